@@ -1,0 +1,105 @@
+"""How every figure looks: one template, the colours of the tasks, the thinning of long curves.
+
+Figures are transparent and take text, grid and hover colours from the theme of the page, so that one figure reads on
+light and dark; colours of data are fixed here, each at least 3:1 against both backgrounds. Tasks differ by colour,
+dash and marker, so that nothing is said by colour alone.
+"""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+DASHES = ("solid", "dash", "dot", "dashdot")
+MARKERS = ("circle", "square", "diamond", "triangle-up")
+NEUTRAL = "#808495"  # on white and on the dark page 3.7:1 and more
+GRID = "rgba(128,132,149,0.22)"
+POINTS = 1000  # per curve; what is drawn beyond that nobody sees
+TEMPLATE = go.layout.Template(
+    layout={
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": NEUTRAL, "size": 13},
+        "margin": {"l": 64, "r": 16, "t": 36, "b": 48},
+        "colorway": list(COLOURS),
+        "hoverlabel": {"namelength": -1},
+        "xaxis": {"gridcolor": GRID, "zeroline": False, "automargin": True},
+        "yaxis": {"gridcolor": GRID, "zeroline": False, "automargin": True},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
+    }
+)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one task is drawn everywhere."""
+
+    colour: str
+    dash: str
+    marker: str
+
+
+def styles(fields: Sequence[str]) -> dict[str, Style]:
+    """Return the style of each task by its place among the fields of the data set, the same in every run and figure."""
+    return {name: Style(COLOURS[i % 4], DASHES[i // 4 % 4], MARKERS[(i + i // 4) % 4]) for i, name in enumerate(fields)}
+
+
+def escaped(text: str) -> str:
+    """Return text that Plotly shows as it is."""
+    return html.escape(text, quote=False)
+
+
+def panels(rows: int = 1, columns: int = 1, titles: Sequence[str] = (), height: int = 300) -> go.Figure:
+    """Return an empty figure of rows × columns plots in the common look."""
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=[escaped(title) for title in titles] or None,
+        shared_xaxes=True,
+        vertical_spacing=0.1,
+        horizontal_spacing=0.08,
+    )
+    figure.update_layout(template=TEMPLATE, height=height, showlegend=False)
+    figure.update_annotations(font={"size": 14})
+    return figure
+
+
+def empty(reason: str, height: int = 220) -> go.Figure:
+    """Return a figure without axes that says why there is nothing to see yet."""
+    figure = panels(height=height)
+    figure.update_xaxes(visible=False).update_yaxes(visible=False)
+    figure.add_annotation(
+        text=escaped(reason), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 14}
+    )
+    return figure
+
+
+def thinned(frame: pd.DataFrame, value: str, points: int = POINTS) -> pd.DataFrame:
+    """Return at most `points` rows: the lowest and the highest of each of points / 2 equal stretches, in order.
+
+    Peaks survive, which an average would hide. The last row is always kept, in place of the stretch it ends.
+    """
+    if len(frame) <= points:
+        return frame
+    values = frame[value].to_numpy(np.float64, na_value=np.nan)
+    kept = [_extremes(values, part) for part in np.array_split(np.arange(len(values)), points // 2 - 1)]
+    return frame.iloc[np.unique(np.r_[np.concatenate(kept), len(values) - 1])]
+
+
+def _extremes(values: NDArray[np.float64], part: NDArray[np.intp]) -> NDArray[np.intp]:
+    piece = values[part]
+    if np.isnan(piece).all():
+        return part[:1]
+    return part[[np.nanargmin(piece), np.nanargmax(piece)]]
+
+
+def xy(frame: pd.DataFrame, value: str) -> dict[str, NDArray[np.float32]]:
+    """Return the coordinates of a curve over epochs, thinned and in four bytes each."""
+    drawn = thinned(frame, value)
+    return {"x": drawn["at"].to_numpy(np.float32), "y": drawn[value].to_numpy(np.float32)}

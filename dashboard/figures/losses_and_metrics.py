@@ -1,0 +1,97 @@
+"""Is each task learning? Its loss above, the metric that stands for it below; one column per task."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures.look import NEUTRAL, Style, empty, escaped, panels, xy
+from engine.quantities import Metric
+
+MOST_TASKS = 6  # two plots each: twelve plots are what a page can draw
+READING = (
+    "Top: loss on the training images (thin) and on the validation images (bold, marked). Bottom: validation metric; "
+    "the dashed line is the best prediction that ignores the image."
+)
+
+
+def losses_and_metrics(
+    frame: pd.DataFrame, tasks: Sequence[tuple[str, Metric]], styles: Mapping[str, Style]
+) -> go.Figure:
+    """Draw `frame` (at, task, split, quantity, value) as two rows of small multiples.
+
+    The first `MOST_TASKS` tasks are drawn; the frame's download holds the others.
+    """
+    drawn = list(tasks)[:MOST_TASKS]
+    if frame.empty or not drawn:
+        return empty("The first loss comes a tenth into the first epoch.")
+    figure = panels(2, len(drawn), [task for task, _ in drawn], height=480)
+    for column, (task, metric) in enumerate(drawn, start=1):
+        own = frame[frame["task"] == task]
+        figure.add_traces(_losses(own, task, styles[task]), rows=1, cols=column)
+        figure.add_traces(_metrics(own, task, metric, styles[task]), rows=2, cols=column)
+        figure.update_yaxes(title_text=_title(metric), row=2, col=column)
+        figure.update_xaxes(title_text="epoch", row=2, col=column)
+    figure.update_yaxes(title_text="loss", row=1, col=1).update_yaxes(rangemode="tozero", row=1)
+    return figure
+
+
+def _title(metric: Metric) -> str:
+    unit = "" if metric.unit in ("", "1") else f" [{escaped(metric.unit)}]"
+    return f"{escaped(metric.label)}{unit} {'↑' if metric.better == 'higher' else '↓'}"
+
+
+def _losses(own: pd.DataFrame, task: str, style: Style) -> list[go.Scatter]:
+    losses = own[own["quantity"] == "loss"]
+    train, val = losses[losses["split"] == "train"], losses[losses["split"] == "val"]
+    return [
+        go.Scatter(
+            **xy(train, "value"),
+            name=f"{escaped(task)}, train",
+            mode="lines",
+            line={"color": style.colour, "width": 1},
+            opacity=0.65,
+            hovertemplate="epoch %{x:.1f}<br>train loss %{y:.4g}<extra></extra>",
+        ),
+        _marked(val, f"{escaped(task)}, val", style, "epoch %{x:.0f}<br>val loss %{y:.4g}<extra></extra>"),
+    ]
+
+
+def _metrics(own: pd.DataFrame, task: str, metric: Metric, style: Style) -> list[go.Scatter]:
+    values = own[(own["split"] == "val") & (own["quantity"] == metric.name)]
+    hover = f"epoch %{{x:.0f}}<br>{escaped(metric.label)} %{{y:.4g}} {escaped(metric.unit)}<extra></extra>"
+    return [*_constant(own, metric), _marked(values, f"{escaped(task)}, {escaped(metric.label)}", style, hover)]
+
+
+def _marked(frame: pd.DataFrame, name: str, style: Style, hover: str) -> go.Scatter:
+    """Return a bold curve; each point has its marker as long as they stay apart."""
+    return go.Scatter(
+        **xy(frame, "value"),
+        name=name,
+        mode="lines+markers" if len(frame) <= 60 else "lines",
+        line={"color": style.colour, "width": 2.5, "dash": style.dash},
+        marker={"symbol": style.marker, "size": 6},
+        hovertemplate=hover,
+    )
+
+
+def _constant(own: pd.DataFrame, metric: Metric) -> list[go.Scatter]:
+    """Return the level of the constant prediction, named at its right end; nothing where it is not recorded."""
+    level = own.loc[(own["split"] == "constant") & (own["quantity"] == metric.name), "value"].dropna()
+    moments = own.loc[own["split"] != "constant", "at"]
+    if level.empty or moments.empty:
+        return []
+    return [
+        go.Scatter(
+            x=np.array([moments.min(), moments.max()], np.float32),
+            y=np.full(2, level.iloc[-1], np.float32),
+            name="constant prediction",
+            mode="lines+text",
+            text=["", "constant"],
+            textposition="top left",
+            textfont={"color": NEUTRAL},
+            line={"dash": "dash", "width": 1.5, "color": NEUTRAL},
+            hovertemplate="constant prediction: %{y:.4g}<extra></extra>",
+        )
+    ]

@@ -1,0 +1,67 @@
+"""What does the strength do? The share of groups alive, above the strength that was in force."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures.look import COLOURS, NEUTRAL, empty, panels, xy
+from dashboard.words import power
+
+READING = (
+    "Top: share of the groups that are not zero. Bottom: the strength λ in force, on a log axis (0 can't be drawn "
+    "there). Dotted lines: where a user changed it."
+)
+
+
+def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame) -> go.Figure:
+    """Draw `frame` (at, alive [%], strength) and mark `changes` (at, strength)."""
+    if frame.empty:
+        return empty("The share of groups alive comes a tenth into the first epoch.", height=360)
+    figure = panels(2, height=360)
+    alive, strength = _curve(frame, "alive", COLOURS[0]), _curve(frame, "strength", COLOURS[1])
+    alive.update(name="groups alive", hovertemplate="epoch %{x:.1f}<br>%{y:.1f} % alive<extra></extra>")
+    strength.update(
+        name="strength", line_shape="hv", hovertemplate="epoch %{x:.1f}<br>strength %{y:.3g}<extra></extra>"
+    )
+    figure.add_trace(alive, row=1, col=1).add_trace(strength, row=2, col=1)
+    for row in changes[changes["at"] >= frame["at"].min()].itertuples():
+        _mark(figure, float(row.at), float(row.strength))
+    figure.update_yaxes(title_text="groups alive [%]", range=[0, 103], row=1, col=1)
+    figure.update_yaxes(title_text="strength λ [1]", row=2, col=1, **_log_axis(frame["strength"]))
+    figure.update_xaxes(range=[_start(frame), float(frame["at"].max())])
+    figure.update_xaxes(title_text="epoch", row=2, col=1)
+    return figure
+
+
+def _start(frame: pd.DataFrame) -> float:
+    """Return where the axis starts: 0 where the first record is of the first epoch."""
+    first = float(frame["at"].min())
+    return first if first > 1 else 0.0
+
+
+def _curve(frame: pd.DataFrame, quantity: str, colour: str) -> go.Scatter:
+    return go.Scatter(**xy(frame, quantity), mode="lines", line={"color": colour, "width": 2})
+
+
+def _mark(figure: go.Figure, at: float, strength: float) -> None:
+    """Draw a line through both plots, labelled with the new strength."""
+    line = {"dash": "dot", "width": 1.5, "color": NEUTRAL}
+    figure.add_shape(x0=at, x1=at, y0=0, y1=1, xref="x2", yref="paper", line=line)
+    figure.add_annotation(
+        x=at, y=1.01, yref="paper", xref="x2", yanchor="bottom", text=f"λ = {power(strength)}", showarrow=False
+    )
+
+
+def _log_axis(strengths: pd.Series) -> dict[str, object]:
+    """Return a log axis that holds at least a decade around the positive strengths, a plain one where all are 0."""
+    positive = strengths[strengths > 0]
+    if positive.empty:
+        return {"range": [-0.05, 1]}
+    low, high = np.log10(positive.min()), np.log10(positive.max())
+    margin = max(0.15, (1 - (high - low)) / 2)
+    return {
+        "type": "log",
+        "range": [float(low - margin), float(high + margin)],
+        "exponentformat": "power",
+        "dtick": "D2",
+    }

@@ -1,0 +1,99 @@
+"""The log of a run as tidy frames.
+
+| function     | columns                                                                                       |
+|--------------|-----------------------------------------------------------------------------------------------|
+| `events`     | those of engine.events, and `at`: epochs of training done when it was recorded, with fraction |
+| `curves`     | at, task, split, quantity, value: losses and metrics of the tasks                             |
+| `regularity` | at, alive [%], strength: ten rows an epoch                                                    |
+| `changes`    | at, step, strength: where a user changed the strength                                         |
+| `sparsities` | at, group_sparsity, parameter_sparsity, mac_sparsity [%]: one row an epoch                    |
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dashboard.frames.stamps import Stamp, stamp
+from engine.events import read_events
+from engine.quantities import SPARSITIES
+from engine.runs import Run
+
+
+def events(run: Run) -> pd.DataFrame:
+    """Return the whole log, read again only when the file has grown."""
+    path = run.path / "events.jsonl"
+    return _events(path, stamp(path))
+
+
+def curves(run: Run, since: float = 0.0) -> pd.DataFrame:
+    """Return losses and metrics of the tasks from epoch `since` on; the constant predictor's are always there."""
+    log = events(run)
+    wanted = log["task"].notna() & ((log["at"] >= since) | (log["split"] == "constant"))
+    return log.loc[wanted, ["at", "task", "split", "quantity", "value"]].reset_index(drop=True)
+
+
+def regularity(run: Run, since: float = 0.0) -> pd.DataFrame:
+    """Return the share of groups alive [%] and the strength in force, from epoch `since` on."""
+    log = events(run)
+    wide = _wide(log[(log["split"] == "train") & log["task"].isna() & (log["at"] >= since)], ("alive", "strength"))
+    return wide.assign(alive=100 * wide["alive"])
+
+
+def changes(run: Run) -> pd.DataFrame:
+    """Return the strengths that users asked for, at the steps from which they held."""
+    log = events(run)
+    asked = log[(log["split"] == "control") & (log["quantity"] == "strength")]
+    return asked[["at", "step", "value"]].rename(columns={"value": "strength"}).reset_index(drop=True)
+
+
+def sparsities(run: Run, since: float = 0.0) -> pd.DataFrame:
+    """Return the three sparsities [%] after each epoch from `since` on."""
+    log = events(run)
+    return _wide(log[(log["split"] == "model") & (log["at"] >= since)], SPARSITIES)
+
+
+def constants(run: Run) -> dict[tuple[str, str], float]:
+    """Return (task, metric) → value of the best prediction that ignores the image."""
+    log = events(run)
+    known = log[log["split"] == "constant"]
+    return dict(zip(zip(known["task"], known["quantity"], strict=True), known["value"], strict=True))
+
+
+def strength_in_force(run: Run) -> float:
+    """Return the strength of the newest step: the last one recorded, the spec's before the first."""
+    log = events(run)
+    known = log.loc[(log["quantity"] == "strength") & log["split"].isin(["train", "control"]), "value"].dropna()
+    return float(known.iloc[-1]) if len(known) else run.spec.penalty.strength
+
+
+@lru_cache(maxsize=64)
+def _events(path: Path, _stamp: Stamp) -> pd.DataFrame:
+    log = read_events(path)
+    return log.assign(at=_epochs_done(log))
+
+
+def _epochs_done(log: pd.DataFrame) -> NDArray[np.float64]:
+    """Return step / (steps per epoch): exact at the end of each epoch, linear in between and beyond."""
+    ends = log.loc[(log["split"] == "val") & (log["epoch"] > 0), ["epoch", "step"]].drop_duplicates("epoch")
+    if ends.empty:
+        return _first_epoch(log)
+    steps, epochs = np.r_[0, ends["step"]], np.r_[0, ends["epoch"]]
+    pace = epochs[-1] / max(steps[-1], 1)
+    beyond = np.maximum(log["step"] - steps[-1], 0) * pace
+    return np.asarray(np.interp(log["step"], steps, epochs) + beyond, np.float64)
+
+
+def _first_epoch(log: pd.DataFrame) -> NDArray[np.float64]:
+    """Place the records of the first epoch by the custom that there are ten of each kind in it."""
+    records = log.loc[log["quantity"] == "alive", "step"]
+    per_epoch = 10 * records.iloc[0] if len(records) else 1
+    return np.asarray(log["step"] / max(per_epoch, 1), np.float64)
+
+
+def _wide(log: pd.DataFrame, quantities: tuple[str, ...]) -> pd.DataFrame:
+    """Return one row per moment and one column per quantity, missing ones filled with NaN."""
+    wide = log.pivot_table(index="at", columns="quantity", values="value", aggfunc="last")
+    return wide.reindex(columns=list(quantities)).rename_axis(columns=None).reset_index()

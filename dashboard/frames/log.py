@@ -1,0 +1,18 @@
+"""The end of a worker's output."""
+
+from pathlib import Path
+
+from dashboard.frames.stamps import stamp
+
+LINES, BYTES = 40, 1 << 15
+
+
+def tail(path: Path) -> str:
+    """Return the last 40 lines of a text file, nothing where there is no file."""
+    size, _ = stamp(path)
+    if not size:
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, size - BYTES))
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-LINES:])

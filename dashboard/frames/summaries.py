@@ -1,0 +1,121 @@
+"""One line per run, cheap enough for hundreds of them.
+
+The three sparsities and the metrics stand in the last few kilobytes of the log, and the share of groups alive follows
+from the norms, so no log is read from its start. A summary is kept for as long as its files keep their size and time.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dashboard.frames.groups import norms
+from dashboard.frames.stamps import Stamp, stamp
+from data.catalog import DATASETS
+from engine.events import read_events
+from engine.quantities import SPARSITIES, Metric, metrics
+from engine.runs import LIVE, Run, Status, list_runs
+from engine.spec import SpecError, TrainSpec
+
+TAIL = 1 << 15  # bytes: two epochs and more of a usual run
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the table of runs knows: `newest` maps (task or None, quantity) to the last value on val or model."""
+
+    id: str
+    spec: TrainSpec | None
+    status: Status
+    newest: dict[tuple[str | None, str], float]
+    alive: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """The name that the user gave; the folder's where the spec can't be read."""
+        return self.spec.name if self.spec else self.id
+
+    def sparsity(self, quantity: str) -> float:
+        """Return one of the three sparsities [%], NaN before the first."""
+        return self.newest.get((None, quantity), np.nan)
+
+    def main_metrics(self) -> dict[str, tuple[Metric, float]]:
+        """Return the metric that stands for each task, and its newest value on the validation images."""
+        if self.spec is None:
+            return {}
+        return {task: (metric, self.newest.get((task, metric.name), np.nan)) for task, metric in tasks(self.spec)}
+
+
+def summaries() -> list[Summary]:
+    """Return all runs, newest first."""
+    return [summary(run) for run in list_runs()]
+
+
+def summary(run: Run) -> Summary:
+    """Return the summary of a run; whether a live run still lives is asked anew each time."""
+    files = [run.path / name for name in ("spec.json", "status.json", "events.jsonl", "groups/norms.bin")]
+    kept = _summary(run.path, tuple(stamp(file) for file in files))
+    if kept.status.state not in LIVE:
+        return kept
+    return Summary(kept.id, kept.spec, run.status, kept.newest, kept.alive)
+
+
+def tasks(spec: TrainSpec) -> list[tuple[str, Metric]]:
+    """Return the tasks of a spec, each with the metric that stands for it."""
+    fields = DATASETS[spec.data.dataset].fields
+    return [(task, metrics(fields[task])[0]) for task in spec.tasks]
+
+
+@lru_cache(maxsize=4096)
+def _summary(path: Path, _stamps: tuple[Stamp, ...]) -> Summary:
+    run = Run(path)
+    return Summary(run.id, _spec(run), run.recorded_status(), _newest(path / "events.jsonl"), _alive(run))
+
+
+def _spec(run: Run) -> TrainSpec | None:
+    try:
+        return run.spec
+    except (SpecError, ValueError, OSError):
+        return None
+
+
+def _newest(path: Path) -> dict[tuple[str | None, str], float]:
+    """Return the last value of every quantity on val and model, from the tail of the log where that is enough."""
+    found = _values(read_events(path, _line_start(path)))
+    return found if set(SPARSITIES) <= {quantity for _, quantity in found} else _values(read_events(path))
+
+
+def _values(log: pd.DataFrame) -> dict[tuple[str | None, str], float]:
+    columns = (log[name].tolist() for name in ("split", "task", "quantity", "value"))
+    rows = zip(*columns, strict=True)
+    return {
+        (task if isinstance(task, str) else None, quantity): value
+        for split, task, quantity, value in rows
+        if split in ("val", "model")
+    }
+
+
+def _line_start(path: Path) -> int:
+    """Return the byte at which a line starts, about TAIL before the end."""
+    size, _ = stamp(path)
+    if size <= TAIL:
+        return 0
+    with path.open("rb") as file:
+        file.seek(size - TAIL)
+        file.readline()
+        return file.tell()
+
+
+def _alive(run: Run) -> tuple[float, ...]:
+    """Return the share of groups alive [%] after each epoch, at most 40 of them."""
+    try:
+        values = norms(run).values
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    if not values.size:
+        return ()
+    shares = 100 * (values > 0).mean(axis=1)
+    chosen = np.unique(np.linspace(0, len(shares) - 1, 40).round().astype(int))
+    return tuple(shares[chosen].round(1).tolist())

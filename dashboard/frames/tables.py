@@ -1,0 +1,111 @@
+"""Summaries as the two tables of the Runs page.
+
+| function  | rows                                    | columns                                                       |
+|-----------|-----------------------------------------|---------------------------------------------------------------|
+| `runs`    | runs, newest first                      | state, name, strength, alive [%, a list], the three            |
+|           |                                         | sparsities [%], the main metrics, started, duration, id       |
+| `compare` | leaves of the specs that differ, then   | what, and one per run, as text                                |
+|           | the results                             |                                                               |
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dashboard.frames.summaries import Summary
+from dashboard.words import STATES, duration, elapsed, measured, moment, power, state_word
+from engine.quantities import SPARSITIES, Metric
+
+SPARSITY_TITLES = {
+    "group_sparsity": "Groups zero",
+    "parameter_sparsity": "Parameters zero",
+    "mac_sparsity": "MACs zero",
+}
+
+
+def runs(summaries: Sequence[Summary]) -> pd.DataFrame:
+    """Return one row per run."""
+    return pd.DataFrame([_row(summary) for summary in summaries]).reset_index(drop=True)
+
+
+def metric_columns(summaries: Sequence[Summary]) -> dict[str, Metric]:
+    """Return the columns of `runs` that hold a task's main metric, as name → metric."""
+    return {
+        column(task, metric): metric for summary in summaries for task, (metric, _) in summary.main_metrics().items()
+    }
+
+
+def column(task: str, metric: Metric) -> str:
+    """Name the column of a task's metric: with its unit, and an arrow in the direction that is better."""
+    unit = "" if metric.unit in ("", "1") else f" [{metric.unit}]"
+    return f"{task}: {metric.label}{unit} {'↑' if metric.better == 'higher' else '↓'}"
+
+
+def compare(summaries: Sequence[Summary]) -> pd.DataFrame:
+    """Return what differs between the specs of some runs, and their results, one column per run."""
+    titles = _titles(summaries)
+    specs = [_leaves(summary.spec.model_dump(mode="json")) if summary.spec else {} for summary in summaries]
+    names = dict.fromkeys(name for spec in specs for name in spec)
+    shown = {name: [_said(name, spec.get(name)) for spec in specs] for name in names if name != "name"}
+    differing = {name: values for name, values in shown.items() if len(set(values)) > 1}
+    rows = {**differing, **_results(summaries)}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=titles).rename_axis("what").reset_index()
+
+
+def _row(summary: Summary) -> dict[str, Any]:
+    word = state_word(summary.status)
+    share = f" {100 * summary.status.progress:.0f} %" if summary.status.state == "running" else ""
+    results = {column(task, metric): value for task, (metric, value) in summary.main_metrics().items()}
+    return {
+        "state": f"{STATES[summary.status.state][0]} {word}{share}",
+        "name": summary.name,
+        "strength": power(summary.spec.penalty.strength) if summary.spec else "–",
+        "alive": list(summary.alive),
+        **{quantity: summary.sparsity(quantity) for quantity in SPARSITIES},
+        **results,
+        "started": moment(summary.status.started),
+        "duration": duration(elapsed(summary.status)),
+        "id": summary.id,
+    }
+
+
+def _titles(summaries: Sequence[Summary]) -> list[str]:
+    """Name the columns by the runs' names, with the id where two runs share one."""
+    names = [summary.name for summary in summaries]
+    return [
+        summary.name if names.count(summary.name) == 1 else f"{summary.name} ({summary.id})" for summary in summaries
+    ]
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested dictionaries to dotted names such as penalty.strength."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _said(name: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if name == "penalty.strength":
+        return power(value)
+    if name == "strength_changes":
+        return ", ".join(f"{power(change['strength'])} from step {change['step']}" for change in value) or "none"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _results(summaries: Sequence[Summary]) -> dict[str, list[str]]:
+    """Return the three sparsities and every task's main metric as text, a dash where there is none."""
+    rows = {title: [_number(s.sparsity(name), "%") for s in summaries] for name, title in SPARSITY_TITLES.items()}
+    rows["Duration"] = [duration(elapsed(summary.status)) for summary in summaries]
+    for name, metric in metric_columns(summaries).items():
+        found = [{column(t, m): value for t, (m, value) in s.main_metrics().items()} for s in summaries]
+        rows[name] = [_number(values.get(name, np.nan), metric.unit) for values in found]
+    return rows
+
+
+def _number(value: float, unit: str) -> str:
+    return "–" if np.isnan(value) else measured(value, unit)

@@ -1,0 +1,51 @@
+"""The pages, and the way from one to another.
+
+A page is imported when it is opened, so that the table of runs does not wait for the figures. The chosen run stands in
+the address as `run`, to which the Train page binds its selector: a copied link opens the same run.
+"""
+
+from typing import NoReturn
+
+import streamlit as st
+
+RUN = "run"
+
+
+def runs() -> st.Page:
+    """Return the page with the table of runs, or the welcome where there are none."""
+    return st.Page(_runs, title="Runs", icon=":material/table_rows:", url_path="runs", help="All runs, and comparisons")
+
+
+def train() -> st.Page:
+    """Return the page of one run."""
+    return st.Page(
+        _train, title="Train", icon=":material/monitoring:", url_path="train", help="Watch and drive one run"
+    )
+
+
+def new() -> st.Page:
+    """Return the page with the form for a new run."""
+    return st.Page(_new, title="New run", icon=":material/add_circle:", url_path="new", help="Describe and start a run")
+
+
+def open_run(identity: str) -> NoReturn:
+    """Go to the Train page and show a run there."""
+    st.switch_page(train(), query_params={RUN: identity})
+
+
+def _runs() -> None:
+    from dashboard.views.runs import page
+
+    page()
+
+
+def _train() -> None:
+    from dashboard.views.train import page
+
+    page()
+
+
+def _new() -> None:
+    from dashboard.views.new import page
+
+    page()

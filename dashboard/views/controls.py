@@ -1,0 +1,100 @@
+"""Driving a run: pause, stop, resume, and the strength while it trains.
+
+A click writes a wish into the run folder; the worker grants it at the next step. What the buttons say follows from the
+wishes that stand, so that a second click on Stop is the one that kills.
+"""
+
+import streamlit as st
+
+from dashboard.frames import events
+from dashboard.words import plain, power, sentence
+from engine import jobs
+from engine.runs import LIVE, Run
+
+OF = "strength_of"  # the run whose strength stands in the input
+
+
+def controls(run: Run) -> None:
+    """Draw the buttons that make sense in the state of the run."""
+    status = run.status
+    if status.state in LIVE and status.requested is not None:
+        with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
+            _pause(run)
+            _stop(run)
+            _strength(run)
+    elif status.state in (*LIVE, "stopped", "lost"):
+        _resume(run, "Start training" if status.state == "queued" else "Resume training")
+
+
+def _pause(run: Run) -> None:
+    paused = run.control().pause
+    st.button(
+        "Resume" if paused else "Pause",
+        key="pause",
+        icon=":material/play_arrow:" if paused else ":material/pause:",
+        on_click=_ask,
+        args=(run,),
+        kwargs={"pause": not paused},
+    )
+
+
+def _ask(run: Run, **wishes: object) -> None:
+    """Write the wishes; one that makes no sense is said and changes nothing."""
+    try:
+        run.ask(**wishes)
+    except ValueError as error:
+        st.toast(sentence(str(error)), icon=":material/error:")
+
+
+def _stop(run: Run) -> None:
+    if not run.control().stop:
+        st.button("Stop", key="stop", icon=":material/stop:", on_click=jobs.stop, args=(run,))
+        return
+    st.button("Kill now", key="kill", type="primary", icon=":material/dangerous:", on_click=_kill, args=(run,))
+    st.caption("Ending after this step, with a checkpoint. Killing loses what came after the last one.")
+
+
+def _kill(run: Run) -> None:
+    if not jobs.kill(run):
+        st.toast("There is no process to end any more.", icon=":material/info:")
+
+
+def _strength(run: Run) -> None:
+    """Ask for another strength; it is sent only when applied."""
+    standing = run.control().strength
+    if st.session_state.get(OF) != run.id:
+        st.session_state[OF] = run.id
+        st.session_state["strength_input"] = standing if standing is not None else events.strength_in_force(run)
+    st.number_input(
+        "Strength λ", min_value=0.0, step=1e-4, format="%.2e", key="strength_input", on_change="ignore", width=190
+    )
+    st.button("Apply", key="apply", icon=":material/check:", on_click=_apply, args=(run,))
+    st.caption(_standing(run, standing))
+
+
+def _standing(run: Run, asked: float | None) -> str:
+    """Say which strength holds, which is asked for, and where it was changed."""
+    force = events.strength_in_force(run)
+    facts = [f"in force {power(force)}"]
+    if asked is not None and power(asked) != power(force):
+        facts.append(f"{power(asked)} asked for, from the next step")
+    changes = events.changes(run)
+    changed = [f"{power(to)} at epoch {at:.1f}" for at, to in zip(changes["at"], changes["strength"], strict=True)]
+    if changed:
+        facts.append(f"changed to {', '.join(changed)}")
+    return plain(" · ".join(facts))
+
+
+def _apply(run: Run) -> None:
+    _ask(run, strength=st.session_state["strength_input"])
+
+
+def _resume(run: Run, word: str) -> None:
+    if not st.button(word, key="resume", type="primary", icon=":material/play_arrow:"):
+        return
+    try:
+        jobs.start(run)
+    except (jobs.JobError, OSError) as error:
+        st.error(sentence(str(error)), icon=":material/error:")
+        return
+    st.rerun()

@@ -1,0 +1,67 @@
+"""The figures of a run, kept as long as its files stand still.
+
+Building a Plotly figure takes some tens of milliseconds, more than all else on the page. A finished run is therefore
+drawn once, and so is a live one by all that look on. A figure that is handed out is never changed.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures import layer_norms, losses_and_metrics, sparsities, strength_and_alive
+from dashboard.figures.look import styles
+from dashboard.frames import events, groups
+from dashboard.frames.stamps import Stamp, stamp
+from dashboard.frames.summaries import tasks
+from data.catalog import DATASETS
+from engine.runs import Run
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and the frame that it shows."""
+
+    figure: go.Figure
+    frame: pd.DataFrame
+
+
+def training(run: Run, since: float) -> tuple[Drawing, Drawing, Drawing]:
+    """Return losses and metrics, strength and groups alive, and the three sparsities, from epoch `since` on."""
+    return _training(run.path, stamp(run.path / "events.jsonl"), since)
+
+
+def layers(run: Run, since: float) -> Drawing:
+    """Return the median norm of every layer."""
+    return _layers(run.path, stamp(run.path / "groups" / "norms.bin"), since)
+
+
+def channels(run: Run, layer: str, since: float) -> Drawing:
+    """Return the norms of all channels of a layer."""
+    return _channels(run.path, stamp(run.path / "groups" / "norms.bin"), layer, since)
+
+
+@lru_cache(maxsize=32)
+def _training(path: Path, _log: Stamp, since: float) -> tuple[Drawing, Drawing, Drawing]:
+    run = Run(path)
+    curves, regularity, counts = events.curves(run, since), events.regularity(run, since), events.sparsities(run, since)
+    looks = styles(list(DATASETS[run.spec.data.dataset].fields))
+    return (
+        Drawing(losses_and_metrics.losses_and_metrics(curves, tasks(run.spec), looks), curves),
+        Drawing(strength_and_alive.strength_and_alive(regularity, events.changes(run)), regularity),
+        Drawing(sparsities.sparsities(counts), counts),
+    )
+
+
+@lru_cache(maxsize=32)
+def _layers(path: Path, _rows: Stamp, since: float) -> Drawing:
+    frame = groups.layer_norms(Run(path), since)
+    return Drawing(layer_norms.median_norms(frame), frame)
+
+
+@lru_cache(maxsize=64)
+def _channels(path: Path, _rows: Stamp, layer: str, since: float) -> Drawing:
+    frame = groups.channel_norms(Run(path), layer, since)
+    return Drawing(layer_norms.channel_norms(frame, layer), frame)

@@ -1,0 +1,74 @@
+"""Where a run stands: state, epoch, time left, and what it is waiting for; its headline numbers."""
+
+import streamlit as st
+
+from dashboard.frames import events
+from dashboard.frames.summaries import summary
+from dashboard.frames.tables import SPARSITY_TITLES
+from dashboard.words import STATES, duration, elapsed, measured, moment, plain, power, sentence, state_word
+from engine.runs import LIVE, Run, Status
+
+
+def phase(status: Status) -> tuple[str, bool]:
+    """Return what, when it changes, asks for the whole page to be drawn anew."""
+    return status.state, status.paused
+
+
+def progress(run: Run, drawn: tuple[str, bool]) -> None:
+    """Draw the state; when it is no longer the one that the page was drawn with, draw the page."""
+    status = run.status
+    if phase(status) != drawn:
+        st.rerun()
+    _state(run, status)
+    if status.state in LIVE and status.requested is not None:
+        st.progress(min(max(status.progress, 0.0), 1.0), text=_doing(status))
+    if status.message:
+        tell = st.error if status.state == "failed" else st.info
+        tell(sentence(status.message), icon=STATES[status.state][1])
+    _headline(run)
+
+
+def _state(run: Run, status: Status) -> None:
+    """Write state, name and pace in one line."""
+    _, icon, colour = STATES[status.state]
+    facts = [f"**{plain(run.spec.name)}**", f"strength {power(events.strength_in_force(run))}"]
+    if status.epoch:
+        facts.append(f"epoch {status.epoch} of {status.epochs}")
+    if status.state in LIVE and status.images_per_second:
+        facts.append(f"{status.images_per_second:.0f} images/s")
+    if status.started is not None:
+        facts.append(f"started {moment(status.started)}, {duration(elapsed(status))}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(state_word(status), icon=icon, color=colour)
+        st.markdown(" · ".join(facts))
+
+
+def _doing(status: Status) -> str:
+    """Say what a live run does now, and how long it will take."""
+    if not status.epoch:
+        return plain(f"Starting: {status.phase}")
+    left = f", {duration(status.remaining)} left" if status.remaining is not None else ""
+    return plain(f"{status.phase}: epoch {status.epoch} of {status.epochs}{left}")
+
+
+def _headline(run: Run) -> None:
+    """Show the newest number of each task, against the constant prediction, and the share of groups that are zero."""
+    known = summary(run)
+    constant = events.constants(run)
+    figures = known.main_metrics()
+    if not known.newest:
+        return
+    with st.container(horizontal=True):
+        for task, (metric, value) in figures.items():
+            level = constant.get((task, metric.name))
+            st.metric(
+                f"{plain(task)} · {plain(metric.label)}",
+                measured(value, metric.unit),
+                None if level is None else f"{value - level:+.3g}",
+                delta_color="normal" if metric.better == "higher" else "inverse",
+                delta_description="against constant",
+                border=True,
+                height="stretch",
+            )
+        for quantity, title in SPARSITY_TITLES.items():
+            st.metric(title, measured(known.sparsity(quantity), "%"), border=True, height="stretch")

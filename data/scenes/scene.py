@@ -1,0 +1,113 @@
+"""A scene as the renderer takes it: the room, what stands in it, its lights and the camera.
+
+`table` lays the parts out in columns, one entry per solid, so that what a pixel sees is gathered by the id of its
+solid instead of being looked up part by part. Ids 0 to 5 are the faces of the room, 2 · axis + (side > 0).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.scenes.camera import Camera, Floats
+from data.scenes.labels import Label
+from data.scenes.paints import Colour, Paint
+from data.scenes.parts import Part, Placed, Shape, Vector
+from data.scenes.solids import Body
+
+FACES = 6
+FACE_LABELS = (Label.WALL, Label.WALL, Label.FLOOR, Label.CEILING, Label.WALL, Label.WALL)
+FLUSH = (Label.WALL, Label.FLOOR, Label.CEILING, Label.WINDOW, Label.PICTURE)
+
+
+class Light(NamedTuple):
+    """A lamp, or a window where `facing` is its inward normal; light falls off as 1 / (1 + (distance / reach)²)."""
+
+    position: Vector
+    colour: Colour
+    reach: float
+    facing: Vector | None = None
+    shadows: bool = True
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A room of `extent` = (width, height, length) metres, one paint per face, furniture, lights, ambient, camera."""
+
+    extent: Vector
+    surfaces: tuple[Paint, ...]
+    pieces: tuple[Placed, ...]
+    lights: tuple[Light, ...]
+    ambient: Colour
+    camera: Camera
+
+
+@dataclass(frozen=True)
+class Solids:
+    """Columns over N solids; the vectors `centre`, `half`, `first`, `second` are (3, N).
+
+    `boxes` bounds each piece of furniture: its yaw, centre and half extents.
+    """
+
+    shape: NDArray[np.int64]
+    yaw: Floats
+    centre: Floats
+    half: Floats
+    taper: Floats
+    label: NDArray[np.int64]
+    texture: NDArray[np.int64]
+    first: Floats
+    second: Floats
+    scale: Floats
+    gloss: Floats
+    glow: Floats
+    seed: NDArray[np.int64]
+    casts: NDArray[np.bool_]
+    bodies: tuple[Body, ...]
+    boxes: tuple[tuple[float, Vector, Vector], ...]
+
+
+def table(scene: Scene) -> Solids:
+    """Return the solids of a scene, the faces of its room first."""
+    middle = (scene.extent[0] / 2, scene.extent[1] / 2, scene.extent[2] / 2)
+    faces = zip(FACE_LABELS, scene.surfaces, strict=True)
+    parts = [Part(Shape.ROOM, middle, middle, label, paint) for label, paint in faces]
+    yaws = [0.0] * FACES
+    for piece in scene.pieces:
+        parts += piece.parts
+        yaws += [piece.yaw] * len(piece.parts)
+    whole = np.array([(p.shape, p.label, p.paint.texture, p.paint.seed) for p in parts]).T
+    real = np.array([_row(part) for part in parts], np.float32).T
+    sizes = np.sort(real[3:6], axis=0)
+    flush = np.isin(whole[1], FLUSH)
+    return Solids(
+        shape=whole[0], label=whole[1], texture=whole[2], seed=whole[3],
+        yaw=np.array(yaws, np.float32), centre=real[:3], half=real[3:6], taper=real[6],
+        first=real[7:10], second=real[10:13], scale=real[13], gloss=real[14], glow=real[15],
+        casts=~flush & (sizes[1] > 0.035) & (sizes[2] > 0.08) & (real[15] < 0.1),
+        bodies=_bodies(parts, real[:3], real[3:6]),
+        boxes=tuple(_bounds(piece) for piece in scene.pieces if piece.parts[0].label not in FLUSH),
+    )  # fmt: skip
+
+
+def _row(part: Part) -> tuple[float, ...]:
+    paint = part.paint
+    material = (*paint.first, *paint.second, paint.scale, paint.gloss, paint.glow)
+    return (*part.centre, *part.half, part.taper, *material)
+
+
+def _bodies(parts: list[Part], centre: Floats, half: Floats) -> tuple[Body, ...]:
+    low, high = (centre - half).T[:, :, None, None], (centre + half).T[:, :, None, None]
+    columns = zip(parts, low, high, centre.T.tolist(), half.T.tolist(), strict=True)
+    return tuple(Body(part.shape, a, b, c, h, part.taper) for part, a, b, c, h in columns)
+
+
+def _bounds(piece: Placed) -> tuple[float, Vector, Vector]:
+    limits = []
+    for k in range(3):
+        low = min(p.centre[k] - p.half[k] for p in piece.parts)
+        high = max(p.centre[k] + p.half[k] for p in piece.parts)
+        limits.append(((low + high) / 2, (high - low) / 2))
+    x, y, z = limits
+    return piece.yaw, (x[0], y[0], z[0]), (x[1], y[1], z[1])

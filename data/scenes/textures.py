@@ -1,0 +1,290 @@
+"""Procedural textures: the linear reflectance of a point from where it lies on its face.
+
+Noise comes from two fixed tables, one white and one smooth, indexed by the whole number of a cell; a table is exact on
+every machine, where hashes made of sines are not. A pattern whose period falls under two pixels fades to its mean, as
+a lens would have it.
+"""
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.scenes.camera import Floats
+from data.scenes.paints import Texture
+from data.scenes.scene import FACES, Solids
+from data.scenes.visibility import Surface
+
+Cells = NDArray[np.int64]
+SKIRTING = 0.09
+
+
+def _smooth(white: Floats) -> Floats:
+    for axis in (0, 1):
+        for _ in range(3):
+            white = (np.roll(white, 1, axis) + 2 * white + np.roll(white, -1, axis)) / 4
+    return (white - white.min()) / (white.max() - white.min())
+
+
+WHITE = np.random.default_rng(13).random((256, 256), dtype=np.float32)
+SMOOTH = _smooth(WHITE)
+WHITE.setflags(write=False)
+SMOOTH.setflags(write=False)
+
+
+class Patch(NamedTuple):
+    """The pixels that show one texture, n of them.
+
+    `u`, `v` are metres along the face, `width`, `height` its extents, `front` whether it is the painted face,
+    `first` and `second` (3, n) its colours and `footprint` the size of a pixel on the face, in metres.
+    """
+
+    u: Floats
+    v: Floats
+    width: Floats
+    height: Floats
+    front: NDArray[np.bool_]
+    first: Floats
+    second: Floats
+    scale: Floats
+    seed: Cells
+    footprint: Floats
+
+
+def reflectance(solids: Solids, surface: Surface, footprint: Floats) -> Floats:
+    """Return the linear RGB reflectance (3, S, S) of what is seen; `footprint` is metres per pixel on the surface."""
+    ids = surface.ids.ravel()
+    texture = solids.texture[ids]
+    uv, extent = surface.uv.reshape(2, -1), surface.extent.reshape(2, -1)
+    front, size = surface.front.ravel(), footprint.ravel()
+    out = np.empty((3, ids.size), np.float32)
+    for kind in np.flatnonzero(np.bincount(texture, minlength=len(Texture))).tolist():
+        at = np.flatnonzero(texture == kind)
+        k = ids[at]
+        patch = Patch(
+            uv[0, at], uv[1, at], extent[0, at], extent[1, at], front[at],
+            solids.first[:, k], solids.second[:, k], solids.scale[k], solids.seed[k], size[at],
+        )  # fmt: skip
+        out[:, at] = PAINTERS[Texture(kind)](patch)
+    out = out.reshape(3, *surface.ids.shape)
+    board = (surface.ids < FACES) & (surface.point[1] < SKIRTING) & (surface.normal[1] == 0)
+    out[:, board] = np.array([[0.72], [0.7], [0.66]], np.float32)
+    return out
+
+
+def _cell(x: Floats) -> Cells:
+    return np.floor(x).astype(np.int64)
+
+
+def _white(row: Cells, column: Cells, seed: Cells) -> Floats:
+    return WHITE[(row + 57 * seed) & 255, (column + 131 * seed) & 255]
+
+
+def _cloud(x: Floats, y: Floats, seed: Cells) -> Floats:
+    return SMOOTH[(_cell(x) + 57 * seed) & 255, (_cell(y) + 131 * seed) & 255]
+
+
+def _mix(patch: Patch, weight: Floats) -> Floats:
+    return patch.first + (patch.second - patch.first) * weight
+
+
+def _clear(patch: Patch, period: Floats | float) -> Floats:
+    return np.clip((period / patch.footprint - 1) * np.float32(0.5), 0, 1)
+
+
+def _line(patch: Patch, phase: Floats, period: Floats | float, width: float) -> Floats:
+    """Return 1 on lines `width` metres wide, every `period`, where the phase is whole; soft by the footprint."""
+    distance = np.abs(phase - np.rint(phase)) * period
+    soft = np.maximum(patch.footprint, np.float32(1e-4))
+    cover = np.clip((width / 2 - distance) / soft + np.float32(0.5), 0, 1)
+    return np.minimum(cover, np.maximum(width / soft, np.float32(0.15)))
+
+
+def _plain(patch: Patch) -> Floats:
+    return patch.first * (np.float32(0.96) + np.float32(0.08) * _cloud(patch.u * 18, patch.v * 18, patch.seed))
+
+
+def _grain(patch: Patch, along: Floats, across: Floats, shift: Cells) -> Floats:
+    coarse = _cloud(along * 9, across * 70, shift)
+    fine = _cloud(along * 25, across * 260, shift + 3)
+    return coarse + _clear(patch, 0.02) * (fine - np.float32(0.5)) * np.float32(0.6)
+
+
+def _wood(patch: Patch) -> Floats:
+    long = patch.width >= patch.height
+    along, across = np.where(long, patch.u, patch.v), np.where(long, patch.v, patch.u)
+    return _mix(patch, np.clip(_grain(patch, along, across, patch.seed), 0, 1))
+
+
+def _planks(patch: Patch) -> Floats:
+    row = patch.v / patch.scale
+    k = _cell(row)
+    column = patch.u / np.float32(1.3) + _white(k, k, patch.seed) * 7
+    tone = _white(k, _cell(column), patch.seed + 1)
+    grain = _grain(patch, patch.u, patch.v, patch.seed + _cell(column))
+    colour = _mix(patch, np.clip(np.float32(0.55) * tone + np.float32(0.5) * grain - np.float32(0.1), 0, 1))
+    gap = np.maximum(_line(patch, row, patch.scale, 0.006), _line(patch, column, 1.3, 0.006))
+    return colour * (1 - np.float32(0.65) * gap)
+
+
+def _tiles(patch: Patch) -> Floats:
+    row, column = patch.v / patch.scale, patch.u / patch.scale
+    i, j = _cell(row), _cell(column)
+    checker = ((i + j) & 1).astype(np.float32)
+    blend = np.float32(0.5) + (checker - np.float32(0.5)) * _clear(patch, 2 * patch.scale)
+    tone = np.float32(0.92) + np.float32(0.16) * _white(i, j, patch.seed)
+    vein = np.float32(0.94) + np.float32(0.12) * _cloud(patch.u * 30, patch.v * 30, patch.seed)
+    grout = np.maximum(_line(patch, row, patch.scale, 0.012), _line(patch, column, patch.scale, 0.012))
+    return _mix(patch, blend) * (tone * vein * (1 - np.float32(0.4) * grout))
+
+
+def _carpet(patch: Patch) -> Floats:
+    fleck = _white(_cell(patch.u * 110), _cell(patch.v * 110), patch.seed)
+    patchy = _cloud(patch.u * 14, patch.v * 14, patch.seed)
+    near = np.clip(np.float32(0.016) / patch.footprint, 0.25, 1)
+    return _mix(patch, np.float32(0.5) + (fleck - np.float32(0.5)) * near) * (
+        np.float32(0.9) + np.float32(0.2) * patchy
+    )
+
+
+def _stripes(patch: Patch) -> Floats:
+    wave = np.cos(np.float32(2 * np.pi) * patch.u / patch.scale)
+    return _mix(patch, np.float32(0.5) + np.clip(3 * wave, -1, 1) * np.float32(0.5) * _clear(patch, patch.scale))
+
+
+def _motif(patch: Patch) -> Floats:
+    turn = np.float32(2 * np.pi) / patch.scale
+    bump = np.cos(turn * patch.u) * np.cos(turn * patch.v)
+    ring = np.clip(4 * (bump - np.float32(0.35)), 0, 1) - np.clip(4 * (bump - np.float32(0.8)), 0, 1)
+    return _mix(patch, ring * _clear(patch, patch.scale))
+
+
+def _plaid(patch: Patch) -> Floats:
+    turn = np.float32(2 * np.pi) / patch.scale
+    wave = np.clip(3 * np.cos(turn * patch.u), -1, 1) + np.clip(3 * np.cos(turn * patch.v), -1, 1)
+    return _mix(patch, np.float32(0.5) + wave * np.float32(0.25) * _clear(patch, patch.scale))
+
+
+def _brick(patch: Patch) -> Floats:
+    row = patch.v / np.float32(0.08)
+    column = patch.u / patch.scale + np.float32(0.5) * (_cell(row) & 1)
+    tone = np.float32(0.75) + np.float32(0.45) * _white(_cell(row), _cell(column), patch.seed)
+    joint = np.maximum(_line(patch, row, 0.08, 0.012), _line(patch, column, patch.scale, 0.012))
+    return patch.first * tone * (1 - joint) + patch.second * joint
+
+
+def _books(patch: Patch) -> Floats:
+    k = _cell(patch.u / patch.scale)
+    hue, tall = _white(k, k, patch.seed), _white(k, k + 9, patch.seed)
+    red, green, blue = (np.float32(0.5) + np.float32(0.5) * np.cos(6.283 * (hue + c)) for c in (0.0, 0.33, 0.62))
+    level = np.float32(0.07) + np.float32(0.6) * _white(k, k + 5, patch.seed) ** 2
+    spine = (np.stack([red, green, blue]) * np.float32(0.8) + np.float32(0.2)) * level
+    height = patch.v / patch.height
+    title = (np.abs(height - np.float32(0.62)) < 0.07) & (_white(k, k + 2, patch.seed) > 0.4)
+    spine = np.where(title, np.minimum(spine * 2 + np.float32(0.15), 0.8), spine)
+    bound = 1 - np.float32(0.6) * _line(patch, patch.u / patch.scale, patch.scale, 0.006)
+    above = height > np.float32(0.72) + np.float32(0.3) * tall
+    return np.where(patch.front, np.where(above, patch.second, spine * bound), patch.first * np.float32(0.8))
+
+
+def _rim(patch: Patch) -> Floats:
+    across = np.minimum(patch.u, patch.width - patch.u)
+    return np.minimum(across, np.minimum(patch.v, patch.height - patch.v))
+
+
+def _picture(patch: Patch) -> Floats:
+    u, v, rim = patch.u / patch.width, patch.v / patch.height, _rim(patch)
+    kind = patch.seed % 4
+    hill = np.float32(0.42) + np.float32(0.12) * np.sin(u * 7 + patch.seed) + np.float32(0.05) * np.sin(u * 19)
+    sky = np.stack([np.float32(0.35) + v * 0.3, np.float32(0.5) + v * 0.2, np.float32(0.75) + v * 0.1])
+    land = np.where(v < hill, np.array([[0.13], [0.24], [0.08]], np.float32) * (1 + v), sky)
+    block = [_white(_cell(u * 3), _cell(v * 3 + _cell(u * 3)), patch.seed + c) for c in (1, 2, 3)]
+    head = ((u - np.float32(0.5)) / np.float32(0.17)) ** 2 + ((v - np.float32(0.6)) / np.float32(0.2)) ** 2 < 1
+    body = ((u - np.float32(0.5)) / np.float32(0.34)) ** 2 + ((v - np.float32(0.1)) / np.float32(0.34)) ** 2 < 1
+    dark = np.where(body, patch.first, np.array([[0.1], [0.08], [0.07]], np.float32) + v * np.float32(0.1))
+    person = np.where(head, np.array([[0.6], [0.38], [0.26]], np.float32), dark)
+    swirl = np.float32(0.5) + np.float32(0.5) * np.sin(9 * u + 3 * np.sin(6 * v + patch.seed))
+    wave = patch.first * swirl + (1 - swirl) * np.float32(0.7)
+    inner = np.where(kind == 0, land, np.where(kind == 1, np.stack(block) ** 2, np.where(kind == 2, person, wave)))
+    mat = np.where((patch.seed & 4) > 0, np.float32(0.1), np.float32(0.045))
+    framed = np.where(rim < mat, np.float32(0.75), inner)
+    return np.where(patch.front & (rim > 0.035), framed, patch.second)
+
+
+def _window(patch: Patch) -> Floats:
+    u, v = patch.u / patch.width, patch.v / patch.height
+    skyline = np.float32(0.25) + np.float32(0.3) * _cloud(u * 14, patch.seed * 1.0, patch.seed)
+    leaves = _white(_cell(u * 40), _cell(v * 40), patch.seed) + np.float32(0.5)
+    haze = np.clip(v * np.float32(0.8) + np.float32(0.35), 0, 1)
+    sky = np.float32(1.25) * (1 - haze) + patch.first * haze * np.float32(1.3)
+    view = np.where(v < skyline, patch.second * leaves * np.float32(1.3), sky)
+    panes = np.maximum(np.rint(patch.width / np.float32(0.6)), 2)
+    middle = np.abs(u * panes - np.rint(u * panes)) / panes * patch.width
+    frame = (_rim(patch) < 0.06) | (middle < 0.022) | (np.abs(v - np.float32(0.66)) * patch.height < 0.018)
+    return np.where(frame | ~patch.front, np.float32(0.5), view)
+
+
+def _screen(patch: Patch) -> Floats:
+    u, v = patch.u / patch.width, patch.v / patch.height
+    hue = _white(patch.seed, patch.seed, patch.seed)
+    block = _white(_cell(u * 4), _cell(v * 3), patch.seed)
+    glow = np.stack([0.25 + 0.6 * hue * block, 0.35 + 0.4 * v * block, 0.5 + 0.5 * (1 - hue) * v]).astype(np.float32)
+    lit = patch.front & (_rim(patch) > 0.018) & ((patch.seed & 1) > 0)
+    return np.where(lit, glow * patch.second * 2, patch.first)
+
+
+def _drawers(patch: Patch) -> Floats:
+    columns = np.maximum(patch.seed, 1)
+    rows = np.maximum(np.rint(patch.height / patch.scale), 1)
+    u, v = patch.u / patch.width * columns, patch.v / patch.height * rows
+    wide, tall = patch.width / columns, patch.height / rows
+    gap = np.maximum(_line(patch, u, wide, 0.012), _line(patch, v, tall, 0.012))
+    x, y = (u - _cell(u) - np.float32(0.5)) * wide, (v - _cell(v) - np.float32(0.5)) * tall
+    door = tall > wide
+    x, y = np.where(door, x - np.float32(0.4) * wide, x), np.where(door, y * np.float32(0.2), y)
+    knob = (np.abs(y) < 0.014) & (np.abs(x) < np.where(door, 0.014, 0.06))
+    grain = np.clip(_grain(patch, patch.v, patch.u, patch.seed), 0, 1) * np.float32(0.35)
+    body = _mix(patch, grain) * (1 - np.float32(0.7) * gap * patch.front)
+    return np.where(knob & patch.front, np.float32(0.12), body)
+
+
+def _folds(patch: Patch) -> Floats:
+    wave = np.sin(np.float32(2 * np.pi) * patch.u / patch.scale + 2 * np.sin(patch.v * np.float32(1.5)))
+    return _mix(patch, np.float32(0.5) - np.float32(0.5) * wave * _clear(patch, patch.scale))
+
+
+def _rug(patch: Patch) -> Floats:
+    rim = _rim(patch)
+    band = (rim < 0.05) | ((rim > 0.12) & (rim < 0.15))
+    x, y = (patch.u - patch.width / 2) / patch.scale, (patch.v - patch.height / 2) / patch.scale
+    diamond = np.abs(np.abs(x) + np.abs(y) - np.rint(np.abs(x) + np.abs(y)))
+    pattern = (diamond < 0.2) & (rim > 0.2) & ((patch.seed & 1) > 0)
+    tuft = np.float32(0.85) + np.float32(0.3) * _white(_cell(patch.u * 90), _cell(patch.v * 90), patch.seed)
+    return np.where(band | pattern, patch.second, patch.first) * tuft
+
+
+def _panels(patch: Patch) -> Floats:
+    u, v = patch.u / patch.width * 2, patch.v / patch.height * 3
+    x = np.minimum(u - np.floor(u), np.ceil(u) - u) * patch.width / 2
+    y = np.minimum(v - np.floor(v), np.ceil(v) - v) * patch.height / 3
+    rim = np.minimum(x, y)
+    groove = (rim > 0.06) & (rim < 0.085)
+    return np.where(groove, patch.second, patch.first * np.where(rim > 0.085, np.float32(0.93), np.float32(1)))
+
+
+def _foliage(patch: Patch) -> Floats:
+    leaf = _white(_cell(patch.u / patch.scale), _cell(patch.v / patch.scale), patch.seed)
+    return _mix(patch, np.clip(np.float32(1.6) * leaf - np.float32(0.3), 0, 1))
+
+
+PAINTERS: MappingProxyType[Texture, Callable[[Patch], Floats]] = MappingProxyType(
+    {
+        Texture.PLAIN: _plain, Texture.WOOD: _wood, Texture.PLANKS: _planks, Texture.TILES: _tiles,
+        Texture.CARPET: _carpet, Texture.STRIPES: _stripes, Texture.MOTIF: _motif, Texture.PLAID: _plaid,
+        Texture.BRICK: _brick, Texture.BOOKS: _books, Texture.PICTURE: _picture, Texture.WINDOW: _window,
+        Texture.SCREEN: _screen, Texture.DRAWERS: _drawers, Texture.FOLDS: _folds, Texture.RUG: _rug,
+        Texture.PANELS: _panels, Texture.FOLIAGE: _foliage,
+    }
+)  # fmt: skip

@@ -1,0 +1,101 @@
+"""Everything that a run needs to go on, in safetensors and JSON: no pickle is ever written or read.
+
+    weights/00001234.safetensors   `net.*` weights and buffers, `optimizer.<index>.<name>` moments, `random.*` states
+    weights/00001234.json          {format_version, step, epoch, strength, bytes, sha256}: it makes the checkpoint exist
+    weights/network.json           what builds the network: network, tasks, channels
+
+Neither safetensors nor torch notices a flipped bit, so the manifest carries a digest, and the loader takes the newest
+checkpoint that verifies. The two newest are kept.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from engine.files import replace, replace_json
+from engine.training import Training
+
+KEPT = 2
+
+
+def save_checkpoint(folder: Path, training: Training, epoch: int) -> None:
+    """Store the training as it stands; older checkpoints but the last one are removed."""
+    folder.mkdir(exist_ok=True)
+    stem = f"{training.step:08d}"
+    content = save(_tensors(training))
+    replace(folder / f"{stem}.safetensors", content)
+    manifest = {
+        "format_version": 1,
+        "step": training.step,
+        "epoch": epoch,
+        "strength": training.proximal.strength,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    replace_json(folder / f"{stem}.json", manifest)
+    for old in manifests(folder)[:-KEPT]:
+        old.unlink()
+        old.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def manifests(folder: Path) -> list[Path]:
+    """Return the manifests of all checkpoints, oldest first."""
+    return sorted(file for file in folder.glob("*.json") if file.stem.isdigit())
+
+
+def verified(manifest: Path) -> bytes | None:
+    """Return the tensors' bytes if they are those that the manifest promises, else None."""
+    try:
+        promised = json.loads(manifest.read_text())["sha256"]
+        content = manifest.with_suffix(".safetensors").read_bytes()
+    except (OSError, ValueError, KeyError):
+        return None
+    return content if hashlib.sha256(content).hexdigest() == promised else None
+
+
+def load_checkpoint(folder: Path, training: Training) -> list[str]:
+    """Put the newest checkpoint that verifies into `training`; return the names of those skipped as damaged.
+
+    With no checkpoint, `training` stays as it is.
+    """
+    skipped: list[str] = []
+    for manifest in reversed(manifests(folder)):
+        content = verified(manifest)
+        if content is None:
+            skipped.append(manifest.stem)
+            continue
+        _restore(training, load(content), json.loads(manifest.read_text()))
+        break
+    return skipped
+
+
+def _tensors(training: Training) -> dict[str, Tensor]:
+    tensors = {f"net.{name}": tensor for name, tensor in training.net.state_dict().items()}
+    for index, state in training.proximal.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if training.device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(training.device)
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _restore(training: Training, tensors: dict[str, Tensor], manifest: dict[str, float]) -> None:
+    net = {name.removeprefix("net."): tensor for name, tensor in tensors.items() if name.startswith("net.")}
+    training.net.load_state_dict(net)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, quantity = name.split(".", 2)
+            state.setdefault(int(index), {})[quantity] = tensor
+    described = training.proximal.optimizer.state_dict()
+    training.proximal.load_state_dict(
+        {"optimizer": {**described, "state": state}, "strength": float(manifest["strength"])}
+    )
+    training.step = int(manifest["step"])
+    torch.set_rng_state(tensors["random.cpu"])
+    if training.device.type == "cuda" and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"], training.device)

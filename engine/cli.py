@@ -1,0 +1,222 @@
+"""The command `winnow`: the same jobs as the page's, from a terminal.
+
+Exit codes: 0 done, 1 the run failed (its folder says why), 2 the request was wrong (one line, nothing written), 130
+stopped from the keyboard. With --json the last line of standard output is one JSON object.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from data.catalog import DATASETS
+from engine import jobs
+from engine.follow import follow, outcome
+from engine.runs import Run, create, find, list_runs
+from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, ScenesData, SpecError, TrainSpec, parse
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "network": NetworkSpec,
+    "penalty": PenaltySpec,
+    "optimiser": OptimiserSpec,
+}
+HIDDEN = ("kind", "format_version", "strength_changes", "tasks", "dataset", "data", *SECTIONS)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="winnow")
+def winnow() -> None:
+    """Train multi-task networks under group sparsity, and see which features each task relies on."""
+
+
+def _leaves() -> Iterator[tuple[str | None, str, FieldInfo]]:
+    """Yield (section, name, field) for every option of a training run."""
+    for name, info in TrainSpec.model_fields.items():
+        if name not in HIDDEN:
+            yield None, name, info
+    sections: Mapping[str, type[BaseModel]] = {"data": ScenesData, **SECTIONS}
+    for section, model in sections.items():
+        for name, info in model.model_fields.items():
+            if name not in ("dataset",):
+                yield section, name, info
+
+
+def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command one option per leaf of the spec, with its meaning and its default."""
+    for _, name, info in reversed(list(_leaves())):
+        default = info.get_default(call_default_factory=True, validated_data={})
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        flag = f"--{name.replace('_', '-')}"
+        declared = f"{flag}/--no-{name.replace('_', '-')}" if isinstance(default, bool) else flag
+        kind = bool if isinstance(default, bool) else str
+        command = click.option(declared, name, type=kind, default=None, help=f"{info.description}  [default: {shown}]")(
+            command
+        )
+    return command
+
+
+@winnow.command()
+@click.option("--dataset", default="scenes", show_default=True, help=f"data set: {', '.join(DATASETS)}")
+@click.option("--tasks", default=None, help="tasks, separated by commas  [default: the first three of the data set]")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
+@click.option("--replay", default=None, help="do again what this run did, live changes of the strength included")
+@click.option("--resume", default=None, help="go on with this stopped or lost run")
+@_spec_options
+def train(**given: Any) -> None:
+    """Train a network; its results go to a run folder, which the dashboard shows."""
+    as_json, replayed, resumed = (given.pop(name) for name in ("as_json", "replay", "resume"))
+    run = find(resumed) if resumed else create(find(replayed).replay() if replayed else _spec(given))
+    jobs.start(run)
+    sys.exit(_follow(run, as_json))
+
+
+def _spec(given: Mapping[str, Any]) -> TrainSpec:
+    """Return the spec that the options describe; empty ones keep their defaults."""
+    values: dict[str, Any] = {"data": {"dataset": given["dataset"]}}
+    if given["tasks"]:
+        values["tasks"] = _parts(given["tasks"])
+    for section, name, info in _leaves():
+        value = given.get(name)
+        if value is None:
+            continue
+        if isinstance(info.default, tuple):
+            value = _parts(value)
+        (values if section is None else values.setdefault(section, {}))[name] = value
+    return parse(values)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _follow(run: Run, as_json: bool) -> int:
+    """Show the run's progress until it ends; return the exit code."""
+    try:
+        follow(run, quiet=as_json)
+    except KeyboardInterrupt:
+        click.echo("\nstopping after this step; Ctrl-C again ends it at once", err=True)
+        jobs.stop(run)
+        try:
+            follow(run, quiet=True)
+        except KeyboardInterrupt:
+            jobs.kill(run)
+        click.echo(f"stopped; go on with: winnow train --resume {run.id}", err=True)
+        return 130
+    result = outcome(run)
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+    elif result["state"] != "done":
+        click.echo(f"{run.id} {result['state']}: {result['message']}", err=True)
+    return 0 if result["state"] in ("done", "stopped") else 1
+
+
+@winnow.group()
+def runs() -> None:
+    """List runs, show one, remove one."""
+
+
+@runs.command("list")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+def runs_list(as_json: bool) -> None:
+    """List all runs, newest first."""
+    found = [{"run": run.id, **outcome(run)} for run in list_runs()]
+    if as_json:
+        click.echo(json.dumps({"runs": found}, allow_nan=False))
+        return
+    for entry in found:
+        click.echo(f"{entry['run']:44} {entry['state']:8} epoch {entry['epoch']:4}  {_figures(entry)}")
+    if not found:
+        click.echo("no runs yet: `winnow demo` makes the first")
+
+
+@runs.command("show")
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+def runs_show(run: str, as_json: bool) -> None:
+    """Show what RUN was asked to do, and what came out."""
+    chosen = find(run)
+    result = {"run": chosen.id, "folder": str(chosen.path), **outcome(chosen)}
+    if as_json:
+        click.echo(json.dumps({**result, "spec": chosen.spec.model_dump(mode="json")}, allow_nan=False))
+        return
+    for key, value in result.items():
+        click.echo(f"{key:10} {value}")
+    click.echo(chosen.spec.model_dump_json(indent=1))
+
+
+@runs.command("rm")
+@click.argument("run")
+@click.option("--yes", is_flag=True, help="do not ask")
+def runs_remove(run: str, yes: bool) -> None:
+    """Remove RUN and all it holds."""
+    chosen = find(run)
+    if chosen.alive():
+        raise click.UsageError(f"`RUN` should have ended. Found {chosen.id}: {chosen.status.state}.")
+    if not yes:
+        click.confirm(f"remove {chosen.path}?", abort=True)
+    chosen.remove()
+
+
+@winnow.command()
+@click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="TCP port on 127.0.0.1")
+@click.option("--browser/--no-browser", default=True, show_default=True, help="open a browser window")
+def dashboard(port: int, browser: bool) -> None:
+    """Open the dashboard."""
+    sys.exit(_serve(port, browser))
+
+
+@winnow.command()
+@click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="TCP port on 127.0.0.1")
+@click.option("--browser/--no-browser", default=True, show_default=True, help="open a browser window")
+def demo(port: int, browser: bool) -> None:
+    """Train on the embedded rooms (about 2 minutes on 2 cores) and open the dashboard on the live run."""
+    run = create(TrainSpec(name="demo"))
+    jobs.start(run)
+    click.echo(f"training {run.id}; it goes on when the page is closed")
+    sys.exit(_serve(port, browser, f"/train?run={run.id}"))
+
+
+def _serve(port: int, browser: bool, page: str = "") -> int:
+    """Run the dashboard's server until it is interrupted."""
+    import subprocess
+
+    found = find_spec("dashboard.app")
+    if found is None or found.origin is None:
+        raise click.UsageError("the dashboard is not installed beside the engine")
+    address = f"http://127.0.0.1:{port}{page}"
+    click.echo(f"dashboard: {address}")
+    flags = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(Path(found.origin)), *flags])
+    try:
+        if browser:
+            click.launch(address)
+        return server.wait()
+    except KeyboardInterrupt:
+        server.terminate()
+        return server.wait() and 0
+
+
+def _figures(entry: Mapping[str, Any]) -> str:
+    metrics = [f"{task} {value:.4g} {unit}" for task, (_, value, unit) in entry["metrics"].items()]
+    sparse = entry["group_sparsity"]
+    return "  ".join([*metrics, *([f"{sparse:.1f} % of groups zero"] if sparse is not None else [])])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; a wrong request is one line on standard error and exit code 2."""
+    try:
+        winnow.main(args=arguments, prog_name="winnow", standalone_mode=False)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        click.echo(f"winnow: {error.format_message()}", err=True)
+        sys.exit(2)
+    except (SpecError, FileNotFoundError, jobs.JobError, ValueError) as error:
+        click.echo(f"winnow: {error}", err=True)
+        sys.exit(2)

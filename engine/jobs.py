@@ -1,0 +1,74 @@
+"""Starting, stopping and killing the process that works on a run.
+
+A worker is a process of its own: a crash in training can't take the page down, and a run outlives the tab, the
+dashboard and the terminal. Its environment carries OMP_WAIT_POLICY=PASSIVE, without which two busy processes on two
+cores wait for one another ten times longer than they compute.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+
+from engine.files import replace
+from engine.runs import LIVE, Run, Status
+
+
+class JobError(RuntimeError):
+    """What was asked of a job can't be done in the state that its run is in."""
+
+
+def start(run: Run) -> int:
+    """Start the worker of a run that waits, was stopped or was lost; return its process number.
+
+    Raises:
+        JobError: the run is live already, or has ended.
+
+    """
+    status = run.status
+    waiting = status.state == "queued" and status.requested is None
+    if not waiting and status.state not in ("stopped", "lost"):
+        raise JobError(f"`run` should be queued, stopped or lost to be started. Found {run.id}: {status.state}.")
+    run.ask(stop=False, pause=False)
+    requested = status.model_copy(update={"state": "queued", "phase": "starting", "requested": time.time()})
+    replace(run.path / "status.json", requested.model_dump_json().encode())
+    with (run.path / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "engine.worker", str(run.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"},
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # collects the exit status, or a zombie stays behind
+    return process.pid
+
+
+def stop(run: Run) -> None:
+    """Ask the worker to finish its step, store a checkpoint and end as `stopped`."""
+    run.ask(stop=True)
+
+
+def kill(run: Run) -> bool:
+    """End the worker at once, losing what came after its last checkpoint; return whether there was one to end."""
+    process = worker_process(run.recorded_status())
+    if process is None or not run.alive():
+        return False
+    process.kill()
+    return True
+
+
+def worker_process(status: Status) -> psutil.Process | None:
+    """Return the process that the status names, if it is still that one and not another with its number."""
+    if status.state not in LIVE or status.pid is None:
+        return None
+    try:
+        process = psutil.Process(status.pid)
+        same = abs(process.create_time() - (status.pid_created or 0.0)) < 1.0
+    except psutil.NoSuchProcess:
+        return None
+    return process if same else None

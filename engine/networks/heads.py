@@ -1,0 +1,59 @@
+"""What a task adds to the shared features: a light dense head, DeepLab's ASPP, or a classifier."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.networks.residual import conv_norm
+
+RATES = (12, 24, 36)  # of the atrous convolutions, for features at 1/8
+
+
+class LightHead(nn.Module):
+    """One 3×3 convolution, then one 1×1: features (B, C, h, w) → (B, outputs, h, w)."""
+
+    def __init__(self, inputs: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.mix = nn.Sequential(conv_norm(inputs, width, 3), nn.ReLU())
+        self.out = nn.Conv2d(width, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the map at the size of the features."""
+        prediction: Tensor = self.out(self.mix(x))
+        return prediction
+
+
+class AsppHead(nn.Module):
+    """Atrous spatial pyramid pooling (Chen et al., arXiv 1706.05587): five views, then the light head."""
+
+    def __init__(self, inputs: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.views = nn.ModuleList(
+            [nn.Sequential(conv_norm(inputs, width, 1), nn.ReLU())]
+            + [nn.Sequential(conv_norm(inputs, width, 3, 1, rate), nn.ReLU()) for rate in RATES]
+        )
+        self.whole = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(inputs, width, 1), nn.ReLU())
+        self.project = nn.Sequential(conv_norm(width * (len(RATES) + 2), width, 1), nn.ReLU(), nn.Dropout(0.1))
+        self.light = LightHead(width, width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the map at the size of the features."""
+        size = x.shape[-2:]
+        whole = functional.interpolate(self.whole(x), size=size, mode="nearest")
+        prediction: Tensor = self.light(self.project(torch.cat([*(view(x) for view in self.views), whole], 1)))
+        return prediction
+
+
+class ClassifierHead(nn.Module):
+    """Mean over space, one hidden layer: (B, C, h, w) → (B, outputs)."""
+
+    def __init__(self, inputs: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.hidden = nn.Sequential(nn.Linear(inputs, width), nn.ReLU())
+        self.out = nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return one row of outputs per image."""
+        prediction: Tensor = self.out(self.hidden(self.pool(x)))
+        return prediction

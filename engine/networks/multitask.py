@@ -1,0 +1,47 @@
+"""Hard parameter sharing: one trunk, run once per step, and one head per task."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.networks.heads import AsppHead, ClassifierHead, LightHead
+from engine.networks.residual import ResidualTrunk
+from engine.spec import NetworkSpec
+from engine.tasks.task import Task
+
+
+class MultiTaskNet(nn.Module):
+    """`trunk` and `heads[task]`; forward returns {task: prediction}, dense ones at the size of the image."""
+
+    def __init__(self, trunk: nn.Module, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.heads = nn.ModuleDict(heads)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, C, H, W) → {dense task: (B, outputs, H, W), other task: (B, outputs)}."""
+        features = self.trunk(images)
+        size = images.shape[-2:]
+        return {task: _to_size(head(features), size) for task, head in self.heads.items()}
+
+
+def build_network(spec: NetworkSpec, tasks: Mapping[str, Task], channels: int) -> MultiTaskNet:
+    """Return the network that the spec describes, for images of `channels` channels, freshly initialised."""
+    trunk = ResidualTrunk(spec, channels)
+    heads = {name: _head(spec, task, trunk.outputs) for name, task in tasks.items()}
+    return MultiTaskNet(trunk, heads)
+
+
+def _head(spec: NetworkSpec, task: Task, inputs: int) -> nn.Module:
+    if not task.field.dense:
+        return ClassifierHead(inputs, spec.head_width, task.outputs)
+    head = LightHead if spec.head == "light" else AsppHead
+    return head(inputs, spec.head_width, task.outputs)
+
+
+def _to_size(prediction: Tensor, size: torch.Size) -> Tensor:
+    if prediction.dim() == 2:
+        return prediction
+    return functional.interpolate(prediction, size=list(size), mode="bilinear", align_corners=False)

@@ -1,0 +1,82 @@
+"""What is measured about a task and about a run: name, unit, direction. Free of torch, for pages and command lines.
+
+Every number of a run is an event {…, task, split, quantity, value} (engine.events). The vocabulary:
+
+| split      | task | quantity                                  | when                                          |
+|------------|------|-------------------------------------------|-----------------------------------------------|
+| `train`    | each | `loss`: mean over the images since the    | ten times an epoch                            |
+|            |      | last record                               |                                               |
+| `train`    | none | `alive` [1]: share of the groups that are | ten times an epoch                            |
+|            |      | not zero; `strength` [1]; `penalty` [1];  |                                               |
+|            |      | `images_per_second` [1/s]                 |                                               |
+| `val`      | each | `loss` and the metrics of METRICS         | after each epoch, and at epoch 0 before it    |
+| `constant` | each | the metrics of METRICS, of the best       | once, at epoch 0                              |
+|            |      | prediction that ignores the image         |                                               |
+| `model`    | none | `group_sparsity`, `parameter_sparsity`,   | after each epoch, and at epoch 0              |
+|            |      | `mac_sparsity` [%]: the part of the       |                                               |
+|            |      | penalised layers that is exactly zero     |                                               |
+| `control`  | none | `strength` (the new one), `pause`,        | when a user asked for it, at the step from    |
+|            |      | `resume`, `stop`                          | which it holds                                |
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from data.sample import Field, Kind
+
+SPARSITIES = ("group_sparsity", "parameter_sparsity", "mac_sparsity")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of merit: its name in events, its label on an axis, its unit and which way is better."""
+
+    name: str
+    label: str
+    unit: str
+    better: Literal["higher", "lower"]
+
+
+METRICS: Mapping[Kind, tuple[Metric, ...]] = MappingProxyType(
+    {
+        "segmentation": (
+            Metric("miou", "mean IoU", "%", "higher"),
+            Metric("pixel_accuracy", "pixel accuracy", "%", "higher"),
+        ),
+        "depth": (
+            Metric("abs_error", "absolute error", "m", "lower"),
+            Metric("rel_error", "relative error", "%", "lower"),
+            Metric("rmse", "RMSE", "m", "lower"),
+            Metric("delta_1", "ratio below 1.25", "%", "higher"),
+        ),
+        "normals": (
+            Metric("mean_angle", "mean angle", "°", "lower"),
+            Metric("median_angle", "median angle", "°", "lower"),
+            Metric("within_11", "within 11.25°", "%", "higher"),
+            Metric("within_22", "within 22.5°", "%", "higher"),
+            Metric("within_30", "within 30°", "%", "higher"),
+        ),
+        "edges": (
+            Metric("f_measure", "F at the best threshold", "%", "higher"),
+            Metric("average_precision", "average precision", "%", "higher"),
+        ),
+        "classification": (
+            Metric("accuracy", "accuracy", "%", "higher"),
+            Metric("balanced_accuracy", "mean recall over classes", "%", "higher"),
+        ),
+        "regression": (
+            Metric("mae", "mean absolute error", "", "lower"),
+            Metric("rmse", "RMSE", "", "lower"),
+            Metric("r2", "R²", "1", "higher"),
+        ),
+    }
+)
+
+
+def metrics(field: Field) -> tuple[Metric, ...]:
+    """Return the metrics of a field, the one that stands for it first; an empty unit becomes the field's own."""
+    return tuple(
+        Metric(metric.name, metric.label, metric.unit or field.unit, metric.better) for metric in METRICS[field.kind]
+    )

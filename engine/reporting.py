@@ -1,0 +1,62 @@
+"""The worker's pen: status, events and norms of a run, written so that readers never meet half of them."""
+
+import os
+import time
+from collections.abc import Mapping
+
+import psutil
+
+from engine.events import Event, cut_torn_line, write_events
+from engine.files import replace
+from engine.runs import Run, Status
+
+STATUS_EVERY = 0.5  # s
+
+
+class Reporter:
+    """Writes status.json (at most twice a second while nothing but numbers change) and events.jsonl."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        now = time.time()
+        process = psutil.Process()
+        self._status = run.recorded_status().model_copy(
+            update={
+                "state": "running",
+                "phase": "starting",
+                "message": "",
+                "paused": False,
+                "pid": os.getpid(),
+                "pid_created": process.create_time(),
+                "started": now,
+                "finished": None,
+            }
+        )
+        self._written = 0.0
+        cut_torn_line(run.path / "events.jsonl")
+        self.status()
+
+    def status(self, **changes: object) -> None:
+        """Change the status and write it now."""
+        self._status = Status.model_validate({**self._status.model_dump(), **changes, "updated": time.time()})
+        replace(self.run.path / "status.json", self._status.model_dump_json().encode())
+        self._written = time.monotonic()
+
+    def tick(self, **changes: object) -> None:
+        """Change the status, unless it was written a moment ago."""
+        if time.monotonic() - self._written > STATUS_EVERY:
+            self.status(**changes)
+
+    def finish(self, state: str, message: str = "") -> None:
+        """Say how the run ended."""
+        ended = {"progress": 1.0} if state == "done" else {}
+        self.status(state=state, phase=state, message=message, finished=time.time(), remaining=None, **ended)
+
+    def events(self, place: tuple[int, int], split: str, values: Mapping[tuple[str | None, str], float | None]) -> None:
+        """Append {(task, quantity): value} for one split at (epoch, step)."""
+        epoch, step = place
+        now = time.time()
+        write_events(
+            self.run.path / "events.jsonl",
+            [Event(now, epoch, step, task, split, quantity, value) for (task, quantity), value in values.items()],
+        )

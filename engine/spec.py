@@ -1,0 +1,178 @@
+"""What a run is asked to do: frozen, validated, JSON in and out.
+
+A spec is written once, before the start, and holds everything that decides the result: data, tasks, network, penalty,
+optimiser, seed, thread count. Two runs of one spec on one machine end with the same bits. Each leaf carries its unit
+and meaning, so that the command line, the form and the README say the same thing.
+"""
+
+import os
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import Field as Leaf
+
+from data.catalog import DATASETS
+
+FORMAT_VERSION: Literal[1] = 1
+
+Width = Annotated[int, Leaf(ge=1, le=8192)]
+Positive = Annotated[float, Leaf(gt=0, allow_inf_nan=False)]
+Strength = Annotated[float, Leaf(ge=0, allow_inf_nan=False)]
+
+
+class SpecError(ValueError):
+    """A spec that can't be run; the message is one line: parameter, expected, found."""
+
+
+class Frozen(BaseModel):
+    """A record that can't be changed, knows its fields and refuses others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ScenesData(Frozen):
+    """Procedural rooms: as many as wanted, of any size."""
+
+    dataset: Literal["scenes"] = "scenes"
+    size: int = Leaf(64, ge=8, le=1024, description="image side in pixels")
+    train_length: int = Leaf(600, ge=2, le=1_000_000, description="images to train on")
+    val_length: int = Leaf(150, ge=1, le=100_000, description="images to validate on")
+    data_seed: int = Leaf(0, ge=0, description="seed of the rooms themselves")
+
+
+class DigitsData(Frozen):
+    """Handwritten digits of 8 × 8 pixels, the smallest real data."""
+
+    dataset: Literal["digits"] = "digits"
+    data_seed: int = Leaf(0, ge=0, description="seed of the split")
+
+
+class NetworkSpec(Frozen):
+    """A residual trunk that all tasks share, and one head per task."""
+
+    widths: tuple[Width, ...] = Leaf((24, 48, 64, 96), min_length=1, max_length=8, description="channels per stage")
+    blocks: tuple[Width, ...] = Leaf((2, 2, 2, 2), min_length=1, max_length=8, description="blocks per stage")
+    block: Literal["basic", "bottleneck"] = Leaf("basic", description="residual block; a bottleneck is 4 × as wide")
+    stem: Literal["small", "large"] = Leaf(
+        "small", description="first layers: 3×3 at half size, or three 3×3 and a pooling at a quarter"
+    )
+    dilated: bool = Leaf(True, description="last two stages dilated instead of strided")
+    head: Literal["light", "aspp"] = Leaf("light", description="dense head: one 3×3 convolution, or DeepLab's ASPP")
+    head_width: int = Leaf(48, ge=1, le=8192, description="channels inside each head")
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> Self:
+        if len(self.widths) != len(self.blocks):
+            raise ValueError(
+                f"`blocks` should have one entry per stage, {len(self.widths)} as `widths`. Found {len(self.blocks)}."
+            )
+        return self
+
+
+class PenaltySpec(Frozen):
+    """λ Σ_g c_g ‖w_g‖₂ over the input channels of the shared convolutions."""
+
+    strength: Strength = Leaf(1e-3, description="λ, the weight of the penalty in the loss")
+    weights: Literal["size", "none"] = Leaf("size", description="c_g: √(entries of the group), or 1")
+
+
+class OptimiserSpec(Frozen):
+    """How the weights move; the proximal step follows in the optimiser's own metric."""
+
+    optimiser: Literal["adamw", "adam", "sgd"] = Leaf("adamw", description="the smooth part of each step")
+    learning_rate: Positive = Leaf(2e-3, description="step length at the start")
+    momentum: float = Leaf(0.9, ge=0, lt=1, description="heavy-ball momentum (sgd only)")
+    weight_decay: Strength = Leaf(1e-4, description="decay; with adamw the penalised weights are left out")
+    schedule: Literal["cosine", "constant"] = Leaf("cosine", description="learning rate over the steps of the run")
+
+
+class StrengthChange(Frozen):
+    """λ from the given step on: what a user did to a live run, so that it can be replayed."""
+
+    step: int = Leaf(ge=0, description="first step (from 0) with the new strength")
+    strength: Strength
+
+
+class TrainSpec(Frozen):
+    """One training run."""
+
+    kind: Literal["train"] = "train"
+    format_version: Literal[1] = FORMAT_VERSION
+    name: str = Leaf("run", min_length=1, max_length=80, description="what the run is called")
+    data: ScenesData | DigitsData = Leaf(default_factory=ScenesData, discriminator="dataset")
+    tasks: tuple[str, ...] = Leaf((), description="tasks to train; none named: the first three of the data set")
+    network: NetworkSpec = NetworkSpec()
+    penalty: PenaltySpec = PenaltySpec()
+    optimiser: OptimiserSpec = OptimiserSpec()
+    epochs: int = Leaf(20, ge=1, le=100_000, description="passes over the training images")
+    batch_size: int = Leaf(16, ge=2, le=65_536, description="images per step")
+    seed: int = Leaf(0, ge=0, lt=2**63, description="seed of weights, order and flips")
+    flips: bool = Leaf(True, description="mirror half of the training images (dense tasks only)")
+    threads: int = Leaf(
+        default_factory=lambda: available_cores(),
+        ge=1,
+        le=1024,
+        description="CPU threads; part of the result's bits",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Leaf("auto", description="where to train")
+    bf16: bool = Leaf(False, description="bfloat16 arithmetic; weights and zeros stay float32")
+    strength_changes: tuple[StrengthChange, ...] = Leaf((), description="strengths to switch to at given steps")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_tasks(cls, values: Any) -> Any:
+        """Fill in the tasks, so that the stored spec names them."""
+        if not isinstance(values, dict) or values.get("tasks"):
+            return values
+        data = values.get("data", {})
+        name = data.get("dataset", "scenes") if isinstance(data, dict) else data.dataset
+        fields = DATASETS[name].fields if name in DATASETS else {}
+        return {**values, "tasks": tuple(fields)[:3]}
+
+    @model_validator(mode="after")
+    def _tasks_exist(self) -> Self:
+        known = tuple(DATASETS[self.data.dataset].fields)
+        if unknown := [task for task in self.tasks if task not in known]:
+            raise ValueError(
+                f"`tasks` should be among {', '.join(known)} of data set {self.data.dataset}. "
+                f"Found {', '.join(unknown)}."
+            )
+        if len(set(self.tasks)) != len(self.tasks):
+            raise ValueError(f"`tasks` should name each task once. Found {', '.join(self.tasks)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _a_step_fits(self) -> Self:
+        length = getattr(self.data, "train_length", None)
+        if length is not None and length < self.batch_size:
+            raise ValueError(f"`batch_size` should be at most `train_length` = {length}. Found {self.batch_size}.")
+        return self
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use, at most 8: beyond that a small network gains nothing."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(len(affinity(0)) if affinity else os.cpu_count() or 1, 8)
+
+
+def parse(values: Any) -> TrainSpec:
+    """Return the spec that a dictionary (or JSON text) describes; raise `SpecError` with one line otherwise."""
+    try:
+        if isinstance(values, str | bytes):
+            return TrainSpec.model_validate_json(values)
+        return TrainSpec.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(_first_line(error)) from error
+
+
+def _first_line(error: ValidationError) -> str:
+    """Say the first problem as parameter, expected, found."""
+    problem = error.errors()[0]
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return message
+    place = [str(part) for part in problem["loc"] if part not in DATASETS]
+    parameter = ".".join(place[-2:] if place and place[-1].isdigit() else place[-1:]) or "spec"
+    if problem["type"] == "extra_forbidden":
+        return f"`{parameter}` is not an option here. Found {problem['input']!r}."
+    return f"`{parameter}`: {message[0].lower() + message[1:]}. Found {problem['input']!r}."

@@ -1,0 +1,70 @@
+"""A class for every pixel: cross-entropy; mean IoU from one confusion matrix over the whole split."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from data.sample import Field
+
+IGNORED = -1
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Predicts logits (B, classes, H, W) for classes (B, H, W); -1 is left out."""
+
+    field: Field
+
+    @property
+    def outputs(self) -> int:
+        """One logit per class."""
+        return len(self.field.classes)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the cross-entropy [nat], mean over labelled pixels."""
+        total = functional.cross_entropy(prediction, target, ignore_index=IGNORED, reduction="sum")
+        return total / (target != IGNORED).sum().clamp(min=1)
+
+    def meter(self) -> "ConfusionMeter":
+        """Return an empty confusion matrix."""
+        return ConfusionMeter(self.outputs, ("miou", "pixel_accuracy"))
+
+    def constant(self, target: Tensor) -> Tensor:
+        """Return logits that choose the most frequent class."""
+        counts = torch.bincount(target[target != IGNORED].flatten(), minlength=self.outputs)
+        return (counts.float() + 1).log()
+
+    def mirror(self, target: Tensor) -> Tensor:
+        """Mirror the map."""
+        return target.flip(2)
+
+
+class ConfusionMeter:
+    """Counts (target, predicted) pairs; computes the two metrics named, of those in `compute`."""
+
+    def __init__(self, classes: int, metrics: tuple[str, ...]) -> None:
+        self._classes, self._metrics = classes, metrics
+        self._matrix = torch.zeros(classes, classes, dtype=torch.int64)
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Count one batch: logits (B, K, …), classes (B, …)."""
+        known = target != IGNORED
+        pairs = target[known] * self._classes + prediction.argmax(1)[known]
+        counts = torch.bincount(pairs, minlength=self._classes**2).reshape(self._classes, -1)
+        self._matrix += counts.cpu()
+
+    def compute(self) -> dict[str, float]:
+        """Return IoU and recall averaged over the classes that occur, and accuracy, in per cent."""
+        matrix = self._matrix.double()
+        hits, truths, guesses = matrix.diag(), matrix.sum(1), matrix.sum(0)
+        union = truths + guesses - hits
+        accuracy = 100 * float(hits.sum() / matrix.sum().clamp(min=1))
+        values = {
+            "miou": 100 * float((hits / union)[union > 0].mean()),
+            "pixel_accuracy": accuracy,
+            "accuracy": accuracy,
+            "balanced_accuracy": 100 * float((hits / truths)[truths > 0].mean()),
+        }
+        return {name: values[name] for name in self._metrics}

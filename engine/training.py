@@ -1,0 +1,159 @@
+"""The one training loop, read top to bottom: `for record in train(...)`.
+
+It yields a record after every step and every epoch and knows nothing of files, pages or clocks. Whoever consumes it
+decides what to store, and may change `training.proximal.strength` or leave between two records; `training` then holds
+everything that a later call needs to go on as if nothing had happened.
+
+One step: one pass through the trunk, the sum of the task losses, the optimiser, the prox. The learning rate is a pure
+function of the step.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from engine.batches import Batch, Batches
+from engine.groups import Group, input_groups
+from engine.networks.multitask import MultiTaskNet
+from engine.penalties import GroupLasso
+from engine.proximal import Proximal
+from engine.spec import OptimiserSpec, TrainSpec
+from engine.tasks.task import Task
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A loss that is no number any more; the weights are those before the step."""
+
+
+@dataclass
+class Training:
+    """What moves while training: weights, optimiser, strength, and how far it is."""
+
+    spec: TrainSpec
+    net: MultiTaskNet
+    tasks: Mapping[str, Task]
+    groups: list[Group]
+    proximal: Proximal
+    device: torch.device
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One step: the loss of every task before it, and the strength it was taken with."""
+
+    epoch: int
+    step: int
+    losses: dict[str, float]
+    strength: float
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """One pass over the training images, validated: {task: {metric or loss: value}}."""
+
+    epoch: int
+    step: int
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def begin(spec: TrainSpec, net: MultiTaskNet, tasks: Mapping[str, Task], device: torch.device) -> Training:
+    """Return the start of a training: the network on its device, optimiser and prox around it."""
+    net = net.to(device)
+    optimizer = _optimizer(spec.optimiser, net)
+    penalty = GroupLasso(spec.penalty.strength, spec.penalty.weights)
+    groups = input_groups(net.trunk)
+    return Training(spec, net, tasks, groups, Proximal(optimizer, groups, penalty), device)
+
+
+def train(training: Training, batches: Batches, validation: Batches) -> Iterator[StepDone | EpochDone]:
+    """Train from `training.step` to the end of the last epoch.
+
+    Raises:
+        NonFiniteLossError: a loss became NaN or infinite; the message names epoch, step and task.
+
+    """
+    spec, total = training.spec, training.spec.epochs * batches.steps
+    planned = {change.step: change.strength for change in spec.strength_changes}
+    while training.step < total:
+        epoch, done = divmod(training.step, batches.steps)
+        training.net.train()
+        for batch in batches.shuffled(spec.seed, epoch, spec.flips, done):
+            training.proximal.strength = planned.get(training.step, training.proximal.strength)
+            _set_rate(training.proximal.optimizer, spec.optimiser, training.step / total)
+            strength = training.proximal.strength
+            losses = _step(training, batch, f"epoch {epoch + 1}, step {training.step + 1}")
+            training.step += 1
+            yield StepDone(epoch + 1, training.step, losses, strength)
+        yield EpochDone(epoch + 1, training.step, validate(training, validation))
+
+
+def _step(training: Training, batch: Batch, where: str) -> dict[str, float]:
+    """Move the weights once; return the losses before."""
+    with torch.autocast(training.device.type, torch.bfloat16, enabled=training.spec.bf16):
+        predictions = training.net(batch.images)
+    losses = {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in training.tasks.items()}
+    stacked = torch.stack(list(losses.values()))
+    values = dict(zip(losses, stacked.tolist(), strict=True))
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"loss became {'NaN' if math.isnan(value) else 'infinite'} at {where} (task {name})"
+            )
+    training.proximal.zero_grad()
+    stacked.sum().backward()  # type: ignore[no-untyped-call]
+    training.proximal.step()
+    return values
+
+
+@torch.inference_mode()
+def validate(training: Training, batches: Batches) -> dict[str, dict[str, float]]:
+    """Return the loss and the metrics of every task over a split, in eval mode."""
+    training.net.eval()
+    meters = {name: task.meter() for name, task in training.tasks.items()}
+    losses = dict.fromkeys(training.tasks, 0.0)
+    seen = 0
+    for batch in batches.in_order():
+        predictions = training.net(batch.images)
+        seen += len(batch.images)
+        for name, task in training.tasks.items():
+            losses[name] += float(task.loss(predictions[name], batch.targets[name])) * len(batch.images)
+            meters[name].update(predictions[name], batch.targets[name])
+    return {name: {"loss": losses[name] / seen, **meters[name].compute()} for name in training.tasks}
+
+
+@torch.inference_mode()
+def constant_metrics(tasks: Mapping[str, Task], batches: Batches, validation: Batches) -> dict[str, dict[str, float]]:
+    """Return the metrics on `validation` of the constant that suits the training targets best."""
+    constants = {name: task.constant(batches.target(name)) for name, task in tasks.items()}
+    meters = {name: task.meter() for name, task in tasks.items()}
+    for batch in validation.in_order():
+        for name, meter in meters.items():
+            meter.update(
+                _everywhere(constants[name], batch.targets[name].cpu(), tasks[name]), batch.targets[name].cpu()
+            )
+    return {name: meter.compute() for name, meter in meters.items()}
+
+
+def _everywhere(constant: Tensor, target: Tensor, task: Task) -> Tensor:
+    """Repeat (outputs,) for every image, and for every pixel where the task has pixels."""
+    if not task.field.dense:
+        return constant.expand(len(target), -1)
+    return constant[None, :, None, None].expand(len(target), -1, *target.shape[1:3])
+
+
+def _optimizer(spec: OptimiserSpec, net: nn.Module) -> torch.optim.Optimizer:
+    rate, decay = spec.learning_rate, spec.weight_decay
+    if spec.optimiser == "sgd":
+        return torch.optim.SGD(net.parameters(), rate, spec.momentum, weight_decay=decay)
+    kind = torch.optim.AdamW if spec.optimiser == "adamw" else torch.optim.Adam
+    return kind(net.parameters(), rate, weight_decay=decay)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, spec: OptimiserSpec, progress: float) -> None:
+    factor = 0.5 * (1 + math.cos(math.pi * progress)) if spec.schedule == "cosine" else 1.0
+    for group in optimizer.param_groups:
+        group["lr"] = spec.learning_rate * factor

@@ -1,0 +1,57 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dashboard.frames import events
+from engine.events import Event, write_events
+from engine.quantities import SPARSITIES
+from engine.runs import Run, create
+from engine.spec import parse
+
+MakeRun = Callable[..., Run]
+
+
+def test_records_are_placed_at_the_epochs_done(make_run: MakeRun) -> None:
+    log = events.events(make_run(epochs=2))
+    train = log[(log["split"] == "train") & (log["quantity"] == "loss")]
+    np.testing.assert_allclose(train["at"], np.arange(1, 21) / 10)
+    assert log.loc[log["split"] == "val", "at"].tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_run_in_its_next_epoch_goes_on_at_the_same_pace(make_run: MakeRun) -> None:
+    run = make_run(epochs=2)
+    write_events(run.path / "events.jsonl", [Event(0.0, 3, 25, "depth", "train", "loss", 1.0)])
+    assert events.events(run)["at"].iloc[-1] == pytest.approx(2.5)
+
+
+def test_a_log_that_has_grown_is_read_again(make_run: MakeRun) -> None:
+    run = make_run(epochs=1)
+    before = len(events.events(run))
+    write_events(run.path / "events.jsonl", [Event(0.0, 2, 11, None, "control", "strength", 0.5)])
+    assert len(events.events(run)) == before + 1
+    assert events.strength_in_force(run) == 0.5
+    assert events.changes(run)["strength"].tolist() == [0.5]
+
+
+def test_a_window_leaves_out_older_epochs_but_not_the_constant_prediction(make_run: MakeRun) -> None:
+    curves = events.curves(make_run(epochs=3), since=2.0)
+    assert curves.loc[curves["split"] != "constant", "at"].min() >= 2.0
+    assert (curves["split"] == "constant").sum() == 1
+
+
+def test_the_frames_have_their_documented_columns(make_run: MakeRun) -> None:
+    run = make_run()
+    assert list(events.curves(run)) == ["at", "task", "split", "quantity", "value"]
+    assert list(events.regularity(run)) == ["at", "alive", "strength"]
+    assert list(events.changes(run)) == ["at", "step", "strength"]
+    assert list(events.sparsities(run)) == ["at", *SPARSITIES]
+    assert events.regularity(run)["alive"].between(0, 100).all()
+
+
+def test_a_run_without_a_log_has_empty_frames_and_the_strength_of_its_spec(runs_root: object) -> None:
+    run = create(parse({"penalty": {"strength": 0.25}}))
+    frames = [events.curves(run), events.regularity(run), events.changes(run), events.sparsities(run)]
+    assert [len(frame) for frame in frames] == [0, 0, 0, 0]
+    assert events.strength_in_force(run) == 0.25
+    assert events.constants(run) == {}

@@ -1,0 +1,55 @@
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dashboard.frames.summaries import TAIL, summaries, summary
+from engine.events import Event, write_events
+from engine.files import replace
+from engine.runs import Run, create
+from engine.spec import parse
+
+MakeRun = Callable[..., Run]
+
+
+def test_a_summary_tells_the_newest_values(make_run: MakeRun) -> None:
+    known = summary(make_run(epochs=3))
+    assert known.sparsity("mac_sparsity") == 30.0
+    metric, value = known.main_metrics()["depth"]
+    assert (metric.name, metric.unit, value) == ("abs_error", "m", 0.25)
+    assert known.alive == pytest.approx((100.0, 85.7, 71.4, 57.1))
+
+
+def test_the_end_of_a_long_log_is_enough_and_its_start_is_found_where_it_is_not(make_run: MakeRun) -> None:
+    run = make_run(epochs=3)
+    many = [Event(0.0, 4, 31, "depth", "train", "loss", 1.0)] * (2 * TAIL // 80)
+    write_events(run.path / "events.jsonl", many)
+    assert summary(run).sparsity("group_sparsity") == 30.0
+    write_events(run.path / "events.jsonl", [Event(0.0, 4, 40, None, "model", "group_sparsity", 44.0)])
+    assert summary(run).sparsity("group_sparsity") == 44.0
+
+
+def test_a_status_that_is_replaced_is_seen(make_run: MakeRun) -> None:
+    run = make_run()
+    assert summary(run).status.state == "done"
+    status = run.recorded_status().model_copy(update={"state": "failed", "message": "full disk"})
+    replace(run.path / "status.json", status.model_dump_json().encode())
+    assert summary(run).status.message == "full disk"
+
+
+def test_a_worker_that_died_leaves_a_lost_run(make_run: MakeRun) -> None:
+    assert summary(make_run(state="running")).status.state == "lost"
+
+
+def test_a_spec_that_cannot_be_read_leaves_the_run_in_the_list(make_run: MakeRun) -> None:
+    run = make_run()
+    (run.path / "spec.json").write_text(json.dumps({"epochs": -1}))
+    (known,) = summaries()
+    assert (known.spec, known.name, known.main_metrics()) == (None, run.id, {})
+
+
+def test_a_run_that_has_not_started_has_no_numbers(runs_root: object) -> None:
+    known = summary(create(parse({})))
+    assert np.isnan(known.sparsity("group_sparsity"))
+    assert known.alive == ()

@@ -1,0 +1,32 @@
+from collections.abc import Callable
+
+from dashboard.frames import tables
+from dashboard.frames.summaries import summaries
+from engine.runs import Run
+
+MakeRun = Callable[..., Run]
+
+
+def test_a_row_says_state_strength_and_the_metric_with_unit_and_direction(make_run: MakeRun) -> None:
+    make_run(penalty={"strength": 2e-4})
+    (row,) = tables.runs(summaries()).to_dict("records")
+    assert row["state"] == "✓ done"
+    assert row["strength"] == "2e-4"
+    assert row["depth: absolute error [m] ↓"] == 0.25
+    assert row["duration"] == "1 min 05 s"
+
+
+def test_compare_shows_what_differs_and_the_results(make_run: MakeRun) -> None:
+    make_run(name="a", seed=1)
+    make_run(name="b", seed=2, epochs=2)
+    frame = tables.compare(summaries()).set_index("what")
+    assert set(frame.columns) == {"a", "b"}
+    assert frame.loc["seed"].to_dict() == {"a": "1", "b": "2"}
+    assert not {"batch_size", "name", "tasks"} & set(frame.index)
+    assert frame.loc["depth: absolute error [m] ↓", "a"] == "0.25 m"
+
+
+def test_runs_of_one_name_are_told_apart_by_their_ids(make_run: MakeRun) -> None:
+    first, second = make_run(), make_run()
+    titles = list(tables.compare(summaries()).columns[1:])
+    assert sorted(titles) == sorted([f"small ({first.id})", f"small ({second.id})"])

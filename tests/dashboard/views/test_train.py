@@ -1,0 +1,156 @@
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.files import replace
+from engine.runs import Run
+
+MakeRun = Callable[..., Run]
+
+
+def _train() -> None:
+    from dashboard.views.train import page
+
+    page()
+
+
+def _page(**address: str) -> AppTest:
+    page = AppTest.from_function(_train, default_timeout=30)
+    for name, value in address.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+@contextmanager
+def _working(run: Run, **status: object) -> Iterator[None]:
+    """Hold the lock of a run as its worker does, and say that it trains."""
+    pid, created = psutil.Process().pid, psutil.Process().create_time()
+    known = {"state": "running", "phase": "training", "finished": None, "pid": pid, "pid_created": created, **status}
+    replace(run.path / "status.json", run.recorded_status().model_copy(update=known).model_dump_json().encode())
+    with run.lock():
+        yield
+
+
+def _said(page: AppTest) -> str:
+    texts = [text.value for text in (*page.markdown, *page.caption, *page.text)]
+    return re.sub(r"\\(.)", r"\1", "\n".join(texts))
+
+
+def test_a_finished_run_shows_three_figures_and_no_controls(make_run: MakeRun) -> None:
+    page = _page(run=make_run().id)
+    assert not page.exception
+    figures = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    assert [len(figure["data"]) for figure in figures] == [4, 2, 3]
+    assert "epoch 3 of 5" in _said(page)
+    assert not {"pause", "stop", "apply", "resume"} & {button.key for button in page.button}
+
+
+def test_the_newest_run_is_shown_where_none_is_named(make_run: MakeRun) -> None:
+    run = make_run(name="only")
+    page = _page()
+    assert page.selectbox(key="run").value == run.id
+    assert page.query_params["run"] == run.id
+
+
+@pytest.mark.parametrize("name", ["nonsense", "../../etc", "<script>"])
+def test_an_address_that_names_no_run_falls_back_to_the_newest(make_run: MakeRun, name: str) -> None:
+    run = make_run()
+    page = _page(run=name)
+    assert not page.exception
+    assert page.selectbox(key="run").value == run.id
+
+
+def test_captions_carry_run_strength_and_split(make_run: MakeRun) -> None:
+    run = make_run(penalty={"strength": 2e-3})
+    said = _said(_page(run=run.id))
+    assert f"small · {run.id} · λ = 2e-3 at the start · 150 validation images" in said
+
+
+def test_a_hostile_name_is_shown_as_text(make_run: MakeRun) -> None:
+    page = _page(run=make_run(name="<script>x</script> ![](http://a.b/c) **d**").id)
+    assert "<script>x</script> ![](http://a.b/c) **d**" in _said(page).replace("\u2060", "")
+    assert not any(re.search(r"(?<!\\)(<|!\[)", text.value) for text in (*page.markdown, *page.caption))
+
+
+def test_the_reason_of_a_failure_is_shown_in_one_sentence(make_run: MakeRun) -> None:
+    page = _page(run=make_run(state="failed", message="the disk is full").id)
+    assert page.error[0].value == "the disk is full"
+
+
+def test_a_stopped_run_can_be_resumed(make_run: MakeRun) -> None:
+    page = _page(run=make_run(state="stopped").id)
+    assert page.button(key="resume").label == "Resume training"
+
+
+def test_a_live_run_is_driven_by_wishes(make_run: MakeRun) -> None:
+    run = make_run()
+    with _working(run, progress=0.6):
+        page = _page(run=run.id)
+        assert page.progress[0].value == 60
+        page.button(key="pause").click().run()
+        assert run.control().pause
+        assert page.button(key="pause").label == "Resume"
+        page.number_input(key="strength_input").set_value(0.02).run()
+        assert run.control().strength is None
+        page.button(key="apply").click().run()
+        assert run.control().strength == 0.02
+        assert "2e-2 asked for" in _said(page)
+
+
+def test_the_second_click_on_stop_is_kill(make_run: MakeRun) -> None:
+    run = make_run()
+    with _working(run):
+        page = _page(run=run.id)
+        page.button(key="stop").click().run()
+        assert run.control().stop
+        assert page.button(key="kill").label == "Kill now"
+
+
+def test_a_run_that_starts_says_what_it_waits_for(make_run: MakeRun) -> None:
+    run = make_run(epochs=0)
+    with _working(run, epoch=0, phase="rendering scenes 120 of 750"):
+        page = _page(run=run.id)
+        assert page.progress[0].text == "Starting: rendering scenes 120 of 750"
+
+
+def test_only_the_open_view_is_drawn(make_run: MakeRun) -> None:
+    run = make_run()
+    assert len(_page(run=run.id, view="Norms by layer").get("plotly_chart")) == 2
+    assert not _page(run=run.id, view="Survival map").get("plotly_chart")
+    (run.path / "log.txt").write_text("hello\n<b>log</b>")
+    assert _page(run=run.id, view="Log").code[0].value == "hello\n<b>log</b>"
+
+
+def test_a_window_shortens_the_curves(make_run: MakeRun) -> None:
+    run = make_run(epochs=12)
+    page = _page(run=run.id)
+    page.selectbox(key="window").select(5).run()
+    assert not page.exception
+    layout = json.loads(page.get("plotly_chart")[1].proto.spec)["layout"]
+    assert layout["xaxis"]["range"][0] == pytest.approx(7.0, abs=0.11)
+
+
+def test_a_run_without_numbers_says_why_its_figures_are_empty(make_run: MakeRun) -> None:
+    run = make_run(epochs=0)
+    (run.path / "events.jsonl").unlink()
+    page = _page(run=run.id)
+    assert not page.exception
+    assert "first loss" in page.get("plotly_chart")[0].proto.spec
+
+
+def test_a_damaged_spec_is_said_not_raised(make_run: MakeRun) -> None:
+    run = make_run()
+    (run.path / "spec.json").write_text('{"epochs": -1}')
+    page = _page(run=run.id)
+    assert not page.exception
+    assert "epochs" in page.error[0].value
+
+
+def test_without_runs_it_offers_the_demo(runs_root: Path) -> None:
+    assert _page().button(key="start_demo").label == "Start the demo run"
