@@ -1,55 +1,67 @@
-"""The data sets by name: what each knows and takes, told without loading any of it."""
+"""The data sets that come with the package, by name.
+
+A form lists names, fields and options from `DATASETS` without loading anything; `load` builds one split.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from data import digits
+from data.digits import Digits
 from data.sample import Dataset, Field, Split
 from data.scenes import dataset as scenes
+from data.scenes.dataset import Scenes
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A data set that can be asked for: its fields, its options besides the split, one sentence about it."""
+    """A data set: how to load a split of it, its fields, the names of its options and one line about it."""
 
-    open: Callable[..., Dataset]
+    load: Callable[..., Dataset]
     fields: Mapping[str, Field]
     options: tuple[str, ...]
     summary: str
 
 
+def _scenes(split: Split, length: int = 1000, size: int = 64, seed: int = 0) -> Dataset:
+    return Scenes(split, length, size, seed)
+
+
+def _digits(split: Split, seed: int = 0) -> Dataset:
+    return Digits(split, seed)
+
+
 DATASETS: Mapping[str, Entry] = MappingProxyType(
     {
         "scenes": Entry(
-            scenes.Scenes,
+            _scenes,
             scenes.FIELDS,
             ("length", "size", "seed"),
-            "Procedural rooms with exact classes, depth, normals and edges (synthetic).",
+            "Synthetic rooms: 13 classes, depth, surface normals and edges, any size and number, from a seed.",
         ),
         "digits": Entry(
-            digits.Digits,
+            _digits,
             digits.FIELDS,
             ("seed",),
-            "1,797 handwritten digits of 8 × 8 pixels: class, parity, ink (real).",
+            "Handwritten digits, 8 × 8 grey: which digit, even or odd, how much ink. 1797 real images.",
         ),
     }
 )
 
 
 def load(name: str, *, split: Split = "train", **options: Any) -> Dataset:
-    """Return a split of a data set: `load("scenes", split="train", size=64, length=1000, seed=0)`.
+    """Return a split of the data set called `name`; options left out take their defaults.
 
-    Raises:
-        ValueError: no such data set, split or option; the message lists those that exist.
-
+    Raises `ValueError` for an unknown name, split or option, naming those there are, and for a value out of range.
     """
     if name not in DATASETS:
-        raise ValueError(f"`name` should be among {', '.join(DATASETS)}. Found {name!r}.")
-    entry = DATASETS[name]
-    if unknown := sorted(set(options) - set(entry.options)):
-        raise ValueError(f"options of {name} should be among {', '.join(entry.options)}. Found {', '.join(unknown)}.")
-    if name == "scenes":
-        options = {"length": 1000, **options}
-    return entry.open(split, **options)
+        raise ValueError(f"`name` should be one of {', '.join(DATASETS)}. Found {name!r}.")
+    if split not in get_args(Split):
+        raise ValueError(f"`split` should be one of {', '.join(get_args(Split))}. Found {split!r}.")
+    known = DATASETS[name].options
+    for option in options:
+        if option not in known:
+            raise ValueError(f"Options of `{name}` should be among {', '.join(known)}. Found {option!r}.")
+    return DATASETS[name].load(split, **options)

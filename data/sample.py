@@ -1,8 +1,8 @@
 """What a data set is: images, and for each of them the targets of several tasks.
 
 A data set is anything with a length, named `fields` (what is known about each image) and `sample(i)`. Arrays are
-numpy with height and width first; torch is the engine's business. Every sample passes `validate` on entry, so that
-the code behind it never meets a wrong shape, a NaN or a class that does not exist.
+numpy with height and width first; torch is the engine's business. Every sample passes `data.validation.validate` on
+entry, so that the code behind it never meets a wrong shape, a NaN or a class that does not exist.
 
 Missing values are marked in the array itself, as in the NYU-v2 files that multi-task papers exchange:
 
@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["segmentation", "depth", "normals", "edges", "classification", "regression"]
@@ -80,53 +79,3 @@ class DataError(ValueError):
 
     def __init__(self, where: str, part: str, expected: str, found: object) -> None:
         super().__init__(f"{where}: `{part}` should be {expected}. Found {found}.")
-
-
-def validate(sample: Sample, fields: Mapping[str, Field], where: str) -> Sample:
-    """Return the sample if its image and every field obey the table above, else raise `DataError`.
-
-    `where` names the file or the index for the message.
-    """
-    height, width = _check_image(sample.image, where)
-    for name, known in fields.items():
-        if name not in sample.targets:
-            raise DataError(where, name, "among the targets", sorted(sample.targets))
-        _check_target(np.asarray(sample.targets[name]), known, (height, width), (where, name))
-    return sample
-
-
-def _check_image(image: Array, where: str) -> tuple[int, int]:
-    expected = "an array (H, W, C) of uint8, or of float32 in [0, 1]"
-    if image.ndim != 3 or min(image.shape) < 1 or image.dtype not in (np.uint8, np.float32):
-        raise DataError(where, "image", expected, f"{image.dtype} {image.shape}")
-    if image.dtype == np.float32:
-        _require(np.isfinite(image) & (image >= 0) & (image <= 1), image, (where, "image"), expected)
-    return image.shape[0], image.shape[1]
-
-
-def _check_target(target: Array, known: Field, size: tuple[int, int], place: tuple[str, str]) -> None:
-    shape = () if not known.dense else (*size, 3) if known.kind == "normals" else size
-    if target.shape != shape:
-        raise DataError(*place, f"an array of shape {shape}", target.shape)
-    if known.kind in ("segmentation", "classification", "edges"):
-        last = 1 if known.kind == "edges" else len(known.classes) - 1
-        expected = f"integers from -1 to {last}"
-        if not np.issubdtype(target.dtype, np.integer):
-            raise DataError(*place, expected, target.dtype)
-        _require((target >= -1) & (target <= last), target, place, expected)
-        return
-    if not np.issubdtype(target.dtype, np.floating):
-        raise DataError(*place, "floating point", target.dtype)
-    _require(np.isfinite(target), target, place, "finite")
-    if known.kind == "depth":
-        _require(target >= 0, target, place, "metres ≥ 0, 0 where unknown")
-    if known.kind == "normals":
-        norms = np.sqrt((target.astype(np.float64) ** 2).sum(-1))
-        _require((np.abs(norms - 1) < 1e-3) | (norms == 0), norms, place, "of norm 1, or (0, 0, 0) where unknown")
-
-
-def _require(good: Array, values: Array, place: tuple[str, str], expected: str) -> None:
-    """Raise `DataError` with the first value that is not good."""
-    if not good.all():
-        at = tuple(int(i) for i in np.argwhere(~good)[0])
-        raise DataError(*place, expected, f"{values[at]} at {at}" if at else values)

@@ -85,4 +85,5 @@ def rectangles(camera: Camera, points: Floats, size: int) -> NDArray[np.int64]:
     out = np.clip(np.stack(bounds, 1), 0, size)
     out[~ahead.all(1)] = (0, size, 0, size)
     out[~ahead.any(1)] = 0
-    return out.astype(np.int64)
+    values: NDArray[np.int64] = out.astype(np.int64)
+    return values

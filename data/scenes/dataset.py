@@ -32,7 +32,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "seg": Field(kind="segmentation", classes=CLASSES),
         "depth": Field(kind="depth", unit="m"),
         "normals": Field(kind="normals"),
-        "edges": Field(kind="edges", classes=("surface", "edge")),
+        "edges": Field(kind="edges"),
     }
 )
 

@@ -140,8 +140,8 @@ def window(dice: Dice, height: float, day: bool) -> Piece:
         colour = paints.tint(dice, paints.FABRICS + paints.PASTELS)
         cloth = Paint(Texture.FOLDS, colour, paints.shade(colour, 0.45), dice.between(0.1, 0.16), seed=0)
         low, wide = dice.pick((-0.12, 0.06 - height * 0.5)), half * dice.between(0.25, 0.5)
-        for left in (-half - 0.12, half + 0.12 - wide):
-            parts.append(box((left, left + wide), (low, height + 0.1), (0.05, 0.1), Label.WINDOW, cloth))
+        lefts = (-half - 0.12, half + 0.12 - wide)
+        parts += [box((x, x + wide), (low, height + 0.1), (0.05, 0.1), Label.WINDOW, cloth) for x in lefts]
         rod = box(
             (-half - 0.2, half + 0.2), (height + 0.08, height + 0.11), (0.06, 0.09), Label.WINDOW, paints.metal(dice)
         )

@@ -42,7 +42,8 @@ def _creased(surface: Surface, face: NDArray[np.int64], axis: int) -> NDArray[np
     p, q = _pair(axis)
     whole = slice(None)
     cosine = (surface.normal[(whole, *p)] * surface.normal[(whole, *q)]).sum(0)
-    return (face[p] != face[q]) & (cosine < CREASE)
+    values: NDArray[np.bool_] = (face[p] != face[q]) & (cosine < CREASE)
+    return values
 
 
 def _occluded(surface: Surface, axis: int) -> NDArray[np.bool_]:
@@ -51,4 +52,7 @@ def _occluded(surface: Surface, axis: int) -> NDArray[np.bool_]:
     step: Floats = surface.point[(whole, *q)] - surface.point[(whole, *p)]
     off_p = np.abs((surface.normal[(whole, *p)] * step).sum(0))
     off_q = np.abs((surface.normal[(whole, *q)] * step).sum(0))
-    return np.minimum(off_p, off_q) > STEP + RELATIVE * np.minimum(surface.depth[p], surface.depth[q])
+    values: NDArray[np.bool_] = np.minimum(off_p, off_q) > STEP + RELATIVE * np.minimum(
+        surface.depth[p], surface.depth[q]
+    )
+    return values

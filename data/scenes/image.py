@@ -25,7 +25,10 @@ def photograph(light: Floats, generator: Generator) -> NDArray[np.uint8]:
     noise = generator.standard_normal(x.shape, dtype=np.float32)
     x = np.sqrt(x)
     x += noise * np.sqrt(x * np.float32(1.6e-4) + np.float32(2e-5)) * np.float32(0.4 + 1.2 * grain)
-    return (np.clip(x, 0, 1).transpose(1, 2, 0) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    values: NDArray[np.uint8] = (np.clip(x, 0, 1).transpose(1, 2, 0) * np.float32(255) + np.float32(0.5)).astype(
+        np.uint8
+    )
+    return values
 
 
 def _lens(light: Floats) -> Floats:

@@ -50,12 +50,14 @@ def radiance(scene: Scene, solids: Solids, surface: Surface, colour: Floats) -> 
 
 
 def _length(vectors: Floats) -> Floats:
-    return np.sqrt((vectors * vectors).sum(0))
+    values: Floats = np.sqrt((vectors * vectors).sum(0))
+    return values
 
 
 def _emitted(facing: Vector, unit: Floats) -> Floats:
     cosine = -(facing[0] * unit[0] + facing[1] * unit[1] + facing[2] * unit[2])
-    return np.clip(cosine * np.float32(1.1) + np.float32(0.15), 0, 1)
+    values: Floats = np.clip(cosine * np.float32(1.1) + np.float32(0.15), 0, 1)
+    return values
 
 
 def _ambient(scene: Scene, solids: Solids, surface: Surface) -> Floats:
@@ -68,7 +70,8 @@ def _ambient(scene: Scene, solids: Solids, surface: Surface) -> Floats:
     open_share *= _contact(scene, solids, surface)
     bounce = np.exp(surface.point[1] * np.float32(-0.8)) * (1 - surface.normal[1]) * np.float32(0.35)
     floor = solids.first[:, 2 * 1][:, None, None]
-    return np.array(scene.ambient, np.float32)[:, None, None] * (open_share + floor * bounce)
+    values: Floats = np.array(scene.ambient, np.float32)[:, None, None] * (open_share + floor * bounce)
+    return values
 
 
 def _contact(scene: Scene, solids: Solids, surface: Surface) -> Floats:

@@ -36,4 +36,5 @@ def _footprint(scene: Scene, surface: Surface) -> Floats:
     view = surface.view
     facing = -(surface.normal * view).sum(0) / np.sqrt((view * view).sum(0))
     pixel = np.float32(2 * scene.camera.spread / view.shape[1])
-    return surface.depth * pixel / np.sqrt(np.maximum(facing, np.float32(0.04)))
+    values: Floats = surface.depth * pixel / np.sqrt(np.maximum(facing, np.float32(0.04)))
+    return values

@@ -21,7 +21,7 @@ WARM = (1.0, 0.8, 0.58)
 
 def draw(dice: Dice) -> Scene:
     """Return a furnished room with its lights and a camera in it."""
-    extent = (dice.between(3.0, 5.4), dice.between(2.35, 2.9), dice.between(3.6, 6.2))
+    extent = (dice.between(2.8, 4.9), dice.between(2.35, 2.8), dice.between(3.4, 5.6))
     camera = placed_camera(dice, extent)
     layout, day = Layout(dice, extent, camera), dice.chance(0.72)
     if dice.chance(0.35):

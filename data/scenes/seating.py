@@ -50,8 +50,7 @@ def sofa(dice: Dice, seats: int) -> Piece:
         box((-half, half), (foot, back), (0, 0.2), label, cloth),
         *legs(half - 0.03, (0.03, depth - 0.05), foot, 0.05, label, paints.wood(dice)),
     ]
-    for left in (-half, inner):
-        parts.append(box((left, left + arm), (foot, level + 0.18), (0, depth), label, cloth))
+    parts += [box((left, left + arm), (foot, level + 0.18), (0, depth), label, cloth) for left in (-half, inner)]
     for k in range(seats):
         left = k * seat - inner
         parts.append(box((left + 0.01, left + seat - 0.01), (level - 0.12, level), (0.2, depth + 0.02), label, cloth))
@@ -100,8 +99,7 @@ def chair(dice: Dice, frame: Paint, cloth: Paint) -> Piece:
     if dice.chance(0.4):
         parts.append(box((-half, half), (level, back), (0, 0.05), Label.CHAIR, cloth))
         return Piece(parts, 0.46, 0.46, back)
-    for x in (-half, half - 0.04):
-        parts.append(box((x, x + 0.04), (level, back), (0, 0.04), Label.CHAIR, frame))
+    parts += [box((x, x + 0.04), (level, back), (0, 0.04), Label.CHAIR, frame) for x in (-half, half - 0.04)]
     for k in range(2):
         low = back - 0.14 - 0.2 * k
         parts.append(box((-half + 0.04, half - 0.04), (low, low + 0.11), (0.005, 0.03), Label.CHAIR, frame))
@@ -159,7 +157,9 @@ def ring(dice: Dice, width: float, depth: float) -> list[tuple[list[Part], float
         for x, side in seats
         if dice.chance(0.85)
     ]
-    for side in (-1, 1):
-        if dice.chance(0.5):
-            out.append((turned(centred, -side), side * (width / 2 + dice.between(0.08, 0.3)), 0.0))
+    out += [
+        (turned(centred, -side), side * (width / 2 + dice.between(0.08, 0.3)), 0.0)
+        for side in (-1, 1)
+        if dice.chance(0.5)
+    ]
     return out

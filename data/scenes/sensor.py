@@ -36,13 +36,14 @@ def missing_depth(
     grazing = np.clip(np.float32(0.2) - facing, 0, 1) * np.float32(3)
     lost = _blotches(generator, view.shape[1]) < glass + dark + grazing + np.float32(0.003)
     beyond = (surface.depth < NEAREST) | (surface.depth > FARTHEST)
-    return lost | beyond | _unlit(camera, surface.depth)
+    values: NDArray[np.bool_] = lost | beyond | _unlit(camera, surface.depth)
+    return values
 
 
 def missing_labels(edges: NDArray[np.int64], generator: Generator) -> NDArray[np.bool_]:
     """Return where (S, S) the annotator left no label."""
     size = edges.shape[0]
-    out = (edges > 0) & (_blotches(generator, size) < 0.3)
+    out = (edges > 0) & (_blotches(generator, size) < 0.15)
     band = max(round(BORDER * size), 1 if size >= 16 else 0)
     inner = np.ones((size, size), np.bool_)
     inner[band : size - band, band : size - band] = False

@@ -25,7 +25,8 @@ def _smooth(white: Floats) -> Floats:
     for axis in (0, 1):
         for _ in range(3):
             white = (np.roll(white, 1, axis) + 2 * white + np.roll(white, -1, axis)) / 4
-    return (white - white.min()) / (white.max() - white.min())
+    values: Floats = (white - white.min()) / (white.max() - white.min())
+    return values
 
 
 WHITE = np.random.default_rng(13).random((256, 256), dtype=np.float32)
@@ -79,11 +80,13 @@ def _cell(x: Floats) -> Cells:
 
 
 def _white(row: Cells, column: Cells, seed: Cells) -> Floats:
-    return WHITE[(row + 57 * seed) & 255, (column + 131 * seed) & 255]
+    values: Floats = WHITE[(row + 57 * seed) & 255, (column + 131 * seed) & 255]
+    return values
 
 
 def _cloud(x: Floats, y: Floats, seed: Cells) -> Floats:
-    return SMOOTH[(_cell(x) + 57 * seed) & 255, (_cell(y) + 131 * seed) & 255]
+    values: Floats = SMOOTH[(_cell(x) + 57 * seed) & 255, (_cell(y) + 131 * seed) & 255]
+    return values
 
 
 def _mix(patch: Patch, weight: Floats) -> Floats:
@@ -172,7 +175,8 @@ def _brick(patch: Patch) -> Floats:
     column = patch.u / patch.scale + np.float32(0.5) * (_cell(row) & 1)
     tone = np.float32(0.75) + np.float32(0.45) * _white(_cell(row), _cell(column), patch.seed)
     joint = np.maximum(_line(patch, row, 0.08, 0.012), _line(patch, column, patch.scale, 0.012))
-    return patch.first * tone * (1 - joint) + patch.second * joint
+    values: Floats = patch.first * tone * (1 - joint) + patch.second * joint
+    return values
 
 
 def _books(patch: Patch) -> Floats:
@@ -262,7 +266,8 @@ def _rug(patch: Patch) -> Floats:
     diamond = np.abs(np.abs(x) + np.abs(y) - np.rint(np.abs(x) + np.abs(y)))
     pattern = (diamond < 0.2) & (rim > 0.2) & ((patch.seed & 1) > 0)
     tuft = np.float32(0.85) + np.float32(0.3) * _white(_cell(patch.u * 90), _cell(patch.v * 90), patch.seed)
-    return np.where(band | pattern, patch.second, patch.first) * tuft
+    values: Floats = np.where(band | pattern, patch.second, patch.first) * tuft
+    return values
 
 
 def _panels(patch: Patch) -> Floats:

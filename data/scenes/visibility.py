@@ -5,6 +5,7 @@ normal and texture coordinates are then computed once for all pixels from the id
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from data.scenes.solids import Rays, beam, span, turned
 Ids = NDArray[np.int64]
 ZERO, ONE = np.float32(0), np.float32(1)
 AXES = np.arange(3)[:, None, None]
+Turn = Floats | np.floating[Any]
 RIM = np.float32(1 - 1e-4)
 UPRIGHT = np.array([[0], [1], [0]], np.float32)
 SIGNS = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], np.float32).T
@@ -108,15 +110,14 @@ def _deferred(solids: Solids, depth: Floats, ids: Ids, point: Floats, view: Floa
     face = 2 * axis + (sign > 0)
     uv, extent = _along(axis, local), _along(axis, half + half)
     for k in np.flatnonzero((solids.shape == Shape.ELLIPSOID) | (solids.shape == Shape.FRUSTUM)).tolist():
-        pixels = np.nonzero(ids == k)
-        if len(pixels[0]):
-            at = (slice(None), *pixels)
-            normal[at], face[pixels], uv[0][pixels] = _round(solids, k, relative[at])
+        pixels = ids == k
+        if pixels.any():
+            normal[:, pixels], face[pixels], uv[0][pixels] = _round(solids, k, relative[:, pixels])
     normal = _rotated(normal, cosine, -sine) if yaw else normal
     return Surface(depth, ids, face, point, normal, view, uv, extent, axis == _thin(solids)[ids])
 
 
-def _rotated(vectors: Floats, cosine: Floats, sine: Floats) -> Floats:
+def _rotated(vectors: Floats, cosine: Turn, sine: Turn) -> Floats:
     x, y, z = vectors
     return np.stack([cosine * x - sine * z, y, sine * x + cosine * z])
 

@@ -1,0 +1,56 @@
+"""The command line as a user meets it: real processes, exit codes, one line for a wrong request."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL = ["--dataset", "digits", "--widths", "8,8", "--blocks", "1,1", "--head-width", "8", "--threads", "1"]
+
+
+def winnow(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from engine.cli import main; main()", *arguments]
+    environment = {**os.environ, "WINNOW_RUNS": str(root)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+
+
+def test_train_prints_one_json_object_at_the_end(runs_root: Path):
+    done = winnow(runs_root, "train", *SMALL, "--epochs", "1", "--name", "tiny", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["state"] == "done"
+    assert set(result["metrics"]) == {"digit", "parity", "ink"}
+    listed = json.loads(winnow(runs_root, "runs", "list", "--json").stdout)
+    assert [entry["run"] for entry in listed["runs"]] == [result["run"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--strength", "-1"], "`strength`"),
+        (["--strength", "many"], "`strength`"),
+        (["--tasks", "seg,colour"], "colour"),
+        (["--dataset", "mnist"], "mnist"),
+        (["--epochs", "0"], "`epochs`"),
+        (["--dataset", "digits", "--size", "32"], "`size`"),
+        (["--widths", "8,8", "--blocks", "1"], "`blocks`"),
+        (["--train-length", "4"], "`batch_size`"),
+        (["--colour", "red"], "--colour"),
+        (["--resume", "../../etc"], "../../etc"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_writes_nothing(runs_root: Path, arguments: list[str], says: str):
+    done = winnow(runs_root, "train", *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not runs_root.exists()
+
+
+def test_help_names_units_and_defaults(runs_root: Path):
+    text = " ".join(winnow(runs_root, "train", "--help").stdout.split())
+    assert "image side in pixels [default: 64]" in text
+    assert "--strength" in text

@@ -1,0 +1,116 @@
+"""The loop: seeds decide everything, a checkpoint loses nothing, a broken loss is named."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.catalog import load
+from data.stacking import stack
+from engine.batches import Batches
+from engine.checkpoint import load_checkpoint, manifests, save_checkpoint
+from engine.networks.multitask import build_network
+from engine.spec import NetworkSpec, TrainSpec, parse
+from engine.tasks.build import build_tasks
+from engine.training import EpochDone, NonFiniteLossError, Training, begin, train
+
+CPU = torch.device("cpu")
+SMALL = NetworkSpec(widths=(8, 8), blocks=(1, 1), head_width=8)
+
+
+def digits(epochs: int = 2, **changes: object) -> TrainSpec:
+    network = SMALL.model_dump()
+    return parse({"data": {"dataset": "digits"}, "network": network, "epochs": epochs, "batch_size": 64, **changes})
+
+
+@pytest.fixture(scope="module")
+def stacked() -> dict:
+    names = ("digit", "parity", "ink")
+    return {split: stack(load("digits", split=split), names) for split in ("train", "val")}
+
+
+def setting(spec: TrainSpec, stacked: dict) -> tuple[Training, Batches, Batches]:
+    tasks = build_tasks(load("digits", split="val").fields, spec.tasks)
+    batches, validation = (Batches(stacked[split], tasks, spec.batch_size, CPU) for split in ("train", "val"))
+    torch.manual_seed(spec.seed)
+    return begin(spec, build_network(spec.network, tasks, 1), tasks, CPU), batches, validation
+
+
+def weights(training: Training) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in training.net.state_dict().items()}
+
+
+def same(one: dict, other: dict) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_training_learns_all_tasks(stacked: dict):
+    training, batches, validation = setting(digits(6), stacked)
+    last = [record for record in train(training, batches, validation) if isinstance(record, EpochDone)][-1]
+    assert last.metrics["digit"]["accuracy"] > 80
+    assert last.metrics["parity"]["accuracy"] > 85
+    assert last.metrics["ink"]["r2"] > 0.3
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_a_resumed_run_ends_with_the_same_bits(stacked: dict, tmp_path: Path, optimiser: str):
+    spec = digits(optimiser={"optimiser": optimiser, "learning_rate": 1e-2}, penalty={"strength": 3e-3})
+    straight, batches, validation = setting(spec, stacked)
+    for record in train(straight, batches, validation):
+        if record.step == 25 and not isinstance(record, EpochDone):
+            save_checkpoint(tmp_path, straight, record.epoch)
+    resumed, batches, validation = setting(spec, stacked)
+    assert load_checkpoint(tmp_path, resumed) == []
+    assert resumed.step == 25
+    list(train(resumed, batches, validation))
+    assert same(weights(straight), weights(resumed))
+
+
+def test_a_damaged_checkpoint_is_passed_over(stacked: dict, tmp_path: Path):
+    training, batches, validation = setting(digits(1), stacked)
+    for record in train(training, batches, validation):
+        if record.step in (3, 6) and not isinstance(record, EpochDone):
+            save_checkpoint(tmp_path, training, 1)
+    newest = manifests(tmp_path)[-1].with_suffix(".safetensors")
+    content = bytearray(newest.read_bytes())
+    content[-5] ^= 1
+    newest.write_bytes(content)
+    fresh, *_ = setting(digits(1), stacked)
+    assert load_checkpoint(tmp_path, fresh) == ["00000006"]
+    assert fresh.step == 3
+
+
+def test_strength_makes_exact_zeros_and_none_makes_none(stacked: dict):
+    shares = []
+    for strength in (0.0, 0.02):
+        training, batches, validation = setting(digits(3, penalty={"strength": strength}), stacked)
+        list(train(training, batches, validation))
+        shares.append(float((torch.cat(training.proximal.norms) == 0).float().mean()))
+    assert shares[0] == 0
+    assert shares[1] > 0.05
+
+
+def test_a_planned_change_is_what_a_live_change_was(stacked: dict):
+    live, batches, validation = setting(digits(1), stacked)
+    for record in train(live, batches, validation):
+        if record.step == 5:
+            live.proximal.strength = 0.05
+    planned, batches, validation = setting(digits(1, strength_changes=[{"step": 5, "strength": 0.05}]), stacked)
+    list(train(planned, batches, validation))
+    assert same(weights(live), weights(planned))
+
+
+def test_a_loss_that_is_no_number_is_named(stacked: dict):
+    training, batches, validation = setting(digits(1), stacked)
+    with torch.no_grad():
+        training.net.heads["ink"].out.bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match=r"NaN at epoch 1, step 1 \(task ink\)"):
+        list(train(training, batches, validation))
+
+
+def test_the_trunk_runs_once_per_step(stacked: dict):
+    training, batches, validation = setting(digits(1), stacked)
+    passes = []
+    training.net.trunk.register_forward_hook(lambda *_: passes.append(training.net.training))
+    list(train(training, batches, validation))
+    assert sum(passes) == batches.steps
