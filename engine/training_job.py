@@ -20,7 +20,7 @@ from engine.quantities import SPARSITIES
 from engine.reporting import Reporter
 from engine.spec import DigitsData, TrainSpec
 from engine.tasks.build import build_tasks
-from engine.training import EpochDone, StepDone, Training, begin, constant_metrics, train, validate
+from engine.training import EpochDone, StepDone, Training, begin, constant_metrics, start_at_constants, train, validate
 
 RECORDS_PER_EPOCH = 10
 PAUSE_POLL = 0.1  # s
@@ -37,6 +37,7 @@ def run_training(reporter: Reporter, asked_to_end: list[bool]) -> str:
     reporter.status(phase="building the network")
     torch.manual_seed(spec.seed)
     training = begin(spec, build_network(spec.network, tasks, batches.channels), tasks, device)
+    start_at_constants(training, batches)
     session = Session(training, batches, validation, reporter, asked_to_end)
     session.enter()
     return session.go()

@@ -33,11 +33,11 @@ def photograph(light: Floats, generator: Generator) -> NDArray[np.uint8]:
 
 def _lens(light: Floats) -> Floats:
     side, middle = np.float32(0.12), np.float32(0.76)
-    for axis in (1, 2):
-        padded = np.pad(light, [(1, 1) if k == axis else (0, 0) for k in range(3)], mode="edge")
-        before, after = np.moveaxis(padded, axis, 0)[:-2], np.moveaxis(padded, axis, 0)[2:]
-        light = light * middle + np.moveaxis(before + after, 0, axis) * side
-    return light
+    padded = np.concatenate([light[:, :1], light, light[:, -1:]], 1)
+    light = padded[:, 1:-1] * middle + (padded[:, :-2] + padded[:, 2:]) * side
+    padded = np.concatenate([light[:, :, :1], light, light[:, :, -1:]], 2)
+    blurred: Floats = padded[:, :, 1:-1] * middle + (padded[:, :, :-2] + padded[:, :, 2:]) * side
+    return blurred
 
 
 def _vignette(size: int, strength: float) -> Floats:

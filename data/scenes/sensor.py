@@ -44,7 +44,7 @@ def missing_labels(edges: NDArray[np.int64], generator: Generator) -> NDArray[np
     """Return where (S, S) the annotator left no label."""
     size = edges.shape[0]
     out = (edges > 0) & (_blotches(generator, size) < 0.15)
-    band = max(round(BORDER * size), 1 if size >= 16 else 0)
+    band = round(BORDER * size)
     inner = np.ones((size, size), np.bool_)
     inner[band : size - band, band : size - band] = False
     return out | inner

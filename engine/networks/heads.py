@@ -36,6 +36,11 @@ class AsppHead(nn.Module):
         self.project = nn.Sequential(conv_norm(width * (len(RATES) + 2), width, 1), nn.ReLU(), nn.Dropout(0.1))
         self.light = LightHead(width, width, outputs)
 
+    @property
+    def out(self) -> nn.Conv2d:
+        """The last layer."""
+        return self.light.out
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the map at the size of the features."""
         size = x.shape[-2:]
