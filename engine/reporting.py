@@ -43,9 +43,10 @@ class Reporter:
         self._written = time.monotonic()
 
     def tick(self, **changes: object) -> None:
-        """Change the status, unless it was written a moment ago."""
+        """Change the status, and write it unless that happened a moment ago."""
+        self._status = self._status.model_copy(update=changes)
         if time.monotonic() - self._written > STATUS_EVERY:
-            self.status(**changes)
+            self.status()
 
     def finish(self, state: str, message: str = "") -> None:
         """Say how the run ended."""
