@@ -17,7 +17,7 @@ browser: $(STAMP)
 
 $(STAMP): pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/pip install --disable-pip-version-check --no-compile -q -e '.[dev,export,report,samples]'
+	.venv/bin/pip install --disable-pip-version-check --no-compile -q -e '.[balancing,dev,export,report,samples]'
 	touch $@
 
 clean:
