@@ -8,7 +8,6 @@ Neither safetensors nor torch notices a flipped bit, so the manifest carries a d
 checkpoint that verifies. The two newest are kept.
 """
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from engine.files import replace, replace_json
+from engine.manifests import digest, manifests, verified
 from engine.training import Training
 
 KEPT = 2
@@ -34,27 +34,12 @@ def save_checkpoint(folder: Path, training: Training, epoch: int) -> None:
         "epoch": epoch,
         "strength": training.proximal.strength,
         "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": digest(content),
     }
     replace_json(folder / f"{stem}.json", manifest)
     for old in manifests(folder)[:-KEPT]:
         old.unlink()
         old.with_suffix(".safetensors").unlink(missing_ok=True)
-
-
-def manifests(folder: Path) -> list[Path]:
-    """Return the manifests of all checkpoints, oldest first."""
-    return sorted(file for file in folder.glob("*.json") if file.stem.isdigit())
-
-
-def verified(manifest: Path) -> bytes | None:
-    """Return the tensors' bytes if they are those that the manifest promises, else None."""
-    try:
-        promised = json.loads(manifest.read_text())["sha256"]
-        content = manifest.with_suffix(".safetensors").read_bytes()
-    except (OSError, ValueError, KeyError):
-        return None
-    return content if hashlib.sha256(content).hexdigest() == promised else None
 
 
 def load_checkpoint(folder: Path, training: Training) -> list[str]:

@@ -7,6 +7,7 @@ stopped from the keyboard. With --json the last line of standard output is one J
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from engine import jobs
 from engine.follow import follow, outcome
 from engine.runs import Run, create, find, list_runs
 from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, ScenesData, SpecError, TrainSpec, parse
+from engine.verify import verify
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "network": NetworkSpec,
@@ -118,7 +120,7 @@ def _follow(run: Run, as_json: bool) -> int:
 
 @winnow.group()
 def runs() -> None:
-    """List runs, show one, remove one."""
+    """List runs, show one, check one, remove one."""
 
 
 @runs.command("list")
@@ -148,6 +150,21 @@ def runs_show(run: str, as_json: bool) -> None:
     for key, value in result.items():
         click.echo(f"{key:10} {value}")
     click.echo(chosen.spec.model_dump_json(indent=1))
+
+
+@runs.command("verify")
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+def runs_verify(run: str, as_json: bool) -> None:
+    """Check every file of RUN, checkpoints against their digests; exit code 1 if one is damaged."""
+    chosen = find(run)
+    findings = verify(chosen)
+    if as_json:
+        click.echo(json.dumps({"run": chosen.id, "files": [asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            click.echo(f"{'whole  ' if finding.whole else 'DAMAGED'} {finding.file:34} {finding.detail}")
+    sys.exit(0 if all(finding.whole for finding in findings) else 1)
 
 
 @runs.command("rm")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 
@@ -42,10 +43,17 @@ def start(run: Run) -> int:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"},
+            env=_environment(),
         )
     threading.Thread(target=process.wait, daemon=True).start()  # collects the exit status, or a zombie stays behind
     return process.pid
+
+
+def _environment() -> dict[str, str]:
+    """Return ours, with what two cores need, and with the folder of this package: it may be a checkout elsewhere."""
+    here = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(part for part in (here, os.environ.get("PYTHONPATH", "")) if part)
+    return {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
 
 
 def stop(run: Run) -> None:

@@ -54,3 +54,26 @@ def test_help_names_units_and_defaults(runs_root: Path):
     text = " ".join(winnow(runs_root, "train", "--help").stdout.split())
     assert "image side in pixels [default: 64]" in text
     assert "--strength" in text
+
+
+def test_runs_verify_says_which_file_is_damaged(runs_root: Path):
+    winnow(runs_root, "train", *SMALL, "--epochs", "1", "--name", "tiny", "--json")
+    assert winnow(runs_root, "runs", "verify", "tiny").returncode == 0
+    (checkpoint,) = runs_root.glob("*/weights/*.safetensors")
+    content = bytearray(checkpoint.read_bytes())
+    content[-1] ^= 1  # one flipped bit
+    checkpoint.write_bytes(content)
+    done = winnow(runs_root, "runs", "verify", "tiny")
+    assert done.returncode == 1
+    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("DAMAGED")] == [
+        f"weights/{checkpoint.name}"
+    ]
+
+
+def test_a_checkout_that_is_not_installed_trains_from_any_folder(runs_root: Path, tmp_path: Path):
+    checkout = Path(__file__).parents[2]
+    code = f"import sys; sys.path.insert(0, {str(checkout)!r}); from engine.cli import main; main()"
+    command = [sys.executable, "-c", code, "train", *SMALL, "--epochs", "1", "--json"]
+    environment = {**os.environ, "WINNOW_RUNS": str(runs_root), "PYTHONSAFEPATH": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
+    assert json.loads(done.stdout.splitlines()[-1])["state"] == "done", done.stderr

@@ -8,7 +8,8 @@ import torch
 from data.catalog import load
 from data.stacking import stack
 from engine.batches import Batches
-from engine.checkpoint import load_checkpoint, manifests, save_checkpoint
+from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.manifests import manifests
 from engine.networks.multitask import build_network
 from engine.spec import NetworkSpec, TrainSpec, parse
 from engine.tasks.build import build_tasks
