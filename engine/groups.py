@@ -83,8 +83,12 @@ class Bank:
     """All groups of one structure, handled as vectors with one entry per channel.
 
     `present` (channels,) marks the channels that are groups; the others, where a caller left some out, carry no
-    penalty. `size` is |g|, the same for all.
+    penalty. `size` is |g|, the same for all. What a proximal step must keep stands here too: `floor` groups always
+    live, and where `radius` is a number, the bank keeps that norm.
     """
+
+    floor: int = 0
+    radius: float | None = None
 
     def __init__(self, groups: Sequence[Group]) -> None:
         first = groups[0]

@@ -3,33 +3,66 @@
 A proximal method alternates a step on the smooth loss F with the prox of the penalty R. Its fixed point solves
 min F + R only if both use the same metric and the same step length. Three shortcuts miss that, and are not taken here:
 
-- Heavy-ball momentum μ: torch's buffer grows to ∇F/(1−μ), so the threshold is η λ c/(1−μ) · (1−dampening). The
-  plain η λ c solves the problem with λ(1−μ): ten times too weak at μ = 0.9.
-- Adam: a Euclidean prox after an elementwise step D⁻¹m̂ solves another penalty, one that drifts with v. Here the metric
-  is constant within each group, D_g = √(mean of v̂ over g) + ε, and used in both the step and the prox:
+- Heavy-ball momentum μ: the plain threshold η λ c solves the problem with λ(1−μ), ten times too weak at μ = 0.9.
+- Adam: a Euclidean prox after an elementwise step D⁻¹m̂ solves another penalty, one that drifts with v. Here
 
       w_g ← prox of (η/D_g)·R at  w_g − (η/D_g)·m̂_g,      m̂ = m/(1−β₁ᵗ),  v̂ = v/(1−β₂ᵗ)
 
-  which is closed form, gives exact zeros, and costs a few per cent of a training step. Weights outside the groups take
-  torch's own step. The exact prox in an elementwise metric (Yun et al. 2021, Deleu & Bengio 2021) needs a Newton
-  iteration per group, and costs several training steps.
+  which is closed form, gives exact zeros, and costs a few per cent of a training step (`engine.metric`). Weights
+  outside the groups take torch's own step. The exact prox in an elementwise metric (Yun et al. 2021, Deleu & Bengio
+  2021) needs a Newton iteration per group, and costs several training steps.
 - Decoupled weight decay (AdamW) inside the penalised groups adds a term that the metric does not know: it is left out
   of them. Coupled decay (SGD, Adam) is part of F, and stays.
+
+Groups that overlap (`coupled`: a weight lies in the group of the channel it reads and in that of the channel it
+writes) have no joint prox in closed form. Their banks are solved one after the other, an incremental proximal step
+(Bertsekas 2011): every prox only scales, so zeros stay exact, and the fixed point is off by the order of the step
+length, which the schedule takes to zero.
+
+Under batch norm the loss ignores the scale of a convolution, so a penalty on its norm can fall at no loss, and layers
+shrink or grow until λ means something else in each. With `keep_norm`, the layers named keep the norm that they began
+with: min F + R subject to ‖W_l‖ = ‖W_l⁰‖. The rescaling leaves the function as it is and costs nothing.
 
 The penalty acts here and nowhere else: never add it to the loss as well.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from engine import metric
 from engine.groups import Bank, Group, banks
-from engine.penalties import GroupLasso
+from engine.penalties import Penalty
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a proximal step must keep.
+
+    `floor`: the share of each layer's groups that always live, at least one where it is positive; 0 lets layers die.
+    `norms`: weights that keep the norm they have now, those of convolutions in front of a batch norm.
+    """
+
+    floor: float = 0.0
+    norms: Sequence[nn.Parameter] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"`floor` should be in [0, 1]. Found {self.floor}.")
+
+    def mark(self, bank: Bank) -> None:
+        """Tell a bank what of it must be kept."""
+        present = int(bank.present.sum())
+        bank.floor = min(max(1, math.ceil(self.floor * present)), present) if self.floor else 0
+        whole = len(bank.members) == 1 and present == bank.channels
+        if whole and any(bank.parameters[0] is kept for kept in self.norms):
+            bank.radius = float(bank.norms().norm())
 
 
 class Proximal:
@@ -39,6 +72,7 @@ class Proximal:
         optimizer: SGD (with or without momentum), Adam or AdamW, holding every parameter of the groups.
         groups: what lives or dies together, from `engine.groups`.
         penalty: value and prox; its strength may be changed between steps through `.strength`.
+        kept: what the step must keep: a floor per layer, norms under batch norm. Nothing by default.
 
     Raises:
         TypeError: the optimiser has no proximal step here.
@@ -46,13 +80,20 @@ class Proximal:
 
     """
 
-    def __init__(self, optimizer: Optimizer, groups: Sequence[Group], penalty: GroupLasso) -> None:
+    def __init__(
+        self, optimizer: Optimizer, groups: Sequence[Group], penalty: Penalty, kept: Kept | None = None
+    ) -> None:
         if type(optimizer) not in (SGD, Adam, AdamW):
             raise TypeError(f"`optimizer` should be SGD, Adam or AdamW. Found {type(optimizer).__name__}.")
         self.optimizer = optimizer
         self.penalty = penalty
         self.banks = banks(groups)
-        self._settings = [_settings(optimizer, bank) for bank in self.banks]
+        for bank in self.banks:
+            (kept or Kept()).mark(bank)
+        self._settings = [metric.settings_of(optimizer, bank) for bank in self.banks]
+        self._overlap = _overlap(self.banks)
+        self.support: list[Tensor] | None = None
+        """Which groups may live, (channels,) per bank, once the support is frozen; None while it is free."""
         self.norms = [bank.norms() for bank in self.banks]
         """‖w_g‖ of every group after the last step, one vector per bank: what the prox computed anyway."""
 
@@ -63,7 +104,8 @@ class Proximal:
 
     @strength.setter
     def strength(self, value: float) -> None:
-        self.penalty = replace(self.penalty, strength=value)
+        if value != self.penalty.strength:
+            self.penalty = self.penalty.at(value)
 
     def value(self) -> Tensor:
         """Return R(w) at the current weights, a scalar."""
@@ -79,96 +121,85 @@ class Proximal:
         with torch.enable_grad():
             loss = closure() if closure is not None else None
         ready = [all(p.grad is not None for p in bank.parameters) for bank in self.banks]
+        moving = [i for i, moves in enumerate(ready) if moves]
         if isinstance(self.optimizer, SGD):
             self.optimizer.step()
         else:
-            with _set_aside([bank for bank, moves in zip(self.banks, ready, strict=True) if moves]):
+            with _set_aside([self.banks[i] for i in moving]):
                 self.optimizer.step()
-        for i, (bank, settings) in enumerate(zip(self.banks, self._settings, strict=True)):
-            if ready[i]:
-                self.norms[i] = self.penalty.prox_(bank, self._step_length(bank, settings))
+        lengths = self._smooth_lengths(moving)
+        for i in moving:
+            self.norms[i] = self._prox(i, lengths(i))
+        if self._overlap:  # a later bank has scaled what an earlier one holds
+            self.norms = [bank.norms() for bank in self.banks]
         return loss
 
-    def _step_length(self, bank: Bank, settings: dict[str, Any]) -> Tensor:
-        """Return the length of the smooth step, (channels,) or (); with Adam, take that step first."""
-        if isinstance(self.optimizer, SGD):
-            momentum, rate = settings["momentum"], settings["lr"]
-            rate = rate * (1 - settings["dampening"]) / (1 - momentum) if momentum else rate
-            return torch.as_tensor(rate, device=bank.present.device)
-        coupled = settings["weight_decay"] if not settings["decoupled_weight_decay"] else 0.0
-        return _adam_step(bank, [self._state(p) for p in bank.parameters], settings, coupled)
+    def _prox(self, i: int, length: Tensor) -> Tensor:
+        """Take the proximal step of a bank, or, once the support is frozen, keep the dead at zero."""
+        if self.support is None:
+            return self.penalty.prox_(self.banks[i], length)
+        self.banks[i].scale_(self.support[i].to(self.norms[i].dtype))
+        return self.banks[i].norms()
 
-    def _state(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        """Return Adam's state of a parameter, with torch's own names, so that its state_dict stays torch's."""
-        state: dict[str, Tensor] = self.optimizer.state[parameter]
-        if not state:
-            state["step"] = torch.tensor(0.0)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        return state
+    def _smooth_lengths(self, moving: Sequence[int]) -> Callable[[int], Tensor]:
+        """Return what takes the smooth step of a bank, unless it is taken, and gives its length."""
+        if isinstance(self.optimizer, SGD):
+            return lambda i: metric.sgd_length(self._settings[i])
+        if not self._overlap:
+            return lambda i: metric.adam_group_step(self.optimizer, self.banks[i], self._settings[i])
+        held = {p: self._settings[i] for i in moving for p in self.banks[i].parameters}
+        taken = metric.adam_parameter_steps(self.optimizer, held.items())
+        return lambda i: torch.stack([taken[p] for p in self.banks[i].parameters])[:, None].expand(
+            -1, self.banks[i].channels
+        )
+
+    def freeze(self, support: Sequence[Tensor] | None = None) -> None:
+        """From now on keep the dead groups at zero and leave the others free of the penalty: a refit of the support.
+
+        `support` says which groups may live, (channels,) per bank; by default those that live now.
+        """
+        self.support = [norms > 0 for norms in self.norms] if support is None else list(support)
+        for bank, alive in zip(self.banks, self.support, strict=True):
+            bank.scale_(alive.to(bank.parameters[0].dtype))
+        self.norms = [bank.norms() for bank in self.banks]
+
+    def firmness(self) -> list[Tensor]:
+        """Return the pull of the remembered gradient on each group ÷ what the penalty withstands, were it zero.
+
+        A dead group stays dead in the next step iff this is ≤ 1: ‖m̂_g‖ ≤ λ c_g. Values near 1 are about to revive.
+        """
+        return [
+            self.penalty.firmness(bank, metric.momentum(self.optimizer, bank.parameters, settings))
+            for bank, settings in zip(self.banks, self._settings, strict=True)
+        ]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a resumed run needs: the optimiser's state and the strength."""
-        return {"optimizer": self.optimizer.state_dict(), "strength": self.strength}
+        """Return all that a resumed run needs: the optimiser's state, the strength, the frozen support."""
+        return {"optimizer": self.optimizer.state_dict(), "strength": self.strength, "support": self.support}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.strength = state["strength"]
-        self._settings = [_settings(self.optimizer, bank) for bank in self.banks]
+        self.support = state.get("support")
+        self._settings = [metric.settings_of(self.optimizer, bank) for bank in self.banks]
         self.norms = [bank.norms() for bank in self.banks]
 
 
-def _adam_step(bank: Bank, states: list[dict[str, Tensor]], settings: dict[str, Any], decay: float) -> Tensor:
-    """Move the bank by −(η/D_g) m̂ and return η/D_g, (channels,)."""
-    beta1, beta2 = settings["betas"]
-    for parameter, state in zip(bank.parameters, states, strict=True):
-        gradient = parameter.grad
-        if decay:
-            gradient = gradient.add(parameter, alpha=decay)  # type: ignore[union-attr]
-        state["step"] += 1
-        state["exp_avg"].lerp_(gradient, 1 - beta1)  # type: ignore[arg-type]
-        state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)  # type: ignore[arg-type]
-    taken = float(states[0]["step"])
-    mean_square = bank.sums([state["exp_avg_sq"] for state in states]) / (bank.size * (1 - beta2**taken))
-    length: Tensor = settings["lr"] / (mean_square.sqrt() + settings["eps"])
-    for axis, state in zip(bank.members, states, strict=True):
-        moved, spread = axis.spread(length / (1 - beta1**taken), axis.parameter)
-        moved.sub_(spread * axis.view(state["exp_avg"]))
-    return length
-
-
-def _settings(optimizer: Optimizer, bank: Bank) -> dict[str, Any]:
-    """Return the optimiser's param_group that holds the bank; learning rates are read from it at every step."""
-    homes = [
-        index
-        for parameter in bank.parameters
-        for index, group in enumerate(optimizer.param_groups)
-        if any(parameter is held for held in group["params"])
-    ]
-    if len(homes) != len(bank.parameters) or len(set(homes)) != 1:
-        raise ValueError(
-            f"`optimizer` should hold the groups of {bank.layer} in one of its param_groups. "
-            f"Found {len(bank.parameters)} parameters in param_groups {sorted(set(homes))}."
-        )
-    settings = optimizer.param_groups[homes[0]]
-    for option in ("amsgrad", "maximize"):
-        if settings.get(option):
-            raise ValueError(
-                f"`optimizer` should not use {option}: its proximal step is not known. Found {option}=True."
-            )
-    return settings
+def _overlap(found: Sequence[Bank]) -> bool:
+    """Return whether a parameter lies in two banks, or twice in one."""
+    held = [id(parameter) for bank in found for parameter in bank.parameters]
+    return len(set(held)) < len(held)
 
 
 @contextmanager
 def _set_aside(moving: Sequence[Bank]) -> Iterator[None]:
     """Hide the gradients of the penalised weights, so that torch's step moves the others alone."""
-    parameters = [parameter for bank in moving for parameter in bank.parameters]
-    gradients = [parameter.grad for parameter in parameters]
-    for parameter in parameters:
+    hidden = {p: p.grad for bank in moving for p in bank.parameters}
+    for parameter in hidden:
         parameter.grad = None
     try:
         yield
     finally:
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+        for parameter, gradient in hidden.items():
             parameter.grad = gradient
