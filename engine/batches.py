@@ -37,6 +37,15 @@ class Batches:
         """Channels of the images."""
         return int(self._images.shape[3])
 
+    @property
+    def device(self) -> torch.device:
+        """Where the batches come to lie."""
+        return self._device
+
+    def example(self) -> Tensor:
+        """Return the first image as a batch of one."""
+        return self._take(torch.arange(1)).images
+
     def target(self, task: str) -> Tensor:
         """Return all targets of a task."""
         return self._targets[task]

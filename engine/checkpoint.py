@@ -1,7 +1,9 @@
 """Everything that a run needs to go on, in safetensors and JSON: no pickle is ever written or read.
 
-    weights/00001234.safetensors   `net.*` weights and buffers, `optimizer.<index>.<name>` moments, `random.*` states
-    weights/00001234.json          {format_version, step, epoch, strength, bytes, sha256}: it makes the checkpoint exist
+    weights/00001234.safetensors   `net.*` weights and buffers, `optimizer.<index>.<name>` moments, `random.*` states,
+                                   `support.<index>` which groups may live once the support is frozen
+    weights/00001234.json          the manifest, which makes the checkpoint exist: {format_version, step, epoch,
+                                   strength, base (of the strength's controller), bytes, sha256}
     weights/network.json           what builds the network: network, tasks, channels
 
 Neither safetensors nor torch notices a flipped bit, so the manifest carries a digest, and the loader takes the newest
@@ -33,6 +35,7 @@ def save_checkpoint(folder: Path, training: Training, epoch: int) -> None:
         "step": training.step,
         "epoch": epoch,
         "strength": training.proximal.strength,
+        "base": training.controller.base,
         "bytes": len(content),
         "sha256": digest(content),
     }
@@ -62,6 +65,8 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     tensors = {f"net.{name}": tensor for name, tensor in training.net.state_dict().items()}
     for index, state in training.proximal.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+    for index, alive in enumerate(training.proximal.support or ()):
+        tensors[f"support.{index:05d}"] = alive.to(torch.uint8)
     tensors["random.cpu"] = torch.get_rng_state()
     if training.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(training.device)
@@ -77,9 +82,15 @@ def _restore(training: Training, tensors: dict[str, Tensor], manifest: dict[str,
             _, index, quantity = name.split(".", 2)
             state.setdefault(int(index), {})[quantity] = tensor
     described = training.proximal.optimizer.state_dict()
+    support = [tensors[name].bool() for name in sorted(tensors) if name.startswith("support.")]
     training.proximal.load_state_dict(
-        {"optimizer": {**described, "state": state}, "strength": float(manifest["strength"])}
+        {
+            "optimizer": {**described, "state": state},
+            "strength": float(manifest["strength"]),
+            "support": support or None,
+        }
     )
+    training.controller.base = float(manifest["base"])
     training.step = int(manifest["step"])
     torch.set_rng_state(tensors["random.cpu"])
     if training.device.type == "cuda" and "random.cuda" in tensors:

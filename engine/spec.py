@@ -70,10 +70,36 @@ class NetworkSpec(Frozen):
 
 
 class PenaltySpec(Frozen):
-    """λ Σ_g c_g ‖w_g‖₂ over the input channels of the shared convolutions."""
+    """R(w), what it makes live or die together, and how its strength λ goes over the run."""
 
-    strength: Strength = Leaf(1e-3, description="λ, the weight of the penalty in the loss")
+    penalty: Literal["group_lasso", "sparse_group_lasso", "group_mcp", "l1"] = Leaf(
+        "group_lasso", description="what is penalised: norms of groups, also entries, only small norms, or entries"
+    )
+    strength: Strength = Leaf(1e-3, description="λ, the weight of the penalty in the loss; with a target, its start")
+    target: float | None = Leaf(None, gt=0, lt=100, description="per cent that should be zero at the end; moves λ")
+    target_of: Literal["group", "parameter", "mac"] = Leaf("group", description="what the target is a share of")
+    groups: Literal["input", "output", "coupled"] = Leaf(
+        "input",
+        description="a layer's input channel (the paper's), a filter, or a channel with all writers and readers",
+    )
+    scope: Literal["trunk", "heads", "both"] = Leaf("trunk", description="which layers are penalised")
     weights: Literal["size", "none"] = Leaf("size", description="c_g: √(entries of the group), or 1")
+    mix: float = Leaf(0.5, ge=0, le=1, description="α, the part of single entries (sparse_group_lasso only)")
+    concavity: Positive = Leaf(3.0, description="γ: norms beyond γ λ c_g are left alone (group_mcp only)")
+    normalisation: Literal["aware", "plain"] = Leaf(
+        "aware", description="under batch norm: keep each layer's norm (input groups), or let the penalty shrink it"
+    )
+    warm_up: int = Leaf(0, ge=0, le=100_000, description="epochs without penalty at the start")
+    ramp: int = Leaf(0, ge=0, le=100_000, description="epochs over which λ then rises from 0 (no target)")
+    refit: float | None = Leaf(
+        None, ge=0, lt=1, description="last part of the run: zeros frozen, no penalty; if not set, 0.25 with a target"
+    )
+    floor: float = Leaf(0.05, ge=0, le=1, description="part of each layer's groups that always lives; 0: may die out")
+
+    @property
+    def refit_share(self) -> float:
+        """The last part of the run that is a refit of the frozen support."""
+        return self.refit if self.refit is not None else 0.25 if self.target is not None else 0.0
 
 
 class OptimiserSpec(Frozen):

@@ -1,7 +1,7 @@
 """The one training loop, read top to bottom: `for record in train(...)`.
 
 It yields a record after every step and every epoch and knows nothing of files, pages or clocks. Whoever consumes it
-decides what to store, and may change `training.proximal.strength` or leave between two records; `training` then holds
+decides what to store, and may change `training.controller.base` or leave between two records; `training` then holds
 everything that a later call needs to go on as if nothing had happened.
 
 One step: one pass through the trunk, the sum of the task losses, the optimiser, the prox. The learning rate is a pure
@@ -16,11 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from engine.batches import Batch, Batches
-from engine.groups import Group, input_groups
+from engine.groups import Group
+from engine.measure import layer_macs
 from engine.networks.multitask import MultiTaskNet
-from engine.penalties import GroupLasso
-from engine.proximal import Proximal
+from engine.normalisation import scale_free_weights
+from engine.proximal import Kept, Proximal
+from engine.sparsifying import build_controller, build_groups, build_penalty
 from engine.spec import OptimiserSpec, TrainSpec
+from engine.strength import Controller
+from engine.tally import Tally
 from engine.tasks.task import Task
 
 
@@ -37,6 +41,8 @@ class Training:
     tasks: Mapping[str, Task]
     groups: list[Group]
     proximal: Proximal
+    tally: Tally
+    controller: Controller
     device: torch.device
     step: int = 0
 
@@ -60,13 +66,15 @@ class EpochDone:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def begin(spec: TrainSpec, net: MultiTaskNet, tasks: Mapping[str, Task], device: torch.device) -> Training:
-    """Return the start of a training: the network on its device, optimiser and prox around it."""
-    net = net.to(device)
-    optimizer = _optimizer(spec.optimiser, net)
-    penalty = GroupLasso(spec.penalty.strength, spec.penalty.weights)
-    groups = input_groups(net.trunk)
-    return Training(spec, net, tasks, groups, Proximal(optimizer, groups, penalty), device)
+def begin(spec: TrainSpec, net: MultiTaskNet, tasks: Mapping[str, Task], batches: Batches) -> Training:
+    """Return the start of a training: the network on the batches' device, optimiser, prox and strength around it."""
+    net = net.to(batches.device)
+    groups = build_groups(spec.penalty, net, batches.example())
+    kept = Kept(spec.penalty.floor, scale_free_weights(net) if spec.penalty.normalisation == "aware" else ())
+    proximal = Proximal(_optimizer(spec.optimiser, net), groups, build_penalty(spec.penalty), kept)
+    tally = Tally(net, proximal.banks, layer_macs(net, batches.example()))
+    controller = build_controller(spec, proximal, tally, batches.steps)
+    return Training(spec, net, tasks, groups, proximal, tally, controller, batches.device)
 
 
 @torch.no_grad()
@@ -86,11 +94,13 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
     """
     spec, total = training.spec, training.spec.epochs * batches.steps
     planned = {change.step: change.strength for change in spec.strength_changes}
+    controller = training.controller
     while training.step < total:
         epoch, done = divmod(training.step, batches.steps)
         training.net.train()
         for batch in batches.shuffled(spec.seed, epoch, spec.flips, done):
-            training.proximal.strength = planned.get(training.step, training.proximal.strength)
+            controller.base = planned.get(training.step, controller.base)
+            controller.before(training.step)
             _set_rate(training.proximal.optimizer, spec.optimiser, training.step / total)
             strength = training.proximal.strength
             losses = _step(training, batch, f"epoch {epoch + 1}, step {training.step + 1}")

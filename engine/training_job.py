@@ -13,12 +13,11 @@ from engine.batches import Batches
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.control import ControlReader
 from engine.files import replace_json
-from engine.measure import sparsity
 from engine.networks.multitask import build_network
 from engine.norms import Layer
-from engine.quantities import SPARSITIES
 from engine.reporting import Reporter
 from engine.spec import DigitsData, TrainSpec
+from engine.tally import living
 from engine.tasks.build import build_tasks
 from engine.training import EpochDone, StepDone, Training, begin, constant_metrics, start_at_constants, train, validate
 
@@ -36,7 +35,7 @@ def run_training(reporter: Reporter, asked_to_end: list[bool]) -> str:
     )
     reporter.status(phase="building the network")
     torch.manual_seed(spec.seed)
-    training = begin(spec, build_network(spec.network, tasks, batches.channels), tasks, device)
+    training = begin(spec, build_network(spec.network, tasks, batches.channels), tasks, batches)
     start_at_constants(training, batches)
     session = Session(training, batches, validation, reporter, asked_to_end)
     session.enter()
@@ -57,7 +56,6 @@ class Session:
         self._every = max(1, batches.steps // RECORDS_PER_EPOCH)
         self._clock, self._first = time.monotonic(), training.step
         self._last = (self._clock, training.step)
-        self._example = next(iter(validation.in_order())).images[:1]
 
     def enter(self) -> None:
         """Take up the newest checkpoint, or write what is known before the first step."""
@@ -135,8 +133,8 @@ class Session:
         place = (record.epoch, record.step)
         if control.strength is not None and control.strength != self._granted:
             self._granted = control.strength
-            if control.strength != self.training.proximal.strength:
-                self.training.proximal.strength = control.strength
+            if control.strength != self.training.controller.base:
+                self.training.controller.base = control.strength
                 self.reporter.events(place, "control", {(None, "strength"): control.strength})
         if control.pause and not control.stop and not self._ending:
             self._wait(place)
@@ -169,8 +167,8 @@ class Session:
         proximal, step = self.training.proximal, self.training.step
         norms = torch.cat(proximal.norms).float().cpu().numpy()
         self.reporter.run.norms.append(epoch, step, proximal.strength, norms)
-        total = sparsity(self.training.net, self._example, self.training.groups).iloc[-1]
-        self.reporter.events((epoch, step), "model", {(None, name): float(total[name]) for name in SPARSITIES})
+        shares = self.training.tally.all_percents(living(proximal.norms))
+        self.reporter.events((epoch, step), "model", {(None, name): value for name, value in shares.items()})
 
 
 def _prepare(spec: TrainSpec) -> torch.device:

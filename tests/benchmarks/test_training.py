@@ -58,8 +58,8 @@ def test_our_loop_keeps_up_with_a_bare_one(figure):
     stacked = [stack(load("scenes", split=split, length=n), spec.tasks) for split, n in (("train", 64), ("val", 2))]
     batches, validation = (Batches(data, tasks, spec.batch_size, torch.device("cpu")) for data in stacked)
     torch.manual_seed(0)
-    ours = begin(spec, build_network(spec.network, tasks, 3), tasks, torch.device("cpu"))
-    bare = begin(spec, copy.deepcopy(ours.net), tasks, torch.device("cpu"))
+    ours = begin(spec, build_network(spec.network, tasks, 3), tasks, batches)
+    bare = begin(spec, copy.deepcopy(ours.net), tasks, batches)
     records = train(ours, batches, validation)
 
     def our_epoch() -> None:

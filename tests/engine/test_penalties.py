@@ -63,7 +63,7 @@ def assert_no_better_point(penalty, bank: Bank, start: list[torch.Tensor], step:
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, st.floats(0.01, 2), st.floats(0.01, 0.5), st.sampled_from(["size", "none"]), st.sampled_from([*ALL]))
 def test_prox_is_the_minimiser(seed: int, strength: float, step: float, rule: str, name: str):
-    """No point near the result is better: ½‖z − w‖²/step + value(z) is convex in the range tried, so it is the minimum."""
+    """No point near the result is better: ½‖z − w‖²/step + value(z) is convex here, so it is the minimum."""
     layer, penalty = layer_of(seed), ALL[name](strength, rule)
     bank, start = bank_of(layer), [layer.weight.detach().clone()]
     norms = penalty.prox_(bank, torch.tensor(step))

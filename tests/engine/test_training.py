@@ -34,7 +34,7 @@ def setting(spec: TrainSpec, stacked: dict) -> tuple[Training, Batches, Batches]
     tasks = build_tasks(load("digits", split="val").fields, spec.tasks)
     batches, validation = (Batches(stacked[split], tasks, spec.batch_size, CPU) for split in ("train", "val"))
     torch.manual_seed(spec.seed)
-    training = begin(spec, build_network(spec.network, tasks, 1), tasks, CPU)
+    training = begin(spec, build_network(spec.network, tasks, 1), tasks, batches)
     start_at_constants(training, batches)
     return training, batches, validation
 
@@ -57,9 +57,18 @@ def test_training_learns_all_tasks(stacked: dict):
     assert last.metrics["ink"]["r2"] > 0.3
 
 
+PENALTIES = {
+    "fixed": {"strength": 3e-3},
+    "ramped and refitted": {"strength": 1e-2, "warm_up": 0, "ramp": 1, "refit": 0.3},
+    "targeted": {"target": 50.0, "refit": 0.4},
+    "targeted, stopped in the refit": {"target": 50.0, "refit": 0.7},
+}
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
-def test_a_resumed_run_ends_with_the_same_bits(stacked: dict, tmp_path: Path, optimiser: str):
-    spec = digits(optimiser={"optimiser": optimiser, "learning_rate": 1e-2}, penalty={"strength": 3e-3})
+def test_a_resumed_run_ends_with_the_same_bits(stacked: dict, tmp_path: Path, optimiser: str, penalty: str):
+    spec = digits(optimiser={"optimiser": optimiser, "learning_rate": 1e-2}, penalty=PENALTIES[penalty])
     straight, batches, validation = setting(spec, stacked)
     for record in train(straight, batches, validation):
         if record.step == 50 and not isinstance(record, EpochDone):
@@ -99,7 +108,7 @@ def test_a_planned_change_is_what_a_live_change_was(stacked: dict):
     live, batches, validation = setting(digits(1), stacked)
     for record in train(live, batches, validation):
         if record.step == 5:
-            live.proximal.strength = 0.05
+            live.controller.base = 0.05
     planned, batches, validation = setting(digits(1, strength_changes=[{"step": 5, "strength": 0.05}]), stacked)
     list(train(planned, batches, validation))
     assert same(weights(live), weights(planned))

@@ -1,0 +1,41 @@
+"""From a spec's penalty to what enforces it: groups, penalty, controller of the strength."""
+
+from types import MappingProxyType
+
+from torch import Tensor
+
+from engine.groups import Group, input_groups
+from engine.networks.multitask import MultiTaskNet
+from engine.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
+from engine.proximal import Proximal
+from engine.spec import PenaltySpec, TrainSpec
+from engine.strength import Controller, Scheduled, Targeted
+from engine.tally import Tally
+
+SCOPES = MappingProxyType({"trunk": ("trunk.",), "heads": ("heads.",), "both": ("trunk.", "heads.")})
+
+
+def build_groups(spec: PenaltySpec, net: MultiTaskNet, example: Tensor) -> list[Group]:
+    """Return the groups of the wanted kind that lie in the wanted part of the network, named as in the whole of it."""
+    found = input_groups(net)
+    return [group for group in found if group.layer.startswith(SCOPES[spec.scope])]
+
+
+def build_penalty(spec: PenaltySpec) -> Penalty:
+    """Return the penalty that the spec names, at its strength."""
+    if spec.penalty == "sparse_group_lasso":
+        return SparseGroupLasso(spec.strength, spec.weights, spec.mix)
+    if spec.penalty == "group_mcp":
+        return GroupMCP(spec.strength, spec.weights, spec.concavity)
+    kind = L1 if spec.penalty == "l1" else GroupLasso
+    return kind(spec.strength, spec.weights)
+
+
+def build_controller(spec: TrainSpec, proximal: Proximal, tally: Tally, steps: int) -> Controller:
+    """Return what sets the strength before each step, for `steps` of them an epoch."""
+    penalty, total = spec.penalty, spec.epochs * steps
+    refit_from = total - round(penalty.refit_share * total)
+    warm_up = penalty.warm_up * steps
+    if penalty.target is None:
+        return Scheduled(proximal, penalty.strength, warm_up, penalty.ramp * steps, refit_from)
+    return Targeted(proximal, penalty.strength, tally, penalty.target_of, penalty.target, warm_up, refit_from)

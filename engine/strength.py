@@ -1,0 +1,154 @@
+"""The strength λ over a run: fixed, warmed up, ramped, or held by a controller so that a wanted share becomes zero.
+
+λ depends on the scale of the losses and on the number of tasks, so that nobody knows it beforehand. What a user wants
+is "70 % of the MACs gone". The controller raises or lowers λ by the gap to a target that rises over the run,
+
+    T(p) = target · (1 − (1 − p)³),      log λ ← log λ + rate · clip(gap),
+
+and, when the refit begins, settles the support so that the share is met to within one group: it drops the weakest
+survivors, or lets the dead that are about to revive live. Then the support is frozen and the penalty ends.
+
+A controller is a pure function of the step, `base` and what stands in the proximal step, so that a resumed run goes on
+with the same bits.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from engine.groups import Bank
+from engine.penalties import Penalty
+from engine.proximal import Proximal
+from engine.tally import Of, Tally, living, strongest
+
+HELD = 0.85  # of the time until the refit: from here on the target no longer rises
+DECADES = 6.0  # how far λ can move over the time until the refit
+SATURATED = 0.1  # gap, as a share, at which λ moves as fast as it can
+KEPT_BY_FLOOR = 1e6  # above every score
+
+
+class Controller(Protocol):
+    """Sets the strength before each step; `base` is what a user may change at any time."""
+
+    base: float
+
+    def before(self, step: int) -> None:
+        """Set the strength of the step, counted from 0, and freeze the support when its time has come."""
+        ...
+
+
+@dataclass
+class Scheduled:
+    """λ = base after a warm-up without penalty and a linear ramp, both in steps; 0 from `refit_from` on."""
+
+    proximal: Proximal
+    base: float
+    warm_up: int
+    ramp: int
+    refit_from: int
+
+    def before(self, step: int) -> None:
+        """Set the strength of the step."""
+        if step >= self.refit_from:
+            _freeze(self.proximal, None)
+            return
+        self.proximal.strength = (
+            self.base * min(max(step - self.warm_up, 0) / self.ramp, 1)
+            if self.ramp
+            else (self.base if step >= self.warm_up else 0.0)
+        )
+
+
+@dataclass
+class Targeted:
+    """λ so that `percent` [%] of the groups, parameters or MACs are zero when the refit begins; `base` is λ now."""
+
+    proximal: Proximal
+    base: float
+    tally: Tally
+    of: Of
+    percent: float
+    warm_up: int
+    refit_from: int
+
+    def before(self, step: int) -> None:
+        """Move the strength by the gap to the rising target; settle and freeze the support at the refit."""
+        if step >= self.refit_from:
+            _freeze(self.proximal, self._settled)
+            return
+        span = max(self.refit_from - self.warm_up, 1)
+        done = (step - self.warm_up) / span
+        if done >= 0:
+            gap = (self.wanted(done) - self.tally.percent(self.of, living(self.proximal.norms))) / 100
+            rate = DECADES * math.log(10) / span
+            self.base = min(self.base * math.exp(rate * min(max(gap / SATURATED, -1), 1)), 1e6)
+        self.proximal.strength = self.base if done >= 0 else 0.0
+
+    def wanted(self, done: float) -> float:
+        """Return the share [%] wanted when this part of the time until the refit is over."""
+        return self.percent * (1 - (1 - min(done / HELD, 1.0)) ** 3)
+
+    def _settled(self) -> list[Tensor]:
+        return settled_support(self.proximal, self.tally, self.of, self.percent)
+
+
+def settled_support(proximal: Proximal, tally: Tally, of: Of, percent: float) -> list[Tensor]:
+    """Return which groups may live so that `percent` [%] is zero to within one group, (channels,) per bank.
+
+    Survivors rank by their norm relative to the largest of their layer, the dead below them by how near they are to
+    reviving. The floor of each layer lives in any case.
+    """
+    scores = [
+        _scores(bank, norms, firmness)
+        for bank, norms, firmness in zip(proximal.banks, proximal.norms, proximal.firmness(), strict=True)
+    ]
+    ranked = torch.cat(scores).sort(descending=True).values
+    low, high = 0, len(ranked)  # the fewest groups kept that do not exceed `percent`
+    while low < high:
+        middle = (low + high) // 2
+        if tally.percent(of, _above(scores, ranked, middle)) > percent:
+            low = middle + 1
+        else:
+            high = middle
+    near = [_above(scores, ranked, kept) for kept in (max(low - 1, 0), low)]
+    return min(near, key=lambda alive: abs(tally.percent(of, alive) - percent))
+
+
+def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:
+    """Return the smallest λ that outweighs the loss on every group: max_g ‖∇_g F‖ / c_g, gradients from `.grad`.
+
+    With the groups at zero this is λ_max: the start is a fixed point from it on. Elsewhere it is the strength at which
+    every group is pulled to zero harder than the loss pulls, to first order, and the unit for grids of strengths.
+    """
+    unit = penalty.at(1.0)
+    return max(
+        float(unit.firmness(bank, [_gradient(parameter) for parameter in bank.parameters]).max()) for bank in banks
+    )
+
+
+def _gradient(parameter: torch.nn.Parameter) -> Tensor:
+    return parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+
+
+def _freeze(proximal: Proximal, support: Callable[[], list[Tensor]] | None) -> None:
+    if proximal.support is None:
+        proximal.freeze(support() if support else None)
+    proximal.strength = 0.0
+
+
+def _scores(bank: Bank, norms: Tensor, firmness: Tensor) -> Tensor:
+    """Return an order in which to keep groups: in (1, 2] for survivors, below 1 for the dead."""
+    relative = norms / norms.max().clamp(min=1e-30)
+    scores = torch.where(norms > 0, 1 + relative, firmness / (1 + firmness))
+    scores = scores.index_add(0, strongest(bank, scores), torch.full((bank.floor,), KEPT_BY_FLOOR).to(scores))
+    return scores.masked_fill(~bank.present, KEPT_BY_FLOOR)
+
+
+def _above(scores: Sequence[Tensor], ranked: Tensor, kept: int) -> list[Tensor]:
+    """Return which groups live when the `kept` highest do, and the floor."""
+    least = float(ranked[kept - 1]) if kept else float("inf")
+    return [(own >= least) | (own >= KEPT_BY_FLOOR) for own in scores]
