@@ -93,12 +93,11 @@ def entry_subgradients(bank: Bank, gradients: Sequence[Tensor], level: Tensor) -
 @torch.no_grad()
 def distance(bank: Bank, gradients: Sequence[Tensor], norms: Tensor, slope: Tensor) -> Tensor:
     """Return ‖∇_g + slope · w_g/‖w_g‖‖ where w_g ≠ 0, and max(0, ‖∇_g‖ − slope) where w_g = 0: (channels,)."""
-    squared = bank.sums([gradient.square() for gradient in gradients])
-    inner = bank.sums([g * p for g, p in zip(gradients, bank.parameters, strict=True)])
-    alive = norms > 0
-    # ‖∇ + b w/‖w‖‖² = ‖∇‖² + 2 b ⟨∇, w⟩/‖w‖ + b²
-    smooth = squared + 2 * slope * inner / norms.masked_fill(~alive, 1) + slope.square()
-    return torch.where(alive, smooth.clamp(min=0).sqrt(), (squared.sqrt() - slope).clamp(min=0))
+    factors = slope / norms.masked_fill(norms == 0, 1)
+    weights = [view * spread for _, view, spread in _spread(bank, bank.parameters, factors)]
+    moved = [gradient + weight.reshape_as(gradient) for gradient, weight in zip(gradients, weights, strict=True)]
+    lengths = bank.sums([tensor.square() for tensor in moved]).sqrt()
+    return torch.where(norms > 0, lengths, (lengths - slope).clamp(min=0))
 
 
 def gradients(bank: Bank) -> list[Tensor]:

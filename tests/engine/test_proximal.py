@@ -7,9 +7,9 @@ from sklearn.linear_model import MultiTaskLasso
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, RMSprop
 
-from engine.groups import input_groups
-from engine.penalties import GroupLasso
-from engine.proximal import Proximal
+from engine.groups import Axis, Group, input_groups
+from engine.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
+from engine.proximal import Kept, Proximal
 
 OPTIMISERS = {
     "sgd": lambda p: SGD(p, lr=0.2),
@@ -30,7 +30,7 @@ def problem() -> tuple[np.ndarray, np.ndarray]:
     return x, x @ truth + 0.5 * rng.standard_normal((100, 4))
 
 
-@pytest.mark.parametrize("fraction", [0.5, 0.02])
+@pytest.mark.parametrize("fraction", [0.8, 0.5, 0.1, 0.02])
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_the_fixed_point_is_scikit_learns_solution(problem, name: str, fraction: float):
     x, y = problem
@@ -51,6 +51,101 @@ def test_the_fixed_point_is_scikit_learns_solution(problem, name: str, fraction:
     found = layer.weight.detach().numpy()
     assert objective(found) == pytest.approx(objective(judge), rel=1e-8)
     assert ((np.linalg.norm(found, axis=0) == 0) == (np.linalg.norm(judge, axis=0) == 0)).all()
+
+
+PENALTIES = {
+    "sparse_group_lasso": SparseGroupLasso(0.05, "size", 0.4),
+    "group_mcp": GroupMCP(0.5, "none", 3.0),
+    "l1": L1(0.2),
+}
+
+
+@pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_the_fixed_point_violates_no_condition(problem, name: str, penalty: Penalty):
+    x, y = torch.tensor(problem[0]), torch.tensor(problem[1])
+    layer = nn.Linear(60, 4, bias=False, dtype=torch.float64)
+    nn.init.zeros_(layer.weight)
+    proximal = Proximal(OPTIMISERS[name](layer.parameters()), input_groups(layer), penalty)
+    for _ in range(2000):
+        proximal.zero_grad()
+        ((layer(x) - y) ** 2).sum().div(200).backward()
+        proximal.step()
+    proximal.zero_grad()
+    ((layer(x) - y) ** 2).sum().div(200).backward()
+    assert float(penalty.violation(proximal.banks[0]).max()) < 1e-6
+    dead = proximal.norms[0] == 0
+    assert 0 < int(dead.sum()) < 60
+    assert (proximal.firmness()[0][dead] <= 1).all()
+
+
+def coupled_in_a_chain(first: nn.Linear, second: nn.Linear) -> list[Group]:
+    """Inputs of the first layer, and channels between the two: every weight of the first lies in two groups."""
+    outer = [Group("in", i, "coupled", (Axis(first.weight, 1),)) for i in range(first.in_features)]
+    between = (Axis(first.weight, 0), Axis(second.weight, 1))
+    return outer + [Group("mid", i, "coupled", between) for i in range(first.out_features)]
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "adamw"])
+def test_overlapping_groups_reach_a_point_that_no_descent_improves(name: str):
+    """An incremental proximal step with a falling rate: zeros are exact and no neighbour has a smaller objective."""
+    torch.manual_seed(0)
+    first, second = nn.Linear(6, 5, bias=False).double(), nn.Linear(5, 3, bias=False).double()
+    groups, net = coupled_in_a_chain(first, second), nn.Sequential(first, second)
+    x = torch.randn(80, 6, dtype=torch.float64)
+    y = x[:, :2] @ torch.randn(2, 3, dtype=torch.float64)
+    rate = 0.005 if name == "momentum" else 0.05
+    kinds = {"sgd": SGD, "momentum": SGD, "adam": Adam, "adamw": AdamW}
+    more = {"momentum": 0.9} if name == "momentum" else {}
+    proximal = Proximal(kinds[name](net.parameters(), lr=rate, **more), groups, GroupLasso(0.05, "none"))
+
+    def objective() -> torch.Tensor:
+        return (net(x) - y).square().mean() + proximal.value()
+
+    for step in range(3000):
+        proximal.optimizer.param_groups[0]["lr"] = rate / (1 + step / 100)
+        proximal.zero_grad()
+        (net(x) - y).square().mean().backward()
+        proximal.step()
+    dead = [int((norms == 0).sum()) for norms in proximal.norms]
+    assert dead[0] == 4  # the inputs that the target does not depend on
+    assert dead[1] >= 1
+    reached, chance = float(objective().detach()), torch.Generator().manual_seed(1)
+    points = [p.detach().clone() for p in net.parameters()]
+    for scale in (1e-2, 1e-1):
+        for _ in range(300):
+            for parameter, point in zip(net.parameters(), points, strict=True):
+                parameter.data = point + scale * torch.randn(point.shape, generator=chance, dtype=torch.float64)
+            assert float(objective().detach()) >= reached - 2e-3
+
+
+def test_the_floor_keeps_a_layer_alive():
+    torch.manual_seed(0)
+    layer = nn.Linear(40, 4)
+    proximal = Proximal(SGD(layer.parameters(), lr=0.1), input_groups(layer), GroupLasso(100.0), Kept(floor=0.05))
+    for _ in range(5):
+        proximal.zero_grad()
+        layer(torch.randn(8, 40)).square().mean().backward()
+        proximal.step()
+    assert int((proximal.norms[0] > 0).sum()) == 2
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_kept_norm_is_kept_and_changes_nothing_under_batch_norm(name: str):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(8, 6, 3, bias=False), nn.BatchNorm2d(6, eps=1e-12)).double()
+    before = float(net[0].weight.detach().norm())
+    kept = Kept(norms=[net[0].weight])
+    proximal = Proximal(OPTIMISERS[name](net.parameters()), input_groups(net), GroupLasso(0.01), kept)
+    for _ in range(20):
+        x = torch.randn(4, 8, 6, 6, dtype=torch.float64)
+        proximal.zero_grad()
+        (net(x) - x[:, :6, 1:-1, 1:-1]).square().mean().backward()
+        proximal.step()
+    assert float(net[0].weight.detach().norm()) == pytest.approx(before, rel=1e-9)
+    out = net(x)
+    net[0].weight.data *= 3
+    torch.testing.assert_close(net(x), out)
 
 
 def test_without_strength_sgd_is_torchs_own():
