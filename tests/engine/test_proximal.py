@@ -55,7 +55,7 @@ def test_the_fixed_point_is_scikit_learns_solution(problem, name: str, fraction:
 
 PENALTIES = {
     "sparse_group_lasso": SparseGroupLasso(0.05, "size", 0.4),
-    "group_mcp": GroupMCP(0.5, "none", 3.0),
+    "group_mcp": GroupMCP(0.5, "none", 10.0),
     "l1": L1(0.2),
 }
 
