@@ -1,9 +1,10 @@
 """Nash-MTL's bargaining solution (Navon et al., arXiv 2202.01017): G w = 1/w for the Gramian G of the task gradients.
 
-The solution is the minimum of the strictly convex ½ wᵀGw − Σ log w_t on w > 0. Damped Newton finds it to float64 in
-tens of microseconds; the usual sequence of linearised cone programs takes 25 ms and stops far from the equation
-(residual 24.7 where 1/w is of order 1, TorchJD 0.18). The update's length is √K whatever that of the gradients, in the
-units of a mean squared length of 1.
+The solution is the minimum of the strictly convex ½ wᵀGw − Σ log w_t on w > 0, which damped Newton finds to nearly
+float64 in a quarter of a millisecond (K = 3). The usual sequence of linearised cone programs takes 25 ms, needs a
+solver under the GPL, and may not arrive: in 20 trials of TorchJD 0.18 with random gradients of lengths 1 : 0.1 : 3,
+w_t (Gw)_t was off by about 1 where it should be 1. The update's length is √K whatever that of the gradients, in units
+of a mean squared length of 1.
 """
 
 import torch
