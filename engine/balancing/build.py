@@ -1,0 +1,55 @@
+"""From a spec to a balancer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from engine.balancing.balancer import Balancer
+from engine.balancing.famo import Famo
+from engine.balancing.gradnorm import GradNorm
+from engine.balancing.gramian import GramianBalancer, Weighting
+from engine.balancing.losses import DynamicAverage, Equal, Static, Uncertainty
+from engine.balancing.nash import nash_mtl
+from engine.balancing.spec import BalancingSpec, missing_packages
+
+Maker = Callable[[BalancingSpec, Sequence[str]], Balancer]
+
+OWN: Mapping[str, Maker] = MappingProxyType(
+    {
+        "equal": lambda spec, tasks: Equal(tasks, spec.scope),
+        "static": lambda spec, tasks: Static(tasks, spec.weights, spec.scope),
+        "uncertainty": lambda spec, tasks: Uncertainty(tasks, spec.scope),
+        "dwa": lambda spec, tasks: DynamicAverage(tasks, spec.temperature, spec.scope),
+        "famo": lambda spec, tasks: Famo(tasks, spec.rate, spec.scope),
+        "gradnorm": lambda spec, tasks: GradNorm(tasks, spec.asymmetry, spec.rate, spec.scope),
+        "nash_mtl": lambda spec, tasks: GramianBalancer(tasks, nash_mtl, spec.scope),
+    }
+)
+
+
+class MissingPackageError(ValueError):
+    """A method whose packages are not installed; the message says how to get them."""
+
+
+def build_balancer(spec: BalancingSpec, tasks: Sequence[str]) -> Balancer:
+    """Return the balancer that the spec describes, for the tasks in this order.
+
+    Raises:
+        MissingPackageError: the method needs the extra `balancing`.
+        ValueError: static weights that do not name each task.
+
+    """
+    if absent := missing_packages(spec.method):
+        raise MissingPackageError(
+            f"`method` {spec.method} should find its packages: pip install 'winnow[balancing]'. "
+            f"Found no {', '.join(absent)}."
+        )
+    if spec.method in OWN:
+        return OWN[spec.method](spec, tasks)
+    return GramianBalancer(tasks, _weighting(spec), spec.scope)
+
+
+def _weighting(spec: BalancingSpec) -> Weighting:
+    """Return the Gramian weighting of the spec's method; importing TorchJD and its solver takes a second or two."""
+    from engine.balancing.weightings import WEIGHTINGS, cagrad
+
+    return cagrad(spec.radius) if spec.method == "cagrad" else WEIGHTINGS[spec.method]
