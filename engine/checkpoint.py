@@ -65,6 +65,7 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     tensors = {f"net.{name}": tensor for name, tensor in training.net.state_dict().items()}
     for index, state in training.proximal.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors |= {f"balancer.{name}": tensor for name, tensor in training.balancer.state_dict().items()}
     for index, alive in enumerate(training.proximal.support or ()):
         tensors[f"support.{index:05d}"] = alive.to(torch.uint8)
     tensors["random.cpu"] = torch.get_rng_state()
@@ -74,8 +75,10 @@ def _tensors(training: Training) -> dict[str, Tensor]:
 
 
 def _restore(training: Training, tensors: dict[str, Tensor], manifest: dict[str, float]) -> None:
-    net = {name.removeprefix("net."): tensor for name, tensor in tensors.items() if name.startswith("net.")}
+    net = {name.removeprefix("net."): t for name, t in tensors.items() if name.startswith("net.")}
     training.net.load_state_dict(net)
+    balancer = {name.removeprefix("balancer."): t for name, t in tensors.items() if name.startswith("balancer.")}
+    training.balancer.load_state_dict(balancer)
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

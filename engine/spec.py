@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic import Field as Leaf
 
 from data.catalog import DATASETS
+from engine.balancing.spec import BalancingSpec, missing_packages
 
 FORMAT_VERSION: Literal[1] = 1
 
@@ -130,6 +131,7 @@ class TrainSpec(Frozen):
     network: NetworkSpec = NetworkSpec()
     penalty: PenaltySpec = PenaltySpec()
     optimiser: OptimiserSpec = OptimiserSpec()
+    balancing: BalancingSpec = BalancingSpec()
     epochs: int = Leaf(20, ge=1, le=100_000, description="passes over the training images")
     batch_size: int = Leaf(16, ge=2, le=65_536, description="images per step")
     seed: int = Leaf(0, ge=0, lt=2**63, description="seed of weights, order and flips")
@@ -165,6 +167,18 @@ class TrainSpec(Frozen):
             )
         if len(set(self.tasks)) != len(self.tasks):
             raise ValueError(f"`tasks` should name each task once. Found {', '.join(self.tasks)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_name_the_tasks(self) -> Self:
+        weights = self.balancing.task_weights
+        if weights and weights.keys() != set(self.tasks):
+            raise ValueError(f"`task_weights` should name {', '.join(self.tasks)}. Found {', '.join(weights)}.")
+        if absent := missing_packages(self.balancing.balancing):
+            raise ValueError(
+                f"`balancing` {self.balancing.balancing} should find its packages: pip install 'winnow[balancing]'. "
+                f"Found no {', '.join(absent)}."
+            )
         return self
 
     @model_validator(mode="after")

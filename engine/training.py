@@ -4,17 +4,21 @@ It yields a record after every step and every epoch and knows nothing of files, 
 decides what to store, and may change `training.controller.base` or leave between two records; `training` then holds
 everything that a later call needs to go on as if nothing had happened.
 
-One step: one pass through the trunk, the sum of the task losses, the optimiser, the prox. The learning rate is a pure
-function of the step.
+One step: one pass through the trunk, the task losses balanced (engine.balancing), the optimiser, the prox. The learning
+rate is a pure function of the step.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from engine.balancing.balancer import Balance, Balancer, Cut
+from engine.balancing.build import build_balancer
+from engine.balancing.famo import statistics_kept
 from engine.batches import Batch, Batches
 from engine.groups import Group
 from engine.measure import layer_macs
@@ -43,18 +47,20 @@ class Training:
     proximal: Proximal
     tally: Tally
     controller: Controller
+    balancer: Balancer
     device: torch.device
     step: int = 0
 
 
 @dataclass(frozen=True)
 class StepDone:
-    """One step: the loss of every task before it, and the strength it was taken with."""
+    """One step: the loss of every task before it, the strength it was taken with, and how tasks were weighed."""
 
     epoch: int
     step: int
     losses: dict[str, float]
     strength: float
+    balance: Balance
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,12 @@ def begin(spec: TrainSpec, net: MultiTaskNet, tasks: Mapping[str, Task], batches
     net = net.to(batches.device)
     groups = build_groups(spec.penalty, net, batches.example())
     kept = Kept(spec.penalty.floor, scale_free_weights(net) if spec.penalty.normalisation == "aware" else ())
-    proximal = Proximal(_optimizer(spec.optimiser, net), groups, build_penalty(spec.penalty), kept)
+    balancer = build_balancer(spec.balancing, tuple(tasks)).to(batches.device)
+    optimizer = _optimizer(spec.optimiser, net, balancer)
+    proximal = Proximal(optimizer, groups, build_penalty(spec.penalty), kept)
     tally = Tally(net, proximal.banks, layer_macs(net, batches.example()))
     controller = build_controller(spec, proximal, tally, batches.steps)
-    return Training(spec, net, tasks, groups, proximal, tally, controller, batches.device)
+    return Training(spec, net, tasks, groups, proximal, tally, controller, balancer, batches.device)
 
 
 @torch.no_grad()
@@ -103,28 +111,41 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
             controller.before(training.step)
             _set_rate(training.proximal.optimizer, spec.optimiser, training.step / total)
             strength = training.proximal.strength
-            losses = _step(training, batch, f"epoch {epoch + 1}, step {training.step + 1}")
+            losses, balance = _step(training, batch, f"epoch {epoch + 1}, step {training.step + 1}")
             training.step += 1
-            yield StepDone(epoch + 1, training.step, losses, strength)
+            if training.step % batches.steps == 0:
+                training.balancer.end_epoch()  # before the record: a run stopped here has closed its epoch
+            yield StepDone(epoch + 1, training.step, losses, strength, balance)
         yield EpochDone(epoch + 1, training.step, validate(training, validation))
 
 
-def _step(training: Training, batch: Batch, where: str) -> dict[str, float]:
-    """Move the weights once; return the losses before."""
-    with torch.autocast(training.device.type, torch.bfloat16, enabled=training.spec.bf16):
-        predictions = training.net(batch.images)
-    losses = {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in training.tasks.items()}
-    stacked = torch.stack(list(losses.values()))
-    values = dict(zip(losses, stacked.tolist(), strict=True))
+def _step(training: Training, batch: Batch, where: str) -> tuple[dict[str, float], Balance]:
+    """Move the weights once; return the losses before, and how they were weighed."""
+    every, balancer = training.spec.balancing.record_every, training.balancer
+    cut, losses = _forward(training, batch)
+    values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
     for name, value in values.items():
         if not math.isfinite(value):
             raise NonFiniteLossError(
                 f"loss became {'NaN' if math.isnan(value) else 'infinite'} at {where} (task {name})"
             )
     training.proximal.zero_grad()
-    stacked.sum().backward()  # type: ignore[no-untyped-call]
+    record = every > 0 and training.step % every == 0
+    balance = balancer.backward(losses, cut, tuple(training.net.trunk.parameters()), record)
     training.proximal.step()
-    return values
+    if balancer.needs_losses_after_step:
+        with torch.no_grad(), statistics_kept(training.net):
+            balancer.after_step(_forward(training, batch)[1])
+    return values, balance
+
+
+def _forward(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
+    """Return where trunk and heads meet, and the loss of every task."""
+    with torch.autocast(training.device.type, torch.bfloat16, enabled=training.spec.bf16):
+        cut = training.balancer.cut(training.net.trunk(batch.images))
+        predictions = training.net.read(cut.views, batch.images.shape[-2:])
+    losses = {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in training.tasks.items()}
+    return cut, losses
 
 
 @torch.inference_mode()
@@ -163,12 +184,15 @@ def _everywhere(constant: Tensor, target: Tensor, task: Task) -> Tensor:
     return constant[None, :, None, None].expand(len(target), -1, *target.shape[1:3])
 
 
-def _optimizer(spec: OptimiserSpec, net: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(spec: OptimiserSpec, net: nn.Module, balancer: Balancer) -> torch.optim.Optimizer:
     rate, decay = spec.learning_rate, spec.weight_decay
+    groups: list[dict[str, Any]] = [{"params": list(net.parameters())}]
+    if weighing := list(balancer.parameters()):
+        groups.append({"params": weighing, "weight_decay": 0.0})
     if spec.optimiser == "sgd":
-        return torch.optim.SGD(net.parameters(), rate, spec.momentum, weight_decay=decay)
+        return torch.optim.SGD(groups, rate, spec.momentum, weight_decay=decay)
     kind = torch.optim.AdamW if spec.optimiser == "adamw" else torch.optim.Adam
-    return kind(net.parameters(), rate, weight_decay=decay)
+    return kind(groups, rate, weight_decay=decay)
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, spec: OptimiserSpec, progress: float) -> None:

@@ -15,13 +15,13 @@ Maker = Callable[[BalancingSpec, Sequence[str]], Balancer]
 
 OWN: Mapping[str, Maker] = MappingProxyType(
     {
-        "equal": lambda spec, tasks: Equal(tasks, spec.scope),
-        "static": lambda spec, tasks: Static(tasks, spec.weights, spec.scope),
-        "uncertainty": lambda spec, tasks: Uncertainty(tasks, spec.scope),
-        "dwa": lambda spec, tasks: DynamicAverage(tasks, spec.temperature, spec.scope),
-        "famo": lambda spec, tasks: Famo(tasks, spec.rate, spec.scope),
-        "gradnorm": lambda spec, tasks: GradNorm(tasks, spec.asymmetry, spec.rate, spec.scope),
-        "nash_mtl": lambda spec, tasks: GramianBalancer(tasks, nash_mtl, spec.scope),
+        "equal": lambda spec, tasks: Equal(tasks, spec.gradients),
+        "static": lambda spec, tasks: Static(tasks, spec.task_weights, spec.gradients),
+        "uncertainty": lambda spec, tasks: Uncertainty(tasks, spec.gradients),
+        "dwa": lambda spec, tasks: DynamicAverage(tasks, spec.temperature, spec.gradients),
+        "famo": lambda spec, tasks: Famo(tasks, spec.weights_rate, spec.gradients),
+        "gradnorm": lambda spec, tasks: GradNorm(tasks, spec.asymmetry, spec.weights_rate, spec.gradients),
+        "nash_mtl": lambda spec, tasks: GramianBalancer(tasks, nash_mtl, spec.gradients),
     }
 )
 
@@ -38,18 +38,18 @@ def build_balancer(spec: BalancingSpec, tasks: Sequence[str]) -> Balancer:
         ValueError: static weights that do not name each task.
 
     """
-    if absent := missing_packages(spec.method):
+    if absent := missing_packages(spec.balancing):
         raise MissingPackageError(
-            f"`method` {spec.method} should find its packages: pip install 'winnow[balancing]'. "
+            f"`balancing` {spec.balancing} should find its packages: pip install 'winnow[balancing]'. "
             f"Found no {', '.join(absent)}."
         )
-    if spec.method in OWN:
-        return OWN[spec.method](spec, tasks)
-    return GramianBalancer(tasks, _weighting(spec), spec.scope)
+    if spec.balancing in OWN:
+        return OWN[spec.balancing](spec, tasks)
+    return GramianBalancer(tasks, _weighting(spec), spec.gradients)
 
 
 def _weighting(spec: BalancingSpec) -> Weighting:
     """Return the Gramian weighting of the spec's method; importing TorchJD and its solver takes a second or two."""
     from engine.balancing.weightings import WEIGHTINGS, cagrad
 
-    return cagrad(spec.radius) if spec.method == "cagrad" else WEIGHTINGS[spec.method]
+    return cagrad(spec.radius) if spec.balancing == "cagrad" else WEIGHTINGS[spec.balancing]

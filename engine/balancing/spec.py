@@ -47,14 +47,18 @@ class BalancingSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    method: Method = Leaf("equal", description="how the task losses, or their gradients, are weighed")
-    scope: Scope = Leaf(
+    balancing: Method = Leaf("equal", description="how the task losses, or their gradients, are weighed")
+    gradients: Scope = Leaf(
         "features", description="where task gradients are compared: shared features (cheap), or the trunk's parameters"
     )
-    weights: dict[str, Weight] = Leaf(default_factory=dict, description="weight per task (static only)")
+    task_weights: dict[str, Weight] = Leaf(
+        default_factory=dict, description="weight per task, as seg=1,depth=2 (static only)"
+    )
     temperature: Positive = Leaf(2.0, description="of the softmax over loss ratios; high: nearly equal (dwa only)")
     asymmetry: Weight = Leaf(1.5, description="α, how hard slow tasks are pulled along (gradnorm only)")
-    rate: Positive = Leaf(0.025, description="learning rate of the task weights themselves (gradnorm and famo only)")
+    weights_rate: Positive = Leaf(
+        0.025, description="learning rate of the task weights themselves (gradnorm and famo only)"
+    )
     radius: Annotated[float, Leaf(ge=0, lt=1)] = Leaf(
         0.5, description="c, how far from the mean gradient, as a part of its length (cagrad only)"
     )
@@ -62,13 +66,13 @@ class BalancingSpec(BaseModel):
 
     @model_validator(mode="after")
     def _weights_belong_to_static(self) -> Self:
-        if self.method == "static" and not any(self.weights.values()):
+        if self.balancing == "static" and not any(self.task_weights.values()):
             raise ValueError(
-                f"`weights` should give each task a weight, one of them above 0, for method static. "
-                f"Found {self.weights}."
+                f"`task_weights` should give each task a weight, one of them above 0, with static. "
+                f"Found {self.task_weights}."
             )
-        if self.method != "static" and self.weights:
-            raise ValueError(f"`weights` should be left out for method {self.method}. Found {self.weights}.")
+        if self.balancing != "static" and self.task_weights:
+            raise ValueError(f"`task_weights` should be left out with {self.balancing}. Found {self.task_weights}.")
         return self
 
 

@@ -23,8 +23,11 @@ class MultiTaskNet(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, C, H, W) → {dense task: (B, outputs, H, W), other task: (B, outputs)}."""
         features = self.trunk(images)
-        size = images.shape[-2:]
-        return {task: _to_size(head(features), size) for task, head in self.heads.items()}
+        return self.read(dict.fromkeys(self.heads, features), images.shape[-2:])
+
+    def read(self, views: Mapping[str, Tensor], size: torch.Size) -> dict[str, Tensor]:
+        """Return each head's prediction from its view of the features, dense ones at `size`."""
+        return {task: _to_size(head(views[task]), size) for task, head in self.heads.items()}
 
 
 def build_network(spec: NetworkSpec, tasks: Mapping[str, Task], channels: int) -> MultiTaskNet:

@@ -82,7 +82,7 @@ def ratios(bench: Bench, arms: dict[str, Balancer], rounds: int) -> dict[str, fl
 
 
 def make(method: str, scope: str = "features") -> Balancer:
-    return build_balancer(BalancingSpec(method=method, scope=scope), tuple(TASKS))
+    return build_balancer(BalancingSpec(balancing=method, gradients=scope), tuple(TASKS))
 
 
 @pytest.mark.bench

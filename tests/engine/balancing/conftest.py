@@ -67,7 +67,7 @@ def make() -> Callable[..., Balancer]:
     def build(method: str, tasks: Sequence[str] = TASKS, **options: object) -> Balancer:
         if method == "static":
             options = {"weights": dict.fromkeys(tasks, 1.0), **options}
-        return build_balancer(BalancingSpec(method=method, **options), tasks)
+        return build_balancer(BalancingSpec(balancing=method, **options), tasks)
 
     return build
 

@@ -29,7 +29,7 @@ def plain_gradients(net, images, gradients) -> dict:
 def test_the_plain_sum_keeps_its_bits_recorded_or_not(net, images, step, make, gradients, scope):
     expected = plain_gradients(net, images, gradients)
     for record in (False, True):
-        balance = step(net, make("equal", scope=scope), record=record)
+        balance = step(net, make("equal", gradients=scope), record=record)
         assert (balance.gramian is not None) == record
         assert equal_bits(gradients(net), expected)
 
@@ -50,14 +50,14 @@ def test_a_record_changes_no_gradient(net, fresh_net, step, make, gradients, met
 def test_one_task_alone_is_trained_plainly(fresh_net, images, step, make, gradients, method, scope):
     net = fresh_net(("depth",))
     expected = plain_gradients(net, images, gradients)
-    assert step(net, make(method, ("depth",), scope=scope)).weights.tolist() == pytest.approx([1.0])
+    assert step(net, make(method, ("depth",), gradients=scope)).weights.tolist() == pytest.approx([1.0])
     for name, gradient in gradients(net).items():
         torch.testing.assert_close(gradient, expected[name])
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_orthogonal_gradients_of_one_length_all_weigh_1(make, method):
-    balancer = make(method, scope="parameters")
+    balancer = make(method, gradients="parameters")
     shared = torch.nn.Parameter(torch.zeros(3))
     features = shared * 1.0
     cut = balancer.cut(features)
@@ -88,7 +88,7 @@ def test_the_scale_of_all_losses_leaves_the_weights_alone(make, method):
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_task_without_labels_neither_pulls_nor_hinders(net, step, make, gradients, method, scope):
-    balancer = make(method, scope=scope)
+    balancer = make(method, gradients=scope)
     step(net, balancer)
     balancer.end_epoch()
     balance = step(net, balancer, unlabelled="edges")
@@ -169,7 +169,7 @@ def test_other_tasks_are_refused(net, images, make):
 
 
 def test_parameter_scope_asks_for_parameters(net, images, make):
-    balancer = make("upgrad", scope="parameters")
+    balancer = make("upgrad", gradients="parameters")
     cut = balancer.cut(net.trunk(images))
     with pytest.raises(ValueError, match="should hold the trunk's parameters"):
         balancer.backward(net.losses(cut), cut)
@@ -188,11 +188,11 @@ def test_only_uncertainty_gives_parameters_to_the_optimiser(make):
 
 def test_static_weights_belong_to_static_and_name_each_task(make):
     with pytest.raises(ValidationError, match="should give each task a weight"):
-        BalancingSpec(method="static")
+        BalancingSpec(balancing="static")
     with pytest.raises(ValidationError, match="should be left out for method dwa"):
-        BalancingSpec(method="dwa", weights={"depth": 1.0})
+        BalancingSpec(balancing="dwa", task_weights={"depth": 1.0})
     with pytest.raises(ValueError, match="should name depth, edges, normals. Found depth"):
-        make("static", weights={"depth": 1.0})
+        make("static", task_weights={"depth": 1.0})
 
 
 def test_missing_packages_are_named_with_the_cure(make, monkeypatch):

@@ -108,7 +108,7 @@ def test_features_and_parameters_agree_for_a_trunk_of_one_parameter_per_feature(
     def gradient(scope: str) -> torch.Tensor:
         torch.manual_seed(5)
         theta = nn.Parameter(torch.linspace(-1, 1, 8))
-        balancer = make(method, ("a", "b", "c"), scope=scope)
+        balancer = make(method, ("a", "b", "c"), gradients=scope)
         cut = balancer.cut(theta * 1.0)
         losses = {t: (i + 1) * (cut.views[t] - targets[i]).square().sum() for i, t in enumerate(balancer.tasks)}
         balancer.backward(losses, cut, [theta])
@@ -126,7 +126,7 @@ def test_parameter_scope_weighs_what_it_says(net, images, step, make, gradients)
         net.losses(cut)[task].backward()
         rows.append(torch.cat([parameter.grad.flatten() for parameter in net.trunk.parameters()]))
     rows = torch.stack(rows)
-    balance = step(net, make("upgrad", scope="parameters"))
+    balance = step(net, make("upgrad", gradients="parameters"))
     found = torch.cat([parameter.grad.flatten() for parameter in net.trunk.parameters()])
     torch.testing.assert_close(found, balance.weights.float() @ rows)
     torch.testing.assert_close(balance.gramian.float(), rows @ rows.T)
@@ -134,7 +134,7 @@ def test_parameter_scope_weighs_what_it_says(net, images, step, make, gradients)
 
 def test_gradients_add_to_what_is_there(net, step, make, gradients, images):
     for scope in ("features", "parameters"):
-        balancer = make("mgda", scope=scope)
+        balancer = make("mgda", gradients=scope)
         step(net, balancer)
         once = gradients(net)
         cut = balancer.cut(net.trunk(images))
