@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from data.catalog import DATASETS
 from engine import jobs
+from engine.balancing.spec import BalancingSpec
 from engine.follow import follow, outcome
 from engine.runs import Run, create, find, list_runs
 from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, ScenesData, SpecError, TrainSpec, parse
@@ -25,6 +26,7 @@ from engine.verify import verify
 
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "network": NetworkSpec,
+    "balancing": BalancingSpec,
     "penalty": PenaltySpec,
     "optimiser": OptimiserSpec,
 }
@@ -54,6 +56,7 @@ def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for _, name, info in reversed(list(_leaves())):
         default = info.get_default(call_default_factory=True, validated_data={})
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        shown = "none" if default in (None, {}) else shown
         flag = f"--{name.replace('_', '-')}"
         declared = f"{flag}/--no-{name.replace('_', '-')}" if isinstance(default, bool) else flag
         kind = bool if isinstance(default, bool) else str
@@ -89,6 +92,8 @@ def _spec(given: Mapping[str, Any]) -> TrainSpec:
             continue
         if isinstance(info.default, tuple):
             value = _parts(value)
+        elif info.default_factory is dict:
+            value = dict(part.partition("=")[::2] for part in _parts(value))
         (values if section is None else values.setdefault(section, {}))[name] = value
     return parse(values)
 

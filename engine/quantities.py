@@ -6,6 +6,7 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ev
 |------------|------|-------------------------------------------|-----------------------------------------------|
 | `train`    | each | `loss`: mean over the images since the    | ten times an epoch                            |
 |            |      | last record                               |                                               |
+| `train`    | each | `weight` [1] of its gradient in the trunk | ten times an epoch                            |
 | `train`    | none | `alive` [1]: share of the groups that are | ten times an epoch                            |
 |            |      | not zero; `strength` [1]; `penalty` [1];  |                                               |
 |            |      | `images_per_second` [1/s]                 |                                               |
@@ -15,6 +16,9 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ev
 | `model`    | none | `group_sparsity`, `parameter_sparsity`,   | after each epoch, and at epoch 0              |
 |            |      | `mac_sparsity` [%]: the part of the       |                                               |
 |            |      | penalised layers that is exactly zero     |                                               |
+| `conflict` | each | `cosine:<other>` [1] between the gradients| every `record_every` steps                    |
+|            |      | of two tasks at the shared features       |                                               |
+| `alarm`    | none | <layer>: groups alive, once ≤ 10 % are    | after each epoch                              |
 | `control`  | none | `strength` (the new one), `pause`,        | when a user asked for it, at the step from    |
 |            |      | `resume`, `stop`                          | which it holds                                |
 """

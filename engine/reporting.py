@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Mapping
 
+import pandas as pd
 import psutil
 
 from engine.events import Event, cut_torn_line, write_events
@@ -11,6 +12,7 @@ from engine.files import replace
 from engine.runs import Run, Status
 
 STATUS_EVERY = 0.5  # s
+Values = Mapping[tuple[str | None, str], float | None]  # {(task, quantity): value}
 
 
 class Reporter:
@@ -53,7 +55,13 @@ class Reporter:
         ended = {"progress": 1.0} if state == "done" else {}
         self.status(state=state, phase=state, message=message, finished=time.time(), remaining=None, **ended)
 
-    def events(self, place: tuple[int, int], split: str, values: Mapping[tuple[str | None, str], float | None]) -> None:
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """Replace the table `name`."""
+        folder = self.run.path / "tables"
+        folder.mkdir(exist_ok=True)
+        replace(folder / f"{name}.parquet", frame.to_parquet(index=False))
+
+    def events(self, place: tuple[int, int], split: str, values: Values) -> None:
         """Append {(task, quantity): value} for one split at (epoch, step)."""
         epoch, step = place
         now = time.time()

@@ -41,7 +41,7 @@ def test_a_run_leaves_a_folder_that_pandas_and_safetensors_can_read(runs_root: P
     jobs.start(run)
     assert wait(run, ENDED) == "done", (run.path / "log.txt").read_text()
     events = pd.read_json(run.path / "events.jsonl", lines=True)
-    assert set(events["split"]) == {"train", "val", "constant", "model"}
+    assert set(events["split"]) == {"train", "val", "constant", "model", "conflict"}
     losses = events[(events.task == "digit") & (events.quantity == "loss") & (events.split == "val")]
     assert losses["value"].is_monotonic_decreasing
     (weights,) = [load_file(file) for file in sorted((run.path / "weights").glob("*.safetensors"))[-1:]]

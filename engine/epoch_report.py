@@ -1,0 +1,123 @@
+"""What is written at the end of an epoch: metrics, norms, sparsities, alarms, and the tables of groups and kernels.
+
+| table     | columns                                                                                             |
+|-----------|-----------------------------------------------------------------------------------------------------|
+| `groups`  | layer, channel, size, norm, relative (÷ the layer's largest), state, firmness (of the dead)         |
+| `kernels` | layer, channel, row, column, magnitude: √(mean over outputs of W²) at each position of the kernel   |
+
+`state` is dead (exactly zero), near (alive, below NEAR of its layer's largest norm) or alive. Tables are replaced at
+most every TABLES_EVERY seconds, and at the end of the run.
+"""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+
+from engine.batches import Batches
+from engine.groups import Bank
+from engine.reporting import Reporter, Values
+from engine.tally import living
+from engine.training import Training
+
+NEAR = 0.1
+TABLES_EVERY = 5.0  # s
+ALARM = 0.1  # share of a layer's groups alive, from which on the layer is about to die
+
+
+class EpochReport:
+    """Writes the results of one training run, epoch by epoch."""
+
+    def __init__(self, training: Training, batches: Batches, reporter: Reporter) -> None:
+        self._training, self._reporter = training, reporter
+        self._example = batches.example()
+        self._written = -np.inf
+        self._alarmed: set[str] = set()
+
+    def metrics(self, place: tuple[int, int], split: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
+        """Write the metrics of every task on a split."""
+        values: Values = {(task, name): value for task, own in metrics.items() for name, value in own.items()}
+        self._reporter.events(place, split, values)
+
+    def epoch(self, epoch: int, metrics: Mapping[str, Mapping[str, float]]) -> None:
+        """Write the validation metrics, the norms of all groups, the three sparsities and the alarms."""
+        training, proximal = self._training, self._training.proximal
+        place = (epoch, training.step)
+        self.metrics(place, "val", metrics)
+        norms = torch.cat(proximal.norms).float().cpu().numpy()
+        self._reporter.run.norms.append(epoch, training.step, proximal.strength, norms)
+        shares = training.tally.all_percents(living(proximal.norms))
+        self._reporter.events(place, "model", {(None, name): value for name, value in shares.items()})
+        self._alarms(place)
+        if time.monotonic() - self._written > TABLES_EVERY:
+            self.tables()
+
+    def tables(self) -> None:
+        """Replace the tables by what stands now."""
+        self._reporter.table("groups", groups_table(self._training))
+        self._reporter.table("kernels", kernels_table(self._training.proximal.banks))
+        self._written = time.monotonic()
+
+    def _alarms(self, place: tuple[int, int]) -> None:
+        """Record, once each time, the layers of which hardly a group is left."""
+        few = {
+            bank.layer: int((norms > 0).sum())
+            for bank, norms in zip(self._training.proximal.banks, self._training.proximal.norms, strict=True)
+            if bank.channels > 1 and int((norms > 0).sum()) <= max(1, ALARM * bank.channels)
+        }
+        new: Values = {(None, layer): float(alive) for layer, alive in few.items() if layer not in self._alarmed}
+        self._reporter.events(place, "alarm", new)
+        self._alarmed = set(few)
+
+
+def groups_table(training: Training) -> pd.DataFrame:
+    """Return one row per group: layer, channel, size, norm, relative, state, firmness (NaN for the living)."""
+    proximal = training.proximal
+    frames = [
+        _groups_of(bank, norms.detach().float().cpu().numpy(), firmness.detach().float().cpu().numpy())
+        for bank, norms, firmness in zip(proximal.banks, proximal.norms, proximal.firmness(), strict=True)
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _groups_of(bank: Bank, norms: np.ndarray, firmness: np.ndarray) -> pd.DataFrame:
+    relative = norms / max(float(norms.max()), 1e-30)
+    state = np.where(norms == 0, "dead", np.where(relative < NEAR, "near", "alive"))
+    frame = pd.DataFrame(
+        {
+            "layer": bank.layer,
+            "channel": np.arange(bank.channels),
+            "size": bank.size,
+            "norm": norms,
+            "relative": relative,
+            "state": state,
+            "firmness": np.where(norms == 0, firmness, np.nan),
+        }
+    )
+    return frame[bank.present.cpu().numpy()]
+
+
+def kernels_table(banks: list[Bank]) -> pd.DataFrame:
+    """Return one row per position of the kernels that read a channel, for two-dimensional input groups."""
+    frames = [_kernels_of(bank) for bank in banks if bank.kind == "input" and bank.parameters[0].dim() == 4]
+    columns = ["layer", "channel", "row", "column", "magnitude"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def _kernels_of(bank: Bank) -> pd.DataFrame:
+    (axis,) = bank.members
+    squares = axis.view(axis.parameter.detach().square())  # (g, R, C, k, k), or with the channels in R
+    magnitude = squares.mean(1 if axis.axis else 2).flatten(0, 1).sqrt().float().cpu().numpy()
+    channels, rows, columns = magnitude.shape
+    place = np.indices(magnitude.shape).reshape(3, -1)
+    return pd.DataFrame(
+        {
+            "layer": np.repeat(bank.layer, channels * rows * columns),
+            "channel": place[0],
+            "row": place[1],
+            "column": place[2],
+            "magnitude": magnitude.ravel(),
+        }
+    )
