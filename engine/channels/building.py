@@ -34,6 +34,7 @@ def built(model: nn.Module, tracer: RunningTracer, fx_graph: fx.Graph, constants
         for part, default in ((inputs, "input"), (outputs, "output"))
     ]
     count = int(number.max()) + 1
+    unmade = _distinct(number[np.concatenate([np.zeros(1, np.int64), *(part.ravel() for part in recording.unmade)])])
     joins = [Join(join.name, number[join.channels]) for join in recording.joins]
     return ChannelGraph(
         model=model,
@@ -41,7 +42,7 @@ def built(model: nn.Module, tracer: RunningTracer, fx_graph: fx.Graph, constants
         tensor_constants=constants,
         count=count,
         sites=sites,
-        spaces=_spaces(count, sites, flows, (ends[0], ends[1]), joins),
+        spaces=_spaces(count, sites, flows, (ends[0], ends[1]), joins, unmade),
         products=tuple(flow for flow in flows if isinstance(flow, Product)),
         depthwise=tuple(use.mapped(number) for use in recording.layer_uses if isinstance(use, Depthwise)),
         flows=flows,
@@ -49,7 +50,7 @@ def built(model: nn.Module, tracer: RunningTracer, fx_graph: fx.Graph, constants
         carriers=tuple(replace(carrier, labels=number[carrier.labels]) for carrier in recording.carriers),
         inputs=ends[0],
         outputs=ends[1],
-        unmade=_distinct(number[np.concatenate([np.zeros(1, np.int64), *recording.unmade])]),
+        unmade=unmade,
         norms_after=_norms_after(recording),
     )
 
@@ -79,6 +80,7 @@ def _spaces(
     flows: Sequence[Product | Mix],
     ends: tuple[Ends, Ends],
     joins: Sequence[Join],
+    unmade: Labels,
 ) -> tuple[Space, ...]:
     inputs, outputs = ends
     mixes = [flow for flow in flows if isinstance(flow, Mix)]
@@ -96,16 +98,23 @@ def _spaces(
     titles = names([parts[space] for space in range(len(members))], members, joins)
     return tuple(
         Space(
-            titles[space],
+            next(iter(_touching(channels, inputs)), titles[space]),
             channels,
             tuple(parts[space]),
             inputs=_touching(channels, inputs),
             outputs=_touching(channels, outputs),
-            pins=tuple(dict.fromkeys(f"{m.layer}: {m.reason}" for m in mixes if np.isin(channels[0], m.sources))),
+            pins=_pins(channels, mixes, unmade if not _touching(channels, inputs) else unmade[:0]),
             reaches=tuple(name for name, found in reached.items() if found[channels].any()),
         )
         for space, channels in enumerate(members)
     )
+
+
+def _pins(channels: Labels, mixes: Sequence[Mix], unmade: Labels) -> tuple[str, ...]:
+    reasons = [f"{mix.layer}: {mix.reason}" for mix in mixes if np.isin(channels[0], mix.sources)]
+    if np.isin(channels[0], unmade):
+        reasons.append("no layer makes it")
+    return tuple(dict.fromkeys(reasons))
 
 
 def _touching(channels: Labels, ends: Ends) -> tuple[str, ...]:

@@ -12,10 +12,11 @@ from engine.channels.recording import Recording
 from engine.channels.refusal import NotTraceable
 from engine.channels.rules import rule_of
 
-SIZES = (
-    "size shape dim ndim ndimension numel nelement stride dtype device layout type is_floating_point is_complex is_cuda "
-    "is_contiguous requires_grad element_size itemsize nbytes get_device storage_offset is_leaf is_sparse"
-).split()
+SIZES = {
+    "size", "shape", "dim", "ndim", "ndimension", "numel", "nelement", "stride", "dtype", "device", "layout",
+    "type", "is_floating_point", "is_complex", "is_cuda", "is_contiguous", "requires_grad", "element_size",
+    "itemsize", "nbytes", "get_device", "storage_offset", "is_leaf", "is_sparse",
+}  # fmt: skip
 UNKNOWN = "the channel graph does not know it, so use operations that it knows, or keep it out of the model"
 TAKEN_OUT = "a number taken out of a tensor cannot be followed, so keep it a tensor"
 

@@ -10,6 +10,8 @@ from engine.channels.records import Product
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+SPARSE = 0.4  # share of undecided kernels above which reading all is faster than picking
+
 
 class Weights:
     """A reading of a model's parameters and buffers; what is asked for twice is computed once."""
@@ -51,8 +53,17 @@ class Weights:
 
 
 def _any_nonzero(weight: Tensor) -> Flags:
-    nonzero = weight != 0
-    while nonzero.dim() > 2:
-        nonzero = nonzero.any(-1)
-    found: Flags = nonzero.cpu().numpy()
-    return found
+    """Return (dimension 0, dimension 1): whether any entry of the kernel is not zero.
+
+    The first entry decides most kernels of a dense layer; only the undecided are read in full.
+    """
+    if weight.dim() == 2:
+        return np.asarray((weight != 0).cpu().numpy())
+    kernels = weight.reshape(len(weight) * weight.shape[1], -1)
+    found = kernels[:, 0] != 0
+    undecided = (~found).nonzero()[:, 0]
+    if len(undecided) < SPARSE * len(found):
+        found[undecided] = (kernels.index_select(0, undecided) != 0).any(1)
+    else:
+        found = (kernels != 0).any(1)
+    return np.asarray(found.reshape(weight.shape[:2]).cpu().numpy())
