@@ -187,9 +187,10 @@ class Proximal:
 
 
 def _overlap(found: Sequence[Bank]) -> bool:
-    """Return whether a parameter lies in two banks, or twice in one."""
-    held = [id(parameter) for bank in found for parameter in bank.parameters]
-    return len(set(held)) < len(held)
+    """Return whether a parameter lies in two groups, or only in part in any: its entries then have no group in common."""
+    members = [axis for bank in found for axis in bank.members]
+    partly = any(axis.size * axis.channels < axis.parameter.numel() for axis in members)
+    return partly or len({id(axis.parameter) for axis in members}) < len(members)
 
 
 @contextmanager

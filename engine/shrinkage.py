@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from engine.groups import Bank
+from engine.groups import Axis, Bank
 
 NEWTON = 12  # iterations; the error squares in each
 
@@ -77,25 +77,32 @@ def soften_(bank: Bank, level: Tensor) -> None:
 @torch.no_grad()
 def softened(bank: Bank, tensors: Sequence[Tensor], level: Tensor) -> list[Tensor]:
     """Return tensors of the parameters' shapes with every entry moved towards zero by its channel's level."""
-    return [_soft(view, spread).reshape_as(own) for own, view, spread in _spread(bank, tensors, level)]
+    return [
+        _placed(axis, own, _soft(view, spread))
+        for axis, (own, view, spread) in zip(bank.members, _spread(bank, tensors, level), strict=True)
+    ]
 
 
 @torch.no_grad()
 def entry_subgradients(bank: Bank, gradients: Sequence[Tensor], level: Tensor) -> list[Tensor]:
     """Return ∇ + level · sign(w) where w ≠ 0, and where w = 0 what the gradient exceeds the level by."""
-    weights = [view for _, view, _ in _spread(bank, bank.parameters, level)]
-    return [
-        torch.where(weight == 0, _soft(view, spread), view + spread * weight.sign()).reshape_as(own)
-        for weight, (own, view, spread) in zip(weights, _spread(bank, gradients, level), strict=True)
-    ]
+    moved = []
+    for axis, (own, view, spread) in zip(bank.members, _spread(bank, gradients, level), strict=True):
+        weights = axis.view(axis.parameter)
+        moved.append(_placed(axis, own, torch.where(weights == 0, _soft(view, spread), view + spread * weights.sign())))
+    return moved
 
 
 @torch.no_grad()
 def distance(bank: Bank, gradients: Sequence[Tensor], norms: Tensor, slope: Tensor) -> Tensor:
     """Return ‖∇_g + slope · w_g/‖w_g‖‖ where w_g ≠ 0, and max(0, ‖∇_g‖ − slope) where w_g = 0: (channels,)."""
     factors = slope / norms.masked_fill(norms == 0, 1)
-    weights = [view * spread for _, view, spread in _spread(bank, bank.parameters, factors)]
-    moved = [gradient + weight.reshape_as(gradient) for gradient, weight in zip(gradients, weights, strict=True)]
+    moved = [
+        gradient + _placed(axis, gradient, view * spread)
+        for axis, gradient, (_, view, spread) in zip(
+            bank.members, gradients, _spread(bank, bank.parameters, factors), strict=True
+        )
+    ]
     lengths = bank.sums([tensor.square() for tensor in moved]).sqrt()
     return torch.where(norms > 0, lengths, (lengths - slope).clamp(min=0))
 
@@ -139,6 +146,13 @@ def _spread(bank: Bank, tensors: Sequence[Tensor], level: Tensor) -> Iterator[tu
     """Yield each tensor, its view in blocks, and the levels in a shape that broadcasts against the view."""
     for axis, tensor in zip(bank.members, tensors, strict=True):
         yield tensor, *axis.spread(level, tensor)
+
+
+def _placed(axis: Axis, like: Tensor, values: Tensor) -> Tensor:
+    """Return a tensor of the parameter's shape that holds `values` where the axis has its channels, zeros elsewhere."""
+    whole = torch.zeros_like(like)
+    axis.view(whole).copy_(values)
+    return whole
 
 
 def _soft(values: Tensor, level: Tensor) -> Tensor:

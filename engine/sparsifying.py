@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from engine.groups import Group, input_groups
+from engine.groups import Group, coupled_groups, input_groups, output_groups
 from engine.networks.multitask import MultiTaskNet
 from engine.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
 from engine.proximal import Proximal
@@ -17,7 +17,12 @@ SCOPES = MappingProxyType({"trunk": ("trunk.",), "heads": ("heads.",), "both": (
 
 def build_groups(spec: PenaltySpec, net: MultiTaskNet, example: Tensor) -> list[Group]:
     """Return the groups of the wanted kind that lie in the wanted part of the network, named as in the whole of it."""
-    found = input_groups(net)
+    if spec.groups == "input":
+        found = input_groups(net)
+    elif spec.groups == "output":
+        found = output_groups(net, example)
+    else:
+        found = coupled_groups(net, example)
     return [group for group in found if group.layer.startswith(SCOPES[spec.scope])]
 
 

@@ -64,8 +64,7 @@ class Tally:
 
 def _share(axis: Axis) -> float:
     """Return the part of its parameter that an axis covers: 1, or less where others hold the rest of the channels."""
-    with torch.no_grad():
-        return float(axis.sums(torch.ones_like(axis.parameter)).sum()) / axis.parameter.numel()
+    return axis.size * axis.channels / axis.parameter.numel()
 
 
 def living(norms: Sequence[Tensor]) -> list[Tensor]:

@@ -1,0 +1,55 @@
+"""From labels to channels: constants find their axis, and every set of tied labels becomes one numbered channel."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from engine.channels.carriers import Carrier, squeezed
+from engine.channels.partition import FIXED, Labels
+from engine.channels.recording import Recording
+from engine.channels.records import Site
+
+
+def place_constants(recording: Recording) -> None:
+    """Give every parameter that meets channels element by element its site; where no axis fits, nothing is dropped."""
+    touched = {name for name, labels in recording.constants.items() if _touched(recording, labels)}
+    for name in touched:
+        labels = recording.constants[name]
+        layered = [site for (parameter, _), site in recording.sites.items() if parameter == name]
+        if layered or _axis(recording, labels) is None:
+            for tied in (labels, *(site.channels for site in layered)):
+                recording.partition.tie(np.array(FIXED), tied)
+    for name in sorted(touched):
+        labels = recording.constants[name]
+        axis = _axis(recording, labels)
+        if axis is not None and not any(parameter == name for parameter, _ in recording.sites):
+            channels = recording.partition.tie_except(labels, axis)
+            recording.sites[(name, axis)] = Site(name.rpartition(".")[0], name, axis, "constant", channels)
+
+
+def _touched(recording: Recording, labels: Labels) -> bool:
+    bearing = [carrier.labels.ravel() for carrier in recording.carriers if carrier.bears]
+    return bool(bearing) and bool(
+        np.isin(recording.partition.roots(labels), recording.partition.roots(np.concatenate(bearing))).any()
+    )
+
+
+def _axis(recording: Recording, labels: Labels) -> int | None:
+    """Return the one axis along which a parameter's channels lie."""
+    shape = squeezed(recording.partition.roots(labels)).shape
+    long = [axis for axis, length in enumerate(shape) if length > 1]
+    if not long:
+        long = [axis for axis, length in enumerate(labels.shape) if length > 1]
+    return long[0] if len(long) == 1 else None
+
+
+def classes(recording: Recording, ends: Iterable[Carrier]) -> Labels:
+    """Return the channel of every label: 0 for the fixed, then in the order of first appearance in the model."""
+    seen = [np.zeros(1, np.int64), *(carrier.labels.ravel() for carrier in ends)]
+    seen += [site.channels.ravel() for site in recording.sites.values()]
+    seen += [carrier.labels.ravel() for carrier in recording.carriers if carrier.bears]
+    roots = recording.partition.roots(np.concatenate(seen))
+    unique, first = np.unique(roots, return_index=True)
+    number = np.zeros(recording.partition.size, np.int64)
+    number[unique[np.argsort(first)]] = np.arange(len(unique))
+    return number[recording.partition.roots(np.arange(recording.partition.size))]

@@ -1,0 +1,12 @@
+"""A model whose channels cannot be followed is refused by name, never guessed."""
+
+
+class NotTraceable(ValueError):  # noqa: N818 - the published name
+    """The channel graph of a model cannot be drawn; the message names the module, the operation and the way out."""
+
+    def __init__(self, path: str, operation: str, advice: str) -> None:
+        where = f"`{path}`" if path else "the model itself"
+        super().__init__(
+            f"`model` should be one whose channels can be followed. Found {operation} in {where}: {advice}"
+        )
+        self.path, self.operation, self.advice = path, operation, advice

@@ -1,0 +1,100 @@
+"""`trace(model, example_inputs)`: the model runs once on the example, and its channel graph is drawn.
+
+The pass is one for inference: no gradients, evaluation mode, the random state put back; mode, weights and buffers are
+what they were, and nothing stays hooked. A second, plain pass judges the first: the traced program must give the very
+outputs that the model gives.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from engine.channels.building import built
+from engine.channels.graph import ChannelGraph
+from engine.channels.recording import Recording
+from engine.channels.refusal import NotTraceable
+from engine.channels.running import Running
+from engine.channels.tracer import RunningTracer
+
+DIFFERENT = "the traced program gives other outputs than the model, so look for hooks, isinstance or in-place tricks"
+LIMITS = "torch.fx cannot draw it, so write it with tensors, sizes and options"
+
+
+def trace(model: nn.Module, example_inputs: Any) -> ChannelGraph:
+    """Return the channel graph of a model.
+
+    Args:
+        model: any module whose forward returns tensors, in tuples, lists or dicts as it likes.
+        example_inputs: a tensor, a sequence of positional inputs, or a mapping of named ones.
+
+    Raises:
+        NotTraceable: an operation on channels is not understood, or the flow of control depends on values.
+
+    """
+    inputs = _named(model, example_inputs)
+    with _undisturbed(model), torch.no_grad():
+        state = torch.get_rng_state()
+        expected = model(**inputs)
+        torch.set_rng_state(state)
+        recording = Recording(model, _images(inputs))
+        tracer = RunningTracer(recording, inputs)
+        fx_graph, constants = _drawn(tracer, model)
+    if not _equal(expected, _values(tracer.result)):
+        raise NotTraceable("", "a program that fx does not see whole", DIFFERENT)
+    return built(model, tracer, fx_graph, constants)
+
+
+def _named(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
+    if isinstance(example_inputs, Mapping):
+        return dict(example_inputs)
+    positional = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
+    return dict(inspect.signature(model.forward).bind(*positional).arguments)
+
+
+def _images(inputs: Mapping[str, Any]) -> int:
+    tensors = [value for value in inputs.values() if isinstance(value, Tensor) and value.dim() > 1]
+    return max(len(tensors[0]), 1) if tensors else 1
+
+
+@contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
+    model.eval()
+    try:
+        with torch.random.fork_rng(devices=sorted(devices, key=str)):
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _drawn(tracer: RunningTracer, model: nn.Module) -> tuple[fx.Graph, dict[str, Tensor]]:
+    """Return the graph and the tensors that fx would have left on the model as attributes."""
+    before = set(vars(model))
+    try:
+        return tracer.trace(model), {name: vars(model)[name] for name in set(vars(model)) - before}
+    except NotTraceable:
+        raise
+    except Exception as error:
+        raise NotTraceable(tracer.path, f"`{type(error).__name__}: {error}`", LIMITS) from error
+    finally:
+        for name in set(vars(model)) - before:
+            delattr(model, name)
+
+
+def _values(result: Any) -> Any:
+    return torch.utils._pytree.tree_map(lambda leaf: leaf.concrete if isinstance(leaf, Running) else leaf, result)
+
+
+def _equal(expected: Any, found: Any) -> bool:
+    pairs = zip(*(torch.utils._pytree.tree_leaves(part) for part in (expected, found)), strict=True)
+    return all(
+        torch.allclose(one, other, rtol=1e-4, atol=1e-6, equal_nan=True)
+        for one, other in pairs
+        if isinstance(one, Tensor) and isinstance(other, Tensor) and one.is_floating_point()
+    )

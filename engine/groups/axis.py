@@ -1,0 +1,120 @@
+"""Members of a group: slices of a parameter along its channel axis.
+
+Sums go in two stages, first over rows, then over the kernel: on a CPU that costs a third of a per-group norm, and a
+tenth of a Python loop.
+
+With g blocks (a grouped convolution), a parameter (g·R, C, …) is seen as (g, R, C, …), and its channels are counted
+block after block. Splitting an axis is always a view, whatever the memory format. A window of the axis serves where
+channels stand beside others (after a concatenation), several entries per channel where each is a block of columns
+(after a flattening).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal["input", "output", "coupled"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Axis:
+    """Channels of a parameter along dimension `axis`: `length` of them from entry `start` on, `repeat` entries each.
+
+    With `blocks` > 1 the channels are all of dimension 1, in each of that many equal parts of dimension 0.
+
+    Raises:
+        ValueError: a window and blocks at once; a window that is not on the axis.
+
+    """
+
+    parameter: nn.Parameter
+    axis: int
+    blocks: int = 1
+    start: int = 0
+    length: int | None = None
+    repeat: int = 1
+
+    def __post_init__(self) -> None:
+        windowed = self.start > 0 or self.length is not None or self.repeat > 1
+        if self.blocks > 1 and (windowed or self.axis != 1):
+            raise ValueError("`blocks` should be 1 but for the whole of axis 1. Found a window or another axis.")
+        end, extent = self.start + self.channels * self.repeat, self.extent
+        if not 0 <= self.start < end <= extent:
+            raise ValueError(
+                f"`start` and `length` should lie on the axis, 0 to {extent}. Found {self.start} to {end}."
+            )
+
+    @property
+    def extent(self) -> int:
+        """How many entries the whole axis has, all blocks together."""
+        return self.blocks * self.parameter.shape[self.axis]
+
+    @property
+    def channels(self) -> int:
+        """How many channels there are, all blocks together."""
+        return self.length if self.length is not None else (self.extent - self.start) // self.repeat
+
+    @property
+    def size(self) -> int:
+        """The number of weights per channel."""
+        return self.parameter.numel() // self.extent * self.repeat
+
+    def view(self, tensor: Tensor) -> Tensor:
+        """Return the channels' part of a tensor of the parameter's shape, seen in blocks: (g·R, …) as (g, R, …)."""
+        if self.blocks > 1:
+            return tensor.view(self.blocks, -1, *tensor.shape[1:])
+        entries = self.channels * self.repeat
+        return (tensor if entries == self.extent else tensor.narrow(self.axis, self.start, entries))[None]
+
+    def sums(self, tensor: Tensor) -> Tensor:
+        """Sum a tensor of the parameter's shape over everything but the channel: (channels,)."""
+        return self.view_sums(self.view(tensor))
+
+    def view_sums(self, view: Tensor) -> Tensor:
+        """Sum what `view` returned over everything but the channel: (channels,)."""
+        if self.axis == 0:
+            entries = view[0].flatten(1).sum(1) if view.dim() > 2 else view[0]
+        elif self.axis == 1:
+            per_block = view.sum(1)  # (g, C, …)
+            entries = (per_block.flatten(2).sum(2) if per_block.dim() > 2 else per_block).flatten()
+        else:
+            entries = view[0].movedim(self.axis, 0).flatten(1).sum(1)
+        return entries.view(-1, self.repeat).sum(1) if self.repeat > 1 else entries
+
+    def spread(self, values: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the channels' part of `like`, and `values` (channels,) in a shape that broadcasts against it."""
+        view = self.view(like)
+        shape = [self.blocks] + [1] * (view.dim() - 1)
+        shape[self.axis + 1] = -1
+        return view, (values.repeat_interleave(self.repeat) if self.repeat > 1 else values).reshape(shape)
+
+    def same(self, other: "Axis") -> bool:
+        """Whether both mean the same channels of the same parameter."""
+        return self.structure == other.structure
+
+    @property
+    def structure(self) -> tuple[int, ...]:
+        """What tells this from another slice of the same or another parameter."""
+        return id(self.parameter), self.axis, self.blocks, self.start, self.channels, self.repeat
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Weights that live or die together: channel `channel` of every axis in `members`, reported under `layer`."""
+
+    layer: str
+    channel: int
+    kind: Kind
+    members: tuple[Axis, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of weights, |g|."""
+        return sum(axis.size for axis in self.members)
+
+    def norm(self) -> Tensor:
+        """Return ‖w_g‖₂, a scalar. For all groups at once, `Bank.norms` is far quicker."""
+        with torch.no_grad():
+            return sum(axis.sums(axis.parameter.square())[self.channel] for axis in self.members).sqrt()  # type: ignore[union-attr]
