@@ -4,22 +4,18 @@ For a point with normal n and unit direction l to a light at distance r,
 
     E = Σ colour · max(n · l, 0) · V / (1 + (r / reach)²) + ambient · A,    radiance = reflectance · E + highlights.
 
-V, the share of a light that arrives, is 1 where no solid lies between and falls with the length of the way through
-solids, 0 from `SOFT` metres on: borders of shadows are soft and surfaces do not shade themselves. A, the share of the
-room that a point sees, falls near the room's corners and beside and under furniture. Both are approximations; no
-label depends on them.
+V is the share of a light that arrives (`data.scenes.shadows`). A, the share of the room that a point sees, falls near
+the room's corners and beside and under furniture. Both are approximations; no label depends on them.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.scenes.camera import Floats, rectangles
 from data.scenes.parts import Vector
-from data.scenes.scene import FACES, Light, Scene, Solids
-from data.scenes.solids import span
-from data.scenes.visibility import Surface, corners, frames
+from data.scenes.scene import FACES, Scene, Solids
+from data.scenes.shadows import arriving
+from data.scenes.visibility import Surface
 
-SOFT = 0.05
 DOUBLINGS = 6  # of the exponent of highlights, 64
 
 
@@ -31,15 +27,17 @@ def radiance(scene: Scene, solids: Solids, surface: Surface, colour: Floats) -> 
     diffuse = _ambient(scene, solids, surface)
     shine = np.zeros_like(diffuse)
     for light in scene.lights:
-        toward = np.array(light.position, np.float32)[:, None, None] - surface.point
-        distance = _length(toward)
-        unit = toward / distance
-        power = np.maximum((surface.normal * unit).sum(0), 0) / (1 + (distance / np.float32(light.reach)) ** 2)
+        away = surface.point - np.array(light.position, np.float32)[:, None, None]
+        distance = _length(away)
+        unit = away / distance
+        power = np.maximum(-(surface.normal * unit).sum(0), 0) / (1 + (distance / np.float32(light.reach)) ** 2)
         if light.facing is not None:
             power *= _emitted(light.facing, unit)
         if light.shadows:
-            power *= _arriving(scene, solids, surface, light, toward, distance)
-        halfway = unit + eye
+            lit = power > 0
+            ways = np.compress(lit.ravel(), unit.reshape(3, -1), 1)
+            power[lit] *= arriving(solids, light.position, ways, distance[lit])
+        halfway = eye - unit
         cosine = np.maximum((surface.normal * halfway).sum(0) / _length(halfway), 0)
         for _ in range(DOUBLINGS):
             cosine *= cosine
@@ -55,7 +53,7 @@ def _length(vectors: Floats) -> Floats:
 
 
 def _emitted(facing: Vector, unit: Floats) -> Floats:
-    cosine = -(facing[0] * unit[0] + facing[1] * unit[1] + facing[2] * unit[2])
+    cosine = facing[0] * unit[0] + facing[1] * unit[1] + facing[2] * unit[2]
     values: Floats = np.clip(cosine * np.float32(1.1) + np.float32(0.15), 0, 1)
     return values
 
@@ -102,36 +100,3 @@ def _contact(scene: Scene, solids: Solids, surface: Surface) -> Floats:
         gap = np.maximum(u, 0) + np.maximum(v, 0) + np.maximum(w, 0)
         share[part] *= 1 - np.float32(0.5) * room[part] * np.exp(gap * np.float32(-9))
     return share
-
-
-def _arriving(scene: Scene, solids: Solids, surface: Surface, light: Light, toward: Floats, distance: Floats) -> Floats:
-    chosen = np.flatnonzero(solids.casts)
-    share = np.ones_like(distance)
-    if not len(chosen):
-        return share
-    reach = _shaded(scene, solids, light, chosen, distance.shape[0])
-    beams = frames(solids.yaw[chosen], surface.point, toward)
-    yaws = solids.yaw.tolist()
-    for k, rectangle in zip(chosen.tolist(), reach.tolist(), strict=True):
-        top, bottom, left, right = rectangle
-        if top >= bottom or left >= right:
-            continue
-        near, far = span(solids.bodies[k], beams[yaws[k]], rectangle)
-        inside = (np.minimum(far, 1) - np.maximum(near, 0)) * distance[top:bottom, left:right]
-        share[top:bottom, left:right] *= 1 - np.clip(inside / np.float32(SOFT), 0, 1)
-    return share
-
-
-def _shaded(scene: Scene, solids: Solids, light: Light, chosen: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Return the rectangles of pixels that the chosen solids may shade.
-
-    They hold the corners and the corners' shadows on the floor, or, under a lamp lower than one of them, the ends of
-    shadows ten metres long.
-    """
-    points = corners(solids, chosen)
-    away = points - np.array(light.position, np.float32)[:, None, None]
-    height = np.float32(light.position[1])
-    below = (away[1] < -0.15).all(1, keepdims=True)
-    stretch = np.where(below, height / np.where(below, -away[1], 1), 10 / _length(away))
-    ends = points - away + away * stretch
-    return rectangles(scene.camera, np.concatenate([points, ends], 2), size)

@@ -4,21 +4,20 @@ Solids are tried one by one, each only within the rectangle that the corners of 
 normal and texture coordinates are then computed once for all pixels from the id and the depth ("deferred").
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.scenes.camera import NEAR, Floats, rays, rectangles
-from data.scenes.parts import Shape
+from data.scenes.parts import Shape, Vector
 from data.scenes.scene import FACES, Scene, Solids
-from data.scenes.solids import Rays, beam, span, turned
+from data.scenes.solids import Body, Rays, beam, span, turned
 
 Ids = NDArray[np.int64]
 ZERO, ONE = np.float32(0), np.float32(1)
 AXES = np.arange(3)[:, None, None]
-Turn = Floats | np.floating[Any]
 RIM = np.float32(1 - 1e-4)
 UPRIGHT = np.array([[0], [1], [0]], np.float32)
 SIGNS = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], np.float32).T
@@ -54,53 +53,66 @@ def seen(scene: Scene, solids: Solids, size: int) -> Surface:
 
 def corners(solids: Solids, chosen: Ids) -> Floats:
     """Return the corners (3, N, 8) of the bounding boxes of the chosen solids in the axes of the room."""
-    half = solids.half[:, chosen].copy()
-    half[0] *= 1 + np.abs(solids.taper[chosen])
-    half[2] *= 1 + np.abs(solids.taper[chosen])
-    x, y, z = solids.centre[:, chosen, None] + half[:, :, None] * SIGNS[:, None, :]
-    cosine, sine = np.cos(solids.yaw[chosen])[:, None], np.sin(solids.yaw[chosen])[:, None]
-    return np.stack([cosine * x + sine * z, y, cosine * z - sine * x])
+    half = bounds(solids, chosen)
+    box = np.take(solids.centre, chosen, 1)[:, :, None] + half[:, :, None] * SIGNS[:, None, :]
+    return turned(box, solids.cosine[chosen, None], -solids.sine[chosen, None])
 
 
-def frames(yaws: Floats, origin: Floats, direction: Floats) -> dict[float, Rays]:
-    """Return the rays in the frame of each of the yaws."""
-    distinct = set(yaws.tolist())
-    return {yaw: beam(turned(origin, yaw), turned(direction, yaw)) for yaw in distinct}
+def bounds(solids: Solids, chosen: Ids) -> Floats:
+    """Return the half extents (3, N) of the bounding boxes of the chosen solids in their frames."""
+    half = np.take(solids.half, chosen, 1)
+    half[::2] *= 1 + np.abs(solids.taper[chosen])
+    return half
+
+
+def around(solids: Solids, chosen: Ids, origin: Vector) -> Floats:
+    """Return the centres (3, N) of the chosen solids relative to a point of the room, in their frames."""
+    point = np.array(origin, np.float32)[:, None]
+    return np.take(solids.centre, chosen, 1) - turned(point, solids.cosine[chosen], solids.sine[chosen])
 
 
 def _nearest(scene: Scene, solids: Solids, view: Floats) -> tuple[Floats, Ids]:
-    size = view.shape[1]
-    origin = np.broadcast_to(np.array(scene.camera.position, np.float32)[:, None, None], view.shape)
-    beams = frames(solids.yaw, origin, view)
-    depth, ids = _room(solids, beams[0.0])
+    """Return the depth and the id (S, S) of the nearest solid."""
+    beams = _frames(solids, view)
+    depth, ids = _room(solids, scene.camera.position, beams[0.0])
     chosen = np.arange(FACES, len(solids.shape))
-    boxes = rectangles(scene.camera, corners(solids, chosen), size)
+    boxes = rectangles(scene.camera, corners(solids, chosen), view.shape[1])
     drawn = np.flatnonzero((boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3]))
-    yaws = solids.yaw.tolist()
-    for k, rectangle in zip((drawn + FACES).tolist(), boxes[drawn].tolist(), strict=True):
-        top, bottom, left, right = rectangle
-        near, far = span(solids.bodies[k], beams[yaws[k]], rectangle)
-        behind = depth[top:bottom, left:right]
-        hit = (near < far) & (near < behind) & (near > NEAR)
-        np.copyto(behind, near, where=hit)
-        ids[top:bottom, left:right][hit] = k
+    bodies, yaws = _bodies(solids, chosen[drawn], scene.camera.position), solids.yaw.tolist()
+    for k, (top, bottom, left, right), body in zip(chosen[drawn].tolist(), boxes[drawn].tolist(), bodies, strict=True):
+        rows, columns = slice(top, bottom), slice(left, right)
+        near, far = span(body, beams[yaws[k]].cut(rows, columns))
+        hit = (near < far) & (near < depth[rows, columns]) & (near > NEAR)
+        np.copyto(depth[rows, columns], near, where=hit)
+        np.copyto(ids[rows, columns], k, where=hit)
     return depth, ids
 
 
-def _room(solids: Solids, beams: Rays) -> tuple[Floats, Ids]:
-    reach = 2 * solids.half[:, 0]
-    wall = np.where(beams.direction > 0, reach[:, None, None], np.float32(0))
-    far = wall * beams.inverse - beams.moment
+def _frames(solids: Solids, view: Floats) -> dict[float, Rays]:
+    """Return the rays in the frame of each yaw that occurs; 0, that of the room, always does."""
+    found = dict(zip(solids.yaw.tolist(), zip(solids.cosine, solids.sine, strict=True), strict=True))
+    return {yaw: beam(turned(view, *angle) if yaw else view) for yaw, angle in found.items()}
+
+
+def _bodies(solids: Solids, chosen: Ids, origin: Vector) -> Iterator[Body]:
+    vectors = np.stack([around(solids, chosen, origin), np.take(solids.half, chosen, 1)]).transpose(2, 0, 1)
+    columns = zip(solids.shape[chosen].tolist(), vectors[..., None, None], solids.taper[chosen], strict=True)
+    return (Body(shape, centre, half, taper) for shape, (centre, half), taper in columns)
+
+
+def _room(solids: Solids, origin: Vector, beams: Rays) -> tuple[Floats, Ids]:
+    place = np.array(origin, np.float32)[:, None, None]
+    ahead = beams.direction > 0
+    far = (np.where(ahead, 2 * solids.half[:, 0, None, None], ZERO) - place) * beams.inverse
     axis = far.argmin(0)
-    side = np.take_along_axis(beams.direction, axis[None], 0)[0] > 0
-    return far.min(0), 2 * axis + side
+    return far.min(0), 2 * axis + np.take_along_axis(ahead, axis[None], 0)[0]
 
 
 def _deferred(solids: Solids, depth: Floats, ids: Ids, point: Floats, view: Floats) -> Surface:
-    yaw = solids.yaw.any()
-    cosine, sine = (np.cos(solids.yaw)[ids], np.sin(solids.yaw)[ids]) if yaw else (ONE, ZERO)
-    local = _rotated(point, cosine, sine) if yaw else point.copy()
-    toward = -_rotated(view, cosine, sine) if yaw else -view
+    askew = solids.yaw.any()
+    cosine, sine = (solids.cosine[ids], solids.sine[ids]) if askew else (ONE, ZERO)
+    local = turned(point, cosine, sine) if askew else point.copy()
+    toward = -turned(view, cosine, sine) if askew else -view
     half = np.take(solids.half, ids, 1)
     local -= np.take(solids.centre, ids, 1)
     relative = local / half
@@ -109,17 +121,12 @@ def _deferred(solids: Solids, depth: Floats, ids: Ids, point: Floats, view: Floa
     normal = np.where(axis == AXES, sign, ZERO)
     face = 2 * axis + (sign > 0)
     uv, extent = _along(axis, local), _along(axis, half + half)
-    for k in np.flatnonzero((solids.shape == Shape.ELLIPSOID) | (solids.shape == Shape.FRUSTUM)).tolist():
-        pixels = ids == k
+    for shape in (Shape.ELLIPSOID, Shape.FRUSTUM):
+        pixels = (solids.shape == shape)[ids]
         if pixels.any():
-            normal[:, pixels], face[pixels], uv[0][pixels] = _round(solids, k, relative[:, pixels])
-    normal = _rotated(normal, cosine, -sine) if yaw else normal
+            normal[:, pixels], face[pixels], uv[0][pixels] = _round(solids, shape, ids[pixels], relative[:, pixels])
+    normal = turned(normal, cosine, -sine) if askew else normal
     return Surface(depth, ids, face, point, normal, view, uv, extent, axis == _thin(solids)[ids])
-
-
-def _rotated(vectors: Floats, cosine: Turn, sine: Turn) -> Floats:
-    x, y, z = vectors
-    return np.stack([cosine * x - sine * z, y, sine * x + cosine * z])
 
 
 def _along(axis: Ids, vectors: Floats) -> Floats:
@@ -140,14 +147,15 @@ def _flat(inside: NDArray[np.bool_], relative: Floats, toward: Floats) -> tuple[
     return axis, np.where(np.where(axis == 0, toward[0], np.where(axis == 1, toward[1], toward[2])) > 0, ONE, -ONE)
 
 
-def _round(solids: Solids, k: int, relative: Floats) -> tuple[Floats, Ids, Floats]:
-    half = solids.half[:, k : k + 1]
-    turn = np.arctan2(relative[2], relative[0]) * half[0]
-    if solids.shape[k] == Shape.ELLIPSOID:
-        normal, face = relative / half, np.zeros(relative.shape[1], np.int64)
+def _round(solids: Solids, shape: Shape, ids: Ids, relative: Floats) -> tuple[Floats, Ids, Floats]:
+    """Return the normals, faces and lengths along the girth of points (3, n) on ellipsoids or frusta."""
+    half = np.take(solids.half, ids, 1)
+    girth = np.arctan2(relative[2], relative[0]) * half[0]
+    if shape == Shape.ELLIPSOID:
+        normal, face = relative / half, np.zeros(len(ids), np.int64)
     else:
-        slope = -half[0] * solids.taper[k] / half[1] * np.sqrt(relative[0] ** 2 + relative[2] ** 2)
+        slope = -half[0] * solids.taper[ids] / half[1] * np.sqrt(relative[0] ** 2 + relative[2] ** 2)
         cap = np.abs(relative[1]) > RIM
         normal = np.where(cap, np.sign(relative) * UPRIGHT, np.stack([relative[0], slope, relative[2]]))
         face = cap.astype(np.int64)
-    return normal / np.sqrt((normal * normal).sum(0)), face, turn
+    return normal / np.sqrt((normal * normal).sum(0)), face, girth
