@@ -13,7 +13,8 @@ import numpy as np
 from data.scenes.camera import Floats, rectangles
 from data.scenes.parts import Vector
 from data.scenes.scene import FACES, Scene, Solids
-from data.scenes.shadows import arriving
+from data.scenes.shadows import Ways, arriving
+from data.scenes.solids import turned
 from data.scenes.visibility import Surface
 
 DOUBLINGS = 6  # of the exponent of highlights, 64
@@ -35,8 +36,8 @@ def radiance(scene: Scene, solids: Solids, surface: Surface, colour: Floats) -> 
             power *= _emitted(light.facing, unit)
         if light.shadows:
             lit = power > 0
-            ways = np.compress(lit.ravel(), unit.reshape(3, -1), 1)
-            power[lit] *= arriving(solids, light.position, ways, distance[lit])
+            share = arriving(solids, surface, light.position, Ways(unit, distance), lit)
+            np.multiply(power, share, out=power, where=lit)
         halfway = eye - unit
         cosine = np.maximum((surface.normal * halfway).sum(0) / _length(halfway), 0)
         for _ in range(DOUBLINGS):
@@ -84,19 +85,16 @@ def _contact(scene: Scene, solids: Solids, surface: Surface) -> Floats:
     low, high = (centre - half - np.float32(0.25)).T, (centre + half + np.float32(0.25)).T
     grid = np.stack([low, high])
     points = np.stack([grid[list(pick), range(3)] for pick in np.ndindex(2, 2, 2)], -1)
-    x, y, z = points
-    cosine, sine = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
-    turned = np.stack([cosine * x + sine * z, y, cosine * z - sine * x])
-    size = surface.depth.shape[0]
-    room = surface.ids < FACES
-    for k, (top, bottom, left, right) in enumerate(rectangles(scene.camera, turned, size).tolist()):
+    cosine, sine = np.cos(yaw), np.sin(yaw)
+    centre, half = centre[..., None, None], half[..., None, None]
+    room = np.where(surface.ids < FACES, np.float32(0.5), np.float32(0))
+    areas = rectangles(scene.camera, turned(points, cosine[:, None], -sine[:, None]), len(room)).tolist()
+    for k, (top, bottom, left, right) in enumerate(areas):
         if top >= bottom or left >= right:
             continue
         part = (slice(top, bottom), slice(left, right))
         point = surface.point[(slice(None), *part)]
-        u = np.abs(cosine[k] * point[0] - sine[k] * point[2] - centre[k, 0]) - half[k, 0]
-        w = np.abs(sine[k] * point[0] + cosine[k] * point[2] - centre[k, 2]) - half[k, 2]
-        v = np.abs(point[1] - centre[k, 1]) - half[k, 1]
-        gap = np.maximum(u, 0) + np.maximum(v, 0) + np.maximum(w, 0)
-        share[part] *= 1 - np.float32(0.5) * room[part] * np.exp(gap * np.float32(-9))
+        local = turned(point, cosine[k], sine[k]) if yaw[k] else point
+        gap = np.abs(local - centre[k]) - half[k]
+        share[part] *= 1 - room[part] * np.exp(np.maximum(gap, 0).sum(0) * np.float32(-9))
     return share

@@ -34,7 +34,8 @@ class Rays(NamedTuple):
 
     def cut(self, rows: slice, columns: slice) -> "Rays":
         """Return the rays (3, H, W) through some rows and columns of the image."""
-        return Rays(*(array[:, rows, columns] for array in self))
+        pixels = (slice(None), rows, columns)
+        return Rays(self.direction[pixels], self.inverse[pixels], self.reach[pixels])
 
 
 class Body(NamedTuple):
@@ -56,7 +57,9 @@ def beam(direction: Floats) -> Rays:
 def turned(vectors: Floats, cosine: Turn, sine: Turn) -> Floats:
     """Return vectors (3, …) of the room in the frame turned by an angle; with −sine, those of the frame in the room."""
     x, y, z = vectors
-    return np.stack(np.broadcast_arrays(cosine * x - sine * z, y, sine * x + cosine * z))
+    out = np.empty(vectors.shape, vectors.dtype)
+    out[0], out[1], out[2] = cosine * x - sine * z, y, sine * x + cosine * z
+    return out
 
 
 def span(body: Body, rays: Rays) -> tuple[Floats, Floats]:

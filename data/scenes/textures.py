@@ -53,40 +53,53 @@ class Patch(NamedTuple):
     seed: Cells
     footprint: Floats
 
+    def between(self, low: int, high: int) -> "Patch":
+        """Return the pixels low ≤ k < high."""
+        return Patch._make(column[..., low:high] for column in self)
+
 
 def reflectance(solids: Solids, surface: Surface, footprint: Floats) -> Floats:
     """Return the linear RGB reflectance (3, S, S) of what is seen; `footprint` is metres per pixel on the surface."""
-    ids = surface.ids.ravel()
-    texture = solids.texture[ids]
-    uv, extent = surface.uv.reshape(2, -1), surface.extent.reshape(2, -1)
-    front, size = surface.front.ravel(), footprint.ravel()
-    out = np.empty((3, ids.size), np.float32)
-    for kind in np.flatnonzero(np.bincount(texture, minlength=len(Texture))).tolist():
-        at = np.flatnonzero(texture == kind)
-        k = ids[at]
-        patch = Patch(
-            uv[0, at], uv[1, at], extent[0, at], extent[1, at], front[at],
-            solids.first[:, k], solids.second[:, k], solids.scale[k], solids.seed[k], size[at],
-        )  # fmt: skip
-        out[:, at] = PAINTERS[Texture(kind)](patch)
-    out = out.reshape(3, *surface.ids.shape)
+    texture = solids.texture[surface.ids.ravel()].astype(np.uint8)
+    order = np.argsort(texture, kind="stable")
+    whole = _patch(solids, surface, footprint, order)
+    painted = np.empty((3, order.size), np.float32)
+    ends = np.cumsum(np.bincount(texture, minlength=len(Texture))).tolist()
+    for kind, low, high in zip(Texture, [0, *ends], ends, strict=False):
+        if low < high:
+            painted[:, low:high] = PAINTERS[kind](whole.between(low, high))
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    out: Floats = np.take(painted, place, 1).reshape(3, *footprint.shape)
     board = (surface.ids < FACES) & (surface.point[1] < SKIRTING) & (surface.normal[1] == 0)
     out[:, board] = np.array([[0.72], [0.7], [0.66]], np.float32)
     return out
+
+
+def _patch(solids: Solids, surface: Surface, footprint: Floats, order: Cells) -> Patch:
+    """Return all pixels in this order, in which those of one texture are neighbours."""
+    ids = surface.ids.ravel()[order]
+    (u, v), (width, height) = (np.take(a.reshape(2, -1), order, 1) for a in (surface.uv, surface.extent))
+    first, second = np.take(solids.first, ids, 1), np.take(solids.second, ids, 1)
+    front, size = surface.front.ravel()[order], footprint.ravel()[order]
+    return Patch(u, v, width, height, front, first, second, solids.scale[ids], solids.seed[ids], size)
 
 
 def _cell(x: Floats) -> Cells:
     return np.floor(x).astype(np.int64)
 
 
-def _white(row: Cells, column: Cells, seed: Cells) -> Floats:
-    values: Floats = WHITE[(row + 57 * seed) & 255, (column + 131 * seed) & 255]
+def _looked_up(table: Floats, row: Cells, column: Cells, seed: Cells) -> Floats:
+    values: Floats = np.take(table, ((row + 57 * seed) & 255) << 8 | ((column + 131 * seed) & 255))
     return values
+
+
+def _white(row: Cells, column: Cells, seed: Cells) -> Floats:
+    return _looked_up(WHITE, row, column, seed)
 
 
 def _cloud(x: Floats, y: Floats, seed: Cells) -> Floats:
-    values: Floats = SMOOTH[(_cell(x) + 57 * seed) & 255, (_cell(y) + 131 * seed) & 255]
-    return values
+    return _looked_up(SMOOTH, _cell(x), _cell(y), seed)
 
 
 def _mix(patch: Patch, weight: Floats) -> Floats:

@@ -67,7 +67,7 @@ def bounds(solids: Solids, chosen: Ids) -> Floats:
 
 def around(solids: Solids, chosen: Ids, origin: Vector) -> Floats:
     """Return the centres (3, N) of the chosen solids relative to a point of the room, in their frames."""
-    point = np.array(origin, np.float32)[:, None]
+    point = np.repeat(np.array(origin, np.float32)[:, None], len(chosen), 1)
     return np.take(solids.centre, chosen, 1) - turned(point, solids.cosine[chosen], solids.sine[chosen])
 
 
@@ -82,8 +82,10 @@ def _nearest(scene: Scene, solids: Solids, view: Floats) -> tuple[Floats, Ids]:
     for k, (top, bottom, left, right), body in zip(chosen[drawn].tolist(), boxes[drawn].tolist(), bodies, strict=True):
         rows, columns = slice(top, bottom), slice(left, right)
         near, far = span(body, beams[yaws[k]].cut(rows, columns))
-        hit = (near < far) & (near < depth[rows, columns]) & (near > NEAR)
-        np.copyto(depth[rows, columns], near, where=hit)
+        behind = depth[rows, columns]
+        hit = near < np.minimum(far, behind)
+        hit &= near > NEAR
+        np.copyto(behind, near, where=hit)
         np.copyto(ids[rows, columns], k, where=hit)
     return depth, ids
 
@@ -104,8 +106,9 @@ def _room(solids: Solids, origin: Vector, beams: Rays) -> tuple[Floats, Ids]:
     place = np.array(origin, np.float32)[:, None, None]
     ahead = beams.direction > 0
     far = (np.where(ahead, 2 * solids.half[:, 0, None, None], ZERO) - place) * beams.inverse
-    axis = far.argmin(0)
-    return far.min(0), 2 * axis + np.take_along_axis(ahead, axis[None], 0)[0]
+    depth = far.min(0)
+    ids = np.where(far[0] == depth, ahead[0], np.where(far[1] == depth, 2 + ahead[1], 4 + ahead[2]))
+    return depth, ids.astype(np.int64)
 
 
 def _deferred(solids: Solids, depth: Floats, ids: Ids, point: Floats, view: Floats) -> Surface:
