@@ -47,7 +47,8 @@ class Solids:
     """Columns over N solids; the vectors `centre`, `half`, `first`, `second` are (3, N).
 
     `centre` is in the frame turned by `yaw`, of which `cosine` and `sine` are kept. `boxes` bounds each piece of
-    furniture: its yaw, centre and half extents; `casts` are the ids of what casts shadows, ordered by shape.
+    furniture: its yaw, centre and half extents. `order` are the ids of all but the faces of the room, by shape; `casts`
+    those of them that cast shadows.
     """
 
     shape: NDArray[np.int64]
@@ -65,6 +66,7 @@ class Solids:
     gloss: Floats
     glow: Floats
     seed: NDArray[np.int64]
+    order: NDArray[np.int64]
     casts: NDArray[np.int64]
     boxes: tuple[tuple[float, Vector, Vector], ...]
 
@@ -83,12 +85,12 @@ def table(scene: Scene) -> Solids:
     yaw, sizes = np.array(yaws, np.float32), np.sort(real[3:6], axis=0)
     flush = np.isin(whole[1], FLUSH)
     casts = ~flush & (sizes[1] > 0.035) & (sizes[2] > 0.08) & (real[15] < 0.1)
-    order = np.argsort(whole[0], kind="stable")
+    order = np.argsort(whole[0], kind="stable")[:-FACES]
     return Solids(
         shape=whole[0], label=whole[1], texture=whole[2], seed=whole[3], yaw=yaw, cosine=np.cos(yaw), sine=np.sin(yaw),
         centre=real[:3], half=real[3:6], taper=real[6],
         first=real[7:10], second=real[10:13], scale=real[13], gloss=real[14], glow=real[15],
-        casts=order[casts[order]],
+        order=order, casts=order[casts[order]],
         boxes=tuple(_bounds(piece) for piece in scene.pieces if piece.parts[0].label not in FLUSH),
     )  # fmt: skip
 

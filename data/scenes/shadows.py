@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.scenes.camera import Floats
-from data.scenes.parts import Shape, Vector
+from data.scenes.nearest import Ids, around, bounds, met
+from data.scenes.parts import Vector
 from data.scenes.scene import Solids
-from data.scenes.solids import Body, Mask, Rays, beam, span, turned
-from data.scenes.visibility import Ids, Surface, around, bounds
+from data.scenes.solids import Mask, turned
+from data.scenes.visibility import Surface
 
 SOFT = np.float32(0.05)
 MARGIN = np.float32(1e-3)
 LARGE = 96
-SHAPES = (Shape.BOX, Shape.ELLIPSOID, Shape.FRUSTUM)
 BLOCK = 1 << 12  # points at a time, so that memory does not grow with solids × pixels
 
 
@@ -105,17 +105,7 @@ def _within(solids: Solids, casters: Casters, ways: Ways) -> Floats:
     """Return the metres (n,) of each way that lie inside solids."""
     near = np.einsum("nk,kp->np", casters.axis, ways.unit) > casters.cosine  # `@` would start threads of its own
     solid, way = np.divmod(np.flatnonzero(near), ways.length.size)
-    ids = casters.ids[solid]
-    direction: Floats = np.take(ways.unit, way, 1)
-    if solids.yaw[casters.ids].any():
-        direction = turned(direction, solids.cosine[ids], solids.sine[ids])
-    rays, limit = beam(direction), ways.length[way]
-    columns = np.take(casters.centre, solid, 1), np.take(solids.half, ids, 1), solids.taper[ids]
-    ends = np.searchsorted(solids.shape[ids], SHAPES, "right").tolist()
-    inside = np.zeros(len(ids), np.float32)
-    for shape, low, high in zip(SHAPES, [0, *ends], ends, strict=False):
-        if low < high:
-            part = slice(low, high)
-            entry, leave = span(Body(shape, *(c[..., part] for c in columns)), Rays(*(r[:, part] for r in rays)))
-            inside[part] = np.minimum(leave, limit[part]) - np.maximum(entry, 0)
+    centre, direction = np.take(casters.centre, solid, 1), np.take(ways.unit, way, 1)
+    entry, leave = met(solids, casters.ids[solid], centre, direction)
+    inside = np.minimum(leave, ways.length[way]) - np.maximum(entry, 0)
     return np.bincount(way, np.maximum(inside, 0), ways.length.size).astype(np.float32)

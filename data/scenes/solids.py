@@ -22,6 +22,8 @@ from data.scenes.parts import Shape
 
 Mask = NDArray[np.bool_]
 Turn = Floats | np.floating[Any]
+Shapes = NDArray[np.int64]
+SHAPES = (Shape.BOX, Shape.ELLIPSOID, Shape.FRUSTUM)
 FLAT = np.float32(1e-7)
 
 
@@ -31,6 +33,10 @@ class Rays(NamedTuple):
     direction: Floats
     inverse: Floats
     reach: Floats
+
+    def between(self, low: int, high: int) -> "Rays":
+        """Return the rays (3, high − low) low ≤ k < high of a row."""
+        return Rays(self.direction[:, low:high], self.inverse[:, low:high], self.reach[:, low:high])
 
     def cut(self, rows: slice, columns: slice) -> "Rays":
         """Return the rays (3, H, W) through some rows and columns of the image."""
@@ -72,6 +78,17 @@ def span(body: Body, rays: Rays) -> tuple[Floats, Floats]:
     near = middle - reach
     middle += reach
     return near.max(0), middle.min(0)
+
+
+def spans(shapes: Shapes, centre: Floats, half: Floats, taper: Floats, rays: Rays) -> tuple[Floats, Floats]:
+    """Return where the nth ray enters and leaves the nth solid; solids come ordered by shape."""
+    near, far = np.empty((2, len(shapes)), np.float32)
+    ends = np.searchsorted(shapes, SHAPES, "right").tolist()
+    for shape, low, high in zip(SHAPES, [0, *ends], ends, strict=False):
+        if low < high:
+            body = Body(shape, centre[:, low:high], half[:, low:high], taper[low:high])
+            near[low:high], far[low:high] = span(body, rays.between(low, high))
+    return near, far
 
 
 def _ellipsoid(body: Body, direction: Floats) -> tuple[Floats, Floats]:

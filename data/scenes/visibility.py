@@ -1,26 +1,23 @@
 """What each pixel sees: the nearest solid, the point, the normal and the coordinates of its texture.
 
-Solids are tried one by one, each only within the rectangle that the corners of its bounding box project to. Point,
-normal and texture coordinates are then computed once for all pixels from the id and the depth ("deferred").
+Point, normal and texture coordinates are computed once for all pixels, from the id and the depth of what is nearest.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.scenes.camera import NEAR, Floats, rays, rectangles
-from data.scenes.parts import Shape, Vector
+from data.scenes.camera import Floats, rays
+from data.scenes.nearest import Ids, nearest
+from data.scenes.parts import Shape
 from data.scenes.scene import FACES, Scene, Solids
-from data.scenes.solids import Body, Rays, beam, span, turned
+from data.scenes.solids import turned
 
-Ids = NDArray[np.int64]
 ZERO, ONE = np.float32(0), np.float32(1)
 AXES = np.arange(3)[:, None, None]
 RIM = np.float32(1 - 1e-4)
 UPRIGHT = np.array([[0], [1], [0]], np.float32)
-SIGNS = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], np.float32).T
 
 
 @dataclass(frozen=True)
@@ -45,70 +42,10 @@ class Surface:
 def seen(scene: Scene, solids: Solids, size: int) -> Surface:
     """Return what the camera sees in an image of size × size pixels."""
     view = rays(scene.camera, size)
-    depth, ids = _nearest(scene, solids, view)
+    depth, ids = nearest(scene, solids, view)
     origin = np.array(scene.camera.position, np.float32)[:, None, None]
     point = origin + depth * view
     return _deferred(solids, depth, ids, point, view)
-
-
-def corners(solids: Solids, chosen: Ids) -> Floats:
-    """Return the corners (3, N, 8) of the bounding boxes of the chosen solids in the axes of the room."""
-    half = bounds(solids, chosen)
-    box = np.take(solids.centre, chosen, 1)[:, :, None] + half[:, :, None] * SIGNS[:, None, :]
-    return turned(box, solids.cosine[chosen, None], -solids.sine[chosen, None])
-
-
-def bounds(solids: Solids, chosen: Ids) -> Floats:
-    """Return the half extents (3, N) of the bounding boxes of the chosen solids in their frames."""
-    half = np.take(solids.half, chosen, 1)
-    half[::2] *= 1 + np.abs(solids.taper[chosen])
-    return half
-
-
-def around(solids: Solids, chosen: Ids, origin: Vector) -> Floats:
-    """Return the centres (3, N) of the chosen solids relative to a point of the room, in their frames."""
-    point = np.repeat(np.array(origin, np.float32)[:, None], len(chosen), 1)
-    return np.take(solids.centre, chosen, 1) - turned(point, solids.cosine[chosen], solids.sine[chosen])
-
-
-def _nearest(scene: Scene, solids: Solids, view: Floats) -> tuple[Floats, Ids]:
-    """Return the depth and the id (S, S) of the nearest solid."""
-    beams = _frames(solids, view)
-    depth, ids = _room(solids, scene.camera.position, beams[0.0])
-    chosen = np.arange(FACES, len(solids.shape))
-    boxes = rectangles(scene.camera, corners(solids, chosen), view.shape[1])
-    drawn = np.flatnonzero((boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3]))
-    bodies, yaws = _bodies(solids, chosen[drawn], scene.camera.position), solids.yaw.tolist()
-    for k, (top, bottom, left, right), body in zip(chosen[drawn].tolist(), boxes[drawn].tolist(), bodies, strict=True):
-        rows, columns = slice(top, bottom), slice(left, right)
-        near, far = span(body, beams[yaws[k]].cut(rows, columns))
-        behind = depth[rows, columns]
-        hit = near < np.minimum(far, behind)
-        hit &= near > NEAR
-        np.copyto(behind, near, where=hit)
-        np.copyto(ids[rows, columns], k, where=hit)
-    return depth, ids
-
-
-def _frames(solids: Solids, view: Floats) -> dict[float, Rays]:
-    """Return the rays in the frame of each yaw that occurs; 0, that of the room, always does."""
-    found = dict(zip(solids.yaw.tolist(), zip(solids.cosine, solids.sine, strict=True), strict=True))
-    return {yaw: beam(turned(view, *angle) if yaw else view) for yaw, angle in found.items()}
-
-
-def _bodies(solids: Solids, chosen: Ids, origin: Vector) -> Iterator[Body]:
-    vectors = np.stack([around(solids, chosen, origin), np.take(solids.half, chosen, 1)]).transpose(2, 0, 1)
-    columns = zip(solids.shape[chosen].tolist(), vectors[..., None, None], solids.taper[chosen], strict=True)
-    return (Body(shape, centre, half, taper) for shape, (centre, half), taper in columns)
-
-
-def _room(solids: Solids, origin: Vector, beams: Rays) -> tuple[Floats, Ids]:
-    place = np.array(origin, np.float32)[:, None, None]
-    ahead = beams.direction > 0
-    far = (np.where(ahead, 2 * solids.half[:, 0, None, None], ZERO) - place) * beams.inverse
-    depth = far.min(0)
-    ids = np.where(far[0] == depth, ahead[0], np.where(far[1] == depth, 2 + ahead[1], 4 + ahead[2]))
-    return depth, ids.astype(np.int64)
 
 
 def _deferred(solids: Solids, depth: Floats, ids: Ids, point: Floats, view: Floats) -> Surface:
