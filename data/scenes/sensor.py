@@ -23,7 +23,7 @@ from data.scenes.visibility import Surface
 
 BASELINE = 0.06
 NEAREST, FARTHEST = 0.35, 7.5
-BORDER = 0.006
+BORDER = 0.0065
 
 
 def missing_depth(
@@ -45,7 +45,7 @@ def missing_depth(
 def missing_labels(edges: NDArray[np.int64], generator: Generator) -> NDArray[np.bool_]:
     """Return where (S, S) the annotator left no label."""
     size = edges.shape[0]
-    out = (edges > 0) & (_blotches(generator, size) < 0.14)
+    out = (edges > 0) & (_blotches(generator, size) < 0.11)
     top, bottom, left, right = np.floor(BORDER * size + generator.random(4)).astype(int).tolist()
     inner = np.zeros((size, size), np.bool_)
     inner[top : size - bottom, left : size - right] = True

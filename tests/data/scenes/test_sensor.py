@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from data.scenes import sensor
 from data.scenes.camera import look
@@ -50,10 +51,22 @@ def test_black_and_shiny_surfaces_lose_more_depth_than_others():
     assert np.mean(lost[True]) > 0.3 + np.mean(lost[False])
 
 
-def test_labels_are_missing_on_outlines_and_the_border_only():
-    outline = np.zeros((SIZE, SIZE), np.uint8)
+def test_labels_are_missing_in_part_of_the_outlines():
+    outline = np.zeros((SIZE, SIZE), np.int64)
     outline[10:50, 10:50:3] = 1
-    missing = sensor.missing_labels(outline, np.random.default_rng(0))
-    assert not missing[1:-1, 1:-1][outline[1:-1, 1:-1] == 0].any()
-    assert 0.05 < missing[10:50, 10:50:3].mean() < 0.3
-    assert missing[0].all()
+    missing = np.mean([sensor.missing_labels(outline, np.random.default_rng(k)) for k in range(50)], axis=0)
+    assert missing[5:-5, 5:-5][outline[5:-5, 5:-5] == 0].max() == 0
+    assert abs(missing[outline == 1].mean() - 0.11) < 0.02
+
+
+@pytest.mark.parametrize("size", [16, 64, 400])
+def test_the_unlabelled_border_has_the_same_share_of_the_side_at_every_size(size):
+    blank = np.zeros((size, size), np.int64)
+    widths = []
+    for k in range(400):
+        missing = sensor.missing_labels(blank, np.random.default_rng(k))
+        lines = missing.all(1), missing.all(1)[::-1], missing.all(0), missing.all(0)[::-1]
+        widths += [int(np.argmin(line)) for line in lines]
+        assert missing.sum() == size**2 - (size - widths[-4] - widths[-3]) * (size - widths[-2] - widths[-1])
+    assert abs(np.mean(widths) / size - sensor.BORDER) < 0.1 * sensor.BORDER + 0.03 / size
+    assert np.ptp(widths) == 1
