@@ -32,10 +32,7 @@ def validate(sample: Sample, fields: Mapping[str, Field], where: str) -> Sample:
 def _array(value: object, where: str, part: str) -> Array:
     if not isinstance(value, np.ndarray | np.generic | int | float):
         raise DataError(where, part, "a numpy array", type(value).__name__)
-    try:
-        return np.asarray(value)
-    except OverflowError as error:
-        raise DataError(where, part, "a numpy array", value) from error
+    return np.asarray(value)
 
 
 def _check_image(image: Array, where: str) -> tuple[int, int]:

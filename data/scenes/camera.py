@@ -19,6 +19,7 @@ from data.scenes.parts import Vector
 
 Floats = NDArray[np.floating[Any]]
 NEAR = 0.05
+CENTRE = 0.51  # of a pixel, with a margin for rounding
 
 
 class Camera(NamedTuple):
@@ -81,7 +82,7 @@ def rectangles(camera: Camera, points: Floats, size: int) -> NDArray[np.int64]:
     bounds = []
     for along in (y, x):
         pixel = (along / (depth * camera.spread) + 1) * (size / 2)
-        bounds += [np.floor(pixel.min(1) - 0.6), np.ceil(pixel.max(1) + 0.6)]
+        bounds += [np.ceil(pixel.min(1) - CENTRE), np.floor(pixel.max(1) + CENTRE)]
     out = np.clip(np.stack(bounds, 1), 0, size)
     out[~ahead.all(1)] = (0, size, 0, size)
     out[~ahead.any(1)] = 0

@@ -197,4 +197,4 @@ def _rug(layout: Layout, dice: Dice, x: float, z: float, yaw: float) -> None:
     wide, deep = half if abs(math.cos(turn)) > 0.5 else (half[1], half[0])
     width, _, length = layout.extent
     x, z = min(max(x, wide), width - wide), min(max(z, deep), length - deep)
-    layout.add([box((-half[0], half[0]), (0, 0.012), (-half[1], half[1]), Label.FLOOR, cloth)], x, z, turn)
+    layout.add([box((-half[0], half[0]), (0, 0.006), (-half[1], half[1]), Label.FLOOR, cloth)], x, z, turn)

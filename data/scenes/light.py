@@ -4,22 +4,19 @@ For a point with normal n and unit direction l to a light at distance r,
 
     E = Σ colour · max(n · l, 0) · V / (1 + (r / reach)²) + ambient · A,    radiance = reflectance · E + highlights.
 
-V, the share of a light that arrives, is 1 where no solid lies between and falls with the length of the way through
-solids, 0 from `SOFT` metres on: borders of shadows are soft and surfaces do not shade themselves. A, the share of the
-room that a point sees, falls near the room's corners and beside and under furniture. Both are approximations; no
-label depends on them.
+V is the share of a light that arrives (`data.scenes.shadows`). A, the share of the room that a point sees, falls near
+the room's corners and beside and under furniture. Both are approximations; no label depends on them.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.scenes.camera import Floats, rectangles
 from data.scenes.parts import Vector
-from data.scenes.scene import FACES, Light, Scene, Solids
-from data.scenes.solids import span
-from data.scenes.visibility import Surface, corners, frames
+from data.scenes.scene import FACES, Scene, Solids
+from data.scenes.shadows import Ways, arriving
+from data.scenes.solids import turned
+from data.scenes.visibility import Surface
 
-SOFT = 0.05
 DOUBLINGS = 6  # of the exponent of highlights, 64
 
 
@@ -31,15 +28,17 @@ def radiance(scene: Scene, solids: Solids, surface: Surface, colour: Floats) -> 
     diffuse = _ambient(scene, solids, surface)
     shine = np.zeros_like(diffuse)
     for light in scene.lights:
-        toward = np.array(light.position, np.float32)[:, None, None] - surface.point
-        distance = _length(toward)
-        unit = toward / distance
-        power = np.maximum((surface.normal * unit).sum(0), 0) / (1 + (distance / np.float32(light.reach)) ** 2)
+        away = surface.point - np.array(light.position, np.float32)[:, None, None]
+        distance = _length(away)
+        unit = away / distance
+        power = np.maximum(-(surface.normal * unit).sum(0), 0) / (1 + (distance / np.float32(light.reach)) ** 2)
         if light.facing is not None:
             power *= _emitted(light.facing, unit)
         if light.shadows:
-            power *= _arriving(scene, solids, surface, light, toward, distance)
-        halfway = unit + eye
+            lit = power > 0
+            share = arriving(solids, surface, light.position, Ways(unit, distance), lit)
+            np.multiply(power, share, out=power, where=lit)
+        halfway = eye - unit
         cosine = np.maximum((surface.normal * halfway).sum(0) / _length(halfway), 0)
         for _ in range(DOUBLINGS):
             cosine *= cosine
@@ -55,7 +54,7 @@ def _length(vectors: Floats) -> Floats:
 
 
 def _emitted(facing: Vector, unit: Floats) -> Floats:
-    cosine = -(facing[0] * unit[0] + facing[1] * unit[1] + facing[2] * unit[2])
+    cosine = facing[0] * unit[0] + facing[1] * unit[1] + facing[2] * unit[2]
     values: Floats = np.clip(cosine * np.float32(1.1) + np.float32(0.15), 0, 1)
     return values
 
@@ -86,52 +85,16 @@ def _contact(scene: Scene, solids: Solids, surface: Surface) -> Floats:
     low, high = (centre - half - np.float32(0.25)).T, (centre + half + np.float32(0.25)).T
     grid = np.stack([low, high])
     points = np.stack([grid[list(pick), range(3)] for pick in np.ndindex(2, 2, 2)], -1)
-    x, y, z = points
-    cosine, sine = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
-    turned = np.stack([cosine * x + sine * z, y, cosine * z - sine * x])
-    size = surface.depth.shape[0]
-    room = surface.ids < FACES
-    for k, (top, bottom, left, right) in enumerate(rectangles(scene.camera, turned, size).tolist()):
+    cosine, sine = np.cos(yaw), np.sin(yaw)
+    centre, half = centre[..., None, None], half[..., None, None]
+    room = np.where(surface.ids < FACES, np.float32(0.5), np.float32(0))
+    areas = rectangles(scene.camera, turned(points, cosine[:, None], -sine[:, None]), len(room)).tolist()
+    for k, (top, bottom, left, right) in enumerate(areas):
         if top >= bottom or left >= right:
             continue
         part = (slice(top, bottom), slice(left, right))
         point = surface.point[(slice(None), *part)]
-        u = np.abs(cosine[k] * point[0] - sine[k] * point[2] - centre[k, 0]) - half[k, 0]
-        w = np.abs(sine[k] * point[0] + cosine[k] * point[2] - centre[k, 2]) - half[k, 2]
-        v = np.abs(point[1] - centre[k, 1]) - half[k, 1]
-        gap = np.maximum(u, 0) + np.maximum(v, 0) + np.maximum(w, 0)
-        share[part] *= 1 - np.float32(0.5) * room[part] * np.exp(gap * np.float32(-9))
+        local = turned(point, cosine[k], sine[k]) if yaw[k] else point
+        gap = np.abs(local - centre[k]) - half[k]
+        share[part] *= 1 - room[part] * np.exp(np.maximum(gap, 0).sum(0) * np.float32(-9))
     return share
-
-
-def _arriving(scene: Scene, solids: Solids, surface: Surface, light: Light, toward: Floats, distance: Floats) -> Floats:
-    chosen = np.flatnonzero(solids.casts)
-    share = np.ones_like(distance)
-    if not len(chosen):
-        return share
-    reach = _shaded(scene, solids, light, chosen, distance.shape[0])
-    beams = frames(solids.yaw[chosen], surface.point, toward)
-    yaws = solids.yaw.tolist()
-    for k, rectangle in zip(chosen.tolist(), reach.tolist(), strict=True):
-        top, bottom, left, right = rectangle
-        if top >= bottom or left >= right:
-            continue
-        near, far = span(solids.bodies[k], beams[yaws[k]], rectangle)
-        inside = (np.minimum(far, 1) - np.maximum(near, 0)) * distance[top:bottom, left:right]
-        share[top:bottom, left:right] *= 1 - np.clip(inside / np.float32(SOFT), 0, 1)
-    return share
-
-
-def _shaded(scene: Scene, solids: Solids, light: Light, chosen: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Return the rectangles of pixels that the chosen solids may shade.
-
-    They hold the corners and the corners' shadows on the floor, or, under a lamp lower than one of them, the ends of
-    shadows ten metres long.
-    """
-    points = corners(solids, chosen)
-    away = points - np.array(light.position, np.float32)[:, None, None]
-    height = np.float32(light.position[1])
-    below = (away[1] < -0.15).all(1, keepdims=True)
-    stretch = np.where(below, height / np.where(below, -away[1], 1), 10 / _length(away))
-    ends = points - away + away * stretch
-    return rectangles(scene.camera, np.concatenate([points, ends], 2), size)

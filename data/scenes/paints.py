@@ -64,14 +64,14 @@ METALS = ("8c8f93", "3b3b3d", "b8b2a4", "1f1f21")
 
 def linear(code: str) -> Colour:
     """Return the linear RGB reflectance of an sRGB colour given as six hexadecimal digits."""
-    red, green, blue = ((int(code[k : k + 2], 16) / 255) ** 2.2 for k in (0, 2, 4))
-    return red, green, blue
+    red, green, blue = bytes.fromhex(code)
+    return (red / 255) ** 2.2, (green / 255) ** 2.2, (blue / 255) ** 2.2
 
 
 def shade(colour: Colour, factor: float) -> Colour:
     """Return the colour made darker (factor < 1) or lighter (factor > 1), at most 0.9."""
-    red, green, blue = (min(0.9, channel * factor) for channel in colour)
-    return red, green, blue
+    red, green, blue = colour
+    return min(0.9, red * factor), min(0.9, green * factor), min(0.9, blue * factor)
 
 
 def tint(dice: Dice, codes: tuple[str, ...], spread: float = 0.15) -> Colour:

@@ -14,7 +14,6 @@ from data.scenes.camera import Camera, Floats
 from data.scenes.labels import Label
 from data.scenes.paints import Colour, Paint
 from data.scenes.parts import Part, Placed, Shape, Vector
-from data.scenes.solids import Body
 
 FACES = 6
 FACE_LABELS = (Label.WALL, Label.WALL, Label.FLOOR, Label.CEILING, Label.WALL, Label.WALL)
@@ -47,11 +46,15 @@ class Scene:
 class Solids:
     """Columns over N solids; the vectors `centre`, `half`, `first`, `second` are (3, N).
 
-    `boxes` bounds each piece of furniture: its yaw, centre and half extents.
+    `centre` is in the frame turned by `yaw`, of which `cosine` and `sine` are kept. `boxes` bounds each piece of
+    furniture: its yaw, centre and half extents. `order` are the ids of all but the faces of the room, by shape; `casts`
+    those of them that cast shadows.
     """
 
     shape: NDArray[np.int64]
     yaw: Floats
+    cosine: Floats
+    sine: Floats
     centre: Floats
     half: Floats
     taper: Floats
@@ -63,8 +66,8 @@ class Solids:
     gloss: Floats
     glow: Floats
     seed: NDArray[np.int64]
-    casts: NDArray[np.bool_]
-    bodies: tuple[Body, ...]
+    order: NDArray[np.int64]
+    casts: NDArray[np.int64]
     boxes: tuple[tuple[float, Vector, Vector], ...]
 
 
@@ -77,16 +80,17 @@ def table(scene: Scene) -> Solids:
     for piece in scene.pieces:
         parts += piece.parts
         yaws += [piece.yaw] * len(piece.parts)
-    whole = np.array([(p.shape, p.label, p.paint.texture, p.paint.seed) for p in parts]).T
-    real = np.array([_row(part) for part in parts], np.float32).T
-    sizes = np.sort(real[3:6], axis=0)
+    whole = np.array([(p.shape, p.label, p.paint.texture, p.paint.seed) for p in parts]).T.copy()
+    real = np.array([_row(part) for part in parts], np.float32).T.copy()
+    yaw, sizes = np.array(yaws, np.float32), np.sort(real[3:6], axis=0)
     flush = np.isin(whole[1], FLUSH)
+    casts = ~flush & (sizes[1] > 0.035) & (sizes[2] > 0.08) & (real[15] < 0.1)
+    order = np.argsort(whole[0], kind="stable")[:-FACES]
     return Solids(
-        shape=whole[0], label=whole[1], texture=whole[2], seed=whole[3],
-        yaw=np.array(yaws, np.float32), centre=real[:3], half=real[3:6], taper=real[6],
+        shape=whole[0], label=whole[1], texture=whole[2], seed=whole[3], yaw=yaw, cosine=np.cos(yaw), sine=np.sin(yaw),
+        centre=real[:3], half=real[3:6], taper=real[6],
         first=real[7:10], second=real[10:13], scale=real[13], gloss=real[14], glow=real[15],
-        casts=~flush & (sizes[1] > 0.035) & (sizes[2] > 0.08) & (real[15] < 0.1),
-        bodies=_bodies(parts, real[:3], real[3:6]),
+        order=order, casts=order[casts[order]],
         boxes=tuple(_bounds(piece) for piece in scene.pieces if piece.parts[0].label not in FLUSH),
     )  # fmt: skip
 
@@ -95,12 +99,6 @@ def _row(part: Part) -> tuple[float, ...]:
     paint = part.paint
     material = (*paint.first, *paint.second, paint.scale, paint.gloss, paint.glow)
     return (*part.centre, *part.half, part.taper, *material)
-
-
-def _bodies(parts: list[Part], centre: Floats, half: Floats) -> tuple[Body, ...]:
-    low, high = (centre - half).T[:, :, None, None], (centre + half).T[:, :, None, None]
-    columns = zip(parts, low, high, centre.T.tolist(), half.T.tolist(), strict=True)
-    return tuple(Body(part.shape, a, b, c, h, part.taper) for part, a, b, c, h in columns)
 
 
 def _bounds(piece: Placed) -> tuple[float, Vector, Vector]:

@@ -1,27 +1,23 @@
 """What each pixel sees: the nearest solid, the point, the normal and the coordinates of its texture.
 
-Solids are tried one by one, each only within the rectangle that the corners of its bounding box project to. Point,
-normal and texture coordinates are then computed once for all pixels from the id and the depth ("deferred").
+Point, normal and texture coordinates are computed once for all pixels, from the id and the depth of what is nearest.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.scenes.camera import NEAR, Floats, rays, rectangles
+from data.scenes.camera import Floats, rays
+from data.scenes.nearest import Ids, nearest
 from data.scenes.parts import Shape
 from data.scenes.scene import FACES, Scene, Solids
-from data.scenes.solids import Rays, beam, span, turned
+from data.scenes.solids import turned
 
-Ids = NDArray[np.int64]
 ZERO, ONE = np.float32(0), np.float32(1)
 AXES = np.arange(3)[:, None, None]
-Turn = Floats | np.floating[Any]
 RIM = np.float32(1 - 1e-4)
 UPRIGHT = np.array([[0], [1], [0]], np.float32)
-SIGNS = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], np.float32).T
 
 
 @dataclass(frozen=True)
@@ -46,61 +42,17 @@ class Surface:
 def seen(scene: Scene, solids: Solids, size: int) -> Surface:
     """Return what the camera sees in an image of size × size pixels."""
     view = rays(scene.camera, size)
-    depth, ids = _nearest(scene, solids, view)
+    depth, ids = nearest(scene, solids, view)
     origin = np.array(scene.camera.position, np.float32)[:, None, None]
     point = origin + depth * view
     return _deferred(solids, depth, ids, point, view)
 
 
-def corners(solids: Solids, chosen: Ids) -> Floats:
-    """Return the corners (3, N, 8) of the bounding boxes of the chosen solids in the axes of the room."""
-    half = solids.half[:, chosen].copy()
-    half[0] *= 1 + np.abs(solids.taper[chosen])
-    half[2] *= 1 + np.abs(solids.taper[chosen])
-    x, y, z = solids.centre[:, chosen, None] + half[:, :, None] * SIGNS[:, None, :]
-    cosine, sine = np.cos(solids.yaw[chosen])[:, None], np.sin(solids.yaw[chosen])[:, None]
-    return np.stack([cosine * x + sine * z, y, cosine * z - sine * x])
-
-
-def frames(yaws: Floats, origin: Floats, direction: Floats) -> dict[float, Rays]:
-    """Return the rays in the frame of each of the yaws."""
-    distinct = set(yaws.tolist())
-    return {yaw: beam(turned(origin, yaw), turned(direction, yaw)) for yaw in distinct}
-
-
-def _nearest(scene: Scene, solids: Solids, view: Floats) -> tuple[Floats, Ids]:
-    size = view.shape[1]
-    origin = np.broadcast_to(np.array(scene.camera.position, np.float32)[:, None, None], view.shape)
-    beams = frames(solids.yaw, origin, view)
-    depth, ids = _room(solids, beams[0.0])
-    chosen = np.arange(FACES, len(solids.shape))
-    boxes = rectangles(scene.camera, corners(solids, chosen), size)
-    drawn = np.flatnonzero((boxes[:, 0] < boxes[:, 1]) & (boxes[:, 2] < boxes[:, 3]))
-    yaws = solids.yaw.tolist()
-    for k, rectangle in zip((drawn + FACES).tolist(), boxes[drawn].tolist(), strict=True):
-        top, bottom, left, right = rectangle
-        near, far = span(solids.bodies[k], beams[yaws[k]], rectangle)
-        behind = depth[top:bottom, left:right]
-        hit = (near < far) & (near < behind) & (near > NEAR)
-        np.copyto(behind, near, where=hit)
-        ids[top:bottom, left:right][hit] = k
-    return depth, ids
-
-
-def _room(solids: Solids, beams: Rays) -> tuple[Floats, Ids]:
-    reach = 2 * solids.half[:, 0]
-    wall = np.where(beams.direction > 0, reach[:, None, None], np.float32(0))
-    far = wall * beams.inverse - beams.moment
-    axis = far.argmin(0)
-    side = np.take_along_axis(beams.direction, axis[None], 0)[0] > 0
-    return far.min(0), 2 * axis + side
-
-
 def _deferred(solids: Solids, depth: Floats, ids: Ids, point: Floats, view: Floats) -> Surface:
-    yaw = solids.yaw.any()
-    cosine, sine = (np.cos(solids.yaw)[ids], np.sin(solids.yaw)[ids]) if yaw else (ONE, ZERO)
-    local = _rotated(point, cosine, sine) if yaw else point.copy()
-    toward = -_rotated(view, cosine, sine) if yaw else -view
+    askew = solids.yaw.any()
+    cosine, sine = (solids.cosine[ids], solids.sine[ids]) if askew else (ONE, ZERO)
+    local = turned(point, cosine, sine) if askew else point.copy()
+    toward = -turned(view, cosine, sine) if askew else -view
     half = np.take(solids.half, ids, 1)
     local -= np.take(solids.centre, ids, 1)
     relative = local / half
@@ -109,17 +61,12 @@ def _deferred(solids: Solids, depth: Floats, ids: Ids, point: Floats, view: Floa
     normal = np.where(axis == AXES, sign, ZERO)
     face = 2 * axis + (sign > 0)
     uv, extent = _along(axis, local), _along(axis, half + half)
-    for k in np.flatnonzero((solids.shape == Shape.ELLIPSOID) | (solids.shape == Shape.FRUSTUM)).tolist():
-        pixels = ids == k
+    for shape in (Shape.ELLIPSOID, Shape.FRUSTUM):
+        pixels = (solids.shape == shape)[ids]
         if pixels.any():
-            normal[:, pixels], face[pixels], uv[0][pixels] = _round(solids, k, relative[:, pixels])
-    normal = _rotated(normal, cosine, -sine) if yaw else normal
+            normal[:, pixels], face[pixels], uv[0][pixels] = _round(solids, shape, ids[pixels], relative[:, pixels])
+    normal = turned(normal, cosine, -sine) if askew else normal
     return Surface(depth, ids, face, point, normal, view, uv, extent, axis == _thin(solids)[ids])
-
-
-def _rotated(vectors: Floats, cosine: Turn, sine: Turn) -> Floats:
-    x, y, z = vectors
-    return np.stack([cosine * x - sine * z, y, sine * x + cosine * z])
 
 
 def _along(axis: Ids, vectors: Floats) -> Floats:
@@ -140,14 +87,15 @@ def _flat(inside: NDArray[np.bool_], relative: Floats, toward: Floats) -> tuple[
     return axis, np.where(np.where(axis == 0, toward[0], np.where(axis == 1, toward[1], toward[2])) > 0, ONE, -ONE)
 
 
-def _round(solids: Solids, k: int, relative: Floats) -> tuple[Floats, Ids, Floats]:
-    half = solids.half[:, k : k + 1]
-    turn = np.arctan2(relative[2], relative[0]) * half[0]
-    if solids.shape[k] == Shape.ELLIPSOID:
-        normal, face = relative / half, np.zeros(relative.shape[1], np.int64)
+def _round(solids: Solids, shape: Shape, ids: Ids, relative: Floats) -> tuple[Floats, Ids, Floats]:
+    """Return the normals, faces and lengths along the girth of points (3, n) on ellipsoids or frusta."""
+    half = np.take(solids.half, ids, 1)
+    girth = np.arctan2(relative[2], relative[0]) * half[0]
+    if shape == Shape.ELLIPSOID:
+        normal, face = relative / half, np.zeros(len(ids), np.int64)
     else:
-        slope = -half[0] * solids.taper[k] / half[1] * np.sqrt(relative[0] ** 2 + relative[2] ** 2)
+        slope = -half[0] * solids.taper[ids] / half[1] * np.sqrt(relative[0] ** 2 + relative[2] ** 2)
         cap = np.abs(relative[1]) > RIM
         normal = np.where(cap, np.sign(relative) * UPRIGHT, np.stack([relative[0], slope, relative[2]]))
         face = cap.astype(np.int64)
-    return normal / np.sqrt((normal * normal).sum(0)), face, turn
+    return normal / np.sqrt((normal * normal).sum(0)), face, girth

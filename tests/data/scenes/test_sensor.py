@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from data.scenes import sensor
+from data.scenes.camera import look
+from data.scenes.dice import Dice
+from data.scenes.rooms import draw
+from data.scenes.scene import table
+from data.scenes.visibility import seen
+
+SIZE = 64
+
+
+def seen_scene(seed):
+    scene = draw(Dice(np.random.default_rng(seed)))
+    solids = table(scene)
+    return scene, solids, seen(scene, solids, SIZE)
+
+
+def test_the_projector_leaves_a_stripe_left_of_what_is_nearer():
+    camera = look((0, 0, 0), (0, 0, 1), 0.0, 0.6)
+    depth = np.full((SIZE, SIZE), 3.0, np.float32)
+    depth[:, 30:40] = 1.0
+    unlit = sensor._unlit(camera, depth)
+    width = int(SIZE / 1.2 * sensor.BASELINE * (1 - 1 / 3) - 0.25)
+    assert width >= 1
+    assert unlit[:, 30 - width : 30].all()
+    assert not unlit[:, : 30 - width - 1].any()
+    assert not unlit[:, 30:].any()
+
+
+def test_a_smooth_wall_is_measured_whole():
+    camera = look((0, 0, 0), (0, 0, 1), 0.0, 0.6)
+    depth = np.broadcast_to(np.linspace(1, 4, SIZE, dtype=np.float32), (SIZE, SIZE))
+    assert not sensor._unlit(camera, depth).any()
+
+
+def test_blotches_are_about_uniform():
+    share = np.mean([sensor._blotches(np.random.default_rng(k), 100) < 0.3 for k in range(10)])
+    assert abs(share - 0.3) < 0.02
+
+
+def test_black_and_shiny_surfaces_lose_more_depth_than_others():
+    lost = {True: [], False: []}
+    for seed in range(10):
+        scene, solids, surface = seen_scene(seed)
+        for black in (True, False):
+            colour = np.full((3, SIZE, SIZE), 0.0 if black else 0.5, np.float32)
+            hole = sensor.missing_depth(scene.camera, surface, solids, colour, np.random.default_rng(seed))
+            lost[black].append(hole.mean())
+    assert np.mean(lost[True]) > 0.3 + np.mean(lost[False])
+
+
+def test_labels_are_missing_in_part_of_the_outlines():
+    outline = np.zeros((SIZE, SIZE), np.int64)
+    outline[10:50, 10:50:3] = 1
+    missing = np.mean([sensor.missing_labels(outline, np.random.default_rng(k)) for k in range(50)], axis=0)
+    assert missing[5:-5, 5:-5][outline[5:-5, 5:-5] == 0].max() == 0
+    assert abs(missing[outline == 1].mean() - 0.11) < 0.02
+
+
+@pytest.mark.parametrize("size", [16, 64, 400])
+def test_the_unlabelled_border_has_the_same_share_of_the_side_at_every_size(size):
+    blank = np.zeros((size, size), np.int64)
+    widths = []
+    for k in range(400):
+        missing = sensor.missing_labels(blank, np.random.default_rng(k))
+        lines = missing.all(1), missing.all(1)[::-1], missing.all(0), missing.all(0)[::-1]
+        widths += [int(np.argmin(line)) for line in lines]
+        assert missing.sum() == size**2 - (size - widths[-4] - widths[-3]) * (size - widths[-2] - widths[-1])
+    assert abs(np.mean(widths) / size - sensor.BORDER) < 0.1 * sensor.BORDER + 0.03 / size
+    assert np.ptp(widths) == 1
