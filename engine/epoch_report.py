@@ -1,9 +1,12 @@
-"""What is written at the end of an epoch: metrics, norms, sparsities, alarms, and the tables of groups and kernels.
+"""What is written at the end of an epoch: metrics, norms, sparsities, alarms, and the tables of what stands then.
 
-| table     | columns                                                                                             |
-|-----------|-----------------------------------------------------------------------------------------------------|
-| `groups`  | layer, channel, size, norm, relative (÷ the layer's largest), state, firmness (of the dead)         |
-| `kernels` | layer, channel, row, column, magnitude: √(mean over outputs of W²) at each position of the kernel   |
+| table        | columns                                                                                          |
+|--------------|--------------------------------------------------------------------------------------------------|
+| `groups`     | layer, channel, size, norm, relative (÷ the layer's largest), state, firmness (of the dead),     |
+|              | removable (the channel behind it), blocked (why not, in words)                                   |
+| `kernels`    | layer, channel, row, column, magnitude: √(mean over outputs of W²) at each position              |
+| `channels`   | every channel of the network: see engine.channels.tables.channels                                |
+| `components` | trunk, each head, total: parameters, MACs, how much could be removed (engine.channels.tables)    |
 
 `state` is dead (exactly zero), near (alive, below NEAR of its layer's largest norm) or alive. Tables are replaced at
 most every TABLES_EVERY seconds, and at the end of the run.
@@ -16,7 +19,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from engine.batches import Batches
+from engine.channels.tables import channels, savings
+from engine.fates import fates
 from engine.groups import Bank
 from engine.reporting import Reporter, Values
 from engine.tally import living
@@ -30,9 +34,8 @@ ALARM = 0.1  # share of a layer's groups alive, from which on the layer is about
 class EpochReport:
     """Writes the results of one training run, epoch by epoch."""
 
-    def __init__(self, training: Training, batches: Batches, reporter: Reporter) -> None:
+    def __init__(self, training: Training, reporter: Reporter) -> None:
         self._training, self._reporter = training, reporter
-        self._example = batches.example()
         self._written = -np.inf
         self._alarmed: set[str] = set()
 
@@ -48,7 +51,7 @@ class EpochReport:
         self.metrics(place, "val", metrics)
         norms = torch.cat(proximal.norms).float().cpu().numpy()
         self._reporter.run.norms.append(epoch, training.step, proximal.strength, norms)
-        shares = training.tally.all_percents(living(proximal.norms))
+        shares = {**training.tally.all_percents(living(proximal.norms)), **removable_shares(training)}
         self._reporter.events(place, "model", {(None, name): value for name, value in shares.items()})
         self._alarms(place)
         if time.monotonic() - self._written > TABLES_EVERY:
@@ -56,8 +59,12 @@ class EpochReport:
 
     def tables(self) -> None:
         """Replace the tables by what stands now."""
-        self._reporter.table("groups", groups_table(self._training))
-        self._reporter.table("kernels", kernels_table(self._training.proximal.banks))
+        training, liveness = self._training, self._training.graph.liveness()
+        fate = fates(liveness, training.proximal.banks)
+        self._reporter.table("groups", groups_table(training).merge(fate, on=["layer", "channel"], how="left"))
+        self._reporter.table("kernels", kernels_table(training.proximal.banks))
+        self._reporter.table("channels", channels(liveness))
+        self._reporter.table("components", savings(liveness))
         self._written = time.monotonic()
 
     def _alarms(self, place: tuple[int, int]) -> None:
@@ -72,12 +79,23 @@ class EpochReport:
         self._alarmed = set(few)
 
 
+def removable_shares(training: Training) -> dict[str, float]:
+    """Return how much of the whole network [%] could be removed now, without and with gathers of readers."""
+    total = training.graph.savings().iloc[-1]
+    return {
+        "removable_parameters": 100 * float(total["removable_parameters"] / total["parameters"]),
+        "removable_macs": 100 * float(total["removable_macs"] / total["macs"]),
+        "gathered_macs": 100 * float(total["gathered_macs"] / total["macs"]),
+    }
+
+
 def groups_table(training: Training) -> pd.DataFrame:
     """Return one row per group: layer, channel, size, norm, relative, state, firmness (NaN for the living)."""
     proximal = training.proximal
+    judged = proximal.firmness(training.controller.base)  # in a refit the strength in force is 0
     frames = [
         _groups_of(bank, norms.detach().float().cpu().numpy(), firmness.detach().float().cpu().numpy())
-        for bank, norms, firmness in zip(proximal.banks, proximal.norms, proximal.firmness(), strict=True)
+        for bank, norms, firmness in zip(proximal.banks, proximal.norms, judged, strict=True)
     ]
     return pd.concat(frames, ignore_index=True)
 

@@ -163,13 +163,15 @@ class Proximal:
             bank.scale_(alive.to(bank.parameters[0].dtype))
         self.norms = [bank.norms() for bank in self.banks]
 
-    def firmness(self) -> list[Tensor]:
+    def firmness(self, strength: float | None = None) -> list[Tensor]:
         """Return the pull of the remembered gradient on each group ÷ what the penalty withstands, were it zero.
 
         A dead group stays dead in the next step iff this is ≤ 1: ‖m̂_g‖ ≤ λ c_g. Values near 1 are about to revive.
+        `strength` is the λ to judge by, the one in force by default.
         """
+        penalty = self.penalty if strength is None else self.penalty.at(strength)
         return [
-            self.penalty.firmness(bank, metric.momentum(self.optimizer, bank.parameters, settings))
+            penalty.firmness(bank, metric.momentum(self.optimizer, bank.parameters, settings))
             for bank, settings in zip(self.banks, self._settings, strict=True)
         ]
 
@@ -187,7 +189,7 @@ class Proximal:
 
 
 def _overlap(found: Sequence[Bank]) -> bool:
-    """Return whether a parameter lies in two groups, or only in part in any: its entries then have no group in common."""
+    """Return whether a parameter lies in two groups, or only in part in any: no metric of one group fits it then."""
     members = [axis for bank in found for axis in bank.members]
     partly = any(axis.size * axis.channels < axis.parameter.numel() for axis in members)
     return partly or len({id(axis.parameter) for axis in members}) < len(members)

@@ -15,7 +15,10 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ev
 |            |      | prediction that ignores the image         |                                               |
 | `model`    | none | `group_sparsity`, `parameter_sparsity`,   | after each epoch, and at epoch 0              |
 |            |      | `mac_sparsity` [%]: the part of the       |                                               |
-|            |      | penalised layers that is exactly zero     |                                               |
+|            |      | penalised layers that is exactly zero;    |                                               |
+|            |      | `removable_parameters`, `removable_macs`, |                                               |
+|            |      | `gathered_macs` [%]: the part of the      |                                               |
+|            |      | whole network that could be removed       |                                               |
 | `conflict` | each | `cosine:<other>` [1] between the gradients| every `record_every` steps                    |
 |            |      | of two tasks at the shared features       |                                               |
 | `alarm`    | none | <layer>: groups alive, once ≤ 10 % are    | after each epoch                              |

@@ -28,7 +28,7 @@ class Session:
         self, training: Training, batches: Batches, validation: Batches, reporter: Reporter, ending: list[bool]
     ) -> None:
         self.training, self.batches, self.validation, self.reporter = training, batches, validation, reporter
-        self._report = EpochReport(training, batches, reporter)
+        self._report = EpochReport(training, reporter)
         self._ending = ending
         self._control = ControlReader(reporter.run.path / "control.json")
         self._granted: float | None = None

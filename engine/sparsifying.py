@@ -4,6 +4,7 @@ from types import MappingProxyType
 
 from torch import Tensor
 
+from engine.channels.graph import ChannelGraph
 from engine.groups import Group, coupled_groups, input_groups, output_groups
 from engine.networks.multitask import MultiTaskNet
 from engine.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
@@ -12,18 +13,21 @@ from engine.spec import PenaltySpec, TrainSpec
 from engine.strength import Controller, Scheduled, Targeted
 from engine.tally import Tally
 
-SCOPES = MappingProxyType({"trunk": ("trunk.",), "heads": ("heads.",), "both": ("trunk.", "heads.")})
+SCOPES = MappingProxyType({"trunk": ("trunk",), "heads": ("heads",), "both": ("trunk", "heads")})
 
 
-def build_groups(spec: PenaltySpec, net: MultiTaskNet, example: Tensor) -> list[Group]:
-    """Return the groups of the wanted kind that lie in the wanted part of the network, named as in the whole of it."""
+def build_groups(spec: PenaltySpec, net: MultiTaskNet, graph: ChannelGraph, example: Tensor) -> list[Group]:
+    """Return the groups of the wanted kind that lie in the wanted part of the network, named as in the whole of it.
+
+    A coupled group lies where its channel is made; its readers may stand elsewhere.
+    """
     if spec.groups == "input":
         found = input_groups(net)
     elif spec.groups == "output":
         found = output_groups(net, example)
     else:
-        found = coupled_groups(net, example)
-    return [group for group in found if group.layer.startswith(SCOPES[spec.scope])]
+        return coupled_groups(net, example, within=SCOPES[spec.scope], graph=graph)
+    return [group for group in found if group.layer.partition(".")[0] in SCOPES[spec.scope]]
 
 
 def build_penalty(spec: PenaltySpec) -> Penalty:

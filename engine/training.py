@@ -20,7 +20,8 @@ from engine.balancing.balancer import Balance, Balancer, Cut
 from engine.balancing.build import build_balancer
 from engine.balancing.famo import statistics_kept
 from engine.batches import Batch, Batches
-from engine.groups import Group
+from engine.channels.graph import ChannelGraph
+from engine.channels.trace import trace
 from engine.measure import layer_macs
 from engine.networks.multitask import MultiTaskNet
 from engine.normalisation import scale_free_weights
@@ -43,7 +44,7 @@ class Training:
     spec: TrainSpec
     net: MultiTaskNet
     tasks: Mapping[str, Task]
-    groups: list[Group]
+    graph: ChannelGraph
     proximal: Proximal
     tally: Tally
     controller: Controller
@@ -75,14 +76,15 @@ class EpochDone:
 def begin(spec: TrainSpec, net: MultiTaskNet, tasks: Mapping[str, Task], batches: Batches) -> Training:
     """Return the start of a training: the network on the batches' device, optimiser, prox and strength around it."""
     net = net.to(batches.device)
-    groups = build_groups(spec.penalty, net, batches.example())
-    kept = Kept(spec.penalty.floor, scale_free_weights(net) if spec.penalty.normalisation == "aware" else ())
+    graph = trace(net, batches.example())
+    groups = build_groups(spec.penalty, net, graph, batches.example())
+    kept = Kept(spec.penalty.floor, scale_free_weights(graph) if spec.penalty.normalisation == "aware" else ())
     balancer = build_balancer(spec.balancing, tuple(tasks)).to(batches.device)
     optimizer = _optimizer(spec.optimiser, net, balancer)
     proximal = Proximal(optimizer, groups, build_penalty(spec.penalty), kept)
     tally = Tally(net, proximal.banks, layer_macs(net, batches.example()))
     controller = build_controller(spec, proximal, tally, batches.steps)
-    return Training(spec, net, tasks, groups, proximal, tally, controller, balancer, batches.device)
+    return Training(spec, net, tasks, graph, proximal, tally, controller, balancer, batches.device)
 
 
 @torch.no_grad()
