@@ -1,7 +1,8 @@
 """Everything that a run needs to go on, in safetensors and JSON: no pickle is ever written or read.
 
     weights/00001234.safetensors   `net.*` weights and buffers, `optimizer.<index>.<name>` moments, `random.*` states,
-                                   `support.<index>` which groups may live once the support is frozen
+                                   per bank of groups `drift.<index>`, how its norms move, and `support.<index>`, which
+                                   groups may live once the support is frozen
     weights/00001234.json          the manifest, which makes the checkpoint exist: {format_version, step, epoch,
                                    strength, base (of the strength's controller), bytes, sha256}
     weights/network.json           what builds the network: network, tasks, channels
@@ -66,6 +67,7 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     for index, state in training.proximal.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
     tensors |= {f"balancer.{name}": tensor for name, tensor in training.balancer.state_dict().items()}
+    tensors |= {f"drift.{index:05d}": drift for index, drift in enumerate(training.proximal.drift)}
     for index, alive in enumerate(training.proximal.support or ()):
         tensors[f"support.{index:05d}"] = alive.to(torch.uint8)
     tensors["random.cpu"] = torch.get_rng_state()

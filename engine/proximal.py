@@ -40,6 +40,8 @@ from engine import metric
 from engine.groups import Bank, Group, banks
 from engine.penalties import Penalty
 
+DRIFT = 0.05  # weight of the newest step in the mean change of the norms
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -96,6 +98,8 @@ class Proximal:
         """Which groups may live, (channels,) per bank, once the support is frozen; None while it is free."""
         self.norms = [bank.norms() for bank in self.banks]
         """‖w_g‖ of every group after the last step, one vector per bank: what the prox computed anyway."""
+        self.drift = [torch.zeros_like(norms) for norms in self.norms]
+        """How much ‖w_g‖ changes in a step, a running mean over some twenty: what will die is seen coming."""
 
     @property
     def strength(self) -> float:
@@ -128,10 +132,13 @@ class Proximal:
             with _set_aside([self.banks[i] for i in moving]):
                 self.optimizer.step()
         lengths = self._smooth_lengths(moving)
+        before = list(self.norms)
         for i in moving:
             self.norms[i] = self._prox(i, lengths(i))
         if self._overlap:  # a later bank has scaled what an earlier one holds
             self.norms = [bank.norms() for bank in self.banks]
+        for drift, old, new in zip(self.drift, before, self.norms, strict=True):
+            drift.lerp_(new - old, DRIFT)
         return loss
 
     def _prox(self, i: int, length: Tensor) -> Tensor:
@@ -176,8 +183,13 @@ class Proximal:
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a resumed run needs: the optimiser's state, the strength, the frozen support."""
-        return {"optimizer": self.optimizer.state_dict(), "strength": self.strength, "support": self.support}
+        """Return all that a resumed run needs: the optimiser's state, strength, frozen support, drift of the norms."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "strength": self.strength,
+            "support": self.support,
+            "drift": self.drift,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned."""
@@ -186,6 +198,7 @@ class Proximal:
         self.support = state.get("support")
         self._settings = [metric.settings_of(self.optimizer, bank) for bank in self.banks]
         self.norms = [bank.norms() for bank in self.banks]
+        self.drift = [known.clone() for known in state.get("drift", self.drift)]
 
 
 def _overlap(found: Sequence[Bank]) -> bool:

@@ -13,6 +13,7 @@ from engine.spec import PenaltySpec, TrainSpec
 from engine.strength import Controller, Scheduled, Targeted
 from engine.tally import Tally
 
+START = 0.1  # of the spec's strength: where λ starts when a target moves it
 SCOPES = MappingProxyType({"trunk": ("trunk",), "heads": ("heads",), "both": ("trunk", "heads")})
 
 
@@ -47,4 +48,4 @@ def build_controller(spec: TrainSpec, proximal: Proximal, tally: Tally, steps: i
     warm_up = penalty.warm_up * steps
     if penalty.target is None:
         return Scheduled(proximal, penalty.strength, warm_up, penalty.ramp * steps, refit_from)
-    return Targeted(proximal, penalty.strength, tally, penalty.target_of, penalty.target, warm_up, refit_from)
+    return Targeted(proximal, START * penalty.strength, tally, penalty.target_of, penalty.target, warm_up, refit_from)

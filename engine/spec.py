@@ -76,7 +76,9 @@ class PenaltySpec(Frozen):
     penalty: Literal["group_lasso", "sparse_group_lasso", "group_mcp", "l1"] = Leaf(
         "group_lasso", description="what is penalised: norms of groups, also entries, only small norms, or entries"
     )
-    strength: Strength = Leaf(1e-3, description="λ, the weight of the penalty in the loss; with a target, its start")
+    strength: Strength = Leaf(
+        1e-3, description="λ, the weight of the penalty in the loss; with a target, it starts at a tenth"
+    )
     target: float | None = Leaf(None, gt=0, lt=100, description="per cent that should be zero at the end; moves λ")
     target_of: Literal["group", "parameter", "mac"] = Leaf("group", description="what the target is a share of")
     groups: Literal["input", "output", "coupled"] = Leaf(

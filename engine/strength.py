@@ -1,11 +1,14 @@
 """The strength λ over a run: fixed, warmed up, ramped, or held by a controller so that a wanted share becomes zero.
 
 λ depends on the scale of the losses and on the number of tasks, so that nobody knows it beforehand. What a user wants
-is "70 % of the MACs gone". The controller raises or lowers λ by the gap to a target that rises over the run,
+is "70 % of the MACs gone". The controller raises or lowers λ by the gap between what is wanted a little later and what
+will be zero by then,
 
-    T(p) = target · (1 − (1 − p)³),      log λ ← log λ + rate · clip(gap),
+    wanted(p) = target · p² (3 − 2p),      log λ ← log λ + rate · clip(gap),
 
-and, when the refit begins, settles the support so that the share is met to within one group: it drops the weakest
+because a group takes many steps to die: its norm, moved on by its mean change per step, says whether it will. Groups
+that are dead on both sides of a channel have no gradient and never revive, so that overshooting would be for good.
+When the refit begins, it settles the support so that the share is met to within one group: it drops the weakest
 survivors, or lets the dead that are about to revive live. Then the support is frozen and the penalty ends.
 
 A controller is a pure function of the step, `base` and what stands in the proximal step, so that a resumed run goes on
@@ -23,10 +26,11 @@ from torch import Tensor
 from engine.groups import Bank
 from engine.penalties import Penalty
 from engine.proximal import Proximal
-from engine.tally import Of, Tally, living, strongest
+from engine.tally import Of, Tally, strongest
 
 HELD = 0.85  # of the time until the refit: from here on the target no longer rises
-DECADES = 6.0  # how far λ can move over the time until the refit
+DECADES = 5.0  # how far λ can move over the time until the refit
+AHEAD = 0.06  # of that time: how far it looks ahead
 SATURATED = 0.1  # gap, as a share, at which λ moves as fast as it can
 KEPT_BY_FLOOR = 1e6  # above every score
 
@@ -83,14 +87,22 @@ class Targeted:
         span = max(self.refit_from - self.warm_up, 1)
         done = (step - self.warm_up) / span
         if done >= 0:
-            gap = (self.wanted(done) - self.tally.percent(self.of, living(self.proximal.norms))) / 100
+            gap = (self.wanted(done + AHEAD) - self.tally.percent(self.of, self._surviving(AHEAD * span))) / 100
             rate = DECADES * math.log(10) / span
             self.base = min(self.base * math.exp(rate * min(max(gap / SATURATED, -1), 1)), 1e6)
         self.proximal.strength = self.base if done >= 0 else 0.0
 
     def wanted(self, done: float) -> float:
         """Return the share [%] wanted when this part of the time until the refit is over."""
-        return self.percent * (1 - (1 - min(done / HELD, 1.0)) ** 3)
+        part = min(done / HELD, 1.0)
+        return self.percent * part**2 * (3 - 2 * part)
+
+    def _surviving(self, steps: float) -> list[Tensor]:
+        """Return which of the living groups will live after so many steps more, if their norms go on as they do."""
+        return [
+            (norms > 0) & (norms + steps * drift > 0)
+            for norms, drift in zip(self.proximal.norms, self.proximal.drift, strict=True)
+        ]
 
     def _settled(self) -> list[Tensor]:
         return settled_support(self.proximal, self.tally, self.of, self.percent)
