@@ -5,7 +5,7 @@ import numpy as np
 from data.scenes.dice import Dice
 from data.scenes.light import radiance
 from data.scenes.rooms import draw
-from data.scenes.scene import table
+from data.scenes.scene import Light, table
 from data.scenes.visibility import seen
 
 SIZE = 40
@@ -50,3 +50,15 @@ def test_shadows_only_darken():
         assert (with_shadows <= without + 1e-6).all()
         changed += (with_shadows < 0.9 * without).any()
     assert changed >= 4
+
+
+def test_a_lamp_lights_the_faces_that_are_turned_to_it():
+    scene = draw(Dice(np.random.default_rng(0)))
+    lamp = Light((scene.extent[0] / 2, 0.2, scene.extent[2] / 2), (1.0, 1.0, 1.0), 2.0, None, False)
+    dull, surface, lit = bright(replace(scene, lights=(lamp,)))
+    _, _, dark = bright(replace(scene, lights=()))
+    toward = ((np.array(lamp.position)[:, None, None] - surface.point) * surface.normal).sum(0)
+    gain = (lit - dark).min(0)
+    assert (gain[dull & (toward > 0.1)] > 0.001).all()
+    assert np.abs(gain[dull & (toward < -0.01)]).max() < 1e-6
+    assert (dull & (toward < -0.01)).sum() > 10
