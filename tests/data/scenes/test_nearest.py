@@ -58,7 +58,7 @@ def test_the_face_of_the_room_is_the_one_that_the_point_lies_on():
 
 def test_what_reaches_behind_the_camera_is_not_seen_in_front_of_it():
     grey = plain((0.5, 0.5, 0.5))
-    beside = box((-0.2, 0.2), (0, 2), (-0.25, 3), Label.FURNITURE, grey)
+    beside = box((-0.2, 0.2), (0, 2), (-3, 3), Label.FURNITURE, grey)
     camera = look((2.0, 1.2, 0.5), (2.0, 1.2, 4.0), 0.0, 0.7)
     scene = Scene((4.0, 2.5, 5.0), (grey,) * 6, (placed([beside], 1.2, 0.3, 0.0),), (), (0.2, 0.2, 0.2), camera)
     depth, ids = nearest(scene, table(scene), rays(camera, 32))

@@ -29,6 +29,11 @@ def test_the_projector_leaves_a_stripe_left_of_what_is_nearer():
     assert unlit[:, 30 - width : 30].all()
     assert not unlit[:, : 30 - width - 1].any()
     assert not unlit[:, 30:].any()
+    _, solids, surface = seen_scene(0)
+    hole = sensor.missing_depth(
+        camera, replace(surface, depth=depth), solids, np.full_like(surface.view, 0.5), np.random.default_rng(0)
+    )
+    assert hole[unlit].all()
 
 
 def test_a_smooth_wall_is_measured_whole():
