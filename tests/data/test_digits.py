@@ -46,6 +46,11 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another(splits):
     assert not np.array_equal(first[:200], np.stack([s.image for s in samples(other)])[:200])
 
 
+def test_digits_come_in_random_order(splits):
+    digits = np.array([int(s.targets["digit"]) for s in samples(splits["train"])])
+    assert 0.05 < (digits[1:] == digits[:-1]).mean() < 0.15
+
+
 def test_parity_follows_the_digit_and_ink_follows_the_image(splits):
     for sample in samples(splits["test"]):
         assert sample.targets["parity"] == sample.targets["digit"] % 2

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
-from data.scenes.camera import NEAR, rays
+from data.scenes.camera import NEAR, look, rays
 from data.scenes.dice import Dice
+from data.scenes.labels import Label
 from data.scenes.nearest import SMALL, around, met, nearest
+from data.scenes.paints import plain
+from data.scenes.parts import box, placed
 from data.scenes.rooms import draw
-from data.scenes.scene import FACES, table
+from data.scenes.scene import FACES, Scene, table
 
 
 def slow(scene, solids, view):
@@ -51,3 +54,14 @@ def test_the_face_of_the_room_is_the_one_that_the_point_lies_on():
         axis, side = divmod(face, 2)
         assert np.allclose(point[axis][ids == face], side * scene.extent[axis], atol=1e-4)
     assert len(set(ids[ids < FACES].tolist())) > 2
+
+
+def test_what_reaches_behind_the_camera_is_not_seen_in_front_of_it():
+    grey = plain((0.5, 0.5, 0.5))
+    beside = box((-0.2, 0.2), (0, 2), (-3, 3), Label.FURNITURE, grey)
+    camera = look((2.0, 1.2, 0.5), (2.0, 1.2, 4.0), 0.0, 0.7)
+    scene = Scene((4.0, 2.5, 5.0), (grey,) * 6, (placed([beside], 1.2, 0.3, 0.0),), (), (0.2, 0.2, 0.2), camera)
+    depth, ids = nearest(scene, table(scene), rays(camera, 32))
+    assert (ids[:, :3] == FACES).any()
+    assert (ids[:, 16:] < FACES).all()
+    assert depth.min() > NEAR

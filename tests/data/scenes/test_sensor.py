@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,11 @@ def test_the_projector_leaves_a_stripe_left_of_what_is_nearer():
     assert unlit[:, 30 - width : 30].all()
     assert not unlit[:, : 30 - width - 1].any()
     assert not unlit[:, 30:].any()
+    _, solids, surface = seen_scene(0)
+    hole = sensor.missing_depth(
+        camera, replace(surface, depth=depth), solids, np.full_like(surface.view, 0.5), np.random.default_rng(0)
+    )
+    assert hole[unlit].all()
 
 
 def test_a_smooth_wall_is_measured_whole():
@@ -49,6 +56,15 @@ def test_black_and_shiny_surfaces_lose_more_depth_than_others():
             hole = sensor.missing_depth(scene.camera, surface, solids, colour, np.random.default_rng(seed))
             lost[black].append(hole.mean())
     assert np.mean(lost[True]) > 0.3 + np.mean(lost[False])
+
+
+def test_what_is_too_near_or_too_far_is_not_measured():
+    scene, solids, surface = seen_scene(0)
+    colour = np.full((3, SIZE, SIZE), 0.5, np.float32)
+    for metres, missing in ((0.3, 1.0), (0.4, 0.0), (7.4, 0.0), (7.6, 1.0)):
+        flat = replace(surface, depth=np.full((SIZE, SIZE), metres, np.float32), normal=-surface.view)
+        hole = sensor.missing_depth(scene.camera, flat, solids, colour, np.random.default_rng(0))
+        assert abs(hole.mean() - missing) < 0.1
 
 
 def test_labels_are_missing_in_part_of_the_outlines():
