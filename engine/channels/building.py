@@ -95,10 +95,11 @@ def _spaces(
         for space, part in slices(site, space_of, place_in, sizes):
             parts[space].append(part)
     reached = {name: _reached(count, flows, channels) for name, channels in outputs.items()}
-    titles = names([parts[space] for space in range(len(members))], members, joins)
+    inner = [[part for part in parts[space] if part.role != "reader"] for space in range(len(members))]
+    titles = names(inner, members, joins)
     return tuple(
         Space(
-            next(iter(_touching(channels, inputs)), titles[space]),
+            titles[space],
             channels,
             tuple(parts[space]),
             inputs=_touching(channels, inputs),

@@ -69,10 +69,10 @@ def _meet(recording: Recording, operation: Operation, carriers: list[Carrier]) -
         recording.partition.tie(np.broadcast_to(hosts[0], shape), np.broadcast_to(labels, shape))
     met = np.array(np.broadcast_to(hosts[0], shape))
     if sum(carrier.bears and not guest for carrier, guest in zip(carriers, guests, strict=True)) > 1:
-        recording.joins.append(Join(f"{operation.path}.{operation.name}".lstrip("."), met.ravel()))
+        recording.joins.append(Join(operation.place, met.ravel()))
     for (_, labels), guest in zip(padded, guests, strict=True):
         if guest:
-            recording.mix(operation, "spreads it over many channels", [labels], met)
+            recording.mix(operation, "spreads one channel over many", [labels], met)
     return met
 
 

@@ -61,15 +61,16 @@ class Recording:
 
     def input(self, node: str, value: Tensor) -> Carrier:
         """Enter an input of the model: channels along dimension 1, which stay."""
-        labels = self.unmade_labels(value.shape[1]).reshape([1, -1] + [1] * (value.dim() - 2))
+        labels = self.unmade_labels(node, value.shape[1]).reshape([1, -1] + [1] * (value.dim() - 2))
         made = self.carrier(node, value, labels, bears=False)
         self.steps.append(Unknown(made.index, labels.shape))
         return made
 
-    def unmade_labels(self, count: int) -> Labels:
+    def unmade_labels(self, name: str, count: int) -> Labels:
         """Return new channels that no layer makes, so that none can drop them."""
         labels = self.partition.fresh(count)
         self.unmade.append(labels)
+        self.joins.append(Join(name, labels))
         return labels
 
     def spoil(self, written: Carrier, results: set[int]) -> None:
@@ -106,7 +107,7 @@ class Recording:
         """Enter that every result depends on every source."""
         every = np.unique(np.concatenate([labels.ravel() for labels in sources]))
         if (every != FIXED).any():
-            self.flows.append(Mix(operation.path, reason, every, np.unique(results)))
+            self.flows.append(Mix(operation.place, reason, every, np.unique(results)))
 
     def result(self, operation: Operation, labels: Labels, value: Tensor | None = None) -> Carrier:
         """Enter the result of an operation on carriers (or a part of it)."""

@@ -49,7 +49,7 @@ def reduced(recording: Recording, operation: Operation) -> Any:
     source = operation.carrier()
     dimensions = _dimensions(operation, len(source.shape))
     if any(source.labels.shape[axis] > 1 for axis in dimensions):
-        labels = recording.unmade_labels(1)
+        labels = recording.unmade_labels(operation.place, 1)
         recording.mix(operation, f"{operation.name} mixes the channels", [source.labels], labels)
         return _each(recording, operation, lambda shape: labels.reshape((1,) * len(shape)))
     through = source.labels.shape
@@ -80,7 +80,7 @@ def softmaxed(recording: Recording, operation: Operation) -> Carrier:
 
 def multiplied(recording: Recording, operation: Operation) -> Carrier:
     """Products of matrices of features, such as attention: every result depends on every channel."""
-    labels = recording.unmade_labels(1)
+    labels = recording.unmade_labels(operation.place, 1)
     sources = [carrier.labels for carrier in operation.carriers()]
     recording.mix(operation, f"{operation.name} mixes the channels", sources, labels)
     result = recording.result(operation, labels.reshape((1,) * operation.result.dim()))

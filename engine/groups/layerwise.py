@@ -31,19 +31,21 @@ def input_groups(module: nn.Module) -> list[Group]:
     return found
 
 
-def output_groups(model: nn.Module, example_inputs: Any = None) -> list[Group]:
+def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: ChannelGraph | None = None) -> list[Group]:
     """Return one group per output channel of every convolution and linear layer: filter W[o], bias, and γ_o and β_o.
 
     The norm is the batch norm directly behind the layer, which only the traced graph knows: without `example_inputs`
     a group is filter and bias, with them γ and β belong to it and the channels of the model's outputs are left out.
     With γ and β a zero group is a channel that is exactly 0 downstream; without them batch norm makes it a constant.
-    Transposed convolutions (I, O, k, k): W[:, o]. A parameter that two modules share is grouped once.
+    Transposed convolutions (I, O, k, k): W[:, o]. A parameter that two modules share is grouped once. A `graph` that
+    was traced already serves as well as an example.
 
     Raises:
         NotTraceable: with `example_inputs`, if the model's channels cannot be followed.
 
     """
-    graph = trace(model, example_inputs) if example_inputs is not None else None
+    if graph is None and example_inputs is not None:
+        graph = trace(model, example_inputs)
     found: list[Group] = []
     for name, layer in _layers(model):
         members = [_filters(layer)]
