@@ -29,6 +29,8 @@ class Recording:
         self.steps: list[Step] = []
         self.unmade: list[Labels] = []
         self.norms: list[tuple[str, int]] = []
+        self.direct: set[str] = set()
+        self._named: dict[int, str] = {}
         self._names = {id(tensor): name for name, tensor in reversed(list(model.named_parameters()))}
         self._names |= {id(tensor): name for name, tensor in reversed(list(model.named_buffers()))}
 
@@ -52,10 +54,13 @@ class Recording:
         """Enter a parameter or buffer that the forward pass uses by itself: a label for each of its elements."""
         count = value.numel()
         if count == 1 or count > LARGEST_CONSTANT or not value.is_floating_point():
-            return self.fixed(node, value)
+            made = self.fixed(node, value)
+            self._named[made.index] = name
+            return made
         if name not in self.constants:
             self.constants[name] = self.partition.fresh(count).reshape(tuple(value.shape))
         made = self.carrier(node, value, self.constants[name], bears=False)
+        self._named[made.index] = name
         self.steps.append(Named(made.index, name, made.shape))
         return made
 
@@ -77,6 +82,16 @@ class Recording:
         """Note that the memory of a tensor was overwritten: of all that share it, only the results are known."""
         shared = (c.index for c in self.carriers if c.storage == written.storage and c.index not in results)
         self.steps.append(Spoil(tuple(shared)))
+
+    def meets(self, operation: Operation) -> None:
+        """Note the parameters that an operation takes as plain tensors, not as a layer's weights."""
+        self.direct |= {self._named[c.index] for c in operation.carriers() if c.index in self._named}
+
+    def pin(self, operation: Operation) -> None:
+        """Enter the channels that an operation has tied to something that cannot shrink."""
+        if len(pinned := self.partition.pinned()):
+            reason = "meets it with something of a fixed number of channels"
+            self.mix(operation, reason, [pinned], np.array([FIXED]))
 
     def along(self, carrier: Carrier, axis: int) -> Labels:
         """Return the channels along one axis of a tensor, (extent,); labels that differ elsewhere become one."""

@@ -53,7 +53,7 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
             members.append(Axis(layer.bias, axis=0))
         hidden = np.ones(members[0].channels, bool)
         if graph is not None:
-            members += _norm_after(graph, name)
+            members += _norm_after(graph, members[0])
             hidden = ~_reaching(graph, members[0])
         found += [Group(name, channel, "output", tuple(members)) for channel in np.flatnonzero(hidden).tolist()]
     return found
@@ -81,10 +81,11 @@ def _filters(layer: Any) -> Axis:
     return Axis(_weight(layer), axis=0)
 
 
-def _norm_after(graph: ChannelGraph, layer: str) -> list[Axis]:
-    if layer not in graph.norms_after:
+def _norm_after(graph: ChannelGraph, filters: Axis) -> list[Axis]:
+    weight = next(name for name, parameter in graph.model.named_parameters() if parameter is filters.parameter)
+    if weight not in graph.norms_after:
         return []
-    norm = graph.model.get_submodule(graph.norms_after[layer])
+    norm = graph.model.get_submodule(graph.norms_after[weight])
     affine = [getattr(norm, name) for name in ("weight", "bias")]
     return [Axis(parameter, axis=0) for parameter in affine if isinstance(parameter, nn.Parameter)]
 
