@@ -126,8 +126,8 @@ def savings(liveness: Liveness) -> pd.DataFrame:
 
 def components(model: nn.Module) -> list[str]:
     """Return the parts of a model that are reported apart: its children, and the entries of those that are dicts."""
-    named = dict.fromkeys(component(model, name) for name, _ in model.named_parameters())
-    return list(named)
+    named = [name for name, _ in model.named_parameters()] + [name for name, _ in model.named_buffers()]
+    return list(dict.fromkeys(component(model, name) for name in named))
 
 
 def component(model: nn.Module, parameter: str) -> str:

@@ -292,6 +292,82 @@ class Temporal(nn.Module):
         return self.out(y.view(y.size(0), -1))
 
 
+class Program(nn.Module):
+    """A few layers and parameters (a buffer if it is a plain tensor), and what to do with them."""
+
+    def __init__(self, program: Callable[[nn.Module, Tensor], Tensor], **parts: nn.Module | Tensor) -> None:
+        super().__init__()
+        self.program = program
+        for name, part in parts.items():
+            plain = isinstance(part, Tensor) and not isinstance(part, nn.Parameter)
+            self.register_buffer(name, part) if plain else setattr(self, name, part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.program(self, x)
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, **options) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, **options)
+
+
+def channel_shuffle() -> nn.Module:
+    """ShuffleNet: grouped convolutions with a shuffle between them, by module and by hand."""
+
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        y = m.shuffle(m.first(m.stem(x)))
+        b, c, h, w = y.shape
+        y = y.view(b, 2, c // 2, h, w).transpose(1, 2).contiguous().view(b, -1, h, w)
+        return m.out(torch.relu(m.second(y)))
+
+    grouped = {"first": conv(12, 12, groups=2), "second": conv(12, 8, groups=2)}
+    return Program(program, stem=conv(3, 12), shuffle=nn.ChannelShuffle(2), **grouped, out=conv(8, 2))
+
+
+def frozen_norm() -> nn.Module:
+    """A batch norm written out with buffers, a map of positions, coordinates as channels."""
+
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        scale = m.w * (m.v + 1e-5).rsqrt()
+        y = m.a(x) * scale.reshape(1, -1, 1, 1) + (m.b - m.mean * scale).reshape(1, -1, 1, 1)
+        y = F.relu(y + m.map)
+        across = torch.linspace(0, 1, 16, dtype=x.dtype).view(1, 1, 1, 16).expand(y.size(0), 1, 16, 16)
+        return m.out(torch.cat([y, across], 1))
+
+    buffers = {name: torch.rand(6) + 0.5 for name in ("w", "v", "b", "mean")}
+    return Program(program, a=conv(3, 6), out=conv(7, 2), map=nn.Parameter(torch.randn(1, 6, 16, 16)), **buffers)
+
+
+def input_side() -> nn.Module:
+    """What is added to the model's input is tied to it; a fixed blur is no layer that makes channels."""
+
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        blurred = F.conv2d(m.a(x), m.blur, padding=1, groups=m.blur.shape[0])
+        return x + m.b(F.silu(blurred))
+
+    return Program(program, a=conv(3, 6), b=conv(6, 3), blur=torch.ones(6, 1, 3, 3) / 9)
+
+
+def zero_padded_skip() -> nn.Module:
+    """The shortcut of the first residual networks: channels padded with zeros."""
+
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        y = F.relu(m.a(x))
+        return m.out(F.relu(m.b(y) + F.pad(y, (0, 0, 0, 0, 2, 2))))
+
+    return Program(program, a=conv(3, 6), b=conv(6, 10), out=conv(10, 2))
+
+
+def twins() -> nn.Module:
+    """A gated unit, a channel beside itself, a repetition and a maximum of two."""
+
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        y = F.glu(m.gated(x), 1)
+        z = torch.cat([y, y.tanh()], 1) + m.narrow(x).repeat(1, 2, 1, 1)
+        return m.out(torch.max(z, m.other(x)))
+
+    return Program(program, gated=conv(3, 8), narrow=conv(3, 4), other=conv(3, 8), out=conv(8, 2))
+
+
 IMAGE = (2, 3, 16, 16)
 ZOO: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "ours basic": (Ours, IMAGE),
@@ -312,6 +388,11 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "splits": (Splits, IMAGE),
     "sums and a mask": (Sums, IMAGE),
     "temporal": (Temporal, (2, 3, 14)),
+    "channel shuffle": (channel_shuffle, IMAGE),
+    "frozen norm": (frozen_norm, IMAGE),
+    "input side": (input_side, IMAGE),
+    "zero-padded skip": (zero_padded_skip, IMAGE),
+    "twins": (twins, IMAGE),
 }
 
 
