@@ -52,6 +52,7 @@ def built(model: nn.Module, tracer: RunningTracer, fx_graph: fx.Graph, constants
         outputs=ends[1],
         unmade=unmade,
         norms_after=_norms_after(recording),
+        fixed_sizes=tracer.fixed_sizes,
     )
 
 
@@ -95,10 +96,11 @@ def _spaces(
         for space, part in slices(site, space_of, place_in, sizes):
             parts[space].append(part)
     reached = {name: _reached(count, flows, channels) for name, channels in outputs.items()}
-    titles = names([parts[space] for space in range(len(members))], members, joins)
+    inner = [[part for part in parts[space] if part.role != "reader"] for space in range(len(members))]
+    titles = names(inner, members, joins)
     return tuple(
         Space(
-            next(iter(_touching(channels, inputs)), titles[space]),
+            titles[space],
             channels,
             tuple(parts[space]),
             inputs=_touching(channels, inputs),
@@ -137,8 +139,8 @@ def _reached(count: int, flows: Sequence[Product | Mix], output: Labels) -> np.n
 
 
 def _norms_after(recording: Recording) -> dict[str, str]:
-    """Return the one batch norm that directly follows each layer, where there is just one."""
-    layer_of = {use.result: use.layer for use in recording.layer_uses}
+    """Return the one batch norm that directly follows a layer, by its weight's name, where there is just one."""
+    layer_of = {use.result: use.weight for use in recording.layer_uses}
     after: dict[str, set[str]] = defaultdict(set)
     for norm, source in recording.norms:
         if source in layer_of:

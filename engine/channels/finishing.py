@@ -7,22 +7,23 @@ import numpy as np
 from engine.channels.carriers import Carrier, squeezed
 from engine.channels.partition import FIXED, Labels
 from engine.channels.recording import Recording
-from engine.channels.records import Site
+from engine.channels.records import Mix, Site
 
 
 def place_constants(recording: Recording) -> None:
     """Give every parameter that meets channels element by element its site; where no axis fits, nothing is dropped."""
     touched = {name for name, labels in recording.constants.items() if _touched(recording, labels)}
-    for name in touched:
-        labels = recording.constants[name]
-        layered = [site for (parameter, _), site in recording.sites.items() if parameter == name]
-        if layered or _axis(recording, labels) is None:
-            for tied in (labels, *(site.channels for site in layered)):
-                recording.partition.tie(np.array(FIXED), tied)
-    for name in sorted(touched):
+    layered = {parameter for parameter, _ in recording.sites} & recording.direct
+    shapeless = {name for name in touched if name in layered or _axis(recording, recording.constants[name]) is None}
+    for name in sorted(shapeless | layered):
+        pinned = [site.channels for (parameter, _), site in recording.sites.items() if parameter == name]
+        pinned += [recording.constants[name].ravel()] if name in touched else []
+        reason = "is a parameter used in two ways" if name in layered else "is a parameter without an axis for it"
+        recording.flows.append(Mix(name, reason, np.concatenate(pinned), np.array([FIXED])))
+    for name in sorted(touched - shapeless):
         labels = recording.constants[name]
         axis = _axis(recording, labels)
-        if axis is not None and not any(parameter == name for parameter, _ in recording.sites):
+        if axis is not None:
             channels = recording.partition.tie_except(labels, axis)
             recording.sites[(name, axis)] = Site(name.rpartition(".")[0], name, axis, "constant", channels)
 

@@ -10,7 +10,7 @@ from engine.channels.movement import unchanged
 from engine.channels.operation import Operation, carriers_in, tensors_in
 from engine.channels.recording import Recording
 from engine.channels.refusal import NotTraceable
-from engine.channels.rules import rule_of
+from engine.channels.rules import WEIGHTED, rule_of
 
 SIZES = {
     "size", "shape", "dim", "ndim", "ndimension", "numel", "nelement", "stride", "dtype", "device", "layout",
@@ -37,6 +37,7 @@ def followed(recording: Recording, operation: Operation, overwritten: list[Carri
     if operation.name == "getattr":
         return _part(operation)
     carried = _by_rule(recording, operation)
+    recording.pin(operation)
     results = {carrier.index for carrier in carriers_in((carried,))}
     for carrier in overwritten:
         recording.spoil(carrier, results)
@@ -54,6 +55,8 @@ def _part(operation: Operation) -> Any:
 def _by_rule(recording: Recording, operation: Operation) -> Any:
     bears = any(carrier.bears for carrier in operation.carriers())
     rule = rule_of(operation)
+    if rule not in WEIGHTED:
+        recording.meets(operation)
     if rule is not None and operation.carriers():
         try:
             return rule(recording, operation)

@@ -7,8 +7,10 @@ that stand in the weights now and says which channels nobody uses. All that a co
   is `liveness.kept[site.channels]`.
 - `carriers`: for each tensor of the pass, by the name of its node in `fx_graph`, the labels of its elements, so that
   sizes written in the program (split sizes, views) can be rewritten.
+  Where the program could only be drawn with `fixed_sizes`, `fx_graph` holds for the example's sizes alone.
 - `products`: every use of a layer, in order, with rows, columns and multiply-accumulates; `liveness.used` says which
-  columns each really uses, which is what a reader could gather.
+  columns each really uses, which is what a reader could gather, and `liveness.constants` what constant it sees there.
+- `norms_after`: the batch norm directly behind a layer, by the name of the layer's weight.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,6 +49,11 @@ class ChannelGraph:
     outputs: Mapping[str, Labels]
     unmade: Labels
     norms_after: Mapping[str, str]
+    fixed_sizes: bool
+
+    def tensors(self, node: str) -> tuple[Carrier, ...]:
+        """Return what a node of `fx_graph` gave: its tensors with their shapes and the channels of their elements."""
+        return tuple(carrier for carrier in self.carriers if carrier.node == node)
 
     def liveness(self, outputs: Sequence[str] | None = None) -> "Liveness":
         """Return which channels the given outputs (all by default) need, with the weights as they stand now."""

@@ -92,7 +92,7 @@ def _convolution(recording: Recording, operation: Operation, layer: Weighted) ->
 
 
 def _dense(recording: Recording, operation: Operation, layer: Weighted, axis: int) -> Carrier:
-    source, path = operation.carrier(), operation.path
+    source, path = operation.carrier(), operation.place
     inputs = recording.along(source, axis)
     outputs_axis, inputs_axis = (1, 0) if layer.transposed else (0, 1)
     rows = recording.rows((path, "writer"), layer.name, outputs_axis, layer.weight.shape[outputs_axis])
@@ -118,7 +118,7 @@ def _dense(recording: Recording, operation: Operation, layer: Weighted, axis: in
 
 
 def _depthwise(recording: Recording, operation: Operation, layer: Weighted, axis: int) -> Carrier:
-    source, path = operation.carrier(), operation.path
+    source, path = operation.carrier(), operation.place
     inputs = recording.along(source, axis)
     multiplier = layer.outputs // layer.inputs
     outputs = np.repeat(inputs, multiplier)

@@ -12,7 +12,7 @@ import numpy as np
 from engine.channels.graph import ChannelGraph
 from engine.channels.partition import FIXED
 from engine.channels.records import Mix, Product
-from engine.channels.steps import Known, along, settled
+from engine.channels.steps import Known
 from engine.channels.weights import Flags, Values, Weights
 
 
@@ -20,8 +20,8 @@ class Liveness:
     """The state of every channel for the weights as they stand when this is made.
 
     `live` (channels,): needed by an output. `kept` (channels,): live, or made by no layer (an input, a mean), so that
-    nothing could be dropped. `used`: for each product, (columns,): whether it uses the column. `constants`: for each
-    product, the number that the column holds, NaN where it varies. `needed`: for each mix, whether it is in use.
+    nothing could be dropped. By `product.result`, for each product, (columns,): `used`, whether it uses the column;
+    `constants`, the number that the column holds, NaN where it varies.
 
     Raises:
         ValueError: `outputs` names none of the model's outputs.
@@ -34,9 +34,8 @@ class Liveness:
         if unknown := [name for name in self.outputs if name not in graph.outputs]:
             raise ValueError(f"`outputs` should be among {sorted(graph.outputs)}. Found {unknown}.")
         weights = Weights(graph.model)
-        self.known = _constants(graph, weights)
-        self.constants = {id(product): _seen(self.known, product) for product in graph.products}
-        nonzero = {id(product): weights.nonzero(product) for product in graph.products}
+        self.constants = _constants(graph, weights)
+        nonzero = {product.result: weights.nonzero(product) for product in graph.products}
         self.live, self.used = self._fixed_point(nonzero)
         self.kept = self.live | ~_written(graph)
 
@@ -49,13 +48,13 @@ class Liveness:
         live[FIXED] = True
         for name in self.outputs:
             live[self.graph.outputs[name]] = True
-        used = {id(product): np.zeros(len(product.columns), bool) for product in self.graph.products}
+        used = {product.result: np.zeros(len(product.columns), bool) for product in self.graph.products}
         before = -1
         while before < live.sum():
             before = int(live.sum())
             for flow in reversed(self.graph.flows):
                 if isinstance(flow, Product):
-                    key = id(flow)
+                    key = flow.result
                     used[key] = nonzero[key][live[flow.rows]].any(0) & (self.constants[key] != 0)
                     live[flow.columns[used[key]]] = True
                 elif live[flow.results].any():
@@ -63,18 +62,12 @@ class Liveness:
         return live, used
 
 
-def _constants(graph: ChannelGraph, weights: Weights) -> Known:
+def _constants(graph: ChannelGraph, weights: Weights) -> dict[int, Values]:
+    """Return what every product sees in its columns, by the place of the product."""
     known = Known()
     for step in graph.steps:
         step.run(known, weights)
-    return known
-
-
-def _seen(known: Known, product: Product) -> Values:
-    """Return what a product's columns hold: with blocks, what all blocks agree on."""
-    columns, blocks = len(product.columns), 1 if product.transposed else product.blocks
-    every = along(known[product.source], product.axis, columns * blocks)
-    return settled(every.reshape(blocks, columns), (1, columns)).ravel()
+    return known.seen
 
 
 def _written(graph: ChannelGraph) -> Flags:

@@ -63,7 +63,9 @@ def _run_on_ids(operation: Operation, sources: list[Carrier]) -> Any:
 
     def put(value: Any, carried: Any) -> Any:
         if isinstance(carried, Carrier):
-            return next(ids) if id(carried) in chosen else value
+            if id(carried) not in chosen:
+                return value
+            return next(ids).contiguous() if operation.name.startswith("view") else next(ids)
         if isinstance(carried, tuple | list):
             return type(carried)(put(v, c) for v, c in zip(value, carried, strict=True))
         return value

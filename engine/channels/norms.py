@@ -78,13 +78,12 @@ def _batch(recording: Recording, operation: Operation, tensors: tuple[Tensor | N
     channels = recording.along(source, axis)
     scale, shift, mean, variance = _affine(recording, operation, tensors, channels)
     result = _plain(recording, operation, channels, axis)
-    if mean is None or variance is None:
-        raise operation.refusal("a batch norm without running statistics depends on the batch, so track them")
-    statistics = (mean, variance, eps)
+    statistics = (mean, variance, eps) if mean is not None and variance is not None else None
     recording.steps.append(
         NormStep(source.index, result.index, axis, scale, shift, statistics, True, result.labels.shape)
     )
-    recording.norms.append((operation.path, source.index))
+    if operation.module is not None:
+        recording.norms.append((operation.path, source.index))
     return result
 
 
@@ -153,5 +152,5 @@ def _affine(
         if name is None:
             raise operation.refusal("its γ and β should be plain parameters")
         place = tensor.dim() + axis if tensor.dim() > 1 else 0
-        recording.site((operation.path, "norm"), name, place, np.asarray(channels))
+        recording.site((operation.place, "norm"), name, place, np.asarray(channels))
     return names

@@ -27,6 +27,11 @@ class Operation:
     carried_kwargs: dict[str, Any]
     result: Any
 
+    @property
+    def place(self) -> str:
+        """Where it stands, for the user: the module's path, or the path and the function in it."""
+        return self.path if self.module is not None else f"{self.path}.{self.name}".lstrip(".")
+
     def value(self, place: int, name: str, default: Any = None) -> Any:
         """Return an argument by place or name."""
         return self.args[place] if place < len(self.args) else self.kwargs.get(name, default)

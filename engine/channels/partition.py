@@ -1,6 +1,7 @@
 """Which channels are one and the same: a union-find over integer labels, with whole arrays tied at once.
 
-Label 0 stands for everything that no layer of the model can drop: constants, and what was computed from them.
+Label 0 stands for everything that no layer of the model can drop: constants, and what was computed from them. A label
+that is tied to it stays a label of its own, but is remembered as pinned.
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ class Partition:
     def __init__(self) -> None:
         self._parent = np.zeros(1024, np.int64)
         self._size = 1
+        self._pinned: list[Labels] = []
 
     @property
     def size(self) -> int:
@@ -44,16 +46,26 @@ class Partition:
         """Make one channel of each pair of labels; the arrays broadcast."""
         pairs = np.broadcast_arrays(self.roots(one), self.roots(other))
         a, b = pairs[0].ravel(), pairs[1].ravel()
+        if (half := (a == FIXED) != (b == FIXED)).any():
+            self._pinned.append(np.maximum(a[half], b[half]))
+            a, b = a[~half], b[~half]
         while (apart := a != b).any():
             low, high = np.minimum(a[apart], b[apart]), np.maximum(a[apart], b[apart])
             np.minimum.at(self._parent, high, low)
             a, b = self.roots(low), self.roots(high)
 
+    def pinned(self) -> Labels:
+        """Return the labels that were tied to label 0 since the last call."""
+        found = np.concatenate([np.zeros(0, np.int64), *self._pinned])
+        self._pinned = []
+        return found
+
     def tie_except(self, labels: Labels, axis: int) -> Labels:
         """Tie all labels that share a place along `axis`; return one of each, (places,)."""
         rows = np.moveaxis(labels, axis, 0).reshape(labels.shape[axis], -1)
-        self.tie(rows[:, :1], rows)
-        return rows[:, 0]
+        first: Labels = rows.max(1)
+        self.tie(first[:, None], rows)
+        return first
 
     def copy(self) -> "Partition":
         """Return an independent copy, to try a tie on."""

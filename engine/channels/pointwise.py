@@ -5,7 +5,7 @@ constant is a parameter whose entries are tied too, or the channels are fixed. C
 along them, such as a mask for all channels: every channel then needs that tensor, which is a mix and no tie.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,10 +69,10 @@ def _meet(recording: Recording, operation: Operation, carriers: list[Carrier]) -
         recording.partition.tie(np.broadcast_to(hosts[0], shape), np.broadcast_to(labels, shape))
     met = np.array(np.broadcast_to(hosts[0], shape))
     if sum(carrier.bears and not guest for carrier, guest in zip(carriers, guests, strict=True)) > 1:
-        recording.joins.append(Join(f"{operation.path}.{operation.name}".lstrip("."), met.ravel()))
+        recording.joins.append(Join(operation.place, met.ravel()))
     for (_, labels), guest in zip(padded, guests, strict=True):
         if guest:
-            recording.mix(operation, "spreads it over many channels", [labels], met)
+            recording.mix(operation, "spreads one channel over many", [labels], met)
     return met
 
 
@@ -85,15 +85,40 @@ def _is_guest(place: int, padded: Sequence[tuple[tuple[int, ...], Labels]]) -> b
     )
 
 
+def gated(recording: Recording, operation: Operation) -> Carrier:
+    """GLU: the first half times the sigmoid of the second, along one dimension."""
+    source = operation.carrier()
+    module: Any = operation.module
+    axis = (module.dim if module is not None else operation.value(1, "dim", -1)) % len(source.shape)
+    labels = source.labels
+    if labels.shape[axis] > 1:
+        labels, others = np.split(labels, 2, axis)
+        recording.partition.tie(labels, others)
+    result = recording.result(operation, labels)
+    recording.steps.append(Unknown(result.index, labels.shape))
+    return result
+
+
+def unrelated(recording: Recording, operation: Operation) -> Carrier:
+    """A new tensor that takes no more than type and device from another."""
+    return recording.fixed(operation.node, operation.result)
+
+
+def _filled(leaf: Any, constants: Iterator[Tensor]) -> Any:
+    return next(constants) if isinstance(leaf, Carrier) else leaf
+
+
 def _step(operation: Operation, carriers: list[Carrier], result: Carrier) -> Step:
     """Return the operation on constants; where it does not take plain numbers, nothing is known of its result."""
+    call, given = operation.call, (operation.carried_args, operation.carried_kwargs)  # and not the tensors themselves
 
     def evaluate(constants: Sequence[Tensor]) -> Tensor:
         left = iter(constants)
-        put = lambda leaf: next(left) if isinstance(leaf, Carrier) else leaf  # noqa: E731
-        args, kwargs = map_aggregate(operation.carried_args, put), map_aggregate(operation.carried_kwargs, put)
+        args: Any
+        kwargs: Any
+        args, kwargs = (map_aggregate(part, lambda leaf: _filled(leaf, left)) for part in given)
         with torch.no_grad():
-            return torch.as_tensor(operation.call(*args, **kwargs))
+            return torch.as_tensor(call(*args, **dict(kwargs)))
 
     shape = result.labels.shape
     try:

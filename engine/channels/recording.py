@@ -29,6 +29,8 @@ class Recording:
         self.steps: list[Step] = []
         self.unmade: list[Labels] = []
         self.norms: list[tuple[str, int]] = []
+        self.direct: set[str] = set()
+        self._named: dict[int, str] = {}
         self._names = {id(tensor): name for name, tensor in reversed(list(model.named_parameters()))}
         self._names |= {id(tensor): name for name, tensor in reversed(list(model.named_buffers()))}
 
@@ -52,30 +54,44 @@ class Recording:
         """Enter a parameter or buffer that the forward pass uses by itself: a label for each of its elements."""
         count = value.numel()
         if count == 1 or count > LARGEST_CONSTANT or not value.is_floating_point():
-            return self.fixed(node, value)
+            made = self.fixed(node, value)
+            self._named[made.index] = name
+            return made
         if name not in self.constants:
             self.constants[name] = self.partition.fresh(count).reshape(tuple(value.shape))
         made = self.carrier(node, value, self.constants[name], bears=False)
+        self._named[made.index] = name
         self.steps.append(Named(made.index, name, made.shape))
         return made
 
     def input(self, node: str, value: Tensor) -> Carrier:
         """Enter an input of the model: channels along dimension 1, which stay."""
-        labels = self.unmade_labels(value.shape[1]).reshape([1, -1] + [1] * (value.dim() - 2))
+        labels = self.unmade_labels(node, value.shape[1]).reshape([1, -1] + [1] * (value.dim() - 2))
         made = self.carrier(node, value, labels, bears=False)
         self.steps.append(Unknown(made.index, labels.shape))
         return made
 
-    def unmade_labels(self, count: int) -> Labels:
+    def unmade_labels(self, name: str, count: int) -> Labels:
         """Return new channels that no layer makes, so that none can drop them."""
         labels = self.partition.fresh(count)
         self.unmade.append(labels)
+        self.joins.append(Join(name, labels))
         return labels
 
     def spoil(self, written: Carrier, results: set[int]) -> None:
         """Note that the memory of a tensor was overwritten: of all that share it, only the results are known."""
         shared = (c.index for c in self.carriers if c.storage == written.storage and c.index not in results)
         self.steps.append(Spoil(tuple(shared)))
+
+    def meets(self, operation: Operation) -> None:
+        """Note the parameters that an operation takes as plain tensors, not as a layer's weights."""
+        self.direct |= {self._named[c.index] for c in operation.carriers() if c.index in self._named}
+
+    def pin(self, operation: Operation) -> None:
+        """Enter the channels that an operation has tied to something that cannot shrink."""
+        if len(pinned := self.partition.pinned()):
+            reason = "meets it with something of a fixed number of channels"
+            self.mix(operation, reason, [pinned], np.array([FIXED]))
 
     def along(self, carrier: Carrier, axis: int) -> Labels:
         """Return the channels along one axis of a tensor, (extent,); labels that differ elsewhere become one."""
@@ -106,7 +122,7 @@ class Recording:
         """Enter that every result depends on every source."""
         every = np.unique(np.concatenate([labels.ravel() for labels in sources]))
         if (every != FIXED).any():
-            self.flows.append(Mix(operation.path, reason, every, np.unique(results)))
+            self.flows.append(Mix(operation.place, reason, every, np.unique(results)))
 
     def result(self, operation: Operation, labels: Labels, value: Tensor | None = None) -> Carrier:
         """Enter the result of an operation on carriers (or a part of it)."""

@@ -13,15 +13,17 @@ from engine.channels.recording import Recording
 
 Rule = Callable[[Recording, Operation], Any]
 
-POINTWISE_MODULES = """ReLU ReLU6 LeakyReLU ELU SELU CELU GELU SiLU Mish Hardswish Hardsigmoid Hardtanh Sigmoid Tanh
-Softplus Softsign LogSigmoid Softshrink Hardshrink Tanhshrink Threshold"""
-POINTWISE = """relu relu6 leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh sigmoid tanh softplus
-softsign logsigmoid softshrink hardshrink tanhshrink threshold add sub mul div truediv iadd isub imul itruediv rsub
-true_divide floor_divide floordiv mod remainder fmod multiply subtract divide neg pos abs sign exp expm1 log log1p log2
-log10 sqrt rsqrt square pow reciprocal sin cos tan asin acos atan atan2 sinh cosh erf erfc floor ceil round trunc frac
-clamp clip clamp_min clamp_max minimum maximum lerp addcmul addcdiv where masked_fill nan_to_num xlogy hypot
-eq ne lt le gt ge logical_and logical_or logical_not logical_xor and_ or_ isnan isfinite isinf
-zeros_like ones_like full_like rand_like randn_like empty_like bernoulli"""
+POINTWISE_MODULES = """ReLU ReLU6 LeakyReLU ELU SELU CELU GELU SiLU Mish Hardswish Hardsigmoid Hardtanh Sigmoid
+Tanh Softplus Softsign RReLU LogSigmoid Softshrink Hardshrink Tanhshrink Threshold"""
+POINTWISE = """relu relu6 leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh sigmoid
+tanh softplus softsign logsigmoid softshrink hardshrink tanhshrink threshold rrelu add sub
+mul div truediv iadd isub imul itruediv rsub true_divide floor_divide floordiv mod
+remainder fmod multiply subtract divide neg pos abs sign exp expm1 log log1p log2 log10
+sqrt rsqrt square pow reciprocal sin cos tan asin acos atan atan2 sinh cosh erf erfc floor
+ceil round trunc frac clamp clip clamp_min clamp_max minimum maximum lerp addcmul addcdiv
+where masked_fill nan_to_num xlogy hypot eq ne lt le gt ge logical_and logical_or
+logical_not logical_xor and_ or_ isnan isfinite isinf zeros_like ones_like full_like
+rand_like randn_like empty_like bernoulli"""
 UNCHANGED_MODULES = "Identity Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout"
 UNCHANGED = """contiguous clone detach to type type_as float double half bfloat16 cpu cuda dropout dropout1d dropout2d
 dropout3d alpha_dropout feature_dropout feature_alpha_dropout requires_grad_ identity"""
@@ -40,8 +42,9 @@ PADDED_MODULES = " ".join(
     for kind in ("Constant", "Zero", "Reflection", "Replication", "Circular")
     for dimensions in (1, 2, 3)
 )
-REDUCED = "mean sum amax amin max min median std var norm logsumexp prod all any argmax argmin count_nonzero"
-SOFTMAXED_MODULES = "Softmax LogSoftmax Softmin"
+REDUCED = """mean sum amax amin max min median std var norm linalg_vector_norm logsumexp prod all any
+argmax argmin count_nonzero"""
+SOFTMAXED_MODULES = "Softmax Softmax2d LogSoftmax Softmin"
 SOFTMAXED = "softmax log_softmax softmin normalize cumsum cumprod sort"
 MULTIPLIED = "matmul bmm mm einsum baddbmm scaled_dot_product_attention cosine_similarity"
 
@@ -59,6 +62,7 @@ MODULE_RULES: dict[str, Rule] = {
     **_named("LayerNorm RMSNorm", norms.layer_norm_module),
     **_named("LocalResponseNorm", norms.local_response_norm),
     **_named("PReLU", pointwise.prelu),
+    **_named("GLU", pointwise.gated),
     **_named(POINTWISE_MODULES, pointwise.pointwise),
     **_named(UNCHANGED_MODULES, movement.unchanged),
     **_named(MOVED_MODULES, movement.moved),
@@ -77,6 +81,8 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named("layer_norm rms_norm", norms.layer_norm_function),
     **_named("local_response_norm", norms.local_response_norm),
     **_named("prelu", pointwise.prelu),
+    **_named("glu", pointwise.gated),
+    **_named("new_zeros new_ones new_full new_empty new_tensor", pointwise.unrelated),
     **_named(POINTWISE, pointwise.pointwise),
     **_named(UNCHANGED, movement.unchanged),
     **_named(MOVED, movement.moved),
@@ -87,6 +93,16 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named(SOFTMAXED, spatial.softmaxed),
     **_named(MULTIPLIED, spatial.multiplied),
 }
+
+WEIGHTED = (  # their tensors but the first are weights
+    layers.convolution_function,
+    layers.linear_function,
+    norms.batch_norm_function,
+    norms.instance_norm_function,
+    norms.group_norm_function,
+    norms.layer_norm_function,
+    pointwise.prelu,
+)
 
 
 def rule_of(operation: Operation) -> Rule | None:

@@ -48,6 +48,9 @@ class Running(fx.Proxy):
     def __float__(self) -> float:
         return float(self._number())
 
+    def __setitem__(self, place: Any, value: Any) -> None:
+        raise NotTraceable(self.tracer.path, "assignment into a tensor", "use torch.cat, torch.where or a mask")  # type: ignore[attr-defined]
+
     def __hash__(self) -> int:
         return id(self)
 

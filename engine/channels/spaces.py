@@ -112,20 +112,26 @@ def runs(entries: NDArray[np.int64], places: Labels, size: int) -> list[tuple[in
 
 
 def names(spaces: Sequence[Sequence[Slice]], channels: Sequence[Labels], joins: Sequence[Join]) -> list[str]:
-    """Name every space by its one writer, or by the last operation that joined its writers."""
+    """Name every space by its one writer (or the part of it), or by the last operation that joined its writers."""
     joined: Mapping[int, str] = {int(channel): join.name for join in joins for channel in join.channels}
     found = [_name(parts, joined.get(int(members[0]))) for parts, members in zip(spaces, channels, strict=True)]
-    counts, seen = Counter(found), Counter[str]()
-    for place, name in enumerate(found):
+    counts = Counter(found)
+    ranged = [
+        f"{name}[{parts[0].start}:{parts[0].start + parts[0].length * parts[0].repeat}]"
+        if counts[name] > 1 and parts and parts[0].layer == name
+        else name
+        for name, parts in zip(found, spaces, strict=True)
+    ]
+    counts, seen = Counter(ranged), Counter[str]()
+    for place, name in enumerate(ranged):
         seen[name] += 1
         if counts[name] > 1:
-            found[place] = f"{name} ({seen[name]})"
-    return found
+            ranged[place] = f"{name} ({seen[name]})"
+    return ranged
 
 
 def _name(parts: Sequence[Slice], join: str | None) -> str:
-    writers = [part for part in parts if part.role == "writer"] or list(parts)
-    layers = {part.layer for part in writers}
-    if len(layers) > 1 and join is not None:
+    writers = [part for part in parts if part.role == "writer"]
+    if join is not None and len({part.layer for part in writers}) != 1:
         return join
-    return writers[0].layer if writers else "input"
+    return [*writers, *parts][0].layer if parts else "fixed"

@@ -12,6 +12,7 @@ from engine.channels.carriers import Carrier
 from engine.channels.movement import padded_with_number
 from engine.channels.operation import Operation, tensors_in
 from engine.channels.partition import Labels
+from engine.channels.pointwise import pointwise
 from engine.channels.recording import Recording
 from engine.channels.steps import Keep, Unknown
 
@@ -47,9 +48,11 @@ def padded(recording: Recording, operation: Operation) -> Any:
 def reduced(recording: Recording, operation: Operation) -> Any:
     """Mean, sum, maximum, norm, … over some dimensions or all."""
     source = operation.carrier()
+    if len(operation.carriers()) > 1:  # the larger of two tensors
+        return pointwise(recording, operation)
     dimensions = _dimensions(operation, len(source.shape))
     if any(source.labels.shape[axis] > 1 for axis in dimensions):
-        labels = recording.unmade_labels(1)
+        labels = recording.unmade_labels(operation.place, 1)
         recording.mix(operation, f"{operation.name} mixes the channels", [source.labels], labels)
         return _each(recording, operation, lambda shape: labels.reshape((1,) * len(shape)))
     through = source.labels.shape
@@ -66,7 +69,7 @@ def softmaxed(recording: Recording, operation: Operation) -> Carrier:
     """Softmax, normalisation to length one, cumulated sums, sorting: along `dim`, everything meets everything."""
     source = operation.carrier()
     module: Any = operation.module
-    axis = module.dim if module is not None else operation.value(1, "dim")
+    axis = getattr(module, "dim", -3) if module is not None else operation.value(1, "dim")
     if operation.name == "normalize":
         axis = operation.value(2, "dim", 1)
     if axis is None:
@@ -80,7 +83,7 @@ def softmaxed(recording: Recording, operation: Operation) -> Carrier:
 
 def multiplied(recording: Recording, operation: Operation) -> Carrier:
     """Products of matrices of features, such as attention: every result depends on every channel."""
-    labels = recording.unmade_labels(1)
+    labels = recording.unmade_labels(operation.place, 1)
     sources = [carrier.labels for carrier in operation.carriers()]
     recording.mix(operation, f"{operation.name} mixes the channels", sources, labels)
     result = recording.result(operation, labels.reshape((1,) * operation.result.dim()))
@@ -103,7 +106,7 @@ def _over_space(recording: Recording, operation: Operation, first: int, kept: fl
 
 
 def _dimensions(operation: Operation, count: int) -> tuple[int, ...]:
-    place = 2 if operation.name == "norm" else 1
+    place = 2 if "norm" in operation.name else 1
     given = operation.value(place, "dim", operation.kwargs.get("axis"))
     if given is None or isinstance(given, bool):
         return tuple(range(count))

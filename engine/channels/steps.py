@@ -20,7 +20,11 @@ from engine.channels.weights import Values, Weights
 
 
 class Known(dict[int, Values]):
-    """The constants of every carrier so far, by its number."""
+    """The constants of every carrier so far, by its number; `seen`: what the columns of every product held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[int, Values] = {}
 
 
 class Step(Protocol):
@@ -154,6 +158,7 @@ class ProductStep:
         columns = len(product.columns)
         every = along(known[product.source], product.axis, columns * (1 if product.transposed else product.blocks))
         inputs = every if product.transposed else settled(every.reshape(product.blocks, -1), (1, columns)).ravel()
+        known.seen[product.result] = inputs
         disturbing = np.isnan(inputs) | ((inputs != 0) & product.padded)
         varies = weights.nonzero(product)[:, disturbing].any(1)
         values = np.zeros(len(product.rows))

@@ -36,12 +36,12 @@ class _Counts:
         for product in graph.products:
             mask, read = np.zeros(graph.count, bool), np.zeros(graph.count, bool)
             read[product.columns] = True
-            mask[product.columns[liveness.used[id(product)]]] = True
+            mask[product.columns[liveness.used[product.result]]] = True
             self.readers += read
             self.using += mask
             self.users.append((product.layer, mask))
             value = np.full(graph.count, np.nan)
-            value[product.columns] = liveness.constants[id(product)]
+            value[product.columns] = liveness.constants[product.result]
             self.constant = np.where(read & seen & (value != self.constant), np.nan, self.constant)
             self.constant = np.where(read & ~seen, value, self.constant)
             seen |= read
@@ -126,8 +126,8 @@ def savings(liveness: Liveness) -> pd.DataFrame:
 
 def components(model: nn.Module) -> list[str]:
     """Return the parts of a model that are reported apart: its children, and the entries of those that are dicts."""
-    named = dict.fromkeys(component(model, name) for name, _ in model.named_parameters())
-    return list(named)
+    named = [name for name, _ in model.named_parameters()] + [name for name, _ in model.named_buffers()]
+    return list(dict.fromkeys(component(model, name) for name in named))
 
 
 def component(model: nn.Module, parameter: str) -> str:
@@ -152,6 +152,6 @@ def _left(liveness: Liveness, name: str, shape: tuple[int, ...]) -> int:
 def _product_macs(liveness: Liveness, product: Product) -> tuple[float, float, float]:
     """Return the MACs of a product, how many go with dead channels, and how many with gathers too."""
     rows, columns = liveness.kept[product.rows].sum(), liveness.kept[product.columns].sum()
-    used = liveness.used[id(product)].sum()
+    used = liveness.used[product.result].sum()
     whole = product.macs * len(product.rows) * len(product.columns)
     return whole, whole - product.macs * float(rows * columns), whole - product.macs * float(rows * used)

@@ -40,9 +40,7 @@ def trace(model: nn.Module, example_inputs: Any) -> ChannelGraph:
         state = torch.get_rng_state()
         expected = model(**inputs)
         torch.set_rng_state(state)
-        recording = Recording(model, _images(inputs))
-        tracer = RunningTracer(recording, inputs)
-        fx_graph, constants = _drawn(tracer, model)
+        tracer, fx_graph, constants = _drawn(model, inputs)
     if not _equal(expected, _values(tracer.result)):
         raise NotTraceable("", "a program that fx does not see whole", DIFFERENT)
     return built(model, tracer, fx_graph, constants)
@@ -73,15 +71,29 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _drawn(tracer: RunningTracer, model: nn.Module) -> tuple[fx.Graph, dict[str, Tensor]]:
-    """Return the graph and the tensors that fx would have left on the model as attributes."""
-    before = set(vars(model))
+def _drawn(model: nn.Module, inputs: dict[str, Any]) -> tuple[RunningTracer, fx.Graph, dict[str, Tensor]]:
+    """Return the tracer, its graph and the tensors that it keeps; sizes are fixed only where nothing else helps."""
+    state = torch.get_rng_state()
     try:
-        return tracer.trace(model), {name: vars(model)[name] for name in set(vars(model)) - before}
+        return _attempt(model, RunningTracer(Recording(model, _images(inputs)), inputs))
+    except NotTraceable:
+        raise
+    except Exception:  # noqa: BLE001 - whatever fx does not take, plain numbers may help
+        torch.set_rng_state(state)
+    tracer = RunningTracer(Recording(model, _images(inputs)), inputs, fixed_sizes=True)
+    try:
+        return _attempt(model, tracer)
     except NotTraceable:
         raise
     except Exception as error:
         raise NotTraceable(tracer.path, f"`{type(error).__name__}: {error}`", LIMITS) from error
+
+
+def _attempt(model: nn.Module, tracer: RunningTracer) -> tuple[RunningTracer, fx.Graph, dict[str, Tensor]]:
+    before = set(vars(model))
+    try:
+        fx_graph = tracer.trace(model)
+        return tracer, fx_graph, {name: vars(model)[name] for name in set(vars(model)) - before}
     finally:
         for name in set(vars(model)) - before:
             delattr(model, name)

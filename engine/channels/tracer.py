@@ -2,7 +2,8 @@
 
 Every proxy holds the real value beside its node, so that shapes are known, sizes may decide about the flow of control,
 and memory is freed as in a plain forward pass. What the *values* of a tensor decide cannot be drawn, and is refused.
-Modules of torch.nn stay leaves; all others are entered.
+Modules of torch.nn stay leaves, and run without their hooks; all others are entered. With `fixed_sizes`, sizes are
+plain numbers, which more programs can take, at the price of a graph for inputs of the example's size alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,9 +26,9 @@ class RunningTracer(fx.Tracer):
 
     proxy_buffer_attributes = True
 
-    def __init__(self, recording: Recording, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, recording: Recording, inputs: Mapping[str, Any], fixed_sizes: bool = False) -> None:
         super().__init__()
-        self.recording, self.inputs = recording, inputs
+        self.recording, self.inputs, self.fixed_sizes = recording, inputs, fixed_sizes
         self.result: Any = None
         self.input_carriers: dict[str, Any] = {}
         self._paths = [""]
@@ -79,20 +80,20 @@ class RunningTracer(fx.Tracer):
         args, kwargs, carried = _concrete(args), _concrete(kwargs), (self._carried(args), self._carried(kwargs))
         if call is getattr and isinstance(args[0], Tensor):
             name = args[1]
-        versions = [tensor._version for tensor in tensors_in(args)]
+        given = tensors_in((args, kwargs))
+        versions = [tensor._version for tensor in given]
         result = self._run(lambda: call(*args, **kwargs))
-        call = call if module is None else module.forward
         operation = Operation(self.path, node, name, call, module, args, kwargs, *carried, result)
-        changed = [t._version != v for t, v in zip(tensors_in(args), versions, strict=True)]
-        written = [c for c, new in zip(carriers_in(carried[0]), changed, strict=True) if new]
+        changed = [tensor._version != version for tensor, version in zip(given, versions, strict=True)]
+        written = [carrier for carrier, new in zip(carriers_in(carried), changed, strict=True) if new]
         proxy.concrete = result
         proxy.carried = self._run(lambda: followed(self.recording, operation, written))
-        return proxy
+        return result if self.fixed_sizes and not tensors_in((result,)) else proxy
 
     def _callee(self, kind: str, target: Any) -> tuple[str, Callable[..., Any], nn.Module | None]:
         if kind == "call_module":
             module = self._run(lambda: self.root.get_submodule(target))
-            return type(module).__name__, module, module
+            return type(module).__name__, module.forward, module
         if kind == "call_method":
             return target, lambda first, *rest, **named: getattr(first, target)(*rest, **named), None
         name = getattr(target, "__name__", str(target))

@@ -31,19 +31,21 @@ def input_groups(module: nn.Module) -> list[Group]:
     return found
 
 
-def output_groups(model: nn.Module, example_inputs: Any = None) -> list[Group]:
+def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: ChannelGraph | None = None) -> list[Group]:
     """Return one group per output channel of every convolution and linear layer: filter W[o], bias, and γ_o and β_o.
 
     The norm is the batch norm directly behind the layer, which only the traced graph knows: without `example_inputs`
     a group is filter and bias, with them γ and β belong to it and the channels of the model's outputs are left out.
     With γ and β a zero group is a channel that is exactly 0 downstream; without them batch norm makes it a constant.
-    Transposed convolutions (I, O, k, k): W[:, o]. A parameter that two modules share is grouped once.
+    Transposed convolutions (I, O, k, k): W[:, o]. A parameter that two modules share is grouped once. A `graph` that
+    was traced already serves as well as an example.
 
     Raises:
         NotTraceable: with `example_inputs`, if the model's channels cannot be followed.
 
     """
-    graph = trace(model, example_inputs) if example_inputs is not None else None
+    if graph is None and example_inputs is not None:
+        graph = trace(model, example_inputs)
     found: list[Group] = []
     for name, layer in _layers(model):
         members = [_filters(layer)]
@@ -51,7 +53,7 @@ def output_groups(model: nn.Module, example_inputs: Any = None) -> list[Group]:
             members.append(Axis(layer.bias, axis=0))
         hidden = np.ones(members[0].channels, bool)
         if graph is not None:
-            members += _norm_after(graph, name)
+            members += _norm_after(graph, members[0])
             hidden = ~_reaching(graph, members[0])
         found += [Group(name, channel, "output", tuple(members)) for channel in np.flatnonzero(hidden).tolist()]
     return found
@@ -79,10 +81,11 @@ def _filters(layer: Any) -> Axis:
     return Axis(_weight(layer), axis=0)
 
 
-def _norm_after(graph: ChannelGraph, layer: str) -> list[Axis]:
-    if layer not in graph.norms_after:
+def _norm_after(graph: ChannelGraph, filters: Axis) -> list[Axis]:
+    weight = next(name for name, parameter in graph.model.named_parameters() if parameter is filters.parameter)
+    if weight not in graph.norms_after:
         return []
-    norm = graph.model.get_submodule(graph.norms_after[layer])
+    norm = graph.model.get_submodule(graph.norms_after[weight])
     affine = [getattr(norm, name) for name in ("weight", "bias")]
     return [Axis(parameter, axis=0) for parameter in affine if isinstance(parameter, nn.Parameter)]
 
