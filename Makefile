@@ -2,7 +2,7 @@
 PYTHON ?= python3
 STAMP := .venv/.stamp
 
-.PHONY: app test bench browser clean
+.PHONY: app test bench reliability browser clean
 app: $(STAMP)
 	.venv/bin/winnow demo
 
@@ -11,6 +11,9 @@ test: $(STAMP) browser
 
 bench: $(STAMP)
 	.venv/bin/pytest tests/benchmarks -m bench -s --timeout=1800
+
+reliability: $(STAMP)
+	.venv/bin/pytest tests/studies -m study -s
 
 browser: $(STAMP)
 	@.venv/bin/python tests/find_browser.py

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-RANK = '''
+RANK = """
 import sys, torch
 from safetensors.torch import save_file
 from torch import nn
@@ -34,7 +34,7 @@ for _ in range(30):
 weights = {name: p.detach().contiguous() for name, p in net.named_parameters()}
 save_file({**weights, "norms": torch.cat(proximal.norms)}, f"{folder}/{rank}.safetensors")
 torch.distributed.destroy_process_group()
-'''
+"""
 
 
 def test_two_ranks_end_with_the_same_bits(tmp_path: Path):
