@@ -6,31 +6,21 @@ stopped from the keyboard. With --json the last line of standard output is one J
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from data.catalog import DATASETS
 from engine import jobs
-from engine.balancing.spec import BalancingSpec
 from engine.follow import follow, outcome
+from engine.options import spec_of, spec_options
 from engine.runs import Run, create, find, list_runs
-from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, ScenesData, SpecError, TrainSpec, parse
+from engine.spec import SpecError, TrainSpec
 from engine.verify import verify
-
-SECTIONS: Mapping[str, type[BaseModel]] = {
-    "network": NetworkSpec,
-    "balancing": BalancingSpec,
-    "penalty": PenaltySpec,
-    "optimiser": OptimiserSpec,
-}
-HIDDEN = ("kind", "format_version", "strength_changes", "tasks", "dataset", "data", *SECTIONS)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,67 +29,19 @@ def winnow() -> None:
     """Train multi-task networks under group sparsity, and see which features each task relies on."""
 
 
-def _leaves() -> Iterator[tuple[str | None, str, FieldInfo]]:
-    """Yield (section, name, field) for every option of a training run."""
-    for name, info in TrainSpec.model_fields.items():
-        if name not in HIDDEN:
-            yield None, name, info
-    sections: Mapping[str, type[BaseModel]] = {"data": ScenesData, **SECTIONS}
-    for section, model in sections.items():
-        for name, info in model.model_fields.items():
-            if name not in ("dataset",):
-                yield section, name, info
-
-
-def _spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command one option per leaf of the spec, with its meaning and its default."""
-    for _, name, info in reversed(list(_leaves())):
-        default = info.get_default(call_default_factory=True, validated_data={})
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-        shown = "none" if default in (None, {}) else shown
-        flag = f"--{name.replace('_', '-')}"
-        declared = f"{flag}/--no-{name.replace('_', '-')}" if isinstance(default, bool) else flag
-        kind = bool if isinstance(default, bool) else str
-        command = click.option(declared, name, type=kind, default=None, help=f"{info.description}  [default: {shown}]")(
-            command
-        )
-    return command
-
-
 @winnow.command()
 @click.option("--dataset", default="scenes", show_default=True, help=f"data set: {', '.join(DATASETS)}")
 @click.option("--tasks", default=None, help="tasks, separated by commas  [default: the first three of the data set]")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 @click.option("--replay", default=None, help="do again what this run did, live changes of the strength included")
 @click.option("--resume", default=None, help="go on with this stopped or lost run")
-@_spec_options
+@spec_options
 def train(**given: Any) -> None:
     """Train a network; its results go to a run folder, which the dashboard shows."""
     as_json, replayed, resumed = (given.pop(name) for name in ("as_json", "replay", "resume"))
-    run = find(resumed) if resumed else create(find(replayed).replay() if replayed else _spec(given))
+    run = find(resumed) if resumed else create(find(replayed).replay() if replayed else spec_of(given))
     jobs.start(run)
     sys.exit(_follow(run, as_json))
-
-
-def _spec(given: Mapping[str, Any]) -> TrainSpec:
-    """Return the spec that the options describe; empty ones keep their defaults."""
-    values: dict[str, Any] = {"data": {"dataset": given["dataset"]}}
-    if given["tasks"]:
-        values["tasks"] = _parts(given["tasks"])
-    for section, name, info in _leaves():
-        value = given.get(name)
-        if value is None:
-            continue
-        if isinstance(info.default, tuple):
-            value = _parts(value)
-        elif info.default_factory is dict:
-            value = dict(part.partition("=")[::2] for part in _parts(value))
-        (values if section is None else values.setdefault(section, {}))[name] = value
-    return parse(values)
-
-
-def _parts(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _follow(run: Run, as_json: bool) -> int:

@@ -11,5 +11,5 @@ from engine.channels.graph import ChannelGraph
 
 def scale_free_weights(graph: ChannelGraph) -> list[nn.Parameter]:
     """Return the weights of all layers without bias that a batch norm follows, and nothing else reads."""
-    layers = [graph.model.get_submodule(name) for name in graph.norms_after]
-    return [layer.get_parameter("weight") for layer in layers if getattr(layer, "bias", None) is None]
+    layers = [(name, graph.model.get_submodule(name.rpartition(".")[0])) for name in graph.norms_after]
+    return [graph.model.get_parameter(name) for name, layer in layers if getattr(layer, "bias", None) is None]

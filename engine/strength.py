@@ -87,7 +87,8 @@ class Targeted:
         span = max(self.refit_from - self.warm_up, 1)
         done = (step - self.warm_up) / span
         if done >= 0:
-            gap = (self.wanted(done + AHEAD) - self.tally.percent(self.of, self._surviving(AHEAD * span))) / 100
+            ahead = min(AHEAD, 1 - done)
+            gap = (self.wanted(done + ahead) - self.tally.percent(self.of, self._surviving(ahead * span))) / 100
             rate = DECADES * math.log(10) / span
             self.base = min(self.base * math.exp(rate * min(max(gap / SATURATED, -1), 1)), 1e6)
         self.proximal.strength = self.base if done >= 0 else 0.0
