@@ -1,6 +1,5 @@
 """One browser for all tests that look at the real thing."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
