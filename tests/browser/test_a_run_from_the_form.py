@@ -107,6 +107,14 @@ def _walk_the_map(page: Page) -> None:
     canvas.press("ArrowRight")
     expect(page.get_by_text(f"{layer}, channel {channel + 1}: ")).to_be_visible()
     expect(page.locator(".js-plotly-plot .scatterlayer .trace").first).to_be_visible()
+    page.get_by_role("radio", name="epoch of death").click()
+    expect(page).to_have_url(re.compile("order=epoch"))
+    page.reload()  # all of it stands in the address
+    expect(page.get_by_text(f"{layer}, channel {channel + 1}: ")).to_be_visible()
+    expect(page.get_by_role("radio", name="epoch of death")).to_be_checked()
+    canvas.press("Escape")
+    expect(page.get_by_text("Select a channel")).to_be_visible()
+    assert "channel=" not in page.url
 
 
 def _a_cell(page: Page, canvas: Locator) -> tuple[str, int, Position]:
