@@ -1,0 +1,10 @@
+"""The script of every session: which pages there are."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import pages
+
+st.set_page_config(page_title="Winnow", page_icon=Path(__file__).parent / "icon.svg", layout="wide")
+st.navigation([pages.runs(), pages.train(), pages.new()], position="top").run()
