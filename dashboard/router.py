@@ -6,5 +6,8 @@ import streamlit as st
 
 from dashboard import pages
 
-st.set_page_config(page_title="Winnow", page_icon=Path(__file__).parent / "icon.svg", layout="wide")
+ICON = Path(__file__).parent / "icon.svg"
+
+st.set_page_config(page_title="Winnow", page_icon=ICON, layout="wide")
+st.logo(ICON, size="small")
 st.navigation([pages.runs(), pages.train(), pages.new()], position="top").run()

@@ -76,7 +76,8 @@ class SurvivalMap {
     const width = this.root.clientWidth
     const count = Math.max(this.rows.length, 1)
     this.pitch = Math.min(22, Math.max(9, Math.floor(620 / count)))
-    this.left = Math.min(Math.round(width * 0.3), 12 + Math.max(0, ...this.rows.map((row) => this.measure(row.name))))
+    const words = Math.max(0, ...this.rows.map((row) => this.measure(row.name)))
+    this.left = Math.round(Math.min(width * 0.3, 12 + words)) // whole pixels, or the gaps are not clear
     this.right = 66
     this.width = width
     this.top = 3 // room for the words of a low first row
@@ -210,7 +211,7 @@ class SurvivalMap {
     pen.strokeStyle = this.style("--st-background-color") || "#fff"
     pen.strokeRect(x - extra - 0.5, y - 0.5, wide + 2 * extra, high - 1)
     pen.lineWidth = line
-    pen.strokeStyle = this.style(line > 1 ? "--st-primary-color" : "--st-text-color") || "#d55e00"
+    pen.strokeStyle = this.style("--st-text-color") || "#808495"
     pen.strokeRect(x - extra - 0.5, y - 0.5, wide + 2 * extra, high - 1)
   }
 

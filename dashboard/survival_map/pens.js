@@ -1,7 +1,7 @@
 // Colours, hatching, numbers and shortened names of the survival map. Loaded first, as one module with the others.
 
-const CIVIDIS = [
-  "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
+const CIVIDIS = [ // without its darkest tenth, which a dark page would swallow
+  "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
 ]
 const NEAR = "#E69F00" // amber: seen on every shade of cividis that a small norm has, and not the colour of a task
 const SHADES = shades(256)

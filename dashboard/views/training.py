@@ -107,13 +107,13 @@ def _layers(run: Run, since: float) -> None:
     layers = groups.norms(run).layers
     if not layers:
         return
-    layer = _layer([layer.name for layer in layers], selected_layer(layers))
+    layer = _layer([layer.name for layer in layers], selected_layer(layers) or groups.most_dead(run))
     draw(drawings.channels(run, layer, since), "channel_norms", layer_norms.CHANNELS_READING, source(run))
 
 
-def _layer(names: list[str], named: str | None) -> str:
-    """Let the user choose a layer: the one of the linked selection, which a choice here moves to that layer."""
-    st.session_state["norms_layer"] = named or names[0]
+def _layer(names: list[str], named: str) -> str:
+    """Let the user choose a layer; a choice moves the linked selection to that layer."""
+    st.session_state["norms_layer"] = named
     return st.selectbox(
         "Layer", names, key="norms_layer", width=420, on_change=lambda: select(st.session_state["norms_layer"])
     )
