@@ -1,7 +1,16 @@
-"""The dashboard's router: `streamlit run dashboard/app.py`."""
+"""The dashboard's server: `streamlit run dashboard/app.py`.
+
+The first page needs pandas and Arrow, a third of a second of imports, more than one where Python keeps no bytecode.
+They are made while the first browser loads its scripts, not when it asks for the page; a session that comes sooner
+waits for the same import. What a session draws is in router.py.
+"""
 
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 import streamlit as st
 
@@ -10,7 +19,22 @@ ROOT = str(HERE.parent)
 if ROOT not in sys.path:  # a checkout that is not installed: the script's own folder alone is on the path
     sys.path.insert(0, ROOT)
 
-from dashboard import pages
 
-st.set_page_config(page_title="Winnow", page_icon=HERE / "icon.svg", layout="wide")
-st.navigation([pages.runs(), pages.train(), pages.new()], position="top").run()
+@asynccontextmanager
+async def warmed(_app: st.App) -> AsyncIterator[None]:
+    """Start the imports of the pages as the server starts."""
+    Thread(target=_import_ahead, daemon=True).start()
+    yield
+
+
+def _import_ahead() -> None:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(usual / 10)  # a page is a hundred small files: each would wait 5 ms for the import to yield
+    try:
+        for page in ("runs", "train"):
+            import_module(f"dashboard.views.{page}")
+    finally:
+        sys.setswitchinterval(usual)
+
+
+app = st.App(HERE / "router.py", lifespan=warmed)

@@ -12,8 +12,8 @@ from dashboard.figures.look import COLOURS, NEUTRAL, empty, escaped, panels, thi
 MOST_CURVES = 12  # layers drawn one by one; of a deeper network every k-th
 MOST_POINTS = 8000  # of all channels of a layer together
 LAYERS_READING = (
-    "One curve per layer, from the input (dark) to the output (light): the median norm of the groups that still live. "
-    "A curve ends where the last group of its layer died."
+    "One curve per layer, from the input (violet) to the output (green): the median norm of the groups that still "
+    "live. A curve ends where the last group of its layer died."
 )
 CHANNELS_READING = (
     "One curve per channel of the layer. A curve that ends, at a cross, is a channel that died there; "
@@ -28,7 +28,7 @@ def median_norms(frame: pd.DataFrame) -> go.Figure:
     figure = panels(height=400)
     depth = int(frame["depth"].max())
     drawn = np.unique(np.linspace(0, depth, min(depth + 1, MOST_CURVES)).round().astype(int))
-    colours = sample_colorscale("cividis", (0.3 + 0.6 * drawn / max(depth, 1)).tolist())
+    colours = sample_colorscale("viridis", (0.2 + 0.5 * drawn / max(depth, 1)).tolist())
     for place, colour in zip(drawn, colours, strict=True):
         figure.add_trace(_layer(frame[frame["depth"] == place], colour))
     figure.update_layout(showlegend=True, legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"})
@@ -55,7 +55,7 @@ def channel_norms(frame: pd.DataFrame, layer: str) -> go.Figure:
     return figure
 
 
-_LOG: dict[str, Any] = {"type": "log", "exponentformat": "power", "minor": {"showgrid": False}}
+_LOG: dict[str, Any] = {"type": "log", "exponentformat": "power", "dtick": 1, "minor": {"showgrid": False}}
 
 
 def _layer(own: pd.DataFrame, colour: str) -> go.Scatter:

@@ -91,6 +91,12 @@ def channel_norms(run: Run, layer: str, since: float = 0.0) -> pd.DataFrame:
     return frame[frame["at"] >= since].reset_index(drop=True)
 
 
+def most_dead(run: Run) -> str:
+    """Return the name of the layer that has lost the most groups, where there is most to see; the first of equals."""
+    known = norms(run)
+    return max(known.layers, key=lambda layer: int((known.of(layer.name)[-1:] <= 0).sum())).name
+
+
 def channel_record(run: Run, layer: str, channel: int) -> pd.DataFrame:
     """Return the norm of one channel over the epochs, 0 where it is dead; no rows for an unknown one."""
     known = norms(run)

@@ -1,26 +1,32 @@
 """The survival map: layer × channel on one canvas, drawn in the browser without a chart library.
 
 Rows are layers, cells are channels: hatched grey where the group is exactly zero, else coloured by its norm on a log
-scale that holds for the whole run, so that epochs can be compared. The canvas stays where it is when new norms come;
-the selected cell is the component's state. The norms travel as float32 in base64: 64 layers × 512 channels are 175 kB.
+scale that holds for the whole run, so that epochs can be compared; outlined where it is near the threshold. The canvas
+stays where it is when new norms come. What is selected comes from the page and is reported to it, so that the page can
+keep it in the address. Norms travel as float32 in base64, near as one bit, an order as two bytes a channel: 64 layers ×
+512 channels are 180 kB, 270 kB in an order of their own.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
+from dashboard.frames import fates
 from dashboard.frames.groups import Norms
+from dashboard.selection import Selection, known
 
 HERE = Path(__file__).parent
-SCRIPT = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("pens.js", "map.js"))
+SCRIPT = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("pens.js", "rows.js", "map.js"))
 READING = (
     "One row per layer, from the input at the top; one cell per channel (input channel of that layer). Hatched: "
-    "dead, exactly zero. Colour: norm of the living, log scale. Click a cell, or walk with the arrow keys; "
+    "dead, exactly zero. Colour: norm of the living, log scale. Outlined: near the threshold, a norm below "
+    f"{100 * fates.NEAR:.0f} % of the median of its layer's living. Click a cell, or walk with the arrow keys; "
     "[ and ] jump to the previous and next survivor."
 )
 _mount = st.components.v2.component(
@@ -32,43 +38,49 @@ _mount = st.components.v2.component(
 
 
 @dataclass(frozen=True)
-class Selection:
-    """One channel of one layer."""
+class Board:
+    """What the map shows: the newest norms of a run, in which order, and what is selected."""
 
-    layer: str
-    channel: int
-
-
-def survival_map(norms: Norms, run: str, key: str) -> Selection | None:
-    """Draw the newest row of the norms and return the channel that the user selected, if it exists in this run."""
-    result = _mount(key=key, data=payload(norms, run), on_selection_change=_nothing)
-    return selection(result.get("selection"), norms, run)
+    run: str
+    norms: Norms
+    by: fates.Order = "network"
+    selected: Selection | None = None
 
 
-def payload(norms: Norms, run: str) -> dict[str, Any]:
+def survival_map(board: Board, key: str, picked: Callable[[Selection | None], None]) -> None:
+    """Draw the map; `picked` is called before the page is drawn again, with the channel that the user went to."""
+
+    def report() -> None:
+        value = st.session_state[key].get("picked")
+        if isinstance(value, Mapping) and value.get("run") == board.run:
+            picked(selection(value, board.norms))
+
+    _mount(key=key, data=payload(board), on_picked_change=report)
+
+
+def payload(board: Board) -> dict[str, Any]:
     """Return what the browser needs: names and widths of the layers, the newest norms, the ends of the scale."""
-    newest = norms.values[-1] if len(norms.values) else np.zeros(0, np.float32)
+    norms, chosen = board.norms, board.selected
     low, high = norms.extent
+    order = np.concatenate(fates.order(norms, board.by) or [np.zeros(0, np.intp)])
     return {
-        "run": run,
+        "run": board.run,
         "layers": [layer.name for layer in norms.layers],
         "counts": [layer.groups for layer in norms.layers],
-        "norms": base64.b64encode(newest.astype("<f4").tobytes()).decode("ascii"),
+        "norms": _text(fates.newest(norms).astype("<f4")),
+        "near": _text(np.packbits(fates.near(norms), bitorder="little")),
+        "order": "" if board.by == "network" else _text(order.astype("<u2")),
+        "selected": None if chosen is None else {"layer": chosen.layer, "channel": chosen.channel},
         "low": low,
         "high": high,
     }
 
 
-def selection(value: Any, norms: Norms, run: str) -> Selection | None:
-    """Return what a browser says is selected, after checking that this run has such a channel."""
-    if not isinstance(value, Mapping) or value.get("run") != run:
-        return None
+def selection(value: Mapping[str, Any], norms: Norms) -> Selection | None:
+    """Return the channel that a browser says was picked, None for nothing or for one that this run doesn't have."""
     layer, channel = value.get("layer"), value.get("channel")
-    widths = {known.name: known.groups for known in norms.layers}
-    if not isinstance(layer, str) or not isinstance(channel, int) or not 0 <= channel < widths.get(layer, 0):
-        return None
-    return Selection(layer, channel)
+    return known(layer, str(channel), norms.layers) if isinstance(layer, str) and type(channel) is int else None
 
 
-def _nothing() -> None:
-    """Declare `selection` as state; the page reads it on the rerun that follows."""
+def _text(values: NDArray[Any]) -> str:
+    return base64.b64encode(values.tobytes()).decode("ascii")

@@ -5,13 +5,13 @@ const REPORT_AFTER = 150 // ms without another key before the server is told
 const instances = new WeakMap()
 
 export default function (component) {
-  const { data, parentElement, setStateValue } = component
+  const { data, parentElement, setTriggerValue } = component
   let map = instances.get(parentElement)
   if (!map) {
     map = new SurvivalMap(parentElement)
     instances.set(parentElement, map)
   }
-  map.report = (value) => setStateValue("selection", value)
+  map.report = (value) => setTriggerValue("picked", value)
   map.update(data)
   return () => {
     map.close()
@@ -46,21 +46,23 @@ class SurvivalMap {
   }
 
   update(data) {
-    const norms = floats(data.norms)
-    if (data.run !== this.run) this.selected = null
-    this.run = data.run
     this.low = Math.log(data.low)
     this.span = Math.max(Math.log(data.high) - this.low, 1e-9)
-    let start = 0
-    this.rows = data.layers.map((name, row) => {
-      const values = norms.subarray(start, (start += data.counts[row]))
-      return { name, values, alive: values.reduce((sum, norm) => sum + (norm > 0), 0) }
-    })
-    if (this.selected && !(this.selected.channel < this.rows[this.selected.row]?.values.length)) this.selected = null
-    this.hover(null)
+    this.rows = rowsOf(data)
+    this.adopt(data)
+    if (this.hovered && !(this.hovered.channel < this.rows[this.hovered.row]?.values.length)) this.hover(null)
+    if (this.hovered) this.tip.textContent = this.say(this.hovered)
     this.legend(data)
     this.stale = true
     this.schedule()
+  }
+
+  // Take over what the page says is selected, unless it only echoes what was reported: the user may have gone on since.
+  adopt({ run, selected }) {
+    const given = JSON.stringify([run, selected && [selected.layer, selected.channel]])
+    if (given !== this.given) this.selected = cellNamed(this.rows, selected)
+    this.given = given
+    this.run = run
   }
 
   schedule() {
@@ -74,7 +76,8 @@ class SurvivalMap {
     const width = this.root.clientWidth
     const count = Math.max(this.rows.length, 1)
     this.pitch = Math.min(22, Math.max(9, Math.floor(620 / count)))
-    this.left = Math.min(Math.round(width * 0.3), 12 + Math.max(0, ...this.rows.map((row) => this.measure(row.name))))
+    const words = Math.max(0, ...this.rows.map((row) => this.measure(row.name)))
+    this.left = Math.round(Math.min(width * 0.3, 12 + words)) // whole pixels, or the gaps are not clear
     this.right = 66
     this.width = width
     this.top = 3 // room for the words of a low first row
@@ -89,17 +92,12 @@ class SurvivalMap {
     }
   }
 
-  // The channels of a bin, [first, last): one, or several where a layer has more channels than there are pixels.
-  bin(row, place) {
-    const { values, bins } = this.rows[row]
-    return [Math.floor((place * values.length) / bins), Math.floor(((place + 1) * values.length) / bins)]
-  }
-
-  strongest(row, place) {
-    const [first, last] = this.bin(row, place)
-    let best = first
-    for (let i = first + 1; i < last; i++) if (this.rows[row].values[i] > this.rows[row].values[best]) best = i
-    return best
+  // The channel that a cell shows: one, or the strongest where a layer has more channels than there are pixels.
+  shown(row, cell) {
+    const { values, bins } = row
+    if (bins === values.length) return row.channelAt[cell]
+    const edge = (at) => Math.floor((at * values.length) / bins)
+    return strongestOf(row, edge(cell), edge(cell + 1))
   }
 
   at(event) {
@@ -108,12 +106,12 @@ class SurvivalMap {
     if (!this.rows[row]) return null
     const place = Math.floor((event.clientX - box.left - this.left) / this.rows[row].cell)
     if (place < 0 || place >= this.rows[row].bins) return null
-    return { row, channel: this.strongest(row, place) }
+    return { row, channel: this.shown(this.rows[row], place) }
   }
 
   place({ row, channel }) {
-    const { values, bins, cell } = this.rows[row]
-    const place = bins === values.length ? channel : Math.floor((channel * bins) / values.length)
+    const { values, bins, cell, placeOf } = this.rows[row]
+    const place = Math.floor((placeOf[channel] * bins) / values.length)
     return [this.left + place * cell, this.top + row * this.pitch, cell, this.pitch]
   }
 
@@ -170,13 +168,21 @@ class SurvivalMap {
     pen.fillStyle = hatch
     pen.fillRect(this.left, top, row.bins * row.cell, high)
     for (let place = 0; place < row.bins; place++) {
-      const norm = row.values[this.strongest(index, place)]
-      if (norm > 0) {
-        pen.fillStyle = this.shade(norm)
-        pen.fillRect(this.left + place * row.cell, top, row.cell, high)
-      }
+      const channel = this.shown(row, place)
+      if (row.values[channel] > 0) this.living(pen, row, channel, this.left + place * row.cell, top)
       if (row.cell >= 4) pen.clearRect(this.left + (place + 1) * row.cell - 1, top, 1, high)
     }
+  }
+
+  living(pen, row, channel, left, top) {
+    const [wide, high] = [row.cell >= 4 ? row.cell - 1 : row.cell, this.pitch - 2]
+    pen.fillStyle = this.shade(row.values[channel])
+    pen.fillRect(left, top, wide, high)
+    if (!row.near[channel]) return
+    pen.strokeStyle = pen.fillStyle = NEAR
+    pen.lineWidth = 1.5
+    if (wide >= 6) pen.strokeRect(left + 0.75, top + 0.75, wide - 1.5, high - 1.5)
+    else pen.fillRect(left, top + high - 3, wide, 3) // no room for an outline: underlined
   }
 
   shade(norm) {
@@ -205,7 +211,7 @@ class SurvivalMap {
     pen.strokeStyle = this.style("--st-background-color") || "#fff"
     pen.strokeRect(x - extra - 0.5, y - 0.5, wide + 2 * extra, high - 1)
     pen.lineWidth = line
-    pen.strokeStyle = this.style(line > 1 ? "--st-primary-color" : "--st-text-color") || "#d55e00"
+    pen.strokeStyle = this.style("--st-text-color") || "#808495"
     pen.strokeRect(x - extra - 0.5, y - 0.5, wide + 2 * extra, high - 1)
   }
 
@@ -214,7 +220,8 @@ class SurvivalMap {
     this.root.querySelector(".low").textContent = `norm [1], log scale: ≤ ${brief(low)}`
     this.root.querySelector(".high").textContent = brief(high)
     this.root.querySelector(".scale").style.background = `linear-gradient(90deg, ${CIVIDIS.join(", ")})`
-    this.root.querySelector(".count").textContent = `${living} of ${all} groups alive`
+    const near = this.rows.reduce((sum, row) => sum + row.near.reduce((a, b) => a + b, 0), 0)
+    this.root.querySelector(".count").textContent = `${living} of ${all} groups alive, ${near} of them near`
   }
 
   // --- what the user does -----------------------------------------------------------------------------------
@@ -236,9 +243,7 @@ class SurvivalMap {
   }
 
   say({ row, channel }) {
-    const value = this.rows[row].values[channel]
-    const state = value > 0 ? `alive, norm ${brief(value)}` : "dead, exactly zero"
-    return `${this.rows[row].name}\nchannel ${channel}: ${state}`
+    return `${this.rows[row].name}\nchannel ${channel}: ${stateOf(this.rows[row], channel)}`
   }
 
   select(cell, wait = REPORT_AFTER) {
@@ -246,8 +251,12 @@ class SurvivalMap {
     this.root.querySelector(".said").textContent = cell ? this.say(cell) : "nothing selected"
     this.schedule()
     clearTimeout(this.timer)
-    const value = cell && { run: this.run, layer: this.rows[cell.row].name, channel: cell.channel }
-    this.timer = setTimeout(() => this.report(value), wait)
+    const chosen = cell && { layer: this.rows[cell.row].name, channel: cell.channel }
+    const run = this.run
+    this.timer = setTimeout(() => {
+      this.given = JSON.stringify([run, chosen && [chosen.layer, chosen.channel]])
+      this.report({ run, ...chosen })
+    }, wait)
   }
 
   key(event) {
@@ -262,23 +271,25 @@ class SurvivalMap {
   // Where a key leads from the selected cell: a cell, null for nothing selected, undefined for other keys.
   moved(key) {
     if (key === "Escape") return null
-    const { row, channel } = this.selected || { row: 0, channel: 0 }
-    const last = this.rows[row].values.length - 1
-    const steps = { ArrowLeft: channel - 1, ArrowRight: channel + 1, Home: 0, End: last }
-    if (key in steps) return { row, channel: Math.min(Math.max(this.selected ? steps[key] : 0, 0), last) }
-    if (key === "ArrowUp" || key === "ArrowDown") return this.neighbour(row, channel, key === "ArrowUp" ? -1 : 1)
-    if (key === "[" || key === "]") return this.survivor(row, channel, key === "[" ? -1 : 1)
+    const { row, channel } = this.selected || { row: 0, channel: this.rows[0].channelAt[0] }
+    const { channelAt, placeOf } = this.rows[row]
+    const [place, last] = [placeOf[channel], channelAt.length - 1]
+    const steps = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: last }
+    if (key in steps) return { row, channel: channelAt[this.selected ? Math.min(Math.max(steps[key], 0), last) : 0] }
+    if (key === "ArrowUp" || key === "ArrowDown") return this.neighbour(row, place, key === "ArrowUp" ? -1 : 1)
+    if (key === "[" || key === "]") return { row, channel: this.survivor(row, place, key === "[" ? -1 : 1) }
     return undefined
   }
 
-  neighbour(row, channel, step) {
+  neighbour(row, place, step) {
     const next = this.selected ? Math.min(Math.max(row + step, 0), this.rows.length - 1) : 0
-    return { row: next, channel: Math.min(channel, this.rows[next].values.length - 1) }
+    const { channelAt } = this.rows[next]
+    return { row: next, channel: channelAt[Math.min(place, channelAt.length - 1)] }
   }
 
-  survivor(row, channel, step) {
-    const { values } = this.rows[row]
-    for (let i = channel + step; i >= 0 && i < values.length; i += step) if (values[i] > 0) return { row, channel: i }
-    return { row, channel }
+  survivor(row, place, step) {
+    const { values, channelAt } = this.rows[row]
+    for (let i = place + step; i >= 0 && i < values.length; i += step) if (values[channelAt[i]] > 0) return channelAt[i]
+    return channelAt[place]
   }
 }

@@ -1,14 +1,10 @@
-// Colours, hatching, numbers and shortened names of the survival map. Loaded in front of map.js, as one module.
+// Colours, hatching, numbers and shortened names of the survival map. Loaded first, as one module with the others.
 
-const CIVIDIS = [
-  "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
+const CIVIDIS = [ // without its darkest tenth, which a dark page would swallow
+  "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
 ]
+const NEAR = "#E69F00" // amber: seen on every shade of cividis that a small norm has, and not the colour of a task
 const SHADES = shades(256)
-
-function floats(text) {
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
-  return new Float32Array(bytes.buffer)
-}
 
 function shades(count) {
   const stops = CIVIDIS.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)))

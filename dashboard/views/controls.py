@@ -11,6 +11,7 @@ from dashboard.words import plain, power, sentence
 from engine import jobs
 from engine.runs import LIVE, Run
 
+EVERY = 1.0  # seconds until a granted strength is said
 OF = "strength_of"  # the run whose strength stands in the input
 
 
@@ -69,12 +70,12 @@ def _strength(run: Run) -> None:
         "Strength λ", min_value=0.0, step=1e-4, format="%.2e", key="strength_input", on_change="ignore", width=190
     )
     st.button("Apply", key="apply", icon=":material/check:", on_click=_apply, args=(run,))
-    st.caption(_standing(run, standing))
+    st.fragment(_standing, run_every=EVERY)(run)
 
 
-def _standing(run: Run, asked: float | None) -> str:
-    """Say which strength holds, which is asked for, and where it was changed."""
-    force = events.strength_in_force(run)
+def _standing(run: Run) -> None:
+    """Say which strength holds, which is asked for, and where it was changed; the worker may grant it at any time."""
+    asked, force = run.control().strength, events.strength_in_force(run)
     facts = [f"in force {power(force)}"]
     if asked is not None and power(asked) != power(force):
         facts.append(f"{power(asked)} asked for, from the next step")
@@ -82,7 +83,7 @@ def _standing(run: Run, asked: float | None) -> str:
     changed = [f"{power(to)} at epoch {at:.1f}" for at, to in zip(changes["at"], changes["strength"], strict=True)]
     if changed:
         facts.append(f"changed to {', '.join(changed)}")
-    return plain(" · ".join(facts))
+    st.caption(plain(" · ".join(facts)))
 
 
 def _apply(run: Run) -> None:

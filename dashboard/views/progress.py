@@ -8,6 +8,9 @@ from dashboard.frames.tables import SPARSITY_TITLES
 from dashboard.words import STATES, duration, elapsed, measured, moment, plain, power, sentence, state_word
 from engine.runs import LIVE, Run, Status
 
+CONSTANT = "On the validation images, after the newest epoch; and what the best prediction that ignores the image gets."
+ZERO = "The part of the penalised layers that is exactly zero; stem and heads, which are not penalised, don't count."
+
 
 def phase(status: Status) -> tuple[str, bool]:
     """Return what, when it changes, asks for the whole page to be drawn anew."""
@@ -37,7 +40,8 @@ def _state(run: Run, status: Status) -> None:
     if status.state in LIVE and status.images_per_second:
         facts.append(f"{status.images_per_second:.0f} images/s")
     if status.started is not None:
-        facts.append(f"started {moment(status.started)}, {duration(elapsed(status))}")
+        verb = "for" if status.state in LIVE else "took"
+        facts.append(f"started {moment(status.started)}, {verb} {duration(elapsed(status))}")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(state_word(status), icon=icon, color=colour)
         st.markdown(" · ".join(facts))
@@ -67,8 +71,9 @@ def _headline(run: Run) -> None:
                 None if level is None else f"{value - level:+.3g}",
                 delta_color="normal" if metric.better == "higher" else "inverse",
                 delta_description="against constant",
+                help=CONSTANT,
                 border=True,
                 height="stretch",
             )
         for quantity, title in SPARSITY_TITLES.items():
-            st.metric(title, measured(known.sparsity(quantity), "%"), border=True, height="stretch")
+            st.metric(title, measured(known.sparsity(quantity), "%"), help=ZERO, border=True, height="stretch")

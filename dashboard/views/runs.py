@@ -13,6 +13,7 @@ from dashboard.views.welcome import welcome
 from engine.runs import LIVE
 
 MOST_ROWS = 15  # in sight; the table scrolls beyond
+WIDTHS = {"group_sparsity": 86, "parameter_sparsity": 110, "mac_sparsity": 84}  # [px]: the titles fit
 EVERY = 5.0  # seconds between two looks at live runs
 READING = (
     "Sparsity: the part of the penalised layers that is exactly zero. Metrics: on the validation images, after the "
@@ -57,7 +58,7 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
     """Return how each column is titled and shown."""
     config = st.column_config
     percent = {
-        name: config.ProgressColumn(title, format="%.1f %%", min_value=0, max_value=100, width=98)
+        name: config.ProgressColumn(title, format="%.1f %%", min_value=0, max_value=100, width=WIDTHS[name])
         for name, title in tables.SPARSITY_TITLES.items()
     }
     metrics = {
@@ -65,14 +66,14 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
         for name, metric in tables.metric_columns(known).items()
     }
     return {
-        "state": config.TextColumn("State", width=104),
-        "name": config.TextColumn("Name", width=150),
-        "strength": config.TextColumn("λ", width=64, help="Strength of the penalty at the start"),
+        "state": config.TextColumn("State", width=92),
+        "name": config.TextColumn("Name", width=130),
+        "strength": config.TextColumn("λ", width=56, help="Strength of the penalty at the start"),
         **percent,
         **metrics,
-        "alive": config.LineChartColumn("Groups alive", y_min=0, y_max=100, width=100, help="0 to 100 %, over epochs"),
-        "started": config.TextColumn("Started", width=130),
-        "duration": config.TextColumn("Duration", width=100),
+        "alive": config.LineChartColumn("Groups alive", y_min=0, y_max=100, width=90, help="0 to 100 %, over epochs"),
+        "started": config.TextColumn("Started", width=124),
+        "duration": config.TextColumn("Duration", width=74),
     }
 
 
@@ -84,7 +85,7 @@ def _digits(unit: str) -> str:
 def _selected(chosen: Sequence[Summary]) -> None:
     """Offer what can be done with the selected rows."""
     if not chosen:
-        st.info("Select one run to open it, or several to compare them.", icon=":material/check_box:")
+        st.info("Tick one run to open it, or several to compare them.", icon=":material/check_box:")
     elif len(chosen) == 1:
         if st.button("Open in Train", key="open_train", type="primary", icon=":material/monitoring:"):
             pages.open_run(chosen[0].id)

@@ -4,13 +4,19 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.figures import layer_norms, losses_and_metrics, one_channel, sparsities, strength_and_alive
-from dashboard.frames import events, groups
+from dashboard.frames import events, fates, groups
 from dashboard.frames.log import tail
+from dashboard.selection import Selection, select, selected, selected_layer
 from dashboard.survival_map import component
 from dashboard.views import drawings
 from dashboard.views.panel import draw, explain, source
 from engine.runs import Run
 
+ORDERS: dict[fates.Order, str] = {
+    "network": "network order",
+    "norm": "norm",
+    "death": "epoch of death",
+}
 TABS = ("Curves", "Survival map", "Norms by layer", "Log")
 
 
@@ -53,8 +59,31 @@ def _survival(run: Run) -> None:
     if not len(norms.values):
         st.info("The map is drawn once the network is built and its norms are recorded.", icon=":material/grid_on:")
         return
-    chosen = component.survival_map(norms, run.id, key="survival_map")
-    explain(run.groups, "survival_map", component.READING, f"{source(run)} · after epoch {norms.at[-1]}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Channels by", width="content")
+        by = st.segmented_control(
+            "Order of the channels",
+            list(ORDERS),
+            format_func=ORDERS.__getitem__,
+            default="network",
+            required=True,
+            key="order",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+    chosen = selected(norms.layers)
+    component.survival_map(component.Board(run.id, norms, by, chosen), "survival_map", _picked)
+    reading, moment = component.READING, f"{source(run)} · after epoch {norms.at[-1]}"
+    explain(lambda: fates.channels(run), "survival_map", reading, moment)
+    _record(run, chosen)
+
+
+def _picked(chosen: Selection | None) -> None:
+    select(chosen.layer, chosen.channel) if chosen else select(None)
+
+
+def _record(run: Run, chosen: Selection | None) -> None:
+    """Draw how the norm of the selected channel went."""
     if chosen is None:
         st.caption("Select a channel to see how its norm went.")
         return
@@ -75,11 +104,19 @@ def _fate(record: pd.DataFrame) -> str:
 
 def _layers(run: Run, since: float) -> None:
     draw(drawings.layers(run, since), "median_norms", layer_norms.LAYERS_READING, source(run))
-    names = [layer.name for layer in groups.norms(run).layers]
-    if not names:
+    layers = groups.norms(run).layers
+    if not layers:
         return
-    layer = st.selectbox("Layer", names, key="layer", width=420)
+    layer = _layer([layer.name for layer in layers], selected_layer(layers) or groups.most_dead(run))
     draw(drawings.channels(run, layer, since), "channel_norms", layer_norms.CHANNELS_READING, source(run))
+
+
+def _layer(names: list[str], named: str) -> str:
+    """Let the user choose a layer; a choice moves the linked selection to that layer."""
+    st.session_state["norms_layer"] = named
+    return st.selectbox(
+        "Layer", names, key="norms_layer", width=420, on_change=lambda: select(st.session_state["norms_layer"])
+    )
 
 
 def _log(run: Run) -> None:

@@ -1,21 +1,13 @@
-"""Small runs, written with the writers that the worker uses."""
+"""A folder of runs, and runs to put into it."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from engine.events import Event, write_events
-from engine.files import replace
-from engine.norms import Layer
-from engine.runs import Run, Status, create
-from engine.spec import parse
-
-MakeRun = Callable[..., Run]
-LAYERS = [Layer("stem", 3, 9), Layer("<b>deep</b>", 4, 18)]
-START = 1_750_000_000.0
+from engine.runs import Run
+from tests.dashboard.making import write_run
 
 
 @pytest.fixture
@@ -26,42 +18,6 @@ def runs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def make_run(runs_root: Path) -> MakeRun:
-    """Write a run of some epochs: one channel dies in each, from the last one on."""
-
-    def make(epochs: int = 3, state: str = "done", message: str = "", **spec: Any) -> Run:
-        run = create(parse({"name": "small", "epochs": 5, "tasks": ["depth"], **spec}))
-        run.norms.begin(LAYERS)
-        for epoch in range(epochs + 1):
-            write_events(run.path / "events.jsonl", _epoch(epoch, run.spec.penalty.strength))
-            norms = np.linspace(1.0, 2.0, 7, dtype=np.float32) * (np.arange(7) < 7 - epoch)
-            run.norms.append(epoch, 10 * epoch, run.spec.penalty.strength, norms)
-        status = Status(
-            state=state, message=message, epoch=epochs, epochs=5, started=START, finished=START + 65, requested=START
-        )
-        replace(run.path / "status.json", status.model_dump_json().encode())
-        return run
-
-    return make
-
-
-def _epoch(epoch: int, strength: float) -> list[Event]:
-    """Return what a worker records in an epoch of ten steps; before the first, the constant prediction."""
-
-    def event(step: int, task: str | None, split: str, quantity: str, value: float | None) -> Event:
-        return Event(START, epoch, step, task, split, quantity, value)
-
-    if epoch == 0:
-        events = [event(0, "depth", "constant", "abs_error", 1.5)]
-    else:
-        steps = range(10 * (epoch - 1) + 1, 10 * epoch + 1)
-        events = [event(step, "depth", "train", "loss", 3.0 / step) for step in steps]
-        events += [event(step, None, "train", "alive", 1 - epoch / 7) for step in steps]
-        events += [event(step, None, "train", "strength", strength) for step in steps]
-    last = 10 * epoch
-    events += [
-        event(last, "depth", "val", "loss", 2.0 - epoch / 5),
-        event(last, "depth", "val", "abs_error", 1 / (1 + epoch)),
-    ]
-    counts = ("group_sparsity", "parameter_sparsity", "mac_sparsity")
-    return events + [event(last, None, "model", name, 10.0 * epoch) for name in counts]
+def make_run(runs_root: Path) -> Callable[..., Run]:
+    """Write a run into that folder."""
+    return partial(write_run, runs_root)

@@ -33,6 +33,11 @@ def test_a_channel_ends_where_it_dies(make_run: MakeRun) -> None:
     assert groups.channel_record(run, "<b>deep</b>", 3)["norm"].tolist() == [2.0, 0.0, 0.0]
 
 
+def test_the_layer_that_lost_most_is_named(make_run: MakeRun) -> None:
+    assert groups.most_dead(make_run(epochs=0)) == "stem"
+    assert groups.most_dead(make_run(epochs=5)) == "<b>deep</b>"
+
+
 def test_what_does_not_exist_has_no_rows(make_run: MakeRun) -> None:
     run = make_run()
     assert groups.channel_norms(run, "nowhere").empty

@@ -154,3 +154,34 @@ def test_a_damaged_spec_is_said_not_raised(make_run: MakeRun) -> None:
 
 def test_without_runs_it_offers_the_demo(runs_root: Path) -> None:
     assert _page().button(key="start_demo").label == "Start the demo run"
+
+
+def test_the_selected_channel_comes_from_the_address(make_run: MakeRun) -> None:
+    page = _page(run=make_run().id, view="Survival map", layer="<b>deep</b>", channel="3")
+    assert not page.exception
+    assert "<b>deep</b>, channel 3: dead, last alive after epoch 0" in _said(page)
+    assert len(page.get("plotly_chart")) == 1
+
+
+@pytest.mark.parametrize(
+    ("layer", "channel"), [("stem", "3"), ("stem", "-1"), ("stem", "zero"), ("<script>", "0"), ("stem", ""), ("", "0")]
+)
+def test_an_address_that_names_no_channel_selects_nothing(make_run: MakeRun, layer: str, channel: str) -> None:
+    page = _page(run=make_run().id, view="Survival map", layer=layer, channel=channel)
+    assert not page.exception
+    assert "Select a channel" in _said(page)
+
+
+def test_the_layer_of_the_norms_is_the_selected_one(make_run: MakeRun) -> None:
+    page = _page(run=make_run().id, view="Norms by layer", layer="<b>deep</b>", channel="3")
+    assert page.selectbox(key="norms_layer").value == "<b>deep</b>"
+    page.selectbox(key="norms_layer").select("stem").run()
+    assert (page.query_params["layer"], "channel" in page.query_params) == ("stem", False)
+    assert page.selectbox(key="norms_layer").value == "stem"
+
+
+@pytest.mark.parametrize(("order", "shown"), [("epoch of death", "death"), ("<script>", "network")])
+def test_the_order_of_the_channels_comes_from_the_address(make_run: MakeRun, order: str, shown: str) -> None:
+    page = _page(run=make_run().id, view="Survival map", order=order)
+    assert not page.exception
+    assert page.segmented_control(key="order").value == shown

@@ -1,0 +1,13 @@
+"""The script of every session: which pages there are."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import pages
+
+ICON = Path(__file__).parent / "icon.svg"
+
+st.set_page_config(page_title="Winnow", page_icon=ICON, layout="wide")
+st.logo(ICON, size="small")
+st.navigation([pages.runs(), pages.train(), pages.new()], position="top").run()

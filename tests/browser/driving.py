@@ -1,0 +1,66 @@
+"""Headless Chromium, and a page that remembers what went wrong in it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
+
+from tests.find_browser import find
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE = 30_000.0  # ms: what a busy machine may take over anything
+PROBE = re.compile(r"/(runs|train|new)/_stcore/(health|host-config)$")  # how a deep link finds the root of its server
+SIZE = {"width": 1440, "height": 900}
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run the browser of this machine.
+
+    Raises:
+        FileNotFoundError: there is none.
+
+    """
+    path = find()
+    if path is None:
+        raise FileNotFoundError("no browser could be found")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Faults(list[str]):
+    """Errors on the console and exceptions of the pages that are watched."""
+
+    def watch(self, context: BrowserContext) -> None:
+        """Gather from every page of a context."""
+        context.on("console", self._console)
+        context.on("weberror", lambda error: self.append(f"exception: {error.error}"))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        address = message.location.get("url", "")
+        if message.type == "error" and not PROBE.search(address):
+            self.append(f"{message.text} ({address})")
+
+
+def settled(page: Page) -> None:
+    """Wait until the page's script has run and everything it sent stands there."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=PATIENCE)
+
+
+def keyed(page: Page, key: str) -> Locator:
+    """Return the element that the page's script calls `key`."""
+    return page.locator(f".st-key-{key}")

@@ -1,0 +1,51 @@
+"""How long a newcomer waits: from the server's first sign of life to the first row of the table of runs."""
+
+import time
+from pathlib import Path
+
+from playwright.sync_api import Browser, expect
+
+from tests.browser.driving import PATIENCE, SIZE
+from tests.browser.serving import APP, serving
+
+ROW_DRAWN = """
+() => {
+  const canvas = document.querySelector("canvas[data-testid=data-grid-canvas]")
+  if (!canvas || !canvas.width) return false
+  const scale = canvas.width / canvas.getBoundingClientRect().width
+  const row = canvas.getContext("2d").getImageData(60 * scale, 42 * scale, 400 * scale, 26 * scale).data
+  return new Set(new Uint32Array(row.buffer)).size > 8
+}
+"""  # the words of a cell have many greys, an empty cell has one colour
+
+
+def first_view_seconds(browser: Browser, runs: Path, app: Path = APP) -> float:
+    """Start a server on the folder `runs`, which holds a run, and open its page with an empty cache.
+
+    Returns the seconds from the moment the server says that it is up to the moment that the first row of the table is
+    painted. The browser runs already, as a user's does; the server is new, so this is what its first visitor waits.
+    """
+    context = browser.new_context(viewport=SIZE)
+    page = context.new_page()
+    try:
+        with serving(runs, app) as address:
+            began = time.perf_counter()
+            page.goto(address, wait_until="commit")
+            page.wait_for_function(ROW_DRAWN, polling="raf", timeout=PATIENCE)
+            return time.perf_counter() - began
+    finally:
+        context.close()
+
+
+def first_words_seconds(browser: Browser, app: Path, words: str) -> float:
+    """Do the same for an app of `words` alone: what the server and the browser need before any code of ours."""
+    context = browser.new_context(viewport=SIZE)
+    page = context.new_page()
+    try:
+        with serving(app.parent / "runs", app) as address:
+            began = time.perf_counter()
+            page.goto(address, wait_until="commit")
+            expect(page.get_by_text(words)).to_be_visible(timeout=PATIENCE)
+            return time.perf_counter() - began
+    finally:
+        context.close()

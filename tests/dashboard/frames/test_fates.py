@@ -1,0 +1,76 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from dashboard.frames import fates
+from dashboard.frames.groups import Norms, norms
+from engine.norms import Layer
+from engine.runs import Run, create
+from engine.spec import parse
+
+MakeRun = Callable[..., Run]
+
+
+def _norms(rows: np.ndarray, *widths: int) -> Norms:
+    layers = tuple(Layer(f"layer {i}", width, 9) for i, width in enumerate(widths))
+    count = len(rows)
+    return Norms(layers, np.arange(count, dtype=np.int32), np.zeros(count, np.float32), rows.astype(np.float32))
+
+
+MANY = st.integers(1, 4).flatmap(
+    lambda rows: arrays.arrays(np.float32, (rows, 7), elements=st.sampled_from([0.0, 0.01, 0.5, 1.0, 2.0]))
+)
+
+
+def test_near_is_measured_against_the_living_of_the_same_layer() -> None:
+    known = _norms(np.array([[1, 1, 0.099, 0, 100, 0.1, 0.11, 1]]), 4, 4)
+    assert fates.near(known).tolist() == [False, False, True, False, False, False, False, False]
+    assert fates.near(_norms(np.array([[0, 0, 5]]), 2, 1)).tolist() == [False] * 3
+
+
+def test_last_alive_is_the_epoch_before_a_death_that_lasted() -> None:
+    known = _norms(np.array([[1, 1, 0, 1], [0, 1, 0, 0], [0, 1, 0, 2], [0, 0, 0, 1]]), 4)
+    assert fates.last_alive(known).tolist() == [0, 2, -1, 3]
+
+
+def test_an_order_starts_with_the_survivors() -> None:
+    known = _norms(np.array([[1, 1, 1, 9], [0, 1, 1, 9], [0, 0, 3, 4]]), 3, 1)
+    assert [part.tolist() for part in fates.order(known, "network")] == [[0, 1, 2], [0]]
+    assert [part.tolist() for part in fates.order(known, "norm")] == [[2, 0, 1], [0]]
+    assert [part.tolist() for part in fates.order(known, "death")] == [[2, 1, 0], [0]]
+
+
+@given(MANY, st.sampled_from(["network", "norm", "death"]))
+def test_an_order_holds_every_channel_of_its_layer_once(rows: np.ndarray, by: fates.Order) -> None:
+    parts = fates.order(_norms(rows, 3, 4), by)
+    assert [sorted(part.tolist()) for part in parts] == [[0, 1, 2], [0, 1, 2, 3]]
+
+
+@given(MANY)
+def test_every_channel_is_dead_near_or_alive(rows: np.ndarray) -> None:
+    known = _norms(rows, 3, 4)
+    alive, near = fates.newest(known) > 0, fates.near(known)
+    assert not (near & ~alive).any()
+    assert (fates.last_alive(known)[alive] == known.at[-1]).all()
+
+
+def test_the_frame_says_what_became_of_each_channel(make_run: MakeRun) -> None:
+    run = make_run(epochs=2)
+    run.norms.append(3, 30, 0.0, np.array([1, 2, 0.01, 2, 0, 0, 0], np.float32))
+    frame = fates.channels(run)
+    assert frame["state"].tolist() == ["alive", "alive", "near", "alive", "dead", "dead", "dead"]
+    assert frame["last_alive"].tolist() == [3, 3, 3, 3, 2, 1, 0]
+    assert list(frame.columns) == ["layer", "channel", "size", "norm", "state", "last_alive"]
+
+
+@pytest.mark.parametrize("by", ["network", "norm", "death"])
+def test_a_run_without_norms_has_no_channels(runs_root: object, by: fates.Order) -> None:
+    run = create(parse({}))
+    known = norms(run)
+    assert fates.channels(run).empty
+    assert (fates.newest(known).size, fates.near(known).size, fates.last_alive(known).size) == (0, 0, 0)
+    assert fates.order(known, by) == []
