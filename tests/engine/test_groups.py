@@ -6,9 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.optim import SGD
 
 from engine.channels.trace import trace
 from engine.groups import Axis, Group, banks, coupled_groups, input_groups, output_groups
+from engine.penalties import GroupLasso
+from engine.proximal import Proximal
 from tests.engine.channels.zoo import build
 
 LAYERS = {
@@ -171,6 +174,19 @@ def test_every_inner_weight_lies_in_two_coupled_groups():
     assert times["features.0.weight"] == times["features.3.bias"] == [1]
     assert times["features.3.weight"] == times["classifier.0.weight"] == [2]
     assert (times["classifier.3.weight"], times["classifier.3.bias"]) == ([1], [0])
+
+
+def test_coupled_groups_that_training_zeroes_can_go():
+    net, x = build("vgg")
+    proximal = Proximal(SGD(net.parameters(), lr=0.05, momentum=0.9), coupled_groups(net, x), GroupLasso(0.002))
+    for _ in range(60):
+        proximal.zero_grad()
+        (net(x) - 1).square().mean().backward()
+        proximal.step()
+    frame = trace(net, x).channels().set_index(["space", "channel"])
+    gone = [(bank.layer, i) for bank in proximal.banks for i in np.flatnonzero(bank.norms().numpy() == 0).tolist()]
+    assert 0 < len(gone) < 24
+    assert all(frame.loc[channel].removable for channel in gone)
 
 
 def test_within_keeps_to_channels_that_a_part_makes():

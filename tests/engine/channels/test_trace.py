@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
@@ -201,6 +201,16 @@ def test_sizes_may_decide_and_stay_sizes_of_the_input():
     assert [space.name for space in graph.spaces] == ["x", "a", "out"]
     ramp = Program(lambda m, x: m.a(x) + torch.linspace(0, 1, 16).expand(x.size(0), 1, 16, 16), a=conv(3, 6))
     assert trace(ramp, X).fixed_sizes  # a tensor made of sizes: fx needs plain numbers there
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_drawn_program_is_the_model(name: str):
+    net, x = build(name)
+    program = fx.GraphModule(net, trace(net, x).fx_graph)
+    wide = torch.cat([x, x], -1) if name in ("ours basic", "u-net", "densenet", "channel shuffle") else x
+    for inputs in (x, wide[:1]):
+        pairs = zip(*(torch.utils._pytree.tree_leaves(f(inputs)) for f in (net, program)), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
 
 
 def test_a_layer_used_twice_keeps_the_constraints_of_both_uses():

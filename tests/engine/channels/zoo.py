@@ -22,10 +22,13 @@ class Ours(nn.Module):
     """Our own network: dilated residual trunk and three heads."""
 
     def __new__(cls, block: str = "basic", head: type = LightHead, stem: str = "small") -> MultiTaskNet:
-        spec = NetworkSpec(block=block, widths=(6, 8), blocks=(2, 1), stem=stem, head_width=7)
+        blocks = (2, 1) if block == "basic" else (1, 1)
+        spec = NetworkSpec(block=block, widths=(6, 8), blocks=blocks, stem=stem, head_width=7)
         trunk = ResidualTrunk(spec, 3)
-        heads = {"seg": head(trunk.outputs, 7, 4), "depth": head(trunk.outputs, 7, 1)}
-        return MultiTaskNet(trunk, {**heads, "kind": ClassifierHead(trunk.outputs, 7, 3)})
+        other = ClassifierHead(trunk.outputs, 7, 3)
+        return MultiTaskNet(
+            trunk, {"seg": head(trunk.outputs, 7, 4), "depth": LightHead(trunk.outputs, 7, 1), "kind": other}
+        )
 
 
 class PreActivation(nn.Module):
