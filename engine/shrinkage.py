@@ -41,7 +41,7 @@ def rescale_(bank: Bank, norms: Tensor, shrunk: Tensor) -> Tensor:
 
 
 def _shrink_in_blocks_(bank: Bank, step: Tensor, bound: Tensor) -> Tensor:
-    squares = member_squares(bank, bank.parameters)
+    squares = torch.stack([axis.squares() for axis in bank.members])
     thresholds = step * bound
     alive = (squares / thresholds.square().clamp(min=1e-60)).sum(0) > 1
     if bank.floor and int(alive.sum()) < bank.floor:
@@ -135,11 +135,6 @@ def largest(bank: Bank, tensors: Sequence[Tensor]) -> Tensor:
     for _, view, spread in _spread(bank, tensors, numbers):
         found.scatter_reduce_(0, spread.expand_as(view).flatten(), view.abs().flatten(), "amax")
     return found
-
-
-def member_squares(bank: Bank, tensors: Sequence[Tensor]) -> Tensor:
-    """Return the squared norm of each member of each group: (members, channels)."""
-    return torch.stack([axis.sums(tensor.square()) for axis, tensor in zip(bank.members, tensors, strict=True)])
 
 
 def _spread(bank: Bank, tensors: Sequence[Tensor], level: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

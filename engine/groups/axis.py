@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+PIECE = 1 << 17  # entries: half a megabyte, so that the squares are summed before they leave the cache
 Kind = Literal["input", "output", "coupled"]
 
 
@@ -74,14 +75,27 @@ class Axis:
 
     def view_sums(self, view: Tensor) -> Tensor:
         """Sum what `view` returned over everything but the channel: (channels,)."""
+        last = view.dim() > 3 and view.stride(2) == 1  # channels last in memory: flattened any other way, it is copied
         if self.axis == 0:
-            entries = view[0].flatten(1).sum(1) if view.dim() > 2 else view[0]
+            rows = view[0].movedim(1, -1) if last else view[0]
+            entries = rows.flatten(1).sum(1) if rows.dim() > 1 else rows
+        elif self.axis == 1 and last:
+            entries = view.movedim(2, -1).flatten(1, -2).sum(1).flatten()
         elif self.axis == 1:
             per_block = view.sum(1)  # (g, C, …)
             entries = (per_block.flatten(2).sum(2) if per_block.dim() > 2 else per_block).flatten()
         else:
             entries = view[0].movedim(self.axis, 0).flatten(1).sum(1)
         return entries.view(-1, self.repeat).sum(1) if self.repeat > 1 else entries
+
+    def squares(self) -> Tensor:
+        """Sum the squares of the parameter over everything but the channel, (channels,), in pieces of cache size."""
+        view = self.view(self.parameter.detach())
+        rows = max(1, PIECE * view.shape[1] // view.numel()) if self.repeat == 1 and self.axis < 2 else view.shape[1]
+        sums = [self.view_sums(piece.square()) for piece in torch.split(view, rows, 1)]
+        if len(sums) == 1:
+            return sums[0]
+        return torch.cat(sums) if self.axis == 0 else torch.stack(sums).sum(0)
 
     def spread(self, values: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the channels' part of `like`, and `values` (channels,) in a shape that broadcasts against it."""
@@ -117,4 +131,4 @@ class Group:
     def norm(self) -> Tensor:
         """Return ‖w_g‖₂, a scalar. For all groups at once, `Bank.norms` is far quicker."""
         with torch.no_grad():
-            return sum(axis.sums(axis.parameter.square())[self.channel] for axis in self.members).sqrt()  # type: ignore[union-attr]
+            return sum(axis.squares()[self.channel] for axis in self.members).sqrt()  # type: ignore[union-attr]

@@ -48,7 +48,7 @@ class Bank:
     def norms(self) -> Tensor:
         """Return ‖w_g‖₂ for every channel: (channels,)."""
         with torch.no_grad():
-            return _total([axis.view_sums(axis.view(axis.parameter).square()) for axis in self.members]).sqrt()
+            return _total([axis.squares() for axis in self.members]).sqrt()
 
     @torch.no_grad()
     def scale_(self, factors: Tensor) -> None:
