@@ -19,7 +19,8 @@ from engine import jobs
 from engine.follow import follow, outcome
 from engine.options import spec_of, spec_options
 from engine.runs import Run, create, find, list_runs
-from engine.spec import SpecError, TrainSpec
+from engine.spec import SpecError
+from engine.spec import demo as demo_spec
 from engine.verify import verify
 
 
@@ -140,7 +141,7 @@ def dashboard(port: int, browser: bool) -> None:
 @click.option("--browser/--no-browser", default=True, show_default=True, help="open a browser window")
 def demo(port: int, browser: bool) -> None:
     """Train on the embedded rooms (about 2 minutes on 2 cores) and open the dashboard on the live run."""
-    run = create(TrainSpec(name="demo"))
+    run = create(demo_spec())
     jobs.start(run)
     click.echo(f"training {run.id}; it goes on when the page is closed")
     sys.exit(_serve(port, browser, f"/train?run={run.id}"))

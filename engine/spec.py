@@ -197,6 +197,11 @@ def available_cores() -> int:
     return min(len(affinity(0)) if affinity else os.cpu_count() or 1, 8)
 
 
+def demo() -> TrainSpec:
+    """Return the run that shows what this is: three tasks on generated rooms, half of the trunk's groups zero."""
+    return TrainSpec(name="demo", penalty=PenaltySpec(target=50.0))
+
+
 def parse(values: Any) -> TrainSpec:
     """Return the spec that a dictionary (or JSON text) describes; raise `SpecError` with one line otherwise."""
     try:

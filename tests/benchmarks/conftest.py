@@ -1,13 +1,9 @@
 """Benchmarks are run by `make bench`; what they measure is printed and gathered in `figures`."""
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from side_by_side import ratio
 from torch import Tensor, nn
 
 from data.catalog import load
@@ -25,6 +24,7 @@ from engine.strength import Targeted
 from engine.tally import Tally
 from engine.tasks.build import build_tasks
 from engine.training import begin, train
+from tests.benchmarks.side_by_side import ratio
 
 pytestmark = pytest.mark.bench
 
