@@ -47,6 +47,7 @@ class ChannelGraph:
     carriers: tuple[Carrier, ...]
     inputs: Mapping[str, Labels]
     outputs: Mapping[str, Labels]
+    ends: Mapping[str, int]
     unmade: Labels
     norms_after: Mapping[str, str]
     fixed_sizes: bool

@@ -157,7 +157,7 @@ def matters(case: Case, space: Space, channel: int, before: list[Tensor]) -> boo
         twin = copy.deepcopy(case.net)
         randomise(twin, makers, np.array([channel]), scale)
         for part in makers:  # variances stay positive
-            if part.parameter.endswith("running_var"):
+            if part.parameter.endswith("running_var") and part.first <= channel < part.first + part.length:
                 entries(twin, part, channel).abs_()
         if case.difference(twin, before) > 1e-12:
             return True
