@@ -42,13 +42,15 @@ class ProductStep:
     def backward(self, demand: Demand) -> None:
         """Ask for the columns on which a needed row has a weight that is not zero."""
         product = self.product
-        rows: Flags = demand.needs[product.result].ravel()
-        if product.transposed:
-            rows = np.asarray(rows.reshape(product.blocks, -1).any(0))
+        needed = demand.needs[product.result].reshape(product.blocks, -1)
+        nonzero = demand.weights.nonzero(product)
+        blocks = np.split(nonzero, product.blocks, axis=1 if product.transposed else 0)
+        asked = np.stack([block[rows].any(0) for block, rows in zip(blocks, needed, strict=True)])
         silent = (demand.seen[product.result] == 0) & ~demand.live[product.columns]
-        used = demand.weights.nonzero(product)[rows].any(0) & ~silent
-        demand.used[product.result] = used
-        _ask_along(demand, product.source, product.axis, used if product.transposed else np.tile(used, product.blocks))
+        if product.transposed:
+            asked = asked.reshape(1, -1)
+        demand.used[product.result] = np.asarray((asked & ~silent).any(0))
+        _ask_along(demand, product.source, product.axis, (asked & ~silent).ravel())
 
 
 @dataclass(frozen=True, eq=False)

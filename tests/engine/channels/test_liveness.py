@@ -14,6 +14,7 @@ from engine.channels.liveness import Liveness
 from engine.channels.spaces import Slice, Space
 from engine.channels.trace import trace
 from engine.groups import banks, coupled_groups, input_groups, output_groups
+from tests.engine.channels.random_nets import random_net
 from tests.engine.channels.surgery import removed
 from tests.engine.channels.zoo import ZOO, build
 
@@ -40,7 +41,7 @@ class Case:
 
 @cache
 def drawn(name: str) -> tuple[Case, dict[str, Tensor]]:
-    net, x = build(name)
+    net, x = random_net(int(name.removeprefix("random "))) if name.startswith("random") else build(name)
     return Case(net, x, trace(net, x)), copy.deepcopy(net.state_dict())
 
 
@@ -110,6 +111,12 @@ def test_what_is_removable_can_be_removed(name: str, kind: str, share: float):
         unread = [c for c in dead_channels(liveness, space) if ignored(case.net, space, c)]
         randomise(twin, [*space.writers, *space.norms], np.array(unread, int))
     assert case.difference(twin, before) < 1e-10
+
+
+@pytest.mark.parametrize("kind", SHARES)
+@pytest.mark.parametrize("seed", range(40))
+def test_it_holds_for_random_programs(seed: int, kind: str):
+    test_what_is_removable_can_be_removed(f"random {seed}", kind, 0.6)
 
 
 @pytest.mark.parametrize("kind", ["coupled", "output"])
