@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from engine.channels.carriers import Carrier
 from engine.channels.finishing import classes, place_constants
 from engine.channels.graph import ChannelGraph
+from engine.channels.layer_steps import ProductStep
 from engine.channels.partition import FIXED, Labels
 from engine.channels.recording import Recording
 from engine.channels.records import Depthwise, Join, Mix, Product, Site
@@ -46,7 +47,8 @@ def built(model: nn.Module, tracer: RunningTracer, fx_graph: fx.Graph, constants
         products=tuple(flow for flow in flows if isinstance(flow, Product)),
         depthwise=tuple(use.mapped(number) for use in recording.layer_uses if isinstance(use, Depthwise)),
         flows=flows,
-        steps=tuple(recording.steps),
+        steps=tuple(step.mapped(number) if isinstance(step, ProductStep) else step for step in recording.steps),
+        ends={name or "output": carrier.index for name, carrier in outputs.items()},
         carriers=tuple(replace(carrier, labels=number[carrier.labels]) for carrier in recording.carriers),
         inputs=ends[0],
         outputs=ends[1],

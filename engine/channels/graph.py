@@ -6,10 +6,11 @@ that stand in the weights now and says which channels nobody uses. All that a co
 - `sites`: for each axis of each parameter and buffer, the channel that every entry belongs to. What stays of an axis
   is `liveness.kept[site.channels]`.
 - `carriers`: for each tensor of the pass, by the name of its node in `fx_graph`, the labels of its elements, so that
-  sizes written in the program (split sizes, views) can be rewritten.
-  Where the program could only be drawn with `fixed_sizes`, `fx_graph` holds for the example's sizes alone.
-- `products`: every use of a layer, in order, with rows, columns and multiply-accumulates; `liveness.used` says which
-  columns each really uses, which is what a reader could gather, and `liveness.constants` what constant it sees there.
+  sizes written in the program (split sizes, views) can be rewritten. `fx_graph` holds for inputs of any size, but for
+  those programs that could only be drawn with `fixed_sizes`.
+- `products`: every use of a layer, in order, with rows, columns and multiply-accumulates; `liveness.used[p.result]`
+  says which columns each really uses, which is what a reader could gather, and `liveness.constants[p.result]` which
+  constant it sees in each. A row that stays only for the shape of a sum may be anything: no output depends on it.
 - `norms_after`: the batch norm directly behind a layer, by the name of the layer's weight.
 """
 
@@ -47,6 +48,7 @@ class ChannelGraph:
     carriers: tuple[Carrier, ...]
     inputs: Mapping[str, Labels]
     outputs: Mapping[str, Labels]
+    ends: Mapping[str, int]
     unmade: Labels
     norms_after: Mapping[str, str]
     fixed_sizes: bool

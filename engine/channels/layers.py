@@ -14,10 +14,10 @@ import numpy as np
 from torch import Tensor
 
 from engine.channels.carriers import Carrier
+from engine.channels.layer_steps import DepthwiseStep, ProductStep
 from engine.channels.operation import Operation
 from engine.channels.recording import Recording, kernel_size
 from engine.channels.records import Depthwise, Product
-from engine.channels.steps import DepthwiseStep, ProductStep
 
 
 @dataclass(frozen=True, eq=False)

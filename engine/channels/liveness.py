@@ -1,8 +1,9 @@
 """Which channels are alive: dead-code elimination, as in a compiler, at the level of channels.
 
-Need flows backwards from the outputs. A channel is live if it reaches an output, or if some live row of some layer has
-a non-zero weight on it, or if something live mixes it in. A layer does not use a column that it sees as constant zero.
-Residual sums tie channels in circles, so the passes repeat until nothing changes: the least fixed point.
+Need flows backwards from the outputs, tensor by tensor (`engine.channels.steps`). A channel is live if any of its
+tensors is needed. That a layer ignores what it sees as constant zero holds only while whatever makes the zero stays as
+it is, or goes with its channel; so the pass starts from the belief that every channel goes, and is repeated with those
+that proved live, until nothing changes. They only become more, so this ends; mostly after two passes.
 """
 
 from collections.abc import Sequence
@@ -11,8 +12,8 @@ import numpy as np
 
 from engine.channels.graph import ChannelGraph
 from engine.channels.partition import FIXED
-from engine.channels.records import Mix, Product
-from engine.channels.steps import Known
+from engine.channels.records import Mix
+from engine.channels.steps import Demand, Known
 from engine.channels.weights import Flags, Values, Weights
 
 
@@ -33,41 +34,43 @@ class Liveness:
         self.outputs = tuple(graph.outputs) if outputs is None else tuple(outputs)
         if unknown := [name for name in self.outputs if name not in graph.outputs]:
             raise ValueError(f"`outputs` should be among {sorted(graph.outputs)}. Found {unknown}.")
-        weights = Weights(graph.model)
-        self.constants = _constants(graph, weights)
-        nonzero = {product.result: weights.nonzero(product) for product in graph.products}
-        self.live, self.used = self._fixed_point(nonzero)
+        self._weights = Weights(graph.model)
+        self.constants = self._forward()
+        self.live = np.zeros(graph.count, bool)
+        self.used: dict[int, Flags] = {}
+        while (found := self._backward()).sum() > self.live.sum():
+            self.live = found
         self.kept = self.live | ~_written(graph)
 
     def needed(self, mix: Mix) -> bool:
-        """Whether something live depends on a mix."""
-        return bool(self.live[mix.results].any())
+        """Whether an output depends on a mix."""
+        return not mix.node or mix.node in self._nodes
 
-    def _fixed_point(self, nonzero: dict[int, Flags]) -> tuple[Flags, dict[int, Flags]]:
-        live = np.zeros(self.graph.count, bool)
-        live[FIXED] = True
+    def _forward(self) -> dict[int, Values]:
+        """Return what every product sees in its columns."""
+        known = Known()
+        for step in self.graph.steps:
+            step.forward(known, self._weights)
+        return known.seen
+
+    def _backward(self) -> Flags:
+        """Return the channels that are needed if those in `live` stay."""
+        graph = self.graph
+        needs = [np.zeros(carrier.labels.shape, bool) for carrier in graph.carriers]
         for name in self.outputs:
-            live[self.graph.outputs[name]] = True
-        used = {product.result: np.zeros(len(product.columns), bool) for product in self.graph.products}
-        before = -1
-        while before < live.sum():
-            before = int(live.sum())
-            for flow in reversed(self.graph.flows):
-                if isinstance(flow, Product):
-                    key = flow.result
-                    used[key] = nonzero[key][live[flow.rows]].any(0) & (self.constants[key] != 0)
-                    live[flow.columns[used[key]]] = True
-                elif live[flow.results].any():
-                    live[flow.sources] = True
-        return live, used
-
-
-def _constants(graph: ChannelGraph, weights: Weights) -> dict[int, Values]:
-    """Return what every product sees in its columns, by the place of the product."""
-    known = Known()
-    for step in graph.steps:
-        step.run(known, weights)
-    return known.seen
+            needs[graph.ends[name]][...] = True
+        demand = Demand(needs, self._weights, self.constants, self.live, self.used)
+        for step in reversed(graph.steps):
+            step.backward(demand)
+        live = np.zeros(graph.count, bool)
+        live[FIXED] = True
+        for carrier, need in zip(graph.carriers, needs, strict=True):
+            live[carrier.labels[need]] = True
+        self._nodes = {carrier.node for carrier, need in zip(graph.carriers, needs, strict=True) if need.any()}
+        for flow in graph.flows:
+            if isinstance(flow, Mix) and self.needed(flow):
+                live[flow.sources] = True
+        return live
 
 
 def _written(graph: ChannelGraph) -> Flags:

@@ -6,7 +6,7 @@ element came from, exactly, so no rule can be wrong about offsets or orders.
 
 A reshape can lay channels along several dimensions at once (heads, the r² blocks of a pixel shuffle, the groups of a
 channel shuffle). Dropping single channels would tear such a grid: all but the dimension that keeps most channels apart
-are tied.
+are tied. A channel shuffle is such a grid inside one operation: the same positions of its groups are tied.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,10 @@ def moved(recording: Recording, operation: Operation) -> Any:
     """Any operation that moves elements of its first argument (or of the list in it); other tensors are indices."""
     if operation.name in ("cat", "concat", "concatenate") and (joined := _joined(recording, operation)) is not None:
         return joined
+    if operation.name in ("ChannelShuffle", "channel_shuffle"):
+        module: Any = operation.module
+        blocks = module.groups if module is not None else operation.value(1, "groups")
+        recording.tie_blocks(recording.along(operation.carrier(), 1), blocks)
     first = operation.carried_args[0] if operation.carried_args else operation.carried_kwargs.get("input")
     sources = list(carriers_in(first))
     ids, result = _run_on_ids(operation, sources), operation.result

@@ -6,10 +6,11 @@ import numpy as np
 from torch import Tensor
 
 from engine.channels.carriers import Carrier
+from engine.channels.layer_steps import NormStep
 from engine.channels.operation import Operation
 from engine.channels.partition import Labels
 from engine.channels.recording import Recording
-from engine.channels.steps import NormStep, Unknown
+from engine.channels.steps import Opaque
 
 
 def batch_norm_module(recording: Recording, operation: Operation) -> Carrier:
@@ -119,14 +120,14 @@ def _over_channels(
     varying = [axis for axis in range(len(source.shape)) if source.labels.shape[axis] > 1]
     if not set(varying) & set(mixed):
         result = recording.result(operation, source.labels)
-        recording.steps.append(Unknown(result.index, result.labels.shape))
+        recording.steps.append(Opaque(result.index, (source.index,), False, result.labels.shape))
         return result
     axis = next(axis for axis in varying if axis in mixed) - len(source.shape)
     channels = recording.along(source, axis)
     _affine(recording, operation, tensors, channels, axis)
     result = _plain(recording, operation, channels, axis)
     recording.mix(operation, reason, [channels], channels)
-    recording.steps.append(Unknown(result.index, result.labels.shape))
+    recording.steps.append(Opaque(result.index, (source.index,), True, result.labels.shape))
     return result
 
 

@@ -18,7 +18,7 @@ from engine.channels.operation import Operation
 from engine.channels.partition import FIXED, Labels
 from engine.channels.recording import Recording
 from engine.channels.records import Join
-from engine.channels.steps import Pointwise, Step, Unknown
+from engine.channels.steps import Halved, Opaque, Pointwise, Step
 
 ABSORBING = ("mul", "imul", "multiply")
 
@@ -91,11 +91,12 @@ def gated(recording: Recording, operation: Operation) -> Carrier:
     module: Any = operation.module
     axis = (module.dim if module is not None else operation.value(1, "dim", -1)) % len(source.shape)
     labels = source.labels
-    if labels.shape[axis] > 1:
+    halved = labels.shape[axis] > 1
+    if halved:
         labels, others = np.split(labels, 2, axis)
         recording.partition.tie(labels, others)
     result = recording.result(operation, labels)
-    recording.steps.append(Unknown(result.index, labels.shape))
+    recording.steps.append(Halved(result.index, source.index, axis if halved else None, labels.shape))
     return result
 
 
@@ -120,10 +121,9 @@ def _step(operation: Operation, carriers: list[Carrier], result: Carrier) -> Ste
         with torch.no_grad():
             return torch.as_tensor(call(*args, **dict(kwargs)))
 
-    shape = result.labels.shape
+    shape, sources = result.labels.shape, tuple(carrier.index for carrier in carriers)
     try:
         evaluate([torch.zeros(carrier.labels.shape, dtype=torch.float64) for carrier in carriers])
     except (RuntimeError, TypeError):
-        return Unknown(result.index, shape)
-    sources = tuple(carrier.index for carrier in carriers)
+        return Opaque(result.index, sources, False, shape)
     return Pointwise(result.index, sources, evaluate, operation.name.rstrip("_") in ABSORBING, shape)

@@ -81,7 +81,7 @@ class Recording:
     def spoil(self, written: Carrier, results: set[int]) -> None:
         """Note that the memory of a tensor was overwritten: of all that share it, only the results are known."""
         shared = (c.index for c in self.carriers if c.storage == written.storage and c.index not in results)
-        self.steps.append(Spoil(tuple(shared)))
+        self.steps.append(Spoil(tuple(shared), tuple(results)))
 
     def meets(self, operation: Operation) -> None:
         """Note the parameters that an operation takes as plain tensors, not as a layer's weights."""
@@ -122,7 +122,7 @@ class Recording:
         """Enter that every result depends on every source."""
         every = np.unique(np.concatenate([labels.ravel() for labels in sources]))
         if (every != FIXED).any():
-            self.flows.append(Mix(operation.place, reason, every, np.unique(results)))
+            self.flows.append(Mix(operation.place, reason, every, np.unique(results), operation.node))
 
     def result(self, operation: Operation, labels: Labels, value: Tensor | None = None) -> Carrier:
         """Enter the result of an operation on carriers (or a part of it)."""

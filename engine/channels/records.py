@@ -78,12 +78,13 @@ class Depthwise:
 
 @dataclass(frozen=True, eq=False)
 class Mix:
-    """Every result depends on every source; `reason` completes the sentence "<layer> …" for the user."""
+    """Every result depends on every source; `reason` says so to the user. `node` made the results, "" for all nodes."""
 
     layer: str
     reason: str
     sources: Labels
     results: Labels
+    node: str = ""
 
     def mapped(self, classes: Labels) -> "Mix":
         """Return the same with every label replaced by its class."""

@@ -4,6 +4,7 @@ Over the dimensions along which the channels do not lie, these keep every channe
 along one of them, a pooling makes them one, and a mean or a softmax mixes them.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from engine.channels.operation import Operation, tensors_in
 from engine.channels.partition import Labels
 from engine.channels.pointwise import pointwise
 from engine.channels.recording import Recording
-from engine.channels.steps import Keep, Unknown
+from engine.channels.steps import Keep, Opaque
 
 STEADY = ("mean", "amax", "amin", "max", "min", "median")  # of a constant, these are the constant
+CONSTANTS: dict[str, float | None] = dict.fromkeys(STEADY) | {"sum": 0.0, "norm": 0.0}
 
 
 def pooled(recording: Recording, operation: Operation) -> Carrier:
@@ -54,15 +56,15 @@ def reduced(recording: Recording, operation: Operation) -> Any:
     if any(source.labels.shape[axis] > 1 for axis in dimensions):
         labels = recording.unmade_labels(operation.place, 1)
         recording.mix(operation, f"{operation.name} mixes the channels", [source.labels], labels)
-        return _each(recording, operation, lambda shape: labels.reshape((1,) * len(shape)))
+        return _each(recording, operation, lambda shape: labels.reshape((1,) * len(shape)), mixes=True)
     through = source.labels.shape
 
-    def kept(shape: tuple[int, ...]) -> Labels:
+    def left(shape: tuple[int, ...]) -> Labels:
         if len(shape) == len(through):
             return source.labels
         return source.labels.reshape([n for axis, n in enumerate(through) if axis not in dimensions])
 
-    return _each(recording, operation, kept, source if operation.name in STEADY else None)
+    return _each(recording, operation, left, mixes=False)
 
 
 def softmaxed(recording: Recording, operation: Operation) -> Carrier:
@@ -75,9 +77,10 @@ def softmaxed(recording: Recording, operation: Operation) -> Carrier:
     if axis is None:
         raise operation.refusal("name its dimension with `dim`")
     result = recording.result(operation, source.labels)
-    if source.labels.shape[axis] > 1:
+    mixes = source.labels.shape[axis] > 1
+    if mixes:
         recording.mix(operation, f"{operation.name} mixes the channels", [source.labels], source.labels)
-    recording.steps.append(Unknown(result.index, result.labels.shape))
+    recording.steps.append(Opaque(result.index, (source.index,), mixes, result.labels.shape))
     return result
 
 
@@ -87,7 +90,8 @@ def multiplied(recording: Recording, operation: Operation) -> Carrier:
     sources = [carrier.labels for carrier in operation.carriers()]
     recording.mix(operation, f"{operation.name} mixes the channels", sources, labels)
     result = recording.result(operation, labels.reshape((1,) * operation.result.dim()))
-    recording.steps.append(Unknown(result.index, result.labels.shape))
+    every = tuple(carrier.index for carrier in operation.carriers())
+    recording.steps.append(Opaque(result.index, every, True, result.labels.shape))
     return result
 
 
@@ -113,15 +117,17 @@ def _dimensions(operation: Operation, count: int) -> tuple[int, ...]:
     return tuple(axis % count for axis in ([given] if isinstance(given, int) else given))
 
 
-def _each(recording: Recording, operation: Operation, labels_of: Any, steady: Carrier | None = None) -> Any:
-    """Enter every tensor of the result (a maximum comes with its place)."""
+def _each(recording: Recording, operation: Operation, labels_of: Any, mixes: bool) -> Any:
+    """Enter every tensor of the result (a maximum comes with its place, of which no constant is known)."""
+    source = operation.carrier()
     carriers: list[Carrier] = []
     for value in tensors_in(operation.result):
         made = recording.result(operation, labels_of(tuple(value.shape)), value)
+        kept = CONSTANTS.get(operation.name, math.nan) if not carriers else math.nan
         shape = made.labels.shape
-        if steady is not None and not carriers:
-            recording.steps.append(Keep(made.index, steady.index, steady.labels.shape, shape))
+        if mixes:
+            recording.steps.append(Opaque(made.index, (source.index,), True, shape))
         else:
-            recording.steps.append(Unknown(made.index, shape))
+            recording.steps.append(Keep(made.index, source.index, source.labels.shape, shape, kept))
         carriers.append(made)
     return carriers[0] if not isinstance(operation.result, tuple) else tuple(carriers)

@@ -1,9 +1,12 @@
-"""Constants flow forwards: which channels of each tensor hold one number everywhere, whatever the input.
+"""Every traced operation as a step: constants flow forwards through it, need flows backwards.
 
-A filter that is exactly zero makes a channel that is constant: its bias, then what batch norm and the activation make
-of it. A reader that sees a constant zero does not use the channel. Every traced operation leaves one step; a step
-returns an array of the shape of its result's labels, NaN where the channel varies (or is not known to be constant).
-All constants are those of evaluation mode.
+Forwards: a filter that is exactly zero makes a channel that is one number everywhere, whatever the input: its bias,
+then what batch norm and the activation make of it. A layer that sees a constant zero does not use the channel. The
+constants are those of evaluation mode, in an array of the shape of the tensor's labels, NaN where the channel varies
+(or is not known to be constant).
+
+Backwards: what is needed of a result says what is needed of the operands, element by element of the labels. So a filter
+whose sum with the stream nobody looks at needs nothing, even where the stream's channel stays for others.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +18,7 @@ import torch
 from torch import Tensor
 
 from engine.channels.partition import Labels
-from engine.channels.records import Depthwise, Product
-from engine.channels.weights import Values, Weights
+from engine.channels.weights import Flags, Values, Weights
 
 
 class Known(dict[int, Values]):
@@ -27,11 +29,41 @@ class Known(dict[int, Values]):
         self.seen: dict[int, Values] = {}
 
 
-class Step(Protocol):
-    """What one operation does to constants."""
+@dataclass(frozen=True, eq=False)
+class Demand:
+    """What is needed of every carrier, and all that decides about it.
 
-    def run(self, known: Known, weights: Weights) -> None:
+    `needs` grows as the steps are taken backwards; `used` notes the columns that each product needs. A column that is
+    seen as constant zero is ignored where its channel goes (`live` is false) and not where it stays: what makes it zero
+    could be dropped then, if nothing else needs that.
+    """
+
+    needs: list[Flags]
+    weights: Weights
+    seen: dict[int, Values]
+    live: Flags
+    used: dict[int, Flags]
+
+    def ask(self, source: int, wanted: Flags) -> None:
+        """Ask for elements of a carrier, given in any shape that broadcasts with that of its labels."""
+        need = self.needs[source]
+        if wanted.ndim > need.ndim:
+            wanted = np.asarray(wanted.any(tuple(range(wanted.ndim - need.ndim))))
+        for axis in range(-wanted.ndim, 0):
+            if need.shape[axis] == 1 and wanted.shape[axis] > 1:
+                wanted = np.asarray(wanted.any(axis, keepdims=True))
+        need |= wanted
+
+
+class Step(Protocol):
+    """One operation."""
+
+    def forward(self, known: Known, weights: Weights) -> None:
         """Enter the constants of the result."""
+        ...
+
+    def backward(self, demand: Demand) -> None:
+        """Ask the operands for what the result needs."""
         ...
 
 
@@ -54,14 +86,17 @@ def along(known: Values, axis: int, count: int) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class Unknown:
-    """Nothing is known of the result."""
+    """A tensor from outside: nothing is known of it."""
 
     result: int
     shape: tuple[int, ...]
 
-    def run(self, known: Known, weights: Weights) -> None:
+    def forward(self, known: Known, weights: Weights) -> None:
         """Enter NaN."""
         known[self.result] = np.full(self.shape, np.nan)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for nothing: it has no operands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +107,12 @@ class Named:
     name: str
     shape: tuple[int, ...]
 
-    def run(self, known: Known, weights: Weights) -> None:
+    def forward(self, known: Known, weights: Weights) -> None:
         """Enter its values now."""
         known[self.result] = settled(weights.values(self.name), self.shape)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for nothing: it has no operands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +125,19 @@ class Move:
     fill: float
     shape: tuple[int, ...]
 
-    def run(self, known: Known, weights: Weights) -> None:
+    def forward(self, known: Known, weights: Weights) -> None:
         """Take the constants to their new places."""
         entries = np.concatenate([*(known[source].ravel() for source in self.sources), [self.fill]])
         known[self.result] = settled(entries[self.index], self.shape)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for the elements that moved to where something is needed."""
+        index = self.index[np.broadcast_to(demand.needs[self.result], self.index.shape)]
+        sizes = [demand.needs[source].size for source in self.sources]
+        wanted = np.zeros(sum(sizes), bool)
+        wanted[index[index >= 0]] = True
+        for source, part in zip(self.sources, np.split(wanted, np.cumsum(sizes)[:-1]), strict=True):
+            demand.ask(source, part.reshape(demand.needs[source].shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +150,14 @@ class Keep:
     shape: tuple[int, ...]
     kept: float | None = None
 
-    def run(self, known: Known, weights: Weights) -> None:
+    def forward(self, known: Known, weights: Weights) -> None:
         """Pass the constants on; `through` is the shape before dimensions of length 1 come or go."""
         values = settled(known[self.source], self.through).reshape(self.shape)
         known[self.result] = values if self.kept is None else np.where(values == self.kept, values, np.nan)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for the same channels."""
+        demand.ask(self.source, demand.needs[self.result].reshape(self.through))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +170,7 @@ class Pointwise:
     absorbs: bool
     shape: tuple[int, ...]
 
-    def run(self, known: Known, weights: Weights) -> None:
+    def forward(self, known: Known, weights: Weights) -> None:
         """Evaluate the function."""
         inputs = [known[source] for source in self.sources]
         values = self.function([torch.tensor(entry) for entry in inputs]).double().numpy()
@@ -131,91 +182,66 @@ class Pointwise:
         values = np.where(unknown, np.nan, values)
         known[self.result] = settled(np.where(zero, 0.0, values) if self.absorbs else values, self.shape)
 
+    def backward(self, demand: Demand) -> None:
+        """Ask for the same elements of every operand."""
+        for source in self.sources:
+            demand.ask(source, demand.needs[self.result])
+
 
 @dataclass(frozen=True, eq=False)
 class Spoil:
-    """Tensors whose memory another operation wrote to: nothing is known of them any more."""
+    """Tensors whose memory an operation wrote to: nothing is known of them any more, and to need them needs it all."""
 
     carriers: tuple[int, ...]
+    results: tuple[int, ...]
 
-    def run(self, known: Known, weights: Weights) -> None:
+    def forward(self, known: Known, weights: Weights) -> None:
         """Forget them."""
         for carrier in self.carriers:
             if carrier in known:
                 known[carrier] = np.full_like(known[carrier], np.nan)
 
-
-@dataclass(frozen=True, eq=False)
-class ProductStep:
-    """Constants through a convolution or linear layer: a row that sees only constants gives one itself."""
-
-    product: Product
-    shape: tuple[int, ...]
-
-    def run(self, known: Known, weights: Weights) -> None:
-        """Enter bias + Σ W·constant for the rows that read nothing else."""
-        product = self.product
-        columns = len(product.columns)
-        every = along(known[product.source], product.axis, columns * (1 if product.transposed else product.blocks))
-        inputs = every if product.transposed else settled(every.reshape(product.blocks, -1), (1, columns)).ravel()
-        known.seen[product.result] = inputs
-        disturbing = np.isnan(inputs) | ((inputs != 0) & product.padded)
-        varies = weights.nonzero(product)[:, disturbing].any(1)
-        values = np.zeros(len(product.rows))
-        if (inputs[~disturbing] != 0).any():
-            values += weights.kernel_sums(product) @ np.where(disturbing, 0.0, inputs)
-        values = np.where(varies, np.nan, values)
-        values = np.tile(values, product.blocks) if product.transposed else values
-        if product.bias is not None:
-            values = values + weights.values(product.bias)
-        known[product.result] = values.reshape(self.shape)
+    def backward(self, demand: Demand) -> None:
+        """Ask for the whole result if what now stands in the memory is looked at."""
+        if any(demand.needs[carrier].any() for carrier in self.carriers):
+            for result in self.results:
+                demand.needs[result][...] = True
 
 
 @dataclass(frozen=True, eq=False)
-class DepthwiseStep:
-    """Constants through one kernel per channel."""
+class Opaque:
+    """An operation whose constants are not followed: element by element, or (`mixes`) of everything on everything."""
 
-    layer: Depthwise
-    shape: tuple[int, ...]
-
-    def run(self, known: Known, weights: Weights) -> None:
-        """Enter the bias of the channels whose kernel or input is zero."""
-        layer, rows = self.layer, weights.rows_nonzero(self.layer.weight)
-        factor = layer.multiplier
-        inputs = along(known[layer.source], layer.axis, len(rows) if layer.transposed else len(rows) // factor)
-        if layer.transposed:
-            silent = np.repeat(~rows | (inputs == 0), factor)
-        else:
-            silent = ~rows | np.repeat(inputs == 0, factor)
-        values = np.where(silent, 0.0, np.nan)
-        known[layer.result] = (values + weights.values(layer.bias) if layer.bias else values).reshape(self.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class NormStep:
-    """Constants through a norm: γ(c − μ)/√(σ² + ε) + β with running statistics; otherwise only γ = β = 0 is known.
-
-    An instance norm takes a constant to β, for the constant is its own mean.
-    """
-
-    source: int
     result: int
-    axis: int
-    scale: str | None
-    shift: str | None
-    statistics: tuple[str, str, float] | None
-    per_channel: bool
+    sources: tuple[int, ...]
+    mixes: bool
     shape: tuple[int, ...]
 
-    def run(self, known: Known, weights: Weights) -> None:
-        """Enter the constants after the norm."""
-        count = self.shape[self.axis]
-        inputs = along(known[self.source], self.axis, count)
-        shift = weights.values(self.shift).ravel() if self.shift else np.zeros(count)
-        scale = weights.values(self.scale).ravel() if self.scale else np.ones(count)
-        if self.statistics is not None:
-            mean, variance = (weights.values(name) for name in self.statistics[:2])
-            values = scale * (inputs - mean) / np.sqrt(variance + self.statistics[2]) + shift
-        else:
-            values = np.where(np.isnan(inputs), np.nan, shift) if self.per_channel else np.full(count, np.nan)
-        known[self.result] = np.where(scale == 0, shift, values).reshape(self.shape)
+    def forward(self, known: Known, weights: Weights) -> None:
+        """Enter NaN."""
+        known[self.result] = np.full(self.shape, np.nan)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for the same elements, or for all if any is needed."""
+        need = demand.needs[self.result]
+        for source in self.sources:
+            demand.ask(source, np.array(need.any()) if self.mixes else need)
+
+
+@dataclass(frozen=True, eq=False)
+class Halved:
+    """A gated unit: every result is made of the same place in both halves of its source along `axis`."""
+
+    result: int
+    source: int
+    axis: int | None
+    shape: tuple[int, ...]
+
+    def forward(self, known: Known, weights: Weights) -> None:
+        """Enter NaN."""
+        known[self.result] = np.full(self.shape, np.nan)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for both halves."""
+        need = demand.needs[self.result]
+        demand.ask(self.source, need if self.axis is None else np.concatenate([need, need], self.axis))

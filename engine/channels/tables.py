@@ -41,7 +41,8 @@ class _Counts:
             self.using += mask
             self.users.append((product.layer, mask))
             value = np.full(graph.count, np.nan)
-            value[product.columns] = liveness.constants[product.result]
+            value[product.columns] = constants = liveness.constants[product.result]
+            value[product.columns[value[product.columns] != constants]] = np.nan  # a channel in two columns
             self.constant = np.where(read & seen & (value != self.constant), np.nan, self.constant)
             self.constant = np.where(read & ~seen, value, self.constant)
             seen |= read

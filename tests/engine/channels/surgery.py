@@ -18,8 +18,9 @@ def removed(net: nn.Module, liveness: Liveness) -> nn.Module:
         for held in (module._parameters, module._buffers):
             held.update({name: new[id(tensor)] for name, tensor in held.items() if tensor is not None})
     for name, module in twin.named_modules():
-        if any(use.layer == name for use in liveness.graph.depthwise):
-            module.groups = len(module.weight)
+        for use in liveness.graph.depthwise:
+            if use.layer == name:
+                module.groups = len(module.weight) // (1 if use.transposed else use.multiplier)
         if isinstance(module, nn.InstanceNorm1d):
             module.num_features = len(module.weight)
     return twin
