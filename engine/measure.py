@@ -4,7 +4,8 @@ A zero saves nothing by itself: the MACs of zero groups are those that removal c
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.groups import Group, banks, input_groups
+from engine.groups import Axis, Group, banks, input_groups
 
 
 def sparsity(model: nn.Module, example: Tensor | None = None, groups: Sequence[Group] | None = None) -> pd.DataFrame:
@@ -20,6 +21,7 @@ def sparsity(model: nn.Module, example: Tensor | None = None, groups: Sequence[G
 
     Columns: layer, groups, zero_groups, parameters, zero_parameters, macs, zero_macs (of one image; NaN without an
     `example` (B, C, H, W)), and the three sparsities in per cent. By default the input groups of the whole model.
+    Coupled groups share weights: their sums count those twice (`engine.tally` does not).
     """
     macs = layer_macs(model, example) if example is not None else {}
     owner = {id(parameter): name.rpartition(".")[0] for name, parameter in model.named_parameters()}
@@ -27,7 +29,7 @@ def sparsity(model: nn.Module, example: Tensor | None = None, groups: Sequence[G
     for bank in banks(input_groups(model) if groups is None else groups):
         present = int(bank.present.sum())
         zero = int(((bank.norms() == 0) & bank.present).sum())
-        per_group = sum(macs.get(owner[id(axis.parameter)], np.nan) / axis.channels for axis in bank.members)
+        per_group = sum(_macs_per_channel(macs, owner[id(axis.parameter)], axis) for axis in bank.members)
         rows.append(
             [bank.layer, present, zero, present * bank.size, zero * bank.size, per_group * present, per_group * zero]
         )
@@ -62,11 +64,8 @@ def cost(model: nn.Module, example: Tensor) -> pd.DataFrame:
 def layer_macs(model: nn.Module, example: Tensor) -> dict[str, float]:
     """Return the MACs of one image for every module without children, by its name in `model`."""
     leaves = {name for name, module in model.named_modules() if name and not any(module.children())}
-    was_training = model.training
-    model.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(example)
-    model.train(was_training)
     prefix = f"{type(model).__name__}."
     found: dict[str, float] = {}
     for name, operations in counter.get_flop_counts().items():
@@ -81,16 +80,33 @@ def latency(model: nn.Module, example: Tensor, *, rounds: int = 20, threads: int
 
     Two passes warm up. A spread p90/p10 above 1.5 says that the machine was busy: do not quote such a figure.
     """
-    before, was_training = torch.get_num_threads(), model.training
+    before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
-    model.eval()
-    with torch.inference_mode():
+    with evaluating(model), torch.inference_mode():
         seconds = [_timed(model, example) for _ in range(rounds + 2)][2:]
-    model.train(was_training)
     used = torch.get_num_threads()
     torch.set_num_threads(before)
     p10, median, p90 = np.percentile(seconds, [10, 50, 90])
     return pd.DataFrame([{"batch": len(example), "median": median, "p10": p10, "p90": p90, "threads": used}])
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put every module in eval mode, and each back into the mode that it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _macs_per_channel(macs: Mapping[str, float], module: str, axis: Axis) -> float:
+    """Return the MACs that the weights of one channel make; biases and norms make none."""
+    if axis.parameter.dim() < 2:
+        return 0.0
+    return macs.get(module, np.nan) * axis.size / axis.parameter.numel()
 
 
 def _timed(model: nn.Module, example: Tensor) -> float:
