@@ -184,6 +184,16 @@ class TrainSpec(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _the_prox_exists(self) -> Self:
+        overlapping = self.penalty.groups == "coupled"
+        if self.penalty.penalty == "group_mcp" and overlapping and self.optimiser.optimiser != "sgd":
+            raise ValueError(
+                "`optimiser` should be sgd for group_mcp on coupled groups: in Adam's metric their prox has no closed "
+                f"form. Found {self.optimiser.optimiser}."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_step_fits(self) -> Self:
         length = getattr(self.data, "train_length", None)
         if length is not None and length < self.batch_size:

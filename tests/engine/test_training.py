@@ -1,5 +1,6 @@
 """The loop: seeds decide everything, a checkpoint loses nothing, a broken loss is named."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,34 @@ def test_a_planned_change_is_what_a_live_change_was(stacked: dict):
     planned, batches, validation = setting(digits(1, strength_changes=[{"step": 5, "strength": 0.05}]), stacked)
     list(train(planned, batches, validation))
     assert same(weights(live), weights(planned))
+
+
+@pytest.mark.parametrize("scope", ["trunk", "heads", "both"])
+@pytest.mark.parametrize("groups", ["input", "output", "coupled"])
+@pytest.mark.parametrize("penalty", ["group_lasso", "sparse_group_lasso", "group_mcp", "l1"])
+def test_every_penalty_trains_on_every_kind_of_group(stacked: dict, penalty: str, groups: str, scope: str):
+    mcp_on_overlap = penalty == "group_mcp" and groups == "coupled"
+    asked = {"penalty": penalty, "groups": groups, "scope": scope, "strength": 3e-3}
+    optimiser = {"optimiser": "sgd" if mcp_on_overlap else "adamw", "learning_rate": 1e-2}
+    spec = digits(1, penalty=asked, optimiser=optimiser, batch_size=256)
+    training, batches, validation = setting(spec, stacked)
+    layers = {bank.layer.partition(".")[0] for bank in training.proximal.banks}
+    assert layers == {"trunk": {"trunk"}, "heads": {"heads"}, "both": {"trunk", "heads"}}[scope]
+    for record in train(training, batches, validation):
+        assert all(map(math.isfinite, record.losses.values() if not isinstance(record, EpochDone) else [0.0]))
+
+
+@pytest.mark.parametrize("method", ["equal", "uncertainty", "dwa", "gradnorm", "famo", "pcgrad", "upgrad"])
+def test_every_kind_of_balancing_resumes_with_the_same_bits(stacked: dict, tmp_path: Path, method: str):
+    spec = digits(2, balancing={"balancing": method}, batch_size=128)
+    straight, batches, validation = setting(spec, stacked)
+    for record in train(straight, batches, validation):
+        if record.step == 12 and not isinstance(record, EpochDone):
+            save_checkpoint(tmp_path, straight, record.epoch)
+    resumed, batches, validation = setting(spec, stacked)
+    load_checkpoint(tmp_path, resumed)
+    list(train(resumed, batches, validation))
+    assert same(weights(straight), weights(resumed))
 
 
 def test_a_loss_that_is_no_number_is_named(stacked: dict):
