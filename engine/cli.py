@@ -61,7 +61,9 @@ def _follow(run: Run, as_json: bool) -> int:
     result = outcome(run)
     if as_json:
         click.echo(json.dumps(result, allow_nan=False))
-    elif result["state"] != "done":
+    elif result["state"] == "done":
+        click.echo(_figures(result))
+    else:
         click.echo(f"{run.id} {result['state']}: {result['message']}", err=True)
     return 0 if result["state"] in ("done", "stopped") else 1
 
@@ -168,7 +170,10 @@ def _serve(port: int, browser: bool, page: str = "") -> int:
 
 
 def _figures(entry: Mapping[str, Any]) -> str:
-    metrics = [f"{task} {value:.4g} {unit}" for task, (_, value, unit) in entry["metrics"].items()]
+    metrics = [
+        f"{task} {value:.4g}{'' if unit in ('', '1') else f' {unit}'}"
+        for task, (_, value, unit) in entry["metrics"].items()
+    ]
     sparse = entry["group_sparsity"]
     return "  ".join([*metrics, *([f"{sparse:.1f} % of groups zero"] if sparse is not None else [])])
 
