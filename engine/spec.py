@@ -89,8 +89,8 @@ class PenaltySpec(Frozen):
     weights: Literal["size", "none"] = Leaf("size", description="c_g: √(entries of the group), or 1")
     mix: float = Leaf(0.5, ge=0, le=1, description="α, the part of single entries (sparse_group_lasso only)")
     concavity: Positive = Leaf(3.0, description="γ: norms beyond γ λ c_g are left alone (group_mcp only)")
-    normalisation: Literal["aware", "plain"] = Leaf(
-        "aware", description="under batch norm: keep each layer's norm (input groups), or let the penalty shrink it"
+    normalisation: Literal["plain", "aware"] = Leaf(
+        "plain", description="under batch norm: let the penalty shrink a layer, or keep its norm (input groups)"
     )
     warm_up: int = Leaf(0, ge=0, le=100_000, description="epochs without penalty at the start")
     ramp: int = Leaf(0, ge=0, le=100_000, description="epochs over which λ then rises from 0 (no target)")

@@ -93,9 +93,8 @@ def _norm_after(graph: ChannelGraph, filters: Axis) -> list[Axis]:
 def _reaching(graph: ChannelGraph, filters: Axis) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
     """Return which filters write a channel of the model's outputs."""
     outputs = np.concatenate([np.zeros(0, np.int64), *graph.outputs.values()])
-    for name, parameter in graph.model.named_parameters():
-        if parameter is filters.parameter:
-            for site in graph.sites:
-                if site.parameter == name and site.axis == filters.axis:
-                    return np.tile(np.isin(site.channels, outputs), filters.blocks)
+    names = [name for name, parameter in graph.model.named_parameters() if parameter is filters.parameter]
+    for site in graph.sites:
+        if site.parameter in names and site.axis == filters.axis:
+            return np.tile(np.isin(site.channels, outputs), filters.blocks)
     return np.zeros(filters.channels, bool)

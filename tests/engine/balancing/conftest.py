@@ -66,7 +66,7 @@ def step(images: Tensor) -> Step:
 def make() -> Callable[..., Balancer]:
     def build(method: str, tasks: Sequence[str] = TASKS, **options: object) -> Balancer:
         if method == "static":
-            options = {"weights": dict.fromkeys(tasks, 1.0), **options}
+            options = {"task_weights": dict.fromkeys(tasks, 1.0), **options}
         return build_balancer(BalancingSpec(balancing=method, **options), tasks)
 
     return build
