@@ -182,7 +182,7 @@ class GroupMCP(_Weighted):
         if step.dim() == 2:
             raise NotImplementedError("GroupMCP has no closed-form prox for overlapping groups with Adam: use SGD.")
         norms, bound, gamma = bank.norms(), self._bound(bank), self.concavity
-        step = step.expand_as(norms)
+        step = step.to(norms.device).expand_as(norms)
         curved = (norms - step * bound) / (1 - step / gamma).clamp_(min=1e-12)
         firm = torch.where(norms > gamma * bound, norms, curved.clamp_(min=0))
         hard = torch.where(norms > bound * (step * gamma).sqrt(), norms, 0.0)
