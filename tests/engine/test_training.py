@@ -58,6 +58,16 @@ def test_training_learns_all_tasks(stacked: dict):
     assert last.metrics["ink"]["r2"] > 0.3
 
 
+@pytest.mark.parametrize("groups", ["input", "coupled"])
+def test_one_spec_gives_the_same_bits_twice(stacked: dict, groups: str):
+    ended = []
+    for _ in range(2):
+        training, batches, validation = setting(digits(2, penalty={"target": 40.0, "groups": groups}), stacked)
+        list(train(training, batches, validation))
+        ended.append(weights(training))
+    assert same(*ended)
+
+
 PENALTIES = {
     "fixed": {"strength": 3e-3},
     "ramped and refitted": {"strength": 1e-2, "warm_up": 0, "ramp": 1, "refit": 0.3},
