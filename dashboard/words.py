@@ -80,3 +80,9 @@ def measured(value: float, unit: str) -> str:
     if unit in ("", "1"):
         return number
     return f"{number}{unit}" if unit == "°" else f"{number} {unit}"
+
+
+def firmly(firmness: float) -> str:
+    """Say how firmly a group is dead: the pull of the loss ÷ what the penalty withstands."""
+    verdict = "firmly dead" if firmness < 0.5 else "dead" if firmness < 0.9 else "about to revive"
+    return f"The loss pulls at {firmness:.2f} of what the penalty withstands: {verdict}."

@@ -11,11 +11,22 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures import layer_norms, losses_and_metrics, sparsities, strength_and_alive
+from dashboard.figures import (
+    firmness,
+    kernel,
+    layer_counts,
+    layer_norms,
+    losses_and_metrics,
+    norm_spread,
+    one_channel,
+    sparsities,
+    strength_and_alive,
+)
 from dashboard.figures.look import styles
-from dashboard.frames import events, groups
+from dashboard.frames import events, fates, groups, standing
 from dashboard.frames.stamps import Stamp, stamp
 from dashboard.frames.summaries import tasks
+from dashboard.selection import Selection
 from data.catalog import DATASETS
 from engine.runs import Run
 
@@ -43,6 +54,25 @@ def channels(run: Run, layer: str, since: float) -> Drawing:
     return _channels(run.path, stamp(run.path / "groups" / "norms.bin"), layer, since)
 
 
+def layers_now(run: Run) -> tuple[Drawing, Drawing]:
+    """Return the counts of every layer, and the spread of its norms, as they stand."""
+    return _layers_now(run.path, *_standing(run))
+
+
+def firm(run: Run) -> Drawing:
+    """Return how firmly dead the dead are."""
+    return _firm(run.path, standing.tables_stamp(run))
+
+
+def channel(run: Run, chosen: Selection) -> tuple[Drawing, Drawing]:
+    """Return the record of one channel, and its kernels."""
+    return _channel(run.path, *_standing(run), chosen)
+
+
+def _standing(run: Run) -> tuple[Stamp, Stamp]:
+    return stamp(run.path / "groups" / "norms.bin"), standing.tables_stamp(run)
+
+
 @lru_cache(maxsize=32)
 def _training(path: Path, _log: Stamp, since: float) -> tuple[Drawing, Drawing, Drawing]:
     run = Run(path)
@@ -65,3 +95,28 @@ def _layers(path: Path, _rows: Stamp, since: float) -> Drawing:
 def _channels(path: Path, _rows: Stamp, layer: str, since: float) -> Drawing:
     frame = groups.channel_norms(Run(path), layer, since)
     return Drawing(layer_norms.channel_norms(frame, layer), frame)
+
+
+@lru_cache(maxsize=32)
+def _layers_now(path: Path, _rows: Stamp, _tables: Stamp) -> tuple[Drawing, Drawing]:
+    run = Run(path)
+    frame, every = fates.layers(run), fates.channels(run)
+    near = every[every["state"] == "near"]
+    return (
+        Drawing(layer_counts.layer_counts(frame), frame),
+        Drawing(norm_spread.norm_spread(frame, near), frame),
+    )
+
+
+@lru_cache(maxsize=32)
+def _firm(path: Path, _tables: Stamp) -> Drawing:
+    known = standing.groups(Run(path))
+    dead = known.loc[known["state"] == "dead", ["layer", "channel", "size", "firmness"]].reset_index(drop=True)
+    return Drawing(firmness.firmness(dead["firmness"].dropna()), dead)
+
+
+@lru_cache(maxsize=128)
+def _channel(path: Path, _rows: Stamp, _tables: Stamp, chosen: Selection) -> tuple[Drawing, Drawing]:
+    record = groups.channel_record(Run(path), chosen.layer, chosen.channel)
+    positions = standing.kernel(Run(path), chosen.layer, chosen.channel)
+    return Drawing(one_channel.one_channel(record), record), Drawing(kernel.kernel(positions), positions)
