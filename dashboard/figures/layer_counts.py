@@ -98,7 +98,7 @@ def _counts(drawn: pd.DataFrame) -> go.Scatter:
         x=drawn["total"].to_numpy(np.int32),
         y=np.arange(len(drawn), dtype=np.int32),
         mode="text",
-        text=[f"{a}/{t}" for a, t in zip(alive, drawn["total"], strict=True)],
+        text=[f"\u2002{a}/{t}" for a, t in zip(alive, drawn["total"], strict=True)],
         textposition="middle right",
         textfont={"size": 12 if len(drawn) <= 32 else 10},
         hoverinfo="skip",

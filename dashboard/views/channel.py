@@ -29,20 +29,27 @@ def channel(run: Run, chosen: Selection | None) -> None:
 
 def told(run: Run, chosen: Selection) -> None:
     """Say in words whether a channel lives, how firmly it is dead, and whether what is behind it can be removed."""
-    st.text(
-        f"{chosen.layer}, channel {chosen.channel}: {fate(groups.channel_record(run, chosen.layer, chosen.channel))}"
-    )
+    record = groups.channel_record(run, chosen.layer, chosen.channel)
+    st.text(f"{chosen.layer}, channel {chosen.channel}: {fate(record)}")
     known = standing.group(run, chosen.layer, chosen.channel)
-    if known is None:
-        return
+    if known is not None:
+        st.caption("  \n".join(filter(None, (_standing(known), _removal(known)))))
+
+
+def _standing(known: pd.Series) -> str:
+    """Say how near a group is to changing sides."""
     if pd.notna(known["firmness"]):
-        st.caption(firmly(float(known["firmness"])))
-    elif known["state"] == "near":
-        st.caption(f"Near the threshold: its norm is {100 * known['relative']:.1f} % of the largest in its layer.")
+        return firmly(float(known["firmness"]))
+    if known["state"] == "near":
+        return f"Near the threshold: its norm is {100 * known['relative']:.1f} % of the largest in its layer."
+    return ""
+
+
+def _removal(known: pd.Series) -> str:
     if known["removable"]:
-        st.caption("The channel behind it can be removed: nothing uses it any more.")
-    elif isinstance(known["blocked"], str):
-        st.caption(f"The channel behind it stays. {sentence(known['blocked'])}")
+        return "The channel behind it can be removed: nothing uses it any more."
+    blocked = known["blocked"]
+    return f"The channel behind it stays. {sentence(blocked)}." if isinstance(blocked, str) and blocked else ""
 
 
 def fate(record: pd.DataFrame) -> str:

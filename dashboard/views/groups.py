@@ -106,10 +106,10 @@ def _edge(shown: pd.DataFrame) -> None:
         row_height=30,
         on_select=lambda: _ticked(shown),
         selection_mode="single-row",
+        column_order=[name for name in shown.columns if name != "relative"],
         column_config={
             "distance": config.ProgressColumn("distance", format="%.3f", min_value=0, max_value=1, width=110),
-            "norm": config.NumberColumn(format="%.3g"),
-            "relative": config.NumberColumn("÷ largest", format="%.3f"),
+            "norm": config.NumberColumn(format="%.2e"),
             "firmness": config.NumberColumn(format="%.2f"),
         },
         placeholder="–",

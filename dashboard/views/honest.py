@@ -1,5 +1,7 @@
 """The three honest numbers: what is zero, what of that can be removed, what has been removed."""
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
@@ -16,16 +18,13 @@ REMOVABLE = (
     "uses. With gathers: if, besides, each layer reads only the channels that it uses."
 )
 REALISED = "The part of the whole network that has been removed: what a pruned model saves in fact."
-READING = (
-    "One row per component: its size, and how much of it could be removed now. A channel can go when every layer that "
-    "reads it ignores it, so that zero and removable differ."
-)
+READING = "A channel can go once every layer that reads it ignores it: zero and removable differ."
 
 
 def honest(run: Run) -> None:
     """Draw the numbers of a run, and beside them the components of its network."""
     known = summary(run)
-    numbers, table = st.columns([3, 2], gap="medium")
+    numbers, table = st.columns([6, 5], gap="medium")
     with numbers:
         with st.container(horizontal=True):
             for quantity, title in SPARSITY_TITLES.items():
@@ -71,21 +70,25 @@ def _components(run: Run) -> None:
     if shares.empty:
         st.info("What could be removed is counted after the first epoch.", icon=":material/content_cut:")
         return
-    percent = st.column_config.NumberColumn(format="%.1f %%", width="small")
-    count = st.column_config.NumberColumn(format="compact", width="small")
     st.dataframe(
         shares,
         key="components",
         hide_index=True,
-        height="content" if len(shares) <= 6 else 250,
-        row_height=30,
-        column_config={
-            "component": st.column_config.TextColumn("", pinned=True),
-            "parameters": count,
-            "MACs": count,
-            "removable parameters": st.column_config.NumberColumn("params removable", format="%.1f %%", width="small"),
-            "removable MACs": st.column_config.NumberColumn("MACs removable", format="%.1f %%", width="small"),
-            "with gathers": percent,
-        },
+        height="content" if len(shares) <= 6 else 215,
+        row_height=29,
+        column_config=_columns(),
     )
     explain(lambda: standing.shares(run), "components", READING, source(run))
+
+
+def _columns() -> dict[str, Any]:
+    """Return how each column is titled and shown."""
+    config = st.column_config
+    titles = {"removable parameters": 112, "removable MACs": 102, "with gathers": 88}
+    short = {"removable parameters": "params removable", "removable MACs": "MACs removable"}
+    percents = {
+        name: config.NumberColumn(short.get(name, name), format="%.1f %%", width=width)
+        for name, width in titles.items()
+    }
+    counts = {name: config.NumberColumn(format="compact", width=76) for name in ("parameters", "MACs")}
+    return {"component": config.TextColumn("component", width=100), **counts, **percents}
