@@ -35,8 +35,9 @@ def layer_counts(frame: pd.DataFrame) -> go.Figure:
     figure.add_trace(_counts(drawn))
     figure.update_layout(barmode="stack", bargap=0.28, showlegend=True, legend={"traceorder": "normal"})
     figure.update_yaxes(**layer_axis(drawn))
-    room = 1.12 * float(drawn["total"].max())
-    figure.update_xaxes(title_text=f"groups [1]{left_out(frame, drawn)}", range=[0, room], rangemode="tozero")
+    widest = float(drawn["total"].max())
+    figure.update_xaxes(title_text=f"groups [1]{left_out(frame, drawn)}", range=[0, 1.12 * widest])
+    figure.update_xaxes(dtick=1 if widest <= 10 else None)
     return figure
 
 
@@ -56,7 +57,7 @@ def left_out(frame: pd.DataFrame, drawn: pd.DataFrame) -> str:
 
 def rows_height(layers: int) -> int:
     """Return the height [px] of a figure with one row per layer."""
-    return 96 + max(layers, 3) * (22 if layers <= 32 else 17)
+    return 120 + max(layers, 6) * (22 if layers <= 32 else 17)
 
 
 def layer_axis(drawn: pd.DataFrame) -> dict[str, Any]:

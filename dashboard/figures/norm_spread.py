@@ -1,5 +1,7 @@
 """How large are the groups of each layer now? The spread of the living norms, layer by layer."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -27,10 +29,18 @@ def norm_spread(frame: pd.DataFrame, near: pd.DataFrame) -> go.Figure:
     figure.add_trace(_medians(drawn, rows))
     figure.update_layout(showlegend=True)
     figure.update_yaxes(**layer_axis(drawn))
-    figure.update_xaxes(
-        title_text=f"norm of the group [1]{left_out(frame, drawn)}", type="log", exponentformat="power", dtick="D2"
-    )
+    figure.update_xaxes(title_text=f"norm of the group [1]{left_out(frame, drawn)}", **_log_axis(drawn))
     return figure
+
+
+def _log_axis(drawn: pd.DataFrame) -> dict[str, Any]:
+    """Return a log axis of at least a decade, or it might hold no tick."""
+    low, high = np.log10(drawn["minimum"].min()), np.log10(drawn["maximum"].max())
+    if not np.isfinite(low + high):
+        low, high = 0.0, 0.0
+    margin = max(0.05 * (high - low), (1.1 - (high - low)) / 2)
+    dtick = "D2" if high - low < 3 else 1
+    return {"type": "log", "exponentformat": "power", "dtick": dtick, "range": [low - margin, high + margin]}
 
 
 def _stretch(drawn: pd.DataFrame, rows: np.ndarray, ends: tuple[str, str], width: float, colour: str) -> go.Scatter:

@@ -32,9 +32,18 @@ def test_a_wide_network_draws_a_bounded_number_of_points() -> None:
     assert len(norm_spread(_frame(1), near).data[2].x) == MOST_POINTS
 
 
+def test_the_axis_spans_a_decade_even_where_the_norms_are_alike() -> None:
+    frame = _frame(1).assign(minimum=1.0, lower=1.0, median=1.0, upper=1.0, maximum=1.0)
+    low, high = norm_spread(frame, NONE).layout.xaxis.range
+    assert low < 0 < high
+    assert high - low >= 1
+
+
 def test_a_dead_layer_has_an_empty_row() -> None:
     frame = _frame(1).assign(minimum=np.nan, lower=np.nan, median=np.nan, upper=np.nan, maximum=np.nan)
-    assert np.isnan(norm_spread(frame, NONE).data[3].x).all()
+    figure = norm_spread(frame, NONE)
+    assert np.isnan(figure.data[3].x).all()
+    assert np.isfinite(figure.layout.xaxis.range).all()
 
 
 def test_without_layers_it_says_so() -> None:
