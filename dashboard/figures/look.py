@@ -84,6 +84,13 @@ def empty(reason: str, height: int = 220) -> go.Figure:
     return figure
 
 
+def mark(figure: go.Figure, at: float, text: str, xref: str = "x") -> None:
+    """Draw a dotted line at an epoch through all plots above one another, with its name on top."""
+    line = {"dash": "dot", "width": 1.5, "color": NEUTRAL}
+    figure.add_shape(x0=at, x1=at, y0=0, y1=1, xref=xref, yref="paper", line=line)
+    figure.add_annotation(x=at, y=1.01, yref="paper", xref=xref, yanchor="bottom", text=text, showarrow=False)
+
+
 def thinned(frame: pd.DataFrame, value: str, points: int = POINTS) -> pd.DataFrame:
     """Return at most `points` rows: the lowest and the highest of each of points / 2 equal stretches, in order.
 

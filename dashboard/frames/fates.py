@@ -4,6 +4,7 @@
 |------------|-----------------------------------------------------------------------------------------------------|
 | `channels` | layer, channel, size, norm, state, last_alive: after the newest epoch; `last_alive` is the last     |
 |            | epoch after which the channel was not zero, missing where it never was                              |
+| `alarms`   | layer, total, alive: the layers about to die                                                        |
 | `layers`   | layer, alive, near, dead, total (alive without the near); minimum, lower, median, upper, maximum:   |
 |            | quartiles of the norms of all that live                                                             |
 
@@ -12,17 +13,21 @@ two layers can't, as batch norm leaves the scale of a layer free. The engine say
 counts here; the same rule serves for norms that are newer than that table.
 """
 
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.frames import standing
+from dashboard.frames import events, standing
 from dashboard.frames.groups import Norms, norms
+from dashboard.frames.stamps import Stamp, stamp
 from engine.runs import Run
 
 NEAR = 0.1  # the engine's, engine.epoch_report.NEAR
+ALARM = 0.1  # the engine's, engine.epoch_report.ALARM
 Order = Literal["network", "norm", "death"]
 STATES = np.array(["dead", "near", "alive"])
 NEAR_PLACE = 1  # in STATES
@@ -44,8 +49,23 @@ def layers(run: Run) -> pd.DataFrame:
     known = norms(run)
     if not len(known.values):
         return pd.DataFrame(columns=["layer", *STATES, "total", *QUARTILES])
+    return _layers(run.path, *(stamp(run.path / name) for name in ("groups/norms.bin", "tables/groups.parquet")))
+
+
+@lru_cache(maxsize=32)
+def _layers(path: Path, _rows: Stamp, _tables: Stamp) -> pd.DataFrame:
+    run = Run(path)
+    known = norms(run)
     parts = zip(known.layers, _parts(known), _split(known, states(run)), strict=True)
     return pd.DataFrame([_layer(layer.name, norms, state) for layer, norms, state in parts])
+
+
+def alarms(run: Run) -> pd.DataFrame:
+    """Return the layers about to die (layer, alive, total): those that the engine warned of, as long as it holds."""
+    known = layers(run)
+    alive, total = known["alive"] + known["near"], known["total"]
+    few = known["layer"].isin(events.alarmed(run)) & (alive <= (ALARM * total).clip(lower=1))
+    return known[["layer", "total"]].assign(alive=alive)[few].reset_index(drop=True)
 
 
 def states(run: Run) -> State:

@@ -21,12 +21,14 @@ from dashboard.figures import (
     one_channel,
     sparsities,
     strength_and_alive,
+    task_conflict,
 )
-from dashboard.figures.look import styles
+from dashboard.figures.look import Style, styles
 from dashboard.frames import events, fates, groups, standing
 from dashboard.frames.stamps import Stamp, stamp
 from dashboard.frames.summaries import tasks
 from dashboard.selection import Selection
+from dashboard.words import COUNTED
 from data.catalog import DATASETS
 from engine.runs import Run
 
@@ -42,6 +44,18 @@ class Drawing:
 def training(run: Run, since: float) -> tuple[Drawing, Drawing, Drawing]:
     """Return losses and metrics, strength and groups alive, and the three sparsities, from epoch `since` on."""
     return _training(run.path, stamp(run.path / "events.jsonl"), since)
+
+
+def tasks_together(run: Run, since: float) -> tuple[Drawing, Drawing]:
+    """Return the conflict between each two tasks, and the weights of the tasks; the latter's frame may be empty."""
+    return _tasks_together(run.path, stamp(run.path / "events.jsonl"), since)
+
+
+def plan(run: Run) -> sparsities.Plan:
+    """Return what a run aims at."""
+    penalty = run.spec.penalty
+    refit = run.spec.epochs * (1 - penalty.refit_share) if penalty.refit_share else None
+    return sparsities.Plan(penalty.target, COUNTED[penalty.target_of], refit)
 
 
 def layers(run: Run, since: float) -> Drawing:
@@ -77,11 +91,25 @@ def _standing(run: Run) -> tuple[Stamp, Stamp]:
 def _training(path: Path, _log: Stamp, since: float) -> tuple[Drawing, Drawing, Drawing]:
     run = Run(path)
     curves, regularity, counts = events.curves(run, since), events.regularity(run, since), events.sparsities(run, since)
-    looks = styles(list(DATASETS[run.spec.data.dataset].fields))
+    aim = plan(run)
     return (
-        Drawing(losses_and_metrics.losses_and_metrics(curves, tasks(run.spec), looks), curves),
-        Drawing(strength_and_alive.strength_and_alive(regularity, events.changes(run)), regularity),
-        Drawing(sparsities.sparsities(counts), counts),
+        Drawing(losses_and_metrics.losses_and_metrics(curves, tasks(run.spec), _looks(run)), curves),
+        Drawing(strength_and_alive.strength_and_alive(regularity, events.changes(run), aim.refit), regularity),
+        Drawing(sparsities.sparsities(counts, aim), counts),
+    )
+
+
+def _looks(run: Run) -> dict[str, Style]:
+    return styles(list(DATASETS[run.spec.data.dataset].fields))
+
+
+@lru_cache(maxsize=32)
+def _tasks_together(path: Path, _log: Stamp, since: float) -> tuple[Drawing, Drawing]:
+    run = Run(path)
+    conflict, weights = events.conflict(run, since), events.weights(run, since)
+    return (
+        Drawing(task_conflict.task_conflict(conflict, _looks(run)), conflict),
+        Drawing(task_conflict.task_weights(weights, _looks(run)), weights),
     )
 
 

@@ -68,7 +68,7 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
     return {
         "state": config.TextColumn("State", width=92),
         "name": config.TextColumn("Name", width=130),
-        "strength": config.TextColumn("λ", width=56, help="Strength of the penalty at the start"),
+        "strength": config.TextColumn("λ or target", width=92, help="Strength at the start, or the share wanted zero"),
         **percent,
         **metrics,
         "alive": config.LineChartColumn("Groups alive", y_min=0, y_max=100, width=90, help="0 to 100 %, over epochs"),

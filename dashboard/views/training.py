@@ -1,8 +1,11 @@
-"""The views of one run: curves, survival map, norms by layer, log. Only the one that is open is drawn."""
+"""The views of one run: curves, what the tasks do to one another, survival map, norms by layer, log.
+
+Only the one that is open is drawn.
+"""
 
 import streamlit as st
 
-from dashboard.figures import losses_and_metrics, one_channel, sparsities, strength_and_alive
+from dashboard.figures import losses_and_metrics, one_channel, sparsities, strength_and_alive, task_conflict
 from dashboard.frames import events, groups
 from dashboard.frames.log import tail
 from dashboard.views import drawings
@@ -12,18 +15,21 @@ from dashboard.views.panel import draw, source
 from dashboard.views.survival import no_norms, survival
 from engine.runs import Run
 
-TABS = ("Curves", "Survival map", "Norms by layer", "Log")
+TABS = ("Curves", "Tasks", "Survival map", "Norms by layer", "Log")
 
 
 def views(run: Run, window: int) -> None:
     """Draw the open view with the last `window` epochs, 0 for all."""
     since = _since(run, window)
-    curves, survival, layers, log = st.tabs(TABS, key="view", on_change="rerun", bind="query-params")
+    curves, together, map_tab, layers, log = st.tabs(TABS, key="view", on_change="rerun", bind="query-params")
     if curves.open:
         with curves:
             _curves(run, since)
-    if survival.open:
-        with survival:
+    if together.open:
+        with together:
+            _together(run, since)
+    if map_tab.open:
+        with map_tab:
             _survival(run)
     if layers.open:
         with layers:
@@ -47,6 +53,15 @@ def _curves(run: Run, since: float) -> None:
         draw(regularity, "strength_and_alive", strength_and_alive.READING, source(run, "train"))
     with right:
         draw(counts, "sparsities", sparsities.READING, source(run))
+
+
+def _together(run: Run, since: float) -> None:
+    conflict, weights = drawings.tasks_together(run, since)
+    draw(conflict, "task_conflict", task_conflict.CONFLICT_READING, source(run, "train"))
+    if len(weights.frame):
+        draw(weights, "task_weights", task_conflict.WEIGHTS_READING, source(run, "train"))
+    else:
+        st.caption("All tasks have had the same weight, 1.")
 
 
 def _survival(run: Run) -> None:

@@ -13,6 +13,7 @@ from tests.dashboard.making import write_run, write_tables
 pytestmark = pytest.mark.browser
 VIEWS = {
     "Curves": ".js-plotly-plot .scatterlayer .trace",
+    "Tasks": ".js-plotly-plot",
     "Survival map": "canvas[aria-roledescription='survival map']",
     "Norms by layer": ".js-plotly-plot .scatterlayer .trace",
     "Log": "[data-testid=stCode]",
@@ -36,7 +37,7 @@ def test_no_page_raises_in_light_or_dark(browser: Browser, tmp_path: Path) -> No
             _walk(context.new_page(), address, pictures / scheme)
             context.close()
     assert faults == []
-    assert len(list(pictures.glob("*/*.png"))) == 2 * 11
+    assert len(list(pictures.glob("*/*.png"))) == 2 * 12
 
 
 def _walk(page: Page, address: str, pictures: Path) -> None:

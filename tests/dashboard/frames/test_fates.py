@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from dashboard.frames import fates
 from dashboard.frames.groups import Norms, norms
+from engine.events import Event, write_events
 from engine.norms import Layer
 from engine.runs import Run, create
 from engine.spec import parse
@@ -75,9 +76,9 @@ def test_the_engine_says_what_is_near_and_the_rule_where_its_table_is_older(make
 
 
 def test_the_rule_is_the_engines() -> None:
-    from engine.epoch_report import NEAR
+    from engine.epoch_report import ALARM, NEAR
 
-    assert fates.NEAR == NEAR
+    assert (fates.NEAR, fates.ALARM) == (NEAR, ALARM)
 
 
 def test_layers_are_counted_by_state_and_measured_among_the_living(make_whole_run: MakeRun) -> None:
@@ -87,6 +88,15 @@ def test_layers_are_counted_by_state_and_measured_among_the_living(make_whole_ru
     assert frame.loc["<b>deep</b>", ["minimum", "median", "maximum"]].tolist() == pytest.approx(
         [1.5, 1.5833, 1.6667], 1e-3
     )
+
+
+def test_an_alarm_holds_as_long_as_hardly_a_group_is_left(make_run: MakeRun) -> None:
+    run = make_run(epochs=3)
+    assert fates.alarms(run).empty  # one of four is left, but the engine has not said so
+    write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, None, "alarm", "<b>deep</b>", 1.0)])
+    assert fates.alarms(run)[["layer", "alive", "total"]].to_numpy().tolist() == [["<b>deep</b>", 1, 4]]
+    run.norms.append(4, 40, 0.0, np.ones(7, np.float32))
+    assert fates.alarms(run).empty
 
 
 def test_a_dead_layer_is_counted_and_has_no_norms(make_run: MakeRun) -> None:
