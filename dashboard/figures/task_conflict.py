@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.look import NEUTRAL, Style, empty, escaped, panels, xy
 
 MOST_PAIRS = 10
+STRETCHES = 40  # of the epochs drawn: single steps are too noisy to be compared
 CONFLICT_READING = (
     "One curve per pair of tasks: the cosine between their gradients at the shared features. Above 0: a step for one "
-    "helps the other. Below 0: the tasks pull the shared features apart. Near 0: they need different features."
+    "helps the other. Below 0: the tasks pull the shared features apart. Near 0: they need different features. "
+    "Of many records, a point is the mean of a stretch."
 )
 WEIGHTS_READING = "How much each task's gradient counts in the shared part of the network, relative to the others."
 
@@ -54,13 +57,21 @@ def task_weights(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure:
     return figure
 
 
+def averaged(own: pd.DataFrame, stretches: int = STRETCHES) -> pd.DataFrame:
+    """Return the mean moment and cosine of each of some equally long stretches of rows; few rows as they are."""
+    if len(own) <= stretches:
+        return own[["at", "cosine"]]
+    stretch = np.arange(len(own)) * stretches // len(own)
+    return own[["at", "cosine"]].groupby(stretch).mean()
+
+
 def _pair(own: pd.DataFrame, pair: tuple[str, str], styles: Mapping[str, Style]) -> go.Scatter:
     one, other = styles[pair[0]], styles[pair[1]]
     name = f"{escaped(pair[0])} – {escaped(pair[1])}"
     return go.Scatter(
-        **xy(own, "cosine"),
+        **xy(averaged(own), "cosine"),
         name=name,
-        mode="lines+markers" if len(own) <= 60 else "lines",
+        mode="lines+markers",
         line={"color": one.colour, "width": 2, "dash": other.dash},
         marker={"color": other.colour, "symbol": other.marker, "size": 7},
         hovertemplate=f"{name}<br>epoch %{{x:.1f}}<br>cosine %{{y:.2f}}<extra></extra>",

@@ -10,7 +10,7 @@ from engine.runs import LIVE, Run, Status
 
 CONSTANT = "On the validation images, after the newest epoch; and what the best prediction that ignores the image gets."
 ZERO = "The part of the penalised layers that is exactly zero; stem and heads, which are not penalised, don't count."
-REMEDY = "A larger floor or a smaller strength keeps more of them."
+REMEDY = "A larger floor or a smaller {} keeps more of them."
 MOST_ALARMS = 3  # layers named
 
 
@@ -41,7 +41,8 @@ def _alarms(run: Run) -> None:
         return
     named = [f"{row.alive} of {row.total} groups left in {row.layer}" for row in found.head(MOST_ALARMS).itertuples()]
     more = f", and few in {len(found) - MOST_ALARMS} more layers" if len(found) > MOST_ALARMS else ""
-    st.warning(plain(f"{', '.join(named)}{more}. {REMEDY}"), icon=":material/warning:")
+    remedy = REMEDY.format("strength" if run.spec.penalty.target is None else "target")
+    st.warning(plain(f"{', '.join(named)}{more}. {remedy}"), icon=":material/warning:")
 
 
 def _state(run: Run, status: Status) -> None:

@@ -1,9 +1,10 @@
 import itertools
 
+import numpy as np
 import pandas as pd
 
 from dashboard.figures.look import styles
-from dashboard.figures.task_conflict import MOST_PAIRS, task_conflict, task_weights
+from dashboard.figures.task_conflict import MOST_PAIRS, STRETCHES, averaged, task_conflict, task_weights
 
 TASKS = ["seg", "depth", "<b>edges</b>", "normals", "e", "f"]
 LOOKS = styles(TASKS)
@@ -31,6 +32,15 @@ def test_of_many_pairs_those_that_conflict_most_are_drawn() -> None:
     figure = task_conflict(_pairs(TASKS), LOOKS)
     assert len(figure.data) == MOST_PAIRS
     assert figure.data[0].name == "seg – depth"
+
+
+def test_many_records_are_averaged_over_stretches() -> None:
+    frame = pd.DataFrame({"at": np.arange(1000) / 100, "cosine": np.tile([0.6, -0.2], 500)})
+    drawn = averaged(frame)
+    assert len(drawn) == STRETCHES
+    assert drawn["cosine"].between(0.15, 0.25).all()
+    assert drawn["at"].is_monotonic_increasing
+    assert averaged(frame.iloc[:5])["cosine"].tolist() == frame["cosine"].iloc[:5].tolist()
 
 
 def test_the_weights_have_a_curve_per_task() -> None:
