@@ -2,19 +2,19 @@
 
 Defaults, limits and explanations are read from the leaves of the spec, so that form, command line and README say the
 same. The widgets guide the hand; what counts is `engine.spec.parse`, which checks everything again on the server:
-nothing is written or started unless it agrees. The data set is the only widget that redraws the page, as it decides
-which tasks there are.
+nothing is written or started unless it agrees. Two widgets redraw the page: the data set, as it decides which tasks
+there are, and the way in which sparsity is asked for.
 """
 
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 import streamlit as st
-from annotated_types import Ge, Le
-from pydantic.fields import FieldInfo
 
+from dashboard.leaves import Values, leaf, line
 from dashboard.words import plain, sentence
 from data.catalog import DATASETS
 from engine import jobs
+from engine.balancing.spec import BalancingSpec
 from engine.runs import Run, create
 from engine.spec import (
     DigitsData,
@@ -29,34 +29,34 @@ from engine.spec import (
 )
 
 DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData}
-MEANING = (
-    "How hard every group is pulled towards zero: 0 trains the dense network, a larger strength zeroes more groups, "
-    "sooner. It can be changed while the run is live."
-)
-LABELS = {
-    "size": "Image side [px]",
-    "train_length": "Training images",
-    "val_length": "Validation images",
-    "strength": "Strength λ",
-    "weights": "Group weights",
-    "bf16": "bfloat16",
+Way = Literal["target", "strength"]
+WAYS: dict[Way, str] = {"target": "target", "strength": "strength λ"}
+USUAL_TARGET = 50.0  # %
+MEANINGS: dict[Way, str] = {
+    "target": "This share of the penalised layers will be exactly zero: λ is moved until it is, then the zeros are "
+    "held and the rest is refitted without a penalty.",
+    "strength": "How hard every group is pulled towards zero: 0 trains the dense network, a larger strength zeroes "
+    "more groups, sooner. It can be changed while the run is live.",
 }
-Values = dict[str, Any]
+KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation"]
+COURSE = ["warm_up", "ramp", "refit", "floor"]
 
 
 def new_run() -> Run | None:
     """Draw the form; return the run that it has just created and started, if it has."""
     data, tasks = _data()
-    basic, learning, penalty = _essentials()
+    basic, learning = _essentials()
+    way, sparsity = _sparsity()
     with st.expander("Advanced", icon=":material/tune:", key="new_advanced"):
-        advanced = _advanced()
+        advanced = _advanced(way)
     values = {
         **basic,
         **advanced["run"],
         "tasks": tasks,
         "data": data,
         "network": advanced["network"],
-        "penalty": {**penalty, **advanced["penalty"]},
+        "penalty": {**sparsity, **advanced["penalty"]},
+        "balancing": advanced["balancing"],
         "optimiser": {**learning, **advanced["optimiser"]},
     }
     return _submitted(values)
@@ -74,45 +74,6 @@ def start(spec: TrainSpec) -> Run:
     return run
 
 
-def leaf(model: type[Frozen], name: str) -> Any:
-    """Draw the widget of one leaf of a spec, under the key `new_<name>`, and return its raw value."""
-    info = model.model_fields[name]
-    label = LABELS.get(name, name.replace("_", " ").capitalize())
-    default = info.get_default(call_default_factory=True)
-    about: Values = {"key": f"new_{name}", "help": info.description, "on_change": "ignore"}
-    if get_origin(info.annotation) is Literal:
-        options = get_args(info.annotation)
-        return st.selectbox(label, options, index=options.index(default), **about)
-    if isinstance(default, bool):
-        return st.toggle(label, value=default, **about)
-    if isinstance(default, tuple):
-        return _numbers(st.text_input(label, ", ".join(map(str, default)), **about))
-    if isinstance(default, str):
-        return st.text_input(label, default, max_chars=80, **about)
-    return _number(label, default, info, about)
-
-
-def _number(label: str, default: float, info: FieldInfo, about: Values) -> float:
-    """Draw a number within the limits of its leaf; a fraction gets an exponent, as strengths span decades."""
-    kind: type[int] | type[float] = int if isinstance(default, int) else float
-    lows: list[Any] = [bound.ge for bound in info.metadata if isinstance(bound, Ge)]
-    highs: list[Any] = [bound.le for bound in info.metadata if isinstance(bound, Le)]
-    limits: Values = {"min_value": kind(lows[0]) if lows else None, "max_value": kind(highs[0]) if highs else None}
-    scale: Values = {"step": 1} if kind is int else {"step": default / 10, "format": _format(default)}
-    value: float = st.number_input(label, value=default, **limits, **scale, **about)
-    return value
-
-
-def _format(default: float) -> str:
-    """Return how a fraction is written: with an exponent where it is small, as it then spans decades."""
-    return "%.2e" if default < 0.01 else "%.3f"
-
-
-def _numbers(text: str) -> list[str]:
-    """Split "24, 48" into its entries; the spec turns them into numbers or says which is none."""
-    return [entry.strip() for entry in text.split(",") if entry.strip()]
-
-
 def _data() -> tuple[Values, list[str]]:
     """Ask for the data set and its tasks."""
     left, right = st.columns(2)
@@ -125,51 +86,58 @@ def _data() -> tuple[Values, list[str]]:
     )
     return {
         "dataset": name,
-        **_line(DATA[name], [leaf for leaf in DATA[name].model_fields if leaf != "dataset"]),
+        **line(DATA[name], [leaf for leaf in DATA[name].model_fields if leaf != "dataset"]),
     }, tasks
 
 
-def _essentials() -> tuple[Values, Values, Values]:
-    """Ask for what every run needs: the run's own leaves, the optimiser's, the penalty's."""
-    columns = st.columns(5)
-    with columns[0]:
-        basic = {"name": leaf(TrainSpec, "name")}
-    with columns[1]:
-        penalty = {"strength": leaf(PenaltySpec, "strength")}
-    with columns[2]:
-        basic["epochs"] = leaf(TrainSpec, "epochs")
+def _essentials() -> tuple[Values, Values]:
+    """Ask for what every run needs besides its sparsity: the run's own leaves, the optimiser's."""
+    columns = st.columns(4)
+    basic: Values = {}
+    for column, name in zip(columns, ("name", "epochs", "batch_size"), strict=False):
+        with column:
+            basic[name] = leaf(TrainSpec, name)
     with columns[3]:
-        basic["batch_size"] = leaf(TrainSpec, "batch_size")
-    with columns[4]:
         learning = {"learning_rate": leaf(OptimiserSpec, "learning_rate")}
-    st.caption(f"Strength: {MEANING}")
-    return basic, learning, penalty
+    return basic, learning
 
 
-def _advanced() -> dict[str, Values]:
+def _sparsity() -> tuple[Way, Values]:
+    """Ask for a target or for a strength; return which, and the leaves of the penalty that say it."""
+    columns = st.columns(4, vertical_alignment="bottom")
+    with columns[0]:
+        way: Way = st.segmented_control(
+            "Sparsity", list(WAYS), format_func=WAYS.__getitem__, default="target", required=True, key="new_way"
+        )
+    values: Values = {}
+    with columns[1]:
+        if way == "target":
+            values["target"] = leaf(PenaltySpec, "target", USUAL_TARGET)
+        else:
+            values["strength"] = leaf(PenaltySpec, "strength")
+    if way == "target":
+        with columns[2]:
+            values["target_of"] = leaf(PenaltySpec, "target_of")
+    st.caption(MEANINGS[way])
+    return way, values
+
+
+def _advanced(way: Way) -> dict[str, Values]:
     """Ask for the rest, one part of the spec after the other."""
     shapes = [name for name in NetworkSpec.model_fields if name != "dilated"]
     return {
-        "network": _line(NetworkSpec, [*shapes, "dilated"], "Network"),
-        "optimiser": _line(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
-        "penalty": _line(PenaltySpec, ["weights"], "Penalty"),
-        "run": _line(TrainSpec, ["seed", "threads", "device", "flips", "bf16"], "Run"),
+        "network": line(NetworkSpec, [*shapes, "dilated"], "Network"),
+        "penalty": {
+            **line(PenaltySpec, KIND, "Penalty"),
+            **line(PenaltySpec, [*COURSE, "strength"] if way == "target" else COURSE, "Course of the strength"),
+        },
+        "balancing": line(BalancingSpec, list(BalancingSpec.model_fields), "Balancing of the tasks"),
+        "optimiser": line(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
+        "run": line(TrainSpec, ["seed", "threads", "device", "flips", "bf16"], "Run"),
     }
 
 
-def _line(model: type[Frozen], names: list[str], title: str = "") -> Values:
-    """Draw some leaves of a model side by side, four to a line."""
-    if title:
-        st.markdown(f"**{title}**")
-    values: Values = {}
-    for first in range(0, len(names), 4):
-        for column, name in zip(st.columns(4, vertical_alignment="bottom"), names[first : first + 4], strict=False):
-            with column:
-                values[name] = leaf(model, name)
-    return values
-
-
-def _submitted(values: Values) -> Run | None:
+def _submitted(values: dict[str, Any]) -> Run | None:
     """Draw the button; when it is clicked, start the run or say in one sentence what is wrong."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if not st.button("Start run", key="new_submit", type="primary", icon=":material/play_arrow:"):

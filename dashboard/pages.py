@@ -1,14 +1,14 @@
 """The pages, and the way from one to another.
 
 A page is imported when it is opened, so that the table of runs does not wait for the figures. The chosen run stands in
-the address as `run`, to which the Train page binds its selector: a copied link opens the same run.
+the address as `run`, to which the pages of one run bind their selector: a copied link opens the same run.
 """
 
 from typing import NoReturn
 
 import streamlit as st
 
-RUN = "run"
+from dashboard.selection import RUN
 
 
 def runs() -> st.Page:
@@ -20,6 +20,13 @@ def train() -> st.Page:
     """Return the page of one run."""
     return st.Page(
         _train, title="Train", icon=":material/monitoring:", url_path="train", help="Watch and drive one run"
+    )
+
+
+def groups() -> st.Page:
+    """Return the page of the groups of one run."""
+    return st.Page(
+        _groups, title="Groups", icon=":material/grid_on:", url_path="groups", help="Which groups survive, and where"
     )
 
 
@@ -41,6 +48,12 @@ def _runs() -> None:
 
 def _train() -> None:
     from dashboard.views.train import page
+
+    page()
+
+
+def _groups() -> None:
+    from dashboard.views.groups import page
 
     page()
 

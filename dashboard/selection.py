@@ -1,7 +1,8 @@
 """The one linked selection: a channel of a layer, the same in every view.
 
-It lives in the address as `layer` and `channel`, beside `run`, and nowhere else: a copied link shows it again, and the
-browser's Back undoes it. An address can be written by anyone, so it counts only where the run has such a channel.
+It lives in the address as `layer` and `channel`, beside `run`: a copied link shows it again, and the browser's Back
+undoes it. An address can be written by anyone, so it counts only where the run has such a channel. The navigation
+clears the address; the session therefore keeps what it said last, for the next page to write it there again.
 """
 
 import re
@@ -12,7 +13,8 @@ import streamlit as st
 
 from engine.norms import Layer
 
-LAYER, CHANNEL = "layer", "channel"
+RUN, LAYER, CHANNEL = "run", "layer", "channel"
+KEPT = "linked"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,19 @@ def select(layer: str | None, channel: int | None = None) -> None:
     wanted = {name: value for name, value in named.items() if value is not None}
     if wanted:
         st.query_params.update(wanted)
+    keep()
+
+
+def keep() -> None:
+    """Note what the address says, for the next page."""
+    st.session_state[KEPT] = {name: st.query_params[name] for name in (RUN, LAYER, CHANNEL) if name in st.query_params}
+
+
+def recall() -> None:
+    """Write what was noted to an address that names no run; one that does is somebody's link and counts as it is."""
+    kept = st.session_state.get(KEPT)
+    if kept and RUN not in st.query_params:
+        st.query_params.update(kept)
 
 
 def known(layer: str, channel: str, layers: Iterable[Layer]) -> Selection | None:

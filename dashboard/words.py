@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from engine.runs import State, Status
+from engine.spec import PenaltySpec
 
 Colour = Literal["gray", "blue", "green", "orange", "red", "violet"]
 STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a page, colour
@@ -19,6 +20,7 @@ STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a 
     "failed": ("✕", ":material/error:", "red"),
     "lost": ("?", ":material/help:", "violet"),
 }
+COUNTED = {"group": "groups", "parameter": "parameters", "mac": "MACs"}
 
 
 def plain(text: str) -> str:
@@ -80,3 +82,16 @@ def measured(value: float, unit: str) -> str:
     if unit in ("", "1"):
         return number
     return f"{number}{unit}" if unit == "°" else f"{number} {unit}"
+
+
+def firmly(firmness: float) -> str:
+    """Say how firmly a group is dead: the pull of the loss ÷ what the penalty withstands."""
+    verdict = "firmly dead" if firmness < 0.5 else "dead" if firmness < 0.9 else "about to revive"
+    return f"The loss pulls at {firmness:.2f} of what the penalty withstands: {verdict}."
+
+
+def asked(penalty: PenaltySpec) -> str:
+    """Say what was asked of the sparsity: a target, or the strength at the start."""
+    if penalty.target is None:
+        return f"λ = {power(penalty.strength)} at the start"
+    return f"target {penalty.target:g} % of the {COUNTED[penalty.target_of]}"

@@ -19,6 +19,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 DASHES = ("solid", "dash", "dot", "dashdot")
 MARKERS = ("circle", "square", "diamond", "triangle-up")
 NEUTRAL = "#808495"  # on white and on the dark page 3.7:1 and more
+NEAR = "#C47F00"  # amber: what is near the threshold; of no task, and 3:1 on both pages
+CIVIDIS = (  # without its darkest tenth, which a dark page would swallow
+    "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
+)  # fmt: skip
 GRID = "rgba(128,132,149,0.22)"
 POINTS = 1000  # per curve; what is drawn beyond that nobody sees
 TEMPLATE = go.layout.Template(
@@ -78,6 +82,13 @@ def empty(reason: str, height: int = 220) -> go.Figure:
         text=escaped(reason), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 14}
     )
     return figure
+
+
+def mark(figure: go.Figure, at: float, text: str, xref: str = "x") -> None:
+    """Draw a dotted line at an epoch through all plots above one another, with its name on top."""
+    line = {"dash": "dot", "width": 1.5, "color": NEUTRAL}
+    figure.add_shape(x0=at, x1=at, y0=0, y1=1, xref=xref, yref="paper", line=line)
+    figure.add_annotation(x=at, y=1.01, yref="paper", xref=xref, yanchor="bottom", text=text, showarrow=False)
 
 
 def thinned(frame: pd.DataFrame, value: str, points: int = POINTS) -> pd.DataFrame:

@@ -1,19 +1,30 @@
 """How sparse is the network? The three counts side by side, since 70 % of the groups may be 40 % of the work."""
 
+from dataclasses import dataclass
+
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.look import COLOURS, DASHES, MARKERS, empty, panels, xy
+from dashboard.figures.look import COLOURS, DASHES, MARKERS, NEUTRAL, empty, mark, panels, xy
 
 COUNTS = {"group_sparsity": "groups", "parameter_sparsity": "parameters", "mac_sparsity": "MACs"}
 READING = (
     "The part of the penalised layers that is exactly zero: counted in groups, in parameters, and in multiply–adds "
-    "of one image. Layers outside the penalty (stem, heads) are not counted."
+    "of one image. Layers outside the penalty are not counted."
 )
 
 
-def sparsities(frame: pd.DataFrame) -> go.Figure:
-    """Draw `frame` (at and the three sparsities [%]) as one curve each, named at its end."""
+@dataclass(frozen=True)
+class Plan:
+    """What a run aims at: a share [%] of what is counted; the epoch from which on its zeros are held by a refit."""
+
+    target: float | None = None
+    of: str = "groups"
+    refit: float | None = None
+
+
+def sparsities(frame: pd.DataFrame, plan: Plan | None = None) -> go.Figure:
+    """Draw `frame` (at and the three sparsities [%]) as one curve each, and where the plan wants them to be."""
     if frame.empty:
         return empty("The sparsities are counted after each epoch.", height=360)
     figure = panels(height=360)
@@ -31,4 +42,18 @@ def sparsities(frame: pd.DataFrame) -> go.Figure:
     figure.update_layout(showlegend=True)
     figure.update_yaxes(title_text="exactly zero [%]", range=[0, 103])
     figure.update_xaxes(title_text="epoch")
+    _show(figure, plan or Plan(), frame["at"])
     return figure
+
+
+def _show(figure: go.Figure, plan: Plan, at: pd.Series) -> None:
+    """Mark the target as a level and the refit as a moment."""
+    if plan.target is not None:
+        line = {"dash": "dash", "width": 1.5, "color": NEUTRAL}
+        figure.add_shape(x0=0, x1=1, xref="x domain", y0=plan.target, y1=plan.target, line=line)
+        text = f"target: {plan.target:g} % of the {plan.of}"
+        figure.add_annotation(
+            x=0, xref="x domain", y=plan.target, text=text, xanchor="left", yanchor="bottom", showarrow=False
+        )
+    if plan.refit is not None and at.min() <= plan.refit <= at.max():
+        mark(figure, plan.refit, "refit")

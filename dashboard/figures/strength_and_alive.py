@@ -4,17 +4,17 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.look import COLOURS, NEUTRAL, empty, panels, xy
+from dashboard.figures.look import COLOURS, empty, mark, panels, xy
 from dashboard.words import power
 
 READING = (
     "Top: share of the groups that are not zero. Bottom: the strength λ in force, on a log axis (0 can't be drawn "
-    "there). Dotted lines: where a user changed it."
+    "there). Dotted lines: where a user changed it, or where the refit began, which holds the zeros without a penalty."
 )
 
 
-def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame) -> go.Figure:
-    """Draw `frame` (at, alive [%], strength) and mark `changes` (at, strength)."""
+def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float | None = None) -> go.Figure:
+    """Draw `frame` (at, alive [%], strength) and mark `changes` (at, strength) and the epoch at which a refit began."""
     if frame.empty:
         return empty("The share of groups alive comes a tenth into the first epoch.", height=360)
     figure = panels(2, height=360)
@@ -25,7 +25,9 @@ def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame) -> go.Figure:
     )
     figure.add_trace(alive, row=1, col=1).add_trace(strength, row=2, col=1)
     for row in changes[changes["at"] >= frame["at"].min()].itertuples():
-        _mark(figure, float(row.at), float(row.strength))
+        mark(figure, float(row.at), f"λ = {power(float(row.strength))}", "x2")
+    if refit is not None and frame["at"].min() <= refit <= frame["at"].max():
+        mark(figure, refit, "refit", "x2")
     figure.update_yaxes(title_text="groups alive [%]", range=[0, 103], row=1, col=1)
     figure.update_yaxes(title_text="strength λ [1]", row=2, col=1, **_log_axis(frame["strength"]))
     figure.update_xaxes(range=[_start(frame), float(frame["at"].max())])
@@ -41,15 +43,6 @@ def _start(frame: pd.DataFrame) -> float:
 
 def _curve(frame: pd.DataFrame, quantity: str, colour: str) -> go.Scatter:
     return go.Scatter(**xy(frame, quantity), mode="lines", line={"color": colour, "width": 2})
-
-
-def _mark(figure: go.Figure, at: float, strength: float) -> None:
-    """Draw a line through both plots, labelled with the new strength."""
-    line = {"dash": "dot", "width": 1.5, "color": NEUTRAL}
-    figure.add_shape(x0=at, x1=at, y0=0, y1=1, xref="x2", yref="paper", line=line)
-    figure.add_annotation(
-        x=at, y=1.01, yref="paper", xref="x2", yanchor="bottom", text=f"λ = {power(strength)}", showarrow=False
-    )
 
 
 def _log_axis(strengths: pd.Series) -> dict[str, object]:

@@ -6,6 +6,8 @@
 | `curves`     | at, task, split, quantity, value: losses and metrics of the tasks                             |
 | `regularity` | at, alive [%], strength: ten rows an epoch                                                    |
 | `changes`    | at, step, strength: where a user changed the strength                                         |
+| `weights`    | at, task, weight [1] of its gradient in the trunk; no rows where all are equal to 1            |
+| `conflict`   | at, task, other, cosine [1] between the gradients of two tasks at the shared features         |
 | `sparsities` | at, group_sparsity, parameter_sparsity, mac_sparsity [%]: one row an epoch                    |
 """
 
@@ -20,6 +22,8 @@ from dashboard.frames.stamps import Stamp, stamp
 from engine.events import read_events
 from engine.quantities import SPARSITIES
 from engine.runs import Run
+
+COSINE = "cosine:"
 
 
 def events(run: Run) -> pd.DataFrame:
@@ -47,6 +51,29 @@ def changes(run: Run) -> pd.DataFrame:
     log = events(run)
     asked = log[(log["split"] == "control") & (log["quantity"] == "strength")]
     return asked[["at", "step", "value"]].rename(columns={"value": "strength"}).reset_index(drop=True)
+
+
+def weights(run: Run, since: float = 0.0) -> pd.DataFrame:
+    """Return the weights of the tasks, as long as they are not all 1, from epoch `since` on."""
+    log = events(run)
+    known = log[(log["split"] == "train") & (log["quantity"] == "weight") & log["task"].notna()]
+    if (known["value"] == 1).all():
+        known = known.iloc[:0]
+    return known.loc[known["at"] >= since, ["at", "task", "value"]].rename(columns={"value": "weight"})
+
+
+def conflict(run: Run, since: float = 0.0) -> pd.DataFrame:
+    """Return how far the gradients of each two tasks agree, from epoch `since` on."""
+    log = events(run)
+    known = log[(log["split"] == "conflict") & log["quantity"].str.startswith(COSINE) & (log["at"] >= since)]
+    other = known["quantity"].str.removeprefix(COSINE)
+    return known.assign(other=other, cosine=known["value"])[["at", "task", "other", "cosine"]].reset_index(drop=True)
+
+
+def alarmed(run: Run) -> list[str]:
+    """Return the layers of which hardly a group was left at some time."""
+    log = events(run)
+    return list(dict.fromkeys(log.loc[log["split"] == "alarm", "quantity"]))
 
 
 def sparsities(run: Run, since: float = 0.0) -> pd.DataFrame:

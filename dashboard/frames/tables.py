@@ -17,12 +17,14 @@ import pandas as pd
 from dashboard.frames.summaries import Summary
 from dashboard.words import STATES, duration, elapsed, measured, moment, power, state_word
 from engine.quantities import SPARSITIES, Metric
+from engine.spec import PenaltySpec
 
 SPARSITY_TITLES = {
     "group_sparsity": "Groups zero",
     "parameter_sparsity": "Parameters zero",
     "mac_sparsity": "MACs zero",
 }
+SHORT = {"group": "groups", "parameter": "params", "mac": "MACs"}
 
 
 def runs(summaries: Sequence[Summary]) -> pd.DataFrame:
@@ -61,7 +63,7 @@ def _row(summary: Summary) -> dict[str, Any]:
     return {
         "state": f"{STATES[summary.status.state][0]} {word}{share}",
         "name": summary.name,
-        "strength": power(summary.spec.penalty.strength) if summary.spec else "–",
+        "strength": _strength(summary.spec.penalty) if summary.spec else "–",
         "alive": list(summary.alive),
         **{quantity: summary.sparsity(quantity) for quantity in SPARSITIES},
         **results,
@@ -69,6 +71,11 @@ def _row(summary: Summary) -> dict[str, Any]:
         "duration": duration(elapsed(summary.status)),
         "id": summary.id,
     }
+
+
+def _strength(penalty: PenaltySpec) -> str:
+    """Say the strength, or the target that moves it."""
+    return power(penalty.strength) if penalty.target is None else f"{penalty.target:g} % {SHORT[penalty.target_of]}"
 
 
 def _titles(summaries: Sequence[Summary]) -> list[str]:

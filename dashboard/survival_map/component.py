@@ -23,12 +23,11 @@ from dashboard.selection import Selection, known
 
 HERE = Path(__file__).parent
 SCRIPT = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("pens.js", "rows.js", "map.js"))
-READING = (
-    "One row per layer, from the input at the top; one cell per channel (input channel of that layer). Hatched: "
-    "dead, exactly zero. Colour: norm of the living, log scale. Outlined: near the threshold, a norm below "
-    f"{100 * fates.NEAR:.0f} % of the median of its layer's living. Click a cell, or walk with the arrow keys; "
-    "[ and ] jump to the previous and next survivor."
-)
+CELLS = {
+    "input": "one cell per input channel of the layer",
+    "output": "one cell per filter of the layer",
+    "coupled": "one cell per channel that is made there, with all that write and read it",
+}
 _mount = st.components.v2.component(
     "winnow_survival_map",
     html=(HERE / "map.html").read_text(encoding="utf-8"),
@@ -45,6 +44,7 @@ class Board:
     norms: Norms
     by: fates.Order = "network"
     selected: Selection | None = None
+    near: NDArray[np.bool_] | None = None  # by the rule where the engine has not said it
 
 
 def survival_map(board: Board, key: str, picked: Callable[[Selection | None], None]) -> None:
@@ -58,17 +58,27 @@ def survival_map(board: Board, key: str, picked: Callable[[Selection | None], No
     _mount(key=key, data=payload(board), on_picked_change=report)
 
 
+def reading(groups: str) -> str:
+    """Say how to read the map of groups of this kind (engine.spec.PenaltySpec.groups)."""
+    return (
+        f"One row per layer, from the input at the top; {CELLS[groups]}. Hatched: dead, exactly zero. Colour: norm of "
+        f"the living, log scale. Outlined: near the threshold, a norm below {100 * fates.NEAR:.0f} % of the largest of "
+        "its layer. Click a cell, or walk with the arrow keys; [ and ] jump to the previous and next survivor."
+    )
+
+
 def payload(board: Board) -> dict[str, Any]:
     """Return what the browser needs: names and widths of the layers, the newest norms, the ends of the scale."""
     norms, chosen = board.norms, board.selected
     low, high = norms.extent
+    near = fates.near(norms) if board.near is None else board.near
     order = np.concatenate(fates.order(norms, board.by) or [np.zeros(0, np.intp)])
     return {
         "run": board.run,
         "layers": [layer.name for layer in norms.layers],
         "counts": [layer.groups for layer in norms.layers],
         "norms": _text(fates.newest(norms).astype("<f4")),
-        "near": _text(np.packbits(fates.near(norms), bitorder="little")),
+        "near": _text(np.packbits(near, bitorder="little")),
         "order": "" if board.by == "network" else _text(order.astype("<u2")),
         "selected": None if chosen is None else {"layer": chosen.layer, "channel": chosen.channel},
         "low": low,

@@ -77,7 +77,7 @@ class SurvivalMap {
     const count = Math.max(this.rows.length, 1)
     this.pitch = Math.min(22, Math.max(9, Math.floor(620 / count)))
     const words = Math.max(0, ...this.rows.map((row) => this.measure(row.name)))
-    this.left = Math.round(Math.min(width * 0.3, 12 + words)) // whole pixels, or the gaps are not clear
+    this.left = Math.ceil(Math.min(width * 0.3, 13 + words)) // whole pixels, or the gaps are not clear
     this.right = 66
     this.width = width
     this.top = 3 // room for the words of a low first row

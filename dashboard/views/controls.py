@@ -81,6 +81,8 @@ def _standing(run: Run) -> None:
         facts.append(f"{power(asked)} asked for, from the next step")
     changes = events.changes(run)
     changed = [f"{power(to)} at epoch {at:.1f}" for at, to in zip(changes["at"], changes["strength"], strict=True)]
+    if run.spec.penalty.target is not None:
+        facts.append("the target moves λ on from what you apply, until the refit")
     if changed:
         facts.append(f"changed to {', '.join(changed)}")
     st.caption(plain(" · ".join(facts)))

@@ -11,11 +11,24 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures import layer_norms, losses_and_metrics, sparsities, strength_and_alive
-from dashboard.figures.look import styles
-from dashboard.frames import events, groups
+from dashboard.figures import (
+    firmness,
+    kernel,
+    layer_counts,
+    layer_norms,
+    losses_and_metrics,
+    norm_spread,
+    one_channel,
+    sparsities,
+    strength_and_alive,
+    task_conflict,
+)
+from dashboard.figures.look import Style, styles
+from dashboard.frames import events, fates, groups, standing
 from dashboard.frames.stamps import Stamp, stamp
 from dashboard.frames.summaries import tasks
+from dashboard.selection import Selection
+from dashboard.words import COUNTED
 from data.catalog import DATASETS
 from engine.runs import Run
 
@@ -33,6 +46,18 @@ def training(run: Run, since: float) -> tuple[Drawing, Drawing, Drawing]:
     return _training(run.path, stamp(run.path / "events.jsonl"), since)
 
 
+def tasks_together(run: Run, since: float) -> tuple[Drawing, Drawing]:
+    """Return the conflict between each two tasks, and the weights of the tasks; the latter's frame may be empty."""
+    return _tasks_together(run.path, stamp(run.path / "events.jsonl"), since)
+
+
+def plan(run: Run) -> sparsities.Plan:
+    """Return what a run aims at."""
+    penalty = run.spec.penalty
+    refit = run.spec.epochs * (1 - penalty.refit_share) if penalty.refit_share else None
+    return sparsities.Plan(penalty.target, COUNTED[penalty.target_of], refit)
+
+
 def layers(run: Run, since: float) -> Drawing:
     """Return the median norm of every layer."""
     return _layers(run.path, stamp(run.path / "groups" / "norms.bin"), since)
@@ -43,15 +68,48 @@ def channels(run: Run, layer: str, since: float) -> Drawing:
     return _channels(run.path, stamp(run.path / "groups" / "norms.bin"), layer, since)
 
 
+def layers_now(run: Run) -> tuple[Drawing, Drawing]:
+    """Return the counts of every layer, and the spread of its norms, as they stand."""
+    return _layers_now(run.path, *_standing(run))
+
+
+def firm(run: Run) -> Drawing:
+    """Return how firmly dead the dead are."""
+    return _firm(run.path, standing.tables_stamp(run))
+
+
+def channel(run: Run, chosen: Selection) -> tuple[Drawing, Drawing]:
+    """Return the record of one channel, and its kernels."""
+    return _channel(run.path, *_standing(run), chosen)
+
+
+def _standing(run: Run) -> tuple[Stamp, Stamp]:
+    return stamp(run.path / "groups" / "norms.bin"), standing.tables_stamp(run)
+
+
 @lru_cache(maxsize=32)
 def _training(path: Path, _log: Stamp, since: float) -> tuple[Drawing, Drawing, Drawing]:
     run = Run(path)
     curves, regularity, counts = events.curves(run, since), events.regularity(run, since), events.sparsities(run, since)
-    looks = styles(list(DATASETS[run.spec.data.dataset].fields))
+    aim = plan(run)
     return (
-        Drawing(losses_and_metrics.losses_and_metrics(curves, tasks(run.spec), looks), curves),
-        Drawing(strength_and_alive.strength_and_alive(regularity, events.changes(run)), regularity),
-        Drawing(sparsities.sparsities(counts), counts),
+        Drawing(losses_and_metrics.losses_and_metrics(curves, tasks(run.spec), _looks(run)), curves),
+        Drawing(strength_and_alive.strength_and_alive(regularity, events.changes(run), aim.refit), regularity),
+        Drawing(sparsities.sparsities(counts, aim), counts),
+    )
+
+
+def _looks(run: Run) -> dict[str, Style]:
+    return styles(list(DATASETS[run.spec.data.dataset].fields))
+
+
+@lru_cache(maxsize=32)
+def _tasks_together(path: Path, _log: Stamp, since: float) -> tuple[Drawing, Drawing]:
+    run = Run(path)
+    conflict, weights = events.conflict(run, since), events.weights(run, since)
+    return (
+        Drawing(task_conflict.task_conflict(conflict, _looks(run)), conflict),
+        Drawing(task_conflict.task_weights(weights, _looks(run)), weights),
     )
 
 
@@ -65,3 +123,28 @@ def _layers(path: Path, _rows: Stamp, since: float) -> Drawing:
 def _channels(path: Path, _rows: Stamp, layer: str, since: float) -> Drawing:
     frame = groups.channel_norms(Run(path), layer, since)
     return Drawing(layer_norms.channel_norms(frame, layer), frame)
+
+
+@lru_cache(maxsize=32)
+def _layers_now(path: Path, _rows: Stamp, _tables: Stamp) -> tuple[Drawing, Drawing]:
+    run = Run(path)
+    frame, every = fates.layers(run), fates.channels(run)
+    near = every[every["state"] == "near"]
+    return (
+        Drawing(layer_counts.layer_counts(frame), frame),
+        Drawing(norm_spread.norm_spread(frame, near), frame),
+    )
+
+
+@lru_cache(maxsize=32)
+def _firm(path: Path, _tables: Stamp) -> Drawing:
+    known = standing.groups(Run(path))
+    dead = known.loc[known["state"] == "dead", ["layer", "channel", "size", "firmness"]].reset_index(drop=True)
+    return Drawing(firmness.firmness(dead["firmness"].dropna()), dead)
+
+
+@lru_cache(maxsize=128)
+def _channel(path: Path, _rows: Stamp, _tables: Stamp, chosen: Selection) -> tuple[Drawing, Drawing]:
+    record = groups.channel_record(Run(path), chosen.layer, chosen.channel)
+    positions = standing.kernel(Run(path), chosen.layer, chosen.channel)
+    return Drawing(one_channel.one_channel(record), record), Drawing(kernel.kernel(positions), positions)

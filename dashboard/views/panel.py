@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.frames.sheet import csv
 from dashboard.views.drawings import Drawing
-from dashboard.words import plain, power
+from dashboard.words import asked, plain
 from engine.runs import Run
 
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
@@ -38,7 +38,7 @@ def explain(frame: Callable[[], pd.DataFrame], key: str, reading: str, source: s
 
 def source(run: Run, split: str = "") -> str:
     """Return what a screenshot must carry to stay true: run, strength at the start, split and number of images."""
-    facts = [plain(run.spec.name), plain(run.id), f"λ = {power(run.spec.penalty.strength)} at the start"]
+    facts = [plain(run.spec.name), plain(run.id), plain(asked(run.spec.penalty))]
     images = {"train": "training images", "val": "validation images"}.get(split)
     length = getattr(run.spec.data, f"{split}_length", None)
     if images:

@@ -2,14 +2,16 @@
 
 import streamlit as st
 
-from dashboard.frames import events
+from dashboard.frames import events, fates
 from dashboard.frames.summaries import summary
 from dashboard.frames.tables import SPARSITY_TITLES
-from dashboard.words import STATES, duration, elapsed, measured, moment, plain, power, sentence, state_word
+from dashboard.words import STATES, asked, duration, elapsed, measured, moment, plain, power, sentence, state_word
 from engine.runs import LIVE, Run, Status
 
 CONSTANT = "On the validation images, after the newest epoch; and what the best prediction that ignores the image gets."
 ZERO = "The part of the penalised layers that is exactly zero; stem and heads, which are not penalised, don't count."
+REMEDY = "A larger floor or a smaller {} keeps more of them."
+MOST_ALARMS = 3  # layers named
 
 
 def phase(status: Status) -> tuple[str, bool]:
@@ -28,13 +30,25 @@ def progress(run: Run, drawn: tuple[str, bool]) -> None:
     if status.message:
         tell = st.error if status.state == "failed" else st.info
         tell(sentence(status.message), icon=STATES[status.state][1])
+    _alarms(run)
     _headline(run)
+
+
+def _alarms(run: Run) -> None:
+    """Warn of layers of which hardly a group is left."""
+    found = fates.alarms(run).sort_values("alive").reset_index(drop=True)
+    if found.empty:
+        return
+    named = [f"{row.alive} of {row.total} groups left in {row.layer}" for row in found.head(MOST_ALARMS).itertuples()]
+    more = f", and few in {len(found) - MOST_ALARMS} more layers" if len(found) > MOST_ALARMS else ""
+    remedy = REMEDY.format("strength" if run.spec.penalty.target is None else "target")
+    st.warning(plain(f"{', '.join(named)}{more}. {remedy}"), icon=":material/warning:")
 
 
 def _state(run: Run, status: Status) -> None:
     """Write state, name and pace in one line."""
     _, icon, colour = STATES[status.state]
-    facts = [f"**{plain(run.spec.name)}**", f"strength {power(events.strength_in_force(run))}"]
+    facts = [f"**{plain(run.spec.name)}**", *_sparsity(run)]
     if status.epoch:
         facts.append(f"epoch {status.epoch} of {status.epochs}")
     if status.state in LIVE and status.images_per_second:
@@ -45,6 +59,13 @@ def _state(run: Run, status: Status) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(state_word(status), icon=icon, color=colour)
         st.markdown(" · ".join(facts))
+
+
+def _sparsity(run: Run) -> list[str]:
+    """Say what is asked of the sparsity, and the strength in force."""
+    penalty, force = run.spec.penalty, events.strength_in_force(run)
+    now = "refit, no penalty" if penalty.refit_share and not force else f"strength {power(force)}"
+    return [now] if penalty.target is None else [plain(asked(penalty)), now]
 
 
 def _doing(status: Status) -> str:

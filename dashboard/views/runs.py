@@ -67,12 +67,12 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
     }
     return {
         "state": config.TextColumn("State", width=92),
-        "name": config.TextColumn("Name", width=130),
-        "strength": config.TextColumn("λ", width=56, help="Strength of the penalty at the start"),
+        "name": config.TextColumn("Name", width=112),
+        "strength": config.TextColumn("λ / target", width=80, help="Strength at the start, or the share wanted zero"),
         **percent,
         **metrics,
-        "alive": config.LineChartColumn("Groups alive", y_min=0, y_max=100, width=90, help="0 to 100 %, over epochs"),
-        "started": config.TextColumn("Started", width=124),
+        "alive": config.LineChartColumn("Groups alive", y_min=0, y_max=100, width=88, help="0 to 100 %, over epochs"),
+        "started": config.TextColumn("Started", width=122),
         "duration": config.TextColumn("Duration", width=74),
     }
 

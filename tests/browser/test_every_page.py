@@ -1,27 +1,35 @@
 """Every page and every view, in light and in dark: all that is asked for is drawn, and nothing raises."""
 
+import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Position, expect
 
 from tests.browser.driving import SIZE, Faults, settled
 from tests.browser.serving import serving
-from tests.dashboard.making import write_run
+from tests.dashboard.making import write_run, write_tables
 
 pytestmark = pytest.mark.browser
 VIEWS = {
     "Curves": ".js-plotly-plot .scatterlayer .trace",
+    "Tasks": ".js-plotly-plot",
     "Survival map": "canvas[aria-roledescription='survival map']",
     "Norms by layer": ".js-plotly-plot .scatterlayer .trace",
     "Log": "[data-testid=stCode]",
 }
+PARTS = {
+    "Layers": ".js-plotly-plot .barlayer .trace",
+    "Over epochs": ".js-plotly-plot .scatterlayer .trace",
+    "Firmness": ".js-plotly-plot .barlayer .trace",
+}
+MAP = VIEWS["Survival map"]
 
 
 def test_no_page_raises_in_light_or_dark(browser: Browser, tmp_path: Path) -> None:
     runs, faults, pictures = tmp_path / "runs", Faults(), tmp_path / "pictures"
     for epochs, strength in ((3, 1e-3), (5, 1e-2)):
-        write_run(runs, epochs, penalty={"strength": strength})
+        write_tables(write_run(runs, epochs, penalty={"strength": strength}), nearly=(1,))
     with serving(runs) as address:
         for scheme in ("light", "dark"):
             context = browser.new_context(viewport=SIZE, color_scheme=scheme)
@@ -29,7 +37,7 @@ def test_no_page_raises_in_light_or_dark(browser: Browser, tmp_path: Path) -> No
             _walk(context.new_page(), address, pictures / scheme)
             context.close()
     assert faults == []
-    assert len(list(pictures.glob("*/*.png"))) == 2 * 6
+    assert len(list(pictures.glob("*/*.png"))) == 2 * 12
 
 
 def _walk(page: Page, address: str, pictures: Path) -> None:
@@ -39,8 +47,36 @@ def _walk(page: Page, address: str, pictures: Path) -> None:
     for view, drawn in VIEWS.items():
         page.get_by_role("tab", name=view).click()
         _seen(page, drawn, pictures / f"{view.lower().replace(' ', '-')}.png")
+    _groups(page, pictures)
     _visit(page, "New run")
     _seen(page, ".st-key-new_submit button", pictures / "new.png")
+
+
+def _groups(page: Page, pictures: Path) -> None:
+    """A click on a cell shows its kernel; the channel stays selected in every view and on the way to Train and back."""
+    run = page.url.partition("run=")[2].partition("&")[0]
+    _visit(page, "Groups")
+    _seen(page, MAP, pictures / "groups.png")
+    assert f"run={run}" in page.url
+    page.locator(MAP).first.click(position=_first_cell(page))
+    expect(page.get_by_text("stem, channel 0: alive")).to_be_visible()
+    _seen(page, ".js-plotly-plot .heatmaplayer image", pictures / "groups-channel.png")
+    for part, drawn in PARTS.items():
+        page.get_by_role("tab", name=part).click()
+        _seen(page, drawn, pictures / f"groups-{part.lower().replace(' ', '-')}.png")
+        expect(page.get_by_text("stem, channel 0: alive")).to_be_visible()
+    _visit(page, "Train")
+    expect(page).to_have_url(re.compile(f"run={run}.*layer=stem&channel=0"))
+
+
+def _first_cell(page: Page) -> Position:
+    """Return the place of the first cell of the first row of the map."""
+    tip, canvas = page.locator(".tip"), page.locator(MAP).first
+    for x in range(20, 400, 6):
+        canvas.hover(position={"x": x, "y": 12})
+        if "channel 0" in tip.inner_text():
+            return {"x": x, "y": 12}
+    raise AssertionError("there is no cell in the first row of the map")
 
 
 def _visit(page: Page, title: str) -> None:

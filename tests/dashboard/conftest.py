@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.runs import Run
-from tests.dashboard.making import write_run
+from tests.dashboard.making import write_run, write_tables
 
 
 @pytest.fixture
@@ -21,3 +21,13 @@ def runs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_run(runs_root: Path) -> Callable[..., Run]:
     """Write a run into that folder."""
     return partial(write_run, runs_root)
+
+
+@pytest.fixture
+def make_whole_run(make_run: Callable[..., Run]) -> Callable[..., Run]:
+    """Write a run with the engine's tables into that folder; its first group is near the threshold."""
+
+    def whole(**spec: object) -> Run:
+        return write_tables(make_run(**spec), nearly=(0,))
+
+    return whole

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from engine.events import Event, write_events
 from engine.files import replace
@@ -27,6 +28,35 @@ def write_run(root: Path, epochs: int = 3, state: str = "done", message: str = "
         state=state, message=message, epoch=epochs, epochs=5, started=START, finished=START + 65, requested=START
     )
     replace(run.path / "status.json", status.model_dump_json().encode())
+    return run
+
+
+def write_tables(run: Run, nearly: tuple[int, ...] = ()) -> Run:
+    """Write what the engine says of the newest norms: the groups at `nearly` are near the threshold."""
+    norms = run.groups()
+    dead = norms["norm"].to_numpy() == 0
+    place = np.arange(len(norms))
+    groups = norms.drop(columns="alive").assign(
+        layer=norms["layer"].astype(str),
+        relative=norms["norm"] / 2,
+        state=np.where(dead, "dead", np.where(np.isin(place, nearly), "near", "alive")),
+        firmness=np.where(dead, 0.1 * place, np.nan),
+        removable=dead & (place % 2 == 0),
+        blocked=np.where(dead & (place % 2 == 0), "", "add: 4 readers, 3 still use it (<b>a</b>, b, c)"),
+    )
+    kernels = pd.DataFrame(
+        [("stem", c, i // 3, i % 3, 0.1 * (i + c)) for c in range(3) for i in range(9)]
+        + [("<b>deep</b>", c, 0, 0, 1.0 - c / 3) for c in range(4)],
+        columns=["layer", "channel", "row", "column", "magnitude"],
+    )
+    components = pd.DataFrame(
+        [("trunk", 800, 8000.0, 400, 2000.0, 3000.0), ("heads.depth", 200, 2000.0, 0, 0.0, 0.0)],
+        columns=["component", "parameters", "macs", "removable_parameters", "removable_macs", "gathered_macs"],
+    )
+    components.loc[2] = ["total", *components.drop(columns="component").sum()]
+    (run.path / "tables").mkdir(exist_ok=True)
+    for name, frame in (("groups", groups), ("kernels", kernels), ("components", components)):
+        frame.to_parquet(run.path / "tables" / f"{name}.parquet")
     return run
 
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.words import duration, measured, plain, power, sentence, state_word
+from dashboard.words import asked, duration, firmly, measured, plain, power, sentence, state_word
 from engine.runs import Status
+from engine.spec import PenaltySpec
 
 
 @given(st.text(alphabet=st.characters(codec="ascii", exclude_categories=["C"]), max_size=40))
@@ -62,3 +63,16 @@ def test_a_metric_carries_its_unit() -> None:
 def test_a_paused_run_says_so() -> None:
     assert state_word(Status(state="running", paused=True)) == "paused"
     assert state_word(Status(state="done", paused=True)) == "done"
+
+
+@pytest.mark.parametrize(
+    ("firmness", "verdict"), [(0.0, "firmly dead"), (0.43, "firmly dead"), (0.7, ": dead"), (0.95, "about to revive")]
+)
+def test_firmness_is_said_in_words(firmness: float, verdict: str) -> None:
+    assert firmly(firmness).endswith(f"{verdict}.")
+    assert f"{firmness:.2f} of what the penalty withstands" in firmly(firmness)
+
+
+def test_what_was_asked_is_a_strength_or_a_target() -> None:
+    assert asked(PenaltySpec(strength=2e-3)) == "λ = 2e-3 at the start"
+    assert asked(PenaltySpec(target=62.5, target_of="mac")) == "target 62.5 % of the MACs"

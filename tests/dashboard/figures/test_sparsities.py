@@ -1,6 +1,6 @@
 import pandas as pd
 
-from dashboard.figures.sparsities import sparsities
+from dashboard.figures.sparsities import Plan, sparsities
 
 FRAME = pd.DataFrame(
     {"at": [0, 1, 2], "group_sparsity": [0, 5, 9], "parameter_sparsity": [0, 4, 8], "mac_sparsity": [0, 3, 7]}
@@ -13,6 +13,19 @@ def test_the_three_counts_stand_side_by_side() -> None:
     assert len({(trace.line.color, trace.line.dash, trace.marker.symbol) for trace in figure.data}) == 3
     assert figure.layout.yaxis.title.text == "exactly zero [%]"
     assert figure.layout.xaxis.title.text == "epoch"
+
+
+def test_the_target_is_a_level_and_the_refit_a_moment() -> None:
+    figure = sparsities(FRAME, Plan(60, "MACs", 1.5))
+    level, moment = figure.layout.shapes
+    assert (level.y0, level.y1) == (60, 60)
+    assert (moment.x0, moment.x1) == (1.5, 1.5)
+    assert [note.text for note in figure.layout.annotations] == ["target: 60 % of the MACs", "refit"]
+
+
+def test_a_refit_that_is_not_in_sight_is_not_marked() -> None:
+    assert not sparsities(FRAME, Plan(refit=2.5)).layout.shapes
+    assert not sparsities(FRAME).layout.shapes
 
 
 def test_without_data_it_says_so() -> None:

@@ -27,6 +27,12 @@ def test_each_change_is_marked_and_named() -> None:
     assert figure.layout.annotations[0].text == "λ = 5e-3"
 
 
+def test_the_start_of_a_refit_is_marked() -> None:
+    figure = strength_and_alive(FRAME, NONE, refit=1.25)
+    assert [shape.x0 for shape in figure.layout.shapes] == [1.25]
+    assert [note.text for note in figure.layout.annotations] == ["refit"]
+
+
 def test_a_change_before_the_window_is_left_out() -> None:
     assert not strength_and_alive(FRAME, pd.DataFrame({"at": [0.1], "strength": [1.0]})).layout.shapes
 

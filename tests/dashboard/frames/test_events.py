@@ -49,9 +49,37 @@ def test_the_frames_have_their_documented_columns(make_run: MakeRun) -> None:
     assert events.regularity(run)["alive"].between(0, 100).all()
 
 
+def _record(run: Run, rows: list[tuple[str | None, str, str, float]]) -> None:
+    write_events(run.path / "events.jsonl", [Event(0.0, 1, 10, *row) for row in rows])
+
+
+def test_weights_are_shown_only_where_they_differ_from_one(make_run: MakeRun) -> None:
+    run = make_run(epochs=2)
+    _record(run, [("depth", "train", "weight", 1.0)])
+    assert events.weights(run).empty
+    _record(run, [("depth", "train", "weight", 0.5)])
+    assert events.weights(run)[["task", "weight"]].to_numpy().tolist() == [["depth", 1.0], ["depth", 0.5]]
+
+
+def test_a_conflict_has_two_tasks_and_a_cosine(make_run: MakeRun) -> None:
+    run = make_run(epochs=2)
+    _record(run, [("depth", "conflict", "cosine:seg", -0.25), ("seg", "conflict", "cosine:a:b", 0.5)])
+    frame = events.conflict(run)
+    assert frame.to_numpy().tolist() == [[1.0, "depth", "seg", -0.25], [1.0, "seg", "a:b", 0.5]]
+    assert events.conflict(run, since=1.5).empty
+
+
+def test_each_layer_that_was_warned_of_is_named_once(make_run: MakeRun) -> None:
+    run = make_run(epochs=2)
+    _record(run, [(None, "alarm", "stem", 1.0), (None, "alarm", "stem", 1.0)])
+    assert events.alarmed(run) == ["stem"]
+
+
 def test_a_run_without_a_log_has_empty_frames_and_the_strength_of_its_spec(runs_root: object) -> None:
     run = create(parse({"penalty": {"strength": 0.25}}))
     frames = [events.curves(run), events.regularity(run), events.changes(run), events.sparsities(run)]
-    assert [len(frame) for frame in frames] == [0, 0, 0, 0]
+    frames += [events.weights(run), events.conflict(run)]
+    assert [len(frame) for frame in frames] == [0] * 6
+    assert events.alarmed(run) == []
     assert events.strength_in_force(run) == 0.25
     assert events.constants(run) == {}

@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from dashboard.frames import fates
 from dashboard.frames.groups import Norms, norms
+from engine.events import Event, write_events
 from engine.norms import Layer
 from engine.runs import Run, create
 from engine.spec import parse
@@ -26,9 +27,9 @@ MANY = st.integers(1, 4).flatmap(
 )
 
 
-def test_near_is_measured_against_the_living_of_the_same_layer() -> None:
-    known = _norms(np.array([[1, 1, 0.099, 0, 100, 0.1, 0.11, 1]]), 4, 4)
-    assert fates.near(known).tolist() == [False, False, True, False, False, False, False, False]
+def test_near_is_measured_against_the_largest_of_the_same_layer() -> None:
+    known = _norms(np.array([[1, 1, 0.099, 0, 100, 9.9, 10.1, 50]]), 4, 4)
+    assert fates.near(known).tolist() == [False, False, True, False, False, True, False, False]
     assert fates.near(_norms(np.array([[0, 0, 5]]), 2, 1)).tolist() == [False] * 3
 
 
@@ -67,10 +68,49 @@ def test_the_frame_says_what_became_of_each_channel(make_run: MakeRun) -> None:
     assert list(frame.columns) == ["layer", "channel", "size", "norm", "state", "last_alive"]
 
 
+def test_the_engine_says_what_is_near_and_the_rule_where_its_table_is_older(make_whole_run: MakeRun) -> None:
+    run = make_whole_run(epochs=2)
+    assert fates.STATES[fates.states(run)].tolist() == ["near", *["alive"] * 4, "dead", "dead"]
+    run.norms.append(3, 30, 0.0, np.array([0, 9, 0.5, 0.5, 0, 0, 7], np.float32))
+    assert fates.STATES[fates.states(run)].tolist() == ["dead", "alive", "near", "near", "dead", "dead", "alive"]
+
+
+def test_the_rule_is_the_engines() -> None:
+    from engine.epoch_report import ALARM, NEAR
+
+    assert (fates.NEAR, fates.ALARM) == (NEAR, ALARM)
+
+
+def test_layers_are_counted_by_state_and_measured_among_the_living(make_whole_run: MakeRun) -> None:
+    frame = fates.layers(make_whole_run(epochs=2)).set_index("layer")
+    assert frame.loc["stem", ["near", "alive", "dead", "total"]].tolist() == [1, 2, 0, 3]
+    assert frame.loc["<b>deep</b>", ["near", "alive", "dead", "total"]].tolist() == [0, 2, 2, 4]
+    assert frame.loc["<b>deep</b>", ["minimum", "median", "maximum"]].tolist() == pytest.approx(
+        [1.5, 1.5833, 1.6667], 1e-3
+    )
+
+
+def test_an_alarm_holds_as_long_as_hardly_a_group_is_left(make_run: MakeRun) -> None:
+    run = make_run(epochs=3)
+    assert fates.alarms(run).empty  # one of four is left, but the engine has not said so
+    write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, None, "alarm", "<b>deep</b>", 1.0)])
+    assert fates.alarms(run)[["layer", "alive", "total"]].to_numpy().tolist() == [["<b>deep</b>", 1, 4]]
+    run.norms.append(4, 40, 0.0, np.ones(7, np.float32))
+    assert fates.alarms(run).empty
+
+
+def test_a_dead_layer_is_counted_and_has_no_norms(make_run: MakeRun) -> None:
+    frame = fates.layers(make_run(epochs=5)).set_index("layer")
+    assert frame.loc["<b>deep</b>", "dead"] == 4
+    assert np.isnan(frame.loc["<b>deep</b>", "median"])
+
+
 @pytest.mark.parametrize("by", ["network", "norm", "death"])
 def test_a_run_without_norms_has_no_channels(runs_root: object, by: fates.Order) -> None:
     run = create(parse({}))
     known = norms(run)
     assert fates.channels(run).empty
+    assert fates.layers(run).empty
+    assert fates.states(run).size == 0
     assert (fates.newest(known).size, fates.near(known).size, fates.last_alive(known).size) == (0, 0, 0)
     assert fates.order(known, by) == []

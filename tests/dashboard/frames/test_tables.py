@@ -16,6 +16,11 @@ def test_a_row_says_state_strength_and_the_metric_with_unit_and_direction(make_r
     assert row["duration"] == "1 min 05 s"
 
 
+def test_a_target_stands_in_place_of_the_strength(make_run: MakeRun) -> None:
+    make_run(penalty={"target": 60, "target_of": "mac"})
+    assert tables.runs(summaries())["strength"].tolist() == ["60 % MACs"]
+
+
 def test_compare_shows_what_differs_and_the_results(make_run: MakeRun) -> None:
     make_run(name="a", seed=1)
     make_run(name="b", seed=2, epochs=2)

@@ -8,6 +8,7 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from engine.events import Event, write_events
 from engine.files import replace
 from engine.runs import Run
 
@@ -101,6 +102,42 @@ def test_a_live_run_is_driven_by_wishes(make_run: MakeRun) -> None:
         page.button(key="apply").click().run()
         assert run.control().strength == 0.02
         assert "2e-2 asked for" in _said(page)
+
+
+def test_a_live_run_with_a_target_says_what_becomes_of_a_strength_that_is_applied(make_run: MakeRun) -> None:
+    run = make_run(penalty={"target": 60})
+    with _working(run):
+        page = _page(run=run.id)
+        assert "the target moves λ on from what you apply" in _said(page)
+        page.number_input(key="strength_input").set_value(0.02)
+        page.button(key="apply").click().run()
+        assert run.control().strength == 0.02
+
+
+def test_a_target_and_the_refit_are_marked_and_said(make_run: MakeRun) -> None:
+    page = _page(run=make_run(epochs=5, penalty={"target": 60}).id)
+    assert "target 60 % of the groups" in _said(page)
+    layout = json.loads(page.get("plotly_chart")[2].proto.spec)["layout"]
+    assert {note["text"] for note in layout["annotations"]} == {"target: 60 % of the groups", "refit"}
+    assert 3.75 in [shape["x0"] for shape in layout["shapes"]]
+
+
+def test_the_conflict_of_the_tasks_has_a_view_and_weights_where_they_differ(make_run: MakeRun) -> None:
+    run = make_run(tasks=["depth", "seg"])
+    assert "same weight" in _said(_page(run=run.id, view="Tasks"))
+    rows = [("depth", "conflict", "cosine:seg", -0.5), ("depth", "train", "weight", 0.5)]
+    write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, *row) for row in rows])
+    page = _page(run=run.id, view="Tasks")
+    assert [len(json.loads(chart.proto.spec)["data"]) for chart in page.get("plotly_chart")] == [1, 1]
+    assert "pull the shared features apart" in _said(page)
+
+
+def test_layers_about_to_die_are_warned_of(make_run: MakeRun) -> None:
+    run = make_run()
+    assert not _page(run=run.id).warning
+    write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, None, "alarm", "<b>deep</b>", 1.0)])
+    (warning,) = _page(run=run.id).warning
+    assert "1 of 4 groups left in <b>deep</b>" in re.sub(r"\\(.)", r"\1", warning.value)
 
 
 def test_the_second_click_on_stop_is_kill(make_run: MakeRun) -> None:

@@ -1,0 +1,94 @@
+"""The three honest numbers: what is zero, what of that can be removed, what has been removed."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from dashboard.frames import standing
+from dashboard.frames.summaries import Summary, summary
+from dashboard.frames.tables import SPARSITY_TITLES
+from dashboard.views.panel import explain, source
+from dashboard.words import measured
+from engine.runs import Run
+
+ZERO = "The part of the penalised layers that is exactly zero. A zero still costs its multiply–add."
+REMOVABLE = (
+    "The part of the whole network that could be removed without changing a single output: channels that no layer "
+    "uses. With gathers: if, besides, each layer reads only the channels that it uses."
+)
+REALISED = "The part of the whole network that has been removed: what a pruned model saves in fact."
+READING = "A channel can go once every layer that reads it ignores it: zero and removable differ."
+
+
+def honest(run: Run) -> None:
+    """Draw the numbers of a run, and beside them the components of its network."""
+    known = summary(run)
+    numbers, table = st.columns([6, 5], gap="medium")
+    with numbers:
+        with st.container(horizontal=True):
+            for quantity, title in SPARSITY_TITLES.items():
+                _metric(title, known.sparsity(quantity), ZERO)
+        with st.container(horizontal=True):
+            _removable(known)
+            _realised(run)
+    with table:
+        _components(run)
+
+
+def _removable(known: Summary) -> None:
+    gathered = known.newest.get((None, "gathered_macs"), np.nan)
+    _metric("Parameters removable", known.newest.get((None, "removable_parameters"), np.nan), REMOVABLE)
+    more = "" if np.isnan(gathered) else f"{gathered:.1f} % with gathers"
+    _metric("MACs removable", known.newest.get((None, "removable_macs"), np.nan), REMOVABLE, more)
+
+
+def _realised(run: Run) -> None:
+    """Say what has been removed: nothing, as long as the run folder holds no pruned model."""
+    if standing.pruned(run):
+        _metric("Realised", np.nan, REALISED, "a pruned model exists")
+    else:
+        _metric("Realised", 0.0, REALISED, "nothing has been removed yet")
+
+
+def _metric(title: str, value: float, about: str, more: str = "") -> None:
+    said = "–" if np.isnan(value) else measured(value, "%") if value else "0 %"
+    st.metric(
+        title,
+        said,
+        more or None,
+        delta_color="off",
+        delta_arrow="off",
+        help=about,
+        border=True,
+        height="stretch",
+    )
+
+
+def _components(run: Run) -> None:
+    shares = standing.shares(run)
+    if shares.empty:
+        st.info("What could be removed is counted after the first epoch.", icon=":material/content_cut:")
+        return
+    st.dataframe(
+        shares,
+        key="components",
+        hide_index=True,
+        height="content" if len(shares) <= 6 else 215,
+        row_height=29,
+        column_config=_columns(),
+    )
+    explain(lambda: standing.shares(run), "components", READING, source(run))
+
+
+def _columns() -> dict[str, Any]:
+    """Return how each column is titled and shown."""
+    config = st.column_config
+    titles = {"removable parameters": 112, "removable MACs": 102, "with gathers": 88}
+    short = {"removable parameters": "params removable", "removable MACs": "MACs removable"}
+    percents = {
+        name: config.NumberColumn(short.get(name, name), format="%.1f %%", width=width)
+        for name, width in titles.items()
+    }
+    counts = {name: config.NumberColumn(format="compact", width=76) for name in ("parameters", "MACs")}
+    return {"component": config.TextColumn("component", width=100), **counts, **percents}
