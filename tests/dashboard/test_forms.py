@@ -104,14 +104,14 @@ def test_a_share_of_the_macs_and_every_other_leaf_of_the_penalty_can_be_asked_fo
     page.number_input(key="new_target").set_value(70.0)
     page.selectbox(key="new_target_of").set_value("mac")
     page.selectbox(key="new_groups").set_value("coupled")
-    page.selectbox(key="new_penalty").set_value("group_mcp")
+    page.selectbox(key="new_penalty").set_value("sparse_group_lasso")
     page.number_input(key="new_refit").set_value(0.4)
     page.number_input(key="new_floor").set_value(0.1)
     page.button(key="new_submit").click().run()
     (run,) = list_runs(runs_root)
     penalty = run.spec.penalty
     assert (penalty.target, penalty.target_of, penalty.groups) == (70, "mac", "coupled")
-    assert (penalty.penalty, penalty.refit, penalty.floor) == ("group_mcp", 0.4, 0.1)
+    assert (penalty.penalty, penalty.refit, penalty.floor) == ("sparse_group_lasso", 0.4, 0.1)
 
 
 def test_an_optional_leaf_is_empty_and_may_be_emptied(runs_root: Path, end_workers: None) -> None:
