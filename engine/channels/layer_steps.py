@@ -46,7 +46,7 @@ class ProductStep:
         nonzero = demand.weights.nonzero(product)
         blocks = np.split(nonzero, product.blocks, axis=1 if product.transposed else 0)
         asked = np.stack([block[rows].any(0) for block, rows in zip(blocks, needed, strict=True)])
-        silent = (demand.seen[product.result] == 0) & ~demand.live[product.columns]
+        silent = demand.ignored(product.result, product.columns)
         if product.transposed:
             asked = asked.reshape(1, -1)
         demand.used[product.result] = np.asarray((asked & ~silent).any(0))

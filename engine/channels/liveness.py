@@ -6,7 +6,8 @@ it is, or goes with its channel; so the pass starts from the belief that every c
 that proved live, until nothing changes. They only become more, so this ends; mostly after two passes.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from engine.channels.weights import Flags, Values, Weights
 class Liveness:
     """The state of every channel for the weights as they stand when this is made.
 
+    Channels in `keep` stay, needed or not; products in `folded` (by their results) can take a constant that they see
+    into their bias, so that they do not need the channel. Both are for those who remove; nothing by default.
+
     `live` (channels,): needed by an output. `kept` (channels,): live, or made by no layer (an input, a mean), so that
     nothing could be dropped. By `product.result`, for each product, (columns,): `used`, whether it uses the column;
     `constants`, the number that the column holds, NaN where it varies.
@@ -29,18 +33,33 @@ class Liveness:
 
     """
 
-    def __init__(self, graph: ChannelGraph, outputs: Sequence[str] | None = None) -> None:
-        self.graph = graph
+    def __init__(
+        self,
+        graph: ChannelGraph,
+        outputs: Sequence[str] | None = None,
+        keep: Flags | None = None,
+        folded: Collection[int] = (),
+    ) -> None:
+        self.graph, self.folded = graph, frozenset(folded)
         self.outputs = tuple(graph.outputs) if outputs is None else tuple(outputs)
         if unknown := [name for name in self.outputs if name not in graph.outputs]:
             raise ValueError(f"`outputs` should be among {sorted(graph.outputs)}. Found {unknown}.")
         self._weights = Weights(graph.model)
         self.constants = self._forward()
-        self.live = np.zeros(graph.count, bool)
+        self._settle(np.zeros(graph.count, bool) if keep is None else keep)
+
+    def keeping(self, keep: Flags) -> "Liveness":
+        """Return the same with other channels to keep; the weights are not read again."""
+        other = copy.copy(self)
+        other._settle(keep)
+        return other
+
+    def _settle(self, keep: Flags) -> None:
+        self.live = keep.copy()
         self.used: dict[int, Flags] = {}
-        while (found := self._backward()).sum() > self.live.sum():
+        while (found := self._backward() | keep).sum() > self.live.sum():
             self.live = found
-        self.kept = self.live | ~_written(graph)
+        self.kept = self.live | ~_written(self.graph)
 
     def needed(self, mix: Mix) -> bool:
         """Whether an output depends on a mix."""
@@ -59,7 +78,7 @@ class Liveness:
         needs = [np.zeros(carrier.labels.shape, bool) for carrier in graph.carriers]
         for name in self.outputs:
             needs[graph.ends[name]][...] = True
-        demand = Demand(needs, self._weights, self.constants, self.live, self.used)
+        demand = Demand(needs, self._weights, self.constants, self.live, self.used, self.folded)
         for step in reversed(graph.steps):
             step.backward(demand)
         live = np.zeros(graph.count, bool)

@@ -35,7 +35,7 @@ class Demand:
 
     `needs` grows as the steps are taken backwards; `used` notes the columns that each product needs. A column that is
     seen as constant zero is ignored where its channel goes (`live` is false) and not where it stays: what makes it zero
-    could be dropped then, if nothing else needs that.
+    could be dropped then, if nothing else needs that. Products in `folded` ignore any other constant alike.
     """
 
     needs: list[Flags]
@@ -43,6 +43,12 @@ class Demand:
     seen: dict[int, Values]
     live: Flags
     used: dict[int, Flags]
+    folded: frozenset[int] = frozenset()
+
+    def ignored(self, result: int, columns: Labels) -> Flags:
+        """Return the columns of a product that it need not see, for they hold a constant and their channels go."""
+        seen = self.seen[result]
+        return np.asarray((~np.isnan(seen) if result in self.folded else seen == 0) & ~self.live[columns])
 
     def ask(self, source: int, wanted: Flags) -> None:
         """Ask for elements of a carrier, given in any shape that broadcasts with that of its labels."""

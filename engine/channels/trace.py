@@ -35,8 +35,8 @@ def trace(model: nn.Module, example_inputs: Any) -> ChannelGraph:
         NotTraceable: an operation on channels is not understood, or the flow of control depends on values.
 
     """
-    inputs = _named(model, example_inputs)
-    with _undisturbed(model), torch.no_grad():
+    inputs = named_inputs(model, example_inputs)
+    with undisturbed(model), torch.no_grad():
         state = torch.get_rng_state()
         expected = model(**inputs)
         torch.set_rng_state(state)
@@ -46,7 +46,8 @@ def trace(model: nn.Module, example_inputs: Any) -> ChannelGraph:
     return built(model, tracer, fx_graph, constants)
 
 
-def _named(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
+def named_inputs(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
+    """Return example inputs by the names of the forward pass's arguments."""
     if isinstance(example_inputs, Mapping):
         return dict(example_inputs)
     positional = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
@@ -59,7 +60,8 @@ def _images(inputs: Mapping[str, Any]) -> int:
 
 
 @contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Hold a model in evaluation mode; give it back its modes, and torch its random state."""
     modes = [(module, module.training) for module in model.modules()]
     devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
     model.eval()

@@ -1,0 +1,142 @@
+"""`compact(model, example_inputs)`: trace, plan, shrink, rewrite, prove.
+
+The smaller model is of the same class as the model where only layers changed their sizes, so that everything that
+knows the class goes on working. Where the program had to change it is an `fx.GraphModule` whose layers keep their
+names.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from engine.channels.trace import named_inputs, trace, undisturbed
+from engine.networks.multitask import MultiTaskNet
+from engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
+from engine.pruning.plan import Plan, chosen, planned
+from engine.pruning.program import Program, Unfit
+from engine.pruning.removed import removed
+from engine.pruning.shrinking import Cut, shrunk
+
+
+@dataclass(frozen=True, eq=False)
+class Compacted:
+    """The smaller model, the proof that it is the same, and how each tensor was cut."""
+
+    model: nn.Module
+    certificate: Certificate
+    cuts: tuple[Cut, ...]
+
+
+def compact(model: nn.Module, example_inputs: Any, *, tasks: Sequence[str] | None = None) -> Compacted:
+    """Return a smaller model with the same outputs, without the channels that the weights' exact zeros make idle.
+
+    The model itself is never modified. The smaller one trains, moves and exports as any module does, is in the mode
+    that the model is in, and takes inputs of any size that the model takes.
+
+    Args:
+        model: any module that `engine.channels.trace` follows.
+        example_inputs: a tensor, a sequence of positional inputs, or a mapping of named ones.
+        tasks: of a model that returns a dict, the entries to keep; what only the others used goes. None: all.
+
+    Raises:
+        NotTraceable: the model's channels cannot be followed.
+        NotExact: the smaller model's outputs differ from the model's by more than rounding.
+        ValueError: `tasks` names what the model does not return.
+
+    """
+    inputs = named_inputs(model, example_inputs)
+    graph = trace(model, inputs)
+    plan = planned(graph, tasks)
+    return _certified(_built(plan, inputs), tasks, inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Built:
+    """A plan that fits, the shrunk copy of the model, and its program."""
+
+    plan: Plan
+    twin: nn.Module
+    cuts: dict[str, Cut]
+    program: Program
+
+
+def _built(plan: Plan, inputs: dict[str, Any]) -> _Built:
+    """Shrink and copy the program; channels for which that does not fit stay."""
+    while True:
+        twin, cuts = shrunk(plan.graph.model, plan.liveness)
+        for name, constant in plan.graph.tensor_constants.items():
+            setattr(twin, name, constant.clone())
+        try:
+            with undisturbed(twin), torch.no_grad():
+                return _Built(plan, twin, cuts, Program(plan, twin, inputs))
+        except Unfit as unfit:
+            plan = plan.keeping(unfit.channels, unfit.place, unfit.reason)
+
+
+def _certified(built: _Built, tasks: Sequence[str] | None, inputs: dict[str, Any]) -> Compacted:
+    """Return the first form of the smaller model that is exact: its own class, then its program."""
+    program = _as_program(built)
+    own = None if built.program.rewritten else _as_itself(built, tasks)
+    found = None
+    if own is not None:
+        try:
+            found = _proved(built, own, tasks, inputs)
+        except Exception:  # noqa: BLE001 - whatever the class does with sizes that it does not expect
+            found = None
+    return found or _proved(built, program, tasks, inputs)
+
+
+def _proved(built: _Built, small: nn.Module, tasks: Sequence[str] | None, inputs: dict[str, Any]) -> Compacted:
+    """Return a form of the smaller model with its certificate.
+
+    Raises:
+        NotExact: it has none.
+
+    """
+    select: Callable[[Any], Any] = (lambda result: result) if tasks is None else lambda result: chosen(result, tasks)
+    given = samples(inputs)
+    found: dict[torch.dtype, Errors] = {}
+    for dtype, bound in ((torch.float32, FLOAT32), (torch.float64, FLOAT64)):
+        found[dtype] = errors(built.plan.graph, small, list(given.values()), dtype, select)
+        if not found[dtype].relative <= bound:
+            raise NotExact(
+                f"`model` should give the same outputs when compacted, within {bound:g} of their scale in {dtype}. "
+                f"Found {found[dtype].relative:.2g}."
+            )
+    single, double = found[torch.float32], found[torch.float64]
+    cuts = tuple(built.cuts.values())
+    certificate = Certificate(
+        max_error_float32=single.absolute,
+        max_error_float64=double.absolute,
+        relative_error_float32=single.relative,
+        relative_error_float64=double.relative,
+        inputs=tuple(given),
+        removed=removed(cuts, small),
+        kept_for=built.plan.kept_for,
+    )
+    return Compacted(small, certificate, cuts)
+
+
+def _as_program(built: _Built) -> fx.GraphModule:
+    model = built.plan.graph.model
+    small = fx.GraphModule(built.twin, built.program.fx_graph, type(model).__name__)
+    modes = {name: module.training for name, module in model.named_modules()}
+    for name, module in small.named_modules():
+        module.training = modes.get(name, model.training)
+    return small
+
+
+def _as_itself(built: _Built, tasks: Sequence[str] | None) -> nn.Module | None:
+    """Return the copy of the model in its own class, None where that cannot leave out the other tasks."""
+    twin = built.twin
+    for name in built.plan.graph.tensor_constants:
+        delattr(twin, name)
+    if tasks is not None:
+        if not isinstance(twin, MultiTaskNet):
+            return None
+        for name in set(twin.heads) - set(tasks):
+            del twin.heads[name]
+    return twin

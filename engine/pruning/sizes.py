@@ -1,0 +1,192 @@
+"""Sizes that stand in a program or in a module besides the shapes of the weights, put right after a removal.
+
+Only sizes of the channel axis change: the lengths of a split, the ends of a slice, the numbers in a view. A size that
+was computed (`c // 2`) is left to its computation; whoever copies the program checks what came out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from engine.channels.carriers import Carrier
+from engine.channels.weights import Flags
+
+SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk")
+RESHAPES = ("view", "reshape", "expand", "broadcast_to", "unflatten")
+PLACES = ("narrow", "select")
+BLOCKS = {"conv1d": 6, "conv2d": 6, "conv3d": 6, "conv_transpose1d": 6, "conv_transpose2d": 6, "conv_transpose3d": 6}
+
+
+@dataclass(frozen=True, eq=False)
+class Sized:
+    """A node with the tensors that it takes and gives, as they were; `kept` says which channels stay."""
+
+    node: fx.Node
+    sources: tuple[Carrier, ...]
+    results: tuple[Carrier, ...]
+    kept: Flags
+    expected: Callable[[Carrier], tuple[int, ...] | None]
+    entered: bool  # whether it made tensors of its own, and is no part of a tuple
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether one of its tensors loses channels."""
+        return any(not self.kept[carrier.labels].all() for carrier in (*self.sources, *self.results))
+
+    def stays(self, axis: int) -> Flags | None:
+        """Return which entries of the first source's axis stay, None where all do."""
+        labels = self.sources[0].labels
+        if labels.shape[axis] == 1 or (flags := self.kept[labels].ravel()).all():
+            return None
+        return flags
+
+
+def name_of(node: fx.Node) -> str:
+    """Return the name of a function or method."""
+    return getattr(node.target, "__name__", str(node.target))
+
+
+def resize(copied: fx.Node, sized: Sized) -> bool:
+    """Put the sizes in a copied node right; return whether there were any."""
+    name = name_of(copied)
+    before = (copied.target, copied.args, copied.kwargs)
+    if not sized.sources or not sized.results:
+        return False
+    if name in SPLITS:
+        _resize_split(copied, sized)
+    elif name == "getitem" and sized.entered:
+        _resize_slice(copied, sized)
+    elif name in PLACES:
+        _resize_place(copied, sized)
+    elif name in RESHAPES:
+        _resize_shape(copied, sized)
+    elif name in BLOCKS:
+        _resize_blocks(copied, sized)
+    return (copied.target, copied.args, copied.kwargs) != before
+
+
+def settle(module: nn.Module, sized: Sized) -> None:
+    """Make the sizes that a layer holds agree with its smaller weights and input."""
+    layer: Any = module
+    weight: Any = getattr(layer, "weight", None)
+    source = sized.expected(sized.sources[0]) if sized.sources else None
+    if isinstance(module, nn.modules.conv._ConvNd):
+        _settle_convolution(layer, source)
+    elif isinstance(module, nn.Linear):
+        layer.out_features, layer.in_features = weight.shape
+    elif isinstance(module, nn.PReLU):
+        layer.num_parameters = weight.numel()
+    elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        layer.normalized_shape = layer.normalized_shape if weight is None else tuple(weight.shape)
+    elif isinstance(module, nn.modules.batchnorm._NormBase) and source is not None:
+        layer.num_features = layer.num_features if weight is None and layer.running_mean is None else source[1]
+        if isinstance(module, nn.modules.instancenorm._InstanceNorm):
+            layer.num_features = source[-layer._get_no_batch_dim()]
+    elif isinstance(module, nn.Unflatten) and sized.shrinks:
+        _settle_unflatten(layer, sized)
+
+
+def _settle_convolution(layer: Any, source: tuple[int, ...] | None) -> None:
+    rows, columns = layer.weight.shape[:2]
+    if layer.groups > 1 and layer.groups == layer.in_channels and source is not None:
+        layer.groups = source[1 - layer.weight.dim()]
+    if layer.transposed:
+        layer.in_channels, layer.out_channels = rows, columns * layer.groups
+    else:
+        layer.out_channels, layer.in_channels = rows, columns * layer.groups
+
+
+def _settle_unflatten(layer: Any, sized: Sized) -> None:
+    expected = sized.expected(sized.results[0])
+    start = layer.dim % len(sized.sources[0].shape)
+    if expected is not None and -1 not in layer.unflattened_size:
+        layer.unflattened_size = expected[start : start + len(layer.unflattened_size)]
+
+
+def _argument(node: fx.Node, place: int, name: str, default: Any = None) -> Any:
+    return node.args[place] if place < len(node.args) else node.kwargs.get(name, default)
+
+
+def _resize_split(copied: fx.Node, sized: Sized) -> None:
+    axis = _argument(copied, 2, "dim", 0)
+    if not isinstance(axis, int) or sized.stays(axis % len(sized.sources[0].shape)) is None:
+        return
+    shapes = [sized.expected(carrier) for carrier in sized.results]
+    lengths = [shape[axis] for shape in shapes if shape is not None]
+    copied.op, copied.target = "call_function", torch.split
+    copied.args, copied.kwargs = (copied.args[0], lengths, axis), {}
+
+
+def _resize_slice(copied: fx.Node, sized: Sized) -> None:
+    """Move the ends of x[…, a:b, …], or the place of x[…, i, …]."""
+    index = copied.args[1] if isinstance(copied.args[1], tuple) else (copied.args[1],)
+    entries, missing = [], len(sized.sources[0].shape) - sum(entry not in (None, Ellipsis) for entry in index)
+    axis = 0
+    for entry in index:
+        entries.append(_moved_entry(entry, sized, axis) if entry not in (None, Ellipsis) else entry)
+        axis += missing if entry is Ellipsis else entry is not None
+    copied.args = (copied.args[0], tuple(entries))
+
+
+def _moved_entry(entry: Any, sized: Sized, axis: int) -> Any:
+    stays = sized.stays(axis) if axis < len(sized.sources[0].shape) else None
+    if stays is None:
+        return entry
+    if isinstance(entry, int):
+        return int(stays[: entry % len(stays)].sum())
+    plain = isinstance(entry, slice) and all(isinstance(p, int | None) for p in (entry.start, entry.stop, entry.step))
+    if not plain or entry == slice(None) or entry.step not in (None, 1):
+        return entry
+    places = range(len(stays))[entry]
+    start = int(stays[: places.start].sum())
+    return slice(start, start + int(stays[places.start : places.stop].sum()))
+
+
+def _resize_place(copied: fx.Node, sized: Sized) -> None:
+    axis, start = _argument(copied, 1, "dim"), _argument(copied, 2, "start", copied.kwargs.get("index"))
+    stays = sized.stays(axis % len(sized.sources[0].shape)) if isinstance(axis, int) else None
+    if stays is None or not isinstance(start, int):
+        return
+    start %= len(stays)
+    moved = (copied.args[0], axis, int(stays[:start].sum()))
+    length = _argument(copied, 3, "length")
+    if name_of(copied) == "select":
+        copied.args, copied.kwargs = moved, {}
+    elif isinstance(length, int):
+        copied.args, copied.kwargs = (*moved, int(stays[start : start + length].sum())), {}
+
+
+def _resize_shape(copied: fx.Node, sized: Sized) -> None:
+    """Replace the numbers that are sizes of the result; -1 and computed sizes stay."""
+    before, after = sized.results[0].shape, sized.expected(sized.results[0])
+    first = 2 if name_of(copied) == "unflatten" else 1
+    given = copied.args[first:] if len(copied.args) > first else tuple(copied.kwargs.values())[-1:]
+    packed = len(given) == 1 and isinstance(given[0], tuple | list)
+    sizes: Any = given[0] if packed else given
+    if after is None or not all(isinstance(size, int | fx.Node) for size in sizes):
+        return
+    start = _argument(copied, 1, "dim") % len(sized.sources[0].shape) if first == 2 else 0
+    shapes = list(zip(before, after, strict=True))[start : start + len(sizes)]
+    new = [
+        now if isinstance(size, int) and size == was else size for size, (was, now) in zip(sizes, shapes, strict=True)
+    ]
+    axis = (copied.args[1:2] or (copied.kwargs["dim"],)) if first == 2 else ()
+    copied.args, copied.kwargs = (copied.args[0], *axis, tuple(new)), {}
+
+
+def _resize_blocks(copied: fx.Node, sized: Sized) -> None:
+    """Give a depthwise convolution as a function as many blocks as it has channels."""
+    place, blocks = BLOCKS[name_of(copied)], _argument(copied, BLOCKS[name_of(copied)], "groups", 1)
+    axis = 1 - len(sized.sources[1].shape)
+    if not isinstance(blocks, int) or blocks == 1 or blocks != sized.sources[0].shape[axis]:
+        return
+    expected = sized.expected(sized.sources[0])
+    if expected is None:
+        return
+    if place < len(copied.args):
+        copied.args = (*copied.args[:place], expected[axis], *copied.args[place + 1 :])
+    else:
+        copied.kwargs = {**copied.kwargs, "groups": expected[axis]}

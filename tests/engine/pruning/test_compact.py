@@ -1,0 +1,159 @@
+"""The smaller model is the same model: on every architecture, for every kind of zero, with its certificate."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from engine.channels.trace import trace
+from engine.groups import banks, coupled_groups, input_groups, output_groups
+from engine.networks.multitask import MultiTaskNet
+from engine.pruning import NotTraceable, compact
+from tests.engine.channels.zoo import ZOO, Program, build, conv
+
+GROUPS = {
+    "coupled": coupled_groups,
+    "output": lambda net, x: output_groups(net),
+    "input": lambda net, x: input_groups(net),
+}
+X = torch.randn(2, 3, 16, 16)
+
+
+def silenced(name: str, kind: str, share: float) -> tuple[nn.Module, Tensor]:
+    """Return a net with a share of random groups of zeros, at least one of each bank left alive."""
+    net, x = build(name)
+    generator = torch.Generator().manual_seed(int(100 * share))
+    for bank in banks(GROUPS[kind](net, x)):
+        dead = torch.rand(bank.channels, generator=generator) < share
+        dead[torch.randint(bank.channels, (1,), generator=generator)] = False
+        bank.scale_(1 - dead.double())
+    return net, x
+
+
+def outputs(net: nn.Module, x: Tensor) -> list[Tensor]:
+    with torch.no_grad():
+        return torch.utils._pytree.tree_leaves(net(x))
+
+
+def parameters(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def macs(net: nn.Module, x: Tensor) -> float:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(x)
+    return counter.get_total_flops() / 2 / len(x)
+
+
+SHARES = {"coupled": (0.3, 0.7), "output": (0.5, 0.9), "input": (0.3, 0.5, 0.7, 0.9)}
+CASES = [(name, kind, share) for name in ZOO for kind, shares in SHARES.items() for share in shares]
+
+
+@pytest.mark.parametrize(("name", "kind", "share"), CASES)
+def test_the_smaller_model_is_the_same(name: str, kind: str, share: float):
+    net, x = silenced(name, kind, share)
+    state = copy.deepcopy(net.state_dict())
+    found = compact(net, x)
+    certificate, small = found.certificate, found.model
+    assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
+    assert certificate.relative_error_float32 <= 1e-4
+    assert certificate.relative_error_float64 <= 1e-10
+    for one, other in zip(outputs(net, x), outputs(small, x), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    assert certificate.kept_for == {}
+    graph = trace(net, x)
+    kept = graph.liveness().kept
+    whole = any(not kept[carrier.labels].any() for carrier in graph.carriers if carrier.bears)
+    promised = graph.savings().iloc[-1]
+    left = promised.parameters - promised.removable_parameters
+    if whole:  # a branch that is dead as a whole keeps one channel
+        assert left < parameters(small) <= promised.parameters
+    else:
+        assert parameters(small) == left
+        assert macs(small, x) == pytest.approx(promised.macs - promised.removable_macs)
+    removed = certificate.removed
+    assert (removed.parameters_before - removed.parameters_after).sum() == parameters(net) - parameters(small)
+
+
+def test_our_network_stays_our_network():
+    net, x = silenced("ours basic", "coupled", 0.7)
+    small = compact(net, x).model
+    assert isinstance(small, MultiTaskNet)
+    assert set(small.state_dict()) == set(net.state_dict())
+    wide = torch.randn(1, 3, 24, 40, dtype=x.dtype)
+    for task, prediction in net(wide).items():
+        torch.testing.assert_close(small(wide)[task], prediction)
+
+
+def test_sizes_in_the_program_are_rewritten():
+    net, x = silenced("splits", "coupled", 0.5)
+    found = compact(net, x)
+    assert isinstance(found.model, fx.GraphModule)
+    assert set(found.model.state_dict()) == set(net.state_dict())
+    assert found.model.right.in_channels < net.right.in_channels
+    wide = torch.randn(3, 3, 9, 20, dtype=x.dtype)
+    torch.testing.assert_close(found.model(wide), net(wide))
+
+
+def test_places_of_channels_move_along():
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        y = m.a(x)
+        parts = [y.narrow(1, 2, 4), y[:, 5:9], y.select(1, 9)[:, None], y[..., 3, None, :, :], y[:, -1:]]
+        return m.out(torch.cat([*parts, y.flip(1)[:, :3]], 1))
+
+    net = Program(program, a=conv(3, 10), out=conv(14, 2)).eval()
+    with torch.no_grad():
+        for bank in banks(coupled_groups(net, X)):
+            bank.scale_(torch.tensor([0, 1, 0, 1, 1, 0, 1, 1, 0, 1.0])[: bank.channels])
+    found = compact(net, X)
+    assert found.certificate.relative_error_float64 < 1e-10
+    assert found.certificate.kept_for == {}
+
+
+def test_what_depends_on_the_number_of_channels_keeps_them():
+    net = Program(lambda m, x: m.out(m.a(x).roll(2, 1)), a=conv(3, 6), out=conv(6, 2)).eval()
+    with torch.no_grad():
+        net.out.weight[:, 1] = 0  # the last channel, rolled
+    found = compact(net, X)
+    assert list(found.certificate.kept_for) == ["roll"]
+    assert "depends on their number" in found.certificate.kept_for["roll"]
+    assert parameters(found.model) == parameters(net)
+
+
+def test_other_tasks_go_with_all_that_only_they_used():
+    net, x = build("ours basic")
+    found = compact(net, x, tasks=["depth"])
+    assert isinstance(found.model, MultiTaskNet)
+    assert list(found.model.heads) == ["depth"]
+    assert list(found.model(x)) == ["depth"]
+    torch.testing.assert_close(found.model(x)["depth"], net(x)["depth"])
+    gone = found.certificate.removed.query("parameters_after == 0").layer
+    assert set(gone.str.split(".").str[1]) == {"seg", "kind"}
+    with pytest.raises(ValueError, match="`tasks` should be among"):
+        compact(net, x, tasks=["edges"])
+
+
+def test_what_only_other_outputs_read_goes_from_any_program():
+    def program(m: nn.Module, x: Tensor) -> dict[str, Tensor]:
+        y = m.a(x)
+        return {"one": m.one(y[:, :4]), "two": m.two(y[:, 2:])}
+
+    net = Program(program, a=conv(3, 6), one=conv(4, 2), two=conv(4, 2)).eval()
+    found = compact(net, X, tasks=["one"])
+    assert found.model.a.out_channels == 4
+    assert not hasattr(found.model, "two")
+    torch.testing.assert_close(found.model(X)["one"], net(X)["one"])
+
+
+def test_a_refusal_leaves_nothing():
+    net = Program(lambda m, x: m.a(x).cumsum(1).topk(2, 1)[0], a=conv(3, 6))
+    state = copy.deepcopy(net.state_dict())
+    with pytest.raises(NotTraceable, match="topk"):
+        compact(net, X)
+    assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
+    noisy = Program(lambda m, x: m.out(m.a(x) + torch.randn_like(x).mean()), a=conv(3, 6), out=conv(6, 2))
+    with torch.no_grad():
+        noisy.out.weight[:, 1] = 0
+    compact(noisy, X)  # the same random numbers for both
