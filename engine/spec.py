@@ -209,7 +209,7 @@ def available_cores() -> int:
 
 def demo() -> TrainSpec:
     """Return the run that shows what this is: three tasks on generated rooms, half of the trunk's groups zero."""
-    return TrainSpec(name="demo", penalty=PenaltySpec(target=50.0))
+    return TrainSpec(name="demo", epochs=15, penalty=PenaltySpec(target=50.0))
 
 
 def parse(values: Any) -> TrainSpec:

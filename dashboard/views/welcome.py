@@ -7,9 +7,7 @@ from dashboard.forms import start
 from dashboard.words import plain, sentence
 from engine.jobs import JobError
 from engine.runs import runs_folder
-from engine.spec import parse
-
-DEMO = parse({"name": "demo"})
+from engine.spec import demo as demo_spec
 
 
 def welcome() -> None:
@@ -24,7 +22,7 @@ def welcome() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             demo = st.button("Start the demo run", key="start_demo", type="primary", icon=":material/play_arrow:")
             st.page_link(pages.new(), label="Describe another run")
-        st.caption("The demo takes about 2 minutes on 2 cores: 600 generated rooms, three tasks, 20 epochs.")
+        st.caption("The demo takes about 2 minutes on 2 cores: 600 generated rooms, three tasks, 15 epochs.")
         if demo:
             _start_demo()
         st.markdown("Or in a terminal: `winnow demo`")
@@ -33,7 +31,7 @@ def welcome() -> None:
 
 def _start_demo() -> None:
     try:
-        identity = start(DEMO).id
+        identity = start(demo_spec()).id
     except (JobError, OSError) as error:
         st.error(f"The demo could not be started: {sentence(str(error))}", icon=":material/error:")
     else:
