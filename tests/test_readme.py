@@ -53,3 +53,7 @@ def test_the_loop_of_your_own_removes_what_it_was_asked_for():
     assert zero == pytest.approx(70, abs=3)  # one channel of this small network is 3 % of its MACs
     saved = trace(net, names["example"]).savings().iloc[-1]
     assert saved["removable_macs"] > 0.6 * saved["macs"]
+    exec(block("compact(net, example)"), names)
+    small = names["small"]
+    assert small.certificate.max_error_float64 < 1e-10
+    assert sum(p.numel() for p in small.model.parameters()) < 0.6 * sum(p.numel() for p in net.parameters())

@@ -2,7 +2,6 @@
 
 `compact` removes every channel that nothing needs, by dead-channel elimination on the channel graph
 (`engine.channels`), and compares the result with the original in float32 and float64 before it returns it.
-`transfer` takes the optimiser's state along, so that training goes on.
 """
 
 from engine.channels.refusal import NotTraceable
