@@ -23,7 +23,7 @@ Under batch norm the loss ignores the scale of a convolution, so a penalty on it
 shrink or grow until λ means something else in each. With `keep_norm`, the layers named keep the norm that they began
 with: min F + R subject to ‖W_l‖ = ‖W_l⁰‖. The rescaling leaves the function as it is and costs nothing. It is not the
 default: where a target holds the sparsity, λ means the same whatever the layers' norms are, and in our study (three
-seeds, two data sets) the zeros were less even and the tasks worse at equal sparsity. A norm that may grow lowers the
+seeds, two data sets) the zeros were less even and the tasks worse at equal sparsity, but for 90 % of one. A norm that may grow lowers the
 layer's effective learning rate, which training profits from.
 
 The penalty acts here and nowhere else: never add it to the loss as well.
