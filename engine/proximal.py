@@ -20,11 +20,10 @@ writes) have no joint prox in closed form. Their banks are solved one after the 
 length, which the schedule takes to zero.
 
 Under batch norm the loss ignores the scale of a convolution, so a penalty on its norm can fall at no loss, and layers
-shrink or grow until λ means something else in each. With `keep_norm`, the layers named keep the norm that they began
+shrink or grow until λ means something else in each. With `Kept.norms`, the layers named keep the norm that they began
 with: min F + R subject to ‖W_l‖ = ‖W_l⁰‖. The rescaling leaves the function as it is and costs nothing. It is not the
 default: where a target holds the sparsity, λ means the same whatever the layers' norms are, and in our study (three
-seeds, two data sets) the zeros were less even and the tasks worse at equal sparsity, but for 90 % of one. A norm that may grow lowers the
-layer's effective learning rate, which training profits from.
+seeds, two data sets) the zeros were less even and the tasks worse at equal sparsity, but for 90 % on one of the two.
 
 The penalty acts here and nowhere else: never add it to the loss as well.
 """
