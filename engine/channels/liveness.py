@@ -48,9 +48,10 @@ class Liveness:
         self.constants = self._forward()
         self._settle(np.zeros(graph.count, bool) if keep is None else keep)
 
-    def keeping(self, keep: Flags) -> "Liveness":
-        """Return the same with other channels to keep; the weights are not read again."""
+    def keeping(self, keep: Flags, folded: Collection[int] | None = None) -> "Liveness":
+        """Return the same with other channels to keep and products folded; the weights are not read again."""
         other = copy.copy(self)
+        other.folded = self.folded if folded is None else frozenset(folded)
         other._settle(keep)
         return other
 

@@ -7,5 +7,7 @@
 from engine.channels.refusal import NotTraceable
 from engine.pruning.certificate import Certificate, NotExact
 from engine.pruning.compact import Compacted, compact
+from engine.pruning.cost import Coefficients
+from engine.pruning.optimiser import transfer
 
-__all__ = ["Certificate", "Compacted", "NotExact", "NotTraceable", "compact"]
+__all__ = ["Certificate", "Coefficients", "Compacted", "NotExact", "NotTraceable", "compact", "transfer"]

@@ -30,10 +30,13 @@ class NotExact(ArithmeticError):  # noqa: N818 - the published name
 class Certificate:
     """What was compared and what went.
 
-    max_error_*: the largest absolute difference of any output; relative_error_*: that by the largest output.
+    max_error_*: the largest absolute difference in any output; relative_error_*: the largest one by the scale (the
+    largest entry) of its output.
     inputs: what both models were run on. removed: one row per layer that lost something, with its weight's shape,
     parameters and columns read before and after. kept_for: channels that could have gone, had the program allowed it:
-    the operation and why. folded: constants that a layer took over, by the layer.
+    the operation and why. gathered: the layers that gather channels, and how many; folded: the
+    layers that took over constants, how many and where. What they hold for these is a sum, rounded to the model's
+    type; in float64 it is judged as computed.
     """
 
     max_error_float32: float
@@ -43,6 +46,7 @@ class Certificate:
     inputs: tuple[str, ...]
     removed: pd.DataFrame = field(compare=False)
     kept_for: Mapping[str, str] = field(default_factory=dict)
+    gathered: Mapping[str, str] = field(default_factory=dict)
     folded: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -77,9 +81,12 @@ def in_type(value: Any, dtype: torch.dtype) -> Any:
     return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
-def run_in_type(module: nn.Module, dtype: torch.dtype, args: Any, kwargs: Any) -> Any:
-    """Return what a module gives with its weights converted."""
-    tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+def run_in_type(
+    module: nn.Module, dtype: torch.dtype, args: Any, kwargs: Any, exact: Mapping[str, Tensor] | None = None
+) -> Any:
+    """Return what a module gives with its weights converted; `exact` are values for some of them."""
+    tensors: dict[str, Tensor] = dict(module.named_parameters()) | dict(module.named_buffers())
+    tensors |= {name: tensor for name, tensor in (exact or {}).items() if name in tensors}
     return functional_call(module, {name: in_type(tensor, dtype) for name, tensor in tensors.items()}, args, kwargs)
 
 
@@ -105,8 +112,12 @@ def errors(
     inputs: Sequence[Mapping[str, Any]],
     dtype: torch.dtype,
     select: Callable[[Any], Any],
+    exact: Mapping[str, Tensor],
 ) -> Errors:
-    """Return how far the outputs of the smaller model are from those of the graph's model in one precision."""
+    """Return how far the outputs of the smaller model are from those of the graph's model in one precision.
+
+    `exact` are parameters of the smaller model before they were rounded to its type.
+    """
     absolute, relative = 0.0, 0.0
     for given in inputs:
         converted = {name: _pytree.tree_map(lambda leaf: in_type(leaf, dtype), value) for name, value in given.items()}
@@ -114,11 +125,11 @@ def errors(
             torch.manual_seed(SEED)
             expected = tensors_of(select(_dense(graph, converted, dtype)))
             torch.manual_seed(SEED)
-            found = tensors_of(run_in_type(small, dtype, (), converted))
-        scale = max((float(tensor.abs().max()) for tensor in expected if tensor.numel()), default=0.0)
-        error = max((_difference(one, two) for one, two in zip(expected, found, strict=True)), default=0.0)
-        absolute = max(absolute, error)
-        relative = max(relative, error / scale if scale else error)
+            found = tensors_of(run_in_type(small, dtype, (), converted, exact))
+        for one, two in zip(expected, found, strict=True):
+            error = _difference(one, two)
+            scale = float(one.abs().nan_to_num(0.0, 0.0).max()) if one.numel() else 0.0
+            absolute, relative = max(absolute, error), max(relative, error / scale if scale else error)
     return Errors(absolute, relative)
 
 

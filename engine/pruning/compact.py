@@ -5,9 +5,9 @@ knows the class goes on working. Where the program had to change it is an `fx.Gr
 names.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import fx, nn
@@ -15,8 +15,10 @@ from torch import fx, nn
 from engine.channels.trace import named_inputs, trace, undisturbed
 from engine.networks.multitask import MultiTaskNet
 from engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
+from engine.pruning.cost import Coefficients, measured
 from engine.pruning.plan import Plan, chosen, planned
 from engine.pruning.program import Program, Unfit
+from engine.pruning.readers import Reading, readings_in_words
 from engine.pruning.removed import removed
 from engine.pruning.shrinking import Cut, shrunk
 
@@ -30,27 +32,44 @@ class Compacted:
     cuts: tuple[Cut, ...]
 
 
-def compact(model: nn.Module, example_inputs: Any, *, tasks: Sequence[str] | None = None) -> Compacted:
+def compact(
+    model: nn.Module,
+    example_inputs: Any,
+    *,
+    gather: Literal["auto", "always", "never"] | Coefficients = "auto",
+    tasks: Sequence[str] | None = None,
+) -> Compacted:
     """Return a smaller model with the same outputs, without the channels that the weights' exact zeros make idle.
 
     The model itself is never modified. The smaller one trains, moves and exports as any module does, is in the mode
-    that the model is in, and takes inputs of any size that the model takes.
+    that the model is in, and takes inputs of any size that the model takes. A channel that is constant in evaluation
+    mode (a zero filter under batch norm) is taken over by its readers as that constant; in training mode the dense
+    model would make another one of it until its running statistics have settled.
 
     Args:
         model: any module that `engine.channels.trace` follows.
         example_inputs: a tensor, a sequence of positional inputs, or a mapping of named ones.
+        gather: whether a layer on a stream, of which it uses a part only, picks its channels and has a smaller weight:
+            wherever it uses fewer, never, or where it saves time by `engine.pruning.cost`, with the coefficients
+            measured on this machine ("auto") or given.
         tasks: of a model that returns a dict, the entries to keep; what only the others used goes. None: all.
 
     Raises:
         NotTraceable: the model's channels cannot be followed.
         NotExact: the smaller model's outputs differ from the model's by more than rounding.
-        ValueError: `tasks` names what the model does not return.
+        ValueError: `tasks` names what the model does not return, `gather` is none of the above.
 
     """
+    if not isinstance(gather, Coefficients) and gather not in ("auto", "always", "never"):
+        raise ValueError(f"`gather` should be auto, always, never or Coefficients. Found {gather!r}.")
     inputs = named_inputs(model, example_inputs)
     graph = trace(model, inputs)
-    plan = planned(graph, tasks)
+    plan = planned(graph, tasks, measured(_device(model)) if gather == "auto" else gather)
     return _certified(_built(plan, inputs), tasks, inputs)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,17 +80,19 @@ class _Built:
     twin: nn.Module
     cuts: dict[str, Cut]
     program: Program
+    readings: Mapping[str, Reading]
 
 
 def _built(plan: Plan, inputs: dict[str, Any]) -> _Built:
     """Shrink and copy the program; channels for which that does not fit stay."""
     while True:
-        twin, cuts = shrunk(plan.graph.model, plan.liveness)
+        readings = plan.readings()
+        twin, cuts = shrunk(plan.graph.model, plan.liveness, readings)
         for name, constant in plan.graph.tensor_constants.items():
             setattr(twin, name, constant.clone())
         try:
             with undisturbed(twin), torch.no_grad():
-                return _Built(plan, twin, cuts, Program(plan, twin, inputs))
+                return _Built(plan, twin, cuts, Program(plan, twin, inputs, readings), readings)
         except Unfit as unfit:
             plan = plan.keeping(unfit.channels, unfit.place, unfit.reason)
 
@@ -98,9 +119,10 @@ def _proved(built: _Built, small: nn.Module, tasks: Sequence[str] | None, inputs
     """
     select: Callable[[Any], Any] = (lambda result: result) if tasks is None else lambda result: chosen(result, tasks)
     given = samples(inputs)
+    exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}
     found: dict[torch.dtype, Errors] = {}
     for dtype, bound in ((torch.float32, FLOAT32), (torch.float64, FLOAT64)):
-        found[dtype] = errors(built.plan.graph, small, list(given.values()), dtype, select)
+        found[dtype] = errors(built.plan.graph, small, list(given.values()), dtype, select, exact)
         if not found[dtype].relative <= bound:
             raise NotExact(
                 f"`model` should give the same outputs when compacted, within {bound:g} of their scale in {dtype}. "
@@ -116,6 +138,7 @@ def _proved(built: _Built, small: nn.Module, tasks: Sequence[str] | None, inputs
         inputs=tuple(given),
         removed=removed(cuts, small),
         kept_for=built.plan.kept_for,
+        **readings_in_words(built.readings),
     )
     return Compacted(small, certificate, cuts)
 

@@ -15,6 +15,8 @@ from engine.channels.graph import ChannelGraph
 from engine.channels.liveness import Liveness
 from engine.channels.partition import Labels
 from engine.channels.weights import Flags
+from engine.networks.multitask import MultiTaskNet
+from engine.pruning.readers import LEAST_ONES, GatherMode, Reading, foldable, folded_columns, readings
 
 WRITING = ("iadd", "isub", "imul", "itruediv", "setitem")
 
@@ -27,6 +29,7 @@ class Plan:
     liveness: Liveness
     nodes: tuple[fx.Node, ...]
     result: Any
+    gather: GatherMode = "never"
     kept_for: dict[str, str] = field(default_factory=dict)
 
     def keeping(self, channels: Labels, place: str, reason: str) -> "Plan":
@@ -43,8 +46,12 @@ class Plan:
         kept_for = {**self.kept_for, place: reason}
         return _runnable(replace(self, liveness=self.liveness.keeping(keep), kept_for=kept_for))
 
+    def readings(self) -> dict[str, Reading]:
+        """Return the layers that read otherwise than their input is; several share a gather only in a program."""
+        return readings(self.liveness, self.gather, sharing=not isinstance(self.graph.model, MultiTaskNet))
 
-def planned(graph: ChannelGraph, tasks: Sequence[str] | None, folded: Collection[int] = ()) -> Plan:
+
+def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode) -> Plan:
     """Return the plan for the outputs of the given tasks (all by default).
 
     Raises:
@@ -55,7 +62,23 @@ def planned(graph: ChannelGraph, tasks: Sequence[str] | None, folded: Collection
     result = output.args[0] if tasks is None else chosen(output.args[0], tasks)
     outputs = [name for name in graph.outputs if tasks is None or name.partition(".")[0] in tasks]
     nodes = _alive(graph, result)
-    return _runnable(Plan(graph, Liveness(graph, outputs, folded=folded), nodes, result))
+    liveness = Liveness(graph, outputs)
+    constant = foldable(graph, liveness.constants)
+    return (
+        _folding(Plan(graph, liveness, nodes, result, gather), constant)
+        if constant
+        else _runnable(Plan(graph, liveness, nodes, result, gather))
+    )
+
+
+def _folding(plan: Plan, folded: Collection[int]) -> Plan:
+    """Let layers take over constants; those that would need a channel of ones for a single one do not."""
+    none = np.zeros(plan.graph.count, bool)
+    plan = _runnable(replace(plan, liveness=plan.liveness.keeping(none, folded)))
+    products = [product for product in plan.graph.products if product.result in plan.liveness.folded and product.padded]
+    found = {product.result: len(folded_columns(plan.liveness, product)) for product in products}
+    poor = {result for result, columns in found.items() if 0 < columns < LEAST_ONES}
+    return _folding(plan, set(folded) - poor) if poor else plan
 
 
 def chosen(result: Any, tasks: Sequence[str]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from engine.channels.operation import tensors_in
 from engine.channels.partition import Labels
 from engine.channels.rules import FUNCTION_RULES, MODULE_RULES
 from engine.pruning.plan import Plan
+from engine.pruning.readers import Reading
+from engine.pruning.selecting import Gather
 from engine.pruning.sizes import Sized, name_of, resize, settle
 
 
@@ -36,8 +38,9 @@ class Unfit(Exception):  # noqa: N818 - a message between plan and program, neve
 class Program:
     """The copied graph, and whether a node had to change (`rewritten`)."""
 
-    def __init__(self, plan: Plan, twin: nn.Module, inputs: Mapping[str, Any]) -> None:
-        self.plan, self.twin, self.inputs = plan, twin, inputs
+    def __init__(self, plan: Plan, twin: nn.Module, inputs: Mapping[str, Any], readings: Mapping[str, Reading]) -> None:
+        self.plan, self.twin, self.inputs, self.readings = plan, twin, inputs, readings
+        self._gathers: dict[str, fx.Node] = {}
         self.fx_graph, self.rewritten = fx.Graph(), False
         self.copies: dict[fx.Node, fx.Node] = {}
         self._values: dict[fx.Node, Any] = {}
@@ -75,6 +78,8 @@ class Program:
             self.expected,
             bool(self.plan.graph.tensors(node.name)),
         )
+        if node.op == "call_module" and (reading := self.readings.get(str(node.target))) and reading.shared:
+            self._gather(copied, reading)
         if node.op == "call_module":
             settle(self.twin.get_submodule(str(node.target)), sized)
         elif sized.shrinks and resize(copied, sized):
@@ -91,6 +96,17 @@ class Program:
             self._left[operand] -= 1
             if not self._left[operand]:
                 del self._values[self.copies[operand]]
+
+    def _gather(self, copied: fx.Node, reading: Reading) -> None:
+        """Put the gather that several readers share between one of them and the stream."""
+        if reading.shared not in self._gathers and reading.index is not None:
+            index = torch.from_numpy(reading.index).to(self.twin.get_parameter(reading.product.weight).device)
+            self.twin.add_module(reading.shared, Gather(index, reading.product.axis))
+            with self.fx_graph.inserting_before(copied):
+                gather = self.fx_graph.call_module(reading.shared, (copied.args[0],))
+            self._gathers[reading.shared] = gather
+            self._values[gather] = self._run(gather)
+        copied.args, self.rewritten = (self._gathers[reading.shared], *copied.args[1:]), True
 
     def _sources(self, node: fx.Node) -> tuple[Carrier, ...]:
         return tuple(carrier for operand in node.all_input_nodes for carrier in self._carriers[operand])

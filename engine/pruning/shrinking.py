@@ -4,9 +4,11 @@ Only tensors shrink here. The sizes that modules and programs hold besides are p
 """
 
 import copy
+import weakref
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,29 +16,78 @@ from torch import Tensor, nn
 
 from engine.channels.liveness import Liveness
 from engine.channels.partition import Labels
+from engine.pruning.readers import Reading
+from engine.pruning.selecting import select
 
 
 @dataclass(eq=False)
 class Cut:
-    """What became of one parameter or buffer: the entries that stay, by axis; all of an axis that is not listed."""
+    """What became of one parameter or buffer: the entries that stay, by axis; all of an axis that is not listed.
+
+    `origin` gives the tensor as it was, for as long as the model lives. Where a layer took over constants, `after` has
+    a last column more than stay, or is a bias that was not there before (no origin). `exact` are its values in
+    float64, which its own type rounds.
+    """
 
     name: str
-    before: Tensor
+    shape: tuple[int, ...]
+    origin: Callable[[], Tensor | None]
     after: Tensor
     stays: Mapping[int, Labels] = field(default_factory=dict)
+    exact: Tensor | None = None
 
 
-def shrunk(model: nn.Module, liveness: Liveness) -> tuple[nn.Module, dict[str, Cut]]:
+def shrunk(model: nn.Module, liveness: Liveness, readings: Mapping[str, Reading]) -> tuple[nn.Module, dict[str, Cut]]:
     """Return a copy of the model without the channels that go, and how every tensor was cut, by its name."""
     stays: dict[str, dict[int, Labels]] = defaultdict(dict)
     for site in liveness.graph.sites:
         kept = liveness.kept[site.channels]
         if not kept.all():
             stays[site.parameter][site.axis] = np.flatnonzero(kept)
+    for reading in readings.values():
+        stays[reading.product.weight][0 if reading.product.transposed else 1] = reading.stays
     tensors: dict[str, Tensor] = dict(model.named_parameters()) | dict(model.named_buffers())
     cuts = {name: _cut(name, tensor, stays[name]) for name, tensor in tensors.items()}
-    memo: dict[int, object] = {id(cut.before): cut.after for cut in cuts.values()}
-    return copy.deepcopy(model, memo), cuts
+    memo: dict[int, object] = {id(tensor): cuts[name].after for name, tensor in tensors.items()}
+    twin = copy.deepcopy(model, memo)
+    for layer, reading in readings.items():
+        _read(model, twin.get_submodule(layer), reading, liveness, cuts)
+    return twin, cuts
+
+
+def _read(model: nn.Module, layer: Any, reading: Reading, liveness: Liveness, cuts: dict[str, Cut]) -> None:
+    """Make a layer read what it is to read: its constants in the bias or in a last column, its channels gathered."""
+    product = reading.product
+    if len(reading.folded):
+        summed = _summed(model, reading, liveness)
+        if reading.ones:
+            cut = cuts[product.weight]
+            _replace(layer, "weight", cut, torch.cat([cut.after.detach().double(), summed.unsqueeze(1)], 1))
+        else:
+            name = f"{product.layer}.bias"
+            new = Cut(name, (), lambda: None, layer.weight.detach())
+            before = 0.0 if layer.bias is None else layer.bias.detach().double()
+            _replace(layer, "bias", cuts.setdefault(name, new), summed.reshape(len(summed), -1).sum(1) + before)
+    index = None if reading.index is None or reading.shared else torch.from_numpy(reading.index)
+    if index is not None or reading.ones:
+        select(layer, None if index is None else index.to(layer.weight.device), reading.ones, product.axis)
+
+
+def _summed(model: nn.Module, reading: Reading, liveness: Liveness) -> Tensor:
+    """Return Σ constant · kernel over the columns that a layer takes over, (rows, kernel…), in float64."""
+    weight = model.get_parameter(reading.product.weight).detach()
+    rows = torch.from_numpy(np.flatnonzero(liveness.kept[reading.product.rows])).to(weight.device)
+    columns = torch.from_numpy(reading.folded).to(weight.device)
+    kernels = weight.index_select(1, columns).index_select(0, rows).double()
+    summed: Tensor = torch.tensordot(kernels, torch.from_numpy(reading.constants).to(weight.device), dims=([1], [0]))
+    return summed
+
+
+def _replace(layer: Any, name: str, cut: Cut, exact: Tensor) -> None:
+    """Give a layer a parameter of new values."""
+    parameter = nn.Parameter(exact.to(layer.weight.dtype), layer.weight.requires_grad)
+    cut.after, cut.exact = parameter, exact
+    setattr(layer, name, parameter)
 
 
 def _cut(name: str, tensor: Tensor, stays: Mapping[int, Labels]) -> Cut:
@@ -47,4 +98,4 @@ def _cut(name: str, tensor: Tensor, stays: Mapping[int, Labels]) -> Cut:
         found = found.contiguous(memory_format=torch.channels_last)
     found = found if stays else found.clone()
     after = nn.Parameter(found, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else found
-    return Cut(name, tensor, after, stays)
+    return Cut(name, tuple(tensor.shape), weakref.ref(tensor), after, stays)

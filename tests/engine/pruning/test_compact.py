@@ -55,7 +55,7 @@ CASES = [(name, kind, share) for name in ZOO for kind, shares in SHARES.items() 
 def test_the_smaller_model_is_the_same(name: str, kind: str, share: float):
     net, x = silenced(name, kind, share)
     state = copy.deepcopy(net.state_dict())
-    found = compact(net, x)
+    found = compact(net, x, gather="never")
     certificate, small = found.certificate, found.model
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
     assert certificate.relative_error_float32 <= 1e-4
@@ -68,8 +68,10 @@ def test_the_smaller_model_is_the_same(name: str, kind: str, share: float):
     whole = any(not kept[carrier.labels].any() for carrier in graph.carriers if carrier.bears)
     promised = graph.savings().iloc[-1]
     left = promised.parameters - promised.removable_parameters
-    if whole:  # a branch that is dead as a whole keeps one channel
-        assert left < parameters(small) <= promised.parameters
+    if (
+        whole or certificate.folded
+    ):  # a dead branch keeps one channel; constants that readers take over were not promised
+        assert parameters(small) <= promised.parameters
     else:
         assert parameters(small) == left
         assert macs(small, x) == pytest.approx(promised.macs - promised.removable_macs)
@@ -89,7 +91,7 @@ def test_our_network_stays_our_network():
 
 def test_sizes_in_the_program_are_rewritten():
     net, x = silenced("splits", "coupled", 0.5)
-    found = compact(net, x)
+    found = compact(net, x, gather="never")
     assert isinstance(found.model, fx.GraphModule)
     assert set(found.model.state_dict()) == set(net.state_dict())
     assert found.model.right.in_channels < net.right.in_channels

@@ -1,0 +1,141 @@
+"""What each layer reads once the channels are gone: fewer columns, gathered ones, constants taken over.
+
+Only a layer that is a module and used once can be changed so; any other reads what its input still has.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from engine.channels.graph import ChannelGraph
+from engine.channels.liveness import Liveness
+from engine.channels.partition import Labels
+from engine.channels.records import Product
+from engine.channels.weights import Flags, Values
+from engine.pruning.cost import Coefficients
+from engine.pruning.selecting import SELECTING
+
+GatherMode = Literal["always", "never"] | Coefficients
+LEAST_ONES = 2  # constants of one padded layer for which a channel of ones is worth while
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a layer reads: `stays`, columns of its weight; `index`, their places in its input (None: it has no others).
+
+    `folded` are columns whose channels went and that held `constants`: through a channel of ones (`ones`) or in the
+    bias. `shared` names the gather that several layers have in common.
+    """
+
+    product: Product
+    stays: Labels
+    index: Labels | None
+    folded: Labels
+    constants: Values
+    shared: str = ""
+
+    @property
+    def ones(self) -> bool:
+        """Whether constants come in through a channel of ones."""
+        return bool(len(self.folded)) and self.product.padded
+
+
+def changeable(graph: ChannelGraph) -> dict[int, Product]:
+    """Return the products of layers that can read otherwise, by their results."""
+    nodes = {node.name: node for node in graph.fx_graph.nodes}
+    plain = {str(node.target) for node in graph.fx_graph.nodes if node.op == "get_attr"}
+    uses = Counter(product.weight for product in graph.products)
+    names = Counter(id(parameter) for _, parameter in graph.model.named_parameters(remove_duplicate=False))
+    found = {}
+    for product in graph.products:
+        node = nodes[graph.carriers[product.result].node]
+        if node.op != "call_module" or uses[product.weight] > 1 or {product.weight, product.bias} & plain:
+            continue
+        layer: Any = graph.model.get_submodule(str(node.target))
+        tied = any(names[id(parameter)] > 1 for parameter in layer.parameters())
+        if type(layer) in SELECTING and not tied and product.weight == f"{product.layer}.weight":
+            found[product.result] = product
+    return found
+
+
+def foldable(graph: ChannelGraph, constants: Mapping[int, Values]) -> set[int]:
+    """Return the products that could take over constants other than zero; by a channel of ones only if it pays."""
+    found = set()
+    for result, product in changeable(graph).items():
+        held = int((np.nan_to_num(constants[result]) != 0).sum())
+        least = LEAST_ONES if product.padded else 1
+        layer: Any = graph.model.get_submodule(product.layer)
+        plain = not product.transposed and getattr(layer, "padding_mode", "zeros") == "zeros"
+        if plain and held >= least and (product.blocks == 1 or not product.padded):
+            found.add(result)
+    return found
+
+
+def readings(liveness: Liveness, gather: GatherMode, sharing: bool) -> dict[str, Reading]:
+    """Return what the layers read that read otherwise than their input is, by the layer's name."""
+    found = {}
+    for product in changeable(liveness.graph).values():
+        reading = _reading(liveness, product, gather)
+        if reading.index is not None or len(reading.folded):
+            found[product.layer] = reading
+    return _shared(found) if sharing else found
+
+
+def readings_in_words(readings: Mapping[str, Reading]) -> dict[str, dict[str, str]]:
+    """Return what a certificate says of them: {"gathered": {layer: …}, "folded": {layer: …}}."""
+    gathered = {layer: str(len(found.stays)) for layer, found in readings.items() if found.index is not None}
+    folded = {
+        layer: f"{len(found.folded)} into {'a channel of ones' if found.ones else 'the bias'}"
+        for layer, found in readings.items()
+        if len(found.folded)
+    }
+    return {"gathered": gathered, "folded": folded}
+
+
+def folded_columns(liveness: Liveness, product: Product) -> Labels:
+    """Return the columns whose channels went while they held a constant other than zero."""
+    if product.result not in liveness.folded:
+        return np.zeros(0, np.int64)
+    constants = liveness.constants[product.result]
+    return np.flatnonzero(~liveness.kept[product.columns] & (np.nan_to_num(constants) != 0))
+
+
+def _reading(liveness: Liveness, product: Product, gather: GatherMode) -> Reading:
+    folded = folded_columns(liveness, product)
+    constants = liveness.constants[product.result][folded]
+    kept = liveness.kept[product.columns]
+    used = kept & liveness.used[product.result]
+    if not used.any():
+        used[np.flatnonzero(kept)[:1]] = True
+    stays = np.flatnonzero(kept)
+    index = None
+    if product.blocks == 1 and not used[stays].all() and _pays(liveness, product, used, gather):
+        index, stays = np.flatnonzero(used[stays]), np.flatnonzero(used)
+    return Reading(product, stays, index, folded, constants)
+
+
+def _pays(liveness: Liveness, product: Product, used: Flags, gather: GatherMode) -> bool:
+    if not isinstance(gather, Coefficients):
+        return gather == "always"
+    graph = liveness.graph
+    source = graph.carriers[product.source]
+    fewer = int(liveness.kept[product.columns].sum() - used.sum())
+    images = source.shape[0] if len(source.shape) > 1 else 1
+    macs = product.macs * images * int(liveness.kept[product.rows].sum()) * fewer
+    entries = np.prod(source.shape) / source.shape[product.axis] * int(used.sum())
+    size = graph.model.get_parameter(product.weight).element_size()
+    return gather.pays(macs, 2 * float(entries) * size)
+
+
+def _shared(found: dict[str, Reading]) -> dict[str, Reading]:
+    """Give the layers that gather the same channels of the same tensor one gather."""
+    alike: dict[tuple[int, bytes], list[str]] = defaultdict(list)
+    for layer, reading in found.items():
+        if reading.index is not None:
+            alike[(reading.product.source, reading.index.tobytes())].append(layer)
+    several = [layers for layers in alike.values() if len(layers) > 1]
+    names = {layer: f"gather_{place}" for place, layers in enumerate(several) for layer in layers}
+    return {layer: replace(reading, shared=names.get(layer, "")) for layer, reading in found.items()}
