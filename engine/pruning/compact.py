@@ -16,6 +16,7 @@ from engine.channels.trace import named_inputs, trace, undisturbed
 from engine.networks.multitask import MultiTaskNet
 from engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
 from engine.pruning.cost import Coefficients, measured
+from engine.pruning.modes import follow_mode
 from engine.pruning.plan import Plan, chosen, planned
 from engine.pruning.program import Program, Unfit
 from engine.pruning.readers import Reading, readings_in_words
@@ -145,6 +146,7 @@ def _proved(built: _Built, small: nn.Module, tasks: Sequence[str] | None, inputs
 
 def _as_program(built: _Built) -> fx.GraphModule:
     model = built.plan.graph.model
+    follow_mode(built.program.fx_graph)
     small = fx.GraphModule(built.twin, built.program.fx_graph, type(model).__name__)
     modes = {name: module.training for name, module in model.named_modules()}
     for name, module in small.named_modules():

@@ -1,0 +1,91 @@
+"""The smaller model is a module like any other: it trains, is copied and exported, and follows its mode."""
+
+import copy
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.pruning import compact
+from tests.engine.channels.zoo import Program, conv
+from tests.engine.pruning.test_compact import silenced
+
+MODELS = ["ours basic", "splits", "u-net"]
+
+
+def leaves(result: object) -> list[Tensor]:
+    return torch.utils._pytree.tree_leaves(result)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_is_copied_and_trained(name: str):
+    net, x = silenced(name, "input", 0.5)
+    net.train()
+    small = compact(net, x, gather="always").model
+    assert all(module.training for module in small.modules())
+    assert all(module.training for module in net.modules())
+    twin = copy.deepcopy(small)
+    before = copy.deepcopy(twin.state_dict())
+    sum(leaf.square().mean() for leaf in leaves(twin(x))).backward()
+    torch.optim.SGD(twin.parameters(), 0.1).step()
+    assert any(not torch.equal(value, before[key]) for key, value in twin.state_dict().items())
+    twin.load_state_dict(small.state_dict())
+    for one, other in zip(leaves(twin.eval()(x)), leaves(small.eval()(x)), strict=True):
+        assert torch.equal(one, other)
+    assert next(iter(leaves(small.to(torch.float32)(x.float())))).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_is_exported(name: str):
+    net, x = silenced(name, "input", 0.5)
+    small = compact(net, x, gather="always").model.eval()
+    program = torch.export.export(small, (x,))
+    for one, other in zip(leaves(program.module()(x)), leaves(net(x)), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_it_runs_in_onnx(tmp_path: Path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    net, x = silenced("ours basic", "input", 0.5)
+    small = compact(net, x, gather="always").model.eval().float()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(small, (x.float(),), tmp_path / "net.onnx", dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    found = session.run(None, {session.get_inputs()[0].name: x.float().numpy()})
+    for one, other in zip(found, leaves(small(x.float())), strict=True):
+        torch.testing.assert_close(torch.from_numpy(one), other, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_as_a_function_follows_the_mode():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.out = conv(3, 6), conv(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(F.dropout(self.a(x)[:, :3], 0.5, training=self.training))
+
+    net, x = Net().train(), torch.randn(1, 3, 8, 8)
+    small = compact(net, x).model
+    assert small.a.out_channels == 3
+    assert not torch.equal(small(x), small(x))
+    assert torch.equal(small.eval()(x), small(x))
+    torch.testing.assert_close(small(x), net.eval()(x))
+
+
+def test_a_branch_that_is_dead_as_a_whole_keeps_one_channel():
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        y = m.stem(x)
+        return m.out(y + m.second(torch.relu(m.first(y))))
+
+    net = Program(program, stem=conv(3, 6), first=conv(6, 8), second=conv(8, 6), out=conv(6, 2)).eval()
+    with torch.no_grad():
+        net.second.weight.zero_()
+    x = torch.randn(1, 3, 8, 8)
+    small = compact(net, x).model
+    assert (small.first.out_channels, small.second.in_channels) == (1, 1)
+    torch.testing.assert_close(small(x), net(x))
