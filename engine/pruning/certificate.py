@@ -4,7 +4,8 @@ Both run in evaluation mode, in float32 and in float64. The dense model is run l
 so that it is never copied as a whole.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +37,7 @@ class Certificate:
     parameters and columns read before and after. kept_for: channels that could have gone, had the program allowed it:
     the operation and why. gathered: the layers that gather channels, and how many; folded: the
     layers that took over constants, how many and where. What they hold for these is a sum, rounded to the model's
-    type; in float64 it is judged as computed.
+    type; in float64 it is judged as computed. fixed_sizes: whether the smaller model takes inputs of these sizes only.
     """
 
     max_error_float32: float
@@ -48,6 +49,7 @@ class Certificate:
     kept_for: Mapping[str, str] = field(default_factory=dict)
     gathered: Mapping[str, str] = field(default_factory=dict)
     folded: Mapping[str, str] = field(default_factory=dict)
+    fixed_sizes: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def errors(
     absolute, relative = 0.0, 0.0
     for given in inputs:
         converted = {name: _pytree.tree_map(lambda leaf: in_type(leaf, dtype), value) for name, value in given.items()}
-        with undisturbed(graph.model), undisturbed(small), torch.no_grad():
+        with undisturbed(graph.model), undisturbed(small), _full_precision(graph.model), torch.no_grad():
             torch.manual_seed(SEED)
             expected = tensors_of(select(_dense(graph, converted, dtype)))
             torch.manual_seed(SEED)
@@ -131,6 +133,21 @@ def errors(
             scale = float(one.abs().nan_to_num(0.0, 0.0).max()) if one.numel() else 0.0
             absolute, relative = max(absolute, error), max(relative, error / scale if scale else error)
     return Errors(absolute, relative)
+
+
+@contextmanager
+def _full_precision(model: nn.Module) -> Iterator[None]:
+    """Keep a GPU from rounding float32 to TF32 in convolutions and products."""
+    if not any(parameter.is_cuda for parameter in model.parameters()):
+        yield
+        return
+    backends, products = torch.backends.cudnn, torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with backends.flags(enabled=backends.enabled, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(products)
 
 
 def _dense(graph: ChannelGraph, inputs: Mapping[str, Any], dtype: torch.dtype) -> Any:

@@ -43,7 +43,8 @@ def compact(
     """Return a smaller model with the same outputs, without the channels that the weights' exact zeros make idle.
 
     The model itself is never modified. The smaller one trains, moves and exports as any module does, is in the mode
-    that the model is in, and takes inputs of any size that the model takes. A channel that is constant in evaluation
+    that the model is in, and takes inputs of any size that the model takes (the certificate names the exception, a
+    program that could only be drawn with fixed sizes). A channel that is constant in evaluation
     mode (a zero filter under batch norm) is taken over by its readers as that constant; in training mode the dense
     model would make another one of it until its running statistics have settled.
 
@@ -139,6 +140,7 @@ def _proved(built: _Built, small: nn.Module, tasks: Sequence[str] | None, inputs
         inputs=tuple(given),
         removed=removed(cuts, small),
         kept_for=built.plan.kept_for,
+        fixed_sizes=built.plan.graph.fixed_sizes and isinstance(small, fx.GraphModule),
         **readings_in_words(built.readings),
     )
     return Compacted(small, certificate, cuts)

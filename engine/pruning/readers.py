@@ -78,6 +78,8 @@ def readings(liveness: Liveness, gather: GatherMode, sharing: bool) -> dict[str,
     """Return what the layers read that read otherwise than their input is, by the layer's name."""
     found = {}
     for product in changeable(liveness.graph).values():
+        if not liveness.kept[product.rows].any():  # it goes as a whole
+            continue
         reading = _reading(liveness, product, gather)
         if reading.index is not None or len(reading.folded):
             found[product.layer] = reading

@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from engine.channels.trace import trace
 from engine.groups import banks, coupled_groups, input_groups, output_groups
 from engine.networks.multitask import MultiTaskNet
-from engine.pruning import NotTraceable, compact
+from engine.pruning import NotExact, NotTraceable, compact
+from tests.engine.channels.random_nets import random_net
 from tests.engine.channels.zoo import ZOO, Program, build, conv
 
 GROUPS = {
@@ -21,14 +22,19 @@ GROUPS = {
 X = torch.randn(2, 3, 16, 16)
 
 
-def silenced(name: str, kind: str, share: float) -> tuple[nn.Module, Tensor]:
-    """Return a net with a share of random groups of zeros, at least one of each bank left alive."""
-    net, x = build(name)
+def silence(net: nn.Module, x: Tensor, kind: str, share: float) -> None:
+    """Zero a share of random groups, at least one of each bank left alive."""
     generator = torch.Generator().manual_seed(int(100 * share))
     for bank in banks(GROUPS[kind](net, x)):
         dead = torch.rand(bank.channels, generator=generator) < share
         dead[torch.randint(bank.channels, (1,), generator=generator)] = False
         bank.scale_(1 - dead.double())
+
+
+def silenced(name: str, kind: str, share: float) -> tuple[nn.Module, Tensor]:
+    """Return a net of the zoo with random groups of zeros."""
+    net, x = build(name)
+    silence(net, x, kind, share)
     return net, x
 
 
@@ -77,6 +83,22 @@ def test_the_smaller_model_is_the_same(name: str, kind: str, share: float):
         assert macs(small, x) == pytest.approx(promised.macs - promised.removable_macs)
     removed = certificate.removed
     assert (removed.parameters_before - removed.parameters_after).sum() == parameters(net) - parameters(small)
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+@pytest.mark.parametrize("seed", range(0, 60, 3))
+def test_it_holds_for_random_programs(seed: int, kind: str):
+    net, x = random_net(seed)
+    silence(net, x, kind, 0.6)
+    if kind == "output":
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.bias, 0.5, 1.5)
+    for mode in ("never", "always"):
+        found = compact(net, x, gather=mode)
+        assert found.certificate.kept_for == {}
+        for one, other in zip(outputs(net, x), outputs(found.model, x), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
 def test_our_network_stays_our_network():
@@ -149,13 +171,42 @@ def test_what_only_other_outputs_read_goes_from_any_program():
     torch.testing.assert_close(found.model(X)["one"], net(X)["one"])
 
 
+def test_sizes_that_could_only_be_fixed_are_named():
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        y = m.a(x) + torch.linspace(0, 1, 16).expand(x.size(0), 1, 16, 16)
+        return m.out(y[:, 2:])
+
+    net = Program(program, a=conv(3, 6), out=conv(4, 2)).eval()
+    found = compact(net, X)
+    assert found.certificate.fixed_sizes
+    assert found.model.a.out_channels == 4
+    torch.testing.assert_close(found.model(X), net(X))
+
+
+def test_what_is_not_the_same_is_not_handed_out():
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        y = torch.rand_like(m.a(x))  # other random numbers for fewer channels
+        return m.out(y)
+
+    net = Program(program, a=conv(3, 6), out=conv(6, 2)).eval()
+    with torch.no_grad():
+        net.out.weight[:, 1] = 0
+    with pytest.raises(NotExact, match="`model` should give the same outputs when compacted"):
+        compact(net, X)
+
+
+def test_a_compacted_program_is_compacted_again():
+    net, x = silenced("splits", "coupled", 0.5)
+    once = compact(net, x).model
+    silence(once, x, "coupled", 0.5)
+    twice = compact(once, x).model
+    assert parameters(twice) < parameters(once) < parameters(net)
+    torch.testing.assert_close(twice(x), once(x))
+
+
 def test_a_refusal_leaves_nothing():
     net = Program(lambda m, x: m.a(x).cumsum(1).topk(2, 1)[0], a=conv(3, 6))
     state = copy.deepcopy(net.state_dict())
     with pytest.raises(NotTraceable, match="topk"):
         compact(net, X)
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
-    noisy = Program(lambda m, x: m.out(m.a(x) + torch.randn_like(x).mean()), a=conv(3, 6), out=conv(6, 2))
-    with torch.no_grad():
-        noisy.out.weight[:, 1] = 0
-    compact(noisy, X)  # the same random numbers for both
