@@ -178,7 +178,8 @@ def test_beside_torch_pruning(name: str, share: float, figure, torch_pruning):
         share_of = {key: f"{ups[key][0] / (work['dense'] / work[key]):.2f}" for key in ours}
         figure(f"  batch {batch}: speed-up ÷ MAC ratio", share_of, "≥ 0.6 at 50 %, batch 16")
         figure(f"  batch {batch}: our speed-up ÷ theirs", speed_up(found, "theirs", "auto")[1], "≥ 1.2 at 70 %")
-    assert gone["always"] == 1.0
+    silent = sum(not layer.weight.any() for layer in readers(ours["always"].model))
+    assert zeros(ours["always"].model) <= silent  # a layer that is dead as a whole keeps one column
     assert work["auto"] <= work["theirs"]
 
 
