@@ -22,13 +22,12 @@ import torch
 from engine.channels.tables import channels, savings
 from engine.fates import fates
 from engine.groups import Bank
+from engine.quantities import ALARM, NEAR
 from engine.reporting import Reporter, Values
 from engine.tally import living
 from engine.training import Training
 
-NEAR = 0.1
 TABLES_EVERY = 5.0  # s
-ALARM = 0.1  # share of a layer's groups alive, from which on the layer is about to die
 
 
 class EpochReport:

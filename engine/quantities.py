@@ -33,6 +33,8 @@ from typing import Literal
 
 from data.sample import Field, Kind
 
+NEAR = 0.1  # of the largest norm of its layer: a living group below it is near the threshold
+ALARM = 0.1  # of a layer's groups: where no more than these live, the layer is about to die
 SPARSITIES = ("group_sparsity", "parameter_sparsity", "mac_sparsity")
 
 

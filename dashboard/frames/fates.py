@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 from dashboard.frames import events, standing
 from dashboard.frames.groups import Norms, norms
 from dashboard.frames.stamps import Stamp, stamp
+from engine.quantities import ALARM, NEAR
 from engine.runs import Run
 
-NEAR = 0.1  # the engine's, engine.epoch_report.NEAR
-ALARM = 0.1  # the engine's, engine.epoch_report.ALARM
 Order = Literal["network", "norm", "death"]
 STATES = np.array(["dead", "near", "alive"])
 NEAR_PLACE = 1  # in STATES

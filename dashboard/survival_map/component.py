@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dashboard.frames import fates
 from dashboard.frames.groups import Norms
 from dashboard.selection import Selection, known
+from engine.quantities import NEAR
 
 HERE = Path(__file__).parent
 SCRIPT = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("pens.js", "rows.js", "map.js"))
@@ -62,7 +63,7 @@ def reading(groups: str) -> str:
     """Say how to read the map of groups of this kind (engine.spec.PenaltySpec.groups)."""
     return (
         f"One row per layer, from the input at the top; {CELLS[groups]}. Hatched: dead, exactly zero. Colour: norm of "
-        f"the living, log scale. Outlined: near the threshold, a norm below {100 * fates.NEAR:.0f} % of the largest of "
+        f"the living, log scale. Outlined: near the threshold, a norm below {100 * NEAR:.0f} % of the largest of "
         "its layer. Click a cell, or walk with the arrow keys; [ and ] jump to the previous and next survivor."
     )
 

@@ -39,7 +39,7 @@ def honest(run: Run) -> None:
 def _removable(known: Summary) -> None:
     gathered = known.newest.get((None, "gathered_macs"), np.nan)
     _metric("Parameters removable", known.newest.get((None, "removable_parameters"), np.nan), REMOVABLE)
-    more = "" if np.isnan(gathered) else f"{gathered:.1f} % with gathers"
+    more = "" if np.isnan(gathered) else f"{_percent(gathered)} with gathers"
     _metric("MACs removable", known.newest.get((None, "removable_macs"), np.nan), REMOVABLE, more)
 
 
@@ -52,10 +52,9 @@ def _realised(run: Run) -> None:
 
 
 def _metric(title: str, value: float, about: str, more: str = "") -> None:
-    said = "–" if np.isnan(value) else measured(value, "%") if value else "0 %"
     st.metric(
         title,
-        said,
+        _percent(value),
         more or None,
         delta_color="off",
         delta_arrow="off",
@@ -63,6 +62,10 @@ def _metric(title: str, value: float, about: str, more: str = "") -> None:
         border=True,
         height="stretch",
     )
+
+
+def _percent(value: float) -> str:
+    return "–" if np.isnan(value) else measured(value, "%")
 
 
 def _components(run: Run) -> None:

@@ -75,12 +75,6 @@ def test_the_engine_says_what_is_near_and_the_rule_where_its_table_is_older(make
     assert fates.STATES[fates.states(run)].tolist() == ["dead", "alive", "near", "near", "dead", "dead", "alive"]
 
 
-def test_the_rule_is_the_engines() -> None:
-    from engine.epoch_report import ALARM, NEAR
-
-    assert (fates.NEAR, fates.ALARM) == (NEAR, ALARM)
-
-
 def test_layers_are_counted_by_state_and_measured_among_the_living(make_whole_run: MakeRun) -> None:
     frame = fates.layers(make_whole_run(epochs=2)).set_index("layer")
     assert frame.loc["stem", ["near", "alive", "dead", "total"]].tolist() == [1, 2, 0, 3]
