@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from engine.channels.liveness import Liveness
 from engine.channels.tables import channels, savings
 from engine.fates import fates
 from engine.groups import Bank
@@ -50,20 +51,26 @@ class EpochReport:
         self.metrics(place, "val", metrics)
         norms = torch.cat(proximal.norms).float().cpu().numpy()
         self._reporter.run.norms.append(epoch, training.step, proximal.strength, norms)
-        shares = {**training.tally.all_percents(living(proximal.norms)), **removable_shares(training)}
+        liveness = training.graph.liveness()
+        saved = savings(liveness)
+        shares = {**training.tally.all_percents(living(proximal.norms)), **removable_shares(saved)}
         self._reporter.events(place, "model", {(None, name): value for name, value in shares.items()})
         self._alarms(place)
         if time.monotonic() - self._written > TABLES_EVERY:
-            self.tables()
+            self._tables(liveness, saved)
 
     def tables(self) -> None:
         """Replace the tables by what stands now."""
-        training, liveness = self._training, self._training.graph.liveness()
-        fate = fates(liveness, training.proximal.banks)
+        liveness = self._training.graph.liveness()
+        self._tables(liveness, savings(liveness))
+
+    def _tables(self, liveness: Liveness, saved: pd.DataFrame) -> None:
+        training, table = self._training, channels(liveness)
+        fate = fates(training.graph, table, training.proximal.banks)
         self._reporter.table("groups", groups_table(training).merge(fate, on=["layer", "channel"], how="left"))
         self._reporter.table("kernels", kernels_table(training.proximal.banks))
-        self._reporter.table("channels", channels(liveness))
-        self._reporter.table("components", savings(liveness))
+        self._reporter.table("channels", table)
+        self._reporter.table("components", saved)
         self._written = time.monotonic()
 
     def _alarms(self, place: tuple[int, int]) -> None:
@@ -78,9 +85,9 @@ class EpochReport:
         self._alarmed = set(few)
 
 
-def removable_shares(training: Training) -> dict[str, float]:
-    """Return how much of the whole network [%] could be removed now, without and with gathers of readers."""
-    total = training.graph.savings().iloc[-1]
+def removable_shares(saved: pd.DataFrame) -> dict[str, float]:
+    """Return how much of the whole network [%] `saved` says could be removed, without and with gathers of readers."""
+    total = saved.iloc[-1]
     return {
         "removable_parameters": 100 * float(total["removable_parameters"] / total["parameters"]),
         "removable_macs": 100 * float(total["removable_macs"] / total["macs"]),

@@ -10,16 +10,15 @@ import numpy as np
 import pandas as pd
 
 from engine.channels.graph import ChannelGraph
-from engine.channels.liveness import Liveness
 from engine.channels.partition import FIXED, Labels
-from engine.channels.tables import channels
 from engine.groups import Bank
 
 
-def fates(liveness: Liveness, banks: Sequence[Bank]) -> pd.DataFrame:
-    """Return one row per channel of every bank, in order: layer, channel, removable, blocked (why not, in words)."""
-    graph = liveness.graph
-    table = channels(liveness)
+def fates(graph: ChannelGraph, table: pd.DataFrame, banks: Sequence[Bank]) -> pd.DataFrame:
+    """Return one row per channel of every bank, in order: layer, channel, removable, blocked (why not, in words).
+
+    `table` is `engine.channels.tables.channels` of the graph.
+    """
     labels = [space.channels for space in graph.spaces]
     removable, blocked = np.zeros(graph.count, bool), np.full(graph.count, "fixed: no layer makes it", object)
     if labels:

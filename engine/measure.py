@@ -4,8 +4,7 @@ A zero saves nothing by itself: the MACs of zero groups are those that removal c
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from engine.evaluating import evaluating
 from engine.groups import Axis, Group, banks, input_groups
 
 
@@ -88,18 +88,6 @@ def latency(model: nn.Module, example: Tensor, *, rounds: int = 20, threads: int
     torch.set_num_threads(before)
     p10, median, p90 = np.percentile(seconds, [10, 50, 90])
     return pd.DataFrame([{"batch": len(example), "median": median, "p10": p10, "p90": p90, "threads": used}])
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every module in eval mode, and each back into the mode that it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _macs_per_channel(macs: Mapping[str, float], module: str, axis: Axis) -> float:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from engine.groups import Bank
+from engine.shrinkage import gradient
 
 Settings = dict[str, Any]
 
@@ -65,8 +66,7 @@ def adam_group_step(optimizer: Optimizer, bank: Bank, settings: Settings) -> Ten
     length: Tensor = settings["lr"] / (mean_square.sqrt() + settings["eps"])
     for axis, state in zip(bank.members, states, strict=True):
         moved, spread = axis.spread(length / (1 - beta1**taken), axis.parameter)
-        seen, _ = axis.spread(length, state["exp_avg"])
-        moved.sub_(spread * seen)
+        moved.sub_(spread * axis.view(state["exp_avg"]))
     return length
 
 
@@ -94,12 +94,12 @@ def advance(optimizer: Optimizer, parameter: nn.Parameter, settings: Settings) -
         state["exp_avg"] = torch.zeros_like(parameter)
         state["exp_avg_sq"] = torch.zeros_like(parameter)
     beta1, beta2 = settings["betas"]
-    gradient: Tensor = parameter.grad  # type: ignore[assignment]
+    slope = gradient(parameter)
     if settings["weight_decay"] and not settings["decoupled_weight_decay"]:
-        gradient = gradient.add(parameter, alpha=settings["weight_decay"])
+        slope = slope.add(parameter, alpha=settings["weight_decay"])
     state["step"] += 1
-    state["exp_avg"].lerp_(gradient, 1 - beta1)
-    state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    state["exp_avg"].lerp_(slope, 1 - beta1)
+    state["exp_avg_sq"].mul_(beta2).addcmul_(slope, slope, value=1 - beta2)
     return state
 
 
@@ -119,4 +119,4 @@ def _remembered(optimizer: Optimizer, parameter: nn.Parameter, settings: Setting
     elif state:
         corrected: Tensor = state["exp_avg"] / (1 - settings["betas"][0] ** float(state["step"]))
         return corrected
-    return parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+    return gradient(parameter)

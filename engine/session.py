@@ -14,7 +14,7 @@ from engine.control import ControlReader
 from engine.epoch_report import EpochReport
 from engine.files import replace_json
 from engine.norms import Layer
-from engine.reporting import Reporter
+from engine.reporting import Reporter, Values
 from engine.training import EpochDone, StepDone, Training, constant_metrics, train, validate
 
 RECORDS_PER_EPOCH = 10
@@ -85,8 +85,8 @@ class Session:
         pace = (now - self._clock) / max(record.step - self._first, 1)
         if record.step % self._every == 0 or record.step == self._first + 1:
             self._write_step(record, now)
-        if record.balance.gramian is not None:
-            self._write_conflict(record)
+        if record.balance.gramian is not None and len(self.training.tasks) > 1:
+            self._write_conflict(record, record.balance.gramian)
         self.reporter.tick(
             epoch=record.epoch, step=record.step, progress=record.step / total, remaining=pace * (total - record.step)
         )
@@ -111,11 +111,9 @@ class Session:
         self.reporter.tick(images_per_second=rate)
         self._losses.clear()
 
-    def _write_conflict(self, record: StepDone) -> None:
-        if record.balance.gramian is None or len(self.training.tasks) < 2:
-            return
-        pairs = conflict(record.balance.gramian, tuple(self.training.tasks))
-        values: dict[tuple[str | None, str], float | None] = {
+    def _write_conflict(self, record: StepDone, gramian: torch.Tensor) -> None:
+        pairs = conflict(gramian, tuple(self.training.tasks))
+        values: Values = {
             (str(row.task), f"cosine:{row.other}"): float(row.cosine)  # type: ignore[arg-type]
             for row in pairs.itertuples()
         }

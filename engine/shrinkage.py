@@ -8,7 +8,7 @@ to it without overshooting. The group is zero iff Σ_m ‖w_m‖²/t_m² ≤ 1: 
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.groups import Axis, Bank
 
@@ -54,9 +54,7 @@ def _shrink_in_blocks_(bank: Bank, step: Tensor, bound: Tensor) -> Tensor:
         norm = norm + (parts.sum(0) - 1).clamp(min=0) / slope.clamp(min=1e-30)
     norm = norm * alive
     factors = norm / (norm + thresholds).masked_fill(~alive, 1)
-    for axis, factor in zip(bank.members, factors, strict=True):
-        view, spread = axis.spread(factor, axis.parameter)
-        view.mul_(spread)
+    bank.scale_(factors)
     return norm
 
 
@@ -66,7 +64,7 @@ def soften_(bank: Bank, level: Tensor) -> None:
 
     The `bank.floor` largest groups are left alone, or no entry of a layer might survive.
     """
-    levels = level if level.dim() == 2 else level.expand(len(bank.members), -1)
+    levels = level.expand(len(bank.members), -1)
     if bank.floor:
         levels = levels.index_fill(1, bank.norms().topk(bank.floor).indices, 0.0)
     for axis, own in zip(bank.members, levels, strict=True):
@@ -109,7 +107,12 @@ def distance(bank: Bank, gradients: Sequence[Tensor], norms: Tensor, slope: Tens
 
 def gradients(bank: Bank) -> list[Tensor]:
     """Return the gradients of the bank's parameters, zeros where there is none."""
-    return [p.grad if p.grad is not None else torch.zeros_like(p) for p in bank.parameters]
+    return [gradient(parameter) for parameter in bank.parameters]
+
+
+def gradient(parameter: nn.Parameter) -> Tensor:
+    """Return the gradient of a parameter, zeros where there is none."""
+    return parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ def build_groups(spec: PenaltySpec, net: MultiTaskNet, graph: ChannelGraph, exam
     if spec.groups == "input":
         found = input_groups(net)
     elif spec.groups == "output":
-        found = output_groups(net, example)
+        found = output_groups(net, graph=graph)
     else:
         return coupled_groups(net, example, within=SCOPES[spec.scope], graph=graph)
     return [group for group in found if group.layer.partition(".")[0] in SCOPES[spec.scope]]

@@ -26,6 +26,7 @@ from torch import Tensor
 from engine.groups import Bank
 from engine.penalties import Penalty
 from engine.proximal import Proximal
+from engine.shrinkage import gradients
 from engine.tally import Of, Tally, strongest
 
 HELD = 0.85  # of the time until the refit: from here on the target no longer rises
@@ -60,11 +61,9 @@ class Scheduled:
         if step >= self.refit_from:
             _freeze(self.proximal, None)
             return
-        self.proximal.strength = (
-            self.base * min(max(step - self.warm_up, 0) / self.ramp, 1)
-            if self.ramp
-            else (self.base if step >= self.warm_up else 0.0)
-        )
+        since = step - self.warm_up
+        risen = min(max(since, 0) / self.ramp, 1) if self.ramp else float(since >= 0)
+        self.proximal.strength = self.base * risen
 
 
 @dataclass
@@ -138,13 +137,7 @@ def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:
     every group is pulled to zero harder than the loss pulls, to first order, and the unit for grids of strengths.
     """
     unit = penalty.at(1.0)
-    return max(
-        float(unit.firmness(bank, [_gradient(parameter) for parameter in bank.parameters]).max()) for bank in banks
-    )
-
-
-def _gradient(parameter: torch.nn.Parameter) -> Tensor:
-    return parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+    return max(float(unit.firmness(bank, gradients(bank)).max()) for bank in banks)
 
 
 def _freeze(proximal: Proximal, support: Callable[[], list[Tensor]] | None) -> None:

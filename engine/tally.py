@@ -27,6 +27,7 @@ class Tally:
         owners = {id(p): name.rpartition(".")[0] for name, p in model.named_parameters()}
         self._places: dict[int, list[tuple[int, int, float]]] = {}
         self._weights: dict[int, tuple[float, float]] = {}
+        self._groups = sum(int(bank.present.sum()) for bank in self.banks)
         for i, bank in enumerate(self.banks):
             for axis in bank.members:
                 key, matrix = id(axis.parameter), axis.parameter.dim() > 1
@@ -39,9 +40,8 @@ class Tally:
     def percent(self, of: Of, alive: Sequence[Tensor]) -> float:
         """Return the share [%] that is zero when only the groups marked in `alive`, (channels,) per bank, live."""
         if of == "group":
-            groups = sum(int(bank.present.sum()) for bank in self.banks)
             living = sum(int((mask & bank.present).sum()) for mask, bank in zip(alive, self.banks, strict=True))
-            return 100 * (1 - living / groups)
+            return 100 * (1 - living / self._groups)
         place = 0 if of == "parameter" else 1
         counts = [float((mask | ~bank.present).sum()) for mask, bank in zip(alive, self.banks, strict=True)]
         total = sum(weights[place] for weights in self._weights.values())

@@ -26,6 +26,11 @@ def chosen(known: list[str]) -> str:
     return identity if identity in known else known[0]
 
 
+def frozen(live: bool) -> bool:
+    """Ask, of a live run, whether to stop redrawing."""
+    return live and st.toggle("Freeze", key="freeze", help="Stop redrawing the figures, to zoom and read in peace")
+
+
 def readable(run: Run) -> bool:
     """Return whether the spec can be read; one that can't is said here, once, and not in every figure."""
     try:

@@ -12,7 +12,7 @@ from dashboard.frames import groups, standing
 from dashboard.selection import select, selected
 from dashboard.views import drawings
 from dashboard.views.channel import channel
-from dashboard.views.choice import chosen, readable
+from dashboard.views.choice import chosen, frozen, readable
 from dashboard.views.honest import honest
 from dashboard.views.over_epochs import over_epochs
 from dashboard.views.panel import draw, explain, source
@@ -39,9 +39,9 @@ def page() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         run = runs[chosen(list(runs))]
         live = run.status.state in LIVE
-        frozen = live and st.toggle("Freeze", key="freeze", help="Stop redrawing, to zoom and read in peace")
+        still = frozen(live)
     if readable(run):
-        st.fragment(_groups, run_every=EVERY if live and not frozen else None)(run, live)
+        st.fragment(_groups, run_every=EVERY if live and not still else None)(run, live)
 
 
 def _groups(run: Run, drawn_live: bool) -> None:

@@ -7,7 +7,7 @@ drawn once more, and a finished run stands still.
 
 import streamlit as st
 
-from dashboard.views.choice import chosen, readable
+from dashboard.views.choice import chosen, frozen, readable
 from dashboard.views.controls import controls
 from dashboard.views.progress import phase, progress
 from dashboard.views.training import views
@@ -27,17 +27,18 @@ def page() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         run = runs[chosen(list(runs))]
         live = run.status.state in LIVE
-        frozen, window = _look(live)
+        window = _window()
+        still = frozen(live)
     if not readable(run):
         return
     st.fragment(progress, run_every=EVERY / 2 if live else None)(run, phase(run.status))
     st.fragment(controls)(run)
-    st.fragment(views, run_every=EVERY if live and not frozen else None)(run, window)
+    st.fragment(views, run_every=EVERY if live and not still else None)(run, window)
 
 
-def _look(live: bool) -> tuple[bool, int]:
-    """Ask which epochs to show and, of a live run, whether to stop redrawing; return (frozen, last epochs or 0)."""
-    window = st.selectbox(
+def _window() -> int:
+    """Ask how many of the last epochs to show, 0 for all."""
+    return st.selectbox(
         "Show",
         WINDOWS,
         format_func=_epochs,
@@ -45,8 +46,6 @@ def _look(live: bool) -> tuple[bool, int]:
         label_visibility="collapsed",
         width=170,
     )
-    frozen = live and st.toggle("Freeze", key="freeze", help="Stop redrawing the figures, to zoom and read in peace")
-    return frozen, window
 
 
 def _epochs(last: int) -> str:

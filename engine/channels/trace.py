@@ -19,6 +19,7 @@ from engine.channels.recording import Recording
 from engine.channels.refusal import NotTraceable
 from engine.channels.running import Running
 from engine.channels.tracer import RunningTracer
+from engine.evaluating import evaluating
 
 DIFFERENT = "the traced program gives other outputs than the model, so look for hooks, isinstance or in-place tricks"
 LIMITS = "torch.fx cannot draw it, so write it with tensors, sizes and options"
@@ -62,15 +63,9 @@ def _images(inputs: Mapping[str, Any]) -> int:
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Hold a model in evaluation mode; give it back its modes, and torch its random state."""
-    modes = [(module, module.training) for module in model.modules()]
     devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
-    model.eval()
-    try:
-        with torch.random.fork_rng(devices=sorted(devices, key=str)):
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(model), torch.random.fork_rng(devices=sorted(devices, key=str)):
+        yield
 
 
 def _drawn(model: nn.Module, inputs: dict[str, Any]) -> tuple[RunningTracer, fx.Graph, dict[str, Tensor]]:

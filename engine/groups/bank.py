@@ -52,9 +52,12 @@ class Bank:
 
     @torch.no_grad()
     def scale_(self, factors: Tensor) -> None:
-        """Multiply the weights of each group by its factor, in place; a factor 0 makes exact zeros."""
-        for axis in self.members:
-            view, spread = axis.spread(factors, axis.parameter)
+        """Multiply the weights of each group by its factor, in place; a factor 0 makes exact zeros.
+
+        `factors` is (channels,), or (members, channels) where each member has its own.
+        """
+        for axis, own in zip(self.members, factors.expand(len(self.members), -1), strict=True):
+            view, spread = axis.spread(own, axis.parameter)
             view.mul_(spread)
 
 

@@ -33,7 +33,7 @@ def test_fates_name_the_readers_that_are_left(net: TwoReaders):
     with torch.no_grad():
         net.left.weight[:, [1, 4]] = 0
         net.right.weight[:, 4] = 0
-    table = fates(graph.liveness(), found).set_index(["layer", "channel"])
+    table = fates(graph, graph.channels(), found).set_index(["layer", "channel"])
     assert table.loc["left", "removable"].tolist() == [False, False, False, False, True, False]
     assert table.loc[("left", 1), "blocked"].endswith("2 readers, 1 still uses it (right)")
     assert table.loc[("right", 4), "blocked"] == ""

@@ -254,7 +254,7 @@ def test_fault_9_a_zero_is_not_a_saving(start):
         assert float(cost(training.net, example)["macs"].iloc[-1]) == dense
         assert saved(training) == 0  # the other readers of the stream still need each of its channels
 
-    passes_only(check, lambda chosen: removable_shares(chosen)["removable_macs"], zeros_counted)
+    passes_only(check, lambda chosen: removable_shares(chosen.graph.savings())["removable_macs"], zeros_counted)
 
 
 def _pooled(task, parts: Iterator[tuple[Tensor, Tensor]]) -> dict[str, float]:

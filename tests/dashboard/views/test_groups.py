@@ -1,4 +1,3 @@
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from engine.runs import Run, create
 from engine.spec import parse
+from tests.dashboard.reading import said
 
 MakeRun = Callable[..., Run]
 
@@ -23,11 +23,6 @@ def _page(**address: str) -> AppTest:
     for name, value in address.items():
         page.query_params[name] = value
     return page.run()
-
-
-def _said(page: AppTest) -> str:
-    texts = [text.value for text in (*page.markdown, *page.caption, *page.text)]
-    return re.sub(r"\\(.)", r"\1", "\n".join(texts))
 
 
 def test_the_three_honest_numbers_stand_above_the_map(make_whole_run: MakeRun) -> None:
@@ -51,14 +46,14 @@ def test_the_selected_channel_shows_its_record_its_kernel_and_what_blocks_it(mak
     assert not page.exception
     assert len(page.get("plotly_chart")) == 2
     assert "heatmap" in page.get("plotly_chart")[1].proto.spec
-    assert "stem, channel 1: alive" in _said(page)
-    assert "stays. add: 4 readers, 3 still use it (<b>a</b>, b, c)" in _said(page)
+    assert "stem, channel 1: alive" in said(page)
+    assert "stays. add: 4 readers, 3 still use it (<b>a</b>, b, c)" in said(page)
 
 
 def test_a_dead_channel_says_how_firmly_and_whether_it_can_go(make_whole_run: MakeRun) -> None:
     page = _page(run=make_whole_run().id, layer="<b>deep</b>", channel="1")
-    assert "The loss pulls at 0.40 of what the penalty withstands: firmly dead." in _said(page)
-    assert "can be removed" in _said(page)
+    assert "The loss pulls at 0.40 of what the penalty withstands: firmly dead." in said(page)
+    assert "can be removed" in said(page)
     assert "kernel, a single position: 0.667" in page.get("plotly_chart")[1].proto.spec
 
 
@@ -78,7 +73,7 @@ def test_the_nearest_to_the_edge_are_listed(make_whole_run: MakeRun) -> None:
 
 def test_captions_carry_run_target_and_epoch(make_whole_run: MakeRun) -> None:
     run = make_whole_run(penalty={"target": 60, "target_of": "mac"})
-    assert f"small · {run.id} · target 60 % of the MACs · after epoch 3" in _said(_page(run=run.id))
+    assert f"small · {run.id} · target 60 % of the MACs · after epoch 3" in said(_page(run=run.id))
 
 
 def test_a_run_without_tables_shows_the_map_and_says_what_is_missing(make_run: MakeRun) -> None:

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from engine.events import Event, write_events
 from engine.files import replace
 from engine.runs import Run
+from tests.dashboard.reading import said
 
 MakeRun = Callable[..., Run]
 
@@ -38,17 +39,12 @@ def _working(run: Run, **status: object) -> Iterator[None]:
         yield
 
 
-def _said(page: AppTest) -> str:
-    texts = [text.value for text in (*page.markdown, *page.caption, *page.text)]
-    return re.sub(r"\\(.)", r"\1", "\n".join(texts))
-
-
 def test_a_finished_run_shows_three_figures_and_no_controls(make_run: MakeRun) -> None:
     page = _page(run=make_run().id)
     assert not page.exception
     figures = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
     assert [len(figure["data"]) for figure in figures] == [4, 2, 3]
-    assert "epoch 3 of 5" in _said(page)
+    assert "epoch 3 of 5" in said(page)
     assert not {"pause", "stop", "apply", "resume"} & {button.key for button in page.button}
 
 
@@ -69,13 +65,13 @@ def test_an_address_that_names_no_run_falls_back_to_the_newest(make_run: MakeRun
 
 def test_captions_carry_run_strength_and_split(make_run: MakeRun) -> None:
     run = make_run(penalty={"strength": 2e-3})
-    said = _said(_page(run=run.id))
-    assert f"small · {run.id} · λ = 2e-3 at the start · 150 validation images" in said
+    expected = f"small · {run.id} · λ = 2e-3 at the start · 150 validation images"
+    assert expected in said(_page(run=run.id))
 
 
 def test_a_hostile_name_is_shown_as_text(make_run: MakeRun) -> None:
     page = _page(run=make_run(name="<script>x</script> ![](http://a.b/c) **d**").id)
-    assert "<script>x</script> ![](http://a.b/c) **d**" in _said(page).replace("\u2060", "")
+    assert "<script>x</script> ![](http://a.b/c) **d**" in said(page).replace("\u2060", "")
     assert not any(re.search(r"(?<!\\)(<|!\[)", text.value) for text in (*page.markdown, *page.caption))
 
 
@@ -101,22 +97,22 @@ def test_a_live_run_is_driven_by_wishes(make_run: MakeRun) -> None:
         assert run.control().strength is None
         page.button(key="apply").click().run()
         assert run.control().strength == 0.02
-        assert "2e-2 asked for" in _said(page)
+        assert "2e-2 asked for" in said(page)
 
 
 def test_a_live_run_with_a_target_says_what_becomes_of_a_strength_that_is_applied(make_run: MakeRun) -> None:
     run = make_run(penalty={"target": 60})
     with _working(run):
         page = _page(run=run.id)
-        assert "the target moves λ on from what you apply" in _said(page)
+        assert "the target moves λ on from what you apply" in said(page)
         page.number_input(key="strength_input").set_value(0.02)
         page.button(key="apply").click().run()
         assert run.control().strength == 0.02
 
 
-def test_a_target_and_the_refit_are_marked_and_said(make_run: MakeRun) -> None:
+def test_a_target_and_the_refit_are_marked_andsaid(make_run: MakeRun) -> None:
     page = _page(run=make_run(epochs=5, penalty={"target": 60}).id)
-    assert "target 60 % of the groups" in _said(page)
+    assert "target 60 % of the groups" in said(page)
     layout = json.loads(page.get("plotly_chart")[2].proto.spec)["layout"]
     assert {note["text"] for note in layout["annotations"]} == {"target: 60 % of the groups", "refit"}
     assert 3.75 in [shape["x0"] for shape in layout["shapes"]]
@@ -124,12 +120,12 @@ def test_a_target_and_the_refit_are_marked_and_said(make_run: MakeRun) -> None:
 
 def test_the_conflict_of_the_tasks_has_a_view_and_weights_where_they_differ(make_run: MakeRun) -> None:
     run = make_run(tasks=["depth", "seg"])
-    assert "same weight" in _said(_page(run=run.id, view="Tasks"))
+    assert "same weight" in said(_page(run=run.id, view="Tasks"))
     rows = [("depth", "conflict", "cosine:seg", -0.5), ("depth", "train", "weight", 0.5)]
     write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, *row) for row in rows])
     page = _page(run=run.id, view="Tasks")
     assert [len(json.loads(chart.proto.spec)["data"]) for chart in page.get("plotly_chart")] == [1, 1]
-    assert "pull the shared features apart" in _said(page)
+    assert "pull the shared features apart" in said(page)
 
 
 def test_layers_about_to_die_are_warned_of(make_run: MakeRun) -> None:
@@ -196,7 +192,7 @@ def test_without_runs_it_offers_the_demo(runs_root: Path) -> None:
 def test_the_selected_channel_comes_from_the_address(make_run: MakeRun) -> None:
     page = _page(run=make_run().id, view="Survival map", layer="<b>deep</b>", channel="3")
     assert not page.exception
-    assert "<b>deep</b>, channel 3: dead, last alive after epoch 0" in _said(page)
+    assert "<b>deep</b>, channel 3: dead, last alive after epoch 0" in said(page)
     assert len(page.get("plotly_chart")) == 1
 
 
@@ -206,7 +202,7 @@ def test_the_selected_channel_comes_from_the_address(make_run: MakeRun) -> None:
 def test_an_address_that_names_no_channel_selects_nothing(make_run: MakeRun, layer: str, channel: str) -> None:
     page = _page(run=make_run().id, view="Survival map", layer=layer, channel=channel)
     assert not page.exception
-    assert "Select a channel" in _said(page)
+    assert "Select a channel" in said(page)
 
 
 def test_the_layer_of_the_norms_is_the_selected_one(make_run: MakeRun) -> None:

@@ -100,6 +100,10 @@ CASES = [(name, kind, share) for name in ZOO for kind, shares in SHARES.items() 
 
 @pytest.mark.parametrize(("name", "kind", "share"), CASES)
 def test_what_is_removable_can_be_removed(name: str, kind: str, share: float):
+    assert_removable(name, kind, share)
+
+
+def assert_removable(name: str, kind: str, share: float) -> None:
     case = fresh(name)
     silence(case, kind, share)
     liveness, before = case.graph.liveness(), case.outputs()
@@ -116,7 +120,7 @@ def test_what_is_removable_can_be_removed(name: str, kind: str, share: float):
 @pytest.mark.parametrize("kind", SHARES)
 @pytest.mark.parametrize("seed", range(40))
 def test_it_holds_for_random_programs(seed: int, kind: str):
-    test_what_is_removable_can_be_removed(f"random {seed}", kind, 0.6)
+    assert_removable(f"random {seed}", kind, 0.6)
 
 
 @pytest.mark.parametrize("kind", ["coupled", "output"])

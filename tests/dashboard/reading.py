@@ -1,0 +1,11 @@
+"""What a page says, as a visitor reads it."""
+
+import re
+
+from streamlit.testing.v1 import AppTest
+
+
+def said(page: AppTest) -> str:
+    """Return the words of a page, without the escapes that keep names from being Markdown."""
+    texts = [text.value for text in (*page.markdown, *page.caption, *page.text)]
+    return re.sub(r"\\(.)", r"\1", "\n".join(texts))
