@@ -150,7 +150,8 @@ def demo(port: int, browser: bool) -> None:
 
 
 def _serve(port: int, browser: bool, page: str = "") -> int:
-    """Run the dashboard's server until it is interrupted."""
+    """Run the dashboard's server until it is interrupted or asked to end; it never outlives this command."""
+    import signal
     import subprocess
 
     found = find_spec("dashboard.app")
@@ -159,14 +160,17 @@ def _serve(port: int, browser: bool, page: str = "") -> int:
     address = f"http://127.0.0.1:{port}{page}"
     click.echo(f"dashboard: {address}")
     flags = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(Path(found.origin)), *flags])
     try:
         if browser:
             click.launch(address)
         return server.wait()
     except KeyboardInterrupt:
+        return 0
+    finally:
         server.terminate()
-        return server.wait() and 0
+        server.wait()
 
 
 def _figures(entry: Mapping[str, Any]) -> str:

@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,3 +80,29 @@ def test_a_checkout_that_is_not_installed_trains_from_any_folder(runs_root: Path
     environment = {**os.environ, "WINNOW_RUNS": str(runs_root), "PYTHONSAFEPATH": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
     assert json.loads(done.stdout.splitlines()[-1])["state"] == "done", done.stderr
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_the_dashboards_server_ends_with_its_command(runs_root: Path, ending: signal.Signals):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", "from engine.cli import main; main()", "dashboard", "--no-browser"]
+    environment = {**os.environ, "WINNOW_RUNS": str(runs_root)}
+    served = subprocess.Popen([*command, "--port", str(port)], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        assert answers(port, True)
+    finally:
+        served.send_signal(ending)
+    assert served.wait(timeout=30) == 0
+    assert answers(port, False)
+
+
+def answers(port: int, expected: bool) -> bool:
+    """Return whether the port comes to answer, or to be silent, within half a minute."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with socket.socket() as client:
+            if (client.connect_ex(("127.0.0.1", port)) == 0) is expected:
+                return True
+        time.sleep(0.1)
+    return False
