@@ -5,17 +5,19 @@ import torch
 from data.catalog import load
 from data.stacking import Stacked, stack
 from engine.batches import Batches
+from engine.ending import Ending
 from engine.networks.multitask import build_network
 from engine.reporting import Reporter
+from engine.runs import Run
 from engine.session import Session
 from engine.spec import DigitsData, TrainSpec
 from engine.tasks.build import build_tasks
 from engine.training import begin, start_at_constants
 
 
-def run_training(reporter: Reporter, asked_to_end: list[bool]) -> str:
-    """Train the reporter's run from where it stands; return the final state, `done` or `stopped`."""
-    spec = reporter.run.spec
+def run_training(run: Run, reporter: Reporter, asked_to_end: Ending) -> str:
+    """Train a run from where it stands; return the final state, `done` or `stopped`."""
+    spec = run.spec
     device = _prepare(spec)
     tasks = build_tasks(load(spec.data.dataset, split="val", **_options(spec, "val")).fields, spec.tasks)
     batches, validation = (
