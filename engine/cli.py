@@ -18,6 +18,7 @@ from data.catalog import DATASETS
 from engine import jobs
 from engine.follow import attend, outcome
 from engine.followup_commands import explain, export, prune
+from engine.help_sections import SectionedCommand
 from engine.options import spec_of, spec_options
 from engine.runs import Run, create, find, list_runs
 from engine.spec import SpecError
@@ -31,7 +32,7 @@ def winnow() -> None:
     """Train multi-task networks under group sparsity, and see which features each task relies on."""
 
 
-@winnow.command()
+@winnow.command(cls=SectionedCommand)
 @click.option("--dataset", default="scenes", show_default=True, help=f"data set: {', '.join(DATASETS)}")
 @click.option("--tasks", default=None, help="tasks, separated by commas  [default: the first three of the data set]")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")

@@ -100,7 +100,7 @@ class WorkFolder:
         starting = status.state == "queued" and time.time() - (status.requested or 0.0) < START_GRACE
         if starting or self.alive():
             return status
-        return status.model_copy(update={"state": "lost", "message": "the training process ended without a word"})
+        return status.model_copy(update={"state": "lost", "message": "its process ended without a word"})
 
     def recorded_status(self) -> Status:
         """Return what status.json says, whether or not its writer still lives."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from engine.balancing.spec import BalancingSpec
+from engine.help_sections import SectionOption
 from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, ScenesData, TrainSpec, parse
 
 SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
@@ -58,13 +59,28 @@ def flat_values(spec: type[BaseModel], given: Mapping[str, Any]) -> dict[str, An
 
 
 def _with_options(command: Command, leaves: Leaves) -> Command:
-    for _, name, info in reversed(leaves):
+    for section, name, info in reversed(leaves):
         flag = f"--{name.replace('_', '-')}"
         text = f"{info.description}  [default: {_shown(info)}]"
         if info.annotation is bool:
-            option = click.option(f"{flag}/--no-{name.replace('_', '-')}", name, default=None, help=text)
+            option = click.option(
+                f"{flag}/--no-{name.replace('_', '-')}",
+                name,
+                cls=SectionOption,
+                section=section,
+                default=None,
+                help=text,
+            )
         else:
-            option = click.option(flag, name, metavar=_metavar(info.annotation), default=None, help=text)
+            option = click.option(
+                flag,
+                name,
+                cls=SectionOption,
+                section=section,
+                metavar=_metavar(info.annotation),
+                default=None,
+                help=text,
+            )
         command = option(command)
     return command
 
