@@ -20,6 +20,7 @@ from engine.pruning.modes import follow_mode
 from engine.pruning.plan import Plan, chosen, planned
 from engine.pruning.program import Program, Unfit
 from engine.pruning.readers import Reading, readings_in_words
+from engine.pruning.remaining import constants_in_words
 from engine.pruning.removed import removed
 from engine.pruning.shrinking import Cut, shrunk
 
@@ -140,6 +141,8 @@ def _proved(built: _Built, small: nn.Module, tasks: Sequence[str] | None, inputs
         inputs=tuple(given),
         removed=removed(cuts, small),
         kept_for=built.plan.kept_for,
+        constants=constants_in_words(built.plan.liveness),
+        hollow=built.plan.hollow,
         fixed_sizes=built.plan.graph.fixed_sizes and isinstance(small, fx.GraphModule),
         **readings_in_words(built.readings),
     )
