@@ -15,7 +15,7 @@ from torch import fx, nn
 from engine.channels.trace import named_inputs, trace, undisturbed
 from engine.networks.multitask import MultiTaskNet
 from engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
-from engine.pruning.cost import Coefficients, measured
+from engine.pruning.cost import Coefficients, layout_of, measured
 from engine.pruning.modes import follow_mode
 from engine.pruning.plan import Plan, chosen, planned
 from engine.pruning.program import Program, Unfit
@@ -67,7 +67,8 @@ def compact(
         raise ValueError(f"`gather` should be auto, always, never or Coefficients. Found {gather!r}.")
     inputs = named_inputs(model, example_inputs)
     graph = trace(model, inputs)
-    plan = planned(graph, tasks, measured(_device(model)) if gather == "auto" else gather)
+    mode = measured(_device(model), layout_of(model, inputs.values())) if gather == "auto" else gather
+    plan = planned(graph, tasks, mode)
     return _certified(_built(plan, inputs), tasks, inputs)
 
 
