@@ -41,7 +41,7 @@ class Refit:
     """
 
     epochs: int
-    optimiser: OptimiserSpec = OptimiserSpec()
+    optimiser: OptimiserSpec = field(default_factory=OptimiserSpec)
     weights: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
     flips: bool = True
@@ -116,7 +116,7 @@ def _losses(model: nn.Module, tasks: Mapping[str, Task], batch: Batch, bf16: boo
 
 
 def _zeros(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
-    """Return the weights with entries that are exactly zero, and where; a bias of zero is only one that starts there."""
+    """Return the weights with exact zeros, and where these are; a bias of zero is only one that starts there."""
     matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     return [(parameter, zero) for parameter in matrices if (zero := parameter.detach() == 0).any()]
 

@@ -3,7 +3,8 @@
 Units that nothing needs go first, since they cost nothing. Then the others, in the order of their scores, but for the
 best of each class: one of them always, or more where a floor asks for more. Costs are not additive (a weight lies in
 the unit that it writes and in the one that it reads), yet grow with every unit, so that the number of units is found by
-bisection, with the cost of each candidate read from the channel graph. Time is measured (engine.pruning.latency_budget).
+bisection, with the cost of each candidate read from the channel graph. Time is measured
+(`engine.pruning.latency_budget`).
 """
 
 import math
@@ -91,7 +92,7 @@ def choose(
             channel (the message says what can); a budget of latency without `timed`.
 
     """
-    ranking = Ranking(units, scores, budget.floor)
+    ranking = Ranking(units, scores, budget.floor, tasks)
     what_if = WhatIf(units, tasks)
     if budget.of == "latency":
         if timed is None:

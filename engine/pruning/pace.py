@@ -1,7 +1,6 @@
 """How much faster is a smaller model? Both are timed in turns, so that a busy machine slows both alike."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,17 +29,17 @@ def pace(dense: nn.Module, small: nn.Module, inputs: dict[str, Any], rounds: int
     with evaluating(dense), evaluating(small), torch.inference_mode():
         for turn in range(rounds + WARM_UP):
             order = (dense, small) if turn % 2 else (small, dense)
-            seconds = {id(model): _seconds(lambda model=model: model(**inputs), device) for model in order}
+            seconds = {id(model): _seconds(model, inputs, device) for model in order}
             ratios.append(seconds[id(small)] / seconds[id(dense)])
     p10, median, p90 = np.percentile(ratios[WARM_UP:], [10, 50, 90])
     return Pace(float(median), float(p10), float(p90))
 
 
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
+def _seconds(model: nn.Module, inputs: dict[str, Any], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     start = time.perf_counter()
-    work()
+    model(**inputs)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - start

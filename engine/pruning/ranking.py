@@ -1,7 +1,7 @@
 """The order in which units may go: the dead first, then the others by their scores, but for the best of each class."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,12 +13,14 @@ from engine.pruning.units import Units
 class Ranking:
     """The units that may go, the first to go first: the dead, then the others but for the best of each class.
 
+    A unit is dead if no output of `tasks` (all by default) needs it.
+
     Raises:
-        ValueError: `scores` is not one number per unit.
+        ValueError: `scores` is not one number per unit; `tasks` names what the model does not return.
 
     """
 
-    def __init__(self, units: Units, scores: Values, floor: float = 0.0) -> None:
+    def __init__(self, units: Units, scores: Values, floor: float = 0.0, tasks: Sequence[str] | None = None) -> None:
         scores = np.asarray(scores, np.float64)
         if scores.shape != (len(units),) or np.isnan(scores).any():
             raise ValueError(
@@ -26,8 +28,8 @@ class Ranking:
                 f"{int(np.isnan(scores).sum())} that are none."
             )
         self._scores = scores
-        dead = units.dead
-        may_go = ~dead & ~_kept(units, scores, floor) & (scores < np.inf)
+        dead = units.idle(tasks)
+        may_go = ~dead & ~_kept(units, dead, scores, floor) & (scores < np.inf)
         living = np.flatnonzero(may_go)
         self.order: Labels = np.concatenate([np.flatnonzero(dead), living[np.argsort(scores[living], kind="stable")]])
         self.dead = int(dead.sum())
@@ -46,12 +48,12 @@ class Ranking:
         return float(self._scores[self.order[count - 1]]) if count > self.dead else -math.inf
 
 
-def _kept(units: Units, scores: Values, floor: float) -> Flags:
+def _kept(units: Units, dead: Flags, scores: Values, floor: float) -> Flags:
     """Mark the best living units of each class: one, or the floor's share of the class."""
     kept = np.zeros(len(units), bool)
     for kind in range(len(units.names)):
         members = np.flatnonzero(units.classes == kind)
-        living = members[~units.dead[members]]
+        living = members[~dead[members]]
         best = living[np.argsort(-scores[living], kind="stable")]
         kept[best[: max(1, math.ceil(floor * len(members)))]] = True
     return kept

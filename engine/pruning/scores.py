@@ -46,7 +46,9 @@ def norms(units: Units, compared: Literal["layer", "size"] = "layer") -> Values:
     found = banks(units.groups) if units.groups else []
     squares = np.concatenate([np.zeros(0), *(bank.norms().double().square().cpu().numpy() for bank in found)])
     if compared == "size":
-        return np.sqrt(squares / np.array([group.size for group in units.groups]))
+        sizes = np.array([group.size for group in units.groups], np.float64)
+        scores: Values = np.sqrt(squares / sizes)
+        return scores
     return _shares_of_better(squares, units.classes)
 
 
@@ -104,9 +106,10 @@ def channels_at(graph: ChannelGraph, layer: str, end: Literal["input", "output"]
         ValueError: the model runs no such module, or what it gives is no single tensor with channels.
 
     """
-    uses = [use for use in (*graph.products, *graph.depthwise) if use.layer == layer]
-    if uses and end == "input":
-        return [graph.carriers[use.source].labels.ravel() for use in uses]
+    sources = [product.source for product in graph.products if product.layer == layer]
+    sources += [depthwise.source for depthwise in graph.depthwise if depthwise.layer == layer]
+    if sources and end == "input":
+        return [graph.carriers[source].labels.ravel() for source in sources]
     last: dict[str, str] = {}
     for node in graph.fx_graph.nodes:
         for use, (module, _) in (node.meta.get("nn_module_stack") or {}).items():

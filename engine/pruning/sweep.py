@@ -6,7 +6,7 @@ import pandas as pd
 from torch import nn
 
 from engine.channels.weights import Values
-from engine.pruning.budget import Ranking
+from engine.pruning.ranking import Ranking
 from engine.pruning.units import Units
 from engine.pruning.what_if import WhatIf
 

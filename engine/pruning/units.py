@@ -49,10 +49,18 @@ class Units:
         found[self.channels] = np.arange(len(self))
         return found
 
-    @cached_property
-    def dead(self) -> Flags:
-        """(units,): whether the channel can go as the weights stand, since nothing needs it."""
-        return ~self.graph.liveness().kept[self.channels]
+    def idle(self, tasks: Sequence[str] | None = None) -> Flags:
+        """Return (units,): whether a channel could go as the weights stand, since none of the tasks' outputs needs it.
+
+        Raises:
+            ValueError: `tasks` names what the model does not return.
+
+        """
+        known = {name.partition(".")[0] for name in self.graph.outputs}
+        if unknown := [task for task in tasks or () if task not in known]:
+            raise ValueError(f"`tasks` should be among the model's outputs {sorted(known)}. Found {unknown}.")
+        outputs = [name for name in self.graph.outputs if tasks is None or name.partition(".")[0] in tasks]
+        return ~self.graph.liveness(outputs).kept[self.channels]
 
     def chosen(self, marked: Flags) -> list[Group]:
         """Return the groups of the units that are marked, (units,)."""
