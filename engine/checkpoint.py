@@ -12,6 +12,7 @@ checkpoint that verifies. The two newest are kept.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -46,19 +47,49 @@ def save_checkpoint(folder: Path, training: Training, epoch: int) -> None:
         old.with_suffix(".safetensors").unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a checkpoint by the names above, and its manifest."""
+
+    tensors: dict[str, Tensor]
+    manifest: dict[str, float]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors whose names begin with `prefix` and a dot, by what follows it."""
+        return {
+            name.removeprefix(f"{prefix}."): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(f"{prefix}.")
+        }
+
+    def moments(self) -> dict[int, dict[str, Tensor]]:
+        """Return the state of the optimiser, by the number of the parameter and the name of the quantity."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in self.part("optimizer").items():
+            index, quantity = name.split(".", 1)
+            state.setdefault(int(index), {})[quantity] = tensor
+        return state
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest checkpoint that verifies, if there is one, and the names of those skipped as damaged."""
+    skipped: list[str] = []
+    for manifest in reversed(manifests(folder)):
+        content = verified(manifest)
+        if content is not None:
+            return Checkpoint(load(content), json.loads(manifest.read_text())), skipped
+        skipped.append(manifest.stem)
+    return None, skipped
+
+
 def load_checkpoint(folder: Path, training: Training) -> list[str]:
     """Put the newest checkpoint that verifies into `training`; return the names of those skipped as damaged.
 
     With no checkpoint, `training` stays as it is.
     """
-    skipped: list[str] = []
-    for manifest in reversed(manifests(folder)):
-        content = verified(manifest)
-        if content is None:
-            skipped.append(manifest.stem)
-            continue
-        _restore(training, load(content), json.loads(manifest.read_text()))
-        break
+    found, skipped = newest_checkpoint(folder)
+    if found is not None:
+        _restore(training, found)
     return skipped
 
 
@@ -76,21 +107,15 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def _restore(training: Training, tensors: dict[str, Tensor], manifest: dict[str, float]) -> None:
-    net = {name.removeprefix("net."): t for name, t in tensors.items() if name.startswith("net.")}
-    training.net.load_state_dict(net)
-    balancer = {name.removeprefix("balancer."): t for name, t in tensors.items() if name.startswith("balancer.")}
-    training.balancer.load_state_dict(balancer)
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, quantity = name.split(".", 2)
-            state.setdefault(int(index), {})[quantity] = tensor
+def _restore(training: Training, found: Checkpoint) -> None:
+    tensors, manifest = found.tensors, found.manifest
+    training.net.load_state_dict(found.part("net"))
+    training.balancer.load_state_dict(found.part("balancer"))
     described = training.proximal.optimizer.state_dict()
     support = [tensors[name].bool() for name in sorted(tensors) if name.startswith("support.")]
     training.proximal.load_state_dict(
         {
-            "optimizer": {**described, "state": state},
+            "optimizer": {**described, "state": found.moments()},
             "strength": float(manifest["strength"]),
             "support": support or None,
         }

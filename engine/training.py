@@ -11,7 +11,6 @@ rate is a pure function of the step.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +24,14 @@ from engine.channels.trace import trace
 from engine.measure import layer_macs
 from engine.networks.multitask import MultiTaskNet
 from engine.normalisation import scale_free_weights
+from engine.optimisers import build_optimizer, set_rate
 from engine.proximal import Kept, Proximal
 from engine.sparsifying import build_controller, build_groups, build_penalty
-from engine.spec import OptimiserSpec, TrainSpec
+from engine.spec import TrainSpec
 from engine.strength import Controller
 from engine.tally import Tally
 from engine.tasks.task import Task
+from engine.validating import validated
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -80,7 +81,7 @@ def begin(spec: TrainSpec, net: MultiTaskNet, tasks: Mapping[str, Task], batches
     groups = build_groups(spec.penalty, net, graph, batches.example())
     kept = Kept(spec.penalty.floor, scale_free_weights(graph) if spec.penalty.normalisation == "aware" else ())
     balancer = build_balancer(spec.balancing, tuple(tasks)).to(batches.device)
-    optimizer = _optimizer(spec.optimiser, net, balancer)
+    optimizer = build_optimizer(spec.optimiser, net.parameters(), balancer.parameters())
     proximal = Proximal(optimizer, groups, build_penalty(spec.penalty), kept)
     tally = Tally(net, proximal.banks, layer_macs(net, batches.example()))
     controller = build_controller(spec, proximal, tally, batches.steps)
@@ -111,7 +112,7 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
         for batch in batches.shuffled(spec.seed, epoch, spec.flips, done):
             controller.base = planned.get(training.step, controller.base)
             controller.before(training.step)
-            _set_rate(training.proximal.optimizer, spec.optimiser, training.step / total)
+            set_rate(training.proximal.optimizer, spec.optimiser, training.step / total)
             strength = training.proximal.strength
             losses, balance = _step(training, batch, f"epoch {epoch + 1}, step {training.step + 1}")
             training.step += 1
@@ -125,12 +126,7 @@ def _step(training: Training, batch: Batch, where: str) -> tuple[dict[str, float
     """Move the weights once; return the losses before, and how they were weighed."""
     every, balancer = training.spec.balancing.record_every, training.balancer
     cut, losses = _forward(training, batch)
-    values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise NonFiniteLossError(
-                f"loss became {'NaN' if math.isnan(value) else 'infinite'} at {where} (task {name})"
-            )
+    values = finite(losses, where)
     training.proximal.zero_grad()
     record = every > 0 and training.step % every == 0
     balance = balancer.backward(losses, cut, tuple(training.net.trunk.parameters()), record)
@@ -139,6 +135,22 @@ def _step(training: Training, batch: Batch, where: str) -> tuple[dict[str, float
         with torch.no_grad(), statistics_kept(training.net):
             balancer.after_step(_forward(training, batch)[1])
     return values, balance
+
+
+def finite(losses: Mapping[str, Tensor], where: str) -> dict[str, float]:
+    """Return the losses as numbers.
+
+    Raises:
+        NonFiniteLossError: one is none any more; the message says where.
+
+    """
+    values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"loss became {'NaN' if math.isnan(value) else 'infinite'} at {where} (task {name})"
+            )
+    return values
 
 
 def _forward(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
@@ -150,20 +162,9 @@ def _forward(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
     return cut, losses
 
 
-@torch.inference_mode()
 def validate(training: Training, batches: Batches) -> dict[str, dict[str, float]]:
     """Return the loss and the metrics of every task over a split, in eval mode."""
-    training.net.eval()
-    meters = {name: task.meter() for name, task in training.tasks.items()}
-    losses = dict.fromkeys(training.tasks, 0.0)
-    seen = 0
-    for batch in batches.in_order():
-        predictions = training.net(batch.images)
-        seen += len(batch.images)
-        for name, task in training.tasks.items():
-            losses[name] += float(task.loss(predictions[name], batch.targets[name])) * len(batch.images)
-            meters[name].update(predictions[name], batch.targets[name])
-    return {name: {"loss": losses[name] / seen, **meters[name].compute()} for name in training.tasks}
+    return validated(training.net, training.tasks, batches)
 
 
 @torch.inference_mode()
@@ -184,20 +185,3 @@ def _everywhere(constant: Tensor, target: Tensor, task: Task) -> Tensor:
     if not task.field.dense:
         return constant.expand(len(target), -1)
     return constant[None, :, None, None].expand(len(target), -1, *target.shape[1:3])
-
-
-def _optimizer(spec: OptimiserSpec, net: nn.Module, balancer: Balancer) -> torch.optim.Optimizer:
-    rate, decay = spec.learning_rate, spec.weight_decay
-    groups: list[dict[str, Any]] = [{"params": list(net.parameters())}]
-    if weighing := list(balancer.parameters()):
-        groups.append({"params": weighing, "weight_decay": 0.0})
-    if spec.optimiser == "sgd":
-        return torch.optim.SGD(groups, rate, spec.momentum, weight_decay=decay)
-    kind = torch.optim.AdamW if spec.optimiser == "adamw" else torch.optim.Adam
-    return kind(groups, rate, weight_decay=decay)
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, spec: OptimiserSpec, progress: float) -> None:
-    factor = 0.5 * (1 + math.cos(math.pi * progress)) if spec.schedule == "cosine" else 1.0
-    for group in optimizer.param_groups:
-        group["lr"] = spec.learning_rate * factor

@@ -40,10 +40,14 @@ def coupled_groups(
     graph = trace(model, example_inputs) if graph is None else graph
     parameters = dict(model.named_parameters(remove_duplicate=False))
     found: list[Group] = []
-    for space in graph.spaces:
-        if space.removable and _inside(space, within):
-            found += _groups(space, parameters)
+    for space in removable_spaces(graph, within):
+        found += _groups(space, parameters)
     return found
+
+
+def removable_spaces(graph: ChannelGraph, within: Sequence[str] = ()) -> list[Space]:
+    """Return the spaces whose channels can go, in order: one coupled group for each channel of each."""
+    return [space for space in graph.spaces if space.removable and _inside(space, within)]
 
 
 def _inside(space: Space, within: Sequence[str]) -> bool:

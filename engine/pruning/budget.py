@@ -1,0 +1,129 @@
+"""Which units go, so that a wished share of the model is saved: the worst first, until it is enough.
+
+Units that nothing needs go first, since they cost nothing. Then the others, in the order of their scores, but for the
+best of each class: one of them always, or more where a floor asks for more. Costs are not additive (a weight lies in
+the unit that it writes and in the one that it reads), yet grow with every unit, so that the number of units is found by
+bisection, with the cost of each candidate read from the channel graph. Time is measured
+(`engine.pruning.latency_budget`).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from engine.channels.weights import Flags, Values
+from engine.pruning.latency_budget import LatencySearch, Timed
+from engine.pruning.ranking import Ranking, fewest
+from engine.pruning.units import Units
+from engine.pruning.what_if import Shares, WhatIf
+from engine.tally import Of
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is to be saved: `percent` of the model's channels (group), parameters, multiply-accumulates or latency.
+
+    `floor` is the share of each class's channels that always stays, one at least; `at` says whether the next unit too
+    many is taken ("least") or left ("most").
+
+    Raises:
+        ValueError: a percentage outside (0, 100), a floor outside [0, 1), or an unknown word.
+
+    """
+
+    percent: float
+    of: Of | Literal["latency"] = "mac"
+    floor: float = 0.0
+    at: Literal["least", "most"] = "least"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.percent < 100:
+            raise ValueError(f"`budget` should be above 0 and below 100 %. Found {self.percent:g}.")
+        if not 0 <= self.floor < 1:
+            raise ValueError(f"`floor` should be at least 0 and below 1. Found {self.floor:g}.")
+        if self.of not in ("group", "parameter", "mac", "latency"):
+            raise ValueError(f"`of` should be group, parameter, mac or latency. Found {self.of!r}.")
+        if self.at not in ("least", "most"):
+            raise ValueError(f"`at` should be least or most. Found {self.at!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The units that go, marked in `gone` (units,), and what that saves.
+
+    `threshold` is the highest score among those that were still of use, −∞ where none was. `latency` is the share of
+    the dense model's time that was saved [%], where that was the budget.
+    """
+
+    gone: Flags
+    threshold: float
+    shares: Shares
+    latency: float | None = None
+
+    @property
+    def count(self) -> int:
+        """How many units go."""
+        return int(self.gone.sum())
+
+
+def choose(
+    units: Units,
+    scores: Values,
+    budget: Budget,
+    *,
+    tasks: Sequence[str] | None = None,
+    timed: Timed | None = None,
+) -> Choice:
+    """Return the fewest units in the order of their scores that meet a budget (or the most that keep within it).
+
+    Units that are dead already always go, even if they alone save more than `budget.at` "most" allows. A budget of
+    latency is met as nearly as a few timed candidates can tell.
+
+    Args:
+        units: from `engine.pruning.units`.
+        scores: (units,), the higher the better; ∞ for those that must stay.
+        budget: what is to be saved.
+        tasks: the outputs to keep, as `compact` takes them; what only the others used is saved too.
+        timed: for a budget of latency, on what and how candidates are timed.
+
+    Raises:
+        ValueError: scores that are not one number per unit; a budget that cannot be met while every class keeps a
+            channel (the message says what can); a budget of latency without `timed`.
+
+    """
+    ranking = Ranking(units, scores, budget.floor, tasks)
+    what_if = WhatIf(units, tasks)
+    if budget.of == "latency":
+        if timed is None:
+            raise ValueError("`timed` should say how candidates are timed for a budget of latency. Found None.")
+        return _by_latency(LatencySearch(units, ranking, replace(timed, tasks=tasks)), ranking, what_if, budget)
+    of = budget.of
+    found = fewest(lambda count: what_if.shares(ranking.first(count)).of(of), budget.percent, ranking)
+    if found is None:
+        raise unreachable(budget.percent, of, what_if.shares(ranking.first(len(ranking))).of(of))
+    beyond = what_if.shares(ranking.first(found)).of(of) > budget.percent
+    return _choice(ranking, what_if, max(found - 1, ranking.dead) if budget.at == "most" and beyond else found)
+
+
+def _choice(ranking: Ranking, what_if: WhatIf, count: int, latency: float | None = None) -> Choice:
+    gone = ranking.first(count)
+    return Choice(gone, ranking.threshold(count), what_if.shares(gone), latency)
+
+
+def _by_latency(search: LatencySearch, ranking: Ranking, what_if: WhatIf, budget: Budget) -> Choice:
+    bracket = search.bracket(budget.percent)
+    if bracket is None:
+        raise unreachable(budget.percent, "latency", search.saved(len(ranking)))
+    low, high = bracket
+    count = low if budget.at == "most" else high
+    return _choice(ranking, what_if, count, search.saved(count))
+
+
+def unreachable(percent: float, of: str, most: float) -> ValueError:
+    """Return the error of a budget that cannot be met; `most` is what can be saved [%]."""
+    reached = math.floor(10 * most) / 10
+    return ValueError(
+        f"`budget` should be at most {reached:g} % of {of}: more cannot go while each layer keeps what it must. "
+        f"Found {percent:g}."
+    )

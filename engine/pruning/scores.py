@@ -1,0 +1,140 @@
+"""What each removable channel is worth: by the norm of its weights, or by what the tasks make of it.
+
+Norms of two layers say little about one another: behind a batch norm each layer's scale is free, and a layer of few
+inputs has large weights. So a norm is judged inside its class. With `compared` "layer" (the default) the score is that
+of LAMP (Lee et al. 2021, arXiv 2010.07611), with channels for weights:
+
+    s_u = ‖w_u‖² / Σ ‖w_v‖²   over the channels v of its class with ‖w_v‖ ≥ ‖w_u‖
+
+It is 1 for the best channel of each class, and else the share of the class's energy that goes with the channel once
+all worse ones have gone. With "size" the score is ‖w_u‖ / √|u|, what the penalty with weights c_g = √|g| holds its
+threshold against: the channels that it would have zeroed next. Measured without refit on seven trained networks, at 20
+to 50 % of the multiply-accumulates: on rooms LAMP lets the losses rise to 1.1 – 1.4 times, "size" to 1.1 – 2.1 (more
+than a random order at 50 %); on digits "size" does better, at 5 against 11 – 14 times (random 18 – 36).
+
+Relevance is comparable between layers, as a first-order estimate of what the loss loses with the channel (Molchanov et
+al. 2019, arXiv 1906.10771); dividing it by a layer's own scale made all seven worse. Tasks are made comparable by the
+mean relevance of each, and the score is the largest of them: a channel that one task needs is kept.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from engine.channels.graph import ChannelGraph
+from engine.channels.partition import Labels
+from engine.channels.weights import Values
+from engine.groups import banks
+from engine.pruning.units import Units
+
+COLUMNS = ["task", "layer", "channel", "relevance"]
+TINY = 1e-30  # a task whose relevance is 0 everywhere asks for nothing
+
+
+def norms(units: Units, compared: Literal["layer", "size"] = "layer") -> Values:
+    """Return a score (units,) by ‖w_u‖, over all weights that write or read the channel.
+
+    Raises:
+        ValueError: `compared` is neither "layer" nor "size".
+
+    """
+    if compared not in ("layer", "size"):
+        raise ValueError(f"`compared` should be layer or size. Found {compared!r}.")
+    found = banks(units.groups) if units.groups else []
+    squares = np.concatenate([np.zeros(0), *(bank.norms().double().square().cpu().numpy() for bank in found)])
+    if compared == "size":
+        sizes = np.array([group.size for group in units.groups], np.float64)
+        scores: Values = np.sqrt(squares / sizes)
+        return scores
+    return _shares_of_better(squares, units.classes)
+
+
+def _shares_of_better(squares: Values, classes: Labels) -> Values:
+    """Return each energy over the sum of those of its class that are no smaller."""
+    scores = np.zeros(len(squares))
+    for kind in np.unique(classes):
+        members = np.flatnonzero(classes == kind)
+        members = members[np.argsort(-squares[members], kind="stable")]
+        sums = np.cumsum(squares[members])
+        scores[members] = np.divide(squares[members], sums, out=np.zeros(len(sums)), where=sums > 0)
+    return scores
+
+
+def relevance(
+    units: Units,
+    frame: pd.DataFrame,
+    tasks: Sequence[str] | None = None,
+    *,
+    end: Literal["input", "output"] = "input",
+) -> Values:
+    """Return a score (units,) by what the tasks make of a channel: max over tasks of r_t / (mean of r_t).
+
+    A channel that several layers of the frame show has the largest value of them; one that none shows has ∞: it stays.
+
+    Args:
+        units: from `engine.pruning.units`.
+        frame: columns task, layer, channel, relevance (≥ 0), as `engine.attribution.relevance` gives them; `layer` is
+            a module of the model. Other columns are not looked at.
+        tasks: those that count; None: all in the frame.
+        end: whether `channel` of a convolution or a linear layer is one that it reads or one that it gives. Of any
+            other module it is one that it gives.
+
+    Raises:
+        ValueError: a column is missing, a value is no number or negative, a layer or a channel is not the model's, or
+            a task is not in the frame.
+
+    """
+    rows = _checked(frame, tasks)
+    scores = np.full(len(units), -np.inf)
+    means = rows.groupby("task", observed=True)["relevance"].mean().clip(lower=TINY)
+    rows = rows.assign(worth=rows["relevance"] / rows["task"].astype(object).map(means).astype(float))
+    for layer, part in rows.groupby("layer", observed=True):
+        worth = part.groupby("channel")["worth"].max()
+        for labels in channels_at(units.graph, str(layer), end):
+            found = units.unit_of[labels[_places(worth.index.to_numpy(), len(labels), str(layer))]]
+            np.maximum.at(scores, found[found >= 0], worth.to_numpy()[found >= 0])
+    return np.where(scores == -np.inf, np.inf, scores)
+
+
+def channels_at(graph: ChannelGraph, layer: str, end: Literal["input", "output"]) -> list[Labels]:
+    """Return the channels at a module of the traced model, one vector per use of it; see `relevance` for `end`.
+
+    Raises:
+        ValueError: the model runs no such module, or what it gives is no single tensor with channels.
+
+    """
+    sources = [product.source for product in graph.products if product.layer == layer]
+    sources += [depthwise.source for depthwise in graph.depthwise if depthwise.layer == layer]
+    if sources and end == "input":
+        return [graph.carriers[source].labels.ravel() for source in sources]
+    last: dict[str, str] = {}
+    for node in graph.fx_graph.nodes:
+        for use, (module, _) in (node.meta.get("nn_module_stack") or {}).items():
+            if module == layer:
+                last[use] = node.name
+    found = [[carrier for carrier in graph.tensors(node) if carrier.bears] for node in last.values()]
+    if not found or any(len(tensors) != 1 for tensors in found):
+        raise ValueError(f"`layer` should be a module of the model that gives one tensor. Found {layer!r}.")
+    return [tensors[0].labels.ravel() for tensors in found]
+
+
+def _places(channels: NDArray[Any], length: int, layer: str) -> NDArray[Any]:
+    if wrong := [channel for channel in channels if not 0 <= channel < length]:
+        raise ValueError(f"`channel` should be from 0 to {length - 1} at {layer}. Found {wrong[0]}.")
+    return channels
+
+
+def _checked(frame: pd.DataFrame, tasks: Sequence[str] | None) -> pd.DataFrame:
+    if missing := [column for column in COLUMNS if column not in frame]:
+        raise ValueError(f"`frame` should have the columns {', '.join(COLUMNS)}. Found none of {', '.join(missing)}.")
+    known = set(frame["task"])
+    if unknown := [task for task in tasks or () if task not in known]:
+        raise ValueError(f"`tasks` should be among those of the frame, {sorted(known)}. Found {unknown}.")
+    rows = frame.loc[frame["task"].isin(known if tasks is None else tasks), COLUMNS]
+    values = rows["relevance"].to_numpy(float)
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError(f"`relevance` should be numbers of at least 0. Found {values[~(values >= 0)][:1].tolist()}.")
+    return rows

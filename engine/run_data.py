@@ -1,0 +1,58 @@
+"""The images of a run, as its spec says: read or rendered, stacked, in batches on the device."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+from data.catalog import load
+from data.sample import Field, Split
+from data.stacking import Stacked, stack
+from engine.batches import Batches
+from engine.spec import DigitsData, TrainSpec
+from engine.tasks.task import Task
+
+Say = Callable[[str], None]
+
+
+def prepare(threads: int, device: str) -> torch.device:
+    """Set what decides the bits of a process; return where it computes, for "auto", "cpu" or "cuda".
+
+    Raises:
+        ValueError: a CUDA device was asked for, and there is none.
+
+    """
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # the moments of dead groups decay into denormals, four times slower
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("`device` should be one that this machine has. Found 'cuda' without a CUDA device.")
+    usable = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(usable if device == "auto" else device)
+
+
+def fields(spec: TrainSpec) -> Mapping[str, Field]:
+    """Return what is known about each image of a run's data set."""
+    return load(spec.data.dataset, split="val", **_options(spec, "val")).fields
+
+
+def batches(spec: TrainSpec, tasks: Mapping[str, Task], split: Split, device: torch.device, say: Say) -> Batches:
+    """Return a split of a run's images and the targets of the tasks; `say` is told how far it is."""
+    return Batches(_read(spec, tuple(tasks), split, say), tasks, spec.batch_size, device)
+
+
+def _read(spec: TrainSpec, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
+    dataset = load(spec.data.dataset, split=split, **_options(spec, split))
+    verb = "rendering" if spec.data.dataset == "scenes" else "reading"
+
+    def progress(done: int, total: int) -> None:
+        say(f"{verb} {spec.data.dataset} ({split}): {done} of {total}")
+
+    return stack(dataset, tasks, progress)
+
+
+def _options(spec: TrainSpec, split: Split) -> dict[str, int]:
+    data = spec.data
+    if isinstance(data, DigitsData):
+        return {"seed": data.data_seed}
+    length = data.train_length if split == "train" else data.val_length
+    return {"length": length, "size": data.size, "seed": data.data_seed}
