@@ -36,10 +36,11 @@ from torch import Tensor, nn
 
 from engine.attribution.means import Means, base_image
 from engine.attribution.objectives import Objective
-from engine.attribution.probe import Probe, still
+from engine.attribution.probe import Probe
 from engine.attribution.refusals import NotAttributableError, refuse_deep_lift, refuse_reuse
 from engine.attribution.scores import Scores
 from engine.attribution.sites import Gate, Site, gated, passing
+from engine.attribution.still import still
 from engine.batches import Batch
 from engine.explain_spec import Method
 

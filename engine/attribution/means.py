@@ -6,8 +6,9 @@ from contextlib import ExitStack, suppress
 import torch
 from torch import Tensor
 
-from engine.attribution.probe import Probe, still
+from engine.attribution.probe import Probe
 from engine.attribution.sites import Site
+from engine.attribution.still import still
 
 Means = Mapping[str, Tensor]
 

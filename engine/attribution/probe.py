@@ -1,7 +1,6 @@
 """What every measurement needs: the model, the images, what is explained, and where."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from engine.attribution.objectives import Loss, Objective, objectives
 from engine.attribution.settings import Settings
+from engine.attribution.still import still
 from engine.attribution.sites import Site, named_sites, passing, shared_sites
 from engine.batches import Batch, Batches
 from engine.evaluating import evaluating
@@ -71,20 +71,6 @@ def probe(
     if not layers and not isinstance(getattr(model, "trunk", None), nn.Module):
         return Probe(model, found.batches, asked, _used_by_several(found, first), settings)
     return found
-
-
-@contextmanager
-def still(model: nn.Module) -> Iterator[None]:
-    """Hold a model in evaluation mode with frozen weights: gradients then cost what those of the activations do."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with evaluating(model):
-        for parameter in trained:
-            parameter.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for parameter in trained:
-                parameter.requires_grad_(True)
 
 
 def _source(batches: Images) -> Callable[[], Iterable[Any]]:

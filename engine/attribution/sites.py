@@ -87,16 +87,16 @@ def passing(sites: Sequence[Site]) -> Iterator[dict[str, list[Tensor]]]:
     """Put a gate at every site and keep what passes; yield it by name, one tensor for every call of the layer."""
     kept: dict[str, list[Tensor]] = {site.name: [] for site in sites}
     with gated(sites) as gates, ExitStack() as stack:
-        for name, gate in gates.items():
-            handle = gate.register_forward_hook(_keeping(kept[name]))
+        for site in sites:
+            handle = gates[site.name].register_forward_hook(_keeping(kept[site.name], site.end == "output"))
             stack.callback(handle.remove)
         yield kept
 
 
-def _keeping(kept: list[Tensor]) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+def _keeping(kept: list[Tensor], written: bool) -> Callable[[nn.Module, Any, Tensor], Tensor]:
     def keep(_: nn.Module, given: Any, passed: Tensor) -> Tensor:
         kept.append(passed)
-        return passed.clone() if passed.requires_grad else passed  # whoever writes in place writes into the copy
+        return passed.clone() if written else passed  # whoever reads an output may write into it
 
     return keep
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.attribution.means import Means
-from engine.attribution.probe import Probe, still
+from engine.attribution.probe import Probe
 from engine.attribution.scores import Scores
 from engine.attribution.sites import Site, passing
+from engine.attribution.still import still
 from engine.batches import Batch
 
 Kept = Mapping[str, list[Tensor]]
