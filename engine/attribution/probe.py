@@ -1,7 +1,7 @@
 """What every measurement needs: the model, the images, what is explained, and where."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -71,6 +71,13 @@ def probe(
     if not layers and not isinstance(getattr(model, "trunk", None), nn.Module):
         return Probe(model, found.batches, asked, _used_by_several(found, first), settings)
     return found
+
+
+def narrowed(asked: Probe, *, images: int | None = None, sites: Sequence[Site] | None = None) -> Probe:
+    """Return the same on fewer images or at fewer sites."""
+    settings = replace(asked.settings, images=images or asked.settings.images)
+    own = tuple(asked.sites if sites is None else sites)
+    return Probe(asked.model, lambda: _chunked(asked.batches, settings), asked.objectives, own, settings)
 
 
 def _source(batches: Images) -> Callable[[], Iterable[Any]]:
