@@ -75,7 +75,7 @@ class _EndedError(Exception):
     """Somebody asked the job to end."""
 
 
-def run_explain(run: Run, spec: ExplainSpec, reporter: Pen, asked_to_end: Sequence[bool]) -> str:
+def run_explain(run: Run, spec: ExplainSpec, reporter: Pen, asked_to_end: object) -> str:
     """Explain the run's newest checkpoint; return the final state, `done` or `stopped`.
 
     Raises:
@@ -103,7 +103,7 @@ class _Job:
 
     spec: ExplainSpec
     pen: Pen
-    ending: Sequence[bool]
+    ending: object
     read: Source
     probe: Probe
     means: Means
@@ -131,7 +131,7 @@ class _Job:
 
     def _say(self, phase: str, progress: float) -> None:
         """Say what comes next; leave if somebody asked for that."""
-        if any(self.ending):
+        if self.ending:
             raise _EndedError
         self.pen.status(phase=phase, progress=progress)
 
@@ -188,10 +188,10 @@ class _Job:
             done |= {(str(layer), int(channel), str(group)) for layer, channel, group in _keys(block)}
             part = len(done) / len(wanted)
             self.pen.tick(phase=f"ablation: {len(done)} of {len(wanted)}", progress=span[0] + (span[1] - span[0]) * part)
-            if any(self.ending) or time.monotonic() - written > TABLES_EVERY:
+            if self.ending or time.monotonic() - written > TABLES_EVERY:
                 self._write_ablation(rows)
                 written = time.monotonic()
-            if any(self.ending):
+            if self.ending:
                 raise _EndedError
         return self._write_ablation(rows)
 

@@ -57,7 +57,18 @@ def _done(work: Run | FollowUp, reporter: Reporter, ending: Ending) -> str:
         from engine.training_job import run_training
 
         return run_training(work, reporter, ending)
-    raise ValueError(f"`kind` should be one that this version can do. Found {work.kind}.")
+    spec = work.spec
+    if spec.kind == "prune":
+        from engine.prune_job import run_prune
+
+        return run_prune(work.run, spec, reporter, ending)
+    if spec.kind == "explain":
+        from engine.explain_job import run_explain
+
+        return run_explain(work.run, spec, reporter, ending)
+    from engine.export_job import run_export
+
+    return run_export(work.run, spec, reporter)
 
 
 def sentence(error: Exception) -> str:
