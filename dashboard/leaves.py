@@ -1,7 +1,7 @@
 """One leaf of a spec as one widget: default, limits and explanation are the leaf's own.
 
-The widget's key is `new_` and the name of the leaf. It redraws nothing: what was entered travels with the next click.
-An optional leaf left empty is not set.
+The widget's key is the name of the form, `_` and the name of the leaf. It redraws nothing: what was entered travels
+with the next click. An optional leaf left empty is not set.
 """
 
 from types import UnionType
@@ -41,13 +41,13 @@ LABELS = {
 Values = dict[str, Any]
 
 
-def leaf(model: type[BaseModel], name: str, default: Any = None) -> Any:
+def leaf(model: type[BaseModel], name: str, default: Any = None, form: str = "new") -> Any:
     """Draw the widget of one leaf of a spec, with its own default unless one is given, and return its raw value."""
     info = model.model_fields[name]
     label = LABELS.get(name, name.replace("_", " ").capitalize())
     if default is None:
         default = info.get_default(call_default_factory=True)
-    about: Values = {"key": f"new_{name}", "help": info.description, "on_change": "ignore"}
+    about: Values = {"key": f"{form}_{name}", "help": info.description, "on_change": "ignore"}
     if get_origin(info.annotation) is Literal:
         options = get_args(info.annotation)
         return st.selectbox(label, options, index=options.index(default), format_func=_said, **about)
@@ -62,7 +62,7 @@ def leaf(model: type[BaseModel], name: str, default: Any = None) -> Any:
     return _number(label, default, info, about)
 
 
-def line(model: type[BaseModel], names: list[str], title: str = "") -> Values:
+def line(model: type[BaseModel], names: list[str], title: str = "", form: str = "new") -> Values:
     """Draw some leaves of a model side by side, four to a line."""
     if title:
         st.markdown(f"**{title}**")
@@ -70,7 +70,7 @@ def line(model: type[BaseModel], names: list[str], title: str = "") -> Values:
     for first in range(0, len(names), 4):
         for column, name in zip(st.columns(4, vertical_alignment="bottom"), names[first : first + 4], strict=False):
             with column:
-                values[name] = leaf(model, name)
+                values[name] = leaf(model, name, form=form)
     return values
 
 
