@@ -1,4 +1,4 @@
-"""What an explanation is asked to do: frozen, validated, JSON in and out. Free of torch, for pages and command lines."""
+"""What an explanation is asked to do: frozen, validated, JSON in and out, free of torch."""
 
 from typing import Annotated, Any, Literal, Self, get_args
 
