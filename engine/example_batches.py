@@ -24,7 +24,7 @@ def batch_size(inputs: Mapping[str, Any]) -> int:
 
 
 def batched(model: nn.Module, example_inputs: Any, size: int) -> dict[str, Any]:
-    """Return example inputs by name with `size` images; tensors of another length than the first one's stay as they are.
+    """Return example inputs by name with `size` images; a tensor that is not as long as the first one stays as it is.
 
     Raises:
         ValueError: `size` is no positive whole number, or the example is empty.

@@ -97,6 +97,8 @@ def _equal(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> bool:
         return False
     pairs = [(one, found[place]) for place, one in expected.items()]
     return all(
-        one.dtype == other.dtype and one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
+        one.dtype == other.dtype
+        and one.shape == other.shape
+        and bool(((one == other) | (one.isnan() & other.isnan())).all())
         for one, other in pairs
     )

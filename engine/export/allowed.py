@@ -20,10 +20,11 @@ from engine.channels.rules import FUNCTION_RULES, MODULE_RULES
 from engine.pruning.selecting import SELECTING, Gather
 
 SPACES = {"torch": torch, "torch.nn.functional": functional, "operator": operator}
-MAKERS = "arange linspace zeros ones full eye empty meshgrid outer tril triu diag rand randn broadcast_tensors"
+MAKERS = "arange linspace zeros ones full eye meshgrid outer tril triu diag rand randn broadcast_tensors"
 OPERATORS = "xor invert iadd isub imul itruediv"
 METHOD_SIZES = SIZES - {"type"}
 NOT_HERE = ("SyncBatchNorm",)  # it needs a process group
+KNOWN = [name for name in FUNCTION_RULES if "empty" not in name]  # which would show what lies in memory
 
 
 def _layers() -> dict[str, type[nn.Module]]:
@@ -33,18 +34,16 @@ def _layers() -> dict[str, type[nn.Module]]:
 
 
 def _functions() -> dict[str, Callable[..., Any]]:
-    names = [*FUNCTION_RULES, *MAKERS.split(), *OPERATORS.split()]
-    in_place = [f"{name}_" for name in FUNCTION_RULES]
+    names = [*KNOWN, *MAKERS.split(), *OPERATORS.split()]
+    in_place = [f"{name}_" for name in KNOWN]
     found = {
-        f"{space}.{name}": getattr(home, name, None)
-        for space, home in SPACES.items()
-        for name in (*names, *in_place)
+        f"{space}.{name}": getattr(home, name, None) for space, home in SPACES.items() for name in (*names, *in_place)
     }
     return {name: call for name, call in found.items() if isinstance(call, FunctionType | BuiltinFunctionType)}
 
 
 def _methods() -> frozenset[str]:
-    names = {*FUNCTION_RULES, *METHOD_SIZES, *(f"{name}_" for name in FUNCTION_RULES)}
+    names = {*KNOWN, *METHOD_SIZES, *(f"{name}_" for name in KNOWN)}
     return frozenset(name for name in names if callable(getattr(Tensor, name, None)))
 
 
@@ -55,6 +54,6 @@ ATTRIBUTES = frozenset({*METHOD_SIZES, "T", "mT", "data", "values", "indices"})
 
 LAYER_NAMES: Mapping[type[nn.Module], str] = MappingProxyType({layer: name for name, layer in LAYERS.items()})
 FUNCTION_NAMES: Mapping[Callable[..., Any], str] = MappingProxyType(
-    {call: name for name, call in reversed(FUNCTIONS.items())}
+    {call: name for name, call in reversed(list(FUNCTIONS.items()))}
 )
 GETATTR = builtins.getattr

@@ -6,7 +6,7 @@ JSON has lists and strings; what else a program may pass is an object with one k
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any
@@ -79,7 +79,9 @@ def decoded(value: Any, depth: int = 0) -> Any:
         return _decoded_object(value, depth)
     too_large = isinstance(value, int) and abs(value) >= LARGEST
     if too_large or (isinstance(value, str) and len(value) > LONGEST):
-        raise NotRebuildable(f"`arguments` should be below {LARGEST} and {LONGEST} characters. Found {str(value)[:40]}.")
+        raise NotRebuildable(
+            f"`arguments` should be below {LARGEST} and {LONGEST} characters. Found {str(value)[:40]}."
+        )
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise NotRebuildable(f"`arguments` should be JSON. Found {type(value).__name__}.")
@@ -124,7 +126,9 @@ def _number(content: Any, _: int) -> float:
 
 def _one_of(kind: str) -> Callable[[Any, int], Any]:
     """Return the reader of a torch constant of one kind, which looks at torch's own names alone."""
-    known = {str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, NAMED[kind])}
+    known = {
+        str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, NAMED[kind])
+    }
 
     def read(content: Any, _: int) -> Any:
         if _word(content) not in known:
@@ -146,7 +150,7 @@ KINDS: dict[str, Callable[[Any, int], Any]] = {
 }
 
 
-def filled(template: Any, values: dict[str, Any]) -> Any:
+def filled(template: Any, values: Mapping[str, Any]) -> Any:
     """Return a template with every `Ref` replaced by its value."""
     if isinstance(template, Ref):
         return values[template.name]
@@ -165,5 +169,7 @@ def refs(template: Any) -> list[str]:
         return [template.name]
     if isinstance(template, slice):
         return refs([template.start, template.stop, template.step])
-    entries = template.values() if isinstance(template, dict) else template if isinstance(template, tuple | list) else ()
+    entries = (
+        template.values() if isinstance(template, dict) else template if isinstance(template, tuple | list) else ()
+    )
     return [name for entry in entries for name in refs(entry)]

@@ -15,13 +15,13 @@ from engine.export.drawing import Drawn, drawn
 from engine.export.layers import described
 from engine.export.rebuilding import rebuild
 from engine.export.rebuilt import Rebuilt
-from engine.export.refusal import NotDescribable
+from engine.export.refusal import NotDescribable, NotRebuildable
 
 FORMAT_VERSION = 1
 
 
 def architecture(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
-    """Return the document from which `rebuild` makes the model, given `tensors_of_document`; it is plain JSON.
+    """Return the document from which `rebuild` makes the model, given its tensors; it is plain JSON.
 
     It holds layers with the arguments of their constructors, and the program between them; nothing of the network that
     the model was cut from. It is tried out: the rebuilt model gives the very bits that the model gives in eval mode, on
@@ -33,8 +33,22 @@ def architecture(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
 
     """
     document, tensors = written(model, example_inputs)
-    same_everywhere(model, rebuild(document, tensors), named_inputs(model, example_inputs))
+    same_everywhere(model, tried(document, tensors), named_inputs(model, example_inputs))
     return document
+
+
+def tried(document: dict[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Return the model of a document that was just written.
+
+    Raises:
+        NotDescribable: reading refuses what writing took: a layer whose attributes do not fit its weights, or a name
+            that is taken.
+
+    """
+    try:
+        return rebuild(document, tensors)
+    except NotRebuildable as error:
+        raise NotDescribable(f"`model` should be one that can be rebuilt. Found: {error}") from error
 
 
 def written(model: nn.Module, example_inputs: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -59,7 +73,7 @@ def written(model: nn.Module, example_inputs: Any) -> tuple[dict[str, Any], dict
 def _program(model: nn.Module, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
     """Return {inputs, program, result}, and the tensors that the program keeps beside the model's."""
     if isinstance(model, Rebuilt):
-        script = model.script
+        script = model._script
         found = [given.model_dump(by_alias=True) for given in script.inputs]
         steps = [step.model_dump() for step in script.steps]
         return {"inputs": found, "program": steps, "result": encoded(script.result)}, {}
@@ -120,7 +134,9 @@ def _operation(model: nn.Module, program: Drawn, node: fx.Node) -> tuple[str, st
         return "call", FUNCTION_NAMES[target], node.args
     name = node.args[1] if target is GETATTR else getattr(target, "__name__", target)
     home = getattr(target, "__module__", "")
-    raise NotDescribable(f"`model` should use operations that are known. Found {home}{'.' * bool(home)}{name} ({node.op}).")
+    raise NotDescribable(
+        f"`model` should use operations that are known. Found {home}{'.' * bool(home)}{name} ({node.op})."
+    )
 
 
 def _attribute(model: nn.Module, constants: Mapping[str, Tensor], path: str) -> Any:

@@ -83,7 +83,9 @@ def _fixed(model: nn.Module, inputs: Mapping[str, Any]) -> Drawn:
         raise NotDescribable(str(error)) from error
     except Exception as error:
         found = str(error).partition("\n")[0]
-        raise NotDescribable(f"`model` should be one that torch.fx can draw. Found {type(error).__name__}: {found}") from error
+        raise NotDescribable(
+            f"`model` should be one that torch.fx can draw. Found {type(error).__name__}: {found}"
+        ) from error
 
 
 def _attempt(model: nn.Module, inputs: Mapping[str, Any], fixed_sizes: bool) -> Drawn:

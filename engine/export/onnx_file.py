@@ -6,8 +6,8 @@ The file carries the weights; it needs neither torch nor Winnow. ONNX Runtime's 
 import copy
 import os
 import tempfile
-import warnings
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch.utils import _pytree
 from engine.evaluating import evaluating
 from engine.export.agreement import outputs
 from engine.export.graphs import Exported, agreed, names_of, traced_inputs, varying
+from engine.export.notes import noted
 from engine.export.refusal import MissingPackages, NotDescribable
 from engine.manifests import digest
 
@@ -31,10 +32,10 @@ def runtime_installed() -> bool:
 
 
 def export_onnx(model: nn.Module, example_inputs: Any, path: Path | str) -> Exported:
-    """Write a model as ONNX, checked by ONNX Runtime on the example and random inputs, with one image and others.
+    """Write a model as ONNX, checked by ONNX Runtime on the example and on random inputs.
 
-    Inputs and outputs keep their names (those of the forward pass, and of the tasks). The exporter's warnings are
-    returned as notes.
+    Each is run as given, with one image, and with another number. Inputs and outputs keep their names (those of the
+    forward pass, and of the tasks). The exporter's warnings are returned as notes.
 
     Raises:
         MissingPackages: the extra `export` is not installed.
@@ -66,8 +67,7 @@ class Session:
     """An ONNX file ready to run on the CPU with a number of threads, which sleep between two passes."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        import onnxruntime  # noqa: PLC0415 - optional, and slow to import
-
+        onnxruntime: Any = import_module("onnxruntime")  # optional, and slow to import
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3  # errors only
@@ -94,18 +94,20 @@ def _write(model: nn.Module, inputs: dict[str, Any], file: Path) -> tuple[str, .
     """Write the file, and return what the exporter warned of."""
     found = outputs(model, inputs)
     leaves = [leaf for leaf in _pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]
-    named = {"input_names": list(inputs)} if len(leaves) == len(inputs) else {}
-    with evaluating(model), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")  # inside the exporter alone: they are its own, and come back as notes
+    names = list(inputs) if len(leaves) == len(inputs) else None
+    with noted() as notes, evaluating(model):
         try:
-            torch.onnx.export(
-                model, kwargs=inputs, f=file, dynamo=True, external_data=False, verbose=False,
-                output_names=names_of(found), dynamic_shapes=varying(inputs), **named,
+            program: Any = torch.onnx.export(
+                model, kwargs=inputs, dynamo=True, verbose=False,
+                input_names=names, output_names=names_of(found), dynamic_shapes=varying(inputs),
             )  # fmt: skip
         except Exception as error:
             reason = str(error).partition("\n")[0]
             raise NotDescribable(f"`model` should be one that torch.onnx can export. Found {reason}") from error
-    return tuple(dict.fromkeys(f"{note.category.__name__}: {note.message}" for note in caught))
+        for node in program.model.graph.all_nodes():  # lines of source, with the paths of this machine
+            node.metadata_props.clear()
+        program.save(file, external_data=False)
+    return tuple(notes)
 
 
 def _on_cpu(model: nn.Module) -> nn.Module:

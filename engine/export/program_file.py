@@ -7,7 +7,6 @@ itself is never read back. Its users should load it only where they trust whoeve
 
 import os
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,15 @@ from torch import nn
 from engine.evaluating import evaluating
 from engine.export.agreement import outputs
 from engine.export.graphs import Exported, agreed, traced_inputs, varying
+from engine.export.notes import noted
 from engine.export.refusal import NotDescribable
 from engine.manifests import digest
 
 
 def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> Exported:
-    """Write a model as an exported program, compared with it on the example and random inputs, with one image and others.
+    """Write a model as an exported program, compared with it on the example and on random inputs.
+
+    Each is run as given, with one image, and with another number.
 
     The path ends in `.pt2`. The program is that of evaluation mode.
 
@@ -36,8 +38,7 @@ def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> E
     if path.suffix != ".pt2":
         raise ValueError(f"`path` should end in .pt2. Found {path.name}.")
     inputs = traced_inputs(model, example_inputs)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")  # inside the exporter alone: they are its own, and come back as notes
+    with noted() as notes:
         program = _program(model, inputs)
         module = program.module()
     error, compared = agreed(model, example_inputs, lambda given: outputs(_Frozen(module), given))
@@ -48,8 +49,7 @@ def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> E
         with file.open("rb") as whole:
             os.fsync(whole.fileno())
         file.replace(path)
-    notes = tuple(dict.fromkeys(f"{note.category.__name__}: {note.message}" for note in caught))
-    return Exported(path, len(content), digest(content), error, compared, notes)
+    return Exported(path, len(content), digest(content), error, compared, tuple(notes))
 
 
 class _Frozen(nn.Module):
@@ -67,7 +67,10 @@ class _Frozen(nn.Module):
 def _program(model: nn.Module, inputs: dict[str, Any]) -> torch.export.ExportedProgram:
     try:
         with evaluating(model), torch.no_grad():
-            return torch.export.export(model, (), inputs, dynamic_shapes=varying(inputs), strict=False)
+            program = torch.export.export(model, (), inputs, dynamic_shapes=varying(inputs), strict=False)
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise NotDescribable(f"`model` should be one that torch.export can export. Found {reason}") from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # lines of source, with the paths of this machine
+    return program

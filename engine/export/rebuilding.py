@@ -42,7 +42,7 @@ def rebuild(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Mo
         _hold(model, path, owned)
     if left := set(owned) - _names(model):
         raise NotRebuildable(f"`tensors` should be those of the layers and the program. Found {sorted(left)[0]!r} too.")
-    model.script = script(form)
+    model._script = script(form)
     return model
 
 
@@ -53,7 +53,9 @@ def _owned(form: Document, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     owned = {name: _adopted(name, entry, tensors.get(name)) for name, entry in form.tensors.items()}
     for name, first in form.tied.items():
         if name in owned or first not in form.tensors:
-            raise NotRebuildable(f"`tied` should give a new name to a tensor of the document. Found {name!r}: {first!r}.")
+            raise NotRebuildable(
+                f"`tied` should give a new name to a tensor of the document. Found {name!r}: {first!r}."
+            )
         owned[name] = owned[first]
     return owned
 

@@ -21,23 +21,24 @@ class Holder(nn.Module):
 class Rebuilt(nn.Module):
     """A model from a document; it trains, moves and exports as any module does."""
 
-    script: Script
+    _script: Script
 
     def __init__(self) -> None:
         super().__init__()
-        self.script = Script()
+        self._script = Script()
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """Take the original's inputs, by place or by name, and return what the original returns."""
-        return self.carry_out(_bound(self.script, inputs, named))
+        return self.carry_out(_bound(self._script, inputs, named))
 
     def carry_out(self, values: dict[str, Any]) -> Any:
         """Run the program on inputs by their names as results."""
-        for step in self.script.instructions:
-            values[step.name] = step.call(self, *filled(step.args, values), **filled(step.kwargs, values))
+        for step in self._script.instructions:
+            args = [get(values) for get in step.args]
+            values[step.name] = step.call(self, *args, **{name: get(values) for name, get in step.kwargs.items()})
             for name in step.done:
                 del values[name]
-        return filled(self.script.result, values)
+        return filled(self._script.result, values)
 
 
 class RebuiltOnImages(Rebuilt):
@@ -45,7 +46,7 @@ class RebuiltOnImages(Rebuilt):
 
     def forward(self, images: Tensor) -> Any:
         """Return what the original returns for these images."""
-        return self.carry_out({self.script.inputs[0].name: images})
+        return self.carry_out({self._script.inputs[0].name: images})
 
 
 def _bound(script: Script, inputs: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:

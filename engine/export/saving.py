@@ -1,4 +1,4 @@
-"""A model as a folder: `network.safetensors`, and `architecture.json`, which says what the tensors are and makes it exist.
+"""A model as a folder: `network.safetensors`, and `architecture.json`, which says what they are and makes it exist.
 
     architecture.json   {format_version 1, file, bytes, sha256 (of the tensors), architecture}
 
@@ -17,7 +17,7 @@ from torch import nn
 
 from engine.channels.trace import named_inputs
 from engine.export.agreement import same_everywhere
-from engine.export.describing import written
+from engine.export.describing import tried, written
 from engine.export.rebuilding import rebuild
 from engine.export.refusal import NotRebuildable
 from engine.files import replace, replace_json
@@ -51,7 +51,7 @@ def save_model(folder: Path | str, model: nn.Module, example_inputs: Any) -> Sav
     inputs = named_inputs(model, example_inputs)
     content = serialised(tensors)
     devices = {tensor.device for tensor in tensors.values()}
-    again = rebuild(document, load(content))
+    again = tried(document, load(content))
     same_everywhere(model, again.to(devices.pop()) if len(devices) == 1 else again, inputs)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

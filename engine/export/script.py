@@ -1,27 +1,29 @@
 """A program made ready: every step looked up in the tables of what is allowed, every reference found to be earlier."""
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from engine.export.allowed import ATTRIBUTES, FUNCTIONS, METHODS
-from engine.export.arguments import Ref, decoded, refs
+from engine.export.arguments import Ref, decoded, filled, refs
 from engine.export.document import Document, Input, Step
 from engine.export.refusal import NotRebuildable
 
 Call = Callable[..., Any]  # given the model, then the step's arguments
+Get = Callable[[Mapping[str, Any]], Any]  # given the results by name
 
 
 @dataclass(frozen=True, eq=False)
 class Instruction:
-    """A step made ready: what to call with which templates, and which results are let go of behind it."""
+    """A step made ready: what to call with which arguments, and which results are let go of behind it."""
 
     name: str
     call: Call
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    args: tuple[Get, ...]
+    kwargs: dict[str, Get]
     done: tuple[str, ...]
 
 
@@ -33,7 +35,7 @@ class Script:
     defaults: dict[str, Any] | None = None
     steps: tuple[Step, ...] = ()
     instructions: tuple[Instruction, ...] = ()
-    result: Any = None
+    result: Any = None  # a template
 
 
 def script(form: Document) -> Script:
@@ -46,17 +48,34 @@ def script(form: Document) -> Script:
     known = {given.name for given in form.inputs}
     if len(known) < len(form.inputs) or len({given.argument for given in form.inputs}) < len(form.inputs):
         raise NotRebuildable("`inputs` should have names of their own. Found one twice.")
-    ready: list[Instruction] = []
+    templates: dict[str, tuple[list[Any], dict[str, Any]]] = {}
     for step in form.program:
         args, kwargs = decoded(step.args), decoded(step.kwargs)
         _check(step, args, kwargs, known)
-        ready.append(Instruction(step.name, _callee(step, form), tuple(args), kwargs, ()))
+        templates[step.name] = args, kwargs
         known.add(step.name)
     result = decoded(form.result)
     _known(refs(result), known, "result")
     defaults = {given.argument: decoded(given.default) for given in form.inputs if given.optional}
     _known(refs(defaults), set(), "inputs")
-    return Script(tuple(form.inputs), defaults, tuple(form.program), _letting_go(ready, set(refs(result))), result)
+    done = _last_uses(templates, set(refs(result)))
+    ready = [_ready(step, _callee(step, form), templates[step.name], done[step.name]) for step in form.program]
+    return Script(tuple(form.inputs), defaults, tuple(form.program), tuple(ready), result)
+
+
+def _ready(step: Step, call: Call, templates: tuple[list[Any], dict[str, Any]], done: list[str]) -> Instruction:
+    args, kwargs = templates
+    named = {name: _getter(template) for name, template in kwargs.items()}
+    return Instruction(step.name, call, tuple(_getter(template) for template in args), named, tuple(done))
+
+
+def _getter(template: Any) -> Get:
+    """Return what gives the value of a template; most are one result or a constant, and that is quick."""
+    if isinstance(template, Ref):
+        return operator.itemgetter(template.name)
+    if not refs(template):
+        return lambda _: template
+    return lambda values: filled(template, values)
 
 
 def _check(step: Step, args: Any, kwargs: Any, known: set[str]) -> None:
@@ -75,16 +94,16 @@ def _known(names: list[str], known: set[str], place: str) -> None:
             raise NotRebuildable(f"`{place}` should use earlier results. Found {name[:80]!r}.")
 
 
-def _letting_go(ready: list[Instruction], kept: set[str]) -> tuple[Instruction, ...]:
-    """Note at each instruction which results no later one needs."""
+def _last_uses(templates: Mapping[str, Any], kept: set[str]) -> dict[str, list[str]]:
+    """Return for each step the results that no later one needs."""
     last: dict[str, str] = {}
-    for one in ready:
-        last |= dict.fromkeys([*refs([list(one.args), one.kwargs]), one.name], one.name)
-    done: dict[str, list[str]] = {one.name: [] for one in ready}
+    for name, (args, kwargs) in templates.items():
+        last |= dict.fromkeys([*refs([args, kwargs]), name], name)
+    done: dict[str, list[str]] = {name: [] for name in templates}
     for name, user in last.items():
         if name not in kept:
             done[user].append(name)
-    return tuple(Instruction(one.name, one.call, one.args, one.kwargs, tuple(done[one.name])) for one in ready)
+    return done
 
 
 def _callee(step: Step, form: Document) -> Call:
@@ -123,12 +142,20 @@ def _part(target: str) -> Call:
 
 
 def _layer(target: str) -> Call:
-    return lambda model, *args, **kwargs: model.get_submodule(target)(*args, **kwargs)
+    path = target.split(".")
+    return lambda model, *args, **kwargs: _at(model, path)(*args, **kwargs)
 
 
 def _tensor(target: str) -> Call:
-    path, _, name = target.rpartition(".")
-    return lambda model: getattr(model.get_submodule(path), name)
+    *path, name = target.split(".")
+    return lambda model: getattr(_at(model, path), name)
+
+
+def _at(model: nn.Module, path: list[str]) -> Any:
+    """Return the module at a path, by the tree alone."""
+    for name in path:
+        model = model._modules[name]  # type: ignore[assignment]
+    return model
 
 
 def _mode(_: str) -> Call:

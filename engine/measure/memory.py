@@ -1,8 +1,8 @@
 """The memory of one forward pass at its peak: weights, inputs and all that is alive beside them.
 
 On the CPU every operation is watched as it returns: what it made is counted, what has been freed since is not. Live
-memory only grows when an operation returns, so the largest sum is the peak. A convolution's own work space, freed before
-it returns, is not seen: it belongs to the backend and its threads.
+memory only grows when an operation returns, so the largest sum is the peak. A convolution's own work space, freed
+before it returns, is not seen: it belongs to the backend and its threads.
 """
 
 from typing import Any
@@ -32,20 +32,20 @@ def peak_memory(model: nn.Module, example_inputs: Any) -> int:
         return _on_cpu(model, inputs, fixed) if device is None else _on_gpu(model, inputs, fixed, device)
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the tensors that live after each operation, and keeps the largest sum."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
         self.peak = 0
 
     def add(self, tensors: list[Tensor]) -> None:
         """Count tensors, forget those that have been freed."""
-        self.alive = {key: entry for key, entry in self.alive.items() if not entry[0].expired()}
+        self.alive = {key: entry for key, entry in self.alive.items() if not _freed(entry[0])}
         for tensor in tensors:
             storage = tensor.untyped_storage()
-            reference = StorageWeakRef(storage)
+            reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
             self.alive.setdefault(reference.cdata, (reference, storage.nbytes()))
         self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
 
@@ -53,6 +53,10 @@ class _Watch(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         self.add(_tensors(result))
         return result
+
+
+def _freed(reference: StorageWeakRef) -> bool:
+    return bool(reference.expired())  # type: ignore[no-untyped-call]
 
 
 def _tensors(structure: Any) -> list[Tensor]:
@@ -73,4 +77,4 @@ def _on_gpu(model: nn.Module, inputs: dict[str, Any], fixed: list[Tensor], devic
     before = torch.cuda.memory_allocated(device)
     model(**inputs)
     torch.cuda.synchronize(device)
-    return torch.cuda.max_memory_allocated(device) - before + sum(blocks.values())
+    return int(torch.cuda.max_memory_allocated(device) - before) + sum(blocks.values())

@@ -7,7 +7,7 @@ round's figure is the median of its blocks.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from engine.example_batches import batched
 
 STEADY = 1.5  # p90/p10 above which the machine was too busy: such a figure is not to be quoted
 Runner = Callable[[], Any]
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ class Seconds:
 
 
 def in_turns(
-    runners: Mapping[str, Runner], timing: Timing, progress: Callable[[int, int], None] | None = None
-) -> dict[str, Seconds]:
+    runners: Mapping[Key, Runner], timing: Timing, progress: Callable[[int, int], None] | None = None
+) -> dict[Key, Seconds]:
     """Return the seconds of each runner; `progress` is told (rounds done, rounds)."""
     timers = {
         name: Timer("run()", globals={"run": run}, num_threads=timing.used_threads) for name, run in runners.items()
     }
-    found: dict[str, list[float]] = {name: [] for name in runners}
+    found: dict[Key, list[float]] = {name: [] for name in runners}
     names = list(runners)
     for turn in range(timing.rounds):
         for place in range(len(names)):
