@@ -36,8 +36,8 @@ class Input(_Strict):
     name: Word
     shapes: list[list[Length]] = []
     dtypes: list[Word] = []
-    default: Any = None
     optional: bool = False
+    default: Any = None
 
 
 class Layer(_Strict):

@@ -16,7 +16,7 @@ from torch.utils import _pytree
 from engine.channels.trace import named_inputs
 from engine.example_batches import batch_size, batched
 from engine.export.agreement import outputs, relative_error
-from engine.export.refusal import NotSame
+from engine.export.refusal import NotDescribable, NotSame
 from engine.pruning.certificate import FLOAT32, samples
 
 TRACED, OTHER = 2, 3  # images: in the example that is traced, and in one more that is compared
@@ -63,6 +63,7 @@ def agreed(
     These are the example and random inputs of its shape, each as given, with one image, and with another number.
 
     Raises:
+        NotDescribable: the model itself does not take one of them.
         NotSame: it is above 1e-4, or the runtime does not take one of them.
 
     """
@@ -74,8 +75,15 @@ def agreed(
             some = batched(model, given, size)
             where = f"{words}; {size} image{'s' * (size > 1)}"
             try:
-                compared[where] = relative_error(outputs(model, some), run(some))
-            except (RuntimeError, ValueError, KeyError) as error:
+                expected = outputs(model, some)
+            except (RuntimeError, ValueError) as error:
+                found = str(error).partition("\n")[0]
+                raise NotDescribable(
+                    f"`model` should take any number of images to be exported. Found on {where}: {found}"
+                ) from error
+            try:
+                compared[where] = relative_error(expected, run(some))
+            except Exception as error:  # each runtime has its own kinds
                 found = str(error).partition("\n")[0]
                 raise NotSame(f"`model` should run when exported. Found on {where}: {found}") from error
     worst = max(compared, key=lambda where: compared[where])

@@ -222,7 +222,7 @@ def with_wrong_attribute() -> nn.Module:
 REFUSED: dict[str, tuple[Any, str]] = {
     "operation": (lambda: Program(lambda m, x: m.a(x).erfinv(), a=conv(3, 6)), "erfinv"),
     "function": (lambda: Program(lambda m, x: torch.special.i0(m.a(x)), a=conv(3, 6)), "i0"),
-    "attribute": (lambda: Program(lambda m, x: m.a(x) + 0 * m.a(x).grad_fn, a=conv(3, 6)), "grad_fn"),
+    "attribute": (lambda: Program(lambda m, x: (m.a(x), m.a(x).grad_fn), a=conv(3, 6)), "grad_fn"),
     "layer": (lambda: nn.Sequential(Odd(3, 4, 1)), "sinc"),
     "hook": (with_hook, "other outputs on the example"),
     "attributes that do not fit": (with_wrong_attribute, "a.weight"),

@@ -51,7 +51,8 @@ def test_a_busy_machine_is_named():
 
 
 @pytest.mark.parametrize(
-    "options", [{"rounds": 2}, {"rounds": 2.5}, {"threads": 0}, {"threads": True}, {"seconds": 0}, {"seconds": math.inf}]
+    "options",
+    [{"rounds": 2}, {"rounds": 2.5}, {"threads": 0}, {"threads": True}, {"seconds": 0}, {"seconds": math.inf}],
 )
 def test_what_cannot_be_measured_is_refused(options: dict[str, float]):
     (name,) = options
