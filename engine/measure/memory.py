@@ -71,7 +71,9 @@ def _on_cpu(model: nn.Module, inputs: dict[str, Any], fixed: list[Tensor]) -> in
 
 
 def _on_gpu(model: nn.Module, inputs: dict[str, Any], fixed: list[Tensor], device: torch.device) -> int:
-    blocks = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in fixed}
+    blocks: dict[int, int] = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in fixed
+    }
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
