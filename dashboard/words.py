@@ -8,7 +8,7 @@ import re
 from datetime import datetime
 from typing import Literal
 
-from engine.runs import State, Status
+from engine.folders import State, Status
 from engine.spec import PenaltySpec
 
 Colour = Literal["gray", "blue", "green", "orange", "red", "violet"]

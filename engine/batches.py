@@ -33,6 +33,11 @@ class Batches:
         return len(self._images) // self._size
 
     @property
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks that the targets belong to."""
+        return self._tasks
+
+    @property
     def channels(self) -> int:
         """Channels of the images."""
         return int(self._images.shape[3])

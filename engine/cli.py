@@ -16,7 +16,9 @@ import click
 
 from data.catalog import DATASETS
 from engine import jobs
-from engine.follow import follow, outcome
+from engine.follow import attend, outcome
+from engine.followup_commands import explain, export, prune
+from engine.help_sections import SectionedCommand
 from engine.options import spec_of, spec_options
 from engine.runs import Run, create, find, list_runs
 from engine.spec import SpecError
@@ -30,7 +32,7 @@ def winnow() -> None:
     """Train multi-task networks under group sparsity, and see which features each task relies on."""
 
 
-@winnow.command()
+@winnow.command(cls=SectionedCommand)
 @click.option("--dataset", default="scenes", show_default=True, help=f"data set: {', '.join(DATASETS)}")
 @click.option("--tasks", default=None, help="tasks, separated by commas  [default: the first three of the data set]")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
@@ -47,15 +49,7 @@ def train(**given: Any) -> None:
 
 def _follow(run: Run, as_json: bool) -> int:
     """Show the run's progress until it ends; return the exit code."""
-    try:
-        follow(run, quiet=as_json)
-    except KeyboardInterrupt:
-        click.echo("\nstopping after this step; Ctrl-C again ends it at once", err=True)
-        jobs.stop(run)
-        try:
-            follow(run, quiet=True)
-        except KeyboardInterrupt:
-            jobs.kill(run)
+    if attend(run, run.spec.name, quiet=as_json):
         click.echo(f"stopped; go on with: winnow train --resume {run.id}", err=True)
         return 130
     result = outcome(run)
@@ -66,6 +60,11 @@ def _follow(run: Run, as_json: bool) -> int:
     else:
         click.echo(f"{run.id} {result['state']}: {result['message']}", err=True)
     return 0 if result["state"] in ("done", "stopped") else 1
+
+
+winnow.add_command(prune)
+winnow.add_command(explain)
+winnow.add_command(export)
 
 
 @winnow.group()

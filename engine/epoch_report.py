@@ -23,6 +23,7 @@ from engine.channels.liveness import Liveness
 from engine.channels.tables import channels, savings
 from engine.fates import fates
 from engine.groups import Bank
+from engine.norms import NormLog
 from engine.quantities import ALARM, NEAR
 from engine.reporting import Reporter, Values
 from engine.tally import living
@@ -50,7 +51,7 @@ class EpochReport:
         place = (epoch, training.step)
         self.metrics(place, "val", metrics)
         norms = torch.cat(proximal.norms).float().cpu().numpy()
-        self._reporter.run.norms.append(epoch, training.step, proximal.strength, norms)
+        NormLog(self._reporter.folder / "groups").append(epoch, training.step, proximal.strength, norms)
         liveness = training.graph.liveness()
         saved = savings(liveness)
         shares = {**training.tally.all_percents(living(proximal.norms)), **removable_shares(saved)}

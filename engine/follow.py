@@ -9,46 +9,67 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from data.catalog import DATASETS
+from engine import jobs
+from engine.folders import LIVE, WorkFolder
 from engine.quantities import SPARSITIES, metrics
-from engine.runs import LIVE, Run
+from engine.runs import Run
 
 POLL = 0.25  # s
 
 
-def follow(run: Run, quiet: bool = False) -> None:
-    """Show the progress of a run until it ends."""
+def attend(work: WorkFolder, label: str, quiet: bool = False) -> bool:
+    """Show the progress of a worker until it ends; return whether the user stopped it with Ctrl-C.
+
+    The first Ctrl-C lets it finish its step and store what it has, the second ends it at once.
+    """
+    try:
+        follow(work, label, quiet)
+    except KeyboardInterrupt:
+        errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        errors.print("\nstopping after this step; Ctrl-C again ends it at once")
+        jobs.stop(work)
+        try:
+            follow(work, label, quiet=True)
+        except KeyboardInterrupt:
+            jobs.kill(work)
+        return True
+    return False
+
+
+def follow(work: WorkFolder, label: str, quiet: bool = False) -> None:
+    """Show the progress of a worker until it ends."""
     if quiet:
-        while run.status.state in LIVE:
+        while work.status.state in LIVE:
             time.sleep(POLL)
     elif sys.stdout.isatty():
-        _bar(run)
+        _bar(work, label)
     else:
-        _lines(run)
+        _lines(work)
 
 
-def _bar(run: Run) -> None:
+def _bar(work: WorkFolder, label: str) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console()) as progress:
-        bar = progress.add_task(run.id, total=1.0)
-        while (status := run.status).state in LIVE:
+        bar = progress.add_task(work.id, total=1.0)
+        while (status := work.status).state in LIVE:
             phase = f"epoch {status.epoch} of {status.epochs}" if status.epoch else status.phase
-            progress.update(bar, completed=status.progress, description=f"{run.spec.name}: {phase}")
+            progress.update(bar, completed=status.progress, description=f"{label}: {phase}")
             time.sleep(POLL)
-        progress.update(bar, completed=run.status.progress, description=f"{run.spec.name}: {run.status.state}")
+        progress.update(bar, completed=work.status.progress, description=f"{label}: {work.status.state}")
 
 
-def _lines(run: Run) -> None:
+def _lines(work: WorkFolder) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     said = ""
     while True:
-        status = run.status
+        status = work.status
         text = f"epoch {status.epoch} of {status.epochs}" if status.epoch else status.phase.split(":")[0]
         if text != said and status.state in LIVE:
             left = f", {status.remaining:.0f} s left" if status.remaining else ""
-            console.print(f"{run.id}: {text}{left}")
+            console.print(f"{work.id}: {text}{left}")
             said = text
         if status.state not in LIVE:
-            console.print(f"{run.id}: {status.state}")
+            console.print(f"{work.id}: {status.state}")
             return
         time.sleep(POLL)
 

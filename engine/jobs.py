@@ -15,14 +15,14 @@ from pathlib import Path
 import psutil
 
 from engine.files import replace
-from engine.runs import LIVE, Run, Status
+from engine.folders import LIVE, Status, WorkFolder
 
 
 class JobError(RuntimeError):
     """What was asked of a job can't be done in the state that its run is in."""
 
 
-def start(run: Run) -> int:
+def start(run: WorkFolder) -> int:
     """Start the worker of a run that waits, was stopped or was lost; return its process number.
 
     Raises:
@@ -56,12 +56,12 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
 
 
-def stop(run: Run) -> None:
+def stop(run: WorkFolder) -> None:
     """Ask the worker to finish its step, store a checkpoint and end as `stopped`."""
     run.ask(stop=True)
 
 
-def kill(run: Run) -> bool:
+def kill(run: WorkFolder) -> bool:
     """End the worker at once, losing what came after its last checkpoint; return whether there was one to end."""
     process = worker_process(run.recorded_status())
     if process is None or not run.alive():

@@ -1,6 +1,6 @@
-"""The options of `winnow train`, one per leaf of the spec: name, kind, choices, meaning and default are read there."""
+"""The options of `winnow train` and its followers, one per leaf of a spec: name, kind, choices, meaning, default."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from engine.balancing.spec import BalancingSpec
+from engine.help_sections import SectionOption
 from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, ScenesData, TrainSpec, parse
 
 SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
@@ -22,19 +23,17 @@ SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
 )
 HIDDEN = ("kind", "format_version", "strength_changes", "tasks", "dataset", *SECTIONS)
 Command = Callable[..., Any]
+Leaves = list[tuple[str | None, str, FieldInfo]]  # section of the spec, name, field
 
 
 def spec_options(command: Command) -> Command:
-    """Give a command one option per leaf of the spec."""
-    for _, name, info in reversed(list(_leaves())):
-        flag = f"--{name.replace('_', '-')}"
-        text = f"{info.description}  [default: {_shown(info)}]"
-        if info.annotation is bool:
-            option = click.option(f"{flag}/--no-{name.replace('_', '-')}", name, default=None, help=text)
-        else:
-            option = click.option(flag, name, metavar=_metavar(info.annotation), default=None, help=text)
-        command = option(command)
-    return command
+    """Give a command one option per leaf of the spec of a training run."""
+    return _with_options(command, _training_leaves())
+
+
+def flat_options(spec: type[BaseModel], hidden: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """Return what gives a command one option per leaf of a spec without sections, but for those hidden."""
+    return lambda command: _with_options(command, _flat_leaves(spec, hidden))
 
 
 def spec_of(given: Mapping[str, Any]) -> TrainSpec:
@@ -47,22 +46,59 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
     values: dict[str, Any] = {"data": {"dataset": given["dataset"]}}
     if given["tasks"]:
         values["tasks"] = _parts(given["tasks"])
-    for section, name, info in _leaves():
+    for section, name, info in _training_leaves():
         if (value := given.get(name)) is not None:
             home = values if section is None else values.setdefault(section, {})
             home[name] = _parsed(value, info)
     return parse(values)
 
 
-def _leaves() -> Iterator[tuple[str | None, str, FieldInfo]]:
-    """Yield (section, name, field) for every option of a training run."""
-    for name, info in TrainSpec.model_fields.items():
-        if name not in HIDDEN:
-            yield None, name, info
-    for section, model in SECTIONS.items():
-        for name, info in model.model_fields.items():
-            if section == name or name not in HIDDEN:
-                yield section, name, info
+def flat_values(spec: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the options say about a spec without sections, for the spec to judge."""
+    return {name: _parsed(given[name], info) for _, name, info in _flat_leaves(spec, ()) if given.get(name) is not None}
+
+
+def _with_options(command: Command, leaves: Leaves) -> Command:
+    for section, name, info in reversed(leaves):
+        flag = f"--{name.replace('_', '-')}"
+        text = f"{info.description}  [default: {_shown(info)}]"
+        if info.annotation is bool:
+            option = click.option(
+                f"{flag}/--no-{name.replace('_', '-')}",
+                name,
+                cls=SectionOption,
+                section=section,
+                default=None,
+                help=text,
+            )
+        else:
+            option = click.option(
+                flag,
+                name,
+                cls=SectionOption,
+                section=section,
+                metavar=_metavar(info.annotation),
+                default=None,
+                help=text,
+            )
+        command = option(command)
+    return command
+
+
+def _training_leaves() -> Leaves:
+    own: Leaves = [(None, name, info) for name, info in TrainSpec.model_fields.items() if name not in HIDDEN]
+    inner: Leaves = [
+        (section, name, info)
+        for section, model in SECTIONS.items()
+        for name, info in model.model_fields.items()
+        if section == name or name not in HIDDEN
+    ]
+    return own + inner
+
+
+def _flat_leaves(spec: type[BaseModel], hidden: tuple[str, ...]) -> Leaves:
+    left_out = {"kind", "format_version", *hidden}
+    return [(None, name, info) for name, info in spec.model_fields.items() if name not in left_out]
 
 
 def _parsed(value: Any, info: FieldInfo) -> Any:

@@ -1,4 +1,4 @@
-"""The worker's pen: status, events and norms of a run, written so that readers never meet half of them."""
+"""The worker's pen: status, events and tables of a folder of work, written so that readers never meet half of them."""
 
 import os
 import time
@@ -9,7 +9,7 @@ import psutil
 
 from engine.events import Event, cut_torn_line, write_events
 from engine.files import replace
-from engine.runs import Run, Status
+from engine.folders import Status, WorkFolder
 
 STATUS_EVERY = 0.5  # s
 Values = Mapping[tuple[str | None, str], float | None]  # {(task, quantity): value}
@@ -18,11 +18,11 @@ Values = Mapping[tuple[str | None, str], float | None]  # {(task, quantity): val
 class Reporter:
     """Writes status.json (at most twice a second while nothing but numbers change) and events.jsonl."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, work: WorkFolder) -> None:
+        self.folder = work.path
         now = time.time()
         process = psutil.Process()
-        self._status = run.recorded_status().model_copy(
+        self._status = work.recorded_status().model_copy(
             update={
                 "state": "running",
                 "phase": "starting",
@@ -35,13 +35,13 @@ class Reporter:
             }
         )
         self._written = 0.0
-        cut_torn_line(run.path / "events.jsonl")
+        cut_torn_line(self.folder / "events.jsonl")
         self.status()
 
     def status(self, **changes: object) -> None:
         """Change the status and write it now."""
         self._status = Status.model_validate({**self._status.model_dump(), **changes, "updated": time.time()})
-        replace(self.run.path / "status.json", self._status.model_dump_json().encode())
+        replace(self.folder / "status.json", self._status.model_dump_json().encode())
         self._written = time.monotonic()
 
     def tick(self, **changes: object) -> None:
@@ -51,13 +51,13 @@ class Reporter:
             self.status()
 
     def finish(self, state: str, message: str = "") -> None:
-        """Say how the run ended."""
+        """Say how the work ended."""
         ended = {"progress": 1.0} if state == "done" else {}
         self.status(state=state, phase=state, message=message, finished=time.time(), remaining=None, **ended)
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Replace the table `name`."""
-        folder = self.run.path / "tables"
+        folder = self.folder / "tables"
         folder.mkdir(exist_ok=True)
         replace(folder / f"{name}.parquet", frame.to_parquet(index=False))
 
@@ -66,6 +66,6 @@ class Reporter:
         epoch, step = place
         now = time.time()
         write_events(
-            self.run.path / "events.jsonl",
+            self.folder / "events.jsonl",
             [Event(now, epoch, step, task, split, quantity, value) for (task, quantity), value in values.items()],
         )

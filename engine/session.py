@@ -11,9 +11,10 @@ from engine.balancing.gradients import conflict
 from engine.batches import Batches
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.control import ControlReader
+from engine.ending import Ending
 from engine.epoch_report import EpochReport
 from engine.files import replace_json
-from engine.norms import Layer
+from engine.norms import Layer, NormLog
 from engine.reporting import Reporter, Values
 from engine.training import EpochDone, StepDone, Training, constant_metrics, train, validate
 
@@ -25,12 +26,12 @@ class Session:
     """Trains until the end or until somebody asks to stop, and writes what comes of it."""
 
     def __init__(
-        self, training: Training, batches: Batches, validation: Batches, reporter: Reporter, ending: list[bool]
+        self, training: Training, batches: Batches, validation: Batches, reporter: Reporter, ending: Ending
     ) -> None:
         self.training, self.batches, self.validation, self.reporter = training, batches, validation, reporter
         self._report = EpochReport(training, reporter)
         self._ending = ending
-        self._control = ControlReader(reporter.run.path / "control.json")
+        self._control = ControlReader(reporter.folder / "control.json")
         self._granted: float | None = None
         self._losses: dict[str, list[float]] = defaultdict(list)
         self._every = max(1, batches.steps // RECORDS_PER_EPOCH)
@@ -39,17 +40,17 @@ class Session:
 
     def enter(self) -> None:
         """Take up the newest checkpoint, or write what is known before the first step."""
-        run, training = self.reporter.run, self.training
-        skipped = load_checkpoint(run.path / "weights", training)
+        folder, training = self.reporter.folder, self.training
+        skipped = load_checkpoint(folder / "weights", training)
         if skipped:
             self.reporter.status(message=f"damaged checkpoints were passed over: {', '.join(skipped)}")
         banks = training.proximal.banks
-        run.norms.begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
-        (run.path / "weights").mkdir(exist_ok=True)
+        NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
+        (folder / "weights").mkdir(exist_ok=True)
         network = training.spec.network.model_dump(mode="json")
         described = {name: asdict(task.field) for name, task in training.tasks.items()}
         replace_json(
-            run.path / "weights" / "network.json",
+            folder / "weights" / "network.json",
             {"network": network, "tasks": described, "channels": self.batches.channels},
         )
         if training.step == 0:
@@ -59,19 +60,19 @@ class Session:
         self._first = training.step
         self._clock = time.monotonic()
         self._last = (self._clock, training.step)
-        self.reporter.status(phase="training", started=self.reporter.run.recorded_status().started)
+        self.reporter.status(phase="training")
 
     def go(self) -> str:
         """Train until the end, or until somebody asks to stop."""
         for record in train(self.training, self.batches, self.validation):
             if isinstance(record, EpochDone):
                 self._report.epoch(record.epoch, record.metrics)
-                save_checkpoint(self.reporter.run.path / "weights", self.training, record.epoch)
+                save_checkpoint(self.reporter.folder / "weights", self.training, record.epoch)
             else:
                 self._count(record)
                 if self._grant(record):
                     self._report.tables()
-                    save_checkpoint(self.reporter.run.path / "weights", self.training, record.epoch)
+                    save_checkpoint(self.reporter.folder / "weights", self.training, record.epoch)
                     return "stopped"
         self._report.tables()
         return "done"

@@ -219,10 +219,10 @@ def parse(values: Any) -> TrainSpec:
             return TrainSpec.model_validate_json(values)
         return TrainSpec.model_validate(values)
     except ValidationError as error:
-        raise SpecError(_first_line(error)) from error
+        raise SpecError(first_line(error)) from error
 
 
-def _first_line(error: ValidationError) -> str:
+def first_line(error: ValidationError) -> str:
     """Say the first problem as parameter, expected, found."""
     problem = error.errors()[0]
     message = problem["msg"].removeprefix("Value error, ")

@@ -2,17 +2,19 @@
 
 import torch
 
+from engine.ending import Ending
 from engine.networks.multitask import build_network
 from engine.reporting import Reporter
 from engine.run_data import batches, fields, prepare
+from engine.runs import Run
 from engine.session import Session
 from engine.tasks.build import build_tasks
 from engine.training import begin, start_at_constants
 
 
-def run_training(reporter: Reporter, asked_to_end: list[bool]) -> str:
-    """Train the reporter's run from where it stands; return the final state, `done` or `stopped`."""
-    spec = reporter.run.spec
+def run_training(run: Run, reporter: Reporter, asked_to_end: Ending) -> str:
+    """Train a run from where it stands; return the final state, `done` or `stopped`."""
+    spec = run.spec
     device = prepare(spec.threads, spec.device)
     tasks = build_tasks(fields(spec), spec.tasks)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from engine.folders import Status
 from engine.manifests import manifests, verified
-from engine.runs import Run, Status
+from engine.runs import Run
 from engine.spec import SpecError
 
 

@@ -1,4 +1,4 @@
-"""`python -m engine.worker RUN`: the process that works on a run. It alone writes results.
+"""`python -m engine.worker FOLDER`: the process that works on a run or a follow-up. It alone writes results.
 
 The lock comes first, before torch is imported, so that the page knows within a moment that somebody is at work. However
 it ends, status.json says so in one sentence; the traceback goes to log.txt.
@@ -8,11 +8,11 @@ import errno
 import signal
 import sys
 import traceback
-from pathlib import Path
-from types import FrameType
 
 from filelock import Timeout
 
+from engine.ending import Ending
+from engine.followups import FollowUp, open_work
 from engine.reporting import Reporter
 from engine.runs import Run
 
@@ -20,41 +20,55 @@ LOCK_TIMEOUT = 5.0  # s: longer than a reader holds the lock to see whether it i
 
 
 def main(arguments: list[str]) -> int:
-    """Work on the run whose folder is named; return the exit code: 0 ended well, 1 failed, 2 not ours to start."""
+    """Work on the folder that is named; return the exit code: 0 ended well, 1 failed, 2 not ours to start."""
     if len(arguments) != 1:
-        sys.stderr.write("usage: python -m engine.worker RUN\n")
+        sys.stderr.write("usage: python -m engine.worker FOLDER\n")
         return 2
-    run = Run.open(Path(arguments[0]))
-    lock = run.lock()
+    work = open_work(arguments[0])
+    lock = work.lock()
     try:
         lock.acquire(timeout=LOCK_TIMEOUT)
     except Timeout:
-        sys.stderr.write(f"{run.id} is being worked on already\n")
+        sys.stderr.write(f"{work.id} is being worked on already\n")
         return 2
-    ending: list[bool] = []
-
-    def end(signum: int, frame: FrameType | None) -> None:
-        ending.append(True)
-
-    signal.signal(signal.SIGTERM, end)
+    ending = Ending(work)
+    signal.signal(signal.SIGTERM, ending.signal)
     try:
-        return _work(Reporter(run), ending)
+        return _work(work, Reporter(work), ending)
     finally:
         lock.release()
 
 
-def _work(reporter: Reporter, ending: list[bool]) -> int:
-    """Train, and say how it ended."""
+def _work(work: Run | FollowUp, reporter: Reporter, ending: Ending) -> int:
+    """Do what was asked, and say how it ended."""
     try:
         reporter.status(phase="importing torch")
-        from engine.training_job import run_training  # seconds of import, after the lock and the first status
-
-        reporter.finish(run_training(reporter, ending))
-    except Exception as error:  # noqa: BLE001 - whatever happens, the run must say so
+        reporter.finish(_done(work, reporter, ending))
+    except Exception as error:  # noqa: BLE001 - whatever happens, the folder must say so
         traceback.print_exc()
         reporter.finish("failed", sentence(error))
         return 1
     return 0
+
+
+def _done(work: Run | FollowUp, reporter: Reporter, ending: Ending) -> str:
+    """Return the final state, done or stopped; the imports take seconds, after the lock and the first status."""
+    if isinstance(work, Run):
+        from engine.training_job import run_training
+
+        return run_training(work, reporter, ending)
+    spec = work.spec
+    if spec.kind == "prune":
+        from engine.prune_job import run_prune
+
+        return run_prune(work.run, spec, reporter, ending)
+    if spec.kind == "explain":
+        from engine.explain_job import run_explain
+
+        return run_explain(work.run, spec, reporter, ending)
+    from engine.export_job import run_export
+
+    return run_export(work.run, spec, reporter)
 
 
 def sentence(error: Exception) -> str:

@@ -14,7 +14,20 @@ FORBIDDEN = {
     "engine": {"dashboard", "streamlit", "plotly"},
     "dashboard": {"torch", "captum"},
 }
-PORT = ("spec", "runs", "jobs", "events", "norms", "control", "files", "quantities", "follow", "cli")
+PORT = (
+    "spec",
+    "folders",
+    "runs",
+    "followups",
+    "jobs",
+    "events",
+    "norms",
+    "control",
+    "files",
+    "quantities",
+    "follow",
+    "cli",
+)
 
 
 def imports(path: Path) -> set[str]:

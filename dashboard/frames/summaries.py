@@ -15,8 +15,9 @@ from dashboard.frames.groups import norms
 from dashboard.frames.stamps import Stamp, stamp
 from data.catalog import DATASETS
 from engine.events import read_events
+from engine.folders import LIVE, Status
 from engine.quantities import SPARSITIES, Metric, metrics
-from engine.runs import LIVE, Run, Status, list_runs
+from engine.runs import Run, list_runs
 from engine.spec import SpecError, TrainSpec
 
 TAIL = 1 << 15  # bytes: two epochs and more of a usual run

@@ -9,7 +9,8 @@ import streamlit as st
 from dashboard.frames import events
 from dashboard.words import plain, power, sentence
 from engine import jobs
-from engine.runs import LIVE, Run
+from engine.folders import LIVE
+from engine.runs import Run
 
 EVERY = 1.0  # seconds until a granted strength is said
 OF = "strength_of"  # the run whose strength stands in the input

@@ -18,7 +18,8 @@ from dashboard.views.over_epochs import over_epochs
 from dashboard.views.panel import draw, explain, source
 from dashboard.views.survival import no_norms, survival
 from dashboard.views.welcome import welcome
-from engine.runs import LIVE, Run, list_runs
+from engine.folders import LIVE
+from engine.runs import Run, list_runs
 
 EVERY = 2.0  # seconds between two drawings of a live run
 TABS = ("Survival map", "Layers", "Over epochs", "Firmness")

@@ -6,7 +6,8 @@ from dashboard.frames import events, fates
 from dashboard.frames.summaries import summary
 from dashboard.frames.tables import SPARSITY_TITLES
 from dashboard.words import STATES, asked, duration, elapsed, measured, moment, plain, power, sentence, state_word
-from engine.runs import LIVE, Run, Status
+from engine.folders import LIVE, Status
+from engine.runs import Run
 
 CONSTANT = "On the validation images, after the newest epoch; and what the best prediction that ignores the image gets."
 ZERO = "The part of the penalised layers that is exactly zero; stem and heads, which are not penalised, don't count."

@@ -10,7 +10,7 @@ from dashboard.frames import tables
 from dashboard.frames.sheet import csv
 from dashboard.frames.summaries import Summary, summaries
 from dashboard.views.welcome import welcome
-from engine.runs import LIVE
+from engine.folders import LIVE
 
 MOST_ROWS = 15  # in sight; the table scrolls beyond
 WIDTHS = {"group_sparsity": 86, "parameter_sparsity": 110, "mac_sparsity": 84}  # [px]: the titles fit

@@ -12,7 +12,8 @@ from dashboard.views.controls import controls
 from dashboard.views.progress import phase, progress
 from dashboard.views.training import views
 from dashboard.views.welcome import welcome
-from engine.runs import LIVE, list_runs
+from engine.folders import LIVE
+from engine.runs import list_runs
 
 EVERY = 2.0  # seconds between two drawings of the figures; a Plotly figure is mounted anew each time
 WINDOWS = (0, 5, 10, 20, 50, 100, 500)

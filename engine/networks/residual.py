@@ -22,11 +22,16 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, width: int, stride: int, dilation: int) -> None:
         super().__init__()
-        self.outputs = width
         self.conv1 = conv_norm(inputs, width, 3, stride, dilation)
         self.conv2 = conv_norm(width, width, 3, 1, dilation)
         self.around = _around(inputs, width, stride)
         self.relu = nn.ReLU()
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the result, after a removal too."""
+        last: nn.Conv2d = self.conv2[0]  # type: ignore[assignment]
+        return last.out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, width, H/stride, W/stride)."""
@@ -39,12 +44,17 @@ class Bottleneck(nn.Module):
 
     def __init__(self, inputs: int, width: int, stride: int, dilation: int) -> None:
         super().__init__()
-        self.outputs = EXPANSION * width
         self.conv1 = conv_norm(inputs, width, 1)
         self.conv2 = conv_norm(width, width, 3, stride, dilation)
-        self.conv3 = conv_norm(width, self.outputs, 1)
-        self.around = _around(inputs, self.outputs, stride)
+        self.conv3 = conv_norm(width, EXPANSION * width, 1)
+        self.around = _around(inputs, EXPANSION * width, stride)
         self.relu = nn.ReLU()
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the result, after a removal too."""
+        last: nn.Conv2d = self.conv3[0]  # type: ignore[assignment]
+        return last.out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, 4·width, H/stride, W/stride)."""
@@ -71,7 +81,12 @@ class ResidualTrunk(nn.Module):
                 width = blocks[-1].outputs
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
-        self.outputs = width
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the features, after a removal too."""
+        last: BasicBlock | Bottleneck = self.stages[-1][-1]  # type: ignore[index]
+        return last.outputs
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) → features (B, outputs, h, w)."""

@@ -37,7 +37,9 @@ class Certificate:
     parameters and columns read before and after. kept_for: channels that could have gone, had the program allowed it:
     the operation and why. gathered: the layers that gather channels, and how many; folded: the
     layers that took over constants, how many and where. What they hold for these is a sum, rounded to the model's
-    type; in float64 it is judged as computed. fixed_sizes: whether the smaller model takes inputs of these sizes only.
+    type; in float64 it is judged as computed. constants: the layers that still read channels which are constant in
+    evaluation mode, and why they do not take them over. hollow: the operations that are dead as a whole and keep one
+    channel, so that the program runs as it did. fixed_sizes: whether the smaller model takes these sizes only.
     """
 
     max_error_float32: float
@@ -49,6 +51,8 @@ class Certificate:
     kept_for: Mapping[str, str] = field(default_factory=dict)
     gathered: Mapping[str, str] = field(default_factory=dict)
     folded: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    hollow: tuple[str, ...] = ()
     fixed_sizes: bool = False
 
 

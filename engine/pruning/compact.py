@@ -15,11 +15,12 @@ from torch import fx, nn
 from engine.channels.trace import named_inputs, trace, undisturbed
 from engine.networks.multitask import MultiTaskNet
 from engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
-from engine.pruning.cost import Coefficients, measured
+from engine.pruning.cost import Coefficients, layout_of, measured
 from engine.pruning.modes import follow_mode
 from engine.pruning.plan import Plan, chosen, planned
 from engine.pruning.program import Program, Unfit
 from engine.pruning.readers import Reading, readings_in_words
+from engine.pruning.remaining import constants_in_words
 from engine.pruning.removed import removed
 from engine.pruning.shrinking import Cut, shrunk
 
@@ -66,7 +67,8 @@ def compact(
         raise ValueError(f"`gather` should be auto, always, never or Coefficients. Found {gather!r}.")
     inputs = named_inputs(model, example_inputs)
     graph = trace(model, inputs)
-    plan = planned(graph, tasks, measured(_device(model)) if gather == "auto" else gather)
+    mode = measured(_device(model), layout_of(model, inputs.values())) if gather == "auto" else gather
+    plan = planned(graph, tasks, mode)
     return _certified(_built(plan, inputs), tasks, inputs)
 
 
@@ -140,6 +142,8 @@ def _proved(built: _Built, small: nn.Module, tasks: Sequence[str] | None, inputs
         inputs=tuple(given),
         removed=removed(cuts, small),
         kept_for=built.plan.kept_for,
+        constants=constants_in_words(built.plan.liveness),
+        hollow=built.plan.hollow,
         fixed_sizes=built.plan.graph.fixed_sizes and isinstance(small, fx.GraphModule),
         **readings_in_words(built.readings),
     )

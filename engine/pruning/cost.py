@@ -1,16 +1,21 @@
 """When a gather pays: multiply-accumulates saved against bytes moved, in seconds of this machine.
 
-The three coefficients come from a short timed probe, once per process and device: a convolution, a gather of as many
-channels, and a gather of almost nothing. Give `Coefficients` of your own for a decision that is the same everywhere.
+The three coefficients come from a short timed probe, once per process, device and memory format: a convolution, a
+gather of as many channels, and a gather of almost nothing. Give `Coefficients` of your own for a decision that is the
+same everywhere.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
+
+from engine.pruning.selecting import picked
 
 ROUNDS = 15
 
@@ -29,17 +34,30 @@ class Coefficients:
 
 
 @cache
-def measured(device: torch.device) -> Coefficients:
-    """Return the coefficients of a device, from a probe of some tens of milliseconds."""
-    x, weight = torch.randn(1, 128, 32, 32, device=device), torch.randn(64, 64, 3, 3, device=device)
+def measured(device: torch.device, layout: torch.memory_format = torch.contiguous_format) -> Coefficients:
+    """Return the coefficients of a device and a memory format, from a probe of some tens of milliseconds."""
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(shape, device=device).contiguous(memory_format=layout)
+
+    x, half, little, weight = drawn(1, 128, 32, 32), drawn(1, 64, 32, 32), drawn(1, 2, 1, 1), drawn(64, 64, 3, 3)
     index = torch.arange(0, 128, 2, device=device)
-    half, little = x[:, :64].contiguous(), torch.randn(1, 2, 1, 1, device=device)
     with torch.inference_mode():
         convolution = _seconds(lambda: functional.conv2d(half, weight, padding=1), device)
-        gather = _seconds(lambda: x.index_select(1, index), device)
-        call = _seconds(lambda: little.index_select(1, index[:1]), device)
+        gather = _seconds(lambda: picked(x, index, -3), device)
+        call = _seconds(lambda: picked(little, index[:1], -3), device)
     macs, moved = 64 * 64 * 9 * 32 * 32, 2 * half.numel() * half.element_size()
     return Coefficients(max(convolution - call, 1e-9) / macs, max(gather - call, 1e-9) / moved, call)
+
+
+def layout_of(model: nn.Module, inputs: Iterable[Any]) -> torch.memory_format:
+    """Return the memory format that a model works in: channels last if its kernels or an input lie so."""
+    tensors = [*model.parameters(), *(value for value in inputs if isinstance(value, Tensor))]
+    last = any(
+        tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
+        for tensor in tensors
+    )
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

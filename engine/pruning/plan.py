@@ -31,6 +31,7 @@ class Plan:
     result: Any
     gather: GatherMode = "never"
     kept_for: dict[str, str] = field(default_factory=dict)
+    hollow: tuple[str, ...] = ()  # operations dead as a whole, with one channel left
 
     def keeping(self, channels: Labels, place: str, reason: str) -> "Plan":
         """Return the plan with channels that stay for a reason.
@@ -120,14 +121,16 @@ def _writes(model: nn.Module, node: fx.Node) -> bool:
 def _runnable(plan: Plan) -> Plan:
     """Keep one channel of every tensor that would be left without any."""
     alive, liveness = {node.name for node in plan.nodes}, plan.liveness
-    first = [
-        int(carrier.labels.flat[0])
+    empty = [
+        carrier
         for carrier in plan.graph.carriers
         if carrier.bears and carrier.node in alive and not liveness.kept[carrier.labels].any()
     ]
-    if not first:
+    if not empty:
         return plan
-    return _runnable(replace(plan, liveness=liveness.keeping(liveness.kept | _flags(len(liveness.kept), first))))
+    first = _flags(len(liveness.kept), [int(carrier.labels.flat[0]) for carrier in empty])
+    hollow = tuple(dict.fromkeys((*plan.hollow, *(carrier.node for carrier in empty))))
+    return _runnable(replace(plan, liveness=liveness.keeping(liveness.kept | first), hollow=hollow))
 
 
 def _flags(count: int, channels: Sequence[int]) -> Flags:

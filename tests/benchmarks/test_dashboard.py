@@ -7,7 +7,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine import jobs
-from engine.runs import LIVE, Run, create
+from engine.folders import LIVE
+from engine.runs import Run, create
 from engine.spec import parse
 from tests.browser.driving import chromium
 from tests.browser.measure import first_view_seconds

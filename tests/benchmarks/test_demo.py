@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from data.catalog import DATASETS
+from engine.folders import LIVE
 from engine.follow import outcome
 from engine.quantities import metrics
-from engine.runs import LIVE, Run, list_runs
+from engine.runs import Run, list_runs
 
 pytestmark = pytest.mark.bench
 

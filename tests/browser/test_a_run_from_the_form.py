@@ -112,6 +112,7 @@ def _walk_the_map(page: Page) -> None:
     page.reload()  # all of it stands in the address
     expect(page.get_by_text(f"{layer}, channel {channel + 1}: ")).to_be_visible()
     expect(page.get_by_role("radio", name="epoch of death")).to_be_checked()
+    expect(page.locator(".map .count")).to_contain_text("alive")  # the reloaded map has its data, and hears keys
     canvas.press("Escape")
     expect(page.get_by_text("Select a channel")).to_be_visible()
     assert "channel=" not in page.url

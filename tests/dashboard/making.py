@@ -8,8 +8,9 @@ import pandas as pd
 
 from engine.events import Event, write_events
 from engine.files import replace
+from engine.folders import Status
 from engine.norms import Layer
-from engine.runs import Run, Status, create
+from engine.runs import Run, create
 from engine.spec import parse
 
 LAYERS = [Layer("stem", 3, 9), Layer("<b>deep</b>", 4, 18)]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.words import asked, duration, firmly, measured, plain, power, sentence, state_word
-from engine.runs import Status
+from engine.folders import Status
 from engine.spec import PenaltySpec
 
 

@@ -59,6 +59,12 @@ def test_help_names_units_and_defaults(runs_root: Path):
     assert "--strength" in text
 
 
+def test_help_lists_the_options_by_section(runs_root: Path):
+    lines = winnow(runs_root, "train", "--help").stdout.splitlines()
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Options:", "Data:", "Network:", "Penalty:", "Balancing:", "Optimiser:"]
+
+
 def test_runs_verify_says_which_file_is_damaged(runs_root: Path):
     winnow(runs_root, "train", *SMALL, "--epochs", "1", "--name", "tiny", "--json")
     assert winnow(runs_root, "runs", "verify", "tiny").returncode == 0

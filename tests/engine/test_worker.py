@@ -9,7 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from engine import jobs
-from engine.runs import LIVE, Run, create
+from engine.folders import LIVE
+from engine.runs import Run, create
 from engine.spec import parse
 
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}

@@ -106,6 +106,7 @@ def test_our_network_stays_our_network():
     small = compact(net, x).model
     assert isinstance(small, MultiTaskNet)
     assert set(small.state_dict()) == set(net.state_dict())
+    assert small.trunk.outputs == small.heads["seg"].mix[0][0].in_channels < net.trunk.outputs
     wide = torch.randn(1, 3, 24, 40, dtype=x.dtype)
     for task, prediction in net(wide).items():
         torch.testing.assert_close(small(wide)[task], prediction)

@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from engine.channels.trace import trace
 from engine.networks.multitask import MultiTaskNet
 from engine.pruning import Coefficients, compact
+from engine.pruning.selecting import picked
 from tests.engine.channels.zoo import ZOO, Program, build, conv
 from tests.engine.pruning.test_compact import macs, outputs, parameters, silenced
 
@@ -141,3 +142,26 @@ def test_it_holds_for_constants_everywhere():
     for task, prediction in net(wide).items():
         torch.testing.assert_close(found.model(wide)[task], prediction)
     assert build("ours basic")[0].state_dict().keys() <= found.model.state_dict().keys()
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 3, 5), (1, 6, 1, 1), (2, 6, 4), (2, 6, 2, 3, 4), (7, 6)])
+@pytest.mark.parametrize("last", [False, True])
+def test_picked(shape: tuple[int, ...], last: bool):
+    x = torch.randn(shape)
+    if last:
+        x = x.movedim(1, -1).contiguous().movedim(-1, 1)
+    index = torch.tensor([4, 0, 5])
+    axis = 1 - len(shape)
+    found = picked(x, index, axis)
+    torch.testing.assert_close(found, x.index_select(1, index), rtol=0, atol=0)
+    assert (found.stride(axis) == 1) is (x.stride(axis) == 1)
+
+
+def test_a_gathering_model_keeps_channels_last_and_exports():
+    net, x = silenced("ours basic", "input", 0.5)
+    net, x = (thing.float().to(memory_format=torch.channels_last) for thing in (net, x))
+    small = compact(net, x, gather="always").model
+    exported = torch.export.export(small, (x,)).module()
+    for task, prediction in small(x).items():
+        torch.testing.assert_close(prediction, net(x)[task], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(exported(x)[task], prediction, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,23 @@
+"""Which channel of which shared layer each task relies on.
+
+**What a cell is.** A cell (layer, channel) is what the layer `layer`, a convolution or a linear layer, reads from its
+input channel `channel`: the input group W[:, channel] of `engine.groups.input_groups`, under the same two names, so
+that a channel chosen on the survival map is the same cell here. Relevance is measured, and channels are removed, at
+the *input* of the layer and for this reader only: a residual path around it stays as it is. Three things follow:
+
+- a zero group has relevance exactly 0, and removing it changes exactly nothing: "surviving" is one thing everywhere;
+- removing a cell with fill "zero" is what setting the group W[:, channel] to zero does;
+- relevance and ablation speak of the same intervention, so that one can be held against the other.
+
+Beside the readers there is one more layer, `trunk`: the *output* of the shared module, which all heads read. It has no
+group of its own, but it is where the tasks part. Any other module that is named is taken at its output too.
+
+**What is measured**: per image, of each task's loss or of its output as one number (`engine.attribution.objectives`);
+then Σ over positions of |contribution|, since signs must not cancel, and the mean over images. `taylor` is ours; all
+that Captum does stands in `engine.attribution.captum_methods`.
+"""
+
+from engine.attribution.relevance import relevance
+from engine.attribution.settings import Settings
+
+__all__ = ["Settings", "relevance"]

@@ -1,0 +1,71 @@
+"""The mean of every channel at every site, over images and positions: what stands for a channel that is missing."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+
+import torch
+from torch import Tensor
+
+from engine.attribution.probe import Probe
+from engine.attribution.sites import Site
+from engine.attribution.still import still
+
+Means = Mapping[str, Tensor]
+
+
+class _EnoughError(Exception):
+    """Everything that was wanted has passed: the rest of the pass is of no interest."""
+
+
+class _Sums:
+    """Sums what passes the sites; ends a pass at its last site, once it is known how many calls there are."""
+
+    def __init__(self, sites: tuple[Site, ...]) -> None:
+        self.totals = {site.name: torch.zeros(site.channels, dtype=torch.float64) for site in sites}
+        self.counts = dict.fromkeys(self.totals, 0)
+        self.calls, self.expected = 0, 0
+
+    def adding(self, site: Site) -> Callable[[Tensor], Tensor]:
+        """Return what takes a tensor in at a site, and hands it on."""
+
+        def add(x: Tensor) -> Tensor:
+            values = site.per_channel(x)
+            self.totals[site.name] += values.sum(2).sum(0).double().cpu()
+            self.counts[site.name] += values.shape[0] * values.shape[2]
+            self.calls += 1
+            if self.calls == self.expected:
+                raise _EnoughError
+            return x
+
+        return add
+
+
+@torch.no_grad()
+def channel_means(probe: Probe) -> dict[str, Tensor]:
+    """Return what fills a missing channel, (channels,) per site: its mean, or zero, as the settings say.
+
+    One pass without gradients, in which the heads do not run.
+    """
+    if probe.settings.fill == "zero":
+        return {site.name: torch.zeros(site.channels) for site in probe.sites}
+    sums = _Sums(probe.sites)
+    with still(probe.model), ExitStack() as stack:
+        for site in probe.sites:
+            stack.enter_context(site.changing(sums.adding(site)))
+        for batch in probe.batches():
+            sums.calls = 0
+            with suppress(_EnoughError):
+                probe.model(batch.images)
+            sums.expected = sums.calls
+    return {name: (total / max(sums.counts[name], 1)).float() for name, total in sums.totals.items()}
+
+
+def base_image(probe: Probe) -> Tensor:
+    """Return the image at which path methods start, (1, C, 1, 1): the mean colours, or black."""
+    total, pixels = torch.zeros(1, dtype=torch.float64), 0
+    for batch in probe.batches():
+        colours = batch.images.flatten(2)
+        total = total + colours.sum(2).sum(0).double().cpu()
+        pixels += colours.shape[0] * colours.shape[2]
+    mean = total / max(pixels, 1)
+    return (mean if probe.settings.fill == "mean" else torch.zeros_like(mean)).float().view(1, -1, 1, 1)

@@ -1,0 +1,98 @@
+"""What is explained: each task as one number per image, (B,).
+
+| kind             | of = "loss"             | of = "output"                                                       |
+|------------------|-------------------------|---------------------------------------------------------------------|
+| `segmentation`   | the task's loss on each | mean over pixels of the logit of the class predicted there          |
+| `edges`          | image alone             | mean over pixels of the logit, with the sign of the prediction      |
+| `depth`          |                         | mean prediction over known pixels [m]                               |
+| `normals`        |                         | mean over known pixels of ⟨prediction, target⟩                      |
+| `classification` |                         | logit of the predicted class                                        |
+| `regression`     |                         | the prediction                                                      |
+
+Every output is a linear functional Σ prediction · weight whose weights, the predicted class among them, are frozen at
+the unperturbed prediction (the pattern of Captum's segmentation tutorial). Means, not sums: the size of a crop scales
+nothing. Tasks that are a plain function (prediction, target) → (B,) are losses; their output, and that of tasks that
+nobody described, is the mean over positions of the largest output there.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from engine.explain_spec import Of
+from engine.tasks.task import Task
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Objective:
+    """One number per image of one task: `freeze` what must not move, then `value`."""
+
+    def __init__(self, task: Task | Loss | None, of: Of) -> None:
+        self.task: Any = task
+        self.of = of
+
+    def freeze(self, prediction: Tensor, target: Tensor | None) -> Tensor:
+        """Return what `value` needs beside the prediction, (B, …): the target, or the weights of the output."""
+        if self.of == "output":
+            return output_weights(self.task, prediction.detach(), target)
+        if target is None:
+            raise ValueError("`batches` should hold targets, or `of` should be output. Found images alone.")
+        return target
+
+    def value(self, prediction: Tensor, frozen: Tensor) -> Tensor:
+        """Return the number of every image, (B,)."""
+        if self.of == "output":
+            return (prediction * frozen).flatten(1).sum(1)
+        return image_losses(self.task, prediction.float(), frozen)
+
+    @property
+    def losses(self) -> "Objective":
+        """The same task's loss."""
+        return Objective(self.task, "loss")
+
+
+def objectives(tasks: Mapping[str, Task | Loss | None], of: Of) -> dict[str, Objective]:
+    """Return what is explained of every task."""
+    return {name: Objective(task, of) for name, task in tasks.items()}
+
+
+def image_losses(task: Any, prediction: Tensor, target: Tensor) -> Tensor:
+    """Return the loss of every image alone, (B,): an image without labels has 0."""
+    if task is None:
+        return _plain(prediction, target)
+    if not hasattr(task, "loss"):
+        losses: Tensor = task(prediction, target)
+        return losses
+    alone = zip(
+        torch.split(prediction, 1), torch.split(target, 1), strict=True
+    )  # a slice each would cost a whole gradient each
+    return torch.stack([task.loss(own, truth) for own, truth in alone])
+
+
+def output_weights(task: Any, prediction: Tensor, target: Tensor | None) -> Tensor:
+    """Return the weights of the linear functional that stands for a task's output, of the prediction's shape."""
+    kind = task.field.kind if hasattr(task, "field") else None
+    if kind == "edges":
+        return prediction.sign() / prediction[0].numel()
+    if kind == "regression":
+        return torch.ones_like(prediction)
+    if kind in ("depth", "normals") and target is not None:
+        direction = target[:, None] if kind == "depth" else target.movedim(3, 1)
+        known = direction.square().sum(1, keepdim=True) > (0.25 if kind == "normals" else 0)
+        weights = known.float() if kind == "depth" else direction * known
+        return weights / known.flatten(1).sum(1).clamp(min=1).view(-1, 1, 1, 1)
+    chosen = torch.zeros_like(prediction).scatter_(1, prediction.argmax(1, keepdim=True), 1.0)
+    return chosen / max(1, prediction[0, 0].numel())
+
+
+def _plain(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return the loss of a task that nobody described: cross-entropy of integer targets, else squared error, (B,)."""
+    if not target.is_floating_point():
+        losses = functional.cross_entropy(prediction, target, ignore_index=-1, reduction="none")
+    else:
+        losses = (prediction.reshape(target.shape) - target).square()
+    return losses.reshape(len(losses), -1).mean(1)

@@ -1,0 +1,115 @@
+"""Why a method would be wrong on a model, found out before it is run.
+
+DeepLift multiplies through each non-linearity by its own rule, which Captum knows for some modules only. Of the others
+(SiLU, GELU, hard-swish), and of a ReLU that is a function or a tensor's method, it takes the plain gradient without a
+word, and the sums come out wrong; max-pooling too is off by up to a factor. A module that is called twice breaks its
+hooks. So those are refused by name.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+EXACT = (
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Sigmoid, nn.Tanh, nn.Softplus,
+    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear,
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
+    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.Flatten, nn.Unflatten, nn.Identity,
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.Upsample, nn.ZeroPad2d, nn.ReflectionPad2d,
+)  # fmt: skip
+BENT = {
+    "relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "elu", "elu_", "celu", "selu", "silu", "gelu", "mish",
+    "hardswish", "hardtanh", "hardsigmoid", "sigmoid", "sigmoid_", "tanh", "tanh_", "softplus", "softmax",
+    "log_softmax", "clamp", "clamp_", "clamp_min", "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool2d", "exp", "log",
+    "sqrt", "square", "pow", "abs", "maximum", "minimum", "layer_norm", "group_norm", "normalize",
+}  # fmt: skip
+
+
+class NotAttributableError(ValueError):
+    """A method that would silently give wrong numbers on this model; the message says what stands in its way."""
+
+
+def refuse_reuse(model: nn.Module, layers: Mapping[str, nn.Module], images: Tensor, method: str) -> None:
+    """Raise where a layer to be explained is called more than once: Captum would look at one call only."""
+    calls = _calls(model, images)
+    for name, layer in layers.items():
+        if calls.get(layer, 0) > 1:
+            raise NotAttributableError(
+                f"`method` should be taylor for layer {name}, which is called {calls[layer]} times. Found {method}."
+            )
+
+
+def refuse_deep_lift(model: nn.Module, images: Tensor) -> None:
+    """Raise `NotAttributableError` where Captum's DeepLift is incomplete on this model without saying so."""
+    names = {module: name for name, module in model.named_modules()}
+    for module, count in _calls(model, images).items():
+        if any(module.children()):
+            continue
+        if count > 1:
+            raise _deep_lift(f"module {names[module]} is called {count} times")
+        if type(module) not in EXACT:
+            raise _deep_lift(f"no rule is known for {names[module]}, a {type(module).__name__}")
+    if bent := _functions(model, images):
+        raise _deep_lift(f"the function {bent} bends its input outside of a module")
+
+
+def _deep_lift(reason: str) -> NotAttributableError:
+    return NotAttributableError(f"`method` should not be deep_lift here: {reason}, so its sums would be wrong.")
+
+
+@torch.no_grad()
+def _calls(model: nn.Module, images: Tensor) -> dict[nn.Module, int]:
+    """Return how often each module is called in one pass."""
+    found: dict[nn.Module, int] = {}
+
+    def count(module: nn.Module, _: Any) -> None:
+        found[module] = found.get(module, 0) + 1
+
+    with ExitStack() as stack:
+        for module in model.modules():
+            stack.callback(module.register_forward_pre_hook(count).remove)
+        model(images[:1])
+    return found
+
+
+class _Watch(TorchFunctionMode):
+    """Notes the functions that are called while no module without children runs."""
+
+    def __init__(self, inside: list[nn.Module]) -> None:
+        super().__init__()
+        self.inside = inside
+        self.bent: list[str] = []
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        leaf = bool(self.inside) and not any(self.inside[-1].children())
+        if name in BENT and not (leaf and type(self.inside[-1]) in EXACT):
+            self.bent.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def _functions(model: nn.Module, images: Tensor) -> str | None:
+    """Return the name of the first function that bends its input outside of a module, None if there is none."""
+    inside: list[nn.Module] = []
+    with _following(model, inside), _Watch(inside) as watch:
+        model(images[:1])
+    return watch.bent[0] if watch.bent else None
+
+
+@contextmanager
+def _following(model: nn.Module, inside: list[nn.Module]) -> Iterator[None]:
+    """Keep in `inside` which modules are running."""
+    with ExitStack() as stack:
+        for module in model.modules():
+            stack.callback(module.register_forward_pre_hook(lambda m, _: inside.append(m)).remove)
+            stack.callback(module.register_forward_hook(lambda m, given, result: _left(inside)).remove)
+        yield
+
+
+def _left(inside: list[nn.Module]) -> None:
+    inside.pop()

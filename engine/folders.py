@@ -1,0 +1,196 @@
+"""A folder that a worker works on: what was asked, where it stands, what came of it.
+
+    spec.json        written once, before the start
+    status.json      queued → running → done | stopped | failed (message); replaced atomically
+    events.jsonl     append-only (engine.events)
+    tables/*.parquet tidy tables
+    control.json     what the user asks of the live worker (engine.control)
+    lock             held while the worker lives        log.txt    the worker's output
+
+The worker writes everything but spec.json and control.json. Life is a held lock, not a process number: a lock is free
+the moment its holder dies, while a number may belong to somebody else by then. `lost` is therefore derived: the status
+says running and the lock is free. A run (engine.runs) is such a folder, and so is what is done with its result
+afterwards (engine.followups).
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, Self
+
+import pandas as pd
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from engine.control import Control, ask, read_control
+from engine.events import read_events
+from engine.files import replace, replace_json
+from engine.spec import Frozen
+
+State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
+LIVE: tuple[State, ...] = ("queued", "running")
+PACKAGES = ("winnow", "torch", "numpy", "captum")
+START_GRACE = 30.0  # seconds that a started worker may take before it holds the lock
+
+
+class Status(Frozen):
+    """Where a run stands; `progress` in [0, 1], times in seconds since 1970 (UTC)."""
+
+    state: State = "queued"
+    phase: str = "waiting to start"
+    message: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    step: int = 0
+    progress: float = 0.0
+    images_per_second: float = 0.0
+    paused: bool = False
+    pid: int | None = None
+    pid_created: float | None = None
+    requested: float | None = None
+    started: float | None = None
+    updated: float | None = None
+    finished: float | None = None
+    remaining: float | None = None
+
+
+class WorkFolder:
+    """One folder of work. Open it, read it; only the worker writes results into it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the folder at `path`.
+
+        Raises:
+            FileNotFoundError: there is none.
+
+        """
+        folder = Path(path).resolve()
+        if not (folder / "spec.json").is_file():
+            raise FileNotFoundError(f"`path` should be a run folder, with a spec.json in it. Found {str(path)!r}.")
+        return cls(folder)
+
+    @property
+    def id(self) -> str:
+        """The folder's name, by which the run is called everywhere."""
+        return self.path.name
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """The package versions that the run was created with."""
+        found: dict[str, str] = json.loads((self.path / "spec.json").read_text()).get("packages", {})
+        return found
+
+    @property
+    def status(self) -> Status:
+        """Where the run stands now; `lost` when the worker died without saying so."""
+        status = self.recorded_status()
+        if status.state not in LIVE or (status.state == "queued" and status.requested is None):
+            return status
+        starting = status.state == "queued" and time.time() - (status.requested or 0.0) < START_GRACE
+        if starting or self.alive():
+            return status
+        return status.model_copy(update={"state": "lost", "message": "its process ended without a word"})
+
+    def recorded_status(self) -> Status:
+        """Return what status.json says, whether or not its writer still lives."""
+        try:
+            return Status.model_validate_json((self.path / "status.json").read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return Status(state="failed", message="status.json is missing or damaged")
+
+    def alive(self) -> bool:
+        """Return whether a worker holds the lock."""
+        lock = self.lock()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:  # a folder that can't be written to has no worker
+            return False
+        lock.release()
+        return False
+
+    def lock(self) -> FileLock:
+        """Return the lock that the worker holds for its whole life."""
+        return FileLock(self.path / "lock", thread_local=False)
+
+    def events(self, since: int = 0) -> pd.DataFrame:
+        """Return the log from byte `since` on (`frame.attrs["offset"]` of the last call); columns as engine.events."""
+        return read_events(self.path / "events.jsonl", since)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return the table `name`.
+
+        Raises:
+            FileNotFoundError: the run has no such table; the message lists those it has.
+
+        """
+        known = sorted(file.stem for file in self.path.glob("tables/*.parquet"))
+        if name not in known:
+            raise FileNotFoundError(f"`name` should be among the tables of {self.id}, {known}. Found {name!r}.")
+        return pd.read_parquet(self.path / "tables" / f"{name}.parquet")
+
+    def control(self) -> Control:
+        """Return what is asked of the run."""
+        return read_control(self.path / "control.json")
+
+    def ask(self, **wishes: object) -> Control:
+        """Ask the live run to stop, pause, or take another strength; ValueError on a senseless wish."""
+        return ask(self.path / "control.json", **wishes)
+
+    def remove(self) -> None:
+        """Remove the folder and all it holds."""
+        shutil.rmtree(self.path)
+
+    def document(self) -> dict[str, object]:
+        """Return what spec.json holds, the packages left out."""
+        document: dict[str, object] = json.loads((self.path / "spec.json").read_text())
+        document.pop("packages", None)
+        return document
+
+
+def make(root: Path, stem: str, spec: Frozen, status: Status) -> Path:
+    """Make a new folder of work below `root`, whole or not at all; return it: <utc-time>-<stem>, perhaps numbered."""
+    root.mkdir(parents=True, exist_ok=True)
+    draft = root / f".new-{secrets.token_hex(6)}"
+    draft.mkdir()
+    document = {**spec.model_dump(mode="json"), "packages": {name: version(name) for name in PACKAGES}}
+    replace_json(draft / "spec.json", document)
+    replace(draft / "status.json", status.model_dump_json().encode())
+    for identity in _identities(stem):
+        try:
+            draft.rename(root / identity)
+        except OSError:  # taken: a folder that holds something is never renamed onto
+            continue
+        return root / identity
+    raise RuntimeError("unreachable: identities do not end")
+
+
+def folders(root: Path) -> list[Path]:
+    """Return the folders of work below `root`, newest first; links that lead out of it are left out."""
+    if not root.is_dir():
+        return []
+    entries = [entry for entry in root.iterdir() if not entry.name.startswith(".") and not entry.is_symlink()]
+    return sorted((entry for entry in entries if (entry / "spec.json").is_file()), reverse=True)
+
+
+def _identities(name: str) -> Iterator[str]:
+    """Yield <utc-time>-<slug>, then the same with a number."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
+    stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{slug}"
+    yield stem
+    number = 2
+    while True:
+        yield f"{stem}-{number}"
+        number += 1
