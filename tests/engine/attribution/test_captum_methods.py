@@ -110,6 +110,19 @@ def test_deep_lift_is_refused_by_name_where_it_would_be_wrong(act: type[nn.Modul
         relevance(small_net(act=act), batches(1), method="deep_lift", settings=OUTPUT)
 
 
+def test_deep_lift_is_refused_where_a_function_bends_between_modules():
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = small_net()
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {name: functional.relu(given) for name, given in self.net(x).items()}
+
+    with pytest.raises(NotAttributableError, match="the function relu bends its input outside of a module"):
+        relevance(Wrapped(), batches(1), method="deep_lift", settings=OUTPUT)
+
+
 def test_deep_lift_knows_nothing_of_a_loss():
     with pytest.raises(NotAttributableError, match="`of` should be output"):
         relevance(small_net(), batches(1), method="deep_lift")
