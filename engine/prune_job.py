@@ -54,7 +54,7 @@ def run_prune(run: Run, spec: PruneSpec, pen: Pen, asked_to_end: object) -> Lite
         _measured(pruning, masked, compacted.model)
         if spec.refit_epochs:
             _refitted(pruning, compacted, masked)
-        pruning.phase("writing the network", 1.0)
+        pen.status(phase="writing the network")
         save(pen.folder / "model", compacted.model, pruning.validation.example())
     except Stopped:
         return "stopped"
@@ -114,13 +114,13 @@ def _chosen(pruning: Pruning, found: Units) -> Flags:
         gone = idle
     else:
         scores = _scores(pruning, found)
-        _swept(pruning, found, scores)
-        pruning.phase("choosing what goes", 0.55)
+        pruning.phase("choosing what goes", 0.2)
         timed = Timed({"images": pictures(pruning.validation, spec.batches[0])}, spec.rounds, gather=spec.gather)
         budget = Budget(spec.budget, spec.budget_of, spec.floor)
         choice = choose(found, scores, budget, tasks=tasks, timed=timed)
         gone, shares, latency = choice.gone, choice.shares, choice.latency
         pen.table("units", found.frame(idle=idle, gone=gone, score=scores))
+        _swept(pruning, found, scores)
     saved = {"group": shares.group, "parameter": shares.parameter, "mac": shares.mac}
     saved |= {} if latency is None else {"latency": latency}
     pen.table("saved", pd.DataFrame({"of": list(saved), "value": list(saved.values())}))
@@ -156,12 +156,12 @@ def _swept(pruning: Pruning, found: Units, scores: Values) -> None:
         return validated(model, pruning.restored.tasks, pruning.validation)
 
     rows: list[pd.DataFrame] = []
-    pruning.phase("what if nothing went", 0.2)
+    pruning.phase("what if nothing went", 0.35)
     for place, step in enumerate(sweep_steps(found, scores, evaluate, floor=pruning.spec.floor)):
         rows.append(step)
         pruning.pen.table("sweep", pd.concat(rows, ignore_index=True))
         if place + 1 < len(SHARES):
-            pruning.phase(f"what if {SHARES[place + 1]:g} % went", 0.2 + 0.3 * (place + 1) / len(SHARES))
+            pruning.phase(f"what if {SHARES[place + 1]:g} % went", 0.35 + 0.3 * (place + 1) / len(SHARES))
 
 
 def _measured(pruning: Pruning, masked: nn.Module, small: nn.Module) -> None:

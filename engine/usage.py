@@ -18,6 +18,7 @@ counts as used. The labels follow:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,8 @@ class Table:
     @property
     def total(self) -> Array:
         """Return the mean over tasks: (cells,), with sum 1 where there is any relevance."""
-        return self.relevance.mean(1)
+        found: Array = self.relevance.mean(1)
+        return found
 
 
 def table(relevance: pd.DataFrame) -> Table:
@@ -92,7 +94,13 @@ def usage(relevance: pd.DataFrame, noise: pd.DataFrame | None = None) -> pd.Data
     columns = {f"share_{task}": shares[:, i] for i, task in enumerate(given.tasks)}
     ends = {f"share_low_{task}": low[:, i] for i, task in enumerate(given.tasks)}
     ends |= {f"share_high_{task}": high[:, i] for i, task in enumerate(given.tasks)}
-    rest = {"entropy": _entropy(shares), "total": given.total, "label": label, "used_by": used_by, **ends}
+    rest: dict[str, Any] = {
+        "entropy": _entropy(shares),
+        "total": given.total,
+        "label": label,
+        "used_by": used_by,
+        **ends,
+    }
     return given.cells.assign(**columns, **rest)
 
 
