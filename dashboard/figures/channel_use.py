@@ -18,28 +18,28 @@ def channel_use(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
     """Draw `frame` (task, part, low, high, share) as one bar per task."""
     if frame.empty or not frame["part"].any():
         return empty("No task relies on this channel: its relevance is exactly 0.", height=120)
-    figure = panels(height=110 + 34 * len(frame))
+    figure = panels(height=80 + 34 * len(frame))
     figure.add_trace(
         go.Bar(
             y=np.arange(len(frame), dtype=np.int32),
             x=frame["part"].to_numpy(np.float32),
             orientation="h",
             name="part",
-            marker={"color": [looks[str(task)].colour for task in frame["task"]], "line": {"width": 0}},
+            marker={"color": [looks[str(task)].colour for task in frame["task"]], "opacity": 0.7, "line": {"width": 0}},
             error_x={
                 "type": "data",
                 "symmetric": False,
                 "array": (frame["high"] - frame["part"]).to_numpy(np.float32),
                 "arrayminus": (frame["part"] - frame["low"]).to_numpy(np.float32),
                 "color": NEUTRAL,
-                "thickness": 1.5,
+                "thickness": 2,
                 "width": 4,
             },
             hovertemplate="%{x:.3g} % of the task's relevance<extra></extra>",
         )
     )
     words = [f"{escaped(str(row.task))}{_share(float(row.share))}" for row in frame.itertuples()]
-    figure.update_layout(bargap=0.35)
+    figure.update_layout(bargap=0.35, margin={"t": 8})
     figure.update_yaxes(tickvals=np.arange(len(frame)), ticktext=words, range=[len(frame) - 0.4, -0.6], showgrid=False)
     figure.update_xaxes(title_text="part of the task's relevance [%]", rangemode="tozero")
     return figure

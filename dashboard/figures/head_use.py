@@ -20,13 +20,13 @@ def head_use(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
     """Draw `frame` (task, layer, channels, ignored) as stacked bars."""
     if frame.empty:
         return empty("Which columns of the heads are zero is not known: the network could not be traced.", height=200)
-    figure = panels(height=150 + 34 * len(frame))
+    figure = panels(height=90 + 34 * len(frame))
     rows = np.arange(len(frame), dtype=np.int32)
     read = (frame["channels"] - frame["ignored"]).to_numpy(np.int32)
     colours = [looks[str(task)].colour for task in frame["task"]]
     figure.add_trace(_bars(rows, read, "read", {"color": colours}))
     figure.add_trace(_bars(rows, frame["ignored"].to_numpy(np.int32), "exactly zero", LOOKS["dead"]))
-    figure.update_layout(barmode="stack", bargap=0.3)
+    figure.update_layout(barmode="stack", bargap=0.3, margin={"t": 8})
     names = [f"{escaped(str(row.task))}: {escaped(_short(str(row.layer)))}" for row in frame.itertuples()]
     figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(frame) - 0.4, -0.6], showgrid=False)
     figure.update_xaxes(title_text="shared channels [1]")

@@ -19,7 +19,7 @@ PATTERNS = ("", "\\", ".", "-")  # a task's, by its marker, so that nothing is s
 
 
 def label_bars(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, Style]) -> go.Figure:
-    """Draw `frame` (layer, total, one column of counts per label) as stacked bars that all end at 100 %."""
+    """Draw `frame` (layer, total, channels_<label>…) as stacked bars that all end at 100 %."""
     if frame.empty:
         return empty("The labels are counted once the shares are measured.")
     figure = panels(height=rows_height(len(frame)))
@@ -47,14 +47,14 @@ def marker(label: str, tasks: Sequence[str], looks: Mapping[str, Style]) -> dict
 
 def _bars(frame: pd.DataFrame, label: str, fill: dict[str, Any]) -> go.Bar:
     names = np.array([escaped(str(name)) for name in frame["layer"]], object)
-    share = (100 * frame[label] / frame["total"].clip(lower=1)).to_numpy(np.float32)
+    share = (100 * frame[f"channels_{label}"] / frame["total"].clip(lower=1)).to_numpy(np.float32)
     return go.Bar(
         y=np.arange(len(frame), dtype=np.int32),
         x=share,
         orientation="h",
         name=escaped(label),
         marker={**fill, "line": {"width": 0}},
-        customdata=np.column_stack([names, frame[label], frame["total"]]),
+        customdata=np.column_stack([names, frame[f"channels_{label}"], frame["total"]]),
         hovertemplate="%{customdata[0]}<br>%{customdata[1]} of %{customdata[2]} channels: "
         f"{escaped(label)} (%{{x:.1f}} %)<extra></extra>",
     )

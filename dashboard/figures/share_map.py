@@ -48,7 +48,7 @@ def share_map(
     for task in tasks:
         own = frame[(frame["dominant"] == task) & ~silent]
         strength = (own["share"].to_numpy() * len(tasks) - 1) / max(len(tasks) - 1, 1)
-        faint = (0.2 + 0.8 * np.clip(strength, 0, 1)).astype(np.float32)
+        faint = (0.3 + 0.7 * np.clip(strength, 0, 1)).astype(np.float32)
         _add(figure, own, Marks(task, looks[task].colour, looks[task].marker, faint), layers, size)
     _add(figure, frame[frame["label"] == IDLE], Marks(IDLE, NEUTRAL, "circle-open", 0.7), layers, 0.7 * size)
     _add(figure, frame[frame["label"] == DEAD], Marks(DEAD, NEUTRAL, "line-ne-open", 0.4), layers, 0.7 * size)

@@ -22,7 +22,6 @@ def shuffled_weights(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figu
         return empty("Shuffled weights were not tried: the form below asks for them.", height=260)
     figure = panels(height=340)
     stages = frame.drop_duplicates("place").sort_values("place")
-    figure.add_hrect(y0=-GONE, y1=GONE, fillcolor="rgba(128,132,149,0.22)", line={"width": 0})
     for task, own in frame.groupby("task", sort=False):
         look = looks[str(task)]
         figure.add_trace(
@@ -37,6 +36,7 @@ def shuffled_weights(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figu
             )
         )
     figure.update_layout(showlegend=True)
+    figure.add_hrect(y0=-GONE, y1=GONE, fillcolor="rgba(128,132,149,0.22)", line={"width": 0}, layer="below")
     figure.add_hline(y=0, line={"width": 1, "color": NEUTRAL})
     words = ["as trained", *stages["stage"]]
     figure.update_xaxes(tickvals=np.arange(len(words)), ticktext=words, title_text="shuffled")

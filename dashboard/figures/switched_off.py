@@ -18,7 +18,7 @@ def switched_off(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
     """Draw `frame` (task, loss, loss_change) as one bar per task, to either side of 0."""
     if frame.empty:
         return empty("This channel has not been switched off yet.", height=120)
-    figure = panels(height=110 + 34 * len(frame))
+    figure = panels(height=80 + 34 * len(frame))
     rise = relative(frame)
     figure.add_trace(
         go.Bar(
@@ -35,7 +35,7 @@ def switched_off(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
         )
     )
     widest = max(float(np.nanmax(np.abs(rise))), 1e-3)
-    figure.update_layout(bargap=0.35)
+    figure.update_layout(bargap=0.35, margin={"t": 8})
     figure.update_yaxes(
         tickvals=np.arange(len(frame)),
         ticktext=[escaped(str(task)) for task in frame["task"]],

@@ -12,6 +12,7 @@ from dashboard.selection import Selection
 from engine.usage import SHARED
 
 MOST_POINTS = 1500  # SVG points: those with the largest total, the selected one besides
+LARGE = 0.98  # quantile of the total from which on a point grows no more: a few channels of the input have it all
 READING = (
     "One point per channel: the nearer to a corner, the more of its relevance is that task's; in the middle, all tasks "
     "rely on it alike. Area: how much of all relevance the channel has. Colour and shape: its label, grey for shared. "
@@ -31,7 +32,7 @@ def ternary(
         return empty("No task uses a channel here: all are dead or idle.", height=420)
     drawn = _drawn(frame, selected)
     figure = panels(height=560)
-    largest = float(frame["total"].max()) or 1.0
+    largest = float(frame["total"].quantile(LARGE)) or 1.0
     for label in (SHARED, *tasks):
         own = drawn[drawn["label"] == label]
         if len(own):
@@ -72,7 +73,7 @@ def _points(
         marker={
             "symbol": look.marker,
             "color": look.colour,
-            "size": (5 + 19 * np.sqrt(own["total"].to_numpy() / largest)).astype(np.float32),
+            "size": (5 + 19 * np.sqrt(np.clip(own["total"].to_numpy() / largest, 0, 1))).astype(np.float32),
             "opacity": (0.25 + 0.65 * own["certainty"].to_numpy()).astype(np.float32),
             "line": {"width": 0},
         },

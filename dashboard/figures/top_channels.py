@@ -23,7 +23,7 @@ def top_channels(
     """Draw `frame` (layer, channel, relevance, low, high, part, label), the first row at the top."""
     if frame.empty:
         return empty("No channel has relevance for this task here.", height=300)
-    figure = panels(height=110 + 24 * len(frame))
+    figure = panels(height=80 + 24 * len(frame))
     names = [f"{escaped(_short(str(row.layer)))} · {row.channel}" for row in frame.itertuples()]
     chosen = _chosen(frame, selected)
     value = frame["relevance"].to_numpy(np.float32)
@@ -36,7 +36,7 @@ def top_channels(
             name="relevance",
             marker={
                 "color": look.colour,
-                "opacity": 0.85,
+                "opacity": 0.7,
                 "line": {"width": np.where(chosen, 3, 0), "color": OUTLINE},
             },
             error_x={
@@ -45,7 +45,7 @@ def top_channels(
                 "array": (frame["high"] - frame["relevance"]).to_numpy(np.float32),
                 "arrayminus": (frame["relevance"] - frame["low"]).to_numpy(np.float32),
                 "color": NEUTRAL,
-                "thickness": 1.5,
+                "thickness": 2,
                 "width": 4,
             },
             customdata=carried(data, layers, ["percent", "said"]),
@@ -53,7 +53,7 @@ def top_channels(
             "<br>%{customdata[4]}<extra></extra>",
         )
     )
-    figure.update_layout(bargap=0.3, clickmode="event")
+    figure.update_layout(bargap=0.3, clickmode="event", margin={"t": 8})
     figure.update_yaxes(
         tickvals=np.arange(len(frame)),
         ticktext=[f"<b>{name}</b>" if own else name for name, own in zip(names, chosen, strict=True)],

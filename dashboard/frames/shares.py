@@ -5,7 +5,7 @@
 | `cells`    | layer, channel, share_<task>…, total, label, dominant (the task of the largest share), share (its     |
 |            | share), certainty (1 − the width of its interval); of living cells only: dead and idle are left out   |
 | `map_cells`| the same of all cells; dominant, share and certainty are missing where a cell is dead                 |
-| `counts`   | layer, depth, total, and one column per label: how many channels of each layer are what               |
+| `counts`   | layer, depth, total, and channels_<label>…: how many channels of each layer are what                  |
 | `overlaps` | tasks, size, channels: how many channels each set of tasks uses, the largest first                    |
 | `affinity` | layer, depth, task, other, cosine, conflict_rate, transfer                                            |
 | `heads`    | task, layer, channels, ignored: per reader of a head, how many of its columns are exactly zero        |
@@ -56,13 +56,13 @@ def left_out(work: FollowUp, layer: str = "") -> tuple[int, int, int]:
 
 def counts(work: FollowUp) -> pd.DataFrame:
     """Return one row per layer: how many of its channels have which label."""
-    known, names = table(work, "layers"), labels(tasks(work))
-    own = known[known["label"] != ALL]
+    known, names = table(work, "layers"), list(labels(tasks(work)))
+    own, counted = known[known["label"] != ALL], [f"channels_{name}" for name in names]
     if own.empty:
-        return pd.DataFrame(columns=["layer", "depth", "total", *names])
-    wide = own.pivot(index=["depth", "layer"], columns="label", values="channels").reindex(columns=list(names))
-    wide = wide.fillna(0).astype(int).rename_axis(columns=None)
-    return wide.assign(total=wide.sum(axis=1)).reset_index()[["layer", "depth", "total", *names]]
+        return pd.DataFrame(columns=["layer", "depth", "total", *counted])
+    wide = own.pivot(index=["depth", "layer"], columns="label", values="channels").reindex(columns=names)
+    wide = wide.fillna(0).astype(int).set_axis(counted, axis=1)  # a task may be called depth, as the column is
+    return wide.assign(total=wide.sum(axis=1)).reset_index()[["layer", "depth", "total", *counted]]
 
 
 def overlaps(work: FollowUp, layer: str = "") -> pd.DataFrame:

@@ -86,6 +86,4 @@ def randomised(work: FollowUp, method: str) -> pd.DataFrame:
     medians = own.groupby(["task", "figure"], sort=False)["value"].median().reset_index()
     places = {figure: place for place, figure in enumerate(STAGES)}
     found = medians.assign(stage=medians["figure"].map(STAGES), place=medians["figure"].map(places))
-    return found.sort_values(["task", "place"], kind="stable")[["task", "stage", "place", "value"]].reset_index(
-        drop=True
-    )
+    return found.sort_values("place", kind="stable")[["task", "stage", "place", "value"]].reset_index(drop=True)

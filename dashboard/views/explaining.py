@@ -17,7 +17,7 @@ from engine.followups import FollowUp
 from engine.manifests import manifests
 from engine.runs import Run, list_runs
 
-EVERY = 2.0  # seconds between two drawings of a live explanation
+EVERY = 3.0  # seconds between two drawings of a live explanation
 EMPTY = (
     "This run has not been explained yet. An explanation measures how much each task relies on every channel that the "
     "tasks share, and checks that against what switching channels off does. It never changes the run."

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engine.followups import FollowUp
 from engine.runs import Run
 from tests.dashboard.making import write_run, write_tables
+from tests.dashboard.making_explanations import write_checkpoint, write_explanation
 
 
 @pytest.fixture
@@ -31,3 +34,15 @@ def make_whole_run(make_run: Callable[..., Run]) -> Callable[..., Run]:
         return write_tables(make_run(**spec), nearly=(0,))
 
     return whole
+
+
+@pytest.fixture
+def make_explained(make_run: Callable[..., Run]) -> Callable[..., FollowUp]:
+    """Write a run of three tasks and an explanation of it into that folder."""
+
+    def explained(tasks: tuple[str, ...] = ("seg", "depth", "normals"), **asked: Any) -> FollowUp:
+        run = make_run(tasks=list(tasks))
+        write_checkpoint(run)
+        return write_explanation(run, **asked)
+
+    return explained
