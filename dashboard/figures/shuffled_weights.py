@@ -39,6 +39,8 @@ def shuffled_weights(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figu
     figure.add_hrect(y0=-GONE, y1=GONE, fillcolor="rgba(128,132,149,0.22)", line={"width": 0}, layer="below")
     figure.add_hline(y=0, line={"width": 1, "color": NEUTRAL})
     words = ["as trained", *stages["stage"]]
-    figure.update_xaxes(tickvals=np.r_[0, stages["place"].to_numpy(np.int32) + 1], ticktext=words, title_text="shuffled")
+    figure.update_xaxes(
+        tickvals=np.r_[0, stages["place"].to_numpy(np.int32) + 1], ticktext=words, title_text="shuffled"
+    )
     figure.update_yaxes(title_text="rank correlation of shares [1]", range=[-0.6, 1.05], dtick=0.25)
     return figure

@@ -21,6 +21,10 @@ from dashboard.words import plain
 from engine.followups import FollowUp
 from engine.runs import Run
 
+MEANINGS = (
+    "Taylor: mean over images of Σ |(a − μ)·∂L/∂a|, the first-order effect of replacing the channel by its mean. The "
+    "others are Captum's. Recommended is the one that agrees best with what switching channels off does, on this run."
+)
 TABS = ("Channels", "Against ablation", "Shuffled weights")
 
 
@@ -51,18 +55,20 @@ def _task(work: FollowUp) -> str:
 
 
 def _method(work: FollowUp) -> str:
-    """Ask for the method; the recommended one is marked and taken at first."""
+    """Ask for the method; the recommended one is taken at first, and named."""
     methods, best = explanations.methods(work), trust.recommended(work)
     method = st.segmented_control(
         "Method",
         methods,
-        format_func=lambda name: f"{METHODS.get(name, name)}{' ★' if name == best else ''}",
+        format_func=lambda name: METHODS.get(name, name),
         default=best or methods[0],
         required=True,
         key="method",
         bind="query-params",
-        help="★: agrees best with what switching channels off does, on this run",
+        help=MEANINGS,
     )
+    if best is not None and len(methods) > 1:
+        st.caption(f"Recommended on this run: {METHODS.get(best, best)}", width="content")
     return method if method in methods else methods[0]
 
 

@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard.frames import explanations, trust
 from dashboard.selection import EXPLANATION, keep
 from dashboard.words import STATES, Colour, moment, plain, sentence, state_word
+from dashboard.words import asked as strength
 from engine import badges, jobs
 from engine.folders import LIVE
 from engine.followups import FollowUp
@@ -18,7 +19,7 @@ BADGES: dict[badges.Colour, tuple[str, str, Colour]] = {
     "grey": ("not checked", ":material/help:", "gray"),
 }
 METHODS = {
-    "taylor": "first order |(a − μ)·∂L/∂a|",
+    "taylor": "Taylor",
     "gradient_x_activation": "gradient × activation",
     "conductance": "conductance",
     "layer_integrated_gradients": "integrated gradients",
@@ -47,7 +48,7 @@ def chosen(run: Run) -> FollowUp | None:
         key=EXPLANATION,
         bind="query-params",
         label_visibility="collapsed",
-        width=400,
+        width=440,
     )
     keep()
     return works.get(identity) or explanations.best(list(works.values()))
@@ -89,15 +90,9 @@ def provenance(run: Run, work: FollowUp, method: str, tasks: tuple[str, ...] = (
     colour, _ = trust.verdict(work, method, tasks)
     known = explanations.table(work, "faithfulness")
     images = int(known["images"].max()) if len(known) else asked.images
-    facts = [
-        run.spec.name,
-        run.id,
-        method,
-        f"{images} {asked.split} images",
-        f"of the {asked.of}",
-        f"fill {asked.fill}",
-    ]
-    return plain(" · ".join([*facts, f"faithfulness: {BADGES[colour][0]}", work.id]))
+    facts = [run.spec.name, run.id, strength(run.spec.penalty), method, f"{images} {asked.split} images"]
+    facts += [f"of the {asked.of}", f"against {asked.fill}", f"faithfulness: {BADGES[colour][0]}", work.id]
+    return plain(" · ".join(facts))
 
 
 def _best_unless_chosen(works: dict[str, FollowUp]) -> None:
@@ -115,9 +110,10 @@ def _best_unless_chosen(works: dict[str, FollowUp]) -> None:
 def _called(work: FollowUp) -> str:
     """Say when an explanation was made, of what, and how it ended."""
     asked, status = explanations.asked(work), work.recorded_status()
-    layers = f"{len(asked.layers)} layers" if asked.layers else "all layers"
+    layers = " …".join([asked.layers[0], ""][: len(asked.layers)]) if asked.layers else "all layers"
+    more = f" and {len(asked.methods) - 1} more" if len(asked.methods) > 1 else ""
     glyph = STATES[status.state][0]
-    return f"{glyph} {moment(status.started or status.requested)} · {', '.join(asked.methods)} · {layers}"
+    return f"{glyph} {moment(status.started or status.requested)} · {layers} · {METHODS[asked.methods[0]]}{more}"
 
 
 def _end(work: FollowUp) -> None:
