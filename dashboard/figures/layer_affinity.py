@@ -26,7 +26,7 @@ def layer_affinity(frame: pd.DataFrame) -> go.Figure:
     layers = frame.drop_duplicates("layer")
     pairs = list(dict.fromkeys(zip(frame["task"], frame["other"], strict=True)))
     figure = panels(1, 2, list(SHOWN.values()), height=rows_height(len(layers)))
-    named = frame.assign(pair=list(zip(frame["task"], frame["other"], strict=True)))
+    named = frame.assign(pair=pd.Series(list(zip(frame["task"], frame["other"], strict=True)), frame.index, object))
     for column, figured in enumerate(SHOWN, start=1):
         grid = (
             named.pivot(index="layer", columns="pair", values=figured).reindex(layers["layer"]).reindex(columns=pairs)

@@ -100,10 +100,10 @@ def _metrics(run: Run, frame: pd.DataFrame) -> None:
     """Say of every task what its metric is with the channel off, and by how much that differs."""
     known = dict(tasks_of(run.spec))
     with st.container(horizontal=True):
-        for row in frame.itertuples():
-            metric = known.get(str(row.task))
-            if metric is not None and row.metric == metric.name and pd.notna(row.value):
-                _metric(str(row.task), metric, float(row.value), float(row.value_change))
+        for row in frame.to_dict("records"):
+            metric = known.get(str(row["task"]))
+            if metric is not None and row["metric"] == metric.name and pd.notna(row["value"]):
+                _metric(str(row["task"]), metric, float(row["value"]), float(row["value_change"]))
 
 
 def _metric(task: str, metric: Metric, value: float, change: float) -> None:

@@ -51,7 +51,7 @@ def chosen(run: Run) -> FollowUp | None:
         width=440,
     )
     keep()
-    return works.get(identity) or explanations.best(list(works.values()))
+    return works.get(identity or "") or explanations.best(list(works.values()))
 
 
 def standing(work: FollowUp, drawn: str) -> None:
