@@ -111,7 +111,8 @@ def test_affinity_has_a_map_of_gradients_and_one_of_ablations() -> None:
     figure = layer_affinity(frame.assign(transfer=[np.nan, 0.9]))
     assert [trace.type for trace in figure.data] == ["heatmap", "heatmap"]
     assert (figure.data[0].zmin, figure.data[0].zmax) == (-1, 1)
-    assert "–" in [note.text for note in figure.layout.annotations]
+    assert np.isnan(figure.data[1].z).tolist() == [[True], [False]]
+    assert list(figure.layout.yaxis.ticktext)[1] == "&lt;b&gt;deep&lt;/b&gt;"
 
 
 def test_heads_show_what_they_read_and_what_is_zero() -> None:
