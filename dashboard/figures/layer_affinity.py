@@ -14,8 +14,8 @@ SHOWN = {"cosine": "gradients: cosine", "transfer": "ablations: rank correlation
 MOST_CELLS = 120  # with a number in each
 READING = (
     "One row per layer, one column per pair of tasks. Left: the cosine between the gradients of their losses at the "
-    "layer's weights; below 0 they pull it apart. Right: whether the channels whose loss harms one task are those that "
-    "harm the other; near 1 they rely on the same channels. Blank: not measured."
+    "layer's weights; below 0 they pull it apart. Right: whether the channels whose removal harms one task are those "
+    "whose removal harms the other; near 1 they rely on the same channels. Blank: not measured."
 )
 
 

@@ -205,3 +205,9 @@ def test_a_live_explanation_says_what_it_does_and_can_be_stopped(make_explained:
         page.button(key="explain_stop").click().run()
         assert work.control().stop
         assert page.button(key="explain_kill").label == "Kill now"
+
+
+def test_the_bars_of_the_layers_can_count_relevance(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id, use="Layers", counted="relevance")
+    assert not page.exception
+    assert [trace["name"] for trace in _figures(page)[0]["data"]] == ["seg", "depth", "normals"]
