@@ -67,7 +67,7 @@ def torch_as_it_was() -> Iterator[None]:
 
 
 def asked(**changes: object) -> PruneSpec:
-    return PruneSpec(**{"threads": 1, "batches": (1, 4), "rounds": 3, **changes})
+    return PruneSpec(**{"threads": 1, "batches": (1, 4), "rounds": 3, "onnx": False, **changes})
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
