@@ -10,26 +10,22 @@
 | `metrics`  | model (dense, pruned, refitted), task, metric, value, unit, higher_is_better; on the validation     |
 |            | images                                                                                              |
 | `measures` | model (dense, masked, pruned), quantity, batch, backend, value, low, high, unit, threads, steady    |
+|            | (`engine.measure.compare`)                                                                          |
 
 `masked` is the network with what went at zero, still in its old shape: it computes what the pruned one computes, and
 shows what zeros alone save. `certificate.json` holds what was compared, on what, and how large the differences were.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import pandas as pd
-from torch import Tensor, nn
 
-from engine.measure import cost, latency
 from engine.prune_spec import PruneSpec
 from engine.pruning import Certificate
 from engine.quantities import metrics as known_metrics
 from engine.tasks.task import Task
 
 METRICS = ["model", "task", "metric", "value", "unit", "higher_is_better"]
-MEASURES = ["model", "quantity", "batch", "backend", "value", "low", "high", "unit", "threads", "steady"]
-STEADY = 1.5  # p90/p10 beyond which a timing is not to be quoted
 
 
 def metrics_table(found: Mapping[str, Mapping[str, Mapping[str, float]]], tasks: Mapping[str, Task]) -> pd.DataFrame:
@@ -43,31 +39,6 @@ def metrics_table(found: Mapping[str, Mapping[str, Mapping[str, float]]], tasks:
                 higher = metric is not None and metric.better == "higher"
                 rows.append([model, task, name, value, metric.unit if metric else "", higher])
     return pd.DataFrame(rows, columns=METRICS)
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Which batch sizes are timed, how often and with how many threads."""
-
-    batches: Sequence[int]
-    rounds: int
-    threads: int
-
-
-def measures_table(models: Mapping[str, nn.Module], images: Tensor, timings: Timings) -> pd.DataFrame:
-    """Return parameters, multiply-accumulates of one image and seconds of several models; `images` fill the batches."""
-    rows: list[list[object]] = []
-    for name, model in models.items():
-        total = cost(model, images[:1]).iloc[-1]
-        for quantity in ("parameters", "macs"):
-            value = float(total[quantity])
-            rows.append([name, quantity, 1, "torch", value, value, value, "1", timings.threads, True])
-        for size in timings.batches:
-            timed = latency(model, images[:size], rounds=timings.rounds, threads=timings.threads).iloc[0]
-            steady = bool(timed["p90"] <= STEADY * timed["p10"])
-            figures = [float(timed[place]) for place in ("median", "p10", "p90")]
-            rows.append([name, "latency", size, "torch", *figures, "s", timings.threads, steady])
-    return pd.DataFrame(rows, columns=MEASURES)
 
 
 def reasons_table(certificate: Certificate) -> pd.DataFrame:
