@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from engine.attribution import Settings
-from engine.attribution import relevance as relevance_of
 from engine.batches import Batch
 from engine.certificate_file import certificate_document, reasons_table
 from engine.channels.weights import Flags, Values
@@ -141,9 +139,10 @@ def _scores(pruning: Pruning, found: Units) -> Values:
 
 
 def relevance_frame(restored: Restored, images: list[Batch]) -> pd.DataFrame:
-    """Return the relevance of every shared channel for every task: what zero in its place would do to the loss."""
-    settings = Settings(fill="zero")
-    return relevance_of(restored.net, images, method="taylor", tasks=restored.tasks, settings=settings)
+    """Return the relevance of every shared channel for every task, to first order."""
+    from engine.attribution import relevance as attributed  # only where it is asked for
+
+    return attributed(restored.net, images, tasks=restored.tasks)
 
 
 def _swept(pruning: Pruning, found: Units, scores: Values) -> None:
@@ -162,13 +161,12 @@ def _swept(pruning: Pruning, found: Units, scores: Values) -> None:
 
 
 def _measured(pruning: Pruning, masked: nn.Module, small: nn.Module) -> None:
+    """Write what the networks cost and how long they take, beside one another."""
     spec = pruning.spec
-    pruning.phase("measuring", 0.8)
     models = {"dense": pruning.restored.net, "masked": masked, "pruned": small}
 
     def tell(what: str, part: float) -> None:
-        pruning.pen.tick(phase=f"measuring {what}")
-        pruning.go_on()
+        pruning.phase(f"measuring: {what}", 0.8 + 0.2 * part)
 
     table, missing = measures_table(models, pruning.validation.example(), spec, tell)
     pruning.pen.table("measures", table)
