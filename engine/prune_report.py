@@ -19,6 +19,7 @@ tables (`engine.certificate_file`).
 from collections.abc import Callable, Mapping
 
 import pandas as pd
+from torch import Tensor, nn
 
 from engine.export import NotDescribable, NotSame
 from engine.measure import Timing, compare

@@ -42,7 +42,6 @@ class PruneSpec(Frozen):
         128, ge=1, le=1_000_000, description="training images on which relevance is measured (criterion relevance)"
     )
     batches: tuple[Batch, ...] = Leaf((1, 16), min_length=1, max_length=8, description="batch sizes to time")
-    onnx: bool = Leaf(True, description="time in ONNX Runtime too, where it is installed")
     rounds: int = Leaf(20, ge=3, le=1000, description="timings of each model, in turns")
     onnx: bool = Leaf(True, description="time ONNX Runtime beside torch, where it is installed")
     seed: int = Leaf(0, ge=0, lt=2**63, description="seed of the order and flips of the refit")
