@@ -8,6 +8,8 @@ import re
 from datetime import datetime
 from typing import Literal
 
+import numpy as np
+
 from engine.folders import State, Status
 from engine.spec import PenaltySpec
 
@@ -82,6 +84,31 @@ def measured(value: float, unit: str) -> str:
     if unit in ("", "1"):
         return number
     return f"{number}{unit}" if unit == "°" else f"{number} {unit}"
+
+
+def amount(value: float, unit: str) -> str:
+    """Say a count, a size [B] or a time [s] with three figures and a prefix: 58.9 M, 2.9 MB, 4.81 ms."""
+    if not np.isfinite(value):
+        return "–"
+    if unit == "s":
+        factor, prefix = next(((f, p) for f, p in ((1.0, ""), (1e-3, "m")) if abs(value) >= f), (1e-6, "µ"))
+    else:
+        factor, prefix = next(((f, p) for f, p in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(value) >= f), (1.0, ""))
+    return f"{_three(value / factor)} {prefix}{'' if unit == '1' else unit}".rstrip()
+
+
+def changed(by: float, unit: str) -> str:
+    """Say a difference with its sign and unit: −61 %, +0.012 m; "same" where it rounds to nothing."""
+    if not np.isfinite(by):
+        return "–"
+    if abs(by) < (5e-3 if unit in ("%", "points", "°") else 5e-5):
+        return "same"
+    return f"{'−' if by < 0 else '+'}{measured(abs(by), unit)}"
+
+
+def _three(value: float) -> str:
+    """Write three figures, without an exponent."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def firmly(firmness: float) -> str:
