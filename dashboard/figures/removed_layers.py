@@ -1,5 +1,7 @@
 """What was removed, layer by layer? The parameters of each layer before and after."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -8,9 +10,9 @@ from dashboard.figures.layer_counts import largest, layer_axis, left_out, rows_h
 from dashboard.figures.look import NEUTRAL, SMALLER, empty, escaped, panels
 
 READING = (
-    "One bar per layer that lost something, from the input at the top: the parameters that are left, and, hatched, those "
-    "that went; the words give the shape of its weight before and after. Norms shrink with the layers before them; "
-    "they are left out here, and in the CSV."
+    "One bar per layer that lost something, from the input at the top: the parameters that are left, and, hatched, "
+    "those that went; the words give the shape of its weight before and after. Norms shrink with the layers before "
+    "them: they stand in the CSV only."
 )
 
 
@@ -34,7 +36,7 @@ def removed_layers(frame: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def _bars(drawn: pd.DataFrame, counts: np.ndarray, name: str, marker: dict[str, object]) -> go.Bar:
+def _bars(drawn: pd.DataFrame, counts: np.ndarray, name: str, marker: Mapping[str, object]) -> go.Bar:
     shares = 100 * counts / drawn["parameters_before"].to_numpy(np.float64)
     names = np.array([escaped(layer) for layer in drawn["layer"]], object)
     return go.Bar(

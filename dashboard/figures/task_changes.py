@@ -28,22 +28,29 @@ def task_changes(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure:
     figure.add_vline(x=0, line={"width": 1.5, "color": NEUTRAL})
     figure.update_yaxes(
         tickvals=np.arange(len(drawn)),
-        ticktext=[f"{escaped(row.task)}<br>{escaped(row.label)}" for row in drawn.itertuples()],
+        ticktext=[f"{escaped(row['task'])}<br>{escaped(row['label'])}" for _, row in drawn.iterrows()],
         range=[len(drawn) - 0.45, -0.55],
         showgrid=False,
     )
-    widest = 1.75 * max(LEAST, float(np.nanmax(drawn[["pruned_change", "refitted_change"]].abs().to_numpy(float))))
-    figure.update_xaxes(title_text="change, right is better [% of dense]", range=[-widest, widest])
+    figure.update_xaxes(title_text="change, right is better [% of dense]", range=_range(drawn))
     figure.update_layout(barmode="group", bargap=0.3, bargroupgap=0.12, margin={"t": 12})
     return figure
+
+
+def _range(drawn: pd.DataFrame) -> list[float]:
+    """Return a range that holds 0, all bars, and the words behind them."""
+    values = drawn[["pruned_change", "refitted_change"]].to_numpy(float)
+    low, high = min(0.0, float(np.nanmin(values))), max(0.0, float(np.nanmax(values)))
+    words = 0.6 * max(high - low, LEAST)
+    return [low - (words if low < 0 else 0.2 * words), high + words]
 
 
 def _bars(drawn: pd.DataFrame, model: str, styles: Mapping[str, Style], hatched: bool) -> go.Bar:
     colours = [styles[task].colour if task in styles else NEUTRAL for task in drawn["task"]]
     look = {"color": "rgba(128,132,149,0.12)", "pattern": {"shape": "/", "fgcolor": colours, "size": 5}}
     values = drawn[f"{model}_change"].to_numpy(np.float32)
-    before = [measured(row.dense, row.unit) for row in drawn.itertuples()]
-    after = [_said(getattr(row, model), row.unit) for row in drawn.itertuples()]
+    before = [measured(row["dense"], row["unit"]) for _, row in drawn.iterrows()]
+    after = [_said(row[model], row["unit"]) for _, row in drawn.iterrows()]
     return go.Bar(
         x=values,
         y=np.arange(len(drawn), dtype=np.int32),

@@ -50,7 +50,7 @@ def what_if(frame: pd.DataFrame, styles: Mapping[str, Style], place: Place) -> g
 def _titles(frame: pd.DataFrame, named: list[str]) -> list[str]:
     first = frame.drop_duplicates("task").set_index("task")
     arrows = {"higher": "↑", "lower": "↓"}
-    return [f"{task}: {first.at[task, 'label']} {arrows[first.at[task, 'better']]}" for task in named]
+    return [f"{task}: {first['label'][task]} {arrows[str(first['better'][task])]}" for task in named]
 
 
 def _curve(own: pd.DataFrame, style: Style | None, place: Place) -> go.Scatter:

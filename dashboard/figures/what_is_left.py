@@ -38,7 +38,8 @@ def _bars(figure: go.Figure, own: pd.DataFrame, steady: bool) -> None:
     if own.empty:
         return
     marker = {"color": SMALLER} if steady else BUSY
-    low, high = (own[name].fillna(own["left"]) for name in ("left_low", "left_high"))
+    timed = own["quantity"] == "latency"  # a count has no spread, and shall have no whisker
+    low, high = (own[name].where(timed) for name in ("left_low", "left_high"))
     amounts = [[amount(row[name], row["unit"]) for name in ("dense", "pruned")] for _, row in own.iterrows()]
     spread = {
         "type": "data",

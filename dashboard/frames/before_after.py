@@ -1,13 +1,14 @@
 """Before and after a pruning: what the network costs, what each task gets.
 
-| function  | rows                        | columns                                                                     |
-|-----------|-----------------------------|-----------------------------------------------------------------------------|
-| `costs`   | what is counted or timed    | quantity, batch, backend, unit; dense, masked, pruned, each with _low,      |
-|           |                             | _high and _steady; left, left_low, left_high [% of dense]; threads, steady  |
-| `changes` | task                        | task, metric, label, unit, better; dense, pruned, refitted;                 |
-|           |                             | pruned_change, refitted_change [% of dense, above 0 is better]              |
+| function  | rows                     | columns                                                                       |
+|-----------|--------------------------|-------------------------------------------------------------------------------|
+| `costs`   | what is counted or timed | quantity, batch, backend, unit; dense, masked, pruned, each with _low, _high  |
+|           |                          | and _steady; left, left_low, left_high [% of dense]; threads, steady          |
+| `changes` | task                     | task, metric, label, unit, better; dense, pruned, refitted;                   |
+|           |                          | pruned_change, refitted_change [% of dense, above 0 is better]                |
 
-A figure that is not there is NaN. What is left of a time is steady if dense and pruned are. Batch 0, backend "": none.
+A figure that is not there is NaN. What is left of a time is steady if dense and pruned are. Where there is no batch or
+no backend, they are 0 and "".
 """
 
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def _cost(row: dict[str, object], own: pd.DataFrame) -> dict[str, object]:
     for model in MODELS:
         row |= dict(zip((model, f"{model}_low", f"{model}_high"), known.loc[model], strict=True))
     left = {
-        name: _percent(known.at["pruned", end], known.at["dense", "value"])
+        name: _percent(float(known[end]["pruned"]), float(known["value"]["dense"]))
         for name, end in zip(("left", "left_low", "left_high"), ENDS, strict=True)
     }
     sure = own.groupby("model")["steady"].all()

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from dashboard.frames.before_after import AFTER, TITLES, Main, changes, costs
-from dashboard.words import amount, changed, measured
+from dashboard.words import amount, changed, measured, spread
 from engine.followups import FollowUp
 
 
@@ -23,16 +23,12 @@ def title(row: pd.Series) -> str:
 
 
 def _cost(row: pd.Series) -> list[str]:
-    after = amount(row["pruned"], row["unit"])
-    if row["quantity"] != "latency":
-        return [title(row), amount(row["dense"], row["unit"]), after, "", _smaller(row)]
-    texts = [
-        f"{amount(row[name], 's')} ({amount(row[f'{name}_low'], 's')} – {amount(row[f'{name}_high'], 's')})"
-        if pd.notna(row[name])
-        else "–"
+    timed = row["quantity"] == "latency"
+    values = [
+        spread(row[name], row[f"{name}_low"], row[f"{name}_high"], "s") if timed else amount(row[name], row["unit"])
         for name in ("dense", "pruned")
     ]
-    return [title(row), *texts, "", _smaller(row) if row["steady"] else "machine was busy"]
+    return [title(row), *values, "", _smaller(row) if row["steady"] else "machine was busy"]
 
 
 def _smaller(row: pd.Series) -> str:
@@ -47,5 +43,7 @@ def _metric(row: pd.Series) -> list[str]:
     arrow = "↑" if row["better"] == "higher" else "↓"
     values = ["" if pd.isna(row[name]) else measured(row[name], row["unit"]) for name in AFTER]
     last = row["pruned"] if pd.isna(row["refitted"]) else row["refitted"]
-    change = "dropped" if pd.isna(last) else changed(last - row["dense"], "points" if row["unit"] == "%" else row["unit"])
+    change = (
+        "dropped" if pd.isna(last) else changed(last - row["dense"], "points" if row["unit"] == "%" else row["unit"])
+    )
     return [f"{row['task']}: {row['label']} {arrow}", *values, change]

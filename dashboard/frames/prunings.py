@@ -74,7 +74,7 @@ def saved(pruning: FollowUp) -> dict[str, float]:
 
 def stamps(pruning: FollowUp) -> tuple[Stamp, ...]:
     """Return when each table, and the certificate, was last replaced."""
-    return tuple(stamp(_path(pruning, name)) for name in COLUMNS) + (stamp(pruning.path / "certificate.json"),)
+    return (*(stamp(_path(pruning, name)) for name in COLUMNS), stamp(pruning.path / "certificate.json"))
 
 
 def _table(pruning: FollowUp, name: str) -> pd.DataFrame:
