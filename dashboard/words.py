@@ -120,6 +120,11 @@ def changed(by: float, unit: str) -> str:
     return f"{'−' if by < 0 else '+'}{measured(abs(by), unit)}"
 
 
+def digits(unit: str) -> str:
+    """Return, for a table, how many digits a metric is worth: tenths of percents and degrees, else thousandths."""
+    return "%.1f" if unit in ("%", "°") else "%.3f"
+
+
 def _three(value: float) -> str:
     """Write three figures, without an exponent."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -15,10 +15,9 @@ LOOKS: dict[str, dict[str, Any]] = {
     "masked": {"color": NEUTRAL, "symbol": "diamond-open", "size": 11, "line": {"width": 2}},
     "pruned": {"color": SMALLER, "symbol": "circle", "size": 12},
 }
-BUSY = "#808495"
 READING = (
     "The time of one forward pass on a log axis: the median of rounds taken in turns, with the 10th and the 90th "
-    "percentile. Zeros in place: what went is zero, but still computed. A cross: the machine was busy, do not quote it."
+    "percentile. Zeros in place: what went is zero, but still computed. Pale: the machine was busy, do not quote it."
 )
 
 
@@ -30,7 +29,14 @@ def latencies(frame: pd.DataFrame, titles: list[str]) -> go.Figure:
         return empty("Times are taken once the smaller network is there.")
     figure = panels(height=140 + 66 * len(drawn))
     for place, model in enumerate(MODELS):
-        figure.add_trace(_points(drawn, model, (place - 1) * 0.25))
+        rows = drawn.index.to_numpy() + 0.25 * (place - 1)
+        steady = drawn[f"{model}_steady"].astype(bool).to_numpy()
+        for sure in (True, False):
+            if (steady == sure).any():
+                trace = _points(drawn[steady == sure], rows[steady == sure], model)
+                named = sure or not steady.any()  # one entry of the legend per model
+                figure.add_trace(trace.update(opacity=1.0 if sure else 0.45, showlegend=named))
+        figure.add_trace(_texts(drawn, rows, model))
     figure.update_layout(showlegend=True)
     names = [escaped(title).removeprefix("latency, ") for title, here in zip(titles, timed, strict=True) if here]
     figure.update_yaxes(tickvals=np.arange(len(drawn)), ticktext=names, range=[len(drawn) - 0.4, -0.6], showgrid=False)
@@ -38,34 +44,41 @@ def latencies(frame: pd.DataFrame, titles: list[str]) -> go.Figure:
     return figure
 
 
-def _points(drawn: pd.DataFrame, model: str, offset: float) -> go.Scatter:
-    """Return one model's times; those that are not steady as crosses."""
-    value, low, high = (1000 * drawn[f"{model}{end}"].astype(float) for end in ("", "_low", "_high"))
-    steady = drawn[f"{model}_steady"].fillna(value=True).astype(bool)
-    look = LOOKS[model]
-    texts = [
-        f"{amount(ms / 1000, 's')}{'' if sure else ', machine was busy'}"
-        for ms, sure in zip(value, steady, strict=True)
-    ]
+def _points(own: pd.DataFrame, rows: np.ndarray, model: str) -> go.Scatter:
+    """Return one model's times with their spread."""
+    value, low, high = (1000 * own[f"{model}{end}"].astype(float) for end in ("", "_low", "_high"))
     return go.Scatter(
         x=value.to_numpy(np.float32),
-        y=np.arange(len(drawn), dtype=np.float32) + offset,
-        mode="markers+text",
+        y=rows.astype(np.float32),
+        mode="markers",
         name=MODELS[model],
-        marker={**look, "symbol": [look["symbol"] if sure else "x-thin-open" for sure in steady]},
-        text=[f"\u2002\u2002{text}" for text in texts],
-        textposition="top right",
-        textfont={"size": 11},
+        marker=LOOKS[model],
         error_x={
             "type": "data",
             "symmetric": False,
             "array": (high - value).clip(lower=0).to_numpy(np.float32),
             "arrayminus": (value - low).clip(lower=0).to_numpy(np.float32),
-            "color": look["color"],
+            "color": LOOKS[model]["color"],
             "thickness": 1.5,
             "width": 4,
         },
-        hovertemplate=f"{MODELS[model]}: %{{text}}<extra></extra>",
+        hovertemplate=f"{MODELS[model]}: %{{x:.4g}} ms<extra></extra>",
+    )
+
+
+def _texts(own: pd.DataFrame, rows: np.ndarray, model: str) -> go.Scatter:
+    """Write the time behind each whisker, and whether the machine was busy."""
+    ends = 1000 * own[[model, f"{model}_high"]].astype(float).max(axis=1)
+    busy = ["" if steady else ", busy" for steady in own[f"{model}_steady"]]
+    return go.Scatter(
+        x=ends.to_numpy(np.float32),
+        y=rows.astype(np.float32),
+        mode="text",
+        text=[f"\u2002\u2002{amount(value, 's')}{word}" for value, word in zip(own[model], busy, strict=True)],
+        textposition="middle right",
+        textfont={"size": 11},
+        hoverinfo="skip",
+        showlegend=False,
     )
 
 
@@ -75,4 +88,11 @@ def _axis(drawn: pd.DataFrame) -> dict[str, Any]:
     values = 1000 * drawn[columns].to_numpy(float)
     low, high = np.log10(np.nanmin(values[values > 0])), np.log10(np.nanmax(values))
     span = max(high - low, 0.3)
-    return {"type": "log", "range": [low - 0.08 * span, high + 0.28 * span], "dtick": "D2" if span < 2.5 else 1}
+    decades = range(int(np.floor(low)) - 1, int(np.ceil(high)) + 1)
+    ticks = [10.0**decade * step for decade in decades for step in ((1, 2, 5) if span < 2.5 else (1,))]
+    return {
+        "type": "log",
+        "range": [low - 0.08 * span, high + 0.3 * span],
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
+    }

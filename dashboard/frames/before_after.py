@@ -29,7 +29,7 @@ TITLES = {
     "peak_memory": "peak memory",
     "latency": "latency",
 }
-BACKENDS = {"eager": "eager", "torch": "eager", "onnxruntime": "ONNX Runtime"}
+BACKENDS = {"eager": "eager", "torch": "eager", "onnxruntime": "ONNX Runtime"}  # in this order
 ENDS = ("value", "low", "high")
 AFTER = ("dense", "pruned", "refitted")
 Main = Sequence[tuple[str, Metric]]
@@ -43,8 +43,9 @@ def costs(pruning: FollowUp) -> pd.DataFrame:
         batch=found["batch"].where(~counted).astype(float).fillna(0),
         backend=found["backend"].map(BACKENDS).where(~counted).fillna(""),
         place=found["quantity"].map({name: place for place, name in enumerate(ORDER)}),
+        runtime=found["backend"].map({name: place for place, name in enumerate(BACKENDS)}).where(~counted).fillna(0),
     )
-    keys = ["place", "quantity", "backend", "batch", "unit"]
+    keys = ["place", "quantity", "runtime", "backend", "batch", "unit"]
     rows = [_cost(dict(zip(keys, key, strict=True)), own) for key, own in found.groupby(keys, sort=True)]
     columns = ["quantity", "batch", "backend", "unit", *_model_columns(), "left", "left_low", "left_high"]
     return pd.DataFrame(rows, columns=[*columns, "threads", "steady"])

@@ -1,8 +1,8 @@
-"""The first view of a pruning: the certificate, before and after as a table, what is left and what it costs."""
+"""The first view of a pruning: the certificate, before and after as a table, what is left, what it costs, how fast."""
 
 import streamlit as st
 
-from dashboard.figures import task_changes, what_is_left
+from dashboard.figures import latencies, task_changes, what_is_left
 from dashboard.frames.before_after import refitted
 from dashboard.frames.certificate import Certificate, certificate
 from dashboard.frames.prunings import measures
@@ -23,13 +23,13 @@ def before_after(run: Run, shown: FollowUp) -> None:
     """Draw what the network was and what it is."""
     certified(shown)
     table, figures = st.columns([11, 9], gap="medium")
+    changes, spent = pruned_drawings.changes(run, shown), pruned_drawings.costs(shown)
     with table:
         _table(run, shown)
-    left, changes = pruned_drawings.first_view(run, shown)
-    with figures:
-        draw(left, "what_is_left", what_is_left.READING, pruned_source(run, shown))
-    with table:
         draw(changes, "task_changes", task_changes.READING, pruned_source(run, shown, "val"))
+    with figures:
+        draw(spent[0], "what_is_left", what_is_left.READING, pruned_source(run, shown))
+        draw(spent[1], "latencies", latencies.READING, pruned_source(run, shown))
 
 
 def certified(shown: FollowUp) -> None:

@@ -22,14 +22,14 @@ def table(run: Run, shown: FollowUp) -> pd.DataFrame:
     return _table(run.path, shown.path, prunings.stamps(shown))
 
 
-def first_view(run: Run, shown: FollowUp) -> tuple[Drawing, Drawing]:
-    """Return what is left of the costs, and what it costs each task."""
-    return _first_view(run.path, shown.path, prunings.stamps(shown))
+def costs(shown: FollowUp) -> tuple[Drawing, Drawing]:
+    """Return what is left of the costs, and the times of all models."""
+    return _costs(shown.path, prunings.stamps(shown))
 
 
-def latency(shown: FollowUp) -> Drawing:
-    """Return the times of all models."""
-    return _latency(shown.path, prunings.stamps(shown))
+def changes(run: Run, shown: FollowUp) -> Drawing:
+    """Return what it costs each task."""
+    return _changes(run.path, shown.path, prunings.stamps(shown))
 
 
 def layers(shown: FollowUp) -> Drawing:
@@ -48,19 +48,20 @@ def _table(run: Path, shown: Path, _tables: tuple[Stamp, ...]) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=32)
-def _first_view(run: Path, shown: Path, _tables: tuple[Stamp, ...]) -> tuple[Drawing, Drawing]:
+def _costs(shown: Path, _tables: tuple[Stamp, ...]) -> tuple[Drawing, Drawing]:
     spent = before_after.costs(FollowUp(shown))
-    got = before_after.changes(FollowUp(shown), tasks(Run(run).spec))
+    titles = [in_words.title(row) for _, row in spent.iterrows()]
+    timed = spent[spent["quantity"] == "latency"]
     return (
-        Drawing(what_is_left.what_is_left(spent, _titles(spent)), spent),
-        Drawing(task_changes.task_changes(got, _looks(Run(run))), got),
+        Drawing(what_is_left.what_is_left(spent, titles), spent),
+        Drawing(latencies.latencies(spent, titles), timed),
     )
 
 
 @lru_cache(maxsize=32)
-def _latency(shown: Path, _tables: tuple[Stamp, ...]) -> Drawing:
-    spent = before_after.costs(FollowUp(shown))
-    return Drawing(latencies.latencies(spent, _titles(spent)), spent[spent["quantity"] == "latency"])
+def _changes(run: Path, shown: Path, _tables: tuple[Stamp, ...]) -> Drawing:
+    got = before_after.changes(FollowUp(shown), tasks(Run(run).spec))
+    return Drawing(task_changes.task_changes(got, _looks(Run(run))), got)
 
 
 @lru_cache(maxsize=32)
@@ -74,10 +75,6 @@ def _sweep(run: Path, shown: Path, _tables: tuple[Stamp, ...], of: str) -> Drawi
     frame = sweeps.points(FollowUp(shown), tasks(Run(run).spec))
     here = prunings.saved(FollowUp(shown)).get({"groups": "group", "parameters": "parameter", "macs": "mac"}[of])
     return Drawing(what_if.what_if(frame, _looks(Run(run)), what_if.Place(of, here)), frame)
-
-
-def _titles(spent: pd.DataFrame) -> list[str]:
-    return [in_words.title(row) for _, row in spent.iterrows()]
 
 
 def _looks(run: Run) -> dict[str, Style]:

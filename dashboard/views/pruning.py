@@ -8,7 +8,7 @@ from dashboard.views.before_after import before_after
 from dashboard.views.controls import resume, stop
 from dashboard.views.export import export
 from dashboard.views.progress import message, state_line
-from dashboard.views.removal import latency, layers, reasons, sweep
+from dashboard.views.removal import layers, reasons, sweep
 from dashboard.views.undo import undo
 from dashboard.words import asked_of, plain, sentence
 from engine.folders import LIVE, State, Status
@@ -19,7 +19,7 @@ from engine.spec import SpecError
 
 EVERY = 1.0  # s between two looks at a live pruning; its figures are drawn half as often
 ENDING = "Ending after this step; what it has found so far stays. Killing ends it at once."
-TABS = ("Layers", "Latency", "What if", "Reasons", "Export")
+TABS = ("Layers", "What if", "Reasons", "Export")
 
 
 def pruning(run: Run, shown: FollowUp) -> None:
@@ -32,7 +32,7 @@ def pruning(run: Run, shown: FollowUp) -> None:
         st.fragment(_standing, run_every=EVERY if live else None)(run, shown, state)
         _controls(shown)
     if not live:
-        with right:
+        with right, st.container(horizontal=True, horizontal_alignment="right"):
             undo(run, shown)
     if state == "failed" and (text := tail(shown.path / "log.txt")):
         st.code(text, language=None, height=260, wrap_lines=True)
@@ -91,7 +91,7 @@ def _results(run: Run, shown: FollowUp) -> None:
         return
     before_after(run, shown)
     tabs = st.tabs(TABS, key="detail", on_change="rerun", bind="query-params")
-    for tab, draw in zip(tabs, (layers, latency, sweep, reasons, export), strict=True):
+    for tab, draw in zip(tabs, (layers, sweep, reasons, export), strict=True):
         if tab.open:
             with tab:
                 draw(run, shown)

@@ -1,16 +1,17 @@
-"""The second view of a pruning: layer by layer, time by time, what if more went, and why what stayed did."""
+"""The second view of a pruning: layer by layer, what if more went, and why what stayed did."""
 
 import pandas as pd
 import streamlit as st
 
-from dashboard.figures import latencies, removed_layers, what_if
+from dashboard.figures import removed_layers, what_if
 from dashboard.frames import prunings
 from dashboard.frames import what_if as sweeps
 from dashboard.frames.summaries import tasks
+from dashboard.frames.tables import column
 from dashboard.views import pruned_drawings
 from dashboard.views.before_after import pruned_source
 from dashboard.views.panel import draw, explain
-from dashboard.words import plain
+from dashboard.words import digits, plain
 from engine.followups import FollowUp
 from engine.runs import Run
 
@@ -40,11 +41,6 @@ def layers(run: Run, shown: FollowUp) -> None:
     draw(pruned_drawings.layers(shown), "removed_layers", removed_layers.READING, pruned_source(run, shown))
 
 
-def latency(run: Run, shown: FollowUp) -> None:
-    """Draw the times."""
-    draw(pruned_drawings.latency(shown), "latencies", latencies.READING, pruned_source(run, shown))
-
-
 def sweep(run: Run, shown: FollowUp) -> None:
     """Draw the metrics as more and more goes, and the steps as a table."""
     if prunings.sweep(shown).empty:
@@ -58,6 +54,8 @@ def sweep(run: Run, shown: FollowUp) -> None:
     frame = sweeps.steps(shown, tasks(run.spec))
     numbers = {name: st.column_config.NumberColumn(format="%.1f %%") for name in ("groups", "parameters", "MACs")}
     numbers["groups"] = st.column_config.NumberColumn("channels", format="%.1f %%")
+    for task, metric in tasks(run.spec):
+        numbers[column(task, metric)] = st.column_config.NumberColumn(format=digits(metric.unit))
     st.dataframe(
         frame.assign(threshold=[f"{value:.3g}" if value > float("-inf") else "–" for value in frame["threshold"]]),
         key="steps",
