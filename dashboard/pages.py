@@ -30,6 +30,13 @@ def groups() -> st.Page:
     )
 
 
+def prune() -> st.Page:
+    """Return the page of what is removed from one run's network."""
+    return st.Page(
+        _prune, title="Prune", icon=":material/content_cut:", url_path="prune", help="Remove, measure, export"
+    )
+
+
 def new() -> st.Page:
     """Return the page with the form for a new run."""
     return st.Page(_new, title="New run", icon=":material/add_circle:", url_path="new", help="Describe and start a run")
@@ -54,6 +61,12 @@ def _train() -> None:
 
 def _groups() -> None:
     from dashboard.views.groups import page
+
+    page()
+
+
+def _prune() -> None:
+    from dashboard.views.prune import page
 
     page()
 
