@@ -8,6 +8,7 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from engine.export_spec import ExportSpec
 from engine.files import replace_json
 from engine.followups import FollowUp, follow_up, follow_ups
 from engine.prune_spec import PruneSpec
@@ -221,6 +222,7 @@ def test_an_export_is_asked_for_in_the_chosen_forms(make_stored_run: MakeRun, en
     page.button(key="export_submit").click().run()
     assert not page.exception
     (export,) = follow_ups(run, "export")
+    assert isinstance(export.spec, ExportSpec)
     assert (export.spec.pruning, export.spec.formats) == (pruning.id, ("onnx",))
 
 
