@@ -11,6 +11,7 @@ from data.catalog import load
 from data.sample import Dataset, Field, Sample
 from data.stacking import stack
 from engine.batches import Batches
+from engine.checkpoint import Checkpoint
 from engine.explain_spec import ExplainSpec
 from engine.manifests import manifests, verified
 from engine.networks.multitask import MultiTaskNet, build_network
@@ -85,9 +86,9 @@ def _restored(run: Run) -> tuple[MultiTaskNet, dict[str, Task], int]:
         fields = {name: _field(values) for name, values in described["tasks"].items()}
         tasks = build_tasks(fields, tuple(fields))
         net = build_network(NetworkSpec.model_validate(described["network"]), tasks, int(described["channels"]))
-        tensors = tensors_of(content)
-        net.load_state_dict({name.removeprefix("net."): t for name, t in tensors.items() if name.startswith("net.")})
-        return net, tasks, int(json.loads(manifest.read_text())["step"])
+        found = Checkpoint(tensors_of(content), json.loads(manifest.read_text()))
+        net.load_state_dict(found.dense(net))
+        return net, tasks, int(found.manifest["step"])
     raise ValueError(f"`run` should have a checkpoint that is whole. Found none in {run.id}.")
 
 

@@ -9,6 +9,9 @@ import json
 from pathlib import Path
 
 
+BEFORE = "before"  # the folder, beside the checkpoints, of those before a removal
+
+
 def manifests(folder: Path) -> list[Path]:
     """Return the manifests of all checkpoints, oldest first."""
     return sorted(file for file in folder.glob("*.json") if file.stem.isdigit())
