@@ -76,6 +76,14 @@ def power(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
+def amount(value: float) -> str:
+    """Say a large number with three figures: 48, 1.23 k, 0.512 M."""
+    for name, unit in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= (unit if name == "k" else unit / 10):
+            return f"{value / unit:.3g} {name}"
+    return f"{value:.3g}"
+
+
 def measured(value: float, unit: str) -> str:
     """Say a metric with three figures and its unit: 61.4 %, 0.321 m, 14.2°."""
     number = f"{value:.3g}"

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
-import torch
 
 from engine.ablation import Deletion, ablations
 from engine.affinity import gradient_cosines, transfer

@@ -8,7 +8,6 @@ import hashlib
 import json
 from pathlib import Path
 
-
 BEFORE = "before"  # the folder, beside the checkpoints, of those before a removal
 
 

@@ -86,7 +86,9 @@ def adam_parameter_steps(
         state = advance(optimizer, parameter, settings)
         beta1, beta2 = settings["betas"]
         taken = float(state["step"])
-        deviation = (state["exp_avg_sq"].mean() * parts.get(parameter, 1.0) / (1 - beta2**taken)).sqrt() + settings["eps"]
+        deviation = (state["exp_avg_sq"].mean() * parts.get(parameter, 1.0) / (1 - beta2**taken)).sqrt() + settings[
+            "eps"
+        ]
         lengths[parameter] = settings["lr"] / deviation
         parameter.sub_(state["exp_avg"] * (lengths[parameter] / (1 - beta1**taken)))
     return lengths

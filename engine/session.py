@@ -15,8 +15,8 @@ from engine.ending import Ending
 from engine.epoch_report import EpochReport
 from engine.files import replace_json
 from engine.norms import Layer, NormLog
-from engine.reporting import Reporter, Values
 from engine.removal import Removed
+from engine.reporting import Reporter, Values
 from engine.training import EpochDone, StepDone, constant_metrics, train, validate
 from engine.training_state import Training
 

@@ -52,9 +52,7 @@ class Plan:
         return readings(self.liveness, self.gather, sharing=not isinstance(self.graph.model, MultiTaskNet))
 
 
-def planned(
-    graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode, training: bool = False
-) -> Plan:
+def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode, training: bool = False) -> Plan:
     """Return the plan for the outputs of the given tasks (all by default), one that holds in `training` mode too.
 
     Raises:
