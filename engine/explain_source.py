@@ -20,7 +20,7 @@ from engine.spec import DigitsData, NetworkSpec, TrainSpec
 from engine.tasks.build import build_tasks
 from engine.tasks.task import Task
 
-CHUNK = 16  # images at once
+CHUNK = 32  # images at once
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an explanation is asked to do: frozen, validated, JSON in and out. Free of torch, for pages and command lines."""
+"""What an explanation is asked to do: frozen, validated, JSON in and out, free of torch."""
 
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -36,7 +36,7 @@ class ExplainSpec(Frozen):
     split: Literal["train", "val", "test"] = Leaf("val", description="where the images come from")
     layers: tuple[Name, ...] = Leaf((), description="layers to explain; none named: all that the tasks share")
     ablations: int = Leaf(
-        32, ge=0, le=100_000, description="living channels per layer to remove one by one, as the ground truth; 0: none"
+        16, ge=0, le=100_000, description="living channels per layer to remove one by one, as the ground truth; 0: none"
     )
     ablation_images: int = Leaf(32, ge=2, le=100_000, description="images for ablation and deletion, at most `images`")
     bootstrap: int = Leaf(200, ge=10, le=10_000, description="resamplings of the images behind each interval")

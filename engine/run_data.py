@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor
 
 from data.catalog import load
 from data.sample import Field, Split
@@ -33,6 +34,13 @@ def prepare(threads: int, device: str) -> torch.device:
 def fields(spec: TrainSpec) -> Mapping[str, Field]:
     """Return what is known about each image of a run's data set."""
     return load(spec.data.dataset, split="val", **_options(spec, "val")).fields
+
+
+def example(spec: TrainSpec) -> Tensor:
+    """Return the first validation image, (1, C, H, W) in [0, 1], channels last in memory."""
+    image = torch.from_numpy(load(spec.data.dataset, split="val", **_options(spec, "val")).sample(0).image)
+    scaled = image.float().div_(255) if image.dtype == torch.uint8 else image.float()
+    return scaled[None].permute(0, 3, 1, 2)
 
 
 def batches(spec: TrainSpec, tasks: Mapping[str, Task], split: Split, device: torch.device, say: Say) -> Batches:

@@ -1,18 +1,18 @@
 """What Captum computes, at the same sites and of the same numbers as everything else. The only file that knows Captum.
 
-| method                       | contribution of an activation a                          | Σ a's promise                     |
-|------------------------------|----------------------------------------------------------|-----------------------------------|
-| `gradient_x_activation`      | a · ∂f/∂a; all layers in one call                        | none                              |
-| `conductance`                | ∫ ∂f/∂a · da along the images' path from the base image  | f(x) − f(base) where all passes   |
-| `layer_integrated_gradients` | (a − a') ∫ ∂f/∂a along a's own straight path             | f(x) − f(x with a' in a's place)  |
-| `internal_influence`         | ∫ ∂f/∂a along the images' path                           | none                              |
-| `deep_lift`                  | (a − a') · multiplier (rescale rule)                     | f(x) − f(base) where all passes   |
-| `feature_ablation`           | f(x) − f(x with μ_c in channel c's place)                | none: the reference               |
+| method                       | contribution of an activation a                  | the sum over all a                 |
+|------------------------------|--------------------------------------------------|------------------------------------|
+| `gradient_x_activation`      | a · ∂f/∂a; all layers in one call                |                                    |
+| `conductance`                | ∫ ∂f/∂a · da, the images' path from the base     | f(x) − f(base) where all passes    |
+| `layer_integrated_gradients` | (a − a') ∫ ∂f/∂a, a's own straight path          | f(x) − f(x, a' in a's place)       |
+| `internal_influence`         | ∫ ∂f/∂a, the images' path                        |                                    |
+| `deep_lift`                  | (a − a') · multiplier (rescale rule)             | f(x) − f(base) where all passes    |
+| `feature_ablation`           | f(x) − f(x, μ_c in channel c's place)            | (the reference)                    |
 
-a' is a at the base image: the mean colours with fill "mean", black with "zero" (`engine.attribution.means`). Conductance
-and DeepLift sum to f(x) − f(base) where every path passes the layer; the residual of a reader inside a residual block
-therefore holds what goes around it. `difference` and `residual` are the means over images, so that
-Σ_c signed + residual = difference exactly; they are NaN-free and present for the three methods with a promise only.
+a' is a at the base image: the mean colours with fill "mean", black with "zero" (`engine.attribution.means`).
+Conductance and DeepLift sum to f(x) − f(base) where every path passes the layer; the residual of a reader inside a
+residual block therefore holds what goes around it. `difference` and `residual` are means over images, so that
+Σ_c signed + residual = difference exactly; only the three methods with such a sum have them.
 
 Sources: Dhamdhere et al., arXiv 1805.12233; Sundararajan et al., 1703.01365; Leino et al., 1802.03788; Shrikumar et
 al., 1704.02685.
@@ -96,8 +96,7 @@ class _Call:
         with torch.no_grad():
             given = probe.model(batch.images)
         self.frozen = {
-            name: objective.freeze(given[name], batch.targets.get(name))
-            for name, objective in probe.objectives.items()
+            name: objective.freeze(given[name], batch.targets.get(name)) for name, objective in probe.objectives.items()
         }
 
     def add_to(self, scores: Scores) -> None:
