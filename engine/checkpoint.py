@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from engine.channels.partition import Labels
 from engine.files import replace, replace_json
 from engine.manifests import BEFORE, digest, manifests, verified
-from engine.pruning.rebuilding import dense_state, rebuilt, widened
+from engine.pruning.left import dense_state, left_of, widened
 from engine.removal import follow
 from engine.training_state import Training
 
@@ -85,7 +85,7 @@ class Checkpoint:
         }
 
     def stays(self) -> dict[str, dict[int, Labels]]:
-        """Return which entries of the dense network's tensors are left, {tensor: {axis: entries}}: all of the others."""
+        """Return which entries of the dense network's tensors are left, {tensor: {axis: entries}}."""
         found: dict[str, dict[int, Labels]] = {}
         for name, entries in self.part("stays").items():
             axis, tensor = name.split(".", 1)
@@ -156,7 +156,7 @@ def _tensors(training: Training) -> dict[str, Tensor]:
 def _restore(training: Training, found: Checkpoint) -> None:
     tensors, manifest = found.tensors, found.manifest
     if stays := found.stays():
-        follow(training, rebuilt(training.net, stays))
+        follow(training, left_of(training.net, stays))
     training.net.load_state_dict(found.part("net"))
     training.balancer.load_state_dict(found.part("balancer"))
     described = training.proximal.optimizer.state_dict()

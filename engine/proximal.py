@@ -193,7 +193,7 @@ class Proximal:
         self._left = [own if before is None else _through(before[own.place], own) for own in left]
 
     def whole(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """Return vectors (channels,) per bank on the channels and banks of the dense network: 0 for what was removed."""
+        """Return vectors (channels,) per bank for the banks of the dense network: 0 for channels that were removed."""
         if self._left is None:
             return list(values)
         kind = values[0] if len(values) else torch.zeros(0)
@@ -223,7 +223,7 @@ class Proximal:
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a resumed run needs: the optimiser's state, strength, frozen support, norms and their drift."""
+        """Return all that a resumed run needs: the optimiser's state, strength, frozen support, norms, their drift."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "strength": self.strength,

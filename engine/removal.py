@@ -27,7 +27,7 @@ from engine.networks.multitask import MultiTaskNet
 from engine.pruning import Certificate, NotExact, compact, transfer
 from engine.pruning import optimiser as moving
 from engine.pruning.certificate import in_type, run_in_type, tensors_of
-from engine.pruning.rebuilding import composed
+from engine.pruning.left import composed
 from engine.training_state import Training
 
 IMAGES = 4  # on which both networks are compared in training mode

@@ -14,7 +14,7 @@ from engine.channels.graph import ChannelGraph
 from engine.channels.partition import Labels
 from engine.networks.multitask import MultiTaskNet
 from engine.proximal import Proximal
-from engine.pruning.rebuilding import dense_state
+from engine.pruning.left import dense_state
 from engine.spec import TrainSpec
 from engine.strength import Controller
 from engine.tally import Tally

@@ -55,9 +55,9 @@ def sparsities(frame: pd.DataFrame, plan: Plan | None = None, removals: pd.DataF
 
 def _show_removals(figure: go.Figure, removals: pd.DataFrame) -> None:
     """Draw a line per removal; names would lie on one another, so only the last has its own."""
-    for place, row in enumerate(removals.itertuples(), start=1):
-        said = f"{amount(float(row.parameters_before))} → {amount(float(row.parameters))}"
-        mark(figure, float(row.at), said if place == len(removals) else "")
+    columns = (removals[name].tolist() for name in ("at", "parameters_before", "parameters"))
+    for place, (at, before, after) in enumerate(zip(*columns, strict=True), start=1):
+        mark(figure, at, f"{amount(before)} → {amount(after)}" if place == len(removals) else "")
 
 
 def _show(figure: go.Figure, plan: Plan, at: pd.Series) -> None:

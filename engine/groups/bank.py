@@ -21,9 +21,9 @@ class Bank:
 
     `present` (channels,) marks the channels that are groups; the others, where a caller left some out, carry no
     penalty. `size` is |g|, the same for all; after a removal it is still that of the dense network, whose other entries
-    are zero, so that λ c_g and the metric mean what they meant. A parameter of which several slices are members is listed for each. What a
-    proximal step must keep stands here too: `floor` groups always live, and where `radius` is a number, the bank keeps
-    that norm.
+    are zero, so that λ c_g and the metric mean what they meant. A parameter of which several slices are members is
+    listed for each. What a proximal step must keep stands here too: `floor` groups always live, and where `radius` is a
+    number, the bank keeps that norm.
     """
 
     floor: int = 0

@@ -1,4 +1,4 @@
-"""What a removal leaves of a bank: the same groups, in the smaller parameters, with the channels that they were before."""
+"""What a removal leaves of a bank: the same groups, in smaller parameters, and the channels that they were before."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

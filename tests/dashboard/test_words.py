@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.words import asked, duration, firmly, measured, plain, power, sentence, state_word
+from dashboard.words import amount, asked, duration, firmly, measured, plain, power, sentence, state_word
 from engine.folders import Status
 from engine.spec import PenaltySpec
 
@@ -76,3 +76,13 @@ def test_firmness_is_said_in_words(firmness: float, verdict: str) -> None:
 def test_what_was_asked_is_a_strength_or_a_target() -> None:
     assert asked(PenaltySpec(strength=2e-3)) == "λ = 2e-3 at the start"
     assert asked(PenaltySpec(target=62.5, target_of="mac")) == "target 62.5 % of the MACs"
+
+
+def test_large_numbers_have_three_figures() -> None:
+    assert [amount(value) for value in (48, 1234, 512_345, 1.2e6, 7.04e9)] == [
+        "48",
+        "1.23 k",
+        "0.512 M",
+        "1.2 M",
+        "7.04 G",
+    ]

@@ -1,4 +1,4 @@
-"""A smaller model made again from which entries of each tensor stay, and a dense one from what is left of it.
+"""What is left of a model when certain entries of its tensors stay, and the dense model made of that again.
 
 A checkpoint that was stored after a removal holds the smaller tensors and these entries, `{tensor: {axis: entries}}`.
 No graph is needed: layers take the sizes that their weights have.
@@ -18,21 +18,22 @@ Stays = Mapping[str, Mapping[int, Labels]]
 
 
 @dataclass(frozen=True, eq=False)
-class Rebuilt:
+class Left:
     """A smaller model, and how each tensor was cut."""
 
     model: nn.Module
     cuts: tuple[Cut, ...]
 
 
-def rebuilt(model: nn.Module, stays: Stays) -> Rebuilt:
-    """Return a copy of a model with the entries that stay; of its layers, only convolutions, linear layers and norms
-    per channel may change their sizes.
+def left_of(model: nn.Module, stays: Stays) -> Left:
+    """Return a copy of a model with the entries that stay.
+
+    Of its layers, only convolutions, linear layers, norms per channel and PReLU may change their sizes.
     """
     twin, cuts = copied(model, stays)
     for module in twin.modules():
         _fit(module)
-    return Rebuilt(twin, tuple(cuts.values()))
+    return Left(twin, tuple(cuts.values()))
 
 
 def composed(before: Stays, then: Stays) -> dict[str, dict[int, Labels]]:
