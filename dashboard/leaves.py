@@ -30,6 +30,7 @@ LABELS = {
     "ramp": "Ramp [epochs]",
     "refit": "Refit [part of run]",
     "floor": "Floor [part of layer]",
+    "removal": "Removal every [epochs]",
     "balancing": "Method",
     "gradients": "Compared at",
     "asymmetry": "Asymmetry α",

@@ -97,6 +97,9 @@ class PenaltySpec(Frozen):
     refit: float | None = Leaf(
         None, ge=0, lt=1, description="last part of the run: zeros frozen, no penalty; if not set, 0.25 with a target"
     )
+    removal: int = Leaf(
+        0, ge=0, le=100_000, description="epochs between two removals of what is zero; 0: zeros stay until pruned"
+    )
     floor: float = Leaf(0.05, ge=0, le=1, description="part of each layer's groups that always lives; 0: may die out")
 
     @property
