@@ -111,9 +111,7 @@ def test_it_goes_on_where_it_was_left():
     assert 0 < len(done) <= BLOCK
     rest = pd.concat([first, *ablations(asked, wanted, means, done)], ignore_index=True)
     keys = ["layer", "channel", "group", "task"]
-    pd.testing.assert_frame_equal(
-        rest.sort_values(keys, ignore_index=True), whole.sort_values(keys, ignore_index=True)
-    )
+    pd.testing.assert_frame_equal(rest.sort_values(keys, ignore_index=True), whole.sort_values(keys, ignore_index=True))
 
 
 def test_of_the_output_the_effect_is_its_change():
