@@ -4,8 +4,8 @@ The widget's key is the name of the form, `_` and the name of the leaf. It redra
 with the next click. An optional leaf left empty is not set.
 """
 
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
 from annotated_types import Ge, Gt, Le, Lt
@@ -30,6 +30,7 @@ LABELS = {
     "ramp": "Ramp [epochs]",
     "refit": "Refit [part of run]",
     "floor": "Floor [part of layer]",
+    "removal": "Removal every [epochs]",
     "balancing": "Method",
     "gradients": "Compared at",
     "asymmetry": "Asymmetry α",
@@ -37,6 +38,13 @@ LABELS = {
     "radius": "Radius c",
     "record_every": "Record every [steps]",
     "bf16": "bfloat16",
+    "budget": "Budget [%]",
+    "budget_of": "Share of the",
+    "compared": "Norms compared by",
+    "relevance_images": "Images for relevance",
+    "refit_epochs": "Refit [epochs]",
+    "batches": "Batch sizes to time",
+    "rounds": "Rounds of timing",
 }
 Values = dict[str, Any]
 
@@ -76,12 +84,13 @@ def line(model: type[BaseModel], names: list[str], title: str = "", form: str = 
 
 def _number(label: str, default: float | None, info: FieldInfo, about: Values) -> float | None:
     """Draw a number within the limits of its leaf; a small fraction gets an exponent, as strengths span decades."""
-    kind: type[int] | type[float] = int if int in _kinds(info) else float
-    lows = [bound.ge if isinstance(bound, Ge) else bound.gt for bound in info.metadata if isinstance(bound, Ge | Gt)]
-    highs = [bound.le if isinstance(bound, Le) else bound.lt for bound in info.metadata if isinstance(bound, Le | Lt)]
+    kinds, limits = _kinds(info)
+    kind: type[int] | type[float] = int if int in kinds else float
+    lows = [bound.ge if isinstance(bound, Ge) else bound.gt for bound in limits if isinstance(bound, Ge | Gt)]
+    highs = [bound.le if isinstance(bound, Le) else bound.lt for bound in limits if isinstance(bound, Le | Lt)]
     low, high = (_bound(bounds, kind) for bounds in (lows, highs))
     scale: Values = {"step": 1} if kind is int else {"step": _step(default, high), "format": _format(default)}
-    empty: Values = {"placeholder": "not set"} if type(None) in _kinds(info) else {}
+    empty: Values = {"placeholder": "not set"} if NoneType in kinds else {}
     value: float | None = st.number_input(
         label,
         value=None if default is None else kind(default),
@@ -94,9 +103,15 @@ def _number(label: str, default: float | None, info: FieldInfo, about: Values) -
     return value
 
 
-def _kinds(info: FieldInfo) -> tuple[Any, ...]:
-    """Return the types that a leaf may have."""
-    return get_args(info.annotation) if isinstance(info.annotation, UnionType) else (info.annotation,)
+def _kinds(info: FieldInfo) -> tuple[list[Any], list[Any]]:
+    """Return the types that a leaf may have, and its limits, those of an annotated type included."""
+    whole = info.annotation
+    parts = get_args(whole) if isinstance(whole, UnionType) or get_origin(whole) is Union else (whole,)
+    limits = list(info.metadata)
+    for part in parts:
+        for extra in get_args(part)[1:] if get_origin(part) is Annotated else ():
+            limits += getattr(extra, "metadata", None) or [extra]
+    return [get_args(part)[0] if get_origin(part) is Annotated else part for part in parts], limits
 
 
 def _bound(bounds: list[Any], kind: type[int] | type[float]) -> float | None:

@@ -48,6 +48,13 @@ def explain() -> st.Page:
     )
 
 
+def prune() -> st.Page:
+    """Return the page of what is removed from one run's network."""
+    return st.Page(
+        _prune, title="Prune", icon=":material/content_cut:", url_path="prune", help="Remove, measure, export"
+    )
+
+
 def new() -> st.Page:
     """Return the page with the form for a new run."""
     return st.Page(_new, title="New run", icon=":material/add_circle:", url_path="new", help="Describe and start a run")
@@ -84,6 +91,12 @@ def _tasks() -> None:
 
 def _explain() -> None:
     from dashboard.views.explain import page
+
+    page()
+
+
+def _prune() -> None:
+    from dashboard.views.prune import page
 
     page()
 

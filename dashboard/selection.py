@@ -14,8 +14,8 @@ import streamlit as st
 from engine.norms import Layer
 
 RUN, LAYER, CHANNEL = "run", "layer", "channel"
-EXPLANATION, TASK = "explanation", "task"
-LINKED = (RUN, LAYER, CHANNEL, EXPLANATION, TASK)
+PRUNING, EXPLANATION, TASK = "pruning", "explanation", "task"
+LINKED = (RUN, LAYER, CHANNEL, PRUNING, EXPLANATION, TASK)
 KEPT = "linked"
 
 

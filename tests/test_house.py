@@ -15,9 +15,9 @@ FORBIDDEN = {
     "dashboard": {"torch", "captum"},
 }
 PORT = (
-    "spec prune_spec explain_spec export_spec folders runs followups jobs events norms control files quantities follow "
-    "cli usage overlap badges ranks agreement"
-).split()
+    "spec", "prune_spec", "explain_spec", "export_spec", "folders", "runs", "followups", "jobs", "events", "norms",
+    "control", "files", "quantities", "follow", "cli", "usage", "overlap", "badges", "ranks", "agreement",
+)  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:
