@@ -73,7 +73,7 @@ def _step(work: FollowUp) -> int | None:
 def _shares(work: FollowUp, method: str, chosen: Selection, tasks: list[str]) -> dict[str, list[float]]:
     """Return the cell's share of each task with its interval; the table of usage is of the first method."""
     row = use(work, chosen) if method == next(iter(methods(work)), None) else None
-    ends = {"share": "share_", "share_low": "share_low_", "share_high": "share_high_"}
+    ends = {"share": "share_", "share_low": "low_share_", "share_high": "high_share_"}
     return {
         name: [np.nan if row is None else float(row[f"{prefix}{task}"]) for task in tasks]
         for name, prefix in ends.items()

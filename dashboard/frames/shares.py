@@ -30,7 +30,7 @@ def map_cells(work: FollowUp) -> pd.DataFrame:
     first = np.where(known[:, None], shares, 0.0).argmax(axis=1)
     rows = np.arange(len(used))
     low, high = (
-        used[[f"share_{end}_{task}" for task in names]].to_numpy(float)[rows, first] for end in ("low", "high")
+        used[[f"{end}_share_{task}" for task in names]].to_numpy(float)[rows, first] for end in ("low", "high")
     )
     dominant = pd.Series(np.array(names, object)[first], used.index).where(known)
     return used[kept].assign(
