@@ -113,11 +113,13 @@ def _restore(training: Training, found: Checkpoint) -> None:
     training.balancer.load_state_dict(found.part("balancer"))
     described = training.proximal.optimizer.state_dict()
     support = [tensors[name].bool() for name in sorted(tensors) if name.startswith("support.")]
+    drift = [tensors[name].to(training.device) for name in sorted(tensors) if name.startswith("drift.")]
     training.proximal.load_state_dict(
         {
             "optimizer": {**described, "state": found.moments()},
             "strength": float(manifest["strength"]),
             "support": support or None,
+            **({"drift": drift} if drift else {}),
         }
     )
     training.controller.base = float(manifest["base"])
