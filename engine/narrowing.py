@@ -13,13 +13,24 @@ STEPS = 24  # halvings of the factor: finer than one channel of the widest netwo
 def narrowed(spec: TrainSpec, channels: int, parameters: int) -> NetworkSpec:
     """Return the run's network with widths of one factor, as large as `parameters` allow, one channel at the least.
 
-    The heads keep their width, as the penalty leaves them. `channels` are those of the images.
+    Where room is left, stages are one channel wider, the last ones first. The heads keep their width, as the penalty
+    leaves them. `channels` are those of the images.
     """
+
+    def fits(network: NetworkSpec) -> bool:
+        return _count(spec, network, channels) <= parameters
+
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _count(spec, _scaled(spec, middle), channels) <= parameters else (low, middle)
-    return _scaled(spec, high) if _count(spec, _scaled(spec, 1.0), channels) <= parameters else _scaled(spec, low)
+        low, high = (middle, high) if fits(_scaled(spec, middle)) else (low, middle)
+    found = _scaled(spec, low)
+    for stage in reversed(range(len(found.widths))):
+        wider = tuple(width + (place == stage) for place, width in enumerate(found.widths))
+        candidate = found.model_copy(update={"widths": wider})
+        if wider[stage] <= spec.network.widths[stage] and fits(candidate):
+            found = candidate
+    return found
 
 
 def _scaled(spec: TrainSpec, factor: float) -> NetworkSpec:

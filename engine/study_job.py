@@ -29,14 +29,16 @@ TABLES_EVERY = 5.0  # s
 OVER = ("done", "failed", "lost", "skipped")
 
 
-def run_study(study: Study, reporter: Reporter, asked_to_end: Ending) -> Literal["done", "stopped"]:
-    """Train what a study is made of and write its tables; return the final state.
+def run_study(
+    study: Study, reporter: Reporter, asked_to_end: Ending, pool: Pool | None = None
+) -> Literal["done", "stopped"]:
+    """Train what a study is made of, in the pool that its spec asks for, and write its tables; return the final state.
 
     Raises:
         StudyError: some runs failed; everything else is done, and the tables are written.
 
     """
-    pool = build_pool(study.spec)
+    pool = pool or build_pool(study.spec)
     try:
         state = _Conductor(study, reporter, pool).conduct(asked_to_end)
     finally:
@@ -66,6 +68,7 @@ class _Entry:
     run: Run | None = None
     reused: bool = False
     message: str = ""
+    results: list[dict[str, object]] = field(default_factory=list)
 
     def row(self) -> list[object]:
         member, run = self.member, self.run
@@ -81,7 +84,6 @@ class _Conductor:
     reporter: Reporter
     pool: Pool
     entries: dict[str, _Entry] = field(default_factory=dict)
-    rows: list[dict[str, object]] = field(default_factory=list)
     written: pd.DataFrame | None = None
     tabled: tuple[int, float] = (0, 0.0)
 
@@ -96,7 +98,7 @@ class _Conductor:
             self._look()
             self._begin(known)
             self._say()
-            if len(self.rows) > self.tabled[0] and time.monotonic() - self.tabled[1] > TABLES_EVERY:
+            if self._done() > self.tabled[0] and time.monotonic() - self.tabled[1] > TABLES_EVERY:
                 self._tables()
             time.sleep(POLL)
         self._say()
@@ -139,7 +141,7 @@ class _Conductor:
             entry.message = run.status.message
         entry.state = state
         if state == "done":
-            self.rows += result_rows(self._who(entry.member), run)
+            entry.results = result_rows(self._who(entry.member), run)
 
     def _begin(self, known: Known) -> None:
         """Start what is ready and fits."""
@@ -196,9 +198,13 @@ class _Conductor:
             self.written = table
 
     def _tables(self) -> None:
-        for name, table in study_tables(self.study, frame(self.rows)).items():
+        rows = [row for entry in self.entries.values() for row in entry.results]  # in the order of the plan
+        for name, table in study_tables(self.study, frame(rows)).items():
             self.reporter.table(name, table)
-        self.tabled = (len(self.rows), time.monotonic())
+        self.tabled = (self._done(), time.monotonic())
+
+    def _done(self) -> int:
+        return sum(entry.state == "done" for entry in self.entries.values())
 
     def _who(self, member: Member) -> dict[str, object]:
         level = {"level_of": member.level.of, "level": member.level.value}

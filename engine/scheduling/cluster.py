@@ -15,7 +15,6 @@ from engine.scheduling.pool import ATTEMPTS
 from engine.scheduling.remote import train_run
 
 MISSING = "`{asked}` should find its packages: pip install 'winnow[cluster]'. Found no {package}."
-CONNECT = 30  # s
 CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 
 
@@ -77,7 +76,7 @@ def connected(address: str) -> ClusterPool:
     _require("scheduler", "distributed")
     distributed = importlib.import_module("distributed")
     try:
-        client = distributed.Client(address, timeout=CONNECT, set_as_default=False)
+        client = distributed.Client(address, set_as_default=False)
     except OSError as error:
         raise ValueError(
             f"`scheduler` should be the address of a Dask scheduler. Found no answer at {address}."
