@@ -23,6 +23,7 @@ from engine.options import spec_of, spec_options
 from engine.runs import Run, create, find, list_runs
 from engine.spec import SpecError
 from engine.spec import demo as demo_spec
+from engine.study_commands import path, study
 from engine.undoing import undo
 from engine.verify import verify
 
@@ -75,6 +76,8 @@ def _follow(run: Run, as_json: bool) -> int:
 winnow.add_command(prune)
 winnow.add_command(explain)
 winnow.add_command(export)
+winnow.add_command(study)
+winnow.add_command(path)
 
 
 @winnow.group()
