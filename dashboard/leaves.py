@@ -45,6 +45,7 @@ LABELS = {
     "refit_epochs": "Refit [epochs]",
     "batches": "Batch sizes to time",
     "rounds": "Rounds of timing",
+    "onnx": "ONNX Runtime",
 }
 Values = dict[str, Any]
 

@@ -9,7 +9,8 @@ from data.catalog import load
 from data.sample import Dataset, Field, Split
 from data.stacking import Stacked, stack
 from engine.batches import Batches
-from engine.spec import DigitsData, TrainSpec
+from engine.data_spec import DigitsData
+from engine.spec import TrainSpec
 from engine.tasks.task import Task
 
 Say = Callable[[str], None]
@@ -66,5 +67,5 @@ def _options(spec: TrainSpec, split: Split) -> dict[str, int]:
     data = spec.data
     if isinstance(data, DigitsData):
         return {"seed": data.data_seed}
-    length = data.train_length if split == "train" else data.val_length
-    return {"length": length, "size": data.size, "seed": data.data_seed}
+    lengths = {"train": data.train_length, "val": data.val_length, "test": data.test_length}
+    return {"length": lengths[split], "size": data.size, "seed": data.data_seed}
