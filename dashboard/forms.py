@@ -40,7 +40,7 @@ MEANINGS: dict[Way, str] = {
     "more groups, sooner. It can be changed while the run is live.",
 }
 KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation"]
-COURSE = ["warm_up", "ramp", "refit", "floor"]
+COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
 
 
 def new_run() -> Run | None:

@@ -11,6 +11,7 @@ import click
 import pandas as pd
 
 from engine import jobs
+from engine.badges import badge
 from engine.explain_spec import ExplainSpec
 from engine.follow import attend
 from engine.followups import FollowUp, Spec, find_follow_up, follow_up, newest, read
@@ -87,7 +88,7 @@ def _done(run: Run, spec: Spec, as_json: bool, out: str | None = None) -> int:
 def outcome(run: Run, work: FollowUp) -> dict[str, Any]:
     """Return how a follow-up stands, and its main tables as records."""
     status = work.status
-    tables = {name: _records(work.table(name)) for name in SHOWN[work.kind] if _has(work, name)}
+    tables = {name: records(work.table(name)) for name in SHOWN[work.kind] if _has(work, name)}
     return {
         "run": run.id,
         work.kind: work.id,
@@ -101,15 +102,34 @@ def outcome(run: Run, work: FollowUp) -> dict[str, Any]:
 def _say(work: FollowUp, out: str | None) -> None:
     for name in SHOWN[work.kind]:
         if _has(work, name):
-            click.echo(work.table(name).to_string(index=False, float_format="{:.4g}".format, na_rep="–") + "\n")
+            shown = _condensed(name, work.table(name))
+            click.echo(shown.to_string(index=False, float_format="{:.4g}".format, na_rep="–") + "\n")
+    if work.kind == "explain" and _has(work, "faithfulness"):
+        click.echo("{}: {}".format(*badge(work.table("faithfulness"))))
     click.echo(out or str(work.path))
+
+
+def _condensed(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what a terminal has room for: one row per metric or figure, a column per model or task."""
+    if name == "metrics":
+        order = list(dict.fromkeys(frame["model"]))
+        return frame.pivot_table(index=["task", "metric", "unit"], columns="model", values="value", sort=False)[
+            order
+        ].reset_index()
+    if name == "faithfulness":
+        whole = frame[frame["layer"] == ""]
+        return whole.pivot_table(index=["method", "figure"], columns="task", values="value", sort=False).reset_index()
+    if name == "layers":
+        counts = frame.pivot_table(index="layer", columns="label", values="channels", sort=False, fill_value=0)
+        return counts.reset_index()
+    return frame
 
 
 def _has(work: FollowUp, name: str) -> bool:
     return (work.path / "tables" / f"{name}.parquet").is_file()
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a frame's rows with values that JSON has."""
     rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records"))
     return [{k: v for k, v in row.items() if not (isinstance(v, float) and math.isnan(v))} for row in rows]

@@ -19,11 +19,22 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ev
 |            |      | `removable_parameters`, `removable_macs`, |                                               |
 |            |      | `gathered_macs` [%]: the part of the      |                                               |
 |            |      | whole network that could be removed       |                                               |
+| `start`    | none | `strength_max` [1]: the λ that outweighs  | once, where the strength is given in it       |
+|            |      | the fresh network's loss on every group   |                                               |
+| `kept`     | each | `loss` and the metrics of METRICS on the  | once, at the end, of the network that the run |
+|            |      | validation split                          | stands for; at the epoch that it is from      |
+| `kept`     | none | the quantities of `model`; `skill` [1]    | likewise                                      |
+| `test`     | each | `loss` and the metrics of METRICS on the  | once, at the end, if a test was asked for     |
+|            |      | test split                                |                                               |
 | `conflict` | each | `cosine:<other>` [1] between the gradients| every `record_every` steps                    |
 |            |      | of two tasks at the shared features       |                                               |
 | `alarm`    | none | <layer>: groups alive, once ≤ 10 % are    | after each epoch                              |
+| `removal`  | none | `parameters_before`, `parameters` [1],    | before the step from which on the smaller     |
+|            |      | `macs_before`, `macs` [1 of one image]: of| network trains                                |
+|            |      | the whole network, before and after       |                                               |
 | `control`  | none | `strength` (the new one), `pause`,        | when a user asked for it, at the step from    |
-|            |      | `resume`, `stop`                          | which it holds                                |
+|            |      | `resume`, `stop`; `undo`: back to before  | which it holds; what was recorded before an   |
+|            |      | the last removal                          | `undo` for later steps is void                |
 """
 
 from collections.abc import Mapping

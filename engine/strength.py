@@ -6,10 +6,10 @@ will be zero by then,
 
     wanted(p) = target · p² (3 − 2p),      log λ ← log λ + rate · clip(gap),
 
-because a group takes many steps to die: its norm, moved on by its mean change per step, says whether it will. Groups
-that are dead on both sides of a channel have no gradient and never revive, so that overshooting would be for good.
-When the refit begins, it settles the support so that the share is met to within one group: it drops the weakest
-survivors, or lets the dead that are about to revive live. Then the support is frozen and the penalty ends.
+with z₀ zero at the start, because a group takes many steps to die: its norm, moved on by its mean change per step, says
+whether it will. Groups that are dead on both sides of a channel have no gradient and never revive, so that overshooting
+would be for good. When the refit begins, it settles the support so that the share is met to within one group: it drops
+the weakest survivors, or lets the dead that are about to revive live. Then the support is frozen and the penalty ends.
 
 A controller is a pure function of the step, `base` and what stands in the proximal step, so that a resumed run goes on
 with the same bits.
@@ -68,7 +68,10 @@ class Scheduled:
 
 @dataclass
 class Targeted:
-    """λ so that `percent` [%] of the groups, parameters or MACs are zero when the refit begins; `base` is λ now."""
+    """λ so that `percent` [%] of the groups, parameters or MACs are zero when the refit begins; `base` is λ now.
+
+    `zero` [%] of them are so at the start.
+    """
 
     proximal: Proximal
     base: float
@@ -77,6 +80,7 @@ class Targeted:
     percent: float
     warm_up: int
     refit_from: int
+    zero: float = 0.0
 
     def before(self, step: int) -> None:
         """Move the strength by the gap to the rising target; settle and freeze the support at the refit."""
@@ -87,7 +91,7 @@ class Targeted:
         done = (step - self.warm_up) / span
         if done >= 0:
             ahead = min(AHEAD, 1 - done)
-            gap = (self.wanted(done + ahead) - self.tally.percent(self.of, self._surviving(ahead * span))) / 100
+            gap = (self.wanted(done + ahead) - self._zero(ahead * span)) / 100
             rate = DECADES * math.log(10) / span
             self.base = min(self.base * math.exp(rate * min(max(gap / SATURATED, -1), 1)), 1e6)
         self.proximal.strength = self.base if done >= 0 else 0.0
@@ -95,14 +99,15 @@ class Targeted:
     def wanted(self, done: float) -> float:
         """Return the share [%] wanted when this part of the time until the refit is over."""
         part = min(done / HELD, 1.0)
-        return self.percent * part**2 * (3 - 2 * part)
+        return self.zero + (self.percent - self.zero) * part**2 * (3 - 2 * part)
 
-    def _surviving(self, steps: float) -> list[Tensor]:
-        """Return which of the living groups will live after so many steps more, if their norms go on as they do."""
-        return [
+    def _zero(self, steps: float) -> float:
+        """Return the share [%] that will be zero after so many steps more, if the norms go on as they do."""
+        surviving = [
             (norms > 0) & (norms + steps * drift > 0)
             for norms, drift in zip(self.proximal.norms, self.proximal.drift, strict=True)
         ]
+        return self.tally.percent(self.of, self.proximal.whole(surviving))
 
     def _settled(self) -> list[Tensor]:
         return settled_support(self.proximal, self.tally, self.of, self.percent)
@@ -112,22 +117,34 @@ def settled_support(proximal: Proximal, tally: Tally, of: Of, percent: float) ->
     """Return which groups may live so that `percent` [%] is zero to within one group, (channels,) per bank.
 
     Survivors rank by their norm relative to the largest of their layer, the dead below them by how near they are to
-    reviving. The floor of each layer lives in any case.
+    reviving. The floor of each layer lives in any case; what was removed stays zero.
     """
+
+    def zero(alive: list[Tensor]) -> float:
+        return tally.percent(of, proximal.whole(alive))
+
     scores = [
         _scores(bank, norms, firmness)
         for bank, norms, firmness in zip(proximal.banks, proximal.norms, proximal.firmness(), strict=True)
     ]
-    ranked = torch.cat(scores).sort(descending=True).values
+    return best_support(scores, tally, of, percent)
+
+
+def best_support(scores: Sequence[Tensor], tally: Tally, of: Of, percent: float) -> list[Tensor]:
+    """Return which groups may live, (channels,) per bank: those of the highest scores, `percent` [%] being zero.
+
+    A score of KEPT_BY_FLOOR or more lives in any case.
+    """
+    ranked = torch.cat(list(scores)).sort(descending=True).values
     low, high = 0, len(ranked)  # the fewest groups kept that do not exceed `percent`
     while low < high:
         middle = (low + high) // 2
-        if tally.percent(of, _above(scores, ranked, middle)) > percent:
+        if zero(_above(scores, ranked, middle)) > percent:
             low = middle + 1
         else:
             high = middle
     near = [_above(scores, ranked, kept) for kept in (max(low - 1, 0), low)]
-    return min(near, key=lambda alive: abs(tally.percent(of, alive) - percent))
+    return min(near, key=lambda alive: abs(zero(alive) - percent))
 
 
 def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:
@@ -149,7 +166,11 @@ def _freeze(proximal: Proximal, support: Callable[[], list[Tensor]] | None) -> N
 def _scores(bank: Bank, norms: Tensor, firmness: Tensor) -> Tensor:
     """Return an order in which to keep groups: in (1, 2] for survivors, below 1 for the dead."""
     relative = norms / norms.max().clamp(min=1e-30)
-    scores = torch.where(norms > 0, 1 + relative, firmness / (1 + firmness))
+    return with_floor(bank, torch.where(norms > 0, 1 + relative, firmness / (1 + firmness)))
+
+
+def with_floor(bank: Bank, scores: Tensor) -> Tensor:
+    """Return a bank's scores, those of its floor and of channels that are no groups above all others."""
     scores = scores.index_add(0, strongest(bank, scores), torch.full((bank.floor,), KEPT_BY_FLOOR).to(scores))
     return scores.masked_fill(~bank.present, KEPT_BY_FLOOR)
 

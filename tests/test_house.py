@@ -15,9 +15,10 @@ FORBIDDEN = {
     "dashboard": {"torch", "captum"},
 }
 PORT = (
-    "spec prune_spec explain_spec export_spec folders runs followups jobs events norms control files quantities follow "
-    "cli usage overlap badges ranks agreement spatial_store spatial.choosing planted.wiring planted.recovery"
-).split()
+    "spec", "prune_spec", "explain_spec", "export_spec", "folders", "runs", "followups", "jobs", "events", "norms",
+    "control", "files", "quantities", "follow", "cli", "usage", "overlap", "badges", "ranks", "agreement",
+    "spatial_store", "spatial.choosing", "planted.wiring", "planted.recovery",
+)  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

@@ -64,7 +64,8 @@ def _tensors(structure: Any) -> list[Tensor]:
 
 
 def _on_cpu(model: nn.Module, inputs: dict[str, Any], fixed: list[Tensor]) -> int:
-    with _Watch() as watch:
+    watch = _Watch()
+    with watch:
         watch.add(fixed)
         model(**inputs)
     return watch.peak

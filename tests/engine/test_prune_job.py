@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from engine.export import load_model
 from engine.prune_job import run_prune
 from engine.prune_spec import PruneSpec
 from engine.reporting import Reporter
@@ -67,7 +68,7 @@ def torch_as_it_was() -> Iterator[None]:
 
 
 def asked(**changes: object) -> PruneSpec:
-    return PruneSpec(**{"threads": 1, "batches": (1, 4), "rounds": 3, **changes})
+    return PruneSpec(**{"threads": 1, "batches": (1, 4), "rounds": 3, "onnx": False, **changes})
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -92,6 +93,9 @@ def test_what_the_penalty_zeroed_goes_and_nothing_else_changes(run: Run, tmp_pat
     assert (removed.parameters_before - removed.parameters_after).sum() == count["dense"] - count["pruned"]
     certificate = json.loads((pen.folder / "certificate.json").read_text())
     assert certificate["relative_error_float64"] <= 1e-10
+    images = torch.rand(3, 1, 8, 8)
+    same = load_model(pen.folder / "model")(images)["digit"]
+    torch.testing.assert_close(same, restore(run, images.device).net(images)["digit"])
     assert run.id in certificate["compared_with"]
     assert "gathered" in set(pen.read("reasons")["kind"])
     assert not (pen.folder / "sweep.parquet").exists()
@@ -128,7 +132,6 @@ def test_a_pruning_ends_when_asked(run: Run, tmp_path: Path):
 
 
 def test_a_pruning_by_relevance(run: Run, tmp_path: Path):
-    pytest.importorskip("engine.attribution")
     pen = Pen(tmp_path / "prune")
     assert run_prune(run, asked(criterion="relevance", budget=30, relevance_images=32), pen, []) == "done"
     table = pen.read("units")

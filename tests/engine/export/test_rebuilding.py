@@ -32,8 +32,10 @@ def same(one: nn.Module, other: nn.Module, x: Tensor) -> bool:
     return list(expected) == list(found) and all(torch.equal(value, found[place]) for place, value in expected.items())
 
 
-@pytest.mark.parametrize("gather", ["always", "never"])
-@pytest.mark.parametrize("name", ZOO)
+FEW = ["ours basic", "splits", "u-net", "channel shuffle", "densenet"]
+
+
+@pytest.mark.parametrize(("name", "gather"), [(name, "always") for name in ZOO] + [(name, "never") for name in FEW])
 def test_the_same_bits(name: str, gather: str):
     net, x = silenced(name, "input", 0.5)
     small = compact(net, x, gather=gather).model
@@ -43,7 +45,7 @@ def test_the_same_bits(name: str, gather: str):
     assert {n: p.shape for n, p in found.named_parameters()} == {n: p.shape for n, p in small.named_parameters()}
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", FEW)
 def test_a_model_that_was_never_cut(name: str):
     net, x = build(name)
     assert same(net, again(net, x), x)
