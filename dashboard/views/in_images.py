@@ -27,8 +27,8 @@ READING = (
     "its mean. Strokes: the channel is exactly 0 there."
 )
 NONE = (
-    "This explanation has no maps. Those made from now on store, for the channels that matter most, where in the "
-    "images they answer and where they are silent, and which pixels each task relies on."
+    "This explanation has no maps: where in the images the channels that matter most answer and where they are silent, "
+    "and which pixels each task relies on. Explain the run anew, below, to have them: some seconds more."
 )
 
 
