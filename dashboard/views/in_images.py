@@ -6,9 +6,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from dashboard.explain_form import begun
 from dashboard.figures import pictures
 from dashboard.figures.pictures import Picture
-from dashboard.frames import maps
+from dashboard.frames import explanations, maps
 from dashboard.selection import Selection, select
 from dashboard.views.panel import explain
 from dashboard.words import measured, plain
@@ -34,7 +35,7 @@ NONE = (
 
 def in_images(work: FollowUp, task: str, chosen: Selection | None, about: str) -> None:
     """Draw one of the shown images with all that is known over it."""
-    known = maps.store(work)
+    known = maps.store_for(work, chosen)
     if known is None:
         no_maps()
         return
@@ -44,7 +45,7 @@ def in_images(work: FollowUp, task: str, chosen: Selection | None, about: str) -
     _classes(known, task, place)
     _row(_attributions(known, task, place, picture))
     if chosen is None or not known.has(chosen.layer, chosen.channel):
-        with_maps(known, chosen)
+        with_maps(work, known, chosen)
     else:
         st.text(f"{chosen.layer}, channel {chosen.channel}")
         _row(_channel(known, chosen, place, picture))
@@ -56,8 +57,8 @@ def no_maps() -> None:
     st.info(NONE, icon=":material/image:")
 
 
-def with_maps(known: SpatialStore, chosen: Selection | None) -> None:
-    """Say which channels have maps, and let the user select one of them."""
+def with_maps(work: FollowUp, known: SpatialStore, chosen: Selection | None) -> None:
+    """Say which channels have maps, and let the user select one of them, or ask for maps of the selected one."""
     cells = maps.cells(known)
     words = "Select a channel that has maps." if chosen is None else "There are no maps of the selected channel."
     st.selectbox(
@@ -70,6 +71,17 @@ def with_maps(known: SpatialStore, chosen: Selection | None) -> None:
         on_change=_selected,
         width=420,
     )
+
+    if chosen is not None and st.button("Map the selected channel", key="map_channel", icon=":material/image_search:"):
+        _map(work, chosen)
+
+
+def _map(work: FollowUp, chosen: Selection) -> None:
+    """Start an explanation of the channel's layer that makes maps of this channel, and nothing that takes long."""
+    asked = explanations.asked(work).model_dump(mode="json")
+    wanted = {"layers": [chosen.layer], "channels": [chosen.channel], "ablations": 0, "randomisations": False}
+    if begun(work.run, {**asked, **wanted, "methods": asked["methods"][:1], "maps": asked["maps"] or 8}):
+        st.rerun()
 
 
 def _selected() -> None:

@@ -21,12 +21,12 @@ READING = (
 
 def top_images(work: FollowUp, chosen: Selection | None, about: str) -> None:
     """Draw the images that a channel answers to most."""
-    known = maps.store(work)
+    known = maps.store_for(work, chosen)
     if known is None:
         no_maps()
         return
     if chosen is None or not known.has(chosen.layer, chosen.channel):
-        with_maps(known, chosen)
+        with_maps(work, known, chosen)
         return
     answers = maps.answers(known, chosen)
     st.text(f"{chosen.layer}, channel {chosen.channel}: what it answers to among {len(answers)} images")

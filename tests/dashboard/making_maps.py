@@ -1,6 +1,6 @@
 """Maps of an explanation with known contents, as the engine stores them: six images of 8 × 8 pixels, two are shown.
 
-Channels 0 and 1 of the trunk have maps of 2 × 2 positions. Channel 0 answers at the upper left, the more the later the
+Channels 0 and 1 of a layer have maps of 2 × 2 positions. Channel 0 answers at the upper left, the more the later the
 image; at the lower right it is silent. The first task relies on it there, the others nowhere.
 """
 
@@ -16,16 +16,20 @@ IMAGES, SHOWN, SIDE, TOP = 6, 2, 8, 3
 CHANNELS = [0, 1]
 
 
-def write_maps(work: FollowUp) -> Path:
-    """Put maps into the folder of an explanation."""
+def write_maps(work: FollowUp, layer: str = "trunk") -> Path:
+    """Put maps of two channels of a layer into the folder of an explanation."""
     tasks = list(work.run.spec.tasks)
     fields = {task: DATASETS[work.run.spec.data.dataset].fields[task] for task in tasks}
     index = {
         "of": "loss", "base": "mean", "images": list(range(SHOWN)), "looked_at": IMAGES, "size": [SIDE, SIDE],
         "tasks": {t: {"kind": f.kind, "classes": list(f.classes), "unit": f.unit} for t, f in fields.items()},
-        "layers": {"trunk": CHANNELS}, "patch": 4, "steps": 16,
+        "layers": {layer: CHANNELS}, "patch": 4, "steps": 16,
     }  # fmt: skip
-    arrays = {"images": np.full((SHOWN, SIDE, SIDE, 3), 100, np.uint8), **_channels(len(tasks)), **_pixels(len(tasks))}
+    arrays = {
+        "images": np.full((SHOWN, SIDE, SIDE, 3), 100, np.uint8),
+        **_channels(layer, len(tasks)),
+        **_pixels(len(tasks)),
+    }
     for task, field in fields.items():
         arrays |= {f"{part}.{task}": value for part, value in _values(field.kind).items()}
     return write_spatial(work.path, arrays, index)
@@ -39,7 +43,7 @@ def _activations(images: int) -> np.ndarray:
     return found
 
 
-def _channels(tasks: int) -> dict[str, np.ndarray]:
+def _channels(layer: str, tasks: int) -> dict[str, np.ndarray]:
     every = _activations(IMAGES)
     shown, peak = packed(every[:, :SHOWN], (1, 2, 3))
     reliance = np.zeros((len(CHANNELS), tasks, SHOWN, 2, 2))
@@ -47,16 +51,16 @@ def _channels(tasks: int) -> dict[str, np.ndarray]:
     units, reliance_peak = packed(reliance, (2, 3, 4))
     best = np.arange(IMAGES)[::-1][:TOP]
     return {
-        "activation.trunk": shown,
-        "activation_peak.trunk": peak,
-        "silent.trunk": (every == 0).mean(1).astype(np.float16),
-        "silent_here.trunk": (every[:, :SHOWN] == 0).astype(np.uint8),
-        "reliance.trunk": units,
-        "reliance_peak.trunk": reliance_peak,
-        "mean.trunk": every.mean((2, 3)).astype(np.float32),
-        "max.trunk": every.max((2, 3)).astype(np.float32),
-        "top.trunk": np.tile(best.astype(np.int32), (len(CHANNELS), 1)),
-        "top_activation.trunk": (every[:, best] / peak[:, None, None, None]).astype(np.float16),
+        f"activation.{layer}": shown,
+        f"activation_peak.{layer}": peak,
+        f"silent.{layer}": (every == 0).mean(1).astype(np.float16),
+        f"silent_here.{layer}": (every[:, :SHOWN] == 0).astype(np.uint8),
+        f"reliance.{layer}": units,
+        f"reliance_peak.{layer}": reliance_peak,
+        f"mean.{layer}": every.mean((2, 3)).astype(np.float32),
+        f"max.{layer}": every.max((2, 3)).astype(np.float32),
+        f"top.{layer}": np.tile(best.astype(np.int32), (len(CHANNELS), 1)),
+        f"top_activation.{layer}": (every[:, best] / peak[:, None, None, None]).astype(np.float16),
         "gallery": np.full((TOP, SIDE, SIDE, 3), 100, np.uint8),
         "gallery_of": np.sort(best).astype(np.int32),
     }

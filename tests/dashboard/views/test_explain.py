@@ -1,11 +1,15 @@
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.followups import FollowUp
+from engine.explain_spec import ExplainSpec
+from engine.files import replace
+from engine.followups import FollowUp, follow_ups
+from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_maps import write_maps
 from tests.dashboard.reading import said
 
@@ -156,3 +160,24 @@ def test_what_is_no_picture_is_said_in_words(make_mapped: Make) -> None:
     words = {metric.label.replace("\\", ""): metric.value for metric in page.metric}
     assert set(words) == {"digit: target", "digit: prediction"}
     assert words["digit: target"] == words["digit: prediction"]
+
+
+def test_maps_of_another_explanation_serve_if_it_is_of_the_newest_checkpoint(make_mapped: Make) -> None:
+    work = make_mapped()
+    other = write_explanation(work.run, layers=["stem"])
+    write_maps(other, layer="stem")
+    address = {"run": work.run.id, "explanation": work.id, "trust": "Images", "layer": "stem", "channel": "1"}
+    assert "activation" not in _captions(_page(**address))
+    later = other.recorded_status().model_copy(update={"started": time.time() + 60})
+    replace(other.path / "status.json", later.model_dump_json().encode())
+    assert "activation" in _captions(_page(**address))
+
+
+def test_a_channel_without_maps_can_be_mapped_in_one_job(make_mapped: Make, end_workers: None) -> None:
+    work = make_mapped()
+    page = _page(run=work.run.id, trust="Top images", layer="stem", channel="2")
+    page.button(key="map_channel").click().run()
+    assert not page.exception
+    started = follow_ups(work.run, "explain")[0].spec
+    assert isinstance(started, ExplainSpec)
+    assert (started.layers, started.channels, started.ablations, started.maps) == (("stem",), (2,), 0, 8)

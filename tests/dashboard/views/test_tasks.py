@@ -20,15 +20,6 @@ from tests.dashboard.reading import said
 Make = Callable[..., FollowUp]
 
 
-@pytest.fixture
-def end_workers() -> Iterator[None]:
-    """End the processes that a test started."""
-    yield
-    for child in psutil.Process().children(recursive=True):
-        if "engine.worker" in child.cmdline():
-            child.kill()
-
-
 def _tasks() -> None:
     from dashboard.views.tasks import page
 
