@@ -22,13 +22,14 @@ from engine.spec import (
     NetworkSpec,
     OptimiserSpec,
     PenaltySpec,
+    PlantedData,
     ScenesData,
     SpecError,
     TrainSpec,
     parse,
 )
 
-DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData}
+DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData, "planted": PlantedData}
 Way = Literal["target", "strength"]
 WAYS: dict[Way, str] = {"target": "target", "strength": "strength λ"}
 USUAL_TARGET = 50.0  # %

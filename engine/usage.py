@@ -152,7 +152,9 @@ def _shares(given: Table) -> tuple[Array, Array, Array]:
     r, low, high = given.relevance, given.low, given.high
     others_high, others_low = high.sum(1, keepdims=True) - high, low.sum(1, keepdims=True) - low
     with np.errstate(invalid="ignore", divide="ignore"):
-        return r / r.sum(1, keepdims=True), low / (low + others_high), high / (high + others_low)
+        shares = r / r.sum(1, keepdims=True)
+        ends = low / (low + others_high), high / (high + others_low)
+    return shares, *(np.where(np.isnan(end), shares, end) for end in ends)  # 0/0: nobody else, or not at all
 
 
 def _entropy(shares: Array) -> Array:

@@ -7,7 +7,7 @@ import pytest
 
 from engine.badges import badge
 from engine.explain_job import run_explain
-from engine.explain_spec import ExplainSpec, parse_explain
+from engine.explain_spec import ExplainSpec
 from engine.files import replace
 from engine.reporting import Reporter
 from engine.runs import Run, create
@@ -48,12 +48,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     network = {"widths": (6, 8), "blocks": (1, 1), "head_width": 8}
     made = create(parse({**values, "network": network, "penalty": {"target": 30.0}}), tmp_path_factory.mktemp("runs"))
     reporter = Reporter(made)
-    reporter.finish(run_training(reporter, []))
+    reporter.finish(run_training(made, reporter, []))
     return made
 
 
 def spec(**values: object) -> ExplainSpec:
-    return parse_explain({**QUICK, **values})
+    return ExplainSpec(**{**QUICK, **values})
 
 
 def read(folder: Path, name: str) -> pd.DataFrame:
@@ -108,5 +108,5 @@ def test_what_a_method_refuses_is_told_and_the_rest_goes_on(run: Run, tmp_path: 
 
 def test_a_run_without_a_checkpoint_is_refused(tmp_path: Path):
     bare = create(parse({"data": {"dataset": "digits"}}), tmp_path)
-    with pytest.raises(ValueError, match="`run` should have a checkpoint that is whole"):
+    with pytest.raises(ValueError, match="`run` should hold a checkpoint"):
         run_explain(bare, spec(), Pen(tmp_path / "job", []), [])

@@ -3,14 +3,15 @@
 import pytest
 from pydantic import ValidationError
 
-from engine.explain_spec import ExplainSpec, parse_explain
+from engine.explain_spec import ExplainSpec
+from engine.followups import read
 from engine.spec import SpecError
 
 
 def test_there_and_back():
     spec = ExplainSpec(methods=("taylor", "conductance"), layers=("trunk",), of="output", images=8)
-    assert parse_explain(spec.model_dump_json()) == spec
-    assert parse_explain({}).methods == ("taylor",)
+    assert read(spec.model_dump(mode="json")) == spec
+    assert read({"kind": "explain"}).methods == ("taylor",)
     with pytest.raises(ValidationError):
         spec.images = 3  # type: ignore[misc]
 
@@ -19,7 +20,7 @@ def test_there_and_back():
     ("wrong", "message"),
     [
         ({"images": 0}, "`images`: input should be greater than or equal to 2. Found 0."),
-        ({"methods": ["magic"]}, "`methods`: input should be 'taylor'"),
+        ({"methods": ["magic"]}, "`methods.0`: input should be 'taylor'"),
         ({"methods": []}, "`methods`"),
         ({"methods": ["taylor", "taylor"]}, "`methods` should name each one once. Found taylor, taylor."),
         ({"methods": ["deep_lift"]}, "`of` should be output with deep_lift"),
@@ -29,7 +30,7 @@ def test_there_and_back():
 )
 def test_a_wrong_request_is_one_line(wrong: dict[str, object], message: str):
     with pytest.raises(SpecError) as error:
-        parse_explain(wrong)
+        read({"kind": "explain", **wrong})
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 

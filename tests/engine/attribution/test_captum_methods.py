@@ -123,6 +123,13 @@ def test_deep_lift_is_refused_where_a_function_bends_between_modules():
         relevance(Wrapped(), batches(1), method="deep_lift", settings=OUTPUT)
 
 
+def test_deep_lift_takes_a_model_with_frozen_weights():
+    net, frozen = small_net(), small_net().requires_grad_(False)
+    one, other = (relevance(m, batches(1), method="deep_lift", settings=OUTPUT) for m in (net, frozen))
+    pd.testing.assert_frame_equal(one, other)
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+
+
 def test_deep_lift_knows_nothing_of_a_loss():
     with pytest.raises(NotAttributableError, match="`of` should be output"):
         relevance(small_net(), batches(1), method="deep_lift")
