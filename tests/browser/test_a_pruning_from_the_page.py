@@ -63,7 +63,7 @@ def _start(page: Page) -> None:
 def _before_and_after(page: Page, run: Run) -> None:
     """Once it is done, the certificate and the figures stand there without a reload."""
     expect(page.get_by_text("The smaller network gives the outputs")).to_be_visible(timeout=WITHIN)
-    expect(page.get_by_text("done", exact=True)).to_be_visible(timeout=WITHIN)
+    expect(page.get_by_text(re.compile(r"exact zeros · started .*, took "))).to_be_visible(timeout=WITHIN)
     expect(page.locator(".js-plotly-plot")).to_have_count(4)
     expect(page.locator(".js-plotly-plot .barlayer .trace").first).to_be_visible()
     (pruning,) = follow_ups(run, "prune")
