@@ -30,6 +30,7 @@ LABELS = {
     "ramp": "Ramp [epochs]",
     "refit": "Refit [part of run]",
     "floor": "Floor [part of layer]",
+    "removal": "Removal every [epochs]",
     "balancing": "Method",
     "gradients": "Compared at",
     "asymmetry": "Asymmetry α",
@@ -44,6 +45,7 @@ LABELS = {
     "refit_epochs": "Refit [epochs]",
     "batches": "Batch sizes to time",
     "rounds": "Rounds of timing",
+    "onnx": "ONNX Runtime",
 }
 Values = dict[str, Any]
 

@@ -22,7 +22,7 @@ BUDGET: dict[Criterion, list[str]] = {
     "relevance": ["budget_of", "relevance_images", "floor"],
 }
 REFIT = ["refit_epochs", "learning_rate", "seed", "gather"]
-MEASURING = ["batches", "rounds", "threads", "device"]
+MEASURING = ["batches", "onnx", "rounds", "threads", "device"]
 MEANINGS: dict[Criterion, str] = {
     "zeros": "Removes what nothing uses. Every output stays the same, and a certificate says how exactly.",
     "norm": "Zeroes the channels of lowest norm, besides, until the budget is met; the metrics change, and are "

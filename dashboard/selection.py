@@ -13,8 +13,9 @@ import streamlit as st
 
 from engine.norms import Layer
 
-RUN, LAYER, CHANNEL, PRUNING = "run", "layer", "channel", "pruning"
-LINKED = (RUN, LAYER, CHANNEL, PRUNING)
+RUN, LAYER, CHANNEL = "run", "layer", "channel"
+PRUNING, EXPLANATION, TASK = "pruning", "explanation", "task"
+LINKED = (RUN, LAYER, CHANNEL, PRUNING, EXPLANATION, TASK)
 KEPT = "linked"
 
 

@@ -88,7 +88,7 @@ def measured(value: float, unit: str) -> str:
     return f"{number}{unit}" if unit == "°" else f"{number} {unit}"
 
 
-def amount(value: float, unit: str) -> str:
+def amount(value: float, unit: str = "1") -> str:
     """Say a count, a size [B] or a time [s] with three figures and a prefix: 58.9 M, 2.9 MB, 4.81 ms."""
     if not np.isfinite(value):
         return "–"

@@ -46,6 +46,8 @@ def gradient_cosines(probe: Probe) -> pd.DataFrame:
     """Return one row per layer with weights and two tasks: layer, task, other, cosine, conflict_rate."""
     weights = {site.name: site.axis.parameter for site in probe.sites if site.axis is not None}
     tasks = list(probe.objectives)
+    if not weights:
+        return pd.DataFrame(columns=[*KEYS, "cosine", "conflict_rate"])
     sums: list[list[Tensor]] = []
     cosines: list[list[list[float]]] = []
     with evaluating(probe.model), torch.enable_grad():

@@ -4,19 +4,18 @@ The run is only read. What is written goes into the pruning's own folder (`engin
 known, so that a pruning that is stopped leaves what it found.
 """
 
-import importlib
-import importlib.util
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from torch import Tensor, nn
+from torch import nn
 
 from engine.batches import Batch
+from engine.certificate_file import certificate_document, reasons_table
 from engine.channels.weights import Flags, Values
+from engine.export import save_model
 from engine.files import replace_json
-from engine.prune_report import Timings, certificate_document, measures_table, reasons_table
+from engine.prune_report import measures_table
 from engine.prune_spec import PruneSpec
 from engine.prune_state import BEFORE_REFIT, MetricsOf, Pen, Pruning, Stopped, first, pictures
 from engine.pruning import Compacted, compact, transfer
@@ -55,7 +54,7 @@ def run_prune(run: Run, spec: PruneSpec, pen: Pen, asked_to_end: object) -> Lite
         if spec.refit_epochs:
             _refitted(pruning, compacted, masked)
         pen.status(phase="writing the network")
-        save(pen.folder / "model", compacted.model, pruning.validation.example())
+        save_model(pen.folder / "model", compacted.model, pruning.validation.example())
     except Stopped:
         return "stopped"
     return "done"
@@ -140,13 +139,10 @@ def _scores(pruning: Pruning, found: Units) -> Values:
 
 
 def relevance_frame(restored: Restored, images: list[Batch]) -> pd.DataFrame:
-    """Return the relevance of every shared channel for every task: what zero in its place would do to the loss."""
-    attribution = importlib.import_module("engine.attribution")
-    settings = attribution.Settings(fill="zero")
-    frame: pd.DataFrame = attribution.relevance(
-        restored.net, images, method="taylor", tasks=restored.tasks, settings=settings
-    )
-    return frame
+    """Return the relevance of every shared channel for every task, to first order."""
+    from engine.attribution import relevance as attributed  # only where it is asked for
+
+    return attributed(restored.net, images, tasks=restored.tasks)
 
 
 def _swept(pruning: Pruning, found: Units, scores: Values) -> None:
@@ -165,12 +161,17 @@ def _swept(pruning: Pruning, found: Units, scores: Values) -> None:
 
 
 def _measured(pruning: Pruning, masked: nn.Module, small: nn.Module) -> None:
+    """Write what the networks cost and how long they take, beside one another."""
     spec = pruning.spec
-    pruning.phase("measuring", 0.8)
     models = {"dense": pruning.restored.net, "masked": masked, "pruned": small}
-    timings = Timings(spec.batches, spec.rounds, spec.threads)
-    images = pictures(pruning.validation, max(spec.batches))
-    pruning.pen.table("measures", measures_table(models, images, timings))
+
+    def tell(what: str, part: float) -> None:
+        pruning.phase(f"measuring: {what}", 0.8 + 0.2 * part)
+
+    table, missing = measures_table(models, pruning.validation.example(), spec, tell)
+    pruning.pen.table("measures", table)
+    if missing:
+        pruning.pen.status(message=missing)
 
 
 def _refitted(pruning: Pruning, compacted: Compacted, masked: nn.Module) -> None:
@@ -194,9 +195,3 @@ def _refitted(pruning: Pruning, compacted: Compacted, masked: nn.Module) -> None
             pruning.go_on()
         else:
             pruning.refitted(record)
-
-
-def save(folder: Path, model: nn.Module, example: Tensor) -> None:
-    """Write the smaller network, weights and architecture, where the export is installed."""
-    if importlib.util.find_spec("engine.export") is not None:
-        importlib.import_module("engine.export").save_model(folder, model, example)

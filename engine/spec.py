@@ -48,6 +48,16 @@ class DigitsData(Frozen):
     data_seed: int = Leaf(0, ge=0, description="seed of the split")
 
 
+class PlantedData(Frozen):
+    """Patterns of which it is known which task needs them, to judge explanations by."""
+
+    dataset: Literal["planted"] = "planted"
+    size: int = Leaf(64, ge=36, le=1024, description="image side in pixels")
+    train_length: int = Leaf(600, ge=2, le=1_000_000, description="images to train on")
+    val_length: int = Leaf(150, ge=1, le=100_000, description="images to validate on")
+    data_seed: int = Leaf(0, ge=0, description="seed of looks, strengths and places")
+
+
 class NetworkSpec(Frozen):
     """A residual trunk that all tasks share, and one head per task."""
 
@@ -97,6 +107,9 @@ class PenaltySpec(Frozen):
     refit: float | None = Leaf(
         None, ge=0, lt=1, description="last part of the run: zeros frozen, no penalty; if not set, 0.25 with a target"
     )
+    removal: int = Leaf(
+        0, ge=0, le=100_000, description="epochs between two removals of what is zero; 0: zeros stay until pruned"
+    )
     floor: float = Leaf(0.05, ge=0, le=1, description="part of each layer's groups that always lives; 0: may die out")
 
     @property
@@ -128,7 +141,7 @@ class TrainSpec(Frozen):
     kind: Literal["train"] = "train"
     format_version: Literal[1] = FORMAT_VERSION
     name: str = Leaf("run", min_length=1, max_length=80, description="what the run is called")
-    data: ScenesData | DigitsData = Leaf(default_factory=ScenesData, discriminator="dataset")
+    data: ScenesData | DigitsData | PlantedData = Leaf(default_factory=ScenesData, discriminator="dataset")
     tasks: tuple[str, ...] = Leaf((), description="tasks to train; none named: the first three of the data set")
     network: NetworkSpec = NetworkSpec()
     penalty: PenaltySpec = PenaltySpec()

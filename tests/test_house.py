@@ -15,19 +15,9 @@ FORBIDDEN = {
     "dashboard": {"torch", "captum"},
 }
 PORT = (
-    "spec",
-    "folders",
-    "runs",
-    "followups",
-    "jobs",
-    "events",
-    "norms",
-    "control",
-    "files",
-    "quantities",
-    "follow",
-    "cli",
-)
+    "spec", "prune_spec", "explain_spec", "export_spec", "folders", "runs", "followups", "jobs", "events", "norms",
+    "control", "files", "quantities", "follow", "cli", "usage", "overlap", "badges", "ranks", "agreement",
+)  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:
@@ -44,6 +34,11 @@ def imports(path: Path) -> set[str]:
 def test_a_layer_imports_none_above_it(package: str):
     wrong = {str(path): imports(path) & FORBIDDEN[package] for path in (ROOT / package).rglob("*.py")}
     assert not {path: found for path, found in wrong.items() if found}
+
+
+def test_one_file_knows_captum():
+    knowing = [str(path.relative_to(ROOT)) for path in (ROOT / "engine").rglob("*.py") if "captum" in imports(path)]
+    assert knowing == ["engine/attribution/captum_methods.py"]
 
 
 def test_no_pickle_anywhere():

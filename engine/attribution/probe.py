@@ -21,7 +21,7 @@ Images = Batches | Iterable[Any]
 
 @dataclass(frozen=True)
 class Probe:
-    """A model seen through some images: `batches()` yields them anew each time, `chunk` of them at once."""
+    """A model seen through some images: `batches()` yields them anew each time, at most `chunk` of them at once."""
 
     model: nn.Module
     batches: Callable[[], Iterator[Batch]]

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from engine.followups import FollowUp
 from engine.runs import Run
 from tests.dashboard.making import write_run, write_tables
+from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.pruning_making import write_checkpoint
 
 
@@ -52,3 +55,15 @@ def end_workers() -> Iterator[None]:
     for child in psutil.Process().children(recursive=True):
         if "engine.worker" in child.cmdline():
             child.kill()
+
+
+@pytest.fixture
+def make_explained(make_run: Callable[..., Run]) -> Callable[..., FollowUp]:
+    """Write a run of three tasks and an explanation of it into that folder."""
+
+    def explained(tasks: tuple[str, ...] = ("seg", "depth", "normals"), **asked: Any) -> FollowUp:
+        run = make_run(tasks=list(tasks))
+        write_checkpoint(run)
+        return write_explanation(run, **asked)
+
+    return explained

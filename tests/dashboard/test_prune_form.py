@@ -24,7 +24,8 @@ def _form(run: Run) -> AppTest:
 
 
 def _drawn(page: AppTest) -> set[str]:
-    kinds = (page.number_input, page.selectbox, page.text_input, page.multiselect, page.segmented_control)
+    choices = (page.selectbox, page.multiselect, page.segmented_control, page.toggle)
+    kinds = (page.number_input, page.text_input, *choices)
     return {str(widget.key) for kind in kinds for widget in kind}
 
 

@@ -69,13 +69,14 @@ def test_a_layer_may_mean_what_it_gives(found: Units, layer: str):
     assert (np.argsort(own) == np.arange(6)).all()
 
 
-def test_the_trunk_is_what_it_gives_and_a_stream_has_its_best_view(found: Units):
+def test_all_that_reads_a_stream_counts_and_the_trunk_is_what_it_gives(found: Units):
     rows = [("seg", "trunk", channel, 1.0) for channel in range(8)]
     rows += [("seg", "trunk.stages.1.0.conv1.0", channel, 4.0) for channel in range(6)]
+    rows += [("seg", "trunk.stages.1.0.around.0", channel, 2.0) for channel in range(6)]
+    mean = (8 * 1.0 + 6 * 4.0 + 6 * 2.0) / 20
     scores = relevance(found, frame(rows))
-    mean = (8 * 1.0 + 6 * 4.0) / 14
     np.testing.assert_allclose(of_layer(found, scores, "trunk.stages.1.0.add"), 1 / mean)
-    np.testing.assert_allclose(of_layer(found, scores, "trunk.stages.0.1.add"), 4 / mean)
+    np.testing.assert_allclose(of_layer(found, scores, "trunk.stages.0.1.add"), 6 / mean)
 
 
 @pytest.mark.parametrize(
