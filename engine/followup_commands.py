@@ -88,7 +88,7 @@ def _done(run: Run, spec: Spec, as_json: bool, out: str | None = None) -> int:
 def outcome(run: Run, work: FollowUp) -> dict[str, Any]:
     """Return how a follow-up stands, and its main tables as records."""
     status = work.status
-    tables = {name: _records(work.table(name)) for name in SHOWN[work.kind] if _has(work, name)}
+    tables = {name: records(work.table(name)) for name in SHOWN[work.kind] if _has(work, name)}
     return {
         "run": run.id,
         work.kind: work.id,
@@ -129,7 +129,7 @@ def _has(work: FollowUp, name: str) -> bool:
     return (work.path / "tables" / f"{name}.parquet").is_file()
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a frame's rows with values that JSON has."""
     rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records"))
     return [{k: v for k, v in row.items() if not (isinstance(v, float) and math.isnan(v))} for row in rows]

@@ -21,7 +21,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "optimiser": OptimiserSpec,
     }
 )
-HIDDEN = ("kind", "format_version", "strength_changes", "tasks", "dataset", *SECTIONS)
+HIDDEN = ("kind", "format_version", "strength_changes", "start", "tasks", "dataset", *SECTIONS)
 Command = Callable[..., Any]
 Leaves = list[tuple[str | None, str, FieldInfo]]  # section of the spec, name, field
 

@@ -66,5 +66,5 @@ def _options(spec: TrainSpec, split: Split) -> dict[str, int]:
     data = spec.data
     if isinstance(data, DigitsData):
         return {"seed": data.data_seed}
-    length = data.train_length if split == "train" else data.val_length
-    return {"length": length, "size": data.size, "seed": data.data_seed}
+    lengths = {"train": data.train_length, "val": data.val_length, "test": data.test_length}
+    return {"length": lengths[split], "size": data.size, "seed": data.data_seed}

@@ -62,8 +62,8 @@ def find(name: str, root: Path | None = None) -> Run:
         FileNotFoundError: no such run below the root. A name is never a path: what leaves the root is not found.
 
     """
-    matching = [run for run in list_runs(root) if run.id == name]
-    matching = matching or [run for run in list_runs(root) if _spec_name(run) == name]
+    known = list_runs(root)
+    matching = [run for run in known if run.id == name] or [run for run in known if _spec_name(run) == name]
     if not matching:
         raise FileNotFoundError(f"`run` should be the id or name of a run in {root or runs_folder()}. Found {name!r}.")
     return matching[0]
@@ -71,7 +71,7 @@ def find(name: str, root: Path | None = None) -> Run:
 
 def list_runs(root: Path | None = None) -> list[Run]:
     """Return all runs below the root, newest first; links that lead out of it are left out."""
-    return [Run(folder) for folder in folders(root or runs_folder())]
+    return [Run(folder) for folder in folders(root or runs_folder(), ("train",))]
 
 
 def _spec_name(run: Run) -> str | None:

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 import numpy as np
@@ -22,6 +23,7 @@ from engine.training_state import Training
 
 RECORDS_PER_EPOCH = 10
 PAUSE_POLL = 0.1  # s
+Records = Iterator[StepDone | EpochDone]
 
 
 class Session:
@@ -64,9 +66,9 @@ class Session:
         self._last = (self._clock, training.step)
         self.reporter.status(phase="training")
 
-    def go(self) -> str:
-        """Train until the end, or until somebody asks to stop."""
-        for record in train(self.training, self.batches, self.validation):
+    def go(self, watch: Callable[[Records], Records] = iter) -> str:
+        """Train until the end, or until somebody asks to stop; `watch` passes the records on, and may end them."""
+        for record in watch(train(self.training, self.batches, self.validation)):
             if isinstance(record, EpochDone):
                 self._report.epoch(record.epoch, record.metrics)
                 save_checkpoint(self.reporter.folder / "weights", self.training, record.epoch)

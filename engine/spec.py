@@ -38,6 +38,7 @@ class ScenesData(Frozen):
     size: int = Leaf(64, ge=8, le=1024, description="image side in pixels")
     train_length: int = Leaf(600, ge=2, le=1_000_000, description="images to train on")
     val_length: int = Leaf(150, ge=1, le=100_000, description="images to validate on")
+    test_length: int = Leaf(150, ge=1, le=100_000, description="images to test on, once, if a test is asked for")
     data_seed: int = Leaf(0, ge=0, description="seed of the rooms themselves")
 
 
@@ -89,6 +90,10 @@ class PenaltySpec(Frozen):
     strength: Strength = Leaf(
         1e-3, description="λ, the weight of the penalty in the loss; with a target, it starts at a tenth"
     )
+    strength_of: Literal["loss", "max"] = Leaf(
+        "loss",
+        description="unit of the strength: λ itself, or the λ that outweighs the fresh network's loss everywhere",
+    )
     target: float | None = Leaf(None, gt=0, lt=100, description="per cent that should be zero at the end; moves λ")
     target_of: Literal["group", "parameter", "mac"] = Leaf("group", description="what the target is a share of")
     groups: Literal["input", "output", "coupled"] = Leaf(
@@ -135,6 +140,42 @@ class StrengthChange(Frozen):
     strength: Strength
 
 
+class Source(Frozen):
+    """The checkpoint of another run below the same root: the run's id, and the SHA-256 of the checkpoint's tensors."""
+
+    run: str = Leaf(pattern=r"^[0-9]{8}-[0-9]{6}-[a-z0-9-]+$", max_length=100, description="id of the run")
+    sha256: str = Leaf(pattern=r"^[0-9a-f]{64}$", description="digest of the checkpoint")
+
+
+class StartSpec(Frozen):
+    """What a run takes over from others: weights, and which groups may live from the first step to the last.
+
+    A support is held as in a refit, without penalty: training inside it is training the network that has only these
+    groups.
+    """
+
+    weights: Source | None = Leaf(None, description="whose weights it starts with, of the same network; none: fresh")
+    support: Literal["free", "same", "union", "strongest"] = Leaf(
+        "free",
+        description="which groups may live: all, those of `supports`, those alive in any of them, or the largest",
+    )
+    supports: tuple[Source, ...] = Leaf((), description="runs whose living groups count (same: one, union: several)")
+    zero_parameters: float | None = Leaf(
+        None, ge=0, lt=100, description="per cent of the penalised parameters at zero (union and strongest)"
+    )
+    fresh_seed: int | None = Leaf(None, ge=0, lt=2**63, description="seed of fresh weights; none: that of the run")
+
+    @model_validator(mode="after")
+    def _what_a_support_needs(self) -> Self:
+        least, most = {"free": (0, 0), "same": (1, 1), "union": (1, 1000), "strongest": (0, 0)}[self.support]
+        if not least <= len(self.supports) <= most:
+            wanted = f"{least}" if least == most else f"at least {least}"
+            raise ValueError(f"`supports` should name {wanted} with {self.support}. Found {len(self.supports)}.")
+        if self.support == "strongest" and (self.weights is None or self.zero_parameters is None):
+            raise ValueError("`weights` and `zero_parameters` should be given with strongest. Found one missing.")
+        return self
+
+
 class TrainSpec(Frozen):
     """One training run."""
 
@@ -159,6 +200,14 @@ class TrainSpec(Frozen):
     )
     device: Literal["auto", "cpu", "cuda"] = Leaf("auto", description="where to train")
     bf16: bool = Leaf(False, description="bfloat16 arithmetic; weights and zeros stay float32")
+    patience: int = Leaf(
+        0, ge=0, le=100_000, description="epochs without a better one on validation after which it ends; 0: never early"
+    )
+    keep: Literal["last", "best"] = Leaf(
+        "last", description="the network that the run stands for: of the last epoch, or of the best on validation"
+    )
+    test: bool = Leaf(False, description="judge that network on the test split, once, at the end")
+    start: StartSpec | None = Leaf(None, description="what is taken over from other runs")
     strength_changes: tuple[StrengthChange, ...] = Leaf((), description="strengths to switch to at given steps")
 
     @model_validator(mode="before")
@@ -204,6 +253,13 @@ class TrainSpec(Frozen):
                 "`optimiser` should be sgd for group_mcp on coupled groups: in Adam's metric their prox has no closed "
                 f"form. Found {self.optimiser.optimiser}."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_held_support_has_no_penalty(self) -> Self:
+        held = self.start is not None and self.start.support != "free"
+        if held and (self.penalty.target is not None or self.penalty.strength > 0):
+            raise ValueError("`strength` should be 0, without a target, where the support is held. Found a penalty.")
         return self
 
     @model_validator(mode="after")

@@ -2,14 +2,18 @@
 
 import torch
 
+from engine.batches import Batches
+from engine.concluding import conclude
 from engine.ending import Ending
 from engine.networks.multitask import build_network
-from engine.reporting import Reporter
+from engine.reporting import Reporter, Values
 from engine.run_data import batches, fields, prepare
 from engine.runs import Run
+from engine.selection import Selection
 from engine.session import Session
+from engine.starting import measured_strength_max, start_from
 from engine.tasks.build import build_tasks
-from engine.training import begin, start_at_constants
+from engine.training import Training, begin, start_at_constants
 
 
 def run_training(run: Run, reporter: Reporter, asked_to_end: Ending) -> str:
@@ -23,9 +27,36 @@ def run_training(run: Run, reporter: Reporter, asked_to_end: Ending) -> str:
 
     training_images, validation = (batches(spec, tasks, "train", device, say), batches(spec, tasks, "val", device, say))
     reporter.status(phase="building the network")
-    torch.manual_seed(spec.seed)
+    fresh = spec.start.fresh_seed if spec.start is not None else None
+    torch.manual_seed(spec.seed if fresh is None else fresh)
     training = begin(spec, build_network(spec.network, tasks, training_images.channels), tasks, training_images)
     start_at_constants(training, training_images)
+    began = _begun_with(training, training_images, run)
     session = Session(training, training_images, validation, reporter, asked_to_end)
     session.enter()
-    return session.go()
+    if began and training.step == 0:
+        reporter.events((0, 0), "start", began)
+    selection = Selection(training, training_images, validation, run.path / "weights")
+    state = session.go(selection.watch)
+    if state == "done" and (spec.test or spec.keep == "best"):
+        reporter.status(phase="judging the network that is kept")
+        splits = {"kept": validation}
+        if spec.test:
+            splits["test"] = batches(spec, tasks, "test", device, say)
+        conclude(selection, training, reporter, splits)
+    return state
+
+
+def _begun_with(training: Training, images: Batches, run: Run) -> Values:
+    """Take over what the run starts from, in units of what the loss says; return what was measured.
+
+    Before a resumed run's own checkpoint is loaded, all this is done again: it comes to the same.
+    """
+    measured: dict[tuple[str | None, str], float | None] = {}
+    if training.spec.penalty.strength_of == "max":
+        unit = measured_strength_max(training, images)
+        training.controller.base *= unit
+        measured[None, "strength_max"] = unit
+    if training.spec.start is not None:
+        start_from(training, training.spec.start, run.path.parent, images.example())
+    return measured

@@ -1,20 +1,24 @@
-"""`python -m engine.worker FOLDER`: the process that works on a run or a follow-up. It alone writes results.
+"""`python -m engine.worker FOLDER`: the process that works on a run, a follow-up or a study. It alone writes results.
 
 The lock comes first, before torch is imported, so that the page knows within a moment that somebody is at work. However
 it ends, status.json says so in one sentence; the traceback goes to log.txt.
 """
 
 import errno
+import os
 import signal
 import sys
+import threading
 import traceback
 
 from filelock import Timeout
 
 from engine.ending import Ending
 from engine.followups import FollowUp, open_work
+from engine.jobs import TIED
 from engine.reporting import Reporter
 from engine.runs import Run
+from engine.studies import Study
 
 LOCK_TIMEOUT = 5.0  # s: longer than a reader holds the lock to see whether it is free
 
@@ -33,16 +37,25 @@ def main(arguments: list[str]) -> int:
         return 2
     ending = Ending(work)
     signal.signal(signal.SIGTERM, ending.signal)
+    if os.environ.get(TIED):
+        threading.Thread(target=_stop_when_left, args=(ending,), daemon=True).start()
     try:
         return _work(work, Reporter(work), ending)
     finally:
         lock.release()
 
 
-def _work(work: Run | FollowUp, reporter: Reporter, ending: Ending) -> int:
+def _stop_when_left(ending: Ending) -> None:
+    """Ask for the end once whoever started this worker is gone: its end of our standard input is closed then."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    ending.signal(signal.SIGTERM, None)
+
+
+def _work(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> int:
     """Do what was asked, and say how it ended."""
     try:
-        reporter.status(phase="importing torch")
+        reporter.status(phase="starting" if isinstance(work, Study) else "importing torch")
         reporter.finish(_done(work, reporter, ending))
     except Exception as error:  # noqa: BLE001 - whatever happens, the folder must say so
         traceback.print_exc()
@@ -51,12 +64,16 @@ def _work(work: Run | FollowUp, reporter: Reporter, ending: Ending) -> int:
     return 0
 
 
-def _done(work: Run | FollowUp, reporter: Reporter, ending: Ending) -> str:
+def _done(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> str:
     """Return the final state, done or stopped; the imports take seconds, after the lock and the first status."""
     if isinstance(work, Run):
         from engine.training_job import run_training
 
         return run_training(work, reporter, ending)
+    if isinstance(work, Study):
+        from engine.study_job import run_study
+
+        return run_study(work, reporter, ending)
     spec = work.spec
     if spec.kind == "prune":
         from engine.prune_job import run_prune

@@ -38,7 +38,10 @@ def channel_use(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
             hovertemplate="%{x:.3g} % of the task's relevance<extra></extra>",
         )
     )
-    words = [f"{escaped(str(row.task))}{_share(float(row.share))}" for row in frame.itertuples()]
+    words = [
+        f"{escaped(str(task))}{_share(share)}"
+        for task, share in zip(frame["task"], frame["share"].astype(float), strict=True)
+    ]
     figure.update_layout(bargap=0.35, margin={"t": 8})
     figure.update_yaxes(tickvals=np.arange(len(frame)), ticktext=words, range=[len(frame) - 0.4, -0.6], showgrid=False)
     figure.update_xaxes(title_text="part of the task's relevance [%]", rangemode="tozero")

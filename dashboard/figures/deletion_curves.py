@@ -35,7 +35,7 @@ def deletion_curves(frame: pd.DataFrame, layers: Sequence[str], look: Style) -> 
         figure.add_trace(_relevant(own[own["order"] == "relevance"], look, place == 0), **where)
     figure.update_annotations(font={"size": 11})
     figure.update_layout(showlegend=True, legend={"y": 1 + 0.14 / rows}, margin={"t": 66})
-    figure.update_xaxes(tickformat=".0%", range=[-0.02, 0.8], dtick=0.25)
+    figure.update_xaxes(tickformat=".0%", range=[-0.03, 1.03], dtick=0.25)
     figure.update_yaxes(exponentformat="power", nticks=5, tickfont={"size": 11})
     figure.update_xaxes(title_text="removed", row=rows)
     figure.update_yaxes(title_text="rise of the loss", col=1, title_font={"size": 11})

@@ -6,6 +6,7 @@
 |            | share), certainty (1 − the width of its interval); of living cells only: dead and idle are left out   |
 | `map_cells`| the same of all cells; dominant, share and certainty are missing where a cell is dead                 |
 | `counts`   | layer, depth, total, and channels_<label>…: how many channels of each layer are what                  |
+| `layer_shares` | layer, depth, share_<task>…, total: whose the relevance of each layer is                        |
 | `overlaps` | tasks, size, channels: how many channels each set of tasks uses, the largest first                    |
 | `affinity` | layer, depth, task, other, cosine, conflict_rate, transfer                                            |
 | `heads`    | task, layer, channels, ignored: per reader of a head, how many of its columns are exactly zero        |
@@ -63,6 +64,14 @@ def counts(work: FollowUp) -> pd.DataFrame:
     wide = own.pivot(index=["depth", "layer"], columns="label", values="channels").reindex(columns=names)
     wide = wide.fillna(0).astype(int).set_axis(counted, axis=1)  # a task may be called depth, as the column is
     return wide.assign(total=wide.sum(axis=1)).reset_index()[["layer", "depth", "total", *counted]]
+
+
+def layer_shares(work: FollowUp) -> pd.DataFrame:
+    """Return one row per layer: the part of the relevance of its channels that is each task's."""
+    known = table(work, "layers")
+    own = known[known["label"] == ALL]
+    columns = ["layer", "depth", *(f"share_{task}" for task in tasks(work)), "total"]
+    return own.reindex(columns=columns).reset_index(drop=True)
 
 
 def overlaps(work: FollowUp, layer: str = "") -> pd.DataFrame:

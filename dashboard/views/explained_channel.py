@@ -93,28 +93,34 @@ def _off(run: Run, work: FollowUp, chosen: Selection, row: pd.Series | None) -> 
     fill = "mean over images and positions" if first["fill"] == "mean" else "zero"
     _metrics(run, drawing.frame)
     how = SWITCHED.format(fill=fill, images=int(first["images"]))
-    draw(drawing, "switched_off", switched_off.READING, f"{plain(run.spec.name)} · {how}")
+    draw(drawing, "switched_off", switched_off.READING, f"{plain(run.spec.name)} · {plain(run.id)} · {how}")
 
 
 def _metrics(run: Run, frame: pd.DataFrame) -> None:
     """Say of every task what its metric is with the channel off, and by how much that differs."""
     known = dict(tasks_of(run.spec))
     with st.container(horizontal=True):
-        for row in frame.itertuples():
-            metric = known.get(str(row.task))
-            if metric is not None and row.metric == metric.name and pd.notna(row.value):
-                _metric(str(row.task), metric, float(row.value), float(row.value_change))
+        for row in frame.to_dict("records"):
+            metric = known.get(str(row["task"]))
+            if metric is not None and row["metric"] == metric.name and pd.notna(row["value"]):
+                _metric(str(row["task"]), metric, float(row["value"]), float(row["value_change"]))
 
 
 def _metric(task: str, metric: Metric, value: float, change: float) -> None:
     st.metric(
         f"{plain(task)} · {plain(metric.label)}",
         measured(value, metric.unit),
-        f"{change:+.2g}" if change else "no change",
+        _moved(change, metric.unit) if change else "no change",
         delta_color=("normal" if metric.better == "higher" else "inverse") if change else "off",
         help="With the channel switched off; below, the difference from the whole network",
         border=True,
     )
+
+
+def _moved(change: float, unit: str) -> str:
+    """Say by how much a metric moved; a difference of per cents is in points."""
+    units = {"%": " points", "°": "°", "1": "", "": ""}
+    return f"{change:+.2g}{units.get(unit, f' {unit}')}"
 
 
 def _offer(run: Run, work: FollowUp, chosen: Selection) -> None:

@@ -78,8 +78,8 @@ def layer_of(work: FollowUp, key: str) -> str:
 
 
 def _standing(shown: list[FollowUp], states: tuple[str, ...]) -> None:
-    for work, state in zip(shown, states, strict=True):
-        explanation.standing(work, state)
+    for place, (work, state) in enumerate(zip(shown, states, strict=True)):
+        explanation.standing(work, state, named=place > 0)
 
 
 def _first(run: Run) -> None:

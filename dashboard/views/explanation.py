@@ -51,11 +51,14 @@ def chosen(run: Run) -> FollowUp | None:
         width=440,
     )
     keep()
-    return works.get(identity) or explanations.best(list(works.values()))
+    return works.get(identity or "") or explanations.best(list(works.values()))
 
 
-def standing(work: FollowUp, drawn: str) -> None:
-    """Say where an explanation stands while it is made or if it failed; when that changes, draw the whole page."""
+def standing(work: FollowUp, drawn: str, named: bool = False) -> None:
+    """Say where an explanation stands while it is made or if it failed; when that changes, draw the whole page.
+
+    `named`: say which explanation this is, where the page shows another one.
+    """
     status = work.status
     if status.state != drawn:
         st.rerun()
@@ -63,7 +66,11 @@ def standing(work: FollowUp, drawn: str) -> None:
     if status.state in LIVE:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(state_word(status), icon=icon, color=colour)
-            st.progress(min(max(status.progress, 0.0), 1.0), text=plain(status.phase), width="stretch")
+            st.progress(
+                min(max(status.progress, 0.0), 1.0),
+                text=plain(f"{_called(work)}: {status.phase}" if named else status.phase),
+                width="stretch",
+            )
             _end(work)
     elif status.state in ("stopped", "lost"):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -118,9 +125,16 @@ def _called(work: FollowUp) -> str:
 
 def _end(work: FollowUp) -> None:
     if not work.control().stop:
-        st.button("Stop", key="explain_stop", icon=":material/stop:", on_click=jobs.stop, args=(work,))
+        st.button("Stop", key=f"explain_stop_{work.id}", icon=":material/stop:", on_click=jobs.stop, args=(work,))
         return
-    st.button("Kill now", key="explain_kill", type="primary", icon=":material/dangerous:", on_click=_kill, args=(work,))
+    st.button(
+        "Kill now",
+        key=f"explain_kill_{work.id}",
+        type="primary",
+        icon=":material/dangerous:",
+        on_click=_kill,
+        args=(work,),
+    )
 
 
 def _kill(work: FollowUp) -> None:
@@ -129,7 +143,7 @@ def _kill(work: FollowUp) -> None:
 
 
 def _go_on(work: FollowUp) -> None:
-    if not st.button("Go on", key="explain_resume", icon=":material/play_arrow:"):
+    if not st.button("Go on", key=f"explain_resume_{work.id}", icon=":material/play_arrow:"):
         return
     try:
         jobs.start(work)

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.figures import head_use, label_bars, layer_affinity, mask_overlap, share_map, task_sets, ternary
+from dashboard.figures import (
+    head_use,
+    label_bars,
+    layer_affinity,
+    layer_shares,
+    mask_overlap,
+    share_map,
+    task_sets,
+    ternary,
+)
 from dashboard.frames import explanations, masks, shares
 from dashboard.selection import Selection, selected
 from dashboard.views import use_drawings
@@ -21,6 +30,7 @@ from engine.runs import Run, list_runs
 
 TABS = ("Shares", "Layers", "Affinity", "Heads", "Between runs")
 TRIANGLE, MAP = "triangle", "map"
+CHANNELS, RELEVANCE = "channels", "relevance"
 ALONE = (
     "Where two networks choose the same channels: compare a run of several tasks with runs of one task each, or those "
     "with one another. They have to start from the same network."
@@ -90,7 +100,19 @@ def _left_out(work: FollowUp, layer: str, drawn_as: str) -> str:
 
 
 def _layers(work: FollowUp, chosen: Selection | None, about: str) -> None:
-    draw(use_drawings.layered(work), "label_bars", label_bars.READING, about)
+    counted = st.segmented_control(
+        "Bars count",
+        (CHANNELS, RELEVANCE),
+        default=CHANNELS,
+        required=True,
+        key="counted",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if counted == CHANNELS:
+        draw(use_drawings.layered(work), "label_bars", label_bars.READING, about)
+    else:
+        draw(use_drawings.leaning(work), "layer_shares", layer_shares.READING, about)
     layer = layer_of(work, "sets_layer")
     draw(use_drawings.sets(work, layer), "task_sets", task_sets.READING, about)
 

@@ -11,6 +11,7 @@ from dashboard.figures import (
     head_use,
     label_bars,
     layer_affinity,
+    layer_shares,
     mask_overlap,
     relevance_against_ablation,
     share_map,
@@ -61,6 +62,11 @@ def mapped(work: FollowUp, chosen: Selection | None) -> Drawing:
 def layered(work: FollowUp) -> Drawing:
     """Return the labels of the channels of every layer."""
     return _layered(work.path, explanations.stamps(work))
+
+
+def leaning(work: FollowUp) -> Drawing:
+    """Return whose the relevance of every layer is."""
+    return _leaning(work.path, explanations.stamps(work))
 
 
 def sets(work: FollowUp, layer: str) -> Drawing:
@@ -134,6 +140,13 @@ def _layered(path: Path, _stamps: Stamps) -> Drawing:
     work = FollowUp(path)
     frame = shares.counts(work)
     return Drawing(label_bars.label_bars(frame, explanations.tasks(work), looks(work)), frame)
+
+
+@lru_cache(maxsize=32)
+def _leaning(path: Path, _stamps: Stamps) -> Drawing:
+    work = FollowUp(path)
+    frame = shares.layer_shares(work)
+    return Drawing(layer_shares.layer_shares(frame, explanations.tasks(work), looks(work)), frame)
 
 
 @lru_cache(maxsize=64)

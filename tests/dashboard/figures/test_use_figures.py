@@ -8,6 +8,7 @@ from dashboard.figures.channel_use import channel_use
 from dashboard.figures.head_use import head_use
 from dashboard.figures.label_bars import label_bars
 from dashboard.figures.layer_affinity import layer_affinity
+from dashboard.figures.layer_shares import layer_shares
 from dashboard.figures.look import styles
 from dashboard.figures.mask_overlap import mask_overlap
 from dashboard.figures.share_map import share_map
@@ -111,7 +112,8 @@ def test_affinity_has_a_map_of_gradients_and_one_of_ablations() -> None:
     figure = layer_affinity(frame.assign(transfer=[np.nan, 0.9]))
     assert [trace.type for trace in figure.data] == ["heatmap", "heatmap"]
     assert (figure.data[0].zmin, figure.data[0].zmax) == (-1, 1)
-    assert "–" in [note.text for note in figure.layout.annotations]
+    assert np.isnan(figure.data[1].z).tolist() == [[True], [False]]
+    assert list(figure.layout.yaxis.ticktext)[1] == "&lt;b&gt;deep&lt;/b&gt;"
 
 
 def test_heads_show_what_they_read_and_what_is_zero() -> None:
@@ -132,3 +134,13 @@ def test_a_channel_has_a_bar_and_an_interval_per_task() -> None:
 @pytest.mark.parametrize("draw", [ternary, share_map])
 def test_without_channels_it_says_so(draw: object) -> None:
     assert not draw(_cells(6).iloc[:0], TASKS, LOOKS, NAMES).data  # type: ignore[operator]
+
+
+def test_the_relevance_of_a_layer_is_divided_among_the_tasks() -> None:
+    frame = pd.DataFrame(
+        {"layer": NAMES, "share_seg": [0.5, 0.2], "share_depth": [0.3, 0.2], "share_normals": [0.2, 0.6]}
+    )
+    figure = layer_shares(frame, TASKS, LOOKS)
+    assert sum(np.asarray(trace.x) for trace in figure.data).tolist() == pytest.approx([100, 100])
+    assert [trace.marker.color for trace in figure.data] == [LOOKS[task].colour for task in TASKS]
+    assert [shape.x0 for shape in figure.layout.shapes] == pytest.approx([100 / 3, 200 / 3])

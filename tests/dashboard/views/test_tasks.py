@@ -1,6 +1,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -167,8 +168,9 @@ def test_a_failure_is_said_in_one_sentence(make_explained: Make) -> None:
 
 
 def test_a_stopped_explanation_shows_what_it_has_and_can_go_on(make_explained: Make) -> None:
-    page = _page(run=make_explained(state="stopped").run.id)
-    assert page.button(key="explain_resume").label == "Go on"
+    work = make_explained(state="stopped")
+    page = _page(run=work.run.id)
+    assert page.button(key=f"explain_resume_{work.id}").label == "Go on"
     assert page.get("plotly_chart")
 
 
@@ -193,15 +195,32 @@ def test_it_is_drawn_again_quickly(make_explained: Make) -> None:
     assert (time.process_time() - before) / 5 < 0.3
 
 
-def test_a_live_explanation_says_what_it_does_and_can_be_stopped(make_explained: Make) -> None:
+def test_live_explanations_say_what_they_do_and_can_be_stopped(make_explained: Make) -> None:
     work = make_explained(ablated=False)
-    now = psutil.Process()
-    live = {"state": "running", "phase": "ablation: 3 of 9", "progress": 0.3, "pid": now.pid, "finished": None}
-    status = work.recorded_status().model_copy(update={**live, "pid_created": now.create_time()})
-    replace(work.path / "status.json", status.model_dump_json().encode())
-    with work.lock():
+    other = write_explanation(work.run, ablated=False, layers=["stem"])
+    with _working(work, phase="ablation: 3 of 9"), _working(other, phase="reading the run"):
         page = _page(run=work.run.id)
+        assert not page.exception
         assert page.progress[0].text == "ablation: 3 of 9"
-        page.button(key="explain_stop").click().run()
+        assert page.progress[1].text.endswith("reading the run")
+        assert "stem" in page.progress[1].text
+        page.button(key=f"explain_stop_{work.id}").click().run()
         assert work.control().stop
-        assert page.button(key="explain_kill").label == "Kill now"
+        assert not other.control().stop
+        assert page.button(key=f"explain_kill_{work.id}").label == "Kill now"
+
+
+@contextmanager
+def _working(work: FollowUp, phase: str) -> Iterator[None]:
+    """Hold the lock of an explanation as its worker does, and say what it is at."""
+    now = psutil.Process()
+    live = {"state": "running", "phase": phase, "pid": now.pid, "pid_created": now.create_time(), "finished": None}
+    replace(work.path / "status.json", work.recorded_status().model_copy(update=live).model_dump_json().encode())
+    with work.lock():
+        yield
+
+
+def test_the_bars_of_the_layers_can_count_relevance(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id, use="Layers", counted="relevance")
+    assert not page.exception
+    assert [trace["name"] for trace in _figures(page)[0]["data"]] == ["seg", "depth", "normals"]

@@ -1,0 +1,96 @@
+"""Studies as they run: workers in processes of their own, killed and stopped on this machine and on a Dask cluster."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine import jobs
+from engine.folders import LIVE
+from engine.runs import Run, list_runs
+from engine.studies import Study, create_study
+from engine.study_spec import parse_many
+
+
+def training(root: Path) -> list[Run]:
+    """Return the runs below a root that are in the middle of their training."""
+    return [run for run in list_runs(root) if run.status.state == "running" and 12 < run.status.step < 35]
+
+
+def test_killed_runs_a_stopped_and_a_killed_study_come_to_the_same(
+    tmp_path: Path, small, until, undisturbed: Study, same_tables
+):
+    study = create_study(parse_many(small(targets=[50], subsets=["all"], workers=2)), tmp_path)
+    jobs.start(study)
+    until(lambda: bool(training(tmp_path)), "run in the middle")
+    victim = training(tmp_path)[0]
+    assert jobs.kill(victim)
+    until(lambda: victim.status.state == "done" or bool(training(tmp_path)), "second life")
+    jobs.stop(study)
+    until(lambda: study.status.state not in LIVE, "stop")
+    assert study.status.state == "stopped"
+    assert not [run for run in list_runs(tmp_path) if run.status.state in LIVE]
+    jobs.start(study)
+    until(lambda: study.members()["state"].eq("running").any(), "run again")
+    assert jobs.kill(study)
+    until(lambda: study.status.state == "lost", "loss")
+    jobs.start(study)
+    until(lambda: study.status.state not in LIVE, "end")
+    assert study.status.state == "done", (study.path / "log.txt").read_text()
+    assert len(list_runs(tmp_path)) == 4
+    same_tables(study, undisturbed)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, until) -> Iterator[str]:
+    """Start a Dask scheduler and two workers of one thread each, and return the scheduler's address."""
+    file = tmp_path / "scheduler.json"
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(Path(__file__).parents[3])}
+    where = ["--scheduler-file", str(file)]
+    commands = [["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", *where]]
+    commands += [
+        ["worker", *where, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path)]
+    ] * 2
+    processes = []
+    for command in commands:
+        with (tmp_path / f"{command[0]}-{len(processes)}.log").open("wb") as log:
+            started = [sys.executable, "-m", "dask", *command]
+            processes.append(subprocess.Popen(started, env=environment, stdout=log, stderr=log))
+        until(file.exists, "scheduler")
+    yield json.loads(file.read_text())["address"]
+    for process in reversed(processes):
+        process.terminate()
+        process.wait(30)
+
+
+def test_a_killed_worker_of_a_cluster_leaves_no_trace_in_the_tables(
+    tmp_path: Path, small, until, cluster: str, undisturbed: Study, same_tables
+):
+    root = tmp_path / "runs"
+    study = create_study(parse_many(small(targets=[50], subsets=["all"], scheduler=cluster)), root)
+    jobs.start(study)
+    until(lambda: bool(training(root)), "run in the middle")
+    victim = training(root)[0]
+    worker = psutil.Process(victim.status.pid).parent()
+    assert worker is not None
+    worker.send_signal(signal.SIGKILL)
+    until(lambda: study.status.state not in LIVE, "end")
+    assert study.status.state == "done", (study.path / "log.txt").read_text()
+    assert "stop" in set(victim.events().query("split == 'control'")["quantity"])  # it heard, and was taken up again
+    assert len(list_runs(root)) == 4
+    same_tables(study, undisturbed)
+
+
+def test_nobody_at_the_scheduler_is_said_in_a_sentence(tmp_path: Path, small, until, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
+    study = create_study(parse_many(small(scheduler="tcp://127.0.0.1:9")), tmp_path)
+    jobs.start(study)
+    until(lambda: study.status.state not in LIVE, "end")
+    assert study.status.state == "failed"
+    assert "`scheduler` should be the address of a Dask scheduler" in study.status.message
