@@ -10,6 +10,7 @@ have gone.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -107,16 +108,16 @@ def _load(training: Training, source: Source, root: Path) -> None:
 
 
 def _support(training: Training, start: StartSpec, root: Path, example: Tensor) -> list[Tensor]:
-    own = training.proximal.banks
+    own, zero = training.proximal.banks, partial(training.tally.percent, "parameter")
     if start.support == "strongest":
         scores = [with_floor(bank, lamp(bank.norms())) for bank in own]
-        return best_support(scores, training.tally, "parameter", start.zero_parameters or 0.0)
+        return best_support(scores, zero, start.zero_parameters or 0.0)
     found = [_norms(training.spec, source, root, example) for source in start.supports]
     known = [[norms[bank.layer] for norms in found if bank.layer in norms] for bank in own]
     if start.zero_parameters is None:
         return [_alive(bank, several) for bank, several in zip(own, known, strict=True)]
     agreed = [_agreed(bank, several) for bank, several in zip(own, known, strict=True)]
-    return best_support(agreed, training.tally, "parameter", start.zero_parameters)
+    return best_support(agreed, zero, start.zero_parameters)
 
 
 def _alive(bank: Bank, several: Sequence[Tensor]) -> Tensor:

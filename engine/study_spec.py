@@ -16,7 +16,8 @@ from pydantic import Field as Leaf
 from pydantic import ValidationError, model_validator
 
 from engine.balancing.spec import Method
-from engine.spec import Frozen, SpecError, TrainSpec, first_line
+from engine.frozen import Frozen, SpecError, first_line
+from engine.spec import TrainSpec
 
 Control = Literal["scratch", "magnitude", "unanimous", "small"]
 Definition = Literal["main", "task", "metric"]

@@ -9,11 +9,12 @@ from safetensors.numpy import load_file
 
 from data.catalog import DATASETS
 from engine.ending import Ending
+from engine.frozen import SpecError
 from engine.manifests import manifests
 from engine.reporting import Reporter
 from engine.runs import Run, create
 from engine.skill import skill
-from engine.spec import SpecError, parse
+from engine.spec import parse
 from engine.training_job import run_training
 
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}
