@@ -17,6 +17,7 @@ FORBIDDEN = {
 PORT = (
     "spec", "prune_spec", "explain_spec", "export_spec", "folders", "runs", "followups", "jobs", "events", "norms",
     "control", "files", "quantities", "follow", "cli", "usage", "overlap", "badges", "ranks", "agreement",
+    "spatial_store", "spatial.choosing", "planted.wiring", "planted.recovery",
 )  # fmt: skip
 
 
