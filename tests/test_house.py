@@ -26,6 +26,15 @@ PORT = (
     "files",
     "quantities",
     "follow",
+    "studies",
+    "study_spec",
+    "study_plan",
+    "study_rows",
+    "study_tables",
+    "study_job",
+    "spec_hash",
+    "reporting_tables",
+    "scheduling.remote",
     "cli",
 )
 
