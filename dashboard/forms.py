@@ -22,13 +22,14 @@ from engine.spec import (
     NetworkSpec,
     OptimiserSpec,
     PenaltySpec,
+    PlantedData,
     ScenesData,
     SpecError,
     TrainSpec,
     parse,
 )
 
-DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData}
+DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData, "planted": PlantedData}
 Way = Literal["target", "strength"]
 WAYS: dict[Way, str] = {"target": "target", "strength": "strength λ"}
 USUAL_TARGET = 50.0  # %
@@ -39,7 +40,7 @@ MEANINGS: dict[Way, str] = {
     "more groups, sooner. It can be changed while the run is live.",
 }
 KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation", "strength_of"]
-COURSE = ["warm_up", "ramp", "refit", "floor"]
+COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
 
 
 def new_run() -> Run | None:

@@ -4,15 +4,15 @@ What is removed is what one layer reads of some of its channels (a cell; see `en
 replaced by the channel's mean over images and positions, or by zero. Only what follows the layer runs again
 (`engine.suffix`), which is exact. Columns of the rows:
 
-| column                               |                                                                                |
-|--------------------------------------|--------------------------------------------------------------------------------|
-| layer, channel                       | the cell; channel is -1 where several are removed together                     |
-| group                                | the name of the deletion, "" for a single channel                              |
-| channels                             | how many are removed                                                           |
-| task, fill, images                   | which task is judged, what fills the place, on how many images                 |
-| loss, loss_change                    | mean over images of each image's loss, and its rise over the whole model's     |
-| effect                               | mean over images of |change| of what is explained, the loss or the output      |
-| metric, value, value_change          | the task's main metric (engine.quantities); None and NaN for a plain function  |
+| column                               |                                                                              |
+|--------------------------------------|------------------------------------------------------------------------------|
+| layer, channel                       | the cell; channel is -1 where several are removed together                   |
+| group                                | the name of the deletion, "" for a single channel                            |
+| channels                             | how many are removed                                                         |
+| task, fill, images                   | which task is judged, what fills the place, on how many images               |
+| loss, loss_change                    | mean over images of each image's loss, and its rise over the whole model's   |
+| effect                               | mean over images of |change| of what is explained, the loss or the output    |
+| metric, value, value_change          | the task's main metric (engine.quantities); None and NaN for a plain function|
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -125,7 +125,9 @@ def _block(probe: Probe, site: Site, deletions: Sequence[Deletion], means: Means
         for batch in probe.batches():
             images += len(batch.images)
             _judge(_Seen(probe, batch), suffix, [None, *(_removing(site, d, means) for d in deletions)], judged)
-    frames = [_rows(probe, deletion, judged[0], own, images) for deletion, own in zip(deletions, judged[1:], strict=True)]
+    frames = [
+        _rows(probe, deletion, judged[0], own, images) for deletion, own in zip(deletions, judged[1:], strict=True)
+    ]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -140,8 +142,9 @@ class _Seen:
     def judge(self, predictions: Any, tallies: dict[str, _Tally]) -> None:
         """Add a pass to the tallies; the first one is that of the whole model."""
         for name, objective in self.probe.objectives.items():
-            prediction, target = predictions[name], objective.losses.freeze(
-                predictions[name], self.batch.targets.get(name)
+            prediction, target = (
+                predictions[name],
+                objective.losses.freeze(predictions[name], self.batch.targets.get(name)),
             )
             if name not in self.frozen:
                 self.frozen[name] = objective.freeze(prediction, target)

@@ -1,8 +1,8 @@
-"""Do tasks pull a layer the same way, and does what harms one harm the other?
+"""Whether tasks pull a layer the same way, and whether what harms one harms the other.
 
 Two answers per layer and pair of tasks, one from training's side and one from use: the cosine of the gradients of
-their losses with respect to the layer's weights (conflict where it is negative; Yu et al., arXiv 2001.06782, per layer
-as in Recon, 2302.11289), and the rank correlation over ablated channels of how much each task changes.
+their losses with respect to the layer's weights (conflict where it is negative; Yu et al., arXiv 2001.06782, per
+layer as in Recon, 2302.11289), and the rank correlation over ablated channels of how much each task changes.
 """
 
 from itertools import combinations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.attribution.probe import Probe
+from engine.batches import Batch
 from engine.evaluating import evaluating
 from engine.ranks import spearman
 
@@ -45,13 +46,15 @@ def gradient_cosines(probe: Probe) -> pd.DataFrame:
     """Return one row per layer with weights and two tasks: layer, task, other, cosine, conflict_rate."""
     weights = {site.name: site.axis.parameter for site in probe.sites if site.axis is not None}
     tasks = list(probe.objectives)
+    if not weights:
+        return pd.DataFrame(columns=[*KEYS, "cosine", "conflict_rate"])
     sums: list[list[Tensor]] = []
     cosines: list[list[list[float]]] = []
     with evaluating(probe.model), torch.enable_grad():
         for batch in probe.batches():
             rows = _rows(probe, batch, list(weights.values()))
             cosines.append([_cosines([row[i] for row in rows]) for i in range(len(weights))])
-            sums = [[a + b for a, b in zip(*pair, strict=True)] for pair in zip(sums, rows, strict=True)] or rows
+            sums = rows if not sums else [_added(one, other) for one, other in zip(sums, rows, strict=True)]
     whole = [_cosines([row[i] for row in sums]) for i in range(len(weights))]
     rates = (np.array(cosines) < 0).mean(0) if cosines else np.zeros((0, 0))
     found = [
@@ -62,7 +65,7 @@ def gradient_cosines(probe: Probe) -> pd.DataFrame:
     return pd.DataFrame(found, columns=[*KEYS, "cosine", "conflict_rate"])
 
 
-def _rows(probe: Probe, batch, weights: list[nn.Parameter]) -> list[list[Tensor]]:  # type: ignore[no-untyped-def]
+def _rows(probe: Probe, batch: Batch, weights: list[nn.Parameter]) -> list[list[Tensor]]:
     """Return each task's gradient of the summed loss at the weights."""
     held = [weight for weight in weights if not weight.requires_grad]
     for weight in held:
@@ -77,6 +80,10 @@ def _rows(probe: Probe, batch, weights: list[nn.Parameter]) -> list[list[Tensor]
     for weight in held:
         weight.requires_grad_(False)
     return rows
+
+
+def _added(one: list[Tensor], other: list[Tensor]) -> list[Tensor]:
+    return [a + b for a, b in zip(one, other, strict=True)]
 
 
 def _cosines(gradients: list[Tensor]) -> list[float]:

@@ -2,19 +2,19 @@
 
 The frame has the columns layer ("" for all layers together), task, figure, value, method, images. Its figures:
 
-| figure                 | value                                                                                        |
-|------------------------|----------------------------------------------------------------------------------------------|
-| `rank_correlation`     | Spearman of relevance with the effect of ablation, over surviving channels                   |
-| `rise_correlation`     | the same with the signed rise of the loss                                                    |
-| `share_correlation`    | Spearman of the task's share with its share of the effects                                   |
-| `sample`               | how many surviving channels these are over                                                   |
-| `deletion_auc`         | mean rise of the loss while channels go, the most relevant first                             |
-| `deletion_random`      | the same in random order, mean over draws                                                    |
-| `split_half`           | Spearman of the relevance over even images with that over odd ones                           |
-| `share_split_half`     | the same of shares                                                                           |
-| `head_randomisation`   | Spearman of the task's share with that after the heads' weights were shuffled: should vanish |
-| `head_randomisation_raw` | the same of relevance, which claims nothing about tasks and need not vanish                |
-| `cascade_1` …          | as `head_randomisation`, with the last quarter, half, … of the shared layers shuffled too    |
+| figure                 | value                                                                                       |
+|------------------------|---------------------------------------------------------------------------------------------|
+| `rank_correlation`     | Spearman of relevance with the effect of ablation, over surviving channels                  |
+| `rise_correlation`     | the same with the signed rise of the loss                                                   |
+| `share_correlation`    | Spearman of the task's share with its share of the effects                                  |
+| `sample`               | how many surviving channels these are over                                                  |
+| `deletion_auc`         | mean rise of the loss while channels go, the most relevant first                            |
+| `deletion_random`      | the same in random order, mean over draws                                                   |
+| `split_half`           | Spearman of the relevance over even images with that over odd ones                          |
+| `share_split_half`     | the same of shares                                                                          |
+| `head_randomisation`   | Spearman of the task's share with that after the heads' weights were shuffled: should vanish|
+| `head_randomisation_raw` | the same of relevance, which claims nothing about tasks and need not vanish               |
+| `cascade_1` …          | as `head_randomisation`, with the last quarter, half, … of the shared layers shuffled too   |
 """
 
 from types import MappingProxyType
@@ -44,7 +44,9 @@ def badge(frame: pd.DataFrame) -> tuple[Colour, str]:
     by relevance harms no more than in random order.
     """
     medians = {name: median(frame, name) for name in WORDS}
-    text = ", ".join([_head(frame), *(f"{WORDS[name]} {value:.2f}" for name, value in medians.items() if value == value)])
+    text = ", ".join(
+        [_head(frame), *(f"{WORDS[name]} {value:.2f}" for name, value in medians.items() if value == value)]
+    )
     judged = [medians[name] for name in ("rank_correlation", "share_correlation") if medians[name] == medians[name]]
     if not judged:
         return "grey", f"{text}; not held against ablation"

@@ -46,8 +46,8 @@ def orders(relevance: pd.DataFrame, seed: int, draws: int = DRAWS) -> list[Order
         for task, rows in own.groupby("task", sort=False):
             ordered = rows.sort_values("relevance", ascending=False, kind="stable")["channel"]
             found.append(Order(str(layer), f"relevance:{task}", tuple(map(int, ordered))))
-        for draw in range(draws):
-            found.append(Order(str(layer), f"random:{draw}", tuple(map(int, chance.permutation(channels)))))
+        drawn = [tuple(map(int, chance.permutation(channels))) for _ in range(draws)]
+        found += [Order(str(layer), f"random:{draw}", order) for draw, order in enumerate(drawn)]
     return found
 
 

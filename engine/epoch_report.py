@@ -10,6 +10,9 @@
 
 `state` is dead (exactly zero), near (alive, below NEAR of its layer's largest norm) or alive. Tables are replaced at
 most every TABLES_EVERY seconds, and at the end of the run.
+
+All of it is said of the dense network, whatever has been removed by then: what went is dead at its own place, with a
+firmness of 0, and counts as removable.
 """
 
 import time
@@ -27,7 +30,7 @@ from engine.norms import NormLog
 from engine.quantities import ALARM, NEAR
 from engine.reporting import Reporter, Values
 from engine.tally import living
-from engine.training import Training
+from engine.training_state import Training
 
 TABLES_EVERY = 5.0  # s
 
@@ -50,11 +53,12 @@ class EpochReport:
         training, proximal = self._training, self._training.proximal
         place = (epoch, training.step)
         self.metrics(place, "val", metrics)
-        norms = torch.cat(proximal.norms).float().cpu().numpy()
+        whole = proximal.whole(proximal.norms)
+        norms = torch.cat(whole).float().cpu().numpy()
         NormLog(self._reporter.folder / "groups").append(epoch, training.step, proximal.strength, norms)
-        liveness = training.graph.liveness()
+        liveness = training.dense_graph().liveness()
         saved = savings(liveness)
-        shares = {**training.tally.all_percents(living(proximal.norms)), **removable_shares(saved)}
+        shares = {**training.tally.all_percents(living(whole)), **removable_shares(saved)}
         self._reporter.events(place, "model", {(None, name): value for name, value in shares.items()})
         self._alarms(place)
         if time.monotonic() - self._written > TABLES_EVERY:
@@ -62,23 +66,24 @@ class EpochReport:
 
     def tables(self) -> None:
         """Replace the tables by what stands now."""
-        liveness = self._training.graph.liveness()
+        liveness = self._training.dense_graph().liveness()
         self._tables(liveness, savings(liveness))
 
     def _tables(self, liveness: Liveness, saved: pd.DataFrame) -> None:
         training, table = self._training, channels(liveness)
-        fate = fates(training.graph, table, training.proximal.banks)
+        fate = fates(training.graph, table, training.proximal.dense_banks)
         self._reporter.table("groups", groups_table(training).merge(fate, on=["layer", "channel"], how="left"))
-        self._reporter.table("kernels", kernels_table(training.proximal.banks))
+        self._reporter.table("kernels", kernels_table(training.proximal.dense_banks))
         self._reporter.table("channels", table)
         self._reporter.table("components", saved)
         self._written = time.monotonic()
 
     def _alarms(self, place: tuple[int, int]) -> None:
         """Record, once each time, the layers of which hardly a group is left."""
+        proximal = self._training.proximal
         few = {
             bank.layer: int((norms > 0).sum())
-            for bank, norms in zip(self._training.proximal.banks, self._training.proximal.norms, strict=True)
+            for bank, norms in zip(proximal.dense_banks, proximal.whole(proximal.norms), strict=True)
             if bank.channels > 1 and int((norms > 0).sum()) <= max(1, ALARM * bank.channels)
         }
         new: Values = {(None, layer): float(alive) for layer, alive in few.items() if layer not in self._alarmed}
@@ -99,10 +104,10 @@ def removable_shares(saved: pd.DataFrame) -> dict[str, float]:
 def groups_table(training: Training) -> pd.DataFrame:
     """Return one row per group: layer, channel, size, norm, relative, state, firmness (NaN for the living)."""
     proximal = training.proximal
-    judged = proximal.firmness(training.controller.base)  # in a refit the strength in force is 0
+    judged = proximal.whole(proximal.firmness(training.controller.base))  # in a refit the strength in force is 0
     frames = [
         _groups_of(bank, norms.detach().float().cpu().numpy(), firmness.detach().float().cpu().numpy())
-        for bank, norms, firmness in zip(proximal.banks, proximal.norms, judged, strict=True)
+        for bank, norms, firmness in zip(proximal.dense_banks, proximal.whole(proximal.norms), judged, strict=True)
     ]
     return pd.concat(frames, ignore_index=True)
 

@@ -12,6 +12,7 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.json
@@ -63,6 +64,16 @@ def read_events(path: Path, since: int = 0) -> pd.DataFrame:
         frame = SCHEMA.empty_table().to_pandas()
     frame.attrs["offset"] = since + len(content)
     return frame
+
+
+def standing(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the records that still hold: those before an `undo` for later steps, or of the removal, are void."""
+    holds = np.ones(len(frame), bool)
+    split, step = frame["split"].to_numpy(), frame["step"].to_numpy()
+    for place in np.flatnonzero((split == "control") & (frame["quantity"].to_numpy() == "undo")):
+        void = (step > step[place]) | ((step == step[place]) & (split == "removal"))
+        holds[:place] &= ~void[:place]
+    return frame[holds].reset_index(drop=True)
 
 
 def cut_torn_line(path: Path) -> None:

@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
-import torch
 
 from engine.ablation import Deletion, ablations
 from engine.affinity import gradient_cosines, transfer
@@ -161,7 +161,9 @@ class _Job:
         self.figures.append(finished([split_half(relevance)], method, self.read.images))
         if self.spec.randomisations and method in JOINT:
             self._say("shuffled weights", 0.1)
-            found = randomisations(self.probe, method, relevance, self.means, lambda: self._say("shuffled weights", 0.15))
+            found = randomisations(
+                self.probe, method, relevance, self.means, lambda: self._say("shuffled weights", 0.15)
+            )
             noise = found[-1][1]
             self.figures.append(finished([figures for figures, _ in found], method, self.read.images))
         used = usage(relevance, noise)
@@ -179,15 +181,17 @@ class _Job:
         if not wanted:
             return None
         rows = list(_found(self.pen.folder / "tables" / "ablation.parquet", self.read, wanted))
-        done = {(str(layer), int(channel), str(group)) for frame in rows for layer, channel, group in _keys(frame)}
+        done = {key for frame in rows for key in _keys(frame)}
         written = 0.0
         seen = narrowed(self.probe, images=min(self.spec.ablation_images, self.spec.images))
         self._say(f"ablation: {len(done)} of {len(wanted)}", span[0])
         for block in ablations(seen, wanted, self.means, done):
             rows.append(block.assign(step=self.read.step))
-            done |= {(str(layer), int(channel), str(group)) for layer, channel, group in _keys(block)}
+            done |= set(_keys(block))
             part = len(done) / len(wanted)
-            self.pen.tick(phase=f"ablation: {len(done)} of {len(wanted)}", progress=span[0] + (span[1] - span[0]) * part)
+            self.pen.tick(
+                phase=f"ablation: {len(done)} of {len(wanted)}", progress=span[0] + (span[1] - span[0]) * part
+            )
             if self.ending or time.monotonic() - written > TABLES_EVERY:
                 self._write_ablation(rows)
                 written = time.monotonic()
@@ -216,9 +220,9 @@ class _Job:
         self.pen.table("faithfulness", pd.concat(self.figures, ignore_index=True))
 
 
-def _keys(frame: pd.DataFrame) -> Iterator[tuple[object, object, object]]:
-    own = frame.drop_duplicates(["layer", "channel", "group"])
-    return zip(own["layer"], own["channel"], own["group"], strict=True)
+def _keys(frame: pd.DataFrame) -> list[tuple[str, int, str]]:
+    """Return the key of the deletion behind every row."""
+    return list(zip(*(frame[name].tolist() for name in ("layer", "channel", "group")), strict=True))
 
 
 def _found(file: Path, read: Source, wanted: Sequence[Deletion]) -> Iterator[pd.DataFrame]:
@@ -227,7 +231,7 @@ def _found(file: Path, read: Source, wanted: Sequence[Deletion]) -> Iterator[pd.
         return
     earlier = pd.read_parquet(file)
     keys = {deletion.key for deletion in wanted}
-    known = [key in keys for key in zip(earlier["layer"], earlier["channel"], earlier["group"], strict=True)]
+    known = np.array([key in keys for key in _keys(earlier)], bool)
     rows = earlier[(earlier["step"] == read.step) & known]
     if len(rows):
         yield rows

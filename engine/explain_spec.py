@@ -1,11 +1,11 @@
-"""What an explanation is asked to do: frozen, validated, JSON in and out. Free of torch, for pages and command lines."""
+"""What an explanation is asked to do: frozen, validated, JSON in and out, free of torch."""
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field as Leaf
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
-from engine.spec import Frozen, SpecError, available_cores
+from engine.spec import Frozen, available_cores
 
 Method = Literal[
     "taylor",
@@ -36,7 +36,7 @@ class ExplainSpec(Frozen):
     split: Literal["train", "val", "test"] = Leaf("val", description="where the images come from")
     layers: tuple[Name, ...] = Leaf((), description="layers to explain; none named: all that the tasks share")
     ablations: int = Leaf(
-        32, ge=0, le=100_000, description="living channels per layer to remove one by one, as the ground truth; 0: none"
+        16, ge=0, le=100_000, description="living channels per layer to remove one by one, as the ground truth; 0: none"
     )
     ablation_images: int = Leaf(32, ge=2, le=100_000, description="images for ablation and deletion, at most `images`")
     bootstrap: int = Leaf(200, ge=10, le=10_000, description="resamplings of the images behind each interval")
@@ -59,25 +59,3 @@ class ExplainSpec(Frozen):
         if "deep_lift" in self.methods and self.of == "loss":
             raise ValueError("`of` should be output with deep_lift, whose rules end before the loss. Found loss.")
         return self
-
-
-def parse_explain(values: Any) -> ExplainSpec:
-    """Return the spec that a dictionary (or JSON text) describes; raise `SpecError` with one line otherwise."""
-    try:
-        if isinstance(values, str | bytes):
-            return ExplainSpec.model_validate_json(values)
-        return ExplainSpec.model_validate(values)
-    except ValidationError as error:
-        raise SpecError(_first_line(error)) from error
-
-
-def _first_line(error: ValidationError) -> str:
-    """Say the first problem as parameter, expected, found."""
-    problem = error.errors()[0]
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return message
-    parameter = next((str(part) for part in problem["loc"]), "spec")
-    if problem["type"] == "extra_forbidden":
-        return f"`{parameter}` is not an option here. Found {problem['input']!r}."
-    return f"`{parameter}`: {message[0].lower() + message[1:]}. Found {problem['input']!r}."

@@ -1,4 +1,4 @@
-"""Does the explanation hold? Measured on this very model, beside every view.
+"""Whether the explanation holds. Measured on this very model, beside every view.
 
 Relevance is held against single-channel ablation over surviving channels, against deletion in random order, against
 itself on the other half of the images, and against what is left of it when the heads, then the shared layers, are
@@ -25,7 +25,7 @@ from engine.randomising import shuffled, stages
 
 @dataclass(frozen=True)
 class Checks:
-    """What is checked: `channels` per layer are ablated, curves drawn, weights shuffled; `method` made the relevance."""
+    """What is checked: `channels` per layer ablated, curves drawn, weights shuffled; `method` made the relevance."""
 
     method: Method = "taylor"
     channels: int = 32
@@ -71,7 +71,9 @@ def faithfulness(
 
 def plan(relevance: pd.DataFrame, channels: int, seed: int, deletion: bool = True) -> list[Deletion]:
     """Return what to remove: a stratified sample of surviving channels one by one, and the deletion curves."""
-    single = [Deletion(str(row.layer), (int(row.channel),)) for row in sample(relevance, channels, seed).itertuples()]
+    chosen = sample(relevance, channels, seed)
+    cells = zip(chosen["layer"].tolist(), chosen["channel"].tolist(), strict=True)
+    single = [Deletion(layer, (channel,)) for layer, channel in cells]
     if not (channels and deletion):
         return single
     return single + [removed for order in orders(relevance, seed) for removed in order.deletions()]

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from data.catalog import DATASETS
 from engine import jobs
+from engine.events import standing
 from engine.folders import LIVE, WorkFolder
 from engine.quantities import SPARSITIES, metrics
 from engine.runs import Run
@@ -77,7 +78,7 @@ def _lines(work: WorkFolder) -> None:
 def outcome(run: Run) -> dict[str, Any]:
     """Return how a run stands: state, message, epoch, sparsities [%], {task: [metric, value, unit]} on validation."""
     status = run.status
-    events = run.events()
+    events = standing(run.events())
     judged = events[events["split"].isin(["val", "model"])].fillna({"task": ""})
     values = dict(zip(zip(judged["task"], judged["quantity"], strict=True), judged["value"], strict=True))
     figures: dict[str, Any] = {}

@@ -11,6 +11,7 @@ import click
 import pandas as pd
 
 from engine import jobs
+from engine.badges import badge
 from engine.explain_spec import ExplainSpec
 from engine.follow import attend
 from engine.followups import FollowUp, Spec, find_follow_up, follow_up, newest, read
@@ -101,8 +102,27 @@ def outcome(run: Run, work: FollowUp) -> dict[str, Any]:
 def _say(work: FollowUp, out: str | None) -> None:
     for name in SHOWN[work.kind]:
         if _has(work, name):
-            click.echo(work.table(name).to_string(index=False, float_format="{:.4g}".format, na_rep="–") + "\n")
+            shown = _condensed(name, work.table(name))
+            click.echo(shown.to_string(index=False, float_format="{:.4g}".format, na_rep="–") + "\n")
+    if work.kind == "explain" and _has(work, "faithfulness"):
+        click.echo("{}: {}".format(*badge(work.table("faithfulness"))))
     click.echo(out or str(work.path))
+
+
+def _condensed(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what a terminal has room for: one row per metric or figure, a column per model or task."""
+    if name == "metrics":
+        order = list(dict.fromkeys(frame["model"]))
+        return frame.pivot_table(index=["task", "metric", "unit"], columns="model", values="value", sort=False)[
+            order
+        ].reset_index()
+    if name == "faithfulness":
+        whole = frame[frame["layer"] == ""]
+        return whole.pivot_table(index=["method", "figure"], columns="task", values="value", sort=False).reset_index()
+    if name == "layers":
+        counts = frame.pivot_table(index="layer", columns="label", values="channels", sort=False, fill_value=0)
+        return counts.reset_index()
+    return frame
 
 
 def _has(work: FollowUp, name: str) -> bool:

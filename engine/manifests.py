@@ -8,6 +8,8 @@ import hashlib
 import json
 from pathlib import Path
 
+BEFORE = "before"  # the folder, beside the checkpoints, of those before a removal
+
 
 def manifests(folder: Path) -> list[Path]:
     """Return the manifests of all checkpoints, oldest first."""

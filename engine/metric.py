@@ -10,7 +10,8 @@ A proximal step is right only in the metric of the step before it. Per optimiser
 whether the next step wakes them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -72,15 +73,22 @@ def adam_group_step(optimizer: Optimizer, bank: Bank, settings: Settings) -> Ten
 
 @torch.no_grad()
 def adam_parameter_steps(
-    optimizer: Optimizer, held: Iterable[tuple[nn.Parameter, Settings]]
+    optimizer: Optimizer,
+    held: Iterable[tuple[nn.Parameter, Settings]],
+    parts: Mapping[nn.Parameter, float] = MappingProxyType({}),
 ) -> dict[nn.Parameter, Tensor]:
-    """Move each parameter by −(η/D) m̂ with one D for all its entries; return the lengths η/D, scalars."""
+    """Move each parameter by −(η/D) m̂ with one D for all its entries; return the lengths η/D, scalars.
+
+    A parameter in `parts` is that part of a larger one, whose other entries are zero and count in the mean.
+    """
     lengths = {}
     for parameter, settings in held:
         state = advance(optimizer, parameter, settings)
         beta1, beta2 = settings["betas"]
         taken = float(state["step"])
-        deviation = (state["exp_avg_sq"].mean() / (1 - beta2**taken)).sqrt() + settings["eps"]
+        deviation = (state["exp_avg_sq"].mean() * parts.get(parameter, 1.0) / (1 - beta2**taken)).sqrt() + settings[
+            "eps"
+        ]
         lengths[parameter] = settings["lr"] / deviation
         parameter.sub_(state["exp_avg"] * (lengths[parameter] / (1 - beta1**taken)))
     return lengths

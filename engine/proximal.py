@@ -26,6 +26,10 @@ default: where a target holds the sparsity, λ means the same whatever the layer
 seeds, two data sets) the zeros were less even and the tasks worse at equal sparsity, but for 90 % on one of the two.
 
 The penalty acts here and nowhere else: never add it to the loss as well.
+
+When channels were removed from the model, `follow` goes on with what is left, as the dense model would with all that
+went held at zero: |g|, floors and kept norms stay those of the dense network, and so do the means that Adam's metric
+takes. `whole` puts what is known of the groups on the dense network's channels.
 """
 
 import math
@@ -40,6 +44,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from engine import metric
 from engine.groups import Bank, Group, banks
+from engine.groups.remaining import Remaining
 from engine.penalties import Penalty
 
 DRIFT = 0.05  # weight of the newest step in the mean change of the norms
@@ -96,6 +101,9 @@ class Proximal:
             (kept or Kept()).mark(bank)
         self._settings = [metric.settings_of(optimizer, bank) for bank in self.banks]
         self._overlap = _overlap(self.banks)
+        self.dense_banks = self.banks
+        """The banks of the dense network: those of now, until something is removed."""
+        self._left: list[Remaining] | None = None
         self.support: list[Tensor] | None = None
         """Which groups may live, (channels,) per bank, once the support is frozen; None while it is free."""
         self.norms = [bank.norms() for bank in self.banks]
@@ -157,7 +165,7 @@ class Proximal:
         if not self._overlap:
             return lambda i: metric.adam_group_step(self.optimizer, self.banks[i], self._settings[i])
         held = {p: self._settings[i] for i in moving for p in self.banks[i].parameters}
-        taken = metric.adam_parameter_steps(self.optimizer, held.items())
+        taken = metric.adam_parameter_steps(self.optimizer, held.items(), self._parts())
         return lambda i: torch.stack([taken[p] for p in self.banks[i].parameters])[:, None].expand(
             -1, self.banks[i].channels
         )
@@ -172,6 +180,36 @@ class Proximal:
             bank.scale_(alive.to(bank.parameters[0].dtype))
         self.norms = [bank.norms() for bank in self.banks]
 
+    def follow(self, optimizer: Optimizer, left: Sequence[Remaining]) -> None:
+        """Go on with a smaller model: its optimiser, and what is left of the banks. All state is cut alike."""
+        self.optimizer = optimizer
+        if self.support is not None:
+            self.support = [self.support[own.place][own.channels] for own in left]
+        self.drift = [self.drift[own.place][own.channels] for own in left]
+        self.banks = [own.bank for own in left]
+        self._settings = [metric.settings_of(optimizer, bank) for bank in self.banks]
+        self.norms = [bank.norms() for bank in self.banks]
+        before = self._left
+        self._left = [own if before is None else _through(before[own.place], own) for own in left]
+
+    def whole(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return vectors (channels,) per bank for the banks of the dense network: 0 for channels that were removed."""
+        if self._left is None:
+            return list(values)
+        kind = values[0] if len(values) else torch.zeros(0)
+        found = [kind.new_zeros(bank.channels) for bank in self.dense_banks]
+        for own, left in zip(values, self._left, strict=True):
+            found[left.place][left.channels] = own
+        return found
+
+    def _parts(self) -> dict[nn.Parameter, float]:
+        """Return what part of the dense network's parameter each one is, where that is not all."""
+        return {
+            own: own.numel() / dense.numel()
+            for left in self._left or ()
+            for own, dense in zip(left.bank.parameters, self.dense_banks[left.place].parameters, strict=True)
+        }
+
     def firmness(self, strength: float | None = None) -> list[Tensor]:
         """Return the pull of the remembered gradient on each group ÷ what the penalty withstands, were it zero.
 
@@ -185,11 +223,12 @@ class Proximal:
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a resumed run needs: the optimiser's state, strength, frozen support, drift of the norms."""
+        """Return all that a resumed run needs: the optimiser's state, strength, frozen support, norms, their drift."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "strength": self.strength,
             "support": self.support,
+            "norms": self.norms,
             "drift": self.drift,
         }
 
@@ -199,8 +238,13 @@ class Proximal:
         self.strength = state["strength"]
         self.support = state.get("support")
         self._settings = [metric.settings_of(self.optimizer, bank) for bank in self.banks]
-        self.norms = [bank.norms() for bank in self.banks]
+        self.norms = [known.clone() for known in state.get("norms") or [bank.norms() for bank in self.banks]]
         self.drift = [known.clone() for known in state.get("drift", self.drift)]
+
+
+def _through(before: Remaining, then: Remaining) -> Remaining:
+    """Return what two removals, one after the other, leave of a bank."""
+    return Remaining(then.bank, before.place, before.channels[then.channels])
 
 
 def _overlap(found: Sequence[Bank]) -> bool:

@@ -4,19 +4,18 @@ The run is only read. What is written goes into the pruning's own folder (`engin
 known, so that a pruning that is stopped leaves what it found.
 """
 
-import importlib
-import importlib.util
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from torch import Tensor, nn
+from torch import nn
 
 from engine.batches import Batch
+from engine.certificate_file import certificate_document, reasons_table
 from engine.channels.weights import Flags, Values
+from engine.export import save_model
 from engine.files import replace_json
-from engine.prune_report import Timings, certificate_document, measures_table, reasons_table
+from engine.prune_report import measures_table
 from engine.prune_spec import PruneSpec
 from engine.prune_state import BEFORE_REFIT, MetricsOf, Pen, Pruning, Stopped, first, pictures
 from engine.pruning import Compacted, compact, transfer
@@ -54,8 +53,8 @@ def run_prune(run: Run, spec: PruneSpec, pen: Pen, asked_to_end: object) -> Lite
         _measured(pruning, masked, compacted.model)
         if spec.refit_epochs:
             _refitted(pruning, compacted, masked)
-        pruning.phase("writing the network", 1.0)
-        save(pen.folder / "model", compacted.model, pruning.validation.example())
+        pen.status(phase="writing the network")
+        save_model(pen.folder / "model", compacted.model, pruning.validation.example())
     except Stopped:
         return "stopped"
     return "done"
@@ -114,13 +113,13 @@ def _chosen(pruning: Pruning, found: Units) -> Flags:
         gone = idle
     else:
         scores = _scores(pruning, found)
-        _swept(pruning, found, scores)
-        pruning.phase("choosing what goes", 0.55)
+        pruning.phase("choosing what goes", 0.2)
         timed = Timed({"images": pictures(pruning.validation, spec.batches[0])}, spec.rounds, gather=spec.gather)
         budget = Budget(spec.budget, spec.budget_of, spec.floor)
         choice = choose(found, scores, budget, tasks=tasks, timed=timed)
         gone, shares, latency = choice.gone, choice.shares, choice.latency
         pen.table("units", found.frame(idle=idle, gone=gone, score=scores))
+        _swept(pruning, found, scores)
     saved = {"group": shares.group, "parameter": shares.parameter, "mac": shares.mac}
     saved |= {} if latency is None else {"latency": latency}
     pen.table("saved", pd.DataFrame({"of": list(saved), "value": list(saved.values())}))
@@ -140,13 +139,10 @@ def _scores(pruning: Pruning, found: Units) -> Values:
 
 
 def relevance_frame(restored: Restored, images: list[Batch]) -> pd.DataFrame:
-    """Return the relevance of every shared channel for every task: what zero in its place would do to the loss."""
-    attribution = importlib.import_module("engine.attribution")
-    settings = attribution.Settings(fill="zero")
-    frame: pd.DataFrame = attribution.relevance(
-        restored.net, images, method="taylor", tasks=restored.tasks, settings=settings
-    )
-    return frame
+    """Return the relevance of every shared channel for every task, to first order."""
+    from engine.attribution import relevance as attributed  # only where it is asked for
+
+    return attributed(restored.net, images, tasks=restored.tasks)
 
 
 def _swept(pruning: Pruning, found: Units, scores: Values) -> None:
@@ -156,21 +152,26 @@ def _swept(pruning: Pruning, found: Units, scores: Values) -> None:
         return validated(model, pruning.restored.tasks, pruning.validation)
 
     rows: list[pd.DataFrame] = []
-    pruning.phase("what if nothing went", 0.2)
+    pruning.phase("what if nothing went", 0.35)
     for place, step in enumerate(sweep_steps(found, scores, evaluate, floor=pruning.spec.floor)):
         rows.append(step)
         pruning.pen.table("sweep", pd.concat(rows, ignore_index=True))
         if place + 1 < len(SHARES):
-            pruning.phase(f"what if {SHARES[place + 1]:g} % went", 0.2 + 0.3 * (place + 1) / len(SHARES))
+            pruning.phase(f"what if {SHARES[place + 1]:g} % went", 0.35 + 0.3 * (place + 1) / len(SHARES))
 
 
 def _measured(pruning: Pruning, masked: nn.Module, small: nn.Module) -> None:
+    """Write what the networks cost and how long they take, beside one another."""
     spec = pruning.spec
-    pruning.phase("measuring", 0.8)
     models = {"dense": pruning.restored.net, "masked": masked, "pruned": small}
-    timings = Timings(spec.batches, spec.rounds, spec.threads)
-    images = pictures(pruning.validation, max(spec.batches))
-    pruning.pen.table("measures", measures_table(models, images, timings))
+
+    def tell(what: str, part: float) -> None:
+        pruning.phase(f"measuring: {what}", 0.8 + 0.2 * part)
+
+    table, missing = measures_table(models, pruning.validation.example(), spec, tell)
+    pruning.pen.table("measures", table)
+    if missing:
+        pruning.pen.status(message=missing)
 
 
 def _refitted(pruning: Pruning, compacted: Compacted, masked: nn.Module) -> None:
@@ -194,9 +195,3 @@ def _refitted(pruning: Pruning, compacted: Compacted, masked: nn.Module) -> None
             pruning.go_on()
         else:
             pruning.refitted(record)
-
-
-def save(folder: Path, model: nn.Module, example: Tensor) -> None:
-    """Write the smaller network, weights and architecture, where the export is installed."""
-    if importlib.util.find_spec("engine.export") is not None:
-        importlib.import_module("engine.export").save_model(folder, model, example)

@@ -6,30 +6,28 @@
 | `sweep`    | share, threshold, groups, parameters, macs [%], task, metric, value (`engine.pruning.sweep`)        |
 | `saved`    | of (group, parameter, mac, latency), value [%]: what the choice saves of the network                |
 | `removed`  | layer, shape_before, shape_after, parameters_before, parameters_after                               |
-| `reasons`  | kind (kept, gathered, folded), layer, reason                                                        |
+| `reasons`  | kind (kept, gathered, folded, constant, hollow), layer, reason                                      |
 | `metrics`  | model (dense, pruned, refitted), task, metric, value, unit, higher_is_better; on the validation     |
 |            | images                                                                                              |
 | `measures` | model (dense, masked, pruned), quantity, batch, backend, value, low, high, unit, threads, steady    |
 
-`masked` is the network with what went at zero, still in its old shape: it computes what the pruned one computes, and
-shows what zeros alone save. `certificate.json` holds what was compared, on what, and how large the differences were.
+`measures` is a frame of `engine.measure.compare`. `masked` is the network with what went at zero, still in its old
+shape: it computes what the pruned one computes, and shows what zeros alone save. The certificate lies beside the
+tables (`engine.certificate_file`).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 from torch import Tensor, nn
 
-from engine.measure import cost, latency
+from engine.export import NotDescribable, NotSame
+from engine.measure import Timing, compare
 from engine.prune_spec import PruneSpec
-from engine.pruning import Certificate
 from engine.quantities import metrics as known_metrics
 from engine.tasks.task import Task
 
 METRICS = ["model", "task", "metric", "value", "unit", "higher_is_better"]
-MEASURES = ["model", "quantity", "batch", "backend", "value", "low", "high", "unit", "threads", "steady"]
-STEADY = 1.5  # p90/p10 beyond which a timing is not to be quoted
 
 
 def metrics_table(found: Mapping[str, Mapping[str, Mapping[str, float]]], tasks: Mapping[str, Task]) -> pd.DataFrame:
@@ -45,53 +43,17 @@ def metrics_table(found: Mapping[str, Mapping[str, Mapping[str, float]]], tasks:
     return pd.DataFrame(rows, columns=METRICS)
 
 
-@dataclass(frozen=True)
-class Timings:
-    """Which batch sizes are timed, how often and with how many threads."""
+def measures_table(
+    models: Mapping[str, nn.Module], example: Tensor, spec: PruneSpec, tell: Callable[[str, float], None]
+) -> tuple[pd.DataFrame, str]:
+    """Return what several models cost and how long they take, side by side, and what could not be measured.
 
-    batches: Sequence[int]
-    rounds: int
-    threads: int
-
-
-def measures_table(models: Mapping[str, nn.Module], images: Tensor, timings: Timings) -> pd.DataFrame:
-    """Return parameters, multiply-accumulates of one image and seconds of several models; `images` fill the batches."""
-    rows: list[list[object]] = []
-    for name, model in models.items():
-        total = cost(model, images[:1]).iloc[-1]
-        for quantity in ("parameters", "macs"):
-            value = float(total[quantity])
-            rows.append([name, quantity, 1, "torch", value, value, value, "1", timings.threads, True])
-        for size in timings.batches:
-            timed = latency(model, images[:size], rounds=timings.rounds, threads=timings.threads).iloc[0]
-            steady = bool(timed["p90"] <= STEADY * timed["p10"])
-            figures = [float(timed[place]) for place in ("median", "p10", "p90")]
-            rows.append([name, "latency", size, "torch", *figures, "s", timings.threads, steady])
-    return pd.DataFrame(rows, columns=MEASURES)
-
-
-def reasons_table(certificate: Certificate) -> pd.DataFrame:
-    """Return why channels stayed, and what layers do to have the rest gone."""
-    kinds = {"kept": certificate.kept_for, "gathered": certificate.gathered, "folded": certificate.folded}
-    rows = [[kind, layer, reason] for kind, found in kinds.items() for layer, reason in found.items()]
-    return pd.DataFrame(rows, columns=["kind", "layer", "reason"])
-
-
-def certificate_document(certificate: Certificate, spec: PruneSpec, compared: str) -> dict[str, object]:
-    """Return the certificate as JSON; `compared` says which model the smaller one was compared with."""
-    removed = certificate.removed
-    return {
-        "format_version": 1,
-        "criterion": spec.criterion,
-        "tasks": list(spec.tasks) or "all",
-        "compared_with": compared,
-        "inputs": list(certificate.inputs),
-        "max_error_float32": certificate.max_error_float32,
-        "max_error_float64": certificate.max_error_float64,
-        "relative_error_float32": certificate.relative_error_float32,
-        "relative_error_float64": certificate.relative_error_float64,
-        "layers": len(removed),
-        "parameters_removed": int((removed["parameters_before"] - removed["parameters_after"]).sum()),
-        "fixed_sizes": certificate.fixed_sizes,
-        "refitted_afterwards": spec.refit_epochs > 0,
-    }
+    Where a model can't be handed to ONNX Runtime, all are timed in torch alone.
+    """
+    timing = Timing(rounds=spec.rounds, threads=spec.threads)
+    backends = None if spec.onnx else ("eager",)
+    try:
+        return compare(models, example, batches=spec.batches, backends=backends, timing=timing, progress=tell), ""
+    except (NotDescribable, NotSame) as error:
+        frame = compare(models, example, batches=spec.batches, backends=("eager",), timing=timing, progress=tell)
+        return frame, f"not timed in ONNX Runtime: {error}"

@@ -43,6 +43,7 @@ class PruneSpec(Frozen):
     )
     batches: tuple[Batch, ...] = Leaf((1, 16), min_length=1, max_length=8, description="batch sizes to time")
     rounds: int = Leaf(20, ge=3, le=1000, description="timings of each model, in turns")
+    onnx: bool = Leaf(True, description="time ONNX Runtime beside torch, where it is installed")
     seed: int = Leaf(0, ge=0, lt=2**63, description="seed of the order and flips of the refit")
     threads: int = Leaf(default_factory=available_cores, ge=1, le=1024, description="CPU threads")
     device: Literal["auto", "cpu", "cuda"] = Leaf("auto", description="where to compute")

@@ -104,8 +104,8 @@ class Pruning:
 
 def pictures(images: Batches, count: int) -> Tensor:
     """Return the first images of a split, in turn as often as it takes, as one batch."""
-    first = torch.cat([batch.images for batch in first(images, count)])
-    taken = first[torch.arange(count, device=first.device) % len(first)]
+    found = torch.cat([batch.images for batch in first(images, count)])
+    taken = found[torch.arange(count, device=found.device) % len(found)]
     return taken.contiguous(memory_format=torch.channels_last)
 
 

@@ -29,8 +29,12 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ev
 | `conflict` | each | `cosine:<other>` [1] between the gradients| every `record_every` steps                    |
 |            |      | of two tasks at the shared features       |                                               |
 | `alarm`    | none | <layer>: groups alive, once ≤ 10 % are    | after each epoch                              |
+| `removal`  | none | `parameters_before`, `parameters` [1],    | before the step from which on the smaller     |
+|            |      | `macs_before`, `macs` [1 of one image]: of| network trains                                |
+|            |      | the whole network, before and after       |                                               |
 | `control`  | none | `strength` (the new one), `pause`,        | when a user asked for it, at the step from    |
-|            |      | `resume`, `stop`                          | which it holds                                |
+|            |      | `resume`, `stop`; `undo`: back to before  | which it holds; what was recorded before an   |
+|            |      | the last removal                          | `undo` for later steps is void                |
 """
 
 from collections.abc import Mapping

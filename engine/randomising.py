@@ -68,7 +68,9 @@ def _shared(probe: Probe) -> list[nn.Parameter]:
     trunk = isinstance(getattr(probe.model, "trunk", None), nn.Module)
     own = {site.name for site in probe.sites if _reads(site)}
     return [
-        parameter for parameter, layer in _weights(probe.model) if layer in own or (trunk and layer.startswith("trunk."))
+        parameter
+        for parameter, layer in _weights(probe.model)
+        if layer in own or (trunk and layer.startswith("trunk."))
     ]
 
 

@@ -5,8 +5,8 @@ Meinshausen 2007) and lets what stayed make up for what went. Four decisions:
 
 - What is exactly zero in a weight that survived (an input that a layer ignores, say) stays zero: the support is what
   was certified, and the zeros say which task uses what.
-- The optimiser is fresh, unless one is given (`engine.pruning.transfer` takes the moments along): a run's own moments
-  belong to its end, where its rate was next to nothing.
+- The run's moments may be taken along (`engine.pruning.transfer`); in most of a few short trials that did a little
+  better than a fresh optimiser.
 - The rate starts at that of the training and falls as it did (Renda, Frankle & Carbin 2020, arXiv 2003.02389: rewinding
   the rate does better than fine-tuning at a low one).
 - The weights after the last epoch are kept, not those of the best: the split that would choose it is the one that

@@ -1,4 +1,7 @@
-"""The network of a run as its newest checkpoint left it, for those who do something with the result. Only reads."""
+"""The network of a run as its newest checkpoint left it, for those who do something with the result. Only reads.
+
+It is the dense network: what was removed while training stands in it as zeros, at its own place.
+"""
 
 import json
 from dataclasses import dataclass
@@ -57,10 +60,10 @@ def restore(run: Run, device: torch.device) -> Restored:
 
 
 def _restored(net: MultiTaskNet, tasks: dict[str, Task], found: Checkpoint, skipped: list[str]) -> Restored:
-    net.load_state_dict(found.part("net"))
+    net.load_state_dict(found.dense(net))
     net.eval()
     epoch, step = (int(found.manifest[name]) for name in ("epoch", "step"))
-    return Restored(net, tasks, epoch, step, found.moments(), skipped)
+    return Restored(net, tasks, epoch, step, found.dense_moments(net), skipped)
 
 
 def _field(values: dict[str, object]) -> Field:

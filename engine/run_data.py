@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor
 
 from data.catalog import load
-from data.sample import Field, Split
+from data.sample import Dataset, Field, Split
 from data.stacking import Stacked, stack
 from engine.batches import Batches
 from engine.spec import DigitsData, TrainSpec
@@ -32,7 +33,19 @@ def prepare(threads: int, device: str) -> torch.device:
 
 def fields(spec: TrainSpec) -> Mapping[str, Field]:
     """Return what is known about each image of a run's data set."""
-    return load(spec.data.dataset, split="val", **_options(spec, "val")).fields
+    return dataset(spec, "val").fields
+
+
+def dataset(spec: TrainSpec, split: Split) -> Dataset:
+    """Return a split of a run's data set, not yet read."""
+    return load(spec.data.dataset, split=split, **_options(spec, split))
+
+
+def example(spec: TrainSpec) -> Tensor:
+    """Return the first validation image, (1, C, H, W) in [0, 1], channels last in memory."""
+    image = torch.from_numpy(dataset(spec, "val").sample(0).image)
+    scaled = image.float().div_(255) if image.dtype == torch.uint8 else image.float()
+    return scaled[None].permute(0, 3, 1, 2)
 
 
 def batches(spec: TrainSpec, tasks: Mapping[str, Task], split: Split, device: torch.device, say: Say) -> Batches:
@@ -41,13 +54,12 @@ def batches(spec: TrainSpec, tasks: Mapping[str, Task], split: Split, device: to
 
 
 def _read(spec: TrainSpec, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
-    dataset = load(spec.data.dataset, split=split, **_options(spec, split))
     verb = "rendering" if spec.data.dataset == "scenes" else "reading"
 
     def progress(done: int, total: int) -> None:
         say(f"{verb} {spec.data.dataset} ({split}): {done} of {total}")
 
-    return stack(dataset, tasks, progress)
+    return stack(dataset(spec, split), tasks, progress)
 
 
 def _options(spec: TrainSpec, split: Split) -> dict[str, int]:

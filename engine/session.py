@@ -10,18 +10,20 @@ import torch
 
 from engine.balancing.gradients import conflict
 from engine.batches import Batches
-from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.checkpoint import keep_before_removal, load_checkpoint, save_checkpoint
 from engine.control import ControlReader
 from engine.ending import Ending
 from engine.epoch_report import EpochReport
 from engine.files import replace_json
 from engine.norms import Layer, NormLog
+from engine.removal import Removed
 from engine.reporting import Reporter, Values
-from engine.training import EpochDone, StepDone, Training, constant_metrics, train, validate
+from engine.training import EpochDone, StepDone, constant_metrics, train, validate
+from engine.training_state import Training
 
 RECORDS_PER_EPOCH = 10
 PAUSE_POLL = 0.1  # s
-Records = Iterator[StepDone | EpochDone]
+Records = Iterator[StepDone | EpochDone | Removed]
 
 
 class Session:
@@ -46,7 +48,7 @@ class Session:
         skipped = load_checkpoint(folder / "weights", training)
         if skipped:
             self.reporter.status(message=f"damaged checkpoints were passed over: {', '.join(skipped)}")
-        banks = training.proximal.banks
+        banks = training.proximal.dense_banks
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
         (folder / "weights").mkdir(exist_ok=True)
         network = training.spec.network.model_dump(mode="json")
@@ -70,6 +72,9 @@ class Session:
             if isinstance(record, EpochDone):
                 self._report.epoch(record.epoch, record.metrics)
                 save_checkpoint(self.reporter.folder / "weights", self.training, record.epoch)
+            elif isinstance(record, Removed):
+                keep_before_removal(self.reporter.folder / "weights", record.step)
+                self._write_removal(record)
             else:
                 self._count(record)
                 if self._grant(record):
@@ -98,7 +103,7 @@ class Session:
         then, step = self._last
         rate = (record.step - step) * self.training.spec.batch_size / max(now - then, 1e-9)
         self._last = (now, record.step)
-        norms = torch.cat(self.training.proximal.norms)
+        norms = torch.cat(self.training.proximal.whole(self.training.proximal.norms))
         weights = dict(zip(self.training.tasks, record.balance.weights.tolist(), strict=True))
         values: dict[tuple[str | None, str], float | None] = {
             (task, "loss"): float(np.mean(losses)) for task, losses in self._losses.items()
@@ -113,6 +118,15 @@ class Session:
         self.reporter.events((record.epoch, record.step), "train", values)
         self.reporter.tick(images_per_second=rate)
         self._losses.clear()
+
+    def _write_removal(self, record: Removed) -> None:
+        values: Values = {
+            (None, "parameters_before"): float(record.before.parameters),
+            (None, "parameters"): float(record.after.parameters),
+            (None, "macs_before"): record.before.macs,
+            (None, "macs"): record.after.macs,
+        }
+        self.reporter.events((record.epoch, record.step), "removal", values)
 
     def _write_conflict(self, record: StepDone, gramian: torch.Tensor) -> None:
         pairs = conflict(gramian, tuple(self.training.tasks))

@@ -91,7 +91,7 @@ class Targeted:
         done = (step - self.warm_up) / span
         if done >= 0:
             ahead = min(AHEAD, 1 - done)
-            gap = (self.wanted(done + ahead) - self.tally.percent(self.of, self._surviving(ahead * span))) / 100
+            gap = (self.wanted(done + ahead) - self._zero(ahead * span)) / 100
             rate = DECADES * math.log(10) / span
             self.base = min(self.base * math.exp(rate * min(max(gap / SATURATED, -1), 1)), 1e6)
         self.proximal.strength = self.base if done >= 0 else 0.0
@@ -101,12 +101,13 @@ class Targeted:
         part = min(done / HELD, 1.0)
         return self.zero + (self.percent - self.zero) * part**2 * (3 - 2 * part)
 
-    def _surviving(self, steps: float) -> list[Tensor]:
-        """Return which of the living groups will live after so many steps more, if their norms go on as they do."""
-        return [
+    def _zero(self, steps: float) -> float:
+        """Return the share [%] that will be zero after so many steps more, if the norms go on as they do."""
+        surviving = [
             (norms > 0) & (norms + steps * drift > 0)
             for norms, drift in zip(self.proximal.norms, self.proximal.drift, strict=True)
         ]
+        return self.tally.percent(self.of, self.proximal.whole(surviving))
 
     def _settled(self) -> list[Tensor]:
         return settled_support(self.proximal, self.tally, self.of, self.percent)
@@ -116,30 +117,34 @@ def settled_support(proximal: Proximal, tally: Tally, of: Of, percent: float) ->
     """Return which groups may live so that `percent` [%] is zero to within one group, (channels,) per bank.
 
     Survivors rank by their norm relative to the largest of their layer, the dead below them by how near they are to
-    reviving. The floor of each layer lives in any case.
+    reviving. The floor of each layer lives in any case; what was removed stays zero.
     """
+
+    def zero(alive: list[Tensor]) -> float:
+        return tally.percent(of, proximal.whole(alive))
+
     scores = [
         _scores(bank, norms, firmness)
         for bank, norms, firmness in zip(proximal.banks, proximal.norms, proximal.firmness(), strict=True)
     ]
-    return best_support(scores, tally, of, percent)
+    return best_support(scores, zero, percent)
 
 
-def best_support(scores: Sequence[Tensor], tally: Tally, of: Of, percent: float) -> list[Tensor]:
+def best_support(scores: Sequence[Tensor], zero: Callable[[list[Tensor]], float], percent: float) -> list[Tensor]:
     """Return which groups may live, (channels,) per bank: those of the highest scores, `percent` [%] being zero.
 
-    A score of KEPT_BY_FLOOR or more lives in any case.
+    `zero` says how much [%] is zero when only some groups live. A score of KEPT_BY_FLOOR or more lives in any case.
     """
     ranked = torch.cat(list(scores)).sort(descending=True).values
     low, high = 0, len(ranked)  # the fewest groups kept that do not exceed `percent`
     while low < high:
         middle = (low + high) // 2
-        if tally.percent(of, _above(scores, ranked, middle)) > percent:
+        if zero(_above(scores, ranked, middle)) > percent:
             low = middle + 1
         else:
             high = middle
     near = [_above(scores, ranked, kept) for kept in (max(low - 1, 0), low)]
-    return min(near, key=lambda alive: abs(tally.percent(of, alive) - percent))
+    return min(near, key=lambda alive: abs(zero(alive) - percent))
 
 
 def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:

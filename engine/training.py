@@ -4,6 +4,9 @@ It yields a record after every step and every epoch and knows nothing of files, 
 decides what to store, and may change `training.controller.base` or leave between two records; `training` then holds
 everything that a later call needs to go on as if nothing had happened.
 
+Where the spec asks for it, what is zero is removed between two epochs (engine.removal), after the record of the epoch:
+whoever stores a checkpoint on it has the network before the removal.
+
 One step: one pass through the trunk, the task losses balanced (engine.balancing), the optimiser, the prox. The learning
 rate is a pure function of the step.
 """
@@ -15,43 +18,27 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from engine.balancing.balancer import Balance, Balancer, Cut
+from engine.balancing.balancer import Balance, Cut
 from engine.balancing.build import build_balancer
 from engine.balancing.famo import statistics_kept
 from engine.batches import Batch, Batches
-from engine.channels.graph import ChannelGraph
 from engine.channels.trace import trace
 from engine.measure import layer_macs
 from engine.networks.multitask import MultiTaskNet
 from engine.normalisation import scale_free_weights
 from engine.optimisers import build_optimizer, set_rate
 from engine.proximal import Kept, Proximal
+from engine.removal import Removed, due, remove
 from engine.sparsifying import build_controller, build_groups, build_penalty
 from engine.spec import TrainSpec
-from engine.strength import Controller
 from engine.tally import Tally
 from engine.tasks.task import Task
+from engine.training_state import Training as Training
 from engine.validating import validated
 
 
 class NonFiniteLossError(ArithmeticError):
     """A loss that is no number any more; the weights are those before the step."""
-
-
-@dataclass
-class Training:
-    """What moves while training: weights, optimiser, strength, and how far it is."""
-
-    spec: TrainSpec
-    net: MultiTaskNet
-    tasks: Mapping[str, Task]
-    graph: ChannelGraph
-    proximal: Proximal
-    tally: Tally
-    controller: Controller
-    balancer: Balancer
-    device: torch.device
-    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,7 +83,7 @@ def start_at_constants(training: Training, batches: Batches) -> None:
         last.get_parameter("bias").copy_(task.constant(batches.target(name)))
 
 
-def train(training: Training, batches: Batches, validation: Batches) -> Iterator[StepDone | EpochDone]:
+def train(training: Training, batches: Batches, validation: Batches) -> Iterator[StepDone | EpochDone | Removed]:
     """Train from `training.step` to the end of the last epoch.
 
     Raises:
@@ -107,6 +94,8 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
     planned = {change.step: change.strength for change in spec.strength_changes}
     controller = training.controller
     while training.step < total:
+        if due(training, batches.steps) and (removed := remove(training, batches)) is not None:
+            yield removed
         epoch, done = divmod(training.step, batches.steps)
         training.net.train()
         for batch in batches.shuffled(spec.seed, epoch, spec.flips, done):

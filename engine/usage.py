@@ -18,6 +18,7 @@ counts as used. The labels follow:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,8 @@ class Table:
     @property
     def total(self) -> Array:
         """Return the mean over tasks: (cells,), with sum 1 where there is any relevance."""
-        return self.relevance.mean(1)
+        found: Array = self.relevance.mean(1)
+        return found
 
 
 def table(relevance: pd.DataFrame) -> Table:
@@ -74,8 +76,8 @@ def usage(relevance: pd.DataFrame, noise: pd.DataFrame | None = None) -> pd.Data
     """Return one row per cell: layer, channel, share_<task>…, entropy, total, label; then used_by and the intervals.
 
     entropy: that of the shares over log T, in [0, 1]: 0 for one task alone, 1 for even shares. total: mean over tasks
-    of the part of the task's relevance that the cell has. used_by: the tasks that use it, joined by "+". share_low_,
-    share_high_<task>: the ends of the share's interval. Shares and entropy of dead cells are missing.
+    of the part of the task's relevance that the cell has. used_by: the tasks that use it, joined by "+". low_share_,
+    high_share_<task>: the ends of the share's interval. Shares and entropy of dead cells are missing.
 
     Args:
         relevance: as `engine.attribution.relevance` gives it, of one method.
@@ -90,18 +92,21 @@ def usage(relevance: pd.DataFrame, noise: pd.DataFrame | None = None) -> pd.Data
     used_by = [JOIN.join(np.array(given.tasks)[row]) for row in uses]
     label = np.select([dead, idle, uses.sum(1) > 1], [DEAD, IDLE, SHARED], np.array(used_by, object))
     columns = {f"share_{task}": shares[:, i] for i, task in enumerate(given.tasks)}
-    ends = {f"share_low_{task}": low[:, i] for i, task in enumerate(given.tasks)}
-    ends |= {f"share_high_{task}": high[:, i] for i, task in enumerate(given.tasks)}
-    rest = {"entropy": _entropy(shares), "total": given.total, "label": label, "used_by": used_by, **ends}
+    ends = {f"low_share_{task}": low[:, i] for i, task in enumerate(given.tasks)}
+    ends |= {f"high_share_{task}": high[:, i] for i, task in enumerate(given.tasks)}
+    rest: dict[str, Any] = {
+        "entropy": _entropy(shares),
+        "total": given.total,
+        "label": label,
+        "used_by": used_by,
+        **ends,
+    }
     return given.cells.assign(**columns, **rest)
 
 
 def tasks_of(used: pd.DataFrame) -> tuple[str, ...]:
     """Return the tasks of a usage frame."""
-    bounds = ("share_low_", "share_high_")
-    names = [str(name) for name in used.columns if str(name).startswith("share_")]
-    intervals = {name for name in names if name.startswith(bounds) and f"share_{name.split('_', 2)[2]}" in names}
-    return tuple(name.removeprefix("share_") for name in names if name not in intervals)
+    return tuple(str(name).removeprefix("share_") for name in used.columns if str(name).startswith("share_"))
 
 
 def labels(tasks: Sequence[str]) -> tuple[str, ...]:
@@ -147,7 +152,9 @@ def _shares(given: Table) -> tuple[Array, Array, Array]:
     r, low, high = given.relevance, given.low, given.high
     others_high, others_low = high.sum(1, keepdims=True) - high, low.sum(1, keepdims=True) - low
     with np.errstate(invalid="ignore", divide="ignore"):
-        return r / r.sum(1, keepdims=True), low / (low + others_high), high / (high + others_low)
+        shares = r / r.sum(1, keepdims=True)
+        ends = low / (low + others_high), high / (high + others_low)
+    return shares, *(np.where(np.isnan(end), shares, end) for end in ends)  # 0/0: nobody else, or not at all
 
 
 def _entropy(shares: Array) -> Array:

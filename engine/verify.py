@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.folders import Status
-from engine.manifests import manifests, verified
+from engine.manifests import BEFORE, manifests, verified
 from engine.runs import Run
 from engine.spec import SpecError
 
@@ -31,14 +31,15 @@ def verify(run: Run) -> list[Finding]:
         _tried("events.jsonl", lambda: f"{len(run.events())} records"),
         _tried("groups/norms.bin", lambda: f"{len(run.norms.rows())} rows of {len(run.norms.frame())} groups"),
         *(_checkpoint(manifest) for manifest in manifests(run.path / "weights")),
+        *(_checkpoint(manifest, f"{BEFORE}/") for manifest in manifests(run.path / "weights" / BEFORE)),
         *(_table(file) for file in sorted(run.path.glob("tables/*.parquet"))),
     ]
 
 
-def _checkpoint(manifest: Path) -> Finding:
+def _checkpoint(manifest: Path, folder: str = "") -> Finding:
     content = verified(manifest)
     detail = "the bytes are not those of the manifest" if content is None else f"{len(content)} bytes, digest agrees"
-    return Finding(f"weights/{manifest.stem}.safetensors", content is not None, detail)
+    return Finding(f"weights/{folder}{manifest.stem}.safetensors", content is not None, detail)
 
 
 def _table(file: Path) -> Finding:

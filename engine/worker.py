@@ -85,7 +85,7 @@ def _done(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> s
         return run_explain(work.run, spec, reporter, ending)
     from engine.export_job import run_export
 
-    return run_export(work.run, spec, reporter)
+    return run_export(work.run, spec, reporter, ending)
 
 
 def sentence(error: Exception) -> str:

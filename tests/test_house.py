@@ -15,28 +15,11 @@ FORBIDDEN = {
     "dashboard": {"torch", "captum"},
 }
 PORT = (
-    "spec",
-    "folders",
-    "runs",
-    "followups",
-    "jobs",
-    "events",
-    "norms",
-    "control",
-    "files",
-    "quantities",
-    "follow",
-    "studies",
-    "study_spec",
-    "study_plan",
-    "study_rows",
-    "study_tables",
-    "study_job",
-    "spec_hash",
-    "reporting_tables",
+    "spec", "prune_spec", "explain_spec", "export_spec", "folders", "runs", "followups", "jobs", "events", "norms",
+    "control", "files", "quantities", "follow", "cli", "usage", "overlap", "badges", "ranks", "agreement",
+    "studies", "study_spec", "study_plan", "study_rows", "study_tables", "study_job", "spec_hash", "reporting_tables",
     "scheduling.remote",
-    "cli",
-)
+)  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:
@@ -53,6 +36,11 @@ def imports(path: Path) -> set[str]:
 def test_a_layer_imports_none_above_it(package: str):
     wrong = {str(path): imports(path) & FORBIDDEN[package] for path in (ROOT / package).rglob("*.py")}
     assert not {path: found for path, found in wrong.items() if found}
+
+
+def test_one_file_knows_captum():
+    knowing = [str(path.relative_to(ROOT)) for path in (ROOT / "engine").rglob("*.py") if "captum" in imports(path)]
+    assert knowing == ["engine/attribution/captum_methods.py"]
 
 
 def test_no_pickle_anywhere():

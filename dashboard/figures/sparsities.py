@@ -6,11 +6,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.look import COLOURS, DASHES, MARKERS, NEUTRAL, empty, mark, panels, xy
+from dashboard.words import amount
 
 COUNTS = {"group_sparsity": "groups", "parameter_sparsity": "parameters", "mac_sparsity": "MACs"}
 READING = (
     "The part of the penalised layers that is exactly zero: counted in groups, in parameters, and in multiply–adds "
-    "of one image. Layers outside the penalty are not counted."
+    "of one image. Layers outside the penalty are not counted. Dotted lines with numbers: what was zero and needed by "
+    "nobody was removed from the network, so many parameters before and after; here it still counts as zero."
 )
 
 
@@ -23,8 +25,11 @@ class Plan:
     refit: float | None = None
 
 
-def sparsities(frame: pd.DataFrame, plan: Plan | None = None) -> go.Figure:
-    """Draw `frame` (at and the three sparsities [%]) as one curve each, and where the plan wants them to be."""
+def sparsities(frame: pd.DataFrame, plan: Plan | None = None, removals: pd.DataFrame | None = None) -> go.Figure:
+    """Draw `frame` (at and the three sparsities [%]) as one curve each, and where the plan wants them to be.
+
+    `removals` (at, parameters_before, parameters) are marked, the last one with its numbers.
+    """
     if frame.empty:
         return empty("The sparsities are counted after each epoch.", height=360)
     figure = panels(height=360)
@@ -43,7 +48,16 @@ def sparsities(frame: pd.DataFrame, plan: Plan | None = None) -> go.Figure:
     figure.update_yaxes(title_text="exactly zero [%]", range=[0, 103])
     figure.update_xaxes(title_text="epoch")
     _show(figure, plan or Plan(), frame["at"])
+    if removals is not None:
+        _show_removals(figure, removals[removals["at"] >= frame["at"].min()])
     return figure
+
+
+def _show_removals(figure: go.Figure, removals: pd.DataFrame) -> None:
+    """Draw a line per removal; names would lie on one another, so only the last has its own."""
+    columns = (removals[name].tolist() for name in ("at", "parameters_before", "parameters"))
+    for place, (at, before, after) in enumerate(zip(*columns, strict=True), start=1):
+        mark(figure, at, f"{amount(before)} → {amount(after)}" if place == len(removals) else "")
 
 
 def _show(figure: go.Figure, plan: Plan, at: pd.Series) -> None:

@@ -8,6 +8,7 @@
 | `changes`    | at, step, strength: where a user changed the strength                                         |
 | `weights`    | at, task, weight [1] of its gradient in the trunk; no rows where all are equal to 1            |
 | `conflict`   | at, task, other, cosine [1] between the gradients of two tasks at the shared features         |
+| `removals`   | at, parameters_before, parameters, macs_before, macs: one row a removal that was not undone    |
 | `sparsities` | at, group_sparsity, parameter_sparsity, mac_sparsity [%]: one row an epoch                    |
 """
 
@@ -19,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dashboard.frames.stamps import Stamp, stamp
-from engine.events import read_events
+from engine.events import read_events, standing
 from engine.quantities import SPARSITIES
 from engine.runs import Run
 
@@ -82,6 +83,12 @@ def sparsities(run: Run, since: float = 0.0) -> pd.DataFrame:
     return _wide(log[(log["split"] == "model") & (log["at"] >= since)], SPARSITIES)
 
 
+def removals(run: Run) -> pd.DataFrame:
+    """Return what was removed while training."""
+    log = events(run)
+    return _wide(log[log["split"] == "removal"], ("parameters_before", "parameters", "macs_before", "macs"))
+
+
 def constants(run: Run) -> dict[tuple[str, str], float]:
     """Return (task, metric) → value of the best prediction that ignores the image."""
     log = events(run)
@@ -98,7 +105,7 @@ def strength_in_force(run: Run) -> float:
 
 @lru_cache(maxsize=64)
 def _events(path: Path, _stamp: Stamp) -> pd.DataFrame:
-    log = read_events(path)
+    log = standing(read_events(path))
     return log.assign(at=_epochs_done(log))
 
 

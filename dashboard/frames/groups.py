@@ -63,8 +63,8 @@ def norms(run: Run) -> Norms:
 def _norms(folder: Path, _layers: Stamp, _rows: Stamp) -> Norms:
     log = NormLog(folder)
     rows: NDArray[Any] = log.rows()
-    _, newest = np.unique(rows["epoch"][::-1], return_index=True)  # a resumed run may record an epoch twice
-    kept = np.sort(len(rows) - 1 - newest)
+    least = np.minimum.accumulate(rows["epoch"][::-1])[::-1]  # a resumed run may record epochs twice: the newest hold
+    kept = np.flatnonzero(rows["epoch"] < np.append(least[1:], np.iinfo(np.int32).max))
     return Norms(tuple(log.layers()), rows["epoch"][kept], rows["strength"][kept], rows["norm"][kept])
 
 

@@ -95,7 +95,7 @@ def _training(path: Path, _log: Stamp, since: float) -> tuple[Drawing, Drawing, 
     return (
         Drawing(losses_and_metrics.losses_and_metrics(curves, tasks(run.spec), _looks(run)), curves),
         Drawing(strength_and_alive.strength_and_alive(regularity, events.changes(run), aim.refit), regularity),
-        Drawing(sparsities.sparsities(counts, aim), counts),
+        Drawing(sparsities.sparsities(counts, aim, events.removals(run)), counts),
     )
 
 

@@ -1,9 +1,9 @@
-"""Which channel of which shared layer does each task rely on?
+"""Which channel of which shared layer each task relies on.
 
 **What a cell is.** A cell (layer, channel) is what the layer `layer`, a convolution or a linear layer, reads from its
-input channel `channel`: the input group W[:, channel] of `engine.groups.input_groups`, under the same two names, so that
-a channel chosen on the survival map is the same cell here. Relevance is measured, and channels are removed, at the
-*input* of the layer and for this reader only: a residual path around it stays as it is. Three things follow:
+input channel `channel`: the input group W[:, channel] of `engine.groups.input_groups`, under the same two names, so
+that a channel chosen on the survival map is the same cell here. Relevance is measured, and channels are removed, at
+the *input* of the layer and for this reader only: a residual path around it stays as it is. Three things follow:
 
 - a zero group has relevance exactly 0, and removing it changes exactly nothing: "surviving" is one thing everywhere;
 - removing a cell with fill "zero" is what setting the group W[:, channel] to zero does;

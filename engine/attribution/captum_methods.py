@@ -1,25 +1,26 @@
 """What Captum computes, at the same sites and of the same numbers as everything else. The only file that knows Captum.
 
-| method                       | contribution of an activation a                          | Σ a's promise                     |
-|------------------------------|----------------------------------------------------------|-----------------------------------|
-| `gradient_x_activation`      | a · ∂f/∂a; all layers in one call                        | none                              |
-| `conductance`                | ∫ ∂f/∂a · da along the images' path from the base image  | f(x) − f(base) where all passes   |
-| `layer_integrated_gradients` | (a − a') ∫ ∂f/∂a along a's own straight path             | f(x) − f(x with a' in a's place)  |
-| `internal_influence`         | ∫ ∂f/∂a along the images' path                           | none                              |
-| `deep_lift`                  | (a − a') · multiplier (rescale rule)                     | f(x) − f(base) where all passes   |
-| `feature_ablation`           | f(x) − f(x with μ_c in channel c's place)                | none: the reference               |
+| method                       | contribution of an activation a                  | the sum over all a                 |
+|------------------------------|--------------------------------------------------|------------------------------------|
+| `gradient_x_activation`      | a · ∂f/∂a; all layers in one call                |                                    |
+| `conductance`                | ∫ ∂f/∂a · da, the images' path from the base     | f(x) − f(base) where all passes    |
+| `layer_integrated_gradients` | (a − a') ∫ ∂f/∂a, a's own straight path          | f(x) − f(x, a' in a's place)       |
+| `internal_influence`         | ∫ ∂f/∂a, the images' path                        |                                    |
+| `deep_lift`                  | (a − a') · multiplier (rescale rule)             | f(x) − f(base) where all passes    |
+| `feature_ablation`           | f(x) − f(x, μ_c in channel c's place)            | (the reference)                    |
 
-a' is a at the base image: the mean colours with fill "mean", black with "zero" (`engine.attribution.means`). Conductance
-and DeepLift sum to f(x) − f(base) where every path passes the layer; the residual of a reader inside a residual block
-therefore holds what goes around it. `difference` and `residual` are the means over images, so that
-Σ_c signed + residual = difference exactly; they are NaN-free and present for the three methods with a promise only.
+a' is a at the base image: the mean colours with fill "mean", black with "zero" (`engine.attribution.means`).
+Conductance and DeepLift sum to f(x) − f(base) where every path passes the layer; the residual of a reader inside a
+residual block therefore holds what goes around it. `difference` and `residual` are means over images, so that
+Σ_c signed + residual = difference exactly; only the three methods with such a sum have them.
 
 Sources: Dhamdhere et al., arXiv 1805.12233; Sundararajan et al., 1703.01365; Leino et al., 1802.03788; Shrikumar et
 al., 1704.02685.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ from engine.attribution.scores import Scores
 from engine.attribution.sites import Gate, Site, gated, passing
 from engine.attribution.still import still
 from engine.batches import Batch
+from engine.evaluating import evaluating
 from engine.explain_spec import Method
 
 PROMISING = ("conductance", "layer_integrated_gradients", "deep_lift")
@@ -70,21 +72,40 @@ def captum_scores(method: Method, probe: Probe, means: Means, scores: Scores) ->
         NotAttributableError: the method would silently be wrong on this model.
 
     """
+    base = base_image(probe)
+    with _held(method, probe.model), torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Captum speaks of the hooks that it sets
+        _refuse(method, probe)
+        for batch in probe.batches():
+            _Call(method, probe, means, batch, base).add_to(scores)
+
+
+def _refuse(method: Method, probe: Probe) -> None:
+    """Raise where the method would be wrong."""
     example = next(probe.batches()).images
     refuse_reuse(probe.model, {site.name: site.module for site in probe.sites}, example, method)
     if method == "deep_lift":
         if probe.settings.of == "loss":
             raise NotAttributableError("`of` should be output with deep_lift, whose rules end before the loss.")
         refuse_deep_lift(probe.model, example)
-    base = base_image(probe)
-    holding = torch.enable_grad() if method == "deep_lift" else still(probe.model)
-    with holding, torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Captum speaks of the hooks that it sets
-        was = probe.model.training
-        probe.model.eval()
-        for batch in probe.batches():
-            _Call(method, probe, means, batch, base).add_to(scores)
-        probe.model.train(was)
+
+
+@contextmanager
+def _held(method: Method, model: nn.Module) -> Iterator[None]:
+    """Hold a model at rest; for DeepLift with its norms in place, and with weights that all ask for gradients."""
+    if method != "deep_lift":
+        with still(model):
+            yield
+        return
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    with evaluating(model):
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        try:
+            yield
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(False)
 
 
 class _Call:
@@ -96,8 +117,7 @@ class _Call:
         with torch.no_grad():
             given = probe.model(batch.images)
         self.frozen = {
-            name: objective.freeze(given[name], batch.targets.get(name))
-            for name, objective in probe.objectives.items()
+            name: objective.freeze(given[name], batch.targets.get(name)) for name, objective in probe.objectives.items()
         }
 
     def add_to(self, scores: Scores) -> None:

@@ -67,7 +67,9 @@ def image_losses(task: Any, prediction: Tensor, target: Tensor) -> Tensor:
     if not hasattr(task, "loss"):
         losses: Tensor = task(prediction, target)
         return losses
-    alone = zip(prediction.split(1), target.split(1), strict=True)  # a slice each would cost a whole gradient each
+    alone = zip(
+        torch.split(prediction, 1), torch.split(target, 1), strict=True
+    )  # a slice each would cost a whole gradient each
     return torch.stack([task.loss(own, truth) for own, truth in alone])
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from engine.attribution.objectives import Loss, Objective, objectives
 from engine.attribution.settings import Settings
-from engine.attribution.still import still
 from engine.attribution.sites import Site, named_sites, passing, shared_sites
+from engine.attribution.still import still
 from engine.batches import Batch, Batches
 from engine.evaluating import evaluating
 from engine.tasks.task import Task
@@ -21,7 +21,7 @@ Images = Batches | Iterable[Any]
 
 @dataclass(frozen=True)
 class Probe:
-    """A model seen through some images: `batches()` yields them anew each time, `chunk` of them at once."""
+    """A model seen through some images: `batches()` yields them anew each time, at most `chunk` of them at once."""
 
     model: nn.Module
     batches: Callable[[], Iterator[Batch]]

@@ -23,9 +23,9 @@ EXACT = (
 )  # fmt: skip
 BENT = {
     "relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "elu", "elu_", "celu", "selu", "silu", "gelu", "mish",
-    "hardswish", "hardtanh", "hardsigmoid", "sigmoid", "sigmoid_", "tanh", "tanh_", "softplus", "softmax", "log_softmax",
-    "clamp", "clamp_", "clamp_min", "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool2d", "exp", "log",
-    "sqrt", "square", "pow", "abs", "maximum", "minimum", "layer_norm", "group_norm", "normalize",
+    "hardswish", "hardtanh", "hardsigmoid", "sigmoid", "sigmoid_", "tanh", "tanh_", "softplus", "softmax",
+    "log_softmax", "clamp", "clamp_", "clamp_min", "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool2d",
+    "exp", "log", "sqrt", "square", "pow", "abs", "maximum", "minimum", "layer_norm", "group_norm", "normalize",
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ class Settings:
     images: int | None = None
     bootstrap: int = 200
     steps: int = 16
-    chunk: int = 16
+    chunk: int = 32
     seed: int = 0
 
     def __post_init__(self) -> None:

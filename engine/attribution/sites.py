@@ -136,10 +136,7 @@ def named_sites(model: nn.Module, layers: Sequence[str], example: Tensor) -> lis
 def _readers(model: nn.Module) -> dict[str, Site]:
     axes: Mapping[str, Axis] = {group.layer: group.members[0] for group in input_groups(model)}
     modules = dict(model.named_modules())
-    return {
-        name: Site(name, modules.get(name, model), "input", axis.channels, axis)
-        for name, axis in axes.items()
-    }
+    return {name: Site(name, modules.get(name, model), "input", axis.channels, axis) for name, axis in axes.items()}
 
 
 def _output_site(name: str, module: nn.Module, model: nn.Module, example: Tensor) -> Site | None:

@@ -1,4 +1,4 @@
-"""The measure that agrees best with ablation: |(a − μ_c) · ∂L_t/∂a|, the first-order effect of putting μ_c in a's place.
+"""The measure that agrees best with ablation: |(a − μ_c) · ∂L_t/∂a|, to first order the effect of μ_c in a's place.
 
 One forward and one backward per task serve all layers together. The weights are frozen meanwhile, so that a backward
 costs only what the gradients of the activations do, half of a training step's. Images do not meet in evaluation mode,
@@ -53,9 +53,7 @@ def _deviations(sites: Sequence[Site], kept: Kept, means: Means) -> list[Tensor]
 
 
 @torch.no_grad()
-def _products(
-    sites: Sequence[Site], kept: Kept, deviations: list[Tensor], grads: list[Tensor | None]
-) -> Tensor:
+def _products(sites: Sequence[Site], kept: Kept, deviations: list[Tensor], grads: list[Tensor | None]) -> Tensor:
     """Return Σ over positions of |deviation · gradient|, (B, cells): zeros where nothing depends on the site."""
     parts, place = [], 0
     for site in sites:

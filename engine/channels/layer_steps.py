@@ -85,6 +85,8 @@ class DepthwiseStep:
 class NormStep:
     """Constants through a norm: γ(c − μ)/√(σ² + ε) + β with running statistics; otherwise only γ = β = 0 is known.
 
+    In training mode a batch norm subtracts the batch's own mean: both modes agree on β where γ is 0, and where zeros
+    meet a running mean of 0.
     An instance norm takes a constant to β, for the constant is its own mean.
     """
 
@@ -105,6 +107,8 @@ class NormStep:
         scale = weights.values(self.scale).ravel() if self.scale else np.ones(count)
         if self.statistics is not None:
             mean, variance = (weights.values(name) for name in self.statistics[:2])
+            if weights.training:
+                inputs = np.where((inputs == 0) & (mean == 0), inputs, np.nan)
             values = scale * (inputs - mean) / np.sqrt(variance + self.statistics[2]) + shift
         else:
             values = np.where(np.isnan(inputs), np.nan, shift) if self.per_channel else np.full(count, np.nan)

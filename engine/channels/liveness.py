@@ -22,7 +22,8 @@ class Liveness:
     """The state of every channel for the weights as they stand when this is made.
 
     Channels in `keep` stay, needed or not; products in `folded` (by their results) can take a constant that they see
-    into their bias, so that they do not need the channel. Both are for those who remove; nothing by default.
+    into their bias, so that they do not need the channel. With `training`, a zero counts as one only if it is one in
+    training mode too. All three are for those who remove; nothing by default.
 
     `live` (channels,): needed by an output. `kept` (channels,): live, or made by no layer (an input, a mean), so that
     nothing could be dropped. By `product.result`, for each product, (columns,): `used`, whether it uses the column;
@@ -39,12 +40,13 @@ class Liveness:
         outputs: Sequence[str] | None = None,
         keep: Flags | None = None,
         folded: Collection[int] = (),
+        training: bool = False,
     ) -> None:
         self.graph, self.folded = graph, frozenset(folded)
         self.outputs = tuple(graph.outputs) if outputs is None else tuple(outputs)
         if unknown := [name for name in self.outputs if name not in graph.outputs]:
             raise ValueError(f"`outputs` should be among {sorted(graph.outputs)}. Found {unknown}.")
-        self._weights = Weights(graph.model)
+        self._weights = Weights(graph.model, training)
         self.constants = self._forward()
         self._settle(np.zeros(graph.count, bool) if keep is None else keep)
 

@@ -12,9 +12,13 @@ Flags = NDArray[np.bool_]
 
 
 class Weights:
-    """A reading of a model's parameters and buffers; what is asked for twice is computed once."""
+    """A reading of a model's parameters and buffers; what is asked for twice is computed once.
 
-    def __init__(self, model: nn.Module) -> None:
+    `training`: whether only those constants count that hold in training mode as well.
+    """
+
+    def __init__(self, model: nn.Module, training: bool = False) -> None:
+        self.training = training
         self._tensors: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
         self._tensors.update(model.named_buffers(remove_duplicate=False))
         self._nonzero: dict[str, Flags] = {}

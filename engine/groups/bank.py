@@ -6,6 +6,7 @@ reads. There the step takes one bank after the other (an incremental proximal st
 exactly zero whatever the order.
 """
 
+import copy
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -19,9 +20,10 @@ class Bank:
     """All groups of one structure.
 
     `present` (channels,) marks the channels that are groups; the others, where a caller left some out, carry no
-    penalty. `size` is |g|, the same for all. A parameter of which several slices are members is listed for each. What a
-    proximal step must keep stands here too: `floor` groups always live, and where `radius` is a number, the bank keeps
-    that norm.
+    penalty. `size` is |g|, the same for all; after a removal it is still that of the dense network, whose other entries
+    are zero, so that λ c_g and the metric mean what they meant. A parameter of which several slices are members is
+    listed for each. What a proximal step must keep stands here too: `floor` groups always live, and where `radius` is a
+    number, the bank keeps that norm.
     """
 
     floor: int = 0
@@ -35,6 +37,14 @@ class Bank:
         present = torch.zeros(self.channels, dtype=torch.bool)
         present[[group.channel for group in groups]] = True
         self.present = present.to(self.parameters[0].device)
+
+    def left(self, members: tuple[Axis, ...], channels: Tensor) -> "Bank":
+        """Return what a removal leaves of the bank: its `channels`, which lie in other members now."""
+        other = copy.copy(self)
+        other.members, other.channels = members, len(channels)
+        other.present = self.present[channels.to(self.present.device)]
+        other.floor = min(self.floor, int(other.present.sum()))
+        return other
 
     @property
     def parameters(self) -> list[nn.Parameter]:

@@ -40,6 +40,7 @@ def compact(
     *,
     gather: Literal["auto", "always", "never"] | Coefficients = "auto",
     tasks: Sequence[str] | None = None,
+    training: bool = False,
 ) -> Compacted:
     """Return a smaller model with the same outputs, without the channels that the weights' exact zeros make idle.
 
@@ -56,6 +57,8 @@ def compact(
             wherever it uses fewer, never, or where it saves time by `engine.pruning.cost`, with the coefficients
             measured on this machine ("auto") or given.
         tasks: of a model that returns a dict, the entries to keep; what only the others used goes. None: all.
+        training: keep the channels that are constant in evaluation mode only, so that the smaller model is the same in
+            training mode too, and trains as the model would with all that went held at zero.
 
     Raises:
         NotTraceable: the model's channels cannot be followed.
@@ -68,7 +71,7 @@ def compact(
     inputs = named_inputs(model, example_inputs)
     graph = trace(model, inputs)
     mode = measured(_device(model), layout_of(model, inputs.values())) if gather == "auto" else gather
-    plan = planned(graph, tasks, mode)
+    plan = planned(graph, tasks, mode, training)
     return _certified(_built(plan, inputs), tasks, inputs)
 
 

@@ -1,19 +1,32 @@
 """An optimiser's state taken along to a smaller model: the slices of its moments that belong to what stays."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from engine.pruning.compact import Compacted
 from engine.pruning.shrinking import Cut
 
 KNOWN = (SGD, Adam, AdamW)
 
 
-def transfer(optimizer: Optimizer, compacted: Compacted) -> Optimizer:
+class Smaller(Protocol):
+    """A smaller model and how each tensor was cut."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The smaller model."""
+        ...
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """What became of each parameter and buffer of the model that it was made of."""
+        ...
+
+
+def transfer(optimizer: Optimizer, compacted: Smaller) -> Optimizer:
     """Return an optimiser for the smaller model that goes on where the model's own optimiser stands.
 
     Hyper-parameters stay, group by group; momenta and moments (m, v) are cut as the weights were. Parameters that the
@@ -47,7 +60,7 @@ def _new(old: Tensor, cuts: dict[int, Cut]) -> Tensor:
     return cuts[id(old)].after if id(old) in cuts else old
 
 
-def _added(found: Iterable[tuple[Tensor, Tensor]], cuts: dict[int, Cut], compacted: Compacted) -> list[nn.Parameter]:
+def _added(found: Iterable[tuple[Tensor, Tensor]], cuts: dict[int, Cut], compacted: Smaller) -> list[nn.Parameter]:
     """Return the biases that layers of this group got for constants."""
     names = {cuts[id(old)].name for old, _ in found if id(old) in cuts}
     new = {cut.name: cut.after for cut in compacted.cuts if not cut.shape}

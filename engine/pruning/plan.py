@@ -52,8 +52,8 @@ class Plan:
         return readings(self.liveness, self.gather, sharing=not isinstance(self.graph.model, MultiTaskNet))
 
 
-def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode) -> Plan:
-    """Return the plan for the outputs of the given tasks (all by default).
+def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode, training: bool = False) -> Plan:
+    """Return the plan for the outputs of the given tasks (all by default), one that holds in `training` mode too.
 
     Raises:
         ValueError: `tasks` names none of the model's outputs.
@@ -63,8 +63,8 @@ def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode
     result = output.args[0] if tasks is None else chosen(output.args[0], tasks)
     outputs = [name for name in graph.outputs if tasks is None or name.partition(".")[0] in tasks]
     nodes = _alive(graph, result)
-    liveness = Liveness(graph, outputs)
-    constant = foldable(graph, liveness.constants)
+    liveness = Liveness(graph, outputs, training=training)
+    constant = set() if training else foldable(graph, liveness.constants)
     return (
         _folding(Plan(graph, liveness, nodes, result, gather), constant)
         if constant

@@ -46,13 +46,21 @@ def shrunk(model: nn.Module, liveness: Liveness, readings: Mapping[str, Reading]
             stays[site.parameter][site.axis] = np.flatnonzero(kept)
     for reading in readings.values():
         stays[reading.product.weight][0 if reading.product.transposed else 1] = reading.stays
-    tensors: dict[str, Tensor] = dict(model.named_parameters()) | dict(model.named_buffers())
-    cuts = {name: _cut(name, tensor, stays[name]) for name, tensor in tensors.items()}
-    memo: dict[int, object] = {id(tensor): cuts[name].after for name, tensor in tensors.items()}
-    twin = copy.deepcopy(model, memo)
+    twin, cuts = copied(model, stays)
     for layer, reading in readings.items():
         _read(model, twin.get_submodule(layer), reading, liveness, cuts)
     return twin, cuts
+
+
+def copied(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> tuple[nn.Module, dict[str, Cut]]:
+    """Return a copy of the model with the entries that stay, {tensor: {axis: entries}}, and how every tensor was cut.
+
+    Only the tensors are cut: the sizes that modules hold are those of the model.
+    """
+    tensors: dict[str, Tensor] = dict(model.named_parameters()) | dict(model.named_buffers())
+    cuts = {name: _cut(name, tensor, stays.get(name, {})) for name, tensor in tensors.items()}
+    memo: dict[int, object] = {id(tensor): cuts[name].after for name, tensor in tensors.items()}
+    return copy.deepcopy(model, memo), cuts
 
 
 def _read(model: nn.Module, layer: Any, reading: Reading, liveness: Liveness, cuts: dict[str, Cut]) -> None:

@@ -58,3 +58,11 @@ def test_verify_wants_the_whole_of_a_table(run: Run):
     (run.path / "tables" / "groups.parquet").write_bytes(b"PAR1 and no more")
     assert [finding.file for finding in verify(run) if not finding.whole] == ["tables/groups.parquet"]
     assert json.loads((run.path / "spec.json").read_text())["name"] == "whole"
+
+
+def test_verify_looks_at_what_was_kept_before_a_removal(run: Run):
+    kept = run.path / "weights" / "before"
+    kept.mkdir()
+    replace(kept / "00000005.safetensors", b"tensorz")
+    replace_json(kept / "00000005.json", {"bytes": 7, "sha256": digest(b"tensors")})
+    assert [finding.file for finding in verify(run) if not finding.whole] == ["weights/before/00000005.safetensors"]

@@ -83,3 +83,15 @@ def test_a_run_without_a_log_has_empty_frames_and_the_strength_of_its_spec(runs_
     assert events.alarmed(run) == []
     assert events.strength_in_force(run) == 0.25
     assert events.constants(run) == {}
+
+
+def test_a_removal_stands_until_it_is_undone(make_run: MakeRun) -> None:
+    run = make_run(epochs=3)
+    log = run.path / "events.jsonl"
+    write_events(log, [Event(0.0, 2, 20, None, "removal", name, 5.0) for name in ("parameters_before", "parameters")])
+    assert events.removals(run)[["at", "parameters"]].to_numpy().tolist() == [[2.0, 5.0]]
+    write_events(log, [Event(0.0, 2, 20, None, "control", "undo", None)])
+    assert events.removals(run).empty
+    assert events.sparsities(run)["at"].tolist() == [0, 1, 2]  # what came behind it is void
+    write_events(log, [Event(0.0, 3, 30, None, "model", name, 7.0) for name in SPARSITIES])
+    assert events.sparsities(run)["mac_sparsity"].tolist() == [0, 10, 20, 7]

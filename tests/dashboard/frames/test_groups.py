@@ -62,3 +62,11 @@ def test_a_run_without_norms_has_an_empty_log(runs_root: object) -> None:
     run = create(parse({}))
     assert groups.norms(run).extent == (1.0, 1.0)
     assert groups.layer_norms(run).empty
+
+
+def test_norms_behind_the_newest_row_are_void(make_run: MakeRun) -> None:
+    run = make_run(epochs=3)
+    run.norms.append(1, 10, 1e-3, np.ones(7, np.float32))
+    known = groups.norms(run)
+    assert known.at.tolist() == [0, 1]
+    assert known.values[-1].tolist() == [1.0] * 7

@@ -1,0 +1,30 @@
+"""A model as files: a folder that rebuilds it without code, ONNX, a torch.export program, and a card to go with it.
+
+`load_model` reads nothing but safetensors and JSON, and takes only layers and operations from a list.
+"""
+
+from engine.export.card import ModelFacts, model_card
+from engine.export.describing import architecture
+from engine.export.graphs import Exported
+from engine.export.onnx_file import export_onnx
+from engine.export.program_file import export_program
+from engine.export.rebuilding import rebuild
+from engine.export.refusal import MissingPackages, NotDescribable, NotRebuildable, NotSame
+from engine.export.saving import Saved, load_model, save_model
+
+__all__ = [
+    "Exported",
+    "MissingPackages",
+    "ModelFacts",
+    "NotDescribable",
+    "NotRebuildable",
+    "NotSame",
+    "Saved",
+    "architecture",
+    "export_onnx",
+    "export_program",
+    "load_model",
+    "model_card",
+    "rebuild",
+    "save_model",
+]

@@ -1,0 +1,93 @@
+"""Layers as a class and the arguments of its constructor, and back.
+
+The arguments are read from the layer by the names that its constructor gives them, and its tensors come from the file.
+A layer is built without memory ("meta" device): what a document claims costs nothing until tensors of that shape are
+there.
+"""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.export.allowed import LAYER_NAMES, LAYERS
+from engine.export.arguments import decoded, encoded, refs
+from engine.export.refusal import NotDescribable, NotRebuildable
+from engine.pruning.selecting import Gather, Selecting
+
+ELSEWHERE = ("self", "device", "dtype")  # said by the tensors
+
+
+def described(path: str, layer: nn.Module) -> dict[str, Any]:
+    """Return {class, arguments, training} of a layer.
+
+    Raises:
+        NotDescribable: its class is not among those allowed, or an argument cannot be read from it.
+
+    """
+    name = LAYER_NAMES.get(type(layer))
+    if name is None:
+        kind = f"{type(layer).__module__}.{type(layer).__qualname__}"
+        raise NotDescribable(f"`model` should have layers of torch.nn that are known. Found {kind} at `{path}`.")
+    return {"class": name, "arguments": encoded(_arguments(path, layer)), "training": layer.training}
+
+
+def built(path: str, name: str, arguments: Any) -> nn.Module:
+    """Return a layer without memory, from its class and arguments.
+
+    Raises:
+        NotRebuildable: the class is not allowed, or does not take the arguments.
+
+    """
+    if name not in LAYERS:
+        raise NotRebuildable(f"`class` should be one of the layers that are allowed. Found {name[:80]!r} at `{path}`.")
+    given = decoded(arguments)
+    if not isinstance(given, dict) or refs(given) or not all(isinstance(key, str) for key in given):
+        raise NotRebuildable(f"`arguments` should be values by name. Found others at `{path}`.")
+    try:
+        with torch.device("meta"):
+            return _constructed(LAYERS[name], given)
+    except Exception as error:
+        found = str(error).partition("\n")[0]
+        raise NotRebuildable(f"`arguments` should be those of {name}. Found at `{path}`: {found}") from error
+
+
+def _arguments(path: str, layer: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if isinstance(layer, Gather):
+        return {"index": len(layer.index), "axis": layer.axis}
+    for name, parameter in _signature(type(layer)).items():
+        if hasattr(layer, name):
+            value = getattr(layer, name)
+            found[name] = value is not None if name == "bias" and not isinstance(value, bool) else value
+        elif parameter.default is parameter.empty:
+            raise NotDescribable(f"`model` should have layers that tell their arguments. Found no {name} at `{path}`.")
+    if isinstance(layer, Selecting):
+        index = None if layer.index is None else len(layer.index)
+        found |= {"index": index, "ones": layer.ones, "axis": layer.axis}
+    return found
+
+
+def _signature(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(kind.__init__).parameters
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {name: p for name, p in parameters.items() if name not in ELSEWHERE and p.kind not in variadic}
+
+
+def _constructed(kind: type[nn.Module], given: dict[str, Any]) -> nn.Module:
+    if set(given) & set(ELSEWHERE):
+        raise ValueError(f"{sorted(set(given) & set(ELSEWHERE))} is not for a document to say")
+    if kind is Gather:
+        return Gather(_index(given["index"]), int(given["axis"]))
+    if not issubclass(kind, Selecting):
+        return kind(**given)
+    own = {name: given.pop(name) for name in ("index", "ones", "axis")}
+    layer: Any = kind(**given)
+    layer.register_buffer("index", None if own["index"] is None else _index(own["index"]))
+    layer.ones, layer.axis = bool(own["ones"]), int(own["axis"])
+    return layer  # type: ignore[no-any-return]
+
+
+def _index(length: int) -> Tensor:
+    return torch.empty(length, dtype=torch.int64)

@@ -1,0 +1,76 @@
+"""A model as a `torch.export` program (.pt2), with a batch of any size.
+
+`torch.export.load` unpickles parts of such a file (constants and example inputs go through torch.load), and nothing
+here reads a pickle. So what is compared with the model is the program in memory, of which the file is written; the file
+itself is never read back. Its users should load it only where they trust whoever wrote it.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.evaluating import evaluating
+from engine.export.agreement import outputs
+from engine.export.graphs import Exported, agreed, traced_inputs, varying
+from engine.export.notes import noted
+from engine.export.refusal import NotDescribable
+from engine.manifests import digest
+
+
+def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> Exported:
+    """Write a model as an exported program, compared with it on the example and on random inputs.
+
+    Each is run as given, with one image, and with another number.
+
+    The path ends in `.pt2`. The program is that of evaluation mode.
+
+    Raises:
+        ValueError: the path has another ending.
+        NotDescribable: torch cannot export the model.
+        NotSame: the program gives other outputs than the model, relative 1e-4; nothing is written.
+
+    """
+    path = Path(path)
+    if path.suffix != ".pt2":
+        raise ValueError(f"`path` should end in .pt2. Found {path.name}.")
+    inputs = traced_inputs(model, example_inputs)
+    with noted() as notes:
+        program = _program(model, inputs)
+        module = program.module()
+    error, compared = agreed(model, example_inputs, lambda given: outputs(_Frozen(module), given))
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        file = Path(folder) / path.name
+        torch.export.save(program, file)
+        content = file.read_bytes()
+        with file.open("rb") as whole:
+            os.fsync(whole.fileno())
+        file.replace(path)
+    return Exported(path, len(content), digest(content), error, compared, tuple(notes))
+
+
+class _Frozen(nn.Module):
+    """An exported module, which refuses `eval()`: it has the mode that it was exported in."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._run = [module]
+
+    def forward(self, **given: Any) -> Any:
+        """Return what the program gives."""
+        return self._run[0](**given)
+
+
+def _program(model: nn.Module, inputs: dict[str, Any]) -> torch.export.ExportedProgram:
+    try:
+        with evaluating(model), torch.no_grad():
+            program = torch.export.export(model, (), inputs, dynamic_shapes=varying(inputs), strict=False)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise NotDescribable(f"`model` should be one that torch.export can export. Found {reason}") from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # lines of source, with the paths of this machine
+    return program

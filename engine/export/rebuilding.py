@@ -1,0 +1,129 @@
+"""`rebuild(document, tensors)`: a model from pure data, or a refusal that names what is wrong.
+
+Every name is a key of a table of what is allowed; every tensor has to be there, in the shape and type that both the
+document and the layer say, and none may be left over. Nothing is evaluated, imported or unpickled.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.export.document import Document, Stored, checked
+from engine.export.layers import built
+from engine.export.rebuilt import Holder, Rebuilt, RebuiltOnImages
+from engine.export.refusal import NotRebuildable
+from engine.export.script import script
+from engine.stored import named_tensors
+
+
+def rebuild(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Return the model that a document describes, with the given tensors (by the names in the document).
+
+    The tensors become the model's own. Each part is in the mode that it was in.
+
+    Raises:
+        NotRebuildable: the document is damaged, names what is not allowed, or does not fit the tensors.
+
+    """
+    form = checked(document)
+    model = RebuiltOnImages() if len(form.inputs) == 1 else Rebuilt()
+    model.training = form.training
+    owned = _owned(form, tensors)
+    for path, entry in form.layers.items():
+        layer = built(path, entry.kind, entry.arguments)
+        layer.training = entry.training
+        _furnish(path, layer, owned)
+        branch = _branch(model, path)
+        _free(branch, path)
+        branch.add_module(path.rpartition(".")[2], layer)
+    for path in dict.fromkeys(step.target for step in form.program if step.op == "tensor"):
+        _hold(model, path, owned)
+    if left := set(owned) - _names(model):
+        raise NotRebuildable(f"`tensors` should be those of the layers and the program. Found {sorted(left)[0]!r} too.")
+    model._script = script(form)
+    return model
+
+
+def _owned(form: Document, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors as parameters and buffers, by all their names."""
+    if left := set(tensors) - set(form.tensors):
+        raise NotRebuildable(f"`tensors` should be those that the document lists. Found {sorted(left)[0]!r} too.")
+    owned = {name: _adopted(name, entry, tensors.get(name)) for name, entry in form.tensors.items()}
+    for name, first in form.tied.items():
+        if name in owned or first not in form.tensors:
+            raise NotRebuildable(
+                f"`tied` should give a new name to a tensor of the document. Found {name!r}: {first!r}."
+            )
+        owned[name] = owned[first]
+    return owned
+
+
+def _adopted(name: str, entry: Stored, tensor: Tensor | None) -> Tensor:
+    if tensor is None:
+        raise NotRebuildable(f"`tensors` should hold {name!r}. Found no such tensor.")
+    found = (list(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+    if found != (entry.shape, entry.dtype):
+        raise NotRebuildable(f"`{name}` should be {entry.shape}, {entry.dtype}. Found {found[0]}, {found[1]}.")
+    if (entry.channels_last and tensor.dim() != 4) or (entry.trainable and not tensor.is_floating_point()):
+        raise NotRebuildable(f"`{name}` should be floating to be trainable, 4-D to be channels-last. Found {found}.")
+    tensor = tensor.contiguous(memory_format=torch.channels_last) if entry.channels_last else tensor
+    if entry.parameter:
+        return nn.Parameter(tensor, entry.trainable)
+    return tensor.requires_grad_(entry.trainable)
+
+
+def _furnish(path: str, layer: nn.Module, owned: Mapping[str, Tensor]) -> None:
+    """Put the tensors into a layer that was built without memory."""
+    for held in (layer._parameters, layer._buffers):
+        for name, empty in held.items():
+            if empty is None:
+                continue
+            tensor = owned.get(f"{path}.{name}")
+            if tensor is None or isinstance(tensor, nn.Parameter) != (held is layer._parameters):
+                raise NotRebuildable(f"`tensors` should hold {path}.{name} for its layer. Found none of its kind.")
+            if tensor.shape != empty.shape or tensor.is_floating_point() != empty.is_floating_point():
+                raise NotRebuildable(
+                    f"`{path}.{name}` should be {list(empty.shape)} for its layer. Found {list(tensor.shape)}."
+                )
+            held[name] = tensor  # type: ignore[assignment]
+
+
+def _branch(model: nn.Module, path: str) -> nn.Module:
+    """Return the module that holds the last name of a path, growing what is missing of the tree."""
+    branch = model
+    for name in path.split(".")[:-1]:
+        if name not in branch._modules:
+            _free(branch, path, name)
+            branch.add_module(name, Holder())
+            branch.get_submodule(name).training = model.training
+        branch = branch.get_submodule(name)
+    return branch
+
+
+def _free(branch: nn.Module, path: str, name: str = "") -> None:
+    """Refuse a name that a module cannot give to a part, and parts of a layer that the layer does not have."""
+    name = name or path.rpartition(".")[2]
+    if name.startswith("__") or hasattr(branch, name) or not isinstance(branch, Holder | Rebuilt):
+        raise NotRebuildable(f"`{path[:80]}` should be a new name in the tree. Found {name[:40]!r} to be taken.")
+
+
+def _hold(model: nn.Module, path: str, owned: Mapping[str, Tensor]) -> None:
+    """Give the tree a tensor that the program reads; one of a layer is there already."""
+    tensor, name = owned.get(path), path.rpartition(".")[2]
+    if tensor is None:
+        raise NotRebuildable(f"`tensors` should hold what the program reads. Found no {path[:80]!r}.")
+    branch = _branch(model, path)
+    held: dict[str, Any] = branch._parameters if isinstance(tensor, nn.Parameter) else branch._buffers
+    if held.get(name) is not None:
+        return
+    _free(branch, path)
+    if isinstance(tensor, nn.Parameter):
+        branch.register_parameter(name, tensor)
+    else:
+        branch.register_buffer(name, tensor)
+
+
+def _names(model: nn.Module) -> set[str]:
+    return {name for name, _ in named_tensors(model)}

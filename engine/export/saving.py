@@ -1,0 +1,110 @@
+"""A model as a folder: `network.safetensors`, and `architecture.json`, which says what they are and makes it exist.
+
+    architecture.json   {format_version 1, file, bytes, sha256 (of the tensors), architecture}
+
+There is no pickle, and no code. The tensors are written first; a folder without its architecture is not there yet.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+
+from engine.channels.trace import named_inputs
+from engine.export.agreement import same_everywhere
+from engine.export.describing import tried, written
+from engine.export.rebuilding import rebuild
+from engine.export.refusal import NotRebuildable
+from engine.files import replace, replace_json
+from engine.manifests import digest
+from engine.stored import serialised
+
+TENSORS, ARCHITECTURE = "network.safetensors", "architecture.json"
+LARGEST = 64 * 2**20  # bytes of an architecture; one of ours has some tens of thousands
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A file that was written: its path, length and SHA-256."""
+
+    path: Path
+    bytes: int
+    sha256: str
+
+
+def save_model(folder: Path | str, model: nn.Module, example_inputs: Any) -> Saved:
+    """Write a model into a folder, and return the file of its tensors.
+
+    What will be read is rebuilt from the very bytes before they are written, and compared with the model as
+    `architecture` says. The folder is made if it is not there.
+
+    Raises:
+        NotDescribable: the model cannot be written down; nothing is written.
+
+    """
+    document, tensors = written(model, example_inputs)
+    inputs = named_inputs(model, example_inputs)
+    content = serialised(tensors)
+    devices = {tensor.device for tensor in tensors.values()}
+    again = tried(document, load(content))
+    same_everywhere(model, again.to(devices.pop()) if len(devices) == 1 else again, inputs)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = Saved(folder / TENSORS, len(content), digest(content))
+    (folder / ARCHITECTURE).unlink(missing_ok=True)  # what it says is of the old tensors
+    replace(saved.path, content)
+    replace_json(folder / ARCHITECTURE, _manifest(saved, document))
+    return saved
+
+
+def load_model(folder: Path | str) -> nn.Module:
+    """Return the model of a folder, on the CPU, each part in the mode that it was saved in.
+
+    Raises:
+        NotRebuildable: a file is missing, is not what it was when it was saved, or names what is not allowed.
+
+    """
+    folder = Path(folder)
+    promised = _promised(folder)
+    try:
+        content = (folder / TENSORS).read_bytes()
+    except OSError as error:
+        raise NotRebuildable(f"`folder` should hold {TENSORS}. Found {error.strerror} at {folder}.") from error
+    if len(content) != promised.get("bytes") or digest(content) != promised.get("sha256"):
+        raise NotRebuildable(f"`folder` should hold {TENSORS} as it was saved. Found other bytes at {folder}.")
+    try:
+        tensors = load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise NotRebuildable(f"`folder` should hold tensors in {TENSORS}. Found {error}.") from error
+    return rebuild(promised["architecture"], tensors)
+
+
+def _manifest(saved: Saved, document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "format_version": 1,
+        "file": TENSORS,
+        "bytes": saved.bytes,
+        "sha256": saved.sha256,
+        "architecture": document,
+    }
+
+
+def _promised(folder: Path) -> dict[str, Any]:
+    """Return what the architecture's file says."""
+    path = folder / ARCHITECTURE
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        found = json.loads(content) if len(content) <= LARGEST else None
+    except OSError as error:
+        raise NotRebuildable(f"`folder` should hold {ARCHITECTURE}. Found {error.strerror} at {folder}.") from error
+    except (ValueError, RecursionError) as error:
+        raise NotRebuildable(f"`folder` should hold JSON in {ARCHITECTURE}. Found {type(error).__name__}.") from error
+    if not isinstance(found, dict) or found.get("format_version") != 1 or "architecture" not in found:
+        raise NotRebuildable(f"`folder` should hold an {ARCHITECTURE} of format_version 1. Found another.")
+    return found

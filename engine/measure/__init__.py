@@ -1,0 +1,23 @@
+"""What a network costs and how sparse it is: parameters, MACs, zero groups, bytes, seconds; several models at once."""
+
+from engine.measure.comparison import compare, speed_ups
+from engine.measure.counts import cost, layer_macs, macs, parameters
+from engine.measure.memory import peak_memory
+from engine.measure.size import file_size
+from engine.measure.timing import STEADY, Timing, latency
+from engine.measure.zeros import sparsity
+
+__all__ = [
+    "STEADY",
+    "Timing",
+    "compare",
+    "cost",
+    "file_size",
+    "latency",
+    "layer_macs",
+    "macs",
+    "parameters",
+    "peak_memory",
+    "sparsity",
+    "speed_ups",
+]

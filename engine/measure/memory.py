@@ -1,0 +1,83 @@
+"""The memory of one forward pass at its peak: weights, inputs and all that is alive beside them.
+
+On the CPU every operation is watched as it returns: what it made is counted, what has been freed since is not. Live
+memory only grows when an operation returns, so the largest sum is the peak. A convolution's own work space, freed
+before it returns, is not seen: it belongs to the backend and its threads.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils import _pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from engine.channels.trace import named_inputs
+from engine.evaluating import evaluating
+from engine.stored import named_tensors
+
+
+def peak_memory(model: nn.Module, example_inputs: Any) -> int:
+    """Return the bytes at the peak of one forward pass in evaluation mode, without gradients.
+
+    On the CPU: the largest sum of all tensors that live at once: parameters, buffers, inputs and activations, each
+    memory block once and whole. On a GPU: `torch.cuda.max_memory_allocated` over the pass, which sees the work space
+    too, less what was allocated before, plus parameters, buffers and inputs.
+    """
+    inputs = named_inputs(model, example_inputs)
+    fixed = [tensor for _, tensor in named_tensors(model)] + _tensors(inputs)
+    with evaluating(model), torch.no_grad():
+        device = next((tensor.device for tensor in fixed if tensor.is_cuda), None)
+        return _on_cpu(model, inputs, fixed) if device is None else _on_gpu(model, inputs, fixed, device)
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the tensors that live after each operation, and keeps the largest sum."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.peak = 0
+
+    def add(self, tensors: list[Tensor]) -> None:
+        """Count tensors, forget those that have been freed."""
+        self.alive = {key: entry for key, entry in self.alive.items() if not _freed(entry[0])}
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+            self.alive.setdefault(reference.cdata, (reference, storage.nbytes()))
+        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.add(_tensors(result))
+        return result
+
+
+def _freed(reference: StorageWeakRef) -> bool:
+    return bool(reference.expired())  # type: ignore[no-untyped-call]
+
+
+def _tensors(structure: Any) -> list[Tensor]:
+    return [leaf for leaf in _pytree.tree_leaves(structure) if isinstance(leaf, Tensor)]
+
+
+def _on_cpu(model: nn.Module, inputs: dict[str, Any], fixed: list[Tensor]) -> int:
+    watch = _Watch()
+    with watch:
+        watch.add(fixed)
+        model(**inputs)
+    return watch.peak
+
+
+def _on_gpu(model: nn.Module, inputs: dict[str, Any], fixed: list[Tensor], device: torch.device) -> int:
+    blocks: dict[int, int] = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in fixed
+    }
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    model(**inputs)
+    torch.cuda.synchronize(device)
+    return int(torch.cuda.max_memory_allocated(device) - before) + sum(blocks.values())

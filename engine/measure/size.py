@@ -1,0 +1,14 @@
+"""What a model weighs on the disk."""
+
+from torch import nn
+
+from engine.stored import serialised, stored
+
+
+def file_size(model: nn.Module) -> int:
+    """Return the bytes of the model's parameters and buffers as a safetensors file, header included.
+
+    A tensor with several names is stored once, as `engine.export.save_model` stores it.
+    """
+    tensors, _ = stored(model)
+    return len(serialised(tensors))

@@ -1,0 +1,93 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.followups import FollowUp
+from tests.dashboard.reading import said
+
+Make = Callable[..., FollowUp]
+
+
+def _explain() -> None:
+    from dashboard.views.explain import page
+
+    page()
+
+
+def _page(**address: str) -> AppTest:
+    page = AppTest.from_function(_explain, default_timeout=30)
+    for name, value in address.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+def _figures(page: AppTest) -> list[dict[str, Any]]:
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def test_the_top_channels_of_the_first_task_come_with_intervals(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id)
+    assert not page.exception
+    (figure,) = _figures(page)
+    (bars,) = figure["data"]
+    assert bars["marker"]["color"] == "#0072B2"
+    assert bars["error_x"]["symmetric"] is False
+
+
+def test_another_task_and_layer_can_be_chosen(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id, task="depth")
+    assert _figures(page)[0]["data"][0]["marker"]["color"] == "#D55E00"
+    page.selectbox(key="top_layer").select("stem").run()
+    assert all("stem" in tick for tick in _figures(page)[0]["layout"]["yaxis"]["ticktext"])
+
+
+def test_the_method_that_agrees_best_is_taken_and_the_others_stand_beside_it(make_explained: Make) -> None:
+    page = _page(run=make_explained(methods=["taylor", "conductance"]).run.id)
+    assert "conductance, 8 images" in said(page)
+    table = page.dataframe[0].value
+    assert table["method"].tolist() == ["Taylor", "conductance"]
+    assert table[""].tolist() == ["", "★"]
+    assert "taylor, 8 images" in said(_page(run=page.query_params["run"], method="Taylor"))
+
+
+@pytest.mark.parametrize(("trust", "charts"), [("Channels", 1), ("Against ablation", 2), ("Shuffled weights", 1)])
+def test_only_the_open_view_is_drawn_and_never_more_than_four_charts(
+    make_explained: Make, trust: str, charts: int
+) -> None:
+    page = _page(run=make_explained().run.id, trust=trust, layer="stem", channel="0")
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == charts + 2
+
+
+def test_deletion_is_in_the_order_of_the_first_method_and_says_so(make_explained: Make) -> None:
+    work = make_explained(methods=["taylor", "conductance"])
+    page = _page(run=work.run.id, trust="Against ablation", method="conductance")
+    assert "the first method, only" in said(page)
+
+
+def test_the_badge_is_the_tasks_own(make_explained: Make) -> None:
+    work = make_explained()
+    known = work.table("faithfulness")
+    known.loc[(known["task"] == "depth") & (known["figure"] == "share_correlation"), "value"] = 0.1
+    known.to_parquet(work.path / "tables" / "faithfulness.parquet")
+    assert "faithfulness: does not hold" in said(_page(run=work.run.id, task="depth"))
+    assert "faithfulness: holds ·" in said(_page(run=work.run.id, task="seg"))
+
+
+def test_an_explanation_without_ablation_says_that_it_was_not_checked(make_explained: Make) -> None:
+    page = _page(run=make_explained(ablated=False).run.id, trust="Against ablation")
+    assert not page.exception
+    assert "faithfulness: not checked" in said(page)
+    assert "No channel has been switched off yet" in page.get("plotly_chart")[0].proto.spec
+
+
+@pytest.mark.parametrize(
+    "address", [{"task": "<script>"}, {"method": "nonsense"}, {"layer": "<script>", "channel": "0"}]
+)
+def test_an_address_that_makes_no_sense_shows_the_usual(make_explained: Make, address: dict[str, str]) -> None:
+    page = _page(run=make_explained().run.id, **address)
+    assert not page.exception
+    assert _figures(page)[0]["data"][0]["marker"]["color"] == "#0072B2"

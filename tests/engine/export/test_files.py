@@ -1,0 +1,122 @@
+"""ONNX and torch.export files: the same outputs at any batch, or none at all."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.export import MissingPackages, NotDescribable, NotSame, export_onnx, export_program, load_model, save_model
+from engine.export import onnx_file as module
+from engine.export.graphs import names_of
+from engine.export.onnx_file import Session
+from engine.pruning import compact
+from tests.engine.channels.zoo import Program, conv
+from tests.engine.pruning.test_compact import silenced
+
+IMAGE = torch.randn(1, 3, 8, 8)
+
+
+def small(name: str, **options) -> tuple[torch.nn.Module, Tensor]:
+    net, x = silenced(name, "input", 0.5)
+    return compact(net.float(), x.float(), gather="always", **options).model, x.float()
+
+
+def test_a_tailored_network_runs_in_onnx(tmp_path: Path):
+    pytest.importorskip("onnxruntime")
+    net, x = small("ours bottleneck, D-stem, ASPP", tasks=["depth", "kind"])
+    net.train()
+    before = list(warnings.filters)
+    found = export_onnx(net, x, tmp_path / "net.onnx")
+    assert warnings.filters == before
+    assert not logging.getLogger("torch.onnx._internal.exporter._registration").filters
+    assert net.training
+    assert found.relative_error <= 1e-4
+    assert [words.rpartition("; ")[2] for words in found.compared] == ["2 images", "1 image", "3 images"] * 2
+    assert found.path.stat().st_size == found.bytes
+    assert list(tmp_path.iterdir()) == [found.path]
+    assert __file__.encode() not in found.path.read_bytes()
+    session = Session(found.path, threads=1)
+    assert [output.name for output in session.session.get_outputs()] == ["depth", "kind"]
+    assert session.names == ["images"]
+    images = torch.randn(5, 3, 16, 16)
+    for one, other in zip(session({"images": images}), net.eval()(images).values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_rebuilt_program_runs_in_onnx_and_as_an_exported_program(tmp_path: Path):
+    pytest.importorskip("onnxruntime")
+    net, x = small("splits")
+    save_model(tmp_path, net, x)
+    again = load_model(tmp_path)
+    assert export_onnx(again, x, tmp_path / "net.onnx").relative_error <= 1e-4
+    assert export_program(again, x, tmp_path / "net.pt2").relative_error == 0.0
+
+
+@pytest.mark.parametrize("name", ["ours basic", "u-net"])
+def test_an_exported_program(name: str, tmp_path: Path):
+    net, x = small(name)
+    found = export_program(net, x[:1], tmp_path / "net.pt2")
+    assert found.relative_error <= 1e-6
+    assert [words.rpartition("; ")[2] for words in found.compared] == ["1 image", "3 images"] * 2
+    content = found.path.read_bytes()
+    assert (len(content), content[:2]) == (found.bytes, b"PK")
+    assert str(Path(sys.modules["engine"].__path__[0])).encode() not in content
+    with pytest.raises(ValueError, match=r"`path` should end in \.pt2"):
+        export_program(net, x, tmp_path / "net.onnx")
+
+
+def test_no_image_of_the_user_is_in_the_file(tmp_path: Path):
+    net, x = small("mlp")
+    content = export_program(net, x, tmp_path / "net.pt2").path.read_bytes()
+    assert x.numpy().tobytes() not in content
+    assert (
+        net.layers[0].weight.detach().numpy().tobytes() in content
+    )  # uncompressed, so that the search means something
+
+
+def test_what_gives_other_outputs_is_not_handed_out(tmp_path: Path):
+    pytest.importorskip("onnxruntime")
+    net = Program(lambda m, x: m.a(x) + torch.rand_like(x[:, :1]), a=conv(3, 2)).eval()
+    with pytest.raises(NotSame, match="`model` should give the same outputs when exported"):
+        export_onnx(net, IMAGE, tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+FIXED = {
+    "by the model": lambda m, x: m.a(x).reshape(2, 2, 8, 8),
+    "by Python": lambda m, x: m.a(x) / int(x.shape[0]),
+}
+
+
+@pytest.mark.parametrize(
+    ("program", "export"),
+    [("by Python", export_onnx), ("by Python", export_program), ("by the model", export_program)],
+)
+def test_a_batch_that_cannot_vary_is_refused(program: str, export, tmp_path: Path):
+    pytest.importorskip("onnxruntime")
+    net = Program(FIXED[program], a=conv(3, 2)).eval()
+    with pytest.raises((NotDescribable, NotSame), match="`model` should"):
+        export(net, IMAGE.expand(2, -1, -1, -1), tmp_path / "net.pt2")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_onnx_is_for_float32(tmp_path: Path):
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(NotDescribable, match=r"model\.float\(\)"):
+        export_onnx(Program(lambda m, x: m.a(x), a=conv(3, 2)).double(), IMAGE.double(), tmp_path / "net.onnx")
+
+
+def test_missing_packages_are_named_with_the_way_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "PACKAGES", ("onnx", "onnxscript", "no_such_runtime"))
+    with pytest.raises(MissingPackages, match=r"no_such_runtime.*pip install 'winnow\[export\]'") as caught:
+        export_onnx(Program(lambda m, x: m.a(x), a=conv(3, 2)), IMAGE, tmp_path / "net.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_outputs_are_named_after_the_tasks():
+    places = {"['depth']": IMAGE, "['both'][0]": IMAGE, "[1]": IMAGE, "": IMAGE}
+    assert names_of(places) == ["depth", "both_0", "output_1", "output_0"]

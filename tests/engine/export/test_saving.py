@@ -1,0 +1,109 @@
+"""A model as a folder: written whole, read only as it was written."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.export import NotDescribable, NotRebuildable, load_model, save_model
+from engine.export.saving import ARCHITECTURE, TENSORS
+from engine.pruning import compact
+from tests.engine.channels.zoo import Program, conv
+from tests.engine.export.test_rebuilding import same
+from tests.engine.pruning.test_compact import silenced
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, torch.nn.Module, torch.Tensor]:
+    net, x = silenced("ours basic", "input", 0.5)
+    small = compact(net, x, gather="always").model
+    save_model(tmp_path / "model", small, x)
+    return tmp_path / "model", small, x
+
+
+def test_there_and_back(saved):
+    folder, small, x = saved
+    assert sorted(path.name for path in folder.iterdir()) == [ARCHITECTURE, TENSORS]
+    found = load_model(str(folder))
+    assert same(small, found, x)
+    assert load_model(folder).trunk.stem._modules["0"]._modules["0"].weight.device.type == "cpu"
+
+
+def test_it_is_saved_over_and_again_from_what_was_loaded(saved):
+    folder, _, x = saved
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    save_model(folder, load_model(folder), x)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+
+
+def test_what_is_loaded_is_made_of_layers_alone(saved):
+    folder, *_ = saved
+    homes = {type(module).__module__ for module in load_model(folder).modules()}
+    assert {home for home in homes if not home.startswith("torch.nn.")} == {
+        "engine.export.rebuilt",
+        "engine.pruning.selecting",
+    }
+
+
+def flipped(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "a bit of the tensors": lambda folder: flipped(folder / TENSORS, -5),
+    "the end of the tensors": lambda folder: (folder / TENSORS).write_bytes((folder / TENSORS).read_bytes()[:-8]),
+    "no tensors": lambda folder: (folder / TENSORS).unlink(),
+    "no architecture": lambda folder: (folder / ARCHITECTURE).unlink(),
+    "half an architecture": lambda folder: (folder / ARCHITECTURE).write_bytes(
+        (folder / ARCHITECTURE).read_bytes()[:3000]
+    ),
+    "no JSON": lambda folder: (folder / ARCHITECTURE).write_bytes(b"\x80\x04\xff"),
+    "deep JSON": lambda folder: (folder / ARCHITECTURE).write_text("[" * 100_000),
+    "another version": lambda folder: (folder / ARCHITECTURE).write_text('{"format_version": 2, "architecture": {}}'),
+    "a list": lambda folder: (folder / ARCHITECTURE).write_text("[]"),
+    "a folder of that name": lambda folder: ((folder / TENSORS).unlink(), (folder / TENSORS).mkdir()),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_is_damaged_is_refused(name: str, saved):
+    folder, *_ = saved
+    DAMAGE[name](folder)
+    with pytest.raises(NotRebuildable, match="`folder` should hold"):
+        load_model(folder)
+
+
+def test_tensors_that_agree_with_a_new_digest_must_still_fit(saved):
+    folder, *_ = saved
+    path = folder / ARCHITECTURE
+    found = json.loads(path.read_text())
+    del found["architecture"]["tensors"]["heads.depth.out.bias"]
+    path.write_text(json.dumps(found))
+    with pytest.raises(NotRebuildable, match=r"heads\.depth\.out\.bias"):
+        load_model(folder)
+
+
+def test_an_architecture_beyond_all_measure_is_not_read(saved):
+    folder, *_ = saved
+    with (folder / ARCHITECTURE).open("ab") as file:
+        file.truncate(65 * 2**20)
+    with pytest.raises(NotRebuildable, match="Found another"):
+        load_model(folder)
+
+
+def test_a_refusal_writes_nothing(tmp_path: Path):
+    net = Program(lambda m, x: m.a(x).erfinv(), a=conv(3, 6)).eval()
+    with pytest.raises(NotDescribable):
+        save_model(tmp_path / "model", net, torch.randn(1, 3, 8, 8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_no_pickle_in_the_folder(saved):
+    folder, *_ = saved
+    length = int.from_bytes((folder / TENSORS).read_bytes()[:8], "little")
+    header = json.loads((folder / TENSORS).read_bytes()[8 : 8 + length])
+    assert all(set(entry) == {"dtype", "shape", "data_offsets"} for entry in header.values())
+    assert json.loads((folder / ARCHITECTURE).read_text())["architecture"]["format_version"] == 1

@@ -1,0 +1,60 @@
+"""A budget of time is met on a clock that tells the multiply-accumulates: the search, without the noise."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from engine.pruning.budget import Budget, choose
+from engine.pruning.latency_budget import LatencySearch, Timed
+from engine.pruning.pace import Pace, pace
+from engine.pruning.ranking import Ranking
+from engine.pruning.scores import norms
+from engine.pruning.units import units
+
+
+def wide() -> tuple[nn.Module, torch.Tensor]:
+    torch.manual_seed(0)
+    layers = [
+        nn.Conv2d(3, 48, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(48, 48, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(48, 4, 1),
+    ]
+    return nn.Sequential(*layers).eval(), torch.randn(2, 3, 48, 48)
+
+
+class Ideal(LatencySearch):
+    """Times go with the 0.65th power of the multiply-accumulates."""
+
+    def saved(self, count: int) -> float:
+        ratio = (1 - self._macs(count) / 100) ** 0.65
+        self.paces[count] = Pace(ratio, ratio, ratio)
+        return 100 * (1 - ratio)
+
+
+@pytest.mark.parametrize("percent", [20.0, 50.0, 80.0])
+def test_few_tries_find_the_budget(percent: float):
+    net, x = wide()
+    found = units(net, x)
+    ranking = Ranking(found, np.random.default_rng(0).random(len(found)))
+    search = Ideal(found, ranking, Timed({"input": x}))
+    low, high = search.bracket(percent)
+    assert percent <= search.saved(high) <= percent + 3
+    assert low < high
+    assert len(search.paces) <= 7
+    assert search.bracket(99.9) is None
+
+
+def test_a_real_clock_is_kept_to_roughly():
+    net, x = wide()
+    found = units(net, x)
+    choice = choose(found, norms(found), Budget(50, "latency"), timed=Timed({"input": x}, rounds=9))
+    assert choice.latency >= 50
+    assert choice.shares.mac > 0
+
+
+def test_a_model_is_as_fast_as_itself():
+    net, x = wide()
+    assert pace(net, net, {"input": x}, 15).ratio == pytest.approx(1, abs=0.3)

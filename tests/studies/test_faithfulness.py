@@ -1,0 +1,112 @@
+"""Is relevance true on trained networks? Rooms, three seeds, dense and with 70 % of the groups zero.
+
+For every run: rank correlation of relevance with mean-ablation and of task shares over surviving channels, deletion
+against random order in every layer, and what is left of the shares once the heads are shuffled. The figures are medians
+over layers and tasks. The table is printed, and written to the file that WINNOW_STUDY names, one run after the other.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from data.catalog import load
+from data.stacking import Stacked, stack
+from engine.attribution import Settings, relevance
+from engine.badges import median
+from engine.batches import Batches
+from engine.faithfulness import Checks, faithfulness
+from engine.networks.multitask import build_network
+from engine.spec import parse
+from engine.tally import living
+from engine.tasks.build import build_tasks
+from engine.training import begin, start_at_constants, train
+from engine.usage import usage
+
+pytestmark = [pytest.mark.study, pytest.mark.timeout(7200)]
+
+SEEDS = (0, 1, 2)
+TARGETS = (0.0, 70.0)
+DATA = {"dataset": "scenes", "train_length": 300, "val_length": 100}
+FIGURES = ("rank_correlation", "rise_correlation", "share_correlation", "split_half", "share_split_half")
+CONTROLS = ("head_randomisation", "head_randomisation_raw", "cascade_1", "cascade_2", "cascade_3", "cascade_4")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of the study; a target of 0 is the dense network."""
+
+    target: float
+    seed: int
+    epochs: int = 15
+    channels: int = 32
+
+
+def read() -> dict[str, Stacked]:
+    tasks = tuple(load("scenes", split="val").fields)[:3]
+    lengths = {"train": DATA["train_length"], "val": DATA["val_length"]}
+    return {split: stack(load("scenes", split=split, length=n), tasks) for split, n in lengths.items()}  # type: ignore[arg-type]
+
+
+def run(case: Case, stacked: dict[str, Stacked]) -> dict[str, object]:
+    penalty = {"target": case.target} if case.target else {"strength": 0.0}
+    spec = parse({"data": DATA, "penalty": penalty, "seed": case.seed, "threads": 1, "epochs": case.epochs})
+    tasks = build_tasks(load("scenes", split="val").fields, spec.tasks)
+    batches, validation = (
+        Batches(stacked[split], tasks, spec.batch_size, torch.device("cpu")) for split in ("train", "val")
+    )
+    torch.manual_seed(spec.seed)
+    training = begin(spec, build_network(spec.network, tasks, batches.channels), tasks, batches)
+    start_at_constants(training, batches)
+    for _ in train(training, batches, validation):
+        pass
+    found = relevance(training.net, validation, settings=Settings(images=64, seed=case.seed))
+    checks = Checks(channels=case.channels)
+    held = faithfulness(training.net, validation, found, settings=Settings(images=32, seed=case.seed), checks=checks)
+    return {
+        "target": case.target,
+        "seed": case.seed,
+        "group_sparsity": training.tally.percent("group", living(training.proximal.norms)),
+        **{name: median(held, name) for name in (*FIGURES, *CONTROLS)},
+        **deletion(held),
+        **usage(found)["label"].value_counts().to_dict(),
+    }
+
+
+def deletion(held: pd.DataFrame) -> dict[str, object]:
+    """Return in how many layers deletion by relevance raises the losses more than in random order, of how many."""
+    wide = held[held["layer"] != ""].pivot_table(index=["layer", "task"], columns="figure", values="value")
+    curves = wide.dropna(subset=["deletion_auc", "deletion_random"])
+    ratios = (curves["deletion_auc"] / curves["deletion_random"].clip(lower=1e-12)).groupby("layer").median()
+    better = (curves["deletion_auc"] > curves["deletion_random"]).groupby("layer").mean() > 0.5
+    return {"layers": len(better), "layers_beaten": int(better.sum()), "deletion_ratio": float(ratios.median())}
+
+
+@pytest.fixture(scope="module")
+def study() -> pd.DataFrame:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    rows, stacked = [], read()
+    for case in (Case(target, seed) for target in TARGETS for seed in SEEDS):
+        rows.append(run(case, stacked))
+        if "WINNOW_STUDY" in os.environ:
+            pd.DataFrame(rows).to_csv(Path(os.environ["WINNOW_STUDY"]), index=False)
+    return pd.DataFrame(rows)
+
+
+def test_relevance_agrees_with_mean_ablation(study: pd.DataFrame, capsys: pytest.CaptureFixture[str]):
+    with capsys.disabled():
+        print("\n" + study.round(3).T.to_string())
+    assert (study["rank_correlation"] >= 0.8).all()
+    assert (study["share_correlation"] >= 0.7).all()
+
+
+def test_deletion_beats_random_order_in_every_layer(study: pd.DataFrame):
+    assert (study["layers_beaten"] == study["layers"]).all()
+
+
+def test_shares_do_not_outlive_the_heads(study: pd.DataFrame):
+    assert (study["head_randomisation"].abs() < 0.2).all()
