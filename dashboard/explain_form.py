@@ -11,8 +11,8 @@ from dashboard.words import sentence
 from engine import jobs
 from engine.explain_spec import METHODS, ExplainSpec
 from engine.followups import FollowUp, follow_up, read
+from engine.frozen import SpecError
 from engine.runs import Run
-from engine.spec import SpecError
 
 FORM = "explain"
 ESSENTIAL = ["of", "images", "ablations", "ablation_images"]

@@ -15,19 +15,10 @@ from dashboard.words import plain, sentence
 from data.catalog import DATASETS
 from engine import jobs
 from engine.balancing.spec import BalancingSpec
+from engine.data_spec import DigitsData, PlantedData, ScenesData
+from engine.frozen import Frozen, SpecError
 from engine.runs import Run, create
-from engine.spec import (
-    DigitsData,
-    Frozen,
-    NetworkSpec,
-    OptimiserSpec,
-    PenaltySpec,
-    PlantedData,
-    ScenesData,
-    SpecError,
-    TrainSpec,
-    parse,
-)
+from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
 
 DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData, "planted": PlantedData}
 Way = Literal["target", "strength"]
@@ -39,7 +30,7 @@ MEANINGS: dict[Way, str] = {
     "strength": "How hard every group is pulled towards zero: 0 trains the dense network, a larger strength zeroes "
     "more groups, sooner. It can be changed while the run is live.",
 }
-KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation"]
+KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
 
 

@@ -18,10 +18,10 @@ from data.catalog import DATASETS
 from engine import jobs
 from engine.follow import attend, outcome
 from engine.followup_commands import explain, export, prune
+from engine.frozen import SpecError
 from engine.help_sections import SectionedCommand
 from engine.options import spec_of, spec_options
 from engine.runs import Run, create, find, list_runs
-from engine.spec import SpecError
 from engine.spec import demo as demo_spec
 from engine.study_commands import path, study
 from engine.undoing import undo

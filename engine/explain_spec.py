@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field as Leaf
 from pydantic import model_validator
 
-from engine.spec import Frozen, available_cores
+from engine.frozen import Frozen, available_cores
 
 Method = Literal[
     "taylor",

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field as Leaf
 
-from engine.spec import Frozen
+from engine.frozen import Frozen
 
 Format = Literal["safetensors", "onnx", "torch", "card"]
 

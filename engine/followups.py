@@ -19,9 +19,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from engine.explain_spec import ExplainSpec
 from engine.export_spec import ExportSpec
 from engine.folders import Status, WorkFolder, folders, kind_of, make
+from engine.frozen import SpecError, first_line
 from engine.prune_spec import PruneSpec
 from engine.runs import Run
-from engine.spec import SpecError, first_line
 from engine.studies import KINDS as STUDIES
 from engine.studies import Study
 

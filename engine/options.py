@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from engine.balancing.spec import BalancingSpec
+from engine.data_spec import ScenesData
 from engine.help_sections import SectionOption
-from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, ScenesData, TrainSpec, parse
+from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
 
 SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
     {

@@ -9,7 +9,8 @@ from data.catalog import load
 from data.sample import Dataset, Field, Split
 from data.stacking import Stacked, stack
 from engine.batches import Batches
-from engine.spec import DigitsData, TrainSpec
+from engine.data_spec import DigitsData
+from engine.spec import TrainSpec
 from engine.tasks.task import Task
 
 Say = Callable[[str], None]

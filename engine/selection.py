@@ -11,7 +11,6 @@ the same epochs again and comes to the same end.
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 from safetensors.torch import load, save
@@ -23,7 +22,8 @@ from engine.manifests import digest, verified
 from engine.session import Records
 from engine.skill import Figures, skill
 from engine.sparsifying import settled_step
-from engine.training import EpochDone, StepDone, Training, constant_metrics
+from engine.training import EpochDone, constant_metrics
+from engine.training_state import Training
 
 MANIFEST = "best.json"
 
@@ -52,7 +52,7 @@ class Selection:
         found: dict[str, float] = json.loads(self._manifest.read_text())
         return found
 
-    def watch(self, records: Records) -> Iterator[StepDone | EpochDone]:
+    def watch(self, records: Records) -> Records:
         """Pass the records on, up to the epoch with which patience runs out."""
         if self.over():
             return

@@ -23,7 +23,7 @@ from engine.training_state import Training
 
 RECORDS_PER_EPOCH = 10
 PAUSE_POLL = 0.1  # s
-Records = Iterator[StepDone | EpochDone]
+Records = Iterator[StepDone | EpochDone | Removed]
 
 
 class Session:

@@ -10,6 +10,7 @@ have gone.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,15 +20,17 @@ from torch import Tensor
 from engine.balancing.famo import statistics_kept
 from engine.batches import Batches
 from engine.channels.trace import trace
+from engine.checkpoint import Checkpoint
 from engine.groups import Bank, banks
 from engine.manifests import manifests, verified
 from engine.restoring import restore
 from engine.runs import Run
 from engine.sparsifying import build_groups
-from engine.spec import Source, StartSpec, TrainSpec
+from engine.spec import TrainSpec
+from engine.start_spec import Source, StartSpec
 from engine.strength import Targeted, best_support, strength_max, with_floor
 from engine.tally import living
-from engine.training import Training
+from engine.training_state import Training
 
 PASSES = 8  # batches over which the loss's pull on the groups is measured
 
@@ -98,25 +101,23 @@ def _bytes(source: Source, run: Run) -> bytes:
 
 
 def _load(training: Training, source: Source, root: Path) -> None:
-    tensors = load(_bytes(source, source_run(source, root)))
-    state = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
-    own = training.net.state_dict()
-    if {n: t.shape for n, t in state.items()} != {n: t.shape for n, t in own.items()}:
+    run = source_run(source, root)
+    if (run.spec.network, run.spec.tasks) != (training.spec.network, training.spec.tasks):
         raise ValueError(f"`start` should have the network and tasks of this run. Found {source.run} with others.")
-    training.net.load_state_dict(state)
+    training.net.load_state_dict(Checkpoint(load(_bytes(source, run)), {}).dense(training.net))
 
 
 def _support(training: Training, start: StartSpec, root: Path, example: Tensor) -> list[Tensor]:
-    own = training.proximal.banks
+    own, zero = training.proximal.banks, partial(training.tally.percent, "parameter")
     if start.support == "strongest":
         scores = [with_floor(bank, lamp(bank.norms())) for bank in own]
-        return best_support(scores, training.tally, "parameter", start.zero_parameters or 0.0)
+        return best_support(scores, zero, start.zero_parameters or 0.0)
     found = [_norms(training.spec, source, root, example) for source in start.supports]
     known = [[norms[bank.layer] for norms in found if bank.layer in norms] for bank in own]
     if start.zero_parameters is None:
         return [_alive(bank, several) for bank, several in zip(own, known, strict=True)]
     agreed = [_agreed(bank, several) for bank, several in zip(own, known, strict=True)]
-    return best_support(agreed, training.tally, "parameter", start.zero_parameters)
+    return best_support(agreed, zero, start.zero_parameters)
 
 
 def _alive(bank: Bank, several: Sequence[Tensor]) -> Tensor:

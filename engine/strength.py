@@ -127,13 +127,13 @@ def settled_support(proximal: Proximal, tally: Tally, of: Of, percent: float) ->
         _scores(bank, norms, firmness)
         for bank, norms, firmness in zip(proximal.banks, proximal.norms, proximal.firmness(), strict=True)
     ]
-    return best_support(scores, tally, of, percent)
+    return best_support(scores, zero, percent)
 
 
-def best_support(scores: Sequence[Tensor], tally: Tally, of: Of, percent: float) -> list[Tensor]:
+def best_support(scores: Sequence[Tensor], zero: Callable[[list[Tensor]], float], percent: float) -> list[Tensor]:
     """Return which groups may live, (channels,) per bank: those of the highest scores, `percent` [%] being zero.
 
-    A score of KEPT_BY_FLOOR or more lives in any case.
+    `zero` returns the share [%] that is zero when these alone live. A score of KEPT_BY_FLOOR or more lives in any case.
     """
     ranked = torch.cat(list(scores)).sort(descending=True).values
     low, high = 0, len(ranked)  # the fewest groups kept that do not exceed `percent`

@@ -14,9 +14,9 @@ from dashboard.frames.stamps import Stamp, stamp
 from engine import badges
 from engine.explain_spec import ExplainSpec
 from engine.followups import FollowUp, follow_ups
+from engine.frozen import SpecError
 from engine.norms import Layer
 from engine.runs import Run
-from engine.spec import SpecError
 
 COLUMNS = {
     "relevance": ("method", "task", "layer", "channel", "relevance", "low", "high", "alive"),

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from engine.explain_spec import ExplainSpec
 from engine.followups import read
-from engine.spec import SpecError
+from engine.frozen import SpecError
 
 
 def test_there_and_back():

@@ -9,8 +9,9 @@ from engine.export_spec import ExportSpec
 from engine.files import replace
 from engine.folders import Status
 from engine.followups import FollowUp, every, find_follow_up, follow_up, follow_ups, newest, open_work, read
+from engine.frozen import SpecError
 from engine.runs import Run, create, list_runs
-from engine.spec import SpecError, parse
+from engine.spec import parse
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import click
 import pytest
 
+from engine.frozen import SpecError
 from engine.options import spec_of, spec_options
-from engine.spec import SpecError, TrainSpec
+from engine.spec import TrainSpec
 
 
 def given(**options: object) -> dict[str, object]:
