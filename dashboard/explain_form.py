@@ -16,7 +16,18 @@ from engine.runs import Run
 
 FORM = "explain"
 ESSENTIAL = ["of", "images", "ablations", "ablation_images"]
-ADVANCED = ["split", "fill", "bootstrap", "steps", "randomisations", "seed", "threads", "device"]
+ADVANCED = [
+    "maps",
+    "map_channels",
+    "split",
+    "fill",
+    "bootstrap",
+    "steps",
+    "randomisations",
+    "seed",
+    "threads",
+    "device",
+]
 COST = (
     "With the defaults on the demo's network and one core: the shares after half a minute, the ablations that check "
     "them within some minutes. The page fills as results come in, and can be left. The integrating methods, "

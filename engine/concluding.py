@@ -9,7 +9,8 @@ from engine.epoch_report import EpochReport, removable_shares
 from engine.reporting import Reporter, Values
 from engine.selection import Selection
 from engine.tally import living
-from engine.training import Training, validate
+from engine.training import validate
+from engine.training_state import Training
 
 
 def conclude(selection: Selection, training: Training, reporter: Reporter, splits: Mapping[str, Batches]) -> None:
@@ -21,8 +22,8 @@ def conclude(selection: Selection, training: Training, reporter: Reporter, split
     report = EpochReport(training, reporter)
     for split, images in splits.items():
         report.metrics(place, split, validate(training, images))
-    shares = training.tally.all_percents(living(training.proximal.norms))
-    shares |= removable_shares(savings(training.graph.liveness()))
+    shares = training.tally.all_percents(living(training.proximal.whole(training.proximal.norms)))
+    shares |= removable_shares(savings(training.dense_graph().liveness()))
     best = selection.best
     known = {"skill": best["skill"]} if best is not None else {}
     values: Values = {(None, name): value for name, value in {**shares, **known}.items()}

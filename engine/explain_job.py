@@ -12,8 +12,10 @@
 | `deletion`     | the curves: layer, task, order, draw, fraction, channels, loss, loss_change, effect                |
 | `faithfulness` | layer, task, figure, value, method, images: engine.badges                                          |
 
+Beside them lies `spatial.safetensors`: where in the image (engine.spatial_store).
+
 In this order: relevance by the first method, shuffled weights (the noise that decides what is idle), usage; affinity;
-ablation and deletion, block after block; the other methods, layer after layer, each with its faithfulness. Every table
+maps; ablation and deletion, block after block; the other methods, layer after layer, each with its faithfulness. Every table
 is written as soon as there is something to see, and replaced as it grows. Asked to end, the job stops after the pass
 that it is in. Started again in the same folder, it takes up the ablations that it finds there, if they are of the same
 checkpoint.
@@ -39,6 +41,7 @@ from engine.attribution.settings import Settings
 from engine.channels.refusal import NotTraceable
 from engine.channels.trace import trace
 from engine.deletion import curves, deletion_figures
+from engine.explain_maps import check_channels, write_maps
 from engine.explain_source import Source, source
 from engine.explain_spec import ExplainSpec, Method
 from engine.faithfulness import finished, plan, randomisations
@@ -79,7 +82,7 @@ def run_explain(run: Run, spec: ExplainSpec, reporter: Pen, asked_to_end: object
     """Explain the run's newest checkpoint; return the final state, `done` or `stopped`.
 
     Raises:
-        ValueError: no checkpoint is whole, a layer or device does not exist.
+        ValueError: no checkpoint is whole, a layer, channel or device does not exist.
 
     """
     reporter.status(phase="reading the run", progress=0.0)
@@ -88,6 +91,7 @@ def run_explain(run: Run, spec: ExplainSpec, reporter: Pen, asked_to_end: object
         of=spec.of, fill=spec.fill, images=spec.images, bootstrap=spec.bootstrap, steps=spec.steps, seed=spec.seed
     )
     asked = probe(read.net, read.batches, layers=spec.layers or None, tasks=read.tasks, settings=settings)
+    check_channels(asked, spec)
     reporter.status(phase="means of the channels", progress=0.02)
     job = _Job(spec, reporter, asked_to_end, read, asked, channel_means(asked))
     try:
@@ -121,6 +125,9 @@ class _Job:
         self._say("how the tasks pull", 0.2)
         affinity = gradient_cosines(self.probe)
         self.pen.table("affinity", affinity.assign(transfer=float("nan")))
+        if self.spec.maps:
+            place = (self.pen.folder, lambda phase: self._say(phase, 0.22))
+            write_maps(self.probe, self.relevance[first], self.means, self.spec, place)
         ablated = self._ablate(first, (0.25, 0.6 if others else 1.0))
         self._judge(first, ablated)
         if ablated is not None:

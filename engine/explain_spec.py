@@ -19,6 +19,7 @@ Method = Literal[
 Of = Literal["loss", "output"]
 Fill = Literal["mean", "zero"]
 METHODS: tuple[Method, ...] = get_args(Method)
+Channel = Annotated[int, Leaf(ge=0)]
 Name = Annotated[str, Leaf(min_length=1, max_length=200)]
 
 
@@ -35,6 +36,11 @@ class ExplainSpec(Frozen):
     images: int = Leaf(64, ge=2, le=100_000, description="images to look at, the first of the split")
     split: Literal["train", "val", "test"] = Leaf("val", description="where the images come from")
     layers: tuple[Name, ...] = Leaf((), description="layers to explain; none named: all that the tasks share")
+    maps: int = Leaf(8, ge=0, le=64, description="images to map channels and pixels on, the first ones; 0: no maps")
+    map_channels: int = Leaf(
+        12, ge=1, le=1000, description="channels per task to map, the most relevant of the last layer or of `layers`"
+    )
+    channels: tuple[Channel, ...] = Leaf((), description="channels to map instead, of the one layer in `layers`")
     ablations: int = Leaf(
         16, ge=0, le=100_000, description="living channels per layer to remove one by one, as the ground truth; 0: none"
     )
@@ -48,10 +54,16 @@ class ExplainSpec(Frozen):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        for name in ("methods", "layers"):
-            values = getattr(self, name)
+        for name in ("methods", "layers", "channels"):
+            values = [str(value) for value in getattr(self, name)]
             if len(set(values)) != len(values):
                 raise ValueError(f"`{name}` should name each one once. Found {', '.join(values)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _channels_lie_in_one_layer(self) -> Self:
+        if self.channels and len(self.layers) != 1:
+            raise ValueError(f"`layers` should name the one layer of `channels`. Found {len(self.layers)} layers.")
         return self
 
     @model_validator(mode="after")

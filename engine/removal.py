@@ -9,6 +9,9 @@ in either. A zero filter under a batch norm with γ = β = 0 is zero in both. On
 training mode, β − γμ/σ in evaluation mode until the running mean has settled; such a channel stays. The certificate
 compares both networks in evaluation mode; `remove` compares them in training mode too, in float64 on real images.
 
+A channel that is idle goes whole, and with it what still writes it: groups that lived for nothing count as zero from
+then on, so that a target may be passed by as many.
+
 Two things are the smaller network's own: dropout draws fewer random numbers where channels under it went, and task
 gradients compared at the trunk's parameters (`gradients = "parameters"`) are those of the parameters that are left.
 """

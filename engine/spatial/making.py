@@ -74,7 +74,7 @@ def spatial(
         ValueError: a layer or a channel that the probe does not have.
 
     """
-    _check(asked, cells)
+    check_cells(asked, cells)
     settings = settings or SpatialSettings()
     shown = _first(asked, settings.images)
     with still(asked.model):
@@ -93,7 +93,8 @@ def spatial(
     return Spatial(arrays, _index(asked, shown, cells, seen, settings))
 
 
-def _check(asked: Probe, cells: Cells) -> None:
+def check_cells(asked: Probe, cells: Cells) -> None:
+    """Raise `ValueError` where a layer or a channel is none of the probe's."""
     widths = {site.name: site.channels for site in asked.sites}
     for layer, channels in cells.items():
         if layer not in widths:

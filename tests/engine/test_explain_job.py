@@ -11,13 +11,14 @@ from engine.explain_spec import ExplainSpec
 from engine.files import replace
 from engine.reporting import Reporter
 from engine.runs import Run, create
+from engine.spatial_store import SpatialStore
 from engine.spec import parse
 from engine.training_job import run_training
 
 TABLES = {
     "relevance", "usage", "layers", "overlaps", "heads", "affinity", "ablation", "deletion", "faithfulness",
 }  # fmt: skip
-QUICK = {"images": 24, "ablation_images": 16, "ablations": 3, "bootstrap": 20, "threads": 1, "steps": 4}
+QUICK = {"images": 24, "ablation_images": 16, "ablations": 3, "bootstrap": 20, "threads": 1, "steps": 4, "maps": 0}
 
 
 class Pen:
@@ -104,6 +105,25 @@ def test_what_a_method_refuses_is_told_and_the_rest_goes_on(run: Run, tmp_path: 
     assert run_explain(run, wanted, pen, []) == "done"
     assert any("`method` should not be deep_lift here" in str(said.get("message")) for said in pen.said)
     assert set(read(tmp_path, "relevance")["method"]) == {"taylor"}
+
+
+def test_maps_of_the_most_relevant_channels_lie_beside_the_tables(run: Run, tmp_path: Path):
+    wanted = spec(ablations=0, randomisations=False, maps=2, map_channels=1)
+    assert run_explain(run, wanted, Pen(tmp_path, []), []) == "done"
+    store, relevance = SpatialStore(tmp_path), read(tmp_path, "relevance")
+    last = relevance[relevance["layer"] == "trunk"]
+    best = {int(own.loc[own["relevance"].idxmax(), "channel"]) for _, own in last.groupby("task")}
+    assert set(store.cells()["channel"]) == best
+    assert store.images().shape == (2, 8, 8, 1)
+    assert store.index["looked_at"] == QUICK["images"]
+
+
+def test_any_channel_is_mapped_on_request(run: Run, tmp_path: Path):
+    asked = {"layers": ("trunk.stages.1.0.conv1.0",), "channels": (0, 4), "maps": 1}
+    run_explain(run, spec(ablations=0, randomisations=False, **asked), Pen(tmp_path, []), [])
+    assert SpatialStore(tmp_path).cells().to_numpy().tolist() == [[asked["layers"][0], 0], [asked["layers"][0], 4]]
+    with pytest.raises(ValueError, match="should name channels 0 to 5"):
+        run_explain(run, spec(**{**asked, "channels": (6,)}), Pen(tmp_path, []), [])
 
 
 def test_a_run_without_a_checkpoint_is_refused(tmp_path: Path):

@@ -24,6 +24,8 @@ def test_there_and_back():
         ({"methods": []}, "`methods`"),
         ({"methods": ["taylor", "taylor"]}, "`methods` should name each one once. Found taylor, taylor."),
         ({"methods": ["deep_lift"]}, "`of` should be output with deep_lift"),
+        ({"channels": [3]}, "`layers` should name the one layer of `channels`. Found 0 layers."),
+        ({"channels": [3, 3], "layers": ["trunk"]}, "`channels` should name each one once. Found 3, 3."),
         ({"speed": 3}, "`speed` is not an option here. Found 3."),
         ({"fill": "noise"}, "`fill`: input should be 'mean' or 'zero'"),
     ],

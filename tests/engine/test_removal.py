@@ -256,6 +256,9 @@ def test_a_removal_is_recorded_and_undone(
     groups = len(run.norms.frame())
     dense = restore(run, CPU)
     assert sum(p.numel() for p in dense.net.parameters()) == log["value"]["parameters_before"].iloc[0]
+    moments = dense.optimizer(run.spec.optimiser, dense.net).state_dict()["state"]
+    for index, parameter in enumerate(dense.net.parameters()):
+        assert moments[index]["exp_avg"].shape == parameter.shape
     for _ in range(2):
         place = undo(run)
     assert (place.epoch, place.step) == (1, STEPS)
