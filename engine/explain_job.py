@@ -14,11 +14,11 @@
 
 Beside them lies `spatial.safetensors`: where in the image (engine.spatial_store).
 
-In this order: relevance by the first method, shuffled weights (the noise that decides what is idle), usage; affinity;
-maps; ablation and deletion, block after block; the other methods, layer after layer, each with its faithfulness. Every table
-is written as soon as there is something to see, and replaced as it grows. Asked to end, the job stops after the pass
-that it is in. Started again in the same folder, it takes up the ablations that it finds there, if they are of the same
-checkpoint.
+In this order: relevance by the first method, shuffled weights (part of what decides what is idle), usage; affinity;
+maps; ablation and deletion, block after block; the other methods, layer after layer, each with its faithfulness. Every
+table is written as soon as there is something to see, and replaced as it grows. Asked to end, the job stops after the
+pass that it is in. Started again in the same folder, it takes up the ablations that it finds there, if they are of the
+same checkpoint.
 """
 
 import time
@@ -126,8 +126,8 @@ class _Job:
         affinity = gradient_cosines(self.probe)
         self.pen.table("affinity", affinity.assign(transfer=float("nan")))
         if self.spec.maps:
-            place = (self.pen.folder, lambda phase: self._say(phase, 0.22))
-            write_maps(self.probe, self.relevance[first], self.means, self.spec, place)
+            telling = (self.pen.folder, lambda phase: self._say(phase, 0.22))
+            write_maps(self.probe, self.relevance[first], self.means, self.spec, telling)
         ablated = self._ablate(first, (0.25, 0.6 if others else 1.0))
         self._judge(first, ablated)
         if ablated is not None:
