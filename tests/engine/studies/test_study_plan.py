@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.spec import SpecError
+from engine.frozen import SpecError
 from engine.spec_hash import document_hash, spec_hash
 from engine.study_plan import Member, plan
 from engine.study_spec import PathSpec, StudySpec, parse_many
