@@ -41,6 +41,7 @@ def new_explanation(run: Run) -> FollowUp | None:
         "Methods",
         METHODS,
         default=[METHODS[0]],
+        format_func=lambda name: name.replace("_", " "),
         key=f"{FORM}_methods",
         help=ExplainSpec.model_fields["methods"].description,
         on_change="ignore",

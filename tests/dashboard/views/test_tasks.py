@@ -101,7 +101,7 @@ def test_a_channel_that_was_not_switched_off_can_be_in_one_job(make_explained: M
     started = follow_ups(work.run, "explain")[0].spec
     assert isinstance(started, ExplainSpec)
     assert (started.layers, started.ablations, started.methods) == (("stem",), 3, ("taylor",))
-    assert (started.images, started.fill) == (8, "mean")
+    assert (started.images, started.fill, started.maps) == (8, "mean", 0)
     assert page.selectbox(key="explanation").value == work.id
 
 
