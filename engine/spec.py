@@ -222,14 +222,6 @@ class TrainSpec(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _the_best_can_be_put_back(self) -> Self:
-        if self.keep == "best" and self.penalty.removal:
-            raise ValueError(
-                "`keep` should be last with removals while training: an earlier network may be larger. Found best."
-            )
-        return self
-
-    @model_validator(mode="after")
     def _a_step_fits(self) -> Self:
         length = getattr(self.data, "train_length", None)
         if length is not None and length < self.batch_size:

@@ -20,6 +20,7 @@ from torch import Tensor
 from engine.balancing.famo import statistics_kept
 from engine.batches import Batches
 from engine.channels.trace import trace
+from engine.checkpoint import Checkpoint
 from engine.groups import Bank, banks
 from engine.manifests import manifests, verified
 from engine.restoring import restore
@@ -99,9 +100,9 @@ def _bytes(source: Source, run: Run) -> bytes:
 
 
 def _load(training: Training, source: Source, root: Path) -> None:
-    tensors = load(_bytes(source, source_run(source, root)))
-    state = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
+    found = Checkpoint(load(_bytes(source, source_run(source, root))), {})
     own = training.net.state_dict()
+    state = found.dense(training.net) if found.part("net").keys() == own.keys() else {}
     if {n: t.shape for n, t in state.items()} != {n: t.shape for n, t in own.items()}:
         raise ValueError(f"`start` should have the network and tasks of this run. Found {source.run} with others.")
     training.net.load_state_dict(state)
