@@ -30,7 +30,7 @@ MEANINGS: dict[Way, str] = {
     "strength": "How hard every group is pulled towards zero: 0 trains the dense network, a larger strength zeroes "
     "more groups, sooner. It can be changed while the run is live.",
 }
-KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation"]
+KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
 
 

@@ -19,6 +19,7 @@ LABELS = {
     "train_length": "Training images",
     "val_length": "Validation images",
     "strength": "Strength λ",
+    "strength_of": "Unit of the strength",
     "target": "Target [%]",
     "target_of": "Share of the",
     "penalty": "Kind of penalty",

@@ -8,7 +8,8 @@ from engine.epoch_report import EpochReport, removable_shares
 from engine.reporting import Reporter, Values
 from engine.selection import Selection
 from engine.tally import living
-from engine.training import Training, validate
+from engine.training import validate
+from engine.training_state import Training
 
 
 def conclude(selection: Selection, training: Training, reporter: Reporter, splits: Mapping[str, Batches]) -> None:

@@ -109,8 +109,7 @@ def _arm(arm: str, of: str, level: object) -> str:
 def _cell(found: pd.DataFrame, quantity: Quantity) -> str:
     if quantity.name not in found.index:
         return "–"
-    row = found.loc[quantity.name]
-    mean, std, low, high = (float(row[name]) for name in ("mean", "std", "low", "high"))
+    mean, std, low, high = found.loc[[quantity.name], ["mean", "std", "low", "high"]].to_numpy(float)[0]
     if quantity.interval and math.isfinite(low):
         return f"{mean:.2f} ({low:.2f} to {high:.2f})"
     return f"{_number(mean)} ± {_number(std, like=mean)}" if math.isfinite(std) else _number(mean)

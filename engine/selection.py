@@ -23,7 +23,8 @@ from engine.manifests import digest, verified
 from engine.session import Records
 from engine.skill import Figures, skill
 from engine.sparsifying import settled_step
-from engine.training import EpochDone, Training, constant_metrics
+from engine.training import EpochDone, constant_metrics
+from engine.training_state import Training
 
 MANIFEST = "best.json"
 

@@ -26,10 +26,11 @@ from engine.manifests import manifests, verified
 from engine.restoring import restore
 from engine.runs import Run
 from engine.sparsifying import build_groups
-from engine.spec import Source, StartSpec, TrainSpec
+from engine.spec import TrainSpec
+from engine.start_spec import Source, StartSpec
 from engine.strength import Targeted, best_support, strength_max, with_floor
 from engine.tally import living
-from engine.training import Training
+from engine.training_state import Training
 
 PASSES = 8  # batches over which the loss's pull on the groups is measured
 
@@ -100,12 +101,10 @@ def _bytes(source: Source, run: Run) -> bytes:
 
 
 def _load(training: Training, source: Source, root: Path) -> None:
-    found = Checkpoint(load(_bytes(source, source_run(source, root))), {})
-    own = training.net.state_dict()
-    state = found.dense(training.net) if found.part("net").keys() == own.keys() else {}
-    if {n: t.shape for n, t in state.items()} != {n: t.shape for n, t in own.items()}:
+    run = source_run(source, root)
+    if (run.spec.network, run.spec.tasks) != (training.spec.network, training.spec.tasks):
         raise ValueError(f"`start` should have the network and tasks of this run. Found {source.run} with others.")
-    training.net.load_state_dict(state)
+    training.net.load_state_dict(Checkpoint(load(_bytes(source, run)), {}).dense(training.net))
 
 
 def _support(training: Training, start: StartSpec, root: Path, example: Tensor) -> list[Tensor]:

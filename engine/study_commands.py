@@ -122,14 +122,14 @@ def _planned(spec: StudySpec | PathSpec, as_json: bool) -> int:
     known = Known(runs_folder())
     members = plan(spec)
     there = {member.key for member in members if not member.needs.keys and known.done(member.spec)}
-    rows = [{"key": m.key, "waits_for": list(m.needs.keys), "there": m.key in there} for m in members]
     if as_json:
+        rows = [{"key": m.key, "waits_for": list(m.needs.keys), "there": m.key in there} for m in members]
         click.echo(json.dumps({"members": rows, "runs": len(rows), "to_train": len(rows) - len(there)}))
         return 0
-    for row in rows:
-        waits = f"  after {', '.join(row['waits_for'])}" if row["waits_for"] else ""
-        click.echo(f"{row['key']}{'  (there already)' if row['there'] else ''}{waits}")
-    click.echo(f"{len(rows)} runs, {len(rows) - len(there)} to train, {spec.base.epochs} epochs each at most")
+    for member in members:
+        waits = f"  after {', '.join(member.needs.keys)}" if member.needs.keys else ""
+        click.echo(f"{member.key}{'  (there already)' if member.key in there else ''}{waits}")
+    click.echo(f"{len(members)} runs, {len(members) - len(there)} to train, {spec.base.epochs} epochs each at most")
     return 0
 
 

@@ -8,7 +8,8 @@ from safetensors.numpy import load
 
 from engine.manifests import manifests, verified
 from engine.runs import Run
-from engine.spec import Source, StartSpec, TrainSpec, parse
+from engine.spec import TrainSpec, parse
+from engine.start_spec import Source, StartSpec
 from engine.study_plan import OTHER_SEED, Member
 from engine.study_rows import final_figures
 

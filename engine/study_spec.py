@@ -52,6 +52,10 @@ class ManySpec(Frozen):
     def _a_base_that_stands_alone(self) -> Self:
         if self.base.start is not None or self.base.strength_changes:
             raise ValueError("`base` should start from nothing and be changed by nobody. Found a start or changes.")
+        if self.base.penalty.removal:
+            raise ValueError(
+                f"`removal` should be 0: each run keeps its best network. Found {self.base.penalty.removal}."
+            )
         for name in ("targets", "strengths", "seeds"):
             values = getattr(self, name)
             if len(set(values)) != len(values):

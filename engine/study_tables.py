@@ -97,7 +97,7 @@ def jaccard(study: Study, results: pd.DataFrame) -> pd.DataFrame:
             masks = {str(seed): Run(study.root / str(run)).table("groups") for seed, run in runs.items()}
             overlaps = mask_overlap(masks)
             for place, (name, value) in enumerate(zip(ARM, who, strict=True)):
-                overlaps.insert(place, name, value)
+                overlaps.insert(place, name, [value] * len(overlaps))
             found.append(overlaps)
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=pd.Index([*ARM, "layer", "jaccard"]))
 

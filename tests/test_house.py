@@ -17,6 +17,9 @@ FORBIDDEN = {
 PORT = (
     "spec", "prune_spec", "explain_spec", "export_spec", "folders", "runs", "followups", "jobs", "events", "norms",
     "control", "files", "quantities", "follow", "cli", "usage", "overlap", "badges", "ranks", "agreement",
+    "spatial_store", "spatial.choosing", "planted.wiring", "planted.recovery",
+    "studies", "study_spec", "study_plan", "study_rows", "study_tables", "study_job", "spec_hash", "reporting_tables",
+    "scheduling.remote",
 )  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def _table(run: Run, shown: FollowUp) -> None:
     if not refitted(shown):
         frame = frame.drop(columns="refitted")
     config = st.column_config
-    widths = {"what": 182, "dense": 142, "pruned": 142, "refitted": 70, "change": 128}
+    widths = {"what": 204, "dense": 136, "pruned": 136, "refitted": 70, "change": 128}
     st.dataframe(
         frame,
         key="before_after",

@@ -77,7 +77,7 @@ def _export(found: FollowUp) -> None:
 def _facts(size: float, error: object, digest: object) -> str:
     facts = [amount(size, "B")]
     if isinstance(error, float) and pd.notna(error):
-        facts.append(f"largest difference {error:.1e}")
+        facts.append("the same bits" if error == 0 else f"largest relative difference {error:.1e}")
     if isinstance(digest, str):
         facts.append(f"SHA-256 {digest[:12]}…")
     return " · ".join(facts)

@@ -1,6 +1,7 @@
 """Which epoch a run stands for, and what a run takes over from another: real runs on digits."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,18 @@ def spec(epochs: int, **changes: object):
     return parse({**values, "name": "test", "epochs": epochs, "penalty": {"strength": 0.0}, **changes})
 
 
-def done(run: Run) -> Run:
-    """Do what the worker does, in this process: an import of torch for each run would be most of the time."""
-    reporter = Reporter(run)
-    reporter.finish(run_training(run, reporter, Ending(run)))
-    assert run.recorded_status().state == "done"
-    return run
+@pytest.fixture(scope="module")
+def done(worker_settings) -> Callable[[Run], Run]:
+    """Return what works as the worker does, in this process: importing torch for each run would be most of the time."""
+
+    def work(run: Run) -> Run:
+        reporter = Reporter(run)
+        with worker_settings():
+            reporter.finish(run_training(run, reporter, Ending(run)))
+        assert run.recorded_status().state == "done"
+        return run
+
+    return work
 
 
 def source(run: Run) -> dict[str, str]:
@@ -50,7 +57,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sparse(root: Path) -> Run:
+def sparse(root: Path, done) -> Run:
     """A run of a target, judged on the test split, its best epoch kept."""
     penalty = {"target": 50.0, "refit": 0.5, "strength": 0.1, "strength_of": "max"}
     return done(create(spec(6, penalty=penalty, keep="best", test=True), root))
@@ -79,14 +86,14 @@ def test_the_kept_network_is_the_last_checkpoint_and_was_tested_once(sparse: Run
     assert kept(sparse)["", "group_sparsity"] == pytest.approx(50, abs=4)
 
 
-def test_patience_ends_a_run_at_its_last_good_epoch(root: Path):
+def test_patience_ends_a_run_at_its_last_good_epoch(root: Path, done):
     stuck = {"optimiser": "sgd", "learning_rate": 1e-12, "momentum": 0.0}
     run = done(create(spec(12, optimiser=stuck, patience=2, keep="best"), root))
     best = json.loads((run.path / "weights" / "best.json").read_text())["epoch"]
     assert run.recorded_status().epoch == best + 2 < 12
 
 
-def test_a_support_is_taken_over_and_held(root: Path, sparse: Run):
+def test_a_support_is_taken_over_and_held(root: Path, sparse: Run, done):
     start = {"support": "same", "supports": [source(sparse)], "fresh_seed": 7}
     run = done(create(spec(2, start=start, keep="best"), root))
     alive = sparse.groups()["alive"].to_numpy()
@@ -95,14 +102,14 @@ def test_a_support_is_taken_over_and_held(root: Path, sparse: Run):
     assert 0 < alive.mean() < 1
 
 
-def test_the_strongest_groups_stay_at_equal_parameters(root: Path, sparse: Run):
+def test_the_strongest_groups_stay_at_equal_parameters(root: Path, sparse: Run, done):
     start = {"weights": source(sparse), "support": "strongest", "zero_parameters": 60.0}
     run = done(create(spec(1, start=start, keep="best"), root))
     assert kept(run)["", "parameter_sparsity"] == pytest.approx(60, abs=6)
     assert not (run.groups()["alive"].to_numpy() & ~sparse.groups()["alive"].to_numpy()).any()
 
 
-def test_what_is_gone_is_named(root: Path, sparse: Run):
+def test_what_is_gone_is_named(root: Path, sparse: Run, done):
     start = {"weights": {**source(sparse), "sha256": "0" * 64}}
     with pytest.raises(ValueError, match=sparse.id):
         done(create(spec(1, start=start), root))
