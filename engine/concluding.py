@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from engine.batches import Batches
-from engine.channels.tables import savings
 from engine.checkpoint import save_checkpoint
 from engine.epoch_report import EpochReport, removable_shares
 from engine.reporting import Reporter, Values
@@ -23,7 +22,7 @@ def conclude(selection: Selection, training: Training, reporter: Reporter, split
     for split, images in splits.items():
         report.metrics(place, split, validate(training, images))
     shares = training.tally.all_percents(living(training.proximal.whole(training.proximal.norms)))
-    shares |= removable_shares(savings(training.dense_graph().liveness()))
+    shares |= removable_shares(training.dense_graph().savings())
     best = selection.best
     known = {"skill": best["skill"]} if best is not None else {}
     values: Values = {(None, name): value for name, value in {**shares, **known}.items()}

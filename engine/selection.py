@@ -2,7 +2,7 @@
 
 One network for all tasks: the one of the highest mean skill on the validation split (engine.skill) is kept in
 
-    weights/best.safetensors   `net.*` weights and buffers
+    weights/best.safetensors   `net.*` weights and buffers; after a removal `stays.*` as in a checkpoint
     weights/best.json          {format_version, step, epoch, skill, bytes, sha256}
 
 Only epochs count in which the network is of the kind that was asked for, so that a sparse run is never represented by
@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 
 from data.sample import Field
 from engine.batches import Batches
+from engine.checkpoint import Checkpoint, network_tensors, put_network
 from engine.files import replace, replace_json
 from engine.manifests import digest, verified
 from engine.session import Records
@@ -76,8 +77,7 @@ class Selection:
         content = verified(self._manifest)
         if content is None:
             raise ValueError(f"`{MANIFEST}` should name the bytes beside it. Found a damaged file.")
-        state = {name.removeprefix("net."): tensor for name, tensor in load(content).items()}
-        training.net.load_state_dict(state)
+        put_network(training, Checkpoint(load(content), best))
         training.proximal.norms = [bank.norms() for bank in training.proximal.banks]
         return int(best["epoch"]), int(best["step"])
 
@@ -88,8 +88,8 @@ class Selection:
         best = self.best
         if best is not None and reached <= best["skill"]:
             return
-        tensors = {f"net.{name}": value.detach().cpu() for name, value in self._training.net.state_dict().items()}
-        content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+        tensors = network_tensors(self._training)
+        content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
         replace(self._manifest.with_suffix(".safetensors"), content)
         known = {"epoch": record.epoch, "step": record.step, "skill": max(reached, -1e9)}
         replace_json(self._manifest, {"format_version": 1, **known, "bytes": len(content), "sha256": digest(content)})

@@ -187,15 +187,6 @@ class TrainSpec(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _the_best_can_be_put_back(self) -> Self:
-        if self.keep == "best" and self.penalty.removal:
-            raise ValueError(
-                "`removal` should be 0 where the best network is kept: one of another size can't be put back. "
-                f"Found {self.penalty.removal}."
-            )
-        return self
-
-    @model_validator(mode="after")
     def _a_step_fits(self) -> Self:
         length = getattr(self.data, "train_length", None)
         if length is not None and length < self.batch_size:
