@@ -91,7 +91,7 @@ def test_the_experiment_was_fair(study: Study):
         own = members_of(study, everything, seed)
         left = {arm: living_parameters(study.run(key)) for arm, key in own.items() if arm != "dense"}
         for arm, parameters in left.items():
-            assert parameters == pytest.approx(left["sparse"], rel=0.03), arm
+            assert parameters == pytest.approx(left["sparse"], rel=0.05), arm
 
 
 def members_of(study: Study, subset: str, seed: int) -> dict[str, str]:
