@@ -18,6 +18,7 @@ from engine.scheduling.local import LocalPool, room
 from engine.scheduling.pool import Pool
 from engine.spec_hash import Known
 from engine.studies import COLUMNS, Study
+from engine.study_latency import latency_rows, measured
 from engine.study_members import filled
 from engine.study_plan import Member, plan
 from engine.study_rows import frame, result_rows
@@ -103,6 +104,8 @@ class _Conductor:
             time.sleep(POLL)
         self._say()
         self._tables()
+        if self.study.spec.latency and not self._timed(ending):
+            return "stopped"
         failed = [entry for entry in self.entries.values() if entry.state != "done"]
         if failed:
             first = next((entry for entry in failed if entry.state != "skipped"), failed[0])
@@ -180,6 +183,21 @@ class _Conductor:
         self._write_members()
         self._tables()
         return "stopped"
+
+    def _timed(self, ending: Ending) -> bool:
+        """Prune and time the runs that are done; return False if somebody asked to end meanwhile."""
+        found: list[pd.DataFrame] = []
+        for entry in self.entries.values():
+            if entry.state != "done" or entry.run is None:
+                continue
+            self.reporter.status(phase=f"timing {entry.member.key}")
+            pruning = measured(entry.run, self.study.spec.base.threads, lambda: bool(ending))
+            if ending:
+                return False
+            if pruning is not None:
+                found.append(latency_rows(self._who(entry.member), entry.run, pruning))
+                self.reporter.table("latency", pd.concat(found, ignore_index=True))
+        return True
 
     def _say(self) -> None:
         """Write where the members stand, and how far the whole is."""

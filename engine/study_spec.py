@@ -43,6 +43,7 @@ class ManySpec(Frozen):
     workers: int | None = Leaf(
         None, ge=1, le=1024, description="runs at a time on this machine; none given: cores ÷ threads of a run"
     )
+    latency: bool = Leaf(False, description="remove each run's zeros at the end, and time what is left, one by one")
     scheduler: str = Leaf("", pattern=r"^((tcp|tls)://\S+)?$", description="address of a Dask scheduler, tcp://…")
     cluster: dict[str, str | int | float | bool] = Leaf(
         default_factory=dict, description="a Dask cluster to start: cluster (slurm, pbs, lsf, sge), jobs, its options"

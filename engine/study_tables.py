@@ -9,6 +9,7 @@
 |               | tasks and balancing                                                                                |
 | `comparisons` | Δ_m of an arm less that of another at the same level, paired by seed, as `summary`                 |
 | `jaccard`     | how far two seeds of an arm have the same survivors in a layer (engine.overlap)                    |
+| `latency`     | a measure of a pruned run, if asked for (engine.study_latency)                                     |
 | `path`        | a grid point of a path; `deaths`: a group and the point at which it dies (engine.path_tables)      |
 
 The quantities of `summary` are `<task>.<metric>`, `delta.<against>.<definition>` and the figures of a run.

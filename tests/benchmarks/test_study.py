@@ -12,7 +12,7 @@ from engine.study_spec import parse_many
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
-EPOCHS = 60
+EPOCHS = 40
 BASE = {
     "data": {"dataset": "digits"},
     "tasks": ["digit", "ink"],

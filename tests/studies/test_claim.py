@@ -43,7 +43,7 @@ BASE: dict[str, Any] = {
     "data": {"dataset": "scenes", "size": 64, "train_length": 400, "val_length": 150, "test_length": 300},
     "tasks": ["seg", "depth", "normals"],
     "network": {"widths": [16, 32, 48, 64]},
-    "penalty": {"target_of": "group", "warm_up": 10, "refit": 0.5, "strength": 1.0, "strength_of": "max"},
+    "penalty": {"target_of": "group", "warm_up": 10, "refit": 0.5},
     "epochs": 60,
     "batch_size": 16,
     "patience": 25,
@@ -62,9 +62,11 @@ def spec() -> StudySpec:
 @pytest.fixture(scope="module")
 def study() -> Study:
     wanted = spec()
-    earlier = [found for found in list_studies() if found.spec == wanted and found.status.state in ("stopped", "lost")]
+    going = ("stopped", "lost", "running", "queued")
+    earlier = [found for found in list_studies() if found.spec == wanted and found.status.state in going]
     found = earlier[0] if earlier else create_study(wanted)
-    jobs.start(found)
+    if found.status.state not in ("running", "queued") or not found.alive():
+        jobs.start(found)
     follow(found, "claim")
     return found
 
@@ -89,7 +91,7 @@ def test_the_experiment_was_fair(study: Study):
         own = members_of(study, everything, seed)
         left = {arm: living_parameters(study.run(key)) for arm, key in own.items() if arm != "dense"}
         for arm, parameters in left.items():
-            assert parameters == pytest.approx(left["sparse"], rel=0.03), arm
+            assert parameters == pytest.approx(left["sparse"], rel=0.05), arm
 
 
 def members_of(study: Study, subset: str, seed: int) -> dict[str, str]:

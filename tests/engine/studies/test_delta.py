@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -81,6 +81,7 @@ def test_an_unknown_definition_is_refused():
         delta(hand(), "best")
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8), st.floats(0.5, 0.99))
 def test_intervals_are_those_of_scipy(values: list[float], confidence: float):
     found = mean_of(values, confidence)

@@ -1,7 +1,7 @@
 """The plan of a study is a pure function of its spec: what holds for all of them, and what some contain."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.frozen import SpecError
@@ -36,6 +36,7 @@ def fair(member: Member) -> dict[str, object]:
     return member.spec.model_dump(exclude={"name", "tasks", "penalty", "balancing", "seed", "start"})
 
 
+@settings(max_examples=30, deadline=None)
 @given(studies())
 def test_every_plan_is_in_order_without_repeats_and_fair(study: StudySpec):
     members = plan(study)
@@ -48,6 +49,7 @@ def test_every_plan_is_in_order_without_repeats_and_fair(study: StudySpec):
     assert all(member.spec.keep == "best" and member.spec.test for member in members)
 
 
+@settings(max_examples=30, deadline=None)
 @given(studies())
 def test_every_run_has_its_baselines_in_the_plan(study: StudySpec):
     keys = {member.key for member in plan(study)}
@@ -57,6 +59,7 @@ def test_every_run_has_its_baselines_in_the_plan(study: StudySpec):
         assert f"dense/{member.subset}/{member.balancing}/{member.seed}" in keys
 
 
+@settings(max_examples=30, deadline=None)
 @given(studies())
 def test_a_spec_survives_json(study: StudySpec):
     assert parse_many({"kind": "study", **study.model_dump(mode="json")}) == study

@@ -1,15 +1,13 @@
 """The paper's tables as text, the path's marks by hand, and the commands as a user meets them."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from engine.cli import main
 from engine.path_tables import elbow, path_table
 from engine.reporting_tables import csv, latex, markdown, paper_table
 from engine.runs import list_runs
@@ -21,10 +19,17 @@ from engine.study_tables import comparisons, summary
 SMALL = ["--dataset", "digits", "--tasks", "digit,ink", "--widths", "8,8", "--blocks", "1,1", "--epochs", "2"]
 
 
-def winnow(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from engine.cli import main; main()", *arguments]
-    environment = {**os.environ, "WINNOW_RUNS": str(root)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+@pytest.fixture
+def winnow(runs_root: Path, capsys: pytest.CaptureFixture[str]):
+    """Return the command in this process: its exit code, standard output and standard error."""
+
+    def command(*arguments: str) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert not runs_root.exists()
+        return ended.value.code, *capsys.readouterr()
+
+    return command
 
 
 def quantities() -> pd.DataFrame:
@@ -99,13 +104,13 @@ def test_one_standard_error_needs_seeds_and_takes_the_sparsest():
     assert two["val.a.m"].tolist() == [1.0] * 3
 
 
-def test_the_plan_is_shown_and_nothing_written(tmp_path: Path):
-    root = tmp_path / "runs"
-    done = winnow(root, "study", *SMALL, "--targets", "50", "--seeds", "0,1", "--plan", "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert (found["runs"], found["to_train"]) == (12, 12)
-    assert not root.exists()
+def test_the_plan_is_shown_and_nothing_written(winnow):
+    code, output, _ = winnow("study", *SMALL, "--targets", "50", "--seeds", "0,1", "--plan", "--json")
+    found = json.loads(output)
+    assert (code, found["runs"], found["to_train"]) == (0, 12, 12)
+    code, output, _ = winnow("path", *SMALL, "--targets", "50,70", "--warm", "--plan")
+    assert output.splitlines()[1] == "sparse-target-50/digit+ink/equal/0  after dense/digit+ink/equal/0"
+    assert output.splitlines()[-1] == "3 runs, 3 to train, 2 epochs each at most"
 
 
 @pytest.mark.parametrize(
@@ -114,15 +119,16 @@ def test_the_plan_is_shown_and_nothing_written(tmp_path: Path):
         (["path", *SMALL], "`targets`"),
         (["study", *SMALL, "--subsets", "digit+colour"], "`subsets`"),
         (["study", *SMALL, "--scheduler", "nowhere"], "scheduler"),
+        (["study", *SMALL, "--removal", "2"], "`removal`"),
+        (["study", *SMALL, "--seed", "2"], "--seed"),
         (["study", "--resume", "../x"], "`study`"),
     ],
 )
-def test_a_wrong_request_is_one_line_and_writes_nothing(tmp_path: Path, arguments: list[str], says: str):
-    done = winnow(tmp_path / "runs", *arguments)
-    assert done.returncode == 2
-    assert says in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert not (tmp_path / "runs").exists()
+def test_a_wrong_request_is_one_line_and_writes_nothing(winnow, arguments: list[str], says: str):
+    code, _, errors = winnow(*arguments)
+    assert code == 2
+    assert says in errors
+    assert len(errors.strip().splitlines()) == 1
 
 
 def test_a_batch_system_is_asked_for_one_run_per_job(tmp_path: Path):
