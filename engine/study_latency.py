@@ -15,7 +15,7 @@ from engine.folders import LIVE
 from engine.followups import FollowUp, follow_up, follow_ups
 from engine.prune_spec import PruneSpec
 from engine.runs import Run
-from engine.spec import SpecError
+from engine.frozen import SpecError
 
 POLL = 0.2  # s
 
