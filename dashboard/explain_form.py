@@ -9,10 +9,10 @@ from dashboard.frames.groups import norms
 from dashboard.leaves import Values, line
 from dashboard.words import sentence
 from engine import jobs
-from engine.explain_spec import METHODS, ExplainSpec
 from engine.followups import FollowUp, follow_up, read
-from engine.frozen import SpecError
 from engine.runs import Run
+from engine.specs.explain import METHODS, ExplainSpec
+from engine.specs.frozen import SpecError
 
 FORM = "explain"
 ESSENTIAL = ["of", "images", "ablations", "ablation_images"]

@@ -15,10 +15,10 @@ from dashboard.words import plain, sentence
 from data.catalog import DATASETS
 from engine import jobs
 from engine.balancing.spec import BalancingSpec
-from engine.data_spec import DigitsData, PlantedData, ScenesData
-from engine.frozen import Frozen, SpecError
 from engine.runs import Run, create
 from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
+from engine.specs.data import DigitsData, PlantedData, ScenesData
+from engine.specs.frozen import Frozen, SpecError
 
 DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData, "planted": PlantedData}
 Way = Literal["target", "strength"]

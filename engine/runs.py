@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from engine.folders import Status, WorkFolder, folders, make
-from engine.frozen import SpecError
 from engine.norms import NormLog
 from engine.spec import StrengthChange, TrainSpec, parse
+from engine.specs.frozen import SpecError
 
 
 class Run(WorkFolder):

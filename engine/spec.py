@@ -12,9 +12,9 @@ from pydantic import ValidationError, model_validator
 
 from data.catalog import DATASETS
 from engine.balancing.spec import BalancingSpec, missing_packages
-from engine.data_spec import DataSpec, ScenesData
-from engine.frozen import Frozen, Positive, SpecError, Strength, Width, available_cores, first_line
-from engine.start_spec import StartSpec
+from engine.specs.data import DataSpec, ScenesData
+from engine.specs.frozen import Frozen, Positive, SpecError, Strength, Width, available_cores, first_line
+from engine.specs.start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1
 

@@ -1,4 +1,4 @@
-"""The maps of an explanation over its images (engine.spatial_store), opened again only when the file is replaced."""
+"""The maps of an explanation over its images (engine.spatial.store), opened again only when the file is replaced."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from dashboard.selection import Selection
 from data.sample import Field
 from engine.followups import FollowUp
 from engine.manifests import manifests
-from engine.spatial_store import NAME, SpatialStore
+from engine.spatial.store import NAME, SpatialStore
 
 
 def store(work: FollowUp) -> SpatialStore | None:

@@ -10,8 +10,8 @@ from dashboard.views import pruned_drawings
 from dashboard.views.panel import draw, explain, source
 from dashboard.words import asked_of, plain, sentence
 from engine.followups import FollowUp
-from engine.prune_spec import PruneSpec
 from engine.runs import Run
+from engine.specs.prune import PruneSpec
 
 READING = (
     "Dense: the network of the run as it is. Times: median of the rounds, with the 10th and the 90th percentile. "

@@ -6,8 +6,8 @@ import streamlit as st
 
 from dashboard.selection import PRUNING, RUN, keep, recall
 from dashboard.words import sentence
-from engine.frozen import SpecError
 from engine.runs import Run
+from engine.specs.frozen import SpecError
 
 STARTED = "pruning_to_show"
 

@@ -9,10 +9,10 @@ from dashboard.frames.exports import exports, files
 from dashboard.prune_form import begun
 from dashboard.views.progress import message, state_line
 from dashboard.words import amount, plain
-from engine.export_spec import ExportSpec, Format
 from engine.folders import LIVE
 from engine.followups import FollowUp
 from engine.runs import Run
+from engine.specs.export import ExportSpec, Format
 
 EVERY = 1.0  # s
 FORMATS: dict[Format, str] = {

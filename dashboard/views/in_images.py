@@ -15,7 +15,7 @@ from dashboard.views.panel import explain
 from dashboard.words import measured, plain
 from data.sample import Field
 from engine.followups import FollowUp
-from engine.spatial_store import Method, SpatialStore
+from engine.spatial.store import Method, SpatialStore
 
 Array = NDArray[Any]
 Shown = tuple[str, Picture | str]

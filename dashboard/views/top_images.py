@@ -10,7 +10,7 @@ from dashboard.views.in_images import no_maps, over, with_maps
 from dashboard.views.panel import explain
 from dashboard.words import plain
 from engine.followups import FollowUp
-from engine.spatial_store import SpatialStore
+from engine.spatial.store import SpatialStore
 
 ACROSS = 3  # pictures side by side
 READING = (

@@ -17,7 +17,7 @@ from engine.attribution.means import Means
 from engine.attribution.probe import Probe
 from engine.attribution.sites import Site, passing
 from engine.batches import Batch
-from engine.spatial_store import packed
+from engine.spatial.store import packed
 
 Array = NDArray[Any]
 Cells = Mapping[str, tuple[int, ...]]
@@ -90,7 +90,7 @@ def maps(asked: Probe, batch: Batch, cells: Cells, means: Means) -> Iterator[tup
 
 
 def stored(layer: str, seen: Seen, activation: Array, reliance: Array) -> dict[str, Array]:
-    """Return a layer's arrays as `engine.spatial_store` names them."""
+    """Return a layer's arrays as `engine.spatial.store` names them."""
     assembled = np.concatenate([activation, seen.maps], 1) if seen.maps is not None else activation
     units, peak = packed(assembled, (1, 2, 3))
     shown = activation.shape[1]

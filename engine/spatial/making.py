@@ -17,7 +17,7 @@ from engine.batches import Batch
 from engine.spatial.channels import Cells, Seen, looked_through, maps, stored
 from engine.spatial.inputs import Explained, integrated_gradients, occlusion
 from engine.spatial.pictures import factor, pictures, prediction, summed, target
-from engine.spatial_store import packed
+from engine.spatial.store import packed
 
 Array = NDArray[Any]
 Say = Callable[[str], None]
@@ -52,7 +52,7 @@ class SpatialSettings:
 
 @dataclass(frozen=True)
 class Spatial:
-    """What `engine.spatial_store.write_spatial` takes: arrays by name, and the index."""
+    """What `engine.spatial.store.write_spatial` takes: arrays by name, and the index."""
 
     arrays: dict[str, Array]
     index: dict[str, Any]
@@ -61,7 +61,7 @@ class Spatial:
 def spatial(
     asked: Probe, cells: Cells, means: Means, settings: SpatialSettings | None = None, say: Say = lambda _: None
 ) -> Spatial:
-    """Return the maps of the chosen channels and of the tasks, as `engine.spatial_store` describes them.
+    """Return the maps of the chosen channels and of the tasks, as `engine.spatial.store` describes them.
 
     Args:
         asked: the model, the images to look through and what is explained; its sites include the layers of `cells`.

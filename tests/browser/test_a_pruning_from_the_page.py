@@ -9,12 +9,12 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from engine import jobs
-from engine.ending import Ending
 from engine.followups import follow_ups
-from engine.reporting import Reporter
 from engine.runs import Run, create
 from engine.spec import parse
-from engine.training_job import run_training
+from engine.work.ending import Ending
+from engine.work.reporting import Reporter
+from engine.work.training_job import run_training
 from tests.browser.driving import SIZE, Faults, keyed
 from tests.browser.serving import serving
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.catalog import DATASETS
 from engine.followups import FollowUp
-from engine.spatial_store import packed, write_spatial
+from engine.spatial.store import packed, write_spatial
 
 IMAGES, SHOWN, SIDE, TOP = 6, 2, 8, 3
 CHANNELS = [0, 1]

@@ -17,25 +17,25 @@ from engine.checkpoint import (
     put_network,
     save_checkpoint,
 )
-from engine.ending import Ending
-from engine.epoch_report import groups_table, kernels_table
 from engine.events import standing
 from engine.folders import WorkFolder
 from engine.manifests import manifests
 from engine.networks.multitask import MultiTaskNet, build_network
 from engine.pruning.left import widened
 from engine.removal import Removed, regrow, remove
-from engine.reporting import Reporter
-from engine.restoring import restore
-from engine.run_data import fields
 from engine.runs import Run, create
-from engine.session import Session
 from engine.spec import TrainSpec, parse
 from engine.tally import living
 from engine.tasks.build import build_tasks
 from engine.training import EpochDone, StepDone, Training, begin, train
-from engine.training_job import run_training
 from engine.undoing import undo
+from engine.work.ending import Ending
+from engine.work.epoch_report import groups_table, kernels_table
+from engine.work.reporting import Reporter
+from engine.work.restoring import restore
+from engine.work.run_data import fields
+from engine.work.session import Session
+from engine.work.training_job import run_training
 
 CPU = torch.device("cpu")
 NETWORK = {"widths": (12, 16), "blocks": (1, 1), "head_width": 8}
@@ -237,6 +237,10 @@ def test_a_run_resumed_around_removals_ends_with_the_same_bits(
         assert straight.controller.base == resumed.controller.base
 
 
+def silencing(training: Training, *images: Batches) -> Records:
+    return silenced(train(training, *images), training)
+
+
 def session(run: Run, made: Setting) -> Session:
     training, batches, validation = made
     return Session(training, batches, validation, Reporter(run), Ending(run))
@@ -245,7 +249,9 @@ def session(run: Run, made: Setting) -> Session:
 def trained(run: Run, setting: Callable[[TrainSpec], Setting], monkeypatch: pytest.MonkeyPatch) -> Training:
     """Train a run to its end as its worker would, with channels silenced at the end of the first epoch."""
     made = setting(run.spec)
-    monkeypatch.setattr("engine.session.train", lambda training, *images: silenced(train(training, *images), training))
+    monkeypatch.setattr(
+        "engine.work.session.train", lambda training, *images: silenced(train(training, *images), training)
+    )
     own = session(run, made)
     own.enter()
     Reporter(run).finish(own.go())
@@ -331,9 +337,11 @@ def test_a_network_grown_again_stands_where_the_smaller_one_stood(
 def test_the_best_epoch_is_put_back_at_the_size_that_it_had(runs_root: Path, monkeypatch: pytest.MonkeyPatch):
     asked = spec(groups="input", epochs=4).model_copy(update={"keep": "best"})
     run = create(asked)
-    monkeypatch.setattr("engine.session.train", lambda training, *images: silenced(train(training, *images), training))
+    monkeypatch.setattr(
+        "engine.work.session.train", lambda training, *images: silenced(train(training, *images), training)
+    )
     skills = iter([0.5, 0.9, 0.2, 0.1])
-    monkeypatch.setattr("engine.selection.skill", lambda *_: next(skills))
+    monkeypatch.setattr("engine.work.selection.skill", lambda *_: next(skills))
     assert run_training(run, Reporter(run), Ending(run)) == "done"
     log = run.events()
     sizes = log.query("split == 'removal' and quantity == 'parameters'")["value"].tolist()

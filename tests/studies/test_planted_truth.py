@@ -17,11 +17,11 @@ from engine.attribution.probe import probe
 from engine.attribution.relevance import measured
 from engine.attribution.settings import Settings
 from engine.batches import Batches
-from engine.explain_spec import Method, Of
 from engine.faithfulness import randomisations
 from engine.planted.network import LAYERS, planted_network
 from engine.planted.recovery import recovery, relabelled
 from engine.planted.wiring import TASKS
+from engine.specs.explain import Method, Of
 from engine.usage import usage
 
 pytestmark = [pytest.mark.study, pytest.mark.timeout(7200)]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.explain_spec import ExplainSpec
 from engine.files import replace
 from engine.followups import FollowUp, follow_ups
+from engine.specs.explain import ExplainSpec
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_maps import write_maps
 from tests.dashboard.reading import said

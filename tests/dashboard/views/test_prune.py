@@ -8,11 +8,11 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.export_spec import ExportSpec
 from engine.files import replace_json
 from engine.followups import FollowUp, follow_up, follow_ups
-from engine.prune_spec import PruneSpec
 from engine.runs import Run
+from engine.specs.export import ExportSpec
+from engine.specs.prune import PruneSpec
 from tests.dashboard.pruning_making import CERTIFICATE, set_status, write_export, write_pruning
 from tests.dashboard.reading import said
 

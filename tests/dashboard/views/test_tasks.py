@@ -9,11 +9,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.words import asked
-from engine.explain_spec import ExplainSpec
 from engine.files import replace
 from engine.folders import LIVE
 from engine.followups import FollowUp, follow_ups
 from engine.runs import Run
+from engine.specs.explain import ExplainSpec
 from tests.dashboard.making_explanations import write_checkpoint, write_explanation
 from tests.dashboard.reading import said
 

@@ -16,7 +16,7 @@ from engine.batches import Batches
 from engine.networks.multitask import build_network
 from engine.spatial.choosing import top_cells
 from engine.spatial.making import Spatial, SpatialSettings, spatial
-from engine.spatial_store import SpatialStore, write_spatial
+from engine.spatial.store import SpatialStore, write_spatial
 from engine.spec import NetworkSpec
 from engine.tasks.build import build_tasks
 
