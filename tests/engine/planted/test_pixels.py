@@ -32,7 +32,7 @@ def found_at(images: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def asked() -> tuple[Probe, Batch]:
     planted = planted_network(SEED, SIZE)
-    given = Batches(stack(Planted("val", 12, SIZE, SEED), TASKS), planted.tasks, 16, torch.device("cpu"))
+    given = Batches(stack(Planted("val", 16, SIZE, SEED), TASKS), planted.tasks, 16, torch.device("cpu"))
     return probe(planted.net, given, settings=Settings(of="output")), next(given.in_order())
 
 
@@ -40,7 +40,7 @@ def test_integrated_gradients_lie_on_the_causes_that_a_task_needs(asked: tuple[P
     seen, batch = asked
     with still(seen.model):
         given = Explained(seen, batch)
-        pixels = integrated_gradients(given, batch.images, base_image(seen), 4).pixels.abs().numpy()
+        pixels = integrated_gradients(given, batch.images, base_image(seen), 8).pixels.abs().numpy()
     sums = np.zeros(NEEDED.shape)
     for image, corners in enumerate(found_at(batch.images.numpy())):
         for cause, (top, left) in enumerate(corners):
