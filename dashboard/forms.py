@@ -16,18 +16,9 @@ from data.catalog import DATASETS
 from engine import jobs
 from engine.balancing.spec import BalancingSpec
 from engine.runs import Run, create
-from engine.spec import (
-    DigitsData,
-    Frozen,
-    NetworkSpec,
-    OptimiserSpec,
-    PenaltySpec,
-    PlantedData,
-    ScenesData,
-    SpecError,
-    TrainSpec,
-    parse,
-)
+from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
+from engine.specs.data import DigitsData, PlantedData, ScenesData
+from engine.specs.frozen import Frozen, SpecError
 
 DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData, "planted": PlantedData}
 Way = Literal["target", "strength"]

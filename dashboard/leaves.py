@@ -46,6 +46,12 @@ LABELS = {
     "refit_epochs": "Refit [epochs]",
     "batches": "Batch sizes to time",
     "rounds": "Rounds of timing",
+    "of": "What is explained",
+    "fill": "In place of a channel",
+    "ablations": "Ablations [per layer]",
+    "ablation_images": "Images for ablation",
+    "maps": "Images to map",
+    "map_channels": "Channels to map [per task]",
     "onnx": "ONNX Runtime",
 }
 Values = dict[str, Any]

@@ -32,7 +32,7 @@ from pydantic import ValidationError
 from engine.control import Control, ask, read_control
 from engine.events import read_events
 from engine.files import replace, replace_json
-from engine.spec import Frozen
+from engine.specs.frozen import Frozen
 
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")

@@ -5,56 +5,18 @@ optimiser, seed, thread count. Two runs of one spec on one machine end with the 
 and meaning, so that the command line, the form and the README say the same thing.
 """
 
-import os
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field as Leaf
 from pydantic import ValidationError, model_validator
 
 from data.catalog import DATASETS
 from engine.balancing.spec import BalancingSpec, missing_packages
-from engine.frozen import Frozen as Frozen
-from engine.start_spec import Source as Source
-from engine.start_spec import StartSpec as StartSpec
+from engine.specs.data import DataSpec, ScenesData
+from engine.specs.frozen import Frozen, Positive, SpecError, Strength, Width, available_cores, first_line
+from engine.specs.start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1
-
-Width = Annotated[int, Leaf(ge=1, le=8192)]
-Positive = Annotated[float, Leaf(gt=0, allow_inf_nan=False)]
-Strength = Annotated[float, Leaf(ge=0, allow_inf_nan=False)]
-
-
-class SpecError(ValueError):
-    """A spec that can't be run; the message is one line: parameter, expected, found."""
-
-
-class ScenesData(Frozen):
-    """Procedural rooms: as many as wanted, of any size."""
-
-    dataset: Literal["scenes"] = "scenes"
-    size: int = Leaf(64, ge=8, le=1024, description="image side in pixels")
-    train_length: int = Leaf(600, ge=2, le=1_000_000, description="images to train on")
-    val_length: int = Leaf(150, ge=1, le=100_000, description="images to validate on")
-    test_length: int = Leaf(150, ge=1, le=100_000, description="images to test on, once, if a test is asked for")
-    data_seed: int = Leaf(0, ge=0, description="seed of the rooms themselves")
-
-
-class DigitsData(Frozen):
-    """Handwritten digits of 8 × 8 pixels, the smallest real data."""
-
-    dataset: Literal["digits"] = "digits"
-    data_seed: int = Leaf(0, ge=0, description="seed of the split")
-
-
-class PlantedData(Frozen):
-    """Patterns of which it is known which task needs them, to judge explanations by."""
-
-    dataset: Literal["planted"] = "planted"
-    size: int = Leaf(64, ge=36, le=1024, description="image side in pixels")
-    train_length: int = Leaf(600, ge=2, le=1_000_000, description="images to train on")
-    val_length: int = Leaf(150, ge=1, le=100_000, description="images to validate on")
-    test_length: int = Leaf(150, ge=1, le=100_000, description="images to test on, once, if a test is asked for")
-    data_seed: int = Leaf(0, ge=0, description="seed of looks, strengths and places")
 
 
 class NetworkSpec(Frozen):
@@ -144,7 +106,7 @@ class TrainSpec(Frozen):
     kind: Literal["train"] = "train"
     format_version: Literal[1] = FORMAT_VERSION
     name: str = Leaf("run", min_length=1, max_length=80, description="what the run is called")
-    data: ScenesData | DigitsData | PlantedData = Leaf(default_factory=ScenesData, discriminator="dataset")
+    data: DataSpec = Leaf(default_factory=ScenesData, discriminator="dataset")
     tasks: tuple[str, ...] = Leaf((), description="tasks to train; none named: the first three of the data set")
     network: NetworkSpec = NetworkSpec()
     penalty: PenaltySpec = PenaltySpec()
@@ -225,26 +187,11 @@ class TrainSpec(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _the_best_can_be_put_back(self) -> Self:
-        if self.keep == "best" and self.penalty.removal:
-            raise ValueError(
-                "`removal` should be 0 where the best network is kept: one of another size can't be put back. "
-                f"Found {self.penalty.removal}."
-            )
-        return self
-
-    @model_validator(mode="after")
     def _a_step_fits(self) -> Self:
         length = getattr(self.data, "train_length", None)
         if length is not None and length < self.batch_size:
             raise ValueError(f"`batch_size` should be at most `train_length` = {length}. Found {self.batch_size}.")
         return self
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use, at most 8: beyond that a small network gains nothing."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return min(len(affinity(0)) if affinity else os.cpu_count() or 1, 8)
 
 
 def demo() -> TrainSpec:
@@ -260,16 +207,3 @@ def parse(values: Any) -> TrainSpec:
         return TrainSpec.model_validate(values)
     except ValidationError as error:
         raise SpecError(first_line(error)) from error
-
-
-def first_line(error: ValidationError) -> str:
-    """Say the first problem as parameter, expected, found."""
-    problem = error.errors()[0]
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return message
-    place = [str(part) for part in problem["loc"] if part not in DATASETS]
-    parameter = ".".join(place[-2:] if place and place[-1].isdigit() else place[-1:]) or "spec"
-    if problem["type"] == "extra_forbidden":
-        return f"`{parameter}` is not an option here. Found {problem['input']!r}."
-    return f"`{parameter}`: {message[0].lower() + message[1:]}. Found {problem['input']!r}."

@@ -133,7 +133,7 @@ def settled_support(proximal: Proximal, tally: Tally, of: Of, percent: float) ->
 def best_support(scores: Sequence[Tensor], zero: Callable[[list[Tensor]], float], percent: float) -> list[Tensor]:
     """Return which groups may live, (channels,) per bank: those of the highest scores, `percent` [%] being zero.
 
-    `zero` says how much [%] is zero when only some groups live. A score of KEPT_BY_FLOOR or more lives in any case.
+    `zero` returns the share [%] that is zero when these alone live. A score of KEPT_BY_FLOOR or more lives in any case.
     """
     ranked = torch.cat(list(scores)).sort(descending=True).values
     low, high = 0, len(ranked)  # the fewest groups kept that do not exceed `percent`

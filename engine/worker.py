@@ -13,12 +13,12 @@ import traceback
 
 from filelock import Timeout
 
-from engine.ending import Ending
 from engine.followups import FollowUp, open_work
 from engine.jobs import TIED
-from engine.reporting import Reporter
 from engine.runs import Run
-from engine.studies import Study
+from engine.studies.folder import Study
+from engine.work.ending import Ending
+from engine.work.reporting import Reporter
 
 LOCK_TIMEOUT = 5.0  # s: longer than a reader holds the lock to see whether it is free
 
@@ -67,23 +67,23 @@ def _work(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> i
 def _done(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> str:
     """Return the final state, done or stopped; the imports take seconds, after the lock and the first status."""
     if isinstance(work, Run):
-        from engine.training_job import run_training
+        from engine.work.training_job import run_training
 
         return run_training(work, reporter, ending)
     if isinstance(work, Study):
-        from engine.study_job import run_study
+        from engine.work.study_job import run_study
 
         return run_study(work, reporter, ending)
     spec = work.spec
     if spec.kind == "prune":
-        from engine.prune_job import run_prune
+        from engine.work.prune_job import run_prune
 
         return run_prune(work.run, spec, reporter, ending)
     if spec.kind == "explain":
-        from engine.explain_job import run_explain
+        from engine.work.explain_job import run_explain
 
         return run_explain(work.run, spec, reporter, ending)
-    from engine.export_job import run_export
+    from engine.work.export_job import run_export
 
     return run_export(work.run, spec, reporter, ending)
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from engine.followups import FollowUp, follow_ups
 from engine.runs import Run
-from engine.spec import SpecError
+from engine.specs.frozen import SpecError
 
 COLUMNS = ["file", "format", "bytes", "sha256", "max_error"]
 

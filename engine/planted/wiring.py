@@ -7,8 +7,9 @@ of a cause may serve fewer tasks than the cause does. Channels of causes that no
 by others of their kind. Dead channels either carry nothing or are read by nobody.
 
 A channel's `strength` is its part of the signal, log-uniform from 1/4 to 1; parts of one reader add up to 1, and
-multiply from stage to stage: effects span one to two orders of magnitude. Its `scale` multiplies its activation and divides its
-readers' weights, log-uniform over two orders: the function stays, while sizes of activations and weights say nothing.
+multiply from stage to stage: effects span one to two orders of magnitude. Its `scale` multiplies its activation and
+divides its readers' weights, log-uniform over two orders: the function stays, while sizes of activations and weights
+say nothing.
 """
 
 from dataclasses import dataclass

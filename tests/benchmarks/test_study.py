@@ -7,8 +7,8 @@ import pytest
 
 from engine import jobs
 from engine.folders import LIVE
-from engine.studies import create_study
-from engine.study_spec import parse_many
+from engine.specs.study import parse_many
+from engine.studies.folder import create_study
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 

@@ -22,12 +22,12 @@ import pandas as pd
 import pytest
 
 from engine import jobs
-from engine.follow import follow
-from engine.reporting_tables import paper_table
-from engine.studies import Study, create_study, list_studies
-from engine.study_commands import write_tables
-from engine.study_members import living_parameters
-from engine.study_spec import StudySpec, parse_many
+from engine.commands.follow import follow
+from engine.commands.studies import write_tables
+from engine.specs.study import StudySpec, parse_many
+from engine.studies.folder import Study, create_study, list_studies
+from engine.studies.members import living_parameters
+from engine.studies.reporting_tables import paper_table
 
 pytestmark = [pytest.mark.claim, pytest.mark.timeout(6 * 3600)]
 

@@ -10,8 +10,8 @@ import pytest
 from engine import jobs
 from engine.folders import LIVE
 from engine.runs import Run, list_runs
-from engine.studies import Study, create_study
-from engine.study_spec import parse_many
+from engine.specs.study import parse_many
+from engine.studies.folder import Study, create_study
 
 
 def training(root: Path) -> list[Run]:

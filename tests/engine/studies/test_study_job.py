@@ -7,10 +7,10 @@ import pytest
 
 from engine.followups import newest
 from engine.runs import list_runs
-from engine.studies import create_study, find_study, list_studies
-from engine.study_job import StudyError
-from engine.study_members import living_parameters, source_of
-from engine.study_spec import parse_many
+from engine.specs.study import parse_many
+from engine.studies.folder import create_study, find_study, list_studies
+from engine.studies.members import living_parameters, source_of
+from engine.work.study_job import StudyError
 
 
 @pytest.fixture(scope="module")

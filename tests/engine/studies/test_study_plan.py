@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.spec import SpecError
-from engine.spec_hash import document_hash, spec_hash
-from engine.study_plan import Member, plan
-from engine.study_spec import PathSpec, StudySpec, parse_many
+from engine.specs.frozen import SpecError
+from engine.specs.study import PathSpec, StudySpec, parse_many
+from engine.studies.plan import Member, plan
+from engine.studies.spec_hash import document_hash, spec_hash
 
 TASKS = ("seg", "depth", "normals")
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from engine.cli import main
-from engine.path_tables import elbow, path_table
-from engine.reporting_tables import csv, latex, markdown, paper_table
 from engine.runs import list_runs
 from engine.scheduling.cluster import batch_cluster
 from engine.scheduling.local import room
-from engine.study_rows import FIGURES
-from engine.study_tables import comparisons, summary
+from engine.studies.path_tables import elbow, path_table
+from engine.studies.reporting_tables import csv, latex, markdown, paper_table
+from engine.studies.rows import FIGURES
+from engine.studies.tables import comparisons, summary
 
 SMALL = ["--dataset", "digits", "--tasks", "digit,ink", "--widths", "8,8", "--blocks", "1,1", "--epochs", "2"]
 
