@@ -38,6 +38,7 @@ LABELS = {
     "radius": "Radius c",
     "record_every": "Record every [steps]",
     "bf16": "bfloat16",
+    "accumulate": "Micro-batches per step",
 }
 Values = dict[str, Any]
 

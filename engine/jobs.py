@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -38,7 +39,7 @@ def start(run: WorkFolder) -> int:
     replace(run.path / "status.json", requested.model_dump_json().encode())
     with (run.path / "log.txt").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine.worker", str(run.path)],
+            _command(run),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -47,6 +48,13 @@ def start(run: WorkFolder) -> int:
         )
     threading.Thread(target=process.wait, daemon=True).start()  # collects the exit status, or a zombie stays behind
     return process.pid
+
+
+def _command(run: WorkFolder) -> list[str]:
+    """Return what works on a folder: one process, or torchrun and as many as the spec asks for."""
+    devices = run.document().get("devices", 1)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
+    return [sys.executable, *(torchrun if devices != 1 else []), "-m", "engine.worker", str(run.path)]
 
 
 def _environment() -> dict[str, str]:
@@ -66,8 +74,20 @@ def kill(run: WorkFolder) -> bool:
     process = worker_process(run.recorded_status())
     if process is None or not run.alive():
         return False
-    process.kill()
+    for member in _together(process):
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
     return True
+
+
+def _together(process: psutil.Process) -> list[psutil.Process]:
+    """Return a worker and those that torchrun started with it, by their command; torchrun then ends by itself."""
+    try:
+        command, parent = process.cmdline(), process.parent()
+        siblings = parent.children() if parent is not None else []
+        return [process, *(own for own in siblings if own != process and own.cmdline() == command)]
+    except psutil.Error:
+        return [process]
 
 
 def worker_process(status: Status) -> psutil.Process | None:
