@@ -44,7 +44,7 @@ def start(run: WorkFolder) -> int:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=_environment(),
+            env=_environment(run),
         )
     threading.Thread(target=process.wait, daemon=True).start()  # collects the exit status, or a zombie stays behind
     return process.pid
@@ -52,16 +52,17 @@ def start(run: WorkFolder) -> int:
 
 def _command(run: WorkFolder) -> list[str]:
     """Return what works on a folder: one process, or torchrun and as many as the spec asks for."""
-    devices = run.document().get("devices", 1)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
-    return [sys.executable, *(torchrun if devices != 1 else []), "-m", "engine.worker", str(run.path)]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.devices}"]
+    return [sys.executable, *(torchrun if run.devices > 1 else []), "-m", "engine.worker", str(run.path)]
 
 
-def _environment() -> dict[str, str]:
+def _environment(run: WorkFolder) -> dict[str, str]:
     """Return ours, with what two cores need, and with the folder of this package: it may be a checkout elsewhere."""
+    several = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}  # or torchrun says at length that it does so
     here = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (here, os.environ.get("PYTHONPATH", "")) if part)
-    return {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
+    needed = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
+    return {**os.environ, **needed, **(several if run.devices > 1 else {})}
 
 
 def stop(run: WorkFolder) -> None:

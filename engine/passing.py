@@ -10,8 +10,8 @@ and every balancing has all features, losses and task gradients before it at onc
 alone see micro-batches: each is normalised, and moves the running statistics, by itself.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -80,20 +80,25 @@ def _again(training: Training, function: Callable[..., Tensor], *given: Tensor) 
     if training.spec.accumulate == 1:
         return function(*given)
     result: Tensor = checkpoint(
-        function, *given, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_aside(training.net))
+        function, *given, use_reentrant=False, context_fn=lambda: (nullcontext(), _StatisticsAside(training.net))
     )
     return result
 
 
-@contextmanager
-def _statistics_aside(net: nn.Module) -> Iterator[None]:
-    """Within it, batch norms move copies of their running statistics: the pass is one that they have seen already."""
-    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
-    known = [(norm, name, buffer) for norm in norms for name, buffer in norm.named_buffers(recurse=False)]
-    for norm, name, buffer in known:
-        setattr(norm, name, buffer.clone())
-    try:
-        yield
-    finally:
-        for norm, name, buffer in known:
+class _StatisticsAside:
+    """Within it, batch norms move copies of their running statistics: the pass is one that they have seen already.
+
+    It can be entered again, for each backward that goes through the same pass.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+        self._known = [(norm, name, buffer) for norm in norms for name, buffer in norm.named_buffers(recurse=False)]
+
+    def __enter__(self) -> None:
+        for norm, name, buffer in self._known:
+            setattr(norm, name, buffer.clone())
+
+    def __exit__(self, *error: object) -> None:
+        for norm, name, buffer in self._known:
             setattr(norm, name, buffer)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data.catalog import DATASETS, load
 from data.stacking import Stacked, stack
@@ -16,12 +16,17 @@ from engine.distributed.ranks import Ranks
 from engine.networks.multitask import build_network
 from engine.spec import TrainSpec, parse
 from engine.tasks.build import build_tasks
-from engine.training import EpochDone, StepDone, begin, start_at_constants, train
+from engine.training import StepDone, begin, start_at_constants, train, validate
 
-STEPS = 24
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}
-LASSO = {"strength": 3e-3, "floor": 0.0}
-DIGITS = {"data": {"dataset": "digits"}, "batch_size": 46, "epochs": 1, "network": SMALL, "penalty": LASSO}
+LASSO = {"strength": 0.05, "floor": 0.0}
+DIGITS = {
+    "data": {"dataset": "digits"},
+    "batch_size": 46,
+    "epochs": 1,
+    "network": SMALL,
+    "penalty": LASSO,
+}
 SCENES = {
     "data": {"dataset": "scenes", "size": 24, "train_length": 72, "val_length": 11},
     "tasks": ("seg", "depth", "normals", "edges"),
@@ -32,19 +37,17 @@ SCENES = {
 }
 CASES: Mapping[str, dict[str, Any]] = MappingProxyType(
     {
-        "digits, upgrad": {**DIGITS, "balancing": {"balancing": "upgrad"}},
-        "digits, pcgrad": {**DIGITS, "balancing": {"balancing": "pcgrad"}},
-        "digits, imtl_g at parameters": {**DIGITS, "balancing": {"balancing": "imtl_g", "gradients": "parameters"}},
-        "digits, uncertainty": {**DIGITS, "balancing": {"balancing": "uncertainty"}},
+        "digits, nash_mtl": {**DIGITS, "balancing": {"balancing": "nash_mtl"}},
+        "digits, nash_mtl at parameters": {**DIGITS, "balancing": {"balancing": "nash_mtl", "gradients": "parameters"}},
         "digits, famo, target": {**DIGITS, "balancing": {"balancing": "famo"}, "penalty": {"target": 40.0}},
-        "scenes, equal, masked": {**SCENES, "balancing": {"record_every": 5}},
+        "scenes, uncertainty, masked": {**SCENES, "balancing": {"balancing": "uncertainty", "record_every": 5}},
+        "scenes, dwa, removal": {**SCENES, "balancing": {"balancing": "dwa"}, "penalty": {**LASSO, "removal": 1}},
         "scenes, gradnorm, sgd, coupled": {
             **SCENES,
             "balancing": {"balancing": "gradnorm"},
-            "optimiser": {"optimiser": "sgd", "learning_rate": 1e-2},
+            "optimiser": {"optimiser": "sgd", "learning_rate": 1e-3},
             "penalty": {**LASSO, "groups": "coupled"},
         },
-        "scenes, dwa, removal": {**SCENES, "balancing": {"balancing": "dwa"}, "penalty": {**LASSO, "removal": 1}},
         "scenes, nash_mtl, micro-batches": {
             **SCENES,
             "balancing": {"balancing": "nash_mtl"},
@@ -53,6 +56,16 @@ CASES: Mapping[str, dict[str, Any]] = MappingProxyType(
         },
     }
 )
+
+
+STOPPED = {
+    **SCENES,
+    "data": {"dataset": "scenes", "size": 16, "train_length": 18, "val_length": 3},
+    "tasks": ("seg", "depth"),
+    "network": {**SMALL, "head": "aspp"},  # has dropout
+    "epochs": 2,
+    "balancing": {"balancing": "gradnorm"},
+}
 
 
 def spec_of(case: str) -> TrainSpec:
@@ -75,8 +88,8 @@ def images(dataset: str) -> dict[str, Stacked]:
     return found
 
 
-def trained(spec: TrainSpec, ranks: Ranks, steps: int = STEPS) -> dict[str, Tensor]:
-    """Return what a training comes to: losses and balance of every step, metrics, weights, norms of the groups."""
+def trained(spec: TrainSpec, ranks: Ranks) -> dict[str, Tensor]:
+    """Return what a training comes to: metrics before it, losses and balance of every step, weights, state, norms."""
     stacked = images(spec.data.dataset)
     tasks = build_tasks(DATASETS[spec.data.dataset].fields, spec.tasks)
     batches, validation = (
@@ -85,17 +98,41 @@ def trained(spec: TrainSpec, ranks: Ranks, steps: int = STEPS) -> dict[str, Tens
     torch.manual_seed(spec.seed)
     training = begin(spec, build_network(spec.network, tasks, batches.channels), tasks, batches, ranks)
     start_at_constants(training, batches)
-    records = list(train(training, batches, validation))
-    steps_done = [record for record in records if isinstance(record, StepDone)]
-    epochs = [record for record in records if isinstance(record, EpochDone)]
-    assert len(steps_done) >= steps
-    gramians = [record.balance.gramian for record in steps_done if record.balance.gramian is not None]
+    metrics = validate(training, validation)
+    steps = [record for record in train(training, batches, validation) if isinstance(record, StepDone)]
+    gramians = [record.balance.gramian for record in steps if record.balance.gramian is not None]
     return {
-        "losses": torch.tensor([list(record.losses.values()) for record in steps_done]),
-        "weights": torch.stack([record.balance.weights.double() for record in steps_done]),
+        "metrics": torch.tensor([value for own in metrics.values() for value in own.values()], dtype=torch.float64),
+        "losses": torch.tensor([list(record.losses.values()) for record in steps], dtype=torch.float64),
+        "weights": torch.stack([record.balance.weights.double() for record in steps]),
         "gramians": torch.stack(gramians),
-        "metrics": torch.tensor([list(own.values()) for own in epochs[-1].metrics.values() for _ in "1"][0]),
         "norms": torch.cat(training.proximal.norms),
         **{f"net.{name}": value.clone() for name, value in training.net.state_dict().items()},
         **{f"balancer.{name}": value.clone() for name, value in training.balancer.state_dict().items()},
     }
+
+
+def NORMS() -> dict[str, tuple[nn.Module, Tensor]]:  # noqa: N802
+    """Return batch norms, and what they normalise: a channel far from 0, one that hardly varies."""
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(5, 3, 4, 4, generator=generator) * torch.tensor([1.0, 1e-3, 5.0])[:, None, None]
+    maps = (maps + torch.tensor([10.0, 0.0, -3.0])[:, None, None]).contiguous(memory_format=torch.channels_last)
+    return {
+        "maps": (nn.BatchNorm2d(3), maps),
+        "rows": (nn.BatchNorm1d(3, affine=False), maps[:, :, 0, 0].contiguous()),
+        "averaging": (nn.BatchNorm2d(3, momentum=None), maps),
+        "forgetful": (nn.BatchNorm2d(3, track_running_stats=False), maps),
+        "bfloat16": (nn.BatchNorm2d(3), maps.bfloat16()),
+    }
+
+
+def normalised(norm: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Return output, gradients and running statistics after two passes."""
+    if norm.weight is not None:
+        nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(1))
+    x = x.clone().requires_grad_()
+    for _ in range(2):
+        y = norm(x)
+        y.float().pow(3).sum().backward()
+    gradients = {f"gradient.{name}": p.grad for name, p in norm.named_parameters() if p.grad is not None}
+    return {"y": y, "gradient.x": x.grad, **gradients, **dict(norm.named_buffers())}
