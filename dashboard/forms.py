@@ -16,19 +16,11 @@ from data.catalog import DATASETS
 from engine import jobs
 from engine.balancing.spec import BalancingSpec
 from engine.runs import Run, create
-from engine.spec import (
-    DigitsData,
-    Frozen,
-    NetworkSpec,
-    OptimiserSpec,
-    PenaltySpec,
-    ScenesData,
-    SpecError,
-    TrainSpec,
-    parse,
-)
+from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
+from engine.specs.data import DigitsData, PlantedData, ScenesData
+from engine.specs.frozen import Frozen, SpecError
 
-DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData}
+DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData, "planted": PlantedData}
 Way = Literal["target", "strength"]
 WAYS: dict[Way, str] = {"target": "target", "strength": "strength λ"}
 USUAL_TARGET = 50.0  # %
@@ -38,7 +30,7 @@ MEANINGS: dict[Way, str] = {
     "strength": "How hard every group is pulled towards zero: 0 trains the dense network, a larger strength zeroes "
     "more groups, sooner. It can be changed while the run is live.",
 }
-KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation"]
+KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
 
 

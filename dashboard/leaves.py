@@ -1,11 +1,11 @@
 """One leaf of a spec as one widget: default, limits and explanation are the leaf's own.
 
-The widget's key is `new_` and the name of the leaf. It redraws nothing: what was entered travels with the next click.
-An optional leaf left empty is not set.
+The widget's key is the name of the form, `_` and the name of the leaf. It redraws nothing: what was entered travels
+with the next click. An optional leaf left empty is not set.
 """
 
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
 from annotated_types import Ge, Gt, Le, Lt
@@ -19,6 +19,7 @@ LABELS = {
     "train_length": "Training images",
     "val_length": "Validation images",
     "strength": "Strength λ",
+    "strength_of": "Unit of the strength",
     "target": "Target [%]",
     "target_of": "Share of the",
     "penalty": "Kind of penalty",
@@ -39,17 +40,31 @@ LABELS = {
     "record_every": "Record every [steps]",
     "bf16": "bfloat16",
     "accumulate": "Micro-batches per step",
+    "budget": "Budget [%]",
+    "budget_of": "Share of the",
+    "compared": "Norms compared by",
+    "relevance_images": "Images for relevance",
+    "refit_epochs": "Refit [epochs]",
+    "batches": "Batch sizes to time",
+    "rounds": "Rounds of timing",
+    "of": "What is explained",
+    "fill": "In place of a channel",
+    "ablations": "Ablations [per layer]",
+    "ablation_images": "Images for ablation",
+    "maps": "Images to map",
+    "map_channels": "Channels to map [per task]",
+    "onnx": "ONNX Runtime",
 }
 Values = dict[str, Any]
 
 
-def leaf(model: type[BaseModel], name: str, default: Any = None) -> Any:
+def leaf(model: type[BaseModel], name: str, default: Any = None, form: str = "new") -> Any:
     """Draw the widget of one leaf of a spec, with its own default unless one is given, and return its raw value."""
     info = model.model_fields[name]
     label = LABELS.get(name, name.replace("_", " ").capitalize())
     if default is None:
         default = info.get_default(call_default_factory=True)
-    about: Values = {"key": f"new_{name}", "help": info.description, "on_change": "ignore"}
+    about: Values = {"key": f"{form}_{name}", "help": info.description, "on_change": "ignore"}
     if get_origin(info.annotation) is Literal:
         options = get_args(info.annotation)
         return st.selectbox(label, options, index=options.index(default), format_func=_said, **about)
@@ -64,7 +79,7 @@ def leaf(model: type[BaseModel], name: str, default: Any = None) -> Any:
     return _number(label, default, info, about)
 
 
-def line(model: type[BaseModel], names: list[str], title: str = "") -> Values:
+def line(model: type[BaseModel], names: list[str], title: str = "", form: str = "new") -> Values:
     """Draw some leaves of a model side by side, four to a line."""
     if title:
         st.markdown(f"**{title}**")
@@ -72,18 +87,19 @@ def line(model: type[BaseModel], names: list[str], title: str = "") -> Values:
     for first in range(0, len(names), 4):
         for column, name in zip(st.columns(4, vertical_alignment="bottom"), names[first : first + 4], strict=False):
             with column:
-                values[name] = leaf(model, name)
+                values[name] = leaf(model, name, form=form)
     return values
 
 
 def _number(label: str, default: float | None, info: FieldInfo, about: Values) -> float | None:
     """Draw a number within the limits of its leaf; a small fraction gets an exponent, as strengths span decades."""
-    kind: type[int] | type[float] = int if int in _kinds(info) else float
-    lows = [bound.ge if isinstance(bound, Ge) else bound.gt for bound in info.metadata if isinstance(bound, Ge | Gt)]
-    highs = [bound.le if isinstance(bound, Le) else bound.lt for bound in info.metadata if isinstance(bound, Le | Lt)]
+    kinds, limits = _kinds(info)
+    kind: type[int] | type[float] = int if int in kinds else float
+    lows = [bound.ge if isinstance(bound, Ge) else bound.gt for bound in limits if isinstance(bound, Ge | Gt)]
+    highs = [bound.le if isinstance(bound, Le) else bound.lt for bound in limits if isinstance(bound, Le | Lt)]
     low, high = (_bound(bounds, kind) for bounds in (lows, highs))
     scale: Values = {"step": 1} if kind is int else {"step": _step(default, high), "format": _format(default)}
-    empty: Values = {"placeholder": "not set"} if type(None) in _kinds(info) else {}
+    empty: Values = {"placeholder": "not set"} if NoneType in kinds else {}
     value: float | None = st.number_input(
         label,
         value=None if default is None else kind(default),
@@ -96,9 +112,15 @@ def _number(label: str, default: float | None, info: FieldInfo, about: Values) -
     return value
 
 
-def _kinds(info: FieldInfo) -> tuple[Any, ...]:
-    """Return the types that a leaf may have."""
-    return get_args(info.annotation) if isinstance(info.annotation, UnionType) else (info.annotation,)
+def _kinds(info: FieldInfo) -> tuple[list[Any], list[Any]]:
+    """Return the types that a leaf may have, and its limits, those of an annotated type included."""
+    whole = info.annotation
+    parts = get_args(whole) if isinstance(whole, UnionType) or get_origin(whole) is Union else (whole,)
+    limits = list(info.metadata)
+    for part in parts:
+        for extra in get_args(part)[1:] if get_origin(part) is Annotated else ():
+            limits += getattr(extra, "metadata", None) or [extra]
+    return [get_args(part)[0] if get_origin(part) is Annotated else part for part in parts], limits
 
 
 def _bound(bounds: list[Any], kind: type[int] | type[float]) -> float | None:

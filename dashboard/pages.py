@@ -30,6 +30,31 @@ def groups() -> st.Page:
     )
 
 
+def tasks() -> st.Page:
+    """Return the page of what the tasks of one run share."""
+    return st.Page(
+        _tasks, title="Tasks", icon=":material/hub:", url_path="tasks", help="Which features are shared, which specific"
+    )
+
+
+def explain() -> st.Page:
+    """Return the page of what each task of one run relies on."""
+    return st.Page(
+        _explain,
+        title="Explain",
+        icon=":material/lightbulb:",
+        url_path="explain",
+        help="Which features a task relies on, and whether that is true",
+    )
+
+
+def prune() -> st.Page:
+    """Return the page of what is removed from one run's network."""
+    return st.Page(
+        _prune, title="Prune", icon=":material/content_cut:", url_path="prune", help="Remove, measure, export"
+    )
+
+
 def new() -> st.Page:
     """Return the page with the form for a new run."""
     return st.Page(_new, title="New run", icon=":material/add_circle:", url_path="new", help="Describe and start a run")
@@ -54,6 +79,24 @@ def _train() -> None:
 
 def _groups() -> None:
     from dashboard.views.groups import page
+
+    page()
+
+
+def _tasks() -> None:
+    from dashboard.views.tasks import page
+
+    page()
+
+
+def _explain() -> None:
+    from dashboard.views.explain import page
+
+    page()
+
+
+def _prune() -> None:
+    from dashboard.views.prune import page
 
     page()
 

@@ -10,4 +10,5 @@ ICON = Path(__file__).parent / "icon.svg"
 
 st.set_page_config(page_title="Winnow", page_icon=ICON, layout="wide")
 st.logo(ICON, size="small")
-st.navigation([pages.runs(), pages.train(), pages.groups(), pages.new()], position="top").run()
+of_a_run = [pages.train(), pages.groups(), pages.tasks(), pages.explain(), pages.prune()]
+st.navigation([pages.runs(), *of_a_run, pages.new()], position="top").run()

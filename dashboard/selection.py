@@ -14,6 +14,8 @@ import streamlit as st
 from engine.norms import Layer
 
 RUN, LAYER, CHANNEL = "run", "layer", "channel"
+PRUNING, EXPLANATION, TASK = "pruning", "explanation", "task"
+LINKED = (RUN, LAYER, CHANNEL, PRUNING, EXPLANATION, TASK)
 KEPT = "linked"
 
 
@@ -50,7 +52,7 @@ def select(layer: str | None, channel: int | None = None) -> None:
 
 def keep() -> None:
     """Note what the address says, for the next page."""
-    st.session_state[KEPT] = {name: st.query_params[name] for name in (RUN, LAYER, CHANNEL) if name in st.query_params}
+    st.session_state[KEPT] = {name: st.query_params[name] for name in LINKED if name in st.query_params}
 
 
 def recall() -> None:

@@ -8,8 +8,11 @@ import re
 from datetime import datetime
 from typing import Literal
 
+import numpy as np
+
 from engine.folders import State, Status
 from engine.spec import PenaltySpec
+from engine.specs.prune import Criterion, PruneSpec
 
 Colour = Literal["gray", "blue", "green", "orange", "red", "violet"]
 STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a page, colour
@@ -20,7 +23,8 @@ STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a 
     "failed": ("✕", ":material/error:", "red"),
     "lost": ("?", ":material/help:", "violet"),
 }
-COUNTED = {"group": "groups", "parameter": "parameters", "mac": "MACs"}
+COUNTED = {"group": "groups", "parameter": "parameters", "mac": "MACs", "latency": "latency"}
+CRITERIA: dict[Criterion, str] = {"zeros": "exact zeros", "norm": "low norms", "relevance": "low relevance"}
 
 
 def plain(text: str) -> str:
@@ -76,20 +80,54 @@ def power(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
-def amount(value: float) -> str:
-    """Say a large number with three figures: 48, 1.23 k, 0.512 M."""
-    for name, unit in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= (unit if name == "k" else unit / 10):
-            return f"{value / unit:.3g} {name}"
-    return f"{value:.3g}"
-
-
 def measured(value: float, unit: str) -> str:
     """Say a metric with three figures and its unit: 61.4 %, 0.321 m, 14.2°."""
     number = f"{value:.3g}"
     if unit in ("", "1"):
         return number
     return f"{number}{unit}" if unit == "°" else f"{number} {unit}"
+
+
+def amount(value: float, unit: str = "1") -> str:
+    """Say a count, a size [B] or a time [s] with three figures and a prefix: 58.9 M, 2.9 MB, 4.81 ms."""
+    if not np.isfinite(value):
+        return "–"
+    factor, scaled = _scale(value, unit)
+    return f"{_three(value / factor)} {scaled}".rstrip()
+
+
+def spread(value: float, low: float, high: float, unit: str) -> str:
+    """Say an amount between two others, in one unit: 12.8 (8.59–17.4) ms."""
+    if not np.isfinite(value):
+        return "–"
+    factor, scaled = _scale(value, unit)
+    return f"{_three(value / factor)} ({_three(low / factor)}–{_three(high / factor)}) {scaled}".rstrip()
+
+
+def _scale(value: float, unit: str) -> tuple[float, str]:
+    """Return by what to divide a number, and the unit that it then has."""
+    scales = ((1.0, ""), (1e-3, "m"), (1e-6, "µ")) if unit == "s" else ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+    factor, prefix = next((scale for scale in scales if abs(value) >= scale[0]), scales[-1])
+    return factor, f"{prefix}{'' if unit == '1' else unit}"
+
+
+def changed(by: float, unit: str) -> str:
+    """Say a difference with its sign and unit: −61 %, +0.012 m; "same" where it rounds to nothing."""
+    if not np.isfinite(by):
+        return "–"
+    if abs(by) < (5e-3 if unit in ("%", "points", "°") else 5e-5):
+        return "same"
+    return f"{'−' if by < 0 else '+'}{measured(abs(by), unit)}"
+
+
+def digits(unit: str) -> str:
+    """Return, for a table, how many digits a metric is worth: tenths of percents and degrees, else thousandths."""
+    return "%.1f" if unit in ("%", "°") else "%.3f"
+
+
+def _three(value: float) -> str:
+    """Write three figures, without an exponent."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def firmly(firmness: float) -> str:
@@ -103,3 +141,13 @@ def asked(penalty: PenaltySpec) -> str:
     if penalty.target is None:
         return f"λ = {power(penalty.strength)} at the start"
     return f"target {penalty.target:g} % of the {COUNTED[penalty.target_of]}"
+
+
+def asked_of(spec: PruneSpec) -> str:
+    """Say what a pruning was asked to do: what goes, which heads stay, whether it is refitted."""
+    parts = [CRITERIA[spec.criterion]]
+    if spec.budget is not None:
+        parts[0] += f", budget {spec.budget:g} % of the {COUNTED[spec.budget_of]}"
+    parts += [f"only {', '.join(spec.tasks)}"] if spec.tasks else []
+    parts += [f"refit of {spec.refit_epochs} epoch{'s' if spec.refit_epochs > 1 else ''}"] if spec.refit_epochs else []
+    return ", ".join(parts)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, get_args
 
-from data import digits
+from data import digits, planted
 from data.digits import Digits
+from data.planted import Planted
 from data.sample import Dataset, Field, Split
 from data.scenes import dataset as scenes
 from data.scenes.dataset import Scenes
@@ -33,6 +34,10 @@ def _digits(split: Split, seed: int = 0) -> Dataset:
     return Digits(split, seed)
 
 
+def _planted(split: Split, length: int = 1000, size: int = 64, seed: int = 0) -> Dataset:
+    return Planted(split, length, size, seed)
+
+
 DATASETS: Mapping[str, Entry] = MappingProxyType(
     {
         "scenes": Entry(
@@ -46,6 +51,13 @@ DATASETS: Mapping[str, Entry] = MappingProxyType(
             digits.FIELDS,
             ("seed",),
             "Handwritten digits, 8 × 8 grey: which digit, even or odd, how much ink. 1797 real images.",
+        ),
+        "planted": Entry(
+            _planted,
+            planted.FIELDS,
+            ("length", "size", "seed"),
+            "Patterns whose causes are known: an amount, the strongest one, the place of each. Which task needs "
+            "which is given, so that explanations can be judged.",
         ),
     }
 )

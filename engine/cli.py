@@ -16,13 +16,15 @@ import click
 
 from data.catalog import DATASETS
 from engine import jobs
-from engine.follow import attend, outcome
-from engine.followup_commands import explain, export, prune
-from engine.help_sections import SectionedCommand
-from engine.options import spec_of, spec_options
+from engine.commands.follow import attend, outcome
+from engine.commands.followups import explain, export, prune
+from engine.commands.help_sections import SectionedCommand
+from engine.commands.options import spec_of, spec_options
+from engine.commands.studies import path, study
 from engine.runs import Run, create, find, list_runs
-from engine.spec import SpecError
 from engine.spec import demo as demo_spec
+from engine.specs.frozen import SpecError
+from engine.undoing import undo
 from engine.verify import verify
 
 
@@ -38,13 +40,22 @@ def winnow() -> None:
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 @click.option("--replay", default=None, help="do again what this run did, live changes of the strength included")
 @click.option("--resume", default=None, help="go on with this stopped or lost run")
+@click.option("--before-removal", is_flag=True, help="with --resume: undo the last removal, and go on from before it")
 @spec_options
 def train(**given: Any) -> None:
     """Train a network; its results go to a run folder, which the dashboard shows."""
-    as_json, replayed, resumed = (given.pop(name) for name in ("as_json", "replay", "resume"))
+    as_json, replayed, resumed, undone = (given.pop(name) for name in ("as_json", "replay", "resume", "before_removal"))
+    if undone:
+        undo(_named(resumed))
     run = find(resumed) if resumed else create(find(replayed).replay() if replayed else spec_of(given))
     jobs.start(run)
     sys.exit(_follow(run, as_json))
+
+
+def _named(resumed: str | None) -> Run:
+    if resumed is None:
+        raise click.UsageError("`--before-removal` should come with --resume RUN. Found none.")
+    return find(resumed)
 
 
 def _follow(run: Run, as_json: bool) -> int:
@@ -65,6 +76,8 @@ def _follow(run: Run, as_json: bool) -> int:
 winnow.add_command(prune)
 winnow.add_command(explain)
 winnow.add_command(export)
+winnow.add_command(study)
+winnow.add_command(path)
 
 
 @winnow.group()

@@ -19,7 +19,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -33,7 +33,7 @@ from pydantic import ValidationError
 from engine.control import Control, ask, read_control
 from engine.events import read_events
 from engine.files import replace, replace_json
-from engine.spec import Frozen
+from engine.specs.frozen import Frozen
 
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
@@ -174,7 +174,7 @@ def make(root: Path, stem: str, spec: Frozen, status: Status) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     draft = root / f".new-{secrets.token_hex(6)}"
     draft.mkdir()
-    document = {**spec.model_dump(mode="json"), "packages": {name: version(name) for name in PACKAGES}}
+    document = {**spec.model_dump(mode="json"), "packages": versions()}
     replace_json(draft / "spec.json", document)
     replace(draft / "status.json", status.model_dump_json().encode())
     for identity in _identities(stem):
@@ -186,12 +186,36 @@ def make(root: Path, stem: str, spec: Frozen, status: Status) -> Path:
     raise RuntimeError("unreachable: identities do not end")
 
 
-def folders(root: Path) -> list[Path]:
-    """Return the folders of work below `root`, newest first; links that lead out of it are left out."""
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that decide what a run becomes."""
+    return {name: version(name) for name in PACKAGES}
+
+
+def folders(root: Path, kinds: Container[str] | None = None) -> list[Path]:
+    """Return the folders of work below `root`, newest first, of the wanted kinds (all by default).
+
+    Links that lead out of it are left out.
+    """
     if not root.is_dir():
         return []
-    entries = [entry for entry in root.iterdir() if not entry.name.startswith(".") and not entry.is_symlink()]
-    return sorted((entry for entry in entries if (entry / "spec.json").is_file()), reverse=True)
+    entries = [Path(entry.path) for entry in os.scandir(root) if entry.name[:1] != "." and not entry.is_symlink()]
+    found = ((entry, kind_of(entry)) for entry in entries)
+    return sorted((entry for entry, kind in found if kind and (kinds is None or kind in kinds)), reverse=True)
+
+
+def kind_of(folder: Path) -> str:
+    """Return what a folder of work is for: the kind of its spec, "train" where that can't be read, "" without a spec.
+
+    Only the beginning of the file is read, where the kind stands: a list of hundreds of folders is quick.
+    """
+    try:
+        with (folder / "spec.json").open("rb") as file:
+            found = re.match(rb'\s*\{\s*"kind":\s*"(\w+)"', file.read(64))
+            return found[1].decode() if found else str(json.loads((folder / "spec.json").read_bytes())["kind"])
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return "train"
 
 
 def _identities(name: str) -> Iterator[str]:

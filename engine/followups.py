@@ -16,12 +16,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from engine.explain_spec import ExplainSpec
-from engine.export_spec import ExportSpec
-from engine.folders import Status, WorkFolder, folders, make
-from engine.prune_spec import PruneSpec
+from engine.folders import Status, WorkFolder, folders, kind_of, make
 from engine.runs import Run
-from engine.spec import SpecError, first_line
+from engine.specs.explain import ExplainSpec
+from engine.specs.export import ExportSpec
+from engine.specs.frozen import SpecError, first_line
+from engine.specs.prune import PruneSpec
+from engine.studies.folder import KINDS as STUDIES
+from engine.studies.folder import Study
 
 Kind = Literal["prune", "explain", "export"]
 Spec = PruneSpec | ExplainSpec | ExportSpec
@@ -90,12 +92,15 @@ def every(run: Run) -> Iterator[FollowUp]:
         yield from follow_ups(run, kind)
 
 
-def open_work(path: str | Path) -> Run | FollowUp:
-    """Return the folder of work at `path`, a run or a follow-up of one.
+def open_work(path: str | Path) -> Run | FollowUp | Study:
+    """Return the folder of work at `path`: a run, a follow-up of one, or a study.
 
     Raises:
         FileNotFoundError: there is none.
 
     """
     found = WorkFolder.open(path)
-    return FollowUp(found.path) if found.document().get("kind") in KINDS else Run(found.path)
+    kind = kind_of(found.path)
+    if kind in STUDIES:
+        return Study(found.path)
+    return FollowUp(found.path) if kind in KINDS else Run(found.path)

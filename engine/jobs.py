@@ -18,6 +18,8 @@ import psutil
 from engine.files import replace
 from engine.folders import LIVE, Status, WorkFolder
 
+TIED = "WINNOW_TIED"  # in the environment of a worker that should not outlive the process that started it
+
 
 class JobError(RuntimeError):
     """What was asked of a job can't be done in the state that its run is in."""
@@ -30,6 +32,28 @@ def start(run: WorkFolder) -> int:
         JobError: the run is live already, or has ended.
 
     """
+    process = _spawned(run, tied=False)
+    threading.Thread(target=process.wait, daemon=True).start()  # collects the exit status, or a zombie stays behind
+    return process.pid
+
+
+def work(run: WorkFolder) -> None:
+    """Start the worker of a run and wait until it ends. It stops the run if this process dies before.
+
+    Raises:
+        JobError: the run is live already, or has ended.
+
+    """
+    process = _spawned(run, tied=True)
+    try:
+        process.wait()
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def _spawned(run: WorkFolder, tied: bool) -> subprocess.Popen[bytes]:
+    """Start a worker; a tied one reads its standard input, and hears by its end that we are gone."""
     status = run.status
     waiting = status.state == "queued" and status.requested is None
     if not waiting and status.state not in ("stopped", "lost"):
@@ -38,16 +62,14 @@ def start(run: WorkFolder) -> int:
     requested = status.model_copy(update={"state": "queued", "phase": "starting", "requested": time.time()})
     replace(run.path / "status.json", requested.model_dump_json().encode())
     with (run.path / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             _command(run),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=_environment(run),
+            env=_environment(run) | ({TIED: "1"} if tied else {}),
         )
-    threading.Thread(target=process.wait, daemon=True).start()  # collects the exit status, or a zombie stays behind
-    return process.pid
 
 
 def _command(run: WorkFolder) -> list[str]:
@@ -62,7 +84,8 @@ def _environment(run: WorkFolder) -> dict[str, str]:
     here = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (here, os.environ.get("PYTHONPATH", "")) if part)
     needed = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
-    return {**os.environ, **needed, **(several if run.devices > 1 else {})}
+    inherited = {name: value for name, value in os.environ.items() if name != TIED}
+    return {**inherited, **needed, **(several if run.devices > 1 else {})}
 
 
 def stop(run: WorkFolder) -> None:

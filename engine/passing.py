@@ -55,7 +55,7 @@ def _in_parts(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]
 def _counts(training: Training, batch: Batch) -> Sequence[Tensor]:
     """Return what each task's loss divides by, over all slices of the batch."""
     own = [task.counts(batch.targets[name]) for name, task in training.tasks.items()]
-    return training.ranks.sum_(torch.cat(own)).split([len(counts) for counts in own])
+    return torch.split(training.ranks.sum_(torch.cat(own)), [len(counts) for counts in own])
 
 
 def _losses(

@@ -19,6 +19,13 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ev
 |            |      | `removable_parameters`, `removable_macs`, |                                               |
 |            |      | `gathered_macs` [%]: the part of the      |                                               |
 |            |      | whole network that could be removed       |                                               |
+| `start`    | none | `strength_max` [1]: the λ that outweighs  | once, where the strength is given in it       |
+|            |      | the fresh network's loss on every group   |                                               |
+| `kept`     | each | `loss` and the metrics of METRICS on the  | once, at the end, of the network that the run |
+|            |      | validation split                          | stands for; at the epoch that it is from      |
+| `kept`     | none | the quantities of `model`; `skill` [1]    | likewise                                      |
+| `test`     | each | `loss` and the metrics of METRICS on the  | once, at the end, if a test was asked for     |
+|            |      | test split                                |                                               |
 | `conflict` | each | `cosine:<other>` [1] between the gradients| every `record_every` steps                    |
 |            |      | of two tasks at the shared features       |                                               |
 | `alarm`    | none | <layer>: groups alive, once ≤ 10 % are    | after each epoch                              |

@@ -5,11 +5,10 @@ Meinshausen 2007) and lets what stayed make up for what went. Four decisions:
 
 - What is exactly zero in a weight that survived (an input that a layer ignores, say) stays zero: the support is what
   was certified, and the zeros say which task uses what.
-- The run's moments may be taken along (`engine.pruning.transfer`); it did a little better than a fresh optimiser in six
-  of eight trials (rooms and digits, half or 70 % of the multiply-accumulates gone).
+- The run's moments may be taken along (`engine.pruning.transfer`); in most of a few short trials that did a little
+  better than a fresh optimiser.
 - The rate starts at that of the training and falls as it did (Renda, Frankle & Carbin 2020, arXiv 2003.02389: rewinding
-  the rate does better than fine-tuning at a low one). In our trials it beat a quarter and a tenth of it in 14 of 16
-  after four epochs.
+  the rate does better than fine-tuning at a low one).
 - The weights after the last epoch are kept, not those of the best: the split that would choose it is the one that
   judges, and at the end of the cosine the last epoch is hardly ever worse.
 

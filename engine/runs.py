@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from engine.events import standing
 from engine.folders import Status, WorkFolder, folders, make
 from engine.norms import NormLog
-from engine.spec import SpecError, StrengthChange, TrainSpec, parse
+from engine.spec import StrengthChange, TrainSpec, parse
+from engine.specs.frozen import SpecError
 
 
 class Run(WorkFolder):
@@ -36,7 +38,7 @@ class Run(WorkFolder):
 
     def replay(self) -> TrainSpec:
         """Return a spec that does again what was done, live changes of the strength at their steps included."""
-        events = self.events()
+        events = standing(self.events())
         changes = events[(events["quantity"] == "strength") & (events["split"] == "control")]
         lived = [
             StrengthChange(step=int(step), strength=float(value))
@@ -62,8 +64,8 @@ def find(name: str, root: Path | None = None) -> Run:
         FileNotFoundError: no such run below the root. A name is never a path: what leaves the root is not found.
 
     """
-    matching = [run for run in list_runs(root) if run.id == name]
-    matching = matching or [run for run in list_runs(root) if _spec_name(run) == name]
+    known = list_runs(root)
+    matching = [run for run in known if run.id == name] or [run for run in known if _spec_name(run) == name]
     if not matching:
         raise FileNotFoundError(f"`run` should be the id or name of a run in {root or runs_folder()}. Found {name!r}.")
     return matching[0]
@@ -71,7 +73,7 @@ def find(name: str, root: Path | None = None) -> Run:
 
 def list_runs(root: Path | None = None) -> list[Run]:
     """Return all runs below the root, newest first; links that lead out of it are left out."""
-    return [Run(folder) for folder in folders(root or runs_folder())]
+    return [Run(folder) for folder in folders(root or runs_folder(), ("train",))]
 
 
 def _spec_name(run: Run) -> str | None:

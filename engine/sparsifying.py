@@ -43,9 +43,21 @@ def build_penalty(spec: PenaltySpec) -> Penalty:
 
 def build_controller(spec: TrainSpec, proximal: Proximal, tally: Tally, steps: int) -> Controller:
     """Return what sets the strength before each step, for `steps` of them an epoch."""
-    penalty, total = spec.penalty, spec.epochs * steps
-    refit_from = total - round(penalty.refit_share * total)
+    penalty, refit_from = spec.penalty, refit_step(spec, steps)
     warm_up = penalty.warm_up * steps
     if penalty.target is None:
         return Scheduled(proximal, penalty.strength, warm_up, penalty.ramp * steps, refit_from)
     return Targeted(proximal, START * penalty.strength, tally, penalty.target_of, penalty.target, warm_up, refit_from)
+
+
+def refit_step(spec: TrainSpec, steps: int) -> int:
+    """Return the step from which on the support is held, for `steps` of them an epoch; the last one without refit."""
+    total = spec.epochs * steps
+    return total - round(spec.penalty.refit_share * total)
+
+
+def settled_step(spec: TrainSpec, steps: int) -> int:
+    """Return the step from which on the network is of the kind that was asked for: support found, strength reached."""
+    if spec.penalty.refit_share > 0:
+        return refit_step(spec, steps)
+    return min(spec.penalty.warm_up + spec.penalty.ramp, spec.epochs - 1) * steps

@@ -5,47 +5,18 @@ optimiser, seed, thread count. Two runs of one spec on one machine end with the 
 and meaning, so that the command line, the form and the README say the same thing.
 """
 
-import os
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic import Field as Leaf
+from pydantic import ValidationError, model_validator
 
 from data.catalog import DATASETS
 from engine.balancing.spec import BalancingSpec, missing_packages
+from engine.specs.data import DataSpec, ScenesData
+from engine.specs.frozen import Frozen, Positive, SpecError, Strength, Width, available_cores, first_line
+from engine.specs.start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1
-
-Width = Annotated[int, Leaf(ge=1, le=8192)]
-Positive = Annotated[float, Leaf(gt=0, allow_inf_nan=False)]
-Strength = Annotated[float, Leaf(ge=0, allow_inf_nan=False)]
-
-
-class SpecError(ValueError):
-    """A spec that can't be run; the message is one line: parameter, expected, found."""
-
-
-class Frozen(BaseModel):
-    """A record that can't be changed, knows its fields and refuses others."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ScenesData(Frozen):
-    """Procedural rooms: as many as wanted, of any size."""
-
-    dataset: Literal["scenes"] = "scenes"
-    size: int = Leaf(64, ge=8, le=1024, description="image side in pixels")
-    train_length: int = Leaf(600, ge=2, le=1_000_000, description="images to train on")
-    val_length: int = Leaf(150, ge=1, le=100_000, description="images to validate on")
-    data_seed: int = Leaf(0, ge=0, description="seed of the rooms themselves")
-
-
-class DigitsData(Frozen):
-    """Handwritten digits of 8 × 8 pixels, the smallest real data."""
-
-    dataset: Literal["digits"] = "digits"
-    data_seed: int = Leaf(0, ge=0, description="seed of the split")
 
 
 class NetworkSpec(Frozen):
@@ -78,6 +49,10 @@ class PenaltySpec(Frozen):
     )
     strength: Strength = Leaf(
         1e-3, description="λ, the weight of the penalty in the loss; with a target, it starts at a tenth"
+    )
+    strength_of: Literal["loss", "max"] = Leaf(
+        "loss",
+        description="unit of the strength: λ itself, or the λ that outweighs the fresh network's loss everywhere",
     )
     target: float | None = Leaf(None, gt=0, lt=100, description="per cent that should be zero at the end; moves λ")
     target_of: Literal["group", "parameter", "mac"] = Leaf("group", description="what the target is a share of")
@@ -131,7 +106,7 @@ class TrainSpec(Frozen):
     kind: Literal["train"] = "train"
     format_version: Literal[1] = FORMAT_VERSION
     name: str = Leaf("run", min_length=1, max_length=80, description="what the run is called")
-    data: ScenesData | DigitsData = Leaf(default_factory=ScenesData, discriminator="dataset")
+    data: DataSpec = Leaf(default_factory=ScenesData, discriminator="dataset")
     tasks: tuple[str, ...] = Leaf((), description="tasks to train; none named: the first three of the data set")
     network: NetworkSpec = NetworkSpec()
     penalty: PenaltySpec = PenaltySpec()
@@ -158,6 +133,14 @@ class TrainSpec(Frozen):
         description="processes on this machine that share each batch: each with a GPU, or all on the CPU",
     )
     bf16: bool = Leaf(False, description="bfloat16 arithmetic; weights and zeros stay float32")
+    patience: int = Leaf(
+        0, ge=0, le=100_000, description="epochs without a better one on validation after which it ends; 0: never early"
+    )
+    keep: Literal["last", "best"] = Leaf(
+        "last", description="the network that the run stands for: of the last epoch, or of the best on validation"
+    )
+    test: bool = Leaf(False, description="judge that network on the test split, once, at the end")
+    start: StartSpec | None = Leaf(None, description="what is taken over from other runs")
     strength_changes: tuple[StrengthChange, ...] = Leaf((), description="strengths to switch to at given steps")
 
     @model_validator(mode="before")
@@ -206,6 +189,13 @@ class TrainSpec(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _a_held_support_has_no_penalty(self) -> Self:
+        held = self.start is not None and self.start.support != "free"
+        if held and (self.penalty.target is not None or self.penalty.strength > 0):
+            raise ValueError("`strength` should be 0, without a target, where the support is held. Found a penalty.")
+        return self
+
+    @model_validator(mode="after")
     def _a_step_fits(self) -> Self:
         length = getattr(self.data, "train_length", None)
         if length is not None and length < self.batch_size:
@@ -217,12 +207,6 @@ class TrainSpec(Frozen):
                 f"Found {self.batch_size}."
             )
         return self
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use, at most 8: beyond that a small network gains nothing."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return min(len(affinity(0)) if affinity else os.cpu_count() or 1, 8)
 
 
 def demo() -> TrainSpec:
@@ -238,16 +222,3 @@ def parse(values: Any) -> TrainSpec:
         return TrainSpec.model_validate(values)
     except ValidationError as error:
         raise SpecError(first_line(error)) from error
-
-
-def first_line(error: ValidationError) -> str:
-    """Say the first problem as parameter, expected, found."""
-    problem = error.errors()[0]
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return message
-    place = [str(part) for part in problem["loc"] if part not in DATASETS]
-    parameter = ".".join(place[-2:] if place and place[-1].isdigit() else place[-1:]) or "spec"
-    if problem["type"] == "extra_forbidden":
-        return f"`{parameter}` is not an option here. Found {problem['input']!r}."
-    return f"`{parameter}`: {message[0].lower() + message[1:]}. Found {problem['input']!r}."

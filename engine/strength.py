@@ -6,10 +6,10 @@ will be zero by then,
 
     wanted(p) = target · p² (3 − 2p),      log λ ← log λ + rate · clip(gap),
 
-because a group takes many steps to die: its norm, moved on by its mean change per step, says whether it will. Groups
-that are dead on both sides of a channel have no gradient and never revive, so that overshooting would be for good.
-When the refit begins, it settles the support so that the share is met to within one group: it drops the weakest
-survivors, or lets the dead that are about to revive live. Then the support is frozen and the penalty ends.
+with z₀ zero at the start, because a group takes many steps to die: its norm, moved on by its mean change per step, says
+whether it will. Groups that are dead on both sides of a channel have no gradient and never revive, so that overshooting
+would be for good. When the refit begins, it settles the support so that the share is met to within one group: it drops
+the weakest survivors, or lets the dead that are about to revive live. Then the support is frozen and the penalty ends.
 
 A controller is a pure function of the step, `base` and what stands in the proximal step, so that a resumed run goes on
 with the same bits.
@@ -68,7 +68,10 @@ class Scheduled:
 
 @dataclass
 class Targeted:
-    """λ so that `percent` [%] of the groups, parameters or MACs are zero when the refit begins; `base` is λ now."""
+    """λ so that `percent` [%] of the groups, parameters or MACs are zero when the refit begins; `base` is λ now.
+
+    `zero` [%] of them are so at the start.
+    """
 
     proximal: Proximal
     base: float
@@ -77,6 +80,7 @@ class Targeted:
     percent: float
     warm_up: int
     refit_from: int
+    zero: float = 0.0
 
     def before(self, step: int) -> None:
         """Move the strength by the gap to the rising target; settle and freeze the support at the refit."""
@@ -95,7 +99,7 @@ class Targeted:
     def wanted(self, done: float) -> float:
         """Return the share [%] wanted when this part of the time until the refit is over."""
         part = min(done / HELD, 1.0)
-        return self.percent * part**2 * (3 - 2 * part)
+        return self.zero + (self.percent - self.zero) * part**2 * (3 - 2 * part)
 
     def _zero(self, steps: float) -> float:
         """Return the share [%] that will be zero after so many steps more, if the norms go on as they do."""
@@ -123,7 +127,15 @@ def settled_support(proximal: Proximal, tally: Tally, of: Of, percent: float) ->
         _scores(bank, norms, firmness)
         for bank, norms, firmness in zip(proximal.banks, proximal.norms, proximal.firmness(), strict=True)
     ]
-    ranked = torch.cat(scores).sort(descending=True).values
+    return best_support(scores, zero, percent)
+
+
+def best_support(scores: Sequence[Tensor], zero: Callable[[list[Tensor]], float], percent: float) -> list[Tensor]:
+    """Return which groups may live, (channels,) per bank: those of the highest scores, `percent` [%] being zero.
+
+    `zero` returns the share [%] that is zero when these alone live. A score of KEPT_BY_FLOOR or more lives in any case.
+    """
+    ranked = torch.cat(list(scores)).sort(descending=True).values
     low, high = 0, len(ranked)  # the fewest groups kept that do not exceed `percent`
     while low < high:
         middle = (low + high) // 2
@@ -154,7 +166,11 @@ def _freeze(proximal: Proximal, support: Callable[[], list[Tensor]] | None) -> N
 def _scores(bank: Bank, norms: Tensor, firmness: Tensor) -> Tensor:
     """Return an order in which to keep groups: in (1, 2] for survivors, below 1 for the dead."""
     relative = norms / norms.max().clamp(min=1e-30)
-    scores = torch.where(norms > 0, 1 + relative, firmness / (1 + firmness))
+    return with_floor(bank, torch.where(norms > 0, 1 + relative, firmness / (1 + firmness)))
+
+
+def with_floor(bank: Bank, scores: Tensor) -> Tensor:
+    """Return a bank's scores, those of its floor and of channels that are no groups above all others."""
     scores = scores.index_add(0, strongest(bank, scores), torch.full((bank.floor,), KEPT_BY_FLOOR).to(scores))
     return scores.masked_fill(~bank.present, KEPT_BY_FLOOR)
 

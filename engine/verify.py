@@ -11,7 +11,7 @@ import pyarrow as pa
 from engine.folders import Status
 from engine.manifests import BEFORE, manifests, verified
 from engine.runs import Run
-from engine.spec import SpecError
+from engine.specs.frozen import SpecError
 
 
 @dataclass(frozen=True)

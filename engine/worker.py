@@ -1,4 +1,4 @@
-"""`python -m engine.worker FOLDER`: the process that works on a run or a follow-up. It alone writes results.
+"""`python -m engine.worker FOLDER`: the process that works on a run, a follow-up or a study. It alone writes results.
 
 The lock comes first, before torch is imported, so that the page knows within a moment that somebody is at work. However
 it ends, status.json says so in one sentence; the traceback goes to log.txt.
@@ -10,17 +10,21 @@ Where one of them dies, the first ends without a word: the run is lost, and can 
 """
 
 import errno
+import os
 import signal
 import sys
+import threading
 import traceback
 
 from filelock import Timeout
 
 from engine.distributed.place import RankLostError, place
-from engine.ending import Ending
 from engine.followups import FollowUp, open_work
-from engine.reporting import Reporter
+from engine.jobs import TIED
 from engine.runs import Run
+from engine.studies.folder import Study
+from engine.work.ending import Ending
+from engine.work.reporting import Reporter
 
 LOCK_TIMEOUT = 5.0  # s: longer than a reader holds the lock to see whether it is free
 
@@ -44,6 +48,8 @@ def main(arguments: list[str]) -> int:
         return 2
     ending = Ending(work)
     signal.signal(signal.SIGTERM, ending.signal)
+    if os.environ.get(TIED):
+        threading.Thread(target=_stop_when_left, args=(ending,), daemon=True).start()
     try:
         return _work(work, Reporter(work), ending)
     finally:
@@ -53,17 +59,24 @@ def main(arguments: list[str]) -> int:
 def _help(run: Run) -> int:
     """Train along with the process that writes; its end is ours, however it was asked to."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    from engine.distributed.following import Quiet
-    from engine.training_job import run_training
+    from engine.work.following import Quiet
+    from engine.work.training_job import run_training
 
     run_training(run, Quiet(run), Ending(run))
     return 0
 
 
-def _work(work: Run | FollowUp, reporter: Reporter, ending: Ending) -> int:
+def _stop_when_left(ending: Ending) -> None:
+    """Ask for the end once whoever started this worker is gone: its end of our standard input is closed then."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    ending.signal(signal.SIGTERM, None)
+
+
+def _work(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> int:
     """Do what was asked, and say how it ended."""
     try:
-        reporter.status(phase="importing torch")
+        reporter.status(phase="starting" if isinstance(work, Study) else "importing torch")
         reporter.finish(_done(work, reporter, ending))
     except RankLostError:
         traceback.print_exc()
@@ -75,22 +88,26 @@ def _work(work: Run | FollowUp, reporter: Reporter, ending: Ending) -> int:
     return 0
 
 
-def _done(work: Run | FollowUp, reporter: Reporter, ending: Ending) -> str:
+def _done(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> str:
     """Return the final state, done or stopped; the imports take seconds, after the lock and the first status."""
     if isinstance(work, Run):
-        from engine.training_job import run_training
+        from engine.work.training_job import run_training
 
         return run_training(work, reporter, ending)
+    if isinstance(work, Study):
+        from engine.work.study_job import run_study
+
+        return run_study(work, reporter, ending)
     spec = work.spec
     if spec.kind == "prune":
-        from engine.prune_job import run_prune
+        from engine.work.prune_job import run_prune
 
         return run_prune(work.run, spec, reporter, ending)
     if spec.kind == "explain":
-        from engine.explain_job import run_explain
+        from engine.work.explain_job import run_explain
 
         return run_explain(work.run, spec, reporter, ending)
-    from engine.export_job import run_export
+    from engine.work.export_job import run_export
 
     return run_export(work.run, spec, reporter, ending)
 

@@ -36,7 +36,7 @@ def block(marker: str) -> str:
     return found
 
 
-def test_the_loop_of_your_own_removes_what_it_was_asked_for():
+def test_the_loop_of_your_own_removes_what_it_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     torch.manual_seed(0)
     net, generator = Own(), torch.Generator().manual_seed(0)
 
@@ -57,3 +57,9 @@ def test_the_loop_of_your_own_removes_what_it_was_asked_for():
     small = names["small"]
     assert small.certificate.max_error_float64 < 1e-10
     assert sum(p.numel() for p in small.model.parameters()) < 0.6 * sum(p.numel() for p in net.parameters())
+    monkeypatch.chdir(tmp_path)
+    exec(block("save_model("), names)
+    faster = names["figures"].query("quantity == 'macs'").set_index("model")["value"]
+    assert faster["lean"] < faster["dense"]
+    with torch.no_grad():
+        torch.testing.assert_close(names["lean"](names["example"]), small.model(names["example"]), rtol=0, atol=0)

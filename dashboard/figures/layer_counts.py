@@ -43,9 +43,14 @@ def layer_counts(frame: pd.DataFrame) -> go.Figure:
 
 def most_lost(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the layers to draw, in the order of the network."""
+    return largest(frame, frame["dead"] / frame["total"])
+
+
+def largest(frame: pd.DataFrame, share: pd.Series) -> pd.DataFrame:
+    """Return the `MOST_LAYERS` rows of which a share is largest, in the order of the network."""
     if len(frame) <= MOST_LAYERS:
         return frame
-    kept = (frame["dead"] / frame["total"]).sort_values(ascending=False, kind="stable").index[:MOST_LAYERS]
+    kept = share.sort_values(ascending=False, kind="stable").index[:MOST_LAYERS]
     return frame.loc[np.sort(kept)]
 
 

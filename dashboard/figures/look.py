@@ -20,6 +20,7 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 MARKERS = ("circle", "square", "diamond", "triangle-up")
 NEUTRAL = "#808495"  # on white and on the dark page 3.7:1 and more
 NEAR = "#C47F00"  # amber: what is near the threshold; of no task, and 3:1 on both pages
+SMALLER = "#7F6FB5"  # violet: a pruned network; of no task, and 4:1 on both pages
 CIVIDIS = (  # without its darkest tenth, which a dark page would swallow
     "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The engine's tables of what stands now (engine.epoch_report), read again only when they are replaced.
+"""The engine's tables of what stands now (engine.work.epoch_report), read again only when they are replaced.
 
 | function     | columns                                                                                            |
 |--------------|----------------------------------------------------------------------------------------------------|
@@ -33,7 +33,6 @@ COLUMNS = {
         "gathered_macs",
     ),
 }
-COMPACT = "weights/compact*.safetensors"  # where a pruned model would lie
 
 
 def groups(run: Run) -> pd.DataFrame:
@@ -86,11 +85,6 @@ def edge(run: Run) -> pd.DataFrame:
     distance = (1 - close["firmness"]).clip(lower=0).where(close["state"] == "dead", close["relative"])
     columns = ["layer", "channel", "state", "distance", "norm", "relative", "firmness", "removable"]
     return close.assign(distance=distance).sort_values("distance", kind="stable")[columns].reset_index(drop=True)
-
-
-def pruned(run: Run) -> bool:
-    """Return whether the run folder holds a model from which something has been removed."""
-    return any(run.path.glob(COMPACT))
 
 
 def tables_stamp(run: Run) -> Stamp:

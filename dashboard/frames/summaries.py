@@ -18,7 +18,8 @@ from engine.events import read_events
 from engine.folders import LIVE, Status
 from engine.quantities import SPARSITIES, Metric, metrics
 from engine.runs import Run, list_runs
-from engine.spec import SpecError, TrainSpec
+from engine.spec import TrainSpec
+from engine.specs.frozen import SpecError
 
 TAIL = 1 << 15  # bytes: two epochs and more of a usual run
 

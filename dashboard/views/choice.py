@@ -1,29 +1,32 @@
-"""The run that a page is about: chosen in the selector, kept in the address, the newest at first."""
+"""The run, or the pruning, that a page is about: chosen in the selector, kept in the address, the newest at first."""
+
+from typing import NoReturn
 
 import streamlit as st
 
-from dashboard.selection import RUN, keep, recall
+from dashboard.selection import PRUNING, RUN, keep, recall
 from dashboard.words import sentence
 from engine.runs import Run
-from engine.spec import SpecError
+from engine.specs.frozen import SpecError
+
+STARTED = "pruning_to_show"
 
 
 def chosen(known: list[str]) -> str:
     """Let the user choose a run, the newest at first; return its id."""
     recall()
-    _newest_unless_chosen(known)
-    identity = st.selectbox(
-        "Run",
-        known,
-        index=None,
-        required=True,  # the newest as default would leave the address, and a copied link would go stale
-        key=RUN,
-        bind="query-params",
-        label_visibility="collapsed",
-        width=460,
-    )
-    keep()
-    return identity if identity in known else known[0]
+    return _chosen("Run", RUN, known, 460)
+
+
+def chosen_pruning(known: list[str]) -> str:
+    """Let the user choose a pruning of the run, the newest at first; return its id."""
+    return _chosen("Pruning", PRUNING, known, 380)
+
+
+def show_pruning(identity: str) -> NoReturn:
+    """Draw the page anew, with this pruning chosen: its selector may stand on the page already."""
+    st.session_state[STARTED] = identity
+    st.rerun()
 
 
 def frozen(live: bool) -> bool:
@@ -40,13 +43,35 @@ def readable(run: Run) -> bool:
         return False
 
 
-def _newest_unless_chosen(known: list[str]) -> None:
-    """Choose the newest run where neither the session nor the address names one that exists.
+def _chosen(label: str, key: str, known: list[str], width: int) -> str:
+    _newest_unless_chosen(key, known)
+    identity = st.selectbox(
+        label,
+        known,
+        index=None,
+        required=True,  # the newest as default would leave the address, and a copied link would go stale
+        key=key,
+        bind="query-params",
+        label_visibility="collapsed",
+        width=width,
+    )
+    keep()
+    return identity if identity in known else known[0]
 
-    An empty address is filled, so that it can be copied; one that names no run is cleared by the selector itself.
+
+def _newest_unless_chosen(key: str, known: list[str]) -> None:
+    """Choose the newest where neither the session nor the address names one that exists; or the one just started.
+
+    An empty address is filled, so that it can be copied; one that names none is cleared by the selector itself.
     """
-    named = st.session_state.get(RUN) or st.query_params.get(RUN)
+    started = st.session_state.pop(STARTED, None) if key == PRUNING else None
+    if started in known:
+        if key not in st.session_state:  # a selector that stands on the page already writes its address itself
+            st.query_params[key] = started
+        st.session_state[key] = started
+        return
+    named = st.session_state.get(key) or st.query_params.get(key)
     if named is None:
-        st.query_params[RUN] = known[0]
+        st.query_params[key] = known[0]
     if named not in known:
-        st.session_state[RUN] = known[0]
+        st.session_state[key] = known[0]

@@ -9,9 +9,10 @@ import streamlit as st
 from dashboard.frames import events
 from dashboard.words import plain, power, sentence
 from engine import jobs
-from engine.folders import LIVE
+from engine.folders import LIVE, WorkFolder
 from engine.runs import Run
 
+CHECKPOINTED = "Ending after this step, with a checkpoint. Killing loses what came after the last one."
 EVERY = 1.0  # seconds until a granted strength is said
 OF = "strength_of"  # the run whose strength stands in the input
 
@@ -22,10 +23,10 @@ def controls(run: Run) -> None:
     if status.state in LIVE and status.requested is not None:
         with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
             _pause(run)
-            _stop(run)
+            stop(run, CHECKPOINTED)
             _strength(run)
     elif status.state in (*LIVE, "stopped", "lost"):
-        _resume(run, "Start training" if status.state == "queued" else "Resume training")
+        resume(run, "Start training" if status.state == "queued" else "Resume training")
 
 
 def _pause(run: Run) -> None:
@@ -48,16 +49,17 @@ def _ask(run: Run, **wishes: object) -> None:
         st.toast(sentence(str(error)), icon=":material/error:")
 
 
-def _stop(run: Run) -> None:
-    if not run.control().stop:
-        st.button("Stop", key="stop", icon=":material/stop:", on_click=jobs.stop, args=(run,))
+def stop(work: WorkFolder, ending: str) -> None:
+    """Offer to stop a live worker; once that is asked, say in a sentence how it ends, and offer to kill it."""
+    if not work.control().stop:
+        st.button("Stop", key="stop", icon=":material/stop:", on_click=jobs.stop, args=(work,))
         return
-    st.button("Kill now", key="kill", type="primary", icon=":material/dangerous:", on_click=_kill, args=(run,))
-    st.caption("Ending after this step, with a checkpoint. Killing loses what came after the last one.")
+    st.button("Kill now", key="kill", type="primary", icon=":material/dangerous:", on_click=_kill, args=(work,))
+    st.caption(ending)
 
 
-def _kill(run: Run) -> None:
-    if not jobs.kill(run):
+def _kill(work: WorkFolder) -> None:
+    if not jobs.kill(work):
         st.toast("There is no process to end any more.", icon=":material/info:")
 
 
@@ -93,11 +95,12 @@ def _apply(run: Run) -> None:
     _ask(run, strength=st.session_state["strength_input"])
 
 
-def _resume(run: Run, word: str) -> None:
+def resume(work: WorkFolder, word: str) -> None:
+    """Offer, in a word, to start the worker of what waits, was stopped or was lost."""
     if not st.button(word, key="resume", type="primary", icon=":material/play_arrow:"):
         return
     try:
-        jobs.start(run)
+        jobs.start(work)
     except (jobs.JobError, OSError) as error:
         st.error(sentence(str(error)), icon=":material/error:")
         return

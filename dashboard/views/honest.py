@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.frames import standing
+from dashboard.frames.realised import realised
 from dashboard.frames.summaries import Summary, summary
 from dashboard.frames.tables import SPARSITY_TITLES
 from dashboard.views.panel import explain, source
@@ -17,7 +18,10 @@ REMOVABLE = (
     "The part of the whole network that could be removed without changing a single output: channels that no layer "
     "uses. With gathers: if, besides, each layer reads only the channels that it uses."
 )
-REALISED = "The part of the whole network that has been removed: what a pruned model saves in fact."
+REALISED = (
+    "What the newest pruning of this run saves of the whole network, measured: multiply–adds, parameters, and the time "
+    "of one image."
+)
 READING = "A channel can go once every layer that reads it ignores it: zero and removable differ."
 
 
@@ -44,11 +48,13 @@ def _removable(known: Summary) -> None:
 
 
 def _realised(run: Run) -> None:
-    """Say what has been removed: nothing, as long as the run folder holds no pruned model."""
-    if standing.pruned(run):
-        _metric("Realised", np.nan, REALISED, "a pruned model exists")
-    else:
+    """Say what has been removed: nothing, as long as no pruning ended well."""
+    found = realised(run)
+    if found is None:
         _metric("Realised", 0.0, REALISED, "nothing has been removed yet")
+        return
+    more = [f"{name} {_percent(value)}" for name, value in (("params", found.parameters), ("time", found.latency))]
+    _metric("Realised: MACs", found.macs, REALISED, ", ".join(more))
 
 
 def _metric(title: str, value: float, about: str, more: str = "") -> None:

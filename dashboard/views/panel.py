@@ -1,6 +1,8 @@
 """A figure as it stands on every page: the plot, how to read it, what it shows of which run, and its data as CSV."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -13,9 +15,21 @@ from engine.runs import Run
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
-def draw(drawing: Drawing, key: str, reading: str, source: str) -> None:
-    """Draw a figure, its reading and its source, and offer its frame for download."""
-    st.plotly_chart(drawing.figure, key=f"{key}_figure", config=CONFIG, alt=reading)
+def draw(
+    drawing: Drawing, key: str, reading: str, source: str, picked: Callable[[list[Any]], None] | None = None
+) -> None:
+    """Draw a figure, its reading and its source, and offer its frame for download.
+
+    Where `picked` is given, it is called with the points that were clicked, before the page is drawn again.
+    """
+    name = f"{key}_figure"
+    if picked is None:
+        st.plotly_chart(drawing.figure, key=name, config=CONFIG, alt=reading)
+    else:
+        clicked = partial(_clicked, name, picked)
+        st.plotly_chart(
+            drawing.figure, key=name, config=CONFIG, alt=reading, on_select=clicked, selection_mode="points"
+        )
     explain(lambda: drawing.frame, key, reading, source)
 
 
@@ -34,6 +48,12 @@ def explain(frame: Callable[[], pd.DataFrame], key: str, reading: str, source: s
             on_click="ignore",
             help="The numbers of this figure",
         )
+
+
+def _clicked(name: str, picked: Callable[[list[Any]], None]) -> None:
+    points = list(st.session_state[name].selection.points)
+    if points:  # a click on nothing leaves the selection as it is
+        picked(points)
 
 
 def source(run: Run, split: str = "") -> str:

@@ -28,11 +28,31 @@ def progress(run: Run, drawn: tuple[str, bool]) -> None:
     _state(run, status)
     if status.state in LIVE and status.requested is not None:
         st.progress(min(max(status.progress, 0.0), 1.0), text=_doing(status))
+    message(status)
+    _alarms(run)
+    _headline(run)
+
+
+def message(status: Status) -> None:
+    """Say what the worker has to say, a failure in red."""
     if status.message:
         tell = st.error if status.state == "failed" else st.info
         tell(sentence(status.message), icon=STATES[status.state][1])
-    _alarms(run)
-    _headline(run)
+
+
+def state_line(status: Status, facts: list[str]) -> None:
+    """Write the state as a badge, and what else is known in one line; `facts` are Markdown."""
+    _, icon, colour = STATES[status.state]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(state_word(status), icon=icon, color=colour)
+        st.markdown(" · ".join([*facts, *_times(status)]))
+
+
+def _times(status: Status) -> list[str]:
+    if status.started is None:
+        return []
+    verb = "for" if status.state in LIVE else "took"
+    return [f"started {moment(status.started)}, {verb} {duration(elapsed(status))}"]
 
 
 def _alarms(run: Run) -> None:
@@ -48,18 +68,12 @@ def _alarms(run: Run) -> None:
 
 def _state(run: Run, status: Status) -> None:
     """Write state, name and pace in one line."""
-    _, icon, colour = STATES[status.state]
     facts = [f"**{plain(run.spec.name)}**", *_sparsity(run)]
     if status.epoch:
         facts.append(f"epoch {status.epoch} of {status.epochs}")
     if status.state in LIVE and status.images_per_second:
         facts.append(f"{status.images_per_second:.0f} images/s")
-    if status.started is not None:
-        verb = "for" if status.state in LIVE else "took"
-        facts.append(f"started {moment(status.started)}, {verb} {duration(elapsed(status))}")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(state_word(status), icon=icon, color=colour)
-        st.markdown(" · ".join(facts))
+    state_line(status, facts)
 
 
 def _sparsity(run: Run) -> list[str]:

@@ -10,6 +10,7 @@ from dashboard.frames import tables
 from dashboard.frames.sheet import csv
 from dashboard.frames.summaries import Summary, summaries
 from dashboard.views.welcome import welcome
+from dashboard.words import digits
 from engine.folders import LIVE
 
 MOST_ROWS = 15  # in sight; the table scrolls beyond
@@ -62,7 +63,7 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
         for name, title in tables.SPARSITY_TITLES.items()
     }
     metrics = {
-        name: config.NumberColumn(name, format=_digits(metric.unit))
+        name: config.NumberColumn(name, format=digits(metric.unit))
         for name, metric in tables.metric_columns(known).items()
     }
     return {
@@ -75,11 +76,6 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
         "started": config.TextColumn("Started", width=122),
         "duration": config.TextColumn("Duration", width=74),
     }
-
-
-def _digits(unit: str) -> str:
-    """Return how many digits a metric is worth: tenths of percents and degrees, else thousandths."""
-    return "%.1f" if unit in ("%", "°") else "%.3f"
 
 
 def _selected(chosen: Sequence[Summary]) -> None:

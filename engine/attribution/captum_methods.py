@@ -19,7 +19,8 @@ al., 1704.02685.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ from engine.attribution.scores import Scores
 from engine.attribution.sites import Gate, Site, gated, passing
 from engine.attribution.still import still
 from engine.batches import Batch
-from engine.explain_spec import Method
+from engine.evaluating import evaluating
+from engine.specs.explain import Method
 
 PROMISING = ("conductance", "layer_integrated_gradients", "deep_lift")
 INTEGRATING = {
@@ -70,21 +72,40 @@ def captum_scores(method: Method, probe: Probe, means: Means, scores: Scores) ->
         NotAttributableError: the method would silently be wrong on this model.
 
     """
+    base = base_image(probe)
+    with _held(method, probe.model), torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Captum speaks of the hooks that it sets
+        _refuse(method, probe)
+        for batch in probe.batches():
+            _Call(method, probe, means, batch, base).add_to(scores)
+
+
+def _refuse(method: Method, probe: Probe) -> None:
+    """Raise where the method would be wrong."""
     example = next(probe.batches()).images
     refuse_reuse(probe.model, {site.name: site.module for site in probe.sites}, example, method)
     if method == "deep_lift":
         if probe.settings.of == "loss":
             raise NotAttributableError("`of` should be output with deep_lift, whose rules end before the loss.")
         refuse_deep_lift(probe.model, example)
-    base = base_image(probe)
-    holding = torch.enable_grad() if method == "deep_lift" else still(probe.model)
-    with holding, torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Captum speaks of the hooks that it sets
-        was = probe.model.training
-        probe.model.eval()
-        for batch in probe.batches():
-            _Call(method, probe, means, batch, base).add_to(scores)
-        probe.model.train(was)
+
+
+@contextmanager
+def _held(method: Method, model: nn.Module) -> Iterator[None]:
+    """Hold a model at rest; for DeepLift with its norms in place, and with weights that all ask for gradients."""
+    if method != "deep_lift":
+        with still(model):
+            yield
+        return
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    with evaluating(model):
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        try:
+            yield
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(False)
 
 
 class _Call:

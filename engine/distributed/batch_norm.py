@@ -94,7 +94,7 @@ def _moments(x: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor, Tensor]:
     count = mean.new_full((1,), x.numel() / x.shape[1])
     every = ranks.gathered(torch.cat([mean, variance, count]).double())
     channels = x.shape[1]
-    means, variances, counts = every.split([channels, channels, 1], 1)
+    means, variances, counts = torch.split(every, [channels, channels, 1], 1)
     total = counts.sum()
     middle = (counts * means).sum(0) / total
     spread = (counts * (variances + (means - middle).square())).sum(0) / total

@@ -70,7 +70,7 @@ class Ranks:
         if self.count == 1 or not gradients:
             return
         flat = self.sum_(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        for gradient, summed in zip(gradients, flat.split([own.numel() for own in gradients]), strict=True):
+        for gradient, summed in zip(gradients, torch.split(flat, [own.numel() for own in gradients]), strict=True):
             gradient.copy_(summed.view_as(gradient))
 
 

@@ -26,5 +26,5 @@ class _Whole(torch.autograd.Function):
         return ranks.sum_(parts.clone())
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient, None

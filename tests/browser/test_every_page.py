@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, Position, expect
 from tests.browser.driving import SIZE, Faults, settled
 from tests.browser.serving import serving
 from tests.dashboard.making import write_run, write_tables
+from tests.dashboard.pruning_making import write_checkpoint, write_export, write_pruning
 
 pytestmark = pytest.mark.browser
 VIEWS = {
@@ -23,13 +24,20 @@ PARTS = {
     "Over epochs": ".js-plotly-plot .scatterlayer .trace",
     "Firmness": ".js-plotly-plot .barlayer .trace",
 }
+DETAILS = {
+    "Layers": ".js-plotly-plot .barlayer .trace",
+    "What if": ".js-plotly-plot .scatterlayer .trace",
+    "Reasons": "[data-testid=stDataFrame] canvas",
+    "Export": "[data-testid=stDownloadButton]",
+}
 MAP = VIEWS["Survival map"]
 
 
 def test_no_page_raises_in_light_or_dark(browser: Browser, tmp_path: Path) -> None:
     runs, faults, pictures = tmp_path / "runs", Faults(), tmp_path / "pictures"
     for epochs, strength in ((3, 1e-3), (5, 1e-2)):
-        write_tables(write_run(runs, epochs, penalty={"strength": strength}), nearly=(1,))
+        run = write_checkpoint(write_tables(write_run(runs, epochs, penalty={"strength": strength}), nearly=(1,)))
+        write_export(run, write_pruning(run, criterion="norm", budget=50, refit_epochs=2))
     with serving(runs) as address:
         for scheme in ("light", "dark"):
             context = browser.new_context(viewport=SIZE, color_scheme=scheme)
@@ -37,7 +45,7 @@ def test_no_page_raises_in_light_or_dark(browser: Browser, tmp_path: Path) -> No
             _walk(context.new_page(), address, pictures / scheme)
             context.close()
     assert faults == []
-    assert len(list(pictures.glob("*/*.png"))) == 2 * 12
+    assert len(list(pictures.glob("*/*.png"))) == 2 * 17
 
 
 def _walk(page: Page, address: str, pictures: Path) -> None:
@@ -48,6 +56,7 @@ def _walk(page: Page, address: str, pictures: Path) -> None:
         page.get_by_role("tab", name=view).click()
         _seen(page, drawn, pictures / f"{view.lower().replace(' ', '-')}.png")
     _groups(page, pictures)
+    _prune(page, pictures)
     _visit(page, "New run")
     _seen(page, ".st-key-new_submit button", pictures / "new.png")
 
@@ -67,6 +76,16 @@ def _groups(page: Page, pictures: Path) -> None:
         expect(page.get_by_text("stem, channel 0: alive")).to_be_visible()
     _visit(page, "Train")
     expect(page).to_have_url(re.compile(f"run={run}.*layer=stem&channel=0"))
+
+
+def _prune(page: Page, pictures: Path) -> None:
+    """Before and after, then each view of the second row."""
+    _visit(page, "Prune")
+    expect(page.get_by_text("The smaller network gives the outputs")).to_be_visible()
+    _seen(page, ".js-plotly-plot .barlayer .trace", pictures / "prune.png")
+    for detail, drawn in DETAILS.items():
+        page.get_by_role("tab", name=detail).click()
+        _seen(page, drawn, pictures / f"prune-{detail.lower().replace(' ', '-')}.png")
 
 
 def _first_cell(page: Page) -> Position:

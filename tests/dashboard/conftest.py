@@ -1,13 +1,18 @@
 """A folder of runs, and runs to put into it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
+from engine.followups import FollowUp
 from engine.runs import Run
 from tests.dashboard.making import write_run, write_tables
+from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.pruning_making import write_checkpoint
 
 
 @pytest.fixture
@@ -31,3 +36,36 @@ def make_whole_run(make_run: Callable[..., Run]) -> Callable[..., Run]:
         return write_tables(make_run(**spec), nearly=(0,))
 
     return whole
+
+
+@pytest.fixture
+def make_stored_run(make_whole_run: Callable[..., Run]) -> Callable[..., Run]:
+    """Write a run with the engine's tables and a checkpoint, which may be pruned, into that folder."""
+
+    def stored(**spec: object) -> Run:
+        return write_checkpoint(make_whole_run(**spec))
+
+    return stored
+
+
+@pytest.fixture
+def end_workers() -> Iterator[None]:
+    """End the processes that a test started."""
+    yield
+    for child in psutil.Process().children(recursive=True):
+        if "engine.worker" in child.cmdline():
+            child.kill()
+
+
+@pytest.fixture
+def make_explained(make_run: Callable[..., Run]) -> Callable[..., FollowUp]:
+    """Write a run of three tasks and an explanation of it into that folder."""
+
+    def explained(
+        tasks: tuple[str, ...] = ("seg", "depth", "normals"), data: Mapping[str, object] | None = None, **asked: Any
+    ) -> FollowUp:
+        run = make_run(tasks=list(tasks), **({"data": data} if data else {}))
+        write_checkpoint(run)
+        return write_explanation(run, **asked)
+
+    return explained

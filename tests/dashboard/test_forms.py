@@ -1,22 +1,11 @@
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.balancing.spec import BalancingSpec
 from engine.runs import list_runs
 from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, parse
-
-
-@pytest.fixture
-def end_workers() -> Iterator[None]:
-    """End the processes that a test started."""
-    yield
-    for child in psutil.Process().children(recursive=True):
-        if "engine.worker" in child.cmdline():
-            child.kill()
 
 
 def _form() -> AppTest:

@@ -4,9 +4,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.words import amount, asked, duration, firmly, measured, plain, power, sentence, state_word
+from dashboard.words import (
+    amount,
+    asked,
+    asked_of,
+    changed,
+    duration,
+    firmly,
+    measured,
+    plain,
+    power,
+    sentence,
+    spread,
+    state_word,
+)
 from engine.folders import Status
 from engine.spec import PenaltySpec
+from engine.specs.prune import PruneSpec
 
 
 @given(st.text(alphabet=st.characters(codec="ascii", exclude_categories=["C"]), max_size=40))
@@ -78,11 +92,34 @@ def test_what_was_asked_is_a_strength_or_a_target() -> None:
     assert asked(PenaltySpec(target=62.5, target_of="mac")) == "target 62.5 % of the MACs"
 
 
-def test_large_numbers_have_three_figures() -> None:
-    assert [amount(value) for value in (48, 1234, 512_345, 1.2e6, 7.04e9)] == [
-        "48",
-        "1.23 k",
-        "0.512 M",
-        "1.2 M",
-        "7.04 G",
-    ]
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        (674_553, "1", "675 k"),
+        (188_436_480, "1", "188 M"),
+        (12, "1", "12"),
+        (2.9e6, "B", "2.9 MB"),
+        (0.00481, "s", "4.81 ms"),
+        (3e-7, "s", "0.3 µs"),
+        (float("nan"), "s", "–"),
+    ],
+)
+def test_an_amount_has_three_figures_and_a_prefix(value: float, unit: str, said: str) -> None:
+    assert amount(value, unit) == said
+
+
+def test_a_spread_is_said_in_one_unit() -> None:
+    assert spread(0.0128, 0.00859, 1.2, "s") == "12.8 (8.59–1200) ms"
+
+
+@pytest.mark.parametrize(
+    ("by", "unit", "said"), [(-61.07, "%", "−61.1 %"), (0.012, "m", "+0.012 m"), (-1e-9, "°", "same")]
+)
+def test_a_change_has_a_sign(by: float, unit: str, said: str) -> None:
+    assert changed(by, unit) == said
+
+
+def test_a_pruning_is_said_by_what_was_asked() -> None:
+    assert asked_of(PruneSpec()) == "exact zeros"
+    asked = PruneSpec(criterion="norm", budget=50, tasks=("depth",), refit_epochs=1)
+    assert asked_of(asked) == "low norms, budget 50 % of the MACs, only depth, refit of 1 epoch"

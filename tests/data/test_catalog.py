@@ -27,13 +27,13 @@ def test_options_reach_the_data_set():
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_listed_option_is_accepted(name):
-    assert len(load(name, **dict.fromkeys(DATASETS[name].options, 9))) > 0
+    assert len(load(name, **dict.fromkeys(DATASETS[name].options, 40))) > 0
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("faces", {}, "`name` should be one of scenes, digits. Found 'faces'"),
+        ("faces", {}, "`name` should be one of scenes, digits, planted. Found 'faces'"),
         ("scenes", {"split": "all"}, "`split` should be one of train, val, test. Found 'all'"),
         ("scenes", {"width": 3}, "Options of `scenes` should be among length, size, seed. Found 'width'"),
         ("scenes", {"size": 4}, "`size` should be an integer, at least 8. Found 4"),

@@ -43,6 +43,7 @@ def test_train_prints_one_json_object_at_the_end(runs_root: Path):
         (["--train-length", "4"], "`batch_size`"),
         (["--colour", "red"], "--colour"),
         (["--resume", "../../etc"], "../../etc"),
+        (["--before-removal"], "--resume RUN"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_writes_nothing(runs_root: Path, arguments: list[str], says: str):

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.overlap import mask_overlap
+from engine.explaining.overlap import mask_overlap
 from engine.usage import layers, overlaps, table, tasks_of, usage
 
 TASKS = ("a", "b", "c")
@@ -55,6 +55,7 @@ def test_one_task_uses_what_it_relies_on():
     assert usage(own)["label"].tolist() == ["a", "a", "dead", "dead", "idle", "dead"]
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.floats(0, 1e3), min_size=3, max_size=3), min_size=1, max_size=6), st.floats(0, 1))
 def test_shares_are_parts_of_one_and_lie_in_their_intervals(values: list[list[float]], width: float):
     used = usage(frame({"l": values}, width)).query("label != 'dead'")

@@ -44,14 +44,6 @@ def test_a_table_that_is_replaced_is_read_again(make_whole_run: MakeRun) -> None
     assert (before, len(standing.groups(run))) == (7, 2)
 
 
-def test_nothing_is_pruned_until_the_folder_holds_a_pruned_model(make_whole_run: MakeRun) -> None:
-    run = make_whole_run()
-    assert not standing.pruned(run)
-    (run.path / "weights").mkdir(exist_ok=True)
-    (run.path / "weights" / "compact.safetensors").touch()
-    assert standing.pruned(run)
-
-
 def test_a_run_without_tables_has_empty_frames(runs_root: object) -> None:
     run = create(parse({}))
     frames: list[pd.DataFrame] = [

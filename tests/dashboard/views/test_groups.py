@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from engine.runs import Run, create
 from engine.spec import parse
+from tests.dashboard.pruning_making import write_pruning
 from tests.dashboard.reading import said
 
 MakeRun = Callable[..., Run]
@@ -34,11 +35,12 @@ def test_the_three_honest_numbers_stand_above_the_map(make_whole_run: MakeRun) -
     assert page.dataframe[0].value["component"].tolist() == ["trunk", "heads.depth", "total"]
 
 
-def test_realised_is_no_longer_zero_once_a_pruned_model_exists(make_whole_run: MakeRun) -> None:
+def test_realised_is_what_the_newest_finished_pruning_measured(make_whole_run: MakeRun) -> None:
     run = make_whole_run()
-    (run.path / "weights").mkdir(exist_ok=True)
-    (run.path / "weights" / "compact.safetensors").touch()
-    assert next(metric.value for metric in _page(run=run.id).metric if metric.label == "Realised") != "0 %"
+    write_pruning(run)
+    write_pruning(run, state="stopped", stem="later")
+    shown = {metric.label: (metric.value, metric.delta) for metric in _page(run=run.id).metric}
+    assert shown["Realised: MACs"] == ("50 %", "params 75 %, time 50 %")
 
 
 def test_the_selected_channel_shows_its_record_its_kernel_and_what_blocks_it(make_whole_run: MakeRun) -> None:

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.ablation import Deletion, ablations
 from engine.attribution import Settings, relevance
 from engine.attribution.means import channel_means
 from engine.attribution.probe import probe
 from engine.attribution.refusals import NotAttributableError
+from engine.explaining.ablation import Deletion, ablations
 from tests.engine.small_nets import READERS, batches, small_net
 
 OUTPUT = Settings(of="output", bootstrap=5, steps=16)
@@ -121,6 +121,13 @@ def test_deep_lift_is_refused_where_a_function_bends_between_modules():
 
     with pytest.raises(NotAttributableError, match="the function relu bends its input outside of a module"):
         relevance(Wrapped(), batches(1), method="deep_lift", settings=OUTPUT)
+
+
+def test_deep_lift_takes_a_model_with_frozen_weights():
+    net, frozen = small_net(), small_net().requires_grad_(False)
+    one, other = (relevance(m, batches(1), method="deep_lift", settings=OUTPUT) for m in (net, frozen))
+    pd.testing.assert_frame_equal(one, other)
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
 
 
 def test_deep_lift_knows_nothing_of_a_loss():

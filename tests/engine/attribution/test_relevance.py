@@ -13,8 +13,8 @@ from engine.attribution.means import channel_means
 from engine.attribution.objectives import Objective
 from engine.attribution.probe import probe
 from engine.attribution.still import still
-from engine.explain_spec import METHODS
 from engine.groups import input_groups
+from engine.specs.explain import METHODS
 from engine.tasks.build import build_tasks
 from tests.engine.small_nets import READERS, batches, small_net
 
@@ -79,12 +79,13 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_images():
     assert widths[1] < 0.6 * widths[0]
 
 
-def test_the_model_comes_back_as_it_was():
+@pytest.mark.parametrize("method", ["taylor", "gradient_x_activation", "deep_lift"])
+def test_the_model_comes_back_as_it_was(method: str):
     net = small_net().train()
     net.heads["map"].weight.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    relevance(net, batches(1))
-    assert net.training
+    relevance(net, batches(1), method=method, settings=Settings(of="output"))  # type: ignore[arg-type]
+    assert all(module.training for module in net.modules())
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
     assert [p.requires_grad for p in net.parameters()].count(False) == 1
     assert not any("forward" in vars(module) or module._forward_pre_hooks for module in net.modules())

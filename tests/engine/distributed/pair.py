@@ -16,13 +16,13 @@ from torch import Tensor
 from engine.balancing.gramian import GramianBalancer
 from engine.distributed.alike import RanksDifferError, refuse_differing, seed_apart
 from engine.distributed.batch_norm import norms_over_all
-from engine.distributed.following import Quiet
 from engine.distributed.place import RankLostError
 from engine.distributed.ranks import Ranks
-from engine.ending import Ending
-from engine.reporting import Reporter
 from engine.runs import Run
-from engine.training_job import run_on
+from engine.work.ending import Ending
+from engine.work.following import Quiet
+from engine.work.reporting import Reporter
+from engine.work.training_job import run_on
 from tests.engine.distributed.cases import CASES, NORMS, normalised, spec_of, trained
 
 

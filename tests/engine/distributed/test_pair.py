@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.distributed.ranks import ALONE
-from engine.ending import Ending
-from engine.reporting import Reporter
 from engine.runs import Run, create
 from engine.spec import parse
-from engine.training_job import run_on
+from engine.work.ending import Ending
+from engine.work.reporting import Reporter
+from engine.work.training_job import run_on
 from tests.engine.distributed.cases import CASES, NORMS, STOPPED, normalised, spec_of, trained
 
 ROOT = Path(__file__).parents[3]
@@ -81,13 +81,13 @@ def test_a_batch_norm_sees_both_slices(folder: Path, name: str):
     )
     norm, x = NORMS()[name]
     expected = normalised(norm.double(), x.double())  # torch's own float32 is farther from it
-    error = 2e-2 if name == "bfloat16" else 1e-4
+    error = 5e-2 if name == "bfloat16" else 1e-4
     for key, value in expected.items():
         if key in ("y", "gradient.x"):
             found = torch.cat([one[key], other[key]])
         else:
             found = one[key] + other[key] if key.startswith("gradient") else one[key]
-        scale = float(value.abs().max())
+        scale = float(value.detach().abs().max())
         torch.testing.assert_close(found.double(), value.double(), rtol=1e-3, atol=error * scale)
 
 

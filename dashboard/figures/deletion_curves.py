@@ -1,0 +1,85 @@
+"""Does it hurt more to lose what is said to matter? Channels go, the most relevant first, or in random order."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures.look import NEUTRAL, Style, empty, panels
+
+MOST_LAYERS = 12
+COLUMNS = 4
+READING = (
+    "One panel per layer: the rise of the task's loss while its living channels are removed, the most relevant first "
+    "(coloured), and in random order (grey: the mean of the draws and the range between them). If the relevance is "
+    "true, the coloured curve stands above the grey one from the start."
+)
+
+
+def deletion_curves(frame: pd.DataFrame, layers: Sequence[str], look: Style) -> go.Figure:
+    """Draw `frame` (layer, order, fraction, loss_change, low, high); of many layers, those evenly spread in depth."""
+    known = [name for name in layers if (frame["layer"] == name).any()]
+    if not known:
+        return empty("No channels have been removed together yet.", height=300)
+    drawn = [
+        known[i] for i in np.unique(np.linspace(0, len(known) - 1, min(len(known), MOST_LAYERS)).round().astype(int))
+    ]
+    columns = min(COLUMNS, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure = panels(rows, columns, [_short(name) for name in drawn], height=90 + 190 * rows)
+    for place, name in enumerate(drawn):
+        own = frame[frame["layer"] == name]
+        where = {"row": place // columns + 1, "col": place % columns + 1}
+        figure.add_traces(_random(own[own["order"] == "random"], place == 0), rows=where["row"], cols=where["col"])
+        figure.add_trace(_relevant(own[own["order"] == "relevance"], look, place == 0), **where)
+    figure.update_annotations(font={"size": 11})
+    figure.update_layout(showlegend=True, legend={"y": 1 + 0.14 / rows}, margin={"t": 66})
+    figure.update_xaxes(tickformat=".0%", range=[-0.03, 1.03], dtick=0.25)
+    figure.update_yaxes(exponentformat="power", nticks=5, tickfont={"size": 11})
+    figure.update_xaxes(title_text="removed", row=rows)
+    figure.update_yaxes(title_text="rise of the loss", col=1, title_font={"size": 11})
+    return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else f"…{name[-23:]}"
+
+
+def _relevant(own: pd.DataFrame, look: Style, named: bool) -> go.Scatter:
+    return go.Scatter(
+        x=own["fraction"].to_numpy(np.float32),
+        y=own["loss_change"].to_numpy(np.float32),
+        mode="lines+markers",
+        name="the most relevant first",
+        showlegend=named,
+        line={"color": look.colour, "width": 2.5},
+        marker={"symbol": look.marker, "size": 7},
+        hovertemplate="%{x:.0%} removed by relevance<br>loss +%{y:.3g}<extra></extra>",
+    )
+
+
+def _random(own: pd.DataFrame, named: bool) -> list[go.Scatter]:
+    x = own["fraction"].to_numpy(np.float32)
+    band = np.r_[own["high"].to_numpy(np.float32), own["low"].to_numpy(np.float32)[::-1]]
+    return [
+        go.Scatter(
+            x=np.r_[x, x[::-1]],
+            y=band,
+            fill="toself",
+            fillcolor="rgba(128,132,149,0.25)",
+            line={"width": 0},
+            mode="lines",
+            hoverinfo="skip",
+            showlegend=False,
+        ),
+        go.Scatter(
+            x=x,
+            y=own["loss_change"].to_numpy(np.float32),
+            mode="lines",
+            name="in random order",
+            showlegend=named,
+            line={"color": NEUTRAL, "width": 2, "dash": "dash"},
+            hovertemplate="%{x:.0%} removed at random<br>loss +%{y:.3g}<extra></extra>",
+        ),
+    ]

@@ -1,0 +1,68 @@
+"""Do tasks trained alone choose the same channels? How far the survivors of runs agree, layer after layer."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures.look import COLOURS, DASHES, MARKERS, NEUTRAL, empty, escaped, panels
+
+MOST_PAIRS = 12
+READING = (
+    "One curve per pair of runs, from the input to the output: channels that survive in both ÷ in either. Grey, "
+    "dotted: what two random sets of the same sizes would share. Where a curve falls to its grey one, the tasks want "
+    "different features: share the layers before, part behind."
+)
+
+
+def mask_overlap(frame: pd.DataFrame) -> go.Figure:
+    """Draw `frame` (layer, depth, one, other, jaccard, chance) as curves over the depth."""
+    if frame.empty:
+        return empty("Choose two runs or more whose networks have the same layers.", height=340)
+    figure = panels(height=420)
+    pairs = list(dict.fromkeys(zip(frame["one"], frame["other"], strict=True)))[:MOST_PAIRS]
+    for place, (one, other) in enumerate(pairs):
+        own = frame[(frame["one"] == one) & (frame["other"] == other)]
+        figure.add_trace(_chance(own, place == 0))
+        figure.add_trace(_pair(own, f"{escaped(str(one))} – {escaped(str(other))}", place))
+    layers = frame.drop_duplicates("depth")
+    figure.update_xaxes(
+        tickvals=layers["depth"].to_numpy(np.int32),
+        ticktext=[_short(escaped(str(name))) for name in layers["layer"]],
+        tickangle=-40,
+        tickfont={"size": 11},
+        title_text="layer, from the input to the output",
+    )
+    figure.update_layout(showlegend=True)
+    figure.update_yaxes(title_text="survivors in common (Jaccard) [1]", range=[-0.03, 1.03], dtick=0.25)
+    return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 26 else f"…{name[-25:]}"
+
+
+def _pair(own: pd.DataFrame, name: str, place: int) -> go.Scatter:
+    numbers = own[["one_in_other", "other_in_one"]].round(2).to_numpy()
+    return go.Scatter(
+        x=own["depth"].to_numpy(np.int32),
+        y=own["jaccard"].to_numpy(np.float32),
+        name=name,
+        mode="lines+markers",
+        line={"color": COLOURS[place % 4], "width": 2, "dash": DASHES[place // 4 % 4]},
+        marker={"symbol": MARKERS[place % 4], "size": 8},
+        customdata=numbers,
+        hovertemplate=f"{name}<br>in common %{{y:.2f}}<br>of the first's %{{customdata[0]}}, of the second's "
+        "%{customdata[1]}<extra></extra>",
+    )
+
+
+def _chance(own: pd.DataFrame, named: bool) -> go.Scatter:
+    return go.Scatter(
+        x=own["depth"].to_numpy(np.int32),
+        y=own["chance"].to_numpy(np.float32),
+        name="by chance",
+        mode="lines",
+        line={"color": NEUTRAL, "width": 1.5, "dash": "dot"},
+        showlegend=named,
+        hovertemplate="by chance %{y:.2f}<extra></extra>",
+    )

@@ -1,0 +1,88 @@
+"""Shared or specific, for any number of tasks? Layer × channel, coloured by the task that relies on a channel most."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures.cell_points import HOVER, RING, carried
+from dashboard.figures.layer_counts import layer_axis, rows_height
+from dashboard.figures.look import NEUTRAL, Style, empty, escaped, panels
+from dashboard.selection import Selection
+from engine.usage import DEAD, IDLE
+
+SVG_POINTS = 2000  # beyond, the points are drawn by WebGL
+WIDTH = 800.0  # px: about what a row has for its channels
+READING = (
+    "One row per layer, from the input at the top, one mark per channel. Colour and shape: the task with the largest "
+    "share. Strong: all relevance is that task's; faint: all tasks rely on it alike. Grey ring: idle; grey stroke: "
+    "dead. Click a mark to select its channel."
+)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How the points of one kind look: in the legend, in colour, shape and opacity."""
+
+    name: str
+    colour: str
+    symbol: str
+    opacity: np.ndarray | float
+
+
+def share_map(
+    frame: pd.DataFrame,
+    tasks: Sequence[str],
+    looks: Mapping[str, Style],
+    layers: Sequence[str],
+    selected: Selection | None = None,
+) -> go.Figure:
+    """Draw `frame` (layer, channel, share, dominant, label), one row per layer of `layers`."""
+    if frame.empty:
+        return empty("The shares are drawn once they are measured.", height=420)
+    figure = panels(height=rows_height(len(layers)))
+    size = float(np.clip(WIDTH / (int(frame["channel"].max()) + 1), 3, 12))
+    silent = frame["label"].isin([DEAD, IDLE])
+    for task in tasks:
+        own = frame[(frame["dominant"] == task) & ~silent]
+        strength = (own["share"].to_numpy() * len(tasks) - 1) / max(len(tasks) - 1, 1)
+        faint = (0.3 + 0.7 * np.clip(strength, 0, 1)).astype(np.float32)
+        _add(figure, own, Marks(task, looks[task].colour, looks[task].marker, faint), layers, size)
+    _add(figure, frame[frame["label"] == IDLE], Marks(IDLE, NEUTRAL, "circle-open", 0.7), layers, 0.7 * size)
+    _add(figure, frame[frame["label"] == DEAD], Marks(DEAD, NEUTRAL, "line-ne-open", 0.4), layers, 0.7 * size)
+    if selected is not None and selected.layer in layers:
+        place = [selected.channel], [list(layers).index(selected.layer)]
+        figure.add_trace(
+            go.Scatter(x=place[0], y=place[1], mode="markers", name="selected", marker=RING, hoverinfo="skip")
+        )
+    figure.update_layout(showlegend=True, clickmode="event")
+    figure.update_yaxes(**layer_axis(pd.DataFrame({"layer": list(layers)})))
+    figure.update_xaxes(title_text="channel", showgrid=False, range=[-1, int(frame["channel"].max()) + 1])
+    return figure
+
+
+def _add(figure: go.Figure, own: pd.DataFrame, marks: Marks, layers: Sequence[str], size: float) -> None:
+    if own.empty:
+        return
+    places = {name: place for place, name in enumerate(layers)}
+    kind = go.Scatter if len(own) <= SVG_POINTS else go.Scattergl
+    data = own.assign(percent=(100 * own["share"]).round(1).astype(object).where(own["share"].notna(), "no"))
+    figure.add_trace(
+        kind(
+            x=own["channel"].to_numpy(np.int32),
+            y=own["layer"].map(places).to_numpy(np.float32),
+            mode="markers",
+            name=escaped(marks.name),
+            marker={
+                "symbol": marks.symbol,
+                "color": marks.colour,
+                "opacity": marks.opacity,
+                "size": size,
+                "line": {"width": 1.5 if marks.symbol.endswith("open") else 0},
+            },
+            customdata=carried(data, layers, ["percent"]),
+            hovertemplate=f"{HOVER}<br>{escaped(marks.name)}: %{{customdata[3]}} %<extra></extra>",
+        )
+    )

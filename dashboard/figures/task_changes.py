@@ -1,0 +1,70 @@
+"""What does it cost each task? The change of its main metric, before and after the refit."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures.look import NEUTRAL, Style, empty, escaped, panels
+from dashboard.words import measured
+
+LEAST = 1.0  # % to each side, or rounding would look like a change
+READING = (
+    "Per task: the change of its main metric on the validation images, as a share of the dense network's value. To the "
+    "right of 0 is better. Hatched: after the removal; full: after the refit, or where there was none."
+)
+
+
+def task_changes(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure:
+    """Draw `frame` (dashboard.frames.before_after.changes) as bars around 0."""
+    drawn = frame[frame["pruned_change"].notna()].reset_index(drop=True)
+    if drawn.empty:
+        return empty("The tasks are judged once the smaller network is there.")
+    again = bool(drawn["refitted_change"].notna().any())
+    figure = panels(height=90 + (52 if again else 38) * len(drawn))
+    for model in ("pruned", "refitted") if again else ("pruned",):
+        figure.add_trace(_bars(drawn, model, styles, hatched=again and model == "pruned"))
+    figure.add_vline(x=0, line={"width": 1.5, "color": NEUTRAL})
+    figure.update_yaxes(
+        tickvals=np.arange(len(drawn)),
+        ticktext=[f"{escaped(row['task'])}<br>{escaped(row['label'])}" for _, row in drawn.iterrows()],
+        range=[len(drawn) - 0.45, -0.55],
+        showgrid=False,
+    )
+    figure.update_xaxes(title_text="change, right is better [% of dense]", range=_range(drawn))
+    figure.update_layout(barmode="group", bargap=0.3, bargroupgap=0.12, margin={"t": 12})
+    return figure
+
+
+def _range(drawn: pd.DataFrame) -> list[float]:
+    """Return a range that holds 0, all bars, and the words behind them."""
+    values = drawn[["pruned_change", "refitted_change"]].to_numpy(float)
+    low, high = min(0.0, float(np.nanmin(values))), max(0.0, float(np.nanmax(values)))
+    words = 0.6 * max(high - low, LEAST)
+    return [low - (words if low < 0 else 0.2 * words), high + words]
+
+
+def _bars(drawn: pd.DataFrame, model: str, styles: Mapping[str, Style], hatched: bool) -> go.Bar:
+    colours = [styles[task].colour if task in styles else NEUTRAL for task in drawn["task"]]
+    look = {"color": "rgba(128,132,149,0.12)", "pattern": {"shape": "/", "fgcolor": colours, "size": 5}}
+    values = drawn[f"{model}_change"].to_numpy(np.float32)
+    before = [measured(row["dense"], row["unit"]) for _, row in drawn.iterrows()]
+    after = [_said(row[model], row["unit"]) for _, row in drawn.iterrows()]
+    return go.Bar(
+        x=values,
+        y=np.arange(len(drawn), dtype=np.int32),
+        orientation="h",
+        name=model,
+        marker={**(look if hatched else {"color": colours}), "line": {"width": 0}},
+        text=[f"{one} → {other}" for one, other in zip(before, after, strict=True)],
+        textposition="outside",
+        textfont={"size": 12},
+        cliponaxis=False,
+        customdata=np.array([escaped(task) for task in drawn["task"]], object),
+        hovertemplate=f"%{{customdata}}, {model}<br>%{{text}}<br>%{{x:+.2f}} %<extra></extra>",
+    )
+
+
+def _said(value: float, unit: str) -> str:
+    return "–" if np.isnan(value) else measured(value, unit)

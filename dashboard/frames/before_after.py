@@ -1,0 +1,92 @@
+"""Before and after a pruning: what the network costs, what each task gets.
+
+| function  | rows                     | columns                                                                       |
+|-----------|--------------------------|-------------------------------------------------------------------------------|
+| `costs`   | what is counted or timed | quantity, batch, backend, unit; dense, masked, pruned, each with _low, _high  |
+|           |                          | and _steady; left, left_low, left_high [% of dense]; threads, steady          |
+| `changes` | task                     | task, metric, label, unit, better; dense, pruned, refitted;                   |
+|           |                          | pruned_change, refitted_change [% of dense, above 0 is better]                |
+
+A figure that is not there is NaN. What is left of a time is steady if dense and pruned are. Where there is no batch or
+no backend, they are 0 and "".
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from dashboard.frames.prunings import measures, metrics
+from engine.followups import FollowUp
+from engine.quantities import Metric
+
+MODELS = ("dense", "masked", "pruned")
+ORDER = ("parameters", "macs", "file_size", "peak_memory", "latency")
+TITLES = {
+    "parameters": "parameters",
+    "macs": "MACs per image",
+    "file_size": "file size",
+    "peak_memory": "peak memory",
+    "latency": "latency",
+}
+BACKENDS = {"eager": "eager", "torch": "eager", "onnxruntime": "ONNX Runtime"}  # in this order
+ENDS = ("value", "low", "high")
+AFTER = ("dense", "pruned", "refitted")
+Main = Sequence[tuple[str, Metric]]
+
+
+def costs(pruning: FollowUp) -> pd.DataFrame:
+    """Return one row per quantity, batch size and backend."""
+    found = measures(pruning)
+    counted = ~found["quantity"].isin(["latency", "peak_memory"])
+    found = found[found["quantity"].isin(ORDER) & found["model"].isin(MODELS)].assign(
+        batch=found["batch"].where(~counted).astype(float).fillna(0),
+        backend=found["backend"].map(BACKENDS).where(~counted).fillna(""),
+        place=found["quantity"].map({name: place for place, name in enumerate(ORDER)}),
+        runtime=found["backend"].map({name: place for place, name in enumerate(BACKENDS)}).where(~counted).fillna(0),
+    )
+    keys = ["place", "quantity", "runtime", "backend", "batch", "unit"]
+    rows = [_cost(dict(zip(keys, key, strict=True)), own) for key, own in found.groupby(keys, sort=True)]
+    columns = ["quantity", "batch", "backend", "unit", *_model_columns(), "left", "left_low", "left_high"]
+    return pd.DataFrame(rows, columns=[*columns, "threads", "steady"])
+
+
+def changes(pruning: FollowUp, main: Main) -> pd.DataFrame:
+    """Return one row per task, by the metric that stands for it; a dropped task has no value after."""
+    found = metrics(pruning).set_index(["task", "metric", "model"])["value"].astype(float)
+    rows = []
+    for task, metric in main:
+        dense, *after = (float(found.get((task, metric.name, model), np.nan)) for model in AFTER)
+        sign = 1 if metric.better == "higher" else -1
+        relative = [sign * _percent(value - dense, dense) for value in after]
+        rows.append([task, metric.name, metric.label, metric.unit, metric.better, dense, *after, *relative])
+    columns = ["task", "metric", "label", "unit", "better", *AFTER, "pruned_change", "refitted_change"]
+    return pd.DataFrame(rows, columns=columns).dropna(subset="dense").reset_index(drop=True)
+
+
+def refitted(pruning: FollowUp) -> bool:
+    """Return whether the pruned network has been trained on."""
+    return bool((metrics(pruning)["model"] == "refitted").any())
+
+
+def _model_columns() -> list[str]:
+    return [f"{model}{end}" for model in MODELS for end in ("", "_low", "_high", "_steady")]
+
+
+def _cost(row: dict[str, object], own: pd.DataFrame) -> dict[str, object]:
+    """Return what one quantity is of each model, and what is left of it."""
+    known = own.drop_duplicates("model").set_index("model")[list(ENDS)].astype(float).reindex(list(MODELS))
+    for model in MODELS:
+        row |= dict(zip((model, f"{model}_low", f"{model}_high"), known.loc[model], strict=True))
+    left = {
+        name: _percent(float(known[end]["pruned"]), float(known["value"]["dense"]))
+        for name, end in zip(("left", "left_low", "left_high"), ENDS, strict=True)
+    }
+    sure = own.groupby("model")["steady"].all()
+    row |= {f"{model}_steady": bool(sure.get(model, True)) for model in MODELS}
+    steady = bool(row["dense_steady"] and row["pruned_steady"])
+    return {**row, **left, "threads": own["threads"].iloc[0], "steady": steady}
+
+
+def _percent(part: float, of: float) -> float:
+    return 100 * part / abs(of) if of else np.nan

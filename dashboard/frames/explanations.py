@@ -1,0 +1,118 @@
+"""The explanations of a run (engine.work.explain_job), and their tables, read again only when they are replaced.
+
+A table that is not there yet is an empty frame with its columns: an explanation is looked at while it is being made.
+The columns are those that the engine documents; here are the ones that the pages need.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from dashboard.frames.stamps import Stamp, stamp
+from engine.explaining import badges
+from engine.followups import FollowUp, follow_ups
+from engine.norms import Layer
+from engine.runs import Run
+from engine.specs.explain import ExplainSpec
+from engine.specs.frozen import SpecError
+
+COLUMNS = {
+    "relevance": ("method", "task", "layer", "channel", "relevance", "low", "high", "alive"),
+    "usage": ("layer", "channel", "entropy", "total", "label", "used_by"),
+    "layers": ("layer", "depth", "label", "channels", "part", "total"),
+    "overlaps": ("layer", "tasks", "size", "channels"),
+    "heads": ("task", "layer", "channel", "norm", "zero"),
+    "affinity": ("layer", "task", "other", "cosine", "conflict_rate", "transfer"),
+    "ablation": (
+        "step", "layer", "channel", "group", "task", "fill", "images", "loss", "loss_change", "effect", "metric",
+        "value", "value_change",
+    ),
+    "deletion": ("layer", "task", "order", "draw", "fraction", "channels", "loss", "loss_change", "effect"),
+    "faithfulness": tuple(badges.COLUMNS),
+}  # fmt: skip
+
+
+def explanations(run: Run) -> list[FollowUp]:
+    """Return the explanations of a run whose spec can be read, newest first."""
+    return [work for work in follow_ups(run, "explain") if spec(work) is not None]
+
+
+def best(works: Sequence[FollowUp]) -> FollowUp | None:
+    """Return the explanation to show first: the newest of all layers that has tables, else the newest that has."""
+    shown = [work for work in works if begun(work)]
+    whole = [work for work in shown if not asked(work).layers]
+    return next(iter([*whole, *shown, *works]), None)
+
+
+def spec(work: FollowUp) -> ExplainSpec | None:
+    """Return what was asked of an explanation, None where its spec can't be read."""
+    try:
+        found = work.spec
+    except (SpecError, ValueError, OSError):
+        return None
+    return found if isinstance(found, ExplainSpec) else None
+
+
+def asked(work: FollowUp) -> ExplainSpec:
+    """Return what was asked of an explanation whose spec can be read."""
+    found = spec(work)
+    if found is None:
+        raise SpecError(f"`{work.id}` should be an explanation with a readable spec. Found none.")
+    return found
+
+
+def begun(work: FollowUp) -> bool:
+    """Return whether there is something to see of an explanation."""
+    return any(table_stamp(work, "relevance"))
+
+
+def table(work: FollowUp, name: str) -> pd.DataFrame:
+    """Return a table of an explanation, without rows where it is not there yet."""
+    path = _path(work, name)
+    return _read(path, stamp(path))
+
+
+def table_stamp(work: FollowUp, name: str) -> Stamp:
+    """Return when a table was last replaced."""
+    return stamp(_path(work, name))
+
+
+def stamps(work: FollowUp) -> tuple[Stamp, ...]:
+    """Return when each table was last replaced: the key of whatever is made of them."""
+    return tuple(table_stamp(work, name) for name in COLUMNS)
+
+
+def layers(work: FollowUp) -> tuple[Layer, ...]:
+    """Return the layers that are explained, in the order of the network, each as wide as it has cells."""
+    path = _path(work, "relevance")
+    return _layers(path, stamp(path))
+
+
+def tasks(work: FollowUp) -> list[str]:
+    """Return the tasks that are explained, in the order of the run."""
+    return [str(task) for task in table(work, "relevance")["task"].unique()]
+
+
+def methods(work: FollowUp) -> list[str]:
+    """Return the methods of which there is something to see; the first one made the labels."""
+    return [str(method) for method in table(work, "relevance")["method"].unique()]
+
+
+@lru_cache(maxsize=32)
+def _layers(path: Path, written: Stamp) -> tuple[Layer, ...]:
+    known = _read(path, written)
+    widths = known.groupby("layer", sort=False)["channel"].max() + 1
+    return tuple(Layer(str(name), int(width), 0) for name, width in widths.items())
+
+
+def _path(work: FollowUp, name: str) -> Path:
+    return work.path / "tables" / f"{name}.parquet"
+
+
+@lru_cache(maxsize=128)
+def _read(path: Path, written: Stamp) -> pd.DataFrame:
+    if not any(written):
+        return pd.DataFrame(columns=list(COLUMNS[path.stem]))
+    return pd.read_parquet(path)

@@ -1,0 +1,44 @@
+"""The files that leave: what each export of a pruning wrote.
+
+| function | columns                                                                                                |
+|----------|--------------------------------------------------------------------------------------------------------|
+| `files`  | file, format, bytes, sha256, max_error: every file that lies in the export's `files/`, whatever its    |
+|          | table says of it                                                                                       |
+"""
+
+import pandas as pd
+
+from engine.followups import FollowUp, follow_ups
+from engine.runs import Run
+from engine.specs.frozen import SpecError
+
+COLUMNS = ["file", "format", "bytes", "sha256", "max_error"]
+
+
+def exports(run: Run, pruning: str) -> list[FollowUp]:
+    """Return the exports of one pruning, newest first."""
+    return [found for found in follow_ups(run, "export") if _of(found) == pruning]
+
+
+def files(export: FollowUp) -> pd.DataFrame:
+    """Return one row per file; links are left out, so that nothing outside the folder is offered."""
+    folder = export.path / "files"
+    lying = sorted(path for path in folder.glob("*") if path.is_file() and not path.is_symlink())
+    known = _table(export).drop_duplicates("file").set_index("file")
+    rows = [[path.name, path.stat().st_size] for path in lying]
+    found = pd.DataFrame(rows, columns=["file", "bytes"])
+    return found.join(known[["format", "sha256", "max_error"]], on="file")[COLUMNS]
+
+
+def _of(export: FollowUp) -> str:
+    try:
+        return str(getattr(export.spec, "pruning", ""))
+    except (OSError, SpecError, ValueError):
+        return ""
+
+
+def _table(export: FollowUp) -> pd.DataFrame:
+    try:
+        return export.table("files").reindex(columns=COLUMNS)
+    except FileNotFoundError:
+        return pd.DataFrame(columns=COLUMNS)

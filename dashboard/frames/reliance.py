@@ -1,0 +1,91 @@
+"""Which features does a task rely on? Relevance and ablation (engine.explaining), ready to be drawn.
+
+| function  | columns                                                                                              |
+|-----------|------------------------------------------------------------------------------------------------------|
+| `ranked`  | layer, channel, relevance, low, high, part [%] (of the task's relevance over all cells), label: the  |
+|           | living cells, the most relevant first                                                                |
+| `channel` | task, part, low, high [%] (of the task's relevance over all cells), share, share_low, share_high (of |
+|           | the cell, missing where it is not the first method's or the cell is dead)                            |
+| `moves`   | task, metric, value, value_change, loss, loss_change, effect, fill, images: what becomes of every    |
+|           | task when one channel is switched off                                                                |
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dashboard.frames.explanations import explanations, methods, table, table_stamp
+from dashboard.frames.stamps import Stamp
+from dashboard.selection import Selection
+from engine.followups import FollowUp
+from engine.runs import Run
+
+MOVED = ["task", "metric", "value", "value_change", "loss", "loss_change", "effect", "fill", "images"]
+
+
+def ranked(work: FollowUp, method: str, task: str, layer: str = "") -> pd.DataFrame:
+    """Return the cells with relevance for a task, of one layer or of all, the most relevant first."""
+    found = _ranked(work.path, (table_stamp(work, "relevance"), table_stamp(work, "usage")), method, task)
+    return found if not layer else found[found["layer"] == layer].reset_index(drop=True)
+
+
+def channel(work: FollowUp, method: str, chosen: Selection) -> pd.DataFrame:
+    """Return how much each task relies on one cell."""
+    every = table(work, "relevance")
+    every = every[every["method"] == method]
+    sums = every.groupby("task", sort=False)["relevance"].sum()
+    own = every[(every["channel"] == chosen.channel) & (every["layer"] == chosen.layer)].set_index("task")
+    scale = 100 / sums.reindex(own.index).where(lambda found: found > 0)
+    parts = {"part": own["relevance"] * scale, "low": own["low"] * scale, "high": own["high"] * scale}
+    shares = _shares(work, method, chosen, [str(task) for task in own.index])
+    return pd.DataFrame(parts).assign(**shares).reset_index()
+
+
+def use(work: FollowUp, chosen: Selection) -> pd.Series | None:
+    """Return the row of one cell in the table of usage, None where there is none."""
+    used = table(work, "usage")
+    own = used[(used["channel"] == chosen.channel) & (used["layer"] == chosen.layer)]
+    return own.iloc[0] if len(own) else None
+
+
+def moves(run: Run, work: FollowUp, chosen: Selection) -> pd.DataFrame:
+    """Return what switching one channel off does to every task; no rows where that was not measured.
+
+    The explanation's own ablation counts first; one of another explanation serves if it is of the same checkpoint.
+    """
+    step = _step(work)
+    for source in (work, *(other for other in explanations(run) if other.id != work.id)):
+        known = table(source, "ablation")
+        own = known[(known["channel"] == chosen.channel) & (known["layer"] == chosen.layer) & (known["group"] == "")]
+        if len(own) and (step is None or int(own["step"].iloc[0]) == step):
+            return own[MOVED].reset_index(drop=True)
+    return pd.DataFrame(columns=MOVED)
+
+
+def _step(work: FollowUp) -> int | None:
+    """Return the checkpoint that an explanation is of, None where it has not ablated anything yet."""
+    known = table(work, "ablation")
+    return int(known["step"].iloc[0]) if len(known) else None
+
+
+def _shares(work: FollowUp, method: str, chosen: Selection, tasks: list[str]) -> dict[str, list[float]]:
+    """Return the cell's share of each task with its interval; the table of usage is of the first method."""
+    row = use(work, chosen) if method == next(iter(methods(work)), None) else None
+    ends = {"share": "share_", "share_low": "low_share_", "share_high": "high_share_"}
+    return {
+        name: [np.nan if row is None else float(row[f"{prefix}{task}"]) for task in tasks]
+        for name, prefix in ends.items()
+    }
+
+
+@lru_cache(maxsize=32)
+def _ranked(path: Path, _stamps: tuple[Stamp, ...], method: str, task: str) -> pd.DataFrame:
+    work = FollowUp(path)
+    every = table(work, "relevance")
+    own = every[(every["method"] == method) & (every["task"] == task)]
+    own = own.assign(part=100 * own["relevance"] / (own["relevance"].sum() or 1.0))
+    named = own.merge(table(work, "usage")[["layer", "channel", "label"]], on=["layer", "channel"], how="left")
+    living = named[named["relevance"] > 0].sort_values("relevance", ascending=False, kind="stable")
+    return living[["layer", "channel", "relevance", "low", "high", "part", "label"]].reset_index(drop=True)

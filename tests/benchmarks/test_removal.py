@@ -1,0 +1,63 @@
+"""What a removal while training buys: a step of the smaller network beside one with the same zeros left in."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from data.catalog import load
+from data.stacking import stack
+from engine.batches import Batches
+from engine.networks.multitask import build_network
+from engine.removal import remove
+from engine.spec import parse
+from engine.tasks.build import build_tasks
+from engine.training import Training, begin, train
+from tests.benchmarks.side_by_side import ratio
+
+pytestmark = pytest.mark.bench
+
+ROLES = {"input": ("reader",), "coupled": ("writer", "norm", "reader")}
+SCOPES = {"input": "trunk", "coupled": "both"}
+IMAGES = 64
+
+
+def silenced(groups: str, share: float) -> tuple[Training, Batches]:
+    """Return a training on rooms in which a share of the channels that may go is at zero, and stays there."""
+    data = {"dataset": "scenes", "train_length": IMAGES, "val_length": 2}
+    penalty = {"groups": groups, "scope": SCOPES[groups], "floor": 0.0}
+    asked = parse({"data": data, "epochs": 100, "penalty": penalty})
+    rooms = load("scenes", split="train", length=IMAGES, size=64, seed=0)
+    tasks = build_tasks(rooms.fields, asked.tasks)
+    batches = Batches(stack(rooms, asked.tasks), tasks, asked.batch_size, torch.device("cpu"))
+    torch.manual_seed(0)
+    training = begin(asked, build_network(asked.network, tasks, 3), tasks, batches)
+    chance, parameters = np.random.default_rng(0), dict(training.net.named_parameters())
+    for space in training.graph.spaces:
+        at_home = all(part.layer.startswith("trunk.") for part in space.readers)
+        if not space.removable or (groups == "input" and not at_home):
+            continue
+        count = len(space.channels)
+        chosen = torch.from_numpy(chance.permutation(count)[: int(share * count)])
+        for part in space.slices:
+            if part.role in ROLES[groups] and part.parameter in parameters:
+                entries = (part.start + part.repeat * chosen[:, None] + torch.arange(part.repeat)).flatten()
+                parameters[part.parameter].data.index_fill_(part.axis, entries, 0.0)
+    training.proximal.norms = [bank.norms() for bank in training.proximal.banks]
+    training.proximal.freeze()
+    return training, batches
+
+
+@pytest.mark.parametrize("share", [0.7, 0.9])
+@pytest.mark.parametrize("groups", ["input", "coupled"])
+def test_a_step_after_a_removal_is_faster(groups: str, share: float, figure):
+    torch.set_num_threads(1)
+    (dense, batches), (small, _) = silenced(groups, share), silenced(groups, share)
+    removed = remove(small, batches)
+    assert removed is not None
+    steps = [train(training, batches, batches) for training in (dense, small)]
+    measured = ratio(lambda: next(steps[0]), lambda: next(steps[1]), rounds=11, clock=time.process_time)
+    sizes = f"MACs ÷ {removed.before.macs / removed.after.macs:.1f}"
+    figure(f"step with zeros ÷ after removal, {groups}, {share:.0%} of the channels, {sizes}", measured, "≥ 1.4")
+    assert measured.median >= 1.4

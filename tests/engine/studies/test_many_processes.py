@@ -1,0 +1,77 @@
+"""Studies as they run: workers in processes of their own, killed and stopped on this machine and on a Dask cluster."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine import jobs
+from engine.folders import LIVE
+from engine.runs import Run, list_runs
+from engine.specs.study import parse_many
+from engine.studies.folder import Study, create_study
+
+
+def training(root: Path) -> list[Run]:
+    """Return the runs below a root that are in the middle of their training."""
+    return [run for run in list_runs(root) if run.status.state == "running" and 12 < run.status.step < 35]
+
+
+def test_killed_runs_a_stopped_and_a_killed_study_come_to_the_same(
+    tmp_path: Path, small, until, trained_here, same_tables
+):
+    values = small({"tasks": ["digit"]}, targets=[50], subsets=["all"], workers=2)
+    study = create_study(parse_many(values), tmp_path)
+    jobs.start(study)
+    until(lambda: bool(training(tmp_path)), "run in the middle")
+    victim = training(tmp_path)[0]
+    assert jobs.kill(victim)
+    until(lambda: victim.status.state == "done" or bool(training(tmp_path)), "second life")
+    jobs.stop(study)
+    until(lambda: study.status.state not in LIVE, "stop")
+    assert study.status.state == "stopped"
+    assert not [run for run in list_runs(tmp_path) if run.status.state in LIVE]
+    jobs.start(study)
+    until(lambda: study.members()["state"].eq("running").any(), "run again")
+    assert jobs.kill(study)
+    until(lambda: study.status.state == "lost", "loss")
+    jobs.start(study)
+    until(lambda: study.status.state not in LIVE, "end")
+    assert study.status.state == "done", (study.path / "log.txt").read_text()
+    assert len(list_runs(tmp_path)) == 2
+    same_tables(study, trained_here(values, tmp_path / "undisturbed")[0])
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, dask_cluster) -> Iterator[str]:
+    with dask_cluster(tmp_path, 2) as address:
+        yield address
+
+
+def test_a_killed_worker_of_a_cluster_leaves_no_trace_in_the_tables(
+    tmp_path: Path, small, until, cluster: str, undisturbed: Study, same_tables
+):
+    root = tmp_path / "runs"
+    study = create_study(parse_many(small(targets=[50], subsets=["all"], scheduler=cluster)), root)
+    jobs.start(study)
+    until(lambda: bool(training(root)), "run in the middle")
+    victim = training(root)[0]
+    worker = psutil.Process(victim.status.pid).parent()
+    assert worker is not None
+    worker.send_signal(signal.SIGKILL)
+    until(lambda: study.status.state not in LIVE, "end")
+    assert study.status.state == "done", (study.path / "log.txt").read_text()
+    assert "stop" in set(victim.events().query("split == 'control'")["quantity"])  # it heard, and was taken up again
+    assert len(list_runs(root)) == 4
+    same_tables(study, undisturbed)
+
+
+def test_nobody_at_the_scheduler_is_said_in_a_sentence(tmp_path: Path, small, until, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
+    study = create_study(parse_many(small(scheduler="tcp://127.0.0.1:9")), tmp_path)
+    jobs.start(study)
+    until(lambda: study.status.state not in LIVE, "end")
+    assert study.status.state == "failed"
+    assert "`scheduler` should be the address of a Dask scheduler" in study.status.message

@@ -1,0 +1,113 @@
+"""Studies of real runs, in this process: what is trained, what is referred to, what it comes to."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from engine.followups import newest
+from engine.runs import list_runs
+from engine.specs.study import parse_many
+from engine.studies.folder import create_study, find_study, list_studies
+from engine.studies.members import living_parameters, source_of
+from engine.work.study_job import StudyError
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory, small, trained_here):
+    """A study with all controls."""
+    controls = ["scratch", "magnitude", "unanimous", "small"]
+    values = small(targets=[50], subsets=["all"], controls=controls, seeds=[0])
+    return trained_here(values, tmp_path_factory.mktemp("controlled"))[0]
+
+
+def test_runs_and_studies_stand_side_by_side(undisturbed):
+    assert [study.id for study in list_studies(undisturbed.root)] == [undisturbed.id]
+    assert find_study("small", undisturbed.root).id == undisturbed.id
+    assert {run.id for run in list_runs(undisturbed.root)} == set(undisturbed.members()["run"])
+    assert (undisturbed.members()["state"] == "done").all()
+
+
+def test_what_was_trained_is_referred_to_and_not_trained_again(undisturbed, small, trained_here):
+    more = small(targets=[50], subsets=["all", "each"])
+    study, pool = trained_here({**more, "name": "more"}, undisturbed.root)
+    members = study.members().set_index("key")
+    assert len(pool.trained) == 2  # the sparse runs of the single tasks
+    assert members["reused"].sum() == 4
+    earlier = undisturbed.members().set_index("key")["run"]
+    assert members.loc[earlier.index, "run"].to_dict() == earlier.to_dict()
+
+
+def test_delta_names_its_baselines(undisturbed):
+    deltas = undisturbed.table("delta").query("arm == 'sparse' and split == 'test' and definition == 'main'")
+    runs = undisturbed.members().set_index("key")["run"]
+    by = deltas.set_index("against")["baselines"]
+    assert by["single"] == f"{runs['dense/digit/equal/0']},{runs['dense/ink/equal/0']}"
+    assert by["dense"] == runs["dense/digit+ink/equal/0"]
+    assert undisturbed.table("delta").query("arm == 'dense' and against == 'dense'")["delta"].eq(0).all()
+
+
+def test_every_control_has_the_parameters_of_the_sparse_run(controlled):
+    members = controlled.members().set_index("key")
+    assert (members["state"] == "done").all(), members["message"].tolist()
+    living = {
+        arm: living_parameters(controlled.run(f"{arm}-target-50/digit+ink/equal/0"))
+        for arm in ("sparse", "scratch", "magnitude", "unanimous", "small")
+    }
+    dense = living_parameters(controlled.run("dense/digit+ink/equal/0"))
+    assert living["sparse"] < 0.75 * dense
+    assert living["scratch"] == pytest.approx(living["sparse"], rel=0.01)
+    for arm in ("magnitude", "unanimous"):
+        assert living[arm] == pytest.approx(living["sparse"], rel=0.12)
+    assert 0.85 * living["sparse"] <= living["small"] <= living["sparse"]
+
+
+def test_controls_say_what_they_began_with(controlled):
+    sparse = controlled.run("sparse-target-50/digit+ink/equal/0")
+    scratch = controlled.run("scratch-target-50/digit+ink/equal/0").spec.start
+    assert scratch.supports == (source_of(sparse),)
+    assert scratch.weights is None
+    unanimous = controlled.run("unanimous-target-50/digit+ink/equal/0").spec.start
+    assert {source.run for source in unanimous.supports} == {
+        controlled.run(f"sparse-target-50/{task}/equal/0").id for task in ("digit", "ink")
+    }
+    compared = controlled.table("comparisons").query("arm == 'sparse' and against == 'dense' and definition == 'main'")
+    assert set(compared["other"]) == {"scratch", "magnitude", "unanimous", "small"}
+
+
+def test_a_failure_is_reported_and_what_needs_it_is_skipped(tmp_path: Path, small, trained_here):
+    hopeless = {"optimiser": {"optimiser": "sgd", "learning_rate": 1e30}}
+    values = small(hopeless, targets=[50], subsets=["all"], controls=["scratch"])
+    study = create_study(parse_many(values), tmp_path)
+    with pytest.raises(StudyError, match="5 of 5 runs failed.*loss became"):
+        trained_here(values, tmp_path)
+    failed = next(found for found in list_studies(tmp_path) if found.id != study.id)
+    assert failed.members().set_index("key")["state"].value_counts().to_dict() == {"failed": 4, "skipped": 1}
+
+
+def test_a_warm_path_goes_from_neighbour_to_neighbour(tmp_path: Path, small, trained_here):
+    values = {**small(targets=[60, 30], seeds=[0, 1]), "kind": "path", "warm": True}
+    study, _ = trained_here(values, tmp_path)
+    table = study.table("path")
+    assert table["level"].tolist() == [0, 30, 60]
+    assert (table["group_sparsity"] - table["level"]).abs().max() < 6
+    assert table["seeds"].eq(2).all()
+    assert table["elbow"].sum() <= 1
+    assert table["one_standard_error"].sum() == 1
+    starts = [study.run(f"sparse-target-{level}/digit+ink/equal/0").spec.start for level in (30, 60)]
+    assert starts[0].weights == source_of(study.run("dense/digit+ink/equal/0"))
+    assert starts[1].weights == source_of(study.run("sparse-target-30/digit+ink/equal/0"))
+    deaths = study.table("deaths")
+    last = study.run("sparse-target-60/digit+ink/equal/0").table("groups")
+    assert (deaths["point"].notna() == (last["norm"] == 0)).all()
+    overlaps = study.table("jaccard")
+    assert set(overlaps["level"]) == {30, 60}
+    assert pd.api.types.is_numeric_dtype(overlaps["jaccard"])
+
+
+def test_what_is_left_is_timed_if_asked_for(tmp_path: Path, small, trained_here):
+    study, _ = trained_here(small({"tasks": ["digit"]}, latency=True, subsets=["all"]), tmp_path)
+    measures = study.table("latency")
+    assert set(measures["model"]) == {"dense", "masked", "pruned"}
+    (run,) = list_runs(tmp_path)
+    assert set(measures["pruning"]) == {newest(run, "prune").id}
