@@ -125,7 +125,7 @@ def _advanced(way: Way) -> dict[str, Values]:
         },
         "balancing": line(BalancingSpec, list(BalancingSpec.model_fields), "Balancing of the tasks"),
         "optimiser": line(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
-        "run": line(TrainSpec, ["seed", "threads", "device", "flips", "bf16"], "Run"),
+        "run": line(TrainSpec, ["seed", "threads", "device", "devices", "accumulate", "flips", "bf16"], "Run"),
     }
 
 

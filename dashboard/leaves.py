@@ -39,6 +39,7 @@ LABELS = {
     "radius": "Radius c",
     "record_every": "Record every [steps]",
     "bf16": "bfloat16",
+    "accumulate": "Micro-batches per step",
     "budget": "Budget [%]",
     "budget_of": "Share of the",
     "compared": "Norms compared by",

@@ -113,16 +113,25 @@ class TrainSpec(Frozen):
     optimiser: OptimiserSpec = OptimiserSpec()
     balancing: BalancingSpec = BalancingSpec()
     epochs: int = Leaf(20, ge=1, le=100_000, description="passes over the training images")
-    batch_size: int = Leaf(16, ge=2, le=65_536, description="images per step")
+    batch_size: int = Leaf(16, ge=2, le=65_536, description="images per step, over all devices and micro-batches")
+    accumulate: int = Leaf(
+        1, ge=1, le=4096, description="micro-batches per step, to save memory; batch norm sees each by itself"
+    )
     seed: int = Leaf(0, ge=0, lt=2**63, description="seed of weights, order and flips")
     flips: bool = Leaf(True, description="mirror half of the training images (dense tasks only)")
     threads: int = Leaf(
         default_factory=lambda: available_cores(),
         ge=1,
         le=1024,
-        description="CPU threads; part of the result's bits",
+        description="CPU threads, over all devices of a machine; part of the result's bits",
     )
     device: Literal["auto", "cpu", "cuda"] = Leaf("auto", description="where to train")
+    devices: int = Leaf(
+        1,
+        ge=1,
+        le=1024,
+        description="processes on this machine that share each batch: each with a GPU, or all on the CPU",
+    )
     bf16: bool = Leaf(False, description="bfloat16 arithmetic; weights and zeros stay float32")
     patience: int = Leaf(
         0, ge=0, le=100_000, description="epochs without a better one on validation after which it ends; 0: never early"
@@ -191,6 +200,12 @@ class TrainSpec(Frozen):
         length = getattr(self.data, "train_length", None)
         if length is not None and length < self.batch_size:
             raise ValueError(f"`batch_size` should be at most `train_length` = {length}. Found {self.batch_size}.")
+        parts = self.devices * self.accumulate
+        if parts > self.batch_size:
+            raise ValueError(
+                f"`batch_size` should be at least {parts}, an image per device and micro-batch. "
+                f"Found {self.batch_size}."
+            )
         return self
 
 

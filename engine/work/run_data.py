@@ -9,6 +9,8 @@ from data.catalog import load
 from data.sample import Dataset, Field, Split
 from data.stacking import Stacked, stack
 from engine.batches import Batches
+from engine.distributed.joining import own_device
+from engine.distributed.place import Place
 from engine.spec import TrainSpec
 from engine.specs.data import DigitsData
 from engine.tasks.task import Task
@@ -16,20 +18,20 @@ from engine.tasks.task import Task
 Say = Callable[[str], None]
 
 
-def prepare(threads: int, device: str) -> torch.device:
+def prepare(threads: int, device: str, place: Place | None = None) -> torch.device:
     """Set what decides the bits of a process; return where it computes, for "auto", "cpu" or "cuda".
+
+    Of several processes on a machine, each takes its part of the threads, and a GPU of its own.
 
     Raises:
         ValueError: a CUDA device was asked for, and there is none.
 
     """
-    torch.set_num_threads(threads)
+    place = place or Place()
+    torch.set_num_threads(max(1, threads // place.local_count))
     torch.set_flush_denormal(True)  # the moments of dead groups decay into denormals, four times slower
     torch.use_deterministic_algorithms(True, warn_only=True)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("`device` should be one that this machine has. Found 'cuda' without a CUDA device.")
-    usable = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(usable if device == "auto" else device)
+    return own_device(device, place)
 
 
 def fields(spec: TrainSpec) -> Mapping[str, Field]:

@@ -3,12 +3,17 @@
 import torch
 
 from engine.batches import Batches
+from engine.distributed.joining import joined
+from engine.distributed.orders import tell_to_end
+from engine.distributed.place import place
+from engine.distributed.ranks import ALONE, Ranks
 from engine.networks.multitask import build_network
 from engine.runs import Run
 from engine.tasks.build import build_tasks
 from engine.training import Training, begin, start_at_constants
 from engine.work.concluding import conclude
 from engine.work.ending import Ending
+from engine.work.following import follow
 from engine.work.reporting import Reporter, Values
 from engine.work.run_data import batches, fields, prepare
 from engine.work.selection import Selection
@@ -18,8 +23,15 @@ from engine.work.starting import measured_strength_max, start_from
 
 def run_training(run: Run, reporter: Reporter, asked_to_end: Ending) -> str:
     """Train a run from where it stands; return the final state, `done` or `stopped`."""
+    here = place()
+    device = prepare(run.spec.threads, run.spec.device, here)
+    with joined(here, device) as ranks:
+        return run_on(run, reporter, asked_to_end, device, ranks)
+
+
+def run_on(run: Run, reporter: Reporter, asked_to_end: Ending, device: torch.device, ranks: Ranks) -> str:
+    """Train a run on one device, together with the other processes of the run on theirs."""
     spec = run.spec
-    device = prepare(spec.threads, spec.device)
     tasks = build_tasks(fields(spec), spec.tasks)
 
     def say(phase: str) -> None:
@@ -29,15 +41,20 @@ def run_training(run: Run, reporter: Reporter, asked_to_end: Ending) -> str:
     reporter.status(phase="building the network")
     fresh = spec.start.fresh_seed if spec.start is not None else None
     torch.manual_seed(spec.seed if fresh is None else fresh)
-    training = begin(spec, build_network(spec.network, tasks, training_images.channels), tasks, training_images)
+    training = begin(spec, build_network(spec.network, tasks, training_images.channels), tasks, training_images, ranks)
     start_at_constants(training, training_images)
     began = _begun_with(training, training_images, run)
+    if not ranks.leads:
+        follow(training, training_images, validation, run.path / "weights")
+        return "done"
     session = Session(training, training_images, validation, reporter, asked_to_end)
     session.enter()
     if began and training.step == 0:
         reporter.events((0, 0), "start", began)
     selection = Selection(training, training_images, validation, run.path / "weights")
     state = session.go(selection.watch)
+    tell_to_end(ranks)
+    training.ranks = ALONE  # what is still to do, this process does by itself
     if state == "done" and (spec.test or spec.keep == "best"):
         reporter.status(phase="judging the network that is kept")
         splits = {"kept": validation}
