@@ -46,6 +46,12 @@ LABELS = {
     "batches": "Batch sizes to time",
     "rounds": "Rounds of timing",
     "onnx": "ONNX Runtime",
+    "targets": "Targets [%]",
+    "strengths": "Strengths [λ_max]",
+    "subsets": "Sets of tasks",
+    "definition": "Δ_m shown",
+    "workers": "Runs at a time",
+    "warm": "Warm start",
 }
 Values = dict[str, Any]
 

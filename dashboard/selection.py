@@ -15,7 +15,9 @@ from engine.norms import Layer
 
 RUN, LAYER, CHANNEL = "run", "layer", "channel"
 PRUNING, EXPLANATION, TASK = "pruning", "explanation", "task"
-LINKED = (RUN, LAYER, CHANNEL, PRUNING, EXPLANATION, TASK)
+STUDY = "study"
+ONE, OTHER = "a", "b"  # the two runs that are compared
+LINKED = (RUN, LAYER, CHANNEL, PRUNING, EXPLANATION, TASK, STUDY)
 KEPT = "linked"
 
 
