@@ -51,6 +51,11 @@ def _mark(own: pd.DataFrame, name: str, symbol: str) -> go.Scatter:
         y=own["skill"].to_numpy(np.float32),
         mode="markers",
         name=name,
-        marker={"symbol": symbol, "size": 19 if symbol.startswith("square") else 22, "line": {"width": 2}, "color": NEUTRAL},
+        marker={
+            "symbol": symbol,
+            "size": 19 if symbol.startswith("square") else 22,
+            "line": {"width": 2},
+            "color": NEUTRAL,
+        },
         hoverinfo="skip",
     )

@@ -73,7 +73,11 @@ def wish(value: Mapping[str, Any], course: Course) -> Wish | None:
     run, level = value.get("run"), value.get("level")
     if value.get("what") == "open" and run in course.networks.points["run"].tolist():
         return Wish(run=str(run))
-    if value.get("what") == "train" and isinstance(level, int | float) and 0 < level < (100 if course.spec.targets else 1e9):
+    if (
+        value.get("what") == "train"
+        and isinstance(level, int | float)
+        and 0 < level < (100 if course.spec.targets else 1e9)
+    ):
         return Wish(level=float(level))
     return None
 

@@ -11,7 +11,9 @@ from engine.folders import LIVE, State, Status
 from engine.studies import Study
 from engine.study_spec import PathSpec, StudySpec
 
-ENDING = "Stopping its runs, each with a checkpoint; started again, it goes on with them. Killing leaves its runs at work."
+ENDING = (
+    "Stopping its runs, each with a checkpoint; started again, it goes on with them. Killing leaves its runs at work."
+)
 
 
 def standing(study: Study, drawn: State) -> None:

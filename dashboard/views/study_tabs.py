@@ -110,7 +110,12 @@ def _differences(study: Study) -> None:
         split, shown, against = _split(), _definition(study), _against()
     which = differences.Which(split, against, shown)
     where = f"{about(study, split)} · against {AGAINST[against]}"
-    draw(study_drawings.paired(study, which), "paired_differences", f"{paired_differences.READING} {MEANINGS[shown]}.", where)
+    draw(
+        study_drawings.paired(study, which),
+        "paired_differences",
+        f"{paired_differences.READING} {MEANINGS[shown]}.",
+        where,
+    )
 
 
 def _downloads(table: pd.DataFrame) -> None:
@@ -131,7 +136,13 @@ def _downloads(table: pd.DataFrame) -> None:
 
 def _split() -> str:
     return st.segmented_control(
-        "Judged on", list(SPLITS), format_func=SPLITS.__getitem__, default="test", required=True, key="split", bind="query-params"
+        "Judged on",
+        list(SPLITS),
+        format_func=SPLITS.__getitem__,
+        default="test",
+        required=True,
+        key="split",
+        bind="query-params",
     )
 
 
@@ -151,7 +162,13 @@ def _definition(study: Study) -> Definition:
 
 def _against() -> str:
     return st.segmented_control(
-        "Against", list(AGAINST), format_func=AGAINST.__getitem__, default="dense", required=True, key="against", bind="query-params"
+        "Against",
+        list(AGAINST),
+        format_func=AGAINST.__getitem__,
+        default="dense",
+        required=True,
+        key="against",
+        bind="query-params",
     )
 
 

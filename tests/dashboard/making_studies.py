@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from data.catalog import DATASETS
+from engine.events import Event, write_events
 from engine.files import replace
 from engine.folders import Status
 from engine.norms import Layer
@@ -43,7 +44,9 @@ def write_results(study: Study, layers: tuple[Layer, ...], state: str = "done") 
     members = []
     for place, member in enumerate(plan(study.spec)):
         run = _run(study.root, member, layers)
-        rows += _results(member, run)
+        results = _results(member, run)
+        _log(run, results)
+        rows += results
         members.append([*_who(member), "done", run.id, place == 0, ""])
     (study.path / "tables").mkdir(exist_ok=True)
     tables = {**study_tables(study, frame(rows)), "members": pd.DataFrame(members, columns=pd.Index(COLUMNS))}
@@ -72,6 +75,19 @@ def _run(root: Path, member: Member, layers: tuple[Layer, ...]) -> Run:
     )
     replace(run.path / "status.json", DONE.model_dump_json().encode())
     return run
+
+
+def _log(run: Run, results: list[dict[str, object]]) -> None:
+    """Write the results as the events that a worker writes."""
+    split = {"val": ("kept", "val"), "test": ("test",)}
+    events = [
+        Event(START, 5, 50, str(row["task"]), name, str(row["metric"]), float(str(row["value"])))
+        for row in results
+        for name in split[str(row["split"])]
+    ]
+    figures = ("group_sparsity", "parameter_sparsity", "mac_sparsity", "removable_parameters", "removable_macs")
+    events += [Event(START, 5, 50, None, "model", name, float(str(results[0][name]))) for name in figures]
+    write_events(run.path / "events.jsonl", events)
 
 
 def norms_of(member: Member, layers: tuple[Layer, ...]) -> np.ndarray:
