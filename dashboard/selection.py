@@ -61,7 +61,7 @@ def recall() -> None:
     """Write what was noted to an address that names no run; one that does is somebody's link and counts as it is."""
     kept = st.session_state.get(KEPT)
     if kept and RUN not in st.query_params:
-        st.query_params.update(kept)
+        st.query_params.update({name: value for name, value in kept.items() if name not in st.query_params})
 
 
 def known(layer: str, channel: str, layers: Iterable[Layer]) -> Selection | None:

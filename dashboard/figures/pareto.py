@@ -62,6 +62,7 @@ def _marks(own: pd.DataFrame, arm: str, axes: Axes) -> go.Scatter:
         marker={
             "color": colour,
             "symbol": symbol,
+            "opacity": 1,  # or sizes that differ make it a pale bubble
             "size": np.where(kept, 14, 10),
             "line": {"width": np.where(kept, 2.5, 0), "color": FRONT},
         },
@@ -119,7 +120,7 @@ def _titles(found: pd.DataFrame) -> go.Scatter:
         x=kept["cost"].to_numpy(float),
         y=kept["reached"].to_numpy(np.float32),
         mode="text",
-        text=[f"\u2002{escaped(str(title))[:28]}" for title in kept["title"]],
+        text=[f"\u2002\u2002{escaped(str(title))[:28]}" for title in kept["title"]],
         textposition="top right",
         textfont={"size": 11},
         hoverinfo="skip",

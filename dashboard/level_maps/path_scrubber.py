@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.figures.look import COLOURS, NEUTRAL, Style
+from dashboard.figures.look import NEUTRAL, Style
 from dashboard.frames.paths import FIRST, Networks
 from dashboard.level_maps.levels import HERE, levels, scale_of, script, style, text
 from engine.quantities import Metric
@@ -20,7 +20,11 @@ from engine.study_spec import PathSpec
 
 MOST_TASKS = 4
 MOST_TICKS = 11
-COUNTS = {"group_sparsity": "groups", "parameter_sparsity": "parameters", "mac_sparsity": "MACs"}
+COUNTS = {  # with colours of no task, as the tasks stand beside them
+    "group_sparsity": ("groups", "#7F6FB5"),
+    "parameter_sparsity": ("parameters", "#A9791C"),
+    "mac_sparsity": ("MACs", "#808495"),
+}
 MARKS = {"elbow": "elbow", "one_standard_error": "one standard error"}
 READING = (
     "Move the slider, drag over a chart, or walk with the arrow keys: every point is a network that was trained, here of "
@@ -124,8 +128,8 @@ def _panels(course: Course) -> list[dict[str, Any]]:
     """Return the charts: what is zero, the skill over all tasks, and the main metric of each task."""
     points = course.networks.points
     zero = [
-        {"name": name, "colour": COLOURS[place], "values": _values(points, quantity)}
-        for place, (quantity, name) in enumerate(COUNTS.items())
+        {"name": name, "colour": colour, "values": _values(points, quantity)}
+        for quantity, (name, colour) in COUNTS.items()
     ]
     panels = [
         _panel("exactly zero [%]", "", 1, zero),

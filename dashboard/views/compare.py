@@ -16,7 +16,7 @@ from dashboard.frames import masks, pairs, tables
 from dashboard.frames.stamps import Stamp, stamp
 from dashboard.frames.summaries import summary
 from dashboard.level_maps.pair_maps import READING, Pair, pair_maps
-from dashboard.selection import ONE, OTHER, RUN
+from dashboard.selection import ONE, OTHER, RUN, recall
 from dashboard.views.drawings import Drawing
 from dashboard.views.panel import draw, explain
 from dashboard.views.welcome import welcome
@@ -43,6 +43,7 @@ def page() -> None:
     if not runs:
         welcome()
         return
+    recall()  # the run of the other pages is A at first
     with st.container(horizontal=True, vertical_alignment="bottom"):
         a, b = (runs[name] for name in _chosen(list(runs)))
     if a.id == b.id:

@@ -40,6 +40,7 @@ READING = (
 )
 FILES = {"csv": ("CSV", "text/csv"), "tex": ("LaTeX", "text/x-tex"), "md": ("Markdown", "text/markdown")}
 ROWS = "study_runs"
+WHO = ("arm", "tasks", "balancing")
 
 
 def study_views(study: Study) -> None:
@@ -67,7 +68,7 @@ def tables(study: Study) -> None:
     if table.empty:
         st.info("The table is made once a run has been judged.", icon=":material/hourglass:")
         return
-    st.dataframe(table, key="paper_table", hide_index=True, height="content" if len(table) <= 15 else 560)
+    _table(table)
     st.caption(f"{READING} {MEANINGS[shown]}.  \n{about(study, split)}")
     _downloads(table)
     st.subheader("Δ_m in its three definitions", anchor=False)
@@ -115,6 +116,23 @@ def _differences(study: Study) -> None:
         "paired_differences",
         f"{paired_differences.READING} {MEANINGS[shown]}.",
         where,
+    )
+
+
+def _table(table: pd.DataFrame) -> None:
+    """Show the paper's table, Δ_m first and the arms in sight; the files keep the paper's order."""
+    config = st.column_config
+    first = [*WHO, *(name for name in table.columns if name.startswith("Δ_m"))]
+    st.dataframe(
+        table,
+        key="paper_table",
+        hide_index=True,
+        height="content" if len(table) <= 15 else 560,
+        column_order=[*first, *(name for name in table.columns if name not in first)],
+        column_config={
+            "arm": config.TextColumn(pinned=True, width=130),
+            "tasks": config.TextColumn(pinned=True, width=150),
+        },
     )
 
 

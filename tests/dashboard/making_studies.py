@@ -22,6 +22,7 @@ from engine.study_tables import study_tables
 from tests.dashboard.making import START
 
 BASE: dict[str, Any] = {"tasks": ["seg", "depth"], "epochs": 5, "threads": 1}
+HARM = {"dense": 0.0, "sparse": 0.0, "scratch": 0.012, "magnitude": 0.03, "unanimous": 0.04, "small": 0.05}
 LAYERS = (Layer("stem", 12, 9), Layer("<b>deep</b>", 20, 18))
 DONE = Status(state="done", epoch=5, epochs=5, started=START, finished=START + 50, requested=START)
 
@@ -107,7 +108,7 @@ def _who(member: Member) -> list[object]:
 def _results(member: Member, run: Run) -> list[dict[str, object]]:
     """Return results that fall once half of the groups are gone, a little else for each seed and arm."""
     share = member.level.value / 100
-    loss = 0.3 * max(share - 0.5, 0.0) - 0.05 * share + 0.004 * (member.seed % 7) + 0.02 * (member.arm == "magnitude")
+    loss = 0.3 * max(share - 0.5, 0.0) - 0.05 * share + 0.004 * ((member.seed * (1 + len(member.arm)) + round(10 * share)) % 7) + HARM[member.arm]
     names = ("arm", "subset", "balancing", "level_of", "level", "seed")
     who = dict(zip(names, _who(member)[1:], strict=True))
     figures = {
