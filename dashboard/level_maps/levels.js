@@ -41,6 +41,7 @@ class LevelMap {
     this.canvas.width = Math.round(this.width * this.ratio)
     this.canvas.height = Math.round(this.height * this.ratio)
     this.canvas.style.height = `${this.height}px`
+    this.named = false
     this.places()
     this.image = pen.createImageData(Math.max(1, Math.floor((this.width - this.left - 62) * this.ratio)), this.canvas.height)
     this.pixels = new Uint32Array(this.image.data.buffer)
@@ -66,10 +67,7 @@ class LevelMap {
     this.pixels.fill(0)
     this.rows.forEach((row, place) => this.row(row, place))
     const pen = this.canvas.getContext("2d")
-    pen.setTransform(1, 0, 0, 1, 0, 0)
-    pen.clearRect(0, 0, this.canvas.width, this.canvas.height)
     pen.putImageData(this.image, Math.round(this.left * this.ratio), 0)
-    pen.scale(this.ratio, this.ratio)
     this.words(pen)
   }
 
@@ -102,14 +100,14 @@ class LevelMap {
     const top = Math.round((place * this.pitch + 2) * this.ratio)
     const high = Math.round((this.pitch - 2) * this.ratio)
     const thick = Math.round(1.5 * this.ratio)
-    const period = Math.round(4 * this.ratio)
+    const [period, stroke] = [Math.round(4 * this.ratio), Math.max(1, Math.round(this.ratio))]
     for (let y = 0; y < high; y++) {
       const start = (top + y) * wide
       this.pixels.set(y < thick || y >= high - thick ? edge : line, start)
       for (let at = 0; at < dead.length; at += 2) {
         const to = dead[at + 1]
         for (let x = dead[at] + ((period - ((dead[at] + top + y) % period)) % period); x < to; x += period) {
-          this.pixels.fill(HATCH, start + x, Math.min(start + x + Math.max(1, Math.round(this.ratio)), start + to))
+          for (let wider = x; wider < Math.min(x + stroke, to); wider++) this.pixels[start + wider] = HATCH
         }
       }
     }
@@ -123,11 +121,16 @@ class LevelMap {
     return from
   }
 
+  // The names stand from the first painting on; the counts are written anew.
   words(pen) {
+    pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0)
+    pen.clearRect(this.width - 62, 0, 62, this.height)
     pen.font = this.font()
     pen.textBaseline = "middle"
     pen.textAlign = "right"
     pen.fillStyle = this.style("--st-text-color") || "#808495"
+    const named = this.named
+    this.named = true
     const every = Math.ceil(13 / this.pitch)
     this.rows.forEach((row, place) => {
       if (place % every) return
@@ -135,7 +138,7 @@ class LevelMap {
       let alive = 0
       for (let group = row.first; group < row.next; group++) if (this.levels[group]) alive++
       pen.globalAlpha = 1
-      pen.fillText(shortened(pen, row.name, this.left - 12), this.left - 8, middle)
+      if (!named) pen.fillText(shortened(pen, row.name, this.left - 12), this.left - 8, middle)
       pen.globalAlpha = 0.75
       pen.fillText(`${alive}/${row.count}`, this.width - 2, middle)
     })

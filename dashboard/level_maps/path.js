@@ -74,6 +74,7 @@ class Scrubber {
   layout() {
     if (!this.data || !this.root.clientWidth) return
     this.map.layout()
+    this.painted = -1
     this.panels.forEach((panel) => panel.layout())
     this.draw()
   }
@@ -144,7 +145,8 @@ class Scrubber {
     this.find(".train").disabled = !between || !this.level(this.at)
     this.find(".train").title = between ? "Train a network at this place" : "Move between two trained points first"
     this.panels.forEach((panel) => panel.show(point))
-    this.map.show(this.of(point), ...this.colours)
+    if (point !== this.painted) this.map.show(this.of(point), ...this.colours)
+    this.painted = point
     this.fate()
   }
 
