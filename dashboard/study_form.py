@@ -1,8 +1,9 @@
 """The form for a new path or study: widgets → PathSpec or StudySpec, made from a run's description.
 
 Few leaves: everything that decides a single run comes from a run that is there, or from the demo's description, so that
-the form for a run (dashboard.forms) need not be drawn twice. Nothing starts before its plan stands there: how many runs,
-how many of them are there already, how long they take as far as that is known. What is started is what was planned.
+the form for a run (dashboard.forms) need not be drawn twice. Nothing starts before its plan stands there: how many
+runs, how many of them are there already, how long they take as far as that is known. What is started is what was
+planned.
 """
 
 from typing import Any, Literal
@@ -131,10 +132,9 @@ def _planned(values: dict[str, Any]) -> Study | None:
         return None
     known = Known(runs_folder())
     there = sum(not member.needs.keys and known.done(member.spec) is not None for member in members)
+    takes = cost(spec, len(members) - there)
     with st.container(border=True, key="study_planned"):
-        st.markdown(
-            f"**{plain(spec.name)}: {len(members)} runs**, {there} of them there already. {cost(spec, len(members) - there)}"
-        )
+        st.markdown(f"**{plain(spec.name)}: {len(members)} runs**, {there} of them there already. {takes}")
         st.dataframe(
             [
                 {

@@ -9,9 +9,9 @@ from dashboard.figures.look import empty, escaped, panels
 
 SHADES = [[0.0, "rgba(128,132,149,0.10)"], [0.5, "#8a8678"], [1.0, "#c43d00"]]
 READING = (
-    "One row per layer, from the input at the top, one column per point of the path: the part of the layer's groups that is "
-    "dead there. A row that darkens early is given up first. The CSV lists the point from which on each group is dead, in "
-    "the runs of the first seed."
+    "One row per layer, from the input at the top, one column per point of the path: the part of the layer's groups "
+    "that is dead there. A row that turns red early is given up first. The CSV lists the point from which on each "
+    "group is dead, in the runs of the first seed."
 )
 
 

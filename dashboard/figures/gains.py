@@ -11,9 +11,9 @@ from dashboard.words import measured
 
 LEAST = 1.0  # % to each side, or rounding would look like a change
 READING = (
-    "One bar per metric of the tasks that both runs have: how much better B is than A, in per cent of A's value, whichever "
-    "way the metric counts. To the right of 0 B is better. Two runs of one seed each differ by chance too: several seeds "
-    "say by how much."
+    "One bar per metric of the tasks that both runs have: how much better B is than A, in per cent of A's value, "
+    "whichever way the metric counts. To the right of 0 B is better. Two runs of one seed each differ by chance too: "
+    "several seeds say by how much."
 )
 
 

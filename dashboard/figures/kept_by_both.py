@@ -1,5 +1,7 @@
 """Which layers differ between two networks? Groups that live in both, in one of them, in neither."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -7,7 +9,7 @@ import plotly.graph_objects as go
 from dashboard.figures.layer_counts import largest, layer_axis, left_out, rows_height
 from dashboard.figures.look import NEUTRAL, empty, escaped, panels
 
-LOOKS = {
+LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     "both": ("in both", {"color": "#9c9ca3"}),
     "only_a": ("only in A", {"color": "#2166c4"}),
     "only_b": ("only in B", {"color": "#d55e00"}),
@@ -17,8 +19,8 @@ LOOKS = {
     ),
 }
 READING = (
-    "One bar per layer, from the input at the top: its groups that live in both networks, in one of them, or in neither. "
-    "Long blue and orange parts: the networks chose different channels there."
+    "One bar per layer, from the input at the top: its groups that live in both networks, in one of them, or in "
+    "neither. Long blue and orange parts: the networks chose different channels there."
 )
 
 

@@ -8,8 +8,8 @@ from dashboard.figures.look import CIVIDIS, NEUTRAL, empty, panels
 
 MOST = 50  # channels
 READING = (
-    "One line per channel, at most the 50 of largest norm, the smaller the darker; a line ends where its channel is dead "
-    "(cross). Networks of different points are trained apart: lines join dots, nothing lies between them."
+    "One line per channel, at most the 50 of largest norm, the smaller the darker; a line ends where its channel is "
+    "dead (cross). Networks of different points are trained apart: lines join dots, nothing lies between them."
 )
 
 
@@ -22,7 +22,7 @@ def norm_path(frame: pd.DataFrame) -> go.Figure:
     along = frame.drop_duplicates("level").set_index("level").loc[grid.columns, ["group_sparsity", "label"]]
     figure = panels(height=440)
     x = along["group_sparsity"].to_numpy(np.float32)
-    for place, channel in enumerate(sorted(kept, key=lambda name: float(grid.loc[name].max()))):
+    for place, channel in enumerate(kept[::-1]):
         colour = CIVIDIS[min(place * len(CIVIDIS) // max(len(kept), 1), len(CIVIDIS) - 1)]
         figure.add_trace(_line(x, grid.loc[channel], int(channel), colour))
     figure.add_trace(_ends(x, grid.loc[kept]))

@@ -15,8 +15,9 @@ MOST_TITLES = 12
 COSTS = {"macs": ("MACs of one image, what can be removed taken away", "1"), "parameters": ("parameters left", "1"),
          "latency": ("time of one forward pass, pruned", "s")}  # fmt: skip
 READING = (
-    "One mark per arm or run, its whiskers the 95 % interval of the mean over seeds; pale dots are single seeds. To the left is "
-    "cheaper. Joined by the line: those that no other one beats in both. Click a mark or a dot to open its run."
+    "One mark per arm or run, its whiskers the 95 % interval of the mean over seeds; pale dots are single seeds. To "
+    "the left is cheaper. Joined by the line: those that no other one beats in both. Click a mark or a dot to open its "
+    "run."
 )
 
 

@@ -1,11 +1,11 @@
 """How much better is an arm than another, and how sure is that? Paired by seed, with 95 % intervals.
 
-| function | rows                          | columns                                                                     |
-|----------|-------------------------------|-----------------------------------------------------------------------------|
-| `paired` | arm against arm, by Δ_m [%]   | title, difference, low, high (infinite for one seed), pairs, kind           |
+| function | rows                        | columns                                                           |
+|----------|-----------------------------|-------------------------------------------------------------------|
+| `paired` | arm against arm, by Δ_m [%] | title, difference, low, high (infinite for one seed), pairs, kind |
 
-The kind is `dense`: the arm against the dense network of the same tasks, or `arm`: against another arm that was given as
-many parameters.
+The kind is `dense`: the arm against the dense network of the same tasks, or `arm`: against another arm at the same
+level.
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,11 @@
 """What does quality cost? Runs by their costs and by what they reach, seeds together, the non-dominated ones marked.
 
-| function | rows             | columns                                                                                    |
-|----------|------------------|--------------------------------------------------------------------------------------------|
-| `of_study`, `of_runs` | runs | group, title, arm, seed, run, cost, reached: what can't be told is left out               |
-| `groups` | groups of runs   | group, title, arm, run (of the first seed), seeds, cost, cost_low, cost_high, reached, low,  |
-|          | that differ in   | high (95 % intervals of the means; infinite for one seed), front: whether none is better in |
-|          | the seed alone   | both                                                                                       |
+| function              | rows           | columns                                                                     |
+|-----------------------|----------------|-----------------------------------------------------------------------------|
+| `of_study`, `of_runs` | runs           | group, title, arm, seed, run, cost, reached: what can't be told is left out |
+| `groups`              | groups of runs | group, title, arm, run (of the first seed), seeds, cost, cost_low,          |
+|                       | that differ in | cost_high, reached, low, high (95 % intervals of the means; infinite for    |
+|                       | the seed alone | one seed), front: whether none is better in both                            |
 
 Costs: `macs` and `parameters` [1] of one image, what can be removed without changing an output taken away; `latency`
 [s] of the smallest batch of the newest pruning, where the machine was quiet.
@@ -108,7 +108,8 @@ def front(cost: pd.Series, reached: pd.Series, higher: bool) -> pd.Series:
 
 def _known(rows: list[list[object]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=pd.Index(COLUMNS)).astype({"cost": float, "reached": float})
-    return frame[np.isfinite(frame["cost"]) & np.isfinite(frame["reached"])].reset_index(drop=True)
+    finite = frame.replace([np.inf, -np.inf], np.nan)
+    return finite.dropna(subset=["cost", "reached"]).reset_index(drop=True)
 
 
 def _delta(study: Study, reached: Reached) -> dict[str, float]:

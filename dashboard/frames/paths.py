@@ -97,7 +97,7 @@ def _places(ordered: pd.DataFrame) -> NDArray[np.float64]:
     if not sparse.any():
         return np.zeros(len(level))
     if "strength" not in ordered["level_of"].tolist():
-        return level / level.max()
+        return np.asarray(level / level.max())
     low, high = level[sparse].min(), level[sparse].max()
     span = np.log(high / low) or 1.0
     with np.errstate(divide="ignore"):

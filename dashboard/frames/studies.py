@@ -99,7 +99,7 @@ def definitions(study: Study, split: str, against: str) -> pd.DataFrame:
         arm, subset, balancing, of, level = who
         found = cells.set_index("quantity")
         texts = {name: _interval(found, f"delta.{against}.{name}") for name in DEFINITIONS}
-        said = f"{arm}, {level_word(str(of), float(level))}" if of else arm
+        said = f"{arm}, {level_word(str(of), float(str(level)))}" if of else arm
         rows.append({"arm": said, "tasks": subset, "balancing": balancing, **texts, "seeds": int(found["n"].max())})
     return pd.DataFrame(rows, columns=pd.Index(["arm", "tasks", "balancing", *DEFINITIONS, "seeds"]))
 
@@ -107,7 +107,7 @@ def definitions(study: Study, split: str, against: str) -> pd.DataFrame:
 def _interval(found: pd.DataFrame, quantity: str) -> str:
     if quantity not in found.index:
         return "–"
-    mean, low, high, n = (float(found.loc[quantity, name]) for name in ("mean", "low", "high", "n"))
+    mean, low, high, n = found.loc[quantity, ["mean", "low", "high", "n"]].astype(float).tolist()
     return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" if n > 1 else f"{mean:+.2f}"
 
 

@@ -100,7 +100,7 @@ def _values(lines: Iterable[bytes]) -> dict[tuple[str | None, str], float]:
 
 
 def _lines(path: Path, last: int | None = None) -> list[bytes]:
-    """Return the whole lines of a log, or those of about its `last` bytes. A frame of them would take ten times as long."""
+    """Return the whole lines of a log, or those of about its `last` bytes; a frame of them takes ten times as long."""
     size, _ = stamp(path)
     if not size:
         return []

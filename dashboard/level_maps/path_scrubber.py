@@ -20,6 +20,7 @@ from engine.study_spec import PathSpec
 
 MOST_TASKS = 4
 MOST_TICKS = 11
+CLOSE = 0.05  # of the axis: the words of two ticks would touch
 COUNTS = {  # with colours of no task, as the tasks stand beside them
     "group_sparsity": ("groups", "#7F6FB5"),
     "parameter_sparsity": ("parameters", "#A9791C"),
@@ -27,10 +28,10 @@ COUNTS = {  # with colours of no task, as the tasks stand beside them
 }
 MARKS = {"elbow": "elbow", "one_standard_error": "one standard error"}
 READING = (
-    "Move the slider, drag over a chart, or walk with the arrow keys: every point is a network that was trained, here of "
-    "the first seed; between two of them the nearest is shown and none is interpolated. Metrics: on the validation "
-    "images, mean over seeds. Elbow: where the skill begins to fall. One standard error: the sparsest point whose skill "
-    "is within one standard error of the best. Map: one row per layer, from the input at the top."
+    "Move the slider, drag over a chart, or walk with the arrow keys: every point is a network that was trained, here "
+    "of the first seed; between two of them the nearest is shown and none is interpolated. Metrics: on the validation "
+    "images, mean over seeds. Elbow: where the skill begins to fall. One standard error: the sparsest point whose "
+    "skill is within one standard error of the best. Map: one row per layer, from the input at the top."
 )
 _mount = st.components.v2.component(
     "winnow_path_scrubber",
@@ -108,17 +109,19 @@ def payload(course: Course) -> dict[str, Any]:
 
 def _points(points: pd.DataFrame) -> list[dict[str, Any]]:
     every = max(1, -(-len(points) // MOST_TICKS))
+    marked = points.loc[points[list(MARKS)].any(axis=1), "place"].tolist()
     rows = []
     for place, (_, point) in enumerate(points.iterrows()):
         marks = [word for name, word in MARKS.items() if bool(point[name])]
         short = str(point["label"]).removesuffix(" λ_max")
+        room = all(abs(float(point["place"]) - other) > CLOSE for other in marked)
         rows.append(
             {
                 "place": float(point["place"]),
                 "label": str(point["label"]),
                 "run": str(point["run"]),
                 "marks": marks,
-                "tick": short if place % every == 0 or marks else "",
+                "tick": short if marks or (room and place % every == 0) else "",
             }
         )
     return rows

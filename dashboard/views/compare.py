@@ -28,12 +28,12 @@ TABS = ("Maps", "Metrics", "Layers", "Seeds", "Descriptions")
 SAME = "Choose two different runs to compare them."
 ALONE = "One run is there so far: another seed, another strength or another set of tasks makes a comparison."
 NO_SHAPE = (
-    "The two networks have other layers or widths, or groups of another kind, so that their channels can't be laid over "
-    "one another. Their metrics can still be compared."
+    "The two networks have other layers or widths, or groups of another kind, so that their channels can't be laid "
+    "over one another. Their metrics can still be compared."
 )
 NO_SEEDS = (
-    "Neither run has a sibling: the same description with another seed. Train one, or make a study with several seeds, to "
-    "see which of the differences are more than chance."
+    "Neither run has a sibling: the same description with another seed. Train one, or make a study with several seeds, "
+    "to see which of the differences are more than chance."
 )
 
 

@@ -144,7 +144,8 @@ def _figure(points: pd.DataFrame, title: str, higher: bool, cost: pareto.Cost) -
 
 def _subset(study: Study) -> str:
     """Ask which set of tasks: the largest at first, as Δ_m of different sets can't be compared."""
-    known = sorted(studies.table(study, "results")["subset"].unique(), key=lambda name: -name.count("+"))
+    named = [str(name) for name in studies.table(study, "results")["subset"].unique()]
+    known = sorted(named, key=lambda name: -name.count("+"))
     return st.selectbox("Tasks", known, key=f"pareto_tasks_{study.id}", width=200)
 
 

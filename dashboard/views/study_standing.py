@@ -1,5 +1,7 @@
 """Where a study stands: its state, its progress, what it is made of, and the buttons that make sense."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from dashboard.frames import studies
@@ -11,6 +13,7 @@ from engine.folders import LIVE, State, Status
 from engine.studies import Study
 from engine.study_spec import PathSpec, StudySpec
 
+MOST_NAMED = 9  # levels
 ENDING = (
     "Stopping its runs, each with a checkpoint; started again, it goes on with them. Killing leaves its runs at work."
 )
@@ -32,11 +35,17 @@ def standing(study: Study, drawn: State) -> None:
 
 def asked(spec: StudySpec | PathSpec) -> str:
     """Say what a study or path is asked for."""
-    grid = [f"{', '.join(f'{value:g}' for value in spec.targets)} %"] if spec.targets else []
-    grid += [f"{', '.join(f'{value:g}' for value in spec.strengths)} λ_max"] if spec.strengths else []
+    grid = [f"{_listed(values)} {unit}" for values, unit in ((spec.targets, "%"), (spec.strengths, "λ_max")) if values]
     seeds = f"{len(spec.seeds)} seed{'s' if len(spec.seeds) > 1 else ''}"
     tasks = "+".join(spec.base.tasks) if isinstance(spec, PathSpec) else ", ".join(map("+".join, spec.task_sets))
     return " · ".join([spec.kind, tasks, *grid, seeds])
+
+
+def _listed(values: Sequence[float]) -> str:
+    """Name the levels of a grid, or its ends where they are many."""
+    if len(values) > MOST_NAMED:
+        return f"{len(values)} levels from {min(values):g} to {max(values):g}"
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _counts(study: Study) -> list[str]:

@@ -3,6 +3,7 @@
 Δ_m is shown in the definition that the study names unless another is chosen, and the one shown is always named.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import get_args
 
@@ -35,8 +36,8 @@ MEANINGS: dict[Definition, str] = {
     "metric": "Δ_m: mean relative gain over the metrics of all tasks, each counted once (Nash-MTL)",
 }
 READING = (
-    "Mean ± standard deviation over seeds; in the columns of Δ_m, mean and 95 % interval, paired by seed. Positive is better "
-    "than the baseline."
+    "Mean ± standard deviation over seeds; in the columns of Δ_m, mean and 95 % interval, paired by seed. Positive is "
+    "better than the baseline."
 )
 FILES = {"csv": ("CSV", "text/csv"), "tex": ("LaTeX", "text/x-tex"), "md": ("Markdown", "text/markdown")}
 ROWS = "study_runs"
@@ -137,7 +138,7 @@ def _table(table: pd.DataFrame) -> None:
 
 
 def _downloads(table: pd.DataFrame) -> None:
-    made = {"csv": csv, "tex": latex, "md": markdown}
+    made: dict[str, Callable[[pd.DataFrame], str | bytes]] = {"csv": csv, "tex": latex, "md": markdown}
     with st.container(horizontal=True):
         for suffix, (label, mime) in FILES.items():
             st.download_button(

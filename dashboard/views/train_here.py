@@ -21,8 +21,8 @@ def train_here(study: Study, spec: PathSpec, level: float) -> None:
         took = per_epoch(spec.base)
         cost = "" if took is None else f", {duration(took * spec.base.epochs)} at most as its like have taken"
         st.markdown(
-            f"**Train at {plain(level_word(of, level))}**: seed {spec.seeds[0]}, {spec.base.epochs} epochs at most{cost}. "
-            "All else is as in this path, but that it starts from fresh weights."
+            f"**Train at {plain(level_word(of, level))}**: seed {spec.seeds[0]}, {spec.base.epochs} epochs at "
+            f"most{cost}. All else is as in this path, but that it starts from fresh weights."
         )
         if not st.button("Start this run", key="train_here_start", type="primary", icon=":material/play_arrow:"):
             return

@@ -108,7 +108,12 @@ def _who(member: Member) -> list[object]:
 def _results(member: Member, run: Run) -> list[dict[str, object]]:
     """Return results that fall once half of the groups are gone, a little else for each seed and arm."""
     share = member.level.value / 100
-    loss = 0.3 * max(share - 0.5, 0.0) - 0.05 * share + 0.004 * ((member.seed * (1 + len(member.arm)) + round(10 * share)) % 7) + HARM[member.arm]
+    loss = (
+        0.3 * max(share - 0.5, 0.0)
+        - 0.05 * share
+        + 0.004 * ((member.seed * (1 + len(member.arm)) + round(10 * share)) % 7)
+        + HARM[member.arm]
+    )
     names = ("arm", "subset", "balancing", "level_of", "level", "seed")
     who = dict(zip(names, _who(member)[1:], strict=True))
     figures = {
