@@ -9,10 +9,6 @@ planned.
 from typing import Any, Literal
 
 import streamlit as st
-from engine.frozen import SpecError
-from engine.spec_hash import Known
-from engine.study_plan import plan
-from engine.study_spec import Control, PathSpec, StudySpec, parse_many
 
 from dashboard.frames.cost import per_epoch
 from dashboard.leaves import Values, leaf, line
@@ -21,7 +17,11 @@ from engine import jobs
 from engine.runs import list_runs, runs_folder
 from engine.scheduling.local import room
 from engine.spec import TrainSpec, demo
-from engine.studies import Study, create_study
+from engine.specs.frozen import SpecError
+from engine.specs.study import Control, PathSpec, StudySpec, parse_many
+from engine.studies.folder import Study, create_study
+from engine.studies.plan import plan
+from engine.studies.spec_hash import Known
 
 FORM = "study"
 DEMO = "the demo's description"

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from engine.delta import gains
 
 from dashboard.frames.groups import norms as norm_log
 from dashboard.frames.stamps import Stamp, stamp
@@ -24,6 +23,7 @@ from data.catalog import DATASETS
 from engine.norms import Layer
 from engine.quantities import metrics as metrics_of
 from engine.runs import Run
+from engine.studies.delta import gains
 
 SPLITS = ("test", "kept", "val")
 IN_WORDS = {"test": "test images", "kept": "validation images", "val": "validation images, newest epoch"}

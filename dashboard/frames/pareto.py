@@ -19,7 +19,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from engine.intervals import mean_of
 
 from dashboard.frames import before_after, studies
 from dashboard.frames.stamps import Stamp, stamp
@@ -28,7 +27,8 @@ from dashboard.words import level_word
 from engine.followups import newest
 from engine.quantities import Metric
 from engine.runs import Run
-from engine.studies import Study
+from engine.studies.folder import Study
+from engine.studies.intervals import mean_of
 
 Cost = Literal["macs", "parameters", "latency"]
 COLUMNS = ["group", "title", "arm", "seed", "run", "cost", "reached"]

@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from engine.study_spec import PathSpec
 
 from dashboard.figures.look import NEUTRAL, Style
 from dashboard.frames.paths import FIRST, Networks
 from dashboard.level_maps.levels import HERE, levels, scale_of, script, style, text
 from engine.quantities import Metric
+from engine.specs.study import PathSpec
 
 MOST_TASKS = 4
 MOST_TICKS = 11

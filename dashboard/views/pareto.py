@@ -7,8 +7,6 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from engine.delta import DEFINITIONS
-from engine.study_spec import StudySpec
 
 from dashboard import pages
 from dashboard.figures import pareto as figure
@@ -22,7 +20,9 @@ from dashboard.words import plain
 from data.catalog import DATASETS
 from engine.quantities import metrics
 from engine.runs import runs_folder
-from engine.studies import Study
+from engine.specs.study import StudySpec
+from engine.studies.delta import DEFINITIONS
+from engine.studies.folder import Study
 
 ALL = "all runs"
 COSTS: dict[pareto.Cost, str] = {"macs": "MACs", "parameters": "parameters", "latency": "latency"}

@@ -4,7 +4,6 @@ Only the open view is drawn.
 """
 
 import streamlit as st
-from engine.study_spec import PathSpec
 
 from dashboard import pages
 from dashboard.figures import death_order, norm_path, path_curve
@@ -17,7 +16,8 @@ from dashboard.views.panel import draw, explain
 from dashboard.views.study_tabs import about, seeds, tables, the_runs
 from dashboard.views.train_here import train_here
 from data.catalog import DATASETS
-from engine.studies import Study
+from engine.specs.study import PathSpec
+from engine.studies.folder import Study
 
 TABS = ("Scrub", "Curve", "Norms", "Order of death", "Table", "Seeds", "Its runs")
 ASKED = "asked_of_path"

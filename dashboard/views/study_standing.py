@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import streamlit as st
-from engine.study_spec import PathSpec, StudySpec
 
 from dashboard.frames import studies
 from dashboard.frames.log import tail
@@ -11,7 +10,8 @@ from dashboard.views.controls import resume, stop
 from dashboard.views.progress import message, state_line
 from dashboard.words import duration, plain
 from engine.folders import LIVE, State, Status
-from engine.studies import Study
+from engine.specs.study import PathSpec, StudySpec
+from engine.studies.folder import Study
 
 MOST_NAMED = 9  # levels
 ENDING = (

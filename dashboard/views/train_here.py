@@ -1,9 +1,6 @@
 """Train here: a run at a place of a path where none has been trained, with all else as in the path."""
 
 import streamlit as st
-from engine.frozen import SpecError
-from engine.study_plan import plan
-from engine.study_spec import PathSpec, parse_many
 
 from dashboard import pages
 from dashboard.forms import start
@@ -11,7 +8,10 @@ from dashboard.frames.cost import per_epoch
 from dashboard.words import duration, level_word, plain, sentence
 from engine.jobs import JobError
 from engine.spec import TrainSpec
-from engine.studies import Study
+from engine.specs.frozen import SpecError
+from engine.specs.study import PathSpec, parse_many
+from engine.studies.folder import Study
+from engine.studies.plan import plan
 
 
 def train_here(study: Study, spec: PathSpec, level: float) -> None:
