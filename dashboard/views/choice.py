@@ -76,7 +76,7 @@ def _newest_unless_chosen(key: str, known: list[str]) -> None:
 
     An empty address is filled, so that it can be copied; one that names none is cleared by the selector itself.
     """
-    started = st.session_state.pop(STARTED.get(key, ""), None)
+    started = st.session_state.pop(STARTED[key], None) if key in STARTED else None
     if started in known:
         if key not in st.session_state:  # a selector that stands on the page already writes its address itself
             st.query_params[key] = started
