@@ -76,7 +76,7 @@ def _newest_unless_chosen(key: str, known: list[str]) -> None:
 
     An empty address is filled, so that it can be copied; one that names none is cleared by the selector itself.
     """
-    started = st.session_state.pop(STARTED.get(key, ""), None)
+    started = st.session_state.pop(STARTED[key], None) if key in STARTED else None
     named = started or st.session_state.get(key) or st.query_params.get(key)
     if named is None:
         st.query_params[key] = known[0]
