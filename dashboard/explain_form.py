@@ -9,14 +9,25 @@ from dashboard.frames.groups import norms
 from dashboard.leaves import Values, line
 from dashboard.words import sentence
 from engine import jobs
-from engine.explain_spec import METHODS, ExplainSpec
 from engine.followups import FollowUp, follow_up, read
-from engine.frozen import SpecError
 from engine.runs import Run
+from engine.specs.explain import METHODS, ExplainSpec
+from engine.specs.frozen import SpecError
 
 FORM = "explain"
 ESSENTIAL = ["of", "images", "ablations", "ablation_images"]
-ADVANCED = ["split", "fill", "bootstrap", "steps", "randomisations", "seed", "threads", "device"]
+ADVANCED = [
+    "maps",
+    "map_channels",
+    "split",
+    "fill",
+    "bootstrap",
+    "steps",
+    "randomisations",
+    "seed",
+    "threads",
+    "device",
+]
 COST = (
     "With the defaults on the demo's network and one core: the shares after half a minute, the ablations that check "
     "them within some minutes. The page fills as results come in, and can be left. The integrating methods, "
@@ -30,6 +41,7 @@ def new_explanation(run: Run) -> FollowUp | None:
         "Methods",
         METHODS,
         default=[METHODS[0]],
+        format_func=lambda name: name.replace("_", " "),
         key=f"{FORM}_methods",
         help=ExplainSpec.model_fields["methods"].description,
         on_change="ignore",

@@ -15,10 +15,10 @@ from dashboard.words import plain, sentence
 from data.catalog import DATASETS
 from engine import jobs
 from engine.balancing.spec import BalancingSpec
-from engine.data_spec import DigitsData, PlantedData, ScenesData
-from engine.frozen import Frozen, SpecError
 from engine.runs import Run, create
 from engine.spec import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
+from engine.specs.data import DigitsData, PlantedData, ScenesData
+from engine.specs.frozen import Frozen, SpecError
 
 DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData, "planted": PlantedData}
 Way = Literal["target", "strength"]
@@ -30,7 +30,7 @@ MEANINGS: dict[Way, str] = {
     "strength": "How hard every group is pulled towards zero: 0 trains the dense network, a larger strength zeroes "
     "more groups, sooner. It can be changed while the run is live.",
 }
-KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation"]
+KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
 
 
@@ -125,7 +125,7 @@ def _advanced(way: Way) -> dict[str, Values]:
         },
         "balancing": line(BalancingSpec, list(BalancingSpec.model_fields), "Balancing of the tasks"),
         "optimiser": line(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
-        "run": line(TrainSpec, ["seed", "threads", "device", "flips", "bf16"], "Run"),
+        "run": line(TrainSpec, ["seed", "threads", "device", "devices", "accumulate", "flips", "bf16"], "Run"),
     }
 
 

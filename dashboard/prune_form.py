@@ -10,9 +10,9 @@ from dashboard.leaves import Values, leaf, line
 from dashboard.words import CRITERIA, sentence
 from engine import jobs
 from engine.followups import FollowUp, Spec, follow_up, read
-from engine.frozen import SpecError
-from engine.prune_spec import Criterion, PruneSpec
 from engine.runs import Run
+from engine.specs.frozen import SpecError
+from engine.specs.prune import Criterion, PruneSpec
 
 FORM = "prune"
 USUAL_BUDGET = 50.0  # %

@@ -14,14 +14,14 @@ from dashboard.frames.cost import per_epoch
 from dashboard.leaves import Values, leaf, line
 from dashboard.words import duration, level_word, plain, sentence
 from engine import jobs
-from engine.frozen import SpecError
 from engine.runs import list_runs, runs_folder
 from engine.scheduling.local import room
 from engine.spec import TrainSpec, demo
-from engine.spec_hash import Known
-from engine.studies import Study, create_study
-from engine.study_plan import plan
-from engine.study_spec import Control, PathSpec, StudySpec, parse_many
+from engine.specs.frozen import SpecError
+from engine.specs.study import Control, PathSpec, StudySpec, parse_many
+from engine.studies.folder import Study, create_study
+from engine.studies.plan import plan
+from engine.studies.spec_hash import Known
 
 FORM = "study"
 DEMO = "the demo's description"

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from engine.folders import State, Status
-from engine.prune_spec import Criterion, PruneSpec
 from engine.spec import PenaltySpec
+from engine.specs.prune import Criterion, PruneSpec
 
 Colour = Literal["gray", "blue", "green", "orange", "red", "violet"]
 STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a page, colour

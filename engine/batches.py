@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from data.stacking import Stacked
+from engine.distributed.ranks import ALONE, Ranks
 from engine.tasks.task import Task
 
 
@@ -55,20 +56,24 @@ class Batches:
         """Return all targets of a task."""
         return self._targets[task]
 
-    def shuffled(self, seed: int, epoch: int, flips: bool, skip: int = 0) -> Iterator[Batch]:
-        """Yield the batches of a training epoch from batch `skip` on; with `flips`, half of the images mirrored."""
+    def shuffled(self, seed: int, epoch: int, flips: bool, skip: int = 0, ranks: Ranks = ALONE) -> Iterator[Batch]:
+        """Yield the batches of a training epoch from batch `skip` on; with `flips`, half of the images mirrored.
+
+        Of several `ranks`, each gets its own images of every batch, in turn: micro-batches of all of them are those of
+        one alone, where the numbers divide.
+        """
         chance = np.random.default_rng([seed, epoch])
         order = torch.from_numpy(chance.permutation(len(self._images)))
         mirrored = torch.from_numpy(chance.random(len(self._images)) < 0.5)
         flips = flips and all(task.field.dense for task in self._tasks.values())
         for first in range(skip * self._size, self.steps * self._size, self._size):
-            batch = self._take(order[first : first + self._size])
-            chosen = mirrored[first : first + self._size].to(self._device)
-            yield self._mirror(batch, chosen) if flips else batch
+            own = torch.arange(first + ranks.index, first + self._size, ranks.count)
+            batch = self._take(order[own])
+            yield self._mirror(batch, mirrored[own].to(self._device)) if flips else batch
 
-    def in_order(self) -> Iterator[Batch]:
-        """Yield all samples once, in order."""
-        for indices in torch.split(torch.arange(len(self._images)), self._size):
+    def in_order(self, ranks: Ranks = ALONE) -> Iterator[Batch]:
+        """Yield all samples once, in order; of several `ranks`, each gets every so many-th batch."""
+        for indices in torch.split(torch.arange(len(self._images)), self._size)[ranks.index :: ranks.count]:
             yield self._take(indices)
 
     def _take(self, indices: Tensor) -> Batch:

@@ -28,7 +28,7 @@ from engine.channels.partition import Labels
 from engine.files import replace, replace_json
 from engine.manifests import BEFORE, digest, manifests, verified
 from engine.pruning.left import dense_state, left_of, widened
-from engine.removal import follow
+from engine.removal import follow, regrow
 from engine.training_state import Training
 
 KEPT = 2
@@ -136,15 +136,30 @@ def load_checkpoint(folder: Path, training: Training) -> list[str]:
     return skipped
 
 
-def _tensors(training: Training) -> dict[str, Tensor]:
+def network_tensors(training: Training) -> dict[str, Tensor]:
+    """Return the network as it stands, `net.<name>`, and `stays.<axis>.<name>` where something was removed."""
     tensors = {f"net.{name}": tensor for name, tensor in training.net.state_dict().items()}
+    for name, axes in training.stays.items():
+        tensors |= {f"stays.{axis}.{name}": torch.from_numpy(entries) for axis, entries in axes.items()}
+    return tensors
+
+
+def put_network(training: Training, found: Checkpoint) -> None:
+    """Give the training the network of a checkpoint, of the size that it has there."""
+    stays = found.stays()
+    regrow(training)
+    if stays:
+        follow(training, left_of(training.net, stays))
+    training.net.load_state_dict(found.part("net"))
+
+
+def _tensors(training: Training) -> dict[str, Tensor]:
+    tensors = network_tensors(training)
     for index, state in training.proximal.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
     tensors |= {f"balancer.{name}": tensor for name, tensor in training.balancer.state_dict().items()}
     tensors |= {f"norms.{index:05d}": norms for index, norms in enumerate(training.proximal.norms)}
     tensors |= {f"drift.{index:05d}": drift for index, drift in enumerate(training.proximal.drift)}
-    for name, axes in training.stays.items():
-        tensors |= {f"stays.{axis}.{name}": torch.from_numpy(entries) for axis, entries in axes.items()}
     for index, alive in enumerate(training.proximal.support or ()):
         tensors[f"support.{index:05d}"] = alive.to(torch.uint8)
     tensors["random.cpu"] = torch.get_rng_state()
@@ -155,9 +170,7 @@ def _tensors(training: Training) -> dict[str, Tensor]:
 
 def _restore(training: Training, found: Checkpoint) -> None:
     tensors, manifest = found.tensors, found.manifest
-    if stays := found.stays():
-        follow(training, left_of(training.net, stays))
-    training.net.load_state_dict(found.part("net"))
+    put_network(training, found)
     training.balancer.load_state_dict(found.part("balancer"))
     described = training.proximal.optimizer.state_dict()
     known = {

@@ -16,14 +16,14 @@ import click
 
 from data.catalog import DATASETS
 from engine import jobs
-from engine.follow import attend, outcome
-from engine.followup_commands import explain, export, prune
-from engine.frozen import SpecError
-from engine.help_sections import SectionedCommand
-from engine.options import spec_of, spec_options
+from engine.commands.follow import attend, outcome
+from engine.commands.followups import explain, export, prune
+from engine.commands.help_sections import SectionedCommand
+from engine.commands.options import spec_of, spec_options
+from engine.commands.studies import path, study
 from engine.runs import Run, create, find, list_runs
 from engine.spec import demo as demo_spec
-from engine.study_commands import path, study
+from engine.specs.frozen import SpecError
 from engine.undoing import undo
 from engine.verify import verify
 

@@ -7,7 +7,7 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from engine.files import replace
-from engine.frozen import Frozen, Strength
+from engine.specs.frozen import Frozen, Strength
 
 
 class Control(Frozen):

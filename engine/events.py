@@ -67,11 +67,11 @@ def read_events(path: Path, since: int = 0) -> pd.DataFrame:
 
 
 def standing(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the records that still hold: those before an `undo` for later steps, or of the removal, are void."""
+    """Return the records that still hold: those before an `undo`, for later steps or of the run's end, are void."""
     holds = np.ones(len(frame), bool)
     split, step = frame["split"].to_numpy(), frame["step"].to_numpy()
     for place in np.flatnonzero((split == "control") & (frame["quantity"].to_numpy() == "undo")):
-        void = (step > step[place]) | ((step == step[place]) & (split == "removal"))
+        void = (step > step[place]) | ((step == step[place]) & (split == "removal")) | np.isin(split, ("kept", "test"))
         holds[:place] &= ~void[:place]
     return frame[holds].reset_index(drop=True)
 

@@ -2,7 +2,7 @@
 
 Relevance is held against single-channel ablation over surviving channels, against deletion in random order, against
 itself on the other half of the images, and against what is left of it when the heads, then the shared layers, are
-shuffled. The figures and the badge made of them stand in `engine.badges`.
+shuffled. The figures and the badge made of them stand in `engine.explaining.badges`.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from torch import nn
 
-from engine.ablation import Deletion, ablations
-from engine.agreement import agreement, compared, sample, split_half
 from engine.attribution.means import Means, channel_means
 from engine.attribution.probe import Images, Probe, Tasks, probe
 from engine.attribution.relevance import measured
 from engine.attribution.settings import Settings
-from engine.badges import COLUMNS
-from engine.deletion import curves, deletion_figures, orders
-from engine.explain_spec import Method
-from engine.randomising import shuffled, stages
+from engine.explaining.ablation import Deletion, ablations
+from engine.explaining.agreement import agreement, compared, sample, split_half
+from engine.explaining.badges import COLUMNS
+from engine.explaining.deletion import curves, deletion_figures, orders
+from engine.explaining.randomising import shuffled, stages
+from engine.specs.explain import Method
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import shutil
 import time
 from collections.abc import Container, Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, Self
@@ -32,12 +33,13 @@ from pydantic import ValidationError
 from engine.control import Control, ask, read_control
 from engine.events import read_events
 from engine.files import replace, replace_json
-from engine.frozen import Frozen
+from engine.specs.frozen import Frozen
 
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
 PACKAGES = ("winnow", "torch", "numpy", "captum")
 START_GRACE = 30.0  # seconds that a started worker may take before it holds the lock
+SLOW_GRACE = 180.0  # the same where torchrun, which imports torch, starts it
 
 
 class Status(Frozen):
@@ -91,13 +93,20 @@ class WorkFolder:
         found: dict[str, str] = json.loads((self.path / "spec.json").read_text()).get("packages", {})
         return found
 
+    @cached_property
+    def devices(self) -> int:
+        """How many processes work on it together."""
+        devices = self.document().get("devices", 1)
+        return devices if isinstance(devices, int) else 1
+
     @property
     def status(self) -> Status:
         """Where the run stands now; `lost` when the worker died without saying so."""
         status = self.recorded_status()
         if status.state not in LIVE or (status.state == "queued" and status.requested is None):
             return status
-        starting = status.state == "queued" and time.time() - (status.requested or 0.0) < START_GRACE
+        grace = START_GRACE if self.devices == 1 else SLOW_GRACE
+        starting = status.state == "queued" and time.time() - (status.requested or 0.0) < grace
         if starting or self.alive():
             return status
         return status.model_copy(update={"state": "lost", "message": "its process ended without a word"})

@@ -16,14 +16,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from engine.explain_spec import ExplainSpec
-from engine.export_spec import ExportSpec
 from engine.folders import Status, WorkFolder, folders, kind_of, make
-from engine.frozen import SpecError, first_line
-from engine.prune_spec import PruneSpec
 from engine.runs import Run
-from engine.studies import KINDS as STUDIES
-from engine.studies import Study
+from engine.specs.explain import ExplainSpec
+from engine.specs.export import ExportSpec
+from engine.specs.frozen import SpecError, first_line
+from engine.specs.prune import PruneSpec
+from engine.studies.folder import KINDS as STUDIES
+from engine.studies.folder import Study
 
 Kind = Literal["prune", "explain", "export"]
 Spec = PruneSpec | ExplainSpec | ExportSpec

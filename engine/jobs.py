@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -62,21 +63,29 @@ def _spawned(run: WorkFolder, tied: bool) -> subprocess.Popen[bytes]:
     replace(run.path / "status.json", requested.model_dump_json().encode())
     with (run.path / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "engine.worker", str(run.path)],
+            _command(run),
             stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=_environment() | ({TIED: "1"} if tied else {}),
+            env=_environment(run) | ({TIED: "1"} if tied else {}),
         )
 
 
-def _environment() -> dict[str, str]:
+def _command(run: WorkFolder) -> list[str]:
+    """Return what works on a folder: one process, or torchrun and as many as the spec asks for."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.devices}"]
+    return [sys.executable, *(torchrun if run.devices > 1 else []), "-m", "engine.worker", str(run.path)]
+
+
+def _environment(run: WorkFolder) -> dict[str, str]:
     """Return ours, with what two cores need, and with the folder of this package: it may be a checkout elsewhere."""
+    several = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}  # or torchrun says at length that it does so
     here = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (here, os.environ.get("PYTHONPATH", "")) if part)
+    needed = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
     inherited = {name: value for name, value in os.environ.items() if name != TIED}
-    return {**inherited, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
+    return {**inherited, **needed, **(several if run.devices > 1 else {})}
 
 
 def stop(run: WorkFolder) -> None:
@@ -89,8 +98,20 @@ def kill(run: WorkFolder) -> bool:
     process = worker_process(run.recorded_status())
     if process is None or not run.alive():
         return False
-    process.kill()
+    for member in _together(process):
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
     return True
+
+
+def _together(process: psutil.Process) -> list[psutil.Process]:
+    """Return a worker and those that torchrun started with it, by their command; torchrun then ends by itself."""
+    try:
+        command, parent = process.cmdline(), process.parent()
+        siblings = parent.children() if parent is not None else []
+        return [process, *(own for own in siblings if own != process and own.cmdline() == command)]
+    except psutil.Error:
+        return [process]
 
 
 def worker_process(status: Status) -> psutil.Process | None:

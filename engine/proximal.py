@@ -192,6 +192,14 @@ class Proximal:
         before = self._left
         self._left = [own if before is None else _through(before[own.place], own) for own in left]
 
+    def regrow(self, optimizer: Optimizer) -> None:
+        """Go on with the dense model again, whose optimiser this is: what was removed is there again, as zeros."""
+        self.support = None if self.support is None else self.whole(self.support)
+        self.drift = self.whole(self.drift)
+        self.optimizer, self.banks, self._left = optimizer, self.dense_banks, None
+        self._settings = [metric.settings_of(optimizer, bank) for bank in self.banks]
+        self.norms = [bank.norms() for bank in self.banks]
+
     def whole(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return vectors (channels,) per bank for the banks of the dense network: 0 for channels that were removed."""
         if self._left is None:

@@ -16,13 +16,17 @@ Two things are the smaller network's own: dropout draws fewer random numbers whe
 gradients compared at the trunk's parameters (`gradients = "parameters"`) are those of the parameters that are left.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from engine.balancing.famo import statistics_kept
 from engine.batches import Batches
+from engine.channels.partition import Labels
 from engine.channels.trace import undisturbed
 from engine.groups.remaining import Remaining, Smaller, remaining
 from engine.measure import layer_macs
@@ -30,7 +34,7 @@ from engine.networks.multitask import MultiTaskNet
 from engine.pruning import Certificate, NotExact, compact, transfer
 from engine.pruning import optimiser as moving
 from engine.pruning.certificate import in_type, run_in_type, tensors_of
-from engine.pruning.left import composed
+from engine.pruning.left import composed, widened
 from engine.training_state import Training
 
 IMAGES = 4  # on which both networks are compared in training mode
@@ -97,6 +101,36 @@ def follow(training: Training, smaller: moving.Smaller) -> None:
         parameter.grad = None
     training.stays = composed(training.stays, {cut.name: cut.stays for cut in smaller.cuts if cut.stays})
     training.net = smaller.model
+
+
+def regrow(training: Training) -> None:
+    """Go back to the dense network, with zeros where something was removed, in the optimiser's moments too."""
+    dense, small = training.dense_graph().model, training.net
+    if not training.stays or not isinstance(dense, MultiTaskNet):
+        return
+    twins: dict[Tensor, tuple[nn.Parameter, Mapping[int, Labels]]] = {
+        own: (parameter, training.stays.get(name, {}))
+        for (name, own), parameter in zip(small.named_parameters(), dense.parameters(), strict=True)
+    }
+    training.proximal.regrow(_regrown(training.proximal.optimizer, twins))
+    training.net, training.stays = dense, {}
+
+
+def _regrown(optimizer: Optimizer, twins: Mapping[Tensor, tuple[nn.Parameter, Mapping[int, Labels]]]) -> Optimizer:
+    """Return the optimiser of the dense parameters, {smaller: (dense, entries that are left)}; others stay."""
+    kind: Any = type(optimizer)
+    groups = [
+        {**group, "params": [twins[own][0] if own in twins else own for own in group["params"]]}
+        for group in optimizer.param_groups
+    ]
+    grown: Optimizer = kind(groups)
+    for own, state in optimizer.state.items():
+        dense, stays = twins.get(own, (own, {}))
+        grown.state[dense] = {
+            name: widened(value, dense.shape, stays) if isinstance(value, Tensor) and value.dim() else value
+            for name, value in state.items()
+        }
+    return grown
 
 
 def _left(training: Training, smaller: moving.Smaller) -> list[Remaining]:

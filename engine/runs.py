@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from engine.events import standing
 from engine.folders import Status, WorkFolder, folders, make
-from engine.frozen import SpecError
 from engine.norms import NormLog
 from engine.spec import StrengthChange, TrainSpec, parse
+from engine.specs.frozen import SpecError
 
 
 class Run(WorkFolder):
@@ -37,7 +38,7 @@ class Run(WorkFolder):
 
     def replay(self) -> TrainSpec:
         """Return a spec that does again what was done, live changes of the strength at their steps included."""
-        events = self.events()
+        events = standing(self.events())
         changes = events[(events["quantity"] == "strength") & (events["split"] == "control")]
         lived = [
             StrengthChange(step=int(step), strength=float(value))

@@ -12,8 +12,9 @@ from pydantic import ValidationError, model_validator
 
 from data.catalog import DATASETS
 from engine.balancing.spec import BalancingSpec, missing_packages
-from engine.data_spec import DataSpec, ScenesData
-from engine.frozen import Frozen, Positive, SpecError, Strength, Width, available_cores, first_line
+from engine.specs.data import DataSpec, ScenesData
+from engine.specs.frozen import Frozen, Positive, SpecError, Strength, Width, available_cores, first_line
+from engine.specs.start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1
 
@@ -99,42 +100,6 @@ class StrengthChange(Frozen):
     strength: Strength
 
 
-class Source(Frozen):
-    """The checkpoint of another run below the same root: the run's id, and the SHA-256 of the checkpoint's tensors."""
-
-    run: str = Leaf(pattern=r"^[0-9]{8}-[0-9]{6}-[a-z0-9-]+$", max_length=100, description="id of the run")
-    sha256: str = Leaf(pattern=r"^[0-9a-f]{64}$", description="digest of the checkpoint")
-
-
-class StartSpec(Frozen):
-    """What a run takes over from others: weights, and which groups may live from the first step to the last.
-
-    A support is held as in a refit, without penalty: training inside it is training the network that has only these
-    groups.
-    """
-
-    weights: Source | None = Leaf(None, description="whose weights it starts with, of the same network; none: fresh")
-    support: Literal["free", "same", "union", "strongest"] = Leaf(
-        "free",
-        description="which groups may live: all, those of `supports`, those alive in any of them, or the largest",
-    )
-    supports: tuple[Source, ...] = Leaf((), description="runs whose living groups count (same: one, union: several)")
-    zero_parameters: float | None = Leaf(
-        None, ge=0, lt=100, description="per cent of the penalised parameters at zero (union and strongest)"
-    )
-    fresh_seed: int | None = Leaf(None, ge=0, lt=2**63, description="seed of fresh weights; none: that of the run")
-
-    @model_validator(mode="after")
-    def _what_a_support_needs(self) -> Self:
-        least, most = {"free": (0, 0), "same": (1, 1), "union": (1, 1000), "strongest": (0, 0)}[self.support]
-        if not least <= len(self.supports) <= most:
-            wanted = f"{least}" if least == most else f"at least {least}"
-            raise ValueError(f"`supports` should name {wanted} with {self.support}. Found {len(self.supports)}.")
-        if self.support == "strongest" and (self.weights is None or self.zero_parameters is None):
-            raise ValueError("`weights` and `zero_parameters` should be given with strongest. Found one missing.")
-        return self
-
-
 class TrainSpec(Frozen):
     """One training run."""
 
@@ -148,16 +113,25 @@ class TrainSpec(Frozen):
     optimiser: OptimiserSpec = OptimiserSpec()
     balancing: BalancingSpec = BalancingSpec()
     epochs: int = Leaf(20, ge=1, le=100_000, description="passes over the training images")
-    batch_size: int = Leaf(16, ge=2, le=65_536, description="images per step")
+    batch_size: int = Leaf(16, ge=2, le=65_536, description="images per step, over all devices and micro-batches")
+    accumulate: int = Leaf(
+        1, ge=1, le=4096, description="micro-batches per step, to save memory; batch norm sees each by itself"
+    )
     seed: int = Leaf(0, ge=0, lt=2**63, description="seed of weights, order and flips")
     flips: bool = Leaf(True, description="mirror half of the training images (dense tasks only)")
     threads: int = Leaf(
         default_factory=lambda: available_cores(),
         ge=1,
         le=1024,
-        description="CPU threads; part of the result's bits",
+        description="CPU threads, over all devices of a machine; part of the result's bits",
     )
     device: Literal["auto", "cpu", "cuda"] = Leaf("auto", description="where to train")
+    devices: int = Leaf(
+        1,
+        ge=1,
+        le=1024,
+        description="processes on this machine that share each batch: each with a GPU, or all on the CPU",
+    )
     bf16: bool = Leaf(False, description="bfloat16 arithmetic; weights and zeros stay float32")
     patience: int = Leaf(
         0, ge=0, le=100_000, description="epochs without a better one on validation after which it ends; 0: never early"
@@ -222,18 +196,16 @@ class TrainSpec(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _the_best_can_be_put_back(self) -> Self:
-        if self.keep == "best" and self.penalty.removal:
-            raise ValueError(
-                "`keep` should be last with removals while training: an earlier network may be larger. Found best."
-            )
-        return self
-
-    @model_validator(mode="after")
     def _a_step_fits(self) -> Self:
         length = getattr(self.data, "train_length", None)
         if length is not None and length < self.batch_size:
             raise ValueError(f"`batch_size` should be at most `train_length` = {length}. Found {self.batch_size}.")
+        parts = self.devices * self.accumulate
+        if parts > self.batch_size:
+            raise ValueError(
+                f"`batch_size` should be at least {parts}, an image per device and micro-batch. "
+                f"Found {self.batch_size}."
+            )
         return self
 
 

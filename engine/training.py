@@ -7,8 +7,11 @@ everything that a later call needs to go on as if nothing had happened.
 Where the spec asks for it, what is zero is removed between two epochs (engine.removal), after the record of the epoch:
 whoever stores a checkpoint on it has the network before the removal.
 
-One step: one pass through the trunk, the task losses balanced (engine.balancing), the optimiser, the prox. The learning
-rate is a pure function of the step.
+One step: one pass through the trunk (engine.passing), the task losses balanced (engine.balancing), the optimiser, the
+prox. The learning rate is a pure function of the step.
+
+Several processes may train one network (`training.ranks`): each passes its slice of every batch, gradients are summed
+once a step, and the weights move alike everywhere. What a consumer changes or asks of rank 0 holds for all of them.
 """
 
 import math
@@ -18,15 +21,20 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from engine.balancing.balancer import Balance, Cut
+from engine.balancing.balancer import Balance
 from engine.balancing.build import build_balancer
 from engine.balancing.famo import statistics_kept
 from engine.batches import Batch, Batches
 from engine.channels.trace import trace
+from engine.distributed.alike import refuse_differing, seed_apart
+from engine.distributed.batch_norm import norms_over_all
+from engine.distributed.orders import go_on
+from engine.distributed.ranks import ALONE, Ranks
 from engine.measure import layer_macs
 from engine.networks.multitask import MultiTaskNet
 from engine.normalisation import scale_free_weights
 from engine.optimisers import build_optimizer, set_rate
+from engine.passing import forward
 from engine.proximal import Kept, Proximal
 from engine.removal import Removed, due, remove
 from engine.sparsifying import build_controller, build_groups, build_penalty
@@ -61,18 +69,21 @@ class EpochDone:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def begin(spec: TrainSpec, net: MultiTaskNet, tasks: Mapping[str, Task], batches: Batches) -> Training:
+def begin(
+    spec: TrainSpec, net: MultiTaskNet, tasks: Mapping[str, Task], batches: Batches, ranks: Ranks = ALONE
+) -> Training:
     """Return the start of a training: the network on the batches' device, optimiser, prox and strength around it."""
     net = net.to(batches.device)
     graph = trace(net, batches.example())
     groups = build_groups(spec.penalty, net, graph, batches.example())
     kept = Kept(spec.penalty.floor, scale_free_weights(graph) if spec.penalty.normalisation == "aware" else ())
     balancer = build_balancer(spec.balancing, tuple(tasks)).to(batches.device)
+    balancer.ranks = ranks
     optimizer = build_optimizer(spec.optimiser, net.parameters(), balancer.parameters())
     proximal = Proximal(optimizer, groups, build_penalty(spec.penalty), kept)
     tally = Tally(net, proximal.banks, layer_macs(net, batches.example()))
     controller = build_controller(spec, proximal, tally, batches.steps)
-    return Training(spec, net, tasks, graph, proximal, tally, controller, balancer, batches.device)
+    return Training(spec, net, tasks, graph, proximal, tally, controller, balancer, batches.device, ranks=ranks)
 
 
 @torch.no_grad()
@@ -88,17 +99,20 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
 
     Raises:
         NonFiniteLossError: a loss became NaN or infinite; the message names epoch, step and task.
+        RanksDifferError: the processes that train together do not hold the same weights at the start or after an epoch.
 
     """
     spec, total = training.spec, training.spec.epochs * batches.steps
     planned = {change.step: change.strength for change in spec.strength_changes}
     controller = training.controller
+    _agree(training)
     while training.step < total:
         if due(training, batches.steps) and (removed := remove(training, batches)) is not None:
             yield removed
         epoch, done = divmod(training.step, batches.steps)
         training.net.train()
-        for batch in batches.shuffled(spec.seed, epoch, spec.flips, done):
+        for batch in batches.shuffled(spec.seed, epoch, spec.flips, done, training.ranks):
+            go_on(training.ranks, controller)
             controller.base = planned.get(training.step, controller.base)
             controller.before(training.step)
             set_rate(training.proximal.optimizer, spec.optimiser, training.step / total)
@@ -108,21 +122,31 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
             if training.step % batches.steps == 0:
                 training.balancer.end_epoch()  # before the record: a run stopped here has closed its epoch
             yield StepDone(epoch + 1, training.step, losses, strength, balance)
+        _agree(training)
         yield EpochDone(epoch + 1, training.step, validate(training, validation))
+
+
+def _agree(training: Training) -> None:
+    """Go on if rank 0 does, with the weights that it has."""
+    go_on(training.ranks, training.controller)
+    refuse_differing(training.ranks, training.step, list(training.net.state_dict().values()))
 
 
 def _step(training: Training, batch: Batch, where: str) -> tuple[dict[str, float], Balance]:
     """Move the weights once; return the losses before, and how they were weighed."""
     every, balancer = training.spec.balancing.record_every, training.balancer
-    cut, losses = _forward(training, batch)
-    values = finite(losses, where)
-    training.proximal.zero_grad()
-    record = every > 0 and training.step % every == 0
-    balance = balancer.backward(losses, cut, tuple(training.net.trunk.parameters()), record)
-    training.proximal.step()
-    if balancer.needs_losses_after_step:
-        with torch.no_grad(), statistics_kept(training.net):
-            balancer.after_step(_forward(training, batch)[1])
+    seed_apart(training.ranks, training.spec.seed, training.step)
+    with norms_over_all(training.net, training.ranks):
+        cut, losses = forward(training, batch)
+        values = finite(losses, where)
+        training.proximal.zero_grad()
+        record = every > 0 and training.step % every == 0
+        balance = balancer.backward(losses, cut, tuple(training.net.trunk.parameters()), record)
+        training.ranks.sum_gradients(training.net.parameters())
+        training.proximal.step()
+        if balancer.needs_losses_after_step:
+            with torch.no_grad(), statistics_kept(training.net):
+                balancer.after_step(forward(training, batch)[1])
     return values, balance
 
 
@@ -142,18 +166,9 @@ def finite(losses: Mapping[str, Tensor], where: str) -> dict[str, float]:
     return values
 
 
-def _forward(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
-    """Return where trunk and heads meet, and the loss of every task."""
-    with torch.autocast(training.device.type, torch.bfloat16, enabled=training.spec.bf16):
-        cut = training.balancer.cut(training.net.trunk(batch.images))
-        predictions = training.net.read(cut.views, batch.images.shape[-2:])
-    losses = {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in training.tasks.items()}
-    return cut, losses
-
-
 def validate(training: Training, batches: Batches) -> dict[str, dict[str, float]]:
     """Return the loss and the metrics of every task over a split, in eval mode."""
-    return validated(training.net, training.tasks, batches)
+    return validated(training.net, training.tasks, batches, training.ranks)
 
 
 @torch.inference_mode()

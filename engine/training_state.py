@@ -12,6 +12,7 @@ import torch
 from engine.balancing.balancer import Balancer
 from engine.channels.graph import ChannelGraph
 from engine.channels.partition import Labels
+from engine.distributed.ranks import ALONE, Ranks
 from engine.networks.multitask import MultiTaskNet
 from engine.proximal import Proximal
 from engine.pruning.left import dense_state
@@ -28,6 +29,7 @@ class Training:
     `graph` is that of the network as built; its model is `net` until something is removed, and afterwards the place
     for the dense weights that a report looks at. `stays` says which of the dense network's entries are left,
     {tensor: {axis: entries}}. `removal` is the step of the last removal that was due, whether or not it found anything.
+    `ranks` are the processes that train it together, each with its slice of every batch.
     """
 
     spec: TrainSpec
@@ -42,6 +44,7 @@ class Training:
     step: int = 0
     stays: dict[str, dict[int, Labels]] = field(default_factory=dict)
     removal: int = 0
+    ranks: Ranks = ALONE
 
     def dense_graph(self) -> ChannelGraph:
         """Return the graph of the dense network with the weights as they stand, zero where something was removed."""

@@ -68,6 +68,9 @@ def _undone(run: Run) -> Place:
     for later in reversed(manifests(weights)):
         if later.name > own.name:
             _drop(later)
+    best = weights / "best.json"
+    if best.exists() and json.loads(best.read_text())["step"] > place.step:
+        _drop(best)  # of an epoch that is void
     _record(run, place)
     _drop(kept[-1])  # last: whatever ends this before can be done again
     return place

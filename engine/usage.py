@@ -9,8 +9,9 @@ A task *uses* a cell unless even the upper end of its share lies below half of a
 counts as used. The labels follow:
 
 - `dead`: relevance exactly 0 for every task, as that of a zero group is.
-- `idle`: the upper end of the total lies below the noise: below 95 % of the cells of the same layer in a network whose
-  weights were shuffled, where that is given, else below a twentieth of the layer's mean over what is not dead.
+- `idle`: the upper end of the total lies below a twentieth of the layer's mean over what is not dead; or below the
+  noise, where that is given: below 95 % of the cells of the same layer in a network whose weights were shuffled. The
+  noise alone is no bound: of a network whose weights differ much in size, shuffling leaves cells that read nothing.
 - a task's name: specific to this task, the only one that uses the cell.
 - `shared`: used by several tasks.
 """
@@ -25,7 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 SHARED, IDLE, DEAD, ALL = "shared", "idle", "dead", "all"
-QUIET = 0.05  # quantile of the noise; without noise, the part of the layer's mean that counts as nothing
+QUIET = 0.05  # part of the layer's mean that counts as nothing; quantile of the noise
 JOIN = "+"
 Array = NDArray[np.float64]
 
@@ -166,8 +167,13 @@ def _entropy(shares: Array) -> Array:
 
 def _threshold(given: Table, noise: pd.DataFrame | None) -> Array:
     """Return, per cell, the total below which a cell is idle."""
-    source = given if noise is None else table(noise)
-    found = source.cells.assign(total=source.total)
-    living = found[found["total"] > 0].groupby("layer", sort=False)["total"]
-    limits = living.quantile(QUIET) if noise is not None else QUIET * living.mean()
+    limits = QUIET * _living(given).mean()
+    if noise is not None:
+        limits = np.maximum(limits, _living(table(noise)).quantile(QUIET).reindex(limits.index, fill_value=0.0))
     return given.cells["layer"].map(limits).fillna(0.0).to_numpy(float)
+
+
+def _living(given: Table) -> Any:
+    """Return the totals of what is not dead, layer by layer."""
+    found = given.cells.assign(total=given.total)
+    return found[found["total"] > 0].groupby("layer", sort=False)["total"]

@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.folders import Status
-from engine.frozen import SpecError
 from engine.manifests import BEFORE, manifests, verified
 from engine.runs import Run
+from engine.specs.frozen import SpecError
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,11 @@
 
 The lock comes first, before torch is imported, so that the page knows within a moment that somebody is at work. However
 it ends, status.json says so in one sentence; the traceback goes to log.txt.
+
+    torchrun --nproc-per-node N -m engine.worker RUN
+
+trains a run with N processes (engine.distributed). All this holds for the first of them; the others only compute.
+Where one of them dies, the first ends without a word: the run is lost, and can be resumed.
 """
 
 import errno
@@ -13,12 +18,13 @@ import traceback
 
 from filelock import Timeout
 
-from engine.ending import Ending
+from engine.distributed.place import RankLostError, place
 from engine.followups import FollowUp, open_work
 from engine.jobs import TIED
-from engine.reporting import Reporter
 from engine.runs import Run
-from engine.studies import Study
+from engine.studies.folder import Study
+from engine.work.ending import Ending
+from engine.work.reporting import Reporter
 
 LOCK_TIMEOUT = 5.0  # s: longer than a reader holds the lock to see whether it is free
 
@@ -28,7 +34,12 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m engine.worker FOLDER\n")
         return 2
-    work = open_work(arguments[0])
+    work, here = open_work(arguments[0]), place()
+    if here.count > 1 and not isinstance(work, Run):
+        sys.stderr.write(f"{work.id} is not a run: one process works on it\n")
+        return 2
+    if isinstance(work, Run) and here.rank > 0:
+        return _help(work)
     lock = work.lock()
     try:
         lock.acquire(timeout=LOCK_TIMEOUT)
@@ -45,6 +56,16 @@ def main(arguments: list[str]) -> int:
         lock.release()
 
 
+def _help(run: Run) -> int:
+    """Train along with the process that writes; its end is ours, however it was asked to."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    from engine.work.following import Quiet
+    from engine.work.training_job import run_training
+
+    run_training(run, Quiet(run), Ending(run))
+    return 0
+
+
 def _stop_when_left(ending: Ending) -> None:
     """Ask for the end once whoever started this worker is gone: its end of our standard input is closed then."""
     while os.read(sys.stdin.fileno(), 4096):
@@ -57,6 +78,9 @@ def _work(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> i
     try:
         reporter.status(phase="starting" if isinstance(work, Study) else "importing torch")
         reporter.finish(_done(work, reporter, ending))
+    except RankLostError:
+        traceback.print_exc()
+        return 1
     except Exception as error:  # noqa: BLE001 - whatever happens, the folder must say so
         traceback.print_exc()
         reporter.finish("failed", sentence(error))
@@ -67,23 +91,23 @@ def _work(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> i
 def _done(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> str:
     """Return the final state, done or stopped; the imports take seconds, after the lock and the first status."""
     if isinstance(work, Run):
-        from engine.training_job import run_training
+        from engine.work.training_job import run_training
 
         return run_training(work, reporter, ending)
     if isinstance(work, Study):
-        from engine.study_job import run_study
+        from engine.work.study_job import run_study
 
         return run_study(work, reporter, ending)
     spec = work.spec
     if spec.kind == "prune":
-        from engine.prune_job import run_prune
+        from engine.work.prune_job import run_prune
 
         return run_prune(work.run, spec, reporter, ending)
     if spec.kind == "explain":
-        from engine.explain_job import run_explain
+        from engine.work.explain_job import run_explain
 
         return run_explain(work.run, spec, reporter, ending)
-    from engine.export_job import run_export
+    from engine.work.export_job import run_export
 
     return run_export(work.run, spec, reporter, ending)
 

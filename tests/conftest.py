@@ -1,6 +1,12 @@
 """Fixtures that all tests share."""
 
+import json
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,3 +19,52 @@ def runs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "runs"
     monkeypatch.setenv("WINNOW_RUNS", str(root))
     return root
+
+
+@contextmanager
+def _worker_settings() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session")
+def worker_settings() -> Callable[[], AbstractContextManager[None]]:
+    """Return a context in which a job may set up the process as a worker does; afterwards it is as before."""
+    return _worker_settings
+
+
+@contextmanager
+def _dask_cluster(folder: Path, workers: int) -> Iterator[str]:
+    package = str(Path(__file__).parents[1])
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": package}
+    file = folder / "scheduler.json"
+    where = ["--scheduler-file", str(file), "--no-dashboard"]
+    worker = ["worker", *where, "--nthreads", "1", "--no-nanny", "--local-directory", str(folder)]
+    processes = []
+    for command in [["scheduler", "--host", "127.0.0.1", "--port", "0", *where], *[worker] * workers]:
+        with (folder / f"{command[0]}-{len(processes)}.log").open("wb") as log:
+            started = [sys.executable, "-m", "dask", *command]
+            processes.append(subprocess.Popen(started, env=environment, stdout=log, stderr=log))
+        end = time.monotonic() + 120
+        while not file.exists():
+            assert time.monotonic() < end, "no scheduler after 120 s"
+            time.sleep(0.05)
+    try:
+        yield json.loads(file.read_text())["address"]
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def dask_cluster() -> Callable[[Path, int], AbstractContextManager[str]]:
+    """Return what starts a Dask scheduler and so many workers of one thread each, and gives the scheduler's address."""
+    return _dask_cluster

@@ -15,8 +15,11 @@ FORBIDDEN = {
     "dashboard": {"torch", "captum"},
 }
 PORT = (
-    "spec", "prune_spec", "explain_spec", "export_spec", "folders", "runs", "followups", "jobs", "events", "norms",
-    "control", "files", "quantities", "follow", "cli", "usage", "overlap", "badges", "ranks", "agreement",
+    "spec", "specs.prune", "specs.explain", "specs.export", "specs.study", "folders", "runs", "followups", "jobs",
+    "events", "norms", "control", "files", "quantities", "cli", "usage", "commands.follow", "explaining.overlap",
+    "explaining.badges", "explaining.ranks", "explaining.agreement", "spatial.store", "spatial.choosing",
+    "planted.wiring", "planted.recovery", "studies.folder", "studies.plan", "studies.rows", "studies.tables",
+    "studies.spec_hash", "studies.reporting_tables", "work.study_job", "scheduling.remote",
 )  # fmt: skip
 
 

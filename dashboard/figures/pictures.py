@@ -35,7 +35,7 @@ def dense(values: Array, field: Field, extent: tuple[float, float] | None = None
     components are red, green and blue, edges are white.
     """
     if field.kind == "segmentation":
-        return np.where((values >= 0)[:, :, None], _palette(len(field.classes))[np.maximum(values, 0)], MISSING)
+        return np.where((values >= 0)[:, :, None], palette(len(field.classes))[np.maximum(values, 0)], MISSING)
     if field.kind == "depth":
         return _scaled(values, values > 0, extent)
     if field.kind == "normals":
@@ -88,8 +88,8 @@ def _colours(place: Array, stops: tuple[str, ...]) -> Array:
     return np.stack([np.interp(place, at, known[:, channel]) for channel in range(3)], axis=2)
 
 
-def _palette(count: int) -> Picture:
-    """Return colours of classes: evenly spaced hues, every other one darker."""
+def palette(count: int) -> Picture:
+    """Return colours of classes, (count, 3): evenly spaced hues, every other one darker."""
     turns = np.arange(max(count, 1))[:, None] / max(count, 1)
     waves = 0.55 + 0.4 * np.cos(2 * np.pi * (turns - np.arange(3) / 3))
     waves[1::2] *= 0.65

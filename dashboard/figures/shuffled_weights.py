@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.look import NEUTRAL, Style, empty, escaped, panels
-from engine.badges import GONE
+from engine.explaining.badges import GONE
 
 READING = (
     "The rank correlation of each task's shares with those of the same network after its weights were shuffled: first "

@@ -14,7 +14,7 @@ import pandas as pd
 
 from dashboard.frames.studies import table
 from dashboard.words import level_word
-from engine.studies import Study
+from engine.studies.folder import Study
 
 COLUMNS = ["title", "difference", "low", "high", "pairs", "kind"]
 

@@ -6,9 +6,9 @@
 | `curves`     | at, task, split, quantity, value: losses and metrics of the tasks                             |
 | `regularity` | at, alive [%], strength: ten rows an epoch                                                    |
 | `changes`    | at, step, strength: where a user changed the strength                                         |
-| `weights`    | at, task, weight [1] of its gradient in the trunk; no rows where all are equal to 1            |
+| `weights`    | at, task, weight [1] of its gradient in the trunk; no rows where all are equal to 1           |
 | `conflict`   | at, task, other, cosine [1] between the gradients of two tasks at the shared features         |
-| `removals`   | at, parameters_before, parameters, macs_before, macs: one row a removal that was not undone    |
+| `removals`   | at, parameters_before, parameters, macs_before, macs: one row a removal that was not undone   |
 | `sparsities` | at, group_sparsity, parameter_sparsity, mac_sparsity [%]: one row an epoch                    |
 """
 

@@ -1,4 +1,4 @@
-"""The explanations of a run (engine.explain_job), and their tables, read again only when they are replaced.
+"""The explanations of a run (engine.work.explain_job), and their tables, read again only when they are replaced.
 
 A table that is not there yet is an empty frame with its columns: an explanation is looked at while it is being made.
 The columns are those that the engine documents; here are the ones that the pages need.
@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from dashboard.frames.stamps import Stamp, stamp
-from engine import badges
-from engine.explain_spec import ExplainSpec
+from engine.explaining import badges
 from engine.followups import FollowUp, follow_ups
-from engine.frozen import SpecError
 from engine.norms import Layer
 from engine.runs import Run
+from engine.specs.explain import ExplainSpec
+from engine.specs.frozen import SpecError
 
 COLUMNS = {
     "relevance": ("method", "task", "layer", "channel", "relevance", "low", "high", "alive"),

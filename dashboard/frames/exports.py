@@ -9,8 +9,8 @@
 import pandas as pd
 
 from engine.followups import FollowUp, follow_ups
-from engine.frozen import SpecError
 from engine.runs import Run
+from engine.specs.frozen import SpecError
 
 COLUMNS = ["file", "format", "bytes", "sha256", "max_error"]
 

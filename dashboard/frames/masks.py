@@ -1,6 +1,7 @@
 """Do tasks that are trained alone choose the same channels? Survivors of several runs, layer by layer.
 
-`overlap` has the columns of engine.overlap. Runs can be compared that have the same layers, as wide as one another.
+`overlap` has the columns of engine.explaining.overlap. Runs can be compared that have the same layers, as wide as one
+another.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import pandas as pd
 from dashboard.frames.groups import norms
 from dashboard.frames.stamps import Stamp, stamp
 from dashboard.frames.summaries import summary
-from engine.overlap import COLUMNS, mask_overlap
+from engine.explaining.overlap import COLUMNS, mask_overlap
 from engine.runs import Run
 
 MOST_RUNS = 6  # fifteen pairs: what a figure can show

@@ -20,10 +20,10 @@ from dashboard.frames.groups import norms as norm_log
 from dashboard.frames.stamps import Stamp, stamp
 from dashboard.frames.summaries import summary
 from data.catalog import DATASETS
-from engine.delta import gains
 from engine.norms import Layer
 from engine.quantities import metrics as metrics_of
 from engine.runs import Run
+from engine.studies.delta import gains
 
 SPLITS = ("test", "kept", "val")
 IN_WORDS = {"test": "test images", "kept": "validation images", "val": "validation images, newest epoch"}

@@ -25,10 +25,10 @@ from dashboard.frames.stamps import Stamp, stamp
 from dashboard.frames.summaries import Summary
 from dashboard.words import level_word
 from engine.followups import newest
-from engine.intervals import mean_of
 from engine.quantities import Metric
 from engine.runs import Run
-from engine.studies import Study
+from engine.studies.folder import Study
+from engine.studies.intervals import mean_of
 
 Cost = Literal["macs", "parameters", "latency"]
 COLUMNS = ["group", "title", "arm", "seed", "run", "cost", "reached"]

@@ -23,7 +23,7 @@ from dashboard.frames import studies
 from dashboard.frames.stamps import Stamp
 from engine.norms import Layer
 from engine.runs import Run
-from engine.studies import Study
+from engine.studies.folder import Study
 
 FIRST = 0.12  # place of the least strength; the dense one has none on a log axis
 

@@ -1,4 +1,4 @@
-"""What a pruning found (engine.prune_report), each table read again only when it is replaced.
+"""What a pruning found (engine.work.prune_report), each table read again only when it is replaced.
 
 | function  | columns                                                                                               |
 |-----------|-------------------------------------------------------------------------------------------------------|

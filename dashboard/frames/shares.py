@@ -1,15 +1,15 @@
 """Shared or specific? The shares of the tasks in every cell (engine.usage), ready to be drawn.
 
-| function   | columns                                                                                              |
-|------------|------------------------------------------------------------------------------------------------------|
-| `cells`    | layer, channel, share_<task>…, total, label, dominant (the task of the largest share), share (its     |
-|            | share), certainty (1 − the width of its interval); of living cells only: dead and idle are left out   |
-| `map_cells`| the same of all cells; dominant, share and certainty are missing where a cell is dead                 |
-| `counts`   | layer, depth, total, and channels_<label>…: how many channels of each layer are what                  |
-| `layer_shares` | layer, depth, share_<task>…, total: whose the relevance of each layer is                        |
-| `overlaps` | tasks, size, channels: how many channels each set of tasks uses, the largest first                    |
-| `affinity` | layer, depth, task, other, cosine, conflict_rate, transfer                                            |
-| `heads`    | task, layer, channels, ignored: per reader of a head, how many of its columns are exactly zero        |
+| function       | columns                                                                                             |
+|----------------|-----------------------------------------------------------------------------------------------------|
+| `cells`        | layer, channel, share_<task>…, total, label, dominant (the task of the largest share), share (its   |
+|                | share), certainty (1 − the width of its interval); of living cells only: dead and idle are left out |
+| `map_cells`    | the same of all cells; dominant, share and certainty are missing where a cell is dead               |
+| `counts`       | layer, depth, total, and channels_<label>…: how many channels of each layer are what                |
+| `layer_shares` | layer, depth, share_<task>…, total: whose the relevance of each layer is                            |
+| `overlaps`     | tasks, size, channels: how many channels each set of tasks uses, the largest first                  |
+| `affinity`     | layer, depth, task, other, cosine, conflict_rate, transfer                                          |
+| `heads`        | task, layer, channels, ignored: per reader of a head, how many of its columns are exactly zero      |
 """
 
 import numpy as np

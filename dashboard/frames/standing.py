@@ -1,4 +1,4 @@
-"""The engine's tables of what stands now (engine.epoch_report), read again only when they are replaced.
+"""The engine's tables of what stands now (engine.work.epoch_report), read again only when they are replaced.
 
 | function     | columns                                                                                            |
 |--------------|----------------------------------------------------------------------------------------------------|

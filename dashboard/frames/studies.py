@@ -1,6 +1,6 @@
 """Studies and paths, and their tables, read again only when they are replaced.
 
-The tables are those of engine.study_tables, with their columns; one that is not there yet is an empty frame with the
+The tables are those of engine.studies.tables, with their columns; one that is not there yet is an empty frame with the
 columns that the pages need, as a study is looked at while it goes on.
 
 | function      | rows                      | columns                                                                 |
@@ -16,12 +16,12 @@ import pandas as pd
 
 from dashboard.frames.stamps import Stamp, stamp
 from dashboard.words import STATES, level_word
-from engine.delta import DEFINITIONS
-from engine.frozen import SpecError
-from engine.studies import COLUMNS as MEMBERS
-from engine.studies import Study, list_studies
-from engine.study_rows import COLUMNS as RESULTS
-from engine.study_spec import PathSpec, StudySpec
+from engine.specs.frozen import SpecError
+from engine.specs.study import PathSpec, StudySpec
+from engine.studies.delta import DEFINITIONS
+from engine.studies.folder import COLUMNS as MEMBERS
+from engine.studies.folder import Study, list_studies
+from engine.studies.rows import COLUMNS as RESULTS
 
 WHO = ("arm", "subset", "balancing", "level_of", "level")
 PAIRED = ("difference", "difference_low", "difference_high", "pairs")

@@ -16,10 +16,10 @@ from dashboard.frames.groups import norms
 from dashboard.frames.stamps import Stamp, stamp
 from data.catalog import DATASETS
 from engine.folders import LIVE, Status
-from engine.frozen import SpecError
 from engine.quantities import SPARSITIES, Metric, metrics
 from engine.runs import Run, list_runs
 from engine.spec import TrainSpec
+from engine.specs.frozen import SpecError
 
 TAIL = 1 << 15  # bytes: two epochs and more of a usual run
 

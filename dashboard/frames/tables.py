@@ -1,11 +1,11 @@
 """Summaries as the two tables of the Runs page.
 
-| function  | rows                                    | columns                                                       |
-|-----------|-----------------------------------------|---------------------------------------------------------------|
-| `runs`    | runs, newest first                      | state, name, strength, alive [%, a list], the three            |
-|           |                                         | sparsities [%], the main metrics, started, duration, id       |
-| `compare` | leaves of the specs that differ, then   | what, and one per run, as text                                |
-|           | the results                             |                                                               |
+| function  | rows                                  | columns                                                 |
+|-----------|---------------------------------------|---------------------------------------------------------|
+| `runs`    | runs, newest first                    | state, name, strength, alive [%, a list], the three     |
+|           |                                       | sparsities [%], the main metrics, started, duration, id |
+| `compare` | leaves of the specs that differ, then | what, and one per run, as text                          |
+|           | the results                           |                                                         |
 """
 
 from collections.abc import Sequence

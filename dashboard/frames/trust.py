@@ -1,12 +1,12 @@
 """Is the explanation true? What engine.faithfulness measured, ready to be drawn.
 
-| function       | columns                                                                                          |
-|----------------|--------------------------------------------------------------------------------------------------|
-| `methods`      | method, rank_correlation, share_correlation, split_half, head_randomisation: medians over layers |
-|                | and tasks, as the badge judges them; least (the weaker correlation); recommended, colour          |
-| `against`      | layer, channel, relevance, effect, loss_change: every ablated channel, of one method and task    |
-| `deletion`     | layer, order, fraction, loss_change, low, high: mean, least and largest over the random draws    |
-| `randomised`   | task, stage, place, value: rank correlation of shares with those under shuffled weights          |
+| function     | columns                                                                                          |
+|--------------|--------------------------------------------------------------------------------------------------|
+| `methods`    | method, rank_correlation, share_correlation, split_half, head_randomisation: medians over layers |
+|              | and tasks, as the badge judges them; least (the weaker correlation); recommended, colour         |
+| `against`    | layer, channel, relevance, effect, loss_change: every ablated channel, of one method and task    |
+| `deletion`   | layer, order, fraction, loss_change, low, high: mean, least and largest over the random draws    |
+| `randomised` | task, stage, place, value: rank correlation of shares with those under shuffled weights          |
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ import pandas as pd
 
 from dashboard.frames.explanations import methods as methods_of
 from dashboard.frames.explanations import table
-from engine import badges
-from engine.badges import Colour
+from engine.explaining import badges
+from engine.explaining.badges import Colour
 from engine.followups import FollowUp
 
 STAGES = {

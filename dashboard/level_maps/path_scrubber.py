@@ -16,7 +16,7 @@ from dashboard.figures.look import NEUTRAL, Style
 from dashboard.frames.paths import FIRST, Networks
 from dashboard.level_maps.levels import HERE, levels, scale_of, script, style, text
 from engine.quantities import Metric
-from engine.study_spec import PathSpec
+from engine.specs.study import PathSpec
 
 MOST_TASKS = 4
 MOST_TICKS = 11

@@ -10,8 +10,8 @@ from dashboard.views import pruned_drawings
 from dashboard.views.panel import draw, explain, source
 from dashboard.words import asked_of, plain, sentence
 from engine.followups import FollowUp
-from engine.prune_spec import PruneSpec
 from engine.runs import Run
+from engine.specs.prune import PruneSpec
 
 READING = (
     "Dense: the network of the run as it is. Times: median of the rounds, with the 10th and the 90th percentile. "
@@ -72,7 +72,7 @@ def _table(run: Run, shown: FollowUp) -> None:
     if not refitted(shown):
         frame = frame.drop(columns="refitted")
     config = st.column_config
-    widths = {"what": 182, "dense": 142, "pruned": 142, "refitted": 70, "change": 128}
+    widths = {"what": 204, "dense": 136, "pruned": 136, "refitted": 70, "change": 128}
     st.dataframe(
         frame,
         key="before_after",

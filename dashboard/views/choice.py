@@ -6,8 +6,8 @@ import streamlit as st
 
 from dashboard.selection import PRUNING, RUN, STUDY, keep, recall
 from dashboard.words import sentence
-from engine.frozen import SpecError
 from engine.runs import Run
+from engine.specs.frozen import SpecError
 
 STARTED = {PRUNING: "pruning_to_show", STUDY: "study_to_show"}
 
@@ -77,8 +77,13 @@ def _newest_unless_chosen(key: str, known: list[str]) -> None:
     An empty address is filled, so that it can be copied; one that names none is cleared by the selector itself.
     """
     started = st.session_state.pop(STARTED[key], None) if key in STARTED else None
-    named = started or st.session_state.get(key) or st.query_params.get(key)
+    if started in known:
+        if key not in st.session_state:  # a selector that stands on the page already writes its address itself
+            st.query_params[key] = started
+        st.session_state[key] = started
+        return
+    named = st.session_state.get(key) or st.query_params.get(key)
     if named is None:
         st.query_params[key] = known[0]
-    if named not in known or started:
-        st.session_state[key] = named if named in known else known[0]
+    if named not in known:
+        st.session_state[key] = known[0]

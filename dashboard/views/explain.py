@@ -14,8 +14,10 @@ from dashboard.views import use_drawings
 from dashboard.views.explained_channel import explained_channel
 from dashboard.views.explaining import click, explained, layer_of
 from dashboard.views.explanation import METHODS, badge, provenance
+from dashboard.views.in_images import in_images
 from dashboard.views.method_table import method_table
 from dashboard.views.panel import draw
+from dashboard.views.top_images import top_images
 from dashboard.views.use_drawings import View
 from dashboard.words import plain
 from engine.followups import FollowUp
@@ -25,7 +27,7 @@ MEANINGS = (
     "Taylor: mean over images of Σ |(a − μ)·∂L/∂a|, the first-order effect of replacing the channel by its mean. The "
     "others are Captum's. Recommended is the one that agrees best with what switching channels off does, on this run."
 )
-TABS = ("Channels", "Against ablation", "Shuffled weights")
+TABS = ("Channels", "Against ablation", "Shuffled weights", "Images", "Top images")
 
 
 def page() -> None:
@@ -73,7 +75,7 @@ def _method(work: FollowUp) -> str:
 
 
 def _views(run: Run, work: FollowUp, view: View) -> None:
-    channels, against, shuffled = st.tabs(TABS, key="trust", on_change="rerun", bind="query-params")
+    channels, against, shuffled, images, top = st.tabs(TABS, key="trust", on_change="rerun", bind="query-params")
     about = provenance(run, work, view.method, (view.task,))
     if channels.open:
         with channels:
@@ -92,6 +94,12 @@ def _views(run: Run, work: FollowUp, view: View) -> None:
         with shuffled:
             drawing = use_drawings.randomised(work, view.method)
             draw(drawing, "shuffled_weights", shuffled_weights.READING, about)
+    if images.open:
+        with images:
+            in_images(work, view.task, view.chosen, about)
+    if top.open:
+        with top:
+            top_images(work, view.chosen, about)
 
 
 def _channels(work: FollowUp, view: View, about: str) -> None:

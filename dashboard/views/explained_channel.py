@@ -140,6 +140,8 @@ def _offer(run: Run, work: FollowUp, chosen: Selection) -> None:
         "layers": [chosen.layer],
         "ablations": width,
         "randomisations": False,
+        "channels": [],
+        "maps": 0,
     }
     if begun(run, wanted):
         st.rerun()

@@ -6,7 +6,8 @@ from dashboard.frames import explanations, trust
 from dashboard.selection import EXPLANATION, keep
 from dashboard.words import STATES, Colour, moment, plain, sentence, state_word
 from dashboard.words import asked as strength
-from engine import badges, jobs
+from engine import jobs
+from engine.explaining import badges
 from engine.folders import LIVE
 from engine.followups import FollowUp
 from engine.runs import Run

@@ -9,10 +9,10 @@ from dashboard.frames.exports import exports, files
 from dashboard.prune_form import begun
 from dashboard.views.progress import message, state_line
 from dashboard.words import amount, plain
-from engine.export_spec import ExportSpec, Format
 from engine.folders import LIVE
 from engine.followups import FollowUp
 from engine.runs import Run
+from engine.specs.export import ExportSpec, Format
 
 EVERY = 1.0  # s
 FORMATS: dict[Format, str] = {
@@ -77,7 +77,7 @@ def _export(found: FollowUp) -> None:
 def _facts(size: float, error: object, digest: object) -> str:
     facts = [amount(size, "B")]
     if isinstance(error, float) and pd.notna(error):
-        facts.append(f"largest difference {error:.1e}")
+        facts.append("the same bits" if error == 0 else f"largest relative difference {error:.1e}")
     if isinstance(digest, str):
         facts.append(f"SHA-256 {digest[:12]}…")
     return " · ".join(facts)

@@ -18,11 +18,11 @@ from dashboard.views.drawings import Drawing
 from dashboard.views.panel import draw
 from dashboard.words import plain
 from data.catalog import DATASETS
-from engine.delta import DEFINITIONS
 from engine.quantities import metrics
 from engine.runs import runs_folder
-from engine.studies import Study
-from engine.study_spec import StudySpec
+from engine.specs.study import StudySpec
+from engine.studies.delta import DEFINITIONS
+from engine.studies.folder import Study
 
 ALL = "all runs"
 COSTS: dict[pareto.Cost, str] = {"macs": "MACs", "parameters": "parameters", "latency": "latency"}

@@ -13,9 +13,9 @@ from dashboard.views.study_standing import standing
 from dashboard.views.study_tabs import study_views
 from dashboard.words import sentence
 from engine.folders import LIVE
-from engine.frozen import SpecError
-from engine.studies import Study
-from engine.study_spec import PathSpec
+from engine.specs.frozen import SpecError
+from engine.specs.study import PathSpec
+from engine.studies.folder import Study
 
 EVERY = 5.0  # s between two drawings of a live study's results: its tables are written as often
 EMPTY = (

@@ -16,8 +16,8 @@ from dashboard.views.panel import draw, explain
 from dashboard.views.study_tabs import about, seeds, tables, the_runs
 from dashboard.views.train_here import train_here
 from data.catalog import DATASETS
-from engine.studies import Study
-from engine.study_spec import PathSpec
+from engine.specs.study import PathSpec
+from engine.studies.folder import Study
 
 TABS = ("Scrub", "Curve", "Norms", "Order of death", "Table", "Seeds", "Its runs")
 ASKED = "asked_of_path"

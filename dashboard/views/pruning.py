@@ -13,9 +13,9 @@ from dashboard.views.undo import undo
 from dashboard.words import asked_of, plain, sentence
 from engine.folders import LIVE, State, Status
 from engine.followups import FollowUp
-from engine.frozen import SpecError
-from engine.prune_spec import PruneSpec
 from engine.runs import Run
+from engine.specs.frozen import SpecError
+from engine.specs.prune import PruneSpec
 
 EVERY = 1.0  # s between two looks at a live pruning; its figures are drawn half as often
 ENDING = "Ending after this step; what it has found so far stays. Killing ends it at once."

@@ -22,9 +22,10 @@ KINDS = {  # of a row of reasons: its title, and what it means
         "These layers use only a part of a stream that others use as a whole: they pick their channels from it.",
     ),
     "folded": ("Took over constants", "What the removed channels gave was constant; these layers carry it on."),
-    "constants": ("Read constants", "These layers still read channels that are constant."),
+    "constant": ("Read constants", "These layers still read channels that are constant."),
+    "hollow": ("Dead as a whole", "Nothing of these is used; one channel stays, so that the program runs as it did."),
 }
-ALIASES = {"kept_for": "kept"}
+ALIASES = {"kept_for": "kept", "constants": "constant"}
 REASONS = "One row per layer, and the reason in the words of the engine."
 STEPS = (
     "One row per step of the sweep: the highest score that would go (− for nothing but zeros), what that saves of the "

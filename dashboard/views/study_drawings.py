@@ -7,7 +7,7 @@ from dashboard.figures import death_order, norm_path, paired_differences, path_c
 from dashboard.frames import differences, paths, studies
 from dashboard.frames.stamps import Stamp
 from dashboard.views.drawings import Drawing
-from engine.studies import Study
+from engine.studies.folder import Study
 
 
 def curve(study: Study) -> Drawing:

@@ -10,8 +10,8 @@ from dashboard.views.controls import resume, stop
 from dashboard.views.progress import message, state_line
 from dashboard.words import duration, plain
 from engine.folders import LIVE, State, Status
-from engine.studies import Study
-from engine.study_spec import PathSpec, StudySpec
+from engine.specs.study import PathSpec, StudySpec
+from engine.studies.folder import Study
 
 MOST_NAMED = 9  # levels
 ENDING = (

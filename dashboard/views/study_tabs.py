@@ -18,9 +18,9 @@ from dashboard.views import study_drawings
 from dashboard.views.panel import draw
 from dashboard.views.pareto import pareto_of
 from dashboard.words import plain
-from engine.reporting_tables import latex, markdown, paper_table
-from engine.studies import Study
-from engine.study_spec import Definition, StudySpec
+from engine.specs.study import Definition, StudySpec
+from engine.studies.folder import Study
+from engine.studies.reporting_tables import latex, markdown, paper_table
 
 TABS = ("Table", "Differences", "Trade-off", "Seeds", "Its runs")
 SPLITS = {"test": "test images", "val": "validation images"}

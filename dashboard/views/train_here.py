@@ -6,12 +6,12 @@ from dashboard import pages
 from dashboard.forms import start
 from dashboard.frames.cost import per_epoch
 from dashboard.words import duration, level_word, plain, sentence
-from engine.frozen import SpecError
 from engine.jobs import JobError
 from engine.spec import TrainSpec
-from engine.studies import Study
-from engine.study_plan import plan
-from engine.study_spec import PathSpec, parse_many
+from engine.specs.frozen import SpecError
+from engine.specs.study import PathSpec, parse_many
+from engine.studies.folder import Study
+from engine.studies.plan import plan
 
 
 def train_here(study: Study, spec: PathSpec, level: float) -> None:

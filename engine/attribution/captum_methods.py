@@ -44,7 +44,7 @@ from engine.attribution.sites import Gate, Site, gated, passing
 from engine.attribution.still import still
 from engine.batches import Batch
 from engine.evaluating import evaluating
-from engine.explain_spec import Method
+from engine.specs.explain import Method
 
 PROMISING = ("conductance", "layer_integrated_gradients", "deep_lift")
 INTEGRATING = {

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.explain_spec import Of
+from engine.specs.explain import Of
 from engine.tasks.task import Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -11,7 +11,7 @@ from engine.attribution.probe import Images, Probe, Tasks, probe
 from engine.attribution.scores import Scores
 from engine.attribution.settings import Settings
 from engine.attribution.taylor import taylor
-from engine.explain_spec import METHODS, Method
+from engine.specs.explain import METHODS, Method
 
 
 def relevance(

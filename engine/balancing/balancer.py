@@ -23,6 +23,11 @@ learning rate and strength mean the same under every method. Papers whose weight
 
 A loss of exactly 0 is a task without labels in this batch: its weight does not move, and what a method remembers of it
 stays.
+
+Where several processes share a batch (`ranks`), losses come with the value of the whole batch and the gradient of the
+own slice (engine.distributed.whole). The features of the batch are those of all slices side by side, so that its
+Gramian at the features is the sum of theirs: K² numbers are exchanged. At the parameters it is that of summed
+gradients. The gradient itself is summed afterwards, by whoever trains.
 """
 
 from abc import ABC, abstractmethod
@@ -32,7 +37,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from engine.balancing.gradients import Row, inner_products
 from engine.balancing.spec import Scope
+from engine.distributed.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ class Balancer(nn.Module, ABC):
         super().__init__()
         self.tasks = tuple(tasks)
         self.scope = scope
+        self.ranks: Ranks = ALONE
 
     @abstractmethod
     def cut(self, features: Tensor) -> Cut:
@@ -116,6 +124,12 @@ class Balancer(nn.Module, ABC):
         if not learned:
             raise ValueError("`shared` should hold the trunk's parameters at scope parameters. Found none to learn.")
         return learned
+
+    def products(self, rows: Sequence[Row]) -> Tensor:
+        """Return the Gramian (K, K) over the whole batch from the task gradients that its own slice gives."""
+        if self.scope == "features" or self.ranks.count == 1:
+            return self.ranks.sum_(inner_products(rows))
+        return inner_products([[None if g is None else self.ranks.sum_(g.clone()) for g in row] for row in rows])
 
     def refuse_negative(self, values: Tensor, method: str) -> None:
         """Raise if a loss is below 0."""

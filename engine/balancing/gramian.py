@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.balancing.balancer import Balance, Balancer, Cut
-from engine.balancing.gradients import Row, inner_products
+from engine.balancing.gradients import Row
 from engine.balancing.spec import Scope
 
 Weighting = Callable[[Tensor], Tensor]
@@ -47,8 +47,8 @@ class GramianBalancer(Balancer):
         if self.scope == "parameters":
             rows = _through(cut.features, [row[0] for row in rows], places)
         scales = scales.double().cpu()
-        products = inner_products(rows) / torch.outer(scales, scales)
-        weights = self.weigh(products, values.detach())
+        products = self.products(rows) / torch.outer(scales, scales)
+        weights = self.ranks.agree_(self.weigh(products, values.detach()))  # a weighting may draw at random
         _send(rows, (weights / scales).tolist(), places)
         return Balance(weights, products)
 

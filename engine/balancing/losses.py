@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.balancing.balancer import Balance, Balancer, Cut
-from engine.balancing.gradients import inner_products, task_rows
+from engine.balancing.gradients import task_rows
 from engine.balancing.spec import Scope
 
 
@@ -36,7 +36,7 @@ class LossBalancer(Balancer):
         values = self.stacked(losses)
         products = None
         if record:
-            products = inner_products(task_rows([losses[task] for task in self.tasks], self.places(cut, shared)))
+            products = self.products(task_rows([losses[task] for task in self.tasks], self.places(cut, shared)))
         weights = self.weights(values.detach())
         total = self.total(values, weights)
         if total.requires_grad:

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from data.sample import Field
 from engine.tasks.segmentation import IGNORED, ConfusionMeter
+from engine.tasks.task import counted
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,14 @@ class Classification:
         """One logit per class."""
         return len(self.field.classes)
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def counts(self, target: Tensor) -> Tensor:
+        """Return the number of labelled images."""
+        return counted(target != IGNORED)
+
+    def loss(self, prediction: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
         """Return the cross-entropy [nat], mean over labelled images."""
         total = functional.cross_entropy(prediction, target, ignore_index=IGNORED, reduction="sum")
-        return total / (target != IGNORED).sum().clamp(min=1)
+        return total / (self.counts(target) if counts is None else counts)[0].clamp(min=1)
 
     def meter(self) -> ConfusionMeter:
         """Return an empty confusion matrix."""

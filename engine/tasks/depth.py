@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from data.sample import Field
-from engine.tasks.task import masked_mean
+from engine.tasks.task import counted, masked_mean
 
 NEAREST = 0.01  # m; a prediction below it counts as it in ratios
 
@@ -18,9 +18,14 @@ class Depth:
     field: Field
     outputs: int = 1
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def counts(self, target: Tensor) -> Tensor:
+        """Return the number of known pixels."""
+        return counted(target > 0)
+
+    def loss(self, prediction: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
         """Return the mean absolute error [m] over known pixels."""
-        return masked_mean((prediction[:, 0] - target).abs(), target > 0)
+        known = None if counts is None else counts[0]
+        return masked_mean((prediction[:, 0] - target).abs(), target > 0, known)
 
     def meter(self) -> "DepthMeter":
         """Return an empty meter."""
@@ -50,6 +55,11 @@ class DepthMeter:
         close = torch.maximum(near / truth, truth / near) < 1.25
         terms = [torch.ones_like(error), error, error / truth, error.square(), close.double()]
         self._sums += torch.stack(terms).sum(1).cpu()
+
+    @property
+    def sums(self) -> list[Tensor]:
+        """The sums of the errors."""
+        return [self._sums]
 
     def compute(self) -> dict[str, float]:
         """Return absolute error and RMSE [m], relative error [%], share with max(p/g, g/p) < 1.25 [%]."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.sample import Field
-from engine.tasks.task import masked_mean
+from engine.tasks.task import counted, masked_mean
 
 BINS = 1000
 
@@ -19,13 +19,17 @@ class Edges:
     field: Field
     outputs: int = 1
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def counts(self, target: Tensor) -> Tensor:
+        """Return the number of known pixels, and of those on an edge."""
+        return counted(target >= 0, target == 1)
+
+    def loss(self, prediction: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
         """Return the class-balanced cross-entropy [nat] (Xie & Tu, arXiv 1504.06375), mean over known pixels."""
-        known = target >= 0
+        known, edges = self.counts(target) if counts is None else counts
         edge = (target == 1).to(prediction.dtype)
-        share = masked_mean(edge, known)
+        share = edges.to(prediction.dtype) / known.clamp(min=1)
         entropy = functional.binary_cross_entropy_with_logits(prediction[:, 0], edge, reduction="none")
-        return masked_mean(entropy * (edge * (1 - share) + (1 - edge) * share), known)
+        return masked_mean(entropy * (edge * (1 - share) + (1 - edge) * share), target >= 0, known)
 
     def meter(self) -> "EdgeMeter":
         """Return an empty meter."""
@@ -51,6 +55,11 @@ class EdgeMeter:
         bins = (prediction[:, 0].sigmoid() * BINS).long().clamp(max=BINS - 1)
         for kind in (0, 1):
             self._counts[kind] += torch.bincount(bins[target == kind], minlength=BINS).cpu()
+
+    @property
+    def sums(self) -> list[Tensor]:
+        """The counts so far."""
+        return [self._counts]
 
     def compute(self) -> dict[str, float]:
         """Return F at the best threshold of the split and the average precision, in per cent.

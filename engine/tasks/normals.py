@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.sample import Field
-from engine.tasks.task import masked_mean
+from engine.tasks.task import counted, masked_mean
 
 BINS = 3600  # of 0.05° for the median
 
@@ -22,10 +22,14 @@ class Normals:
     field: Field
     outputs: int = 3
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def counts(self, target: Tensor) -> Tensor:
+        """Return the number of known pixels."""
+        return counted(_known(target))
+
+    def loss(self, prediction: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
         """Return the mean of 1 − cos over known pixels."""
         cosine = functional.cosine_similarity(prediction, target.movedim(3, 1), dim=1, eps=1e-6)
-        return masked_mean(1 - cosine, _known(target))
+        return masked_mean(1 - cosine, _known(target), None if counts is None else counts[0])
 
     def meter(self) -> "AngleMeter":
         """Return an empty meter."""
@@ -57,6 +61,11 @@ class AngleMeter:
         self._sums += torch.stack([torch.ones_like(angle), angle, *within]).sum(1).cpu()
         bins = (angle * (BINS / 180)).long().clamp(max=BINS - 1)
         self._histogram += torch.bincount(bins, minlength=BINS).cpu()
+
+    @property
+    def sums(self) -> list[Tensor]:
+        """The sums of the angles, and their histogram."""
+        return [self._sums, self._histogram]
 
     def compute(self) -> dict[str, float]:
         """Return mean and median angle [°, the median within 0.025] and the shares within three bounds [%]."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from data.sample import Field
+from engine.tasks.task import counted
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,14 @@ class Regression:
     field: Field
     outputs: int = 1
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def counts(self, target: Tensor) -> Tensor:
+        """Return the number of images."""
+        return counted(torch.ones_like(target, dtype=torch.bool))
+
+    def loss(self, prediction: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
         """Return the mean squared error, divided by the squared scale."""
-        return (prediction[:, 0] - target / self.field.scale).square().mean()
+        squares = (prediction[:, 0] - target / self.field.scale).square()
+        return squares.mean() if counts is None else squares.sum() / counts[0]
 
     def meter(self) -> "ValueMeter":
         """Return an empty meter."""
@@ -45,6 +51,11 @@ class ValueMeter:
         error = prediction[:, 0].double().cpu() * self._scale - truth
         ones = torch.ones_like(error)
         self._sums += torch.stack([ones, error.abs(), error**2, truth, truth**2]).sum(1)
+
+    @property
+    def sums(self) -> list[Tensor]:
+        """The sums of the errors and of the target's moments."""
+        return [self._sums]
 
     def compute(self) -> dict[str, float]:
         """Return MAE and RMSE in the field's unit, and R² = 1 − Σe²/Σ(y − ȳ)²."""

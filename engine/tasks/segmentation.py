@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from data.sample import Field
+from engine.tasks.task import counted
 
 IGNORED = -1
 
@@ -22,10 +23,14 @@ class Segmentation:
         """One logit per class."""
         return len(self.field.classes)
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def counts(self, target: Tensor) -> Tensor:
+        """Return the number of labelled pixels."""
+        return counted(target != IGNORED)
+
+    def loss(self, prediction: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
         """Return the cross-entropy [nat], mean over labelled pixels."""
         total = functional.cross_entropy(prediction, target, ignore_index=IGNORED, reduction="sum")
-        return total / (target != IGNORED).sum().clamp(min=1)
+        return total / (self.counts(target) if counts is None else counts)[0].clamp(min=1)
 
     def meter(self) -> "ConfusionMeter":
         """Return an empty confusion matrix."""
@@ -54,6 +59,11 @@ class ConfusionMeter:
         pairs = target[known] * self._classes + prediction.argmax(1)[known]
         counts = torch.bincount(pairs, minlength=self._classes**2).reshape(self._classes, -1)
         self._matrix += counts.cpu()
+
+    @property
+    def sums(self) -> list[Tensor]:
+        """The pairs counted so far."""
+        return [self._matrix]
 
     def compute(self) -> dict[str, float]:
         """Return IoU and recall averaged over the classes that occur, and accuracy, in per cent."""

@@ -3,10 +3,15 @@
 Predictions are raw network outputs, (B, outputs, H, W) for dense tasks and (B, outputs) for the others. Losses and
 metrics leave out what is unlabelled, and metrics are pooled over all labelled pixels of a split, never averaged over
 batches. The names, units and directions of the metrics stand in `engine.quantities`.
+
+A batch may be computed in parts, one after the other or on several devices. Then the loss of a part is its share of
+the loss of the whole, so that losses and gradients of the parts add up to those of the whole: what a mean divides by is
+counted over the whole batch first (`counts`), never part by part.
 """
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from data.sample import Field
@@ -23,6 +28,11 @@ class Meter(Protocol):
         """Return every metric of the task by name."""
         ...
 
+    @property
+    def sums(self) -> list[Tensor]:
+        """All that it has gathered, on the CPU: adding those of another meter makes it one that saw both's images."""
+        ...
+
 
 class Task(Protocol):
     """How one field of a data set is learned and judged."""
@@ -37,8 +47,15 @@ class Task(Protocol):
         """How many numbers the network gives, per pixel or per image."""
         ...
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss over what is labelled, a scalar; 0 where nothing is."""
+    def counts(self, target: Tensor) -> Tensor:
+        """Return what the loss divides by, (counts,) int64: those of several targets add up."""
+        ...
+
+    def loss(self, prediction: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
+        """Return the mean loss over what is labelled, a scalar; 0 where nothing is.
+
+        With the `counts` of a larger batch, return the share of its loss that these images have.
+        """
         ...
 
     def meter(self) -> Meter:
@@ -54,6 +71,11 @@ class Task(Protocol):
         ...
 
 
-def masked_mean(values: Tensor, known: Tensor) -> Tensor:
-    """Return the mean of `values` where `known`, 0 where nothing is."""
-    return (values * known).sum() / known.sum().clamp(min=1)
+def masked_mean(values: Tensor, known: Tensor, count: Tensor | None = None) -> Tensor:
+    """Return the mean of `values` where `known`, 0 where nothing is; their sum over `count` where that is given."""
+    return (values * known).sum() / (known.sum() if count is None else count).clamp(min=1)
+
+
+def counted(*masks: Tensor) -> Tensor:
+    """Return how many entries of each mask are true, (masks,) int64."""
+    return torch.stack([mask.sum() for mask in masks])

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from data.catalog import DATASETS
+from engine.commands.follow import outcome
 from engine.folders import LIVE
-from engine.follow import outcome
 from engine.quantities import metrics
 from engine.runs import Run, list_runs
 

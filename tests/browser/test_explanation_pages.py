@@ -10,6 +10,7 @@ from tests.browser.driving import SIZE, Faults, settled
 from tests.browser.serving import serving
 from tests.dashboard.making import write_run
 from tests.dashboard.making_explanations import write_checkpoint, write_explanation
+from tests.dashboard.making_maps import write_maps
 
 pytestmark = pytest.mark.browser
 USES = {"Layers": 2, "Affinity": 1, "Heads": 1}  # and how many figures each holds
@@ -21,7 +22,7 @@ def test_a_click_selects_a_channel_for_both_pages(browser: Browser, tmp_path: Pa
     runs, faults = tmp_path / "runs", Faults()
     run = write_run(runs, tasks=["seg", "depth", "normals"])
     write_checkpoint(run)
-    write_explanation(run, methods=["taylor", "conductance"])
+    write_maps(write_explanation(run, methods=["taylor", "conductance"]))
     with serving(runs) as address:
         for scheme, walk in (("light", _both), ("dark", _once)):
             context = browser.new_context(viewport=SIZE, color_scheme=scheme)
@@ -75,6 +76,9 @@ def _explain(page: Page) -> None:
     for trust, figures in TRUSTS.items():
         page.get_by_role("tab", name=trust).click()
         _drawn(page, figures)
+    page.get_by_role("tab", name="Images", exact=True).click()
+    expect(page.get_by_text("depth: prediction, 2 to 3 m")).to_be_visible()
+    expect(page.locator("[data-testid=stImage] img:visible")).to_have_count(5)
 
 
 def _drawn(page: Page, figures: int) -> None:

@@ -1,6 +1,6 @@
 """A folder of runs, and runs to put into it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,10 @@ def end_workers() -> Iterator[None]:
 def make_explained(make_run: Callable[..., Run]) -> Callable[..., FollowUp]:
     """Write a run of three tasks and an explanation of it into that folder."""
 
-    def explained(tasks: tuple[str, ...] = ("seg", "depth", "normals"), **asked: Any) -> FollowUp:
-        run = make_run(tasks=list(tasks))
+    def explained(
+        tasks: tuple[str, ...] = ("seg", "depth", "normals"), data: Mapping[str, object] | None = None, **asked: Any
+    ) -> FollowUp:
+        run = make_run(tasks=list(tasks), **({"data": data} if data else {}))
         write_checkpoint(run)
         return write_explanation(run, **asked)
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.badges import COLUMNS
-from engine.explain_spec import ExplainSpec
+from engine.explaining.badges import COLUMNS
 from engine.files import replace
 from engine.folders import Status
 from engine.followups import FollowUp, follow_up
 from engine.runs import Run
+from engine.specs.explain import ExplainSpec
 from engine.usage import layers, overlaps, usage
 from tests.dashboard.making import START
 

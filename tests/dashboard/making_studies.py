@@ -14,11 +14,11 @@ from engine.norms import Layer
 from engine.quantities import metrics
 from engine.runs import Run, create
 from engine.spec import parse
-from engine.studies import COLUMNS, Study, create_study
-from engine.study_plan import Member, plan
-from engine.study_rows import frame
-from engine.study_spec import parse_many
-from engine.study_tables import study_tables
+from engine.specs.study import parse_many
+from engine.studies.folder import COLUMNS, Study, create_study
+from engine.studies.plan import Member, plan
+from engine.studies.rows import frame
+from engine.studies.tables import study_tables
 from tests.dashboard.making import START
 
 BASE: dict[str, Any] = {"tasks": ["seg", "depth"], "epochs": 5, "threads": 1}

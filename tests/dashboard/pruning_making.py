@@ -1,4 +1,4 @@
-"""Small prunings and exports, written as the worker writes them: engine.prune_report has the columns."""
+"""Small prunings and exports, written as the worker writes them: engine.work.prune_report has the columns."""
 
 import hashlib
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.export_spec import ExportSpec
 from engine.files import replace, replace_json
 from engine.folders import Status
 from engine.followups import FollowUp, follow_up, read
 from engine.runs import Run
+from engine.specs.export import ExportSpec
 from tests.dashboard.making import START
 
 METRICS = {  # dense, pruned, refitted, unit, higher is better

@@ -4,8 +4,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.followups import follow_ups
-from engine.prune_spec import PruneSpec
 from engine.runs import Run
+from engine.specs.prune import PruneSpec
 
 MakeRun = Callable[..., Run]
 

@@ -19,8 +19,8 @@ from dashboard.words import (
     state_word,
 )
 from engine.folders import Status
-from engine.prune_spec import PruneSpec
 from engine.spec import PenaltySpec
+from engine.specs.prune import PruneSpec
 
 
 @given(st.text(alphabet=st.characters(codec="ascii", exclude_categories=["C"]), max_size=40))

@@ -5,17 +5,17 @@ import pandas as pd
 import pytest
 import torch
 
-from engine.affinity import affinity, gradient_cosines, transfer
-from engine.agreement import agreement, sample, split_half, survivors
 from engine.attribution import Settings, relevance
 from engine.attribution.probe import probe
-from engine.badges import COLUMNS, badge, median
 from engine.channels.trace import trace
-from engine.deletion import curves, deletion_figures, orders
+from engine.explaining.affinity import affinity, gradient_cosines, transfer
+from engine.explaining.agreement import agreement, sample, split_half, survivors
+from engine.explaining.badges import COLUMNS, badge, median
+from engine.explaining.deletion import curves, deletion_figures, orders
+from engine.explaining.randomising import shuffled, stages
+from engine.explaining.ranks import spearman
+from engine.explaining.structural import structural_use
 from engine.faithfulness import Checks, faithfulness
-from engine.randomising import shuffled, stages
-from engine.ranks import spearman
-from engine.structural import structural_use
 from tests.engine.small_nets import batches, small_net
 
 

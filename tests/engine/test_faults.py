@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from data.catalog import DATASETS, load
 from data.stacking import Stacked, stack
 from engine.batches import Batches
-from engine.epoch_report import removable_shares
+from engine.commands.follow import outcome
 from engine.events import Event, write_events
-from engine.follow import outcome
 from engine.measure import cost, sparsity
 from engine.networks.multitask import build_network
 from engine.penalties import GroupLasso
@@ -27,6 +26,7 @@ from engine.spec import TrainSpec, parse
 from engine.tally import living
 from engine.tasks.build import build_tasks
 from engine.training import EpochDone, Training, begin, train, validate
+from engine.work.epoch_report import removable_shares
 
 CPU = torch.device("cpu")
 SMALL = {"widths": (8, 16), "blocks": (1, 1), "head_width": 8}

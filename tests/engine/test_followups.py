@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.ending import Ending
-from engine.export_spec import ExportSpec
 from engine.files import replace
 from engine.folders import Status
 from engine.followups import FollowUp, every, find_follow_up, follow_up, follow_ups, newest, open_work, read
-from engine.frozen import SpecError
 from engine.runs import Run, create, list_runs
 from engine.spec import parse
+from engine.specs.export import ExportSpec
+from engine.specs.frozen import SpecError
+from engine.work.ending import Ending
 
 
 @pytest.fixture

@@ -9,24 +9,33 @@ import torch
 from data.catalog import load
 from data.stacking import Stacked, stack
 from engine.batches import Batches
-from engine.checkpoint import load_checkpoint, save_checkpoint
-from engine.ending import Ending
-from engine.epoch_report import groups_table, kernels_table
+from engine.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    network_tensors,
+    newest_checkpoint,
+    put_network,
+    save_checkpoint,
+)
 from engine.events import standing
 from engine.folders import WorkFolder
 from engine.manifests import manifests
 from engine.networks.multitask import MultiTaskNet, build_network
 from engine.pruning.left import widened
-from engine.removal import Removed, remove
-from engine.reporting import Reporter
-from engine.restoring import restore
+from engine.removal import Removed, regrow, remove
 from engine.runs import Run, create
-from engine.session import Session
 from engine.spec import TrainSpec, parse
 from engine.tally import living
 from engine.tasks.build import build_tasks
 from engine.training import EpochDone, StepDone, Training, begin, train
 from engine.undoing import undo
+from engine.work.ending import Ending
+from engine.work.epoch_report import groups_table, kernels_table
+from engine.work.reporting import Reporter
+from engine.work.restoring import restore
+from engine.work.run_data import fields
+from engine.work.session import Session
+from engine.work.training_job import run_training
 
 CPU = torch.device("cpu")
 NETWORK = {"widths": (12, 16), "blocks": (1, 1), "head_width": 8}
@@ -198,9 +207,8 @@ def test_what_was_removed_is_never_listed_or_counted_again(setting: Callable[[Tr
 
 
 RUNS = {
-    "input, sgd": ("sgd", {"groups": "input"}),
     "coupled, adamw, a target": ("adamw", {"groups": "coupled", "target": 60.0, "refit": 0.3}),
-    "input, adamw, norms kept": ("adamw", {"groups": "input", "normalisation": "aware"}),
+    "input, sgd, norms kept": ("sgd", {"groups": "input", "normalisation": "aware"}),
 }
 
 
@@ -229,6 +237,10 @@ def test_a_run_resumed_around_removals_ends_with_the_same_bits(
         assert straight.controller.base == resumed.controller.base
 
 
+def silencing(training: Training, *images: Batches) -> Records:
+    return silenced(train(training, *images), training)
+
+
 def session(run: Run, made: Setting) -> Session:
     training, batches, validation = made
     return Session(training, batches, validation, Reporter(run), Ending(run))
@@ -237,7 +249,9 @@ def session(run: Run, made: Setting) -> Session:
 def trained(run: Run, setting: Callable[[TrainSpec], Setting], monkeypatch: pytest.MonkeyPatch) -> Training:
     """Train a run to its end as its worker would, with channels silenced at the end of the first epoch."""
     made = setting(run.spec)
-    monkeypatch.setattr("engine.session.train", lambda training, *images: silenced(train(training, *images), training))
+    monkeypatch.setattr(
+        "engine.work.session.train", lambda training, *images: silenced(train(training, *images), training)
+    )
     own = session(run, made)
     own.enter()
     Reporter(run).finish(own.go())
@@ -279,6 +293,70 @@ def test_a_removal_is_recorded_and_undone(
     assert 3 * STEPS in kept["step"].tolist()
     assert STEPS not in kept["step"].tolist()  # what was undone is not done again
     assert len(run.norms.frame()) == groups
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_a_network_grown_again_stands_where_the_smaller_one_stood(
+    setting: Callable[[TrainSpec], Setting], optimiser: str
+):
+    training, *images = setting(spec(optimiser, groups="coupled"))
+    for record in silenced(train(training, *images), training):
+        if record.step == STEPS + 2:
+            break
+    twin, *same = setting(training.spec)
+    regrown = network_tensors(training)
+    stays, banks = training.stays, training.proximal.banks
+    regrow(training)
+    assert training.stays == {}
+    assert training.proximal.banks is training.proximal.dense_banks
+    assert sum(bank.channels for bank in banks) < sum(bank.channels for bank in training.proximal.banks)
+    put_network(twin, Checkpoint(regrown, {}))
+    assert twin.stays.keys() == stays.keys()
+    gone = masks(twin)
+    losses: list[list[dict[str, float]]] = [[], []]
+    for found, own in zip(losses, (training, twin), strict=True):
+        own.removal = own.step = STEPS + 2
+        for record in train(own, *same):
+            if record.step == STEPS + 4:
+                break
+            if own is training:
+                held(training, gone)
+            found.append(record.losses)
+    assert len(losses[0]) == 1
+    moments = training.proximal.optimizer.state_dict()["state"]
+    assert all(
+        value.shape == parameter.shape
+        for index, parameter in enumerate(training.net.parameters())
+        for value in moments[index].values()
+        if value is not None and value.dim()
+    )
+    for one, other in zip(*losses, strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_the_best_epoch_is_put_back_at_the_size_that_it_had(runs_root: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = spec(groups="input", epochs=4).model_copy(update={"keep": "best"})
+    run = create(asked)
+    monkeypatch.setattr(
+        "engine.work.session.train", lambda training, *images: silenced(train(training, *images), training)
+    )
+    skills = iter([0.5, 0.9, 0.2, 0.1])
+    monkeypatch.setattr("engine.work.selection.skill", lambda *_: next(skills))
+    assert run_training(run, Reporter(run), Ending(run)) == "done"
+    log = run.events()
+    sizes = log.query("split == 'removal' and quantity == 'parameters'")["value"].tolist()
+    assert len(sizes) > 1
+    newest, skipped = newest_checkpoint(run.path / "weights")
+    assert newest is not None
+    assert not skipped
+    names = dict(build_network(run.spec.network, build_tasks(fields(run.spec), run.spec.tasks), 1).named_parameters())
+    left = sum(tensor.numel() for name, tensor in newest.part("net").items() if name in names)
+    assert left == sizes[0]  # the second epoch's, before the second removal
+    judged = log.query("split == 'kept' and task == 'digit'").set_index("quantity")["value"]
+    before = log.query("split == 'val' and task == 'digit' and epoch == 2").set_index("quantity")["value"]
+    assert judged["accuracy"] == before["accuracy"]
+    undo(run)
+    assert standing(run.events()).query("split == 'kept'").empty
 
 
 def test_no_removal_is_undone_while_a_worker_is_at_it(runs_root: Path):

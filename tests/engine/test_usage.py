@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.overlap import mask_overlap
+from engine.explaining.overlap import mask_overlap
 from engine.usage import layers, overlaps, table, tasks_of, usage
 
 TASKS = ("a", "b", "c")

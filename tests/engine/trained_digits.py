@@ -6,11 +6,11 @@ import torch
 
 from engine.batches import Batches
 from engine.networks.multitask import MultiTaskNet, build_network
-from engine.run_data import batches, fields
 from engine.spec import TrainSpec, parse
 from engine.tasks.build import build_tasks
 from engine.tasks.task import Task
 from engine.training import EpochDone, Training, begin, start_at_constants, train
+from engine.work.run_data import batches, fields
 
 SMALL = {"widths": (12, 16), "blocks": (1, 1), "head_width": 12}
 SPEC: TrainSpec = parse({"data": {"dataset": "digits"}, "network": SMALL, "threads": 1, "epochs": 4, "batch_size": 64})

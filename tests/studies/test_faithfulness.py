@@ -16,8 +16,8 @@ import torch
 from data.catalog import load
 from data.stacking import Stacked, stack
 from engine.attribution import Settings, relevance
-from engine.badges import median
 from engine.batches import Batches
+from engine.explaining.badges import median
 from engine.faithfulness import Checks, faithfulness
 from engine.networks.multitask import build_network
 from engine.spec import parse

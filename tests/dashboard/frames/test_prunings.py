@@ -11,8 +11,8 @@ from dashboard.frames.realised import realised
 from dashboard.frames.summaries import tasks
 from engine.files import replace_json
 from engine.followups import FollowUp, follow_up
-from engine.prune_spec import PruneSpec
 from engine.runs import Run
+from engine.specs.prune import PruneSpec
 from tests.dashboard.pruning_making import CERTIFICATE, measures, write_export, write_pruning, write_table
 
 MakeRun = Callable[..., Run]

@@ -3,8 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from dashboard.frames import shares
-from engine.explain_spec import ExplainSpec
 from engine.followups import FollowUp, follow_up
+from engine.specs.explain import ExplainSpec
 
 Make = Callable[..., FollowUp]
 

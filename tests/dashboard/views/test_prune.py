@@ -8,11 +8,11 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.export_spec import ExportSpec
 from engine.files import replace_json
 from engine.followups import FollowUp, follow_up, follow_ups
-from engine.prune_spec import PruneSpec
 from engine.runs import Run
+from engine.specs.export import ExportSpec
+from engine.specs.prune import PruneSpec
 from tests.dashboard.pruning_making import CERTIFICATE, set_status, write_export, write_pruning
 from tests.dashboard.reading import said
 
@@ -93,6 +93,19 @@ def test_an_empty_page_says_what_to_do_next_and_what_it_costs(make_stored_run: M
     assert "Nothing has been removed" in page.info[0].value
     assert "as one of the training took at most: 22 s" in page.info[0].value
     assert page.button(key="prune_submit").label == "Start pruning"
+
+
+def test_a_pruning_that_is_started_is_the_one_shown_and_stands_in_the_address(
+    make_stored_run: MakeRun, end_workers: None
+) -> None:
+    run = make_stored_run()
+    older = write_pruning(run, stem="a")
+    page = _page(run=run.id, pruning=older.id)
+    page.button(key="prune_submit").click().run()
+    assert not page.exception
+    started = next(found.id for found in follow_ups(run, "prune") if found.id != older.id)
+    assert page.selectbox(key="pruning").value == started
+    assert page.query_params["pruning"] == started
 
 
 def test_without_a_checkpoint_there_is_nothing_to_prune(make_run: MakeRun) -> None:
@@ -211,7 +224,7 @@ def test_the_files_of_an_export_are_offered_for_download(make_stored_run: MakeRu
     assert not page.exception
     offered = [button.label for button in page.get("download_button") if "csv" not in button.key]
     assert [label.replace("\\", "") for label in offered] == ["README.md", "network.safetensors"]
-    assert "32 B · largest difference 0.0e+00 · SHA-256" in said(page)
+    assert "32 B · the same bits · SHA-256" in said(page)
 
 
 def test_an_export_is_asked_for_in_the_chosen_forms(make_stored_run: MakeRun, end_workers: None) -> None:

@@ -9,24 +9,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.words import asked
-from engine.explain_spec import ExplainSpec
 from engine.files import replace
 from engine.folders import LIVE
 from engine.followups import FollowUp, follow_ups
 from engine.runs import Run
+from engine.specs.explain import ExplainSpec
 from tests.dashboard.making_explanations import write_checkpoint, write_explanation
 from tests.dashboard.reading import said
 
 Make = Callable[..., FollowUp]
-
-
-@pytest.fixture
-def end_workers() -> Iterator[None]:
-    """End the processes that a test started."""
-    yield
-    for child in psutil.Process().children(recursive=True):
-        if "engine.worker" in child.cmdline():
-            child.kill()
 
 
 def _tasks() -> None:
@@ -110,7 +101,7 @@ def test_a_channel_that_was_not_switched_off_can_be_in_one_job(make_explained: M
     started = follow_ups(work.run, "explain")[0].spec
     assert isinstance(started, ExplainSpec)
     assert (started.layers, started.ablations, started.methods) == (("stem",), 3, ("taylor",))
-    assert (started.images, started.fill) == (8, "mean")
+    assert (started.images, started.fill, started.maps) == (8, "mean", 0)
     assert page.selectbox(key="explanation").value == work.id
 
 

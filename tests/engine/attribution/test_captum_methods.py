@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.ablation import Deletion, ablations
 from engine.attribution import Settings, relevance
 from engine.attribution.means import channel_means
 from engine.attribution.probe import probe
 from engine.attribution.refusals import NotAttributableError
+from engine.explaining.ablation import Deletion, ablations
 from tests.engine.small_nets import READERS, batches, small_net
 
 OUTPUT = Settings(of="output", bootstrap=5, steps=16)

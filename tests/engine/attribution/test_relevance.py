@@ -13,8 +13,8 @@ from engine.attribution.means import channel_means
 from engine.attribution.objectives import Objective
 from engine.attribution.probe import probe
 from engine.attribution.still import still
-from engine.explain_spec import METHODS
 from engine.groups import input_groups
+from engine.specs.explain import METHODS
 from engine.tasks.build import build_tasks
 from tests.engine.small_nets import READERS, batches, small_net
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine.ending import Ending
-from engine.reporting import Reporter
 from engine.runs import Run
-from engine.studies import Study, create_study
-from engine.study_job import run_study
-from engine.study_spec import parse_many
-from engine.training_job import run_training
+from engine.specs.study import parse_many
+from engine.studies.folder import Study, create_study
+from engine.work.ending import Ending
+from engine.work.reporting import Reporter
+from engine.work.study_job import run_study
+from engine.work.training_job import run_training
 
 BASE = {
     "data": {"dataset": "digits"},
@@ -31,8 +31,9 @@ class HerePool:
 
     where = "here"
 
-    def __init__(self) -> None:
+    def __init__(self, settings) -> None:
         self.trained: list[str] = []
+        self.settings = settings
 
     def free(self) -> bool:
         return True
@@ -41,10 +42,9 @@ class HerePool:
         self.trained.append(run.id)
         reporter = Reporter(run)
         try:
-            reporter.finish(run_training(run, reporter, Ending(run)))
-        except ValueError as error:
-            reporter.finish("failed", str(error))
-        except ArithmeticError as error:
+            with self.settings():
+                reporter.finish(run_training(run, reporter, Ending(run)))
+        except (ValueError, ArithmeticError) as error:
             reporter.finish("failed", str(error))
 
     def ended(self, run: Run) -> str:
@@ -68,11 +68,11 @@ def small() -> Callable[..., dict[str, object]]:
 
 
 @pytest.fixture(scope="session")
-def trained_here() -> Callable[..., tuple[Study, HerePool]]:
+def trained_here(worker_settings) -> Callable[..., tuple[Study, HerePool]]:
     """Return what makes a study and works on it in this process."""
 
     def work(values: dict[str, object], root: Path) -> tuple[Study, HerePool]:
-        study, pool = create_study(parse_many(values), root), HerePool()
+        study, pool = create_study(parse_many(values), root), HerePool(worker_settings)
         reporter = Reporter(study)
         reporter.finish(run_study(study, reporter, Ending(study), pool))
         return study, pool

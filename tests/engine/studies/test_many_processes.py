@@ -1,10 +1,6 @@
 """Studies as they run: workers in processes of their own, killed and stopped on this machine and on a Dask cluster."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +10,8 @@ import pytest
 from engine import jobs
 from engine.folders import LIVE
 from engine.runs import Run, list_runs
-from engine.studies import Study, create_study
-from engine.study_spec import parse_many
+from engine.specs.study import parse_many
+from engine.studies.folder import Study, create_study
 
 
 def training(root: Path) -> list[Run]:
@@ -24,9 +20,10 @@ def training(root: Path) -> list[Run]:
 
 
 def test_killed_runs_a_stopped_and_a_killed_study_come_to_the_same(
-    tmp_path: Path, small, until, undisturbed: Study, same_tables
+    tmp_path: Path, small, until, trained_here, same_tables
 ):
-    study = create_study(parse_many(small(targets=[50], subsets=["all"], workers=2)), tmp_path)
+    values = small({"tasks": ["digit"]}, targets=[50], subsets=["all"], workers=2)
+    study = create_study(parse_many(values), tmp_path)
     jobs.start(study)
     until(lambda: bool(training(tmp_path)), "run in the middle")
     victim = training(tmp_path)[0]
@@ -43,30 +40,14 @@ def test_killed_runs_a_stopped_and_a_killed_study_come_to_the_same(
     jobs.start(study)
     until(lambda: study.status.state not in LIVE, "end")
     assert study.status.state == "done", (study.path / "log.txt").read_text()
-    assert len(list_runs(tmp_path)) == 4
-    same_tables(study, undisturbed)
+    assert len(list_runs(tmp_path)) == 2
+    same_tables(study, trained_here(values, tmp_path / "undisturbed")[0])
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, until) -> Iterator[str]:
-    """Start a Dask scheduler and two workers of one thread each, and return the scheduler's address."""
-    file = tmp_path / "scheduler.json"
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(Path(__file__).parents[3])}
-    where = ["--scheduler-file", str(file)]
-    commands = [["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", *where]]
-    commands += [
-        ["worker", *where, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path)]
-    ] * 2
-    processes = []
-    for command in commands:
-        with (tmp_path / f"{command[0]}-{len(processes)}.log").open("wb") as log:
-            started = [sys.executable, "-m", "dask", *command]
-            processes.append(subprocess.Popen(started, env=environment, stdout=log, stderr=log))
-        until(file.exists, "scheduler")
-    yield json.loads(file.read_text())["address"]
-    for process in reversed(processes):
-        process.terminate()
-        process.wait(30)
+def cluster(tmp_path: Path, dask_cluster) -> Iterator[str]:
+    with dask_cluster(tmp_path, 2) as address:
+        yield address
 
 
 def test_a_killed_worker_of_a_cluster_leaves_no_trace_in_the_tables(

@@ -5,17 +5,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from engine.followups import newest
 from engine.runs import list_runs
-from engine.studies import create_study, find_study, list_studies
-from engine.study_job import StudyError
-from engine.study_members import living_parameters, source_of
-from engine.study_spec import parse_many
+from engine.specs.study import parse_many
+from engine.studies.folder import create_study, find_study, list_studies
+from engine.studies.members import living_parameters, source_of
+from engine.work.study_job import StudyError
 
 
 @pytest.fixture(scope="module")
 def controlled(tmp_path_factory, small, trained_here):
     """A study with all controls."""
-    controls = ["scratch", "magnitude", "unanimous", "small"]
+    controls = ["scratch", "magnitude", "unanimous", "small", "continued"]
     values = small(targets=[50], subsets=["all"], controls=controls, seeds=[0])
     return trained_here(values, tmp_path_factory.mktemp("controlled"))[0]
 
@@ -70,8 +71,10 @@ def test_controls_say_what_they_began_with(controlled):
     assert {source.run for source in unanimous.supports} == {
         controlled.run(f"sparse-target-50/{task}/equal/0").id for task in ("digit", "ink")
     }
+    continued = controlled.run("continued/digit+ink/equal/0").spec.start
+    assert continued.weights == source_of(controlled.run("dense/digit+ink/equal/0"))
     compared = controlled.table("comparisons").query("arm == 'sparse' and against == 'dense' and definition == 'main'")
-    assert set(compared["other"]) == {"scratch", "magnitude", "unanimous", "small"}
+    assert set(compared["other"]) == {"scratch", "magnitude", "unanimous", "small", "continued"}
 
 
 def test_a_failure_is_reported_and_what_needs_it_is_skipped(tmp_path: Path, small, trained_here):
@@ -85,20 +88,28 @@ def test_a_failure_is_reported_and_what_needs_it_is_skipped(tmp_path: Path, smal
 
 
 def test_a_warm_path_goes_from_neighbour_to_neighbour(tmp_path: Path, small, trained_here):
-    values = {**small(targets=[60, 20, 40], seeds=[0, 1]), "kind": "path", "warm": True}
+    values = {**small(targets=[60, 30], seeds=[0, 1]), "kind": "path", "warm": True}
     study, _ = trained_here(values, tmp_path)
     table = study.table("path")
-    assert table["level"].tolist() == [0, 20, 40, 60]
+    assert table["level"].tolist() == [0, 30, 60]
     assert (table["group_sparsity"] - table["level"]).abs().max() < 6
     assert table["seeds"].eq(2).all()
     assert table["elbow"].sum() <= 1
     assert table["one_standard_error"].sum() == 1
-    starts = [study.run(f"sparse-target-{level}/digit+ink/equal/0").spec.start for level in (20, 40, 60)]
+    starts = [study.run(f"sparse-target-{level}/digit+ink/equal/0").spec.start for level in (30, 60)]
     assert starts[0].weights == source_of(study.run("dense/digit+ink/equal/0"))
-    assert starts[2].weights == source_of(study.run("sparse-target-40/digit+ink/equal/0"))
+    assert starts[1].weights == source_of(study.run("sparse-target-30/digit+ink/equal/0"))
     deaths = study.table("deaths")
     last = study.run("sparse-target-60/digit+ink/equal/0").table("groups")
     assert (deaths["point"].notna() == (last["norm"] == 0)).all()
     overlaps = study.table("jaccard")
-    assert set(overlaps["level"]) == {20, 40, 60}
+    assert set(overlaps["level"]) == {30, 60}
     assert pd.api.types.is_numeric_dtype(overlaps["jaccard"])
+
+
+def test_what_is_left_is_timed_if_asked_for(tmp_path: Path, small, trained_here):
+    study, _ = trained_here(small({"tasks": ["digit"]}, latency=True, subsets=["all"]), tmp_path)
+    measures = study.table("latency")
+    assert set(measures["model"]) == {"dense", "masked", "pruned"}
+    (run,) = list_runs(tmp_path)
+    assert set(measures["pruning"]) == {newest(run, "prune").id}

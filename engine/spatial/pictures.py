@@ -1,0 +1,73 @@
+"""Images, targets and predictions as arrays that a page can draw.
+
+| kind             | target                         | prediction                                 |
+|------------------|--------------------------------|--------------------------------------------|
+| `segmentation`   | (K, H, W) int16, missing: -1   | (K, H, W) int16, the most probable class   |
+| `edges`          | (K, H, W) int16, missing: -1   | (K, H, W) float16, probability             |
+| `depth`          | (K, H, W) float16 [m], 0       | (K, H, W) float16 [m]                      |
+| `normals`        | (K, H, W, 3) float16, zero     | (K, H, W, 3) float16, of length 1          |
+| `classification` | (K,) int16, missing: -1        | (K, classes) float16, probabilities        |
+| `regression`     | (K,) float32 [unit]            | (K,) float32 [unit]                        |
+
+Images beyond a given side are reduced by a whole factor: colours are averaged, maps take every so-many-th pixel.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from data.sample import Field
+
+Array = NDArray[Any]
+
+
+def factor(height: int, width: int, side: int) -> int:
+    """Return by which whole factor an image is reduced so that no side exceeds `side`."""
+    return -(-max(height, width) // side)
+
+
+def pictures(images: Tensor, by: int = 1) -> Array:
+    """Return images (B, C, H, W) in [0, 1] as uint8 (B, H, W, 1 or 3): of other numbers of channels, the mean."""
+    shown = images if images.shape[1] in (1, 3) else images.mean(1, keepdim=True)
+    small = functional.avg_pool2d(shown.float(), by, ceil_mode=True) if by > 1 else shown
+    return _array((small.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1))
+
+
+def target(field: Field, values: Tensor, by: int = 1) -> Array:
+    """Return targets as the table says."""
+    small = values[:, ::by, ::by] if field.dense else values
+    if field.kind == "regression":
+        return _array(small.float())
+    return _array(small.half() if field.kind in ("depth", "normals") else small.to(torch.int16))
+
+
+def prediction(field: Field, values: Tensor, by: int = 1) -> Array:
+    """Return raw outputs (B, outputs, H, W) or (B, outputs) as the table says."""
+    small = values[:, :, ::by, ::by] if field.dense else values
+    if field.kind == "segmentation":
+        return _array(small.argmax(1).to(torch.int16))
+    if field.kind == "edges":
+        return _array(small[:, 0].sigmoid().half())
+    if field.kind == "normals":
+        return _array(functional.normalize(small, dim=1).movedim(1, 3).half())
+    if field.kind == "classification":
+        return _array(small.softmax(1).half())
+    return _array(small[:, 0].half() if field.kind == "depth" else small[:, 0].float() * field.scale)
+
+
+def summed(maps: Tensor, by: int) -> Tensor:
+    """Return maps (…, H, W) summed over squares of by × by pixels."""
+    if by == 1:
+        return maps
+    flat = maps.flatten(0, -3)[:, None]
+    small = functional.avg_pool2d(flat, by, ceil_mode=True, divisor_override=1)
+    return small.reshape(*maps.shape[:-2], *small.shape[-2:])
+
+
+def _array(tensor: Tensor) -> Array:
+    found: Array = np.asarray(tensor.detach().cpu().contiguous().numpy())
+    return found

@@ -1,0 +1,52 @@
+"""How fast the runs of a study are once what is zero is gone: each is pruned, and timed when nothing else of it runs.
+
+A pruning (engine.followups) is left in each run's folder, so that the Prune page shows it; one that is there already is
+referred to. The table `latency` holds what they measured: the columns of `measures` (engine.work.prune_report) behind
+those that say which member it is, and `pruning`, its id. Timings are of the machine that the study's own process runs
+on.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+
+from engine import jobs
+from engine.folders import LIVE
+from engine.followups import FollowUp, follow_up, follow_ups
+from engine.runs import Run
+from engine.specs.frozen import SpecError
+from engine.specs.prune import PruneSpec
+
+POLL = 0.2  # s
+
+
+def measured(run: Run, threads: int, asked_to_end: Callable[[], bool]) -> FollowUp | None:
+    """Return the pruning of a run's zeros that is done, made now if there is none; None if it failed or was stopped."""
+    wanted = PruneSpec(threads=threads, onnx=False)
+    found = next((known for known in follow_ups(run, "prune") if _is(known, wanted)), None)
+    if found is not None:
+        return found
+    work = follow_up(run, wanted, "study")
+    jobs.start(work)
+    while work.status.state in LIVE:
+        if asked_to_end():
+            jobs.stop(work)
+        time.sleep(POLL)
+    return work if work.status.state == "done" else None
+
+
+def latency_rows(who: Mapping[str, object], run: Run, pruning: FollowUp) -> pd.DataFrame:
+    """Return what a pruning measured, behind the columns of its member."""
+    frame = pruning.table("measures")
+    first = {**who, "run": run.id, "pruning": pruning.id}
+    for place, (name, value) in enumerate(first.items()):
+        frame.insert(place, name, [value] * len(frame))
+    return frame
+
+
+def _is(known: FollowUp, wanted: PruneSpec) -> bool:
+    try:
+        return known.spec == wanted and known.recorded_status().state == "done"
+    except (SpecError, ValueError):
+        return False

@@ -1,0 +1,69 @@
+"""The spec of a member once the runs that it needs are done: sources by run and digest, parameters as they came out."""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+from safetensors.numpy import load
+
+from engine.manifests import manifests, verified
+from engine.runs import Run
+from engine.spec import TrainSpec, parse
+from engine.specs.start import Source, StartSpec
+from engine.studies.plan import OTHER_SEED, Member
+from engine.studies.rows import final_figures
+
+SUPPORTS = {"magnitude": "strongest", "unanimous": "union"}
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def filled(member: Member, runs: Mapping[str, Run]) -> TrainSpec:
+    """Return a member's spec with what the runs that it needs, by key, have decided.
+
+    Raises:
+        ValueError: a run holds no whole checkpoint.
+
+    """
+    spec, needs = member.spec, member.needs
+    if member.arm == "small":
+        return _narrower(spec, runs[needs.parameters])
+    if not needs.keys:
+        return spec
+    start: dict[str, object] = {"supports": tuple(source_of(runs[key]) for key in needs.supports)}
+    if needs.weights:
+        start["weights"] = source_of(runs[needs.weights])
+    if member.arm == "scratch":
+        start |= {"support": "same", "fresh_seed": member.seed + OTHER_SEED}
+    if member.arm in ("magnitude", "unanimous"):
+        zero = final_figures(runs[needs.parameters])["parameter_sparsity"]
+        start |= {"support": SUPPORTS[member.arm], "zero_parameters": min(max(zero, 0.0), 99.99)}
+    return parse(spec.model_dump() | {"start": StartSpec.model_validate(start).model_dump()})
+
+
+def source_of(run: Run) -> Source:
+    """Return the newest whole checkpoint of a run, as others refer to it.
+
+    Raises:
+        ValueError: there is none.
+
+    """
+    for manifest in reversed(manifests(run.path / "weights")):
+        if verified(manifest) is not None:
+            return Source(run=run.id, sha256=str(json.loads(manifest.read_text())["sha256"]))
+    raise ValueError(f"`run` should hold a whole checkpoint. Found none in {run.id}.")
+
+
+def living_parameters(run: Run) -> int:
+    """Return how many parameters of a run's network are not zero, those outside the penalty too."""
+    manifest = next(found for found in reversed(manifests(run.path / "weights")) if verified(found) is not None)
+    tensors = load(manifest.with_suffix(".safetensors").read_bytes())
+    own = (value for name, value in tensors.items() if name.startswith("net.") and not name.endswith(BUFFERS))
+    return sum(int(np.count_nonzero(value)) for value in own)
+
+
+def _narrower(spec: TrainSpec, sparse: Run) -> TrainSpec:
+    from engine.work.narrowing import narrowed  # torch, which takes seconds, and only this arm needs
+
+    document = json.loads((sparse.path / "weights" / "network.json").read_text())
+    network = narrowed(spec, int(document["channels"]), living_parameters(sparse))
+    return parse(spec.model_dump() | {"network": network.model_dump()})

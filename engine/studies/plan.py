@@ -1,0 +1,191 @@
+"""Which runs a study or a path is made of: a pure function of its spec.
+
+| arm         | what it is                                                                                           |
+|-------------|------------------------------------------------------------------------------------------------------|
+| `dense`     | no penalty; of each task alone too, as Δ_m's baseline                                                |
+| `sparse`    | the penalty of the base, at a target or a strength; from fresh weights, or (`warm`) from those of    |
+|             | the dense run                                                                                        |
+| `scratch`   | the support of the sparse run, held from the first step on, its weights fresh and of another seed    |
+| `magnitude` | the trained weights of the dense run, its largest groups held, as many parameters zero as in the     |
+|             | sparse run, trained again                                                                            |
+| `unanimous` | the same weights; the groups that go are those on which the sparse runs of the single tasks agree    |
+|             | (DiSparse, Sun et al. 2022, with groups for weights), as many parameters zero                        |
+| `small`     | a dense network, narrower everywhere by one factor, of as many parameters as the sparse one has left |
+| `continued` | the dense run trained once more, from its own weights                                                |
+
+All runs get the same epochs, so that those that start from trained weights are trained twice as long in all. Where the
+sparse runs start from fresh ones, that is to the advantage of the controls that do not. With `warm` all are trained for
+as long: `scratch` and `small`, which have no trained weights to start from, get twice the epochs, and `continued` is
+what a dense network makes of them. A single task has nothing to balance, so that it is trained once for all balancings.
+
+What another run decides (whose weights, how many parameters) is left open here: `Member.needs` says whose, and
+`engine.studies.members` fills it in once that run is done.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.spec import PenaltySpec, TrainSpec, parse
+from engine.specs.study import PathSpec, StudySpec, TaskSet
+
+Arm = Literal["dense", "sparse", "scratch", "magnitude", "unanimous", "small", "continued"]
+Of = Literal["", "target", "strength"]
+FRESH: tuple[Arm, ...] = ("scratch", "small")
+OTHER_SEED = 1_000_003  # added for fresh weights: those of the same seed would be a lottery ticket
+
+
+@dataclass(frozen=True)
+class Level:
+    """How sparse: a target [%], a fraction of strength_max, or nothing."""
+
+    of: Of = ""
+    value: float = 0.0
+
+    def __str__(self) -> str:
+        return f"-{self.of}-{self.value:g}" if self.of else ""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Keys of the members that must be done first: for the weights, the supports, the number of parameters."""
+
+    weights: str = ""
+    supports: tuple[str, ...] = ()
+    parameters: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(key for key in (self.weights, *self.supports, self.parameters) if key)
+
+
+NOTHING = Needs()
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a study: its place in the comparison, its spec as far as it is known, and what it waits for."""
+
+    arm: Arm
+    tasks: TaskSet
+    balancing: str
+    level: Level
+    seed: int
+    spec: TrainSpec
+    needs: Needs = NOTHING
+
+    @property
+    def subset(self) -> str:
+        """The tasks as one word."""
+        return "+".join(self.tasks)
+
+    @property
+    def key(self) -> str:
+        """What the member is called in its study."""
+        return f"{self.arm}{self.level}/{self.subset}/{self.balancing}/{self.seed}"
+
+
+def plan(spec: StudySpec | PathSpec) -> tuple[Member, ...]:
+    """Return the members, each behind those that it needs, and none twice."""
+    found: dict[str, Member] = {}
+    for member in _path(spec) if isinstance(spec, PathSpec) else _study(spec):
+        found.setdefault(member.key, member)
+    return tuple(found.values())
+
+
+def _study(spec: StudySpec) -> Iterator[Member]:
+    wanted = dict.fromkeys(spec.task_sets)
+    singles = dict.fromkeys((task,) for tasks in wanted for task in tasks)
+    levels = levels_of(spec)
+    for seed in spec.seeds:
+        for tasks in singles | wanted:
+            yield from _dense_and_sparse(spec, tasks, levels if tasks in wanted else (), seed)
+        if "unanimous" in spec.controls:
+            for task in spec.base.tasks:
+                yield from _dense_and_sparse(spec, (task,), levels, seed)
+        for balancing in _balancings(spec, spec.base.tasks):
+            for level in levels:
+                yield from (_control(spec, arm, balancing, level, seed) for arm in spec.controls)
+
+
+def levels_of(spec: StudySpec | PathSpec) -> tuple[Level, ...]:
+    """Return the sparsities asked for, the weaker ones first."""
+    targets = tuple(Level("target", value) for value in sorted(spec.targets))
+    return targets + tuple(Level("strength", value) for value in sorted(spec.strengths))
+
+
+def _dense_and_sparse(spec: StudySpec, tasks: TaskSet, levels: tuple[Level, ...], seed: int) -> Iterator[Member]:
+    for balancing in _balancings(spec, tasks):
+        dense = _member(spec, "dense", tasks, balancing, (Level(), seed))
+        yield dense
+        needs = Needs(weights=dense.key if spec.warm else "")
+        yield from (_member(spec, "sparse", tasks, balancing, (level, seed), needs) for level in levels)
+
+
+def _path(spec: PathSpec) -> Iterator[Member]:
+    balancing = spec.base.balancing.balancing
+    for seed in spec.seeds:
+        before = ""
+        for level in (Level(), *levels_of(spec)):
+            arm: Arm = "sparse" if level.of else "dense"
+            needs = Needs(weights=before if spec.warm else "")
+            member = _member(spec, arm, spec.base.tasks, balancing, (level, seed), needs)
+            yield member
+            before = member.key
+
+
+def _control(spec: StudySpec, arm: Arm, balancing: str, level: Level, seed: int) -> Member:
+    everything = spec.base.tasks
+    balancing = _balancing(everything, balancing)
+    dense = _member(spec, "dense", everything, balancing, (Level(), seed)).key
+    sparse = _member(spec, "sparse", everything, balancing, (level, seed)).key
+    singles = tuple(_member(spec, "sparse", (task,), _balancing((task,), ""), (level, seed)).key for task in everything)
+    needs = {
+        "scratch": Needs(supports=(sparse,)),
+        "magnitude": Needs(weights=dense, parameters=sparse),
+        "unanimous": Needs(weights=dense, supports=singles, parameters=sparse),
+        "small": Needs(parameters=sparse),
+        "continued": Needs(weights=dense),
+    }[arm]
+    if arm == "continued":
+        level = Level()  # no sparsity in it: one run for all levels
+    return _member(spec, arm, everything, balancing, (level, seed), needs)
+
+
+def _member(
+    spec: StudySpec | PathSpec, arm: Arm, tasks: TaskSet, balancing: str, at: tuple[Level, int], needs: Needs = NOTHING
+) -> Member:
+    level, seed = at
+    base = spec.base
+    weights = {task: base.balancing.task_weights.get(task, 1.0) for task in tasks} if balancing == "static" else {}
+    values = base.model_dump() | {
+        "name": f"{spec.name} {arm}{level} {'+'.join(tasks)} {balancing} s{seed}"[:80].strip(),
+        "tasks": tasks,
+        "penalty": _penalty(base.penalty, level if arm == "sparse" else Level()).model_dump(),
+        "balancing": base.balancing.model_dump() | {"balancing": balancing, "task_weights": weights},
+        "seed": seed,
+        "epochs": base.epochs * (2 if arm in FRESH and isinstance(spec, StudySpec) and spec.warm else 1),
+        "keep": "best",
+        "test": True,
+    }
+    return Member(arm, tasks, balancing, level, seed, parse(values), needs)
+
+
+def _penalty(base: PenaltySpec, level: Level) -> PenaltySpec:
+    if level.of == "target":
+        return base.model_copy(update={"target": level.value})
+    if level.of == "strength":
+        return base.model_copy(update={"target": None, "strength": level.value, "strength_of": "max"})
+    nothing = {"target": None, "strength": 0.0, "strength_of": "loss", "warm_up": 0, "ramp": 0, "refit": None}
+    return base.model_copy(update=nothing)
+
+
+def _balancings(spec: StudySpec, tasks: TaskSet) -> tuple[str, ...]:
+    wanted = spec.balancings or (spec.base.balancing.balancing,)
+    return tuple(dict.fromkeys(_balancing(tasks, balancing) for balancing in wanted))
+
+
+def _balancing(tasks: TaskSet, balancing: str) -> str:
+    """Return how the tasks are weighed: a single one has nothing to balance."""
+    return "equal" if len(tasks) == 1 else balancing

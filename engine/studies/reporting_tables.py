@@ -1,0 +1,125 @@
+"""A study's results as the tables of a paper: Markdown, LaTeX and CSV. Pure text from frames, free of torch.
+
+One row per arm, tasks and balancing; one column per quantity: mean ± standard deviation over seeds, and in the columns
+of Δ_m the 95 % interval of the mean, which is paired by seed by its definition.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import pandas as pd
+
+from engine.quantities import METRICS, Metric
+from engine.specs.study import Definition
+
+ROW = ["arm", "subset", "balancing", "level_of", "level"]
+FIGURES = MappingProxyType(
+    {
+        "group_sparsity": "zero groups [%]",
+        "parameter_sparsity": "zero parameters [%]",
+        "mac_sparsity": "zero MACs [%]",
+        "removable_macs": "removable MACs [%]",
+    }
+)
+SPECIAL = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "Δ": r"$\Delta$", "±": r"$\pm$", "°": r"$^\circ$", "–": "--"}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A column: its name in `summary`, what stands above it, and whether the interval is shown instead of the std."""
+
+    name: str
+    title: str
+    interval: bool = False
+
+
+def paper_table(summary: pd.DataFrame, definition: Definition, split: str = "test") -> pd.DataFrame:
+    """Return the table `summary` of a study as text, one row per arm, for one split."""
+    own = summary[summary["split"] == split]
+    chosen = _quantities(own, definition)
+    rows = []
+    for who, cells in own.groupby(ROW, sort=False):
+        found = cells.set_index("quantity")
+        arm, subset, balancing, of, level = who
+        texts = {quantity.title: _cell(found, quantity) for quantity in chosen}
+        seeds = int(found["n"].max())
+        rows.append(
+            {"arm": _arm(str(arm), str(of), level), "tasks": subset, "balancing": balancing, **texts, "n": seeds}
+        )
+    return pd.DataFrame(rows)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table of text as Markdown."""
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
+    return "".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |\n" for line in lines)
+
+
+def latex(table: pd.DataFrame) -> str:
+    """Return a table of text as a LaTeX tabular, for the package booktabs."""
+    rows = [" & ".join(_escaped(str(cell)) for cell in line) + r" \\" for line in table.astype(str).to_numpy()]
+    head = " & ".join(_escaped(str(name)) for name in table.columns) + r" \\"
+    columns = "lll" + "r" * max(len(table.columns) - 3, 0)
+    lines = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def csv(table: pd.DataFrame) -> str:
+    """Return any table as CSV, numbers in full."""
+    return table.to_csv(index=False)
+
+
+FORMATS: Mapping[str, Callable[[pd.DataFrame], str]] = MappingProxyType({"md": markdown, "tex": latex})
+
+
+def _quantities(own: pd.DataFrame, definition: Definition) -> Sequence[Quantity]:
+    known = list(dict.fromkeys(own["quantity"]))
+    units = {metric.name: metric for metrics in METRICS.values() for metric in metrics}
+    tasks = [name for name in known if "." in name and not name.startswith("delta.")]
+    shown = [Quantity(name, _title(name, units)) for name in tasks]
+    deltas = {"single": "Δ_m over single tasks [%]", "dense": "Δ_m over dense [%]"}
+    shown += [Quantity(f"delta.{of}.{definition}", title, True) for of, title in deltas.items()]
+    return [quantity for quantity in shown if quantity.name in known] + [
+        Quantity(name, title) for name, title in FIGURES.items() if name in known
+    ]
+
+
+def _title(name: str, units: Mapping[str, Metric]) -> str:
+    task, _, metric = name.partition(".")
+    label, unit = (units[metric].label, units[metric].unit) if metric in units else (metric, "")
+    return f"{task} {label}" + (f" [{unit}]" if unit not in ("", "1") else "")
+
+
+def _arm(arm: str, of: str, level: object) -> str:
+    if not of:
+        return arm
+    return f"{arm}, {level:g} %" if of == "target" else f"{arm}, {level:g} λ_max"
+
+
+def _cell(found: pd.DataFrame, quantity: Quantity) -> str:
+    if quantity.name not in found.index:
+        return "–"
+    mean, std, low, high = found.loc[[quantity.name], ["mean", "std", "low", "high"]].to_numpy(float)[0]
+    if quantity.interval and math.isfinite(low):
+        return f"{mean:.2f} ({low:.2f} to {high:.2f})"
+    return f"{_number(mean)} ± {_number(std, like=mean)}" if math.isfinite(std) else _number(mean)
+
+
+def _number(value: float, like: float | None = None) -> str:
+    """Return three or four digits that count; a deviation with as many decimals as its mean."""
+    size = abs(value if like is None else like)
+    return f"{value:.{1 if size >= 10 else 2 if size >= 1 else 4}f}"
+
+
+def _escaped(text: str) -> str:
+    return "".join(SPECIAL.get(letter, letter) for letter in text)

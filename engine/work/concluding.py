@@ -1,0 +1,31 @@
+"""The end of a run: the network that it stands for is put back, judged, and stored as its last checkpoint."""
+
+from collections.abc import Mapping
+
+from engine.batches import Batches
+from engine.checkpoint import save_checkpoint
+from engine.tally import living
+from engine.training import validate
+from engine.training_state import Training
+from engine.work.epoch_report import EpochReport, removable_shares
+from engine.work.reporting import Reporter, Values
+from engine.work.selection import Selection
+
+
+def conclude(selection: Selection, training: Training, reporter: Reporter, splits: Mapping[str, Batches]) -> None:
+    """Judge the kept network on each split, {name in the events: images}; write it and its tables.
+
+    The test split is looked at here, after everything is decided, and nowhere else.
+    """
+    place = selection.put_back()
+    report = EpochReport(training, reporter)
+    for split, images in splits.items():
+        report.metrics(place, split, validate(training, images))
+    shares = training.tally.all_percents(living(training.proximal.whole(training.proximal.norms)))
+    shares |= removable_shares(training.dense_graph().savings())
+    best = selection.best
+    known = {"skill": best["skill"]} if best is not None else {}
+    values: Values = {(None, name): value for name, value in {**shares, **known}.items()}
+    reporter.events(place, "kept", values)
+    report.tables()
+    save_checkpoint(reporter.folder / "weights", training, place[0])

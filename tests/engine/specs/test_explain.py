@@ -1,0 +1,42 @@
+"""What an explanation is asked to do is checked before anything is done."""
+
+import pytest
+from pydantic import ValidationError
+
+from engine.followups import read
+from engine.specs.explain import ExplainSpec
+from engine.specs.frozen import SpecError
+
+
+def test_there_and_back():
+    spec = ExplainSpec(methods=("taylor", "conductance"), layers=("trunk",), of="output", images=8)
+    assert read(spec.model_dump(mode="json")) == spec
+    assert read({"kind": "explain"}).methods == ("taylor",)
+    with pytest.raises(ValidationError):
+        spec.images = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"images": 0}, "`images`: input should be greater than or equal to 2. Found 0."),
+        ({"methods": ["magic"]}, "`methods.0`: input should be 'taylor'"),
+        ({"methods": []}, "`methods`"),
+        ({"methods": ["taylor", "taylor"]}, "`methods` should name each one once. Found taylor, taylor."),
+        ({"methods": ["deep_lift"]}, "`of` should be output with deep_lift"),
+        ({"channels": [3]}, "`layers` should name the one layer of `channels`. Found 0 layers."),
+        ({"channels": [3, 3], "layers": ["trunk"]}, "`channels` should name each one once. Found 3, 3."),
+        ({"speed": 3}, "`speed` is not an option here. Found 3."),
+        ({"fill": "noise"}, "`fill`: input should be 'mean' or 'zero'"),
+    ],
+)
+def test_a_wrong_request_is_one_line(wrong: dict[str, object], message: str):
+    with pytest.raises(SpecError) as error:
+        read({"kind": "explain", **wrong})
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_every_leaf_says_what_it_means():
+    silent = [name for name, info in ExplainSpec.model_fields.items() if not info.description]
+    assert silent == ["kind", "format_version"]

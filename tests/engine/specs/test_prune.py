@@ -1,0 +1,32 @@
+"""A pruning's spec says what is wrong with it in one line, and survives JSON."""
+
+import pytest
+from pydantic import ValidationError
+
+from engine.specs.prune import PruneSpec
+
+
+def test_it_survives_json():
+    spec = PruneSpec(criterion="relevance", budget=50, budget_of="latency", tasks=("seg",), batches=(1, 8))
+    assert PruneSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert PruneSpec().criterion == "zeros"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"criterion": "norm"}, "`budget` should be given with criterion norm. Found none."),
+        ({"budget": 40}, "`budget` should be left out with criterion zeros, which removes nothing else. Found 40."),
+        ({"tasks": ("seg", "seg")}, "`tasks` should name each one once. Found seg, seg."),
+        ({"batches": (1, 1)}, "`batches` should name each one once. Found 1, 1."),
+        ({"criterion": "norm", "budget": 100}, "less than 100"),
+        ({"criterion": "norm", "budget": float("nan")}, "finite"),
+        ({"floor": 1}, "less than 1"),
+        ({"batches": (0,)}, "greater than or equal to 1"),
+        ({"batches": ()}, "at least 1 item"),
+        ({"taste": 1}, "Extra inputs are not permitted"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(values: dict, words: str):
+    with pytest.raises(ValidationError, match=words):
+        PruneSpec(**values)
