@@ -43,8 +43,8 @@ MEANINGS: dict[Kind, str] = {
 USUAL = (20.0, 40.0, 60.0, 80.0)  # targets [%]
 PLANNED = "planned_study"
 BASE_HELP = (
-    "The run whose description all others are made from: data, tasks, network, penalty, optimiser, balancing. One thread "
-    "a run, and no removal while training, as each run keeps its best network."
+    "The run whose description all others are made from: data, tasks, network, penalty, optimiser, balancing. One "
+    "thread a run, and no removal while training, as each run keeps its best network."
 )
 
 
@@ -108,7 +108,7 @@ def _length(place: Any, name: str, label: str, base: TrainSpec) -> Any:
 
 
 def _changed(base: TrainSpec, long: Values) -> Values:
-    """Return the base as a study may have it: it starts from nothing, nobody changes it, nothing is removed meanwhile."""
+    """Return the base as a study may have it: from nothing, changed by nobody, with no removal while it trains."""
     values = base.model_dump()
     values["penalty"] |= {"removal": 0}
     return {**values, **long, "threads": 1, "start": None, "strength_changes": ()}
@@ -190,7 +190,7 @@ def cost(spec: PathSpec | StudySpec, epochs: int) -> str:
     took, workers = per_epoch(spec.base), spec.workers or room(spec.base.threads)
     long = f"{long}, {workers} at a time"
     if took is None:
-        return f"{long}. How long that takes is not known: no run of this data and network on one thread has ended here."
+        return f"{long}. How long that takes is not known: no run of this data and network on one thread has ended."
     return f"{long}: {duration(took * epochs / workers)} at most, as runs like these have taken."
 
 

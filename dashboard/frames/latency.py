@@ -1,9 +1,9 @@
 """How fast are the networks of a study once what is zero is gone? As the study timed them (engine.studies.latency).
 
-| function    | rows        | columns                                                                                     |
-|-------------|-------------|---------------------------------------------------------------------------------------------|
-| `latencies` | arm × batch | arm, tasks, balancing, batch, before, after [ms], runs, quiet: median of the runs' medians; |
-|             |             | whether the machine was quiet in all of them                                                |
+| function    | rows        | columns                                                                                  |
+|-------------|-------------|------------------------------------------------------------------------------------------|
+| `latencies` | arm × batch | arm, tasks, balancing, batch, before and after [ms]: medians over runs of their medians; |
+|             |             | runs; quiet: whether the machine was, in all of them                                     |
 """
 
 import pandas as pd

@@ -44,7 +44,7 @@ _mount = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Wish:
-    """What was asked of the page about a path: to open a run, or to train at a level (target in %, or part of λ_max)."""
+    """What was asked of the page: to open a run of a path, or to train at a level (target in %, or part of λ_max)."""
 
     path: str
     run: str = ""

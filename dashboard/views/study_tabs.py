@@ -21,6 +21,7 @@ from dashboard.views.pareto import pareto_of
 from dashboard.words import plain
 from engine.specs.study import Definition, StudySpec
 from engine.studies.folder import Study
+from engine.studies.reporting_tables import csv as text_csv
 from engine.studies.reporting_tables import latex, markdown, paper_table
 
 TABS = ("Table", "Differences", "Trade-off", "Seeds", "Its runs")
@@ -41,8 +42,8 @@ READING = (
     "better than the baseline."
 )
 LATENCY = (
-    "One forward pass of a batch on this machine, before and after the removal of what nothing uses: the median over runs "
-    "of each run's median. No output is changed by it."
+    "One forward pass of a batch on this machine, before and after the removal of what nothing uses: the median over "
+    "runs of each run's median. No output is changed by it."
 )
 FILES = {"csv": ("CSV", "text/csv"), "tex": ("LaTeX", "text/x-tex"), "md": ("Markdown", "text/markdown")}
 ROWS = "study_runs"
@@ -76,7 +77,7 @@ def tables(study: Study) -> None:
         return
     _table(table)
     st.caption(f"{READING} {MEANINGS[shown]}.  \n{about(study, split)}")
-    _downloads(table)
+    _downloads(table, summary)
     st.subheader("Δ_m in its three definitions", anchor=False)
     against = _against()
     st.dataframe(
@@ -163,16 +164,19 @@ def _latencies(study: Study) -> None:
     explain(lambda: frame, "study_latency", LATENCY, about(study))
 
 
-def _downloads(table: pd.DataFrame) -> None:
-    made: dict[str, Callable[[pd.DataFrame], str | bytes]] = {"csv": csv, "tex": latex, "md": markdown}
+def _downloads(table: pd.DataFrame, summary: pd.DataFrame) -> None:
+    """Offer the table as text in three forms, and all its numbers."""
+    made: dict[str, Callable[[pd.DataFrame], str]] = {"csv": text_csv, "tex": latex, "md": markdown}
+    files = {f"table.{suffix}": (label, mime, partial(made[suffix], table)) for suffix, (label, mime) in FILES.items()}
+    files["summary.csv"] = ("All numbers", "text/csv", partial(csv, summary))
     with st.container(horizontal=True):
-        for suffix, (label, mime) in FILES.items():
+        for name, (label, mime, content) in files.items():
             st.download_button(
                 label,
-                data=partial(made[suffix], table),
-                file_name=f"table.{suffix}",
+                data=content,
+                file_name=name,
                 mime=mime,
-                key=f"table_{suffix}",
+                key=name.replace(".", "_"),
                 icon=":material/download:",
                 type="tertiary",
                 on_click="ignore",

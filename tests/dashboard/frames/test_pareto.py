@@ -84,12 +84,9 @@ def test_the_front_is_what_no_other_beats(pairs: list[tuple[int, int]], higher: 
     cost, reached = (pd.Series(values, dtype=float) for values in zip(*pairs, strict=True))
     good = reached if higher else -reached
     kept = pareto.front(cost, reached, higher)
-    beaten = np.array(
-        [
-            any((c <= cost[i]) and (g >= good[i]) and ((c < cost[i]) or (g > good[i])) for c, g in zip(cost, good, strict=True))
-            for i in range(len(cost))
-        ]
-    )
+    every = list(zip(cost, good, strict=True))
+    beaten = np.array([any(c <= x and g >= y and (c, g) != (x, y) for c, g in every) for x, y in every])
     assert not (kept & beaten).any()
-    shown = set(zip(cost[kept], good[kept], strict=True))
-    assert {(c, g) for c, g, gone in zip(cost, good, beaten, strict=True) if not gone} == shown
+    assert {point for point, gone in zip(every, beaten, strict=True) if not gone} == {
+        point for point, shown in zip(every, kept, strict=True) if shown
+    }

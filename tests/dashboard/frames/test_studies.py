@@ -74,11 +74,13 @@ def test_differences_are_those_of_the_engine_paired_by_seed(study: Study) -> Non
 def test_latencies_are_medians_over_runs(study: Study) -> None:
     assert latencies(study).empty
     runs = study.table("results").drop_duplicates("run").head(3)[WHO]
+    arm = {"arm": "dense", "subset": "seg", "level_of": "", "level": 0.0}
+    timed = {"pruning": "p", "quantity": "latency", "batch": 1, "backend": "eager"}
     times = [
-        {**row, "pruning": "p", "model": model, "quantity": "latency", "batch": 1, "backend": "eager", "value": value, "steady": place > 0}
-        for place, row in enumerate(runs.assign(arm="dense", subset="seg", level_of="", level=0.0).to_dict("records"))
+        {**row, **arm, **timed, "model": model, "value": value, "steady": place > 0}
+        for place, row in enumerate(runs.to_dict("records"))
         for model, value in (("dense", 0.01), ("pruned", 0.001 * (place + 1)))
-    ]  # fmt: skip
+    ]
     pd.DataFrame(times).to_parquet(study.path / "tables" / "latency.parquet")
     (row,) = latencies(study).to_dict("records")
     assert (row["arm"], row["before"], row["after"], row["runs"]) == ("dense", 10.0, 2.0, 3)

@@ -13,8 +13,10 @@ def _norm(level: int, scale: Scale) -> float:
     """What the browser makes of a level."""
     return float(scale.low * (scale.high / scale.low) ** (((level & 127) - 1) / STEPS))
 
+NORMS = st.floats(0, 100, width=32).filter(lambda norm: norm == 0 or norm > 1e-3)
 
-@given(arrays(np.float32, st.integers(1, 60), elements=st.floats(0, 100, width=32).filter(lambda x: x == 0 or x > 1e-3)))
+
+@given(arrays(np.float32, st.integers(1, 60), elements=NORMS))
 def test_only_what_is_zero_is_level_zero_and_order_is_kept(norms: np.ndarray) -> None:
     scale = scale_of(norms)
     found = levels(norms, np.zeros(norms.shape, bool), scale)

@@ -102,7 +102,7 @@ def test_the_table_can_be_had_as_csv_latex_and_markdown(runs_root: Path) -> None
     write_study(runs_root)
     page = _page()
     labels = [button.label for button in page.get("download_button")]
-    assert labels[:3] == ["CSV", "LaTeX", "Markdown"]
+    assert labels == ["CSV", "LaTeX", "Markdown", "All numbers"]
 
 
 def test_a_live_study_says_how_far_it_is_and_can_be_stopped(runs_root: Path) -> None:
