@@ -40,7 +40,7 @@ MEANINGS: dict[Kind, str] = {
     "path": "One set of tasks at each sparsity, and dense: what does the strength buy?",
     "study": "Sets of tasks, dense and sparse, seeds and controls: is the sparse network as good as the dense one?",
 }
-USUAL = (20.0, 40.0, 60.0, 80.0)  # targets [%]
+USUAL = (20, 40, 60, 80)  # targets [%]
 PLANNED = "planned_study"
 BASE_HELP = (
     "The run whose description all others are made from: data, tasks, network, penalty, optimiser, balancing. One "
@@ -81,11 +81,11 @@ def _common(kind: Kind) -> Values:
     model: type[PathSpec] | type[StudySpec] = PathSpec if kind == "path" else StudySpec
     columns = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
     with columns[0]:
-        base = _base()
+        chosen, base = _base()
     name = columns[1].text_input("Name", kind, max_chars=40, key=f"{FORM}_name_{kind}", on_change="ignore")
     long = {
-        "epochs": _length(columns[2], "epochs", "Epochs at most", base),
-        "patience": _length(columns[3], "patience", "Patience [epochs]", base),
+        "epochs": _length(columns[2], "epochs", "Epochs at most", (chosen, base)),
+        "patience": _length(columns[3], "patience", "Patience [epochs]", (chosen, base)),
     }
     columns = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
     values: Values = {"name": name}
@@ -100,10 +100,10 @@ def _common(kind: Kind) -> Values:
     return {**values, "base": _changed(base, long)}
 
 
-def _length(place: Any, name: str, label: str, base: TrainSpec) -> Any:
-    """Ask for a number of epochs, at first that of the base."""
+def _length(place: Any, name: str, label: str, base: tuple[str, TrainSpec]) -> Any:
+    """Ask for a number of epochs, at first that of the base, which is called so."""
     about = TrainSpec.model_fields[name].description
-    value, key = getattr(base, name), f"{FORM}_{name}_{base.name}"
+    value, key = getattr(base[1], name), f"{FORM}_{name}_{base[0]}"
     return place.number_input(label, 0, 100_000, value=value, key=key, help=about, on_change="ignore")
 
 
@@ -114,15 +114,15 @@ def _changed(base: TrainSpec, long: Values) -> Values:
     return {**values, **long, "threads": 1, "start": None, "strength_changes": ()}
 
 
-def _base() -> TrainSpec:
-    """Ask which description the runs are made from."""
+def _base() -> tuple[str, TrainSpec]:
+    """Ask which description the runs are made from; return what it is called, and it."""
     known = {run.id: run for run in list_runs()}
     chosen = st.selectbox("Made from", [DEMO, *known], key=f"{FORM}_base", help=BASE_HELP)
     try:
-        return known[chosen].spec if chosen in known else demo()
+        return chosen, known[chosen].spec if chosen in known else demo()
     except (SpecError, OSError, ValueError) as error:
         st.error(sentence(str(error)), icon=":material/error:")
-        return demo()
+        return DEMO, demo()
 
 
 def _of_study() -> Values:

@@ -12,12 +12,11 @@ from dashboard.level_maps.path_scrubber import READING, Wish, path_scrubber
 from dashboard.views import study_drawings
 from dashboard.views.panel import draw, explain
 from dashboard.views.study_tabs import about, seeds, tables, the_runs
-from dashboard.views.train_here import train_here
+from dashboard.views.train_here import ASKED, train_here
 from engine.specs.study import PathSpec
 from engine.studies.folder import Study
 
 TABS = ("Scrub", "Curve", "Norms", "Order of death", "Table", "Seeds", "Its runs")
-ASKED = "asked_of_path"
 
 
 def path_views(study: Study, spec: PathSpec) -> None:

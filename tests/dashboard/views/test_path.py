@@ -8,8 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.level_maps.path_scrubber import Wish
-from dashboard.views.path_tabs import ASKED
-from dashboard.views.train_here import spec_at
+from dashboard.views.train_here import ASKED, spec_at
 from engine.files import replace
 from engine.runs import Run, list_runs
 from engine.specs.study import PathSpec
@@ -164,6 +163,7 @@ def test_train_here_says_what_it_costs_and_starts_that_run(runs_root: Path, end_
     page = AppTest.from_function(_path, default_timeout=60)
     page.session_state[ASKED] = Wish(study.id, level=44.8)
     page.run()
+    assert page.button(key="train_here_not").label == "Leave it"
     assert "Train at 44.8 %: seed 0, 5 epochs at most, 50 s at most" in said(page).replace("*", "")
     page.button(key="train_here_start").click().run()
     newest = max(list_runs(runs_root), key=lambda run: run.status.requested or 0)
