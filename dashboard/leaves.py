@@ -59,6 +59,7 @@ LABELS = {
     "subsets": "Sets of tasks",
     "definition": "Δ_m shown",
     "workers": "Runs at a time",
+    "latency": "Time what is left",
     "warm": "Warm start",
 }
 Values = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import streamlit as st
 
-from dashboard.selection import ONE, OTHER, RUN, STUDY
+from dashboard.selection import ONE, OTHER, RUN
 
 
 def runs() -> st.Page:
@@ -82,11 +82,6 @@ def open_run(identity: str) -> NoReturn:
 def compare_runs(one: str, other: str) -> NoReturn:
     """Go to the Compare page with two runs."""
     st.switch_page(compare(), query_params={ONE: one, OTHER: other})
-
-
-def open_study(identity: str) -> NoReturn:
-    """Go to the Path page and show a study or path there."""
-    st.switch_page(path(), query_params={STUDY: identity})
 
 
 def _runs() -> None:

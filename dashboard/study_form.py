@@ -6,8 +6,10 @@ runs, how many of them are there already, how long they take as far as that is k
 planned.
 """
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
+import pandas as pd
 import streamlit as st
 
 from dashboard.frames.cost import per_epoch
@@ -30,6 +32,7 @@ CONTROLS: dict[Control, str] = {
     "magnitude": "largest groups of the dense one",
     "unanimous": "groups that single tasks agree on",
     "small": "narrower dense network",
+    "continued": "dense network trained on",
 }
 Kind = Literal["path", "study"]
 KINDS: dict[Kind, str] = {"path": "Path", "study": "Study"}
@@ -37,13 +40,26 @@ MEANINGS: dict[Kind, str] = {
     "path": "One set of tasks at each sparsity, and dense: what does the strength buy?",
     "study": "Sets of tasks, dense and sparse, seeds and controls: is the sparse network as good as the dense one?",
 }
-USUAL = (20.0, 40.0, 60.0, 80.0)  # targets [%]
+USUAL = (20, 40, 60, 80)  # targets [%]
 PLANNED = "planned_study"
+BASE_HELP = (
+    "The run whose description all others are made from: data, tasks, network, penalty, optimiser, balancing. One "
+    "thread a run, and no removal while training, as each run keeps its best network."
+)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What stands there to be started: the spec, its runs one a row, and what they take in words."""
+
+    spec: PathSpec | StudySpec
+    runs: pd.DataFrame
+    takes: str
 
 
 def new_study() -> Study | None:
     """Draw the form; return the study that it has just created and started, if it has."""
-    kind = st.segmented_control(
+    kind: Kind = st.segmented_control(
         "What",
         list(KINDS),
         format_func=KINDS.__getitem__,
@@ -55,9 +71,9 @@ def new_study() -> Study | None:
     st.caption(MEANINGS[kind])
     values = {"kind": kind, **_common(kind), **(_of_study() if kind == "study" else {})}
     if st.button("Show the plan", key="study_plan", icon=":material/checklist:"):
-        st.session_state[PLANNED] = values
+        _plan(values)
     planned = st.session_state.get(PLANNED)
-    return _planned(planned) if planned and planned["kind"] == kind else None
+    return _offered(planned) if isinstance(planned, Planned) and planned.spec.kind == kind else None
 
 
 def _common(kind: Kind) -> Values:
@@ -65,44 +81,48 @@ def _common(kind: Kind) -> Values:
     model: type[PathSpec] | type[StudySpec] = PathSpec if kind == "path" else StudySpec
     columns = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
     with columns[0]:
-        base = _base()
-    values: Values = {}
-    with columns[1]:
-        values["name"] = st.text_input("Name", kind, max_chars=40, key=f"{FORM}_name_{kind}", on_change="ignore")
-    long: Values = {}
-    for place, (name, label) in enumerate((("epochs", "Epochs at most"), ("patience", "Patience [epochs]")), 2):
-        info = TrainSpec.model_fields[name]
-        long[name] = columns[place].number_input(
-            label,
-            0,
-            100_000,
-            value=getattr(base, name),
-            key=f"{FORM}_{name}_{base.name}",
-            help=info.description,
-            on_change="ignore",
-        )
+        chosen, base = _base()
+    name = columns[1].text_input("Name", kind, max_chars=40, key=f"{FORM}_name_{kind}", on_change="ignore")
+    long = {
+        "epochs": _length(columns[2], "epochs", "Epochs at most", (chosen, base)),
+        "patience": _length(columns[3], "patience", "Patience [epochs]", (chosen, base)),
+    }
     columns = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
+    values: Values = {"name": name}
     with columns[0]:
         values["targets"] = leaf(model, "targets", USUAL, FORM)
-    for column, name in zip(columns[1:], ("strengths", "seeds", "workers"), strict=True):
+    for column, part in zip(columns[1:], ("strengths", "seeds", "workers"), strict=True):
         with column:
-            values[name] = leaf(model, name, form=FORM)
-    if kind == "path":
-        values["warm"] = leaf(PathSpec, "warm", form=FORM)
-    return {**values, "base": {**base.model_dump(), **long, "threads": 1, "start": None, "strength_changes": ()}}
+            values[part] = leaf(model, part, form=FORM)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        values["warm"] = leaf(model, "warm", form=f"{FORM}_{kind}")
+        values["latency"] = leaf(model, "latency", form=FORM)
+    return {**values, "base": _changed(base, long)}
 
 
-def _base() -> TrainSpec:
-    """Ask which description the runs are made from."""
+def _length(place: Any, name: str, label: str, base: tuple[str, TrainSpec]) -> Any:
+    """Ask for a number of epochs, at first that of the base, which is called so."""
+    about = TrainSpec.model_fields[name].description
+    value, key = getattr(base[1], name), f"{FORM}_{name}_{base[0]}"
+    return place.number_input(label, 0, 100_000, value=value, key=key, help=about, on_change="ignore")
+
+
+def _changed(base: TrainSpec, long: Values) -> Values:
+    """Return the base as a study may have it: from nothing, changed by nobody, with no removal while it trains."""
+    values = base.model_dump()
+    values["penalty"] |= {"removal": 0}
+    return {**values, **long, "threads": 1, "start": None, "strength_changes": ()}
+
+
+def _base() -> tuple[str, TrainSpec]:
+    """Ask which description the runs are made from; return what it is called, and it."""
     known = {run.id: run for run in list_runs()}
-    chosen = st.selectbox(
-        "Made from", [DEMO, *known], key=f"{FORM}_base", help=str(StudySpec.model_fields["base"].description)
-    )
+    chosen = st.selectbox("Made from", [DEMO, *known], key=f"{FORM}_base", help=BASE_HELP)
     try:
-        return known[chosen].spec if chosen in known else demo()
+        return chosen, known[chosen].spec if chosen in known else demo()
     except (SpecError, OSError, ValueError) as error:
         st.error(sentence(str(error)), icon=":material/error:")
-        return demo()
+        return DEMO, demo()
 
 
 def _of_study() -> Values:
@@ -114,7 +134,8 @@ def _of_study() -> Values:
         list(CONTROLS),
         format_func=CONTROLS.__getitem__,
         key=f"{FORM}_controls",
-        help=str(StudySpec.model_fields["controls"].description),
+        help=StudySpec.model_fields["controls"].description,
+        placeholder="none",
         on_change="ignore",
     )
     with right:
@@ -122,52 +143,53 @@ def _of_study() -> Values:
     return values
 
 
-def _planned(values: dict[str, Any]) -> Study | None:
-    """Say what it takes, and offer to start exactly that."""
+def _plan(values: Values) -> None:
+    """Note what the values ask for and what that takes, or say in one sentence what is wrong."""
+    st.session_state.pop(PLANNED, None)
     try:
         spec = parse_many(values)
         members = plan(spec)
     except (SpecError, ValueError) as error:
         st.error(sentence(str(error)), icon=":material/error:")
-        return None
+        return
     known = Known(runs_folder())
-    there = sum(not member.needs.keys and known.done(member.spec) is not None for member in members)
-    takes = cost(spec, len(members) - there)
+    runs = pd.DataFrame(
+        {
+            "arm": member.arm,
+            "tasks": member.subset,
+            "balancing": member.balancing,
+            "sparsity": level_word(member.level.of, member.level.value),
+            "seed": member.seed,
+            "there already": not member.needs.keys and known.done(member.spec) is not None,
+            "after": ", ".join(member.needs.keys),
+        }
+        for member in members
+    )
+    epochs = sum(m.spec.epochs for m, there in zip(members, runs["there already"], strict=True) if not there)
+    st.session_state[PLANNED] = Planned(spec, runs, cost(spec, epochs))
+
+
+def _offered(planned: Planned) -> Study | None:
+    """Show the plan, and offer to start exactly that."""
+    runs, there = len(planned.runs), int(planned.runs["there already"].sum())
     with st.container(border=True, key="study_planned"):
-        st.markdown(f"**{plain(spec.name)}: {len(members)} runs**, {there} of them there already. {takes}")
-        st.dataframe(
-            [
-                {
-                    "arm": member.arm,
-                    "tasks": member.subset,
-                    "balancing": member.balancing,
-                    "sparsity": level_word(member.level.of, member.level.value),
-                    "seed": member.seed,
-                    "after": ", ".join(member.needs.keys),
-                }
-                for member in members
-            ],
-            key="study_plan_table",
-            hide_index=True,
-            height="content" if len(members) <= 10 else 360,
-        )
+        st.markdown(f"**{plain(planned.spec.name)}: {runs} runs**, {there} of them there already. {planned.takes}")
+        st.dataframe(planned.runs, key="study_plan_table", hide_index=True, height="content" if runs <= 10 else 360)
         if not st.button("Start these runs", key="study_submit", type="primary", icon=":material/play_arrow:"):
             return None
-    return _started(spec)
+    return _started(planned.spec)
 
 
-def cost(spec: PathSpec | StudySpec, runs: int) -> str:
-    """Say how long some runs of a study take, as far as runs like them tell."""
-    took = per_epoch(spec.base)
-    workers = spec.workers or room(spec.base.threads)
-    long = f"{spec.base.epochs} epochs each at most, {workers} at a time"
+def cost(spec: PathSpec | StudySpec, epochs: int) -> str:
+    """Say how long so many epochs of a study's runs take, as far as runs like them tell."""
+    long = f"{epochs} epochs in all at most"
     if spec.scheduler or spec.cluster:
-        return f"{long.rpartition(',')[0]}, on a cluster."
+        return f"{long}, on a cluster."
+    took, workers = per_epoch(spec.base), spec.workers or room(spec.base.threads)
+    long = f"{long}, {workers} at a time"
     if took is None:
-        return (
-            f"{long}. How long that takes is not known: no run of this data and network on one thread has ended here."
-        )
-    return f"{long}: {duration(took * spec.base.epochs * -(-runs // workers))} at most, as runs like these have taken."
+        return f"{long}. How long that takes is not known: no run of this data and network on one thread has ended."
+    return f"{long}: {duration(took * epochs / workers)} at most, as runs like these have taken."
 
 
 def _started(spec: PathSpec | StudySpec) -> Study | None:

@@ -65,7 +65,7 @@ def of_study(study: Study, reached: Reached, cost: Cost) -> pd.DataFrame:
         total, removable = (
             tuple(float(row[f"{of}{name}"]) for name in ("parameters", "macs")) for of in ("", "removable_")
         )
-        left = _cost(study.root / str(run), cost, (total[0], total[1]), (removable[0], removable[1]))
+        left = _cost(study.root / Path(str(run)).name, cost, (total[0], total[1]), (removable[0], removable[1]))
         rows.append(["/".join(who), str(title), row["arm"], int(row["seed"]), run, left, values.get(str(run), np.nan)])
     return _known(rows)
 

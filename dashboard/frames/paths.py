@@ -109,7 +109,7 @@ def _places(ordered: pd.DataFrame) -> NDArray[np.float64]:
 def _networks(path: Path, _table: tuple[Stamp, ...]) -> Networks:
     study = Study(path)
     ordered = points(study)
-    tables = [_groups(study.root / str(run)) for run in ordered["run"]]
+    tables = [_groups(study.root / Path(str(run)).name) for run in ordered["run"]]
     shape = next((_shape(table) for table in tables if table is not None), ())
     same = [place for place, table in enumerate(tables) if table is not None and _shape(table) == shape]
     kept = [table for place in same if (table := tables[place]) is not None]

@@ -32,6 +32,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "comparisons": (*WHO[1:], "split", "against", "definition", "arm", "other", *PAIRED),
     "delta": (*WHO, "seed", "run", "split", "against", "definition", "delta", "shown", "baselines"),
     "jaccard": (*WHO, "layer", "depth", "one", "other", "jaccard", "chance"),
+    "latency": (*WHO, "seed", "run", "pruning", "model", "quantity", "batch", "backend", "value", "steady"),
     "path": ("point", "level_of", "level", "seeds", "runs", "skill", "elbow", "one_standard_error"),
     "deaths": ("layer", "channel", "point", "level"),
 }

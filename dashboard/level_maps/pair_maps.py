@@ -19,8 +19,8 @@ ONLY_A, ONLY_B = 254, 255
 MIDDLE, REACH = 127, 126
 READING = (
     "Left A, middle B, right the difference: blue lives only in A, orange only in B, grey in both (bluer where the "
-    "norm is larger in A, more orange where it is larger in B), hatched in neither. Both share one scale of norms. "
-    "A cell that is pointed at is framed in all three; click one, or walk with the arrow keys."
+    "norm is larger in A, more orange where it is larger in B), hatched in neither. The scale of the norms is one for "
+    "both. A cell that is pointed at is framed in all three; click one, or walk with the arrow keys."
 )
 _mount = st.components.v2.component(
     "winnow_pair_maps",

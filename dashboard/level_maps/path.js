@@ -49,7 +49,7 @@ class Scrubber {
     this.groups = data.counts.reduce((sum, count) => sum + count, 0)
     this.levels = bytesOf(data.levels)
     if (other) this.at = data.points[data.first].place
-    this.map.rows = []
+    if (other) this.map.mark("selected", null)
     this.map.layers(data.layers, data.counts)
     this.find(".low").textContent = `norm [1], log scale: ≤ ${brief(data.low)}`
     this.find(".high").textContent = brief(data.high)

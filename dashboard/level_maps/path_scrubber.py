@@ -19,6 +19,7 @@ from engine.quantities import Metric
 from engine.specs.study import PathSpec
 
 MOST_TASKS = 4
+MOST_STRENGTH = 1e6  # of λ_max
 MOST_TICKS = 11
 CLOSE = 0.05  # of the axis: the words of two ticks would touch
 COUNTS = {  # with colours of no task, as the tasks stand beside them
@@ -43,8 +44,9 @@ _mount = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Wish:
-    """What was asked of the page: to open a run, or to train at a level (a target in %, or a fraction of λ_max)."""
+    """What was asked of the page: to open a run of a path, or to train at a level (target in %, or part of λ_max)."""
 
+    path: str
     run: str = ""
     level: float = 0.0
 
@@ -60,15 +62,15 @@ class Course:
     styles: Mapping[str, Style]
 
 
-def path_scrubber(course: Course, key: str, asked: Callable[[Wish], None]) -> None:
-    """Draw the scrubber; `asked` is called before the page is drawn again."""
+def path_scrubber(course: Course, sent: Mapping[str, Any], key: str, asked: Callable[[Wish], None]) -> None:
+    """Draw the scrubber of what was `sent` (`payload`); `asked` is called before the page is drawn again."""
 
     def report() -> None:
         value = st.session_state[key].get("asked")
         if isinstance(value, Mapping) and (found := wish(value, course)) is not None:
             asked(found)
 
-    _mount(key=key, data=payload(course), on_asked_change=report)
+    _mount(key=key, data=dict(sent), on_asked_change=report)
 
 
 def wish(value: Mapping[str, Any], course: Course) -> Wish | None:
@@ -77,13 +79,10 @@ def wish(value: Mapping[str, Any], course: Course) -> Wish | None:
         return None
     run, level = value.get("run"), value.get("level")
     if value.get("what") == "open" and run in course.networks.points["run"].tolist():
-        return Wish(run=str(run))
-    if (
-        value.get("what") == "train"
-        and isinstance(level, int | float)
-        and 0 < level < (100 if course.spec.targets else 1e9)
-    ):
-        return Wish(level=float(level))
+        return Wish(course.path, run=str(run))
+    most = 100 if course.spec.targets else MOST_STRENGTH
+    if value.get("what") == "train" and type(level) in (int, float) and 0 < level < most:
+        return Wish(course.path, level=float(level))
     return None
 
 

@@ -43,7 +43,7 @@ class Quantity:
 
 def pareto_of_all() -> None:
     """Draw the trade-off of a study that is chosen, or of all runs of a task."""
-    known = {study.id: study for study in studies.studies() if studies.begun(study)}
+    known = {study.id: study for study in studies.studies() if studies.spec(study) and studies.begun(study)}
     name = st.selectbox(
         "Of",
         [*known, ALL],

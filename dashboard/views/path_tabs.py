@@ -7,20 +7,16 @@ import streamlit as st
 
 from dashboard import pages
 from dashboard.figures import death_order, norm_path, path_curve
-from dashboard.figures.look import styles
 from dashboard.frames import paths
-from dashboard.frames.summaries import tasks
-from dashboard.level_maps.path_scrubber import READING, Course, Wish, path_scrubber
+from dashboard.level_maps.path_scrubber import READING, Wish, path_scrubber
 from dashboard.views import study_drawings
 from dashboard.views.panel import draw, explain
 from dashboard.views.study_tabs import about, seeds, tables, the_runs
-from dashboard.views.train_here import train_here
-from data.catalog import DATASETS
+from dashboard.views.train_here import ASKED, train_here
 from engine.specs.study import PathSpec
 from engine.studies.folder import Study
 
 TABS = ("Scrub", "Curve", "Norms", "Order of death", "Table", "Seeds", "Its runs")
-ASKED = "asked_of_path"
 
 
 def path_views(study: Study, spec: PathSpec) -> None:
@@ -35,14 +31,12 @@ def path_views(study: Study, spec: PathSpec) -> None:
 
 def _scrub(study: Study) -> None:
     spec = study.spec
-    known = paths.networks(study)
-    if not isinstance(spec, PathSpec) or not len(known.norms):
+    if not isinstance(spec, PathSpec) or not len(paths.networks(study).norms):
         st.info("The map is drawn once a run of the path has ended.", icon=":material/grid_on:")
         return
-    looks = styles(list(DATASETS[spec.base.data.dataset].fields))
-    course = Course(study.id, spec, known, tasks(spec.base), looks)
-    path_scrubber(course, "path_scrubber", _note)
-    gone = len(paths.points(study)) - len(known.points)
+    course, sent = study_drawings.course(study)
+    path_scrubber(course, sent, "path_scrubber", _note)
+    gone = len(paths.points(study)) - len(course.networks.points)
     missing = f" · the runs of {gone} point{'s' if gone > 1 else ''} are gone, or of another network" if gone else ""
     explain(lambda: paths.points(study), "path", READING, about(study, "val") + missing)
     _granted(study, spec)
@@ -55,7 +49,7 @@ def _note(wish: Wish) -> None:
 def _granted(study: Study, spec: PathSpec) -> None:
     """Do what the scrubber was asked: open a run, or offer to train where none was trained."""
     wish = st.session_state.get(ASKED)
-    if not isinstance(wish, Wish):
+    if not isinstance(wish, Wish) or wish.path != study.id:
         return
     if wish.run:
         del st.session_state[ASKED]

@@ -1,13 +1,25 @@
 """The figures of a study, kept as long as its tables stand still, as `dashboard.views.drawings` keeps a run's."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from dashboard.figures import death_order, norm_path, paired_differences, path_curve, seed_overlap
+from dashboard.figures.look import styles
 from dashboard.frames import differences, paths, studies
 from dashboard.frames.stamps import Stamp
+from dashboard.frames.summaries import tasks
+from dashboard.level_maps.path_scrubber import Course, payload
 from dashboard.views.drawings import Drawing
+from data.catalog import DATASETS
+from engine.specs.study import PathSpec
 from engine.studies.folder import Study
+
+
+def course(study: Study) -> tuple[Course, Mapping[str, Any]]:
+    """Return a path as the scrubber takes it, and what is sent to the browser."""
+    return _course(study.path, studies.stamps(study, "path"))
 
 
 def curve(study: Study) -> Drawing:
@@ -33,6 +45,17 @@ def paired(study: Study, which: differences.Which) -> Drawing:
 def seeds(study: Study) -> Drawing:
     """Return how far the seeds of an arm agree."""
     return _seeds(study.path, studies.stamps(study, "jaccard"))
+
+
+@lru_cache(maxsize=8)
+def _course(path: Path, _tables: tuple[Stamp, ...]) -> tuple[Course, Mapping[str, Any]]:
+    study = Study(path)
+    spec = study.spec
+    if not isinstance(spec, PathSpec):
+        raise ValueError(f"`study` should be a path. Found a {spec.kind}.")
+    looks = styles(list(DATASETS[spec.base.data.dataset].fields))
+    made = Course(study.id, spec, paths.networks(study), tasks(spec.base), looks)
+    return made, payload(made)
 
 
 @lru_cache(maxsize=16)

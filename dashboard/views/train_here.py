@@ -13,6 +13,8 @@ from engine.specs.study import PathSpec, parse_many
 from engine.studies.folder import Study
 from engine.studies.plan import plan
 
+ASKED = "asked_of_path"  # in the session: what the scrubber asked for
+
 
 def train_here(study: Study, spec: PathSpec, level: float) -> None:
     """Say what would be trained and what that costs, and start it on a click."""
@@ -24,13 +26,17 @@ def train_here(study: Study, spec: PathSpec, level: float) -> None:
             f"**Train at {plain(level_word(of, level))}**: seed {spec.seeds[0]}, {spec.base.epochs} epochs at "
             f"most{cost}. All else is as in this path, but that it starts from fresh weights."
         )
-        if not st.button("Start this run", key="train_here_start", type="primary", icon=":material/play_arrow:"):
+        with st.container(horizontal=True):
+            wanted = st.button("Start this run", key="train_here_start", type="primary", icon=":material/play_arrow:")
+            st.button("Leave it", key="train_here_not", on_click=st.session_state.pop, args=(ASKED, None))
+        if not wanted:
             return
         try:
             run = start(spec_at(spec, level))
         except (SpecError, ValueError, JobError, OSError) as error:
             st.error(sentence(str(error)), icon=":material/error:")
             return
+    st.session_state.pop(ASKED, None)
     pages.open_run(run.id)
 
 

@@ -1,4 +1,7 @@
-"""The scrubber of a path: slider, charts and map move in the browser, and the server hears nothing of it."""
+"""The scrubber of a path: slider, charts and map move in the browser, and the server hears nothing of it.
+
+On the way there, the order of the pages; on the way back, two runs of the path beside one another.
+"""
 
 import re
 from pathlib import Path
@@ -13,6 +16,8 @@ from tests.dashboard.making_studies import write_path
 
 pytestmark = pytest.mark.browser
 LAYERS = tuple(Layer(f"layer {place}", 64, 9) for place in range(16))
+PAGES = ["Runs", "Train", "Path", "Groups", "Tasks", "Explain", "Prune", "Compare", "New run"]
+PAIR = "canvas[aria-roledescription='map of a pair']"
 MAP = "canvas[aria-roledescription='map of a path']"
 PIXELS = """
 canvas => {
@@ -48,8 +53,10 @@ def test_scrubbing_a_path_asks_the_server_for_nothing(browser: Browser, tmp_path
         slider = page.locator(".scrubber input[type=range]")
         expect(slider).to_be_visible()
         settled(page)
+        assert [link.inner_text().split("\n")[-1] for link in page.get_by_test_id("stTopNavLink").all()] == PAGES
         _scrub(page, heard)
         _ask(page)
+        _compare(page, heard)
         context.close()
     assert faults == []
 
@@ -90,3 +97,18 @@ def _ask(page: Page) -> None:
     page.get_by_role("button", name="Open this run").click()
     expect(page).to_have_url(re.compile(r"/train\?.*run=\d+-\d+-made-up-sparse-target-40"))
     settled(page)
+
+
+def _compare(page: Page, heard: list[str]) -> None:
+    """A cell that is pointed at or clicked in one map is framed in all three, without the server."""
+    page.get_by_test_id("stTopNavLink").filter(has_text="Compare").click()
+    expect(page).to_have_url(re.compile(r"a=\d+-\d+-made-up-sparse-target-40.*&b="))
+    expect(page.locator(PAIR)).to_have_count(3)
+    settled(page)
+    before = len(heard)
+    page.locator(PAIR).nth(1).hover(position={"x": 120, "y": 30})
+    expect(page.locator(".pair .frame.hovered:visible")).to_have_count(3)
+    page.locator(PAIR).nth(1).click(position={"x": 120, "y": 30})
+    expect(page.locator(".pair .frame.selected:visible")).to_have_count(3)
+    expect(page.locator(".pair .fate")).to_contain_text(re.compile("layer 1, channel .*: A .*; B "))
+    assert len(heard) == before

@@ -22,7 +22,15 @@ from engine.studies.tables import study_tables
 from tests.dashboard.making import START
 
 BASE: dict[str, Any] = {"tasks": ["seg", "depth"], "epochs": 5, "threads": 1}
-HARM = {"dense": 0.0, "sparse": 0.0, "scratch": 0.012, "magnitude": 0.03, "unanimous": 0.04, "small": 0.05}
+HARM = {
+    "dense": 0.0,
+    "sparse": 0.0,
+    "continued": -0.01,
+    "scratch": 0.012,
+    "magnitude": 0.03,
+    "unanimous": 0.04,
+    "small": 0.05,
+}
 LAYERS = (Layer("stem", 12, 9), Layer("<b>deep</b>", 20, 18))
 DONE = Status(state="done", epoch=5, epochs=5, started=START, finished=START + 50, requested=START)
 

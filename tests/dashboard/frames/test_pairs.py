@@ -1,0 +1,68 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dashboard.frames import pairs
+from engine.runs import Run, list_runs
+from engine.studies.folder import Study
+from tests.dashboard.making_studies import write_path
+
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def path(runs_root: Path) -> Study:
+    return write_path(runs_root, seeds=[0, 1])
+
+
+def _runs(path: Study, *levels: str, seed: int = 0) -> tuple[Run, Run]:
+    a, b = (path.run(f"{level}/seg+depth/equal/{seed}") for level in levels)
+    return a, b
+
+
+def test_metrics_are_those_of_the_test_split_with_their_gain(path: Study) -> None:
+    a, b = _runs(path, "dense", "sparse-target-80")
+    found, split = pairs.metrics(a, b)
+    assert split == "test images"
+    assert found["task"].tolist() == ["seg"] * 2 + ["depth"] * 4
+    row = found.set_index("metric").loc["abs_error"]
+    assert row["gain"] == pytest.approx(-100 * (row["b"] - row["a"]) / row["a"])
+    assert row["difference"] == pytest.approx(row["b"] - row["a"])
+
+
+def test_the_other_way_round_the_sign_turns(path: Study) -> None:
+    a, b = _runs(path, "dense", "sparse-target-80")
+    there, back = pairs.metrics(a, b)[0], pairs.metrics(b, a)[0]
+    assert (there["gain"] * back["gain"] <= 0).all()
+
+
+def test_without_a_test_both_are_held_against_validation(path: Study, make_run: MakeRun) -> None:
+    a, b = _runs(path, "dense", "sparse-target-80")
+    c = make_run(tasks=["depth", "seg"])
+    found, split = pairs.metrics(a, c)
+    assert split == "validation images, newest epoch"
+    assert found["metric"].tolist() == ["abs_error"]
+    assert pairs.metrics(a, b)[1] == "test images"
+
+
+def test_groups_are_counted_by_who_keeps_them(path: Study) -> None:
+    a, b = _runs(path, "sparse-target-40", "sparse-target-80")
+    frame = pairs.groups(a, b)
+    counted = pairs.layers(frame)
+    assert counted["total"].tolist() == [12, 20]
+    assert (counted[["both", "only_a", "only_b", "neither"]].sum(axis=1) == counted["total"]).all()
+    assert counted["only_b"].sum() == 0  # of one seed, the sparser network keeps a part of the other's groups
+    assert counted["both"].sum() == (frame["b"] > 0).sum()
+
+
+def test_networks_of_another_shape_have_no_common_groups(path: Study, make_run: MakeRun) -> None:
+    a, _ = _runs(path, "dense", "dense")
+    assert pairs.groups(a, make_run()).empty
+    assert pairs.layers(pairs.groups(a, make_run())).empty
+
+
+def test_siblings_differ_in_the_seed_alone(path: Study) -> None:
+    a, _ = _runs(path, "sparse-target-40", "dense")
+    other = path.run("sparse-target-40/seg+depth/equal/1")
+    assert [run.id for run in pairs.siblings(a, list_runs())] == [a.id, other.id]

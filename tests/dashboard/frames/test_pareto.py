@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.frames import pareto
+from dashboard.frames.pareto import Reached
+from dashboard.frames.summaries import summaries
+from engine.quantities import METRICS
+from engine.runs import Run
+from engine.studies.folder import Study
+from tests.dashboard.making_studies import write_study
+from tests.dashboard.pruning_making import TIMES, write_pruning
+
+DELTA = Reached("test", "seg+depth", against="dense", definition="main")
+
+
+@pytest.fixture
+def study(runs_root: Path) -> Study:
+    return write_study(runs_root, seeds=[0, 1, 2], controls=["magnitude"])
+
+
+def test_what_can_be_removed_is_taken_away(study: Study) -> None:
+    found = pareto.of_study(study, DELTA, "macs")
+    costs = found.groupby("title")["cost"].unique().map(list).to_dict()
+    assert costs == {"dense": [1e6], "sparse 50 %": [7.5e5], "magnitude 50 %": [7.5e5]}
+    assert len(found) == 9
+
+
+def test_delta_is_that_of_the_engine(study: Study) -> None:
+    found = pareto.of_study(study, DELTA, "macs").set_index("run")["reached"]
+    known = study.table("delta").query("split == 'test' and against == 'dense' and definition == 'main'")
+    known = known[known["subset"] == "seg+depth"].set_index("run")["delta"]
+    pd.testing.assert_series_equal(found.sort_index(), known.sort_index(), check_names=False)
+
+
+def test_seeds_become_one_point_with_its_interval(study: Study) -> None:
+    points = pareto.of_study(study, DELTA, "macs")
+    found = pareto.groups(points, higher=True).set_index("title")
+    assert found["seeds"].tolist() == [3, 3, 3]
+    sparse = points[points["title"] == "sparse 50 %"]["reached"]
+    assert found.loc["sparse 50 %", "reached"] == pytest.approx(sparse.mean())
+    assert found.loc["sparse 50 %", "low"] < sparse.mean() < found.loc["sparse 50 %", "high"]
+    assert found["front"].to_dict() == {"dense": False, "sparse 50 %": True, "magnitude 50 %": False}
+
+
+def test_a_metric_of_which_less_is_better(study: Study) -> None:
+    reached = Reached("val", "depth", "depth", "abs_error", higher=False)
+    points = pareto.of_study(study, reached, "parameters")
+    assert set(points["title"]) == {"dense", "sparse 50 %"}
+    found = pareto.groups(points, higher=False).set_index("title")
+    assert found.loc["sparse 50 %", "cost"] == pytest.approx(650)
+    assert found.loc["sparse 50 %", "front"]
+
+
+def test_latency_is_that_of_a_pruning_and_runs_without_one_are_left_out(study: Study) -> None:
+    run = study.run("sparse-target-50/seg+depth/equal/1")
+    write_pruning(run)
+    (row,) = pareto.of_study(study, DELTA, "latency").to_dict("records")
+    assert (row["run"], row["cost"]) == (run.id, TIMES[1, "eager"][2])
+
+
+def test_all_runs_of_a_task_stand_together_but_for_their_seeds(study: Study) -> None:
+    metric = METRICS["segmentation"][0]
+    points = pareto.of_runs(summaries(), study.root, ("seg", metric), "macs")
+    assert len(points) == 15  # of 21 runs, those that train the task
+    found = pareto.groups(points, higher=True)
+    assert found["seeds"].tolist() == [3] * 5
+
+
+def test_a_run_without_tables_has_no_cost(study: Study) -> None:
+    run = study.run("dense/seg/equal/0")
+    (run.path / "tables" / "components.parquet").unlink()
+    points = pareto.of_runs(summaries(), study.root, ("seg", METRICS["segmentation"][0]), "macs")
+    assert run.id not in points["run"].tolist()
+    assert Run(run.path).id == run.id
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12), st.booleans())
+def test_the_front_is_what_no_other_beats(pairs: list[tuple[int, int]], higher: bool) -> None:
+    cost, reached = (pd.Series(values, dtype=float) for values in zip(*pairs, strict=True))
+    good = reached if higher else -reached
+    kept = pareto.front(cost, reached, higher)
+    every = list(zip(cost, good, strict=True))
+    beaten = np.array([any(c <= x and g >= y and (c, g) != (x, y) for c, g in every) for x, y in every])
+    assert not (kept & beaten).any()
+    assert {point for point, gone in zip(every, beaten, strict=True) if not gone} == {
+        point for point, shown in zip(every, kept, strict=True) if shown
+    }
