@@ -26,7 +26,7 @@ browser: $(STAMP)
 
 $(STAMP): pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/pip install --disable-pip-version-check --no-compile -q -e '.[balancing,dev,export,report,samples]'
+	.venv/bin/pip install --disable-pip-version-check --no-compile -q -e '.[balancing,cluster,dev,export,report,samples]'
 	.venv/bin/python -m compileall -q -j0 -x '/tests/' $$(.venv/bin/python -c "$(FIRST)")
 	touch $@
 

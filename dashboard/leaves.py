@@ -54,6 +54,12 @@ LABELS = {
     "maps": "Images to map",
     "map_channels": "Channels to map [per task]",
     "onnx": "ONNX Runtime",
+    "targets": "Targets [%]",
+    "strengths": "Strengths [λ_max]",
+    "subsets": "Sets of tasks",
+    "definition": "Δ_m shown",
+    "workers": "Runs at a time",
+    "warm": "Warm start",
 }
 Values = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import streamlit as st
 
-from dashboard.selection import RUN
+from dashboard.selection import ONE, OTHER, RUN, STUDY
 
 
 def runs() -> st.Page:
@@ -20,6 +20,13 @@ def train() -> st.Page:
     """Return the page of one run."""
     return st.Page(
         _train, title="Train", icon=":material/monitoring:", url_path="train", help="Watch and drive one run"
+    )
+
+
+def path() -> st.Page:
+    """Return the page of regularisation paths and studies."""
+    return st.Page(
+        _path, title="Path", icon=":material/timeline:", url_path="path", help="What sparsity costs: paths and studies"
     )
 
 
@@ -55,6 +62,13 @@ def prune() -> st.Page:
     )
 
 
+def compare() -> st.Page:
+    """Return the page that holds one run against another."""
+    return st.Page(
+        _compare, title="Compare", icon=":material/compare:", url_path="compare", help="One run against another"
+    )
+
+
 def new() -> st.Page:
     """Return the page with the form for a new run."""
     return st.Page(_new, title="New run", icon=":material/add_circle:", url_path="new", help="Describe and start a run")
@@ -65,6 +79,16 @@ def open_run(identity: str) -> NoReturn:
     st.switch_page(train(), query_params={RUN: identity})
 
 
+def compare_runs(one: str, other: str) -> NoReturn:
+    """Go to the Compare page with two runs."""
+    st.switch_page(compare(), query_params={ONE: one, OTHER: other})
+
+
+def open_study(identity: str) -> NoReturn:
+    """Go to the Path page and show a study or path there."""
+    st.switch_page(path(), query_params={STUDY: identity})
+
+
 def _runs() -> None:
     from dashboard.views.runs import page
 
@@ -73,6 +97,12 @@ def _runs() -> None:
 
 def _train() -> None:
     from dashboard.views.train import page
+
+    page()
+
+
+def _path() -> None:
+    from dashboard.views.path import page
 
     page()
 
@@ -97,6 +127,12 @@ def _explain() -> None:
 
 def _prune() -> None:
     from dashboard.views.prune import page
+
+    page()
+
+
+def _compare() -> None:
+    from dashboard.views.compare import page
 
     page()
 

@@ -10,5 +10,6 @@ ICON = Path(__file__).parent / "icon.svg"
 
 st.set_page_config(page_title="Winnow", page_icon=ICON, layout="wide")
 st.logo(ICON, size="small")
-of_a_run = [pages.train(), pages.groups(), pages.tasks(), pages.explain(), pages.prune()]
-st.navigation([pages.runs(), *of_a_run, pages.new()], position="top").run()
+of_a_run = [pages.groups(), pages.tasks(), pages.explain(), pages.prune()]
+known = [pages.runs(), pages.train(), pages.path(), *of_a_run, pages.compare(), pages.new()]
+st.navigation(known, position="top").run()

@@ -15,7 +15,9 @@ from engine.norms import Layer
 
 RUN, LAYER, CHANNEL = "run", "layer", "channel"
 PRUNING, EXPLANATION, TASK = "pruning", "explanation", "task"
-LINKED = (RUN, LAYER, CHANNEL, PRUNING, EXPLANATION, TASK)
+STUDY = "study"
+ONE, OTHER = "a", "b"  # the two runs that are compared
+LINKED = (RUN, LAYER, CHANNEL, PRUNING, EXPLANATION, TASK, STUDY)
 KEPT = "linked"
 
 
@@ -59,7 +61,7 @@ def recall() -> None:
     """Write what was noted to an address that names no run; one that does is somebody's link and counts as it is."""
     kept = st.session_state.get(KEPT)
     if kept and RUN not in st.query_params:
-        st.query_params.update(kept)
+        st.query_params.update({name: value for name, value in kept.items() if name not in st.query_params})
 
 
 def known(layer: str, channel: str, layers: Iterable[Layer]) -> Selection | None:

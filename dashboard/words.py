@@ -151,3 +151,10 @@ def asked_of(spec: PruneSpec) -> str:
     parts += [f"only {', '.join(spec.tasks)}"] if spec.tasks else []
     parts += [f"refit of {spec.refit_epochs} epoch{'s' if spec.refit_epochs > 1 else ''}"] if spec.refit_epochs else []
     return ", ".join(parts)
+
+
+def level_word(of: str, level: float) -> str:
+    """Say the sparsity that a study asks for: dense, 60 %, or 0.1 λ_max."""
+    if not of:
+        return "dense"
+    return f"{level:g} %" if of == "target" else f"{level:g} λ_max"

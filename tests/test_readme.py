@@ -63,3 +63,9 @@ def test_the_loop_of_your_own_removes_what_it_was_asked_for(tmp_path: Path, monk
     assert faster["lean"] < faster["dense"]
     with torch.no_grad():
         torch.testing.assert_close(names["lean"](names["example"]), small.model(names["example"]), rtol=0, atol=0)
+    names["batches"] = [batch(step) for step in range(2)]
+    exec(block("relevance(net, batches)"), names)
+    dead = names["found"].query("not alive")
+    assert set(names["used"]["label"]) <= {"shared", "brightness", "contrast", "idle", "dead"}
+    assert len(dead) > 0
+    assert (dead["relevance"] == 0).all()

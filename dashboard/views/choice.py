@@ -4,12 +4,12 @@ from typing import NoReturn
 
 import streamlit as st
 
-from dashboard.selection import PRUNING, RUN, keep, recall
+from dashboard.selection import PRUNING, RUN, STUDY, keep, recall
 from dashboard.words import sentence
 from engine.runs import Run
 from engine.specs.frozen import SpecError
 
-STARTED = "pruning_to_show"
+STARTED = {PRUNING: "pruning_to_show", STUDY: "study_to_show"}
 
 
 def chosen(known: list[str]) -> str:
@@ -25,7 +25,19 @@ def chosen_pruning(known: list[str]) -> str:
 
 def show_pruning(identity: str) -> NoReturn:
     """Draw the page anew, with this pruning chosen: its selector may stand on the page already."""
-    st.session_state[STARTED] = identity
+    st.session_state[STARTED[PRUNING]] = identity
+    st.rerun()
+
+
+def chosen_study(known: list[str]) -> str:
+    """Let the user choose a study or path, the newest at first; return its id."""
+    recall()
+    return _chosen("Study or path", STUDY, known, 460)
+
+
+def show_study(identity: str) -> NoReturn:
+    """Draw the page anew, with this study chosen."""
+    st.session_state[STARTED[STUDY]] = identity
     st.rerun()
 
 
@@ -64,7 +76,7 @@ def _newest_unless_chosen(key: str, known: list[str]) -> None:
 
     An empty address is filled, so that it can be copied; one that names none is cleared by the selector itself.
     """
-    started = st.session_state.pop(STARTED, None) if key == PRUNING else None
+    started = st.session_state.pop(STARTED.get(key, ""), None)
     if started in known:
         if key not in st.session_state:  # a selector that stands on the page already writes its address itself
             st.query_params[key] = started

@@ -33,7 +33,19 @@ def page() -> None:
         if st.button("New run", key="runs_new", icon=":material/add:"):
             st.switch_page(pages.new())
     live = any(summary.status.state in LIVE for summary in known)
-    st.fragment(_table, run_every=EVERY if live else None)()
+    table, trade = st.tabs(("Table", "Trade-off"), key="runs_view", on_change="rerun", bind="query-params")
+    if table.open:
+        with table:
+            st.fragment(_table, run_every=EVERY if live else None)()
+    if trade.open:
+        with trade:
+            _trade_off()
+
+
+def _trade_off() -> None:
+    from dashboard.views.pareto import pareto_of_all  # Plotly, which the table does without
+
+    pareto_of_all()
 
 
 def _table() -> None:
@@ -86,6 +98,8 @@ def _selected(chosen: Sequence[Summary]) -> None:
         if st.button("Open in Train", key="open_train", type="primary", icon=":material/monitoring:"):
             pages.open_run(chosen[0].id)
     else:
+        if len(chosen) == 2 and st.button("Open in Compare", key="open_compare", icon=":material/compare:"):
+            pages.compare_runs(chosen[0].id, chosen[1].id)
         _compare(chosen)
 
 

@@ -103,7 +103,8 @@ def batch_cluster(settings: Mapping[str, Any]) -> Any:
     _require("cluster", "dask_jobqueue")
     jobqueue = importlib.import_module("dask_jobqueue")
     options = {name: value for name, value in settings.items() if name not in ("cluster", "jobs")}
-    return getattr(jobqueue, CLUSTERS[str(settings["cluster"])])(**{"cores": 1, "processes": 1, **options})
+    usual = {"cores": 1, "processes": 1, "scheduler_options": {"dashboard_address": ":0"}}  # any port that is free
+    return getattr(jobqueue, CLUSTERS[str(settings["cluster"])])(**{**usual, **options})
 
 
 def _require(asked: str, package: str) -> None:

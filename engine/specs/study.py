@@ -19,7 +19,7 @@ from engine.balancing.spec import Method
 from engine.spec import TrainSpec
 from engine.specs.frozen import Frozen, SpecError, first_line
 
-Control = Literal["scratch", "magnitude", "unanimous", "small"]
+Control = Literal["scratch", "magnitude", "unanimous", "small", "continued"]
 Definition = Literal["main", "task", "metric"]
 Target = Annotated[float, Leaf(gt=0, lt=100, allow_inf_nan=False)]
 Fraction = Annotated[float, Leaf(gt=0, allow_inf_nan=False)]
@@ -86,8 +86,10 @@ class StudySpec(ManySpec):
     controls: tuple[Control, ...] = Leaf(
         (),
         description="of all tasks together: the sparse support trained from scratch, the largest groups of the dense "
-        "network refitted, the groups that single-task runs agree on, a uniformly narrower network",
+        "network refitted, the groups that single-task runs agree on, a uniformly narrower network, the dense network "
+        "trained on",
     )
+    warm: bool = Leaf(False, description="start sparse runs with the trained weights of the dense one")
     definition: Definition = Leaf(
         "main", description="the Δ_m shown: mean over tasks of the main metric, of all its metrics, or over all metrics"
     )

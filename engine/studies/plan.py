@@ -3,16 +3,20 @@
 | arm         | what it is                                                                                           |
 |-------------|------------------------------------------------------------------------------------------------------|
 | `dense`     | no penalty; of each task alone too, as Δ_m's baseline                                                |
-| `sparse`    | the penalty of the base, at a target or a strength                                                   |
+| `sparse`    | the penalty of the base, at a target or a strength; from fresh weights, or (`warm`) from those of    |
+|             | the dense run                                                                                        |
 | `scratch`   | the support of the sparse run, held from the first step on, its weights fresh and of another seed    |
 | `magnitude` | the trained weights of the dense run, its largest groups held, as many parameters zero as in the     |
 |             | sparse run, trained again                                                                            |
 | `unanimous` | the same weights; the groups that go are those on which the sparse runs of the single tasks agree    |
 |             | (DiSparse, Sun et al. 2022, with groups for weights), as many parameters zero                        |
 | `small`     | a dense network, narrower everywhere by one factor, of as many parameters as the sparse one has left |
+| `continued` | the dense run trained once more, from its own weights                                                |
 
-The controls get the epochs of the others: those that start from trained weights are trained twice as long in all, which
-is to their advantage. A single task has nothing to balance, so that it is trained once for all balancings.
+All runs get the same epochs, so that those that start from trained weights are trained twice as long in all. Where the
+sparse runs start from fresh ones, that is to the advantage of the controls that do not. With `warm` all are trained for
+as long: `scratch` and `small`, which have no trained weights to start from, get twice the epochs, and `continued` is
+what a dense network makes of them. A single task has nothing to balance, so that it is trained once for all balancings.
 
 What another run decides (whose weights, how many parameters) is left open here: `Member.needs` says whose, and
 `engine.studies.members` fills it in once that run is done.
@@ -25,8 +29,9 @@ from typing import Literal
 from engine.spec import PenaltySpec, TrainSpec, parse
 from engine.specs.study import PathSpec, StudySpec, TaskSet
 
-Arm = Literal["dense", "sparse", "scratch", "magnitude", "unanimous", "small"]
+Arm = Literal["dense", "sparse", "scratch", "magnitude", "unanimous", "small", "continued"]
 Of = Literal["", "target", "strength"]
+FRESH: tuple[Arm, ...] = ("scratch", "small")
 OTHER_SEED = 1_000_003  # added for fresh weights: those of the same seed would be a lottery ticket
 
 
@@ -112,8 +117,10 @@ def levels_of(spec: StudySpec | PathSpec) -> tuple[Level, ...]:
 
 def _dense_and_sparse(spec: StudySpec, tasks: TaskSet, levels: tuple[Level, ...], seed: int) -> Iterator[Member]:
     for balancing in _balancings(spec, tasks):
-        for level in (Level(), *levels):
-            yield _member(spec, "sparse" if level.of else "dense", tasks, balancing, (level, seed))
+        dense = _member(spec, "dense", tasks, balancing, (Level(), seed))
+        yield dense
+        needs = Needs(weights=dense.key if spec.warm else "")
+        yield from (_member(spec, "sparse", tasks, balancing, (level, seed), needs) for level in levels)
 
 
 def _path(spec: PathSpec) -> Iterator[Member]:
@@ -139,7 +146,10 @@ def _control(spec: StudySpec, arm: Arm, balancing: str, level: Level, seed: int)
         "magnitude": Needs(weights=dense, parameters=sparse),
         "unanimous": Needs(weights=dense, supports=singles, parameters=sparse),
         "small": Needs(parameters=sparse),
+        "continued": Needs(weights=dense),
     }[arm]
+    if arm == "continued":
+        level = Level()  # no sparsity in it: one run for all levels
     return _member(spec, arm, everything, balancing, (level, seed), needs)
 
 
@@ -155,6 +165,7 @@ def _member(
         "penalty": _penalty(base.penalty, level if arm == "sparse" else Level()).model_dump(),
         "balancing": base.balancing.model_dump() | {"balancing": balancing, "task_weights": weights},
         "seed": seed,
+        "epochs": base.epochs * (2 if arm in FRESH and isinstance(spec, StudySpec) and spec.warm else 1),
         "keep": "best",
         "test": True,
     }

@@ -76,13 +76,21 @@ def summary(quantities: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparisons(deltas: pd.DataFrame) -> pd.DataFrame:
-    """Return Δ_m of each arm less that of each other one of the same tasks, balancing and level."""
-    cell = ["subset", "balancing", "level_of", "level", "split", "against", "definition"]
+    """Return Δ_m of each arm less that of each other one of the same tasks, balancing and level.
+
+    An arm without a level (`continued`) is held against those of every level; the dense one is what Δ_m is of.
+    """
+    kind = ["subset", "balancing", "split", "against", "definition"]
+    cell = [*kind, "level_of", "level"]
+    arms = deltas[deltas["arm"] != "dense"]
+    plain = arms[arms["level_of"] == ""]
     rows = []
-    for who, own in deltas[deltas["arm"] != "dense"].groupby(cell, sort=False):
-        arms = {str(arm): part.set_index("seed")["delta"] for arm, part in own.groupby("arm", sort=False)}
-        for one, other in combinations(arms, 2):
-            differences = (arms[one] - arms[other]).dropna().tolist()
+    for who, own in arms[arms["level_of"] != ""].groupby(cell, sort=False):
+        same = plain.merge(own[kind].drop_duplicates(), on=kind)
+        both = pd.concat([own, same]) if len(same) else own
+        found = {str(arm): part.set_index("seed")["delta"] for arm, part in both.groupby("arm", sort=False)}
+        for one, other in combinations(found, 2):
+            differences = (found[one] - found[other]).dropna().tolist()
             if differences:
                 rows.append([*who, one, other, *_difference(differences)])
     return pd.DataFrame(rows, columns=pd.Index([*cell, "arm", "other", *PAIRED]))

@@ -19,7 +19,7 @@ ARGUMENTS = (
 )
 PATIENCE = 30_000.0  # ms: what a busy machine may take over anything
 PROBE = re.compile(
-    r"/(runs|train|groups|tasks|explain|prune|new)/_stcore/(health|host-config)$"
+    r"/(runs|train|path|groups|tasks|explain|prune|compare|new)/_stcore/(health|host-config)$"
 )  # how a deep link finds the root of its server
 SIZE = {"width": 1440, "height": 900}
 

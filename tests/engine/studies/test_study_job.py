@@ -16,7 +16,7 @@ from engine.work.study_job import StudyError
 @pytest.fixture(scope="module")
 def controlled(tmp_path_factory, small, trained_here):
     """A study with all controls."""
-    controls = ["scratch", "magnitude", "unanimous", "small"]
+    controls = ["scratch", "magnitude", "unanimous", "small", "continued"]
     values = small(targets=[50], subsets=["all"], controls=controls, seeds=[0])
     return trained_here(values, tmp_path_factory.mktemp("controlled"))[0]
 
@@ -71,8 +71,10 @@ def test_controls_say_what_they_began_with(controlled):
     assert {source.run for source in unanimous.supports} == {
         controlled.run(f"sparse-target-50/{task}/equal/0").id for task in ("digit", "ink")
     }
+    continued = controlled.run("continued/digit+ink/equal/0").spec.start
+    assert continued.weights == source_of(controlled.run("dense/digit+ink/equal/0"))
     compared = controlled.table("comparisons").query("arm == 'sparse' and against == 'dense' and definition == 'main'")
-    assert set(compared["other"]) == {"scratch", "magnitude", "unanimous", "small"}
+    assert set(compared["other"]) == {"scratch", "magnitude", "unanimous", "small", "continued"}
 
 
 def test_a_failure_is_reported_and_what_needs_it_is_skipped(tmp_path: Path, small, trained_here):

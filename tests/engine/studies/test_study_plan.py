@@ -24,16 +24,18 @@ def studies(draw: st.DrawFn) -> StudySpec:
         "targets": draw(some([30.0, 50.0, 70.0])),
         "strengths": draw(some([0.01, 0.1])),
         "balancings": draw(some(["equal", "uncertainty", "dwa"])),
+        "warm": draw(st.booleans()),
         "seeds": draw(st.lists(st.integers(0, 99), min_size=1, max_size=3, unique=True)),
     }
     if values["targets"] or values["strengths"]:
-        values["controls"] = draw(some(["scratch", "magnitude", "unanimous", "small"]))
+        values["controls"] = draw(some(["scratch", "magnitude", "unanimous", "small", "continued"]))
     return spec(**values)
 
 
 def fair(member: Member) -> dict[str, object]:
     """Return what all arms of a study have in common."""
-    return member.spec.model_dump(exclude={"name", "tasks", "penalty", "balancing", "seed", "start"})
+    own = {"name", "tasks", "penalty", "balancing", "seed", "start", "epochs"}
+    return member.spec.model_dump(exclude=own)
 
 
 @settings(max_examples=30, deadline=None)
@@ -46,6 +48,8 @@ def test_every_plan_is_in_order_without_repeats_and_fair(study: StudySpec):
     for place, member in enumerate(members):
         assert set(member.needs.keys) <= set(keys[:place])
     assert all(fair(member) == fair(members[0]) for member in members)
+    trained = {m.spec.epochs + (study.base.epochs if m.needs.weights else 0) for m in members if m.arm != "dense"}
+    assert not study.warm or trained <= {2 * study.base.epochs}  # warm: all arms but the dense for as long in all
     assert all(member.spec.keep == "best" and member.spec.test for member in members)
 
 
@@ -86,6 +90,12 @@ def test_dense_arms_have_no_penalty_and_strengths_are_fractions():
     fraction = members["sparse-strength-0.1/seg+depth+normals/equal/0"]
     assert (fraction.strength, fraction.strength_of, fraction.target) == (0.1, "max", None)
     assert members["sparse-target-70/seg+depth+normals/equal/0"].target == 70
+
+
+def test_warm_sparse_runs_start_from_their_dense_one():
+    warm = {member.key: member.needs for member in plan(spec(targets=[70], warm=True, controls=["continued"]))}
+    assert warm["sparse-target-70/seg+depth+normals/equal/0"].weights == "dense/seg+depth+normals/equal/0"
+    assert warm["continued/seg+depth+normals/equal/0"].weights == "dense/seg+depth+normals/equal/0"
 
 
 def test_a_warm_path_is_a_chain_and_a_cold_one_is_not():

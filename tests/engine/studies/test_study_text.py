@@ -133,7 +133,7 @@ def test_a_wrong_request_is_one_line_and_writes_nothing(winnow, arguments: list[
 
 def test_a_batch_system_is_asked_for_one_run_per_job(tmp_path: Path):
     settings = {"cluster": "slurm", "jobs": 3, "memory": "2GB", "queue": "short", "log_directory": str(tmp_path)}
-    with batch_cluster({**settings, "scheduler_options": {"dashboard": False}}) as cluster:
+    with batch_cluster(settings) as cluster:
         script = cluster.job_script()
     assert "#SBATCH -p short" in script
     assert "--nthreads 1" in script

@@ -1,0 +1,124 @@
+"""Two runs held against one another: what each reached, and their networks side by side.
+
+| function  | rows                         | columns                                                                  |
+|-----------|------------------------------|--------------------------------------------------------------------------|
+| `metrics` | metrics of the common tasks  | task, metric, label, unit, better, a, b, difference, gain [%]            |
+| `groups`  | groups of both networks      | layer, channel, a, b: the norms                                          |
+| `layers`  | layers                       | layer, depth, total, both, only_a, only_b, neither                       |
+
+The gain is that of B over A, positive where B is better. The metrics are those of the networks that the runs stand for:
+on the test split where both were judged on it, else on validation.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dashboard.frames.groups import norms as norm_log
+from dashboard.frames.stamps import Stamp, stamp
+from dashboard.frames.summaries import summary
+from data.catalog import DATASETS
+from engine.norms import Layer
+from engine.quantities import metrics as metrics_of
+from engine.runs import Run
+from engine.studies.delta import gains
+
+SPLITS = ("test", "kept", "val")
+IN_WORDS = {"test": "test images", "kept": "validation images", "val": "validation images, newest epoch"}
+METRICS = ["task", "metric", "label", "unit", "better", "a", "b", "difference", "gain"]
+Key = tuple[str, str]
+
+
+def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str]:
+    """Return the metrics of both, and the split that they were taken from, in words."""
+    reached = (_reached(a), _reached(b))
+    split = next((name for name in SPLITS if all(found[name] for found in reached)), "val")
+    first, second = (found[split] for found in reached)
+    spec = summary(a).spec
+    rows = []
+    for task, name in first if spec is not None else ():
+        known = DATASETS[spec.data.dataset].fields.get(task) if spec is not None else None
+        metric = next((one for one in metrics_of(known) if one.name == name), None) if known else None
+        if metric is not None and (task, name) in second:
+            rows.append([task, name, metric.label, metric.unit, metric.better, first[task, name], second[task, name]])
+    frame = pd.DataFrame(rows, columns=pd.Index(METRICS[:-2]))
+    judged = pd.DataFrame(
+        {"value": frame["b"], "baseline": frame["a"], "higher_is_better": frame["better"] == "higher"}
+    )
+    gain = gains(judged.astype({"value": float, "baseline": float})) if len(frame) else pd.Series(dtype=float)
+    return frame.assign(difference=frame["b"] - frame["a"], gain=gain)[METRICS], IN_WORDS[split]
+
+
+def shape(run: Run) -> tuple[Layer, ...]:
+    """Return the layers of a run's network, none before it is built."""
+    try:
+        return norm_log(run).layers
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
+def groups(a: Run, b: Run) -> pd.DataFrame:
+    """Return the norms of both, group by group; no rows where the networks are not of one shape."""
+    if shape(a) != shape(b) or not shape(a):
+        return pd.DataFrame(columns=["layer", "channel", "a", "b", "near_a", "near_b"])
+    first, second = (_groups(run.path, *_stamps(run)) for run in (a, b))
+    frame = first[["layer", "channel"]].assign(a=first["norm"], b=second["norm"])
+    return frame.assign(near_a=first["state"] == "near", near_b=second["state"] == "near")
+
+
+def layers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return, of `groups`, how many of each layer live in both, in one, in neither."""
+    alive = {"a": frame["a"] > 0, "b": frame["b"] > 0}
+    found = frame.assign(
+        both=alive["a"] & alive["b"],
+        only_a=alive["a"] & ~alive["b"],
+        only_b=alive["b"] & ~alive["a"],
+        neither=~alive["a"] & ~alive["b"],
+    )
+    counts = found.groupby("layer", sort=False)[["both", "only_a", "only_b", "neither"]].sum().reset_index()
+    counts.insert(1, "depth", np.arange(len(counts)))
+    counts.insert(2, "total", counts[["both", "only_a", "only_b", "neither"]].sum(axis=1))
+    return counts
+
+
+def siblings(run: Run, others: list[Run]) -> list[Run]:
+    """Return the runs with the same description but for seed and name, this one first: it over its seeds."""
+    own = _alike(run)
+    return [run, *(other for other in others if other.id != run.id and own is not None and _alike(other) == own)]
+
+
+def _alike(run: Run) -> str | None:
+    spec = summary(run).spec
+    return None if spec is None else spec.model_dump_json(exclude={"seed", "name", "start"})
+
+
+def _reached(run: Run) -> dict[str, dict[Key, float]]:
+    return _read(run.path, stamp(run.path / "events.jsonl"))
+
+
+def _stamps(run: Run) -> tuple[Stamp, Stamp]:
+    return stamp(run.path / "tables" / "groups.parquet"), stamp(run.path / "groups" / "norms.bin")
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _log: Stamp) -> dict[str, dict[Key, float]]:
+    """Return the last value of each metric by split."""
+    events = Run(path).events()
+    own = events[events["task"].notna() & events["split"].isin(list(SPLITS))]
+    found: dict[str, dict[Key, float]] = {split: {} for split in SPLITS}
+    for split, task, quantity, value in zip(
+        *(own[name] for name in ("split", "task", "quantity", "value")), strict=True
+    ):
+        found[str(split)][str(task), str(quantity)] = float(value)
+    return found
+
+
+@lru_cache(maxsize=32)
+def _groups(path: Path, table: Stamp, _rows: Stamp) -> pd.DataFrame:
+    """Return the groups of the network that a run stands for; of the newest epoch as long as there is no table."""
+    if any(table):
+        return Run(path).table("groups").astype({"layer": str})
+    frame = Run(path).groups().astype({"layer": str})
+    return frame.assign(state=np.where(frame["alive"], "alive", "dead"))

@@ -1,0 +1,159 @@
+"""What does quality cost? Runs by their costs and by what they reach, seeds together, the non-dominated ones marked.
+
+| function              | rows           | columns                                                                     |
+|-----------------------|----------------|-----------------------------------------------------------------------------|
+| `of_study`, `of_runs` | runs           | group, title, arm, seed, run, cost, reached: what can't be told is left out |
+| `groups`              | groups of runs | group, title, arm, run (of the first seed), seeds, cost, cost_low,          |
+|                       | that differ in | cost_high, reached, low, high (95 % intervals of the means; infinite for    |
+|                       | the seed alone | one seed), front: whether none is better in both                            |
+
+Costs: `macs` and `parameters` [1] of one image, what can be removed without changing an output taken away; `latency`
+[s] of the smallest batch of the newest pruning, where the machine was quiet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from dashboard.frames import before_after, studies
+from dashboard.frames.stamps import Stamp, stamp
+from dashboard.frames.summaries import Summary
+from dashboard.words import level_word
+from engine.followups import newest
+from engine.quantities import Metric
+from engine.runs import Run
+from engine.studies.folder import Study
+from engine.studies.intervals import mean_of
+
+Cost = Literal["macs", "parameters", "latency"]
+COLUMNS = ["group", "title", "arm", "seed", "run", "cost", "reached"]
+FOUND = [
+    "group", "title", "arm", "run", "seeds", "cost", "cost_low", "cost_high", "reached", "low", "high", "front",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What is held against the costs: Δ_m (against, definition) or a metric of a task; on which split; which tasks."""
+
+    split: str
+    subset: str
+    task: str = ""
+    metric: str = ""
+    against: str = ""
+    definition: str = ""
+    higher: bool = True
+
+
+def of_study(study: Study, reached: Reached, cost: Cost) -> pd.DataFrame:
+    """Return one row per run of a study that trains the wanted tasks."""
+    results = studies.table(study, "results")
+    own = results[(results["split"] == reached.split) & (results["subset"] == reached.subset)]
+    runs = own.drop_duplicates("run").set_index("run")
+    values = _delta(study, reached) if reached.against else _metric(own, reached)
+    rows: list[list[object]] = []
+    for run, row in runs.iterrows():
+        who = [str(row[name]) for name in ("arm", "balancing", "level_of", "level")]
+        title = (
+            f"{row['arm']} {level_word(str(row['level_of']), float(row['level']))}" if row["level_of"] else row["arm"]
+        )
+        total, removable = (
+            tuple(float(row[f"{of}{name}"]) for name in ("parameters", "macs")) for of in ("", "removable_")
+        )
+        left = _cost(study.root / str(run), cost, (total[0], total[1]), (removable[0], removable[1]))
+        rows.append(["/".join(who), str(title), row["arm"], int(row["seed"]), run, left, values.get(str(run), np.nan)])
+    return _known(rows)
+
+
+def of_runs(known: Sequence[Summary], root: Path, wanted: tuple[str, Metric], cost: Cost) -> pd.DataFrame:
+    """Return one row per run that trains a task and whose network is known; metrics on validation, as they stand."""
+    task, metric = wanted
+    rows: list[list[object]] = []
+    for summary in known:
+        if summary.spec is None or task not in summary.spec.tasks:
+            continue
+        removable = tuple(summary.newest.get((None, f"removable_{name}"), 0.0) for name in ("parameters", "macs"))
+        folder = root / summary.id
+        left = _cost(folder, cost, _total(folder), (removable[0], removable[1]))
+        alike = summary.spec.model_dump_json(exclude={"seed", "name"})
+        reached = summary.newest.get((task, metric.name), np.nan)
+        rows.append([alike, summary.name, "", summary.spec.seed, summary.id, left, reached])
+    return _known(rows)
+
+
+def groups(points: pd.DataFrame, higher: bool) -> pd.DataFrame:
+    """Return the runs that differ in the seed alone as one row each; `higher`: whether more is better."""
+    rows = []
+    for group, own in points.groupby("group", sort=False):
+        first = own.sort_values("seed", kind="stable").iloc[0]
+        cost, reached = mean_of(own["cost"].tolist()), mean_of(own["reached"].tolist())
+        ends = [cost.mean, cost.low, cost.high, reached.mean, reached.low, reached.high]
+        rows.append([group, first["title"], first["arm"], first["run"], len(own), *ends, False])
+    frame = pd.DataFrame(rows, columns=pd.Index(FOUND))
+    return frame.assign(front=front(frame["cost"], frame["reached"], higher))
+
+
+def front(cost: pd.Series, reached: pd.Series, higher: bool) -> pd.Series:
+    """Return which rows no other one beats: cheaper and at least as good, or better at no higher cost."""
+    good = reached.astype(float) * (1 if higher else -1)
+    order = pd.DataFrame({"cost": cost.astype(float), "good": -good}).sort_values(["cost", "good"], kind="stable").index
+    best = good.loc[order].cummax().shift(fill_value=-np.inf)
+    return (good.loc[order] > best).reindex(cost.index).astype(bool)
+
+
+def _known(rows: list[list[object]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=pd.Index(COLUMNS)).astype({"cost": float, "reached": float})
+    finite = frame.replace([np.inf, -np.inf], np.nan)
+    return finite.dropna(subset=["cost", "reached"]).reset_index(drop=True)
+
+
+def _delta(study: Study, reached: Reached) -> dict[str, float]:
+    """Return Δ_m by run."""
+    known = studies.table(study, "delta")
+    own = known[
+        (known["split"] == reached.split)
+        & (known["against"] == reached.against)
+        & (known["definition"] == reached.definition)
+    ]
+    return dict(zip(own["run"], own["delta"].astype(float), strict=True))
+
+
+def _metric(own: pd.DataFrame, reached: Reached) -> dict[str, float]:
+    wanted = own[(own["task"] == reached.task) & (own["metric"] == reached.metric)]
+    return dict(zip(wanted["run"], wanted["value"].astype(float), strict=True))
+
+
+def _cost(run: Path, cost: Cost, total: tuple[float, float], removable: tuple[float, float]) -> float:
+    """Return what a run's network costs without what can be removed; `total`, `removable` [%]: parameters, macs."""
+    if cost == "latency":
+        return _latency(run)
+    place = ("parameters", "macs").index(cost)
+    return float(total[place]) * (1 - float(removable[place]) / 100)
+
+
+def _latency(run: Path) -> float:
+    """Return the time of one forward pass of the pruned network [s], NaN where none was measured in quiet."""
+    pruning = newest(Run(run), "prune")
+    if pruning is None:
+        return float("nan")
+    known = before_after.costs(pruning)
+    timed = known[(known["quantity"] == "latency") & (known["backend"] == "eager") & known["steady"].astype(bool)]
+    return float(timed.sort_values("batch")["pruned"].iloc[0]) if len(timed) else float("nan")
+
+
+def _total(run: Path) -> tuple[float, float]:
+    file = run / "tables" / "components.parquet"
+    return _counted(file, stamp(file))
+
+
+@lru_cache(maxsize=4096)
+def _counted(file: Path, written: Stamp) -> tuple[float, float]:
+    if not any(written):
+        return float("nan"), float("nan")
+    total = pd.read_parquet(file, columns=["parameters", "macs"]).iloc[-1]
+    return float(total["parameters"]), float(total["macs"])

@@ -1,0 +1,118 @@
+"""Studies and paths, and their tables, read again only when they are replaced.
+
+The tables are those of engine.studies.tables, with their columns; one that is not there yet is an empty frame with the
+columns that the pages need, as a study is looked at while it goes on.
+
+| function      | rows                      | columns                                                                 |
+|---------------|---------------------------|-------------------------------------------------------------------------|
+| `members`     | runs of a study           | state, arm, tasks, balancing, sparsity, seed, reused, run, message      |
+| `definitions` | arms with a Δ_m           | arm, tasks, balancing, then Δ_m [%] in each definition, seeds           |
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from dashboard.frames.stamps import Stamp, stamp
+from dashboard.words import STATES, level_word
+from engine.specs.frozen import SpecError
+from engine.specs.study import PathSpec, StudySpec
+from engine.studies.delta import DEFINITIONS
+from engine.studies.folder import COLUMNS as MEMBERS
+from engine.studies.folder import Study, list_studies
+from engine.studies.rows import COLUMNS as RESULTS
+
+WHO = ("arm", "subset", "balancing", "level_of", "level")
+PAIRED = ("difference", "difference_low", "difference_high", "pairs")
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "members": tuple(MEMBERS),
+    "results": tuple(RESULTS),
+    "summary": (*WHO, "split", "quantity", "mean", "std", "n", "low", "high", *PAIRED),
+    "comparisons": (*WHO[1:], "split", "against", "definition", "arm", "other", *PAIRED),
+    "delta": (*WHO, "seed", "run", "split", "against", "definition", "delta", "shown", "baselines"),
+    "jaccard": (*WHO, "layer", "depth", "one", "other", "jaccard", "chance"),
+    "path": ("point", "level_of", "level", "seeds", "runs", "skill", "elbow", "one_standard_error"),
+    "deaths": ("layer", "channel", "point", "level"),
+}
+
+
+def studies() -> list[Study]:
+    """Return all studies and paths, newest first."""
+    return list_studies()
+
+
+def spec(study: Study) -> StudySpec | PathSpec | None:
+    """Return what was asked, None where it can't be read."""
+    try:
+        return study.spec
+    except (OSError, SpecError, ValueError):
+        return None
+
+
+def table(study: Study, name: str) -> pd.DataFrame:
+    """Return a table of a study, without rows where it is not there yet."""
+    path = study.path / "tables" / f"{name}.parquet"
+    return _read(path, stamp(path))
+
+
+def stamps(study: Study, *names: str) -> tuple[Stamp, ...]:
+    """Return when some tables (all by default) were last replaced: the key of whatever is made of them."""
+    return tuple(stamp(study.path / "tables" / f"{name}.parquet") for name in names or COLUMNS)
+
+
+def begun(study: Study) -> bool:
+    """Return whether a run of the study has ended, so that there is something to see."""
+    return len(table(study, "results")) > 0
+
+
+def members(study: Study) -> pd.DataFrame:
+    """Return the runs of a study in words, in the order of its plan."""
+    known = table(study, "members")
+    signs = {state: sign for state, (sign, _, _) in STATES.items()}
+    return pd.DataFrame(
+        {
+            "state": [f"{signs.get(state, '○')} {state}" for state in known["state"]],
+            "arm": known["arm"],
+            "tasks": known["subset"],
+            "balancing": known["balancing"],
+            "sparsity": levels(known),
+            "seed": known["seed"],
+            "reused": known["reused"],
+            "run": known["run"],
+            "message": known["message"],
+        }
+    )
+
+
+def levels(frame: pd.DataFrame) -> list[str]:
+    """Say the sparsity that each row asks for."""
+    return [level_word(str(of), float(level)) for of, level in zip(frame["level_of"], frame["level"], strict=True)]
+
+
+def definitions(study: Study, split: str, against: str) -> pd.DataFrame:
+    """Return Δ_m of every arm in its three definitions as text: mean and 95 % interval over seeds."""
+    known = table(study, "summary")
+    own = known[(known["split"] == split) & known["quantity"].str.startswith(f"delta.{against}.")]
+    rows = []
+    for who, cells in own.groupby(list(WHO), sort=False):
+        arm, subset, balancing, of, level = who
+        found = cells.set_index("quantity")
+        texts = {name: _interval(found, f"delta.{against}.{name}") for name in DEFINITIONS}
+        said = f"{arm}, {level_word(str(of), float(str(level)))}" if of else arm
+        rows.append({"arm": said, "tasks": subset, "balancing": balancing, **texts, "seeds": int(found["n"].max())})
+    return pd.DataFrame(rows, columns=pd.Index(["arm", "tasks", "balancing", *DEFINITIONS, "seeds"]))
+
+
+def _interval(found: pd.DataFrame, quantity: str) -> str:
+    if quantity not in found.index:
+        return "–"
+    mean, low, high, n = (float(found[name][quantity]) for name in ("mean", "low", "high", "n"))
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" if n > 1 else f"{mean:+.2f}"
+
+
+@lru_cache(maxsize=128)
+def _read(path: Path, written: Stamp) -> pd.DataFrame:
+    if not any(written):
+        return pd.DataFrame(columns=list(COLUMNS[path.stem]))
+    return pd.read_parquet(path)

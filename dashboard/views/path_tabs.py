@@ -1,0 +1,80 @@
+"""The views of a path: the scrubber first; then its curve, the norms along it, who dies when, and its tables.
+
+Only the open view is drawn.
+"""
+
+import streamlit as st
+
+from dashboard import pages
+from dashboard.figures import death_order, norm_path, path_curve
+from dashboard.figures.look import styles
+from dashboard.frames import paths
+from dashboard.frames.summaries import tasks
+from dashboard.level_maps.path_scrubber import READING, Course, Wish, path_scrubber
+from dashboard.views import study_drawings
+from dashboard.views.panel import draw, explain
+from dashboard.views.study_tabs import about, seeds, tables, the_runs
+from dashboard.views.train_here import train_here
+from data.catalog import DATASETS
+from engine.specs.study import PathSpec
+from engine.studies.folder import Study
+
+TABS = ("Scrub", "Curve", "Norms", "Order of death", "Table", "Seeds", "Its runs")
+ASKED = "asked_of_path"
+
+
+def path_views(study: Study, spec: PathSpec) -> None:
+    """Draw the open view of a path."""
+    made = st.tabs(TABS, key="along", on_change="rerun", bind="query-params")
+    views = (_scrub, _curve, _norms, _deaths, tables, seeds, the_runs)
+    for tab, view in zip(made, views, strict=True):
+        if tab.open:
+            with tab:
+                view(study)
+
+
+def _scrub(study: Study) -> None:
+    spec = study.spec
+    known = paths.networks(study)
+    if not isinstance(spec, PathSpec) or not len(known.norms):
+        st.info("The map is drawn once a run of the path has ended.", icon=":material/grid_on:")
+        return
+    looks = styles(list(DATASETS[spec.base.data.dataset].fields))
+    course = Course(study.id, spec, known, tasks(spec.base), looks)
+    path_scrubber(course, "path_scrubber", _note)
+    gone = len(paths.points(study)) - len(known.points)
+    missing = f" · the runs of {gone} point{'s' if gone > 1 else ''} are gone, or of another network" if gone else ""
+    explain(lambda: paths.points(study), "path", READING, about(study, "val") + missing)
+    _granted(study, spec)
+
+
+def _note(wish: Wish) -> None:
+    st.session_state[ASKED] = wish
+
+
+def _granted(study: Study, spec: PathSpec) -> None:
+    """Do what the scrubber was asked: open a run, or offer to train where none was trained."""
+    wish = st.session_state.get(ASKED)
+    if not isinstance(wish, Wish):
+        return
+    if wish.run:
+        del st.session_state[ASKED]
+        pages.open_run(wish.run)
+    train_here(study, spec, wish.level)
+
+
+def _curve(study: Study) -> None:
+    draw(study_drawings.curve(study), "path_curve", path_curve.READING, about(study, "val"))
+
+
+def _norms(study: Study) -> None:
+    names = [layer.name for layer in paths.networks(study).layers]
+    if not names:
+        st.info("The norms come with the first run that has ended.", icon=":material/hourglass:")
+        return
+    layer = st.selectbox("Layer", names, key="path_layer", label_visibility="collapsed", width=300)
+    draw(study_drawings.norms(study, layer), "norm_path", norm_path.READING, about(study))
+
+
+def _deaths(study: Study) -> None:
+    draw(study_drawings.deaths(study), "death_order", death_order.READING, about(study))

@@ -1,0 +1,92 @@
+"""The scrubber of a path: slider, charts and map move in the browser, and the server hears nothing of it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from engine.norms import Layer
+from tests.browser.driving import SIZE, Faults, settled
+from tests.browser.serving import serving
+from tests.dashboard.making_studies import write_path
+
+pytestmark = pytest.mark.browser
+LAYERS = tuple(Layer(f"layer {place}", 64, 9) for place in range(16))
+MAP = "canvas[aria-roledescription='map of a path']"
+PIXELS = """
+canvas => {
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+  return new Uint32Array(data.buffer).reduce((sum, pixel, at) => (sum + pixel * (at % 97)) % 1e9, 0)
+}
+"""
+SCRUB = """
+async slider => {
+  const times = []
+  for (let value = 0; value <= 1000; value += 10) {
+    slider.value = value
+    slider.dispatchEvent(new Event("input"))
+    const began = await new Promise(requestAnimationFrame)
+    times.push(performance.now() - began)
+  }
+  return times
+}
+"""
+
+
+def test_scrubbing_a_path_asks_the_server_for_nothing(browser: Browser, tmp_path: Path) -> None:
+    runs, faults = tmp_path / "runs", Faults()
+    study = write_path(runs, LAYERS)
+    with serving(runs) as address:
+        context = browser.new_context(viewport=SIZE)
+        faults.watch(context)
+        page = context.new_page()
+        heard: list[str] = []
+        page.on("request", lambda request: heard.append(request.url))
+        page.on("websocket", lambda socket: socket.on("framesent", lambda _frame: heard.append(socket.url)))
+        page.goto(f"{address}/path?study={study.id}")
+        slider = page.locator(".scrubber input[type=range]")
+        expect(slider).to_be_visible()
+        settled(page)
+        _scrub(page, heard)
+        _ask(page)
+        context.close()
+    assert faults == []
+
+
+def _scrub(page: Page, heard: list[str]) -> None:
+    """The whole way from dense to the sparsest point and back by keys; what is shown was trained."""
+    slider, canvas, level = (page.locator(name) for name in (".scrubber input", MAP, ".scrubber .level"))
+    dense = canvas.evaluate(PIXELS)
+    before = len(heard)
+    expect(level).to_have_text("dense")
+    slider.evaluate(SCRUB)
+    expect(level).to_have_text("80 %")
+    sparse = canvas.evaluate(PIXELS)
+    assert sparse != dense
+    slider.fill("500")  # 40 % of 80 %: halfway, where 40 % was trained
+    expect(page.locator(".scrubber .asked")).to_be_empty()
+    slider.fill("560")
+    expect(level).to_have_text("40 %")
+    expect(page.locator(".scrubber .asked")).to_have_text("nearest computed to 44.8 %")
+    slider.press("ArrowRight")
+    expect(level).to_have_text("60 %")
+    expect(page.locator(".scrubber .panel").first).to_contain_text("groups 60.0")
+    canvas.click(position={"x": 90, "y": 8})
+    expect(page.locator(".scrubber .fate")).to_contain_text(re.compile("layer 0, channel .*(dead from|to the end)"))
+    slider.press("Home")
+    expect(level).to_have_text("dense")
+    assert canvas.evaluate(PIXELS) == dense
+    assert len(heard) == before
+
+
+def _ask(page: Page) -> None:
+    """Only what needs the server is asked of it: a run at a place that was not trained, and the run of a point."""
+    slider = page.locator(".scrubber input")
+    slider.fill("560")
+    page.get_by_role("button", name="Train here").click()
+    expect(page.get_by_text("Train at 44.8 %")).to_be_visible()
+    expect(slider).to_have_value("560")
+    page.get_by_role("button", name="Open this run").click()
+    expect(page).to_have_url(re.compile(r"/train\?.*run=\d+-\d+-made-up-sparse-target-40"))
+    settled(page)
