@@ -1,5 +1,7 @@
 """A batch in micro-batches: the same step as at once where nothing normalises over the batch, in less memory."""
 
+from itertools import islice
+
 import pytest
 import torch
 from torch import nn
@@ -33,17 +35,18 @@ def setting(accumulate: int, norms: bool, **changes: object) -> tuple[Training, 
 
 def steps(accumulate: int, **changes: object) -> list[StepDone]:
     training, batches = setting(accumulate, False, **changes)
-    return [record for record in train(training, batches, batches) if isinstance(record, StepDone)]
+    return [record for record in islice(train(training, batches, batches), 4) if isinstance(record, StepDone)]
 
 
-METHODS = ["equal", "uncertainty", "famo", "gradnorm", "nash_mtl"]
+METHODS = ["equal", "famo", "gradnorm", "nash_mtl"]
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("scope", ["features", "parameters"])
-def test_micro_batches_are_the_batch_where_nothing_normalises_over_it(method: str, scope: str):
+def test_micro_batches_are_the_batch_where_nothing_normalises_over_it(method: str):
+    scope = "parameters" if method == "nash_mtl" else "features"
     balancing = {"balancing": method, "gradients": scope, "record_every": 3}
     whole, parts = (steps(accumulate, balancing=balancing) for accumulate in (1, 3))  # of 3, 3 and 2 images
+    assert len(whole) == 4
     for one, other in zip(whole, parts, strict=True):
         assert list(one.losses.values()) == pytest.approx(list(other.losses.values()), rel=1e-4)
         torch.testing.assert_close(one.balance.weights, other.balance.weights, rtol=1e-2, atol=1e-4)
