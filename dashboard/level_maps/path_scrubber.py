@@ -81,9 +81,9 @@ def wish(value: Mapping[str, Any], course: Course) -> Wish | None:
     if value.get("what") == "open" and run in course.networks.points["run"].tolist():
         return Wish(course.path, run=str(run))
     most = 100 if course.spec.targets else MOST_STRENGTH
-    if value.get("what") == "train" and type(level) in (int, float) and 0 < level < most:
-        return Wish(course.path, level=float(level))
-    return None
+    if value.get("what") != "train" or isinstance(level, bool) or not isinstance(level, int | float):
+        return None
+    return Wish(course.path, level=float(level)) if 0 < level < most else None
 
 
 def payload(course: Course) -> dict[str, Any]:

@@ -167,6 +167,7 @@ def _latencies(study: Study) -> None:
 def _downloads(table: pd.DataFrame, summary: pd.DataFrame) -> None:
     """Offer the table as text in three forms, and all its numbers."""
     made: dict[str, Callable[[pd.DataFrame], str]] = {"csv": text_csv, "tex": latex, "md": markdown}
+    files: dict[str, tuple[str, str, Callable[[], str | bytes]]]
     files = {f"table.{suffix}": (label, mime, partial(made[suffix], table)) for suffix, (label, mime) in FILES.items()}
     files["summary.csv"] = ("All numbers", "text/csv", partial(csv, summary))
     with st.container(horizontal=True):
