@@ -11,13 +11,17 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from engine.balancing.gramian import GramianBalancer
 from engine.distributed.alike import RanksDifferError, refuse_differing, seed_apart
 from engine.distributed.batch_norm import norms_over_all
 from engine.distributed.place import RankLostError
 from engine.distributed.ranks import Ranks
+from engine.groups import input_groups
+from engine.penalties import GroupLasso
+from engine.proximal import Kept, Proximal
 from engine.runs import Run
 from engine.work.ending import Ending
 from engine.work.following import Quiet
@@ -52,6 +56,22 @@ def drawn(ranks: Ranks) -> dict[str, Tensor]:
     return {"weights": balance.weights, "next": torch.rand(3)}
 
 
+def own_loop(ranks: Ranks) -> dict[str, Tensor]:
+    """Return weights and norms after steps of a user's own loop, in torch's DistributedDataParallel."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten()]
+    net = nn.Sequential(*layers, nn.Linear(8 * 16, 2))
+    replica = DistributedDataParallel(net)
+    optimizer = torch.optim.AdamW(net.parameters(), 1e-2)
+    proximal = Proximal(optimizer, input_groups(net), GroupLasso(2e-3), Kept(0.05, [layers[0].weight]))
+    generator = torch.Generator().manual_seed(100 + ranks.index)
+    for _ in range(30):
+        proximal.zero_grad()
+        replica(torch.randn(4, 3, 8, 8, generator=generator)).square().mean().backward()
+        proximal.step()
+    return {**dict(net.named_parameters()), "norms": torch.cat(proximal.norms)}
+
+
 def differing(ranks: Ranks) -> dict[str, Tensor]:
     """Return whether other weights on rank 1 are found, and named."""
     refuse_differing(ranks, 3, [torch.ones(4), torch.tensor(1)])
@@ -68,7 +88,12 @@ if __name__ == "__main__":
     torch.set_flush_denormal(True)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=ranks.index, world_size=2)
     results = {case: trained(spec_of(case), ranks) for case in CASES}
-    results |= {"norms": norms(ranks), "drawn": drawn(ranks), "differing": differing(ranks)}
+    results |= {
+        "norms": norms(ranks),
+        "drawn": drawn(ranks),
+        "own loop": own_loop(ranks),
+        "differing": differing(ranks),
+    }
     states = [work_on(folder / "straight", ranks), work_on(folder / "stopped", ranks)]
     if ranks.leads:
         Run.open(folder / "stopped").ask(stop=False)

@@ -73,6 +73,12 @@ def test_two_ranks_train_as_one_process_does(folder: Path, case: str):
         assert 0 < int((found["norms"] == 0).sum()) < len(found["norms"])
 
 
+def test_a_users_own_loop_over_two_ranks_ends_with_the_same_bits(folder: Path):
+    one, other = both(folder, "own loop")
+    assert same(one, other)
+    assert 0 < int((one["norms"] == 0).sum()) < len(one["norms"])
+
+
 @pytest.mark.parametrize("name", NORMS())
 def test_a_batch_norm_sees_both_slices(folder: Path, name: str):
     one, other = (
