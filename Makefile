@@ -15,7 +15,7 @@ bench: $(STAMP)
 	.venv/bin/pytest tests/benchmarks -m bench -s --timeout=1800
 
 reliability: $(STAMP)
-	.venv/bin/pytest tests/studies -m study -s
+	.venv/bin/pytest tests/studies tests/engine/studies -m study -s
 
 # The claim of the field, at 70 % of the groups: about 3 hours on 2 cores. Interrupted, it goes on where it was.
 claim: $(STAMP)

@@ -11,18 +11,22 @@ from engine import jobs
 from engine.folders import LIVE
 from engine.runs import Run, list_runs
 from engine.specs.study import parse_many
-from engine.studies.folder import Study, create_study
+from engine.studies.folder import create_study
 
 
 def training(root: Path) -> list[Run]:
     """Return the runs below a root that are in the middle of their training."""
-    return [run for run in list_runs(root) if run.status.state == "running" and 12 < run.status.step < 35]
+    return [run for run in list_runs(root) if run.status.state == "running" and 12 < run.status.step < 300]
 
 
+LONG = {"epochs": 40}  # some seconds, so that there is a middle on a quiet machine too
+
+
+@pytest.mark.study
 def test_killed_runs_a_stopped_and_a_killed_study_come_to_the_same(
     tmp_path: Path, small, until, trained_here, same_tables
 ):
-    values = small({"tasks": ["digit"]}, targets=[50], subsets=["all"], workers=2)
+    values = small({"tasks": ["digit"], **LONG}, targets=[50], subsets=["all"], workers=2)
     study = create_study(parse_many(values), tmp_path)
     jobs.start(study)
     until(lambda: bool(training(tmp_path)), "run in the middle")
@@ -50,11 +54,12 @@ def cluster(tmp_path: Path, dask_cluster) -> Iterator[str]:
         yield address
 
 
+@pytest.mark.study
 def test_a_killed_worker_of_a_cluster_leaves_no_trace_in_the_tables(
-    tmp_path: Path, small, until, cluster: str, undisturbed: Study, same_tables
+    tmp_path: Path, small, until, cluster: str, trained_here, same_tables
 ):
-    root = tmp_path / "runs"
-    study = create_study(parse_many(small(targets=[50], subsets=["all"], scheduler=cluster)), root)
+    root, asked = tmp_path / "runs", {"targets": [50], "subsets": ["all"]}
+    study = create_study(parse_many(small(LONG, **asked, scheduler=cluster)), root)
     jobs.start(study)
     until(lambda: bool(training(root)), "run in the middle")
     victim = training(root)[0]
@@ -65,7 +70,7 @@ def test_a_killed_worker_of_a_cluster_leaves_no_trace_in_the_tables(
     assert study.status.state == "done", (study.path / "log.txt").read_text()
     assert "stop" in set(victim.events().query("split == 'control'")["quantity"])  # it heard, and was taken up again
     assert len(list_runs(root)) == 4
-    same_tables(study, undisturbed)
+    same_tables(study, trained_here(small(LONG, **asked), tmp_path / "undisturbed")[0])
 
 
 def test_nobody_at_the_scheduler_is_said_in_a_sentence(tmp_path: Path, small, until, monkeypatch: pytest.MonkeyPatch):
