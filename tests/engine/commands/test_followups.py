@@ -93,7 +93,7 @@ def test_export_writes_files_that_agree_and_overwrites_nothing(pruned: tuple[Pat
         (("prune", "nothing"), "`run` should be"),
         (("export", "tiny", "--pruning", "../x"), "`prune` should be among"),
         (("export", "tiny", "--format", "pickle"), "`formats.0`"),
-        (("explain", "tiny", "--methods", "guessing"), "`methods`"),
+        (("explain", "tiny", "--methods", "guessing"), "`methods.0`"),
     ],
 )
 def test_a_wrong_request_is_one_line(pruned: tuple[Path, dict], run: Run, arguments: tuple[str, ...], says: str):
