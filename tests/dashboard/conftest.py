@@ -10,8 +10,10 @@ import pytest
 
 from engine.followups import FollowUp
 from engine.runs import Run
+from engine.studies.folder import Study
 from tests.dashboard.making import write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.making_studies import write_path, write_study
 from tests.dashboard.pruning_making import write_checkpoint
 
 
@@ -69,3 +71,24 @@ def make_explained(make_run: Callable[..., Run]) -> Callable[..., FollowUp]:
         return write_explanation(run, **asked)
 
     return explained
+
+
+@pytest.fixture(scope="session")
+def the_studies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Study]:
+    """A path and a study of three seeds, to be read only: they take seconds to write."""
+    root = tmp_path_factory.mktemp("studies")
+    return write_path(root, seeds=[0, 1, 2]), write_study(root, seeds=[0, 1, 2], controls=["magnitude"])
+
+
+@pytest.fixture
+def the_path(the_studies: tuple[Study, Study], monkeypatch: pytest.MonkeyPatch) -> Study:
+    """That path, in the folder that WINNOW_RUNS names."""
+    monkeypatch.setenv("WINNOW_RUNS", str(the_studies[0].root))
+    return the_studies[0]
+
+
+@pytest.fixture
+def the_study(the_studies: tuple[Study, Study], monkeypatch: pytest.MonkeyPatch) -> Study:
+    """That study, in the folder that WINNOW_RUNS names."""
+    monkeypatch.setenv("WINNOW_RUNS", str(the_studies[1].root))
+    return the_studies[1]

@@ -14,12 +14,12 @@ from tests.dashboard.making_studies import BASE, write_path, write_study
 
 
 @pytest.fixture
-def study(runs_root: Path) -> Study:
-    return write_study(runs_root, seeds=[0, 1, 2], controls=["magnitude"])
+def study(the_study: Study) -> Study:
+    return the_study
 
 
-def test_tables_that_are_not_there_yet_are_empty_with_their_columns(runs_root: Path, study: Study) -> None:
-    waiting = create_study(study.spec)
+def test_tables_that_are_not_there_yet_are_empty_with_their_columns(study: Study, tmp_path: Path) -> None:
+    waiting = create_study(study.spec, tmp_path)
     assert not studies.begun(waiting)
     for name in studies.COLUMNS:
         assert set(studies.COLUMNS[name]) <= set(studies.table(waiting, name).columns), name
@@ -32,7 +32,8 @@ def test_the_columns_said_are_those_that_the_engine_writes(study: Study) -> None
         assert set(studies.COLUMNS[name]) <= set(study.table(name).columns), name
 
 
-def test_a_table_is_read_again_when_it_is_replaced(study: Study) -> None:
+def test_a_table_is_read_again_when_it_is_replaced(runs_root: Path) -> None:
+    study = write_study(runs_root, subsets=["all"])
     before = studies.table(study, "delta")
     before.head(1).to_parquet(study.path / "tables" / "delta.parquet")
     assert len(studies.table(study, "delta")) == 1 < len(before)
@@ -54,7 +55,7 @@ def test_each_definition_of_delta_has_its_interval(study: Study) -> None:
 
 
 def test_one_seed_has_no_interval(runs_root: Path) -> None:
-    found = studies.definitions(write_study(runs_root), "test", "dense")
+    found = studies.definitions(write_study(runs_root, subsets=["all"]), "test", "dense")
     assert found.loc[found["arm"] == "dense", "main"].tolist() == ["+0.00"] * 3
 
 
@@ -71,7 +72,8 @@ def test_differences_are_those_of_the_engine_paired_by_seed(study: Study) -> Non
     assert row["pairs"] == 3
 
 
-def test_latencies_are_medians_over_runs(study: Study) -> None:
+def test_latencies_are_medians_over_runs(runs_root: Path) -> None:
+    study = write_study(runs_root, subsets=["all"], targets=[50, 60])
     assert latencies(study).empty
     runs = study.table("results").drop_duplicates("run").head(3)[WHO]
     arm = {"arm": "dense", "subset": "seg", "level_of": "", "level": 0.0}
@@ -88,13 +90,13 @@ def test_latencies_are_medians_over_runs(study: Study) -> None:
 
 
 def test_a_damaged_spec_is_none(runs_root: Path, study: Study) -> None:
+    study = create_study(study.spec, runs_root)
     (study.path / "spec.json").write_text('{"kind": "study", "targets": [200]}')
-    (found,) = studies.studies()
-    assert studies.spec(found) is None
+    assert studies.spec(Study(study.path)) is None
 
 
 def test_an_epoch_costs_the_median_of_its_like(runs_root: Path) -> None:
-    study = write_path(runs_root)
+    study = write_path(runs_root, targets=[50])
     assert cost.per_epoch(study.spec.base) == pytest.approx(10.0)
     other = parse({**BASE, "network": {"widths": [8], "blocks": [1]}})
     assert cost.per_epoch(other) is None

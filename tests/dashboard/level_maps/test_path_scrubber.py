@@ -10,15 +10,17 @@ from dashboard.frames.paths import FIRST
 from dashboard.level_maps.path_scrubber import Wish
 from dashboard.level_maps.path_scrubber import wish as read
 from dashboard.views.study_drawings import course
-from tests.dashboard.making_studies import write_path, write_study
+from engine.runs import Run
+from engine.studies.folder import Study
+from tests.dashboard.making_studies import write_path
 
 
 @pytest.fixture
-def path(runs_root: Path) -> Any:
-    return write_path(runs_root)
+def path(the_path: Study) -> Study:
+    return the_path
 
 
-def test_all_networks_travel_as_one_byte_a_group(path: Any) -> None:
+def test_all_networks_travel_as_one_byte_a_group(path: Study) -> None:
     made, sent = course(path)
     levels = np.frombuffer(base64.b64decode(sent["levels"]), np.uint8).reshape(5, 32)
     assert ((levels == 0) == (made.networks.norms == 0)).all()
@@ -26,7 +28,7 @@ def test_all_networks_travel_as_one_byte_a_group(path: Any) -> None:
     assert (sent["layers"], sent["counts"]) == (["stem", "<b>deep</b>"], [12, 20])
 
 
-def test_points_stand_where_their_targets_do(path: Any) -> None:
+def test_points_stand_where_their_targets_do(path: Study) -> None:
     _, sent = course(path)
     assert [point["label"] for point in sent["points"]] == ["dense", "20 %", "40 %", "60 %", "80 %"]
     assert [point["place"] for point in sent["points"]] == [0, 0.25, 0.5, 0.75, 1]
@@ -45,7 +47,7 @@ def test_a_single_strength_stands_at_the_end(runs_root: Path) -> None:
     assert [point["place"] for point in sent["points"]] == [0, 1]
 
 
-def test_the_charts_are_what_is_zero_the_skill_and_each_task(path: Any) -> None:
+def test_the_charts_are_what_is_zero_the_skill_and_each_task(path: Study) -> None:
     _, sent = course(path)
     titles = [panel["title"] for panel in sent["panels"]]
     assert titles == ["exactly zero [%]", "skill over all tasks ↑", "seg: mean IoU ↑", "depth: absolute error ↓"]
@@ -53,14 +55,14 @@ def test_the_charts_are_what_is_zero_the_skill_and_each_task(path: Any) -> None:
     assert sent["panels"][3]["unit"] == " m"
 
 
-def test_elbow_and_one_standard_error_are_marked(runs_root: Path) -> None:
-    _, sent = course(write_path(runs_root, seeds=[0, 1, 2]))
+def test_elbow_and_one_standard_error_are_marked(path: Study) -> None:
+    _, sent = course(path)
     marks = {mark: point["label"] for point in sent["points"] for mark in point["marks"]}
     assert marks.keys() == {"elbow", "one standard error"}
     assert marks["elbow"] in ("40 %", "60 %")
 
 
-def test_what_the_browser_asks_for_is_checked(path: Any) -> None:
+def test_what_the_browser_asks_for_is_checked(path: Study) -> None:
     made, sent = course(path)
     run = sent["points"][2]["run"]
     assert read({"what": "open", "path": path.id, "run": run}, made) == Wish(path.id, run=run)
@@ -82,17 +84,16 @@ def test_what_the_browser_asks_for_is_checked(path: Any) -> None:
         {"what": "remove"},
     ],
 )
-def test_a_wish_that_makes_no_sense_is_none(path: Any, value: dict[str, Any]) -> None:
+def test_a_wish_that_makes_no_sense_is_none(path: Study, value: dict[str, Any]) -> None:
     assert read({"path": path.id, **value}, course(path)[0]) is None
 
 
-def test_a_point_whose_run_is_gone_is_left_out(path: Any) -> None:
-    from engine.runs import Run
-
+def test_a_point_whose_run_is_gone_is_left_out(runs_root: Path) -> None:
+    path = write_path(runs_root)
     Run(path.root / paths.points(path)["run"].iloc[1]).remove()
     assert paths.networks(path).points["label"].tolist() == ["dense", "40 %", "60 %", "80 %"]
 
 
-def test_a_study_is_no_path(runs_root: Path) -> None:
+def test_a_study_is_no_path(the_study: Study) -> None:
     with pytest.raises(ValueError, match="should be a path"):
-        course(write_study(runs_root))
+        course(the_study)

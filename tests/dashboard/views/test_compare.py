@@ -5,6 +5,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.runs import Run
+from engine.studies.folder import Study
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.reading import said
 
@@ -27,9 +28,8 @@ def _page(**address: str) -> AppTest:
 @pytest.mark.parametrize(
     ("view", "charts"), [("Maps", 0), ("Metrics", 1), ("Layers", 2), ("Seeds", 1), ("Descriptions", 0)]
 )
-def test_only_the_open_view_is_drawn(runs_root: Path, view: str, charts: int) -> None:
-    path = write_path(runs_root, seeds=[0, 1], targets=[40])
-    a, b = (path.run(f"sparse-target-40/seg+depth/equal/{seed}").id for seed in (0, 1))
+def test_only_the_open_view_is_drawn(the_path: Study, view: str, charts: int) -> None:
+    a, b = (the_path.run(f"sparse-target-40/seg+depth/equal/{seed}").id for seed in (0, 1))
     page = _page(a=a, b=b, against_one_another=view)
     assert not page.exception
     assert len(page.get("plotly_chart")) == charts
