@@ -68,3 +68,11 @@ def _dask_cluster(folder: Path, workers: int) -> Iterator[str]:
 def dask_cluster() -> Callable[[Path, int], AbstractContextManager[str]]:
     """Return what starts a Dask scheduler and so many workers of one thread each, and gives the scheduler's address."""
     return _dask_cluster
+
+
+@pytest.fixture(autouse=True)
+def denormals_as_they_were() -> Iterator[None]:
+    """Give numbers near zero back to the next test: a job that ran in this process flushes them to zero for good."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)

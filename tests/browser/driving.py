@@ -66,3 +66,13 @@ def settled(page: Page) -> None:
 def keyed(page: Page, key: str) -> Locator:
     """Return the element that the page's script calls `key`."""
     return page.locator(f".st-key-{key}")
+
+
+def fill(page: Page, key: str, value: str) -> None:
+    """Write into the field of the element `key`, once it stands there alone.
+
+    While a form is drawn again, the old one is still there for a moment.
+    """
+    field = keyed(page, key).locator("input")
+    expect(field).to_have_count(1, timeout=PATIENCE)
+    field.fill(value)

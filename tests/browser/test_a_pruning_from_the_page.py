@@ -15,7 +15,7 @@ from engine.spec import parse
 from engine.work.ending import Ending
 from engine.work.reporting import Reporter
 from engine.work.training_job import run_training
-from tests.browser.driving import SIZE, Faults, keyed
+from tests.browser.driving import SIZE, Faults, fill, keyed
 from tests.browser.serving import serving
 
 pytestmark = pytest.mark.browser
@@ -70,7 +70,7 @@ def _start(page: Page) -> None:
     """The form starts a job, which can be stopped and stands in the address."""
     expect(page.get_by_text("Nothing has been removed from this run yet")).to_be_visible()
     for name, value in {"batches": "1", "rounds": "3", "threads": "1"}.items():
-        keyed(page, f"prune_{name}").locator("input").fill(value)
+        fill(page, f"prune_{name}", value)
     page.get_by_role("button", name="Start pruning").click()
     expect(keyed(page, "stop")).to_be_visible()
     expect(page).to_have_url(re.compile(r"pruning=\d+-\d+-zeros"))

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Position, expect
 
 from engine.runs import Run, list_runs
-from tests.browser.driving import SIZE, Faults, keyed
+from tests.browser.driving import SIZE, Faults, fill, keyed, settled
 from tests.browser.serving import serving
 
 pytestmark = pytest.mark.browser
@@ -50,8 +50,9 @@ def _start(page: Page, address: str) -> None:
     expect(page.get_by_text("handwritten digits")).to_be_visible()
     page.get_by_text("Advanced").click()
     described = {"name": "from the form", "epochs": "5000", "widths": "8, 16", "blocks": "1, 1", "threads": "1"}
+    settled(page)
     for name, value in described.items():
-        keyed(page, f"new_{name}").locator("input").fill(value)
+        fill(page, f"new_{name}", value)
     page.get_by_role("button", name="Start run").click()
     expect(keyed(page, "stop")).to_be_visible()
 
@@ -68,7 +69,7 @@ def _progresses(page: Page) -> None:
 
 def _change_the_strength(page: Page, run: Run) -> None:
     """A new strength is recorded as an event, and marked where it holds from."""
-    keyed(page, "strength_input").locator("input").fill("2.5e-3")
+    fill(page, "strength_input", "2.5e-3")
     keyed(page, "apply").get_by_role("button").click()
     _until(lambda: 2.5e-3 in _changes(run), "the worker records the new strength")
     expect(page.get_by_text("changed to 2.5e-3 at epoch")).to_be_visible()
