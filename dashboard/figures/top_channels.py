@@ -1,6 +1,7 @@
 """Which channels does a task rely on most? The first of them, each with its interval over images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,15 +40,7 @@ def top_channels(
                 "opacity": 0.7,
                 "line": {"width": np.where(chosen, 3, 0), "color": OUTLINE},
             },
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": (frame["high"] - frame["relevance"]).to_numpy(np.float32),
-                "arrayminus": (frame["relevance"] - frame["low"]).to_numpy(np.float32),
-                "color": NEUTRAL,
-                "thickness": 2,
-                "width": 4,
-            },
+            error_x=_interval(frame),
             customdata=carried(data, layers, ["percent", "said"]),
             hovertemplate=f"{HOVER}<br>relevance %{{x:.3g}}<br>%{{customdata[3]}} % of the task's"
             "<br>%{customdata[4]}<extra></extra>",
@@ -63,6 +56,19 @@ def top_channels(
     )
     figure.update_xaxes(title_text=f"relevance [{escaped(unit)}]", rangemode="tozero", exponentformat="power")
     return figure
+
+
+def _interval(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return the line from low to high across a bar."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (frame["high"] - frame["relevance"]).to_numpy(np.float32),
+        "arrayminus": (frame["relevance"] - frame["low"]).to_numpy(np.float32),
+        "color": NEUTRAL,
+        "thickness": 2,
+        "width": 4,
+    }
 
 
 def _chosen(frame: pd.DataFrame, selected: Selection | None) -> np.ndarray:
