@@ -21,6 +21,7 @@ BADGES: dict[badges.Colour, tuple[str, str, Colour]] = {
 }
 METHODS = {
     "taylor": "Taylor",
+    "taylor_positions": "Taylor, position by position",
     "gradient_x_activation": "gradient × activation",
     "conductance": "conductance",
     "layer_integrated_gradients": "integrated gradients",

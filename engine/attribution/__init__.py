@@ -12,9 +12,11 @@ the *input* of the layer and for this reader only: a residual path around it sta
 Beside the readers there is one more layer, `trunk`: the *output* of the shared module, which all heads read. It has no
 group of its own, but it is where the tasks part. Any other module that is named is taken at its output too.
 
-**What is measured**: per image, of each task's loss or of its output as one number (`engine.attribution.objectives`);
-then Σ over positions of |contribution|, since signs must not cancel, and the mean over images. `taylor` is ours; all
-that Captum does stands in `engine.attribution.captum_methods`.
+**What is measured**: per image, what a cell contributes to each task's loss or to its output as one number
+(`engine.attribution.objectives`), without its sign, then the mean over images: contributions to different images must
+not cancel. Whether those of different positions may, is what `taylor`, where they do, and `taylor_positions` differ in;
+`engine.attribution.taylor` says why the first is nearer to ablation. Both are ours; all that Captum does stands in
+`engine.attribution.captum_methods`.
 """
 
 from engine.attribution.relevance import relevance

@@ -1,5 +1,8 @@
 """What Captum computes, at the same sites and of the same numbers as everything else. The only file that knows Captum.
 
+Its attributions are per position. Here they are summed over positions, with their sign, and the absolute value of an
+image's sum is taken, as `taylor` does it.
+
 | method                       | contribution of an activation a                  | the sum over all a                 |
 |------------------------------|--------------------------------------------------|------------------------------------|
 | `gradient_x_activation`      | a · ∂f/∂a; all layers in one call                |                                    |
@@ -122,14 +125,12 @@ class _Call:
 
     def add_to(self, scores: Scores) -> None:
         """Add this batch's contributions, and their signed sums where the method promises something of them."""
-        absolute, signed = [], []
-        for task in self.probe.objectives:
-            found = self._attributions(task)
-            absolute.append(torch.cat([self._gathered(s, found[s.name].abs()) for s in self.probe.sites], 1))
-            signed.append(torch.cat([self._gathered(s, found[s.name]) for s in self.probe.sites], 1))
-        scores.add(_array(torch.stack(absolute, 1)))
+        by_task = [self._attributions(task) for task in self.probe.objectives]
+        sums = [torch.cat([self._gathered(s, found[s.name]) for s in self.probe.sites], 1) for found in by_task]
+        signed = _array(torch.stack(sums, 1))
+        scores.add(np.abs(signed))
         if self.method in PROMISING:
-            scores.add_signed(_array(torch.stack(signed, 1)), _array(self._differences()))
+            scores.add_signed(signed, _array(self._differences()))
 
     def _gathered(self, site: Site, values: Tensor) -> Tensor:
         """Return (B, channels): the sum over positions; of an ablation, which each position repeats, their mean."""

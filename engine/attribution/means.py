@@ -1,6 +1,6 @@
 """The mean of every channel at every site, over images and positions: what stands for a channel that is missing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 import torch
@@ -17,21 +17,36 @@ class _EnoughError(Exception):
     """Everything that was wanted has passed: the rest of the pass is of no interest."""
 
 
-class _Sums:
+class ChannelSums:
+    """Sums of what passes the sites, over images, positions and calls, in double precision."""
+
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self._totals = {site.name: torch.zeros(site.channels, dtype=torch.float64) for site in sites}
+        self._counts = dict.fromkeys(self._totals, 0)
+
+    def add(self, site: Site, x: Tensor) -> None:
+        """Take in a tensor that passed a site."""
+        values = site.per_channel(x)
+        self._totals[site.name] += values.sum(2).sum(0).double().cpu()
+        self._counts[site.name] += values.shape[0] * values.shape[2]
+
+    def means(self) -> dict[str, Tensor]:
+        """Return the mean of every channel so far, (channels,) per site; zero where nothing passed."""
+        return {name: (total / max(self._counts[name], 1)).float() for name, total in self._totals.items()}
+
+
+class _Listener:
     """Sums what passes the sites; ends a pass at its last site, once it is known how many calls there are."""
 
-    def __init__(self, sites: tuple[Site, ...]) -> None:
-        self.totals = {site.name: torch.zeros(site.channels, dtype=torch.float64) for site in sites}
-        self.counts = dict.fromkeys(self.totals, 0)
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self.sums = ChannelSums(sites)
         self.calls, self.expected = 0, 0
 
     def adding(self, site: Site) -> Callable[[Tensor], Tensor]:
         """Return what takes a tensor in at a site, and hands it on."""
 
         def add(x: Tensor) -> Tensor:
-            values = site.per_channel(x)
-            self.totals[site.name] += values.sum(2).sum(0).double().cpu()
-            self.counts[site.name] += values.shape[0] * values.shape[2]
+            self.sums.add(site, x)
             self.calls += 1
             if self.calls == self.expected:
                 raise _EnoughError
@@ -48,16 +63,16 @@ def channel_means(probe: Probe) -> dict[str, Tensor]:
     """
     if probe.settings.fill == "zero":
         return {site.name: torch.zeros(site.channels) for site in probe.sites}
-    sums = _Sums(probe.sites)
+    listener = _Listener(probe.sites)
     with still(probe.model), ExitStack() as stack:
         for site in probe.sites:
-            stack.enter_context(site.changing(sums.adding(site)))
+            stack.enter_context(site.changing(listener.adding(site)))
         for batch in probe.batches():
-            sums.calls = 0
+            listener.calls = 0
             with suppress(_EnoughError):
                 probe.model(batch.images)
-            sums.expected = sums.calls
-    return {name: (total / max(sums.counts[name], 1)).float() for name, total in sums.totals.items()}
+            listener.expected = listener.calls
+    return listener.sums.means()
 
 
 def base_image(probe: Probe) -> Tensor:

@@ -62,11 +62,12 @@ def probe(
     first = next(_chunked(source, settings), None)
     if first is None:
         raise ValueError("`batches` should hold at least one image. Found none.")
+    one = first.images[:1]  # enough to see what the model gives
     with evaluating(model), torch.no_grad():
-        given = model(first.images)
+        given = model(one)
         named = _tasks(given, tasks or getattr(batches, "tasks", None))
         asked = objectives(named, settings.of)
-        sites = named_sites(model, layers, first.images) if layers else shared_sites(model, first.images)
+        sites = named_sites(model, layers, one) if layers else shared_sites(model, one)
     found = Probe(model, lambda: _chunked(source, settings), asked, tuple(sites), settings)
     if not layers and not isinstance(getattr(model, "trunk", None), nn.Module):
         return Probe(model, found.batches, asked, _used_by_several(found, first), settings)

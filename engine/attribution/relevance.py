@@ -10,7 +10,7 @@ from engine.attribution.means import Means, channel_means
 from engine.attribution.probe import Images, Probe, Tasks, probe
 from engine.attribution.scores import Scores
 from engine.attribution.settings import Settings
-from engine.attribution.taylor import taylor
+from engine.attribution.taylor import positions, taylor
 from engine.specs.explain import METHODS, Method
 
 
@@ -35,7 +35,8 @@ def relevance(
         batches: see `engine.attribution.probe.probe`.
         layers: names of layers, all that tasks share by default; what a layer and a channel are heads
             `engine.attribution`.
-        method: taylor, |(a − μ) ∂f/∂a|, all layers at once; or one of Captum's.
+        method: taylor, |Σ over positions of (a − μ) ∂f/∂a| per image, or taylor_positions, Σ over positions of
+            |(a − μ) ∂f/∂a|, of all layers at once; or one of Captum's.
         tasks: what the model's outputs are; those of the batches by default.
         settings: of the loss or the output, against mean or zero, how many images, …
 
@@ -47,14 +48,18 @@ def relevance(
     if method not in get_args(Method):
         raise ValueError(f"`method` should be one of {', '.join(METHODS)}. Found {method!r}.")
     asked = probe(model, batches, layers=layers, tasks=tasks, settings=settings)
-    return measured(asked, method, channel_means(asked))
+    return measured(asked, method)
 
 
-def measured(asked: Probe, method: Method, means: Means) -> pd.DataFrame:
-    """Return the same frame for a probe whose channel means are known."""
+def measured(asked: Probe, method: Method, means: Means | None = None) -> pd.DataFrame:
+    """Return the same frame for a probe, whose channel means may be known already."""
     scores = Scores(tuple(asked.objectives), asked.sites, asked.settings.bootstrap, asked.settings.seed)
     if method == "taylor":
         taylor(asked, means, scores)
+        return scores.frame()
+    means = channel_means(asked) if means is None else means
+    if method == "taylor_positions":
+        positions(asked, means, scores)
     else:
         from engine.attribution.captum_methods import captum_scores  # seconds of import, only where it is asked for
 

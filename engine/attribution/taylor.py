@@ -1,68 +1,81 @@
-"""The measure that agrees best with ablation: |(a − μ_c) · ∂L_t/∂a|, to first order the effect of μ_c in a's place.
+"""The measure that agrees best with ablation: |Σ over positions of (a − μ_c) · ∂f_t/∂a|, per image.
 
-One forward and one backward per task serve all layers together. The weights are frozen meanwhile, so that a backward
-costs only what the gradients of the activations do, half of a training step's. Images do not meet in evaluation mode,
-so that the gradient of the sum over a batch is every image's own (Molchanov et al., arXiv 1906.10771, with the mean of
-a channel in the place of zero).
+To first order it is what putting a channel's mean in the place of the channel does to f on one image (Molchanov et
+al., arXiv 1906.10771, with the mean in the place of zero). Positions are summed with their sign, as the ablation that
+it stands for changes them all at once; what must not cancel are images, so that the absolute value comes before their
+mean. `positions` takes the absolute value first: a channel that raises the loss here and lowers it there counts fully,
+although it does little when it goes.
+
+**One pass.** Σ (a − μ) g = Σ a g − μ Σ g, so that the mean need not be known before the pass: the two sums of each
+image are kept until all images have been seen, those of `KEPT` images at most, in the place of a pass for the means.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.attribution.means import Means
+from engine.attribution.means import ChannelSums, Means, channel_means
+from engine.attribution.passes import Pass, passes
 from engine.attribution.probe import Probe
 from engine.attribution.scores import Scores
-from engine.attribution.sites import Site, passing
-from engine.attribution.still import still
-from engine.batches import Batch
+from engine.attribution.sites import Site
 
-Kept = Mapping[str, list[Tensor]]
+KEPT = 512  # images
 
 
-def taylor(probe: Probe, means: Means, scores: Scores) -> None:
+def taylor(probe: Probe, means: Means | None, scores: Scores) -> None:
+    """Add mean over images of |Σ over positions of (a − μ_c) ∂f_t/∂a| to the scores, for every site and task.
+
+    Args:
+        probe: the model, the images and what is explained.
+        means: what stands for a missing channel, where it is known.
+        scores: what takes them in.
+
+    """
+    if means is None and probe.settings.fill == "zero":
+        means = channel_means(probe)
+    sums, kept = ChannelSums(probe.sites), list[Tensor]()
+    for passed in passes(probe):
+        kept.append(passed.reduced(_sums, 2))
+        if means is None:
+            _take(sums, passed)
+            if sum(map(len, kept)) > KEPT:
+                means = channel_means(probe)
+        if means is not None:
+            _hand_on(kept, probe, means, scores)
+    _hand_on(kept, probe, means or sums.means(), scores)
+
+
+def positions(probe: Probe, means: Means, scores: Scores) -> None:
     """Add mean over images of Σ over positions of |(a − μ_c) ∂f_t/∂a| to the scores, for every site and task."""
-    with still(probe.model), torch.enable_grad():
-        for batch in probe.batches():
-            scores.add(_contributions(probe, batch, means))
+
+    def absolute(site: Site, activation: Tensor, gradient: Tensor) -> Tensor:
+        deviation = activation - site.shaped(means[site.name], activation)
+        return site.per_channel(deviation.mul_(gradient).abs_()).sum(2, keepdim=True)
+
+    for passed in passes(probe):
+        scores.add(passed.reduced(absolute, 1)[..., 0].float().cpu().numpy())
 
 
-def _contributions(probe: Probe, batch: Batch, means: Means) -> NDArray[np.float32]:
-    """Return Σ |contribution| of a batch: (B, tasks, cells)."""
-    with passing(probe.sites) as kept:
-        predictions = probe.model(batch.images)
-    tensors = [tensor for site in probe.sites for tensor in kept[site.name]]
-    deviations = _deviations(probe.sites, kept, means)
-    rows = []
-    for place, (name, objective) in enumerate(probe.objectives.items()):
-        prediction = predictions[name]
-        values = objective.value(prediction, objective.freeze(prediction, batch.targets.get(name)))
-        last = place == len(probe.objectives) - 1
-        grads = torch.autograd.grad(values.sum(), tensors, retain_graph=not last, allow_unused=True)
-        rows.append(_products(probe.sites, kept, deviations, list(grads)))
-    found: NDArray[np.float32] = torch.stack(rows, 1).float().cpu().numpy()
-    return found
-
-
-def _deviations(sites: Sequence[Site], kept: Kept, means: Means) -> list[Tensor]:
-    with torch.no_grad():
-        return [tensor - site.shaped(means[site.name], tensor) for site in sites for tensor in kept[site.name]]
+def _sums(site: Site, activation: Tensor, gradient: Tensor) -> Tensor:
+    """Return Σ a g and Σ g over positions, (B, channels, 2), in double precision: their difference may be small."""
+    products = site.per_channel(activation * gradient).sum(2)
+    return torch.stack([products, site.per_channel(gradient).sum(2)], 2).double()
 
 
 @torch.no_grad()
-def _products(sites: Sequence[Site], kept: Kept, deviations: list[Tensor], grads: list[Tensor | None]) -> Tensor:
-    """Return Σ over positions of |deviation · gradient|, (B, cells): zeros where nothing depends on the site."""
-    parts, place = [], 0
-    for site in sites:
-        calls = len(kept[site.name])
-        sums = [
-            site.per_channel((deviations[i] * grad).abs_()).sum(2)
-            for i in range(place, place + calls)
-            if (grad := grads[i]) is not None
-        ]
-        place += calls
-        parts.append(torch.stack(sums).sum(0) if sums else torch.zeros(len(deviations[0]), site.channels))
-    return torch.cat([part.to(deviations[0].device) for part in parts], 1)
+def _take(sums: ChannelSums, passed: Pass) -> None:
+    for site in passed.sites:
+        for tensor in passed.kept[site.name]:
+            sums.add(site, tensor)
+
+
+def _hand_on(kept: list[Tensor], probe: Probe, means: Mapping[str, Tensor], scores: Scores) -> None:
+    """Add what was kept to the scores, and keep it no longer."""
+    if not kept:
+        return
+    mean = torch.cat([means[site.name] for site in probe.sites]).to(kept[0])
+    for sums in kept:
+        scores.add((sums[..., 0] - mean * sums[..., 1]).abs().float().cpu().numpy())
+    kept.clear()

@@ -9,6 +9,7 @@ from engine.specs.frozen import Frozen, available_cores
 
 Method = Literal[
     "taylor",
+    "taylor_positions",
     "gradient_x_activation",
     "conductance",
     "layer_integrated_gradients",

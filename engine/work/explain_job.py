@@ -50,7 +50,7 @@ from engine.work.explain_maps import check_channels, write_maps
 from engine.work.explain_source import Source, source
 
 TABLES_EVERY = 2.0  # s
-JOINT: tuple[Method, ...] = ("taylor", "gradient_x_activation")  # all layers in one pass
+JOINT: tuple[Method, ...] = ("taylor", "taylor_positions", "gradient_x_activation")  # all layers in one pass
 
 
 class Pen(Protocol):

@@ -12,9 +12,10 @@ from engine.attribution import Settings, relevance
 from engine.attribution.means import channel_means
 from engine.attribution.objectives import Objective
 from engine.attribution.probe import probe
+from engine.attribution.relevance import measured
 from engine.attribution.still import still
 from engine.groups import input_groups
-from engine.specs.explain import METHODS
+from engine.specs.explain import METHODS, Method
 from engine.tasks.build import build_tasks
 from tests.engine.small_nets import READERS, batches, small_net
 
@@ -35,9 +36,10 @@ def test_the_cells_are_the_input_groups_of_the_trunk_and_its_output():
     assert list(zip(own["layer"], own["channel"], strict=True)) == [*groups, *(("trunk", c) for c in range(4))]
 
 
-def test_taylor_is_the_gradient_through_this_reader_times_the_deviation_from_the_mean():
+@pytest.mark.parametrize("method", ["taylor", "taylor_positions"])
+def test_taylor_is_the_gradient_through_this_reader_times_the_deviation_from_the_mean(method: Method):
     net, given = small_net(), batches(1)[0]
-    frame = relevance(net, [given])
+    frame = relevance(net, [given], method=method)
     with torch.no_grad():
         x = net.trunk[0](given.images)
     read = x.clone().requires_grad_()
@@ -45,7 +47,8 @@ def test_taylor_is_the_gradient_through_this_reader_times_the_deviation_from_the
     features = net.trunk[2](net.trunk[1].inner(read) + x)  # the way around does not count
     losses = functional.cross_entropy(net.heads["map"](features), given.targets["map"], reduction="none")
     losses.mean((1, 2)).sum().backward()
-    expected = ((x - x.mean((0, 2, 3), keepdim=True)) * read.grad).abs().sum((2, 3)).mean(0)
+    products = ((x - x.mean((0, 2, 3), keepdim=True)) * read.grad).flatten(2)
+    expected = (products.abs().sum(2) if method == "taylor_positions" else products.sum(2).abs()).mean(0)
     own = frame.query("task == 'map' and layer == 'trunk.1.inner.0'")["relevance"]
     np.testing.assert_allclose(own, expected.numpy(), rtol=1e-4)
 
@@ -58,6 +61,14 @@ def test_a_zero_group_has_relevance_zero_and_is_not_alive():
     dead = cell(frame, "map", "trunk.1.inner.2", 1)
     assert (dead["relevance"], dead["high"], dead["alive"]) == (0, 0, False)
     assert cell(frame, "map", "trunk.1.inner.0", 1)["relevance"] > 0
+
+
+def test_one_pass_finds_what_known_means_find(monkeypatch: pytest.MonkeyPatch):
+    asked = probe(small_net(), batches(3, 4))
+    known = measured(asked, "taylor", channel_means(asked))
+    pd.testing.assert_frame_equal(measured(asked, "taylor"), known, rtol=1e-4, atol=1e-7)
+    monkeypatch.setattr("engine.attribution.taylor.KEPT", 4)  # more images than are kept: the means take a pass
+    pd.testing.assert_frame_equal(measured(asked, "taylor"), known, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("fill", ["mean", "zero"])
@@ -79,7 +90,7 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_images():
     assert widths[1] < 0.6 * widths[0]
 
 
-@pytest.mark.parametrize("method", ["taylor", "gradient_x_activation", "deep_lift"])
+@pytest.mark.parametrize("method", ["taylor", "taylor_positions", "gradient_x_activation", "deep_lift"])
 def test_the_model_comes_back_as_it_was(method: str):
     net = small_net().train()
     net.heads["map"].weight.requires_grad_(False)
@@ -196,4 +207,4 @@ def _target(field: Field) -> torch.Tensor:
 
 def test_every_method_is_one_of_those_that_a_spec_can_name():
     assert METHODS[0] == "taylor"
-    assert len(METHODS) == 7
+    assert len(METHODS) == 8
