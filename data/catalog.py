@@ -6,10 +6,11 @@ A form lists names, fields and options from `DATASETS` without loading anything;
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
 from data import digits, planted
 from data.digits import Digits
+from data.parameters import check_split
 from data.planted import Planted
 from data.sample import Dataset, Field, Split
 from data.scenes import dataset as scenes
@@ -70,8 +71,7 @@ def load(name: str, *, split: Split = "train", **options: Any) -> Dataset:
     """
     if name not in DATASETS:
         raise ValueError(f"`name` should be one of {', '.join(DATASETS)}. Found {name!r}.")
-    if split not in get_args(Split):
-        raise ValueError(f"`split` should be one of {', '.join(get_args(Split))}. Found {split!r}.")
+    check_split(split)
     known = DATASETS[name].options
     for option in options:
         if option not in known:

@@ -8,13 +8,12 @@ Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
 """
 
 from collections.abc import Mapping
-from operator import index as as_index
 from types import MappingProxyType
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.parameters import check_split, check_whole, checked_index
 from data.sample import Field, Sample, Split
 
 INK_SPREAD = 0.0341  # the standard deviation of `ink` over the training split of seed 0
@@ -35,10 +34,8 @@ class Digits:
     """
 
     def __init__(self, split: Split, seed: int = 0) -> None:
-        if split not in get_args(Split):
-            raise ValueError(f"`split` should be one of {', '.join(get_args(Split))}. Found {split!r}.")
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise ValueError(f"`seed` should be an integer, at least 0. Found {seed!r}.")
+        check_split(split)
+        check_whole("seed", seed, 0)
         levels, digits = _load()
         chosen = _chosen(digits, split, int(seed))
         self._levels, self._digits = levels[chosen], digits[chosen]
@@ -58,9 +55,8 @@ class Digits:
 
     def sample(self, index: int) -> Sample:
         """Return the image at `index`, (8, 8, 1), 0 ≤ index < len, else raise `IndexError`."""
-        if not 0 <= as_index(index) < len(self):
-            raise IndexError(f"`index` should be from 0 to {len(self) - 1}. Found {index}.")
-        levels, digit = self._levels[index], self._digits[index]
+        place = checked_index(index, len(self))
+        levels, digit = self._levels[place], self._digits[place]
         targets = {
             "digit": np.asarray(digit),
             "parity": np.asarray(digit % 2),

@@ -21,13 +21,13 @@ an image on (seed, split, index) and the size.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from operator import index as as_index
 from types import MappingProxyType
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.parameters import check_split, check_whole, checked_index
 from data.sample import Field, Sample, Split
 
 CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -86,12 +86,9 @@ class Planted:
     _looks: Array = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.split not in get_args(Split):
-            raise ValueError(f"`split` should be one of {', '.join(get_args(Split))}. Found {self.split!r}.")
+        check_split(self.split)
         for name, least in (("length", 0), ("size", SMALLEST), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise ValueError(f"`{name}` should be an integer, at least {least}. Found {value!r}.")
+            check_whole(name, getattr(self, name), least)
         object.__setattr__(self, "_looks", looks(int(self.seed)))
 
     @property
@@ -109,9 +106,8 @@ class Planted:
 
     def sample(self, index: int) -> Sample:
         """Return the image at `index`, 0 ≤ index < length, else raise `IndexError`."""
-        if not 0 <= as_index(index) < self.length:
-            raise IndexError(f"`index` should be from 0 to {self.length - 1}. Found {index}.")
-        stream = [int(self.seed), get_args(Split).index(self.split), as_index(index), int(self.size)]
+        place = checked_index(index, self.length)
+        stream = [int(self.seed), get_args(Split).index(self.split), place, int(self.size)]
         chance = np.random.default_rng(stream)
         present = chance.random(len(CAUSES)) < PRESENT
         strengths = np.where(present, chance.uniform(WEAKEST, 1.0, len(CAUSES)), 0.0)

@@ -9,7 +9,7 @@ well speaks for it.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -84,12 +84,6 @@ def find_follow_up(run: Run, kind: Kind, name: str) -> FollowUp:
     if name not in known:
         raise FileNotFoundError(f"`{kind}` should be among those of {run.id}, {sorted(known)}. Found {name!r}.")
     return known[name]
-
-
-def every(run: Run) -> Iterator[FollowUp]:
-    """Yield all follow-ups of a run."""
-    for kind in KINDS:
-        yield from follow_ups(run, kind)
 
 
 def open_work(path: str | Path) -> Run | FollowUp | Study:

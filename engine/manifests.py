@@ -17,7 +17,7 @@ def manifests(folder: Path) -> list[Path]:
 
 
 def digest(content: bytes) -> str:
-    """Return the SHA-256 of a checkpoint's tensors, as its manifest spells it."""
+    """Return the SHA-256 of a file's bytes, as manifests and tables of files spell it."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.figures.layer_names import shortened
 from dashboard.figures.look import NEUTRAL, Style, empty, panels
 
 MOST_LAYERS = 12
@@ -27,7 +28,7 @@ def deletion_curves(frame: pd.DataFrame, layers: Sequence[str], look: Style) -> 
     ]
     columns = min(COLUMNS, len(drawn))
     rows = -(-len(drawn) // columns)
-    figure = panels(rows, columns, [_short(name) for name in drawn], height=90 + 190 * rows)
+    figure = panels(rows, columns, [shortened(name, 24) for name in drawn], height=90 + 190 * rows)
     for place, name in enumerate(drawn):
         own = frame[frame["layer"] == name]
         where = {"row": place // columns + 1, "col": place % columns + 1}
@@ -40,10 +41,6 @@ def deletion_curves(frame: pd.DataFrame, layers: Sequence[str], look: Style) -> 
     figure.update_xaxes(title_text="removed", row=rows)
     figure.update_yaxes(title_text="rise of the loss", col=1, title_font={"size": 11})
     return figure
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"…{name[-23:]}"
 
 
 def _relevant(own: pd.DataFrame, look: Style, named: bool) -> go.Scatter:

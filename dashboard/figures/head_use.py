@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.layer_counts import LOOKS
+from dashboard.figures.layer_names import shortened
 from dashboard.figures.look import Style, empty, escaped, panels
 
 READING = (
@@ -27,14 +28,10 @@ def head_use(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
     figure.add_trace(_bars(rows, read, "read", {"color": colours}))
     figure.add_trace(_bars(rows, frame["ignored"].to_numpy(np.int32), "exactly zero", LOOKS["dead"]))
     figure.update_layout(barmode="stack", bargap=0.3, margin={"t": 8})
-    names = [f"{escaped(str(row.task))}: {escaped(_short(str(row.layer)))}" for row in frame.itertuples()]
+    names = [f"{escaped(str(row.task))}: {escaped(shortened(str(row.layer), 34))}" for row in frame.itertuples()]
     figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(frame) - 0.4, -0.6], showgrid=False)
     figure.update_xaxes(title_text="shared channels [1]")
     return figure
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 34 else f"…{name[-33:]}"
 
 
 def _bars(rows: np.ndarray, counts: np.ndarray, name: str, marker: dict[str, object]) -> go.Bar:

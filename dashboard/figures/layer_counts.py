@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.figures.layer_names import shortened
 from dashboard.figures.look import COLOURS, NEAR, NEUTRAL, empty, escaped, panels
 
 MOST_LAYERS = 60
@@ -67,7 +68,7 @@ def rows_height(layers: int) -> int:
 
 def layer_axis(drawn: pd.DataFrame) -> dict[str, Any]:
     """Return an axis with one row per layer, the first at the top; rows stand at 0, 1, …, so that names may repeat."""
-    names = [_short(escaped(name)) for name in drawn["layer"]]
+    names = [escaped(shortened(name, 34)) for name in drawn["layer"]]
     count = len(drawn)
     return {
         "tickvals": np.arange(count),
@@ -76,11 +77,6 @@ def layer_axis(drawn: pd.DataFrame) -> dict[str, Any]:
         "showgrid": False,
         "tickfont": {"size": 12 if count <= 32 else 10},
     }
-
-
-def _short(name: str) -> str:
-    """Leave out the start of a long name: its end says more."""
-    return name if len(name) <= 34 else f"…{name[-33:]}"
 
 
 def _bars(drawn: pd.DataFrame, state: str, marker: dict[str, Any]) -> go.Bar:

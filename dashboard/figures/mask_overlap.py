@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.look import COLOURS, DASHES, MARKERS, NEUTRAL, empty, escaped, panels
+from dashboard.figures.look import COLOURS, DASHES, MARKERS, empty, escaped, panels
+from dashboard.figures.overlap_axes import by_chance, set_overlap_axes
 
 MOST_PAIRS = 12
 READING = (
@@ -22,23 +23,10 @@ def mask_overlap(frame: pd.DataFrame) -> go.Figure:
     pairs = list(dict.fromkeys(zip(frame["one"], frame["other"], strict=True)))[:MOST_PAIRS]
     for place, (one, other) in enumerate(pairs):
         own = frame[(frame["one"] == one) & (frame["other"] == other)]
-        figure.add_trace(_chance(own, place == 0))
+        figure.add_trace(by_chance(own.set_index("depth")["chance"], named=place == 0))
         figure.add_trace(_pair(own, f"{escaped(str(one))} – {escaped(str(other))}", place))
-    layers = frame.drop_duplicates("depth")
-    figure.update_xaxes(
-        tickvals=layers["depth"].to_numpy(np.int32),
-        ticktext=[_short(escaped(str(name))) for name in layers["layer"]],
-        tickangle=-40,
-        tickfont={"size": 11},
-        title_text="layer, from the input to the output",
-    )
-    figure.update_layout(showlegend=True)
-    figure.update_yaxes(title_text="survivors in common (Jaccard) [1]", range=[-0.03, 1.03], dtick=0.25)
+    set_overlap_axes(figure, frame)
     return figure
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 26 else f"…{name[-25:]}"
 
 
 def _pair(own: pd.DataFrame, name: str, place: int) -> go.Scatter:
@@ -53,16 +41,4 @@ def _pair(own: pd.DataFrame, name: str, place: int) -> go.Scatter:
         customdata=numbers,
         hovertemplate=f"{name}<br>in common %{{y:.2f}}<br>of the first's %{{customdata[0]}}, of the second's "
         "%{customdata[1]}<extra></extra>",
-    )
-
-
-def _chance(own: pd.DataFrame, named: bool) -> go.Scatter:
-    return go.Scatter(
-        x=own["depth"].to_numpy(np.int32),
-        y=own["chance"].to_numpy(np.float32),
-        name="by chance",
-        mode="lines",
-        line={"color": NEUTRAL, "width": 1.5, "dash": "dot"},
-        showlegend=named,
-        hovertemplate="by chance %{y:.2f}<extra></extra>",
     )

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.look import COLOURS, DASHES, MARKERS, NEUTRAL, empty, escaped, panels
+from dashboard.figures.look import COLOURS, DASHES, MARKERS, empty, escaped, panels
+from dashboard.figures.overlap_axes import by_chance, set_overlap_axes
 from dashboard.words import level_word
 
 MOST_ARMS = 8
@@ -27,27 +28,14 @@ def seed_overlap(frame: pd.DataFrame) -> go.Figure:
             break
         figure.add_trace(_arm(own, _title(who), place))
         if place == 0:
-            figure.add_trace(_chance(own))
-    layers = frame.drop_duplicates("depth").sort_values("depth")
-    figure.update_xaxes(
-        tickvals=layers["depth"].to_numpy(np.int32),
-        ticktext=[_short(escaped(str(name))) for name in layers["layer"]],
-        tickangle=-40,
-        tickfont={"size": 11},
-        title_text="layer, from the input to the output",
-    )
-    figure.update_layout(showlegend=True)
-    figure.update_yaxes(title_text="survivors in common (Jaccard) [1]", range=[-0.03, 1.03], dtick=0.25)
+            figure.add_trace(by_chance(own.groupby("depth")["chance"].mean()))
+    set_overlap_axes(figure, frame)
     return figure
 
 
 def _title(who: tuple[object, ...]) -> str:
     arm, subset, _, of, level = who
     return f"{arm} {level_word(str(of), float(str(level)))}, {subset}" if of else f"{arm}, {subset}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 26 else f"…{name[-25:]}"
 
 
 def _arm(own: pd.DataFrame, name: str, place: int) -> go.Scatter:
@@ -68,16 +56,4 @@ def _arm(own: pd.DataFrame, name: str, place: int) -> go.Scatter:
         line={"color": COLOURS[place % 4], "width": 2, "dash": DASHES[place // 4 % 4]},
         marker={"symbol": MARKERS[place % 4], "size": 8},
         hovertemplate=f"{escaped(name)}<br>in common %{{y:.2f}}<extra></extra>",
-    )
-
-
-def _chance(own: pd.DataFrame) -> go.Scatter:
-    found = own.groupby("depth")["chance"].mean()
-    return go.Scatter(
-        x=found.index.to_numpy(np.int32),
-        y=found.to_numpy(np.float32),
-        name="by chance",
-        mode="lines",
-        line={"color": NEUTRAL, "width": 1.5, "dash": "dot"},
-        hovertemplate="by chance %{y:.2f}<extra></extra>",
     )

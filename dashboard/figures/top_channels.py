@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.cell_points import HOVER, carried
+from dashboard.figures.layer_names import shortened
 from dashboard.figures.look import NEUTRAL, Style, empty, escaped, panels
 from dashboard.selection import Selection
 
@@ -25,7 +26,7 @@ def top_channels(
     if frame.empty:
         return empty("No channel has relevance for this task here.", height=300)
     figure = panels(height=80 + 24 * len(frame))
-    names = [f"{escaped(_short(str(row.layer)))} · {row.channel}" for row in frame.itertuples()]
+    names = [f"{escaped(shortened(str(row.layer), 30))} · {row.channel}" for row in frame.itertuples()]
     chosen = _chosen(frame, selected)
     value = frame["relevance"].to_numpy(np.float32)
     data = frame.assign(percent=frame["part"].round(2), said=[escaped(str(label)) for label in frame["label"]])
@@ -75,7 +76,3 @@ def _chosen(frame: pd.DataFrame, selected: Selection | None) -> np.ndarray:
     if selected is None:
         return np.zeros(len(frame), bool)
     return ((frame["layer"] == selected.layer) & (frame["channel"] == selected.channel)).to_numpy(bool)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 30 else f"…{name[-29:]}"

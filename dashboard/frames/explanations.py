@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dashboard.frames.stamps import Stamp, stamp
+from dashboard.frames.stamps import Stamp
+from dashboard.frames.stored import stored, stored_stamp
 from engine.explaining import badges
 from engine.followups import FollowUp, follow_ups
 from engine.norms import Layer
@@ -70,13 +71,12 @@ def begun(work: FollowUp) -> bool:
 
 def table(work: FollowUp, name: str) -> pd.DataFrame:
     """Return a table of an explanation, without rows where it is not there yet."""
-    path = _path(work, name)
-    return _read(path, stamp(path))
+    return stored(work, name, COLUMNS)
 
 
 def table_stamp(work: FollowUp, name: str) -> Stamp:
     """Return when a table was last replaced."""
-    return stamp(_path(work, name))
+    return stored_stamp(work, name)
 
 
 def stamps(work: FollowUp) -> tuple[Stamp, ...]:
@@ -86,8 +86,7 @@ def stamps(work: FollowUp) -> tuple[Stamp, ...]:
 
 def layers(work: FollowUp) -> tuple[Layer, ...]:
     """Return the layers that are explained, in the order of the network, each as wide as it has cells."""
-    path = _path(work, "relevance")
-    return _layers(path, stamp(path))
+    return _layers(work.path, table_stamp(work, "relevance"))
 
 
 def tasks(work: FollowUp) -> list[str]:
@@ -101,18 +100,7 @@ def methods(work: FollowUp) -> list[str]:
 
 
 @lru_cache(maxsize=32)
-def _layers(path: Path, written: Stamp) -> tuple[Layer, ...]:
-    known = _read(path, written)
+def _layers(path: Path, _written: Stamp) -> tuple[Layer, ...]:
+    known = table(FollowUp(path), "relevance")
     widths = known.groupby("layer", sort=False)["channel"].max() + 1
     return tuple(Layer(str(name), int(width), 0) for name, width in widths.items())
-
-
-def _path(work: FollowUp, name: str) -> Path:
-    return work.path / "tables" / f"{name}.parquet"
-
-
-@lru_cache(maxsize=128)
-def _read(path: Path, written: Stamp) -> pd.DataFrame:
-    if not any(written):
-        return pd.DataFrame(columns=list(COLUMNS[path.stem]))
-    return pd.read_parquet(path)

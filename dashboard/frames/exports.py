@@ -8,6 +8,7 @@
 
 import pandas as pd
 
+from dashboard.frames.stored import stored
 from engine.followups import FollowUp, follow_ups
 from engine.runs import Run
 from engine.specs.frozen import SpecError
@@ -24,7 +25,8 @@ def files(export: FollowUp) -> pd.DataFrame:
     """Return one row per file; links are left out, so that nothing outside the folder is offered."""
     folder = export.path / "files"
     lying = sorted(path for path in folder.glob("*") if path.is_file() and not path.is_symlink())
-    known = _table(export).drop_duplicates("file").set_index("file")
+    said = stored(export, "files", {"files": COLUMNS}).reindex(columns=COLUMNS)
+    known = said.drop_duplicates("file").set_index("file")
     rows = [[path.name, path.stat().st_size] for path in lying]
     found = pd.DataFrame(rows, columns=["file", "bytes"])
     return found.join(known[["format", "sha256", "max_error"]], on="file")[COLUMNS]
@@ -35,10 +37,3 @@ def _of(export: FollowUp) -> str:
         return str(getattr(export.spec, "pruning", ""))
     except (OSError, SpecError, ValueError):
         return ""
-
-
-def _table(export: FollowUp) -> pd.DataFrame:
-    try:
-        return export.table("files").reindex(columns=COLUMNS)
-    except FileNotFoundError:
-        return pd.DataFrame(columns=COLUMNS)

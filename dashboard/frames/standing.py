@@ -13,12 +13,10 @@
 A run that has not finished its first epoch has none of them: the frames are empty then.
 """
 
-from functools import lru_cache
-from pathlib import Path
-
 import pandas as pd
 
-from dashboard.frames.stamps import Stamp, stamp
+from dashboard.frames.stamps import Stamp
+from dashboard.frames.stored import stored, stored_stamp
 from engine.runs import Run
 
 COLUMNS = {
@@ -37,19 +35,19 @@ COLUMNS = {
 
 def groups(run: Run) -> pd.DataFrame:
     """Return one row per group."""
-    return _table(run, "groups")
+    return stored(run, "groups", COLUMNS)
 
 
 def kernel(run: Run, layer: str, channel: int) -> pd.DataFrame:
     """Return one row per position of the kernels that read a channel; none where no convolution's group does."""
-    whole = _table(run, "kernels")
+    whole = stored(run, "kernels", COLUMNS)
     own = whole[(whole["channel"] == channel) & (whole["layer"] == layer)]
     return own[["row", "column", "magnitude"]].reset_index(drop=True)
 
 
 def components(run: Run) -> pd.DataFrame:
     """Return one row per component of the network, the last the total."""
-    return _table(run, "components")
+    return stored(run, "components", COLUMNS)
 
 
 def shares(run: Run) -> pd.DataFrame:
@@ -89,20 +87,4 @@ def edge(run: Run) -> pd.DataFrame:
 
 def tables_stamp(run: Run) -> Stamp:
     """Return when the tables were last replaced."""
-    return stamp(_path(run, "groups"))
-
-
-def _table(run: Run, name: str) -> pd.DataFrame:
-    path = _path(run, name)
-    return _read(path, stamp(path))
-
-
-def _path(run: Run, name: str) -> Path:
-    return run.path / "tables" / f"{name}.parquet"
-
-
-@lru_cache(maxsize=32)
-def _read(path: Path, written: Stamp) -> pd.DataFrame:
-    if not any(written):
-        return pd.DataFrame(columns=list(COLUMNS[path.stem]))
-    return pd.read_parquet(path)
+    return stored_stamp(run, "groups")

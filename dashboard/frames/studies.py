@@ -9,12 +9,10 @@ columns that the pages need, as a study is looked at while it goes on.
 | `definitions` | arms with a Δ_m           | arm, tasks, balancing, then Δ_m [%] in each definition, seeds           |
 """
 
-from functools import lru_cache
-from pathlib import Path
-
 import pandas as pd
 
-from dashboard.frames.stamps import Stamp, stamp
+from dashboard.frames.stamps import Stamp
+from dashboard.frames.stored import stored, stored_stamp
 from dashboard.words import STATES, level_word
 from engine.specs.frozen import SpecError
 from engine.specs.study import PathSpec, StudySpec
@@ -53,13 +51,12 @@ def spec(study: Study) -> StudySpec | PathSpec | None:
 
 def table(study: Study, name: str) -> pd.DataFrame:
     """Return a table of a study, without rows where it is not there yet."""
-    path = study.path / "tables" / f"{name}.parquet"
-    return _read(path, stamp(path))
+    return stored(study, name, COLUMNS)
 
 
 def stamps(study: Study, *names: str) -> tuple[Stamp, ...]:
     """Return when some tables (all by default) were last replaced: the key of whatever is made of them."""
-    return tuple(stamp(study.path / "tables" / f"{name}.parquet") for name in names or COLUMNS)
+    return tuple(stored_stamp(study, name) for name in names or COLUMNS)
 
 
 def begun(study: Study) -> bool:
@@ -110,10 +107,3 @@ def _interval(found: pd.DataFrame, quantity: str) -> str:
         return "–"
     mean, low, high, n = (float(found[name][quantity]) for name in ("mean", "low", "high", "n"))
     return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" if n > 1 else f"{mean:+.2f}"
-
-
-@lru_cache(maxsize=128)
-def _read(path: Path, written: Stamp) -> pd.DataFrame:
-    if not any(written):
-        return pd.DataFrame(columns=list(COLUMNS[path.stem]))
-    return pd.read_parquet(path)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
-PENS = HERE.parent / "survival_map" / "pens.js"
+PENS = HERE.parent / "survival_map"  # of all maps
 STEPS = 126
 NEAR_BIT = 128
 
@@ -51,10 +51,13 @@ def text(values: NDArray[np.uint8]) -> str:
 
 def script(*names: str) -> str:
     """Return the files of a component as one module."""
-    files = (PENS, *(HERE / name for name in ("levels.js", *names)))
-    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return _joined(PENS / "pens.js", *(HERE / name for name in ("levels.js", *names)))
 
 
 def style(*names: str) -> str:
     """Return the style sheets of a component as one."""
-    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("levels.css", *names))
+    return _joined(PENS / "pens.css", *(HERE / name for name in ("levels.css", *names)))
+
+
+def _joined(*files: Path) -> str:
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)

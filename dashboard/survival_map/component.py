@@ -24,6 +24,7 @@ from engine.quantities import NEAR
 
 HERE = Path(__file__).parent
 SCRIPT = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("pens.js", "rows.js", "map.js"))
+STYLE = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("pens.css", "map.css"))
 CELLS = {
     "input": "one cell per input channel of the layer",
     "output": "one cell per filter of the layer",
@@ -32,7 +33,7 @@ CELLS = {
 _mount = st.components.v2.component(
     "winnow_survival_map",
     html=(HERE / "map.html").read_text(encoding="utf-8"),
-    css=(HERE / "map.css").read_text(encoding="utf-8"),
+    css=STYLE,
     js=SCRIPT,
 )
 

@@ -10,12 +10,12 @@ from dashboard.figures.cell_points import picked
 from dashboard.frames import explanations
 from dashboard.selection import select
 from dashboard.views import explanation
-from dashboard.views.choice import chosen, frozen, readable
-from dashboard.views.welcome import welcome
+from dashboard.views.choice import frozen, readable
+from dashboard.views.run_bar import run_bar
 from engine.folders import LIVE
 from engine.followups import FollowUp
 from engine.manifests import manifests
-from engine.runs import Run, list_runs
+from engine.runs import Run
 
 EVERY = 3.0  # seconds between two drawings of a live explanation
 EMPTY = (
@@ -27,12 +27,10 @@ NO_CHECKPOINT = "There is nothing to explain yet: the first checkpoint of a run 
 
 def explained(views: Callable[[Run, FollowUp], None]) -> None:
     """Draw a page about an explanation of the chosen run; `views` draws what is particular to it."""
-    runs = {run.id: run for run in list_runs()}
-    if not runs:
-        welcome()
+    if (bar := run_bar()) is None:
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        run = runs[chosen(list(runs))]
+    run, beside = bar
+    with beside:
         if not readable(run):
             return
         work = explanation.chosen(run)

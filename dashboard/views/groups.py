@@ -12,14 +12,14 @@ from dashboard.frames import groups, standing
 from dashboard.selection import select, selected
 from dashboard.views import drawings
 from dashboard.views.channel import channel
-from dashboard.views.choice import chosen, frozen, readable
+from dashboard.views.choice import frozen, readable
 from dashboard.views.honest import honest
 from dashboard.views.over_epochs import over_epochs
 from dashboard.views.panel import draw, explain, source
+from dashboard.views.run_bar import run_bar
 from dashboard.views.survival import no_norms, survival
-from dashboard.views.welcome import welcome
 from engine.folders import LIVE
-from engine.runs import Run, list_runs
+from engine.runs import Run
 
 EVERY = 2.0  # seconds between two drawings of a live run
 TABS = ("Survival map", "Layers", "Over epochs", "Firmness")
@@ -33,12 +33,10 @@ EDGE = (
 
 def page() -> None:
     """Draw the groups of the chosen run."""
-    runs = {run.id: run for run in list_runs()}
-    if not runs:
-        welcome()
+    if (bar := run_bar()) is None:
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        run = runs[chosen(list(runs))]
+    run, beside = bar
+    with beside:
         live = run.status.state in LIVE
         still = frozen(live)
     if readable(run):

@@ -7,14 +7,14 @@ never changed.
 import streamlit as st
 
 from dashboard.prune_form import new_pruning
-from dashboard.views.choice import chosen, chosen_pruning, readable, show_pruning
+from dashboard.views.choice import chosen_pruning, readable, show_pruning
 from dashboard.views.pruning import pruning as draw_pruning
-from dashboard.views.welcome import welcome
+from dashboard.views.run_bar import run_bar
 from dashboard.words import duration, elapsed
 from engine.folders import LIVE
 from engine.followups import follow_ups
 from engine.manifests import manifests
-from engine.runs import Run, list_runs
+from engine.runs import Run
 
 NOTHING = (
     "Nothing has been removed from this run yet. Exact zeros, the default, change no output: the network is judged on "
@@ -26,12 +26,10 @@ STILL = "This run is live: pruning starts from its newest checkpoint once it is 
 
 def page() -> None:
     """Draw the prunings of the chosen run."""
-    runs = {run.id: run for run in list_runs()}
-    if not runs:
-        welcome()
+    if (bar := run_bar()) is None:
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        run = runs[chosen(list(runs))]
+    run, beside = bar
+    with beside:
         known = {found.id: found for found in follow_ups(run, "prune")}
         shown = known[chosen_pruning(list(known))] if known else None
     if not readable(run):

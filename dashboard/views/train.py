@@ -7,13 +7,12 @@ drawn once more, and a finished run stands still.
 
 import streamlit as st
 
-from dashboard.views.choice import chosen, frozen, readable
+from dashboard.views.choice import frozen, readable
 from dashboard.views.controls import controls
 from dashboard.views.progress import phase, progress
+from dashboard.views.run_bar import run_bar
 from dashboard.views.training import views
-from dashboard.views.welcome import welcome
 from engine.folders import LIVE
-from engine.runs import list_runs
 
 EVERY = 2.0  # seconds between two drawings of the figures; a Plotly figure is mounted anew each time
 WINDOWS = (0, 5, 10, 20, 50, 100, 500)
@@ -21,12 +20,10 @@ WINDOWS = (0, 5, 10, 20, 50, 100, 500)
 
 def page() -> None:
     """Draw the chosen run."""
-    runs = {run.id: run for run in list_runs()}
-    if not runs:
-        welcome()
+    if (bar := run_bar()) is None:
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        run = runs[chosen(list(runs))]
+    run, beside = bar
+    with beside:
         live = run.status.state in LIVE
         window = _window()
         still = frozen(live)

@@ -14,12 +14,12 @@ size; noise depends on the size too. Splits use different random streams, so tha
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import index as as_index
 from types import MappingProxyType
 from typing import get_args
 
 import numpy as np
 
+from data.parameters import check_split, check_whole, checked_index
 from data.sample import Field, Sample, Split
 from data.scenes.dice import Dice
 from data.scenes.labels import CLASSES
@@ -50,12 +50,9 @@ class Scenes:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.split not in get_args(Split):
-            raise ValueError(f"`split` should be one of {', '.join(get_args(Split))}. Found {self.split!r}.")
+        check_split(self.split)
         for name, least in (("length", 0), ("size", SMALLEST), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise ValueError(f"`{name}` should be an integer, at least {least}. Found {value!r}.")
+            check_whole(name, getattr(self, name), least)
 
     @property
     def name(self) -> str:
@@ -72,8 +69,7 @@ class Scenes:
 
     def sample(self, index: int) -> Sample:
         """Return the scene at `index`, 0 ≤ index < length, else raise `IndexError`."""
-        if not 0 <= as_index(index) < self.length:
-            raise IndexError(f"`index` should be from 0 to {self.length - 1}. Found {index}.")
-        stream = [int(self.seed), get_args(Split).index(self.split), as_index(index)]
+        place = checked_index(index, self.length)
+        stream = [int(self.seed), get_args(Split).index(self.split), place]
         scene = draw(Dice(np.random.default_rng([*stream, 0])))
         return render(scene, int(self.size), np.random.default_rng([*stream, int(self.size)]))

@@ -25,7 +25,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -48,30 +47,10 @@ from engine.specs.explain import ExplainSpec, Method
 from engine.usage import layers, overlaps, usage
 from engine.work.explain_maps import check_channels, write_maps
 from engine.work.explain_source import Source, source
+from engine.work.reporting import Pen
 
 TABLES_EVERY = 2.0  # s
 JOINT: tuple[Method, ...] = ("taylor", "taylor_positions", "gradient_x_activation")  # all layers in one pass
-
-
-class Pen(Protocol):
-    """What writes for a job: status, progress, tables, in its folder."""
-
-    @property
-    def folder(self) -> Path:
-        """Where the job's tables lie, in `tables/`."""
-        ...
-
-    def status(self, **changes: object) -> None:
-        """Change the status and write it now."""
-        ...
-
-    def tick(self, **changes: object) -> None:
-        """Change the status, and write it unless that happened a moment ago."""
-        ...
-
-    def table(self, name: str, frame: pd.DataFrame) -> None:
-        """Replace the table `name`."""
-        ...
 
 
 class _EndedError(Exception):

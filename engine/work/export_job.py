@@ -5,7 +5,6 @@
 | `files` | format, file (in `files/`), bytes, sha256, max_error (relative, beside the network; 0: the same bits) |
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from engine.export import Exported, Saved, export_onnx, export_program, load_model, model_card, save_model
 from engine.files import replace
 from engine.followups import FollowUp, find_follow_up
+from engine.manifests import digest
 from engine.runs import Run
 from engine.specs.export import ExportSpec, Format
 from engine.work.card_facts import card_facts
@@ -87,4 +87,4 @@ def _card(pruning: FollowUp, folder: Path, images: Tensor, files: tuple[Saved | 
 
 def _row(kind: str, file: Path, error: float) -> list[Any]:
     content = file.read_bytes()
-    return [kind, file.name, len(content), hashlib.sha256(content).hexdigest(), error]
+    return [kind, file.name, len(content), digest(content), error]

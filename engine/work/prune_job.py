@@ -28,7 +28,8 @@ from engine.specs.prune import PruneSpec
 from engine.validating import validated
 from engine.work.certificate_file import certificate_document, reasons_table
 from engine.work.prune_report import measures_table
-from engine.work.prune_state import BEFORE_REFIT, MetricsOf, Pen, Pruning, Stopped, first, pictures
+from engine.work.prune_state import BEFORE_REFIT, MetricsOf, Pruning, Stopped, first, pictures
+from engine.work.reporting import Pen
 from engine.work.restoring import Restored, restore
 from engine.work.run_data import batches, prepare
 

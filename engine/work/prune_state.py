@@ -1,11 +1,7 @@
 """A pruning under way: what was asked, the network, the images, and the pen that writes what is found."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -15,28 +11,11 @@ from engine.specs.prune import PruneSpec
 from engine.training import EpochDone
 from engine.validating import validated
 from engine.work.prune_report import metrics_table
+from engine.work.reporting import Pen
 from engine.work.restoring import Restored
 
 MetricsOf = dict[str, dict[str, float]]
 BEFORE_REFIT = 0.3  # of the progress
-
-
-class Pen(Protocol):
-    """What writes into the pruning's folder: `engine.work.reporting.Reporter`."""
-
-    folder: Path
-
-    def status(self, **changes: object) -> None:
-        """Change the status and write it now."""
-
-    def tick(self, **changes: object) -> None:
-        """Change the status, and write it now and then."""
-
-    def table(self, name: str, frame: pd.DataFrame) -> None:
-        """Replace the table `name`."""
-
-    def events(self, place: tuple[int, int], split: str, values: Mapping[tuple[str | None, str], float | None]) -> None:
-        """Append {(task, quantity): value} for one split at (epoch, step)."""
 
 
 class Stopped(Exception):  # noqa: N818 - an end, no error

@@ -3,6 +3,8 @@
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 import psutil
@@ -13,6 +15,27 @@ from engine.folders import Status, WorkFolder
 
 STATUS_EVERY = 0.5  # s
 Values = Mapping[tuple[str | None, str], float | None]  # {(task, quantity): value}
+
+
+class Pen(Protocol):
+    """What a job writes with; `Reporter` is the one that writes into a folder of work."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it writes: tables into `tables/`, files of the job's own beside them."""
+        ...
+
+    def status(self, **changes: object) -> None:
+        """Change the status and write it now."""
+
+    def tick(self, **changes: object) -> None:
+        """Change the status, and write it unless that happened a moment ago."""
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """Replace the table `name`."""
+
+    def events(self, place: tuple[int, int], split: str, values: Values) -> None:
+        """Append {(task, quantity): value} for one split at (epoch, step)."""
 
 
 class Reporter:

@@ -8,8 +8,8 @@ from playwright.sync_api import Browser, Page, Position, expect
 
 from tests.browser.driving import SIZE, Faults, settled
 from tests.browser.serving import serving
-from tests.dashboard.making import write_run, write_tables
-from tests.dashboard.pruning_making import write_checkpoint, write_export, write_pruning
+from tests.dashboard.making import write_checkpoint, write_run, write_tables
+from tests.dashboard.pruning_making import write_export, write_pruning
 
 pytestmark = pytest.mark.browser
 VIEWS = {

@@ -8,8 +8,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.driving import SIZE, Faults, settled
 from tests.browser.serving import serving
-from tests.dashboard.making import write_run
-from tests.dashboard.making_explanations import write_checkpoint, write_explanation
+from tests.dashboard.making import write_checkpoint, write_run
+from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_maps import write_maps
 
 pytestmark = pytest.mark.browser

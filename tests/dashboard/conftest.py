@@ -11,10 +11,9 @@ import pytest
 from engine.followups import FollowUp
 from engine.runs import Run
 from engine.studies.folder import Study
-from tests.dashboard.making import write_run, write_tables
+from tests.dashboard.making import write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_studies import write_path, write_study
-from tests.dashboard.pruning_making import write_checkpoint
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from engine.events import Event, write_events
-from engine.files import replace
+from engine.files import replace, replace_json
 from engine.folders import Status
 from engine.norms import Layer
 from engine.runs import Run, create
@@ -15,6 +15,7 @@ from engine.spec import parse
 
 LAYERS = [Layer("stem", 3, 9), Layer("<b>deep</b>", 4, 18)]
 START = 1_750_000_000.0
+STEP = 30  # of the checkpoint
 
 
 def write_run(root: Path, epochs: int = 3, state: str = "done", message: str = "", **spec: Any) -> Run:
@@ -58,6 +59,13 @@ def write_tables(run: Run, nearly: tuple[int, ...] = ()) -> Run:
     (run.path / "tables").mkdir(exist_ok=True)
     for name, frame in (("groups", groups), ("kernels", kernels), ("components", components)):
         frame.to_parquet(run.path / "tables" / f"{name}.parquet")
+    return run
+
+
+def write_checkpoint(run: Run) -> Run:
+    """Write the manifest of a checkpoint, which is what makes it exist."""
+    (run.path / "weights").mkdir(exist_ok=True)
+    replace_json(run.path / "weights" / f"{STEP:08d}.json", {"step": STEP, "bytes": 0, "sha256": ""})
     return run
 
 

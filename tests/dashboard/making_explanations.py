@@ -17,10 +17,9 @@ from engine.followups import FollowUp, follow_up
 from engine.runs import Run
 from engine.specs.explain import ExplainSpec
 from engine.usage import layers, overlaps, usage
-from tests.dashboard.making import START
+from tests.dashboard.making import START, STEP
 
 WIDTHS = {"stem": 3, "<b>deep</b>": 4, "trunk": 6}
-STEP = 30
 
 
 def write_explanation(run: Run, state: str = "done", ablated: bool = True, **spec: Any) -> FollowUp:
@@ -48,12 +47,6 @@ def write_frames(work: FollowUp, tables: dict[str, pd.DataFrame]) -> None:
     (work.path / "tables").mkdir(exist_ok=True)
     for name, frame in tables.items():
         frame.to_parquet(work.path / "tables" / f"{name}.parquet")
-
-
-def write_checkpoint(run: Run) -> None:
-    """Say that the run has a checkpoint; nobody here reads it."""
-    (run.path / "weights").mkdir(exist_ok=True)
-    (run.path / "weights" / f"{STEP:08d}.json").write_text("{}")
 
 
 def _message(state: str) -> str:

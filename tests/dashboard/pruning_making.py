@@ -36,13 +36,6 @@ CERTIFICATE = {
 }
 
 
-def write_checkpoint(run: Run) -> Run:
-    """Write the manifest of a checkpoint, which is what makes it exist."""
-    (run.path / "weights").mkdir(exist_ok=True)
-    replace_json(run.path / "weights" / "00000030.json", {"step": 30, "bytes": 0, "sha256": ""})
-    return run
-
-
 def write_pruning(run: Run, state: str = "done", message: str = "", stem: str = "", **spec: Any) -> FollowUp:
     """Write a pruning that ended, with all its tables; `swept` ones by a criterion of theirs."""
     work = follow_up(run, read({"kind": "prune", **spec}), stem)

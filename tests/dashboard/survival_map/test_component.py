@@ -1,4 +1,5 @@
 import base64
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -6,8 +7,9 @@ import numpy as np
 import pytest
 
 from dashboard.frames.groups import Norms, norms
+from dashboard.level_maps.levels import style
 from dashboard.selection import Selection
-from dashboard.survival_map.component import SCRIPT, Board, payload, selection
+from dashboard.survival_map.component import HERE, SCRIPT, STYLE, Board, payload, selection
 from engine.norms import Layer
 from engine.runs import Run
 
@@ -68,3 +70,9 @@ def test_the_script_never_writes_html() -> None:
     assert not any(
         word in SCRIPT for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(")
     )
+
+
+def test_all_maps_are_drawn_in_one_style() -> None:
+    common = (HERE / "pens.css").read_text()
+    assert all(sheet.startswith(common) for sheet in (STYLE, style("pair.css"), style("path.css")))
+    assert not set(re.findall(r"^([^ ].*) \{$", STYLE[len(common) :], re.MULTILINE)) & {".tip", ".said", ".board"}

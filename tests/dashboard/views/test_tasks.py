@@ -14,7 +14,8 @@ from engine.folders import LIVE
 from engine.followups import FollowUp, follow_ups
 from engine.runs import Run
 from engine.specs.explain import ExplainSpec
-from tests.dashboard.making_explanations import write_checkpoint, write_explanation
+from tests.dashboard.making import write_checkpoint
+from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.reading import said
 
 Make = Callable[..., FollowUp]

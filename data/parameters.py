@@ -1,0 +1,30 @@
+"""Checks of what a caller asks of a data set: its split, its whole numbers, an index into it.
+
+Samples are checked by `data.validation`; these are the questions, not the answers.
+"""
+
+from operator import index as as_index
+from typing import get_args
+
+import numpy as np
+
+from data.sample import Split
+
+
+def check_split(split: object) -> None:
+    """Raise `ValueError` unless the split is one that there is."""
+    if split not in get_args(Split):
+        raise ValueError(f"`split` should be one of {', '.join(get_args(Split))}. Found {split!r}.")
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Raise `ValueError` unless the parameter `name` is an integer, numpy's included, of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"`{name}` should be an integer, at least {least}. Found {value!r}.")
+
+
+def checked_index(index: int, length: int) -> int:
+    """Return `index` as a plain integer, 0 ≤ index < length, else raise `IndexError`: none counts from the end."""
+    if not 0 <= as_index(index) < length:
+        raise IndexError(f"`index` should be from 0 to {length - 1}. Found {index}.")
+    return as_index(index)
