@@ -1,10 +1,11 @@
 """The claim of the field, as one command: a multi-task network of which 70 % is gone is as good as the dense one.
 
-Rooms of 64 pixels, three tasks, five seeds, one optimiser for all: dense and 70 % of the groups, each task alone and
-all together, and the controls at equal parameters. Each arm may train to its own early stop. The support is reached
-gradually from the trained dense network, and the second half of a sparse run refits it; the dense network trained on
-for as long is among the controls. The validation split picks the epoch,
-the test split is looked at once, at the end.
+Over-parameterised, as in the paper, where ResNet-50 meets 795 images: 660,000 weights meet 60 rooms of
+64 pixels, and a dense network is at its best half-way. Three tasks, their losses weighed to the same size, five seeds,
+one optimiser for all: dense and 70 % of the groups, each task alone and all together, and the controls at equal
+parameters. The support is reached gradually from the trained dense network, and the second half of a sparse run refits
+it; the dense network trained on for as long is among the controls. The validation split picks each run's epoch, the
+test split is looked at once, at the end. The setting was chosen on seed 0 of other rooms.
 
 What is asserted is that the experiment is fair: the target is met, controls have the parameters of the sparse network,
 every run came to its end. What comes out is printed, whatever it is, and written as CSV, Markdown and LaTeX to the
@@ -38,18 +39,18 @@ SPEC: dict[str, Any] = {
     "name": "claim",
     "subsets": ["each", "all"],
     "targets": [70.0],
-    "seeds": [0, 1, 2, 3, 4],
+    "seeds": [1, 2, 3, 4, 5],
     "controls": list(ARMS),
     "warm": True,
 }
 BASE: dict[str, Any] = {
-    "data": {"dataset": "scenes", "size": 64, "train_length": 400, "val_length": 150, "test_length": 300},
+    "data": {"dataset": "scenes", "train_length": 60, "val_length": 60, "test_length": 300, "data_seed": 1},
     "tasks": ["seg", "depth", "normals"],
-    "network": {"widths": [16, 32, 48, 64]},
+    "network": {"widths": [32, 64, 96, 128], "blocks": [1, 1, 1, 1]},
     "penalty": {"target_of": "group", "refit": 0.5},
-    "epochs": 60,
-    "batch_size": 16,
-    "patience": 25,
+    "balancing": {"balancing": "static", "task_weights": {"seg": 1, "depth": 2, "normals": 6}},
+    "epochs": 120,
+    "batch_size": 8,
     "threads": 1,
 }
 
