@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Position, expect
 
+from engine.norms import Layer
 from tests.browser.driving import SIZE, Faults, settled
 from tests.browser.serving import serving
 from tests.dashboard.making import write_checkpoint, write_run, write_tables
+from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.making_studies import write_path
 from tests.dashboard.pruning_making import write_export, write_pruning
 
 pytestmark = pytest.mark.browser
@@ -30,14 +33,23 @@ DETAILS = {
     "Reasons": "[data-testid=stDataFrame] canvas",
     "Export": "[data-testid=stDownloadButton]",
 }
+OTHERS = {
+    "Tasks": ".js-plotly-plot",
+    "Explain": ".barlayer .point path",
+    "Path": "canvas[aria-roledescription='map of a path']",
+    "Compare": "canvas[aria-roledescription='map of a pair']",
+    "New run": ".st-key-new_submit button",
+}
 MAP = VIEWS["Survival map"]
 
 
 def test_no_page_raises_in_light_or_dark(browser: Browser, tmp_path: Path) -> None:
     runs, faults, pictures = tmp_path / "runs", Faults(), tmp_path / "pictures"
+    write_path(runs, (Layer("stem", 16, 9), Layer("layer 1", 16, 9)))
     for epochs, strength in ((3, 1e-3), (5, 1e-2)):
         run = write_checkpoint(write_tables(write_run(runs, epochs, penalty={"strength": strength}), nearly=(1,)))
         write_export(run, write_pruning(run, criterion="norm", budget=50, refit_epochs=2))
+    write_explanation(run)
     with serving(runs) as address:
         for scheme in ("light", "dark"):
             context = browser.new_context(viewport=SIZE, color_scheme=scheme)
@@ -45,7 +57,7 @@ def test_no_page_raises_in_light_or_dark(browser: Browser, tmp_path: Path) -> No
             _walk(context.new_page(), address, pictures / scheme)
             context.close()
     assert faults == []
-    assert len(list(pictures.glob("*/*.png"))) == 2 * 17
+    assert len(list(pictures.glob("*/*.png"))) == 2 * 21
 
 
 def _walk(page: Page, address: str, pictures: Path) -> None:
@@ -57,8 +69,9 @@ def _walk(page: Page, address: str, pictures: Path) -> None:
         _seen(page, drawn, pictures / f"{view.lower().replace(' ', '-')}.png")
     _groups(page, pictures)
     _prune(page, pictures)
-    _visit(page, "New run")
-    _seen(page, ".st-key-new_submit button", pictures / "new.png")
+    for title, drawn in OTHERS.items():
+        _visit(page, title)
+        _seen(page, drawn, pictures / f"page-{title.lower().replace(' ', '-')}.png")
 
 
 def _groups(page: Page, pictures: Path) -> None:
