@@ -25,8 +25,8 @@ from engine.runs import Run
 
 MEANINGS = (
     "Taylor: mean over images of |Σ (a − μ)·∂L/∂a|, the first-order effect of replacing the channel by its mean; "
-    "position by position: of Σ |(a − μ)·∂L/∂a|. The others are Captum's. Recommended is the one that agrees best with what "
-    "switching channels off does, on this run."
+    "position by position: of Σ |(a − μ)·∂L/∂a|. The others are Captum's. Recommended is the one that agrees best with "
+    "what switching channels off does, on this run."
 )
 TABS = ("Channels", "Against ablation", "Shuffled weights", "Images", "Top images")
 
