@@ -1,5 +1,7 @@
 """The networks kept on the way along a path: a table, and the line of Python that loads the one that is ticked."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -51,7 +53,7 @@ def _counted(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: [amount(float(value), unit) for value in frame[name]] for name, unit in units.items()})
 
 
-def _columns(study: Study) -> dict[str, object]:
+def _columns(study: Study) -> dict[str, Any]:
     config = st.column_config
     percent = {name: config.NumberColumn(title, format="%.1f %%") for name, title in tables.SPARSITY_TITLES.items()}
     metrics = {

@@ -42,11 +42,14 @@ class ManySpec(Frozen):
     )
     seeds: tuple[Seed, ...] = Leaf((0,), min_length=1, description="seeds; runs are compared seed by seed")
     workers: int | None = Leaf(
-        None, ge=1, le=1024, description="runs at a time on this machine; none given: cores ÷ threads of a run"
+        None,
+        ge=1,
+        le=1024,
+        description="runs at a time on this machine; none given: as many as its cores and GPUs carry",
     )
     latency: bool = Leaf(False, description="remove each run's zeros at the end, and time what is left, one by one")
     scheduler: str = Leaf("", pattern=r"^((tcp|tls)://\S+)?$", description="address of a Dask scheduler, tcp://…")
-    cluster: dict[str, str | int | float | bool] = Leaf(
+    cluster: dict[str, str | int | float | bool | tuple[str, ...]] = Leaf(
         default_factory=dict, description="a Dask cluster to start: cluster (slurm, pbs, lsf, sge), jobs, its options"
     )
 

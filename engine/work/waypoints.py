@@ -61,7 +61,7 @@ class Waypoints:
             shutil.rmtree(draft)
         begun = torch.from_numpy(NormLog(run / "groups").rows()["norm"][0].copy())
         banks = self._training.proximal.dense_banks
-        start = self._level(list(begun.to(self._training.device).split([bank.channels for bank in banks])))
+        start = self._level(list(torch.split(begun.to(self._training.device), [bank.channels for bank in banks])))
         self._passed = max([start, *(known.level for known in waypoints.waypoints(run))])
         self._tables()
 
