@@ -48,7 +48,11 @@ class ManySpec(Frozen):
         description="runs at a time on this machine; none given: as many as its cores and GPUs carry",
     )
     latency: bool = Leaf(False, description="remove each run's zeros at the end, and time what is left, one by one")
-    scheduler: str = Leaf("", pattern=r"^((tcp|tls)://\S+)?$", description="address of a Dask scheduler, tcp://…")
+    scheduler: str = Leaf(
+        "",
+        pattern=r"^((tcp|tls)://\S+)?$",
+        description="address of a Dask scheduler, tcp://…; its workers have one thread, and what a run takes",
+    )
     cluster: dict[str, str | int | float | bool | tuple[str, ...]] = Leaf(
         default_factory=dict, description="a Dask cluster to start: cluster (slurm, pbs, lsf, sge), jobs, its options"
     )
