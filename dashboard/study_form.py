@@ -17,7 +17,7 @@ from dashboard.leaves import Values, leaf, line
 from dashboard.words import duration, level_word, plain, sentence
 from engine import jobs
 from engine.runs import list_runs, runs_folder
-from engine.scheduling.local import room
+from engine.scheduling.machine import this_machine
 from engine.spec import TrainSpec, demo
 from engine.specs.frozen import SpecError
 from engine.specs.study import Control, PathSpec, StudySpec, parse_many
@@ -111,6 +111,8 @@ def _changed(base: TrainSpec, long: Values) -> Values:
     """Return the base as a study may have it: from nothing, changed by nobody, with no removal while it trains."""
     values = base.model_dump()
     values["penalty"] |= {"removal": 0}
+    if not values["waypoints"]:
+        del values["waypoints"]  # that of a path, or of a study, which keeps none
     return {**values, **long, "threads": 1, "start": None, "strength_changes": ()}
 
 
@@ -185,7 +187,7 @@ def cost(spec: PathSpec | StudySpec, epochs: int) -> str:
     long = f"{epochs} epochs in all at most"
     if spec.scheduler or spec.cluster:
         return f"{long}, on a cluster."
-    took, workers = per_epoch(spec.base), spec.workers or room(spec.base.threads)
+    took, workers = per_epoch(spec.base), this_machine(spec.base.device).at_a_time(spec.base, spec.workers)
     long = f"{long}, {workers} at a time"
     if took is None:
         return f"{long}. How long that takes is not known: no run of this data and network on one thread has ended."

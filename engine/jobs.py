@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import psutil
 from engine.files import replace
 from engine.folders import LIVE, Status, WorkFolder
 
+GPUS = "CUDA_VISIBLE_DEVICES"  # in the environment: the GPUs that a process sees, and numbers from 0
 TIED = "WINNOW_TIED"  # in the environment of a worker that should not outlive the process that started it
 
 
@@ -25,14 +27,16 @@ class JobError(RuntimeError):
     """What was asked of a job can't be done in the state that its run is in."""
 
 
-def start(run: WorkFolder) -> int:
+def start(run: WorkFolder, gpus: Sequence[str] = ()) -> int:
     """Start the worker of a run that waits, was stopped or was lost; return its process number.
+
+    Where `gpus` are named, it sees these only.
 
     Raises:
         JobError: the run is live already, or has ended.
 
     """
-    process = _spawned(run, tied=False)
+    process = _spawned(run, {GPUS: ",".join(gpus)} if gpus else {})
     threading.Thread(target=process.wait, daemon=True).start()  # collects the exit status, or a zombie stays behind
     return process.pid
 
@@ -44,7 +48,7 @@ def work(run: WorkFolder) -> None:
         JobError: the run is live already, or has ended.
 
     """
-    process = _spawned(run, tied=True)
+    process = _spawned(run, {TIED: "1"}, tied=True)
     try:
         process.wait()
     finally:
@@ -52,8 +56,8 @@ def work(run: WorkFolder) -> None:
             process.stdin.close()
 
 
-def _spawned(run: WorkFolder, tied: bool) -> subprocess.Popen[bytes]:
-    """Start a worker; a tied one reads its standard input, and hears by its end that we are gone."""
+def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False) -> subprocess.Popen[bytes]:
+    """Start a worker, with some more in its environment; a tied one hears by the end of its input that we are gone."""
     status = run.status
     waiting = status.state == "queued" and status.requested is None
     if not waiting and status.state not in ("stopped", "lost"):
@@ -68,7 +72,7 @@ def _spawned(run: WorkFolder, tied: bool) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=_environment(run) | ({TIED: "1"} if tied else {}),
+            env={**_environment(run), **environment},
         )
 
 

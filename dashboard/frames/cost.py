@@ -6,12 +6,14 @@ from dashboard.frames.summaries import Summary, summaries
 from dashboard.words import elapsed
 from engine.spec import TrainSpec
 
+ALIKE = ("data", "network", "threads", "devices")
+
 
 def per_epoch(spec: TrainSpec) -> float | None:
     """Return the seconds that an epoch of runs like `spec` has taken: their median; None where there is none.
 
-    Alike are runs that have ended, of the same data and network on as many threads; the number of tasks is not looked
-    at, as the trunk takes most of the time.
+    Alike are runs that have ended, of the same data and network on as many threads and devices; the number of tasks is
+    not looked at, as the trunk takes most of the time.
     """
     took = [_seconds(known) for known in summaries() if known.status.state == "done" and _alike(known, spec)]
     known = [seconds for seconds in took if seconds is not None]
@@ -20,7 +22,7 @@ def per_epoch(spec: TrainSpec) -> float | None:
 
 def _alike(known: Summary, spec: TrainSpec) -> bool:
     other = known.spec
-    return other is not None and (other.data, other.network, other.threads) == (spec.data, spec.network, spec.threads)
+    return other is not None and all(getattr(other, name) == getattr(spec, name) for name in ALIKE)
 
 
 def _seconds(known: Summary) -> float | None:

@@ -1,4 +1,4 @@
-"""The views of a path: the scrubber first; then its curve, the norms along it, who dies when, and its tables.
+"""The views of a path: the scrubber first; then its curve, norms, order of death, what was kept on the way, tables.
 
 Only the open view is drawn.
 """
@@ -13,16 +13,17 @@ from dashboard.views import study_drawings
 from dashboard.views.panel import draw, explain
 from dashboard.views.study_tabs import about, seeds, tables, the_runs
 from dashboard.views.train_here import ASKED, train_here
+from dashboard.views.waypoints import kept_on_the_way
 from engine.specs.study import PathSpec
 from engine.studies.folder import Study
 
-TABS = ("Scrub", "Curve", "Norms", "Order of death", "Table", "Seeds", "Its runs")
+TABS = ("Scrub", "Curve", "Norms", "Order of death", "Kept on the way", "Table", "Seeds", "Its runs")
 
 
 def path_views(study: Study, spec: PathSpec) -> None:
     """Draw the open view of a path."""
     made = st.tabs(TABS, key="along", on_change="rerun", bind="query-params")
-    views = (_scrub, _curve, _norms, _deaths, tables, seeds, the_runs)
+    views = (_scrub, _curve, _norms, _deaths, kept_on_the_way, tables, seeds, the_runs)
     for tab, view in zip(made, views, strict=True):
         if tab.open:
             with tab:

@@ -2,6 +2,12 @@
 
 There is no queue of our own: Dask holds the runs, gives each to a worker, and gives it to another when that one dies.
 All that travels is the path of the run's folder; what comes of it is read from there.
+
+A worker of Dask trains one run at a time for each of its threads, in processes of their own. So it should have one
+thread (`dask worker --nthreads 1`), and the cores and GPUs of one run: `threads` cores, or `devices` where those are
+more; where it trains on GPUs, `devices` of them, and no others in sight (CUDA_VISIBLE_DEVICES, which batch systems set
+for the GPUs of a job). A job that is started here gets the cores by itself; GPUs are asked for in the words of the
+batch system, such as `job_extra_directives: ["--gres=gpu:2"]`.
 """
 
 import importlib
@@ -84,8 +90,10 @@ def connected(address: str) -> ClusterPool:
     return ClusterPool(client)
 
 
-def started(settings: Mapping[str, Any]) -> ClusterPool:
+def started(settings: Mapping[str, Any], cores: int = 1) -> ClusterPool:
     """Return the pool of a new cluster: {cluster: slurm, pbs, lsf or sge, jobs: how many, options of dask-jobqueue}.
+
+    A job trains one run at a time, on so many `cores`, unless the settings name other ones.
 
     Raises:
         ValueError: Dask or dask-jobqueue is not installed.
@@ -93,17 +101,24 @@ def started(settings: Mapping[str, Any]) -> ClusterPool:
     """
     _require("cluster", "distributed")
     distributed = importlib.import_module("distributed")
-    cluster = batch_cluster(settings)
+    cluster = batch_cluster(settings, cores)
     cluster.scale(jobs=int(settings.get("jobs", 1)))
     return ClusterPool(distributed.Client(cluster, set_as_default=False), cluster)
 
 
-def batch_cluster(settings: Mapping[str, Any]) -> Any:
-    """Return a cluster of dask-jobqueue without workers yet; one process and one thread a worker, as runs need it."""
+def batch_cluster(settings: Mapping[str, Any], cores: int = 1) -> Any:
+    """Return a cluster of dask-jobqueue without workers yet: a job has the cores of a run, and trains one at a time."""
     _require("cluster", "dask_jobqueue")
     jobqueue = importlib.import_module("dask_jobqueue")
-    options = {name: value for name, value in settings.items() if name not in ("cluster", "jobs")}
-    usual = {"cores": 1, "processes": 1, "scheduler_options": {"dashboard_address": ":0"}}  # any port that is free
+    named = {name: value for name, value in settings.items() if name not in ("cluster", "jobs")}
+    options = {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
+    usual: dict[str, Any] = {
+        "cores": cores,
+        "processes": 1,
+        "scheduler_options": {"dashboard_address": ":0"},
+    }  # any port that is free
+    if "cores" not in options:  # Dask would train a run on each of them; of two numbers of threads the last one counts
+        usual["worker_extra_args"] = [*options.pop("worker_extra_args", ()), "--nthreads", "1"]
     return getattr(jobqueue, CLUSTERS[str(settings["cluster"])])(**{**usual, **options})
 
 

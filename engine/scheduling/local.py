@@ -1,27 +1,35 @@
-"""Worker processes on this machine, as many at a time as its cores carry. They outlive whoever started them."""
+"""Worker processes on this machine, as many at a time as it carries. They outlive whoever started them.
 
-import os
+Where runs train on GPUs, each is given GPUs of its own, those that fewest of the others have: by itself every run would
+take the first ones.
+"""
+
 import time
 from collections import Counter
+from collections.abc import Sequence
+
+import psutil
 
 from engine import jobs
 from engine.folders import LIVE
 from engine.runs import Run
+from engine.scheduling.machine import Machine, this_machine
 from engine.scheduling.pool import ATTEMPTS
+from engine.spec import TrainSpec
 
 
 class LocalPool:
-    """At most `size` runs at a time, each in a process of its own."""
+    """At most `size` runs at a time, each in a process of its own, with `each` of the GPUs that are named."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, each: int = 0, gpus: Sequence[str] = (), takes: str = "") -> None:
+        self._size, self._each, self._gpus, self._takes = size, each, tuple(gpus), takes
         self._attempts: Counter[str] = Counter()
-        self._going: set[str] = set()
+        self._going: dict[str, tuple[str, ...]] = {}  # the GPUs of each run
 
     @property
     def where(self) -> str:
         """In words, where the runs are trained."""
-        return f"{self._size} at a time on this machine"
+        return f"{self._size} at a time on this machine{self._takes}"
 
     def free(self) -> bool:
         """Return whether there is room for another run."""
@@ -29,11 +37,15 @@ class LocalPool:
 
     def start(self, run: Run) -> None:
         """Start the worker of a run, unless it has one."""
-        self._going.add(run.id)
         status = run.status
-        if status.state not in LIVE or (status.state == "queued" and status.requested is None):
-            self._attempts[run.id] += 1
-            jobs.start(run)
+        if status.state in LIVE and not (status.state == "queued" and status.requested is None):
+            self._going[run.id] = _held(run)
+            return
+        self._going.pop(run.id, None)
+        given = self._least_used()
+        self._attempts[run.id] += 1
+        jobs.start(run, given)
+        self._going[run.id] = given
 
     def ended(self, run: Run) -> str:
         """Return the state that a run ended in, "" while it goes on; a lost one is started again."""
@@ -44,7 +56,7 @@ class LocalPool:
             time.sleep(0.1 * self._attempts[run.id])
             self.start(run)
             return ""
-        self._going.discard(run.id)
+        self._going.pop(run.id, None)
         return state
 
     def stop(self, run: Run) -> None:
@@ -54,9 +66,24 @@ class LocalPool:
     def close(self) -> None:
         """Do nothing: the processes are not ours to end."""
 
+    def _least_used(self) -> tuple[str, ...]:
+        """Return the GPUs for another run."""
+        uses = Counter(gpu for given in self._going.values() for gpu in given)
+        return tuple(sorted(self._gpus, key=lambda gpu: uses[gpu])[: self._each])
 
-def room(threads: int) -> int:
-    """Return how many workers of so many threads fit on the cores that this process may use, one at least."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, cores // threads)
+
+def local_pool(base: TrainSpec, workers: int | None = None, machine: Machine | None = None) -> LocalPool:
+    """Return the pool of this machine for runs like `base`, `workers` at a time or as many as fit."""
+    here = machine or this_machine(base.device)
+    size, each = here.at_a_time(base, workers), here.gpus_of(base)
+    return LocalPool(size, each, here.gpus, here.in_words(base, size))
+
+
+def _held(run: Run) -> tuple[str, ...]:
+    """Return the GPUs that the process of a live run was given."""
+    try:
+        process = jobs.worker_process(run.recorded_status())
+        named = process.environ().get(jobs.GPUS, "") if process is not None else ""
+    except psutil.Error:
+        return ()
+    return tuple(part for part in named.split(",") if part)

@@ -6,11 +6,11 @@ and with them the order of the images; one network for all tasks of a run; the v
 split is looked at once. What the arms are, `engine.studies.plan` says.
 
 A path trains one set of tasks along a grid of targets or strengths, the sparser points warm-started from their
-neighbours on request.
+neighbours on request; its runs keep a compact network at every few per cent on the way (engine.waypoints).
 """
 
 from itertools import combinations
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field as Leaf
 from pydantic import ValidationError, model_validator
@@ -25,6 +25,7 @@ Target = Annotated[float, Leaf(gt=0, lt=100, allow_inf_nan=False)]
 Fraction = Annotated[float, Leaf(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Leaf(ge=0, lt=2**63)]
 TaskSet = tuple[str, ...]
+WAYPOINTS = 5  # %, between two networks that the runs of a path keep, unless its base says otherwise
 CLUSTERS = ("slurm", "pbs", "lsf", "sge")
 
 
@@ -41,11 +42,18 @@ class ManySpec(Frozen):
     )
     seeds: tuple[Seed, ...] = Leaf((0,), min_length=1, description="seeds; runs are compared seed by seed")
     workers: int | None = Leaf(
-        None, ge=1, le=1024, description="runs at a time on this machine; none given: cores ÷ threads of a run"
+        None,
+        ge=1,
+        le=1024,
+        description="runs at a time on this machine; none given: as many as its cores and GPUs carry",
     )
     latency: bool = Leaf(False, description="remove each run's zeros at the end, and time what is left, one by one")
-    scheduler: str = Leaf("", pattern=r"^((tcp|tls)://\S+)?$", description="address of a Dask scheduler, tcp://…")
-    cluster: dict[str, str | int | float | bool] = Leaf(
+    scheduler: str = Leaf(
+        "",
+        pattern=r"^((tcp|tls)://\S+)?$",
+        description="address of a Dask scheduler, tcp://…; its workers have one thread, and what a run takes",
+    )
+    cluster: dict[str, str | int | float | bool | tuple[str, ...]] = Leaf(
         default_factory=dict, description="a Dask cluster to start: cluster (slurm, pbs, lsf, sge), jobs, its options"
     )
 
@@ -126,6 +134,15 @@ class PathSpec(ManySpec):
 
     kind: Literal["path"] = "path"
     warm: bool = Leaf(False, description="start each point with the weights of its less sparse neighbour")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _networks_are_kept(cls, values: Any) -> Any:
+        """Let the runs keep compact networks on the way where the base does not say whether they should."""
+        base = values.get("base") if isinstance(values, dict) else None
+        if not isinstance(base, dict) or "waypoints" in base:
+            return values
+        return {**values, "base": {**base, "waypoints": WAYPOINTS}}
 
     @model_validator(mode="after")
     def _one_grid(self) -> Self:

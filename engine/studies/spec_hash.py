@@ -1,7 +1,8 @@
 """What a run is, as one number: two runs of one hash end with the same bits on one machine.
 
 The hash is that of the spec's JSON with sorted keys, and of the package versions, but for what does not decide the
-result: the run's name, and the names of the runs it starts from (the digests of their checkpoints stay).
+result: the run's name, the names of the runs it starts from (the digests of their checkpoints stay), and which networks
+are kept on the way. So a run that kept none stands for one that should have; where there are both, the latter is taken.
 """
 
 import copy
@@ -27,6 +28,7 @@ def document_hash(document: Mapping[str, Any]) -> str:
     """Return the hash of what a run's spec.json holds."""
     kept = copy.deepcopy(dict(document))
     kept.pop("name", None)
+    kept.pop("waypoints", None)
     start = kept.get("start") or {}
     for source in [start.get("weights"), *(start.get("supports") or ())]:
         if source:
@@ -47,8 +49,13 @@ class Known:
             self._runs.setdefault(found, []).append(run)
 
     def done(self, spec: TrainSpec) -> Run | None:
-        """Return the newest run of a spec that is done and whose strength nobody changed while it ran."""
-        candidates = self._runs.get(spec_hash(spec), ())
+        """Return the newest run of a spec that is done and whose strength nobody changed while it ran.
+
+        One that kept the networks that the spec asks for comes before those that did not.
+        """
+        candidates = self._runs.get(spec_hash(spec), [])
+        if spec.waypoints:
+            candidates = sorted(candidates, key=lambda run: run.document().get("waypoints") != spec.waypoints)
         return next((run for run in candidates if run.recorded_status().state == "done" and not _changed(run)), None)
 
 

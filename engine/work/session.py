@@ -20,6 +20,7 @@ from engine.training_state import Training
 from engine.work.ending import Ending
 from engine.work.epoch_report import EpochReport
 from engine.work.reporting import Reporter, Values
+from engine.work.waypoints import Waypoints
 
 RECORDS_PER_EPOCH = 10
 PAUSE_POLL = 0.1  # s
@@ -34,6 +35,7 @@ class Session:
     ) -> None:
         self.training, self.batches, self.validation, self.reporter = training, batches, validation, reporter
         self._report = EpochReport(training, reporter)
+        self._waypoints = Waypoints(training, validation.example(), reporter)
         self._ending = ending
         self._control = ControlReader(reporter.folder / "control.json")
         self._granted: float | None = None
@@ -61,6 +63,7 @@ class Session:
             constant = constant_metrics(training.tasks, self.batches, self.validation)
             self._report.metrics((0, 0), "constant", constant)
             self._report.epoch(0, validate(training, self.validation))
+        self._waypoints.enter()
         self._first = training.step
         self._clock = time.monotonic()
         self._last = (self._clock, training.step)
@@ -71,6 +74,7 @@ class Session:
         for record in watch(train(self.training, self.batches, self.validation)):
             if isinstance(record, EpochDone):
                 self._report.epoch(record.epoch, record.metrics)
+                self._waypoints.look(record)
                 save_checkpoint(self.reporter.folder / "weights", self.training, record.epoch)
             elif isinstance(record, Removed):
                 keep_before_removal(self.reporter.folder / "weights", record.step)

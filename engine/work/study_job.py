@@ -12,7 +12,8 @@ from typing import Literal
 import pandas as pd
 
 from engine.runs import Run, create
-from engine.scheduling.local import LocalPool, room
+from engine.scheduling.local import local_pool
+from engine.scheduling.machine import cores_of
 from engine.scheduling.pool import Pool
 from engine.specs.study import PathSpec, StudySpec
 from engine.studies.folder import COLUMNS, Study
@@ -56,8 +57,8 @@ def build_pool(spec: StudySpec | PathSpec) -> Pool:
     if spec.scheduler or spec.cluster:
         from engine.scheduling.cluster import connected, started
 
-        return connected(spec.scheduler) if spec.scheduler else started(spec.cluster)
-    return LocalPool(spec.workers or room(spec.base.threads))
+        return connected(spec.scheduler) if spec.scheduler else started(spec.cluster, cores_of(spec.base))
+    return local_pool(spec.base, spec.workers)
 
 
 @dataclass

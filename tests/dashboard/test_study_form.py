@@ -106,3 +106,11 @@ def test_every_leaf_of_a_study_can_be_given_or_has_its_reason() -> None:
     asked = {"name", "targets", "strengths", "seeds", "workers", "warm", "latency"}
     assert set(PathSpec.model_fields) == asked | left_out
     assert set(StudySpec.model_fields) == asked | left_out | {"subsets", "definition", "controls", "balancings"}
+
+
+def test_the_runs_of_a_path_keep_networks_on_the_way(runs_root: Path, end_workers: None) -> None:
+    page = _form()
+    page.button(key="study_plan").click().run()
+    page.button(key="study_submit").click().run()
+    (study,) = list_studies(runs_root)
+    assert study.spec.base.waypoints == 5

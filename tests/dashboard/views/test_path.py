@@ -65,7 +65,16 @@ def test_a_path_is_said_and_its_points_are_offered(runs_root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("view", "charts"),
-    [("Scrub", 0), ("Curve", 1), ("Norms", 1), ("Order of death", 1), ("Table", 0), ("Seeds", 1), ("Its runs", 0)],
+    [
+        ("Scrub", 0),
+        ("Curve", 1),
+        ("Norms", 1),
+        ("Order of death", 1),
+        ("Kept on the way", 0),
+        ("Table", 0),
+        ("Seeds", 1),
+        ("Its runs", 0),
+    ],
 )
 def test_only_the_open_view_of_a_path_is_drawn(the_path: Study, view: str, charts: int) -> None:
     page = _page(study=the_path.id, along=view)

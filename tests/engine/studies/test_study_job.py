@@ -10,6 +10,7 @@ from engine.runs import list_runs
 from engine.specs.study import parse_many
 from engine.studies.folder import create_study, find_study, list_studies
 from engine.studies.members import living_parameters, source_of
+from engine.waypoints import waypoints
 from engine.work.study_job import StudyError
 
 
@@ -99,6 +100,9 @@ def test_a_warm_path_goes_from_neighbour_to_neighbour(tmp_path: Path, small, tra
     starts = [study.run(f"sparse-target-{level}/digit+ink/equal/0").spec.start for level in (30, 60)]
     assert starts[0].weights == source_of(study.run("dense/digit+ink/equal/0"))
     assert starts[1].weights == source_of(study.run("sparse-target-30/digit+ink/equal/0"))
+    kept = {key: len(waypoints(study.run(key).path)) for key in study.members()["key"]}
+    assert all(count >= 1 for key, count in kept.items() if key.startswith("sparse-target-30"))
+    assert not any(count for key, count in kept.items() if key.startswith("dense"))
     deaths = study.table("deaths")
     last = study.run("sparse-target-60/digit+ink/equal/0").table("groups")
     assert (deaths["point"].notna() == (last["norm"] == 0)).all()

@@ -1,13 +1,19 @@
 """The plan of a study is a pure function of its spec: what holds for all of them, and what some contain."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.files import replace
+from engine.folders import Status
+from engine.runs import Run, create
+from engine.spec import parse
 from engine.specs.frozen import SpecError
 from engine.specs.study import PathSpec, StudySpec, parse_many
 from engine.studies.plan import Member, plan
-from engine.studies.spec_hash import document_hash, spec_hash
+from engine.studies.spec_hash import Known, document_hash, spec_hash
 
 TASKS = ("seg", "depth", "normals")
 
@@ -141,3 +147,37 @@ def test_a_hash_leaves_names_out_and_digests_in():
     assert document_hash(changed.model_dump(mode="json", warnings=False)) != hashes[0]
     assert spec_hash(base) != spec_hash(base.model_copy(update={"seed": 1}))
     assert isinstance(parse_many({"kind": "path", "base": {}, "targets": [1]}), PathSpec)
+
+
+def test_networks_kept_on_the_way_change_no_hash_and_no_older_document():
+    base = plan(spec())[0].spec
+    document = base.model_dump(mode="json")
+    older = {name: value for name, value in document.items() if name != "waypoints"}
+    assert document_hash(older) == document_hash(document) == document_hash({**document, "waypoints": 5})
+    assert parse(older) == base
+    assert (base.waypoints, parse({**older, "waypoints": 10}).waypoints) == (0, 10)
+
+
+def test_the_runs_of_a_path_keep_networks_unless_its_base_says_otherwise():
+    def kept(kind: str, **base: object) -> set[int]:
+        asked = parse_many({"kind": kind, "base": {"tasks": TASKS, **base}, "targets": [30, 60]})
+        assert parse_many({"kind": kind, **asked.model_dump(mode="json")}) == asked
+        return {member.spec.waypoints for member in plan(asked)}
+
+    assert (kept("path"), kept("study")) == ({5}, {0})
+    assert (kept("path", waypoints=0), kept("path", waypoints=10), kept("study", waypoints=10)) == ({0}, {10}, {10})
+
+
+def test_a_run_that_kept_what_is_asked_for_comes_before_one_that_did_not(tmp_path: Path):
+    base = plan(spec())[0].spec
+
+    def done(waypoints: int) -> Run:
+        run = create(base.model_copy(update={"waypoints": waypoints}), tmp_path)
+        replace(run.path / "status.json", Status(state="done").model_dump_json().encode())
+        return run
+
+    keeping, plain = done(5), done(0)  # the newest comes last
+    known = Known(tmp_path)
+    assert known.done(base).id == plain.id
+    assert known.done(keeping.spec).id == keeping.id
+    assert known.done(base.model_copy(update={"waypoints": 10})).id == plain.id

@@ -10,7 +10,7 @@ import pytest
 from engine.cli import main
 from engine.runs import list_runs
 from engine.scheduling.cluster import batch_cluster
-from engine.scheduling.local import room
+from engine.specs.study import parse_many
 from engine.studies.path_tables import elbow, path_table
 from engine.studies.reporting_tables import csv, latex, markdown, paper_table
 from engine.studies.rows import FIGURES
@@ -139,9 +139,17 @@ def test_a_batch_system_is_asked_for_one_run_per_job(tmp_path: Path):
     assert "--nthreads 1" in script
 
 
-def test_as_many_workers_as_fit():
-    assert room(1) >= 1
-    assert room(10_000) == 1
+def test_a_job_has_the_cores_of_a_run_and_trains_one_at_a_time(tmp_path: Path):
+    asked = {"cluster": "slurm", "memory": "2GB", "job_extra_directives": ["--gres=gpu:2"], "cores": 2}
+    settings = parse_many({"kind": "study", "base": {}, "cluster": asked}).cluster
+    own = {name: value for name, value in settings.items() if name != "cores"}
+    with batch_cluster(own, cores=4) as cluster:
+        script = cluster.job_script()
+    assert "#SBATCH --cpus-per-task=4" in script
+    assert "#SBATCH --gres=gpu:2" in script
+    assert script.rindex("--nthreads 1") > script.index("--nthreads 4")  # the last one counts
+    with batch_cluster(settings, cores=4) as cluster:
+        assert "--nthreads 2" in cluster.job_script()  # what is asked for is done
 
 
 def test_a_list_of_runs_leaves_studies_out_and_reads_little(tmp_path: Path):

@@ -1,0 +1,56 @@
+"""The networks that the runs of a path kept on the way (engine.waypoints), read again only when a table is replaced.
+
+One row per network, runs in the order of the plan: run (as the plan calls its level), seed, level [%] and what it is a
+share `of`, epoch, the three sparsities [%] of the dense network's penalised layers, the main metric of each task on the
+validation images of that epoch, parameters, macs and bytes of the compact network, folder (the whole path).
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from dashboard.frames import studies
+from dashboard.frames.stamps import Stamp, stamp
+from dashboard.frames.summaries import tasks
+from dashboard.frames.tables import column
+from dashboard.words import COUNTED, level_word
+from engine.quantities import SPARSITIES, Metric
+from engine.studies.folder import Study
+
+NAMES = ("waypoints", "waypoint_metrics")
+COLUMNS = ["run", "seed", "level", "of", "epoch", *SPARSITIES, "parameters", "macs", "bytes", "folder"]
+
+
+def waypoints(study: Study) -> pd.DataFrame:
+    """Return the networks kept on the way by all runs of a study, as far as there are some."""
+    members = studies.table(study, "members")
+    parts = []
+    for _, member in members[members["run"] != ""].iterrows():
+        run = study.root / Path(str(member["run"])).name
+        files = [run / "tables" / f"{name}.parquet" for name in NAMES]
+        known = _read(run, tuple(stamp(file) for file in files))
+        said = level_word(str(member["level_of"]), float(member["level"]))
+        parts.append(known.assign(run=said, seed=int(member["seed"])))
+    found = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
+    names = {column(task, metric): f"{task}.{metric.name}" for task, metric in tasks(study.spec.base)}
+    shown = {name: found.get(own, pd.Series(dtype=float)) for name, own in names.items()}
+    place = COLUMNS.index("parameters")
+    return found.assign(**shown).reindex(columns=[*COLUMNS[:place], *shown, *COLUMNS[place:]])
+
+
+def metric_columns(study: Study) -> dict[str, Metric]:
+    """Return the columns that hold a task's main metric, as name → metric."""
+    return {column(task, metric): metric for task, metric in tasks(study.spec.base)}
+
+
+@lru_cache(maxsize=256)
+def _read(run: Path, written: tuple[Stamp, ...]) -> pd.DataFrame:
+    if not all(any(own) for own in written):
+        return pd.DataFrame(columns=COLUMNS)
+    table, metrics = (pd.read_parquet(run / "tables" / f"{name}.parquet") for name in NAMES)
+    names = metrics["task"] + "." + metrics["metric"]
+    wide = metrics.assign(name=names).pivot(index="level", columns="name", values="value")
+    folders = [str(run / folder) for folder in table["folder"]]
+    words = table["of"].map(lambda of: COUNTED[of])
+    return table.assign(folder=folders, of=words).join(wide, on="level").drop(columns="step")

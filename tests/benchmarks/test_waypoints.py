@@ -1,0 +1,47 @@
+"""What it costs to keep a compact network on the way: next to nothing beside the epoch that it comes after."""
+
+import time
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from engine.runs import create
+from engine.spec import demo
+from engine.training import EpochDone
+from engine.waypoints import places, waypoints
+from engine.work.ending import Ending
+from engine.work.reporting import Reporter
+from engine.work.training_job import run_training
+from engine.work.waypoints import Waypoints
+
+pytestmark = pytest.mark.bench
+
+EPOCHS = 4
+
+
+def test_keeping_a_network_beside_an_epoch_of_the_demo(tmp_path: Path, figure, monkeypatch, worker_settings):
+    run = create(demo().model_copy(update={"epochs": EPOCHS, "waypoints": 5, "threads": 1}), tmp_path)
+    look, ends, kept = Waypoints.look, [], []
+
+    def timed(self: Waypoints, record: EpochDone) -> None:
+        before, began = len(places(run.path)), time.process_time()
+        look(self, record)
+        ended = time.process_time()
+        if len(places(run.path)) > before:
+            kept.append(ended - began)
+        ends.append((began, ended))
+
+    monkeypatch.setattr(Waypoints, "look", timed)
+    with worker_settings():
+        run_training(run, Reporter(run), Ending(run))
+    epochs = [began - ended for (_, ended), (began, _) in pairwise(ends)]
+    share = median(kept) / median(epochs)
+    levels = ", ".join(f"{point.level} % after epoch {point.epoch}" for point in waypoints(run.path))
+    figure(
+        f"keeping a network ÷ an epoch of the demo ({levels})",
+        f"{share:.3f} ({median(kept):.2f} s of {median(epochs):.1f} s, processor time, one thread)",
+        "≤ 0.1",
+    )
+    assert share <= 0.1
