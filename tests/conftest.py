@@ -10,8 +10,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+settings.register_profile("any machine", settings(), deadline=None)  # a busy one takes its time over an example
+settings.load_profile("any machine")
 
 
 @pytest.fixture
