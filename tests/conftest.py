@@ -9,9 +9,28 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+settings.register_profile("any machine", settings(), deadline=None)  # a busy one takes its time over an example
+settings.load_profile("any machine")
+MANY = 200  # tests of a session that has time for the type check beside them
+
+
+@pytest.fixture(scope="session", autouse=True)
+def type_check(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str] | None]:
+    """The type check, begun with the session that has its test: most of a minute on the core that tests leave free."""
+    if not any(item.name == "test_the_types_are_right" for item in request.session.items):
+        yield None
+        return
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen([sys.executable, "-m", "mypy"], cwd=Path(__file__).parents[1], **options) as process:
+        if len(request.session.items) > MANY:
+            psutil.Process(process.pid).nice(10)  # browsers and servers come first
+        yield process
+        process.kill()
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""The command line as a user meets it: real processes, exit codes, one line for a wrong request."""
+"""The command line as a user meets it: exit codes, one line for a wrong request; real processes where they matter."""
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,23 +12,19 @@ from pathlib import Path
 
 import pytest
 
-SMALL = ["--dataset", "digits", "--widths", "8,8", "--blocks", "1,1", "--head-width", "8", "--threads", "1"]
+from tests.engine.commanding import START, Trained, winnow, winnow_here
 
 
-def winnow(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from engine.cli import main; main()", *arguments]
-    environment = {**os.environ, "WINNOW_RUNS": str(root)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+def test_train_prints_one_json_object_at_the_end(trained: Trained):
+    assert trained.result["state"] == "done"
+    assert set(trained.result["metrics"]) == {"digit", "parity", "ink"}
+    listed = json.loads(winnow(trained.root, "runs", "list", "--json").stdout)
+    assert [entry["run"] for entry in listed["runs"]] == [trained.result["run"]]
 
 
-def test_train_prints_one_json_object_at_the_end(runs_root: Path):
-    done = winnow(runs_root, "train", *SMALL, "--epochs", "1", "--name", "tiny", "--json")
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert result["state"] == "done"
-    assert set(result["metrics"]) == {"digit", "parity", "ink"}
-    listed = json.loads(winnow(runs_root, "runs", "list", "--json").stdout)
-    assert [entry["run"] for entry in listed["runs"]] == [result["run"]]
+def test_a_checkout_that_is_not_installed_trains_from_any_folder(trained: Trained):
+    assert trained.run.status.state == "done"
+    assert not list(trained.started_in.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -47,53 +44,51 @@ def test_train_prints_one_json_object_at_the_end(runs_root: Path):
     ],
 )
 def test_a_wrong_request_is_one_line_and_writes_nothing(runs_root: Path, arguments: list[str], says: str):
-    done = winnow(runs_root, "train", *arguments)
+    done = winnow_here("train", *arguments)
     assert done.returncode == 2
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not runs_root.exists()
 
 
-def test_help_names_units_and_defaults(runs_root: Path):
-    text = " ".join(winnow(runs_root, "train", "--help").stdout.split())
+def test_a_process_ends_with_the_code_of_a_wrong_request(runs_root: Path):
+    done = winnow(runs_root, "train", "--strength", "-1")
+    assert (done.returncode, done.stdout, len(done.stderr.strip().splitlines())) == (2, "", 1)
+    assert not runs_root.exists()
+
+
+def test_help_names_units_and_defaults():
+    text = " ".join(winnow_here("train", "--help").stdout.split())
     assert "image side in pixels [default: 64]" in text
     assert "--strength" in text
 
 
-def test_help_lists_the_options_by_section(runs_root: Path):
-    lines = winnow(runs_root, "train", "--help").stdout.splitlines()
+def test_help_lists_the_options_by_section():
+    lines = winnow_here("train", "--help").stdout.splitlines()
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["Options:", "Data:", "Network:", "Penalty:", "Balancing:", "Optimiser:"]
 
 
-def test_runs_verify_says_which_file_is_damaged(runs_root: Path):
-    winnow(runs_root, "train", *SMALL, "--epochs", "1", "--name", "tiny", "--json")
-    assert winnow(runs_root, "runs", "verify", "tiny").returncode == 0
-    (checkpoint,) = runs_root.glob("*/weights/*.safetensors")
+def test_runs_verify_says_which_file_is_damaged(trained: Trained, runs_root: Path):
+    shutil.copytree(trained.root, runs_root)
+    assert winnow_here("runs", "verify", "tiny").returncode == 0
+    checkpoint = sorted(runs_root.glob("*/weights/*.safetensors"))[-1]
     content = bytearray(checkpoint.read_bytes())
     content[-1] ^= 1  # one flipped bit
     checkpoint.write_bytes(content)
-    done = winnow(runs_root, "runs", "verify", "tiny")
+    done = winnow_here("runs", "verify", "tiny")
     assert done.returncode == 1
     assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("DAMAGED")] == [
         f"weights/{checkpoint.name}"
     ]
 
 
-def test_a_checkout_that_is_not_installed_trains_from_any_folder(runs_root: Path, tmp_path: Path):
-    checkout = Path(__file__).parents[2]
-    code = f"import sys; sys.path.insert(0, {str(checkout)!r}); from engine.cli import main; main()"
-    command = [sys.executable, "-c", code, "train", *SMALL, "--epochs", "1", "--json"]
-    environment = {**os.environ, "WINNOW_RUNS": str(runs_root), "PYTHONSAFEPATH": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
-    assert json.loads(done.stdout.splitlines()[-1])["state"] == "done", done.stderr
-
-
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_the_dashboards_server_ends_with_its_command(runs_root: Path, ending: signal.Signals):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from engine.cli import main; main()", "dashboard", "--no-browser"]
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # what a terminal gives it
+    command = [sys.executable, "-c", f"{heard}; {START}", "dashboard", "--no-browser"]
     environment = {**os.environ, "WINNOW_RUNS": str(runs_root)}
     served = subprocess.Popen([*command, "--port", str(port)], env=environment, stdout=subprocess.DEVNULL)
     try:

@@ -60,7 +60,7 @@ def assert_no_better_point(penalty, bank: Bank, start: list[torch.Tensor], step:
     assert distance(bank, start, step) + float(penalty.value(bank)) >= best - 1e-12
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, st.floats(0.01, 2), st.floats(0.01, 0.5), st.sampled_from(["size", "none"]), st.sampled_from([*ALL]))
 def test_prox_is_the_minimiser(seed: int, strength: float, step: float, rule: str, name: str):
     """No point near the result is better: ½‖z − w‖²/step + value(z) is convex here, so it is the minimum."""
@@ -71,7 +71,7 @@ def test_prox_is_the_minimiser(seed: int, strength: float, step: float, rule: st
     assert_no_better_point(penalty, bank, start, torch.tensor(step))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, st.floats(0.005, 0.5), st.floats(0.05, 1), st.floats(0.05, 1), st.sampled_from([*CONVEX]))
 def test_prox_is_the_minimiser_in_a_metric_that_differs_between_members(
     seed: int, strength: float, one: float, other: float, name: str
@@ -107,7 +107,7 @@ def test_prox_makes_exact_zeros(name: str):
     assert (layer.weight == 0).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, SEEDS, st.floats(0.01, 5), st.sampled_from([*CONVEX]))
 def test_prox_is_non_expansive(one: int, other: int, step: float, name: str):
     layers = [layer_of(one), layer_of(other)]

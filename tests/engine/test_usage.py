@@ -55,7 +55,7 @@ def test_one_task_uses_what_it_relies_on():
     assert usage(own)["label"].tolist() == ["a", "a", "dead", "dead", "idle", "dead"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.lists(st.floats(0, 1e3, allow_subnormal=False), min_size=3, max_size=3), min_size=1, max_size=6),
     st.floats(0, 1, allow_subnormal=False),

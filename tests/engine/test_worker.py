@@ -1,6 +1,7 @@
 """A real second process: trained, stopped, changed, failed, lost."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from engine import jobs
 from engine.folders import LIVE
 from engine.runs import Run, create
 from engine.spec import parse
+from tests.engine.commanding import Trained
 
+ENDED = ("done", "stopped", "failed", "lost")
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}
 
 
@@ -21,26 +24,38 @@ def spec(epochs: int, **changes: object):
     return parse({**values, "name": "test", "epochs": epochs, **changes})
 
 
-def wait(run: Run, states: tuple[str, ...], seconds: float = 90) -> str:
-    end = time.monotonic() + seconds
-    while run.status.state not in states and time.monotonic() < end:
-        time.sleep(0.05)
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is true, for a minute and a half at most."""
+    end = time.monotonic() + 90
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def wait(run: Run) -> str:
+    """Return how a run ends."""
+    until(lambda: run.status.state in ENDED)
     return run.status.state
 
 
 def wait_for_steps(run: Run, steps: int) -> None:
-    end = time.monotonic() + 90
-    while run.status.step < steps and run.status.state in LIVE and time.monotonic() < end:
-        time.sleep(0.05)
+    until(lambda: run.status.step >= steps or run.status.state not in LIVE)
 
 
-ENDED = ("done", "stopped", "failed", "lost")
+def controls(run: Run) -> list[str]:
+    """Return what the worker says that it was asked."""
+    return run.events().query("split == 'control'")["quantity"].tolist()
 
 
-def test_a_run_leaves_a_folder_that_pandas_and_safetensors_can_read(runs_root: Path):
-    run = create(spec(2))
+@pytest.fixture(scope="module", autouse=True)
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that fails, started first, so that it does so while the others are at work."""
+    run = create(spec(3, optimiser={"optimiser": "sgd", "learning_rate": 1e30}), tmp_path_factory.mktemp("failing"))
     jobs.start(run)
-    assert wait(run, ENDED) == "done", (run.path / "log.txt").read_text()
+    return run
+
+
+def test_a_run_leaves_a_folder_that_pandas_and_safetensors_can_read(trained: Trained):
+    run = trained.run
     events = pd.read_json(run.path / "events.jsonl", lines=True)
     assert set(events["split"]) == {"train", "val", "constant", "model", "conflict"}
     losses = events[(events.task == "digit") & (events.quantity == "loss") & (events.split == "val")]
@@ -58,21 +73,21 @@ def test_a_user_changes_pauses_and_stops_a_live_run_and_it_can_be_replayed(runs_
     jobs.start(run)
     wait_for_steps(run, 3)
     run.ask(strength=0.02)
-    time.sleep(0.5)
+    until(lambda: "strength" in controls(run))
     run.ask(pause=True)
-    end = time.monotonic() + 30
-    while not run.status.paused and time.monotonic() < end:
-        time.sleep(0.05)
+    until(lambda: run.status.paused)
     paused_at = run.status.step
     time.sleep(0.5)
     assert run.status.paused
     assert run.status.step == paused_at
     run.ask(pause=False)
     wait_for_steps(run, paused_at + 5)
+    with pytest.raises(jobs.JobError, match="queued, stopped or lost"):
+        jobs.start(run)  # a live run is not started twice
     jobs.stop(run)
-    assert wait(run, ENDED) == "stopped"
+    assert wait(run) == "stopped"
+    assert controls(run) == ["strength", "pause", "resume", "stop"]
     control = run.events().query("split == 'control'")
-    assert control["quantity"].tolist() == ["strength", "pause", "resume", "stop"]
     change = run.replay().strength_changes[0]
     assert change.strength == 0.02
     assert change.step == control["step"].iloc[0]
@@ -80,31 +95,19 @@ def test_a_user_changes_pauses_and_stops_a_live_run_and_it_can_be_replayed(runs_
 
 
 def test_a_killed_worker_is_lost_and_can_be_resumed(runs_root: Path):
-    run = create(spec(6))
+    run = create(spec(12))  # long enough to be in the middle of it when the kill comes
     jobs.start(run)
     wait_for_steps(run, 25)
     assert jobs.kill(run)
-    assert wait(run, ENDED) == "lost"
+    assert wait(run) == "lost"
     jobs.start(run)
-    assert wait(run, ENDED) == "done", (run.path / "log.txt").read_text()
+    assert wait(run) == "done", (run.path / "log.txt").read_text()
     epochs = run.events().query("split == 'val' and task == 'digit' and quantity == 'loss'")["epoch"].tolist()
-    assert epochs[-1] == 6
+    assert epochs[-1] == 12
 
 
-def test_a_failed_run_says_why_in_a_sentence_and_keeps_its_folder(runs_root: Path):
-    run = create(spec(3, optimiser={"optimiser": "sgd", "learning_rate": 1e30}))
-    jobs.start(run)
-    assert wait(run, ENDED) == "failed"
-    assert "loss became" in run.status.message
-    assert "epoch 1, step" in run.status.message
-    assert (run.path / "log.txt").stat().st_size > 0
-
-
-def test_a_live_run_is_not_started_twice(runs_root: Path):
-    run = create(spec(500))
-    jobs.start(run)
-    wait_for_steps(run, 1)
-    with pytest.raises(jobs.JobError, match="queued, stopped or lost"):
-        jobs.start(run)
-    jobs.stop(run)
-    assert wait(run, ENDED) == "stopped"
+def test_a_failed_run_says_why_in_a_sentence_and_keeps_its_folder(failing: Run):
+    assert wait(failing) == "failed"
+    assert "loss became" in failing.status.message
+    assert "epoch 1, step" in failing.status.message
+    assert (failing.path / "log.txt").stat().st_size > 0

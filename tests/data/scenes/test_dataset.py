@@ -22,7 +22,7 @@ def same(a, b):
     return np.array_equal(a.image, b.image) and all(np.array_equal(a.targets[k], b.targets[k]) for k in FIELDS)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(index=st.integers(0, 10**6), size=st.integers(8, 70), seed=st.integers(0, 2**63), split=st.sampled_from(SPLITS))
 def test_any_size_seed_and_index_gives_a_sample_that_keeps_its_promise(index, size, seed, split):
     sample = Scenes(split, 10**6 + 1, size, seed).sample(index)
@@ -35,7 +35,7 @@ def test_usual_sizes_work(size):
     assert validate(Scenes("test", 1, size).sample(0), FIELDS, "scene").image.shape == (size, size, 3)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(index=st.integers(0, 1000), size=st.sampled_from([8, 17, 32]), seed=st.integers(0, 100))
 def test_the_same_seed_gives_the_same_scene_in_any_order(index, size, seed):
     first, again = Scenes("train", 1001, size, seed), Scenes("train", 2000, size, seed)

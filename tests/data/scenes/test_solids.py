@@ -20,7 +20,7 @@ def inside(solid, point):
     return np.maximum(np.sqrt(x * x + z * z) - (1 + solid.taper * y), abs(y) - 1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     shape=st.sampled_from([Shape.BOX, Shape.ELLIPSOID, Shape.FRUSTUM]),
     half=st.tuples(*[st.floats(0.05, 0.8)] * 3),

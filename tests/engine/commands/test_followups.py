@@ -1,6 +1,7 @@
-"""`winnow prune`, `explain` and `export` on a run that was really trained, each in a process of its own."""
+"""`winnow prune`, `explain` and `export` on a run that was really trained; what they do is done by real workers."""
 
 import json
+import shutil
 from pathlib import Path
 
 import onnxruntime
@@ -12,16 +13,16 @@ from engine.followups import find_follow_up, newest
 from engine.runs import Run, find
 from engine.work.card_facts import card_facts
 from engine.work.certificate_file import read_certificate
-from tests.engine.test_cli import SMALL, winnow
+from tests.engine.commanding import Trained, winnow, winnow_here
 
 QUICK = ("--no-onnx", "--rounds", "3", "--batches", "1,4", "--threads", "1", "--json")
 
 
 @pytest.fixture(scope="module")
-def pruned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def pruned(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     """Return a folder of runs with one that was trained and pruned, and what the command said."""
-    root = tmp_path_factory.mktemp("runs")
-    winnow(root, "train", *SMALL, "--epochs", "2", "--name", "tiny", "--target", "40", "--json")
+    root = tmp_path_factory.mktemp("pruned") / "runs"
+    shutil.copytree(trained.root, root)
     done = winnow(root, "prune", "tiny", *QUICK)
     assert done.returncode == 0, done.stderr
     return root, json.loads(done.stdout.splitlines()[-1])
@@ -80,7 +81,7 @@ def test_export_writes_files_that_agree_and_overwrites_nothing(pruned: tuple[Pat
         expected = load_model(out).eval()(images)["digit"]
     torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-4)
     assert run.id in (out / "README.md").read_text()
-    again = winnow(pruned[0], "export", "tiny", "--out", str(out))
+    again = winnow_here("export", "tiny", "--out", str(out))
     assert again.returncode == 2
     assert "`--out` should be a new or an empty folder" in again.stderr
 
@@ -96,9 +97,9 @@ def test_export_writes_files_that_agree_and_overwrites_nothing(pruned: tuple[Pat
         (("explain", "tiny", "--methods", "guessing"), "`methods.0`"),
     ],
 )
-def test_a_wrong_request_is_one_line(pruned: tuple[Path, dict], run: Run, arguments: tuple[str, ...], says: str):
+def test_a_wrong_request_is_one_line(run: Run, arguments: tuple[str, ...], says: str):
     before = sorted(run.path.rglob("*"))
-    done = winnow(pruned[0], *arguments)
+    done = winnow_here(*arguments)
     assert done.returncode == 2
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

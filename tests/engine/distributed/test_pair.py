@@ -26,9 +26,12 @@ from tests.engine.distributed.cases import CASES, NORMS, STOPPED, normalised, sp
 ROOT = Path(__file__).parents[3]
 
 
+Pair = list[subprocess.Popen[str]]
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder in which two processes have done all that is tested here."""
+def started(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pair]:
+    """Return the folder in which two processes do all that is tested here, and the processes."""
     folder = tmp_path_factory.mktemp("pair")
     for name in ("straight", "stopped"):
         run = create(parse({"threads": 1, **STOPPED, "name": name}), folder)
@@ -40,6 +43,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.Popen([*command, rank, str(folder)], env=environment, stderr=subprocess.PIPE, text=True)
         for rank in ("0", "1")
     ]
+    return folder, pair
+
+
+@pytest.fixture(scope="module")
+def alone(started: tuple[Path, Pair]) -> dict[str, dict[str, Tensor]]:
+    """Return what this one process comes to, while the two are at work: they often wait for one another."""
+    return {case: trained(spec_of(case), ALONE) for case in CASES}
+
+
+@pytest.fixture(scope="module")
+def folder(started: tuple[Path, Pair], alone: dict[str, dict[str, Tensor]]) -> Path:
+    """Return the folder once the two processes have done all."""
+    folder, pair = started
     errors = [process.communicate(timeout=240)[1] for process in pair]
     assert [process.returncode for process in pair] == [0, 9], errors
     return folder
@@ -60,8 +76,8 @@ def test_the_ranks_end_with_the_same_bits(folder: Path, case: str):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_two_ranks_train_as_one_process_does(folder: Path, case: str):
-    found, expected = both(folder, case)[0], trained(spec_of(case), ALONE)
+def test_two_ranks_train_as_one_process_does(folder: Path, alone: dict[str, dict[str, Tensor]], case: str):
+    found, expected = both(folder, case)[0], alone[case]
     assert len(found["losses"]) >= 24
     torch.testing.assert_close(found["metrics"], expected["metrics"], rtol=1e-12, atol=0)
     torch.testing.assert_close(found["losses"], expected["losses"], rtol=1e-5, atol=0)

@@ -213,7 +213,7 @@ PARTS = {key: list(DOCUMENT[key]) for key in ("layers", "tensors")} | {
 PLACES = [(key, part) for key, parts in PARTS.items() for part in parts] + [("result",), ("training",), ("tied",)]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(place=st.sampled_from(PLACES), value=LEAVES, deeper=st.integers(0, 4), wrap=st.booleans())
 def test_any_change_is_refused_or_harmless(place: tuple[Any, ...], value: Any, deeper: int, wrap: bool):
     document = copy.deepcopy(DOCUMENT)

@@ -21,7 +21,7 @@ NETS = ("ours basic", "vgg", "densenet", "mobilenet v3", "splits", "grouped")
 FOUND = {name: units(*build(name)) for name in NETS}
 
 
-@settings(max_examples=16, deadline=None)
+@settings(max_examples=16)
 @given(
     st.sampled_from(NETS),
     st.sampled_from(["group", "parameter", "mac"]),

@@ -13,7 +13,7 @@ from engine.pruning.scores import norms
 from engine.pruning.units import units
 
 
-def wide() -> tuple[nn.Module, torch.Tensor]:
+def wide(side: int = 48) -> tuple[nn.Module, torch.Tensor]:
     torch.manual_seed(0)
     layers = [
         nn.Conv2d(3, 48, 3, padding=1),
@@ -22,7 +22,7 @@ def wide() -> tuple[nn.Module, torch.Tensor]:
         nn.ReLU(),
         nn.Conv2d(48, 4, 1),
     ]
-    return nn.Sequential(*layers).eval(), torch.randn(2, 3, 48, 48)
+    return nn.Sequential(*layers).eval(), torch.randn(2, 3, side, side)
 
 
 class Ideal(LatencySearch):
@@ -48,13 +48,13 @@ def test_few_tries_find_the_budget(percent: float):
 
 
 def test_a_real_clock_is_kept_to_roughly():
-    net, x = wide()
+    net, x = wide(80)  # large enough for all channels to save nine tenths of the time: 30 % are within reach
     found = units(net, x)
-    choice = choose(found, norms(found), Budget(50, "latency"), timed=Timed({"input": x}, rounds=9))
-    assert choice.latency >= 50
-    assert choice.shares.mac > 0
+    choice = choose(found, norms(found), Budget(30, "latency"), timed=Timed({"input": x}, rounds=9))
+    assert choice.latency >= 30
+    assert 0 < choice.shares.mac < 95
 
 
 def test_a_model_is_as_fast_as_itself():
     net, x = wide()
-    assert pace(net, net, {"input": x}, 15).ratio == pytest.approx(1, abs=0.3)
+    assert pace(net, net, {"input": x}, 31).ratio == pytest.approx(1, abs=0.3)

@@ -81,7 +81,7 @@ def test_an_unknown_definition_is_refused():
         delta(hand(), "best")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8), st.floats(0.5, 0.99))
 def test_intervals_are_those_of_scipy(values: list[float], confidence: float):
     found = mean_of(values, confidence)

@@ -44,7 +44,7 @@ def fair(member: Member) -> dict[str, object]:
     return member.spec.model_dump(exclude=own)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(studies())
 def test_every_plan_is_in_order_without_repeats_and_fair(study: StudySpec):
     members = plan(study)
@@ -59,7 +59,7 @@ def test_every_plan_is_in_order_without_repeats_and_fair(study: StudySpec):
     assert all(member.spec.keep == "best" and member.spec.test for member in members)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(studies())
 def test_every_run_has_its_baselines_in_the_plan(study: StudySpec):
     keys = {member.key for member in plan(study)}
@@ -69,7 +69,7 @@ def test_every_run_has_its_baselines_in_the_plan(study: StudySpec):
         assert f"dense/{member.subset}/{member.balancing}/{member.seed}" in keys
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(studies())
 def test_a_spec_survives_json(study: StudySpec):
     assert parse_many({"kind": "study", **study.model_dump(mode="json")}) == study
