@@ -31,7 +31,8 @@ METHODS = {
 }
 RULES = (
     "Green: the weaker of the two rank correlations with ablation, of relevance and of the tasks' shares, is 0.7 or "
-    "more. Amber: 0.4 or more, or a doubt is named. Red: less. Grey: nothing was ablated."
+    "more. Amber: 0.4 or more, or the shares outlive shuffled heads, or deletion is no worse than random in more than "
+    "one of twenty curves. Red: less. Grey: nothing was ablated."
 )
 
 

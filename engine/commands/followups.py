@@ -105,7 +105,8 @@ def _say(work: FollowUp, out: str | None) -> None:
             shown = _condensed(name, work.table(name))
             click.echo(shown.to_string(index=False, float_format="{:.4g}".format, na_rep="–") + "\n")
     if work.kind == "explain" and _has(work, "faithfulness"):
-        click.echo("{}: {}".format(*badge(work.table("faithfulness"))))
+        for _, figures in work.table("faithfulness").groupby("method", sort=False):
+            click.echo("{}: {}".format(*badge(figures)))
     click.echo(out or str(work.path))
 
 

@@ -149,6 +149,19 @@ def test_the_badge_follows_its_rules(rank: float, share: float, heads: float, ra
     assert badge(pd.DataFrame(rows, columns=COLUMNS))[0] == colour
 
 
+@pytest.mark.parametrize(("curves", "colour"), [(19, "amber"), (20, "green")])
+def test_one_lost_curve_of_twenty_is_named_and_costs_no_colour(curves: int, colour: str):
+    held = {"rank_correlation": 0.9, "deletion_auc": 1.0, "deletion_random": 0.5}
+    rows = [(f"l{place}", "a", name, held[name], "taylor", 64) for place in range(curves) for name in held]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame.loc[(frame["layer"] == "l0") & (frame["figure"] == "deletion_random"), "value"] = 2.0
+    assert badge(frame) == (
+        colour,
+        "taylor, 64 images, rank correlation with ablation 0.90; "
+        f"deletion is no worse than random in 1 of {curves} curves",
+    )
+
+
 def test_rank_correlation():
     assert spearman([1, 2, 3], [10, 20, 1000]) == pytest.approx(1)
     assert spearman([1, 2, 3, 4], [4, 3, 2, np.nan]) == pytest.approx(-1)

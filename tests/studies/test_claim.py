@@ -1,11 +1,11 @@
 """The claim of the field, as one command: a multi-task network of which 70 % is gone is as good as the dense one.
 
-Over-parameterised, as in the paper, where ResNet-50 meets 795 images: 660,000 weights meet 60 rooms of 64 pixels, and a
-dense network is at its best half-way. Three tasks, their losses weighed to about one size, five seeds, one optimiser for
-all: dense and 70 % of the groups, each task alone and all together, and the controls at equal parameters. The support
-is reached gradually from the trained dense network, and the second half of a sparse run refits it; the dense network
-trained on for as long is among the controls. The validation split picks each run's epoch, the test split is looked at
-once, at the end. The setting was chosen on seed 0 of other rooms.
+Over-parameterised, as in the paper, where ResNet-50 meets 795 images: 660,000 weights meet 60 rooms of 64 pixels, and
+a dense network is at its best half-way. Three tasks, their losses weighed to about one size, five seeds, one
+optimiser for all: dense and 70 % of the groups, each task alone and all together, and the controls at equal
+parameters. The support is reached gradually from the trained dense network, and the second half of a sparse run
+refits it; the dense network trained on for as long is among the controls. The validation split picks each run's
+epoch, the test split is looked at once, at the end. The setting was chosen on seed 0 of other rooms.
 
 What is asserted is that the experiment is fair: the target is met, controls have the parameters of the sparse network,
 every run came to its end. What comes out is printed, whatever it is, and written as CSV, Markdown and LaTeX to the
