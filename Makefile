@@ -17,7 +17,7 @@ bench: $(STAMP)
 reliability: $(STAMP)
 	.venv/bin/pytest tests/studies tests/engine/studies -m study -s
 
-# The claim of the field, at 70 % of the groups: about 3 hours on 2 cores. Interrupted, it goes on where it was.
+# The claim of the field, at 70 % of the groups: about an hour and a half on 2 cores. Interrupted, it goes on where it was.
 claim: $(STAMP)
 	.venv/bin/pytest tests/studies/test_claim.py -m claim -s
 
