@@ -1,6 +1,7 @@
 """A folder of runs, and runs to put into it."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,9 @@ def end_workers() -> Iterator[None]:
     """End the processes that a test started."""
     yield
     for child in psutil.Process().children(recursive=True):
-        if "engine.worker" in child.cmdline():
-            child.kill()
+        with suppress(psutil.NoSuchProcess):  # gone, or over and not yet asked for its result
+            if "engine.worker" in child.cmdline():
+                child.kill()
 
 
 @pytest.fixture
