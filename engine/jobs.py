@@ -110,12 +110,21 @@ def kill(run: WorkFolder) -> bool:
 
 def _together(process: psutil.Process) -> list[psutil.Process]:
     """Return a worker and those that torchrun started with it, by their command; torchrun then ends by itself."""
+    command = _command_of(process)
+    with suppress(psutil.Error):
+        parent = process.parent()
+        siblings = parent.children() if parent is not None and command else []
+        return [process, *(own for own in siblings if own != process and _command_of(own) == command)]
+    return [process]
+
+
+def _command_of(process: psutil.Process) -> list[str]:
+    """Return a process's command, nothing of one that is over."""
     try:
-        command, parent = process.cmdline(), process.parent()
-        siblings = parent.children() if parent is not None else []
-        return [process, *(own for own in siblings if own != process and own.cmdline() == command)]
+        found: list[str] = process.cmdline()
     except psutil.Error:
-        return [process]
+        return []
+    return found
 
 
 def worker_process(status: Status) -> psutil.Process | None:
