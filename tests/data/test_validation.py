@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,7 +112,7 @@ def test_whatever_comes_in_nothing_but_a_data_error_comes_out(part, value):
     try:
         message = "" if validate(tried, FIELDS, "here") is tried else "another sample"
     except DataError as error:
-        message = str(error).removeprefix("here: `image`").removeprefix(f"here: `{part}`")
+        message = re.sub(r"^here: `\w+`", "", str(error))  # an image of another size makes a target wrong
     assert message == "" or message.startswith(" should be ")
 
 

@@ -75,8 +75,8 @@ def test_activations_silence_and_top_images_are_those_of_the_network(asked, stor
     np.testing.assert_allclose(store.per_image(layer, channel)["max"], real.max((1, 2)), rtol=1e-6)
 
 
-def test_reliance_adds_up_to_relevance(asked: Probe, store: SpatialStore):
-    relevance = measured(narrowed(asked, images=3), "taylor", channel_means(asked))
+def test_reliance_adds_up_to_relevance_position_by_position(asked: Probe, store: SpatialStore):
+    relevance = measured(narrowed(asked, images=3), "taylor_positions", channel_means(asked))
     known = relevance.set_index(["task", "layer", "channel"])["relevance"]
     for task in TASKS:
         for layer, channels in CELLS.items():
