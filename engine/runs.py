@@ -3,6 +3,7 @@
 runs/<utc-time>-<slug>/    a folder of work (engine.folders), and
 groups/          norms of every group, one row per epoch (engine.norms)
 weights/         checkpoints in safetensors, each with a manifest (engine.checkpoint); network.json
+waypoints/       networks kept on the way (engine.waypoints)
 prune/, explain/, export/    what is done with the result: folders of work themselves (engine.followups)
 """
 

@@ -11,14 +11,17 @@ from pathlib import Path
 import pandas as pd
 
 from dashboard.frames import studies
-from dashboard.frames.stamps import Stamp, stamp
+from dashboard.frames.stamps import Stamp
+from dashboard.frames.stored import stored, stored_stamp
 from dashboard.frames.summaries import tasks
 from dashboard.frames.tables import column
 from dashboard.words import COUNTED, level_word
+from engine.folders import WorkFolder
 from engine.quantities import SPARSITIES, Metric
 from engine.studies.folder import Study
+from engine.waypoints import TABLE_COLUMNS
 
-NAMES = ("waypoints", "waypoint_metrics")
+STORED = {"waypoints": TABLE_COLUMNS, "waypoint_metrics": ("level", "task", "metric", "value")}
 COLUMNS = ["run", "seed", "level", "of", "epoch", *SPARSITIES, "parameters", "macs", "bytes", "folder"]
 
 
@@ -27,9 +30,8 @@ def waypoints(study: Study) -> pd.DataFrame:
     members = studies.table(study, "members")
     parts = []
     for _, member in members[members["run"] != ""].iterrows():
-        run = study.root / Path(str(member["run"])).name
-        files = [run / "tables" / f"{name}.parquet" for name in NAMES]
-        known = _read(run, tuple(stamp(file) for file in files))
+        run = WorkFolder(study.root / Path(str(member["run"])).name)
+        known = _kept(run.path, tuple(stored_stamp(run, name) for name in STORED))
         said = level_word(str(member["level_of"]), float(member["level"]))
         parts.append(known.assign(run=said, seed=int(member["seed"])))
     found = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
@@ -45,12 +47,13 @@ def metric_columns(study: Study) -> dict[str, Metric]:
 
 
 @lru_cache(maxsize=256)
-def _read(run: Path, written: tuple[Stamp, ...]) -> pd.DataFrame:
-    if not all(any(own) for own in written):
+def _kept(path: Path, _written: tuple[Stamp, ...]) -> pd.DataFrame:
+    run = WorkFolder(path)
+    table, metrics = (stored(run, name, STORED) for name in STORED)
+    if table.empty or metrics.empty:
         return pd.DataFrame(columns=COLUMNS)
-    table, metrics = (pd.read_parquet(run / "tables" / f"{name}.parquet") for name in NAMES)
     names = metrics["task"] + "." + metrics["metric"]
     wide = metrics.assign(name=names).pivot(index="level", columns="name", values="value")
-    folders = [str(run / folder) for folder in table["folder"]]
+    folders = [str(path / folder) for folder in table["folder"]]
     words = table["of"].map(lambda of: COUNTED[of])
     return table.assign(folder=folders, of=words).join(wide, on="level").drop(columns="step")

@@ -115,8 +115,8 @@ def batch_cluster(settings: Mapping[str, Any], cores: int = 1) -> Any:
     usual: dict[str, Any] = {
         "cores": cores,
         "processes": 1,
-        "scheduler_options": {"dashboard_address": ":0"},
-    }  # any port that is free
+        "scheduler_options": {"dashboard_address": ":0"},  # any port that is free
+    }
     if "cores" not in options:  # Dask would train a run on each of them; of two numbers of threads the last one counts
         usual["worker_extra_args"] = [*options.pop("worker_extra_args", ()), "--nthreads", "1"]
     return getattr(jobqueue, CLUSTERS[str(settings["cluster"])])(**{**usual, **options})
