@@ -32,7 +32,7 @@ def _import_ahead() -> None:
     sys.setswitchinterval(usual / 10)  # a page is a hundred small files: each would wait 5 ms for the import to yield
     try:
         for page in ("runs", "train"):
-            import_module(f"dashboard.views.{page}")
+            import_module(f"dashboard.pages.{page}.page")
     finally:
         sys.setswitchinterval(usual)
 

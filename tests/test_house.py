@@ -41,7 +41,7 @@ def test_a_layer_imports_none_above_it(package: str):
 
 def test_one_file_knows_captum():
     knowing = [str(path.relative_to(ROOT)) for path in (ROOT / "engine").rglob("*.py") if "captum" in imports(path)]
-    assert knowing == ["engine/attribution/captum_methods.py"]
+    assert knowing == ["engine/explain/relevance/captum_methods.py"]
 
 
 def test_no_pickle_anywhere():

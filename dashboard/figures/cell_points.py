@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.figures.look import NEUTRAL, Style, escaped
-from dashboard.selection import Selection
-from engine.norms import Layer
-from engine.usage import DEAD, IDLE, SHARED
+from dashboard.figures.style import NEUTRAL, Style, escaped
+from dashboard.shared.selection import Selection
+from engine.explain.usage import DEAD, IDLE, SHARED
+from engine.runs.norm_log import Layer
 
 HOVER = "%{customdata[0]}, channel %{customdata[2]}"
 SHARED_LOOK = Style(NEUTRAL, "solid", "pentagon")

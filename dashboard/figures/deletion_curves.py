@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.layer_names import shortened
-from dashboard.figures.look import NEUTRAL, Style, empty, panels
+from dashboard.figures.style import NEUTRAL, Style, empty, panels
 
 MOST_LAYERS = 12
 COLUMNS = 4

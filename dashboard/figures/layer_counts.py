@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.layer_names import shortened
-from dashboard.figures.look import COLOURS, NEAR, NEUTRAL, empty, escaped, panels
+from dashboard.figures.style import COLOURS, NEAR, NEUTRAL, empty, escaped, panels
 
 MOST_LAYERS = 60
 READING = (

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from dashboard.figures.label_bars import marker
 from dashboard.figures.layer_counts import layer_axis, rows_height
-from dashboard.figures.look import NEUTRAL, Style, empty, escaped, panels
+from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
 
 READING = (
     "One bar per layer, from the input at the top: the part of the relevance of its channels that is each task's, each "

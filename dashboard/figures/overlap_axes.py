@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.layer_names import shortened
-from dashboard.figures.look import NEUTRAL, escaped
+from dashboard.figures.style import NEUTRAL, escaped
 
 LONGEST = 26  # characters of a layer's name
 

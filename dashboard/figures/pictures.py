@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly.colors import hex_to_rgb
 
-from dashboard.figures.look import CIVIDIS
+from dashboard.figures.style import CIVIDIS
 from data.sample import Field
 
 Picture = NDArray[np.uint8]

@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 
 from dashboard.figures.cell_points import HOVER, RING, carried
 from dashboard.figures.layer_counts import layer_axis, rows_height
-from dashboard.figures.look import NEUTRAL, Style, empty, escaped, panels
-from dashboard.selection import Selection
-from engine.usage import DEAD, IDLE
+from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from dashboard.shared.selection import Selection
+from engine.explain.usage import DEAD, IDLE
 
 SVG_POINTS = 2000  # beyond, the points are drawn by WebGL
 WIDTH = 800.0  # px: about what a row has for its channels

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.look import COLOURS, DASHES, MARKERS, NEUTRAL, empty, mark, panels, xy
-from dashboard.words import amount
+from dashboard.figures.style import COLOURS, DASHES, MARKERS, NEUTRAL, empty, mark, panels, xy
+from dashboard.shared.formatting import amount
 
 COUNTS = {"group_sparsity": "groups", "parameter_sparsity": "parameters", "mac_sparsity": "MACs"}
 READING = (

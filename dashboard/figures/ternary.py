@@ -7,9 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.cell_points import HOVER, RING, carried, label_look
-from dashboard.figures.look import GRID, Style, empty, escaped, panels
-from dashboard.selection import Selection
-from engine.usage import SHARED
+from dashboard.figures.style import GRID, Style, empty, escaped, panels
+from dashboard.shared.selection import Selection
+from engine.explain.usage import SHARED
 
 MOST_POINTS = 1500  # SVG points: those with the largest total, the selected one besides
 LARGE = 0.98  # quantile of the total from which on a point grows no more: a few channels of the input have it all

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 
 from dashboard.figures.cell_points import HOVER, carried
 from dashboard.figures.layer_names import shortened
-from dashboard.figures.look import NEUTRAL, Style, empty, escaped, panels
-from dashboard.selection import Selection
+from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from dashboard.shared.selection import Selection
 
 READING = (
     "The channels that this task relies on most, the first at the top: the bar is their relevance, the line its 95 % "

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from dashboard.frames.prunings import measures, metrics
-from engine.followups import FollowUp
-from engine.quantities import Metric
+from engine.runs.derived import FollowUp
+from engine.runs.quantities import Metric
 
 MODELS = ("dense", "masked", "pruned")
 ORDER = ("parameters", "macs", "file_size", "peak_memory", "latency")

@@ -3,8 +3,8 @@
 from statistics import median
 
 from dashboard.frames.summaries import Summary, summaries
-from dashboard.words import elapsed
-from engine.spec import TrainSpec
+from dashboard.shared.formatting import elapsed
+from engine.specs.train import TrainSpec
 
 ALIKE = ("data", "network", "threads", "devices")
 

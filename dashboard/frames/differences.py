@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dashboard.frames.studies import table
-from dashboard.words import level_word
-from engine.studies.folder import Study
+from dashboard.shared.formatting import level_word
+from engine.runs.study import Study
 
 COLUMNS = ["title", "difference", "low", "high", "pairs", "kind"]
 

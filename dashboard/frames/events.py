@@ -2,7 +2,7 @@
 
 | function     | columns                                                                                       |
 |--------------|-----------------------------------------------------------------------------------------------|
-| `events`     | those of engine.events, and `at`: epochs of training done when it was recorded, with fraction |
+| `events`     | those of engine.runs.events, and `at`: epochs of training done when it was recorded, with fraction |
 | `curves`     | at, task, split, quantity, value: losses and metrics of the tasks                             |
 | `regularity` | at, alive [%], strength: ten rows an epoch                                                    |
 | `changes`    | at, step, strength: where a user changed the strength                                         |
@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.frames.stamps import Stamp, stamp
-from engine.events import read_events, standing
-from engine.quantities import SPARSITIES
-from engine.runs import Run
+from dashboard.frames.file_versions import Stamp, stamp
+from engine.runs.events import read_events, standing
+from engine.runs.quantities import SPARSITIES
+from engine.runs.run import Run
 
 COSINE = "cosine:"
 

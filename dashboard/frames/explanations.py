@@ -1,4 +1,4 @@
-"""The explanations of a run (engine.work.explain_job), and their tables, read again only when they are replaced.
+"""The explanations of a run (engine.jobs.explain_job), and their tables, read again only when they are replaced.
 
 A table that is not there yet is an empty frame with its columns: an explanation is looked at while it is being made.
 The columns are those that the engine documents; here are the ones that the pages need.
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from dashboard.frames.stamps import Stamp
-from dashboard.frames.stored import stored, stored_stamp
-from engine.explaining import badges
-from engine.followups import FollowUp, follow_ups
-from engine.norms import Layer
-from engine.runs import Run
+from dashboard.frames.file_versions import Stamp
+from dashboard.frames.stored_tables import stored, stored_stamp
+from engine.explain.checks import badges
+from engine.runs.derived import FollowUp, follow_ups
+from engine.runs.norm_log import Layer
+from engine.runs.run import Run
 from engine.specs.explain import ExplainSpec
 from engine.specs.frozen import SpecError
 

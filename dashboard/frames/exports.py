@@ -8,9 +8,9 @@
 
 import pandas as pd
 
-from dashboard.frames.stored import stored
-from engine.followups import FollowUp, follow_ups
-from engine.runs import Run
+from dashboard.frames.stored_tables import stored
+from engine.runs.derived import FollowUp, follow_ups
+from engine.runs.run import Run
 from engine.specs.frozen import SpecError
 
 COLUMNS = ["file", "format", "bytes", "sha256", "max_error"]

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.frames.stamps import Stamp, stamp
-from engine.norms import Layer, NormLog
-from engine.runs import Run
+from dashboard.frames.file_versions import Stamp, stamp
+from engine.runs.norm_log import Layer, NormLog
+from engine.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@
 import pandas as pd
 
 from dashboard.frames.studies import WHO, table
-from dashboard.words import level_word
-from engine.studies.folder import Study
+from dashboard.shared.formatting import level_word
+from engine.runs.study import Study
 
 COLUMNS = ["arm", "tasks", "balancing", "batch", "before", "after", "runs", "quiet"]
 

@@ -1,4 +1,4 @@
-"""The maps of an explanation over its images (engine.spatial.store), opened again only when the file is replaced."""
+"""The maps of an explanation over its images (engine.explain.maps.store), opened again only when the file is replaced."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 
 from dashboard.frames.explanations import explanations
-from dashboard.frames.stamps import Stamp, stamp
-from dashboard.selection import Selection
+from dashboard.frames.file_versions import Stamp, stamp
+from dashboard.shared.selection import Selection
 from data.sample import Field
-from engine.followups import FollowUp
-from engine.manifests import manifests
-from engine.spatial.store import NAME, SpatialStore
+from engine.explain.maps.store import NAME, SpatialStore
+from engine.runs.derived import FollowUp
+from engine.runs.digests import manifests
 
 
 def store(work: FollowUp) -> SpatialStore | None:

@@ -1,6 +1,6 @@
 """Do tasks that are trained alone choose the same channels? Survivors of several runs, layer by layer.
 
-`overlap` has the columns of engine.explaining.overlap. Runs can be compared that have the same layers, as wide as one
+`overlap` has the columns of engine.explain.checks.overlap. Runs can be compared that have the same layers, as wide as one
 another.
 """
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from dashboard.frames.file_versions import Stamp, stamp
 from dashboard.frames.groups import norms
-from dashboard.frames.stamps import Stamp, stamp
 from dashboard.frames.summaries import summary
-from engine.explaining.overlap import COLUMNS, mask_overlap
-from engine.runs import Run
+from engine.explain.checks.overlap import COLUMNS, mask_overlap
+from engine.runs.run import Run
 
 MOST_RUNS = 6  # fifteen pairs: what a figure can show
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dashboard.frames.file_versions import Stamp, stamp
 from dashboard.frames.groups import norms as norm_log
-from dashboard.frames.stamps import Stamp, stamp
 from dashboard.frames.summaries import summary
 from data.catalog import DATASETS
-from engine.norms import Layer
-from engine.quantities import metrics as metrics_of
-from engine.runs import Run
+from engine.runs.norm_log import Layer
+from engine.runs.quantities import metrics as metrics_of
+from engine.runs.run import Run
 from engine.studies.delta import gains
 
 SPLITS = ("test", "kept", "val")

@@ -21,13 +21,13 @@ import numpy as np
 import pandas as pd
 
 from dashboard.frames import before_after, studies
-from dashboard.frames.stamps import Stamp, stamp
+from dashboard.frames.file_versions import Stamp, stamp
 from dashboard.frames.summaries import Summary
-from dashboard.words import level_word
-from engine.followups import newest
-from engine.quantities import Metric
-from engine.runs import Run
-from engine.studies.folder import Study
+from dashboard.shared.formatting import level_word
+from engine.runs.derived import newest
+from engine.runs.quantities import Metric
+from engine.runs.run import Run
+from engine.runs.study import Study
 from engine.studies.intervals import mean_of
 
 Cost = Literal["macs", "parameters", "latency"]

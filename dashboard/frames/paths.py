@@ -20,10 +20,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dashboard.frames import studies
-from dashboard.frames.stamps import Stamp
-from engine.norms import Layer
-from engine.runs import Run
-from engine.studies.folder import Study
+from dashboard.frames.file_versions import Stamp
+from engine.runs.norm_log import Layer
+from engine.runs.run import Run
+from engine.runs.study import Study
 
 FIRST = 0.12  # place of the least strength; the dense one has none on a log axis
 

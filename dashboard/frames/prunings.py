@@ -1,4 +1,4 @@
-"""What a pruning found (engine.work.prune_report), each table read again only when it is replaced.
+"""What a pruning found (engine.jobs.prune_report), each table read again only when it is replaced.
 
 | function  | columns                                                                                               |
 |-----------|-------------------------------------------------------------------------------------------------------|
@@ -14,9 +14,9 @@ A pruning that has not come so far has no such table: the frame is empty then, w
 
 import pandas as pd
 
-from dashboard.frames.stamps import Stamp, stamp
-from dashboard.frames.stored import stored, stored_stamp
-from engine.followups import FollowUp
+from dashboard.frames.file_versions import Stamp, stamp
+from dashboard.frames.stored_tables import stored, stored_stamp
+from engine.runs.derived import FollowUp
 
 COLUMNS = {
     "metrics": ("model", "task", "metric", "value", "unit", "higher_is_better"),

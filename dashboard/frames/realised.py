@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dashboard.frames.before_after import costs
-from engine.followups import newest
-from engine.runs import Run
+from engine.runs.derived import newest
+from engine.runs.run import Run
 
 
 @dataclass(frozen=True)

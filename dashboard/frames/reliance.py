@@ -1,4 +1,4 @@
-"""Which features does a task rely on? Relevance and ablation (engine.explaining), ready to be drawn.
+"""Which features does a task rely on? Relevance and ablation (engine.explain.checks), ready to be drawn.
 
 | function  | columns                                                                                              |
 |-----------|------------------------------------------------------------------------------------------------------|
@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from dashboard.frames.explanations import explanations, methods, table, table_stamp
-from dashboard.frames.stamps import Stamp
-from dashboard.selection import Selection
-from engine.followups import FollowUp
-from engine.runs import Run
+from dashboard.frames.file_versions import Stamp
+from dashboard.shared.selection import Selection
+from engine.runs.derived import FollowUp
+from engine.runs.run import Run
 
 MOVED = ["task", "metric", "value", "value_change", "loss", "loss_change", "effect", "fill", "images"]
 

@@ -1,4 +1,4 @@
-"""Shared or specific? The shares of the tasks in every cell (engine.usage), ready to be drawn.
+"""Shared or specific? The shares of the tasks in every cell (engine.explain.usage), ready to be drawn.
 
 | function       | columns                                                                                             |
 |----------------|-----------------------------------------------------------------------------------------------------|
@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from dashboard.frames.explanations import layers, table, tasks
-from engine.followups import FollowUp
-from engine.usage import ALL, DEAD, IDLE, labels
+from engine.explain.usage import ALL, DEAD, IDLE, labels
+from engine.runs.derived import FollowUp
 
 
 def map_cells(work: FollowUp) -> pd.DataFrame:

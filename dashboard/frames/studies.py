@@ -11,14 +11,14 @@ columns that the pages need, as a study is looked at while it goes on.
 
 import pandas as pd
 
-from dashboard.frames.stamps import Stamp
-from dashboard.frames.stored import stored, stored_stamp
-from dashboard.words import STATES, level_word
+from dashboard.frames.file_versions import Stamp
+from dashboard.frames.stored_tables import stored, stored_stamp
+from dashboard.shared.formatting import STATES, level_word
+from engine.runs.study import COLUMNS as MEMBERS
+from engine.runs.study import Study, list_studies
 from engine.specs.frozen import SpecError
 from engine.specs.study import PathSpec, StudySpec
 from engine.studies.delta import DEFINITIONS
-from engine.studies.folder import COLUMNS as MEMBERS
-from engine.studies.folder import Study, list_studies
 from engine.studies.rows import COLUMNS as RESULTS
 
 WHO = ("arm", "subset", "balancing", "level_of", "level")

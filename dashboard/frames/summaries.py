@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from dashboard.frames.file_versions import Stamp, stamp
 from dashboard.frames.groups import norms
-from dashboard.frames.stamps import Stamp, stamp
 from data.catalog import DATASETS
-from engine.folders import LIVE, Status
-from engine.quantities import SPARSITIES, Metric, metrics
-from engine.runs import Run, list_runs
-from engine.spec import TrainSpec
+from engine.runs.quantities import SPARSITIES, Metric, metrics
+from engine.runs.run import Run, list_runs
+from engine.runs.work_folder import LIVE, Status
 from engine.specs.frozen import SpecError
+from engine.specs.train import TrainSpec
 
 TAIL = 1 << 15  # bytes: two epochs and more of a usual run
 

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from dashboard.frames.summaries import Summary
-from dashboard.words import STATES, duration, elapsed, measured, moment, power, state_word
-from engine.quantities import SPARSITIES, Metric
-from engine.spec import PenaltySpec
+from dashboard.shared.formatting import STATES, duration, elapsed, measured, moment, power, state_word
+from engine.runs.quantities import SPARSITIES, Metric
+from engine.specs.train import PenaltySpec
 
 SPARSITY_TITLES = {
     "group_sparsity": "Groups zero",

@@ -1,4 +1,4 @@
-"""Is the explanation true? What engine.faithfulness measured, ready to be drawn.
+"""Is the explanation true? What engine.explain.faithfulness measured, ready to be drawn.
 
 | function     | columns                                                                                          |
 |--------------|--------------------------------------------------------------------------------------------------|
@@ -16,9 +16,9 @@ import pandas as pd
 
 from dashboard.frames.explanations import methods as methods_of
 from dashboard.frames.explanations import table
-from engine.explaining import badges
-from engine.explaining.badges import Colour
-from engine.followups import FollowUp
+from engine.explain.checks import badges
+from engine.explain.checks.badges import Colour
+from engine.runs.derived import FollowUp
 
 STAGES = {
     "head_randomisation": "heads",

@@ -14,7 +14,7 @@ import pandas as pd
 from dashboard.frames.before_after import Main
 from dashboard.frames.prunings import sweep
 from dashboard.frames.tables import column
-from engine.followups import FollowUp
+from engine.runs.derived import FollowUp
 
 PLACE = ["share", "threshold", "groups", "parameters", "macs"]
 

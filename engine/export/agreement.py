@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree
 
-from engine.channels.trace import undisturbed
-from engine.example_batches import batch_size, batched
 from engine.export.refusal import NotDescribable
+from engine.graph.examples import batch_size, batched
+from engine.graph.trace import undisturbed
 from engine.pruning.certificate import SEED
 
 Inputs = Mapping[str, Any]

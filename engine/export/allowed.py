@@ -1,6 +1,6 @@
 """What a document may name: layers of torch.nn and ours, functions, methods and attributes. Nothing else is looked up.
 
-These are the operations that the channel graph knows (`engine.channels.rules`), so whatever `compact` returns can be
+These are the operations that the channel graph knows (`engine.graph.rules`), so whatever `compact` returns can be
 written down; and a few more that make tensors or look at sizes. A name is a key of these tables and never a path that
 is followed: no name of a document reaches `getattr`, an import or the interpreter but through them.
 """
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.channels.following import SIZES
-from engine.channels.rules import FUNCTION_RULES, MODULE_RULES
+from engine.graph.following import SIZES
+from engine.graph.rules import FUNCTION_RULES, MODULE_RULES
 from engine.pruning.selecting import SELECTING, Gather
 
 SPACES = {"torch": torch, "torch.nn.functional": functional, "operator": operator}

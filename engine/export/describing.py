@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree
 
-from engine.channels.trace import named_inputs
 from engine.export.agreement import same_everywhere
 from engine.export.allowed import ATTRIBUTES, FUNCTION_NAMES, GETATTR, METHODS
 from engine.export.arguments import encoded
@@ -16,6 +15,7 @@ from engine.export.layers import described
 from engine.export.rebuilding import rebuild
 from engine.export.rebuilt import Rebuilt
 from engine.export.refusal import NotDescribable, NotRebuildable
+from engine.graph.trace import named_inputs
 
 FORMAT_VERSION = 1
 

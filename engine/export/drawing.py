@@ -1,6 +1,6 @@
 """The program of a model: an `fx.GraphModule`'s own, or drawn while the model runs on the example.
 
-Drawn as the channel graph is (`engine.channels.tracer`), but without following channels, and with our gathering layers
+Drawn as the channel graph is (`engine.graph.tracer`), but without following channels, and with our gathering layers
 as layers. Sizes stay computed; where torch.fx cannot do without plain numbers they are fixed, and whoever uses the
 program finds out whether the model takes other sizes.
 """
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
-from engine.channels.following import SIZES
-from engine.channels.recording import Recording
-from engine.channels.refusal import NotTraceable
-from engine.channels.running import Running
-from engine.channels.trace import undisturbed
-from engine.channels.tracer import RunningTracer
 from engine.export.allowed import LAYER_NAMES
 from engine.export.refusal import NotDescribable
+from engine.graph.following import SIZES
+from engine.graph.recording import Recording
+from engine.graph.refusal import NotTraceable
+from engine.graph.running import Running
+from engine.graph.trace import undisturbed
+from engine.graph.tracer import RunningTracer
 from engine.pruning.modes import follow_mode
 
 PURE = SIZES | {"getattr", "getitem", "eq", "ne", "lt", "le", "gt", "ge"}

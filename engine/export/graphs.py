@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from engine.channels.trace import named_inputs
-from engine.example_batches import batch_size, batched
 from engine.export.agreement import outputs, relative_error
 from engine.export.refusal import NotDescribable, NotSame
+from engine.graph.examples import batch_size, batched
+from engine.graph.trace import named_inputs
 from engine.pruning.certificate import FLOAT32, samples
 
 TRACED, OTHER = 2, 3  # images: in the example that is traced, and in one more that is compared

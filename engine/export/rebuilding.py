@@ -15,7 +15,7 @@ from engine.export.layers import built
 from engine.export.rebuilt import Holder, Rebuilt, RebuiltOnImages
 from engine.export.refusal import NotRebuildable
 from engine.export.script import script
-from engine.stored import named_tensors
+from engine.training.tensor_files import named_tensors
 
 
 def rebuild(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:

@@ -15,14 +15,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
-from engine.channels.trace import named_inputs
 from engine.export.agreement import same_everywhere
 from engine.export.describing import tried, written
 from engine.export.rebuilding import rebuild
 from engine.export.refusal import NotRebuildable
-from engine.files import replace, replace_json
-from engine.manifests import digest
-from engine.stored import serialised
+from engine.graph.trace import named_inputs
+from engine.runs.digests import digest
+from engine.runs.files import replace, replace_json
+from engine.training.tensor_files import serialised
 
 TENSORS, ARCHITECTURE = "network.safetensors", "architecture.json"
 LARGEST = 64 * 2**20  # bytes of an architecture; one of ours has some tens of thousands

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from engine.channels.trace import named_inputs
-from engine.evaluating import evaluating
-from engine.example_batches import batched
 from engine.export.onnx_file import Session, export_onnx, runtime_installed
+from engine.graph.examples import batched
+from engine.graph.modes import evaluating
+from engine.graph.trace import named_inputs
 from engine.measure.counts import macs, parameters
 from engine.measure.memory import peak_memory
 from engine.measure.size import file_size

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.channels.trace import named_inputs
-from engine.evaluating import evaluating
-from engine.example_batches import batch_size
+from engine.graph.examples import batch_size
+from engine.graph.modes import evaluating
+from engine.graph.trace import named_inputs
 
 
 def cost(model: nn.Module, example: Tensor) -> pd.DataFrame:

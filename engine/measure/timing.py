@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.benchmark import Timer
 
-from engine.evaluating import evaluating
-from engine.example_batches import batched
+from engine.graph.examples import batched
+from engine.graph.modes import evaluating
 
 STEADY = 1.5  # p90/p10 above which the machine was too busy: such a figure is not to be quoted
 Runner = Callable[[], Any]

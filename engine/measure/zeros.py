@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
-from engine.groups import Axis, Group, banks, input_groups
 from engine.measure.counts import layer_macs
+from engine.sparsity.groups import Axis, Group, banks, input_groups
 
 
 def sparsity(model: nn.Module, example: Tensor | None = None, groups: Sequence[Group] | None = None) -> pd.DataFrame:
@@ -18,7 +18,7 @@ def sparsity(model: nn.Module, example: Tensor | None = None, groups: Sequence[G
 
     Columns: layer, groups, zero_groups, parameters, zero_parameters, macs, zero_macs (of one image; NaN without an
     `example` (B, C, H, W)), and the three sparsities in per cent. By default the input groups of the whole model.
-    Coupled groups share weights: their sums count those twice (`engine.tally` does not).
+    Coupled groups share weights: their sums count those twice (`engine.sparsity.counts` does not).
     """
     macs = layer_macs(model, example) if example is not None else {}
     owner = {id(parameter): name.rpartition(".")[0] for name, parameter in model.named_parameters()}

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from engine.networks.heads import AsppHead, ClassifierHead, LightHead
 from engine.networks.residual import ResidualTrunk
-from engine.spec import NetworkSpec
+from engine.specs.train import NetworkSpec
 from engine.tasks.task import Task
 
 

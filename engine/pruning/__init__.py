@@ -1,10 +1,10 @@
 """Pruning that is exact and proves it: zeros in the weights become a smaller model with the same outputs.
 
 `compact` removes every channel that nothing needs, by dead-channel elimination on the channel graph
-(`engine.channels`), and compares the result with the original in float32 and float64 before it returns it.
+(`engine.graph`), and compares the result with the original in float32 and float64 before it returns it.
 """
 
-from engine.channels.refusal import NotTraceable
+from engine.graph.refusal import NotTraceable
 from engine.pruning.certificate import Certificate, NotExact
 from engine.pruning.compact import Compacted, compact
 from engine.pruning.cost import Coefficients

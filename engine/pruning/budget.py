@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from engine.channels.weights import Flags, Values
+from engine.graph.weights import Flags, Values
 from engine.pruning.latency_budget import LatencySearch, Timed
 from engine.pruning.ranking import Ranking, fewest
 from engine.pruning.units import Units
 from engine.pruning.what_if import Shares, WhatIf
-from engine.tally import Of
+from engine.sparsity.counts import Of
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import fx, nn
 
-from engine.channels.trace import named_inputs, trace, undisturbed
+from engine.graph.trace import named_inputs, trace, undisturbed
 from engine.networks.multitask import MultiTaskNet
 from engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
 from engine.pruning.cost import Coefficients, layout_of, measured
@@ -51,7 +51,7 @@ def compact(
     model would make another one of it until its running statistics have settled.
 
     Args:
-        model: any module that `engine.channels.trace` follows.
+        model: any module that `engine.graph.trace` follows.
         example_inputs: a tensor, a sequence of positional inputs, or a mapping of named ones.
         gather: whether a layer on a stream, of which it uses a part only, picks its channels and has a smaller weight:
             wherever it uses fewer, never, or where it saves time by `engine.pruning.cost`, with the coefficients

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.evaluating import evaluating
+from engine.graph.modes import evaluating
 
 WARM_UP = 2
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from torch import fx, nn
 
-from engine.channels.graph import ChannelGraph
-from engine.channels.liveness import Liveness
-from engine.channels.partition import Labels
-from engine.channels.weights import Flags
+from engine.graph.graph import ChannelGraph
+from engine.graph.liveness import Liveness
+from engine.graph.partition import Labels
+from engine.graph.weights import Flags
 from engine.networks.multitask import MultiTaskNet
 from engine.pruning.readers import LEAST_ONES, GatherMode, Reading, foldable, folded_columns, readings
 

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from engine.channels.carriers import Carrier, squeezed
-from engine.channels.movement import moved
-from engine.channels.operation import tensors_in
-from engine.channels.partition import Labels
-from engine.channels.rules import FUNCTION_RULES, MODULE_RULES
+from engine.graph.carriers import Carrier, squeezed
+from engine.graph.movement import moved
+from engine.graph.operation import tensors_in
+from engine.graph.partition import Labels
+from engine.graph.rules import FUNCTION_RULES, MODULE_RULES
 from engine.pruning.plan import Plan
 from engine.pruning.readers import Reading
 from engine.pruning.selecting import Gather

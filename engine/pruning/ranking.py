@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from engine.channels.partition import Labels
-from engine.channels.weights import Flags, Values
+from engine.graph.partition import Labels
+from engine.graph.weights import Flags, Values
 from engine.pruning.units import Units
 
 

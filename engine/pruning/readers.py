@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from engine.channels.graph import ChannelGraph
-from engine.channels.liveness import Liveness
-from engine.channels.partition import Labels
-from engine.channels.records import Product
-from engine.channels.weights import Flags, Values
+from engine.graph.graph import ChannelGraph
+from engine.graph.liveness import Liveness
+from engine.graph.partition import Labels
+from engine.graph.records import Product
+from engine.graph.weights import Flags, Values
 from engine.pruning.cost import Coefficients
 from engine.pruning.selecting import SELECTING
 

@@ -6,9 +6,9 @@ instead. Where one can't take the constant over, the channel stays, exact and id
 
 import numpy as np
 
-from engine.channels.liveness import Liveness
-from engine.channels.records import Product
-from engine.channels.weights import Flags
+from engine.graph.liveness import Liveness
+from engine.graph.records import Product
+from engine.graph.weights import Flags
 from engine.pruning.readers import LEAST_ONES, changeable
 
 

@@ -30,11 +30,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.channels.graph import ChannelGraph
-from engine.channels.partition import Labels
-from engine.channels.weights import Values
-from engine.groups import banks
+from engine.graph.graph import ChannelGraph
+from engine.graph.partition import Labels
+from engine.graph.weights import Values
 from engine.pruning.units import Units
+from engine.sparsity.groups import banks
 
 COLUMNS = ["task", "layer", "channel", "relevance"]
 TINY = 1e-30  # a task whose relevance is 0 everywhere asks for nothing
@@ -84,7 +84,7 @@ def relevance(
 
     Args:
         units: from `engine.pruning.units`.
-        frame: columns task, layer, channel, relevance (≥ 0), as `engine.attribution.relevance` gives them; `layer` is
+        frame: columns task, layer, channel, relevance (≥ 0), as `engine.explain.relevance.relevance` gives them; `layer` is
             a module of the model. Other columns are not looked at.
         tasks: those that count; None: all in the frame.
         end: whether `channel` of a convolution or a linear layer is one that it reads or one that it gives. Of any

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.channels.liveness import Liveness
-from engine.channels.partition import Labels
+from engine.graph.liveness import Liveness
+from engine.graph.partition import Labels
 from engine.pruning.readers import Reading
 from engine.pruning.selecting import select
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pandas as pd
 from torch import nn
 
-from engine.channels.weights import Values
+from engine.graph.weights import Values
 from engine.pruning.ranking import Ranking
 from engine.pruning.units import Units
 from engine.pruning.what_if import WhatIf

@@ -1,6 +1,6 @@
 """The units of pruning under a budget: removable channels, each with all that writes it and all that reads it.
 
-A unit is a coupled group (`engine.groups.coupled`), so that the removal of any set of them is exact: with its weights
+A unit is a coupled group (`engine.sparsity.groups.coupled`), so that the removal of any set of them is exact: with its weights
 at zero the model computes what it computes without the channel. Units of one class stand side by side everywhere: the
 outputs of one layer, or the channels of a residual stream, whose writers and readers are tied. A class never loses all
 its channels, so that no layer dies.
@@ -16,12 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from engine.channels.graph import ChannelGraph
-from engine.channels.partition import Labels
-from engine.channels.trace import trace
-from engine.channels.weights import Flags, Values
-from engine.groups import Group, coupled_groups
-from engine.groups.coupled import removable_spaces
+from engine.graph.graph import ChannelGraph
+from engine.graph.partition import Labels
+from engine.graph.trace import trace
+from engine.graph.weights import Flags, Values
+from engine.sparsity.groups import Group, coupled_groups
+from engine.sparsity.groups.coupled import removable_spaces
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def units(
     """Return the removable channels of a model.
 
     Args:
-        model: any module that `engine.channels.trace` follows.
+        model: any module that `engine.graph.trace` follows.
         example_inputs: what `trace` takes.
         within: names of submodules, such as ("trunk",), whose channels alone may go. Empty: the whole model.
         graph: the model's graph, if it was traced already.

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.channels.tables import savings
-from engine.channels.weights import Flags
+from engine.graph.tables import savings
+from engine.graph.weights import Flags
+from engine.pruning.masking import moved_banks, restore
 from engine.pruning.plan import planned
-from engine.pruning.silence import moved_banks, restore
 from engine.pruning.units import Units
-from engine.tally import Of
+from engine.sparsity.counts import Of
 
 Share = Literal["group", "parameter", "mac", "latency"]
 

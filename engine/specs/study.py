@@ -6,7 +6,7 @@ and with them the order of the images; one network for all tasks of a run; the v
 split is looked at once. What the arms are, `engine.studies.plan` says.
 
 A path trains one set of tasks along a grid of targets or strengths, the sparser points warm-started from their
-neighbours on request; its runs keep a compact network at every few per cent on the way (engine.waypoints).
+neighbours on request; its runs keep a compact network at every few per cent on the way (engine.runs.snapshots).
 """
 
 from itertools import combinations
@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field as Leaf
 from pydantic import ValidationError, model_validator
 
-from engine.balancing.spec import Method
-from engine.spec import TrainSpec
+from engine.specs.balancing import Method
 from engine.specs.frozen import Frozen, SpecError, first_line
+from engine.specs.train import TrainSpec
 
 Control = Literal["scratch", "magnitude", "unanimous", "small", "continued"]
 Definition = Literal["main", "task", "metric"]

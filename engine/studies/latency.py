@@ -1,7 +1,7 @@
 """How fast the runs of a study are once what is zero is gone: each is pruned, and timed when nothing else of it runs.
 
-A pruning (engine.followups) is left in each run's folder, so that the Prune page shows it; one that is there already is
-referred to. The table `latency` holds what they measured: the columns of `measures` (engine.work.prune_report) behind
+A pruning (engine.runs.derived) is left in each run's folder, so that the Prune page shows it; one that is there already is
+referred to. The table `latency` holds what they measured: the columns of `measures` (engine.jobs.prune_report) behind
 those that say which member it is, and `pruning`, its id. Timings are of the machine that the study's own process runs
 on.
 """
@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from engine import jobs
-from engine.folders import LIVE
-from engine.followups import FollowUp, follow_up, follow_ups
-from engine.runs import Run
+from engine.runs import launch
+from engine.runs.derived import FollowUp, follow_up, follow_ups
+from engine.runs.run import Run
+from engine.runs.work_folder import LIVE
 from engine.specs.frozen import SpecError
 from engine.specs.prune import PruneSpec
 
@@ -28,10 +28,10 @@ def measured(run: Run, threads: int, asked_to_end: Callable[[], bool]) -> Follow
     if found is not None:
         return found
     work = follow_up(run, wanted, "study")
-    jobs.start(work)
+    launch.start(work)
     while work.status.state in LIVE:
         if asked_to_end():
-            jobs.stop(work)
+            launch.stop(work)
         time.sleep(POLL)
     return work if work.status.state == "done" else None
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 from safetensors.numpy import load
 
-from engine.manifests import manifests, verified
-from engine.runs import Run
-from engine.spec import TrainSpec, parse
-from engine.specs.start import Source, StartSpec
+from engine.runs.digests import manifests, verified
+from engine.runs.run import Run
+from engine.specs.train import TrainSpec, parse
+from engine.specs.warm_start import Source, StartSpec
 from engine.studies.plan import OTHER_SEED, Member
 from engine.studies.rows import final_figures
 
@@ -62,7 +62,7 @@ def living_parameters(run: Run) -> int:
 
 
 def _narrower(spec: TrainSpec, sparse: Run) -> TrainSpec:
-    from engine.work.narrowing import narrowed  # torch, which takes seconds, and only this arm needs
+    from engine.studies.matched_size import narrowed  # torch, which takes seconds, and only this arm needs
 
     document = json.loads((sparse.path / "weights" / "network.json").read_text())
     network = narrowed(spec, int(document["channels"]), living_parameters(sparse))

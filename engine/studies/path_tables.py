@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.runs import Run
-from engine.studies.folder import Study
+from engine.runs.run import Run
+from engine.runs.study import Study
 from engine.studies.rows import FIGURES
 
 LEVEL = ["level_of", "level"]

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from engine.quantities import METRICS, Metric
+from engine.runs.quantities import METRICS, Metric
 from engine.specs.study import Definition
 
 ROW = ["arm", "subset", "balancing", "level_of", "level"]

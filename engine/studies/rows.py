@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from data.catalog import DATASETS
-from engine.quantities import SPARSITIES, metrics
-from engine.runs import Run
+from engine.runs.quantities import SPARSITIES, metrics
+from engine.runs.run import Run
 from engine.studies.skill import Figures, skill
 
 WHO = ["arm", "subset", "balancing", "level_of", "level", "seed", "run"]

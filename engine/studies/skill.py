@@ -2,7 +2,7 @@
 
     skill_t = (M_t − M_constant) / (M_perfect − M_constant)
 
-with the main metric of each task (the first of engine.quantities): 0 for the prediction that ignores the image, 1 for a
+with the main metric of each task (the first of engine.runs.quantities): 0 for the prediction that ignores the image, 1 for a
 perfect one. It is what weather forecasts are judged by (Murphy 1988). Unlike the summed loss it does not depend on the
 units of the tasks, and unlike Δ_m it needs no other run: so it says which epoch was the best, and where a path bends.
 """
@@ -10,7 +10,7 @@ units of the tasks, and unlike Δ_m it needs no other run: so it says which epoc
 from collections.abc import Mapping
 
 from data.sample import Field
-from engine.quantities import Metric, metrics
+from engine.runs.quantities import Metric, metrics
 
 Figures = Mapping[str, Mapping[str, float]]  # {task: {metric: value}}
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.folders import versions
-from engine.runs import Run, list_runs
-from engine.spec import TrainSpec
+from engine.runs.run import Run, list_runs
+from engine.runs.work_folder import versions
+from engine.specs.train import TrainSpec
 
 HASHED = 16  # hexadecimal digits
 

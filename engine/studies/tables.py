@@ -8,7 +8,7 @@
 |               | difference, difference_low, difference_high, pairs: paired by seed with the dense arm of the same |
 |               | tasks and balancing                                                                               |
 | `comparisons` | Δ_m of an arm less that of another at the same level, paired by seed, as `summary`                |
-| `jaccard`     | how far two seeds of an arm have the same survivors (engine.explaining.overlap)                   |
+| `jaccard`     | how far two seeds of an arm have the same survivors (engine.explain.checks.overlap)                   |
 | `latency`     | a measure of a pruned run, if asked for (engine.studies.latency)                                  |
 | `path`        | a grid point of a path; `deaths`: a group, and where it dies (engine.studies.path_tables)         |
 
@@ -20,11 +20,11 @@ from itertools import combinations
 
 import pandas as pd
 
-from engine.explaining.overlap import mask_overlap
-from engine.runs import Run
+from engine.explain.checks.overlap import mask_overlap
+from engine.runs.run import Run
+from engine.runs.study import Study
 from engine.specs.study import PathSpec, StudySpec
 from engine.studies.delta import delta_table
-from engine.studies.folder import Study
 from engine.studies.intervals import mean_of
 from engine.studies.path_tables import path_tables
 from engine.studies.rows import FIGURES

@@ -7,11 +7,11 @@ import torch
 
 from data.catalog import load
 from data.stacking import stack
-from engine.attribution import Settings, relevance
-from engine.batches import Batches
+from engine.explain.relevance import Settings, relevance
 from engine.networks.multitask import build_network
-from engine.spec import NetworkSpec
+from engine.specs.train import NetworkSpec
 from engine.tasks.build import build_tasks
+from engine.training.batches import Batches
 from tests.benchmarks.side_by_side import ratio
 
 pytestmark = pytest.mark.bench

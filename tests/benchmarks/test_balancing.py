@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.balancing.balancer import Balancer
-from engine.balancing.build import build_balancer
-from engine.balancing.famo import statistics_kept
-from engine.balancing.spec import BalancingSpec
 from engine.networks.heads import LightHead
 from engine.networks.residual import ResidualTrunk
-from engine.spec import NetworkSpec
+from engine.specs.balancing import BalancingSpec
+from engine.specs.train import NetworkSpec
+from engine.training.balancing.balancer import Balancer
+from engine.training.balancing.build import build_balancer
+from engine.training.balancing.famo import statistics_kept
 
 TASKS = {"segmentation": 13, "depth": 1, "normals": 3}
 ROUNDS = 12

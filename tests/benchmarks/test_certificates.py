@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from engine.pruning import compact
-from tests.engine.channels.zoo import ZOO
+from tests.engine.graph.zoo import ZOO
 from tests.engine.pruning.test_compact import GROUPS, silenced
 
 pytestmark = pytest.mark.bench

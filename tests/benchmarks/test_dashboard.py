@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine import jobs
-from engine.folders import LIVE
-from engine.runs import Run, create
-from engine.spec import parse
+from engine.runs import launch
+from engine.runs.run import Run, create
+from engine.runs.work_folder import LIVE
+from engine.specs.train import parse
 from tests.browser.driving import chromium
 from tests.browser.measure import first_view_seconds
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.bench
 @pytest.fixture
 def finished(runs_root: Path) -> Run:
     run = create(parse({"name": "digits", "data": {"dataset": "digits"}, "epochs": 5, "penalty": {"target": 50.0}}))
-    jobs.start(run)
+    launch.start(run)
     while run.status.state in LIVE:
         time.sleep(0.2)
     return run
@@ -34,7 +34,7 @@ def test_the_first_view_of_a_fresh_server(finished: Run, figure):
 
 @pytest.mark.parametrize("page", ["train", "groups"])
 def test_a_rerun_on_a_finished_run(finished: Run, page: str, figure):
-    source = f"from dashboard.views.{page} import page\npage()"
+    source = f"from dashboard.pages.{page}.page import page\npage()"
     app = AppTest.from_string(source, default_timeout=60)
     app.query_params["run"] = finished.id
     app.run()

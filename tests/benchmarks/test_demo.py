@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from data.catalog import DATASETS
-from engine.commands.follow import outcome
-from engine.folders import LIVE
-from engine.quantities import metrics
-from engine.runs import Run, list_runs
+from engine.cli.follow import outcome
+from engine.runs.quantities import metrics
+from engine.runs.run import Run, list_runs
+from engine.runs.work_folder import LIVE
 
 pytestmark = pytest.mark.bench
 
@@ -21,7 +21,15 @@ FAR = {"miou": 3.0, "abs_error": 1 / 1.8, "mean_angle": 1 / 1.5}  # against the 
 
 def test_the_demo_is_useful_within_two_minutes(tmp_path: Path, figure):
     began = time.time()
-    command = [sys.executable, "-c", "from engine.cli import main; main()", "demo", "--no-browser", "--port", "8597"]
+    command = [
+        sys.executable,
+        "-c",
+        "from engine.cli.main import main; main()",
+        "demo",
+        "--no-browser",
+        "--port",
+        "8597",
+    ]
     server = subprocess.Popen(command, env={**os.environ, "WINNOW_RUNS": str(tmp_path)})
     try:
         run = first_run(tmp_path)

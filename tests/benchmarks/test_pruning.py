@@ -18,7 +18,7 @@ from engine.networks.heads import AsppHead
 from engine.networks.multitask import MultiTaskNet
 from engine.networks.residual import ResidualTrunk
 from engine.pruning import compact
-from engine.spec import NetworkSpec
+from engine.specs.train import NetworkSpec
 from tests.benchmarks.side_by_side import BUSY
 
 pytestmark = pytest.mark.bench

@@ -8,12 +8,12 @@ import torch
 
 from data.catalog import load
 from data.stacking import stack
-from engine.batches import Batches
 from engine.networks.multitask import build_network
-from engine.removal import remove
-from engine.spec import parse
+from engine.specs.train import parse
 from engine.tasks.build import build_tasks
-from engine.training import Training, begin, train
+from engine.training.batches import Batches
+from engine.training.loop import Training, begin, train
+from engine.training.removal import remove
 from tests.benchmarks.side_by_side import ratio
 
 pytestmark = pytest.mark.bench

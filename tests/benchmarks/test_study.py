@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import jobs
-from engine.folders import LIVE
+from engine.runs import launch
+from engine.runs.study import create_study
+from engine.runs.work_folder import LIVE
 from engine.specs.study import parse_many
-from engine.studies.folder import create_study
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
@@ -28,7 +28,7 @@ def seconds(root: Path, address: str) -> float:
     values = {"name": "eight", "base": BASE, "targets": [50], "seeds": [0, 1], "subsets": ["all"], "scheduler": address}
     study = create_study(parse_many(values), root)
     began = time.monotonic()
-    jobs.start(study)
+    launch.start(study)
     while study.status.state in LIVE:
         time.sleep(0.2)
     assert study.status.state == "done", study.status.message

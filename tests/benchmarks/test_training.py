@@ -10,20 +10,20 @@ from torch import Tensor, nn
 
 from data.catalog import load
 from data.stacking import stack
-from engine.batches import Batches
-from engine.channels.trace import trace
-from engine.groups import input_groups
+from engine.graph.trace import trace
 from engine.measure import layer_macs
 from engine.networks.multitask import build_network
 from engine.networks.residual import ResidualTrunk
-from engine.normalisation import scale_free_weights
-from engine.penalties import GroupLasso
-from engine.proximal import Kept, Proximal
-from engine.spec import NetworkSpec, parse
-from engine.strength import Targeted
-from engine.tally import Tally
+from engine.sparsity.counts import Tally
+from engine.sparsity.groups import input_groups
+from engine.sparsity.penalties import GroupLasso
+from engine.sparsity.proximal import Kept, Proximal
+from engine.sparsity.scale_free import scale_free_weights
+from engine.sparsity.strength import Targeted
+from engine.specs.train import NetworkSpec, parse
 from engine.tasks.build import build_tasks
-from engine.training import begin, train
+from engine.training.batches import Batches
+from engine.training.loop import begin, train
 from tests.benchmarks.side_by_side import ratio
 
 pytestmark = pytest.mark.bench

@@ -7,14 +7,14 @@ from statistics import median
 
 import pytest
 
-from engine.runs import create
-from engine.spec import demo
-from engine.training import EpochDone
-from engine.waypoints import places, waypoints
-from engine.work.ending import Ending
-from engine.work.reporting import Reporter
-from engine.work.training_job import run_training
-from engine.work.waypoints import Waypoints
+from engine.jobs.snapshots import Waypoints
+from engine.jobs.stop_request import Ending
+from engine.jobs.training_job import run_training
+from engine.jobs.writer import Reporter
+from engine.runs.run import create
+from engine.runs.snapshots import places, waypoints
+from engine.specs.train import demo
+from engine.training.loop import EpochDone
 
 pytestmark = pytest.mark.bench
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
 
-from engine import jobs
-from engine.followups import follow_ups
-from engine.runs import Run, create
-from engine.spec import parse
-from engine.work.ending import Ending
-from engine.work.reporting import Reporter
-from engine.work.training_job import run_training
+from engine.jobs.stop_request import Ending
+from engine.jobs.training_job import run_training
+from engine.jobs.writer import Reporter
+from engine.runs import launch
+from engine.runs.derived import follow_ups
+from engine.runs.run import Run, create
+from engine.specs.train import parse
 from tests.browser.driving import SIZE, Faults, fill, keyed
 from tests.browser.serving import serving
 
@@ -100,4 +100,4 @@ def _end_workers(run: Run) -> None:
     """End what a failed test left at work."""
     for work in (run, *follow_ups(run, "prune")):
         if work.alive():
-            jobs.kill(work)
+            launch.kill(work)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.events import Event, write_events
-from engine.files import replace, replace_json
-from engine.folders import Status
-from engine.norms import Layer
-from engine.runs import Run, create
-from engine.spec import parse
+from engine.runs.events import Event, write_events
+from engine.runs.files import replace, replace_json
+from engine.runs.norm_log import Layer
+from engine.runs.run import Run, create
+from engine.runs.work_folder import Status
+from engine.specs.train import parse
 
 LAYERS = [Layer("stem", 3, 9), Layer("<b>deep</b>", 4, 18)]
 START = 1_750_000_000.0

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.explaining.badges import COLUMNS
-from engine.files import replace
-from engine.folders import Status
-from engine.followups import FollowUp, follow_up
-from engine.runs import Run
+from engine.explain.checks.badges import COLUMNS
+from engine.explain.usage import layers, overlaps, usage
+from engine.runs.derived import FollowUp, follow_up
+from engine.runs.files import replace
+from engine.runs.run import Run
+from engine.runs.work_folder import Status
 from engine.specs.explain import ExplainSpec
-from engine.usage import layers, overlaps, usage
 from tests.dashboard.making import START, STEP
 
 WIDTHS = {"stem": 3, "<b>deep</b>": 4, "trunk": 6}

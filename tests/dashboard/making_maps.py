@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from data.catalog import DATASETS
-from engine.followups import FollowUp
-from engine.spatial.store import packed, write_spatial
+from engine.explain.maps.store import packed, write_spatial
+from engine.runs.derived import FollowUp
 
 IMAGES, SHOWN, SIDE, TOP = 6, 2, 8, 3
 CHANNELS = [0, 1]

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 
 from data.catalog import DATASETS
-from engine.events import Event, write_events
-from engine.files import replace
-from engine.folders import Status
-from engine.norms import Layer
-from engine.quantities import metrics
-from engine.runs import Run, create
-from engine.spec import parse
+from engine.runs.events import Event, write_events
+from engine.runs.files import replace
+from engine.runs.norm_log import Layer
+from engine.runs.quantities import metrics
+from engine.runs.run import Run, create
+from engine.runs.study import COLUMNS, Study, create_study
+from engine.runs.work_folder import Status
 from engine.specs.study import parse_many
-from engine.studies.folder import COLUMNS, Study, create_study
+from engine.specs.train import parse
 from engine.studies.plan import Member, plan
 from engine.studies.rows import frame
 from engine.studies.tables import study_tables

@@ -1,4 +1,4 @@
-"""Small prunings and exports, written as the worker writes them: engine.work.prune_report has the columns."""
+"""Small prunings and exports, written as the worker writes them: engine.jobs.prune_report has the columns."""
 
 import hashlib
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.files import replace, replace_json
-from engine.folders import Status
-from engine.followups import FollowUp, follow_up, read
-from engine.runs import Run
+from engine.runs.derived import FollowUp, follow_up, read
+from engine.runs.files import replace, replace_json
+from engine.runs.run import Run
+from engine.runs.work_folder import Status
 from engine.specs.export import ExportSpec
 from tests.dashboard.making import START
 

@@ -4,13 +4,13 @@ from functools import cache
 
 import torch
 
-from engine.batches import Batches
+from engine.jobs.run_data import batches, fields
 from engine.networks.multitask import MultiTaskNet, build_network
-from engine.spec import TrainSpec, parse
+from engine.specs.train import TrainSpec, parse
 from engine.tasks.build import build_tasks
 from engine.tasks.task import Task
-from engine.training import EpochDone, Training, begin, start_at_constants, train
-from engine.work.run_data import batches, fields
+from engine.training.batches import Batches
+from engine.training.loop import EpochDone, Training, begin, start_at_constants, train
 
 SMALL = {"widths": (12, 16), "blocks": (1, 1), "head_width": 12}
 SPEC: TrainSpec = parse({"data": {"dataset": "digits"}, "network": SMALL, "threads": 1, "epochs": 4, "batch_size": 64})

@@ -22,11 +22,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from engine import jobs
-from engine.commands.follow import follow
-from engine.commands.studies import write_tables
+from engine.cli.follow import follow
+from engine.cli.studies import write_tables
+from engine.runs import launch
+from engine.runs.study import Study, create_study, list_studies
 from engine.specs.study import StudySpec, parse_many
-from engine.studies.folder import Study, create_study, list_studies
 from engine.studies.members import living_parameters
 from engine.studies.reporting_tables import paper_table
 
@@ -70,7 +70,7 @@ def study() -> Study:
     earlier = [found for found in list_studies() if found.spec == wanted and found.status.state in going]
     found = earlier[0] if earlier else create_study(wanted)
     if found.status.state not in ("running", "queued") or not found.alive():
-        jobs.start(found)
+        launch.start(found)
     follow(found, "claim")
     return found
 

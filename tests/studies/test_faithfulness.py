@@ -15,16 +15,16 @@ import torch
 
 from data.catalog import load
 from data.stacking import Stacked, stack
-from engine.attribution import Settings, relevance
-from engine.batches import Batches
-from engine.explaining.badges import median
-from engine.faithfulness import Checks, faithfulness
+from engine.explain.checks.badges import median
+from engine.explain.faithfulness import Checks, faithfulness
+from engine.explain.relevance import Settings, relevance
+from engine.explain.usage import usage
 from engine.networks.multitask import build_network
-from engine.spec import parse
-from engine.tally import living
+from engine.sparsity.counts import living
+from engine.specs.train import parse
 from engine.tasks.build import build_tasks
-from engine.training import begin, start_at_constants, train
-from engine.usage import usage
+from engine.training.batches import Batches
+from engine.training.loop import begin, start_at_constants, train
 
 pytestmark = [pytest.mark.study, pytest.mark.timeout(7200)]
 

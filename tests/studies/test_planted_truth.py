@@ -12,17 +12,17 @@ import torch
 
 from data.planted import Planted as Data
 from data.stacking import stack
-from engine.attribution.means import channel_means
-from engine.attribution.probe import probe
-from engine.attribution.relevance import measured
-from engine.attribution.settings import Settings
-from engine.batches import Batches
-from engine.faithfulness import randomisations
-from engine.planted.network import LAYERS, planted_network
-from engine.planted.recovery import recovery, relabelled
-from engine.planted.wiring import TASKS
+from engine.explain.faithfulness import randomisations
+from engine.explain.planted.network import LAYERS, planted_network
+from engine.explain.planted.recovery import recovery, relabelled
+from engine.explain.planted.wiring import TASKS
+from engine.explain.relevance.means import channel_means
+from engine.explain.relevance.probe import probe
+from engine.explain.relevance.relevance import measured
+from engine.explain.relevance.settings import Settings
+from engine.explain.usage import usage
 from engine.specs.explain import Method, Of
-from engine.usage import usage
+from engine.training.batches import Batches
 
 pytestmark = [pytest.mark.study, pytest.mark.timeout(7200)]
 

@@ -16,13 +16,13 @@ import torch
 
 from data.catalog import load
 from data.stacking import Stacked, stack
-from engine.batches import Batches
 from engine.networks.multitask import build_network
-from engine.quantities import metrics
-from engine.spec import parse
-from engine.tally import living
+from engine.runs.quantities import metrics
+from engine.sparsity.counts import living
+from engine.specs.train import parse
 from engine.tasks.build import build_tasks
-from engine.training import EpochDone, begin, start_at_constants, train
+from engine.training.batches import Batches
+from engine.training.loop import EpochDone, begin, start_at_constants, train
 
 pytestmark = [pytest.mark.study, pytest.mark.timeout(7200)]
 

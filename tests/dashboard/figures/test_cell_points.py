@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.figures.cell_points import carried, label_look, picked
-from dashboard.figures.look import NEUTRAL, styles
-from dashboard.selection import Selection
-from engine.norms import Layer
+from dashboard.figures.style import NEUTRAL, styles
+from dashboard.shared.selection import Selection
+from engine.runs.norm_log import Layer
 
 LAYERS = [Layer("stem", 3, 0), Layer("<b>deep</b>", 4, 0)]
 

@@ -6,16 +6,16 @@ import pytest
 
 from dashboard.figures.latencies import latencies
 from dashboard.figures.layer_counts import MOST_LAYERS
-from dashboard.figures.look import styles
 from dashboard.figures.removed_layers import removed_layers
+from dashboard.figures.style import styles
 from dashboard.figures.task_changes import task_changes
 from dashboard.figures.what_if import Place, what_if
 from dashboard.figures.what_is_left import what_is_left
-from dashboard.frames import before_after, in_words, prunings
+from dashboard.frames import before_after, before_after_text, prunings
 from dashboard.frames import what_if as sweeps
 from dashboard.frames.summaries import tasks
-from engine.followups import FollowUp
-from engine.runs import Run
+from engine.runs.derived import FollowUp
+from engine.runs.run import Run
 from tests.dashboard.pruning_making import write_pruning
 
 LOOKS = styles(["seg", "depth"])
@@ -29,7 +29,7 @@ def pruning(make_run: Callable[..., Run]) -> FollowUp:
 
 def _costs(pruning: FollowUp) -> tuple[pd.DataFrame, list[str]]:
     frame = before_after.costs(pruning)
-    return frame, [in_words.title(row) for _, row in frame.iterrows()]
+    return frame, [before_after_text.title(row) for _, row in frame.iterrows()]
 
 
 def test_bars_of_a_busy_machine_are_hatched_and_said(pruning: FollowUp) -> None:

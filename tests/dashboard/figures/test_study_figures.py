@@ -8,17 +8,17 @@ import pytest
 from dashboard.figures.death_order import death_order
 from dashboard.figures.gains import gains
 from dashboard.figures.kept_by_both import kept_by_both
-from dashboard.figures.look import styles
 from dashboard.figures.norm_path import MOST, norm_path
 from dashboard.figures.paired_differences import paired_differences
 from dashboard.figures.pareto import Axes, pareto
 from dashboard.figures.path_curve import path_curve
 from dashboard.figures.seed_overlap import seed_overlap
+from dashboard.figures.style import styles
 from dashboard.frames import pairs, paths
 from dashboard.frames import pareto as trade
 from dashboard.frames.differences import Which, paired
-from engine.norms import Layer
-from engine.studies.folder import Study
+from engine.runs.norm_log import Layer
+from engine.runs.study import Study
 from tests.dashboard.making_studies import write_path
 
 LOOKS = styles(["seg", "depth"])

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from dashboard.figures.look import styles
+from dashboard.figures.style import styles
 from dashboard.figures.task_conflict import MOST_PAIRS, STRETCHES, averaged, task_conflict, task_weights
 
 TASKS = ["seg", "depth", "<b>edges</b>", "normals", "e", "f"]

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from dashboard.figures.deletion_curves import MOST_LAYERS, deletion_curves
-from dashboard.figures.look import styles
 from dashboard.figures.relevance_against_ablation import MOST_POINTS, relevance_against_ablation
 from dashboard.figures.shuffled_weights import shuffled_weights
+from dashboard.figures.style import styles
 from dashboard.figures.switched_off import switched_off
 from dashboard.figures.top_channels import top_channels
-from dashboard.selection import Selection
+from dashboard.shared.selection import Selection
 
 LOOKS = styles(["seg", "depth"])
 NAMES = ["stem", "<b>deep</b>"]

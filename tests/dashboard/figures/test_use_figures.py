@@ -9,12 +9,12 @@ from dashboard.figures.head_use import head_use
 from dashboard.figures.label_bars import label_bars
 from dashboard.figures.layer_affinity import layer_affinity
 from dashboard.figures.layer_shares import layer_shares
-from dashboard.figures.look import styles
 from dashboard.figures.mask_overlap import mask_overlap
 from dashboard.figures.share_map import share_map
+from dashboard.figures.style import styles
 from dashboard.figures.task_sets import task_sets
 from dashboard.figures.ternary import MOST_POINTS, said_left_out, ternary
-from dashboard.selection import Selection
+from dashboard.shared.selection import Selection
 
 TASKS = ["seg", "depth", "normals"]
 LOOKS = styles(TASKS)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from dashboard.frames import events
-from engine.events import Event, write_events
-from engine.quantities import SPARSITIES
-from engine.runs import Run, create
-from engine.spec import parse
+from engine.runs.events import Event, write_events
+from engine.runs.quantities import SPARSITIES
+from engine.runs.run import Run, create
+from engine.specs.train import parse
 
 MakeRun = Callable[..., Run]
 

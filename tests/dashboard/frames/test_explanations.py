@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 from dashboard.frames import explanations
-from engine.followups import FollowUp, follow_up
+from engine.runs.derived import FollowUp, follow_up
 from engine.specs.explain import ExplainSpec
 from tests.dashboard.making_explanations import WIDTHS, write_explanation
 

@@ -3,8 +3,8 @@ from collections.abc import Callable
 import numpy as np
 
 from dashboard.frames import groups
-from engine.runs import Run, create
-from engine.spec import parse
+from engine.runs.run import Run, create
+from engine.specs.train import parse
 
 MakeRun = Callable[..., Run]
 

@@ -1,8 +1,8 @@
 from collections.abc import Callable
 
 from dashboard.frames import masks
-from engine.norms import Layer
-from engine.runs import Run
+from engine.runs.norm_log import Layer
+from engine.runs.run import Run
 
 Make = Callable[..., Run]
 

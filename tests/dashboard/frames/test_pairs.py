@@ -3,8 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from dashboard.frames import pairs
-from engine.runs import Run, list_runs
-from engine.studies.folder import Study
+from engine.runs.run import Run, list_runs
+from engine.runs.study import Study
 
 MakeRun = Callable[..., Run]
 

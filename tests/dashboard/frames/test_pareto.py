@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from dashboard.frames import pareto
 from dashboard.frames.pareto import Reached
 from dashboard.frames.summaries import summaries, summary
-from engine.quantities import METRICS
-from engine.runs import Run
-from engine.studies.folder import Study
+from engine.runs.quantities import METRICS
+from engine.runs.run import Run
+from engine.runs.study import Study
 from tests.dashboard.making_studies import write_study
 from tests.dashboard.pruning_making import TIMES, write_pruning
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dashboard.frames import paths
-from engine.studies.folder import Study, create_study
+from engine.runs.study import Study, create_study
 from tests.dashboard.making_studies import write_path
 
 

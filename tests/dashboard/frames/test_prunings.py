@@ -5,13 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dashboard.frames import before_after, exports, in_words, prunings, what_if
+from dashboard.frames import before_after, before_after_text, exports, prunings, what_if
 from dashboard.frames.certificate import certificate
 from dashboard.frames.realised import realised
 from dashboard.frames.summaries import tasks
-from engine.files import replace_json
-from engine.followups import FollowUp, follow_up
-from engine.runs import Run
+from engine.runs.derived import FollowUp, follow_up
+from engine.runs.files import replace_json
+from engine.runs.run import Run
 from engine.specs.prune import PruneSpec
 from tests.dashboard.pruning_making import CERTIFICATE, measures, write_export, write_pruning, write_table
 
@@ -32,7 +32,7 @@ def pruning(run: Run) -> FollowUp:
 
 def test_costs_are_before_and_after_of_every_quantity_batch_and_runtime(pruning: FollowUp) -> None:
     frame = before_after.costs(pruning)
-    assert [in_words.title(row) for _, row in frame.iterrows()] == [
+    assert [before_after_text.title(row) for _, row in frame.iterrows()] == [
         "parameters",
         "MACs per image",
         "file size",
@@ -73,11 +73,11 @@ def test_a_dropped_task_has_no_value_after(run: Run, pruning: FollowUp) -> None:
     write_table(pruning, "metrics", found[found["model"] == "dense"])
     (row,) = before_after.changes(pruning, tasks(run.spec)).to_dict("records")
     assert np.isnan(row["pruned_change"])
-    assert in_words.before_after(pruning, tasks(run.spec))["change"].iloc[-1] == "dropped"
+    assert before_after_text.before_after(pruning, tasks(run.spec))["change"].iloc[-1] == "dropped"
 
 
 def test_before_and_after_in_words(run: Run, pruning: FollowUp) -> None:
-    table = in_words.before_after(pruning, tasks(run.spec)).set_index("what")
+    table = before_after_text.before_after(pruning, tasks(run.spec)).set_index("what")
     assert table.loc["parameters"].tolist() == ["1 k", "250", "", "−75 % (4×)"]
     assert table.loc["latency, eager, batch 16"].tolist() == ["100 (90–120) ms", "40 (36–48) ms", "", "−60 % (2.5×)"]
     assert table.loc["latency, ONNX Runtime, batch 1", "change"] == "machine was busy"

@@ -3,8 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from dashboard.frames import reliance
-from dashboard.selection import Selection
-from engine.followups import FollowUp
+from dashboard.shared.selection import Selection
+from engine.runs.derived import FollowUp
 from tests.dashboard.making_explanations import write_explanation
 
 Make = Callable[..., FollowUp]

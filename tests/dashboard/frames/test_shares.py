@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from dashboard.frames import shares
-from engine.followups import FollowUp, follow_up
+from engine.runs.derived import FollowUp, follow_up
 from engine.specs.explain import ExplainSpec
 
 Make = Callable[..., FollowUp]

@@ -7,8 +7,8 @@ import pytest
 from dashboard.frames import cost, studies
 from dashboard.frames.differences import Which, paired
 from dashboard.frames.latency import latencies
-from engine.spec import parse
-from engine.studies.folder import Study, create_study
+from engine.runs.study import Study, create_study
+from engine.specs.train import parse
 from engine.studies.rows import WHO
 from tests.dashboard.making_studies import BASE, write_path, write_study
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from dashboard.frames.summaries import TAIL, summaries, summary
-from engine.events import Event, write_events
-from engine.files import replace
-from engine.runs import Run, create
-from engine.spec import parse
+from engine.runs.events import Event, write_events
+from engine.runs.files import replace
+from engine.runs.run import Run, create
+from engine.specs.train import parse
 
 MakeRun = Callable[..., Run]
 

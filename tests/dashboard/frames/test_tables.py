@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 from dashboard.frames import tables
 from dashboard.frames.summaries import summaries
-from engine.runs import Run
+from engine.runs.run import Run
 
 MakeRun = Callable[..., Run]
 

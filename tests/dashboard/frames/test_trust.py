@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from dashboard.frames import trust
-from engine.followups import FollowUp
+from engine.runs.derived import FollowUp
 
 Make = Callable[..., FollowUp]
 

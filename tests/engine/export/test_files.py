@@ -14,7 +14,7 @@ from engine.export import onnx_file as module
 from engine.export.graphs import names_of
 from engine.export.onnx_file import Session
 from engine.pruning import compact
-from tests.engine.channels.zoo import Program, conv
+from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
 
 IMAGE = torch.randn(1, 3, 8, 8)

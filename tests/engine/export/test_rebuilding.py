@@ -14,7 +14,7 @@ from engine.export.agreement import outputs
 from engine.export.describing import written
 from engine.networks.multitask import MultiTaskNet
 from engine.pruning import compact
-from tests.engine.channels.zoo import ZOO, Program, build, conv
+from tests.engine.graph.zoo import ZOO, Program, build, conv
 from tests.engine.pruning.test_compact import parameters, silence, silenced
 from tests.engine.pruning.test_readers import READERS, constants
 

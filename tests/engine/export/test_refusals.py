@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from engine.export import NotRebuildable, rebuild
 from engine.export.describing import written
-from tests.engine.channels.zoo import Program
+from tests.engine.graph.zoo import Program
 
 Document = dict[str, Any]
 

@@ -9,8 +9,8 @@ import torch
 from engine.export import NotDescribable, NotRebuildable, load_model, save_model
 from engine.export.saving import ARCHITECTURE, TENSORS
 from engine.pruning import compact
-from tests.engine.channels.zoo import Program, conv
 from tests.engine.export.test_rebuilding import same
+from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
 
 

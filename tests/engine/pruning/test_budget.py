@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from engine.pruning import compact
 from engine.pruning.budget import Budget, choose
 from engine.pruning.latency_budget import Timed
+from engine.pruning.masking import silence
 from engine.pruning.ranking import Ranking
 from engine.pruning.scores import norms
-from engine.pruning.silence import silence
 from engine.pruning.units import Units, units
 from engine.pruning.what_if import WhatIf
-from tests.engine.channels.zoo import build
+from tests.engine.graph.zoo import build
 
 NETS = ("ours basic", "vgg", "densenet", "mobilenet v3", "splits", "grouped")
 FOUND = {name: units(*build(name)) for name in NETS}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.pruning import compact
-from tests.engine.channels.zoo import Program, conv
+from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
 
 MODELS = ["ours basic", "splits", "u-net"]

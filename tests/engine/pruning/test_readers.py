@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from engine.channels.trace import trace
+from engine.graph.trace import trace
 from engine.networks.multitask import MultiTaskNet
 from engine.pruning import Coefficients, compact
 from engine.pruning.selecting import picked
-from tests.engine.channels.zoo import ZOO, Program, build, conv
+from tests.engine.graph.zoo import ZOO, Program, build, conv
 from tests.engine.pruning.test_compact import macs, outputs, parameters, silenced
 
 X = torch.randn(2, 3, 16, 16, dtype=torch.float64)

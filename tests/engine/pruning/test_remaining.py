@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from engine.pruning import compact
-from tests.engine.channels.zoo import Program, build, conv
+from tests.engine.graph.zoo import Program, build, conv
 from tests.engine.pruning.test_compact import silence
 
 

@@ -7,7 +7,7 @@ import torch
 
 from engine.pruning.scores import norms, relevance
 from engine.pruning.units import Units, units
-from tests.engine.channels.zoo import build
+from tests.engine.graph.zoo import build
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from torch import nn
 from engine.pruning.scores import norms
 from engine.pruning.sweep import COLUMNS, sweep
 from engine.pruning.units import units
-from tests.engine.channels.zoo import build
+from tests.engine.graph.zoo import build
 
 
 def test_costs_grow_and_metrics_belong_to_what_is_left():

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine.groups import coupled_groups
 from engine.pruning import compact
-from engine.pruning.silence import silence
+from engine.pruning.masking import silence
 from engine.pruning.units import Units, units
 from engine.pruning.what_if import WhatIf
-from tests.engine.channels.zoo import ZOO, build
+from engine.sparsity.groups import coupled_groups
+from tests.engine.graph.zoo import ZOO, build
 
 
 def half(found: Units) -> np.ndarray:

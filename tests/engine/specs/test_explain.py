@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from engine.followups import read
+from engine.runs.derived import read
 from engine.specs.explain import ExplainSpec
 from engine.specs.frozen import SpecError
 

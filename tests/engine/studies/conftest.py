@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine.runs import Run
+from engine.jobs.stop_request import Ending
+from engine.jobs.study_job import run_study
+from engine.jobs.training_job import run_training
+from engine.jobs.writer import Reporter
+from engine.runs.run import Run
+from engine.runs.study import Study, create_study
 from engine.specs.study import parse_many
-from engine.studies.folder import Study, create_study
-from engine.work.ending import Ending
-from engine.work.reporting import Reporter
-from engine.work.study_job import run_study
-from engine.work.training_job import run_training
 
 BASE = {
     "data": {"dataset": "digits"},

@@ -7,11 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine import jobs
-from engine.folders import LIVE
-from engine.runs import Run, list_runs
+from engine.runs import launch
+from engine.runs.run import Run, list_runs
+from engine.runs.study import create_study
+from engine.runs.work_folder import LIVE
 from engine.specs.study import parse_many
-from engine.studies.folder import create_study
 
 
 def training(root: Path) -> list[Run]:
@@ -28,20 +28,20 @@ def test_killed_runs_a_stopped_and_a_killed_study_come_to_the_same(
 ):
     values = small({"tasks": ["digit"], **LONG}, targets=[50], subsets=["all"], workers=2)
     study = create_study(parse_many(values), tmp_path)
-    jobs.start(study)
+    launch.start(study)
     until(lambda: bool(training(tmp_path)), "run in the middle")
     victim = training(tmp_path)[0]
-    assert jobs.kill(victim)
+    assert launch.kill(victim)
     until(lambda: victim.status.state == "done" or bool(training(tmp_path)), "second life")
-    jobs.stop(study)
+    launch.stop(study)
     until(lambda: study.status.state not in LIVE, "stop")
     assert study.status.state == "stopped"
     assert not [run for run in list_runs(tmp_path) if run.status.state in LIVE]
-    jobs.start(study)
+    launch.start(study)
     until(lambda: study.members()["state"].eq("running").any(), "run again")
-    assert jobs.kill(study)
+    assert launch.kill(study)
     until(lambda: study.status.state == "lost", "loss")
-    jobs.start(study)
+    launch.start(study)
     until(lambda: study.status.state not in LIVE, "end")
     assert study.status.state == "done", (study.path / "log.txt").read_text()
     assert len(list_runs(tmp_path)) == 2
@@ -60,7 +60,7 @@ def test_a_killed_worker_of_a_cluster_leaves_no_trace_in_the_tables(
 ):
     root, asked = tmp_path / "runs", {"targets": [50], "subsets": ["all"]}
     study = create_study(parse_many(small(LONG, **asked, scheduler=cluster)), root)
-    jobs.start(study)
+    launch.start(study)
     until(lambda: bool(training(root)), "run in the middle")
     victim = training(root)[0]
     worker = psutil.Process(victim.status.pid).parent()
@@ -76,7 +76,7 @@ def test_a_killed_worker_of_a_cluster_leaves_no_trace_in_the_tables(
 def test_nobody_at_the_scheduler_is_said_in_a_sentence(tmp_path: Path, small, until, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
     study = create_study(parse_many(small(scheduler="tcp://127.0.0.1:9")), tmp_path)
-    jobs.start(study)
+    launch.start(study)
     until(lambda: study.status.state not in LIVE, "end")
     assert study.status.state == "failed"
     assert "`scheduler` should be the address of a Dask scheduler" in study.status.message

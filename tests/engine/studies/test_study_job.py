@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine.followups import newest
-from engine.runs import list_runs
+from engine.jobs.study_job import StudyError
+from engine.runs.derived import newest
+from engine.runs.run import list_runs
+from engine.runs.snapshots import waypoints
+from engine.runs.study import create_study, find_study, list_studies
 from engine.specs.study import parse_many
-from engine.studies.folder import create_study, find_study, list_studies
 from engine.studies.members import living_parameters, source_of
-from engine.waypoints import waypoints
-from engine.work.study_job import StudyError
 
 
 @pytest.fixture(scope="module")

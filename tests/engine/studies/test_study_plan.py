@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.files import replace
-from engine.folders import Status
-from engine.runs import Run, create
-from engine.spec import parse
+from engine.runs.files import replace
+from engine.runs.run import Run, create
+from engine.runs.work_folder import Status
 from engine.specs.frozen import SpecError
 from engine.specs.study import PathSpec, StudySpec, parse_many
+from engine.specs.train import parse
 from engine.studies.plan import Member, plan
 from engine.studies.spec_hash import Known, document_hash, spec_hash
 

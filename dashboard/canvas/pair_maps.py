@@ -1,0 +1,71 @@
+"""Two survival maps beside one another, and what differs between them.
+
+A level of the difference: 0 dead in both, 254 alive only in A, 255 alive only in B; 1 … 253 alive in both, from a norm
+that is a tenth in B of what it is in A to one that is ten times as large.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard.canvas.levels import HERE, levels, scale_of, script, style, text
+from engine.runs.norm_log import Layer
+
+ONLY_A, ONLY_B = 254, 255
+MIDDLE, REACH = 127, 126
+READING = (
+    "Left A, middle B, right the difference: blue lives only in A, orange only in B, grey in both (bluer where the "
+    "norm is larger in A, more orange where it is larger in B), hatched in neither. The scale of the norms is one for "
+    "both. A cell that is pointed at is framed in all three; click one, or walk with the arrow keys."
+)
+_mount = st.components.v2.component(
+    "winnow_pair_maps",
+    html=(HERE / "pair.html").read_text(encoding="utf-8"),
+    css=style("pair.css"),
+    js=script("pair.js"),
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two networks of the same layers: their names, the norms (2, groups), and which of them are near the threshold."""
+
+    titles: tuple[str, str]
+    layers: tuple[Layer, ...]
+    norms: NDArray[np.float32]
+    near: NDArray[np.bool_]
+
+
+def pair_maps(pair: Pair, key: str) -> None:
+    """Draw the three maps."""
+    _mount(key=key, data=payload(pair))
+
+
+def payload(pair: Pair) -> dict[str, Any]:
+    """Return what the browser needs."""
+    scale = scale_of(pair.norms)
+    shades = levels(pair.norms, pair.near, scale)
+    sent = {
+        "titles": list(pair.titles),
+        "layers": [layer.name for layer in pair.layers],
+        "counts": [layer.groups for layer in pair.layers],
+        "a": text(shades[0]),
+        "b": text(shades[1]),
+        "difference": text(difference(*pair.norms)),
+        "low": scale.low,
+        "high": scale.high,
+    }
+    return {**sent, "digest": hashlib.sha256(repr(sorted(sent.items())).encode()).hexdigest()[:16]}
+
+
+def difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the level of the difference of each group."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.clip(np.log10(b / a), -1, 1)
+    both = MIDDLE + np.rint(REACH * np.where(np.isfinite(ratio), ratio, 0))
+    alive = np.where(a > 0, np.where(b > 0, both, ONLY_A), np.where(b > 0, ONLY_B, 0))
+    return alive.astype(np.uint8)

@@ -1,0 +1,167 @@
+"""The scrubber of a path: one slider moves the charts and the survival map, in the browser, with no server trip.
+
+All networks of a path are sent once (engine: dashboard.canvas.levels). The page hears of it only when the user asks
+for something: to open the run of a point, or to train where no network has been trained yet.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.canvas.levels import HERE, levels, scale_of, script, style, text
+from dashboard.figures.style import NEUTRAL, Style
+from dashboard.frames.paths import FIRST, Networks
+from engine.runs.quantities import Metric
+from engine.specs.study import PathSpec
+
+MOST_TASKS = 4
+MOST_STRENGTH = 1e6  # of λ_max
+MOST_TICKS = 11
+CLOSE = 0.05  # of the axis: the words of two ticks would touch
+COUNTS = {  # with colours of no task, as the tasks stand beside them
+    "group_sparsity": ("groups", "#7F6FB5"),
+    "parameter_sparsity": ("parameters", "#A9791C"),
+    "mac_sparsity": ("MACs", "#808495"),
+}
+MARKS = {"elbow": "elbow", "one_standard_error": "one standard error"}
+READING = (
+    "Move the slider, drag over a chart, or walk with the arrow keys: every point is a network that was trained, here "
+    "of the first seed; between two of them the nearest is shown and none is interpolated. Metrics: on the validation "
+    "images, mean over seeds. Elbow: where the skill begins to fall. One standard error: the sparsest point whose "
+    "skill is within one standard error of the best. Map: one row per layer, from the input at the top."
+)
+_mount = st.components.v2.component(
+    "winnow_path_scrubber",
+    html=(HERE / "path.html").read_text(encoding="utf-8"),
+    css=style("path.css"),
+    js=script("panels.js", "path.js"),
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked of the page: to open a run of a path, or to train at a level (target in %, or part of λ_max)."""
+
+    path: str
+    run: str = ""
+    level: float = 0.0
+
+
+@dataclass(frozen=True)
+class Course:
+    """A path as the scrubber needs it: its id, what was asked, its networks, its tasks and how they look."""
+
+    path: str
+    spec: PathSpec
+    networks: Networks
+    tasks: Sequence[tuple[str, Metric]]
+    styles: Mapping[str, Style]
+
+
+def path_scrubber(course: Course, sent: Mapping[str, Any], key: str, asked: Callable[[Wish], None]) -> None:
+    """Draw the scrubber of what was `sent` (`payload`); `asked` is called before the page is drawn again."""
+
+    def report() -> None:
+        value = st.session_state[key].get("asked")
+        if isinstance(value, Mapping) and (found := wish(value, course)) is not None:
+            asked(found)
+
+    _mount(key=key, data=dict(sent), on_asked_change=report)
+
+
+def wish(value: Mapping[str, Any], course: Course) -> Wish | None:
+    """Return what a browser asks for, None where this path can't grant it."""
+    if value.get("path") != course.path:
+        return None
+    run, level = value.get("run"), value.get("level")
+    if value.get("what") == "open" and run in course.networks.points["run"].tolist():
+        return Wish(course.path, run=str(run))
+    most = 100 if course.spec.targets else MOST_STRENGTH
+    if value.get("what") != "train" or isinstance(level, bool) or not isinstance(level, int | float):
+        return None
+    return Wish(course.path, level=float(level)) if 0 < level < most else None
+
+
+def payload(course: Course) -> dict[str, Any]:
+    """Return what the browser needs."""
+    known = course.networks
+    scale = scale_of(known.norms)
+    packed = text(levels(known.norms, known.near, scale))
+    sent = {
+        "path": course.path,
+        "layers": [layer.name for layer in known.layers],
+        "counts": [layer.groups for layer in known.layers],
+        "levels": packed,
+        "low": scale.low,
+        "high": scale.high,
+        "points": _points(known.points),
+        "panels": _panels(course),
+        "axis": _axis(course),
+        "first": 0,
+    }
+    return {**sent, "digest": hashlib.sha256(repr(sorted(sent.items())).encode()).hexdigest()[:16]}
+
+
+def _points(points: pd.DataFrame) -> list[dict[str, Any]]:
+    every = max(1, -(-len(points) // MOST_TICKS))
+    marked = points.loc[points[list(MARKS)].any(axis=1), "place"].tolist()
+    rows = []
+    for place, (_, point) in enumerate(points.iterrows()):
+        marks = [word for name, word in MARKS.items() if bool(point[name])]
+        short = str(point["label"]).removesuffix(" λ_max")
+        room = all(abs(float(point["place"]) - other) > CLOSE for other in marked)
+        rows.append(
+            {
+                "place": float(point["place"]),
+                "label": str(point["label"]),
+                "run": str(point["run"]),
+                "marks": marks,
+                "tick": short if marks or (room and place % every == 0) else "",
+            }
+        )
+    return rows
+
+
+def _panels(course: Course) -> list[dict[str, Any]]:
+    """Return the charts: what is zero, the skill over all tasks, and the main metric of each task."""
+    points = course.networks.points
+    zero = [
+        {"name": name, "colour": colour, "values": _values(points, quantity)}
+        for quantity, (name, colour) in COUNTS.items()
+    ]
+    panels = [
+        _panel("exactly zero [%]", "", 1, zero),
+        _panel("skill over all tasks ↑", "", 3, [{"name": "", "colour": NEUTRAL, "values": _values(points, "skill")}]),
+    ]
+    for task, metric in course.tasks[:MOST_TASKS]:
+        digits = 1 if metric.unit in ("%", "°") else 3
+        values = _values(points, f"val.{task}.{metric.name}")
+        arrow = "↑" if metric.better == "higher" else "↓"
+        curve = {"name": "", "colour": course.styles[task].colour, "values": values}
+        unit = "" if metric.unit in ("", "1") else metric.unit if metric.unit == "°" else f" {metric.unit}"
+        panels.append(_panel(f"{task}: {metric.label} {arrow}", unit, digits, [curve]))
+    return panels
+
+
+def _panel(title: str, unit: str, digits: int, curves: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"title": title, "unit": unit, "digits": digits, "curves": curves}
+
+
+def _values(points: pd.DataFrame, name: str) -> list[float | None]:
+    """Return a column as numbers, None where there is none."""
+    if name not in points:
+        return [None] * len(points)
+    finite = pd.to_numeric(points[name]).replace([float("inf"), float("-inf")], float("nan"))
+    return [None if pd.isna(value) else float(value) for value in finite]
+
+
+def _axis(course: Course) -> dict[str, Any]:
+    points = course.networks.points
+    sparse = points[points["level_of"] != ""]["level"]
+    log = not course.spec.targets
+    ends = {"low": float(sparse.min()), "high": float(sparse.max())} if len(sparse) else {"low": 1.0, "high": 1.0}
+    return {**ends, "first": FIRST, "log": log, "unit": " λ_max" if log else " %"}

@@ -1,0 +1,75 @@
+"""The form for an explanation: widgets → ExplainSpec, leaf by leaf as the form for a run (dashboard.forms.run).
+
+What counts is `engine.runs.derived.read`, which checks everything again: nothing is written or started unless it agrees.
+"""
+
+import streamlit as st
+
+from dashboard.forms.widgets import Values, line
+from dashboard.frames.groups import norms
+from dashboard.shared.formatting import sentence
+from engine.runs import launch
+from engine.runs.derived import FollowUp, follow_up, read
+from engine.runs.run import Run
+from engine.specs.explain import METHODS, ExplainSpec
+from engine.specs.frozen import SpecError
+
+FORM = "explain"
+ESSENTIAL = ["of", "images", "ablations", "ablation_images"]
+ADVANCED = [
+    "maps",
+    "map_channels",
+    "split",
+    "fill",
+    "bootstrap",
+    "steps",
+    "randomisations",
+    "seed",
+    "threads",
+    "device",
+]
+COST = (
+    "With the defaults on the demo's network and one core: the shares after half a minute, the ablations that check "
+    "them within some minutes. The page fills as results come in, and can be left. The integrating methods, "
+    "feature ablation above all, take far longer than the first two."
+)
+
+
+def new_explanation(run: Run) -> FollowUp | None:
+    """Draw the form; return the explanation that it has just created and started, if it has."""
+    methods = st.multiselect(
+        "Methods",
+        METHODS,
+        default=[METHODS[0]],
+        format_func=lambda name: name.replace("_", " "),
+        key=f"{FORM}_methods",
+        help=ExplainSpec.model_fields["methods"].description,
+        on_change="ignore",
+    )
+    values = line(ExplainSpec, ESSENTIAL, form=FORM)
+    with st.expander("Advanced", icon=":material/tune:", key=f"{FORM}_advanced"):
+        about = ExplainSpec.model_fields["layers"].description
+        layers = st.multiselect(
+            "Layers",
+            [layer.name for layer in norms(run).layers],
+            key=f"{FORM}_layers",
+            placeholder="all that the tasks share",
+            help=about,
+            on_change="ignore",
+        )
+        values |= line(ExplainSpec, ADVANCED, form=FORM)
+    st.caption(COST)
+    if st.button("Explain this run", key=f"{FORM}_submit", type="primary", icon=":material/lightbulb:"):
+        return begun(run, {**values, "methods": methods, "layers": layers})
+    return None
+
+
+def begun(run: Run, values: Values) -> FollowUp | None:
+    """Create and start an explanation, or say in one sentence what is wrong."""
+    try:
+        work = follow_up(run, read({"kind": "explain", **values}))
+        launch.start(work)
+    except (SpecError, launch.JobError, OSError) as error:
+        st.error(sentence(str(error)), icon=":material/error:")
+        return None
+    return work

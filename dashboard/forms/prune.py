@@ -1,0 +1,89 @@
+"""The form for a new pruning: widgets → PruneSpec, leaf by leaf as the form for a run (dashboard.forms.run).
+
+One widget redraws the page: the criterion, as it decides whether there is a budget. What counts is
+`engine.runs.derived.read`, which checks everything again: nothing is written or started unless it agrees.
+"""
+
+import streamlit as st
+
+from dashboard.forms.widgets import Values, leaf, line
+from dashboard.shared.formatting import CRITERIA, sentence
+from engine.runs import launch
+from engine.runs.derived import FollowUp, Spec, follow_up, read
+from engine.runs.run import Run
+from engine.specs.frozen import SpecError
+from engine.specs.prune import Criterion, PruneSpec
+
+FORM = "prune"
+USUAL_BUDGET = 50.0  # %
+BUDGET: dict[Criterion, list[str]] = {
+    "zeros": [],
+    "norm": ["budget_of", "compared", "floor"],
+    "relevance": ["budget_of", "relevance_images", "floor"],
+}
+REFIT = ["refit_epochs", "learning_rate", "seed", "gather"]
+MEASURING = ["batches", "onnx", "rounds", "threads", "device"]
+MEANINGS: dict[Criterion, str] = {
+    "zeros": "Removes what nothing uses. Every output stays the same, and a certificate says how exactly.",
+    "norm": "Zeroes the channels of lowest norm, besides, until the budget is met; the metrics change, and are "
+    "measured. A refit wins some of them back.",
+    "relevance": "Zeroes the channels on which the tasks rely least, until the budget is met; the metrics change, and "
+    "are measured. A refit wins some of them back.",
+}
+
+
+def new_pruning(run: Run) -> FollowUp | None:
+    """Draw the form; return the pruning that it has just created and started, if it has."""
+    criterion, values = _what(run)
+    values |= line(PruneSpec, REFIT, "Afterwards", FORM)
+    values |= line(PruneSpec, MEASURING, "Measuring", FORM)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        clicked = st.button("Start pruning", key="prune_submit", type="primary", icon=":material/content_cut:")
+        return begun(run, {"kind": "prune", "criterion": criterion, **values}, criterion) if clicked else None
+
+
+def begun(run: Run, values: Values, stem: str) -> FollowUp | None:
+    """Create and start a follow-up, or say in one sentence what is wrong."""
+    try:
+        return start(run, read(values), stem)
+    except (SpecError, launch.JobError, OSError) as error:
+        st.error(sentence(str(error)), icon=":material/error:")
+        return None
+
+
+def start(run: Run, spec: Spec, stem: str) -> FollowUp:
+    """Create a follow-up of a run and start its worker.
+
+    Raises:
+        JobError, OSError: the folder can't be written, or no process can be started.
+
+    """
+    work = follow_up(run, spec, stem)
+    launch.start(work)
+    return work
+
+
+def _what(run: Run) -> tuple[Criterion, Values]:
+    """Ask what goes, down to which budget, and which heads stay."""
+    columns = st.columns([2, 1, 2], vertical_alignment="bottom")
+    with columns[0]:
+        criterion: Criterion = st.segmented_control(
+            "Remove",
+            list(CRITERIA),
+            format_func=CRITERIA.__getitem__,
+            default="zeros",
+            required=True,
+            key=f"{FORM}_criterion",
+        )
+    values: Values = {}
+    if criterion != "zeros":
+        with columns[1]:
+            values["budget"] = leaf(PruneSpec, "budget", USUAL_BUDGET, FORM)
+    about = PruneSpec.model_fields["tasks"].description
+    values["tasks"] = columns[2].multiselect(
+        "Heads to keep", run.spec.tasks, key=f"{FORM}_tasks", placeholder="all", help=about, on_change="ignore"
+    )
+    st.caption(MEANINGS[criterion])
+    if BUDGET[criterion]:
+        values |= line(PruneSpec, BUDGET[criterion], form=FORM)
+    return criterion, values

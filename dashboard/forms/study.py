@@ -1,0 +1,205 @@
+"""The form for a new path or study: widgets → PathSpec or StudySpec, made from a run's description.
+
+Few leaves: everything that decides a single run comes from a run that is there, or from the demo's description, so that
+the form for a run (dashboard.forms.run) need not be drawn twice. Nothing starts before its plan stands there: how many
+runs, how many of them are there already, how long they take as far as that is known. What is started is what was
+planned.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.forms.widgets import Values, leaf, line
+from dashboard.frames.cost import per_epoch
+from dashboard.shared.formatting import duration, level_word, plain, sentence
+from engine.runs import launch
+from engine.runs.run import list_runs, runs_folder
+from engine.runs.study import Study, create_study
+from engine.specs.frozen import SpecError
+from engine.specs.study import Control, PathSpec, StudySpec, parse_many
+from engine.specs.train import TrainSpec, demo
+from engine.studies.plan import plan
+from engine.studies.scheduling.machine import this_machine
+from engine.studies.spec_hash import Known
+
+FORM = "study"
+DEMO = "the demo's description"
+CONTROLS: dict[Control, str] = {
+    "scratch": "same support, from scratch",
+    "magnitude": "largest groups of the dense one",
+    "unanimous": "groups that single tasks agree on",
+    "small": "narrower dense network",
+    "continued": "dense network trained on",
+}
+Kind = Literal["path", "study"]
+KINDS: dict[Kind, str] = {"path": "Path", "study": "Study"}
+MEANINGS: dict[Kind, str] = {
+    "path": "One set of tasks at each sparsity, and dense: what does the strength buy?",
+    "study": "Sets of tasks, dense and sparse, seeds and controls: is the sparse network as good as the dense one?",
+}
+USUAL = (20, 40, 60, 80)  # targets [%]
+PLANNED = "planned_study"
+BASE_HELP = (
+    "The run whose description all others are made from: data, tasks, network, penalty, optimiser, balancing. One "
+    "thread a run, and no removal while training, as each run keeps its best network."
+)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What stands there to be started: the spec, its runs one a row, and what they take in words."""
+
+    spec: PathSpec | StudySpec
+    runs: pd.DataFrame
+    takes: str
+
+
+def new_study() -> Study | None:
+    """Draw the form; return the study that it has just created and started, if it has."""
+    kind: Kind = st.segmented_control(
+        "What",
+        list(KINDS),
+        format_func=KINDS.__getitem__,
+        default="path",
+        required=True,
+        key="study_kind",
+        label_visibility="collapsed",
+    )
+    st.caption(MEANINGS[kind])
+    values = {"kind": kind, **_common(kind), **(_of_study() if kind == "study" else {})}
+    if st.button("Show the plan", key="study_plan", icon=":material/checklist:"):
+        _plan(values)
+    planned = st.session_state.get(PLANNED)
+    return _offered(planned) if isinstance(planned, Planned) and planned.spec.kind == kind else None
+
+
+def _common(kind: Kind) -> Values:
+    """Ask for what both have: the base run, its length, the grid, the seeds."""
+    model: type[PathSpec] | type[StudySpec] = PathSpec if kind == "path" else StudySpec
+    columns = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
+    with columns[0]:
+        chosen, base = _base()
+    name = columns[1].text_input("Name", kind, max_chars=40, key=f"{FORM}_name_{kind}", on_change="ignore")
+    long = {
+        "epochs": _length(columns[2], "epochs", "Epochs at most", (chosen, base)),
+        "patience": _length(columns[3], "patience", "Patience [epochs]", (chosen, base)),
+    }
+    columns = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
+    values: Values = {"name": name}
+    with columns[0]:
+        values["targets"] = leaf(model, "targets", USUAL, FORM)
+    for column, part in zip(columns[1:], ("strengths", "seeds", "workers"), strict=True):
+        with column:
+            values[part] = leaf(model, part, form=FORM)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        values["warm"] = leaf(model, "warm", form=f"{FORM}_{kind}")
+        values["latency"] = leaf(model, "latency", form=FORM)
+    return {**values, "base": _changed(base, long)}
+
+
+def _length(place: Any, name: str, label: str, base: tuple[str, TrainSpec]) -> Any:
+    """Ask for a number of epochs, at first that of the base, which is called so."""
+    about = TrainSpec.model_fields[name].description
+    value, key = getattr(base[1], name), f"{FORM}_{name}_{base[0]}"
+    return place.number_input(label, 0, 100_000, value=value, key=key, help=about, on_change="ignore")
+
+
+def _changed(base: TrainSpec, long: Values) -> Values:
+    """Return the base as a study may have it: from nothing, changed by nobody, with no removal while it trains."""
+    values = base.model_dump()
+    values["penalty"] |= {"removal": 0}
+    if not values["waypoints"]:
+        del values["waypoints"]  # that of a path, or of a study, which keeps none
+    return {**values, **long, "threads": 1, "start": None, "strength_changes": ()}
+
+
+def _base() -> tuple[str, TrainSpec]:
+    """Ask which description the runs are made from; return what it is called, and it."""
+    known = {run.id: run for run in list_runs()}
+    chosen = st.selectbox("Made from", [DEMO, *known], key=f"{FORM}_base", help=BASE_HELP)
+    try:
+        return chosen, known[chosen].spec if chosen in known else demo()
+    except (SpecError, OSError, ValueError) as error:
+        st.error(sentence(str(error)), icon=":material/error:")
+        return DEMO, demo()
+
+
+def _of_study() -> Values:
+    """Ask for what a study has besides."""
+    values = line(StudySpec, ["subsets", "definition"], form=FORM)
+    left, right = st.columns(2)
+    values["controls"] = left.multiselect(
+        "Controls",
+        list(CONTROLS),
+        format_func=CONTROLS.__getitem__,
+        key=f"{FORM}_controls",
+        help=StudySpec.model_fields["controls"].description,
+        placeholder="none",
+        on_change="ignore",
+    )
+    with right:
+        values["balancings"] = leaf(StudySpec, "balancings", form=FORM)
+    return values
+
+
+def _plan(values: Values) -> None:
+    """Note what the values ask for and what that takes, or say in one sentence what is wrong."""
+    st.session_state.pop(PLANNED, None)
+    try:
+        spec = parse_many(values)
+        members = plan(spec)
+    except (SpecError, ValueError) as error:
+        st.error(sentence(str(error)), icon=":material/error:")
+        return
+    known = Known(runs_folder())
+    runs = pd.DataFrame(
+        {
+            "arm": member.arm,
+            "tasks": member.subset,
+            "balancing": member.balancing,
+            "sparsity": level_word(member.level.of, member.level.value),
+            "seed": member.seed,
+            "there already": not member.needs.keys and known.done(member.spec) is not None,
+            "after": ", ".join(member.needs.keys),
+        }
+        for member in members
+    )
+    epochs = sum(m.spec.epochs for m, there in zip(members, runs["there already"], strict=True) if not there)
+    st.session_state[PLANNED] = Planned(spec, runs, cost(spec, epochs))
+
+
+def _offered(planned: Planned) -> Study | None:
+    """Show the plan, and offer to start exactly that."""
+    runs, there = len(planned.runs), int(planned.runs["there already"].sum())
+    with st.container(border=True, key="study_planned"):
+        st.markdown(f"**{plain(planned.spec.name)}: {runs} runs**, {there} of them there already. {planned.takes}")
+        st.dataframe(planned.runs, key="study_plan_table", hide_index=True, height="content" if runs <= 10 else 360)
+        if not st.button("Start these runs", key="study_submit", type="primary", icon=":material/play_arrow:"):
+            return None
+    return _started(planned.spec)
+
+
+def cost(spec: PathSpec | StudySpec, epochs: int) -> str:
+    """Say how long so many epochs of a study's runs take, as far as runs like them tell."""
+    long = f"{epochs} epochs in all at most"
+    if spec.scheduler or spec.cluster:
+        return f"{long}, on a cluster."
+    took, workers = per_epoch(spec.base), this_machine(spec.base.device).at_a_time(spec.base, spec.workers)
+    long = f"{long}, {workers} at a time"
+    if took is None:
+        return f"{long}. How long that takes is not known: no run of this data and network on one thread has ended."
+    return f"{long}: {duration(took * epochs / workers)} at most, as runs like these have taken."
+
+
+def _started(spec: PathSpec | StudySpec) -> Study | None:
+    try:
+        study = create_study(spec)
+        launch.start(study)
+    except (launch.JobError, OSError) as error:
+        st.error(sentence(str(error)), icon=":material/error:")
+        return None
+    st.session_state.pop(PLANNED, None)
+    return study

@@ -1,0 +1,59 @@
+"""The networks that the runs of a path kept on the way (engine.runs.snapshots), read again only when a table is replaced.
+
+One row per network, runs in the order of the plan: run (as the plan calls its level), seed, level [%] and what it is a
+share `of`, epoch, the three sparsities [%] of the dense network's penalised layers, the main metric of each task on the
+validation images of that epoch, parameters, macs and bytes of the compact network, folder (the whole path).
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from dashboard.frames import studies
+from dashboard.frames.file_versions import Stamp
+from dashboard.frames.stored_tables import stored, stored_stamp
+from dashboard.frames.summaries import tasks
+from dashboard.frames.tables import column
+from dashboard.shared.formatting import COUNTED, level_word
+from engine.runs.quantities import SPARSITIES, Metric
+from engine.runs.snapshots import TABLE_COLUMNS
+from engine.runs.study import Study
+from engine.runs.work_folder import WorkFolder
+
+STORED = {"waypoints": TABLE_COLUMNS, "waypoint_metrics": ("level", "task", "metric", "value")}
+COLUMNS = ["run", "seed", "level", "of", "epoch", *SPARSITIES, "parameters", "macs", "bytes", "folder"]
+
+
+def waypoints(study: Study) -> pd.DataFrame:
+    """Return the networks kept on the way by all runs of a study, as far as there are some."""
+    members = studies.table(study, "members")
+    parts = []
+    for _, member in members[members["run"] != ""].iterrows():
+        run = WorkFolder(study.root / Path(str(member["run"])).name)
+        known = _kept(run.path, tuple(stored_stamp(run, name) for name in STORED))
+        said = level_word(str(member["level_of"]), float(member["level"]))
+        parts.append(known.assign(run=said, seed=int(member["seed"])))
+    found = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
+    names = {column(task, metric): f"{task}.{metric.name}" for task, metric in tasks(study.spec.base)}
+    shown = {name: found.get(own, pd.Series(dtype=float)) for name, own in names.items()}
+    place = COLUMNS.index("parameters")
+    return found.assign(**shown).reindex(columns=[*COLUMNS[:place], *shown, *COLUMNS[place:]])
+
+
+def metric_columns(study: Study) -> dict[str, Metric]:
+    """Return the columns that hold a task's main metric, as name → metric."""
+    return {column(task, metric): metric for task, metric in tasks(study.spec.base)}
+
+
+@lru_cache(maxsize=256)
+def _kept(path: Path, _written: tuple[Stamp, ...]) -> pd.DataFrame:
+    run = WorkFolder(path)
+    table, metrics = (stored(run, name, STORED) for name in STORED)
+    if table.empty or metrics.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    names = metrics["task"] + "." + metrics["metric"]
+    wide = metrics.assign(name=names).pivot(index="level", columns="name", values="value")
+    folders = [str(path / folder) for folder in table["folder"]]
+    words = table["of"].map(lambda of: COUNTED[of])
+    return table.assign(folder=folders, of=words).join(wide, on="level").drop(columns="step")

@@ -1,0 +1,34 @@
+"""The tables that lie in a folder of work (a run, a follow-up of one, a study), read again only when they are replaced.
+
+A page is looked at while the work goes on: a table that is not there yet is an empty frame with its columns.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from dashboard.frames.file_versions import Stamp, stamp
+from engine.runs.work_folder import WorkFolder
+
+
+def stored(work: WorkFolder, name: str, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return the table `name`, without rows and with its `columns` where it is not there yet."""
+    path = _path(work, name)
+    written = stamp(path)
+    return _read(path, written) if any(written) else pd.DataFrame(columns=list(columns[name]))
+
+
+def stored_stamp(work: WorkFolder, name: str) -> Stamp:
+    """Return when a table was last replaced: the key of whatever is made of it."""
+    return stamp(_path(work, name))
+
+
+def _path(work: WorkFolder, name: str) -> Path:
+    return work.path / "tables" / f"{name}.parquet"
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, _written: Stamp) -> pd.DataFrame:
+    return pd.read_parquet(path)

@@ -1,0 +1,189 @@
+"""One image: what it is, what the network makes of it, which pixels a task relies on, what the channel answers to."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard.figures import pictures
+from dashboard.figures.pictures import Picture
+from dashboard.forms.explain import begun
+from dashboard.frames import explanations, maps
+from dashboard.shared.formatting import measured, plain
+from dashboard.shared.panel import explain
+from dashboard.shared.selection import Selection, select
+from data.sample import Field
+from engine.explain.maps.store import Method, SpatialStore
+from engine.runs.derived import FollowUp
+
+Array = NDArray[Any]
+Shown = tuple[str, Picture | str]
+METHODS: tuple[Method, ...] = ("integrated_gradients", "occlusion")
+ACROSS = 3  # pictures side by side, at least: alone they would fill the page
+BRIGHT = 0.995  # quantile of a map over the shown images from which on it is at its brightest
+READING = (
+    "Maps over the grey image: where the image shows, nothing; yellow: most, of all shown images. Integrated gradients "
+    "and occlusion: which pixels the task's {of} hangs on. Reliance: where a task would feel it if the channel were at "
+    "its mean. Strokes: the channel is exactly 0 there."
+)
+NONE = (
+    "This explanation has no maps: where in the images the channels that matter most answer and where they are silent, "
+    "and which pixels each task relies on. Explain the run anew, below, to have them: some seconds more."
+)
+
+
+def in_images(work: FollowUp, task: str, chosen: Selection | None, about: str) -> None:
+    """Draw one of the shown images with all that is known over it."""
+    known = maps.store_for(work, chosen)
+    if known is None:
+        no_maps()
+        return
+    place = _image(known)
+    picture = pictures.enlarged(pictures.image(known.images()[place]))
+    _row([("input", picture), *_values(known, task, place, picture.shape[:2])])
+    _classes(known, task, place)
+    _row(_attributions(known, task, place, picture))
+    if chosen is None or not known.has(chosen.layer, chosen.channel):
+        with_maps(work, known, chosen)
+    else:
+        st.text(f"{chosen.layer}, channel {chosen.channel}")
+        _row(_channel(known, chosen, place, picture))
+    explain(known.completeness, "in_images", READING.format(of=known.index["of"]), f"{about} · {_made(known, task)}")
+
+
+def no_maps() -> None:
+    """Say that there are no maps, and how to get some."""
+    st.info(NONE, icon=":material/image:")
+
+
+def with_maps(work: FollowUp, known: SpatialStore, chosen: Selection | None) -> None:
+    """Say which channels have maps, and let the user select one of them, or ask for maps of the selected one."""
+    cells = maps.cells(known)
+    words = "Select a channel that has maps." if chosen is None else "There are no maps of the selected channel."
+    st.selectbox(
+        f"{words} These {len(cells)} have:",
+        cells,
+        format_func=lambda cell: f"{cell.layer}, channel {cell.channel}",
+        index=None,
+        key="cell_with_maps",
+        placeholder="channel",
+        on_change=_selected,
+        width=420,
+    )
+
+    if chosen is not None and st.button("Map the selected channel", key="map_channel", icon=":material/image_search:"):
+        _map(work, chosen)
+
+
+def _map(work: FollowUp, chosen: Selection) -> None:
+    """Start an explanation of the channel's layer that makes maps of this channel, and nothing that takes long."""
+    asked = explanations.asked(work).model_dump(mode="json")
+    wanted = {"layers": [chosen.layer], "channels": [chosen.channel], "ablations": 0, "randomisations": False}
+    if begun(work.run, {**asked, **wanted, "methods": asked["methods"][:1], "maps": asked["maps"] or 8}):
+        st.rerun()
+
+
+def _selected() -> None:
+    cell = st.session_state["cell_with_maps"]
+    if isinstance(cell, Selection):
+        select(cell.layer, cell.channel)
+
+
+def _image(known: SpatialStore) -> int:
+    """Ask which of the shown images; return its place."""
+    places = list(range(len(known.numbers)))
+    place = st.segmented_control(
+        "Image",
+        places,
+        format_func=lambda at: str(known.numbers[at]),
+        default=0,
+        required=True,
+        key="image",
+        bind="query-params",
+    )
+    return place if place in places else 0
+
+
+def _row(shown: list[Shown]) -> None:
+    """Draw pictures side by side, each with its name below; what is no picture is said in words."""
+    for column, (name, value) in zip(st.columns(max(len(shown), ACROSS)), shown, strict=False):
+        if isinstance(value, str):
+            column.metric(plain(name), plain(value))
+        else:
+            column.image(value, caption=plain(name), width="stretch", output_format="PNG", alt=name)
+
+
+def _values(known: SpatialStore, task: str, place: int, shape: tuple[int, ...]) -> list[Shown]:
+    """Return target and prediction of a task, on one scale."""
+    field, values = maps.field(known, task), {"target": known.target(task), "prediction": known.prediction(task)}
+    own = {name: value[place] for name, value in values.items() if value is not None}
+    if field is None:
+        return []
+    extent = _extent(list(own.values())) if field.kind == "depth" else None
+    scale = "" if extent is None else f", {extent[0]:.2g} to {measured(extent[1], field.unit)}"
+    return [(f"{task}: {name}{scale}", _shown(value, field, extent, shape)) for name, value in own.items()]
+
+
+def _classes(known: SpatialStore, task: str, place: int) -> None:
+    """Say which colours stand for which of the classes that are there or predicted."""
+    field, values = maps.field(known, task), (known.target(task), known.prediction(task))
+    if field is None or field.kind != "segmentation":
+        return
+    seen = np.unique(np.concatenate([value[place].ravel() for value in values if value is not None]))
+    with st.container(horizontal=True):
+        for number in seen[seen >= 0]:
+            swatch = np.broadcast_to(pictures.palette(len(field.classes))[number], (10, 64, 3))
+            name = field.classes[number]
+            st.image(swatch.astype(np.uint8), caption=plain(name), width=64, output_format="PNG", alt=name)
+
+
+def _made(known: SpatialStore, task: str) -> str:
+    """Say how the maps were made, and how far integrated gradients keep what they promise."""
+    promised = known.completeness()
+    own = promised[promised["task"] == task]
+    missed = 100 * own["residual"].abs().sum() / (own["difference"].abs().sum() or 1.0)
+    return (
+        f"integrated gradients in {known.index['steps']} points, their sum misses {missed:.1f} % · occlusion by "
+        f"patches of {known.index['patch']} pixels · maps over pixels are not held against ablation"
+    )
+
+
+def _shown(value: Array, field: Field, extent: tuple[float, float] | None, shape: tuple[int, ...]) -> Picture | str:
+    if field.kind in pictures.DENSE:
+        picture: Picture = pictures.resized(pictures.dense(value, field, extent), shape)
+        return picture
+    if field.kind == "regression":
+        return measured(float(value), field.unit)
+    place = int(np.argmax(value)) if np.ndim(value) else int(value)
+    return field.classes[place] if 0 <= place < len(field.classes) else "not known"
+
+
+def _extent(values: list[Array]) -> tuple[float, float]:
+    """Return the least and the largest depth of all, zeros, where it is not known, left out."""
+    positive = np.concatenate([value[value > 0].astype(float) for value in values])
+    return (float(positive.min()), float(positive.max())) if positive.size else (0.0, 1.0)
+
+
+def _attributions(known: SpatialStore, task: str, place: int, picture: Picture) -> list[Shown]:
+    gradients, patches = (np.abs(known.attribution(method, task)) for method in METHODS)
+    return [
+        (f"{task}: integrated gradients", over(picture, gradients, place)),
+        (f"{task}: occlusion", over(picture, patches, place)),
+    ]
+
+
+def _channel(known: SpatialStore, chosen: Selection, place: int, picture: Picture) -> list[Shown]:
+    """Return where a channel answers, silent places struck, and where each task relies on it."""
+    layer, channel = chosen.layer, chosen.channel
+    activation, silent = np.abs(known.activation(layer, channel)), known.silent_here(layer, channel)[place]
+    shown: list[Shown] = [("activation", pictures.struck(over(picture, activation, place), silent))]
+    return shown + [
+        (f"reliance of {task}", over(picture, known.reliance(layer, channel, task), place)) for task in known.tasks
+    ]
+
+
+def over(picture: Picture, values: Array, place: int) -> Picture:
+    """Return one of some maps (K, h, w) ≥ 0 over its picture, on the scale of all of them."""
+    largest = float(np.quantile(values, BRIGHT)) or float(values.max())
+    return pictures.overlaid(picture, values[place], largest)

@@ -1,0 +1,63 @@
+"""One channel: the images that it answers to most, where in them, and where it is silent on the average."""
+
+import numpy as np
+import streamlit as st
+
+from dashboard.figures import pictures
+from dashboard.frames import maps
+from dashboard.pages.explain.in_images import no_maps, over, with_maps
+from dashboard.shared.formatting import plain
+from dashboard.shared.panel import explain
+from dashboard.shared.selection import Selection
+from engine.explain.maps.store import SpatialStore
+from engine.runs.derived import FollowUp
+
+ACROSS = 3  # pictures side by side
+READING = (
+    "The images in which the channel's mean activation is greatest, the first on the left, and over them where it "
+    "answers: yellow most. Silence: the part of all images in which the channel is exactly 0 at that position."
+)
+
+
+def top_images(work: FollowUp, chosen: Selection | None, about: str) -> None:
+    """Draw the images that a channel answers to most."""
+    known = maps.store_for(work, chosen)
+    if known is None:
+        no_maps()
+        return
+    if chosen is None or not known.has(chosen.layer, chosen.channel):
+        with_maps(work, known, chosen)
+        return
+    answers = maps.answers(known, chosen)
+    st.text(f"{chosen.layer}, channel {chosen.channel}: what it answers to among {len(answers)} images")
+    _gallery(known, chosen)
+    _silence(known, chosen)
+    explain(lambda: maps.answers(known, chosen), "top_images", READING, about)
+
+
+def _gallery(known: SpatialStore, chosen: Selection) -> None:
+    best = known.top(chosen.layer, chosen.channel)
+    activations = np.abs(best.activations)
+    for first in range(0, len(best.numbers), ACROSS):
+        for column, place in zip(
+            st.columns(ACROSS), range(first, min(first + ACROSS, len(best.numbers))), strict=False
+        ):
+            picture = pictures.enlarged(pictures.image(best.pictures[place]))
+            said = f"image {best.numbers[place]}, mean activation {best.means[place]:.3g}"
+            column.image(
+                over(picture, activations, place), caption=plain(said), width="stretch", output_format="PNG", alt=said
+            )
+
+
+def _silence(known: SpatialStore, chosen: Selection) -> None:
+    """Say how often the channel is exactly 0, and show where."""
+    silent = known.silent(chosen.layer, chosen.channel)
+    left, right = st.columns([1, 2], vertical_alignment="center")
+    blank = np.full((pictures.LEAST, pictures.LEAST, 3), 128, np.uint8)
+    said = "silence, by position"
+    left.image(pictures.overlaid(blank, silent, 1.0), caption=said, width="stretch", output_format="PNG", alt=said)
+    right.metric(
+        "Silent, of all positions and images",
+        f"{100 * float(silent.mean()):.0f} %",
+        help="A channel is silent where it is exactly 0: behind a ReLU, where nothing that it answers to is there",
+    )

@@ -1,0 +1,123 @@
+"""Which groups survive, and where? The three honest numbers, the survival map and what else shows the groups now.
+
+The views stand on the left, the selected channel on the right of all of them, so that a click on the map or on a row of
+a table is answered in the same place. Only the open view is drawn: four Plotly charts at most, the channel's included.
+"""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.figures import firmness, layer_counts, norm_spread
+from dashboard.frames import current, groups
+from dashboard.pages.groups.sparsity_numbers import honest
+from dashboard.shared import run_figures
+from dashboard.shared.channel import channel
+from dashboard.shared.norms_over_epochs import over_epochs
+from dashboard.shared.panel import draw, explain, source
+from dashboard.shared.run_bar import run_bar
+from dashboard.shared.run_choice import frozen, readable
+from dashboard.shared.selection import select, selected
+from dashboard.shared.survival import no_norms, survival
+from engine.runs.run import Run
+from engine.runs.work_folder import LIVE
+
+EVERY = 2.0  # seconds between two drawings of a live run
+TABS = ("Survival map", "Layers", "Over epochs", "Firmness")
+MOST_ROWS = 300  # of the table of the nearest to the edge; its download holds all
+EDGE = (
+    "Groups near the threshold and dead ones, the nearest to a change first. Distance: of a living group, its norm ÷ "
+    "the largest of its layer (at 0 it dies); of a dead one, 1 − firmness (at 0 it revives). Tick a row to select its "
+    "channel."
+)
+
+
+def page() -> None:
+    """Draw the groups of the chosen run."""
+    if (bar := run_bar()) is None:
+        return
+    run, beside = bar
+    with beside:
+        live = run.status.state in LIVE
+        still = frozen(live)
+    if readable(run):
+        st.fragment(_groups, run_every=EVERY if live and not still else None)(run, live)
+
+
+def _groups(run: Run, drawn_live: bool) -> None:
+    """Draw all; once the run has ended, draw the whole page, which then stands still."""
+    if drawn_live and run.status.state not in LIVE:
+        st.rerun()
+    norms = groups.norms(run)
+    if not len(norms.values):
+        no_norms()
+        return
+    honest(run)
+    left, right = st.columns([2, 1], gap="large")
+    with left:
+        _views(run)
+    with right:
+        st.subheader("Selected channel", anchor=False)
+        channel(run, selected(norms.layers))
+
+
+def _views(run: Run) -> None:
+    survival_tab, now, over, firm = st.tabs(TABS, key="part", on_change="rerun", bind="query-params")
+    if survival_tab.open:
+        with survival_tab:
+            survival(run)
+    if now.open:
+        with now:
+            _layers(run)
+    if over.open:
+        with over:
+            over_epochs(run, 0.0)
+    if firm.open:
+        with firm:
+            _firmness(run)
+
+
+def _layers(run: Run) -> None:
+    counts, spread = run_figures.layers_now(run)
+    moment = f"{source(run)} · after epoch {groups.norms(run).at[-1]}"
+    draw(counts, "layer_counts", layer_counts.READING, moment)
+    draw(spread, "norm_spread", norm_spread.READING, moment)
+
+
+def _firmness(run: Run) -> None:
+    moment = f"{source(run)} · after epoch {groups.norms(run).at[-1]}"
+    draw(run_figures.firm(run), "firmness", firmness.READING, moment)
+    st.subheader("Nearest to the edge", anchor=False)
+    frame = current.edge(run)
+    if frame.empty:
+        st.info("No group is zero or near the threshold: a larger strength or target would move some.")
+        return
+    _edge(frame.head(MOST_ROWS))
+    explain(lambda: current.edge(run), "edge", EDGE, moment)
+
+
+def _edge(shown: pd.DataFrame) -> None:
+    config = st.column_config
+    st.dataframe(
+        shown,
+        key="edge_table",
+        hide_index=True,
+        height=330,
+        row_height=30,
+        on_select=lambda: _ticked(shown),
+        selection_mode="single-row",
+        column_order=[name for name in shown.columns if name != "relative"],
+        column_config={
+            "distance": config.ProgressColumn("distance", format="%.3f", min_value=0, max_value=1, width=110),
+            "norm": config.NumberColumn(format="%.2e"),
+            "firmness": config.NumberColumn(format="%.2f"),
+        },
+        placeholder="–",
+    )
+
+
+def _ticked(shown: pd.DataFrame) -> None:
+    """Select the channel of the row that was ticked."""
+    rows = st.session_state["edge_table"].selection.rows
+    if rows and rows[0] < len(shown):
+        row = shown.iloc[rows[0]]
+        select(str(row["layer"]), int(row["channel"]))

@@ -1,0 +1,103 @@
+"""The three honest numbers: what is zero, what of that can be removed, what has been removed."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from dashboard.frames import current
+from dashboard.frames.realised import realised
+from dashboard.frames.summaries import Summary, summary
+from dashboard.frames.tables import SPARSITY_TITLES
+from dashboard.shared.formatting import measured
+from dashboard.shared.panel import explain, source
+from engine.runs.run import Run
+
+ZERO = "The part of the penalised layers that is exactly zero. A zero still costs its multiply–add."
+REMOVABLE = (
+    "The part of the whole network that could be removed without changing a single output: channels that no layer "
+    "uses. With gathers: if, besides, each layer reads only the channels that it uses."
+)
+REALISED = (
+    "What the newest pruning of this run saves of the whole network, measured: multiply–adds, parameters, and the time "
+    "of one image."
+)
+READING = "A channel can go once every layer that reads it ignores it: zero and removable differ."
+
+
+def honest(run: Run) -> None:
+    """Draw the numbers of a run, and beside them the components of its network."""
+    known = summary(run)
+    numbers, table = st.columns([6, 5], gap="medium")
+    with numbers:
+        with st.container(horizontal=True):
+            for quantity, title in SPARSITY_TITLES.items():
+                _metric(title, known.sparsity(quantity), ZERO)
+        with st.container(horizontal=True):
+            _removable(known)
+            _realised(run)
+    with table:
+        _components(run)
+
+
+def _removable(known: Summary) -> None:
+    gathered = known.newest.get((None, "gathered_macs"), np.nan)
+    _metric("Parameters removable", known.newest.get((None, "removable_parameters"), np.nan), REMOVABLE)
+    more = "" if np.isnan(gathered) else f"{_percent(gathered)} with gathers"
+    _metric("MACs removable", known.newest.get((None, "removable_macs"), np.nan), REMOVABLE, more)
+
+
+def _realised(run: Run) -> None:
+    """Say what has been removed: nothing, as long as no pruning ended well."""
+    found = realised(run)
+    if found is None:
+        _metric("Realised", 0.0, REALISED, "nothing has been removed yet")
+        return
+    more = [f"{name} {_percent(value)}" for name, value in (("params", found.parameters), ("time", found.latency))]
+    _metric("Realised: MACs", found.macs, REALISED, ", ".join(more))
+
+
+def _metric(title: str, value: float, about: str, more: str = "") -> None:
+    st.metric(
+        title,
+        _percent(value),
+        more or None,
+        delta_color="off",
+        delta_arrow="off",
+        help=about,
+        border=True,
+        height="stretch",
+    )
+
+
+def _percent(value: float) -> str:
+    return "–" if np.isnan(value) else measured(value, "%")
+
+
+def _components(run: Run) -> None:
+    shares = current.shares(run)
+    if shares.empty:
+        st.info("What could be removed is counted after the first epoch.", icon=":material/content_cut:")
+        return
+    st.dataframe(
+        shares,
+        key="components",
+        hide_index=True,
+        height="content" if len(shares) <= 6 else 215,
+        row_height=29,
+        column_config=_columns(),
+    )
+    explain(lambda: current.shares(run), "components", READING, source(run))
+
+
+def _columns() -> dict[str, Any]:
+    """Return how each column is titled and shown."""
+    config = st.column_config
+    titles = {"removable parameters": 112, "removable MACs": 102, "with gathers": 88}
+    short = {"removable parameters": "params removable", "removable MACs": "MACs removable"}
+    percents = {
+        name: config.NumberColumn(short.get(name, name), format="%.1f %%", width=width)
+        for name, width in titles.items()
+    }
+    counts = {name: config.NumberColumn(format="compact", width=76) for name in ("parameters", "MACs")}
+    return {"component": config.TextColumn("component", width=100), **counts, **percents}

@@ -1,0 +1,89 @@
+"""The figures of a study, kept as long as its tables stand still, as `dashboard.shared.run_figures` keeps a run's."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from dashboard.canvas.path_scrubber import Course, payload
+from dashboard.figures import death_order, norm_path, paired_differences, path_curve, seed_overlap
+from dashboard.figures.style import styles
+from dashboard.frames import differences, paths, studies
+from dashboard.frames.file_versions import Stamp
+from dashboard.frames.summaries import tasks
+from dashboard.shared.run_figures import Drawing
+from data.catalog import DATASETS
+from engine.runs.study import Study
+from engine.specs.study import PathSpec
+
+
+def course(study: Study) -> tuple[Course, Mapping[str, Any]]:
+    """Return a path as the scrubber takes it, and what is sent to the browser."""
+    return _course(study.path, studies.stamps(study, "path"))
+
+
+def curve(study: Study) -> Drawing:
+    """Return the skill along a path."""
+    return _curve(study.path, studies.stamps(study, "path"))
+
+
+def norms(study: Study, layer: str) -> Drawing:
+    """Return the norms of a layer along a path."""
+    return _norms(study.path, studies.stamps(study, "path"), layer)
+
+
+def deaths(study: Study) -> Drawing:
+    """Return who is dead at which point."""
+    return _deaths(study.path, studies.stamps(study, "path"))
+
+
+def paired(study: Study, which: differences.Which) -> Drawing:
+    """Return the paired differences of the arms."""
+    return _paired(study.path, studies.stamps(study, "summary", "comparisons"), which)
+
+
+def seeds(study: Study) -> Drawing:
+    """Return how far the seeds of an arm agree."""
+    return _seeds(study.path, studies.stamps(study, "jaccard"))
+
+
+@lru_cache(maxsize=8)
+def _course(path: Path, _tables: tuple[Stamp, ...]) -> tuple[Course, Mapping[str, Any]]:
+    study = Study(path)
+    spec = study.spec
+    if not isinstance(spec, PathSpec):
+        raise ValueError(f"`study` should be a path. Found a {spec.kind}.")
+    looks = styles(list(DATASETS[spec.base.data.dataset].fields))
+    made = Course(study.id, spec, paths.networks(study), tasks(spec.base), looks)
+    return made, payload(made)
+
+
+@lru_cache(maxsize=16)
+def _curve(path: Path, _tables: tuple[Stamp, ...]) -> Drawing:
+    frame = paths.points(Study(path))
+    return Drawing(path_curve.path_curve(frame), frame)
+
+
+@lru_cache(maxsize=32)
+def _norms(path: Path, _tables: tuple[Stamp, ...], layer: str) -> Drawing:
+    frame = paths.norms(Study(path), layer)
+    return Drawing(norm_path.norm_path(frame), frame)
+
+
+@lru_cache(maxsize=16)
+def _deaths(path: Path, _tables: tuple[Stamp, ...]) -> Drawing:
+    study = Study(path)
+    shares = paths.deaths(study)
+    return Drawing(death_order.death_order(shares), studies.table(study, "deaths"))
+
+
+@lru_cache(maxsize=64)
+def _paired(path: Path, _tables: tuple[Stamp, ...], which: differences.Which) -> Drawing:
+    frame = differences.paired(Study(path), which)
+    return Drawing(paired_differences.paired_differences(frame), frame)
+
+
+@lru_cache(maxsize=16)
+def _seeds(path: Path, _tables: tuple[Stamp, ...]) -> Drawing:
+    frame = studies.table(Study(path), "jaccard")
+    return Drawing(seed_overlap.seed_overlap(frame), frame)

@@ -1,0 +1,226 @@
+"""The results of a study: the paper's table, paired differences, agreement of seeds, costs, and its runs.
+
+Δ_m is shown in the definition that the study names unless another is chosen, and the one shown is always named.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import get_args
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import navigation
+from dashboard.figures import paired_differences, seed_overlap
+from dashboard.frames import differences, studies
+from dashboard.frames.csv_export import csv
+from dashboard.frames.latency import latencies
+from dashboard.pages.path import study_figures
+from dashboard.shared.formatting import plain
+from dashboard.shared.panel import draw, explain
+from dashboard.shared.trade_off import pareto_of
+from engine.runs.study import Study
+from engine.specs.study import Definition, StudySpec
+from engine.studies.reporting_tables import csv as text_csv
+from engine.studies.reporting_tables import latex, markdown, paper_table
+
+TABS = ("Table", "Differences", "Trade-off", "Seeds", "Its runs")
+SPLITS = {"test": "test images", "val": "validation images"}
+AGAINST = {"single": "single tasks", "dense": "the dense network"}
+DEFINITIONS: dict[Definition, str] = {
+    "main": "main metric of each task",
+    "task": "all metrics, task by task",
+    "metric": "all metrics alike",
+}
+MEANINGS: dict[Definition, str] = {
+    "main": "Δ_m: mean over tasks of the relative gain of the main metric (Vandenhende et al. 2021)",
+    "task": "Δ_m: mean over tasks of the mean relative gain of all its metrics (LibMTL)",
+    "metric": "Δ_m: mean relative gain over the metrics of all tasks, each counted once (Nash-MTL)",
+}
+READING = (
+    "Mean ± standard deviation over seeds; in the columns of Δ_m, mean and 95 % interval, paired by seed. Positive is "
+    "better than the baseline."
+)
+LATENCY = (
+    "One forward pass of a batch on this machine, before and after the removal of what nothing uses: the median over "
+    "runs of each run's median. No output is changed by it."
+)
+FILES = {"csv": ("CSV", "text/csv"), "tex": ("LaTeX", "text/x-tex"), "md": ("Markdown", "text/markdown")}
+ROWS = "study_runs"
+WHO = ("arm", "tasks", "balancing")
+
+
+def study_views(study: Study) -> None:
+    """Draw the open view of a study."""
+    made = st.tabs(TABS, key="compared", on_change="rerun", bind="query-params")
+    for tab, view in zip(made, (tables, _differences, pareto_of, seeds, the_runs), strict=True):
+        if tab.open:
+            with tab:
+                view(study)
+
+
+def about(study: Study, split: str = "") -> str:
+    """Return what a screenshot must carry to stay true."""
+    spec = study.spec
+    facts = [plain(spec.name), plain(study.id), f"{spec.base.epochs} epochs at most", f"seeds {plain(_seeds(study))}"]
+    return " · ".join([*facts, *([SPLITS[split]] if split else [])])
+
+
+def tables(study: Study) -> None:
+    """Draw the paper's table and Δ_m in all definitions, with their downloads."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        split, shown = _split(), _definition(study)
+    summary = studies.table(study, "summary")
+    table = paper_table(summary, shown, split)
+    if table.empty:
+        st.info("The table is made once a run has been judged.", icon=":material/hourglass:")
+        return
+    _table(table)
+    st.caption(f"{READING} {MEANINGS[shown]}.  \n{about(study, split)}")
+    _downloads(table, summary)
+    st.subheader("Δ_m in its three definitions", anchor=False)
+    against = _against()
+    st.dataframe(
+        studies.definitions(study, split, against),
+        key="definitions",
+        hide_index=True,
+        column_config={name: st.column_config.TextColumn(f"{word} [%]") for name, word in DEFINITIONS.items()},
+    )
+    st.caption(f"Against {AGAINST[against]}, mean and 95 % interval over seeds. {'. '.join(MEANINGS.values())}.")
+    _latencies(study)
+
+
+def seeds(study: Study) -> None:
+    """Draw how far the seeds of an arm choose the same groups."""
+    draw(study_figures.seeds(study), "seed_overlap", seed_overlap.READING, about(study))
+
+
+def the_runs(study: Study) -> None:
+    """List the runs of a study; one that is ticked can be opened."""
+    frame = studies.members(study)
+    event = st.dataframe(
+        frame,
+        key=f"{ROWS}_{len(frame)}",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        height="content" if len(frame) <= 15 else 560,
+        column_config={"reused": st.column_config.CheckboxColumn(help="Was there before this study")},
+    )
+    st.caption("In the order of the plan. A reused run was trained before this study began.")
+    rows = [row for row in event.selection.rows if row < len(frame)]
+    run = str(frame["run"].iloc[rows[0]]) if rows else ""
+    if run and st.button("Open in Train", key="open_member", type="primary", icon=":material/monitoring:"):
+        navigation.open_run(run)
+
+
+def _differences(study: Study) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        split, shown, against = _split(), _definition(study), _against()
+    which = differences.Which(split, against, shown)
+    where = f"{about(study, split)} · against {AGAINST[against]}"
+    draw(
+        study_figures.paired(study, which),
+        "paired_differences",
+        f"{paired_differences.READING} {MEANINGS[shown]}.",
+        where,
+    )
+
+
+def _table(table: pd.DataFrame) -> None:
+    """Show the paper's table, Δ_m first and the arms in sight; the files keep the paper's order."""
+    config = st.column_config
+    first = [*WHO, *(name for name in table.columns if name.startswith("Δ_m"))]
+    st.dataframe(
+        table,
+        key="paper_table",
+        hide_index=True,
+        height="content" if len(table) <= 15 else 560,
+        column_order=[*first, *(name for name in table.columns if name not in first)],
+        column_config={
+            "arm": config.TextColumn(pinned=True, width=130),
+            "tasks": config.TextColumn(pinned=True, width=150),
+        },
+    )
+
+
+def _latencies(study: Study) -> None:
+    """Draw the times after compaction, where the study took them."""
+    frame = latencies(study)
+    if frame.empty:
+        return
+    config = st.column_config
+    st.subheader("Latency once what is zero is gone", anchor=False)
+    st.dataframe(
+        frame,
+        key="study_latency",
+        hide_index=True,
+        column_config={
+            "before": config.NumberColumn("before [ms]", format="%.3g"),
+            "after": config.NumberColumn("after [ms]", format="%.3g"),
+            "quiet": config.CheckboxColumn(help="The machine was quiet: the times may be quoted"),
+        },
+    )
+    explain(lambda: frame, "study_latency", LATENCY, about(study))
+
+
+def _downloads(table: pd.DataFrame, summary: pd.DataFrame) -> None:
+    """Offer the table as text in three forms, and all its numbers."""
+    made: dict[str, Callable[[pd.DataFrame], str]] = {"csv": text_csv, "tex": latex, "md": markdown}
+    files: dict[str, tuple[str, str, Callable[[], str | bytes]]]
+    files = {f"table.{suffix}": (label, mime, partial(made[suffix], table)) for suffix, (label, mime) in FILES.items()}
+    files["summary.csv"] = ("All numbers", "text/csv", partial(csv, summary))
+    with st.container(horizontal=True):
+        for name, (label, mime, content) in files.items():
+            st.download_button(
+                label,
+                data=content,
+                file_name=name,
+                mime=mime,
+                key=name.replace(".", "_"),
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+            )
+
+
+def _split() -> str:
+    return st.segmented_control(
+        "Judged on",
+        list(SPLITS),
+        format_func=SPLITS.__getitem__,
+        default="test",
+        required=True,
+        key="split",
+        bind="query-params",
+    )
+
+
+def _definition(study: Study) -> Definition:
+    """Ask which Δ_m is shown: that of the study at first."""
+    spec = study.spec
+    usual: Definition = spec.definition if isinstance(spec, StudySpec) else "main"
+    return st.segmented_control(
+        "Δ_m over the",
+        list(get_args(Definition)),
+        format_func=DEFINITIONS.__getitem__,
+        default=usual,
+        required=True,
+        key=f"definition_{study.id}",
+    )
+
+
+def _against() -> str:
+    return st.segmented_control(
+        "Against",
+        list(AGAINST),
+        format_func=AGAINST.__getitem__,
+        default="dense",
+        required=True,
+        key="against",
+        bind="query-params",
+    )
+
+
+def _seeds(study: Study) -> str:
+    return ", ".join(map(str, study.spec.seeds))

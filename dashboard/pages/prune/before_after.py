@@ -1,0 +1,86 @@
+"""The first view of a pruning: the certificate, before and after as a table, what is left, what it costs, how fast."""
+
+import streamlit as st
+
+from dashboard.figures import latencies, task_changes, what_is_left
+from dashboard.frames.before_after import refitted
+from dashboard.frames.certificate import Certificate, certificate
+from dashboard.frames.prunings import measures
+from dashboard.pages.prune import figures as pruned_drawings
+from dashboard.shared.formatting import asked_of, plain, sentence
+from dashboard.shared.panel import draw, explain, source
+from engine.runs.derived import FollowUp
+from engine.runs.run import Run
+from engine.specs.prune import PruneSpec
+
+READING = (
+    "Dense: the network of the run as it is. Times: median of the rounds, with the 10th and the 90th percentile. "
+    "Metrics on the validation images; the arrow says which way is better."
+)
+
+
+def before_after(run: Run, shown: FollowUp) -> None:
+    """Draw what the network was and what it is."""
+    certified(shown)
+    table, figures = st.columns([11, 9], gap="medium")
+    changes, spent = pruned_drawings.changes(run, shown), pruned_drawings.costs(shown)
+    with table:
+        _table(run, shown)
+        draw(changes, "task_changes", task_changes.READING, pruned_source(run, shown, "val"))
+    with figures:
+        draw(spent[0], "what_is_left", what_is_left.READING, pruned_source(run, shown))
+        draw(spent[1], "latencies", latencies.READING, pruned_source(run, shown))
+
+
+def certified(shown: FollowUp) -> None:
+    """Say whether the smaller network is the same network, and what that rests on."""
+    try:
+        found = certificate(shown)
+    except ValueError as error:
+        st.error(sentence(str(error)), icon=":material/error:")
+        return
+    if found is None:
+        st.markdown(":gray-badge[:material/hourglass: no certificate yet]")
+    elif found.holds:
+        st.markdown(f":green-badge[:material/verified: exact] {_said(found)}")
+    else:
+        st.markdown(f":red-badge[:material/gpp_bad: not exact] {_said(found)}")
+
+
+def pruned_source(run: Run, shown: FollowUp, split: str = "") -> str:
+    """Return what a screenshot must carry to stay true: the run, the pruning and what was asked of it."""
+    asked = [plain(asked_of(shown.spec))] if isinstance(shown.spec, PruneSpec) else []
+    threads = measures(shown)["threads"].drop_duplicates().tolist()
+    facts = [f"{threads[0]} CPU thread{'s' if threads[0] != 1 else ''}"] if threads and not split else []
+    return " · ".join([source(run, split), plain(f"pruning {shown.id}"), *asked, *facts])
+
+
+def _said(found: Certificate) -> str:
+    """Say the certificate in a sentence or two."""
+    parts = [
+        f"The smaller network gives the outputs of {found.compared_with}: largest relative error "
+        f"{found.relative_error_float32:.1e} in float32, {found.relative_error_float64:.1e} in float64, on "
+        f"{' and '.join(found.inputs) or 'no inputs'}."
+    ]
+    parts += ["It takes inputs of these sizes only."] if found.fixed_sizes else []
+    parts += ["The refit came after that."] if found.refitted_afterwards else []
+    return plain(" ".join(parts))
+
+
+def _table(run: Run, shown: FollowUp) -> None:
+    frame = pruned_drawings.table(run, shown)
+    if not refitted(shown):
+        frame = frame.drop(columns="refitted")
+    config = st.column_config
+    widths = {"what": 204, "dense": 136, "pruned": 136, "refitted": 70, "change": 128}
+    st.dataframe(
+        frame,
+        key="before_after",
+        hide_index=True,
+        height="content",
+        row_height=30,
+        column_config={
+            name: config.TextColumn("" if name == "what" else name, width=widths[name]) for name in frame.columns
+        },
+    )
+    explain(lambda: pruned_drawings.table(run, shown), "before_after", READING, pruned_source(run, shown, "val"))

@@ -1,0 +1,98 @@
+"""The files that leave: written by a job of their own, each offered for download. A file is read when it is clicked."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.forms.prune import begun
+from dashboard.frames.exports import exports, files
+from dashboard.shared.formatting import amount, plain
+from dashboard.shared.progress import message, state_line
+from engine.runs.derived import FollowUp
+from engine.runs.run import Run
+from engine.runs.work_folder import LIVE
+from engine.specs.export import ExportSpec, Format
+
+EVERY = 1.0  # s
+FORMATS: dict[Format, str] = {
+    "safetensors": "weights and architecture",
+    "onnx": "ONNX",
+    "torch": "torch.export program",
+    "card": "model card",
+}
+MEANING = (
+    "Each file is compared with the pruned network before it is offered. None of them needs the dense network, and "
+    "none holds a pickle. It takes some seconds."
+)
+
+
+def export(run: Run, shown: FollowUp) -> None:
+    """Offer to write files, and those that were written."""
+    if shown.status.state != "done":
+        st.info("The network can leave once the pruning is done.", icon=":material/hourglass:")
+        return
+    _new(run, shown)
+    known = exports(run, shown.id)
+    live = any(found.status.state in LIVE for found in known)
+    st.fragment(_list, run_every=EVERY if live else None)(run, shown, live)
+
+
+def _new(run: Run, shown: FollowUp) -> None:
+    """Ask for the forms, and start the job."""
+    chosen = st.pills(
+        "Forms",
+        list(FORMATS),
+        selection_mode="multi",
+        default=list(ExportSpec.model_fields["formats"].default),
+        format_func=FORMATS.__getitem__,
+        key="export_formats",
+    )
+    st.caption(MEANING)
+    if st.button("Write files", key="export_submit", type="primary", icon=":material/save:"):
+        values = {"kind": "export", "pruning": shown.id, "formats": chosen}
+        if begun(run, values, "export"):
+            st.rerun()
+
+
+def _list(run: Run, shown: FollowUp, drawn_live: bool) -> None:
+    """List the exports, newest first; once none is live any more, draw the page, which then stands still."""
+    known = exports(run, shown.id)
+    if drawn_live and all(found.status.state not in LIVE for found in known):
+        st.rerun()
+    for found in known:
+        _export(found)
+
+
+def _export(found: FollowUp) -> None:
+    status = found.status
+    state_line(status, [plain(found.id)])
+    if status.state in LIVE:
+        st.progress(min(max(status.progress, 0.0), 1.0), text=plain(status.phase))
+    message(status)
+    for _, row in files(found).iterrows():
+        _file(found, str(row["file"]), _facts(float(row["bytes"]), row["max_error"], row["sha256"]))
+
+
+def _facts(size: float, error: object, digest: object) -> str:
+    facts = [amount(size, "B")]
+    if isinstance(error, float) and pd.notna(error):
+        facts.append("the same bits" if error == 0 else f"largest relative difference {error:.1e}")
+    if isinstance(digest, str):
+        facts.append(f"SHA-256 {digest[:12]}…")
+    return " · ".join(facts)
+
+
+def _file(found: FollowUp, name: str, facts: str) -> None:
+    path: Path = found.path / "files" / name
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            plain(name),
+            data=path.read_bytes,
+            file_name=name,
+            mime="application/octet-stream",
+            key=f"file_{found.id}_{name}",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.caption(plain(facts))

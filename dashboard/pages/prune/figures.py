@@ -1,0 +1,81 @@
+"""The figures of a pruning, kept as long as its tables stand still, as `dashboard.shared.run_figures` keeps a run's."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from dashboard.figures import latencies, removed_layers, task_changes, what_if, what_is_left
+from dashboard.figures.style import Style, styles
+from dashboard.frames import before_after, before_after_text, prunings
+from dashboard.frames import what_if as sweeps
+from dashboard.frames.file_versions import Stamp
+from dashboard.frames.summaries import tasks
+from dashboard.shared.run_figures import Drawing
+from data.catalog import DATASETS
+from engine.runs.derived import FollowUp
+from engine.runs.run import Run
+
+
+def table(run: Run, shown: FollowUp) -> pd.DataFrame:
+    """Return before and after, in words."""
+    return _table(run.path, shown.path, prunings.stamps(shown))
+
+
+def costs(shown: FollowUp) -> tuple[Drawing, Drawing]:
+    """Return what is left of the costs, and the times of all models."""
+    return _costs(shown.path, prunings.stamps(shown))
+
+
+def changes(run: Run, shown: FollowUp) -> Drawing:
+    """Return what it costs each task."""
+    return _changes(run.path, shown.path, prunings.stamps(shown))
+
+
+def layers(shown: FollowUp) -> Drawing:
+    """Return what was removed from each layer."""
+    return _layers(shown.path, prunings.stamps(shown))
+
+
+def sweep(run: Run, shown: FollowUp, of: str) -> Drawing:
+    """Return the metrics along what would be removed: groups, parameters or macs."""
+    return _sweep(run.path, shown.path, prunings.stamps(shown), of)
+
+
+@lru_cache(maxsize=32)
+def _table(run: Path, shown: Path, _tables: tuple[Stamp, ...]) -> pd.DataFrame:
+    return before_after_text.before_after(FollowUp(shown), tasks(Run(run).spec))
+
+
+@lru_cache(maxsize=32)
+def _costs(shown: Path, _tables: tuple[Stamp, ...]) -> tuple[Drawing, Drawing]:
+    spent = before_after.costs(FollowUp(shown))
+    titles = [before_after_text.title(row) for _, row in spent.iterrows()]
+    timed = spent[spent["quantity"] == "latency"]
+    return (
+        Drawing(what_is_left.what_is_left(spent, titles), spent),
+        Drawing(latencies.latencies(spent, titles), timed),
+    )
+
+
+@lru_cache(maxsize=32)
+def _changes(run: Path, shown: Path, _tables: tuple[Stamp, ...]) -> Drawing:
+    got = before_after.changes(FollowUp(shown), tasks(Run(run).spec))
+    return Drawing(task_changes.task_changes(got, _looks(Run(run))), got)
+
+
+@lru_cache(maxsize=32)
+def _layers(shown: Path, _tables: tuple[Stamp, ...]) -> Drawing:
+    frame = prunings.removed(FollowUp(shown))
+    return Drawing(removed_layers.removed_layers(frame), frame)
+
+
+@lru_cache(maxsize=32)
+def _sweep(run: Path, shown: Path, _tables: tuple[Stamp, ...], of: str) -> Drawing:
+    frame = sweeps.points(FollowUp(shown), tasks(Run(run).spec))
+    here = prunings.saved(FollowUp(shown)).get({"groups": "group", "parameters": "parameter", "macs": "mac"}[of])
+    return Drawing(what_if.what_if(frame, _looks(Run(run)), what_if.Place(of, here)), frame)
+
+
+def _looks(run: Run) -> dict[str, Style]:
+    return styles(list(DATASETS[run.spec.data.dataset].fields))

@@ -1,0 +1,95 @@
+"""The second view of a pruning: layer by layer, what if more went, and why what stayed did."""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.figures import removed_layers, what_if
+from dashboard.frames import prunings
+from dashboard.frames import what_if as sweeps
+from dashboard.frames.summaries import tasks
+from dashboard.frames.tables import column
+from dashboard.pages.prune import figures
+from dashboard.pages.prune.before_after import pruned_source
+from dashboard.shared.formatting import digits, plain
+from dashboard.shared.panel import draw, explain
+from engine.runs.derived import FollowUp
+from engine.runs.run import Run
+
+KINDS = {  # of a row of reasons: its title, and what it means
+    "kept": ("Stayed, though no layer uses it", "The program of the model needs these channels, for this reason."),
+    "gathered": (
+        "Gather their channels",
+        "These layers use only a part of a stream that others use as a whole: they pick their channels from it.",
+    ),
+    "folded": ("Took over constants", "What the removed channels gave was constant; these layers carry it on."),
+    "constant": ("Read constants", "These layers still read channels that are constant."),
+    "hollow": ("Dead as a whole", "Nothing of these is used; one channel stays, so that the program runs as it did."),
+}
+ALIASES = {"kept_for": "kept", "constants": "constant"}
+REASONS = "One row per layer, and the reason in the words of the engine."
+STEPS = (
+    "One row per step of the sweep: the highest score that would go (− for nothing but zeros), what that saves of the "
+    "network, and the metric of each task without a refit."
+)
+NO_SWEEP = (
+    "What if more went? The criteria low norms and low relevance put the channels in an order: a pruning by one of "
+    "them judges the network at ten shares removed, which costs ten looks at the validation images."
+)
+
+
+def layers(run: Run, shown: FollowUp) -> None:
+    """Draw what each layer lost."""
+    draw(figures.layers(shown), "removed_layers", removed_layers.READING, pruned_source(run, shown))
+
+
+def sweep(run: Run, shown: FollowUp) -> None:
+    """Draw the metrics as more and more goes, and the steps as a table."""
+    if prunings.sweep(shown).empty:
+        st.info(NO_SWEEP, icon=":material/content_cut:")
+        return
+    of = st.segmented_control(
+        "Share of the", list(what_if.OF), format_func=what_if.OF.__getitem__, default="macs", required=True, key="of"
+    )
+    said = pruned_source(run, shown, "val")
+    draw(figures.sweep(run, shown, of), "what_if", what_if.READING, said)
+    frame = sweeps.steps(shown, tasks(run.spec))
+    numbers = {name: st.column_config.NumberColumn(format="%.1f %%") for name in ("groups", "parameters", "MACs")}
+    numbers["groups"] = st.column_config.NumberColumn("channels", format="%.1f %%")
+    for task, metric in tasks(run.spec):
+        numbers[column(task, metric)] = st.column_config.NumberColumn(format=digits(metric.unit))
+    st.dataframe(
+        frame.assign(threshold=[f"{value:.3g}" if value > float("-inf") else "–" for value in frame["threshold"]]),
+        key="steps",
+        hide_index=True,
+        height="content",
+        row_height=30,
+        column_config=numbers,
+    )
+    explain(lambda: frame, "steps", STEPS, said)
+
+
+def reasons(run: Run, shown: FollowUp) -> None:
+    """List what gathers, what was folded, and what stayed and why."""
+    frame = prunings.reasons(shown)
+    if frame.empty:
+        st.info("Every channel without use could go: none had to stay, and no layer gathers or takes over constants.")
+        return
+    kinds = frame["kind"].replace(ALIASES)
+    for kind in dict.fromkeys(kinds):
+        title, meaning = KINDS.get(kind, (plain(str(kind)), ""))
+        st.markdown(f"**{title}**")
+        st.caption(meaning)
+        _listed(frame[kinds == kind], str(kind))
+    explain(lambda: frame, "reasons", REASONS, pruned_source(run, shown))
+
+
+def _listed(own: pd.DataFrame, kind: str) -> None:
+    words = [f"{reason} channels" if str(reason).isdigit() else str(reason) for reason in own["reason"]]
+    st.dataframe(
+        pd.DataFrame({"layer": own["layer"].to_numpy(), "reason": words}),
+        key=f"reasons_{kind}",
+        hide_index=True,
+        height="content" if len(own) <= 10 else 330,
+        row_height=30,
+        column_config={"layer": st.column_config.TextColumn(width=330)},
+    )

@@ -1,0 +1,126 @@
+"""What exists, and which is best? The table of runs, and what differs between those that are selected."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard import navigation
+from dashboard.frames import tables
+from dashboard.frames.csv_export import csv
+from dashboard.frames.summaries import Summary, summaries
+from dashboard.shared.formatting import digits
+from dashboard.shared.welcome import welcome
+from engine.runs.work_folder import LIVE
+
+MOST_ROWS = 15  # in sight; the table scrolls beyond
+WIDTHS = {"group_sparsity": 86, "parameter_sparsity": 110, "mac_sparsity": 84}  # [px]: the titles fit
+EVERY = 5.0  # seconds between two looks at live runs
+READING = (
+    "Sparsity: the part of the penalised layers that is exactly zero. Metrics: on the validation images, after the "
+    "newest epoch; the arrow says which way is better."
+)
+
+
+def page() -> None:
+    """Draw the table, or the welcome where there is no run yet."""
+    known = summaries()
+    if not known:
+        welcome()
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Runs", anchor=False, width="content")
+        if st.button("New run", key="runs_new", icon=":material/add:"):
+            st.switch_page(navigation.new())
+    live = any(summary.status.state in LIVE for summary in known)
+    table, trade = st.tabs(("Table", "Trade-off"), key="runs_view", on_change="rerun", bind="query-params")
+    if table.open:
+        with table:
+            st.fragment(_table, run_every=EVERY if live else None)()
+    if trade.open:
+        with trade:
+            _trade_off()
+
+
+def _trade_off() -> None:
+    from dashboard.shared.trade_off import pareto_of_all  # Plotly, which the table does without
+
+    pareto_of_all()
+
+
+def _table() -> None:
+    known = summaries()
+    frame = tables.runs(known)
+    event = st.container(key="runs_table").dataframe(
+        frame,
+        key=f"runs_table_{len(known)}",  # rows are selected by place: a run more or less, and no row is
+        hide_index=True,
+        column_order=[name for name in frame.columns if name != "id"],
+        column_config=_columns(known),
+        on_select="rerun",
+        selection_mode="multi-row",
+        height="content" if len(known) <= MOST_ROWS else 37 * MOST_ROWS,
+        row_height=37,
+        placeholder="–",
+    )
+    st.caption(READING)
+    _selected([known[row] for row in event.selection.rows if row < len(known)])
+
+
+def _columns(known: Sequence[Summary]) -> dict[str, Any]:
+    """Return how each column is titled and shown."""
+    config = st.column_config
+    percent = {
+        name: config.ProgressColumn(title, format="%.1f %%", min_value=0, max_value=100, width=WIDTHS[name])
+        for name, title in tables.SPARSITY_TITLES.items()
+    }
+    metrics = {
+        name: config.NumberColumn(name, format=digits(metric.unit))
+        for name, metric in tables.metric_columns(known).items()
+    }
+    return {
+        "state": config.TextColumn("State", width=92),
+        "name": config.TextColumn("Name", width=112),
+        "strength": config.TextColumn("λ / target", width=80, help="Strength at the start, or the share wanted zero"),
+        **percent,
+        **metrics,
+        "alive": config.LineChartColumn("Groups alive", y_min=0, y_max=100, width=88, help="0 to 100 %, over epochs"),
+        "started": config.TextColumn("Started", width=122),
+        "duration": config.TextColumn("Duration", width=74),
+    }
+
+
+def _selected(chosen: Sequence[Summary]) -> None:
+    """Offer what can be done with the selected rows."""
+    if not chosen:
+        st.info("Tick one run to open it, or several to compare them.", icon=":material/check_box:")
+    elif len(chosen) == 1:
+        if st.button("Open in Train", key="open_train", type="primary", icon=":material/monitoring:"):
+            navigation.open_run(chosen[0].id)
+    else:
+        if len(chosen) == 2 and st.button("Open in Compare", key="open_compare", icon=":material/compare:"):
+            navigation.compare_runs(chosen[0].id, chosen[1].id)
+        _compare(chosen)
+
+
+def _compare(chosen: Sequence[Summary]) -> None:
+    frame = tables.compare(chosen)
+    st.subheader(f"{len(chosen)} runs compared", anchor=False)
+    st.dataframe(
+        frame,
+        key="compare_table",
+        hide_index=True,
+        column_config={"what": st.column_config.TextColumn("", pinned=True)},
+        height="content",
+    )
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        st.caption("Only what differs between the descriptions of the runs, then their results.", width="stretch")
+        st.download_button(
+            "CSV",
+            data=lambda: csv(frame),
+            file_name="compare.csv",
+            key="compare_csv",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+        )

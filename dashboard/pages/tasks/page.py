@@ -1,0 +1,155 @@
+"""Shared or specific? Where the tasks of a run use the same channels, and where each has its own.
+
+The views stand on the left, the selected channel on the right of all of them. Only the open view is drawn: four Plotly
+charts at most, the channel's two included.
+"""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard.figures import (
+    head_use,
+    label_bars,
+    layer_affinity,
+    layer_shares,
+    mask_overlap,
+    share_map,
+    task_sets,
+    ternary,
+)
+from dashboard.frames import explanations, masks, shares
+from dashboard.shared import explanation_figures
+from dashboard.shared.explained_channel import explained_channel
+from dashboard.shared.explanation import badge, provenance
+from dashboard.shared.explanation_page import click, explained, layer_of
+from dashboard.shared.panel import draw, source
+from dashboard.shared.selection import Selection, selected
+from engine.runs.derived import FollowUp
+from engine.runs.run import Run, list_runs
+
+TABS = ("Shares", "Layers", "Affinity", "Heads", "Between runs")
+TRIANGLE, MAP = "triangle", "map"
+CHANNELS, RELEVANCE = "channels", "relevance"
+ALONE = (
+    "Where two networks choose the same channels: compare a run of several tasks with runs of one task each, or those "
+    "with one another. They have to start from the same network."
+)
+
+
+def page() -> None:
+    """Draw what the tasks of the chosen run share."""
+    explained(_tasks)
+
+
+def _tasks(run: Run, work: FollowUp) -> None:
+    method = explanations.methods(work)[0]
+    badge(work, method)
+    chosen = selected(explanations.layers(work))
+    left, right = st.columns([2, 1], gap="large")
+    with left:
+        _views(run, work, chosen)
+    with right:
+        explained_channel(run, work, method, chosen)
+
+
+def _views(run: Run, work: FollowUp, chosen: Selection | None) -> None:
+    made, method = st.tabs(TABS, key="use", on_change="rerun", bind="query-params"), explanations.methods(work)[0]
+    about = provenance(run, work, method)
+    for tab, draw_view in zip(made, (_shares, _layers, _affinity, _heads), strict=False):
+        if tab.open:
+            with tab:
+                draw_view(work, chosen, about)
+    if made[-1].open:
+        with made[-1]:
+            _between_runs(run)
+
+
+def _shares(work: FollowUp, chosen: Selection | None, about: str) -> None:
+    """Draw the shares: between three tasks, or as a map for any number."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        drawn_as = _drawn_as(len(explanations.tasks(work)))
+        layer = layer_of(work, "shares_layer") if drawn_as == TRIANGLE else ""
+    st.caption(_left_out(work, layer, drawn_as))
+    if drawn_as == TRIANGLE:
+        draw(explanation_figures.triangle(work, layer, chosen), "shares", ternary.READING, about, click(work))
+    else:
+        draw(explanation_figures.mapped(work, chosen), "share_map", share_map.READING, about, click(work))
+
+
+def _drawn_as(tasks: int) -> str:
+    if tasks != 3:
+        return MAP
+    return st.segmented_control(
+        "Drawn as",
+        (TRIANGLE, MAP),
+        default=TRIANGLE,
+        required=True,
+        key="drawn_as",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+
+
+def _left_out(work: FollowUp, layer: str, drawn_as: str) -> str:
+    """Say how many channels there are, and which of them the triangle leaves out."""
+    whole, dead, idle = shares.left_out(work, layer)
+    verb = "are left out" if drawn_as == TRIANGLE else "have no task"
+    more = ternary.said_left_out(shares.cells(work, layer)) if drawn_as == TRIANGLE else ""
+    return f"{whole} channels; {dead} dead and {idle} idle ones {verb}. {more}"
+
+
+def _layers(work: FollowUp, chosen: Selection | None, about: str) -> None:
+    counted = st.segmented_control(
+        "Bars count",
+        (CHANNELS, RELEVANCE),
+        default=CHANNELS,
+        required=True,
+        key="counted",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if counted == CHANNELS:
+        draw(explanation_figures.layered(work), "label_bars", label_bars.READING, about)
+    else:
+        draw(explanation_figures.leaning(work), "layer_shares", layer_shares.READING, about)
+    layer = layer_of(work, "sets_layer")
+    draw(explanation_figures.sets(work, layer), "task_sets", task_sets.READING, about)
+
+
+def _affinity(work: FollowUp, chosen: Selection | None, about: str) -> None:
+    draw(explanation_figures.affinity(work), "layer_affinity", layer_affinity.READING, about)
+
+
+def _heads(work: FollowUp, chosen: Selection | None, about: str) -> None:
+    draw(explanation_figures.heads(work), "head_use", head_use.READING, about)
+
+
+def _between_runs(run: Run) -> None:
+    """Let the user choose runs, and draw how far their survivors agree."""
+    known = masks.names([run, *masks.comparable(run, list_runs())])
+    st.caption(ALONE)
+    names = _chosen_runs(run, known)
+    drawing = explanation_figures.overlap([known[name] for name in names])
+    if drawing.frame.empty:
+        _no_others(len(known))
+        return
+    draw(drawing, "mask_overlap", mask_overlap.READING, source(run))
+
+
+def _chosen_runs(run: Run, known: dict[str, Run]) -> Sequence[str]:
+    """Ask which runs to compare: this one and one for each task that was trained alone, at first."""
+    usual = {run.id, *(other.id for other in masks.single(list(known.values())))}
+    first = [name for name, other in known.items() if other.id in usual][: masks.MOST_RUNS]
+    return st.multiselect("Runs", list(known), default=first, max_selections=masks.MOST_RUNS, key=f"overlap_{run.id}")
+
+
+def _no_others(known: int) -> None:
+    if known < 2:
+        st.info(
+            "No other run has a network of this shape. Train one for each task alone, with the same data, network, "
+            "penalty and seed: each costs about what this run did.",
+            icon=":material/add_circle:",
+        )
+    else:
+        st.info("Choose two runs or more.", icon=":material/touch_app:")

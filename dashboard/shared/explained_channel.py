@@ -1,0 +1,152 @@
+"""The selected channel of an explanation: who relies on it, and what becomes of every task when it is switched off."""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.figures import channel_use, switched_off
+from dashboard.forms.explain import begun
+from dashboard.frames import explanations, reliance
+from dashboard.frames.summaries import tasks as tasks_of
+from dashboard.shared import explanation_figures
+from dashboard.shared.explanation import provenance
+from dashboard.shared.formatting import measured, plain
+from dashboard.shared.panel import draw
+from dashboard.shared.selection import Selection, select
+from engine.explain.usage import DEAD, IDLE, SHARED
+from engine.runs.derived import FollowUp
+from engine.runs.quantities import Metric
+from engine.runs.run import Run
+
+SAID = {
+    DEAD: "exactly zero: no task can use it",
+    IDLE: "idle: it lives, but no task relies on it more than on noise",
+    SHARED: "shared by several tasks",
+}
+SWITCHED = (
+    "Its input to the layer is replaced by the channel's {fill}, all else stays: measured on {images} images, against "
+    "the whole network on the same images."
+)
+
+
+def explained_channel(run: Run, work: FollowUp, method: str, chosen: Selection | None) -> None:
+    """Draw all that an explanation knows about the selected channel."""
+    st.subheader("Selected channel", anchor=False)
+    _choice(work, chosen)
+    if chosen is None:
+        st.info("Select a channel: click a point or a bar, or name it above.", icon=":material/touch_app:")
+        return
+    row = reliance.use(work, chosen)
+    st.text(f"{chosen.layer}, channel {chosen.channel}{_label(row)}")
+    draw(
+        explanation_figures.used(work, method, chosen),
+        "channel_use",
+        channel_use.READING,
+        provenance(run, work, method),
+    )
+    _off(run, work, chosen, row)
+
+
+def _label(row: pd.Series | None) -> str:
+    if row is None:
+        return ""
+    label = str(row["label"])
+    by = f": {str(row['used_by']).replace('+', ', ')}" if label == SHARED else ""
+    return f": {SAID.get(label, f'specific to {label}')}{by}"
+
+
+def _choice(work: FollowUp, chosen: Selection | None) -> None:
+    """Name a channel by its layer and number: what a click on a figure does, for those who can't or won't click."""
+    widths = {layer.name: layer.groups for layer in explanations.layers(work)}
+    st.session_state["channel_layer"] = chosen.layer if chosen else None
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    left.selectbox(
+        "Layer", list(widths), key="channel_layer", placeholder="layer", on_change=_named, args=(widths,), index=None
+    )
+    if chosen is None:
+        return
+    st.session_state["channel_number"] = chosen.channel
+    right.number_input(
+        "Channel",
+        min_value=0,
+        max_value=widths[chosen.layer] - 1,
+        step=1,
+        key="channel_number",
+        on_change=_named,
+        args=(widths,),
+    )
+
+
+def _named(widths: dict[str, int]) -> None:
+    """Select what the two widgets name; another layer starts at its first channel."""
+    layer, number = st.session_state["channel_layer"], st.session_state.get("channel_number") or 0
+    if layer not in widths:
+        select(None)
+        return
+    select(layer, number if 0 <= int(number) < widths[layer] else 0)
+
+
+def _off(run: Run, work: FollowUp, chosen: Selection, row: pd.Series | None) -> None:
+    st.markdown("**Switched off**")
+    if row is not None and row["label"] == DEAD:
+        st.caption("It is exactly zero: switching it off changes no output of any task.")
+        return
+    drawing = explanation_figures.off(work, chosen)
+    if drawing.frame.empty:
+        _offer(run, work, chosen)
+        return
+    first = drawing.frame.iloc[0]
+    fill = "mean over images and positions" if first["fill"] == "mean" else "zero"
+    _metrics(run, drawing.frame)
+    how = SWITCHED.format(fill=fill, images=int(first["images"]))
+    draw(drawing, "switched_off", switched_off.READING, f"{plain(run.spec.name)} · {plain(run.id)} · {how}")
+
+
+def _metrics(run: Run, frame: pd.DataFrame) -> None:
+    """Say of every task what its metric is with the channel off, and by how much that differs."""
+    known = dict(tasks_of(run.spec))
+    with st.container(horizontal=True):
+        for row in frame.to_dict("records"):
+            metric = known.get(str(row["task"]))
+            if metric is not None and row["metric"] == metric.name and pd.notna(row["value"]):
+                _metric(str(row["task"]), metric, float(row["value"]), float(row["value_change"]))
+
+
+def _metric(task: str, metric: Metric, value: float, change: float) -> None:
+    st.metric(
+        f"{plain(task)} · {plain(metric.label)}",
+        measured(value, metric.unit),
+        _moved(change, metric.unit) if change else "no change",
+        delta_color=("normal" if metric.better == "higher" else "inverse") if change else "off",
+        help="With the channel switched off; below, the difference from the whole network",
+        border=True,
+    )
+
+
+def _moved(change: float, unit: str) -> str:
+    """Say by how much a metric moved; a difference of per cents is in points."""
+    units = {"%": " points", "°": "°", "1": "", "": ""}
+    return f"{change:+.2g}{units.get(unit, f' {unit}')}"
+
+
+def _offer(run: Run, work: FollowUp, chosen: Selection) -> None:
+    """Offer to measure what was not: an explanation of this layer that switches off each of its living channels."""
+    asked = explanations.asked(work)
+    width = {layer.name: layer.groups for layer in explanations.layers(work)}[chosen.layer]
+    st.caption(
+        f"Not measured: this channel is not in the sample of {asked.ablations} per layer. One job switches off every "
+        f"living channel of its layer, one after the other, at most {width} × {asked.ablation_images} images: seconds "
+        "to a minute for a small network."
+    )
+    if not st.button("Switch off the layer's channels", key="switch_off", icon=":material/power_settings_new:"):
+        return
+    wanted = {
+        **asked.model_dump(mode="json"),
+        "methods": [asked.methods[0]],
+        "layers": [chosen.layer],
+        "ablations": width,
+        "randomisations": False,
+        "channels": [],
+        "maps": 0,
+    }
+    if begun(run, wanted):
+        st.rerun()

@@ -1,0 +1,28 @@
+"""The norms over the epochs: the median of every layer, and every channel of one."""
+
+import streamlit as st
+
+from dashboard.figures import layer_norms
+from dashboard.frames import groups
+from dashboard.shared import run_figures
+from dashboard.shared.panel import draw, source
+from dashboard.shared.selection import select, selected_layer
+from engine.runs.run import Run
+
+
+def over_epochs(run: Run, since: float) -> None:
+    """Draw the median norm of every layer over the epochs, and every channel of one layer."""
+    draw(run_figures.layers(run, since), "median_norms", layer_norms.LAYERS_READING, source(run))
+    layers = groups.norms(run).layers
+    if not layers:
+        return
+    layer = _layer([layer.name for layer in layers], selected_layer(layers) or groups.most_dead(run))
+    draw(run_figures.channels(run, layer, since), "channel_norms", layer_norms.CHANNELS_READING, source(run))
+
+
+def _layer(names: list[str], named: str) -> str:
+    """Let the user choose a layer; a choice moves the linked selection to that layer."""
+    st.session_state["norms_layer"] = named
+    return st.selectbox(
+        "Layer", names, key="norms_layer", width=420, on_change=lambda: select(st.session_state["norms_layer"])
+    )

@@ -1,0 +1,66 @@
+"""A figure as it stands on every page: the plot, how to read it, what it shows of which run, and its data as CSV."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.frames.csv_export import csv
+from dashboard.shared.formatting import asked, plain
+from dashboard.shared.run_figures import Drawing
+from engine.runs.run import Run
+
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+
+
+def draw(
+    drawing: Drawing, key: str, reading: str, source: str, picked: Callable[[list[Any]], None] | None = None
+) -> None:
+    """Draw a figure, its reading and its source, and offer its frame for download.
+
+    Where `picked` is given, it is called with the points that were clicked, before the page is drawn again.
+    """
+    name = f"{key}_figure"
+    if picked is None:
+        st.plotly_chart(drawing.figure, key=name, config=CONFIG, alt=reading)
+    else:
+        clicked = partial(_clicked, name, picked)
+        st.plotly_chart(
+            drawing.figure, key=name, config=CONFIG, alt=reading, on_select=clicked, selection_mode="points"
+        )
+    explain(lambda: drawing.frame, key, reading, source)
+
+
+def explain(frame: Callable[[], pd.DataFrame], key: str, reading: str, source: str) -> None:
+    """Write how to read what stands above and what it was made from; the frame is made when it is downloaded."""
+    with st.container(horizontal=True, vertical_alignment="top", horizontal_alignment="distribute", wrap=False):
+        st.caption(f"{reading}  \n{source}", width="stretch")
+        st.download_button(
+            "CSV",
+            data=lambda: csv(frame()),
+            file_name=f"{key}.csv",
+            mime="text/csv",
+            key=f"{key}_csv",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            help="The numbers of this figure",
+        )
+
+
+def _clicked(name: str, picked: Callable[[list[Any]], None]) -> None:
+    points = list(st.session_state[name].selection.points)
+    if points:  # a click on nothing leaves the selection as it is
+        picked(points)
+
+
+def source(run: Run, split: str = "") -> str:
+    """Return what a screenshot must carry to stay true: run, strength at the start, split and number of images."""
+    facts = [plain(run.spec.name), plain(run.id), plain(asked(run.spec.penalty))]
+    images = {"train": "training images", "val": "validation images"}.get(split)
+    length = getattr(run.spec.data, f"{split}_length", None)
+    if images:
+        facts.append(f"{length} {images}" if length else images)
+    return " · ".join(facts)

@@ -1,0 +1,126 @@
+"""Where a run stands: state, epoch, time left, and what it is waiting for; its headline numbers."""
+
+import streamlit as st
+
+from dashboard.frames import channel_states, events
+from dashboard.frames.summaries import summary
+from dashboard.frames.tables import SPARSITY_TITLES
+from dashboard.shared.formatting import (
+    STATES,
+    asked,
+    duration,
+    elapsed,
+    measured,
+    moment,
+    plain,
+    power,
+    sentence,
+    state_word,
+)
+from engine.runs.run import Run
+from engine.runs.work_folder import LIVE, Status
+
+CONSTANT = "On the validation images, after the newest epoch; and what the best prediction that ignores the image gets."
+ZERO = "The part of the penalised layers that is exactly zero; stem and heads, which are not penalised, don't count."
+REMEDY = "A larger floor or a smaller {} keeps more of them."
+MOST_ALARMS = 3  # layers named
+
+
+def phase(status: Status) -> tuple[str, bool]:
+    """Return what, when it changes, asks for the whole page to be drawn anew."""
+    return status.state, status.paused
+
+
+def progress(run: Run, drawn: tuple[str, bool]) -> None:
+    """Draw the state; when it is no longer the one that the page was drawn with, draw the page."""
+    status = run.status
+    if phase(status) != drawn:
+        st.rerun()
+    _state(run, status)
+    if status.state in LIVE and status.requested is not None:
+        st.progress(min(max(status.progress, 0.0), 1.0), text=_doing(status))
+    message(status)
+    _alarms(run)
+    _headline(run)
+
+
+def message(status: Status) -> None:
+    """Say what the worker has to say, a failure in red."""
+    if status.message:
+        tell = st.error if status.state == "failed" else st.info
+        tell(sentence(status.message), icon=STATES[status.state][1])
+
+
+def state_line(status: Status, facts: list[str]) -> None:
+    """Write the state as a badge, and what else is known in one line; `facts` are Markdown."""
+    _, icon, colour = STATES[status.state]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(state_word(status), icon=icon, color=colour)
+        st.markdown(" · ".join([*facts, *_times(status)]))
+
+
+def _times(status: Status) -> list[str]:
+    if status.started is None:
+        return []
+    verb = "for" if status.state in LIVE else "took"
+    return [f"started {moment(status.started)}, {verb} {duration(elapsed(status))}"]
+
+
+def _alarms(run: Run) -> None:
+    """Warn of layers of which hardly a group is left."""
+    found = channel_states.alarms(run).sort_values("alive").reset_index(drop=True)
+    if found.empty:
+        return
+    named = [f"{row.alive} of {row.total} groups left in {row.layer}" for row in found.head(MOST_ALARMS).itertuples()]
+    more = f", and few in {len(found) - MOST_ALARMS} more layers" if len(found) > MOST_ALARMS else ""
+    remedy = REMEDY.format("strength" if run.spec.penalty.target is None else "target")
+    st.warning(plain(f"{', '.join(named)}{more}. {remedy}"), icon=":material/warning:")
+
+
+def _state(run: Run, status: Status) -> None:
+    """Write state, name and pace in one line."""
+    facts = [f"**{plain(run.spec.name)}**", *_sparsity(run)]
+    if status.epoch:
+        facts.append(f"epoch {status.epoch} of {status.epochs}")
+    if status.state in LIVE and status.images_per_second:
+        facts.append(f"{status.images_per_second:.0f} images/s")
+    state_line(status, facts)
+
+
+def _sparsity(run: Run) -> list[str]:
+    """Say what is asked of the sparsity, and the strength in force."""
+    penalty, force = run.spec.penalty, events.strength_in_force(run)
+    now = "refit, no penalty" if penalty.refit_share and not force else f"strength {power(force)}"
+    return [now] if penalty.target is None else [plain(asked(penalty)), now]
+
+
+def _doing(status: Status) -> str:
+    """Say what a live run does now, and how long it will take."""
+    if not status.epoch:
+        return plain(f"Starting: {status.phase}")
+    left = f", {duration(status.remaining)} left" if status.remaining is not None else ""
+    return plain(f"{status.phase}: epoch {status.epoch} of {status.epochs}{left}")
+
+
+def _headline(run: Run) -> None:
+    """Show the newest number of each task, against the constant prediction, and the share of groups that are zero."""
+    known = summary(run)
+    constant = events.constants(run)
+    figures = known.main_metrics()
+    if not known.newest:
+        return
+    with st.container(horizontal=True):
+        for task, (metric, value) in figures.items():
+            level = constant.get((task, metric.name))
+            st.metric(
+                f"{plain(task)} · {plain(metric.label)}",
+                measured(value, metric.unit),
+                None if level is None else f"{value - level:+.3g}",
+                delta_color="normal" if metric.better == "higher" else "inverse",
+                delta_description="against constant",
+                help=CONSTANT,
+                border=True,
+                height="stretch",
+            )
+        for quantity, title in SPARSITY_TITLES.items():
+            st.metric(title, measured(known.sparsity(quantity), "%"), help=ZERO, border=True, height="stretch")

@@ -1,0 +1,174 @@
+"""What does quality cost? The trade-off of a study, or of all runs; a click on a point opens its run."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import navigation
+from dashboard.figures import pareto as figure
+from dashboard.frames import pareto, studies
+from dashboard.frames.file_versions import Stamp
+from dashboard.frames.summaries import summaries
+from dashboard.frames.tables import column
+from dashboard.shared.formatting import plain
+from dashboard.shared.panel import draw
+from dashboard.shared.run_figures import Drawing
+from data.catalog import DATASETS
+from engine.runs.quantities import metrics
+from engine.runs.run import runs_folder
+from engine.runs.study import Study
+from engine.specs.study import StudySpec
+from engine.studies.delta import DEFINITIONS
+
+ALL = "all runs"
+COSTS: dict[pareto.Cost, str] = {"macs": "MACs", "parameters": "parameters", "latency": "latency"}
+PICKED = "run_of_a_point"
+SPLITS = {"test": "test images", "val": "validation images"}
+NO_LATENCY = (
+    "Latency is measured by a pruning: of the runs here, only those that were pruned on a quiet machine appear."
+)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is held against the costs, and what it is called."""
+
+    title: str
+    reached: pareto.Reached
+
+
+def pareto_of_all() -> None:
+    """Draw the trade-off of a study that is chosen, or of all runs of a task."""
+    known = {study.id: study for study in studies.studies() if studies.spec(study) and studies.begun(study)}
+    name = st.selectbox(
+        "Of",
+        [*known, ALL],
+        format_func=lambda identity: _called(known.get(identity)),
+        key="pareto_of",
+        label_visibility="collapsed",
+        width=460,
+    )
+    if name in known:
+        pareto_of(known[name])
+    else:
+        _of_runs()
+
+
+def pareto_of(study: Study) -> None:
+    """Draw the trade-off of a study."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        subset, split, cost = _subset(study), _split(), _cost()
+        wanted = _quantity(quantities(study, subset, split))
+    drawing = _drawing(study.path, studies.stamps(study, "results", "delta"), wanted, cost)
+    if cost == "latency":  # prunings come and go without the study's tables
+        drawing = _made(study, wanted, cost)
+    _drawn(drawing, f"{plain(study.spec.name)} · {plain(study.id)} · {SPLITS[split]} · tasks {plain(subset)}", cost)
+
+
+def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
+    """Return what can be held against the costs: Δ_m as the study defines it first, then the metrics of each task."""
+    spec = study.spec
+    usual = spec.definition if isinstance(spec, StudySpec) else "main"
+    ordered = sorted(DEFINITIONS, key=lambda name: name != usual)
+    known = studies.table(study, "delta")
+    found = [
+        Quantity(
+            f"Δ_m ({definition}) over {of} [%]", pareto.Reached(split, subset, against=against, definition=definition)
+        )
+        for definition in ordered
+        for against, of in (("dense", "dense"), ("single", "single tasks"))
+        if (known["against"] == against).any()
+    ]
+    fields = DATASETS[spec.base.data.dataset].fields
+    for task in subset.split("+"):
+        found += [
+            Quantity(
+                column(task, metric), pareto.Reached(split, subset, task, metric.name, higher=metric.better == "higher")
+            )
+            for metric in metrics(fields[task])
+        ]
+    return found
+
+
+def _of_runs() -> None:
+    known = summaries()
+    wanted = {column(task, metric): (task, metric) for one in known for task, (metric, _) in one.main_metrics().items()}
+    if not wanted:
+        st.info("No run has been judged yet.", icon=":material/hourglass:")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        cost = _cost()
+        title = st.selectbox("Reached", list(wanted), key="pareto_task", width=330)
+    task, metric = wanted[title]
+    points = pareto.of_runs(known, runs_folder(), (task, metric), cost)
+    _drawn(_figure(points, title, metric.better == "higher", cost), "all runs · validation images, newest epoch", cost)
+
+
+def _drawn(drawing: Drawing, source: str, cost: pareto.Cost) -> None:
+    if run := st.session_state.pop(PICKED, None):
+        navigation.open_run(run)
+    if cost == "latency":
+        st.caption(NO_LATENCY)
+    draw(drawing, "pareto", figure.READING, source, _pick)
+
+
+def _pick(points: list[Any]) -> None:
+    """Note the run of the point that was clicked; the page goes there when it is drawn again."""
+    for point in points:
+        data = point.get("customdata") if isinstance(point, dict) else None
+        run = data[0] if isinstance(data, list | tuple) and data else data.get("0") if isinstance(data, dict) else None
+        if isinstance(run, str) and (runs_folder() / Path(run).name / "spec.json").is_file():
+            st.session_state[PICKED] = Path(run).name
+            return
+
+
+@lru_cache(maxsize=32)
+def _drawing(path: Path, _tables: tuple[Stamp, ...], wanted: Quantity, cost: pareto.Cost) -> Drawing:
+    return _made(Study(path), wanted, cost)
+
+
+def _made(study: Study, wanted: Quantity, cost: pareto.Cost) -> Drawing:
+    points = pareto.of_study(study, wanted.reached, cost)
+    return _figure(points, wanted.title, wanted.reached.higher, cost)
+
+
+def _figure(points: pd.DataFrame, title: str, higher: bool, cost: pareto.Cost) -> Drawing:
+    found = pareto.groups(points, higher)
+    shown = found.drop(columns="group")
+    return Drawing(figure.pareto(found, points, figure.Axes(cost, title, higher)), shown)
+
+
+def _subset(study: Study) -> str:
+    """Ask which set of tasks: the largest at first, as Δ_m of different sets can't be compared."""
+    named = [str(name) for name in studies.table(study, "results")["subset"].unique()]
+    known = sorted(named, key=lambda name: -name.count("+"))
+    return st.selectbox("Tasks", known, key=f"pareto_tasks_{study.id}", width=200)
+
+
+def _split() -> str:
+    return st.selectbox("Judged on", list(SPLITS), format_func=SPLITS.__getitem__, key="pareto_split", width=180)
+
+
+def _cost() -> pareto.Cost:
+    return st.segmented_control(
+        "Cost",
+        list(COSTS),
+        format_func=COSTS.__getitem__,
+        default="macs",
+        required=True,
+        key="cost",
+        bind="query-params",
+    )
+
+
+def _quantity(known: list[Quantity]) -> Quantity:
+    titles = {quantity.title: quantity for quantity in known}
+    return titles[st.selectbox("Reached", list(titles), key="pareto_reached", width=330)]
+
+
+def _called(study: Study | None) -> str:
+    return ALL if study is None else f"{study.spec.kind} {study.id}"

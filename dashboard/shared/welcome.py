@@ -1,0 +1,38 @@
+"""The first page of an empty folder: what this is, and one button that makes something to look at."""
+
+import streamlit as st
+
+from dashboard import navigation
+from dashboard.forms.run import start
+from dashboard.shared.formatting import plain, sentence
+from engine.runs.launch import JobError
+from engine.runs.run import runs_folder
+from engine.specs.train import demo as demo_spec
+
+
+def welcome() -> None:
+    """Say what Winnow is and offer the demo run."""
+    with st.container(width=760):
+        st.title("Winnow")
+        st.markdown(
+            "Winnow trains one network for several tasks under group sparsity, so that whole channels become exactly "
+            "zero and can be removed. Here you watch which ones survive, where, and what that costs each task."
+        )
+        st.space("small")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            demo = st.button("Start the demo run", key="start_demo", type="primary", icon=":material/play_arrow:")
+            st.page_link(navigation.new(), label="Describe another run")
+        st.caption("The demo takes about 2 minutes on 2 cores: 600 generated rooms, three tasks, 15 epochs.")
+        if demo:
+            _start_demo()
+        st.markdown("Or in a terminal: `winnow demo`")
+        st.caption(f"Runs are kept in {plain(str(runs_folder()))}; the variable WINNOW_RUNS names another folder.")
+
+
+def _start_demo() -> None:
+    try:
+        identity = start(demo_spec()).id
+    except (JobError, OSError) as error:
+        st.error(f"The demo could not be started: {sentence(str(error))}", icon=":material/error:")
+    else:
+        navigation.open_run(identity)

@@ -1,0 +1,136 @@
+"""`winnow prune`, `winnow explain`, `winnow export`: what is done with a run's result, from a terminal."""
+
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from engine.cli.follow import attend
+from engine.cli.options import flat_options, flat_values
+from engine.explain.checks.badges import badge
+from engine.runs import launch
+from engine.runs.derived import FollowUp, Spec, find_follow_up, follow_up, newest, read
+from engine.runs.run import Run, find
+from engine.specs.explain import ExplainSpec
+from engine.specs.prune import PruneSpec
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
+SHOWN = {"prune": ("metrics", "measures"), "explain": ("layers", "faithfulness"), "export": ("files",)}
+
+
+@click.command()
+@click.argument("run")
+@as_json_option
+@flat_options(PruneSpec)
+def prune(run: str, as_json: bool, **given: Any) -> None:
+    """Remove from RUN's network what is zero, or what counts least; measure before and after."""
+    chosen = find(run)
+    sys.exit(_done(chosen, read({"kind": "prune", **flat_values(PruneSpec, given)}), as_json))
+
+
+@click.command()
+@click.argument("run")
+@as_json_option
+@flat_options(ExplainSpec)
+def explain(run: str, as_json: bool, **given: Any) -> None:
+    """Find out which channels of RUN each task relies on, and whether that is true."""
+    chosen = find(run)
+    sys.exit(_done(chosen, read({"kind": "explain", **flat_values(ExplainSpec, given)}), as_json))
+
+
+@click.command()
+@click.argument("run")
+@click.option("--format", "formats", default=None, metavar="NAME,…", help="safetensors, onnx, torch, card  [all]")
+@click.option("--pruning", default=None, help="which pruning of RUN  [the newest that is done]")
+@click.option("--out", default=None, type=click.Path(file_okay=False), help="copy the files to this folder")
+@as_json_option
+def export(run: str, formats: str | None, pruning: str | None, out: str | None, as_json: bool) -> None:
+    """Write the pruned network of RUN in forms that others can use, each checked against it."""
+    chosen = find(run)
+    found = find_follow_up(chosen, "prune", pruning) if pruning else newest(chosen, "prune")
+    if found is None:
+        raise click.UsageError(f"`RUN` should have been pruned: winnow prune {run}. Found {chosen.id} without.")
+    wanted = {"formats": tuple(formats.split(","))} if formats else {}
+    spec = read({"kind": "export", "pruning": found.id, **wanted})
+    _require_free(out)
+    sys.exit(_done(chosen, spec, as_json, out))
+
+
+def _require_free(out: str | None) -> None:
+    """Refuse a folder that holds something: nothing of a user's is overwritten."""
+    if out is not None and Path(out).exists() and any(Path(out).iterdir()):
+        raise click.UsageError(f"`--out` should be a new or an empty folder. Found {out}.")
+
+
+def _done(run: Run, spec: Spec, as_json: bool, out: str | None = None) -> int:
+    """Do what was asked in a worker, show what came of it; return the exit code."""
+    work = follow_up(run, spec)
+    launch.start(work)
+    if attend(work, f"{run.spec.name}, {spec.kind}", quiet=as_json):
+        return 130
+    status = work.status
+    if status.state == "done" and out is not None:
+        shutil.copytree(work.path / "files", out, dirs_exist_ok=True)
+    if as_json:
+        click.echo(json.dumps(outcome(run, work), allow_nan=False))
+    elif status.state == "done":
+        _say(work, out)
+    else:
+        click.echo(f"{work.id} {status.state}: {status.message}", err=True)
+    return 0 if status.state in ("done", "stopped") else 1
+
+
+def outcome(run: Run, work: FollowUp) -> dict[str, Any]:
+    """Return how a follow-up stands, and its main tables as records."""
+    status = work.status
+    tables = {name: records(work.table(name)) for name in SHOWN[work.kind] if _has(work, name)}
+    return {
+        "run": run.id,
+        work.kind: work.id,
+        "folder": str(work.path),
+        "state": status.state,
+        "message": status.message,
+        **tables,
+    }
+
+
+def _say(work: FollowUp, out: str | None) -> None:
+    for name in SHOWN[work.kind]:
+        if _has(work, name):
+            shown = _condensed(name, work.table(name))
+            click.echo(shown.to_string(index=False, float_format="{:.4g}".format, na_rep="–") + "\n")
+    if work.kind == "explain" and _has(work, "faithfulness"):
+        for _, figures in work.table("faithfulness").groupby("method", sort=False):
+            click.echo("{}: {}".format(*badge(figures)))
+    click.echo(out or str(work.path))
+
+
+def _condensed(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what a terminal has room for: one row per metric or figure, a column per model or task."""
+    if name == "metrics":
+        order = list(dict.fromkeys(frame["model"]))
+        return frame.pivot_table(index=["task", "metric", "unit"], columns="model", values="value", sort=False)[
+            order
+        ].reset_index()
+    if name == "faithfulness":
+        whole = frame[frame["layer"] == ""]
+        return whole.pivot_table(index=["method", "figure"], columns="task", values="value", sort=False).reset_index()
+    if name == "layers":
+        counts = frame.pivot_table(index="layer", columns="label", values="channels", sort=False, fill_value=0)
+        return counts.reset_index()
+    return frame
+
+
+def _has(work: FollowUp, name: str) -> bool:
+    return (work.path / "tables" / f"{name}.parquet").is_file()
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a frame's rows with values that JSON has."""
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records"))
+    return [{k: v for k, v in row.items() if not (isinstance(v, float) and math.isnan(v))} for row in rows]

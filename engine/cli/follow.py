@@ -1,0 +1,101 @@
+"""Looking on while a run goes: a progress bar with the time left on a terminal, plain lines elsewhere."""
+
+import math
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from data.catalog import DATASETS
+from engine.runs import launch
+from engine.runs.events import standing
+from engine.runs.quantities import SPARSITIES, metrics
+from engine.runs.run import Run
+from engine.runs.work_folder import LIVE, WorkFolder
+
+POLL = 0.25  # s
+
+
+def attend(work: WorkFolder, label: str, quiet: bool = False) -> bool:
+    """Show the progress of a worker until it ends; return whether the user stopped it with Ctrl-C.
+
+    The first Ctrl-C lets it finish its step and store what it has, the second ends it at once.
+    """
+    try:
+        follow(work, label, quiet)
+    except KeyboardInterrupt:
+        errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        errors.print("\nstopping after this step; Ctrl-C again ends it at once")
+        launch.stop(work)
+        try:
+            follow(work, label, quiet=True)
+        except KeyboardInterrupt:
+            launch.kill(work)
+        return True
+    return False
+
+
+def follow(work: WorkFolder, label: str, quiet: bool = False) -> None:
+    """Show the progress of a worker until it ends."""
+    if quiet:
+        while work.status.state in LIVE:
+            time.sleep(POLL)
+    elif sys.stdout.isatty():
+        _bar(work, label)
+    else:
+        _lines(work)
+
+
+def _bar(work: WorkFolder, label: str) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console()) as progress:
+        bar = progress.add_task(work.id, total=1.0)
+        while (status := work.status).state in LIVE:
+            phase = f"epoch {status.epoch} of {status.epochs}" if status.epoch else status.phase
+            progress.update(bar, completed=status.progress, description=f"{label}: {phase}")
+            time.sleep(POLL)
+        progress.update(bar, completed=work.status.progress, description=f"{label}: {work.status.state}")
+
+
+def _lines(work: WorkFolder) -> None:
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    said = ""
+    while True:
+        status = work.status
+        text = f"epoch {status.epoch} of {status.epochs}" if status.epoch else status.phase.split(":")[0]
+        if text != said and status.state in LIVE:
+            left = f", {status.remaining:.0f} s left" if status.remaining else ""
+            console.print(f"{work.id}: {text}{left}")
+            said = text
+        if status.state not in LIVE:
+            console.print(f"{work.id}: {status.state}")
+            return
+        time.sleep(POLL)
+
+
+def outcome(run: Run) -> dict[str, Any]:
+    """Return how a run stands: state, message, epoch, sparsities [%], {task: [metric, value, unit]} on validation."""
+    status = run.status
+    events = standing(run.events())
+    judged = events[events["split"].isin(["val", "model"])].fillna({"task": ""})
+    values = dict(zip(zip(judged["task"], judged["quantity"], strict=True), judged["value"], strict=True))
+    figures: dict[str, Any] = {}
+    for task in run.spec.tasks:
+        main = metrics(DATASETS[run.spec.data.dataset].fields[task])[0]
+        if (task, main.name) in values:
+            figures[task] = [main.name, _number(values[task, main.name]), main.unit]
+    return {
+        "run": run.id,
+        "state": status.state,
+        "message": status.message,
+        "epoch": status.epoch,
+        "metrics": figures,
+        **{name: _number(values.get(("", name))) for name in SPARSITIES},
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """Return a float that JSON can hold, None otherwise."""
+    return None if value is None or not math.isfinite(value) else float(value)

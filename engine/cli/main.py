@@ -1,0 +1,208 @@
+"""The command `winnow`: the same jobs as the page's, from a terminal.
+
+Exit codes: 0 done, 1 the run failed (its folder says why), 2 the request was wrong (one line, nothing written), 130
+stopped from the keyboard. With --json the last line of standard output is one JSON object.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+from data.catalog import DATASETS
+from engine.cli.derived import explain, export, prune
+from engine.cli.follow import attend, outcome
+from engine.cli.help_sections import SectionedCommand
+from engine.cli.options import spec_of, spec_options
+from engine.cli.studies import path, study
+from engine.runs import launch
+from engine.runs.run import Run, create, find, list_runs
+from engine.runs.undo import undo
+from engine.runs.verify import verify
+from engine.specs.frozen import SpecError
+from engine.specs.train import demo as demo_spec
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="winnow")
+def winnow() -> None:
+    """Train multi-task networks under group sparsity, and see which features each task relies on."""
+
+
+@winnow.command(cls=SectionedCommand)
+@click.option("--dataset", default="scenes", show_default=True, help=f"data set: {', '.join(DATASETS)}")
+@click.option("--tasks", default=None, help="tasks, separated by commas  [default: the first three of the data set]")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
+@click.option("--replay", default=None, help="do again what this run did, live changes of the strength included")
+@click.option("--resume", default=None, help="go on with this stopped or lost run")
+@click.option("--before-removal", is_flag=True, help="with --resume: undo the last removal, and go on from before it")
+@spec_options
+def train(**given: Any) -> None:
+    """Train a network; its results go to a run folder, which the dashboard shows."""
+    as_json, replayed, resumed, undone = (given.pop(name) for name in ("as_json", "replay", "resume", "before_removal"))
+    if undone:
+        undo(_named(resumed))
+    run = find(resumed) if resumed else create(find(replayed).replay() if replayed else spec_of(given))
+    launch.start(run)
+    sys.exit(_follow(run, as_json))
+
+
+def _named(resumed: str | None) -> Run:
+    if resumed is None:
+        raise click.UsageError("`--before-removal` should come with --resume RUN. Found none.")
+    return find(resumed)
+
+
+def _follow(run: Run, as_json: bool) -> int:
+    """Show the run's progress until it ends; return the exit code."""
+    if attend(run, run.spec.name, quiet=as_json):
+        click.echo(f"stopped; go on with: winnow train --resume {run.id}", err=True)
+        return 130
+    result = outcome(run)
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+    elif result["state"] == "done":
+        click.echo(_figures(result))
+    else:
+        click.echo(f"{run.id} {result['state']}: {result['message']}", err=True)
+    return 0 if result["state"] in ("done", "stopped") else 1
+
+
+winnow.add_command(prune)
+winnow.add_command(explain)
+winnow.add_command(export)
+winnow.add_command(study)
+winnow.add_command(path)
+
+
+@winnow.group()
+def runs() -> None:
+    """List runs, show one, check one, remove one."""
+
+
+@runs.command("list")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+def runs_list(as_json: bool) -> None:
+    """List all runs, newest first."""
+    found = [{"run": run.id, **outcome(run)} for run in list_runs()]
+    if as_json:
+        click.echo(json.dumps({"runs": found}, allow_nan=False))
+        return
+    for entry in found:
+        click.echo(f"{entry['run']:44} {entry['state']:8} epoch {entry['epoch']:4}  {_figures(entry)}")
+    if not found:
+        click.echo("no runs yet: `winnow demo` makes the first")
+
+
+@runs.command("show")
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+def runs_show(run: str, as_json: bool) -> None:
+    """Show what RUN was asked to do, and what came out."""
+    chosen = find(run)
+    result = {"run": chosen.id, "folder": str(chosen.path), **outcome(chosen)}
+    if as_json:
+        click.echo(json.dumps({**result, "spec": chosen.spec.model_dump(mode="json")}, allow_nan=False))
+        return
+    for key, value in result.items():
+        click.echo(f"{key:10} {value}")
+    click.echo(chosen.spec.model_dump_json(indent=1))
+
+
+@runs.command("verify")
+@click.argument("run")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+def runs_verify(run: str, as_json: bool) -> None:
+    """Check every file of RUN, checkpoints against their digests; exit code 1 if one is damaged."""
+    chosen = find(run)
+    findings = verify(chosen)
+    if as_json:
+        click.echo(json.dumps({"run": chosen.id, "files": [asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            click.echo(f"{'whole  ' if finding.whole else 'DAMAGED'} {finding.file:34} {finding.detail}")
+    sys.exit(0 if all(finding.whole for finding in findings) else 1)
+
+
+@runs.command("rm")
+@click.argument("run")
+@click.option("--yes", is_flag=True, help="do not ask")
+def runs_remove(run: str, yes: bool) -> None:
+    """Remove RUN and all it holds."""
+    chosen = find(run)
+    if chosen.alive():
+        raise click.UsageError(f"`RUN` should have ended. Found {chosen.id}: {chosen.status.state}.")
+    if not yes:
+        click.confirm(f"remove {chosen.path}?", abort=True)
+    chosen.remove()
+
+
+@winnow.command()
+@click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="TCP port on 127.0.0.1")
+@click.option("--browser/--no-browser", default=True, show_default=True, help="open a browser window")
+def dashboard(port: int, browser: bool) -> None:
+    """Open the dashboard."""
+    sys.exit(_serve(port, browser))
+
+
+@winnow.command()
+@click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="TCP port on 127.0.0.1")
+@click.option("--browser/--no-browser", default=True, show_default=True, help="open a browser window")
+def demo(port: int, browser: bool) -> None:
+    """Train on the embedded rooms (about 2 minutes on 2 cores) and open the dashboard on the live run."""
+    run = create(demo_spec())
+    launch.start(run)
+    click.echo(f"training {run.id}; it goes on when the page is closed")
+    sys.exit(_serve(port, browser, f"/train?run={run.id}"))
+
+
+def _serve(port: int, browser: bool, page: str = "") -> int:
+    """Run the dashboard's server until it is interrupted or asked to end; it never outlives this command."""
+    import signal
+    import subprocess
+
+    found = find_spec("dashboard.app")
+    if found is None or found.origin is None:
+        raise click.UsageError("the dashboard is not installed beside the engine")
+    address = f"http://127.0.0.1:{port}{page}"
+    click.echo(f"dashboard: {address}")
+    flags = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(Path(found.origin)), *flags])
+    try:
+        if browser:
+            click.launch(address)
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _figures(entry: Mapping[str, Any]) -> str:
+    metrics = [
+        f"{task} {value:.4g}{'' if unit in ('', '1') else f' {unit}'}"
+        for task, (_, value, unit) in entry["metrics"].items()
+    ]
+    sparse = entry["group_sparsity"]
+    return "  ".join([*metrics, *([f"{sparse:.1f} % of groups zero"] if sparse is not None else [])])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; a wrong request is one line on standard error and exit code 2."""
+    try:
+        winnow.main(args=arguments, prog_name="winnow", standalone_mode=False)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        click.echo(f"winnow: {error.format_message()}", err=True)
+        sys.exit(2)
+    except (SpecError, FileNotFoundError, launch.JobError, ValueError) as error:
+        click.echo(f"winnow: {error}", err=True)
+        sys.exit(2)

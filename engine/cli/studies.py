@@ -1,0 +1,173 @@
+"""`winnow study` and `winnow path`: many runs and what they say together, from a terminal."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from data.catalog import DATASETS
+from engine.cli.derived import records
+from engine.cli.follow import attend
+from engine.cli.help_sections import SectionedCommand
+from engine.cli.options import flat_options, flat_values, spec_of, spec_options
+from engine.runs import launch
+from engine.runs.study import Study, create_study, find_study
+from engine.specs.study import PathSpec, StudySpec, parse_many
+from engine.studies.plan import plan
+from engine.studies.reporting_tables import FORMATS, csv, paper_table
+from engine.studies.spec_hash import Known
+
+LEFT_OUT = ("seed", "keep", "test", "target")  # each run of a study gets its own, or has no choice
+SHOWN = {"study": ("members", "summary", "delta", "comparisons"), "path": ("members", "path")}
+HIDDEN = ("name", "base", "cluster")
+
+
+class _ManyCommand(SectionedCommand):
+    """A command with the options of a training run, but for those that a study decides."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params = [parameter for parameter in self.params if parameter.name not in LEFT_OUT]
+
+
+def _shared(command: Any) -> Any:
+    options = (
+        click.option("--dataset", default="scenes", show_default=True, help=f"data set: {', '.join(DATASETS)}"),
+        click.option("--tasks", default=None, help="tasks, with commas  [default: the first three of the data set]"),
+        click.option("--plan", "only_plan", is_flag=True, help="show which runs it takes; write nothing"),
+        click.option("--resume", default=None, metavar="NAME", help="go on with this one, stopped or lost"),
+        click.option("--show", default=None, metavar="NAME", help="show what this one came to"),
+        click.option("--out", default=None, type=click.Path(file_okay=False), help="write its tables to this folder"),
+        click.option(
+            "--cluster",
+            default=None,
+            type=click.Path(exists=True, dir_okay=False),
+            help="YAML for a Dask cluster: cluster (slurm, pbs, lsf, sge), jobs, and options of dask-jobqueue",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(cls=_ManyCommand)
+@_shared
+@flat_options(StudySpec, HIDDEN)
+@spec_options
+def study(**given: Any) -> None:
+    """Train sets of tasks, dense and sparse, with controls and seeds, and compare them. Threads of a run: 1."""
+    sys.exit(_many(StudySpec, given))
+
+
+@click.command(cls=_ManyCommand)
+@_shared
+@flat_options(PathSpec, HIDDEN)
+@spec_options
+def path(**given: Any) -> None:
+    """Train along a grid of targets or strengths, and see what sparsity costs. Threads of a run: 1; waypoints: 5 %."""
+    sys.exit(_many(PathSpec, given))
+
+
+def _many(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> int:
+    """Do what was asked; return the exit code."""
+    if given["show"]:
+        return _shown(find_study(given["show"]), given)
+    if given["resume"]:
+        found = find_study(given["resume"])
+    else:
+        spec = _spec(model, given)
+        if given["only_plan"]:
+            return _planned(spec, given["as_json"])
+        found = create_study(spec)
+    launch.start(found)
+    if attend(found, found.spec.name, quiet=given["as_json"]):
+        click.echo(f"stopped; go on with: winnow {found.spec.kind} --resume {found.id}", err=True)
+        return 130
+    return _shown(found, given)
+
+
+def _spec(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> StudySpec | PathSpec:
+    """Return the spec that the options describe; raise `SpecError` where they describe none."""
+    kind = str(model.model_fields["kind"].default)
+    base = spec_of({**given, "threads": given["threads"] or "1", "name": kind})
+    unsaid = None if given["waypoints"] else {"waypoints"}  # a path has a default of its own
+    described = base.model_dump(exclude=unsaid)
+    values = {"kind": kind, "name": given["name"] or kind, "base": described, **flat_values(model, given)}
+    if given["cluster"]:
+        values["cluster"] = _yaml(Path(given["cluster"]))
+    return parse_many(values)
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    try:
+        import yaml  # type: ignore[import-untyped]  # comes with Dask
+    except ImportError as error:
+        raise click.UsageError("`--cluster` should find Dask: pip install 'winnow[cluster]'. Found none.") from error
+    try:
+        found = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise click.UsageError(f"`--cluster` should be a YAML file. Found {file}: {error!s:.80}.") from error
+    if not isinstance(found, dict):
+        raise click.UsageError(f"`--cluster` should hold names and values. Found {type(found).__name__} in {file}.")
+    return found
+
+
+def _planned(spec: StudySpec | PathSpec, as_json: bool) -> int:
+    """Say which runs a spec takes, and which of them are there already."""
+    from engine.runs.run import runs_folder
+
+    known = Known(runs_folder())
+    members = plan(spec)
+    there = {member.key for member in members if not member.needs.keys and known.done(member.spec)}
+    if as_json:
+        rows = [{"key": m.key, "waits_for": list(m.needs.keys), "there": m.key in there} for m in members]
+        click.echo(json.dumps({"members": rows, "runs": len(rows), "to_train": len(rows) - len(there)}))
+        return 0
+    for member in members:
+        waits = f"  after {', '.join(member.needs.keys)}" if member.needs.keys else ""
+        click.echo(f"{member.key}{'  (there already)' if member.key in there else ''}{waits}")
+    click.echo(f"{len(members)} runs, {len(members) - len(there)} to train, {spec.base.epochs} epochs each at most")
+    return 0
+
+
+def _shown(found: Study, given: Mapping[str, Any]) -> int:
+    """Show what a study came to; return the exit code."""
+    status = found.status
+    if given["out"]:
+        write_tables(found, Path(given["out"]))
+    if given["as_json"]:
+        tables = {name: records(found.table(name)) for name in SHOWN[found.spec.kind] if _has(found, name)}
+        head = {found.spec.kind: found.id, "folder": str(found.path), "state": status.state, "message": status.message}
+        click.echo(json.dumps({**head, **tables}, allow_nan=False))
+    else:
+        if _has(found, "summary"):
+            shown = paper_table(found.table("summary"), definition(found))
+            click.echo(shown.to_string(index=False, na_rep="–") + f"\n{found.path}")
+        if status.state != "done":
+            click.echo(f"{found.id} {status.state}: {status.message}", err=True)
+    return 0 if status.state in ("done", "stopped", "queued", "running") else 1
+
+
+def write_tables(found: Study, folder: Path) -> None:
+    """Write all tables of a study as CSV, and the paper's table on the test split in Markdown and LaTeX."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in sorted(found.path.glob("tables/*.parquet")):
+        (folder / f"{file.stem}.csv").write_text(csv(pd.read_parquet(file)))
+    if _has(found, "summary"):
+        shown = paper_table(found.table("summary"), definition(found))
+        for suffix, written in FORMATS.items():
+            (folder / f"summary.{suffix}").write_text(written(shown))
+
+
+def definition(found: Study) -> Any:
+    """Return which Δ_m is shown."""
+    return found.spec.definition if isinstance(found.spec, StudySpec) else "main"
+
+
+def _has(found: Study, name: str) -> bool:
+    return (found.path / "tables" / f"{name}.parquet").is_file()

@@ -1,0 +1,191 @@
+"""The ground truth: channels are removed, and every task's loss and metric are measured again.
+
+What is removed is what one layer reads of some of its channels (a cell; see `engine.explain.relevance`): the activation is
+replaced by the channel's mean over images and positions, or by zero. Only what follows the layer runs again
+(`engine.explain.checks.suffix`), which is exact. Columns of the rows:
+
+| column                               |                                                                              |
+|--------------------------------------|------------------------------------------------------------------------------|
+| layer, channel                       | the cell; channel is -1 where several are removed together                   |
+| group                                | the name of the deletion, "" for a single channel                            |
+| channels                             | how many are removed                                                         |
+| task, fill, images                   | which task is judged, what fills the place, on how many images               |
+| loss, loss_change                    | mean over images of each image's loss, and its rise over the whole model's   |
+| effect                               | mean over images of |change| of what is explained, the loss or the output    |
+| metric, value, value_change          | the task's main metric (engine.runs.quantities); None and NaN for a plain function|
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from engine.explain.checks.suffix import Suffix, following
+from engine.explain.relevance.frozen_model import still
+from engine.explain.relevance.means import Means
+from engine.explain.relevance.probe import Probe
+from engine.explain.relevance.sites import Change, Site
+from engine.runs.quantities import metrics
+from engine.training.batches import Batch
+
+BLOCK = 16  # deletions judged on one recorded prefix, and lost if the process ends
+COLUMNS = [
+    "layer", "channel", "group", "channels", "task", "fill", "images", "loss", "loss_change", "effect", "metric",
+    "value", "value_change",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Channels of one layer to be removed together, and what that is called; a single channel needs no name."""
+
+    layer: str
+    channels: tuple[int, ...]
+    group: str = ""
+
+    @property
+    def channel(self) -> int:
+        """The channel, -1 if there are several or a name."""
+        return self.channels[0] if len(self.channels) == 1 and not self.group else -1
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What tells this from other deletions in a table."""
+        return self.layer, self.channel, self.group
+
+
+@dataclass
+class _Tally:
+    """What is summed over the images for one deletion (or none) and one task."""
+
+    meter: Any
+    loss: float = 0.0
+    rise: float = 0.0
+    effect: float = 0.0
+
+    def add(self, prediction: Tensor, target: Tensor, losses: tuple[Tensor, Tensor], changes: Tensor) -> None:
+        now, before = losses
+        self.loss += float(now.sum())
+        self.rise += float((now - before).sum())  # image by image: the sums are far larger than their difference
+        self.effect += float(changes.abs().sum())
+        if self.meter is not None:
+            self.meter.update(prediction.float(), target)
+
+    def metric(self, name: str | None) -> float:
+        return float(self.meter.compute()[name]) if name is not None else np.nan
+
+
+@dataclass
+class _Judged:
+    """The tallies of one deletion, by task."""
+
+    tallies: dict[str, _Tally] = field(default_factory=dict)
+
+
+def ablations(
+    probe: Probe, deletions: Sequence[Deletion], means: Means, done: Collection[tuple[str, int, str]] = ()
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows of the deletions, some at a time, layer after layer; those whose key is in `done` are skipped.
+
+    Raises:
+        ValueError: a deletion names a layer or a channel that the probe does not have.
+
+    """
+    left = [deletion for deletion in deletions if deletion.key not in set(done)]
+    _check(probe, left)
+    for site in probe.sites:
+        own = [deletion for deletion in left if deletion.layer == site.name]
+        for first in range(0, len(own), BLOCK):
+            yield _block(probe, site, own[first : first + BLOCK], means)
+
+
+def _check(probe: Probe, deletions: Sequence[Deletion]) -> None:
+    widths = {site.name: site.channels for site in probe.sites}
+    for deletion in deletions:
+        if deletion.layer not in widths:
+            raise ValueError(f"`deletions` should lie in {', '.join(widths)}. Found layer {deletion.layer!r}.")
+        width = widths[deletion.layer]
+        if not deletion.channels or min(deletion.channels) < 0 or max(deletion.channels) >= width:
+            raise ValueError(
+                f"`deletions` should name channels 0 to {width - 1} of {deletion.layer}. Found {deletion.channels}."
+            )
+
+
+@torch.no_grad()
+def _block(probe: Probe, site: Site, deletions: Sequence[Deletion], means: Means) -> pd.DataFrame:
+    """Judge some deletions of one layer on all images: one recorded pass, then the layer's suffix for each."""
+    judged = [_Judged(_tallies(probe)) for _ in range(len(deletions) + 1)]
+    images = 0
+    with still(probe.model), following(probe.model, site) as suffix:
+        for batch in probe.batches():
+            images += len(batch.images)
+            _judge(_Seen(probe, batch), suffix, [None, *(_removing(site, d, means) for d in deletions)], judged)
+    frames = [
+        _rows(probe, deletion, judged[0], own, images) for deletion, own in zip(deletions, judged[1:], strict=True)
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+class _Seen:
+    """One batch, with what is frozen and the values of the whole model."""
+
+    def __init__(self, probe: Probe, batch: Batch) -> None:
+        self.probe, self.batch = probe, batch
+        self.frozen: dict[str, Tensor] = {}
+        self.whole: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def judge(self, predictions: Any, tallies: dict[str, _Tally]) -> None:
+        """Add a pass to the tallies; the first one is that of the whole model."""
+        for name, objective in self.probe.objectives.items():
+            prediction, target = (
+                predictions[name],
+                objective.losses.freeze(predictions[name], self.batch.targets.get(name)),
+            )
+            if name not in self.frozen:
+                self.frozen[name] = objective.freeze(prediction, target)
+            losses = objective.losses.value(prediction, target)
+            values = losses if objective.of == "loss" else objective.value(prediction, self.frozen[name])
+            before, start = self.whole.setdefault(name, (losses, values))
+            tallies[name].add(prediction, target, (losses, before), values - start)
+
+
+def _judge(seen: _Seen, suffix: Suffix, changes: Sequence[Change | None], judged: Sequence[_Judged]) -> None:
+    images = seen.batch.images
+    for change, own in zip(changes, judged, strict=True):
+        with suffix.site.changing(change) if change is not None else nullcontext():
+            seen.judge(suffix.record(images) if change is None else suffix.again(images), own.tallies)
+
+
+def _removing(site: Site, deletion: Deletion, means: Means) -> Change:
+    places = torch.tensor(deletion.channels)
+
+    def change(x: Tensor) -> Tensor:
+        removed = x.clone()
+        own = removed.movedim(site.dim, 0)
+        fill = means[site.name][places].to(x).view(-1, *[1] * (x.dim() - 1))
+        own[places.to(x.device)] = fill.expand(-1, *own.shape[1:])
+        return removed
+
+    return change
+
+
+def _tallies(probe: Probe) -> dict[str, _Tally]:
+    meters = {name: getattr(o.task, "meter", lambda: None)() for name, o in probe.objectives.items()}
+    return {name: _Tally(meter) for name, meter in meters.items()}
+
+
+def _rows(probe: Probe, deletion: Deletion, whole: _Judged, own: _Judged, images: int) -> pd.DataFrame:
+    rows = []
+    for name, objective in probe.objectives.items():
+        before, after = whole.tallies[name], own.tallies[name]
+        metric = metrics(objective.task.field)[0].name if before.meter is not None else None
+        value = after.metric(metric)
+        start = [deletion.layer, deletion.channel, deletion.group, len(deletion.channels), name]
+        middle = [probe.settings.fill, images, after.loss / images, after.rise / images, after.effect / images]
+        rows.append([*start, *middle, metric, value, value - before.metric(metric)])
+    return pd.DataFrame(rows, columns=COLUMNS)

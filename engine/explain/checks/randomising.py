@@ -1,0 +1,78 @@
+"""A model with shuffled weights: what an explanation still says of it, it never learnt from the tasks.
+
+The entries of every weight that are not zero change places, at random (after Adebayo et al., arXiv 1810.03292). Norms,
+zeros and the statistics of batch norms stay, so that neither scale nor sparsity gives the difference away. First the
+heads alone, then the last quarter, half, three quarters and all of the shared layers as well.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+
+from engine.explain.relevance.probe import Probe
+from engine.explain.relevance.sites import Site
+from engine.sparsity.groups import input_groups
+
+PARTS = 4
+
+
+def stages(probe: Probe) -> list[tuple[str, list[nn.Parameter]]]:
+    """Return what is shuffled in which stage, the earlier stages included: `head_randomisation`, then `cascade_1` ….
+
+    Shared are the sites of the probe and all else below `model.trunk`; without a trunk, the sites alone.
+    """
+    shared = _shared(probe)
+    known = {id(parameter) for parameter in shared}
+    heads = [group[0] for group in _weights(probe.model) if id(group[0]) not in known]
+    found = [("head_randomisation", heads)] if heads else []
+    for part in range(1, PARTS + 1):
+        first = len(shared) - round(len(shared) * part / PARTS)
+        found.append((f"cascade_{part}", [*heads, *shared[first:]]))
+    return found
+
+
+@contextmanager
+def shuffled(parameters: Sequence[nn.Parameter], seed: int) -> Iterator[None]:
+    """Shuffle the entries that are not zero, within each parameter; put all back afterwards, to the bit."""
+    chance = torch.Generator().manual_seed(seed)
+    with ExitStack() as stack:
+        for parameter in parameters:
+            stack.enter_context(_one(parameter, chance))
+        yield
+
+
+@contextmanager
+def _one(parameter: nn.Parameter, chance: torch.Generator) -> Iterator[None]:
+    kept = parameter.detach().clone()
+    with torch.no_grad():
+        places = parameter.flatten().nonzero()[:, 0]
+        order = torch.randperm(len(places), generator=chance).to(places.device)
+        values = kept.flatten().index_copy(0, places, kept.flatten()[places[order]])
+        parameter.copy_(values.view_as(parameter))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            parameter.copy_(kept)
+
+
+def _weights(model: nn.Module) -> list[tuple[nn.Parameter, str]]:
+    """Return the weight of every convolution and linear layer, in order, with the layer's name."""
+    found = {group.layer: group.members[0].parameter for group in input_groups(model)}
+    return [(parameter, layer) for layer, parameter in found.items()]
+
+
+def _shared(probe: Probe) -> list[nn.Parameter]:
+    trunk = isinstance(getattr(probe.model, "trunk", None), nn.Module)
+    own = {site.name for site in probe.sites if _reads(site)}
+    return [
+        parameter
+        for parameter, layer in _weights(probe.model)
+        if layer in own or (trunk and layer.startswith("trunk."))
+    ]
+
+
+def _reads(site: Site) -> bool:
+    return site.axis is not None

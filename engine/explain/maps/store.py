@@ -1,0 +1,194 @@
+"""Where in the image: the maps of an explanation as one file that needs no torch to be read.
+
+`spatial.safetensors` holds the arrays below; its header holds `index`, a JSON text: {format_version, of, base, images
+[numbers in the split], looked_at, size [height, width of the originals], tasks {name: {kind, classes, unit}}, layers
+{name: [channels]}, patch, steps}. K images are shown, N were looked through, T tasks, C channels of a layer, M top
+images. Floats are float16 in units of a peak that is stored beside them, so that nothing over- or underflows.
+
+| array                                    | shape           | meaning                                                 |
+|------------------------------------------|-----------------|---------------------------------------------------------|
+| `images`                                 | (K, H, W, 1|3)  | uint8; larger images come reduced by a whole factor     |
+| `target.<task>`, `prediction.<task>`     | (K, …)          | see `engine.explain.maps.pictures`                           |
+| `activation.<layer>`, `…_peak.<layer>`   | (C, K, h, w)    | what the layer reads, at its own resolution             |
+| `silent.<layer>`                         | (C, h, w)       | part of the N images with exactly 0 at the position     |
+| `silent_here.<layer>`                    | (C, K, h, w)    | uint8: whether it is exactly 0 in this image            |
+| `reliance.<layer>`, `…_peak.<layer>`     | (C, T, K, h, w) | |(a − μ) ∂f_t/∂a|: where task t relies on the channel   |
+| `mean.<layer>`, `max.<layer>`            | (C, N)          | float32, of the activation over each image              |
+| `top.<layer>`                            | (C, M)          | int32: images of the greatest mean, numbers in the split|
+| `top_activation.<layer>`                 | (C, M, h, w)    | what they show; in units of `activation_peak`           |
+| `gallery`, `gallery_of`                  | (G, h, w, 1|3)  | the top images, small; their numbers in the split       |
+| `integrated_gradients`, `…_peak`         | (T, K, H, W)    | signed; its sum is f(x) − f(base) less the residual     |
+| `difference`, `residual`                 | (T, K)          | f(x) − f(base), and what the sum over the pixels misses |
+| `occlusion`, `…_peak`                    | (T, K, p, q)    | f(x) − f(x with the patch in the colours of the base)   |
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from engine.runs.files import replace
+
+NAME = "spatial.safetensors"
+FORMAT_VERSION = 1
+Array = NDArray[Any]
+Method = Literal["integrated_gradients", "occlusion"]
+
+
+def write_spatial(folder: Path, arrays: Mapping[str, Array], index: Mapping[str, Any]) -> Path:
+    """Put the file into a folder, whole or not at all; return its path."""
+    text = json.dumps({"format_version": FORMAT_VERSION, **index}, allow_nan=False)
+    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    replace(folder / NAME, save(plain, metadata={"index": text}))
+    return folder / NAME
+
+
+def packed(values: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """Return values as float16 in units of their peak over `axes`, and the peaks, float32, without those axes."""
+    peak = np.abs(values).max(axes, keepdims=True)
+    units = values / np.where(peak > 0, peak, 1.0)
+    return units.astype(np.float16), peak.squeeze(axes).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Top:
+    """The images in which a channel is strongest, best first: numbers, mean activations, pictures, activations."""
+
+    numbers: list[int]
+    means: Array
+    pictures: Array
+    activations: Array
+
+
+class SpatialStore:
+    """Reads the file in a folder, array by array.
+
+    Raises `ValueError` where there is none, or one that is damaged or of another format; a `KeyError` never leaves it:
+    a layer, channel or task that was not asked for is a `ValueError` too.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        if not self._path.exists():
+            raise ValueError(f"`folder` should hold {NAME}. Found none in {folder.name}.")
+        try:
+            with safe_open(self._path, "np") as file:
+                self.index: dict[str, Any] = json.loads((file.metadata() or {}).get("index", "{}"))
+                self._names = set(file.keys())
+        except SafetensorError as error:
+            raise ValueError(f"`folder` should hold a whole {NAME}. Found a damaged one: {error}.") from error
+        if self.index.get("format_version") != FORMAT_VERSION:
+            found = self.index.get("format_version")
+            raise ValueError(f"{NAME} should have format version {FORMAT_VERSION}. Found {found}.")
+        self.tasks: tuple[str, ...] = tuple(self.index["tasks"])
+        self.numbers: tuple[int, ...] = tuple(self.index["images"])
+
+    def cells(self) -> pd.DataFrame:
+        """Return the channels that have maps: layer, channel."""
+        rows = [(layer, channel) for layer, channels in self.index["layers"].items() for channel in channels]
+        return pd.DataFrame(rows, columns=["layer", "channel"])
+
+    def has(self, layer: str, channel: int) -> bool:
+        """Return whether there are maps of a channel."""
+        return channel in self.index["layers"].get(layer, ())
+
+    def images(self) -> Array:
+        """Return the shown images, (K, H, W, colours) uint8."""
+        return self._array("images")
+
+    def target(self, task: str) -> Array | None:
+        """Return a task's targets of the shown images; None where they were not known."""
+        return self._known("target", task)
+
+    def prediction(self, task: str) -> Array | None:
+        """Return a task's predictions for the shown images; None of a task that nobody described."""
+        return self._known("prediction", task)
+
+    def activation(self, layer: str, channel: int) -> Array:
+        """Return the activation of a channel over the shown images, (K, h, w)."""
+        units = self._cell("activation", layer, channel).astype(np.float32)
+        found: Array = units * self._peak("activation", layer, channel)
+        return found
+
+    def silent(self, layer: str, channel: int) -> Array:
+        """Return the part of all images in which a channel is exactly 0 at each position, (h, w)."""
+        found: Array = self._cell("silent", layer, channel).astype(np.float32)
+        return found
+
+    def silent_here(self, layer: str, channel: int) -> Array:
+        """Return where a channel is exactly 0 in the shown images, (K, h, w) bool."""
+        found: Array = self._cell("silent_here", layer, channel).astype(bool)
+        return found
+
+    def reliance(self, layer: str, channel: int, task: str) -> Array:
+        """Return where a task relies on a channel, (K, h, w) ≥ 0."""
+        place = self._task(task)
+        units = self._cell("reliance", layer, channel)[place].astype(np.float32)
+        found: Array = units * self._peak("reliance", layer, channel)[place]
+        return found
+
+    def per_image(self, layer: str, channel: int) -> pd.DataFrame:
+        """Return a channel's mean and greatest activation in every image looked at: mean, max."""
+        values = {name: self._cell(name, layer, channel) for name in ("mean", "max")}
+        return pd.DataFrame(values)
+
+    def top(self, layer: str, channel: int) -> Top:
+        """Return the images in which a channel is strongest."""
+        numbers = [int(number) for number in self._cell("top", layer, channel)]
+        gallery = {int(number): place for place, number in enumerate(self._array("gallery_of"))}
+        pictures = self._array("gallery")[[gallery[number] for number in numbers]]
+        maps = self._cell("top_activation", layer, channel).astype(np.float32)
+        means = self.per_image(layer, channel)["mean"].to_numpy()[numbers]
+        return Top(numbers, means, pictures, maps * self._peak("activation", layer, channel))
+
+    def attribution(self, method: Method, task: str) -> Array:
+        """Return a task's attribution over the shown images: (K, H, W), or of occlusion (K, p, q), one per patch."""
+        place = self._task(task)
+        peak = self._array(f"{method}_peak")[place]
+        found: Array = self._array(method)[place].astype(np.float32) * peak[:, None, None]
+        return found
+
+    def completeness(self) -> pd.DataFrame:
+        """Return what integrated gradients promise, and what is missing: task, image, difference, residual."""
+        rows = [(task, number) for task in self.tasks for number in self.numbers]
+        parts = {name: self._array(name).ravel() for name in ("difference", "residual")}
+        return pd.DataFrame(rows, columns=["task", "image"]).assign(**parts)
+
+    def _array(self, name: str) -> Array:
+        with safe_open(self._path, "np") as file:
+            found: Array = file.get_tensor(name)
+        return found
+
+    def _known(self, part: str, task: str) -> Array | None:
+        self._task(task)
+        return self._array(f"{part}.{task}") if f"{part}.{task}" in self._names else None
+
+    def _task(self, task: str) -> int:
+        if task not in self.tasks:
+            raise ValueError(f"`task` should be one of {', '.join(self.tasks)}. Found {task!r}.")
+        return self.tasks.index(task)
+
+    def _cell(self, part: str, layer: str, channel: int) -> Array:
+        if not self.has(layer, channel):
+            raise ValueError(f"`channel` should be one that has maps. Found {layer!r}, {channel}.")
+        with safe_open(self._path, "np") as file:
+            found: Array = file.get_slice(f"{part}.{layer}")[self.index["layers"][layer].index(channel)]
+        return found
+
+    def _peak(self, part: str, layer: str, channel: int) -> Array:
+        return self._cell(f"{part}_peak", layer, channel)
+
+
+def resized(values: Array, height: int, width: int) -> Array:
+    """Return maps (…, h, w) at another size: the value of the nearest place, so that no position is invented."""
+    rows = (np.arange(height) * values.shape[-2]) // height
+    columns = (np.arange(width) * values.shape[-1]) // width
+    found: Array = values[..., rows[:, None], columns]
+    return found

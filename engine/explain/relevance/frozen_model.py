@@ -1,0 +1,78 @@
+"""A model at rest: evaluation mode, frozen weights, batch norms folded into the convolutions before them.
+
+Gradients then cost what those of the activations do. In evaluation mode a batch norm is the scale s = γ/√(σ² + ε) and
+the shift β − μs, so that norm(W ∗ x) = (sW) ∗ x + (β − μs), to rounding; its own backward would cost half of a
+convolution's. Folded are the pairs that stand side by side in an `nn.Sequential` and nowhere else, where nobody else
+can read what lies between them. Zeros of W stay zeros.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.graph.modes import evaluating
+
+PAIRS = ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d), (nn.Conv3d, nn.BatchNorm3d))
+
+
+@contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Hold a model at rest for a while; its modes, weights and modules are afterwards what they were."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with evaluating(model), ExitStack() as stack:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+            stack.callback(parameter.requires_grad_, True)
+        for convolution, norm in _pairs(model):
+            stack.enter_context(calling(convolution, _folded(convolution, norm)))
+            stack.enter_context(calling(norm, _unchanged))
+        yield
+
+
+@contextmanager
+def calling(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Let a module call another function in the place of its forward."""
+    own = vars(module).get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.forward
+        else:
+            module.forward = own
+
+
+def _pairs(model: nn.Module) -> Iterator[tuple[Any, Any]]:
+    """Yield every convolution with the batch norm that alone reads it."""
+    places = Counter(module for _, module in model.named_modules(remove_duplicate=False))
+    for parent in model.modules():
+        if type(parent) is not nn.Sequential or places[parent] > 1:
+            continue
+        for one, other in pairwise(parent):
+            alone = places[one] == places[other] == 1
+            if alone and (type(one), type(other)) in PAIRS and other.running_var is not None:
+                yield one, other
+
+
+@torch.no_grad()
+def _folded(convolution: Any, norm: Any) -> Callable[[Tensor], Tensor]:
+    scale = torch.rsqrt(norm.running_var + norm.eps) * (1.0 if norm.weight is None else norm.weight)
+    bias = 0.0 if convolution.bias is None else convolution.bias
+    shift = (bias - norm.running_mean) * scale + (0.0 if norm.bias is None else norm.bias)
+    weight = convolution.weight * scale.view(-1, *[1] * (convolution.weight.dim() - 1))
+
+    def forward(x: Tensor) -> Tensor:
+        result: Tensor = convolution._conv_forward(x, weight, shift)
+        return result
+
+    return forward
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x

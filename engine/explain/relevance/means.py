@@ -1,0 +1,86 @@
+"""The mean of every channel at every site, over images and positions: what stands for a channel that is missing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+
+import torch
+from torch import Tensor
+
+from engine.explain.relevance.frozen_model import still
+from engine.explain.relevance.probe import Probe
+from engine.explain.relevance.sites import Site
+
+Means = Mapping[str, Tensor]
+
+
+class _EnoughError(Exception):
+    """Everything that was wanted has passed: the rest of the pass is of no interest."""
+
+
+class ChannelSums:
+    """Sums of what passes the sites, over images, positions and calls, in double precision."""
+
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self._totals = {site.name: torch.zeros(site.channels, dtype=torch.float64) for site in sites}
+        self._counts = dict.fromkeys(self._totals, 0)
+
+    def add(self, site: Site, x: Tensor) -> None:
+        """Take in a tensor that passed a site."""
+        values = site.per_channel(x)
+        self._totals[site.name] += values.sum(2).sum(0).double().cpu()
+        self._counts[site.name] += values.shape[0] * values.shape[2]
+
+    def means(self) -> dict[str, Tensor]:
+        """Return the mean of every channel so far, (channels,) per site; zero where nothing passed."""
+        return {name: (total / max(self._counts[name], 1)).float() for name, total in self._totals.items()}
+
+
+class _Listener:
+    """Sums what passes the sites; ends a pass at its last site, once it is known how many calls there are."""
+
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self.sums = ChannelSums(sites)
+        self.calls, self.expected = 0, 0
+
+    def adding(self, site: Site) -> Callable[[Tensor], Tensor]:
+        """Return what takes a tensor in at a site, and hands it on."""
+
+        def add(x: Tensor) -> Tensor:
+            self.sums.add(site, x)
+            self.calls += 1
+            if self.calls == self.expected:
+                raise _EnoughError
+            return x
+
+        return add
+
+
+@torch.no_grad()
+def channel_means(probe: Probe) -> dict[str, Tensor]:
+    """Return what fills a missing channel, (channels,) per site: its mean, or zero, as the settings say.
+
+    One pass without gradients, in which the heads do not run.
+    """
+    if probe.settings.fill == "zero":
+        return {site.name: torch.zeros(site.channels) for site in probe.sites}
+    listener = _Listener(probe.sites)
+    with still(probe.model), ExitStack() as stack:
+        for site in probe.sites:
+            stack.enter_context(site.changing(listener.adding(site)))
+        for batch in probe.batches():
+            listener.calls = 0
+            with suppress(_EnoughError):
+                probe.model(batch.images)
+            listener.expected = listener.calls
+    return listener.sums.means()
+
+
+def base_image(probe: Probe) -> Tensor:
+    """Return the image at which path methods start, (1, C, 1, 1): the mean colours, or black."""
+    total, pixels = torch.zeros(1, dtype=torch.float64), 0
+    for batch in probe.batches():
+        colours = batch.images.flatten(2)
+        total = total + colours.sum(2).sum(0).double().cpu()
+        pixels += colours.shape[0] * colours.shape[2]
+    mean = total / max(pixels, 1)
+    return (mean if probe.settings.fill == "mean" else torch.zeros_like(mean)).float().view(1, -1, 1, 1)

@@ -1,0 +1,69 @@
+"""`relevance(model, batches)`: for every task, shared layer and channel, how much the task relies on it."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+import pandas as pd
+from torch import nn
+
+from engine.explain.relevance.means import Means, channel_means
+from engine.explain.relevance.probe import Images, Probe, Tasks, probe
+from engine.explain.relevance.scores import Scores
+from engine.explain.relevance.settings import Settings
+from engine.explain.relevance.taylor import positions, taylor
+from engine.specs.explain import METHODS, Method
+
+
+def relevance(
+    model: nn.Module,
+    batches: Images,
+    *,
+    layers: Sequence[str] | None = None,
+    method: Method = "taylor",
+    tasks: Tasks | None = None,
+    settings: Settings | None = None,
+) -> pd.DataFrame:
+    """Return the relevance of every channel of every shared layer for every task, with a 95 % interval over images.
+
+    Columns: task, layer, channel, relevance, low, high; then even, odd (the relevance over every other image), alive
+    (whether the layer reads the channel with a weight that is not zero). Where the method promises completeness, also
+    signed (mean of the sum that keeps its sign), difference (mean of f(x) − f(baseline)) and residual, so that
+    Σ_channels signed + residual = difference. Units: those of the task's loss or output.
+
+    Args:
+        model: any module whose forward returns a dict {task: tensor}.
+        batches: see `engine.explain.relevance.probe.probe`.
+        layers: names of layers, all that tasks share by default; what a layer and a channel are heads
+            `engine.explain.relevance`.
+        method: taylor, |Σ over positions of (a − μ) ∂f/∂a| per image, or taylor_positions, Σ over positions of
+            |(a − μ) ∂f/∂a|, of all layers at once; or one of Captum's.
+        tasks: what the model's outputs are; those of the batches by default.
+        settings: of the loss or the output, against mean or zero, how many images, …
+
+    Raises:
+        ValueError: an unknown method, layer or task, no images; as `NotAttributableError`, a method that would silently
+            be wrong on this model.
+
+    """
+    if method not in get_args(Method):
+        raise ValueError(f"`method` should be one of {', '.join(METHODS)}. Found {method!r}.")
+    asked = probe(model, batches, layers=layers, tasks=tasks, settings=settings)
+    return measured(asked, method)
+
+
+def measured(asked: Probe, method: Method, means: Means | None = None) -> pd.DataFrame:
+    """Return the same frame for a probe, whose channel means may be known already."""
+    scores = Scores(tuple(asked.objectives), asked.sites, asked.settings.bootstrap, asked.settings.seed)
+    if method == "taylor":
+        taylor(asked, means, scores)
+        return scores.frame()
+    means = channel_means(asked) if means is None else means
+    if method == "taylor_positions":
+        positions(asked, means, scores)
+    else:
+        from engine.explain.relevance.captum_methods import (
+            captum_scores,  # seconds of import, only where it is asked for
+        )
+
+        captum_scores(method, asked, means, scores)
+    return scores.frame()

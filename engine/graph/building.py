@@ -1,0 +1,150 @@
+"""From a finished trace to the graph: channels numbered, spaces cut, pins and reach of each space written down."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor, fx, nn
+
+from engine.graph.carriers import Carrier
+from engine.graph.finishing import classes, place_constants
+from engine.graph.graph import ChannelGraph
+from engine.graph.layer_steps import ProductStep
+from engine.graph.partition import FIXED, Labels
+from engine.graph.recording import Recording
+from engine.graph.records import Depthwise, Join, Mix, Product, Site
+from engine.graph.running import Running
+from engine.graph.spaces import Slice, Space, gathered, names, slices
+from engine.graph.tracer import RunningTracer
+
+Ends = Mapping[str, Labels]
+
+
+def built(model: nn.Module, tracer: RunningTracer, fx_graph: fx.Graph, constants: dict[str, Tensor]) -> ChannelGraph:
+    """Return the graph of a model that a tracer has run through."""
+    recording = tracer.recording
+    inputs, outputs = dict(_ends(tracer.input_carriers)), dict(_ends(tracer.result))
+    place_constants(recording)
+    number = classes(recording, [*inputs.values(), *outputs.values()])
+    flows = tuple(flow.mapped(number) for flow in recording.flows)
+    sites = tuple(replace(site, channels=number[site.channels]) for site in recording.sites.values())
+    ends = [
+        {name or default: _distinct(number[carrier.labels]) for name, carrier in part.items()}
+        for part, default in ((inputs, "input"), (outputs, "output"))
+    ]
+    count = int(number.max()) + 1
+    unmade = _distinct(number[np.concatenate([np.zeros(1, np.int64), *(part.ravel() for part in recording.unmade)])])
+    joins = [Join(join.name, number[join.channels]) for join in recording.joins]
+    return ChannelGraph(
+        model=model,
+        fx_graph=fx_graph,
+        tensor_constants=constants,
+        count=count,
+        sites=sites,
+        spaces=_spaces(count, sites, flows, (ends[0], ends[1]), joins, unmade),
+        products=tuple(flow for flow in flows if isinstance(flow, Product)),
+        depthwise=tuple(use.mapped(number) for use in recording.layer_uses if isinstance(use, Depthwise)),
+        flows=flows,
+        steps=tuple(step.mapped(number) if isinstance(step, ProductStep) else step for step in recording.steps),
+        ends={name or "output": carrier.index for name, carrier in outputs.items()},
+        carriers=tuple(replace(carrier, labels=number[carrier.labels]) for carrier in recording.carriers),
+        inputs=ends[0],
+        outputs=ends[1],
+        unmade=unmade,
+        norms_after=_norms_after(recording),
+        fixed_sizes=tracer.fixed_sizes,
+    )
+
+
+def _distinct(labels: Labels) -> Labels:
+    return np.unique(labels)
+
+
+def _ends(structure: Any, name: str = "") -> Iterator[tuple[str, Carrier]]:
+    """Yield the carriers in a structure, each by its path of keys."""
+    if isinstance(structure, Running):
+        structure = structure.carried
+    if isinstance(structure, Carrier):
+        yield name, structure
+    items: Any = ()
+    if isinstance(structure, Mapping):
+        items = structure.items()
+    elif isinstance(structure, tuple | list):
+        items = enumerate(structure)
+    for key, part in items:
+        yield from _ends(part, f"{name}.{key}" if name else str(key))
+
+
+def _spaces(
+    count: int,
+    sites: Sequence[Site],
+    flows: Sequence[Product | Mix],
+    ends: tuple[Ends, Ends],
+    joins: Sequence[Join],
+    unmade: Labels,
+) -> tuple[Space, ...]:
+    inputs, outputs = ends
+    mixes = [flow for flow in flows if isinstance(flow, Mix)]
+    lists = [*inputs.values(), *(site.channels for site in sites), *outputs.values(), *(mix.sources for mix in mixes)]
+    members = gathered(count, lists)
+    space_of, place_in = np.full(count, -1), np.zeros(count, np.int64)
+    for space, channels in enumerate(members):
+        space_of[channels], place_in[channels] = space, np.arange(len(channels))
+    parts: dict[int, list[Slice]] = defaultdict(list)
+    sizes = np.array([len(channels) for channels in members], np.int64)
+    for site in sites:
+        for space, part in slices(site, space_of, place_in, sizes):
+            parts[space].append(part)
+    reached = {name: _reached(count, flows, channels) for name, channels in outputs.items()}
+    inner = [[part for part in parts[space] if part.role != "reader"] for space in range(len(members))]
+    titles = names(inner, members, joins)
+    return tuple(
+        Space(
+            titles[space],
+            channels,
+            tuple(parts[space]),
+            inputs=_touching(channels, inputs),
+            outputs=_touching(channels, outputs),
+            pins=_pins(channels, mixes, unmade if not _touching(channels, inputs) else unmade[:0]),
+            reaches=tuple(name for name, found in reached.items() if found[channels].any()),
+        )
+        for space, channels in enumerate(members)
+    )
+
+
+def _pins(channels: Labels, mixes: Sequence[Mix], unmade: Labels) -> tuple[str, ...]:
+    reasons = [f"{mix.layer}: {mix.reason}" for mix in mixes if np.isin(channels[0], mix.sources)]
+    if np.isin(channels[0], unmade):
+        reasons.append("no layer makes it")
+    return tuple(dict.fromkeys(reasons))
+
+
+def _touching(channels: Labels, ends: Ends) -> tuple[str, ...]:
+    return tuple(name for name, members in ends.items() if np.isin(channels[0], members))
+
+
+def _reached(count: int, flows: Sequence[Product | Mix], output: Labels) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which channels could matter for an output, whatever the weights."""
+    reached = np.zeros(count, bool)
+    reached[output] = True
+    before = -1
+    while before < reached.sum():
+        before = int(reached.sum())
+        for flow in reversed(flows):
+            sources, results = (flow.columns, flow.rows) if isinstance(flow, Product) else (flow.sources, flow.results)
+            if reached[results].any():
+                reached[sources] = True
+    reached[FIXED] = False
+    return reached
+
+
+def _norms_after(recording: Recording) -> dict[str, str]:
+    """Return the one batch norm that directly follows a layer, by its weight's name, where there is just one."""
+    layer_of = {use.result: use.weight for use in recording.layer_uses}
+    after: dict[str, set[str]] = defaultdict(set)
+    for norm, source in recording.norms:
+        if source in layer_of:
+            after[layer_of[source]].add(norm)
+    return {layer: norms.pop() for layer, norms in after.items() if len(norms) == 1}

@@ -1,0 +1,56 @@
+"""From labels to channels: constants find their axis, and every set of tied labels becomes one numbered channel."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from engine.graph.carriers import Carrier, squeezed
+from engine.graph.partition import FIXED, Labels
+from engine.graph.recording import Recording
+from engine.graph.records import Mix, Site
+
+
+def place_constants(recording: Recording) -> None:
+    """Give every parameter that meets channels element by element its site; where no axis fits, nothing is dropped."""
+    touched = {name for name, labels in recording.constants.items() if _touched(recording, labels)}
+    layered = {parameter for parameter, _ in recording.sites} & recording.direct
+    shapeless = {name for name in touched if name in layered or _axis(recording, recording.constants[name]) is None}
+    for name in sorted(shapeless | layered):
+        pinned = [site.channels for (parameter, _), site in recording.sites.items() if parameter == name]
+        pinned += [recording.constants[name].ravel()] if name in touched else []
+        reason = "is a parameter used in two ways" if name in layered else "is a parameter without an axis for it"
+        recording.flows.append(Mix(name, reason, np.concatenate(pinned), np.array([FIXED])))
+    for name in sorted(touched - shapeless):
+        labels = recording.constants[name]
+        axis = _axis(recording, labels)
+        if axis is not None:
+            channels = recording.partition.tie_except(labels, axis)
+            recording.sites[(name, axis)] = Site(name.rpartition(".")[0], name, axis, "constant", channels)
+
+
+def _touched(recording: Recording, labels: Labels) -> bool:
+    bearing = [carrier.labels.ravel() for carrier in recording.carriers if carrier.bears]
+    return bool(bearing) and bool(
+        np.isin(recording.partition.roots(labels), recording.partition.roots(np.concatenate(bearing))).any()
+    )
+
+
+def _axis(recording: Recording, labels: Labels) -> int | None:
+    """Return the one axis along which a parameter's channels lie."""
+    shape = squeezed(recording.partition.roots(labels)).shape
+    long = [axis for axis, length in enumerate(shape) if length > 1]
+    if not long:
+        long = [axis for axis, length in enumerate(labels.shape) if length > 1]
+    return long[0] if len(long) == 1 else None
+
+
+def classes(recording: Recording, ends: Iterable[Carrier]) -> Labels:
+    """Return the channel of every label: 0 for the fixed, then in the order of first appearance in the model."""
+    seen = [np.zeros(1, np.int64), *(carrier.labels.ravel() for carrier in ends)]
+    seen += [site.channels.ravel() for site in recording.sites.values()]
+    seen += [carrier.labels.ravel() for carrier in recording.carriers if carrier.bears]
+    roots = recording.partition.roots(np.concatenate(seen))
+    unique, first = np.unique(roots, return_index=True)
+    number = np.zeros(recording.partition.size, np.int64)
+    number[unique[np.argsort(first)]] = np.arange(len(unique))
+    return number[recording.partition.roots(np.arange(recording.partition.size))]

@@ -1,0 +1,76 @@
+"""The channel graph of a model: who makes each channel, who reads it, what is tied, what pins it.
+
+`trace` draws it once; it holds no weights, but looks at the model's when asked. `liveness()` reads the exact zeros
+that stand in the weights now and says which channels nobody uses. All that a compaction needs is here:
+
+- `sites`: for each axis of each parameter and buffer, the channel that every entry belongs to. What stays of an axis
+  is `liveness.kept[site.channels]`.
+- `carriers`: for each tensor of the pass, by the name of its node in `fx_graph`, the labels of its elements, so that
+  sizes written in the program (split sizes, views) can be rewritten. `fx_graph` holds for inputs of any size, but for
+  those programs that could only be drawn with `fixed_sizes`.
+- `products`: every use of a layer, in order, with rows, columns and multiply-accumulates; `liveness.used[p.result]`
+  says which columns each really uses, which is what a reader could gather, and `liveness.constants[p.result]` which
+  constant it sees in each. A row that stays only for the shape of a sum may be anything: no output depends on it.
+- `norms_after`: the batch norm directly behind a layer, by the name of the layer's weight.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from torch import Tensor, fx, nn
+
+from engine.graph.carriers import Carrier
+from engine.graph.partition import Labels
+from engine.graph.records import Depthwise, Mix, Product, Site
+from engine.graph.spaces import Space
+from engine.graph.steps import Step
+
+if TYPE_CHECKING:
+    from engine.graph.liveness import Liveness
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGraph:
+    """What `trace` returns. Channels are numbered from 1; 0 stands for what is fixed."""
+
+    model: nn.Module
+    fx_graph: fx.Graph
+    tensor_constants: Mapping[str, Tensor]
+    count: int
+    sites: tuple[Site, ...]
+    spaces: tuple[Space, ...]
+    products: tuple[Product, ...]
+    depthwise: tuple[Depthwise, ...]
+    flows: tuple[Product | Mix, ...]
+    steps: tuple[Step, ...]
+    carriers: tuple[Carrier, ...]
+    inputs: Mapping[str, Labels]
+    outputs: Mapping[str, Labels]
+    ends: Mapping[str, int]
+    unmade: Labels
+    norms_after: Mapping[str, str]
+    fixed_sizes: bool
+
+    def tensors(self, node: str) -> tuple[Carrier, ...]:
+        """Return what a node of `fx_graph` gave: its tensors with their shapes and the channels of their elements."""
+        return tuple(carrier for carrier in self.carriers if carrier.node == node)
+
+    def liveness(self, outputs: Sequence[str] | None = None) -> "Liveness":
+        """Return which channels the given outputs (all by default) need, with the weights as they stand now."""
+        from engine.graph.liveness import Liveness
+
+        return Liveness(self, outputs)
+
+    def channels(self, outputs: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return one row per channel; see `engine.graph.tables.channels`."""
+        from engine.graph.tables import channels
+
+        return channels(self.liveness(outputs))
+
+    def savings(self, outputs: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return what removal would save, per component; see `engine.graph.tables.savings`."""
+        from engine.graph.tables import savings
+
+        return savings(self.liveness(outputs))

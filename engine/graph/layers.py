@@ -1,0 +1,143 @@
+"""Rules of the layers that make channels: convolutions of every kind, and linear layers.
+
+A layer is used as a module or as a function on parameters; both come here. The channels that it makes are those along
+the rows of its weight, so a layer used twice makes the same channels twice: what is dropped must go in both uses.
+
+With g > 1 blocks the same number of channels must go from each: channels at the same position of every block are
+tied, in and out. With one block per input channel (depthwise) the input and the outputs made of it are tied instead.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from engine.graph.carriers import Carrier
+from engine.graph.layer_steps import DepthwiseStep, ProductStep
+from engine.graph.operation import Operation
+from engine.graph.recording import Recording, kernel_size
+from engine.graph.records import Depthwise, Product
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """A layer with weights: its parameters by name, and how the kernel is laid over the input."""
+
+    weight: Tensor
+    name: str
+    bias: str | None
+    groups: int = 1
+    transposed: bool = False
+    padded: bool = False
+
+    @property
+    def inputs(self) -> int:
+        """The number of input channels."""
+        return self.weight.shape[0] if self.transposed else self.weight.shape[1] * self.groups
+
+    @property
+    def outputs(self) -> int:
+        """The number of output channels."""
+        return self.weight.shape[1] * self.groups if self.transposed else self.weight.shape[0]
+
+
+def convolution_module(recording: Recording, operation: Operation) -> Carrier:
+    """Conv1d, 2d, 3d and their transposed forms."""
+    layer: Any = operation.module
+    padded = layer.transposed or isinstance(layer.padding, str) or any(layer.padding)
+    weight, bias = _names(recording, operation, layer.weight, layer.bias)
+    shape = Weighted(layer.weight, weight, bias, layer.groups, layer.transposed, padded)
+    return _convolution(recording, operation, shape)
+
+
+def convolution_function(recording: Recording, operation: Operation) -> Carrier:
+    """F.conv1d, 2d, 3d and their transposed forms, on parameters."""
+    weight: Tensor = operation.value(1, "weight")
+    padding, transposed = operation.value(4, "padding", 0), "transpose" in operation.name
+    padded = transposed or isinstance(padding, str) or bool(np.any(padding))
+    names = _names(recording, operation, weight, operation.value(2, "bias"))
+    return _convolution(
+        recording, operation, Weighted(weight, *names, operation.value(6, "groups", 1), transposed, padded)
+    )
+
+
+def linear_module(recording: Recording, operation: Operation) -> Carrier:
+    """nn.Linear."""
+    layer: Any = operation.module
+    return _dense(
+        recording, operation, Weighted(layer.weight, *_names(recording, operation, layer.weight, layer.bias)), -1
+    )
+
+
+def linear_function(recording: Recording, operation: Operation) -> Carrier:
+    """F.linear, on parameters."""
+    weight: Tensor = operation.value(1, "weight")
+    names = _names(recording, operation, weight, operation.value(2, "bias"))
+    return _dense(recording, operation, Weighted(weight, *names), -1)
+
+
+def _names(recording: Recording, operation: Operation, weight: Tensor, bias: Tensor | None) -> tuple[str, str | None]:
+    name, bias_name = recording.name(weight), recording.name(bias)
+    if name is None or (bias is not None and bias_name is None):
+        raise operation.refusal("its weight should be a plain parameter, so remove what computes it")
+    return name, bias_name
+
+
+def _convolution(recording: Recording, operation: Operation, layer: Weighted) -> Carrier:
+    axis = 1 - layer.weight.dim()  # (…, C, spatial dimensions): as many of them as the kernel has
+    if layer.groups > 1 and layer.groups == layer.inputs:
+        return _depthwise(recording, operation, layer, axis)
+    return _dense(recording, operation, layer, axis)
+
+
+def _dense(recording: Recording, operation: Operation, layer: Weighted, axis: int) -> Carrier:
+    source, path = operation.carrier(), operation.place
+    inputs = recording.along(source, axis)
+    outputs_axis, inputs_axis = (1, 0) if layer.transposed else (0, 1)
+    rows = recording.rows((path, "writer"), layer.name, outputs_axis, layer.weight.shape[outputs_axis])
+    outputs = np.tile(rows, layer.groups) if layer.transposed else rows
+    if layer.groups > 1:
+        recording.tie_blocks(inputs, layer.groups)
+        recording.tie_blocks(outputs, layer.groups)
+    columns = inputs if layer.transposed else inputs[: layer.weight.shape[1]]
+    recording.site((path, "reader"), layer.name, inputs_axis, columns)
+    if layer.bias:
+        recording.site((path, "writer"), layer.bias, 0, outputs)
+    result = recording.layer_result(operation, outputs, axis)
+    positions = source if layer.transposed else result
+    macs = _places(recording, positions, axis) * kernel_size(layer.weight)
+    product = Product(
+        path, layer.name, layer.bias, rows, columns, macs, layer.groups, layer.transposed, layer.padded,
+        source.index, result.index, axis,
+    )  # fmt: skip
+    recording.layer_uses.append(product)
+    recording.flows.append(product)
+    recording.steps.append(ProductStep(product, result.labels.shape))
+    return result
+
+
+def _depthwise(recording: Recording, operation: Operation, layer: Weighted, axis: int) -> Carrier:
+    source, path = operation.carrier(), operation.place
+    inputs = recording.along(source, axis)
+    multiplier = layer.outputs // layer.inputs
+    outputs = np.repeat(inputs, multiplier)
+    entries = inputs if layer.transposed else outputs
+    recording.site((path, "depthwise"), layer.name, 0, entries)
+    if layer.bias:
+        recording.site((path, "writer"), layer.bias, 0, outputs)
+    result = recording.layer_result(operation, outputs, axis)
+    positions = source if layer.transposed else result
+    macs = _places(recording, positions, axis) * kernel_size(layer.weight) * (multiplier if layer.transposed else 1)
+    depthwise = Depthwise(
+        path, layer.name, layer.bias, entries, macs, multiplier, layer.transposed, layer.padded,
+        source.index, result.index, axis,
+    )  # fmt: skip
+    recording.layer_uses.append(depthwise)
+    recording.steps.append(DepthwiseStep(depthwise, result.labels.shape))
+    return result
+
+
+def _places(recording: Recording, carrier: Carrier, axis: int) -> float:
+    """Return how many places of one image the channels of a tensor stand at."""
+    return float(np.prod(carrier.shape)) / carrier.shape[axis] / recording.images

@@ -1,0 +1,148 @@
+"""The rule of all operations that only move elements: they are run on the labels themselves.
+
+Concatenation, split, chunk, slicing, indexing, reshape, permutation, pixel shuffle, expansion, flip, roll, padding with
+a number: each is applied to a tensor of the input's shape whose entries number the labels. The result says where every
+element came from, exactly, so no rule can be wrong about offsets or orders.
+
+A reshape can lay channels along several dimensions at once (heads, the r² blocks of a pixel shuffle, the groups of a
+channel shuffle). Dropping single channels would tear such a grid: all but the dimension that keeps most channels apart
+are tied. A channel shuffle is such a grid inside one operation: the same positions of its groups are tied.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.graph.carriers import Carrier, numbered, squeezed, squeezed_tensor
+from engine.graph.operation import Operation, carriers_in
+from engine.graph.partition import FIXED, Labels
+from engine.graph.recording import Recording
+from engine.graph.steps import Keep, Move
+
+
+def moved(recording: Recording, operation: Operation) -> Any:
+    """Any operation that moves elements of its first argument (or of the list in it); other tensors are indices."""
+    if operation.name in ("cat", "concat", "concatenate") and (joined := _joined(recording, operation)) is not None:
+        return joined
+    if operation.name in ("ChannelShuffle", "channel_shuffle"):
+        module: Any = operation.module
+        blocks = module.groups if module is not None else operation.value(1, "groups")
+        recording.tie_blocks(recording.along(operation.carrier(), 1), blocks)
+    first = operation.carried_args[0] if operation.carried_args else operation.carried_kwargs.get("input")
+    sources = list(carriers_in(first))
+    ids, result = _run_on_ids(operation, sources), operation.result
+    if isinstance(ids, Tensor):
+        return _placed(recording, operation, sources, (ids, result))
+    return tuple(_placed(recording, operation, sources, pair) for pair in zip(ids, result, strict=True))
+
+
+def unchanged(recording: Recording, operation: Operation) -> Carrier:
+    """A copy, a cast, dropout: every element stays where and (for inference) what it is."""
+    source = operation.carrier()
+    result = recording.result(operation, source.labels)
+    recording.steps.append(Keep(result.index, source.index, source.labels.shape, source.labels.shape))
+    return result
+
+
+def padded_with_number(recording: Recording, operation: Operation, pads: Sequence[int], fill: float) -> Any:
+    """Padding with a number: over space the channels stay what they are; new channels are fixed."""
+    source = operation.carrier()
+    last = len(source.shape) - 1
+    widened = [last - place // 2 for place, pad in enumerate(pads) if pad]
+    if any(source.labels.shape[axis] > 1 for axis in widened):
+        return moved(recording, operation)
+    result = recording.result(operation, source.labels)
+    shape = source.labels.shape
+    recording.steps.append(Keep(result.index, source.index, shape, shape, kept=fill))
+    return result
+
+
+def _run_on_ids(operation: Operation, sources: list[Carrier]) -> Any:
+    starts = np.cumsum([0, *(source.labels.size for source in sources)])
+    ids = iter([numbered(c.labels, c.shape, int(start)) for c, start in zip(sources, starts[:-1], strict=True)])
+    chosen = {id(source) for source in sources}
+
+    def put(value: Any, carried: Any) -> Any:
+        if isinstance(carried, Carrier):
+            if id(carried) not in chosen:
+                return value
+            return next(ids).contiguous() if operation.name.startswith("view") else next(ids)
+        if isinstance(carried, tuple | list):
+            return type(carried)(put(v, c) for v, c in zip(value, carried, strict=True))
+        return value
+
+    args = tuple(put(v, c) for v, c in zip(operation.args, operation.carried_args, strict=True))
+    kwargs = {name: put(v, operation.carried_kwargs[name]) for name, v in operation.kwargs.items()}
+    if "pad" in operation.name.lower():
+        return torch.nn.functional.pad(args[0], _pads(operation), value=-1)
+    return operation.call(*args, **kwargs)
+
+
+def _pads(operation: Operation) -> Sequence[int]:
+    module: Any = operation.module
+    pads: Sequence[int] = module.padding if module is not None else operation.value(1, "pad")
+    return pads
+
+
+def _placed(
+    recording: Recording, operation: Operation, sources: list[Carrier], moved_to: tuple[Tensor, Tensor]
+) -> Carrier:
+    """Return the carrier of one moved tensor, from its ids and itself."""
+    ids, value = moved_to
+    index = squeezed_tensor(ids)
+    every = np.concatenate([*(source.labels.ravel() for source in sources), [FIXED]])
+    labels = squeezed(recording.partition.roots(every[index]))
+    bears = any(source.bears for source in sources)
+    if bears and sum(length > 1 for length in labels.shape) > 1:
+        labels = _one_dimension(recording, labels)
+    made = recording.carrier(operation.node, value, labels, bears)
+    origins = tuple(source.index for source in sources)
+    recording.steps.append(Move(made.index, origins, index, _fill(operation), labels.shape))
+    return made
+
+
+def _fill(operation: Operation) -> float:
+    module: Any = operation.module
+    value = getattr(module, "value", 0) if module is not None else operation.value(3, "value", 0)
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _one_dimension(recording: Recording, labels: Labels) -> Labels:
+    """Tie labels so that they vary along one dimension only, the one that leaves most channels apart."""
+
+    def apart(axis: int) -> int:
+        trial = recording.partition.copy()
+        return len(np.unique(trial.roots(trial.tie_except(labels, axis))))
+
+    kept = max((axis for axis, length in enumerate(labels.shape) if length > 1), key=apart)
+    shape = [1] * labels.ndim
+    shape[kept] = -1
+    return recording.partition.tie_except(labels, kept).reshape(shape)
+
+
+def _joined(recording: Recording, operation: Operation) -> Carrier | None:
+    """Concatenation of labels along the dimension they vary along, without the tensors' full extent."""
+    sources = operation.carriers()
+    result: Tensor = operation.result
+    axis = int(operation.value(1, "dim", operation.kwargs.get("axis", 0))) % result.dim()
+    parts, numbers, start = [], [], 0
+    for source in sources:
+        if any(length > 1 for place, length in enumerate(source.labels.shape) if place != axis):
+            return None
+        if len(source.shape) != result.dim():
+            return None
+        extent = [1] * result.dim()
+        extent[axis] = source.shape[axis]
+        parts.append(np.broadcast_to(source.labels, extent))
+        numbers.append(
+            np.broadcast_to(np.arange(start, start + source.labels.size).reshape(source.labels.shape), extent)
+        )
+        start += source.labels.size
+    joined = np.concatenate(parts, axis)
+    made = recording.result(operation, joined)
+    index = np.concatenate(numbers, axis)
+    recording.steps.append(Move(made.index, tuple(source.index for source in sources), index, 0.0, joined.shape))
+    return made

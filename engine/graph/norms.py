@@ -1,0 +1,157 @@
+"""Rules of the norms: per channel (batch, instance), or over channels (group, layer, local response)."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from engine.graph.carriers import Carrier
+from engine.graph.layer_steps import NormStep
+from engine.graph.operation import Operation
+from engine.graph.partition import Labels
+from engine.graph.recording import Recording
+from engine.graph.steps import Opaque
+
+
+def batch_norm_module(recording: Recording, operation: Operation) -> Carrier:
+    """BatchNorm1d, 2d, 3d: channels along dimension 1."""
+    norm: Any = operation.module
+    return _batch(recording, operation, (norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps)
+
+
+def batch_norm_function(recording: Recording, operation: Operation) -> Carrier:
+    """F.batch_norm on parameters and buffers."""
+    tensors = [
+        operation.value(*place) for place in ((3, "weight"), (4, "bias"), (1, "running_mean"), (2, "running_var"))
+    ]
+    return _batch(recording, operation, tuple(tensors), operation.value(7, "eps", 1e-5))
+
+
+def instance_norm_module(recording: Recording, operation: Operation) -> Carrier:
+    """InstanceNorm1d, 2d, 3d: channels before the spatial dimensions."""
+    norm: Any = operation.module
+    if norm.running_mean is not None:
+        return _batch(recording, operation, (norm.weight, norm.bias, norm.running_mean, norm.running_var), norm.eps)
+    return _instance(recording, operation, (norm.weight, norm.bias))
+
+
+def instance_norm_function(recording: Recording, operation: Operation) -> Carrier:
+    """F.instance_norm without running statistics."""
+    if operation.value(1, "running_mean") is not None:
+        raise operation.refusal("use nn.InstanceNorm for running statistics")
+    return _instance(recording, operation, (operation.value(3, "weight"), operation.value(4, "bias")))
+
+
+def group_norm_module(recording: Recording, operation: Operation) -> Carrier:
+    """GroupNorm: its groups mix the channels in them, so all channels stay or go together."""
+    norm: Any = operation.module
+    return _over_channels(
+        recording, operation, (norm.weight, norm.bias), (1,), "group norm mixes the channels it covers"
+    )
+
+
+def group_norm_function(recording: Recording, operation: Operation) -> Carrier:
+    """F.group_norm."""
+    affine = (operation.value(2, "weight"), operation.value(3, "bias"))
+    return _over_channels(recording, operation, affine, (1,), "group norm mixes the channels it covers")
+
+
+def layer_norm_module(recording: Recording, operation: Operation) -> Carrier:
+    """LayerNorm and RMSNorm over the last dimensions."""
+    norm: Any = operation.module
+    return _layer(recording, operation, (norm.weight, getattr(norm, "bias", None)), norm.normalized_shape)
+
+
+def layer_norm_function(recording: Recording, operation: Operation) -> Carrier:
+    """F.layer_norm and F.rms_norm."""
+    affine = (operation.value(2, "weight"), operation.value(3, "bias") if operation.name == "layer_norm" else None)
+    return _layer(recording, operation, affine, operation.value(1, "normalized_shape"))
+
+
+def local_response_norm(recording: Recording, operation: Operation) -> Carrier:
+    """LocalResponseNorm: each channel is divided by its neighbours."""
+    return _over_channels(recording, operation, (), (1,), "local response norm mixes neighbouring channels")
+
+
+def _batch(recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...], eps: float) -> Carrier:
+    source = operation.carrier()
+    axis = 1 - len(source.shape)
+    channels = recording.along(source, axis)
+    scale, shift, mean, variance = _affine(recording, operation, tensors, channels)
+    result = _plain(recording, operation, channels, axis)
+    statistics = (mean, variance, eps) if mean is not None and variance is not None else None
+    recording.steps.append(
+        NormStep(source.index, result.index, axis, scale, shift, statistics, True, result.labels.shape)
+    )
+    if operation.module is not None:
+        recording.norms.append((operation.path, source.index))
+    return result
+
+
+def _instance(recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...]) -> Carrier:
+    source = operation.carrier()
+    axis = 1 - len(source.shape)
+    channels = recording.along(source, axis)
+    scale, shift = _affine(recording, operation, tensors, channels)
+    result = _plain(recording, operation, channels, axis)
+    recording.steps.append(NormStep(source.index, result.index, axis, scale, shift, None, True, result.labels.shape))
+    return result
+
+
+def _layer(
+    recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...], shape: tuple[int, ...]
+) -> Carrier:
+    source = operation.carrier()
+    dimensions = len(source.shape)
+    return _over_channels(
+        recording,
+        operation,
+        tensors,
+        tuple(range(dimensions - len(shape), dimensions)),
+        "layer norm mixes the channels",
+    )
+
+
+def _over_channels(
+    recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...], mixed: tuple[int, ...], reason: str
+) -> Carrier:
+    """A norm over the dimensions `mixed`; where the channels lie along another one it does not touch them."""
+    source = operation.carrier()
+    varying = [axis for axis in range(len(source.shape)) if source.labels.shape[axis] > 1]
+    if not set(varying) & set(mixed):
+        result = recording.result(operation, source.labels)
+        recording.steps.append(Opaque(result.index, (source.index,), False, result.labels.shape))
+        return result
+    axis = next(axis for axis in varying if axis in mixed) - len(source.shape)
+    channels = recording.along(source, axis)
+    _affine(recording, operation, tensors, channels, axis)
+    result = _plain(recording, operation, channels, axis)
+    recording.mix(operation, reason, [channels], channels)
+    recording.steps.append(Opaque(result.index, (source.index,), True, result.labels.shape))
+    return result
+
+
+def _plain(recording: Recording, operation: Operation, channels: Labels, axis: int) -> Carrier:
+    shape = [1] * len(operation.result.shape)
+    shape[axis] = len(channels)
+    return recording.result(operation, channels.reshape(shape))
+
+
+def _affine(
+    recording: Recording,
+    operation: Operation,
+    tensors: tuple[Tensor | None, ...],
+    channels: Labels,
+    axis: int = -1,
+) -> list[str | None]:
+    """Enter γ, β and running statistics as sites; of a layer norm over several dimensions, along the channels' one."""
+    names: list[str | None] = []
+    for tensor in tensors:
+        names.append(name := recording.name(tensor))
+        if tensor is None:
+            continue
+        if name is None:
+            raise operation.refusal("its γ and β should be plain parameters")
+        place = tensor.dim() + axis if tensor.dim() > 1 else 0
+        recording.site((operation.place, "norm"), name, place, np.asarray(channels))
+    return names

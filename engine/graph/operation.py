@@ -1,0 +1,74 @@
+"""One traced operation as its rule sees it: concrete arguments, the carriers in their place, the concrete result."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx.node import map_aggregate
+
+from engine.graph.carriers import Carrier
+from engine.graph.refusal import NotTraceable
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """A call at `path`: the name of the function, method or module type; arguments twice, as values and as carriers."""
+
+    path: str
+    node: str
+    name: str
+    call: Callable[..., Any]
+    module: nn.Module | None
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    carried_args: tuple[Any, ...]
+    carried_kwargs: dict[str, Any]
+    result: Any
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for the user: the module's path, or the path and the function in it."""
+        return self.path if self.module is not None else f"{self.path}.{self.name}".lstrip(".")
+
+    def value(self, place: int, name: str, default: Any = None) -> Any:
+        """Return an argument by place or name."""
+        return self.args[place] if place < len(self.args) else self.kwargs.get(name, default)
+
+    def carrier(self, place: int = 0, name: str = "input") -> Carrier:
+        """Return the carrier of a tensor argument."""
+        found = self.carried_args[place] if place < len(self.carried_args) else self.carried_kwargs.get(name)
+        if not isinstance(found, Carrier):
+            raise self.refusal("give it a tensor as its first argument")
+        return found
+
+    def carriers(self) -> list[Carrier]:
+        """Return the carriers of all tensor arguments, in order."""
+        return [*carriers_in(self.carried_args), *carriers_in(self.carried_kwargs)]
+
+    def refusal(self, advice: str) -> NotTraceable:
+        """Return the error that names this operation."""
+        return NotTraceable(self.path, f"`{self.name}`", advice)
+
+
+def carriers_in(structure: Any) -> Iterator[Carrier]:
+    """Yield the carriers in nested tuples, lists, dicts and slices."""
+    yield from _leaves(structure, Carrier)
+
+
+def tensors_in(structure: Any) -> list[Tensor]:
+    """Return the tensors in nested tuples, lists, dicts and slices."""
+    return list(_leaves(structure, torch.Tensor))
+
+
+def _leaves(structure: Any, kind: type) -> list[Any]:
+    found: list[Any] = []
+
+    def visit(leaf: Any) -> Any:
+        if isinstance(leaf, kind):
+            found.append(leaf)
+        return leaf
+
+    map_aggregate(structure, visit)
+    return found

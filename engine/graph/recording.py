@@ -1,0 +1,140 @@
+"""The notebook of a trace: ties, sites, flows and steps, written by the rules while the model runs once."""
+
+import math
+
+import numpy as np
+from torch import Tensor, nn
+
+from engine.graph.carriers import Carrier, only_along
+from engine.graph.operation import Operation
+from engine.graph.partition import FIXED, Labels, Partition
+from engine.graph.records import Depthwise, Join, Mix, Product, Role, Site
+from engine.graph.steps import Named, Spoil, Step, Unknown
+
+LARGEST_CONSTANT = 2**18  # entries of a parameter that may meet channels element by element
+
+
+class Recording:
+    """Everything that the rules find out, in the order of the forward pass."""
+
+    def __init__(self, model: nn.Module, images: int) -> None:
+        self.images = images
+        self.partition = Partition()
+        self.carriers: list[Carrier] = []
+        self.sites: dict[tuple[str, int], Site] = {}
+        self.constants: dict[str, Labels] = {}
+        self.layer_uses: list[Product | Depthwise] = []
+        self.flows: list[Product | Mix] = []
+        self.joins: list[Join] = []
+        self.steps: list[Step] = []
+        self.unmade: list[Labels] = []
+        self.norms: list[tuple[str, int]] = []
+        self.direct: set[str] = set()
+        self._named: dict[int, str] = {}
+        self._names = {id(tensor): name for name, tensor in reversed(list(model.named_parameters()))}
+        self._names |= {id(tensor): name for name, tensor in reversed(list(model.named_buffers()))}
+
+    def name(self, tensor: Tensor | None) -> str | None:
+        """Return the full name of a parameter or buffer of the model."""
+        return self._names.get(id(tensor)) if tensor is not None else None
+
+    def carrier(self, node: str, value: Tensor, labels: Labels, bears: bool) -> Carrier:
+        """Enter a tensor with its labels."""
+        made = Carrier(len(self.carriers), node, tuple(value.shape), labels, bears, value.untyped_storage().data_ptr())
+        self.carriers.append(made)
+        return made
+
+    def fixed(self, node: str, value: Tensor) -> Carrier:
+        """Enter a tensor that carries no channels."""
+        made = self.carrier(node, value, np.full((1,) * value.dim(), FIXED), bears=False)
+        self.steps.append(Unknown(made.index, made.labels.shape))
+        return made
+
+    def named(self, node: str, name: str, value: Tensor) -> Carrier:
+        """Enter a parameter or buffer that the forward pass uses by itself: a label for each of its elements."""
+        count = value.numel()
+        if count == 1 or count > LARGEST_CONSTANT or not value.is_floating_point():
+            made = self.fixed(node, value)
+            self._named[made.index] = name
+            return made
+        if name not in self.constants:
+            self.constants[name] = self.partition.fresh(count).reshape(tuple(value.shape))
+        made = self.carrier(node, value, self.constants[name], bears=False)
+        self._named[made.index] = name
+        self.steps.append(Named(made.index, name, made.shape))
+        return made
+
+    def input(self, node: str, value: Tensor) -> Carrier:
+        """Enter an input of the model: channels along dimension 1, which stay."""
+        labels = self.unmade_labels(node, value.shape[1]).reshape([1, -1] + [1] * (value.dim() - 2))
+        made = self.carrier(node, value, labels, bears=False)
+        self.steps.append(Unknown(made.index, labels.shape))
+        return made
+
+    def unmade_labels(self, name: str, count: int) -> Labels:
+        """Return new channels that no layer makes, so that none can drop them."""
+        labels = self.partition.fresh(count)
+        self.unmade.append(labels)
+        self.joins.append(Join(name, labels))
+        return labels
+
+    def spoil(self, written: Carrier, results: set[int]) -> None:
+        """Note that the memory of a tensor was overwritten: of all that share it, only the results are known."""
+        shared = (c.index for c in self.carriers if c.storage == written.storage and c.index not in results)
+        self.steps.append(Spoil(tuple(shared), tuple(results)))
+
+    def meets(self, operation: Operation) -> None:
+        """Note the parameters that an operation takes as plain tensors, not as a layer's weights."""
+        self.direct |= {self._named[c.index] for c in operation.carriers() if c.index in self._named}
+
+    def pin(self, operation: Operation) -> None:
+        """Enter the channels that an operation has tied to something that cannot shrink."""
+        if len(pinned := self.partition.pinned()):
+            reason = "meets it with something of a fixed number of channels"
+            self.mix(operation, reason, [pinned], np.array([FIXED]))
+
+    def along(self, carrier: Carrier, axis: int) -> Labels:
+        """Return the channels along one axis of a tensor, (extent,); labels that differ elsewhere become one."""
+        found = self.partition.tie_except(carrier.labels, axis)
+        return np.broadcast_to(found, (carrier.shape[axis],))
+
+    def tie_blocks(self, labels: Labels, blocks: int) -> None:
+        """Tie the channels at the same position of each block, so that the blocks stay equal."""
+        parts = labels.reshape(blocks, -1)
+        self.partition.tie(parts[:1], parts)
+
+    def site(self, use: tuple[str, Role], parameter: str, axis: int, labels: Labels) -> Labels:
+        """Enter an axis of a parameter with the channels along it; a second use ties the two."""
+        known = self.sites.get((parameter, axis))
+        if known is None:
+            layer, role = use
+            self.sites[(parameter, axis)] = Site(layer, parameter, axis, role, labels)
+            return labels
+        self.partition.tie(known.channels, labels)
+        return known.channels
+
+    def rows(self, use: tuple[str, Role], parameter: str, axis: int, count: int) -> Labels:
+        """Return the channels that a layer makes: new ones, or those of the layer's first use."""
+        known = self.sites.get((parameter, axis))
+        return known.channels if known is not None else self.site(use, parameter, axis, self.partition.fresh(count))
+
+    def mix(self, operation: Operation, reason: str, sources: list[Labels], results: Labels) -> None:
+        """Enter that every result depends on every source."""
+        every = np.unique(np.concatenate([labels.ravel() for labels in sources]))
+        if (every != FIXED).any():
+            self.flows.append(Mix(operation.place, reason, every, np.unique(results), operation.node))
+
+    def result(self, operation: Operation, labels: Labels, value: Tensor | None = None) -> Carrier:
+        """Enter the result of an operation on carriers (or a part of it)."""
+        bears = any(carrier.bears for carrier in operation.carriers())
+        return self.carrier(operation.node, operation.result if value is None else value, labels, bears)
+
+    def layer_result(self, operation: Operation, channels: Labels, axis: int) -> Carrier:
+        """Enter the output of a layer with weights; `axis` counts from the end."""
+        value = operation.result
+        return self.carrier(operation.node, value, only_along(axis, channels, value.dim()), bears=True)
+
+
+def kernel_size(weight: Tensor) -> int:
+    """Return the number of weights per (row, column)."""
+    return math.prod(weight.shape[2:])

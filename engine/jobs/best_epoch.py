@@ -1,0 +1,95 @@
+"""Which epoch's network a run stands for, and when there is no use in going on.
+
+One network for all tasks: the one of the highest mean skill on the validation split (engine.studies.skill) is kept in
+
+    weights/best.safetensors   `net.*` weights and buffers; after a removal `stays.*` as in a checkpoint
+    weights/best.json          {format_version, step, epoch, skill, bytes, sha256}
+
+Only epochs count in which the network is of the kind that was asked for, so that a sparse run is never represented by
+what it was before its zeros were found. The file is written before the epoch's checkpoint: a run that resumes judges
+the same epochs again and comes to the same end.
+"""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import load, save
+
+from data.sample import Field
+from engine.jobs.session import Records
+from engine.runs.digests import digest, verified
+from engine.runs.files import replace, replace_json
+from engine.studies.skill import Figures, skill
+from engine.training.batches import Batches
+from engine.training.checkpoint import Checkpoint, network_tensors, put_network
+from engine.training.loop import EpochDone, constant_metrics
+from engine.training.setup import settled_step
+from engine.training.state import Training
+
+MANIFEST = "best.json"
+
+
+class Selection:
+    """Watches the epochs of a training, keeps the best network, and ends the training when patience is over."""
+
+    def __init__(self, training: Training, batches: Batches, validation: Batches, folder: Path) -> None:
+        self._training, self._manifest = training, folder / MANIFEST
+        self._wanted = training.spec.keep == "best" or training.spec.patience > 0
+        self._constant: Figures = constant_metrics(training.tasks, batches, validation) if self._wanted else {}
+        self._fields: dict[str, Field] = {name: task.field for name, task in training.tasks.items()}
+        self._steps = batches.steps
+        self._counts_from = settled_step(training.spec, batches.steps)
+
+    def over(self) -> bool:
+        """Whether patience has run out."""
+        patience, best = self._training.spec.patience, self.best
+        return patience > 0 and best is not None and self._training.step // self._steps - int(best["epoch"]) >= patience
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """What is known about the best epoch: epoch, step, skill; None before there is one."""
+        if not self._manifest.exists():
+            return None
+        found: dict[str, float] = json.loads(self._manifest.read_text())
+        return found
+
+    def watch(self, records: Records) -> Records:
+        """Pass the records on, up to the epoch with which patience runs out."""
+        if self.over():
+            return
+        for record in records:
+            if isinstance(record, EpochDone):
+                self._judge(record)
+            yield record
+            if isinstance(record, EpochDone) and self.over():
+                return
+
+    def put_back(self) -> tuple[int, int]:
+        """Put the kept network into the training; return the epoch and step that it is from.
+
+        Raises:
+            ValueError: its file is damaged.
+
+        """
+        best, training = self.best, self._training
+        if training.spec.keep == "last" or best is None:
+            return training.step // self._steps, training.step
+        content = verified(self._manifest)
+        if content is None:
+            raise ValueError(f"`{MANIFEST}` should name the bytes beside it. Found a damaged file.")
+        put_network(training, Checkpoint(load(content), best))
+        training.proximal.norms = [bank.norms() for bank in training.proximal.banks]
+        return int(best["epoch"]), int(best["step"])
+
+    def _judge(self, record: EpochDone) -> None:
+        if not self._wanted or record.step <= self._counts_from:
+            return
+        reached = skill(record.metrics, self._constant, self._fields)
+        best = self.best
+        if best is not None and reached <= best["skill"]:
+            return
+        tensors = network_tensors(self._training)
+        content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+        replace(self._manifest.with_suffix(".safetensors"), content)
+        known = {"epoch": record.epoch, "step": record.step, "skill": max(reached, -1e9)}
+        replace_json(self._manifest, {"format_version": 1, **known, "bytes": len(content), "sha256": digest(content)})

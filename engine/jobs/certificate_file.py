@@ -1,0 +1,67 @@
+"""A certificate in a pruning's folder: certificate.json, and what is long in the tables `removed` and `reasons`.
+
+certificate.json: format_version, criterion, tasks, compared_with (the model that the smaller one was compared with),
+inputs, the errors of `engine.pruning.Certificate`, layers and parameters_removed, hollow, fixed_sizes,
+refitted_afterwards (the certificate holds for the network before the refit).
+"""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from engine.pruning import Certificate
+from engine.runs.work_folder import WorkFolder
+from engine.specs.prune import PruneSpec
+
+ERRORS = ("max_error_float32", "max_error_float64", "relative_error_float32", "relative_error_float64")
+REASONS = {"kept": "kept_for", "gathered": "gathered", "folded": "folded", "constant": "constants"}
+
+
+def certificate_document(certificate: Certificate, spec: PruneSpec, compared: str) -> dict[str, object]:
+    """Return the certificate as JSON; `compared` says which model the smaller one was compared with."""
+    removed = certificate.removed
+    return {
+        "format_version": 1,
+        "criterion": spec.criterion,
+        "tasks": list(spec.tasks) or "all",
+        "compared_with": compared,
+        "inputs": list(certificate.inputs),
+        **{name: getattr(certificate, name) for name in ERRORS},
+        "layers": len(removed),
+        "parameters_removed": int((removed["parameters_before"] - removed["parameters_after"]).sum()),
+        "hollow": list(certificate.hollow),
+        "fixed_sizes": certificate.fixed_sizes,
+        "refitted_afterwards": spec.refit_epochs > 0,
+    }
+
+
+def reasons_table(certificate: Certificate) -> pd.DataFrame:
+    """Return why channels stayed, and what layers do to have the rest gone: kind, layer, reason."""
+    rows = [
+        [kind, layer, reason] for kind, name in REASONS.items() for layer, reason in getattr(certificate, name).items()
+    ]
+    rows += [["hollow", place, "dead as a whole; one channel stays for the program"] for place in certificate.hollow]
+    return pd.DataFrame(rows, columns=["kind", "layer", "reason"])
+
+
+def read_certificate(pruning: WorkFolder) -> Certificate:
+    """Return the certificate that a pruning's folder holds.
+
+    Raises:
+        ValueError, OSError: it is not there, or not of this form.
+
+    """
+    document: dict[str, Any] = json.loads((pruning.path / "certificate.json").read_text())
+    if document.get("format_version") != 1:
+        raise ValueError(f"`format_version` should be 1. Found {document.get('format_version')!r}.")
+    reasons = pruning.table("reasons")
+    named: dict[str, Any] = {
+        name: dict(zip(own["layer"], own["reason"], strict=True))
+        for kind, name in REASONS.items()
+        for own in (reasons[reasons["kind"] == kind],)
+    }
+    values: dict[str, Any] = {name: float(document[name]) for name in ERRORS}
+    values |= {"inputs": tuple(document["inputs"]), "hollow": tuple(document["hollow"])}
+    values |= {"removed": pruning.table("removed"), "fixed_sizes": bool(document["fixed_sizes"])}
+    return Certificate(**values, **named)

@@ -1,0 +1,153 @@
+"""What is written at the end of an epoch: metrics, norms, sparsities, alarms, and the tables of what stands then.
+
+| table        | columns                                                                                          |
+|--------------|--------------------------------------------------------------------------------------------------|
+| `groups`     | layer, channel, size, norm, relative (÷ the layer's largest), state, firmness (of the dead),     |
+|              | removable (the channel behind it), blocked (why not, in words)                                   |
+| `kernels`    | layer, channel, row, column, magnitude: √(mean over outputs of W²) at each position              |
+| `channels`   | every channel of the network: see engine.graph.tables.channels                                |
+| `components` | trunk, each head, total: parameters, MACs, how much could be removed (engine.graph.tables)    |
+
+`state` is dead (exactly zero), near (alive, below NEAR of its layer's largest norm) or alive. Tables are replaced at
+most every TABLES_EVERY seconds, and at the end of the run.
+
+All of it is said of the dense network, whatever has been removed by then: what went is dead at its own place, with a
+firmness of 0, and counts as removable.
+"""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+
+from engine.graph.liveness import Liveness
+from engine.graph.tables import channels, savings
+from engine.jobs.writer import Reporter, Values
+from engine.runs.norm_log import NormLog
+from engine.runs.quantities import ALARM, NEAR
+from engine.sparsity.counts import living
+from engine.sparsity.groups import Bank
+from engine.sparsity.removability import fates
+from engine.training.state import Training
+
+TABLES_EVERY = 5.0  # s
+
+
+class EpochReport:
+    """Writes the results of one training run, epoch by epoch."""
+
+    def __init__(self, training: Training, reporter: Reporter) -> None:
+        self._training, self._reporter = training, reporter
+        self._written = -np.inf
+        self._alarmed: set[str] = set()
+
+    def metrics(self, place: tuple[int, int], split: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
+        """Write the metrics of every task on a split."""
+        values: Values = {(task, name): value for task, own in metrics.items() for name, value in own.items()}
+        self._reporter.events(place, split, values)
+
+    def epoch(self, epoch: int, metrics: Mapping[str, Mapping[str, float]]) -> None:
+        """Write the validation metrics, the norms of all groups, the three sparsities and the alarms."""
+        training, proximal = self._training, self._training.proximal
+        place = (epoch, training.step)
+        self.metrics(place, "val", metrics)
+        whole = proximal.whole(proximal.norms)
+        norms = torch.cat(whole).float().cpu().numpy()
+        NormLog(self._reporter.folder / "groups").append(epoch, training.step, proximal.strength, norms)
+        liveness = training.dense_graph().liveness()
+        saved = savings(liveness)
+        shares = {**training.tally.all_percents(living(whole)), **removable_shares(saved)}
+        self._reporter.events(place, "model", {(None, name): value for name, value in shares.items()})
+        self._alarms(place)
+        if time.monotonic() - self._written > TABLES_EVERY:
+            self._tables(liveness, saved)
+
+    def tables(self) -> None:
+        """Replace the tables by what stands now."""
+        liveness = self._training.dense_graph().liveness()
+        self._tables(liveness, savings(liveness))
+
+    def _tables(self, liveness: Liveness, saved: pd.DataFrame) -> None:
+        training, table = self._training, channels(liveness)
+        fate = fates(training.graph, table, training.proximal.dense_banks)
+        self._reporter.table("groups", groups_table(training).merge(fate, on=["layer", "channel"], how="left"))
+        self._reporter.table("kernels", kernels_table(training.proximal.dense_banks))
+        self._reporter.table("channels", table)
+        self._reporter.table("components", saved)
+        self._written = time.monotonic()
+
+    def _alarms(self, place: tuple[int, int]) -> None:
+        """Record, once each time, the layers of which hardly a group is left."""
+        proximal = self._training.proximal
+        few = {
+            bank.layer: int((norms > 0).sum())
+            for bank, norms in zip(proximal.dense_banks, proximal.whole(proximal.norms), strict=True)
+            if bank.channels > 1 and int((norms > 0).sum()) <= max(1, ALARM * bank.channels)
+        }
+        new: Values = {(None, layer): float(alive) for layer, alive in few.items() if layer not in self._alarmed}
+        self._reporter.events(place, "alarm", new)
+        self._alarmed = set(few)
+
+
+def removable_shares(saved: pd.DataFrame) -> dict[str, float]:
+    """Return how much of the whole network [%] `saved` says could be removed, without and with gathers of readers."""
+    total = saved.iloc[-1]
+    return {
+        "removable_parameters": 100 * float(total["removable_parameters"] / total["parameters"]),
+        "removable_macs": 100 * float(total["removable_macs"] / total["macs"]),
+        "gathered_macs": 100 * float(total["gathered_macs"] / total["macs"]),
+    }
+
+
+def groups_table(training: Training) -> pd.DataFrame:
+    """Return one row per group: layer, channel, size, norm, relative, state, firmness (NaN for the living)."""
+    proximal = training.proximal
+    judged = proximal.whole(proximal.firmness(training.controller.base))  # in a refit the strength in force is 0
+    frames = [
+        _groups_of(bank, norms.detach().float().cpu().numpy(), firmness.detach().float().cpu().numpy())
+        for bank, norms, firmness in zip(proximal.dense_banks, proximal.whole(proximal.norms), judged, strict=True)
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _groups_of(bank: Bank, norms: np.ndarray, firmness: np.ndarray) -> pd.DataFrame:
+    relative = norms / max(float(norms.max()), 1e-30)
+    state = np.where(norms == 0, "dead", np.where(relative < NEAR, "near", "alive"))
+    frame = pd.DataFrame(
+        {
+            "layer": bank.layer,
+            "channel": np.arange(bank.channels),
+            "size": bank.size,
+            "norm": norms,
+            "relative": relative,
+            "state": state,
+            "firmness": np.where(norms == 0, firmness, np.nan),
+        }
+    )
+    return frame[bank.present.cpu().numpy()]
+
+
+def kernels_table(banks: list[Bank]) -> pd.DataFrame:
+    """Return one row per position of the kernels that read a channel, for two-dimensional input groups."""
+    frames = [_kernels_of(bank) for bank in banks if bank.kind == "input" and bank.parameters[0].dim() == 4]
+    columns = ["layer", "channel", "row", "column", "magnitude"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def _kernels_of(bank: Bank) -> pd.DataFrame:
+    (axis,) = bank.members
+    squares = axis.view(axis.parameter.detach().square())  # (g, R, C, k, k), or with the channels in R
+    magnitude = squares.mean(1 if axis.axis else 2).flatten(0, 1).sqrt().float().cpu().numpy()
+    channels, rows, columns = magnitude.shape
+    place = np.indices(magnitude.shape).reshape(3, -1)
+    return pd.DataFrame(
+        {
+            "layer": np.repeat(bank.layer, channels * rows * columns),
+            "channel": place[0],
+            "row": place[1],
+            "column": place[2],
+            "magnitude": magnitude.ravel(),
+        }
+    )

@@ -1,0 +1,47 @@
+"""What the processes but rank 0 do: train along, write nothing, ask nothing of the run folder but its checkpoint."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+
+from engine.jobs.writer import Reporter, Values
+from engine.runs.work_folder import WorkFolder
+from engine.training.batches import Batches
+from engine.training.checkpoint import load_checkpoint
+from engine.training.distributed.orders import ToldToEndError, go_on
+from engine.training.loop import train, validate
+from engine.training.state import Training
+
+
+class Quiet(Reporter):
+    """A reporter without a pen."""
+
+    def __init__(self, work: WorkFolder) -> None:
+        self.folder = work.path
+
+    def status(self, **changes: object) -> None:
+        """Write nothing."""
+
+    def tick(self, **changes: object) -> None:
+        """Write nothing."""
+
+    def finish(self, state: str, message: str = "") -> None:
+        """Write nothing."""
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """Write nothing."""
+
+    def events(self, place: tuple[int, int], split: str, values: Values) -> None:
+        """Write nothing."""
+
+
+def follow(training: Training, batches: Batches, validation: Batches, weights: Path) -> None:
+    """Take up the checkpoint that rank 0 takes up, and train along until it says that this is the end."""
+    load_checkpoint(weights, training)
+    if training.step == 0:
+        validate(training, validation)  # as rank 0 does, which cannot do it alone
+    with suppress(ToldToEndError):
+        for _ in train(training, batches, validation):
+            pass
+        go_on(training.ranks, training.controller)  # all is done: nothing can come but the end

@@ -1,0 +1,73 @@
+"""The images of a run, as its spec says: read or rendered, stacked, in batches on the device."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from data.catalog import load
+from data.sample import Dataset, Field, Split
+from data.stacking import Stacked, stack
+from engine.specs.data import DigitsData
+from engine.specs.train import TrainSpec
+from engine.tasks.task import Task
+from engine.training.batches import Batches
+from engine.training.distributed.joining import own_device
+from engine.training.distributed.place import Place
+
+Say = Callable[[str], None]
+
+
+def prepare(threads: int, device: str, place: Place | None = None) -> torch.device:
+    """Set what decides the bits of a process; return where it computes, for "auto", "cpu" or "cuda".
+
+    Of several processes on a machine, each takes its part of the threads, and a GPU of its own.
+
+    Raises:
+        ValueError: a CUDA device was asked for, and there is none.
+
+    """
+    place = place or Place()
+    torch.set_num_threads(max(1, threads // place.local_count))
+    torch.set_flush_denormal(True)  # the moments of dead groups decay into denormals, four times slower
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return own_device(device, place)
+
+
+def fields(spec: TrainSpec) -> Mapping[str, Field]:
+    """Return what is known about each image of a run's data set."""
+    return dataset(spec, "val").fields
+
+
+def dataset(spec: TrainSpec, split: Split) -> Dataset:
+    """Return a split of a run's data set, not yet read."""
+    return load(spec.data.dataset, split=split, **_options(spec, split))
+
+
+def example(spec: TrainSpec) -> Tensor:
+    """Return the first validation image, (1, C, H, W) in [0, 1], channels last in memory."""
+    image = torch.from_numpy(dataset(spec, "val").sample(0).image)
+    scaled = image.float().div_(255) if image.dtype == torch.uint8 else image.float()
+    return scaled[None].permute(0, 3, 1, 2)
+
+
+def batches(spec: TrainSpec, tasks: Mapping[str, Task], split: Split, device: torch.device, say: Say) -> Batches:
+    """Return a split of a run's images and the targets of the tasks; `say` is told how far it is."""
+    return Batches(_read(spec, tuple(tasks), split, say), tasks, spec.batch_size, device)
+
+
+def _read(spec: TrainSpec, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
+    verb = "rendering" if spec.data.dataset == "scenes" else "reading"
+
+    def progress(done: int, total: int) -> None:
+        say(f"{verb} {spec.data.dataset} ({split}): {done} of {total}")
+
+    return stack(dataset(spec, split), tasks, progress)
+
+
+def _options(spec: TrainSpec, split: Split) -> dict[str, int]:
+    data = spec.data
+    if isinstance(data, DigitsData):
+        return {"seed": data.data_seed}
+    lengths = {"train": data.train_length, "val": data.val_length, "test": data.test_length}
+    return {"length": lengths[split], "size": data.size, "seed": data.data_seed}

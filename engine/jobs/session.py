@@ -1,0 +1,171 @@
+"""One stretch of training under a user's eyes: steps counted, wishes granted, results written."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from engine.jobs.epoch_report import EpochReport
+from engine.jobs.snapshots import Waypoints
+from engine.jobs.stop_request import Ending
+from engine.jobs.writer import Reporter, Values
+from engine.runs.control import ControlReader
+from engine.runs.files import replace_json
+from engine.runs.norm_log import Layer, NormLog
+from engine.training.balancing.gradients import conflict
+from engine.training.batches import Batches
+from engine.training.checkpoint import keep_before_removal, load_checkpoint, save_checkpoint
+from engine.training.loop import EpochDone, StepDone, constant_metrics, train, validate
+from engine.training.removal import Removed
+from engine.training.state import Training
+
+RECORDS_PER_EPOCH = 10
+PAUSE_POLL = 0.1  # s
+Records = Iterator[StepDone | EpochDone | Removed]
+
+
+class Session:
+    """Trains until the end or until somebody asks to stop, and writes what comes of it."""
+
+    def __init__(
+        self, training: Training, batches: Batches, validation: Batches, reporter: Reporter, ending: Ending
+    ) -> None:
+        self.training, self.batches, self.validation, self.reporter = training, batches, validation, reporter
+        self._report = EpochReport(training, reporter)
+        self._waypoints = Waypoints(training, validation.example(), reporter)
+        self._ending = ending
+        self._control = ControlReader(reporter.folder / "control.json")
+        self._granted: float | None = None
+        self._losses: dict[str, list[float]] = defaultdict(list)
+        self._every = max(1, batches.steps // RECORDS_PER_EPOCH)
+        self._clock, self._first = time.monotonic(), training.step
+        self._last = (self._clock, training.step)
+
+    def enter(self) -> None:
+        """Take up the newest checkpoint, or write what is known before the first step."""
+        folder, training = self.reporter.folder, self.training
+        skipped = load_checkpoint(folder / "weights", training)
+        if skipped:
+            self.reporter.status(message=f"damaged checkpoints were passed over: {', '.join(skipped)}")
+        banks = training.proximal.dense_banks
+        NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
+        (folder / "weights").mkdir(exist_ok=True)
+        network = training.spec.network.model_dump(mode="json")
+        described = {name: asdict(task.field) for name, task in training.tasks.items()}
+        replace_json(
+            folder / "weights" / "network.json",
+            {"network": network, "tasks": described, "channels": self.batches.channels},
+        )
+        if training.step == 0:
+            constant = constant_metrics(training.tasks, self.batches, self.validation)
+            self._report.metrics((0, 0), "constant", constant)
+            self._report.epoch(0, validate(training, self.validation))
+        self._waypoints.enter()
+        self._first = training.step
+        self._clock = time.monotonic()
+        self._last = (self._clock, training.step)
+        self.reporter.status(phase="training")
+
+    def go(self, watch: Callable[[Records], Records] = iter) -> str:
+        """Train until the end, or until somebody asks to stop; `watch` passes the records on, and may end them."""
+        for record in watch(train(self.training, self.batches, self.validation)):
+            if isinstance(record, EpochDone):
+                self._report.epoch(record.epoch, record.metrics)
+                self._waypoints.look(record)
+                save_checkpoint(self.reporter.folder / "weights", self.training, record.epoch)
+            elif isinstance(record, Removed):
+                keep_before_removal(self.reporter.folder / "weights", record.step)
+                self._write_removal(record)
+            else:
+                self._count(record)
+                if self._grant(record):
+                    self._report.tables()
+                    save_checkpoint(self.reporter.folder / "weights", self.training, record.epoch)
+                    return "stopped"
+        self._report.tables()
+        return "done"
+
+    def _count(self, record: StepDone) -> None:
+        """Gather the losses, write their means ten times an epoch."""
+        for task, loss in record.losses.items():
+            self._losses[task].append(loss)
+        total = self.training.spec.epochs * self.batches.steps
+        now = time.monotonic()
+        pace = (now - self._clock) / max(record.step - self._first, 1)
+        if record.step % self._every == 0 or record.step == self._first + 1:
+            self._write_step(record, now)
+        if record.balance.gramian is not None and len(self.training.tasks) > 1:
+            self._write_conflict(record, record.balance.gramian)
+        self.reporter.tick(
+            epoch=record.epoch, step=record.step, progress=record.step / total, remaining=pace * (total - record.step)
+        )
+
+    def _write_step(self, record: StepDone, now: float) -> None:
+        then, step = self._last
+        rate = (record.step - step) * self.training.spec.batch_size / max(now - then, 1e-9)
+        self._last = (now, record.step)
+        norms = torch.cat(self.training.proximal.whole(self.training.proximal.norms))
+        weights = dict(zip(self.training.tasks, record.balance.weights.tolist(), strict=True))
+        values: dict[tuple[str | None, str], float | None] = {
+            (task, "loss"): float(np.mean(losses)) for task, losses in self._losses.items()
+        }
+        values |= {(task, "weight"): weight for task, weight in weights.items()}
+        values |= {
+            (None, "alive"): float((norms > 0).float().mean()),
+            (None, "strength"): record.strength,
+            (None, "penalty"): float(self.training.proximal.value()),
+            (None, "images_per_second"): rate,
+        }
+        self.reporter.events((record.epoch, record.step), "train", values)
+        self.reporter.tick(images_per_second=rate)
+        self._losses.clear()
+
+    def _write_removal(self, record: Removed) -> None:
+        values: Values = {
+            (None, "parameters_before"): float(record.before.parameters),
+            (None, "parameters"): float(record.after.parameters),
+            (None, "macs_before"): record.before.macs,
+            (None, "macs"): record.after.macs,
+        }
+        self.reporter.events((record.epoch, record.step), "removal", values)
+
+    def _write_conflict(self, record: StepDone, gramian: torch.Tensor) -> None:
+        pairs = conflict(gramian, tuple(self.training.tasks))
+        values: Values = {
+            (str(row.task), f"cosine:{row.other}"): float(row.cosine)  # type: ignore[arg-type]
+            for row in pairs.itertuples()
+        }
+        self.reporter.events((record.epoch, record.step), "conflict", values)
+
+    def _grant(self, record: StepDone) -> bool:
+        """Do what the user asks; return whether that is to stop."""
+        control = self._control.read()
+        place = (record.epoch, record.step)
+        if control.strength is not None and control.strength != self._granted:
+            self._granted = control.strength
+            if control.strength != self.training.controller.base:
+                self.training.controller.base = control.strength
+                self.reporter.events(place, "control", {(None, "strength"): control.strength})
+        if control.pause and not control.stop and not self._ending:
+            self._wait(place)
+            control = self._control.read()
+            return self._grant(record) if not control.stop else self._stop(place)
+        return self._stop(place) if control.stop or self._ending else False
+
+    def _stop(self, place: tuple[int, int]) -> bool:
+        self.reporter.events(place, "control", {(None, "stop"): None})
+        return True
+
+    def _wait(self, place: tuple[int, int]) -> None:
+        """Stand still until asked to go on or to stop."""
+        self.reporter.events(place, "control", {(None, "pause"): None})
+        self.reporter.status(paused=True, phase="paused", remaining=None)
+        began = time.monotonic()
+        while (control := self._control.read()).pause and not control.stop and not self._ending:
+            time.sleep(PAUSE_POLL)
+        self._clock += time.monotonic() - began
+        self.reporter.status(paused=False, phase="training")
+        self.reporter.events(place, "control", {(None, "resume"): None})

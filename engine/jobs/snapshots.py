@@ -1,0 +1,137 @@
+"""Keeping networks on the way: after an epoch in which the sparsity first reached a multiple of so many per cent.
+
+Where the spec asks for it (`waypoints`), the network as it stands is made smaller by its zeros, proved to be the same,
+and written as a folder that rebuilds it without the dense one (engine.runs.snapshots). The sparsity is that of the kind that
+the target is of, of the groups where there is none. An epoch that passes several multiples at once leaves one network,
+at the highest. What the run started with (the weights of another one) is not reached by it, and not kept.
+
+Training is not touched: the network is only read, the random numbers go on where they were, and all of this comes after
+the epoch's validation, whose metrics it is told. `gather="always"` takes out every zero group, and needs no timing,
+which would differ from run to run. A network that can't be written down is said to be missing; the run goes on.
+
+| table              | columns                                                                            |
+|--------------------|------------------------------------------------------------------------------------|
+| `waypoints`        | the fields of `engine.runs.snapshots.Waypoint` but for the metrics, and `folder`         |
+| `waypoint_metrics` | level, task, metric, value, unit, higher_is_better: on the validation images       |
+"""
+
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.export import NotDescribable, save_model
+from engine.graph.modes import evaluating
+from engine.graph.refusal import NotTraceable
+from engine.jobs.certificate_file import certificate_document, reasons_table
+from engine.jobs.prune_report import metrics_table
+from engine.jobs.writer import Reporter
+from engine.measure import macs, parameters
+from engine.pruning import Certificate, NotExact, compact
+from engine.runs import snapshots
+from engine.runs.files import replace, replace_json
+from engine.runs.norm_log import NormLog
+from engine.runs.snapshots import Waypoint
+from engine.sparsity.counts import living
+from engine.specs.prune import PruneSpec
+from engine.training.loop import EpochDone
+from engine.training.state import Training
+
+
+class Waypoints:
+    """Watches the sparsity of a training, and keeps the networks that its spec asks for."""
+
+    def __init__(self, training: Training, example: Tensor, reporter: Reporter) -> None:
+        self._training, self._example, self._reporter = training, example, reporter
+        penalty = training.spec.penalty
+        self._every = training.spec.waypoints
+        self._of = penalty.target_of if penalty.target is not None else "group"
+        self._passed = 0
+
+    def enter(self) -> None:
+        """Find out what has been passed by now; the log of the norms must hold the network before the first step."""
+        if not self._every:
+            return
+        run = self._reporter.folder
+        snapshots.drop_later(run, self._training.step)
+        for draft in run.glob(f"{snapshots.FOLDER}/.new-*"):
+            shutil.rmtree(draft)
+        begun = torch.from_numpy(NormLog(run / "groups").rows()["norm"][0].copy())
+        banks = self._training.proximal.dense_banks
+        start = self._level(list(torch.split(begun.to(self._training.device), [bank.channels for bank in banks])))
+        self._passed = max([start, *(known.level for known in snapshots.waypoints(run))])
+        self._tables()
+
+    def look(self, record: EpochDone) -> None:
+        """Keep the network as it stands after an epoch, if its sparsity has reached a new multiple."""
+        if not self._every:
+            return
+        proximal = self._training.proximal
+        level = self._level(proximal.whole(proximal.norms))
+        if level <= self._passed:
+            return
+        self._passed = level
+        try:
+            self._keep(level, record)
+        except (NotDescribable, NotExact, NotTraceable) as error:
+            self._reporter.status(message=f"the network at {level} % was not kept: {error}")
+        self._tables()
+
+    def _level(self, norms: list[Tensor]) -> int:
+        """Return the highest multiple that has been reached, to a tenth of a per cent: a target is met to a group."""
+        share = self._training.tally.percent(self._of, living(norms))
+        return self._every * math.floor(round(share, 1) / self._every)
+
+    def _keep(self, level: int, record: EpochDone) -> None:
+        net, place = self._training.net, snapshots.folder_of(self._reporter.folder, level)
+        draft = place.with_name(f".new-{level}")
+        draft.mkdir(parents=True)
+        try:
+            with evaluating(net), torch.random.fork_rng(devices=_gpus(self._training.device)):
+                small = compact(net, self._example, gather="always")
+                saved = save_model(draft, small.model, self._example)
+                counted = {"parameters": parameters(small.model), "macs": macs(small.model, self._example)}
+            self._write_certificate(draft, small.certificate, record.epoch)
+            known = self._described(level, record, {**counted, "bytes": saved.bytes})
+            replace_json(draft / snapshots.DESCRIPTION, known.model_dump(mode="json"))
+            draft.rename(place)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _described(self, level: int, record: EpochDone, counted: Mapping[str, float]) -> Waypoint:
+        proximal = self._training.proximal
+        shares = self._training.tally.all_percents(living(proximal.whole(proximal.norms)))
+        metrics = {
+            task: {name: value if math.isfinite(value) else None for name, value in own.items()}
+            for task, own in record.metrics.items()
+        }
+        where = {"level": level, "of": self._of, "epoch": record.epoch, "step": record.step}
+        return Waypoint.model_validate({**where, **shares, **counted, "metrics": metrics})
+
+    def _write_certificate(self, folder: Path, certificate: Certificate, epoch: int) -> None:
+        compared = f"the network of {self._reporter.folder.name} after epoch {epoch}"
+        (folder / "tables").mkdir()
+        for name, frame in (("removed", certificate.removed), ("reasons", reasons_table(certificate))):
+            replace(folder / "tables" / f"{name}.parquet", frame.to_parquet(index=False))
+        replace_json(folder / "certificate.json", certificate_document(certificate, PruneSpec(), compared))
+
+    def _tables(self) -> None:
+        """Write the tables of what is there."""
+        known = snapshots.waypoints(self._reporter.folder)
+        found = {
+            str(own.level): {
+                task: {name: math.nan if value is None else value for name, value in values.items()}
+                for task, values in own.metrics.items()
+            }
+            for own in known
+        }
+        metrics = metrics_table(found, self._training.tasks).rename(columns={"model": "level"})
+        self._reporter.table("waypoints", snapshots.table(self._reporter.folder))
+        self._reporter.table("waypoint_metrics", metrics.astype({"level": int}))
+
+
+def _gpus(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []

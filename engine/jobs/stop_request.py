@@ -1,0 +1,19 @@
+"""Whether somebody asked the worker to end: by a signal, or in control.json."""
+
+from engine.runs.control import ControlReader
+from engine.runs.work_folder import WorkFolder
+
+
+class Ending:
+    """True from the moment that the work should end; asked between two steps, it costs one `stat`."""
+
+    def __init__(self, work: WorkFolder) -> None:
+        self._control = ControlReader(work.path / "control.json")
+        self._signalled = False
+
+    def signal(self, signum: int, frame: object) -> None:
+        """Take note of a signal: the handler of SIGTERM."""
+        self._signalled = True
+
+    def __bool__(self) -> bool:
+        return self._signalled or self._control.read().stop

@@ -1,0 +1,230 @@
+"""A study from its spec to its tables: members found or made, trained where they can be, their results gathered.
+
+The process of a study trains nothing itself. It decides what comes next (`engine.studies.plan`), hands runs to a pool
+(`engine.studies.scheduling`), and writes tables as runs end. It may be stopped, which stops its runs, or be killed, which does
+not; started again, it goes on with the runs it had. A run that fails ends no other; those that need it are skipped.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pandas as pd
+
+from engine.jobs.stop_request import Ending
+from engine.jobs.writer import Reporter
+from engine.runs.run import Run, create
+from engine.runs.study import COLUMNS, Study
+from engine.specs.study import PathSpec, StudySpec
+from engine.studies.latency import latency_rows, measured
+from engine.studies.members import filled
+from engine.studies.plan import Member, plan
+from engine.studies.rows import frame, result_rows
+from engine.studies.scheduling.local import local_pool
+from engine.studies.scheduling.machine import cores_of
+from engine.studies.scheduling.pool import Pool
+from engine.studies.spec_hash import Known
+from engine.studies.tables import study_tables
+
+POLL = 0.25  # s
+TABLES_EVERY = 5.0  # s
+OVER = ("done", "failed", "lost", "skipped")
+
+
+def run_study(
+    study: Study, reporter: Reporter, asked_to_end: Ending, pool: Pool | None = None
+) -> Literal["done", "stopped"]:
+    """Train what a study is made of, in the pool that its spec asks for, and write its tables; return the final state.
+
+    Raises:
+        StudyError: some runs failed; everything else is done, and the tables are written.
+
+    """
+    pool = pool or build_pool(study.spec)
+    try:
+        state = _Conductor(study, reporter, pool).conduct(asked_to_end)
+    finally:
+        pool.close()
+    return state
+
+
+class StudyError(ValueError):
+    """Some runs of a study failed."""
+
+
+def build_pool(spec: StudySpec | PathSpec) -> Pool:
+    """Return what the spec trains on: a Dask cluster, or this machine."""
+    if spec.scheduler or spec.cluster:
+        from engine.studies.scheduling.cluster import connected, started
+
+        return connected(spec.scheduler) if spec.scheduler else started(spec.cluster, cores_of(spec.base))
+    return local_pool(spec.base, spec.workers)
+
+
+@dataclass
+class _Entry:
+    """Where a member stands."""
+
+    member: Member
+    state: str = "waiting"
+    run: Run | None = None
+    reused: bool = False
+    message: str = ""
+    results: list[dict[str, object]] = field(default_factory=list)
+
+    def row(self) -> list[object]:
+        member, run = self.member, self.run
+        place = [member.arm, member.subset, member.balancing, member.level.of, member.level.value, member.seed]
+        return [member.key, *place, self.state, run.id if run else "", self.reused, self.message]
+
+
+@dataclass
+class _Conductor:
+    """Knows the members of a study, what each waits for, and what came of those that ended."""
+
+    study: Study
+    reporter: Reporter
+    pool: Pool
+    entries: dict[str, _Entry] = field(default_factory=dict)
+    written: pd.DataFrame | None = None
+    tabled: tuple[int, float] = (0, 0.0)
+
+    def conduct(self, ending: Ending) -> Literal["done", "stopped"]:
+        """Train all members, or as many as there are before somebody asks to end."""
+        self.reporter.status(phase="looking for runs that are there already", epochs=0)
+        self._take_up()
+        known = Known(self.study.root)
+        while any(entry.state not in OVER for entry in self.entries.values()):
+            if ending:
+                return self._stopped()
+            self._look()
+            self._begin(known)
+            self._say()
+            if self._done() > self.tabled[0] and time.monotonic() - self.tabled[1] > TABLES_EVERY:
+                self._tables()
+            time.sleep(POLL)
+        self._say()
+        self._tables()
+        if self.study.spec.latency and not self._timed(ending):
+            return "stopped"
+        failed = [entry for entry in self.entries.values() if entry.state != "done"]
+        if failed:
+            first = next((entry for entry in failed if entry.state != "skipped"), failed[0])
+            raise StudyError(f"{len(failed)} of {len(self.entries)} runs failed, {first.member.key}: {first.message}")
+        return "done"
+
+    def _take_up(self) -> None:
+        """Plan the members; those that had a run before the study was interrupted keep it."""
+        self.entries = {member.key: _Entry(member) for member in plan(self.study.spec)}
+        for _, row in self.study.members().iterrows():
+            entry = self.entries.get(str(row["key"]))
+            folder = self.study.root / str(row["run"])
+            if entry is not None and row["run"] and (folder / "spec.json").is_file():
+                entry.run, entry.reused = Run(folder), bool(row["reused"])
+                if entry.run.status.state in ("done", "failed"):
+                    self._end(entry, entry.run.status.state)
+
+    def _look(self) -> None:
+        """See which runs have ended, and which runs can't come any more."""
+        for entry in self.entries.values():
+            if entry.state == "running" and entry.run is not None and (state := self.pool.ended(entry.run)):
+                self._end(entry, state)
+        for entry in self.entries.values():
+            lost = [key for key in entry.member.needs.keys if self.entries[key].state in ("failed", "lost", "skipped")]
+            if entry.state == "waiting" and lost:
+                entry.state, entry.message = "skipped", f"{lost[0]} did not come to its end"
+
+    def _end(self, entry: _Entry, state: str) -> None:
+        """Take note of how a run ended; one that somebody stopped by hand counts as failed until it is resumed."""
+        run = entry.run
+        if run is None:
+            return
+        if state == "stopped":
+            state, entry.message = "failed", "somebody stopped it; starting the study again goes on with it"
+        else:
+            entry.message = run.status.message
+        entry.state = state
+        if state == "done":
+            entry.results = result_rows(self._who(entry.member), run)
+
+    def _begin(self, known: Known) -> None:
+        """Start what is ready and fits."""
+        for entry in self.entries.values():
+            if entry.state == "waiting" and all(self.entries[key].state == "done" for key in entry.member.needs.keys):
+                if not self.pool.free():
+                    return
+                self._start(entry, known)
+
+    def _start(self, entry: _Entry, known: Known) -> None:
+        """Find or make the run of a member, and have it trained."""
+        if entry.run is None:
+            spec = filled(entry.member, {key: run for key, other in self.entries.items() if (run := other.run)})
+            if (found := known.done(spec)) is not None:
+                entry.run, entry.reused = found, True
+                self._end(entry, "done")
+                return
+            entry.run = create(spec, self.study.root)
+        entry.state = "running"
+        self._write_members()  # before the run starts: whatever happens then, the study knows it
+        self.pool.start(entry.run)
+
+    def _stopped(self) -> Literal["stopped"]:
+        """Stop the runs that go, and wait for them."""
+        going = [entry for entry in self.entries.values() if entry.state == "running" and entry.run is not None]
+        self.reporter.status(phase=f"stopping {len(going)} runs")
+        while going:
+            for entry in going:
+                if entry.run is not None:
+                    self.pool.stop(entry.run)
+            time.sleep(POLL)
+            going = [entry for entry in going if entry.run is not None and not self.pool.ended(entry.run)]
+        for entry in self.entries.values():
+            if entry.state == "running" and entry.run is not None:
+                entry.state = entry.run.status.state
+        self._write_members()
+        self._tables()
+        return "stopped"
+
+    def _timed(self, ending: Ending) -> bool:
+        """Prune and time the runs that are done; return False if somebody asked to end meanwhile."""
+        found: list[pd.DataFrame] = []
+        for entry in self.entries.values():
+            if entry.state != "done" or entry.run is None:
+                continue
+            self.reporter.status(phase=f"timing {entry.member.key}")
+            pruning = measured(entry.run, self.study.spec.base.threads, lambda: bool(ending))
+            if ending:
+                return False
+            if pruning is not None:
+                found.append(latency_rows(self._who(entry.member), entry.run, pruning))
+                self.reporter.table("latency", pd.concat(found, ignore_index=True))
+        return True
+
+    def _say(self) -> None:
+        """Write where the members stand, and how far the whole is."""
+        entries = self.entries.values()
+        going = [entry.run for entry in entries if entry.state == "running" and entry.run is not None]
+        over = sum(entry.state in OVER for entry in entries)
+        part = (over + sum(run.recorded_status().progress for run in going)) / len(self.entries)
+        phase = f"{over} of {len(self.entries)} runs over, {len(going)} at work {self.pool.where}"
+        self._write_members()
+        self.reporter.tick(phase=phase, progress=part, step=over)
+
+    def _write_members(self) -> None:
+        table = pd.DataFrame([entry.row() for entry in self.entries.values()], columns=pd.Index(COLUMNS))
+        if self.written is None or not table.equals(self.written):
+            self.reporter.table("members", table)
+            self.written = table
+
+    def _tables(self) -> None:
+        rows = [row for entry in self.entries.values() for row in entry.results]  # in the order of the plan
+        for name, table in study_tables(self.study, frame(rows)).items():
+            self.reporter.table(name, table)
+        self.tabled = (self._done(), time.monotonic())
+
+    def _done(self) -> int:
+        return sum(entry.state == "done" for entry in self.entries.values())
+
+    def _who(self, member: Member) -> dict[str, object]:
+        level = {"level_of": member.level.of, "level": member.level.value}
+        return {"arm": member.arm, "subset": member.subset, "balancing": member.balancing, **level, "seed": member.seed}

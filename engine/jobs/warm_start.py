@@ -1,0 +1,152 @@
+"""What a run takes over from other runs: weights, and which groups may live.
+
+Sources are named by run and by the digest of the checkpoint, so that a run says exactly what it began with, and does it
+again as long as that checkpoint is there. A support is read from the source's own network, by the names of its layers:
+a network of one task has the trunk that a network of three has.
+
+Scores by which groups of several sources, or of the start's own weights, compare are those of LAMP (Lee et al. 2021,
+arXiv 2010.07611) with groups for weights: the share of the layer's energy that goes with a group once all weaker ones
+have gone.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import load
+from torch import Tensor
+
+from engine.graph.trace import trace
+from engine.jobs.restore import restore
+from engine.runs.digests import manifests, verified
+from engine.runs.run import Run
+from engine.sparsity.counts import living
+from engine.sparsity.groups import Bank, banks
+from engine.sparsity.strength import Targeted, best_support, strength_max, with_floor
+from engine.specs.train import TrainSpec
+from engine.specs.warm_start import Source, StartSpec
+from engine.training.balancing.famo import statistics_kept
+from engine.training.batches import Batches
+from engine.training.checkpoint import Checkpoint
+from engine.training.setup import build_groups
+from engine.training.state import Training
+
+PASSES = 8  # batches over which the loss's pull on the groups is measured
+
+
+def start_from(training: Training, start: StartSpec, root: Path, example: Tensor) -> None:
+    """Put the weights of other runs below `root` into a fresh training, and hold its support where that is asked.
+
+    `example` is an image of the run's, (1, C, H, W): other networks are traced with it.
+
+    Raises:
+        ValueError: a source is gone, damaged, or not of this network.
+
+    """
+    if start.weights is not None:
+        _load(training, start.weights, root)
+    proximal = training.proximal
+    proximal.norms = [bank.norms() for bank in proximal.banks]
+    if start.support != "free":
+        proximal.freeze(_support(training, start, root, example))
+    if isinstance(training.controller, Targeted):
+        training.controller.zero = training.tally.percent(training.controller.of, living(proximal.norms))
+
+
+def measured_strength_max(training: Training, batches: Batches) -> float:
+    """Return the λ that outweighs the summed task losses on every group, over the first batches of an epoch.
+
+    The weights, the statistics of the norms and the state of the random numbers stay as they are.
+    """
+    proximal = training.proximal
+    weights = training.spec.balancing.task_weights
+    proximal.zero_grad()
+    training.net.train()
+    count = min(PASSES, batches.steps)
+    with torch.random.fork_rng(), statistics_kept(training.net):
+        for _, batch in zip(range(count), batches.shuffled(training.spec.seed, 0, flips=False), strict=False):
+            predictions = training.net(batch.images)
+            losses = [
+                task.loss(predictions[name], batch.targets[name]) * weights.get(name, 1.0) / count
+                for name, task in training.tasks.items()
+            ]
+            torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+    found = strength_max(proximal.banks, proximal.penalty)
+    proximal.zero_grad()
+    return found
+
+
+def source_run(source: Source, root: Path) -> Run:
+    """Return the run that a source names.
+
+    Raises:
+        ValueError: it is gone, or holds that checkpoint no longer.
+
+    """
+    try:
+        run = Run.open(root / source.run)
+    except FileNotFoundError as error:
+        raise ValueError(f"`start` should name a run below {root}. Found {source.run}, which is not there.") from error
+    _bytes(source, run)
+    return run
+
+
+def _bytes(source: Source, run: Run) -> bytes:
+    for manifest in reversed(manifests(run.path / "weights")):
+        content = verified(manifest)
+        if content is not None and source.sha256 in manifest.read_text():
+            return content
+    raise ValueError(f"`start` should name a checkpoint of {source.run} that is whole. Found none of {source.sha256}.")
+
+
+def _load(training: Training, source: Source, root: Path) -> None:
+    run = source_run(source, root)
+    if (run.spec.network, run.spec.tasks) != (training.spec.network, training.spec.tasks):
+        raise ValueError(f"`start` should have the network and tasks of this run. Found {source.run} with others.")
+    training.net.load_state_dict(Checkpoint(load(_bytes(source, run)), {}).dense(training.net))
+
+
+def _support(training: Training, start: StartSpec, root: Path, example: Tensor) -> list[Tensor]:
+    own, zero = training.proximal.banks, partial(training.tally.percent, "parameter")
+    if start.support == "strongest":
+        scores = [with_floor(bank, lamp(bank.norms())) for bank in own]
+        return best_support(scores, zero, start.zero_parameters or 0.0)
+    found = [_norms(training.spec, source, root, example) for source in start.supports]
+    known = [[norms[bank.layer] for norms in found if bank.layer in norms] for bank in own]
+    if start.zero_parameters is None:
+        return [_alive(bank, several) for bank, several in zip(own, known, strict=True)]
+    agreed = [_agreed(bank, several) for bank, several in zip(own, known, strict=True)]
+    return best_support(agreed, zero, start.zero_parameters)
+
+
+def _alive(bank: Bank, several: Sequence[Tensor]) -> Tensor:
+    """Return which groups of a bank live in one source at least; all where no source has the layer."""
+    if not several:
+        return torch.ones_like(bank.present)
+    return (torch.stack(list(several)) > 0).any(0).to(bank.present.device) | ~bank.present
+
+
+def _agreed(bank: Bank, several: Sequence[Tensor]) -> Tensor:
+    """Return scores by which the group goes first on which all sources agree that it counts least."""
+    if not several:
+        return torch.full_like(bank.norms(), 2.0)
+    largest = torch.stack([lamp(norms) for norms in several]).amax(0).to(bank.norms())
+    return with_floor(bank, largest)
+
+
+def lamp(norms: Tensor) -> Tensor:
+    """Return ‖w_g‖² over the sum of those no smaller in the layer, (groups,): 1 for the largest, 0 for the dead."""
+    squares = norms.double().square()
+    order = squares.argsort(descending=True, stable=True)
+    sums = squares[order].cumsum(0)
+    scores = torch.zeros_like(squares)
+    scores[order] = torch.where(sums > 0, squares[order] / sums.clamp(min=1e-300), torch.zeros_like(sums))
+    return scores.to(norms.dtype)
+
+
+def _norms(spec: TrainSpec, source: Source, root: Path, example: Tensor) -> dict[str, Tensor]:
+    """Return the norms of a source's groups by layer, of the kind that this run penalises."""
+    net = restore(source_run(source, root), example.device).net
+    graph = trace(net, example)
+    return {bank.layer: bank.norms() for bank in banks(build_groups(spec.penalty, net, graph, example))}

@@ -1,0 +1,94 @@
+"""The worker's pen: status, events and tables of a folder of work, written so that readers never meet half of them."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+import psutil
+
+from engine.runs.events import Event, cut_torn_line, write_events
+from engine.runs.files import replace
+from engine.runs.work_folder import Status, WorkFolder
+
+STATUS_EVERY = 0.5  # s
+Values = Mapping[tuple[str | None, str], float | None]  # {(task, quantity): value}
+
+
+class Pen(Protocol):
+    """What a job writes with; `Reporter` is the one that writes into a folder of work."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it writes: tables into `tables/`, files of the job's own beside them."""
+        ...
+
+    def status(self, **changes: object) -> None:
+        """Change the status and write it now."""
+
+    def tick(self, **changes: object) -> None:
+        """Change the status, and write it unless that happened a moment ago."""
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """Replace the table `name`."""
+
+    def events(self, place: tuple[int, int], split: str, values: Values) -> None:
+        """Append {(task, quantity): value} for one split at (epoch, step)."""
+
+
+class Reporter:
+    """Writes status.json (at most twice a second while nothing but numbers change) and events.jsonl."""
+
+    def __init__(self, work: WorkFolder) -> None:
+        self.folder = work.path
+        now = time.time()
+        process = psutil.Process()
+        self._status = work.recorded_status().model_copy(
+            update={
+                "state": "running",
+                "phase": "starting",
+                "message": "",
+                "paused": False,
+                "pid": os.getpid(),
+                "pid_created": process.create_time(),
+                "started": now,
+                "finished": None,
+            }
+        )
+        self._written = 0.0
+        cut_torn_line(self.folder / "events.jsonl")
+        self.status()
+
+    def status(self, **changes: object) -> None:
+        """Change the status and write it now."""
+        self._status = Status.model_validate({**self._status.model_dump(), **changes, "updated": time.time()})
+        replace(self.folder / "status.json", self._status.model_dump_json().encode())
+        self._written = time.monotonic()
+
+    def tick(self, **changes: object) -> None:
+        """Change the status, and write it unless that happened a moment ago."""
+        self._status = self._status.model_copy(update=changes)
+        if time.monotonic() - self._written > STATUS_EVERY:
+            self.status()
+
+    def finish(self, state: str, message: str = "") -> None:
+        """Say how the work ended."""
+        ended = {"progress": 1.0} if state == "done" else {}
+        self.status(state=state, phase=state, message=message, finished=time.time(), remaining=None, **ended)
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """Replace the table `name`."""
+        folder = self.folder / "tables"
+        folder.mkdir(exist_ok=True)
+        replace(folder / f"{name}.parquet", frame.to_parquet(index=False))
+
+    def events(self, place: tuple[int, int], split: str, values: Values) -> None:
+        """Append {(task, quantity): value} for one split at (epoch, step)."""
+        epoch, step = place
+        now = time.time()
+        write_events(
+            self.folder / "events.jsonl",
+            [Event(now, epoch, step, task, split, quantity, value) for (task, quantity), value in values.items()],
+        )

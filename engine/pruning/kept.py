@@ -1,0 +1,86 @@
+"""What is left of a model when certain entries of its tensors stay, and the dense model made of that again.
+
+A checkpoint that was stored after a removal holds the smaller tensors and these entries, `{tensor: {axis: entries}}`.
+No graph is needed: layers take the sizes that their weights have.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.graph.partition import Labels
+from engine.pruning.shrinking import Cut, copied
+
+Stays = Mapping[str, Mapping[int, Labels]]
+
+
+@dataclass(frozen=True, eq=False)
+class Left:
+    """A smaller model, and how each tensor was cut."""
+
+    model: nn.Module
+    cuts: tuple[Cut, ...]
+
+
+def left_of(model: nn.Module, stays: Stays) -> Left:
+    """Return a copy of a model with the entries that stay.
+
+    Of its layers, only convolutions, linear layers, norms per channel and PReLU may change their sizes.
+    """
+    twin, cuts = copied(model, stays)
+    for module in twin.modules():
+        _fit(module)
+    return Left(twin, tuple(cuts.values()))
+
+
+def composed(before: Stays, then: Stays) -> dict[str, dict[int, Labels]]:
+    """Return the entries of the first model's tensors that stay after two removals, one after the other."""
+    found = {name: dict(axes) for name, axes in before.items()}
+    for name, axes in then.items():
+        own = found.setdefault(name, {})
+        for axis, entries in axes.items():
+            own[axis] = own[axis][entries] if axis in own else entries
+    return found
+
+
+def widened(tensor: Tensor, shape: torch.Size, stays: Mapping[int, Labels], fill: float = 0.0) -> Tensor:
+    """Return a tensor of the dense shape: what is left of it at its own places, `fill` elsewhere."""
+    for axis, entries in stays.items():
+        lengths = list(tensor.shape)
+        lengths[axis] = shape[axis]
+        places = torch.from_numpy(entries).to(tensor.device)
+        tensor = tensor.new_full(lengths, fill).index_copy_(axis, places, tensor)
+    return tensor
+
+
+def dense_state(small: Mapping[str, Tensor], stays: Stays, dense: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state for the dense model in which all that went is zero: it gives what the smaller one gives.
+
+    `dense` is a state of the dense model, for its shapes. Running variances of what went are 1.
+    """
+    return {
+        name: widened(tensor, dense[name].shape, stays.get(name, {}), float(name.endswith("running_var")))
+        for name, tensor in small.items()
+    }
+
+
+def _fit(module: nn.Module) -> None:
+    """Give a layer the sizes that its weights have."""
+    layer: Any = module
+    weight: Any = getattr(layer, "weight", None)
+    if isinstance(module, nn.modules.conv._ConvNd):
+        rows, columns = weight.shape[:2]
+        if layer.groups > 1 and layer.groups == layer.in_channels:  # depthwise: a block per channel
+            layer.groups = rows * layer.groups // (layer.in_channels if layer.transposed else layer.out_channels)
+        sizes = (rows, columns * layer.groups)
+        layer.in_channels, layer.out_channels = sizes if layer.transposed else sizes[::-1]
+    elif isinstance(module, nn.Linear):
+        layer.out_features, layer.in_features = weight.shape
+    elif isinstance(module, nn.modules.batchnorm._NormBase):
+        known = weight if weight is not None else layer.running_mean
+        layer.num_features = layer.num_features if known is None else len(known)
+    elif isinstance(module, nn.PReLU):
+        layer.num_parameters = weight.numel()

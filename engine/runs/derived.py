@@ -1,0 +1,100 @@
+"""What is done with a run's result: pruned, explained, exported. Each is a folder of work inside the run's own.
+
+    runs/<id>/prune/<utc-time>-<slug>/      spec.json of kind prune, tables, model/: the smaller model and its card
+    runs/<id>/explain/<utc-time>-<slug>/    spec.json of kind explain, tables, pictures
+    runs/<id>/export/<utc-time>-<slug>/     spec.json of kind export, files/: what was asked for
+
+The run itself is never changed by them, and removing one undoes it. A run may have many of each; the newest that ended
+well speaks for it.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from engine.runs.run import Run
+from engine.runs.study import KINDS as STUDIES
+from engine.runs.study import Study
+from engine.runs.work_folder import Status, WorkFolder, folders, kind_of, make
+from engine.specs.explain import ExplainSpec
+from engine.specs.export import ExportSpec
+from engine.specs.frozen import SpecError, first_line
+from engine.specs.prune import PruneSpec
+
+Kind = Literal["prune", "explain", "export"]
+Spec = PruneSpec | ExplainSpec | ExportSpec
+KINDS: tuple[Kind, ...] = ("prune", "explain", "export")
+_SPECS: TypeAdapter[Spec] = TypeAdapter(Annotated[Spec, Field(discriminator="kind")])
+
+
+class FollowUp(WorkFolder):
+    """One pruning, explanation or export of a run."""
+
+    @cached_property
+    def spec(self) -> Spec:
+        """What was asked; raises `SpecError` where the file is not a spec that this version can read."""
+        return read(self.document())
+
+    @property
+    def run(self) -> Run:
+        """The run that it belongs to."""
+        return Run(self.path.parents[1])
+
+    @property
+    def kind(self) -> str:
+        """What is done: the name of the folder that it lies in."""
+        return self.path.parent.name
+
+
+def read(values: Mapping[str, object]) -> Spec:
+    """Return the spec that a dictionary describes; raise `SpecError` with one line otherwise."""
+    try:
+        return _SPECS.validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise SpecError(first_line(error)) from error
+
+
+def follow_up(run: Run, spec: Spec, stem: str = "") -> FollowUp:
+    """Make the folder of a new follow-up of `run`, whole or not at all, and return it queued."""
+    return FollowUp(make(run.path / spec.kind, stem or spec.kind, spec, Status()))
+
+
+def follow_ups(run: Run, kind: Kind) -> list[FollowUp]:
+    """Return the run's follow-ups of a kind, newest first."""
+    return [FollowUp(folder) for folder in folders(run.path / kind)]
+
+
+def newest(run: Run, kind: Kind) -> FollowUp | None:
+    """Return the newest follow-up of a kind that ended well, None where there is none."""
+    return next((found for found in follow_ups(run, kind) if found.recorded_status().state == "done"), None)
+
+
+def find_follow_up(run: Run, kind: Kind, name: str) -> FollowUp:
+    """Return the follow-up with this id.
+
+    Raises:
+        FileNotFoundError: no such one. A name is never a path.
+
+    """
+    known = {found.id: found for found in follow_ups(run, kind)}
+    if name not in known:
+        raise FileNotFoundError(f"`{kind}` should be among those of {run.id}, {sorted(known)}. Found {name!r}.")
+    return known[name]
+
+
+def open_work(path: str | Path) -> Run | FollowUp | Study:
+    """Return the folder of work at `path`: a run, a follow-up of one, or a study.
+
+    Raises:
+        FileNotFoundError: there is none.
+
+    """
+    found = WorkFolder.open(path)
+    kind = kind_of(found.path)
+    if kind in STUDIES:
+        return Study(found.path)
+    return FollowUp(found.path) if kind in KINDS else Run(found.path)

@@ -1,0 +1,84 @@
+"""The run folder: the one door between the process that trains and those that look on.
+
+runs/<utc-time>-<slug>/    a folder of work (engine.runs.work_folder), and
+groups/          norms of every group, one row per epoch (engine.runs.norm_log)
+weights/         checkpoints in safetensors, each with a manifest (engine.training.checkpoint); network.json
+waypoints/       networks kept on the way (engine.runs.snapshots)
+prune/, explain/, export/    what is done with the result: folders of work themselves (engine.runs.derived)
+"""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from engine.runs.events import standing
+from engine.runs.norm_log import NormLog
+from engine.runs.work_folder import Status, WorkFolder, folders, make
+from engine.specs.frozen import SpecError
+from engine.specs.train import StrengthChange, TrainSpec, parse
+
+
+class Run(WorkFolder):
+    """One training run."""
+
+    @cached_property
+    def spec(self) -> TrainSpec:
+        """What was asked; raises `SpecError` where the file is not a spec that this version can read."""
+        return parse(self.document())
+
+    def groups(self, epoch: int | None = None) -> pd.DataFrame:
+        """Return the groups at the end of an epoch, the newest by default: layer, channel, size, norm, alive."""
+        return self.norms.frame(epoch)
+
+    @property
+    def norms(self) -> NormLog:
+        """The norms of all groups over the epochs."""
+        return NormLog(self.path / "groups")
+
+    def replay(self) -> TrainSpec:
+        """Return a spec that does again what was done, live changes of the strength at their steps included."""
+        events = standing(self.events())
+        changes = events[(events["quantity"] == "strength") & (events["split"] == "control")]
+        lived = [
+            StrengthChange(step=int(step), strength=float(value))
+            for step, value in zip(changes["step"], changes["value"], strict=True)
+        ]
+        return self.spec.model_copy(update={"strength_changes": (*self.spec.strength_changes, *lived)})
+
+
+def runs_folder() -> Path:
+    """Return where runs live: WINNOW_RUNS, or runs/ in the working folder."""
+    return Path(os.environ.get("WINNOW_RUNS", "runs")).resolve()
+
+
+def create(spec: TrainSpec, root: Path | None = None) -> Run:
+    """Make the folder of a new run, whole or not at all, and return it queued."""
+    return Run(make(root or runs_folder(), spec.name, spec, Status(epochs=spec.epochs)))
+
+
+def find(name: str, root: Path | None = None) -> Run:
+    """Return the run called `name`: its id, or a spec's name (the newest of that name).
+
+    Raises:
+        FileNotFoundError: no such run below the root. A name is never a path: what leaves the root is not found.
+
+    """
+    known = list_runs(root)
+    matching = [run for run in known if run.id == name] or [run for run in known if _spec_name(run) == name]
+    if not matching:
+        raise FileNotFoundError(f"`run` should be the id or name of a run in {root or runs_folder()}. Found {name!r}.")
+    return matching[0]
+
+
+def list_runs(root: Path | None = None) -> list[Run]:
+    """Return all runs below the root, newest first; links that lead out of it are left out."""
+    return [Run(folder) for folder in folders(root or runs_folder(), ("train",))]
+
+
+def _spec_name(run: Run) -> str | None:
+    try:
+        return run.spec.name
+    except (SpecError, ValueError):
+        return None

@@ -1,0 +1,62 @@
+"""Is a run folder whole? Every part is read as a reader would, every checkpoint against the digest in its manifest."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from engine.runs.digests import BEFORE, manifests, verified
+from engine.runs.run import Run
+from engine.runs.snapshots import FOLDER, places, read, whole
+from engine.runs.work_folder import Status
+from engine.specs.frozen import SpecError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One file of a run folder: whether it is whole, and in a few words what is in it or what is wrong."""
+
+    file: str
+    whole: bool
+    detail: str
+
+
+def verify(run: Run) -> list[Finding]:
+    """Return a finding per file of the run: spec, status, events, norms, checkpoints, waypoints, tables."""
+    return [
+        _tried("spec.json", lambda: f"{run.spec.kind} {run.spec.name}"),
+        _tried("status.json", lambda: Status.model_validate_json((run.path / "status.json").read_bytes()).state),
+        _tried("events.jsonl", lambda: f"{len(run.events())} records"),
+        _tried("groups/norms.bin", lambda: f"{len(run.norms.rows())} rows of {len(run.norms.frame())} groups"),
+        *(_checkpoint(manifest) for manifest in manifests(run.path / "weights")),
+        *(_checkpoint(manifest, f"{BEFORE}/") for manifest in manifests(run.path / "weights" / BEFORE)),
+        *(_waypoint(place) for place in places(run.path)),
+        *(_table(file) for file in sorted(run.path.glob("tables/*.parquet"))),
+    ]
+
+
+def _checkpoint(manifest: Path, folder: str = "") -> Finding:
+    content = verified(manifest)
+    detail = "the bytes are not those of the manifest" if content is None else f"{len(content)} bytes, digest agrees"
+    return Finding(f"weights/{folder}{manifest.stem}.safetensors", content is not None, detail)
+
+
+def _waypoint(place: Path) -> Finding:
+    file = f"{FOLDER}/{place.name}/network.safetensors"
+    if not whole(place):
+        return Finding(file, False, "the bytes are not those that architecture.json promises")
+    return _tried(file, lambda: f"{read(place).bytes} bytes, digest agrees")
+
+
+def _table(file: Path) -> Finding:
+    return _tried(f"tables/{file.name}", lambda: f"{len(pd.read_parquet(file))} rows")
+
+
+def _tried(file: str, read: Callable[[], str]) -> Finding:
+    try:
+        return Finding(file, True, read())
+    except (OSError, SpecError, ValueError, TypeError, KeyError, json.JSONDecodeError, pa.ArrowException) as error:
+        return Finding(file, False, str(error).splitlines()[0] if str(error) else type(error).__name__)

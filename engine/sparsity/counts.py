@@ -1,0 +1,77 @@
+"""How sparse is it? The shares of groups, parameters and MACs that dead groups make zero, from which groups live.
+
+One parameter may lie in the groups of the channels that it reads and in those that it writes (`coupled` groups). Its
+entries are non-zero where both live, so that the living part is the product of the living parts of its two axes.
+MACs follow the weight that makes them; biases and norms make none.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from engine.sparsity.groups import Axis, Bank
+
+Of = Literal["group", "parameter", "mac"]
+
+
+class Tally:
+    """Counts for the banks of one model; `macs` are those of one image per module, by its name in `model`.
+
+    Everything is relative to the penalised parameters: those that lie in a group.
+    """
+
+    def __init__(self, model: nn.Module, banks: Sequence[Bank], macs: Mapping[str, float]) -> None:
+        self.banks = list(banks)
+        owners = {id(p): name.rpartition(".")[0] for name, p in model.named_parameters()}
+        self._places: dict[int, list[tuple[int, int, float]]] = {}
+        self._weights: dict[int, tuple[float, float]] = {}
+        self._groups = sum(int(bank.present.sum()) for bank in self.banks)
+        for i, bank in enumerate(self.banks):
+            for axis in bank.members:
+                key, matrix = id(axis.parameter), axis.parameter.dim() > 1
+                self._places.setdefault(key, []).append((i, axis.axis, _share(axis)))
+                self._weights[key] = (
+                    float(axis.parameter.numel()),
+                    macs.get(owners.get(key, ""), float("nan")) if matrix else 0.0,
+                )
+
+    def percent(self, of: Of, alive: Sequence[Tensor]) -> float:
+        """Return the share [%] that is zero when only the groups marked in `alive`, (channels,) per bank, live."""
+        if of == "group":
+            living = sum(int((mask & bank.present).sum()) for mask, bank in zip(alive, self.banks, strict=True))
+            return 100 * (1 - living / self._groups)
+        place = 0 if of == "parameter" else 1
+        counts = [float((mask | ~bank.present).sum()) for mask, bank in zip(alive, self.banks, strict=True)]
+        total = sum(weights[place] for weights in self._weights.values())
+        left = sum(weights[place] * self._living(key, counts) for key, weights in self._weights.items())
+        return 100 * (1 - left / total)
+
+    def all_percents(self, alive: Sequence[Tensor]) -> dict[str, float]:
+        """Return {group_sparsity, parameter_sparsity, mac_sparsity} [%]."""
+        kinds: tuple[Of, ...] = ("group", "parameter", "mac")
+        return {f"{of}_sparsity": self.percent(of, alive) for of in kinds}
+
+    def _living(self, key: int, counts: Sequence[float]) -> float:
+        """Return the living part of a parameter, from how many channels of each bank live."""
+        covered, living = {0: 0.0, 1: 0.0}, {0: 0.0, 1: 0.0}
+        for i, axis, share in self._places[key]:
+            covered[axis] += share
+            living[axis] += share * counts[i] / self.banks[i].channels
+        return (living[0] + 1 - covered[0]) * (living[1] + 1 - covered[1])
+
+
+def _share(axis: Axis) -> float:
+    """Return the part of its parameter that an axis covers: 1, or less where others hold the rest of the channels."""
+    return axis.size * axis.channels / axis.parameter.numel()
+
+
+def living(norms: Sequence[Tensor]) -> list[Tensor]:
+    """Return which groups live, (channels,) per bank."""
+    return [values > 0 for values in norms]
+
+
+def strongest(bank: Bank, scores: Tensor) -> Tensor:
+    """Return the places of the `bank.floor` groups with the highest scores."""
+    return torch.topk(scores.masked_fill(~bank.present, -torch.inf), bank.floor).indices

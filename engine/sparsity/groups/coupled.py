@@ -1,0 +1,76 @@
+"""Groups of one channel each: everything that writes it and everything that reads it, wherever that stands.
+
+The channel graph says what these are: the filters, biases and norms of every writer across a residual sum, and the
+columns of every reader, heads included. A group that is zero is a channel that can be removed, always
+(DepGraph, Fang et al. 2023; zero-invariant groups, Chen et al. 2021).
+
+Every weight inside the model lies in two groups, that of its output and that of its input channel; see
+`engine.sparsity.groups.bank`. A convolution in g blocks has its channels tied across the blocks, position by position, so one
+group holds that position of each block. Channels that cannot go have no group: those of the model's inputs and
+outputs, and those that something mixes (`Space.pins` says what).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import nn
+
+from engine.graph.graph import ChannelGraph
+from engine.graph.spaces import Slice, Space
+from engine.graph.trace import trace
+from engine.sparsity.groups.axis import Axis, Group
+
+
+def coupled_groups(
+    model: nn.Module, example_inputs: Any, *, within: Sequence[str] = (), graph: ChannelGraph | None = None
+) -> list[Group]:
+    """Return one group per channel that can be removed: all writers' rows, biases, γ, β, and all readers' columns.
+
+    Args:
+        model: the whole model, so that every reader is known.
+        example_inputs: what `trace` takes.
+        within: names of submodules, such as ("trunk",); only channels are grouped whose writers all stand in one of
+            them. Their readers belong to the group wherever they stand. Empty: the whole model.
+        graph: the model's graph, if it was traced already.
+
+    Raises:
+        NotTraceable: the model's channels cannot be followed.
+
+    """
+    graph = trace(model, example_inputs) if graph is None else graph
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    found: list[Group] = []
+    for space in removable_spaces(graph, within):
+        found += _groups(space, parameters)
+    return found
+
+
+def removable_spaces(graph: ChannelGraph, within: Sequence[str] = ()) -> list[Space]:
+    """Return the spaces whose channels can go, in order: one coupled group for each channel of each."""
+    return [space for space in graph.spaces if space.removable and _inside(space, within)]
+
+
+def _inside(space: Space, within: Sequence[str]) -> bool:
+    makers = [part.layer for part in space.slices if part.role in ("writer", "depthwise")]
+    return not within or all(any(f"{layer}.".startswith(f"{name}.") for name in within) for layer in makers)
+
+
+def _groups(space: Space, parameters: dict[str, nn.Parameter]) -> Iterator[Group]:
+    slices = [part for part in space.slices if part.parameter in parameters]
+    if all(part.length == len(space.channels) for part in slices):
+        members = tuple(_axis(part, parameters) for part in slices)
+        yield from (Group(space.name, channel, "coupled", members) for channel in range(len(space.channels)))
+        return
+    for channel in range(len(space.channels)):  # some axis lists the channels in another order: one bank for each
+        yield Group(f"{space.name}[{channel}]", 0, "coupled", tuple(_single(slices, channel, parameters)))
+
+
+def _axis(part: Slice, parameters: dict[str, nn.Parameter]) -> Axis:
+    return Axis(parameters[part.parameter], part.axis, 1, part.start, part.length, part.repeat)
+
+
+def _single(slices: Sequence[Slice], channel: int, parameters: dict[str, nn.Parameter]) -> Iterator[Axis]:
+    for part in slices:
+        if part.first <= channel < part.first + part.length:
+            start = part.start + (channel - part.first) * part.repeat
+            yield Axis(parameters[part.parameter], part.axis, 1, start, 1, part.repeat)

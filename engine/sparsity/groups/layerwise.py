@@ -1,0 +1,100 @@
+"""Groups of one layer each: what it reads from an input channel, or what it writes to an output channel."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from engine.graph.graph import ChannelGraph
+from engine.graph.trace import trace
+from engine.sparsity.groups.axis import Axis, Group
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def input_groups(module: nn.Module) -> list[Group]:
+    """Return one group per input channel of every convolution and linear layer in `module`: the paper's groups.
+
+    Convolution (O, I, k, k): W[:, i], O·k² weights. Grouped in g parts: channel i is read by its own part only, so
+    O/g·k² weights. Transposed (I, O, k, k): W[i]. Linear (O, I): the column W[:, i]. Biases and norms belong to no
+    input channel. A parameter that two modules share is grouped once. Source: Upadhyay et al., arXiv 2308.12114.
+    """
+    found: list[Group] = []
+    for name, layer in _layers(module):
+        if isinstance(layer, CONVOLUTIONS):
+            members = (Axis(_weight(layer), axis=1, blocks=layer.groups),)
+        else:
+            members = (Axis(_weight(layer), axis=0 if isinstance(layer, TRANSPOSED) else 1),)
+        found += [Group(name, channel, "input", members) for channel in range(members[0].channels)]
+    return found
+
+
+def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: ChannelGraph | None = None) -> list[Group]:
+    """Return one group per output channel of every convolution and linear layer: filter W[o], bias, and γ_o and β_o.
+
+    The norm is the batch norm directly behind the layer, which only the traced graph knows: without `example_inputs`
+    a group is filter and bias, with them γ and β belong to it and the channels of the model's outputs are left out.
+    With γ and β a zero group is a channel that is exactly 0 downstream; without them batch norm makes it a constant.
+    Transposed convolutions (I, O, k, k): W[:, o]. A parameter that two modules share is grouped once. A `graph` that
+    was traced already serves as well as an example.
+
+    Raises:
+        NotTraceable: with `example_inputs`, if the model's channels cannot be followed.
+
+    """
+    if graph is None and example_inputs is not None:
+        graph = trace(model, example_inputs)
+    found: list[Group] = []
+    for name, layer in _layers(model):
+        members = [_filters(layer)]
+        if isinstance(layer.bias, nn.Parameter):
+            members.append(Axis(layer.bias, axis=0))
+        hidden = np.ones(members[0].channels, bool)
+        if graph is not None:
+            members += _norm_after(graph, members[0])
+            hidden = ~_reaching(graph, members[0])
+        found += [Group(name, channel, "output", tuple(members)) for channel in np.flatnonzero(hidden).tolist()]
+    return found
+
+
+def _layers(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield every convolution and linear layer by name, of those that share a weight the first."""
+    seen: set[int] = set()
+    for name, layer in module.named_modules():
+        if isinstance(layer, CONVOLUTIONS + TRANSPOSED + (nn.Linear,)) and id(_weight(layer)) not in seen:
+            seen.add(id(_weight(layer)))
+            yield name or type(layer).__name__.lower(), layer
+
+
+def _weight(layer: nn.Module) -> nn.Parameter:
+    weight = layer.weight
+    if not isinstance(weight, nn.Parameter):
+        raise TypeError(f"`module` should hold plain parameters. Found a weight of type {type(weight).__name__}.")
+    return weight
+
+
+def _filters(layer: Any) -> Axis:
+    if isinstance(layer, TRANSPOSED):
+        return Axis(_weight(layer), axis=1, blocks=layer.groups)
+    return Axis(_weight(layer), axis=0)
+
+
+def _norm_after(graph: ChannelGraph, filters: Axis) -> list[Axis]:
+    weight = next(name for name, parameter in graph.model.named_parameters() if parameter is filters.parameter)
+    if weight not in graph.norms_after:
+        return []
+    norm = graph.model.get_submodule(graph.norms_after[weight])
+    affine = [getattr(norm, name) for name in ("weight", "bias")]
+    return [Axis(parameter, axis=0) for parameter in affine if isinstance(parameter, nn.Parameter)]
+
+
+def _reaching(graph: ChannelGraph, filters: Axis) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Return which filters write a channel of the model's outputs."""
+    outputs = np.concatenate([np.zeros(0, np.int64), *graph.outputs.values()])
+    names = [name for name, parameter in graph.model.named_parameters() if parameter is filters.parameter]
+    for site in graph.sites:
+        if site.parameter in names and site.axis == filters.axis:
+            return np.tile(np.isin(site.channels, outputs), filters.blocks)
+    return np.zeros(filters.channels, bool)

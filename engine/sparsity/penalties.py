@@ -1,0 +1,232 @@
+"""What sparsity costs: for each penalty its value, its proximal operator and its optimality condition, side by side.
+
+All use one weight c_g per group and one strength λ, so that what is plotted, what the step solves and what is checked
+are the same problem:
+
+    value      R(w)
+    prox       argmin_z  ½ Σ_m ‖z_m − w_m‖² / s_m + R(z)      s_m: the step length of member m, see below
+    violation  distance of 0 to ∇F(w) + ∂R(w), per group; 0 at a solution
+    firmness   for a group at zero: the pull of the gradient ÷ what the penalty withstands; below 1 it stays dead
+
+A step length is one number, or one per channel (Adam's metric, constant within a group), or one per member and channel
+(groups that overlap, whose common metric is constant within a parameter). `engine.sparsity.thresholds` has the arithmetic.
+
+A penalty is a few numbers; the weights stay in the bank that the caller hands over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from engine.sparsity import thresholds
+from engine.sparsity.groups import Bank
+
+WeightRule = Literal["size", "none"]
+
+
+class Penalty(Protocol):
+    """A sum over groups, of strength λ, that has a proximal operator in closed form."""
+
+    @property
+    def strength(self) -> float:
+        """The strength λ ≥ 0."""
+        ...
+
+    def at(self, strength: float) -> Self:
+        """Return the same penalty with another strength."""
+        ...
+
+    def value(self, bank: Bank) -> Tensor:
+        """Return R(w), a scalar."""
+        ...
+
+    def prox_(self, bank: Bank, step: Tensor) -> Tensor:
+        """Replace w by its prox, in place; `step` is (), (channels,) or (members, channels). Return the norms."""
+        ...
+
+    def violation(self, bank: Bank) -> Tensor:
+        """Return dist(0, ∇F(w) + ∂R(w)) per group, (channels,), with ∇F in the parameters' `.grad`."""
+        ...
+
+    def firmness(self, bank: Bank, gradients: Sequence[Tensor]) -> Tensor:
+        """Return for each group, were it zero, the pull of the gradients ÷ its bound: (channels,); 0 if unpenalised."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Weighted:
+    """What the penalties share: λ, checked, and the weights c_g = √|g| ("size", Yuan & Lin 2006) or 1 ("none").
+
+    √|g| makes groups of different sizes meet the threshold at the same noise.
+    """
+
+    strength: float
+    weights: WeightRule = "size"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength < float("inf"):
+            raise ValueError(f"`strength` should be a finite number ≥ 0. Found {self.strength}.")
+        if self.weights not in ("size", "none"):
+            raise ValueError(f"`weights` should be 'size' or 'none'. Found {self.weights!r}.")
+
+    def at(self, strength: float) -> Self:
+        """Return the same penalty with another strength."""
+        return type(self)(**{**self.__dict__, "strength": strength})
+
+    def _bound(self, bank: Bank) -> Tensor:
+        """Return λ c_g, 0 for channels that are no groups: (channels,)."""
+        weight = bank.size**0.5 if self.weights == "size" else 1.0
+        return self.strength * weight * bank.present.to(bank.parameters[0].dtype)
+
+
+@dataclass(frozen=True)
+class GroupLasso(_Weighted):
+    """λ Σ_g c_g ‖w_g‖₂: whole groups become zero, survivors shrink (Yuan & Lin 2006).
+
+    Raises:
+        ValueError: `strength` is negative or not finite; `weights` is unknown.
+
+    """
+
+    def value(self, bank: Bank) -> Tensor:
+        """Return λ Σ_g c_g ‖w_g‖₂."""
+        return (self._bound(bank) * bank.norms()).sum()
+
+    def prox_(self, bank: Bank, step: Tensor) -> Tensor:
+        """Shrink each group: w_g · max(0, 1 − s λ c_g / ‖w_g‖) for one step length s. Return the norms afterwards."""
+        return thresholds.shrink_(bank, step, self._bound(bank))
+
+    def violation(self, bank: Bank) -> Tensor:
+        """Return ‖∇_g F + λ c_g w_g/‖w_g‖‖ where w_g ≠ 0, and max(0, ‖∇_g F‖ − λ c_g) where w_g = 0."""
+        return thresholds.distance(bank, thresholds.gradients(bank), bank.norms(), self._bound(bank))
+
+    def firmness(self, bank: Bank, gradients: Sequence[Tensor]) -> Tensor:
+        """Return ‖∇_g F‖ / (λ c_g)."""
+        return thresholds.pull(bank, gradients, self._bound(bank))
+
+
+@dataclass(frozen=True)
+class SparseGroupLasso(_Weighted):
+    """λ Σ_g [(1 − α) c_g ‖w_g‖₂ + α ‖w_g‖₁]: zero groups, and zeros within the others (Simon et al. 2013).
+
+    Raises:
+        ValueError: as `GroupLasso`; `mix` α is not in [0, 1].
+
+    """
+
+    mix: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.mix <= 1:
+            raise ValueError(f"`mix` should be in [0, 1]. Found {self.mix}.")
+
+    def value(self, bank: Bank) -> Tensor:
+        """Return λ Σ_g [(1 − α) c_g ‖w_g‖₂ + α ‖w_g‖₁]."""
+        absolute = self._entry(bank) * thresholds.absolute(bank)
+        return ((1 - self.mix) * self._bound(bank) * bank.norms() + absolute).sum()
+
+    def prox_(self, bank: Bank, step: Tensor) -> Tensor:
+        """Soft-threshold every entry by s λ α, then shrink each group by s λ (1 − α) c_g: in this order."""
+        thresholds.soften_(bank, step * self._entry(bank))
+        return thresholds.shrink_(bank, step, (1 - self.mix) * self._bound(bank))
+
+    def violation(self, bank: Bank) -> Tensor:
+        """Return the distance, entry by entry: where w = 0 the gradient may be up to λ α without cost."""
+        bound, entry = (1 - self.mix) * self._bound(bank), self._entry(bank)
+        moved = thresholds.entry_subgradients(bank, thresholds.gradients(bank), entry)
+        return thresholds.distance(bank, moved, bank.norms(), bound)
+
+    def firmness(self, bank: Bank, gradients: Sequence[Tensor]) -> Tensor:
+        """Return ‖S(∇_g F, λ α)‖ / (λ (1 − α) c_g), S the soft threshold; max |∇| / λ for α = 1."""
+        if self.mix == 1:
+            return L1(self.strength).firmness(bank, gradients)
+        softened = thresholds.softened(bank, gradients, self._entry(bank))
+        return thresholds.pull(bank, softened, (1 - self.mix) * self._bound(bank))
+
+    def _entry(self, bank: Bank) -> Tensor:
+        return self.mix * self.strength * bank.present.to(bank.parameters[0].dtype)
+
+
+@dataclass(frozen=True)
+class GroupMCP(_Weighted):
+    """λ c_g ‖w_g‖ − ‖w_g‖²/(2γ) up to ‖w_g‖ = γ λ c_g, constant beyond: large groups are left alone (Zhang 2010).
+
+    With b = λ c_g and s < γ the prox is the firm threshold: 0 up to s b, (‖w‖ − s b)/(1 − s/γ) up to γ b, ‖w‖ beyond.
+    With s ≥ γ the problem is concave in between, and the prox is the hard threshold at b √(s γ).
+
+    Raises:
+        ValueError: as `GroupLasso`; `concavity` γ is not positive.
+        NotImplementedError: a step length per member, for which there is no closed form.
+
+    """
+
+    concavity: float = 3.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.concavity < float("inf"):
+            raise ValueError(f"`concavity` should be a finite number > 0. Found {self.concavity}.")
+
+    def value(self, bank: Bank) -> Tensor:
+        """Return Σ_g of λ c_g t − t²/(2γ) at t = min(‖w_g‖, γ λ c_g)."""
+        bound = self._bound(bank)
+        norms = torch.minimum(bank.norms(), self.concavity * bound)
+        return (bound * norms - norms.square() / (2 * self.concavity)).sum()
+
+    def prox_(self, bank: Bank, step: Tensor) -> Tensor:
+        """Apply the firm threshold to the norm of each group, the hard one where s ≥ γ. Return the norms."""
+        if step.dim() == 2:
+            raise NotImplementedError("GroupMCP has no closed-form prox for overlapping groups with Adam: use SGD.")
+        norms, bound, gamma = bank.norms(), self._bound(bank), self.concavity
+        step = step.to(norms.device).expand_as(norms)
+        curved = (norms - step * bound) / (1 - step / gamma).clamp_(min=1e-12)
+        firm = torch.where(norms > gamma * bound, norms, curved.clamp_(min=0))
+        hard = torch.where(norms > bound * (step * gamma).sqrt(), norms, 0.0)
+        return thresholds.rescale_(bank, norms, torch.where(step < gamma, firm, hard))
+
+    def violation(self, bank: Bank) -> Tensor:
+        """Return ‖∇_g F + max(0, λ c_g − ‖w_g‖/γ) w_g/‖w_g‖‖ where w_g ≠ 0, max(0, ‖∇_g F‖ − λ c_g) elsewhere."""
+        norms = bank.norms()
+        slope = (self._bound(bank) - norms / self.concavity).clamp(min=0)
+        return thresholds.distance(bank, thresholds.gradients(bank), norms, slope)
+
+    def firmness(self, bank: Bank, gradients: Sequence[Tensor]) -> Tensor:
+        """Return ‖∇_g F‖ / (λ c_g)."""
+        return thresholds.pull(bank, gradients, self._bound(bank))
+
+
+@dataclass(frozen=True)
+class L1(_Weighted):
+    """λ ‖w‖₁ over all entries of all groups: zeros anywhere, so that groups die late; c_g plays no part.
+
+    Raises:
+        ValueError: as `GroupLasso`.
+
+    """
+
+    def value(self, bank: Bank) -> Tensor:
+        """Return λ Σ |w_i|."""
+        return (self._entry(bank) * thresholds.absolute(bank)).sum()
+
+    def prox_(self, bank: Bank, step: Tensor) -> Tensor:
+        """Soft-threshold every entry by s λ. Return the norms."""
+        thresholds.soften_(bank, step * self._entry(bank))
+        norms = bank.norms()
+        return norms if bank.radius is None else thresholds.rescale_(bank, norms, norms)
+
+    def violation(self, bank: Bank) -> Tensor:
+        """Return the distance, entry by entry, as a norm per group."""
+        entry = self._entry(bank)
+        moved = thresholds.entry_subgradients(bank, thresholds.gradients(bank), entry)
+        return thresholds.distance(bank, moved, bank.norms(), torch.zeros_like(entry))
+
+    def firmness(self, bank: Bank, gradients: Sequence[Tensor]) -> Tensor:
+        """Return max |∇_i F| / λ over the entries of the group."""
+        return thresholds.ratio(thresholds.largest(bank, gradients), self._entry(bank))
+
+    def _entry(self, bank: Bank) -> Tensor:
+        return self.strength * bank.present.to(bank.parameters[0].dtype)

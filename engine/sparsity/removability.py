@@ -1,0 +1,51 @@
+"""The fate of the channel behind each group: whether it can be removed, and if not, who still reads it.
+
+A zero input group says that one layer ignores a channel. The channel itself can go when every reader ignores it, so
+that a zero group and a removable channel are two things: `fates` puts them side by side.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from engine.graph.graph import ChannelGraph
+from engine.graph.partition import FIXED, Labels
+from engine.sparsity.groups import Bank
+
+
+def fates(graph: ChannelGraph, table: pd.DataFrame, banks: Sequence[Bank]) -> pd.DataFrame:
+    """Return one row per channel of every bank, in order: layer, channel, removable, blocked (why not, in words).
+
+    `table` is `engine.graph.tables.channels` of the graph.
+    """
+    labels = [space.channels for space in graph.spaces]
+    removable, blocked = np.zeros(graph.count, bool), np.full(graph.count, "fixed: no layer makes it", object)
+    if labels:
+        known = np.concatenate(labels)
+        removable[known], blocked[known] = table["removable"], table["blocked"]
+    frames = []
+    for bank in banks:
+        own = labels_of(graph, bank)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "layer": bank.layer,
+                    "channel": np.arange(bank.channels),
+                    "removable": removable[own],
+                    "blocked": blocked[own],
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def labels_of(graph: ChannelGraph, bank: Bank) -> Labels:
+    """Return the channel of the graph behind each channel of a bank, FIXED where there is none: (channels,)."""
+    axis = bank.members[0]
+    names = [name for name, parameter in graph.model.named_parameters() if parameter is axis.parameter]
+    for site in graph.sites:
+        if site.parameter in names and site.axis == axis.axis:
+            entries = axis.start + axis.repeat * np.arange(axis.channels)
+            return site.channels[entries % len(site.channels)]  # the blocks of a grouped convolution share their list
+    return np.full(bank.channels, FIXED)

@@ -1,0 +1,181 @@
+"""The strength λ over a run: fixed, warmed up, ramped, or held by a controller so that a wanted share becomes zero.
+
+λ depends on the scale of the losses and on the number of tasks, so that nobody knows it beforehand. What a user wants
+is "70 % of the MACs gone". The controller raises or lowers λ by the gap between what is wanted a little later and what
+will be zero by then,
+
+    wanted(p) = target · p² (3 − 2p),      log λ ← log λ + rate · clip(gap),
+
+with z₀ zero at the start, because a group takes many steps to die: its norm, moved on by its mean change per step, says
+whether it will. Groups that are dead on both sides of a channel have no gradient and never revive, so that overshooting
+would be for good. When the refit begins, it settles the support so that the share is met to within one group: it drops
+the weakest survivors, or lets the dead that are about to revive live. Then the support is frozen and the penalty ends.
+
+A controller is a pure function of the step, `base` and what stands in the proximal step, so that a resumed run goes on
+with the same bits.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from engine.sparsity.counts import Of, Tally, strongest
+from engine.sparsity.groups import Bank
+from engine.sparsity.penalties import Penalty
+from engine.sparsity.proximal import Proximal
+from engine.sparsity.thresholds import gradients
+
+HELD = 0.85  # of the time until the refit: from here on the target no longer rises
+DECADES = 5.0  # how far λ can move over the time until the refit
+AHEAD = 0.06  # of that time: how far it looks ahead
+SATURATED = 0.1  # gap, as a share, at which λ moves as fast as it can
+KEPT_BY_FLOOR = 1e6  # above every score
+
+
+class Controller(Protocol):
+    """Sets the strength before each step; `base` is what a user may change at any time."""
+
+    base: float
+
+    def before(self, step: int) -> None:
+        """Set the strength of the step, counted from 0, and freeze the support when its time has come."""
+        ...
+
+
+@dataclass
+class Scheduled:
+    """λ = base after a warm-up without penalty and a linear ramp, both in steps; 0 from `refit_from` on."""
+
+    proximal: Proximal
+    base: float
+    warm_up: int
+    ramp: int
+    refit_from: int
+
+    def before(self, step: int) -> None:
+        """Set the strength of the step."""
+        if step >= self.refit_from:
+            _freeze(self.proximal, None)
+            return
+        since = step - self.warm_up
+        risen = min(max(since, 0) / self.ramp, 1) if self.ramp else float(since >= 0)
+        self.proximal.strength = self.base * risen
+
+
+@dataclass
+class Targeted:
+    """λ so that `percent` [%] of the groups, parameters or MACs are zero when the refit begins; `base` is λ now.
+
+    `zero` [%] of them are so at the start.
+    """
+
+    proximal: Proximal
+    base: float
+    tally: Tally
+    of: Of
+    percent: float
+    warm_up: int
+    refit_from: int
+    zero: float = 0.0
+
+    def before(self, step: int) -> None:
+        """Move the strength by the gap to the rising target; settle and freeze the support at the refit."""
+        if step >= self.refit_from:
+            _freeze(self.proximal, self._settled)
+            return
+        span = max(self.refit_from - self.warm_up, 1)
+        done = (step - self.warm_up) / span
+        if done >= 0:
+            ahead = min(AHEAD, 1 - done)
+            gap = (self.wanted(done + ahead) - self._zero(ahead * span)) / 100
+            rate = DECADES * math.log(10) / span
+            self.base = min(self.base * math.exp(rate * min(max(gap / SATURATED, -1), 1)), 1e6)
+        self.proximal.strength = self.base if done >= 0 else 0.0
+
+    def wanted(self, done: float) -> float:
+        """Return the share [%] wanted when this part of the time until the refit is over."""
+        part = min(done / HELD, 1.0)
+        return self.zero + (self.percent - self.zero) * part**2 * (3 - 2 * part)
+
+    def _zero(self, steps: float) -> float:
+        """Return the share [%] that will be zero after so many steps more, if the norms go on as they do."""
+        surviving = [
+            (norms > 0) & (norms + steps * drift > 0)
+            for norms, drift in zip(self.proximal.norms, self.proximal.drift, strict=True)
+        ]
+        return self.tally.percent(self.of, self.proximal.whole(surviving))
+
+    def _settled(self) -> list[Tensor]:
+        return settled_support(self.proximal, self.tally, self.of, self.percent)
+
+
+def settled_support(proximal: Proximal, tally: Tally, of: Of, percent: float) -> list[Tensor]:
+    """Return which groups may live so that `percent` [%] is zero to within one group, (channels,) per bank.
+
+    Survivors rank by their norm relative to the largest of their layer, the dead below them by how near they are to
+    reviving. The floor of each layer lives in any case; what was removed stays zero.
+    """
+
+    def zero(alive: list[Tensor]) -> float:
+        return tally.percent(of, proximal.whole(alive))
+
+    scores = [
+        _scores(bank, norms, firmness)
+        for bank, norms, firmness in zip(proximal.banks, proximal.norms, proximal.firmness(), strict=True)
+    ]
+    return best_support(scores, zero, percent)
+
+
+def best_support(scores: Sequence[Tensor], zero: Callable[[list[Tensor]], float], percent: float) -> list[Tensor]:
+    """Return which groups may live, (channels,) per bank: those of the highest scores, `percent` [%] being zero.
+
+    `zero` returns the share [%] that is zero when these alone live. A score of KEPT_BY_FLOOR or more lives in any case.
+    """
+    ranked = torch.cat(list(scores)).sort(descending=True).values
+    low, high = 0, len(ranked)  # the fewest groups kept that do not exceed `percent`
+    while low < high:
+        middle = (low + high) // 2
+        if zero(_above(scores, ranked, middle)) > percent:
+            low = middle + 1
+        else:
+            high = middle
+    near = [_above(scores, ranked, kept) for kept in (max(low - 1, 0), low)]
+    return min(near, key=lambda alive: abs(zero(alive) - percent))
+
+
+def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:
+    """Return the smallest λ that outweighs the loss on every group: max_g ‖∇_g F‖ / c_g, gradients from `.grad`.
+
+    With the groups at zero this is λ_max: the start is a fixed point from it on. Elsewhere it is the strength at which
+    every group is pulled to zero harder than the loss pulls, to first order, and the unit for grids of strengths.
+    """
+    unit = penalty.at(1.0)
+    return max(float(unit.firmness(bank, gradients(bank)).max()) for bank in banks)
+
+
+def _freeze(proximal: Proximal, support: Callable[[], list[Tensor]] | None) -> None:
+    if proximal.support is None:
+        proximal.freeze(support() if support else None)
+    proximal.strength = 0.0
+
+
+def _scores(bank: Bank, norms: Tensor, firmness: Tensor) -> Tensor:
+    """Return an order in which to keep groups: in (1, 2] for survivors, below 1 for the dead."""
+    relative = norms / norms.max().clamp(min=1e-30)
+    return with_floor(bank, torch.where(norms > 0, 1 + relative, firmness / (1 + firmness)))
+
+
+def with_floor(bank: Bank, scores: Tensor) -> Tensor:
+    """Return a bank's scores, those of its floor and of channels that are no groups above all others."""
+    scores = scores.index_add(0, strongest(bank, scores), torch.full((bank.floor,), KEPT_BY_FLOOR).to(scores))
+    return scores.masked_fill(~bank.present, KEPT_BY_FLOOR)
+
+
+def _above(scores: Sequence[Tensor], ranked: Tensor, kept: int) -> list[Tensor]:
+    """Return which groups live when the `kept` highest do, and the floor."""
+    least = float(ranked[kept - 1]) if kept else float("inf")
+    return [(own >= least) | (own >= KEPT_BY_FLOOR) for own in scores]

@@ -1,4 +1,0 @@
-"""Where in the image: what a channel answers to and where it is silent, and which pixels a task relies on.
-
-`making.spatial` computes it, `engine.spatial.store` writes and reads it.
-"""

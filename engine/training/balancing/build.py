@@ -1,0 +1,55 @@
+"""From a spec to a balancer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from engine.specs.balancing import BalancingSpec, missing_packages
+from engine.training.balancing.balancer import Balancer
+from engine.training.balancing.famo import Famo
+from engine.training.balancing.gradnorm import GradNorm
+from engine.training.balancing.gramian import GramianBalancer, Weighting
+from engine.training.balancing.losses import DynamicAverage, Equal, Static, Uncertainty
+from engine.training.balancing.nash import nash_mtl
+
+Maker = Callable[[BalancingSpec, Sequence[str]], Balancer]
+
+OWN: Mapping[str, Maker] = MappingProxyType(
+    {
+        "equal": lambda spec, tasks: Equal(tasks, spec.gradients),
+        "static": lambda spec, tasks: Static(tasks, spec.task_weights, spec.gradients),
+        "uncertainty": lambda spec, tasks: Uncertainty(tasks, spec.gradients),
+        "dwa": lambda spec, tasks: DynamicAverage(tasks, spec.temperature, spec.gradients),
+        "famo": lambda spec, tasks: Famo(tasks, spec.weights_rate, spec.gradients),
+        "gradnorm": lambda spec, tasks: GradNorm(tasks, spec.asymmetry, spec.weights_rate, spec.gradients),
+        "nash_mtl": lambda spec, tasks: GramianBalancer(tasks, nash_mtl, spec.gradients),
+    }
+)
+
+
+class MissingPackageError(ValueError):
+    """A method whose packages are not installed; the message says how to get them."""
+
+
+def build_balancer(spec: BalancingSpec, tasks: Sequence[str]) -> Balancer:
+    """Return the balancer that the spec describes, for the tasks in this order.
+
+    Raises:
+        MissingPackageError: the method needs the extra `balancing`.
+        ValueError: static weights that do not name each task.
+
+    """
+    if absent := missing_packages(spec.balancing):
+        raise MissingPackageError(
+            f"`balancing` {spec.balancing} should find its packages: pip install 'winnow[balancing]'. "
+            f"Found no {', '.join(absent)}."
+        )
+    if spec.balancing in OWN:
+        return OWN[spec.balancing](spec, tasks)
+    return GramianBalancer(tasks, _weighting(spec), spec.gradients)
+
+
+def _weighting(spec: BalancingSpec) -> Weighting:
+    """Return the Gramian weighting of the spec's method; importing TorchJD and its solver takes a second or two."""
+    from engine.training.balancing.weightings import WEIGHTINGS, cagrad
+
+    return cagrad(spec.radius) if spec.balancing == "cagrad" else WEIGHTINGS[spec.balancing]

@@ -1,0 +1,90 @@
+"""Batches from memory: order and flips of an epoch are pure functions of (seed, epoch), so any can be redone."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.stacking import Stacked
+from engine.tasks.task import Task
+from engine.training.distributed.ranks import ALONE, Ranks
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (B, C, H, W) in [0, 1], channels last in memory, and the targets of each task."""
+
+    images: Tensor
+    targets: dict[str, Tensor]
+
+
+class Batches:
+    """A stacked split as batches on a device."""
+
+    def __init__(self, stacked: Stacked, tasks: Mapping[str, Task], size: int, device: torch.device) -> None:
+        self._images = torch.from_numpy(stacked.images)
+        self._targets = {name: torch.from_numpy(stacked.targets[name]) for name in tasks}
+        self._tasks, self._size, self._device = tasks, size, device
+
+    @property
+    def steps(self) -> int:
+        """Full batches per epoch; an incomplete one is left out of training."""
+        return len(self._images) // self._size
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks that the targets belong to."""
+        return self._tasks
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return int(self._images.shape[3])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches come to lie."""
+        return self._device
+
+    def example(self) -> Tensor:
+        """Return the first image as a batch of one."""
+        return self._take(torch.arange(1)).images
+
+    def target(self, task: str) -> Tensor:
+        """Return all targets of a task."""
+        return self._targets[task]
+
+    def shuffled(self, seed: int, epoch: int, flips: bool, skip: int = 0, ranks: Ranks = ALONE) -> Iterator[Batch]:
+        """Yield the batches of a training epoch from batch `skip` on; with `flips`, half of the images mirrored.
+
+        Of several `ranks`, each gets its own images of every batch, in turn: micro-batches of all of them are those of
+        one alone, where the numbers divide.
+        """
+        chance = np.random.default_rng([seed, epoch])
+        order = torch.from_numpy(chance.permutation(len(self._images)))
+        mirrored = torch.from_numpy(chance.random(len(self._images)) < 0.5)
+        flips = flips and all(task.field.dense for task in self._tasks.values())
+        for first in range(skip * self._size, self.steps * self._size, self._size):
+            own = torch.arange(first + ranks.index, first + self._size, ranks.count)
+            batch = self._take(order[own])
+            yield self._mirror(batch, mirrored[own].to(self._device)) if flips else batch
+
+    def in_order(self, ranks: Ranks = ALONE) -> Iterator[Batch]:
+        """Yield all samples once, in order; of several `ranks`, each gets every so many-th batch."""
+        for indices in torch.split(torch.arange(len(self._images)), self._size)[ranks.index :: ranks.count]:
+            yield self._take(indices)
+
+    def _take(self, indices: Tensor) -> Batch:
+        images = self._images[indices].to(self._device).permute(0, 3, 1, 2)
+        images = images.float().div_(255) if images.dtype == torch.uint8 else images
+        targets = {name: target[indices].to(self._device) for name, target in self._targets.items()}
+        return Batch(images, targets)
+
+    def _mirror(self, batch: Batch, chosen: Tensor) -> Batch:
+        def either(mirrored: Tensor, plain: Tensor) -> Tensor:
+            return torch.where(chosen.view(-1, *[1] * (plain.dim() - 1)), mirrored, plain)
+
+        targets = {name: either(self._tasks[name].mirror(t), t) for name, t in batch.targets.items()}
+        return Batch(either(batch.images.flip(3), batch.images), targets)

@@ -1,0 +1,193 @@
+"""Everything that a run needs to go on, in safetensors and JSON: no pickle is ever written or read.
+
+    weights/00001234.safetensors   `net.*` weights and buffers, `optimizer.<index>.<name>` moments, `random.*` states,
+                                   per bank of groups `norms.<index>`, `drift.<index>`, how they move, and
+                                   `support.<index>`, which groups may live once the support is frozen; after a removal
+                                   `stays.<axis>.<tensor>`, the entries of the dense network's tensor that are left
+    weights/00001234.json          the manifest, which makes the checkpoint exist: {format_version, step, epoch,
+                                   strength, base (of the strength's controller), removal (the step of the last one
+                                   that was due), bytes, sha256}
+    weights/before/00001234.*      the same, as it was before the removal at that step
+    weights/network.json           what builds the dense network: network, tasks, channels
+
+Neither safetensors nor torch notices a flipped bit, so the manifest carries a digest, and the loader takes the newest
+checkpoint that verifies. The two newest are kept, and those before the two newest removals. Zeros that were removed
+are not stored: `load_checkpoint` makes the network smaller first, `Checkpoint.dense` puts the zeros back.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from engine.graph.partition import Labels
+from engine.pruning.kept import dense_state, left_of, widened
+from engine.runs.digests import BEFORE, digest, manifests, verified
+from engine.runs.files import replace, replace_json
+from engine.training.removal import follow, regrow
+from engine.training.state import Training
+
+KEPT = 2
+
+
+def save_checkpoint(folder: Path, training: Training, epoch: int) -> None:
+    """Store the training as it stands; older checkpoints but the last one are removed."""
+    folder.mkdir(exist_ok=True)
+    stem = f"{training.step:08d}"
+    content = save(_tensors(training))
+    replace(folder / f"{stem}.safetensors", content)
+    manifest = {
+        "format_version": 1,
+        "step": training.step,
+        "epoch": epoch,
+        "strength": training.proximal.strength,
+        "base": training.controller.base,
+        "removal": training.removal,
+        "bytes": len(content),
+        "sha256": digest(content),
+    }
+    replace_json(folder / f"{stem}.json", manifest)
+    _drop_old(folder)
+
+
+def keep_before_removal(folder: Path, step: int) -> None:
+    """Keep the checkpoint of this step as the one before a removal, whatever becomes of it among the others."""
+    kept = folder / BEFORE
+    kept.mkdir(exist_ok=True)
+    for ending in ("safetensors", "json"):
+        replace(kept / f"{step:08d}.{ending}", (folder / f"{step:08d}.{ending}").read_bytes())
+    _drop_old(kept)
+
+
+def _drop_old(folder: Path) -> None:
+    for old in manifests(folder)[:-KEPT]:
+        old.unlink()
+        old.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a checkpoint by the names above, and its manifest."""
+
+    tensors: dict[str, Tensor]
+    manifest: dict[str, float]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors whose names begin with `prefix` and a dot, by what follows it."""
+        return {
+            name.removeprefix(f"{prefix}."): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(f"{prefix}.")
+        }
+
+    def stays(self) -> dict[str, dict[int, Labels]]:
+        """Return which entries of the dense network's tensors are left, {tensor: {axis: entries}}."""
+        found: dict[str, dict[int, Labels]] = {}
+        for name, entries in self.part("stays").items():
+            axis, tensor = name.split(".", 1)
+            found.setdefault(tensor, {})[int(axis)] = entries.numpy().astype(np.int64)
+        return found
+
+    def dense(self, net: nn.Module) -> dict[str, Tensor]:
+        """Return the state of the dense network, shaped as `net`: zero where something was removed."""
+        return dense_state(self.part("net"), self.stays(), net.state_dict())
+
+    def dense_moments(self, net: nn.Module) -> dict[int, dict[str, Tensor]]:
+        """Return the optimiser's state for the dense network, shaped as `net`: zero where something was removed."""
+        state, stays = self.moments(), self.stays()
+        for index, (name, parameter) in enumerate(net.named_parameters()):
+            own = {quantity: tensor for quantity, tensor in state.get(index, {}).items() if tensor.dim()}
+            for quantity, tensor in own.items():
+                state[index][quantity] = widened(tensor, parameter.shape, stays.get(name, {}))
+        return state
+
+    def moments(self) -> dict[int, dict[str, Tensor]]:
+        """Return the state of the optimiser, by the number of the parameter and the name of the quantity."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in self.part("optimizer").items():
+            index, quantity = name.split(".", 1)
+            state.setdefault(int(index), {})[quantity] = tensor
+        return state
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest checkpoint that verifies, if there is one, and the names of those skipped as damaged."""
+    skipped: list[str] = []
+    for manifest in reversed(manifests(folder)):
+        content = verified(manifest)
+        if content is not None:
+            return Checkpoint(load(content), json.loads(manifest.read_text())), skipped
+        skipped.append(manifest.stem)
+    return None, skipped
+
+
+def load_checkpoint(folder: Path, training: Training) -> list[str]:
+    """Put the newest checkpoint that verifies into `training`; return the names of those skipped as damaged.
+
+    With no checkpoint, `training` stays as it is; it must be one that has just begun, on the dense network.
+    """
+    found, skipped = newest_checkpoint(folder)
+    if found is not None:
+        _restore(training, found)
+    return skipped
+
+
+def network_tensors(training: Training) -> dict[str, Tensor]:
+    """Return the network as it stands, `net.<name>`, and `stays.<axis>.<name>` where something was removed."""
+    tensors = {f"net.{name}": tensor for name, tensor in training.net.state_dict().items()}
+    for name, axes in training.stays.items():
+        tensors |= {f"stays.{axis}.{name}": torch.from_numpy(entries) for axis, entries in axes.items()}
+    return tensors
+
+
+def put_network(training: Training, found: Checkpoint) -> None:
+    """Give the training the network of a checkpoint, of the size that it has there."""
+    stays = found.stays()
+    regrow(training)
+    if stays:
+        follow(training, left_of(training.net, stays))
+    training.net.load_state_dict(found.part("net"))
+
+
+def _tensors(training: Training) -> dict[str, Tensor]:
+    tensors = network_tensors(training)
+    for index, state in training.proximal.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors |= {f"balancer.{name}": tensor for name, tensor in training.balancer.state_dict().items()}
+    tensors |= {f"norms.{index:05d}": norms for index, norms in enumerate(training.proximal.norms)}
+    tensors |= {f"drift.{index:05d}": drift for index, drift in enumerate(training.proximal.drift)}
+    for index, alive in enumerate(training.proximal.support or ()):
+        tensors[f"support.{index:05d}"] = alive.to(torch.uint8)
+    tensors["random.cpu"] = torch.get_rng_state()
+    if training.device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(training.device)
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _restore(training: Training, found: Checkpoint) -> None:
+    tensors, manifest = found.tensors, found.manifest
+    put_network(training, found)
+    training.balancer.load_state_dict(found.part("balancer"))
+    described = training.proximal.optimizer.state_dict()
+    known = {
+        name: [tensor.to(training.device) for _, tensor in sorted(found.part(name).items())]
+        for name in ("norms", "drift", "support")
+    }
+    training.proximal.load_state_dict(
+        {
+            "optimizer": {**described, "state": found.moments()},
+            "strength": float(manifest["strength"]),
+            "support": [alive.bool() for alive in known["support"]] or None,
+            "norms": known["norms"],
+            "drift": known["drift"] or training.proximal.drift,
+        }
+    )
+    training.controller.base = float(manifest["base"])
+    training.step, training.removal = int(manifest["step"]), int(manifest.get("removal", 0))
+    torch.set_rng_state(tensors["random.cpu"])
+    if training.device.type == "cuda" and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"], training.device)

@@ -1,0 +1,35 @@
+"""What rank 0 tells the others between two parts of the work: go on, with this strength; or end.
+
+A user asks things of rank 0 alone: to stop, to pause, to take another strength. The others learn of it here, before
+every step and every validation, and wait while rank 0 writes or pauses.
+"""
+
+import torch
+
+from engine.sparsity.strength import Controller
+from engine.training.distributed.ranks import Ranks
+
+
+class ToldToEndError(Exception):
+    """Rank 0 says that there is nothing more to do."""
+
+
+def go_on(ranks: Ranks, controller: Controller) -> None:
+    """As rank 0, tell the others to go on; as another, wait for that. `controller.base` is rank 0's afterwards.
+
+    Raises:
+        ToldToEndError: rank 0 has told the others to end.
+
+    """
+    if ranks.count == 1:
+        return
+    going, base = ranks.agree_(torch.tensor([1.0, controller.base], dtype=torch.float64)).tolist()
+    if not going:
+        raise ToldToEndError
+    controller.base = base
+
+
+def tell_to_end(ranks: Ranks) -> None:
+    """As rank 0, tell the others that there is nothing more to do: once, when all is done or somebody asked to stop."""
+    if ranks.count > 1:
+        ranks.agree_(torch.zeros(2, dtype=torch.float64))

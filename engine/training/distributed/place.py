@@ -1,0 +1,34 @@
+"""Where a process stands among those that train one network together, from what torchrun says. Free of torch.
+
+    torchrun --nproc-per-node N -m engine.jobs.worker RUN
+
+starts N processes, on one machine or on several that share the runs folder; each knows its number from its environment.
+Rank 0 holds the run's lock and alone writes; the others compute (engine.training.distributed.following).
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class RankLostError(RuntimeError):
+    """Another process of this run has ended, and this one can't go on: the run is lost, and can be resumed."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A process's rank among all, how many there are, and the same on its own machine."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    local_count: int = 1
+
+
+def place(environment: Mapping[str, str] = os.environ) -> Place:
+    """Return where this process stands; alone if torchrun did not start it."""
+    if "TORCHELASTIC_RUN_ID" not in environment:
+        return Place()
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    rank, count, local_rank, local_count = (int(environment[name]) for name in names)
+    return Place(rank, count, local_rank, local_count)

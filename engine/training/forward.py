@@ -1,0 +1,104 @@
+"""One pass of a batch through trunk and heads: where they meet, and the loss of every task over the whole batch.
+
+The whole batch may be more than what passes at once. Over several processes (`training.ranks`) each has its slice; with
+`accumulate = k` a slice goes through in k micro-batches, one after the other. Losses are those of the whole batch
+either way: what they divide by is counted over all of it first, and shares add up.
+
+A micro-batch keeps its features and its share of the losses, nothing in between, and is computed again when the
+gradient comes back (torch.utils.checkpoint). So a step needs the memory of one micro-batch and one more forward pass,
+and every balancing has all features, losses and task gradients before it at once, as without accumulation. Batch norms
+alone see micro-batches: each is normalised, and moves the running statistics, by itself.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from engine.training.balancing.balancer import Cut
+from engine.training.batches import Batch
+from engine.training.distributed.whole import whole
+from engine.training.state import Training
+
+
+def forward(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
+    """Return the seam of trunk and heads for this process's slice of a batch, and each task's loss over the batch."""
+    if training.ranks.count > 1 or training.spec.accumulate > 1:
+        return _in_parts(training, batch)
+    with _arithmetic(training):
+        cut = training.balancer.cut(training.net.trunk(batch.images))
+        predictions = training.net.read(cut.views, batch.images.shape[-2:])
+    losses = {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in training.tasks.items()}
+    return cut, losses
+
+
+def _in_parts(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
+    parts, names, size = training.spec.accumulate, list(training.tasks), batch.images.shape[-2:]
+    with _arithmetic(training):
+        features = [_again(training, training.net.trunk, part) for part in batch.images.tensor_split(parts)]
+        cut = training.balancer.cut(torch.cat(features) if parts > 1 else features[0])
+    counts = _counts(training, batch)
+    targets = [batch.targets[name].tensor_split(parts) for name in names]
+    views = [cut.views[name].tensor_split(parts) for name in names]
+    shares = [
+        _again(training, partial(_losses, training, own, counts, size), *seen)
+        for own, seen in zip(zip(*targets, strict=True), zip(*views, strict=True), strict=True)
+    ]
+    losses = whole(training.ranks, torch.stack(shares).sum(0))
+    return cut, dict(zip(names, losses.unbind(), strict=True))
+
+
+def _counts(training: Training, batch: Batch) -> Sequence[Tensor]:
+    """Return what each task's loss divides by, over all slices of the batch."""
+    own = [task.counts(batch.targets[name]) for name, task in training.tasks.items()]
+    return torch.split(training.ranks.sum_(torch.cat(own)), [len(counts) for counts in own])
+
+
+def _losses(
+    training: Training, targets: Sequence[Tensor], counts: Sequence[Tensor], size: torch.Size, *views: Tensor
+) -> Tensor:
+    """Return the shares (K,) that some images have of the losses, from what the heads read and from the targets."""
+    with _arithmetic(training):
+        predictions = training.net.read(dict(zip(training.tasks, views, strict=True)), size)
+    shares = [
+        task.loss(predictions[name].float(), target, counted)
+        for (name, task), target, counted in zip(training.tasks.items(), targets, counts, strict=True)
+    ]
+    return torch.stack(shares)
+
+
+def _arithmetic(training: Training) -> AbstractContextManager[object]:
+    return torch.autocast(training.device.type, torch.bfloat16, enabled=training.spec.bf16)
+
+
+def _again(training: Training, function: Callable[..., Tensor], *given: Tensor) -> Tensor:
+    """Return function(*given), computed again when the gradient comes back if the batch goes through in parts."""
+    if training.spec.accumulate == 1:
+        return function(*given)
+    result: Tensor = checkpoint(
+        function, *given, use_reentrant=False, context_fn=lambda: (nullcontext(), _StatisticsAside(training.net))
+    )
+    return result
+
+
+class _StatisticsAside:
+    """Within it, batch norms move copies of their running statistics: the pass is one that they have seen already.
+
+    It can be entered again, for each backward that goes through the same pass.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+        self._known = [(norm, name, buffer) for norm in norms for name, buffer in norm.named_buffers(recurse=False)]
+
+    def __enter__(self) -> None:
+        for norm, name, buffer in self._known:
+            setattr(norm, name, buffer.clone())
+
+    def __exit__(self, *error: object) -> None:
+        for norm, name, buffer in self._known:
+            setattr(norm, name, buffer)

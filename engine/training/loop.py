@@ -1,0 +1,191 @@
+"""The one training loop, read top to bottom: `for record in train(...)`.
+
+It yields a record after every step and every epoch and knows nothing of files, pages or clocks. Whoever consumes it
+decides what to store, and may change `training.controller.base` or leave between two records; `training` then holds
+everything that a later call needs to go on as if nothing had happened.
+
+Where the spec asks for it, what is zero is removed between two epochs (engine.training.removal), after the record of the epoch:
+whoever stores a checkpoint on it has the network before the removal.
+
+One step: one pass through the trunk (engine.training.forward), the task losses balanced (engine.training.balancing), the optimiser, the
+prox. The learning rate is a pure function of the step.
+
+Several processes may train one network (`training.ranks`): each passes its slice of every batch, gradients are summed
+once a step, and the weights move alike everywhere. What a consumer changes or asks of rank 0 holds for all of them.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from engine.graph.trace import trace
+from engine.measure import layer_macs
+from engine.networks.multitask import MultiTaskNet
+from engine.sparsity.counts import Tally
+from engine.sparsity.proximal import Kept, Proximal
+from engine.sparsity.scale_free import scale_free_weights
+from engine.specs.train import TrainSpec
+from engine.tasks.task import Task
+from engine.training.balancing.balancer import Balance
+from engine.training.balancing.build import build_balancer
+from engine.training.balancing.famo import statistics_kept
+from engine.training.batches import Batch, Batches
+from engine.training.distributed.alike import refuse_differing, seed_apart
+from engine.training.distributed.batch_norm import norms_over_all
+from engine.training.distributed.orders import go_on
+from engine.training.distributed.ranks import ALONE, Ranks
+from engine.training.evaluate import validated
+from engine.training.forward import forward
+from engine.training.optimisers import build_optimizer, set_rate
+from engine.training.removal import Removed, due, remove
+from engine.training.setup import build_controller, build_groups, build_penalty
+from engine.training.state import Training as Training
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A loss that is no number any more; the weights are those before the step."""
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One step: the loss of every task before it, the strength it was taken with, and how tasks were weighed."""
+
+    epoch: int
+    step: int
+    losses: dict[str, float]
+    strength: float
+    balance: Balance
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """One pass over the training images, validated: {task: {metric or loss: value}}."""
+
+    epoch: int
+    step: int
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def begin(
+    spec: TrainSpec, net: MultiTaskNet, tasks: Mapping[str, Task], batches: Batches, ranks: Ranks = ALONE
+) -> Training:
+    """Return the start of a training: the network on the batches' device, optimiser, prox and strength around it."""
+    net = net.to(batches.device)
+    graph = trace(net, batches.example())
+    groups = build_groups(spec.penalty, net, graph, batches.example())
+    kept = Kept(spec.penalty.floor, scale_free_weights(graph) if spec.penalty.normalisation == "aware" else ())
+    balancer = build_balancer(spec.balancing, tuple(tasks)).to(batches.device)
+    balancer.ranks = ranks
+    optimizer = build_optimizer(spec.optimiser, net.parameters(), balancer.parameters())
+    proximal = Proximal(optimizer, groups, build_penalty(spec.penalty), kept)
+    tally = Tally(net, proximal.banks, layer_macs(net, batches.example()))
+    controller = build_controller(spec, proximal, tally, batches.steps)
+    return Training(spec, net, tasks, graph, proximal, tally, controller, balancer, batches.device, ranks=ranks)
+
+
+@torch.no_grad()
+def start_at_constants(training: Training, batches: Batches) -> None:
+    """Set each head's last bias to the best constant, so that no step is spent on finding the mean."""
+    for name, task in training.tasks.items():
+        last: nn.Module = training.net.heads[name].out  # type: ignore[assignment]
+        last.get_parameter("bias").copy_(task.constant(batches.target(name)))
+
+
+def train(training: Training, batches: Batches, validation: Batches) -> Iterator[StepDone | EpochDone | Removed]:
+    """Train from `training.step` to the end of the last epoch.
+
+    Raises:
+        NonFiniteLossError: a loss became NaN or infinite; the message names epoch, step and task.
+        RanksDifferError: the processes that train together do not hold the same weights at the start or after an epoch.
+
+    """
+    spec, total = training.spec, training.spec.epochs * batches.steps
+    planned = {change.step: change.strength for change in spec.strength_changes}
+    controller = training.controller
+    _agree(training)
+    while training.step < total:
+        if due(training, batches.steps) and (removed := remove(training, batches)) is not None:
+            yield removed
+        epoch, done = divmod(training.step, batches.steps)
+        training.net.train()
+        for batch in batches.shuffled(spec.seed, epoch, spec.flips, done, training.ranks):
+            go_on(training.ranks, controller)
+            controller.base = planned.get(training.step, controller.base)
+            controller.before(training.step)
+            set_rate(training.proximal.optimizer, spec.optimiser, training.step / total)
+            strength = training.proximal.strength
+            losses, balance = _step(training, batch, f"epoch {epoch + 1}, step {training.step + 1}")
+            training.step += 1
+            if training.step % batches.steps == 0:
+                training.balancer.end_epoch()  # before the record: a run stopped here has closed its epoch
+            yield StepDone(epoch + 1, training.step, losses, strength, balance)
+        _agree(training)
+        yield EpochDone(epoch + 1, training.step, validate(training, validation))
+
+
+def _agree(training: Training) -> None:
+    """Go on if rank 0 does, with the weights that it has."""
+    go_on(training.ranks, training.controller)
+    refuse_differing(training.ranks, training.step, list(training.net.state_dict().values()))
+
+
+def _step(training: Training, batch: Batch, where: str) -> tuple[dict[str, float], Balance]:
+    """Move the weights once; return the losses before, and how they were weighed."""
+    every, balancer = training.spec.balancing.record_every, training.balancer
+    seed_apart(training.ranks, training.spec.seed, training.step)
+    with norms_over_all(training.net, training.ranks):
+        cut, losses = forward(training, batch)
+        values = finite(losses, where)
+        training.proximal.zero_grad()
+        record = every > 0 and training.step % every == 0
+        balance = balancer.backward(losses, cut, tuple(training.net.trunk.parameters()), record)
+        training.ranks.sum_gradients(training.net.parameters())
+        training.proximal.step()
+        if balancer.needs_losses_after_step:
+            with torch.no_grad(), statistics_kept(training.net):
+                balancer.after_step(forward(training, batch)[1])
+    return values, balance
+
+
+def finite(losses: Mapping[str, Tensor], where: str) -> dict[str, float]:
+    """Return the losses as numbers.
+
+    Raises:
+        NonFiniteLossError: one is none any more; the message says where.
+
+    """
+    values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"loss became {'NaN' if math.isnan(value) else 'infinite'} at {where} (task {name})"
+            )
+    return values
+
+
+def validate(training: Training, batches: Batches) -> dict[str, dict[str, float]]:
+    """Return the loss and the metrics of every task over a split, in eval mode."""
+    return validated(training.net, training.tasks, batches, training.ranks)
+
+
+@torch.inference_mode()
+def constant_metrics(tasks: Mapping[str, Task], batches: Batches, validation: Batches) -> dict[str, dict[str, float]]:
+    """Return the metrics on `validation` of the constant that suits the training targets best."""
+    constants = {name: task.constant(batches.target(name)) for name, task in tasks.items()}
+    meters = {name: task.meter() for name, task in tasks.items()}
+    for batch in validation.in_order():
+        for name, meter in meters.items():
+            meter.update(
+                _everywhere(constants[name], batch.targets[name].cpu(), tasks[name]), batch.targets[name].cpu()
+            )
+    return {name: meter.compute() for name, meter in meters.items()}
+
+
+def _everywhere(constant: Tensor, target: Tensor, task: Task) -> Tensor:
+    """Repeat (outputs,) for every image, and for every pixel where the task has pixels."""
+    if not task.field.dense:
+        return constant.expand(len(target), -1)
+    return constant[None, :, None, None].expand(len(target), -1, *target.shape[1:3])

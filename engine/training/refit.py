@@ -1,0 +1,128 @@
+"""Training goes on after a removal, without the penalty: `for record in refit(...)`.
+
+The penalty found the support and shrank what it left; the refit takes the shrinkage back (the relaxed lasso,
+Meinshausen 2007) and lets what stayed make up for what went. Four decisions:
+
+- What is exactly zero in a weight that survived (an input that a layer ignores, say) stays zero: the support is what
+  was certified, and the zeros say which task uses what.
+- The run's moments may be taken along (`engine.pruning.transfer`); in most of a few short trials that did a little
+  better than a fresh optimiser.
+- The rate starts at that of the training and falls as it did (Renda, Frankle & Carbin 2020, arXiv 2003.02389: rewinding
+  the rate does better than fine-tuning at a low one).
+- The weights after the last epoch are kept, not those of the best: the split that would choose it is the one that
+  judges, and at the end of the cosine the last epoch is hardly ever worse.
+
+The task losses are summed with fixed weights: a smaller model need not have a trunk any more at which gradients could
+be compared.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from engine.specs.train import OptimiserSpec
+from engine.tasks.task import Task
+from engine.training.batches import Batch, Batches
+from engine.training.evaluate import validated
+from engine.training.loop import EpochDone, finite
+from engine.training.optimisers import build_optimizer, set_rate
+
+
+@dataclass(frozen=True)
+class Refit:
+    """How long and how fast: epochs, optimiser, fixed weights of the task losses (none named: 1 each), seed, flips.
+
+    Raises:
+        ValueError: no epochs, or a weight below 0.
+
+    """
+
+    epochs: int
+    optimiser: OptimiserSpec = field(default_factory=OptimiserSpec)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+    flips: bool = True
+    bf16: bool = False
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"`epochs` should be at least 1. Found {self.epochs}.")
+        if negative := {task: weight for task, weight in self.weights.items() if not weight >= 0}:
+            raise ValueError(f"`weights` should be at least 0. Found {negative}.")
+
+
+@dataclass(frozen=True)
+class RefitStep:
+    """One step of a refit: the loss of every task before it."""
+
+    epoch: int
+    step: int
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images to refit on and those to judge by."""
+
+    training: Batches
+    validation: Batches
+
+
+def refit(
+    model: nn.Module, tasks: Mapping[str, Task], split: Split, settings: Refit, optimizer: Optimizer | None = None
+) -> Iterator[RefitStep | EpochDone]:
+    """Train a model in place without penalty; yield a record after every step and every epoch.
+
+    Args:
+        model: forward returns {task: prediction} for the tasks at least; on the device of the batches.
+        tasks: those that count.
+        split: images to train on and to validate on.
+        settings: epochs, optimiser, weights, seed.
+        optimizer: one that goes on, from `engine.pruning.transfer`; its rate is set by the settings. None: a fresh one.
+
+    Raises:
+        NonFiniteLossError: a loss became NaN or infinite; the message names epoch, step and task.
+        ValueError: weights for tasks that are not there.
+
+    """
+    if unknown := [task for task in settings.weights if task not in tasks]:
+        raise ValueError(f"`weights` should name {', '.join(tasks)}. Found {', '.join(unknown)}.")
+    optimizer = build_optimizer(settings.optimiser, model.parameters()) if optimizer is None else optimizer
+    zeros = _zeros(model)
+    step, total = 0, settings.epochs * split.training.steps
+    for epoch in range(settings.epochs):
+        model.train()
+        for batch in split.training.shuffled(settings.seed, epoch, settings.flips):
+            set_rate(optimizer, settings.optimiser, step / total)
+            losses = _losses(model, tasks, batch, settings.bf16)
+            values = finite(losses, f"epoch {epoch + 1} of the refit, step {step + 1}")
+            optimizer.zero_grad()
+            summed = torch.stack([settings.weights.get(task, 1.0) * loss for task, loss in losses.items()]).sum()
+            summed.backward()  # type: ignore[no-untyped-call]
+            _hold(zeros)
+            optimizer.step()
+            step += 1
+            yield RefitStep(epoch + 1, step, values)
+        yield EpochDone(epoch + 1, step, validated(model, tasks, split.validation))
+
+
+def _losses(model: nn.Module, tasks: Mapping[str, Task], batch: Batch, bf16: bool) -> dict[str, Tensor]:
+    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=bf16):
+        predictions = model(batch.images)
+    return {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in tasks.items()}
+
+
+def _zeros(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
+    """Return the weights with exact zeros, and where these are; a bias of zero is only one that starts there."""
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    return [(parameter, zero) for parameter in matrices if (zero := parameter.detach() == 0).any()]
+
+
+def _hold(zeros: list[tuple[nn.Parameter, Tensor]]) -> None:
+    """Take the gradient from what stays zero."""
+    for parameter, zero in zeros:
+        if parameter.grad is not None:
+            parameter.grad.masked_fill_(zero, 0.0)

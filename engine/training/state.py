@@ -1,0 +1,54 @@
+"""What moves while training: weights, optimiser, strength, how far it is, and what has been removed by now.
+
+After a removal the network that trains is smaller than the one that was built. Everything that is reported stays in the
+terms of the dense network: its channels, its counts, its graph. There what was removed is zero.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from engine.graph.graph import ChannelGraph
+from engine.graph.partition import Labels
+from engine.networks.multitask import MultiTaskNet
+from engine.pruning.kept import dense_state
+from engine.sparsity.counts import Tally
+from engine.sparsity.proximal import Proximal
+from engine.sparsity.strength import Controller
+from engine.specs.train import TrainSpec
+from engine.tasks.task import Task
+from engine.training.balancing.balancer import Balancer
+from engine.training.distributed.ranks import ALONE, Ranks
+
+
+@dataclass
+class Training:
+    """A training as it stands.
+
+    `graph` is that of the network as built; its model is `net` until something is removed, and afterwards the place
+    for the dense weights that a report looks at. `stays` says which of the dense network's entries are left,
+    {tensor: {axis: entries}}. `removal` is the step of the last removal that was due, whether or not it found anything.
+    `ranks` are the processes that train it together, each with its slice of every batch.
+    """
+
+    spec: TrainSpec
+    net: MultiTaskNet
+    tasks: Mapping[str, Task]
+    graph: ChannelGraph
+    proximal: Proximal
+    tally: Tally
+    controller: Controller
+    balancer: Balancer
+    device: torch.device
+    step: int = 0
+    stays: dict[str, dict[int, Labels]] = field(default_factory=dict)
+    removal: int = 0
+    ranks: Ranks = ALONE
+
+    def dense_graph(self) -> ChannelGraph:
+        """Return the graph of the dense network with the weights as they stand, zero where something was removed."""
+        model = self.graph.model
+        if model is not self.net:
+            model.load_state_dict(dense_state(self.net.state_dict(), self.stays, model.state_dict()))
+        return self.graph

@@ -1,0 +1,150 @@
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.runs.run import list_runs
+from engine.specs.balancing import BalancingSpec
+from engine.specs.train import NetworkSpec, OptimiserSpec, PenaltySpec, parse
+
+
+def _form() -> AppTest:
+    def script() -> None:
+        import streamlit as st
+
+        from dashboard.forms.run import new_run
+
+        if run := new_run():
+            st.text(run.id)
+
+    return AppTest.from_function(script, default_timeout=60).run()
+
+
+def test_the_form_as_it_opens_describes_the_default_run_with_half_of_the_groups_zero(
+    runs_root: Path, end_workers: None
+) -> None:
+    page = _form()
+    page.button(key="new_submit").click().run()
+    assert not page.exception
+    (run,) = list_runs(runs_root)
+    assert run.spec == parse({"penalty": {"target": 50}})
+    assert page.text[0].value == run.id
+    assert run.recorded_status().requested is not None
+
+
+def test_what_is_entered_is_what_is_run(runs_root: Path, end_workers: None) -> None:
+    page = _form()
+    page.text_input(key="new_name").set_value("narrow")
+    page.number_input(key="new_strength").set_value(3e-5)
+    page.number_input(key="new_train_length").set_value(32)
+    page.text_input(key="new_widths").set_value("8, 16")
+    page.text_input(key="new_blocks").set_value("1, 1")
+    page.multiselect(key="new_tasks_scenes").set_value(["depth"])
+    page.button(key="new_submit").click().run()
+    (run,) = list_runs(runs_root)
+    assert (run.spec.name, run.spec.penalty.strength, run.spec.tasks) == ("narrow", 3e-5, ("depth",))
+    assert (run.spec.network.widths, run.spec.network.blocks) == ((8, 16), (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [("new_widths", "24, wide", "widths"), ("new_blocks", "2", "blocks"), ("new_name", "", "name")],
+)
+def test_a_description_that_makes_no_sense_starts_nothing(runs_root: Path, key: str, value: str, named: str) -> None:
+    page = _form()
+    page.text_input(key=key).set_value(value)
+    page.button(key="new_submit").click().run()
+    assert len(page.error) == 1
+    assert named in page.error[0].value
+    assert "\n" not in page.error[0].value
+    assert not list(runs_root.iterdir())
+
+
+def test_a_batch_larger_than_the_data_is_refused(runs_root: Path) -> None:
+    page = _form()
+    page.number_input(key="new_train_length").set_value(8)
+    page.button(key="new_submit").click().run()
+    assert "batch_size" in page.error[0].value
+    assert not list(runs_root.iterdir())
+
+
+def test_another_data_set_offers_its_own_tasks_and_options(runs_root: Path) -> None:
+    page = _form()
+    page.selectbox(key="new_dataset").select("digits").run()
+    assert not page.exception
+    assert "new_size" not in page.session_state
+    assert page.multiselect(key="new_tasks_digits").value
+
+
+def test_a_strength_can_be_asked_for_instead_of_a_target(runs_root: Path, end_workers: None) -> None:
+    page = _form()
+    page.segmented_control(key="new_way").set_value("strength").run()
+    assert not {"new_target", "new_target_of"} & {widget.key for widget in (*page.number_input, *page.selectbox)}
+    page.number_input(key="new_strength").set_value(2e-4)
+    page.button(key="new_submit").click().run()
+    (run,) = list_runs(runs_root)
+    assert (run.spec.penalty.target, run.spec.penalty.strength) == (None, 2e-4)
+
+
+def test_a_share_of_the_macs_and_every_other_leaf_of_the_penalty_can_be_asked_for(
+    runs_root: Path, end_workers: None
+) -> None:
+    page = _form()
+    page.number_input(key="new_target").set_value(70.0)
+    page.selectbox(key="new_target_of").set_value("mac")
+    page.selectbox(key="new_groups").set_value("coupled")
+    page.selectbox(key="new_penalty").set_value("sparse_group_lasso")
+    page.number_input(key="new_refit").set_value(0.4)
+    page.number_input(key="new_floor").set_value(0.1)
+    page.button(key="new_submit").click().run()
+    (run,) = list_runs(runs_root)
+    penalty = run.spec.penalty
+    assert (penalty.target, penalty.target_of, penalty.groups) == (70, "mac", "coupled")
+    assert (penalty.penalty, penalty.refit, penalty.floor) == ("sparse_group_lasso", 0.4, 0.1)
+
+
+def test_an_optional_leaf_is_empty_and_may_be_emptied(runs_root: Path, end_workers: None) -> None:
+    page = _form()
+    assert page.number_input(key="new_refit").value is None
+    page.number_input(key="new_refit").set_value(0.4).run()
+    page.number_input(key="new_refit").set_value(None)
+    page.button(key="new_submit").click().run()
+    (run,) = list_runs(runs_root)
+    assert run.spec.penalty.refit is None
+
+
+def test_weights_of_tasks_are_written_by_name(runs_root: Path, end_workers: None) -> None:
+    page = _form()
+    page.multiselect(key="new_tasks_scenes").set_value(["seg", "depth"])
+    page.selectbox(key="new_balancing").set_value("static")
+    page.text_input(key="new_task_weights").set_value("seg=1, depth = 2.5")
+    page.button(key="new_submit").click().run()
+    (run,) = list_runs(runs_root)
+    assert run.spec.balancing.task_weights == {"seg": 1.0, "depth": 2.5}
+
+
+@pytest.mark.parametrize("text", ["seg", "seg=x", "nowhere=1"])
+def test_weights_that_make_no_sense_start_nothing(runs_root: Path, text: str) -> None:
+    page = _form()
+    page.selectbox(key="new_balancing").set_value("static")
+    page.text_input(key="new_task_weights").set_value(text)
+    page.button(key="new_submit").click().run()
+    assert len(page.error) == 1
+    assert not list(runs_root.iterdir())
+
+
+def test_every_leaf_of_the_spec_has_a_widget(runs_root: Path) -> None:
+    page = _form()
+    drawn = {
+        widget.key
+        for kind in (page.number_input, page.selectbox, page.text_input, page.toggle, page.segmented_control)
+        for widget in kind
+    }
+    parts = (PenaltySpec, BalancingSpec, OptimiserSpec, NetworkSpec)
+    assert {f"new_{name}" for part in parts for name in part.model_fields} <= drawn
+
+
+def test_the_strength_is_written_with_an_exponent_and_starts_at_zero(runs_root: Path) -> None:
+    strength = _form().number_input(key="new_strength")
+    assert strength.proto.format == "%.2e"
+    assert strength.min == 0

@@ -1,0 +1,90 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.runs.run import Run
+from engine.runs.study import Study
+from tests.dashboard.making_studies import write_path
+from tests.dashboard.reading import said
+
+MakeRun = Callable[..., Run]
+
+
+def _compare() -> None:
+    from dashboard.pages.compare.page import page
+
+    page()
+
+
+def _page(**address: str) -> AppTest:
+    page = AppTest.from_function(_compare, default_timeout=60)
+    for name, value in address.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+@pytest.mark.parametrize(
+    ("view", "charts"), [("Maps", 0), ("Metrics", 1), ("Layers", 2), ("Seeds", 1), ("Descriptions", 0)]
+)
+def test_only_the_open_view_is_drawn(the_path: Study, view: str, charts: int) -> None:
+    a, b = (the_path.run(f"sparse-target-40/seg+depth/equal/{seed}").id for seed in (0, 1))
+    page = _page(a=a, b=b, against_one_another=view)
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == charts
+    assert f"A: made up sparse-target-40 seg+depth equal s0, {a}" in said(page) or view == "Seeds"
+
+
+def test_the_two_newest_runs_are_compared_at_first(make_run: MakeRun) -> None:
+    older, newer = make_run(), make_run()
+    page = _page()
+    assert {page.query_params["a"], page.query_params["b"]} == {older.id, newer.id}
+    assert page.query_params["a"] != page.query_params["b"]
+
+
+def test_the_run_of_the_other_pages_is_a(make_run: MakeRun) -> None:
+    oldest = make_run()
+    make_run()
+    make_run()
+    assert _page(run=oldest.id).query_params["a"] == oldest.id
+
+
+@pytest.mark.parametrize("name", ["nonsense", "../../etc", "<script>"])
+def test_an_address_that_names_no_run_falls_back(make_run: MakeRun, name: str) -> None:
+    make_run()
+    newest = make_run()
+    page = _page(a=name, b=newest.id)
+    assert not page.exception
+    assert page.selectbox(key="a").value != name
+
+
+def test_a_run_is_not_compared_with_itself(make_run: MakeRun) -> None:
+    run = make_run()
+    page = _page(a=run.id, b=run.id)
+    assert not page.exception
+    assert "makes a comparison" in page.info[0].value
+
+
+def test_networks_of_another_shape_are_said(runs_root: Path, make_run: MakeRun) -> None:
+    run, path = make_run(), write_path(runs_root, targets=[40])
+    page = _page(a=run.id, b=path.run("dense/seg+depth/equal/0").id)
+    assert not page.exception
+    assert "can't be laid over one another" in page.info[0].value
+
+
+def test_without_siblings_it_says_how_to_get_some(make_run: MakeRun) -> None:
+    make_run(penalty={"strength": 1e-3})
+    make_run(penalty={"strength": 1e-2})
+    assert "another seed" in _page(against_one_another="Seeds").info[0].value
+
+
+def test_without_runs_it_offers_the_demo(runs_root: Path) -> None:
+    assert _page().button(key="start_demo").label == "Start the demo run"
+
+
+def test_a_damaged_spec_hides_nothing(make_run: MakeRun) -> None:
+    make_run()
+    (make_run().path / "spec.json").write_text("{")
+    for view in ("Maps", "Metrics", "Layers", "Seeds", "Descriptions"):
+        assert not _page(against_one_another=view).exception

@@ -1,0 +1,183 @@
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.runs.derived import FollowUp, follow_ups
+from engine.runs.files import replace
+from engine.specs.explain import ExplainSpec
+from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.making_maps import write_maps
+from tests.dashboard.reading import said
+
+Make = Callable[..., FollowUp]
+
+
+def _explain() -> None:
+    from dashboard.pages.explain.page import page
+
+    page()
+
+
+def _page(**address: str) -> AppTest:
+    page = AppTest.from_function(_explain, default_timeout=30)
+    for name, value in address.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+def _figures(page: AppTest) -> list[dict[str, Any]]:
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def test_the_top_channels_of_the_first_task_come_with_intervals(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id)
+    assert not page.exception
+    (figure,) = _figures(page)
+    (bars,) = figure["data"]
+    assert bars["marker"]["color"] == "#0072B2"
+    assert bars["error_x"]["symmetric"] is False
+
+
+def test_another_task_and_layer_can_be_chosen(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id, task="depth")
+    assert _figures(page)[0]["data"][0]["marker"]["color"] == "#D55E00"
+    page.selectbox(key="top_layer").select("stem").run()
+    assert all("stem" in tick for tick in _figures(page)[0]["layout"]["yaxis"]["ticktext"])
+
+
+def test_the_method_that_agrees_best_is_taken_and_the_others_stand_beside_it(make_explained: Make) -> None:
+    page = _page(run=make_explained(methods=["taylor", "conductance"]).run.id)
+    assert "conductance, 8 images" in said(page)
+    table = page.dataframe[0].value
+    assert table["method"].tolist() == ["Taylor", "conductance"]
+    assert table[""].tolist() == ["", "★"]
+    assert "taylor, 8 images" in said(_page(run=page.query_params["run"], method="Taylor"))
+
+
+@pytest.mark.parametrize(("trust", "charts"), [("Channels", 1), ("Against ablation", 2), ("Shuffled weights", 1)])
+def test_only_the_open_view_is_drawn_and_never_more_than_four_charts(
+    make_explained: Make, trust: str, charts: int
+) -> None:
+    page = _page(run=make_explained().run.id, trust=trust, layer="stem", channel="0")
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == charts + 2
+
+
+def test_deletion_is_in_the_order_of_the_first_method_and_says_so(make_explained: Make) -> None:
+    work = make_explained(methods=["taylor", "conductance"])
+    page = _page(run=work.run.id, trust="Against ablation", method="conductance")
+    assert "the first method, only" in said(page)
+
+
+def test_the_badge_is_the_tasks_own(make_explained: Make) -> None:
+    work = make_explained()
+    known = work.table("faithfulness")
+    known.loc[(known["task"] == "depth") & (known["figure"] == "share_correlation"), "value"] = 0.1
+    known.to_parquet(work.path / "tables" / "faithfulness.parquet")
+    assert "faithfulness: does not hold" in said(_page(run=work.run.id, task="depth"))
+    assert "faithfulness: holds ·" in said(_page(run=work.run.id, task="seg"))
+
+
+def test_an_explanation_without_ablation_says_that_it_was_not_checked(make_explained: Make) -> None:
+    page = _page(run=make_explained(ablated=False).run.id, trust="Against ablation")
+    assert not page.exception
+    assert "faithfulness: not checked" in said(page)
+    assert "No channel has been switched off yet" in page.get("plotly_chart")[0].proto.spec
+
+
+@pytest.mark.parametrize(
+    "address", [{"task": "<script>"}, {"method": "nonsense"}, {"layer": "<script>", "channel": "0"}]
+)
+def test_an_address_that_makes_no_sense_shows_the_usual(make_explained: Make, address: dict[str, str]) -> None:
+    page = _page(run=make_explained().run.id, **address)
+    assert not page.exception
+    assert _figures(page)[0]["data"][0]["marker"]["color"] == "#0072B2"
+
+
+@pytest.fixture
+def make_mapped(make_explained: Make) -> Make:
+    """Write a run, an explanation of it, and maps."""
+
+    def mapped(**asked: Any) -> FollowUp:
+        work = make_explained(**asked)
+        write_maps(work)
+        return work
+
+    return mapped
+
+
+def _captions(page: AppTest) -> list[str]:
+    return [image.caption.replace("\\", "") for images in page.get("image") for image in images.proto.imgs]
+
+
+def test_an_image_shows_input_target_prediction_and_what_the_task_hangs_on(make_mapped: Make) -> None:
+    page = _page(run=make_mapped().run.id, trust="Images", task="depth")
+    assert not page.exception
+    assert _captions(page) == [
+        "input", "depth: target, 2 to 3 m", "depth: prediction, 2 to 3 m", "depth: integrated gradients",
+        "depth: occlusion",
+    ]  # fmt: skip
+    assert "their sum misses 5.0 %" in said(page)
+
+
+def test_a_selected_channel_shows_where_it_answers_and_who_relies_on_it_there(make_mapped: Make) -> None:
+    page = _page(run=make_mapped().run.id, trust="Images", layer="trunk", channel="0", image="1")
+    assert not page.exception
+    assert _captions(page)[-4:] == ["activation", "reliance of seg", "reliance of depth", "reliance of normals"]
+    assert len(page.get("plotly_chart")) == 2
+
+
+def test_a_channel_without_maps_offers_those_that_have_some(make_mapped: Make) -> None:
+    page = _page(run=make_mapped().run.id, trust="Images", layer="stem", channel="0")
+    page.selectbox(key="cell_with_maps").select_index(1).run()
+    assert (page.query_params["layer"], page.query_params["channel"]) == ("trunk", "1")
+    assert "activation" in _captions(page)
+
+
+def test_the_images_that_a_channel_answers_to_most_come_in_order(make_mapped: Make) -> None:
+    page = _page(run=make_mapped().run.id, trust="Top images", layer="trunk", channel="0")
+    assert not page.exception
+    assert _captions(page)[:3] == [f"image {5 - i}, mean activation {(7 - i) / 4:.3g}" for i in range(3)]
+    silent = [metric for metric in page.metric if metric.label.startswith("Silent")]
+    assert silent[0].value == "25 %"
+
+
+@pytest.mark.parametrize("trust", ["Images", "Top images"])
+def test_an_explanation_without_maps_says_so(make_explained: Make, trust: str) -> None:
+    page = _page(run=make_explained().run.id, trust=trust, layer="trunk", channel="0")
+    assert not page.exception
+    assert "has no maps" in page.info[0].value
+
+
+def test_what_is_no_picture_is_said_in_words(make_mapped: Make) -> None:
+    work = make_mapped(tasks=("digit", "parity", "ink"), data={"dataset": "digits"})
+    page = _page(run=work.run.id, trust="Images", task="digit")
+    assert not page.exception
+    words = {metric.label.replace("\\", ""): metric.value for metric in page.metric}
+    assert set(words) == {"digit: target", "digit: prediction"}
+    assert words["digit: target"] == words["digit: prediction"]
+
+
+def test_maps_of_another_explanation_serve_if_it_is_of_the_newest_checkpoint(make_mapped: Make) -> None:
+    work = make_mapped()
+    other = write_explanation(work.run, layers=["stem"])
+    write_maps(other, layer="stem")
+    address = {"run": work.run.id, "explanation": work.id, "trust": "Images", "layer": "stem", "channel": "1"}
+    assert "activation" not in _captions(_page(**address))
+    later = other.recorded_status().model_copy(update={"started": time.time() + 60})
+    replace(other.path / "status.json", later.model_dump_json().encode())
+    assert "activation" in _captions(_page(**address))
+
+
+def test_a_channel_without_maps_can_be_mapped_in_one_job(make_mapped: Make, end_workers: None) -> None:
+    work = make_mapped()
+    page = _page(run=work.run.id, trust="Top images", layer="stem", channel="2")
+    page.button(key="map_channel").click().run()
+    assert not page.exception
+    started = follow_ups(work.run, "explain")[0].spec
+    assert isinstance(started, ExplainSpec)
+    assert (started.layers, started.channels, started.ablations, started.maps) == (("stem",), (2,), 0, 8)

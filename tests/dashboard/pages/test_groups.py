@@ -1,0 +1,109 @@
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.runs.run import Run, create
+from engine.specs.train import parse
+from tests.dashboard.pruning_making import write_pruning
+from tests.dashboard.reading import said
+
+MakeRun = Callable[..., Run]
+
+
+def _groups() -> None:
+    from dashboard.pages.groups.page import page
+
+    page()
+
+
+def _page(**address: str) -> AppTest:
+    page = AppTest.from_function(_groups, default_timeout=30)
+    for name, value in address.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+def test_the_three_honest_numbers_stand_above_the_map(make_whole_run: MakeRun) -> None:
+    page = _page(run=make_whole_run().id)
+    assert not page.exception
+    shown = {metric.label: (metric.value, metric.delta) for metric in page.metric}
+    assert shown["Groups zero"] == ("30 %", "")
+    assert shown["Realised"] == ("0 %", "nothing has been removed yet")
+    assert page.dataframe[0].value["component"].tolist() == ["trunk", "heads.depth", "total"]
+
+
+def test_realised_is_what_the_newest_finished_pruning_measured(make_whole_run: MakeRun) -> None:
+    run = make_whole_run()
+    write_pruning(run)
+    write_pruning(run, state="stopped", stem="later")
+    shown = {metric.label: (metric.value, metric.delta) for metric in _page(run=run.id).metric}
+    assert shown["Realised: MACs"] == ("50 %", "params 75 %, time 50 %")
+
+
+def test_the_selected_channel_shows_its_record_its_kernel_and_what_blocks_it(make_whole_run: MakeRun) -> None:
+    page = _page(run=make_whole_run().id, layer="stem", channel="1")
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == 2
+    assert "heatmap" in page.get("plotly_chart")[1].proto.spec
+    assert "stem, channel 1: alive" in said(page)
+    assert "stays. add: 4 readers, 3 still use it (<b>a</b>, b, c)" in said(page)
+
+
+def test_a_dead_channel_says_how_firmly_and_whether_it_can_go(make_whole_run: MakeRun) -> None:
+    page = _page(run=make_whole_run().id, layer="<b>deep</b>", channel="1")
+    assert "The loss pulls at 0.40 of what the penalty withstands: firmly dead." in said(page)
+    assert "can be removed" in said(page)
+    assert "kernel, a single position: 0.667" in page.get("plotly_chart")[1].proto.spec
+
+
+@pytest.mark.parametrize(("part", "charts"), [("Layers", 2), ("Over epochs", 2), ("Firmness", 1), ("Survival map", 0)])
+def test_only_the_open_view_is_drawn_and_never_more_than_four_charts(
+    make_whole_run: MakeRun, part: str, charts: int
+) -> None:
+    page = _page(run=make_whole_run().id, part=part, layer="stem", channel="0")
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == charts + 2
+
+
+def test_the_nearest_to_the_edge_are_listed(make_whole_run: MakeRun) -> None:
+    page = _page(run=make_whole_run().id, part="Firmness")
+    assert page.dataframe[1].value["state"].tolist() == ["dead", "near", "dead", "dead"]
+
+
+def test_captions_carry_run_target_and_epoch(make_whole_run: MakeRun) -> None:
+    run = make_whole_run(penalty={"target": 60, "target_of": "mac"})
+    assert f"small · {run.id} · target 60 % of the MACs · after epoch 3" in said(_page(run=run.id))
+
+
+def test_a_run_without_tables_shows_the_map_and_says_what_is_missing(make_run: MakeRun) -> None:
+    page = _page(run=make_run().id, layer="stem", channel="0")
+    assert not page.exception
+    assert "counted after the first epoch" in page.info[0].value
+    assert "recorded for input groups" in page.get("plotly_chart")[1].proto.spec
+
+
+def test_a_run_without_norms_says_what_it_waits_for(runs_root: Path) -> None:
+    page = _page(run=create(parse({})).id)
+    assert not page.exception
+    assert "once the network is built" in page.info[0].value
+
+
+def test_without_runs_it_offers_the_demo(runs_root: Path) -> None:
+    assert _page().button(key="start_demo").label == "Start the demo run"
+
+
+def test_a_layer_can_be_chosen_and_becomes_the_linked_selection(make_whole_run: MakeRun) -> None:
+    page = _page(run=make_whole_run().id, part="Over epochs")
+    page.selectbox(key="norms_layer").select("stem").run()
+    assert page.query_params["layer"] == "stem"
+
+
+def test_a_finished_run_is_drawn_again_quickly(make_whole_run: MakeRun) -> None:
+    page = _page(run=make_whole_run().id, part="Layers", layer="stem", channel="0")
+    before = time.process_time()
+    for _ in range(5):
+        page.run()
+    assert (time.process_time() - before) / 5 < 0.3

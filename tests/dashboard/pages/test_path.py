@@ -1,0 +1,203 @@
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.canvas.path_scrubber import Wish
+from dashboard.pages.path.train_here import ASKED, spec_at
+from engine.runs.files import replace
+from engine.runs.run import Run, list_runs
+from engine.runs.study import Study, create_study, list_studies
+from engine.specs.study import PathSpec, parse_many
+from tests.dashboard.making_studies import BASE, write_path, write_study
+from tests.dashboard.reading import said
+
+MakeRun = Callable[..., Run]
+
+
+def _path() -> None:
+    from dashboard.pages.path.page import page
+
+    page()
+
+
+def _page(**address: str) -> AppTest:
+    page = AppTest.from_function(_path, default_timeout=60)
+    for name, value in address.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+def _status(study: Study, **values: object) -> None:
+    status = study.recorded_status().model_copy(update=values)
+    replace(study.path / "status.json", status.model_dump_json().encode())
+
+
+@contextmanager
+def _working(study: Study, **status: object) -> Iterator[None]:
+    """Hold the lock of a study as its process does, and say that it works."""
+    process = psutil.Process()
+    known = {"pid": process.pid, "pid_created": process.create_time(), "finished": None, "requested": time.time()}
+    _status(study, state="running", **known, **status)
+    with study.lock():
+        yield
+
+
+def test_an_empty_page_says_what_to_do_and_offers_the_form(runs_root: Path) -> None:
+    page = _page()
+    assert not page.exception
+    assert "Nothing has been compared yet" in said(page)
+    assert page.button(key="study_plan").label == "Show the plan"
+
+
+def test_a_path_is_said_and_its_points_are_offered(runs_root: Path) -> None:
+    study = write_path(runs_root, targets=[20, 40, 60, 80])
+    page = _page()
+    assert not page.exception
+    assert page.query_params["study"] == study.id
+    assert "path · seg+depth · 20, 40, 60, 80 % · 1 seed · 5 done" in said(page)
+    assert "none is interpolated" in said(page)
+
+
+@pytest.mark.parametrize(
+    ("view", "charts"),
+    [
+        ("Scrub", 0),
+        ("Curve", 1),
+        ("Norms", 1),
+        ("Order of death", 1),
+        ("Kept on the way", 0),
+        ("Table", 0),
+        ("Seeds", 1),
+        ("Its runs", 0),
+    ],
+)
+def test_only_the_open_view_of_a_path_is_drawn(the_path: Study, view: str, charts: int) -> None:
+    page = _page(study=the_path.id, along=view)
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == charts
+
+
+@pytest.mark.parametrize(
+    ("view", "charts"), [("Table", 0), ("Differences", 1), ("Trade-off", 1), ("Seeds", 1), ("Its runs", 0)]
+)
+def test_only_the_open_view_of_a_study_is_drawn(the_study: Study, view: str, charts: int) -> None:
+    page = _page(study=the_study.id, compared=view)
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == charts
+
+
+def test_the_table_names_the_definition_that_it_shows(runs_root: Path) -> None:
+    write_study(runs_root, subsets=["all"], definition="task")
+    page = _page()
+    table = page.dataframe[0].value
+    assert {"arm", "tasks", "Δ_m over dense [%]", "seg mean IoU [%]"} <= set(table)
+    assert "LibMTL" in said(page)
+    definition = page.segmented_control[1]
+    assert definition.value == "task"
+    definition.set_value("metric").run()
+    assert "Nash-MTL" in said(page)
+    assert not page.exception
+
+
+def test_the_table_can_be_had_as_csv_latex_and_markdown(the_study: Study) -> None:
+    page = _page(study=the_study.id)
+    labels = [button.label for button in page.get("download_button")]
+    assert labels == ["CSV", "LaTeX", "Markdown", "All numbers"]
+
+
+def test_a_live_study_says_how_far_it_is_and_can_be_stopped(runs_root: Path) -> None:
+    study = write_study(runs_root, subsets=["all"])
+    with _working(study, progress=0.5, phase="3 of 6 runs over, 2 at work 2 at a time on this machine", remaining=90.0):
+        page = _page()
+        assert not page.exception
+        assert page.progress[0].value == 50
+        assert "1 min 30 s left" in page.progress[0].text
+        page.button(key="stop").click().run()
+        assert study.control().stop
+        assert page.button(key="kill").label == "Kill now"
+
+
+def test_a_study_that_has_no_results_yet_says_what_it_waits_for(runs_root: Path) -> None:
+    study = create_study(write_study(runs_root, subsets=["all"]).spec)
+    with _working(study, phase="looking for runs that are there already"):
+        page = _page(study=study.id)
+    assert not page.exception
+    assert "as soon as the first run has ended" in page.info[0].value
+
+
+@pytest.mark.parametrize(("state", "word"), [("stopped", "Go on"), ("queued", "Start")])
+def test_a_study_that_does_not_work_can_be_started(runs_root: Path, state: str, word: str) -> None:
+    study = write_study(runs_root, subsets=["all"])
+    _status(study, state=state, requested=None)
+    assert _page().button(key="resume").label == word
+
+
+def test_a_failure_is_said_and_what_came_out_stays(runs_root: Path) -> None:
+    study = write_study(runs_root, subsets=["all"])
+    _status(study, state="failed", message="1 of 6 runs failed, dense/seg/equal/0: <b>loss</b> is no number")
+    (study.path / "log.txt").write_text("Traceback\nStudyError")
+    page = _page()
+    assert not page.exception
+    assert r"\<b\>loss" in page.error[0].value
+    assert page.code[0].value == "Traceback\nStudyError"
+    assert len(page.dataframe) >= 1
+
+
+def test_a_damaged_spec_is_said_and_the_others_can_be_chosen(runs_root: Path) -> None:
+    study = write_study(runs_root, subsets=["all"])
+    (study.path / "spec.json").write_text('{"kind": "study", "targets": [200]}')
+    page = _page()
+    assert not page.exception
+    assert "can't be shown" in page.error[0].value
+
+
+@pytest.mark.parametrize("name", ["nonsense", "../../etc", "<script>"])
+def test_an_address_that_names_no_study_falls_back_to_the_newest(the_study: Study, name: str) -> None:
+    page = _page(study=name)
+    assert not page.exception
+    assert page.selectbox(key="study").value == list_studies(the_study.root)[0].id
+
+
+def test_train_here_says_what_it_costs_and_starts_that_run(runs_root: Path, end_workers: None) -> None:
+    study = write_path(runs_root, targets=[40])
+    page = AppTest.from_function(_path, default_timeout=60)
+    page.session_state[ASKED] = Wish(study.id, level=44.8)
+    page.run()
+    assert page.button(key="train_here_not").label == "Leave it"
+    assert "Train at 44.8 %: seed 0, 5 epochs at most, 50 s at most" in said(page).replace("*", "")
+    page.button(key="train_here_start").click().run()
+    newest = max(list_runs(runs_root), key=lambda run: run.status.requested or 0)
+    assert (newest.spec.penalty.target, newest.spec.tasks) == (44.8, ("seg", "depth"))
+    assert newest.recorded_status().requested is not None
+
+
+def test_what_was_asked_of_another_path_is_not_offered(the_path: Study) -> None:
+    page = AppTest.from_function(_path, default_timeout=60)
+    page.session_state[ASKED] = Wish("another", level=44.8)
+    page.query_params["study"] = the_path.id
+    page.run()
+    assert not any(button.key == "train_here_start" for button in page.button)
+
+
+def test_a_run_between_two_points_is_as_the_path_would_make_it() -> None:
+    asked = {"targets": [], "strengths": [0.1, 1.0], "seeds": [4, 5], "warm": True}
+    spec = parse_many({"kind": "path", "base": BASE, **asked})
+    assert isinstance(spec, PathSpec)
+    found = spec_at(spec, 0.3)
+    assert (found.penalty.strength, found.penalty.strength_of, found.seed) == (0.3, "max", 4)
+    assert (found.keep, found.start) == ("best", None)
+
+
+def test_the_runs_are_listed_in_the_order_of_the_plan(the_study: Study) -> None:
+    page = _page(study=the_study.id, compared="Its runs")
+    assert page.dataframe[0].value["arm"].tolist()[:2] == ["dense", "sparse"]
+
+
+def test_runs_alone_are_no_study(make_run: MakeRun) -> None:
+    make_run()
+    assert "Nothing has been compared yet" in said(_page())

@@ -1,0 +1,295 @@
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.runs.derived import FollowUp, follow_up, follow_ups
+from engine.runs.files import replace_json
+from engine.runs.run import Run
+from engine.specs.export import ExportSpec
+from engine.specs.prune import PruneSpec
+from tests.dashboard.pruning_making import CERTIFICATE, set_status, write_export, write_pruning
+from tests.dashboard.reading import said
+
+MakeRun = Callable[..., Run]
+
+
+def _prune() -> None:
+    from dashboard.pages.prune.page import page
+
+    page()
+
+
+def _page(**address: str) -> AppTest:
+    page = AppTest.from_function(_prune, default_timeout=60)
+    for name, value in address.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+@contextmanager
+def _working(work: FollowUp, **status: object) -> Iterator[None]:
+    """Hold the lock of a pruning as its worker does, and say that it works."""
+    process = psutil.Process()
+    known = {"pid": process.pid, "pid_created": process.create_time(), "finished": None, "requested": time.time()}
+    set_status(work, state="running", **known, **status)
+    with work.lock():
+        yield
+
+
+def test_before_and_after_stand_first_with_their_certificate(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    pruning = write_pruning(run)
+    page = _page(run=run.id)
+    assert not page.exception
+    table = page.dataframe[0].value.set_index("what")
+    assert table.loc["parameters"].tolist() == ["1 k", "250", "−75 % (4×)"]
+    assert "exact] The smaller network gives the outputs of the network of small at step 30" in said(page)
+    assert f"150 validation images · pruning {pruning.id} · exact zeros" in said(page)
+    assert "2 CPU threads" in said(page)
+
+
+@pytest.mark.parametrize(("detail", "charts"), [("Layers", 4), ("What if", 4), ("Reasons", 3), ("Export", 3)])
+def test_only_the_open_view_is_drawn_and_never_more_than_four_charts(
+    make_stored_run: MakeRun, detail: str, charts: int
+) -> None:
+    run = make_stored_run()
+    write_pruning(run, criterion="norm", budget=50, refit_epochs=2)
+    page = _page(run=run.id, detail=detail)
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == charts
+
+
+def test_the_newest_pruning_is_shown_and_the_address_may_name_another(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    older = write_pruning(run, stem="a")
+    newer = write_pruning(run, stem="b", criterion="relevance", budget=30)
+    page = _page(run=run.id)
+    assert page.query_params["pruning"] == newer.id
+    assert page.selectbox(key="pruning").options == [newer.id, older.id]
+    assert "low relevance, budget 30 % of the MACs" in said(page)
+    page = _page(run=run.id, pruning=older.id)
+    assert page.selectbox(key="pruning").value == older.id
+    assert "**exact zeros**" in said(page)
+
+
+@pytest.mark.parametrize("name", ["nonsense", "../../etc", "<script>"])
+def test_an_address_that_names_no_pruning_falls_back_to_the_newest(make_stored_run: MakeRun, name: str) -> None:
+    run = make_stored_run()
+    pruning = write_pruning(run)
+    page = _page(run=run.id, pruning=name)
+    assert not page.exception
+    assert page.selectbox(key="pruning").value == pruning.id
+
+
+def test_an_empty_page_says_what_to_do_next_and_what_it_costs(make_stored_run: MakeRun) -> None:
+    page = _page(run=make_stored_run().id)
+    assert not page.exception
+    assert "Nothing has been removed" in page.info[0].value
+    assert "as one of the training took at most: 22 s" in page.info[0].value
+    assert page.button(key="prune_submit").label == "Start pruning"
+
+
+def test_a_pruning_that_is_started_is_the_one_shown_and_stands_in_the_address(
+    make_stored_run: MakeRun, end_workers: None
+) -> None:
+    run = make_stored_run()
+    older = write_pruning(run, stem="a")
+    page = _page(run=run.id, pruning=older.id)
+    page.button(key="prune_submit").click().run()
+    assert not page.exception
+    started = next(found.id for found in follow_ups(run, "prune") if found.id != older.id)
+    assert page.selectbox(key="pruning").value == started
+    assert page.query_params["pruning"] == started
+
+
+def test_without_a_checkpoint_there_is_nothing_to_prune(make_run: MakeRun) -> None:
+    page = _page(run=make_run().id)
+    assert "no" in page.info[0].value
+    assert not page.button
+
+
+def test_without_runs_it_offers_the_demo(runs_root: Path) -> None:
+    assert _page().button(key="start_demo").label == "Start the demo run"
+
+
+def test_a_live_pruning_says_what_it_does_and_can_be_stopped_then_killed(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    work = follow_up(run, PruneSpec())
+    with _working(work, progress=0.4, phase="judging the pruned network"):
+        page = _page(run=run.id)
+        assert not page.exception
+        assert (page.progress[0].value, page.progress[0].text) == (40, "Judging the pruned network")
+        assert "once the network has been judged" in page.info[0].value
+        page.button(key="stop").click().run()
+        assert work.control().stop
+        assert page.button(key="kill").label == "Kill now"
+        assert "undo" not in {button.key for button in page.button}
+
+
+def test_what_a_live_pruning_has_found_so_far_is_shown(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    work = write_pruning(run)
+    for name in ("measures", "removed", "reasons"):
+        (work.path / "tables" / f"{name}.parquet").unlink()
+    (work.path / "certificate.json").unlink()
+    with _working(work, progress=0.7):
+        page = _page(run=run.id)
+    assert not page.exception
+    assert "no certificate yet" in said(page)
+    assert page.dataframe[0].value["what"].tolist() == ["depth: absolute error ↓"]
+    assert "Costs are measured" in page.get("plotly_chart")[1].proto.spec
+
+
+def test_a_failure_is_said_in_one_sentence_with_the_end_of_the_log(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    work = follow_up(run, PruneSpec())
+    set_status(work, state="failed", message="`budget` should be below 40 %. Found <b>90</b>.")
+    (work.path / "log.txt").write_text("Traceback\nValueError: <b>")
+    page = _page(run=run.id)
+    assert page.error[0].value == r"`budget` should be below 40 \%\. Found \<b\>90\<\/b\>\."
+    assert page.code[0].value == "Traceback\nValueError: <b>"
+
+
+def test_a_stopped_pruning_can_be_started_again(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    write_pruning(run, state="stopped")
+    assert _page(run=run.id).button(key="resume").label == "Start again"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [({"relative_error_float32": 1e-3}, "not exact"), ({"fixed_sizes": True}, "inputs of these sizes only")],
+)
+def test_the_certificate_says_what_it_does_not_cover(
+    make_stored_run: MakeRun, content: dict[str, object], found: str
+) -> None:
+    run = make_stored_run()
+    replace_json(write_pruning(run).path / "certificate.json", {**CERTIFICATE, **content})
+    assert found in said(_page(run=run.id))
+
+
+def test_a_certificate_that_is_none_is_said(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    (write_pruning(run).path / "certificate.json").write_text("[]")
+    page = _page(run=run.id)
+    assert not page.exception
+    assert "should be a certificate" in page.error[0].value
+
+
+def test_a_damaged_spec_is_said_and_the_pruning_can_be_removed(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    (write_pruning(run).path / "spec.json").write_text('{"kind": "prune", "budget": -1}')
+    page = _page(run=run.id)
+    assert not page.exception
+    assert "can't be shown" in page.error[0].value
+    assert page.button(key="undo")
+
+
+def test_what_if_follows_the_share_that_is_chosen(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    write_pruning(run, criterion="norm", budget=50)
+    page = _page(run=run.id, detail="What if")
+    page.segmented_control(key="of").set_value("groups").run()
+    figure = json.loads(page.get("plotly_chart")[3].proto.spec)
+    assert figure["layout"]["xaxis"]["title"]["text"] == "channels removed [%]"
+    assert page.dataframe[1].value["threshold"].tolist() == ["–", "0.5", "0.85"]
+
+
+def test_without_a_sweep_it_says_how_to_get_one(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    write_pruning(run)
+    assert "low norms" in _page(run=run.id, detail="What if").info[0].value
+
+
+def test_reasons_are_text_by_kind(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    write_pruning(run)
+    page = _page(run=run.id, detail="Reasons")
+    assert page.dataframe[1].value["reason"].tolist() == ["7 channels"]
+    assert page.dataframe[2].value["reason"].tolist() == ["softmax mixes *all* channels"]
+    assert "**Gather their channels**" in said(page)
+
+
+def test_the_files_of_an_export_are_offered_for_download(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    pruning = write_pruning(run)
+    write_export(run, pruning)
+    page = _page(run=run.id, detail="Export")
+    assert not page.exception
+    offered = [button.label for button in page.get("download_button") if "csv" not in button.key]
+    assert [label.replace("\\", "") for label in offered] == ["README.md", "network.safetensors"]
+    assert "32 B · the same bits · SHA-256" in said(page)
+
+
+def test_an_export_is_asked_for_in_the_chosen_forms(make_stored_run: MakeRun, end_workers: None) -> None:
+    run = make_stored_run()
+    pruning = write_pruning(run)
+    page = _page(run=run.id, detail="Export")
+    page.pills(key="export_formats").set_value(["onnx"])
+    page.button(key="export_submit").click().run()
+    assert not page.exception
+    (export,) = follow_ups(run, "export")
+    assert isinstance(export.spec, ExportSpec)
+    assert (export.spec.pruning, export.spec.formats) == (pruning.id, ("onnx",))
+
+
+def test_no_form_at_all_is_refused(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    write_pruning(run)
+    page = _page(run=run.id, detail="Export")
+    page.pills(key="export_formats").set_value([])
+    page.button(key="export_submit").click().run()
+    assert "formats" in page.error[0].value
+    assert not follow_ups(run, "export")
+
+
+def test_undo_removes_the_pruning_and_its_exports_and_nothing_of_the_run(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    other, pruning = write_pruning(run, stem="a"), write_pruning(run, stem="b")
+    write_export(run, pruning)
+    kept = write_export(run, other)
+    before = sorted(path for path in run.path.glob("*") if path.name not in ("prune", "export"))
+    page = _page(run=run.id)
+    assert "its network and its 1 export" in said(page)
+    page.button(key="undo").click().run()
+    assert not page.exception
+    assert [found.id for found in follow_ups(run, "prune")] == [other.id]
+    assert [found.id for found in follow_ups(run, "export")] == [kept.id]
+    assert page.selectbox(key="pruning").value == other.id
+    assert sorted(path for path in run.path.glob("*") if path.name not in ("prune", "export")) == before
+
+
+def test_what_a_worker_still_writes_is_not_removed(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    work = write_pruning(run)
+    page = _page(run=run.id)
+    with _working(work):
+        page.button(key="undo").click().run()
+        assert follow_ups(run, "prune")
+
+
+def test_a_run_trained_on_since_is_said(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    set_status(write_pruning(run), started=1.0)
+    assert "the run was trained on since" in said(_page(run=run.id))
+
+
+def test_a_pruning_is_drawn_quickly_at_first_and_again(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    _page(run=run.id)  # imports
+    write_pruning(run, criterion="norm", budget=50, refit_epochs=2)
+    before = time.process_time()
+    page = _page(run=run.id)
+    first = time.process_time() - before
+    before = time.process_time()
+    for _ in range(5):
+        page.run()
+    again = (time.process_time() - before) / 5
+    assert again < 0.3
+    assert first < 1.0

@@ -1,0 +1,218 @@
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.shared.formatting import asked
+from engine.runs.derived import FollowUp, follow_ups
+from engine.runs.files import replace
+from engine.runs.run import Run
+from engine.runs.work_folder import LIVE
+from engine.specs.explain import ExplainSpec
+from tests.dashboard.making import write_checkpoint
+from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.reading import said
+
+Make = Callable[..., FollowUp]
+
+
+def _tasks() -> None:
+    from dashboard.pages.tasks.page import page
+
+    page()
+
+
+def _page(**address: str) -> AppTest:
+    page = AppTest.from_function(_tasks, default_timeout=30)
+    for name, value in address.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+def _figures(page: AppTest) -> list[dict[str, Any]]:
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def test_three_tasks_are_drawn_as_a_triangle_with_the_dead_left_out_in_words(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id)
+    assert not page.exception
+    (figure,) = _figures(page)
+    assert [trace["type"] for trace in figure["data"]] == ["scatterternary"] * 3
+    assert "13 channels; 1 dead and 0 idle ones are left out" in said(page)
+
+
+def test_the_triangle_can_be_a_map(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id, drawn_as="map")
+    assert {trace["name"] for trace in _figures(page)[0]["data"]} == {"seg", "depth", "normals", "dead"}
+
+
+@pytest.mark.parametrize("tasks", [("seg", "depth"), ("seg", "depth", "normals", "edges"), ("depth",)])
+def test_other_numbers_of_tasks_have_the_map(make_explained: Make, tasks: tuple[str, ...]) -> None:
+    page = _page(run=make_explained(tasks=tasks).run.id)
+    assert not page.exception
+    assert not page.get("button_group")
+    assert _figures(page)[0]["data"][0]["type"] == "scatter"
+
+
+def test_the_badge_and_the_captions_carry_method_images_and_faithfulness(make_explained: Make) -> None:
+    work = make_explained()
+    page = _page(run=work.run.id)
+    assert "rank correlation with ablation 0.75" in said(page)
+    assert f"small · {work.run.id} · {asked(work.run.spec.penalty)} · taylor · 8 val images" in said(page)
+    assert "faithfulness: holds" in said(page)
+
+
+@pytest.mark.parametrize(
+    ("use", "charts"), [("Shares", 1), ("Layers", 2), ("Affinity", 1), ("Heads", 1), ("Between runs", 0)]
+)
+def test_only_the_open_view_is_drawn_and_never_more_than_four_charts(
+    make_explained: Make, use: str, charts: int
+) -> None:
+    page = _page(run=make_explained().run.id, use=use, layer="stem", channel="0")
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == charts + 2
+
+
+def test_a_selected_channel_says_whose_it_is_and_what_its_loss_does_to_all_tasks(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id, layer="<b>deep</b>", channel="1")
+    assert "<b>deep</b>, channel 1: specific to seg" in said(page)
+    assert [metric.label.partition(" ")[0] for metric in page.metric] == ["seg", "depth", "normals"]
+    assert page.metric[0].delta.startswith("-0.05")
+
+
+def test_a_channel_can_be_named_as_well_as_clicked(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id)
+    page.selectbox(key="channel_layer").select("trunk").run()
+    assert (page.query_params["layer"], page.query_params["channel"]) == ("trunk", "0")
+    page.number_input(key="channel_number").set_value(5).run()
+    assert page.query_params["channel"] == "5"
+    assert "exactly zero: switching it off changes no output" in said(page)
+
+
+def test_a_channel_that_was_not_switched_off_can_be_in_one_job(make_explained: Make, end_workers: None) -> None:
+    work = make_explained()
+    page = _page(run=work.run.id, layer="stem", channel="2")
+    page.button(key="switch_off").click().run()
+    assert not page.exception
+    started = follow_ups(work.run, "explain")[0].spec
+    assert isinstance(started, ExplainSpec)
+    assert (started.layers, started.ablations, started.methods) == (("stem",), 3, ("taylor",))
+    assert (started.images, started.fill, started.maps) == (8, "mean", 0)
+    assert page.selectbox(key="explanation").value == work.id
+
+
+def test_single_task_runs_are_compared_layer_by_layer(make_explained: Make, make_run: Callable[..., Run]) -> None:
+    work = make_explained()
+    make_run(name="alone", epochs=1)
+    page = _page(run=work.run.id, use="Between runs")
+    assert not page.exception
+    assert "seg+depth+normals (small) – depth (alone)" in {trace["name"] for trace in _figures(page)[0]["data"]}
+
+
+def test_without_another_run_it_says_what_to_train(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id, use="Between runs")
+    assert "Train one for each task alone" in page.info[0].value
+
+
+def test_a_run_that_was_not_explained_offers_it_and_says_what_it_costs(
+    make_run: Callable[..., Run], end_workers: None
+) -> None:
+    run = make_run()
+    write_checkpoint(run)
+    page = _page(run=run.id)
+    assert "half a minute" in said(page)
+    page.number_input(key="explain_images").set_value(16)
+    page.multiselect(key="explain_layers").set_value(["stem"])
+    page.button(key="explain_submit").click().run()
+    assert not page.exception
+    (work,) = follow_ups(run, "explain")
+    assert isinstance(work.spec, ExplainSpec)
+    assert (work.spec.images, work.spec.layers) == (16, ("stem",))
+    assert work.status.state in (*LIVE, "failed")
+    assert page.query_params["explanation"] == work.id
+
+
+def test_a_request_that_makes_no_sense_starts_nothing(make_run: Callable[..., Run]) -> None:
+    run = make_run()
+    write_checkpoint(run)
+    page = _page(run=run.id)
+    page.multiselect(key="explain_methods").set_value(["deep_lift"])
+    page.button(key="explain_submit").click().run()
+    assert "should be output" in page.error[0].value
+    assert not follow_ups(run, "explain")
+
+
+def test_a_run_without_a_checkpoint_says_what_it_waits_for(make_run: Callable[..., Run]) -> None:
+    page = _page(run=make_run().id)
+    assert "first checkpoint" in page.info[0].value
+    assert not page.button
+
+
+def test_a_failure_is_said_in_one_sentence(make_explained: Make) -> None:
+    page = _page(run=make_explained(state="failed").run.id)
+    assert not page.exception
+    assert page.error[0].value == "`run` should have a checkpoint that is whole\\. Found none\\."
+
+
+def test_a_stopped_explanation_shows_what_it_has_and_can_go_on(make_explained: Make) -> None:
+    work = make_explained(state="stopped")
+    page = _page(run=work.run.id)
+    assert page.button(key=f"explain_resume_{work.id}").label == "Go on"
+    assert page.get("plotly_chart")
+
+
+def test_an_explanation_is_chosen_by_the_address_and_a_wrong_one_falls_back(make_explained: Make) -> None:
+    work = make_explained()
+    part = write_explanation(work.run, layers=["stem"])
+    assert _page(run=work.run.id).query_params["explanation"] == work.id
+    page = _page(run=work.run.id, explanation=part.id)
+    assert "3 channels" in said(page)
+    assert _page(run=work.run.id, explanation="../../etc").selectbox(key="explanation").value == work.id
+
+
+def test_without_runs_it_offers_the_demo(runs_root: object) -> None:
+    assert _page().button(key="start_demo").label == "Start the demo run"
+
+
+def test_it_is_drawn_again_quickly(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id, use="Layers", layer="stem", channel="0")
+    before = time.process_time()
+    for _ in range(5):
+        page.run()
+    assert (time.process_time() - before) / 5 < 0.3
+
+
+def test_live_explanations_say_what_they_do_and_can_be_stopped(make_explained: Make) -> None:
+    work = make_explained(ablated=False)
+    other = write_explanation(work.run, ablated=False, layers=["stem"])
+    with _working(work, phase="ablation: 3 of 9"), _working(other, phase="reading the run"):
+        page = _page(run=work.run.id)
+        assert not page.exception
+        assert page.progress[0].text == "ablation: 3 of 9"
+        assert page.progress[1].text.endswith("reading the run")
+        assert "stem" in page.progress[1].text
+        page.button(key=f"explain_stop_{work.id}").click().run()
+        assert work.control().stop
+        assert not other.control().stop
+        assert page.button(key=f"explain_kill_{work.id}").label == "Kill now"
+
+
+@contextmanager
+def _working(work: FollowUp, phase: str) -> Iterator[None]:
+    """Hold the lock of an explanation as its worker does, and say what it is at."""
+    now = psutil.Process()
+    live = {"state": "running", "phase": phase, "pid": now.pid, "pid_created": now.create_time(), "finished": None}
+    replace(work.path / "status.json", work.recorded_status().model_copy(update=live).model_dump_json().encode())
+    with work.lock():
+        yield
+
+
+def test_the_bars_of_the_layers_can_count_relevance(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id, use="Layers", counted="relevance")
+    assert not page.exception
+    assert [trace["name"] for trace in _figures(page)[0]["data"]] == ["seg", "depth", "normals"]

@@ -1,0 +1,220 @@
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.runs.events import Event, write_events
+from engine.runs.files import replace
+from engine.runs.run import Run
+from tests.dashboard.reading import said
+
+MakeRun = Callable[..., Run]
+
+
+def _train() -> None:
+    from dashboard.pages.train.page import page
+
+    page()
+
+
+def _page(**address: str) -> AppTest:
+    page = AppTest.from_function(_train, default_timeout=30)
+    for name, value in address.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+@contextmanager
+def _working(run: Run, **status: object) -> Iterator[None]:
+    """Hold the lock of a run as its worker does, and say that it trains."""
+    pid, created = psutil.Process().pid, psutil.Process().create_time()
+    known = {"state": "running", "phase": "training", "finished": None, "pid": pid, "pid_created": created, **status}
+    replace(run.path / "status.json", run.recorded_status().model_copy(update=known).model_dump_json().encode())
+    with run.lock():
+        yield
+
+
+def test_a_finished_run_shows_three_figures_and_no_controls(make_run: MakeRun) -> None:
+    page = _page(run=make_run().id)
+    assert not page.exception
+    figures = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    assert [len(figure["data"]) for figure in figures] == [4, 2, 3]
+    assert "epoch 3 of 5" in said(page)
+    assert not {"pause", "stop", "apply", "resume"} & {button.key for button in page.button}
+
+
+def test_the_newest_run_is_shown_where_none_is_named(make_run: MakeRun) -> None:
+    run = make_run(name="only")
+    page = _page()
+    assert page.selectbox(key="run").value == run.id
+    assert page.query_params["run"] == run.id
+
+
+@pytest.mark.parametrize("name", ["nonsense", "../../etc", "<script>"])
+def test_an_address_that_names_no_run_falls_back_to_the_newest(make_run: MakeRun, name: str) -> None:
+    run = make_run()
+    page = _page(run=name)
+    assert not page.exception
+    assert page.selectbox(key="run").value == run.id
+
+
+def test_captions_carry_run_strength_and_split(make_run: MakeRun) -> None:
+    run = make_run(penalty={"strength": 2e-3})
+    expected = f"small · {run.id} · λ = 2e-3 at the start · 150 validation images"
+    assert expected in said(_page(run=run.id))
+
+
+def test_a_hostile_name_is_shown_as_text(make_run: MakeRun) -> None:
+    page = _page(run=make_run(name="<script>x</script> ![](http://a.b/c) **d**").id)
+    assert "<script>x</script> ![](http://a.b/c) **d**" in said(page).replace("\u2060", "")
+    assert not any(re.search(r"(?<!\\)(<|!\[)", text.value) for text in (*page.markdown, *page.caption))
+
+
+def test_the_reason_of_a_failure_is_shown_in_one_sentence(make_run: MakeRun) -> None:
+    page = _page(run=make_run(state="failed", message="the disk is full").id)
+    assert page.error[0].value == "the disk is full"
+
+
+def test_a_stopped_run_can_be_resumed(make_run: MakeRun) -> None:
+    page = _page(run=make_run(state="stopped").id)
+    assert page.button(key="resume").label == "Resume training"
+
+
+def test_a_live_run_is_driven_by_wishes(make_run: MakeRun) -> None:
+    run = make_run()
+    with _working(run, progress=0.6):
+        page = _page(run=run.id)
+        assert page.progress[0].value == 60
+        page.button(key="pause").click().run()
+        assert run.control().pause
+        assert page.button(key="pause").label == "Resume"
+        page.number_input(key="strength_input").set_value(0.02).run()
+        assert run.control().strength is None
+        page.button(key="apply").click().run()
+        assert run.control().strength == 0.02
+        assert "2e-2 asked for" in said(page)
+
+
+def test_a_live_run_with_a_target_says_what_becomes_of_a_strength_that_is_applied(make_run: MakeRun) -> None:
+    run = make_run(penalty={"target": 60})
+    with _working(run):
+        page = _page(run=run.id)
+        assert "the target moves λ on from what you apply" in said(page)
+        page.number_input(key="strength_input").set_value(0.02)
+        page.button(key="apply").click().run()
+        assert run.control().strength == 0.02
+
+
+def test_a_target_and_the_refit_are_marked_andsaid(make_run: MakeRun) -> None:
+    page = _page(run=make_run(epochs=5, penalty={"target": 60}).id)
+    assert "target 60 % of the groups" in said(page)
+    layout = json.loads(page.get("plotly_chart")[2].proto.spec)["layout"]
+    assert {note["text"] for note in layout["annotations"]} == {"target: 60 % of the groups", "refit"}
+    assert 3.75 in [shape["x0"] for shape in layout["shapes"]]
+
+
+def test_the_conflict_of_the_tasks_has_a_view_and_weights_where_they_differ(make_run: MakeRun) -> None:
+    run = make_run(tasks=["depth", "seg"])
+    assert "same weight" in said(_page(run=run.id, view="Tasks"))
+    rows = [("depth", "conflict", "cosine:seg", -0.5), ("depth", "train", "weight", 0.5)]
+    write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, *row) for row in rows])
+    page = _page(run=run.id, view="Tasks")
+    assert [len(json.loads(chart.proto.spec)["data"]) for chart in page.get("plotly_chart")] == [1, 1]
+    assert "pull the shared features apart" in said(page)
+
+
+def test_layers_about_to_die_are_warned_of(make_run: MakeRun) -> None:
+    run = make_run()
+    assert not _page(run=run.id).warning
+    write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, None, "alarm", "<b>deep</b>", 1.0)])
+    (warning,) = _page(run=run.id).warning
+    assert "1 of 4 groups left in <b>deep</b>" in re.sub(r"\\(.)", r"\1", warning.value)
+
+
+def test_the_second_click_on_stop_is_kill(make_run: MakeRun) -> None:
+    run = make_run()
+    with _working(run):
+        page = _page(run=run.id)
+        page.button(key="stop").click().run()
+        assert run.control().stop
+        assert page.button(key="kill").label == "Kill now"
+
+
+def test_a_run_that_starts_says_what_it_waits_for(make_run: MakeRun) -> None:
+    run = make_run(epochs=0)
+    with _working(run, epoch=0, phase="rendering scenes 120 of 750"):
+        page = _page(run=run.id)
+        assert page.progress[0].text == "Starting: rendering scenes 120 of 750"
+
+
+def test_only_the_open_view_is_drawn(make_run: MakeRun) -> None:
+    run = make_run()
+    assert len(_page(run=run.id, view="Norms by layer").get("plotly_chart")) == 2
+    assert not _page(run=run.id, view="Survival map").get("plotly_chart")
+    (run.path / "log.txt").write_text("hello\n<b>log</b>")
+    assert _page(run=run.id, view="Log").code[0].value == "hello\n<b>log</b>"
+
+
+def test_a_window_shortens_the_curves(make_run: MakeRun) -> None:
+    run = make_run(epochs=12)
+    page = _page(run=run.id)
+    page.selectbox(key="window").select(5).run()
+    assert not page.exception
+    layout = json.loads(page.get("plotly_chart")[1].proto.spec)["layout"]
+    assert layout["xaxis"]["range"][0] == pytest.approx(7.0, abs=0.11)
+
+
+def test_a_run_without_numbers_says_why_its_figures_are_empty(make_run: MakeRun) -> None:
+    run = make_run(epochs=0)
+    (run.path / "events.jsonl").unlink()
+    page = _page(run=run.id)
+    assert not page.exception
+    assert "first loss" in page.get("plotly_chart")[0].proto.spec
+
+
+def test_a_damaged_spec_is_said_not_raised(make_run: MakeRun) -> None:
+    run = make_run()
+    (run.path / "spec.json").write_text('{"epochs": -1}')
+    page = _page(run=run.id)
+    assert not page.exception
+    assert "epochs" in page.error[0].value
+
+
+def test_without_runs_it_offers_the_demo(runs_root: Path) -> None:
+    assert _page().button(key="start_demo").label == "Start the demo run"
+
+
+def test_the_selected_channel_comes_from_the_address(make_run: MakeRun) -> None:
+    page = _page(run=make_run().id, view="Survival map", layer="<b>deep</b>", channel="3")
+    assert not page.exception
+    assert "<b>deep</b>, channel 3: dead, last alive after epoch 0" in said(page)
+    assert len(page.get("plotly_chart")) == 1
+
+
+@pytest.mark.parametrize(
+    ("layer", "channel"), [("stem", "3"), ("stem", "-1"), ("stem", "zero"), ("<script>", "0"), ("stem", ""), ("", "0")]
+)
+def test_an_address_that_names_no_channel_selects_nothing(make_run: MakeRun, layer: str, channel: str) -> None:
+    page = _page(run=make_run().id, view="Survival map", layer=layer, channel=channel)
+    assert not page.exception
+    assert "Select a channel" in said(page)
+
+
+def test_the_layer_of_the_norms_is_the_selected_one(make_run: MakeRun) -> None:
+    page = _page(run=make_run().id, view="Norms by layer", layer="<b>deep</b>", channel="3")
+    assert page.selectbox(key="norms_layer").value == "<b>deep</b>"
+    page.selectbox(key="norms_layer").select("stem").run()
+    assert (page.query_params["layer"], "channel" in page.query_params) == ("stem", False)
+    assert page.selectbox(key="norms_layer").value == "stem"
+
+
+@pytest.mark.parametrize(("order", "shown"), [("epoch of death", "death"), ("<script>", "network")])
+def test_the_order_of_the_channels_comes_from_the_address(make_run: MakeRun, order: str, shown: str) -> None:
+    page = _page(run=make_run().id, view="Survival map", order=order)
+    assert not page.exception
+    assert page.segmented_control(key="order").value == shown

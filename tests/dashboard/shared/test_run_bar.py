@@ -1,0 +1,32 @@
+from collections.abc import Callable
+
+from streamlit.testing.v1 import AppTest
+
+from engine.runs.run import Run
+
+
+def _bar() -> None:
+    import streamlit as st
+
+    from dashboard.shared.run_bar import run_bar
+
+    if (bar := run_bar()) is not None:
+        run, beside = bar
+        beside.caption("beside the selector")
+        st.text(run.id)
+
+
+def test_the_run_that_the_address_names_is_chosen_and_the_newest_without_one(make_run: Callable[..., Run]) -> None:
+    first, second = make_run(), make_run()
+    page = AppTest.from_function(_bar, default_timeout=30).run()
+    assert page.text[0].value == second.id
+    assert [page.selectbox[0].options, page.caption[0].value] == [[second.id, first.id], "beside the selector"]
+    page = AppTest.from_function(_bar, default_timeout=30)
+    page.query_params["run"] = first.id
+    assert page.run().text[0].value == first.id
+
+
+def test_without_a_run_the_welcome_is_drawn_and_nothing_else(runs_root: object) -> None:
+    page = AppTest.from_function(_bar, default_timeout=30).run()
+    assert not page.exception
+    assert ([title.value for title in page.title], len(page.text), len(page.selectbox)) == (["Winnow"], 0, 0)

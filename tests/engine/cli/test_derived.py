@@ -1,0 +1,106 @@
+"""`winnow prune`, `explain` and `export` on a run that was really trained; what they do is done by real workers."""
+
+import json
+import shutil
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+
+from engine.export import load_model, model_card
+from engine.jobs.card_facts import card_facts
+from engine.jobs.certificate_file import read_certificate
+from engine.runs.derived import find_follow_up, newest
+from engine.runs.run import Run, find
+from tests.engine.commanding import Trained, winnow, winnow_here
+
+QUICK = ("--no-onnx", "--rounds", "3", "--batches", "1,4", "--threads", "1", "--json")
+
+
+@pytest.fixture(scope="module")
+def pruned(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """Return a folder of runs with one that was trained and pruned, and what the command said."""
+    root = tmp_path_factory.mktemp("pruned") / "runs"
+    shutil.copytree(trained.root, root)
+    done = winnow(root, "prune", "tiny", *QUICK)
+    assert done.returncode == 0, done.stderr
+    return root, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def run(pruned: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("WINNOW_RUNS", str(pruned[0]))
+    return find("tiny")
+
+
+def test_prune_says_what_it_removed(pruned: tuple[Path, dict], run: Run):
+    said = pruned[1]
+    assert (said["state"], said["run"]) == ("done", run.id)
+    parameters = {row["model"]: row["value"] for row in said["measures"] if row["quantity"] == "parameters"}
+    assert parameters["pruned"] < parameters["dense"]
+    work = find_follow_up(run, "prune", said["prune"])
+    model = load_model(work.path / "model")
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters["pruned"]
+    assert set(model(torch.rand(2, 1, 8, 8))) == {"digit", "parity", "ink"}
+
+
+def test_read_certificate(run: Run):
+    work = newest(run, "prune")
+    assert work is not None
+    certificate = read_certificate(work)
+    assert certificate.relative_error_float64 <= 1e-10
+    assert len(certificate.removed) > 0
+    (work.path / "certificate.json").rename(work.path / "kept.json")
+    with pytest.raises(OSError, match=r"certificate\.json"):
+        read_certificate(work)
+    (work.path / "kept.json").rename(work.path / "certificate.json")
+
+
+def test_card_facts(run: Run):
+    work = newest(run, "prune")
+    assert work is not None
+    facts = card_facts(work, (1, 1, 8, 8), None, ())
+    assert facts.run == run.id
+    assert set(facts.metrics["task"]) == {"digit", "parity", "ink"}
+    assert "data seed 0" in model_card(facts)
+
+
+def test_export_writes_files_that_agree_and_overwrites_nothing(pruned: tuple[Path, dict], run: Run, tmp_path: Path):
+    out = tmp_path / "out"
+    done = winnow(pruned[0], "export", "tiny", "--format", "safetensors,onnx,card", "--out", str(out), "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    files = {row["file"]: row for row in said["files"]}
+    assert set(files) == {"architecture.json", "network.safetensors", "model.onnx", "README.md"}
+    assert files["model.onnx"]["max_error"] <= 1e-4
+    images = torch.rand(3, 1, 8, 8)
+    session = onnxruntime.InferenceSession(out / "model.onnx")
+    found = session.run(["digit"], {session.get_inputs()[0].name: images.numpy()})[0]
+    with torch.no_grad():
+        expected = load_model(out).eval()(images)["digit"]
+    torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-4)
+    assert run.id in (out / "README.md").read_text()
+    again = winnow_here("export", "tiny", "--out", str(out))
+    assert again.returncode == 2
+    assert "`--out` should be a new or an empty folder" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("prune", "tiny", "--criterion", "norm"), "`budget` should be given"),
+        (("prune", "tiny", "--budget", "120"), "`budget`"),
+        (("prune", "nothing"), "`run` should be"),
+        (("export", "tiny", "--pruning", "../x"), "`prune` should be among"),
+        (("export", "tiny", "--format", "pickle"), "`formats.0`"),
+        (("explain", "tiny", "--methods", "guessing"), "`methods.0`"),
+    ],
+)
+def test_a_wrong_request_is_one_line(run: Run, arguments: tuple[str, ...], says: str):
+    before = sorted(run.path.rglob("*"))
+    done = winnow_here(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(run.path.rglob("*")) == before

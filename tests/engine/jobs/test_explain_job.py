@@ -1,0 +1,132 @@
+"""A run of digits explained: every table is there, and an interrupted job goes on."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from engine.explain.checks.badges import badge
+from engine.explain.maps.store import SpatialStore
+from engine.jobs.explain_job import run_explain
+from engine.jobs.training_job import run_training
+from engine.jobs.writer import Reporter
+from engine.runs.files import replace
+from engine.runs.run import Run, create
+from engine.specs.explain import ExplainSpec
+from engine.specs.train import parse
+
+TABLES = {
+    "relevance", "usage", "layers", "overlaps", "heads", "affinity", "ablation", "deletion", "faithfulness",
+}  # fmt: skip
+QUICK = {"images": 24, "ablation_images": 16, "ablations": 3, "bootstrap": 20, "threads": 1, "steps": 4, "maps": 0}
+
+
+class Pen:
+    """Writes tables into a folder; asks the job to end after the table `last` was written `times`."""
+
+    def __init__(self, folder: Path, ending: list[bool], last: str = "", times: int = 1) -> None:
+        self.folder, self.ending, self.last, self.times = folder, ending, last, times
+        self.said: list[dict[str, object]] = []
+        self.written: list[str] = []
+        (folder / "tables").mkdir(parents=True, exist_ok=True)
+
+    def status(self, **changes: object) -> None:
+        self.said.append(changes)
+
+    tick = status
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        self.written.append(name)
+        replace(self.folder / "tables" / f"{name}.parquet", frame.to_parquet(index=False))
+        if self.written.count(self.last) == self.times:
+            self.ending.append(True)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Four epochs on the digits."""
+    values = {"data": {"dataset": "digits"}, "epochs": 4, "batch_size": 64, "threads": 1}
+    network = {"widths": (6, 8), "blocks": (1, 1), "head_width": 8}
+    made = create(parse({**values, "network": network, "penalty": {"target": 30.0}}), tmp_path_factory.mktemp("runs"))
+    reporter = Reporter(made)
+    reporter.finish(run_training(made, reporter, []))
+    return made
+
+
+def spec(**values: object) -> ExplainSpec:
+    return ExplainSpec(**{**QUICK, **values})
+
+
+def read(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(folder / "tables" / f"{name}.parquet")
+
+
+def test_every_table_is_written_relevance_first(run: Run, tmp_path: Path):
+    pen = Pen(tmp_path, [])
+    methods = ("taylor", "gradient_x_activation", "feature_ablation")
+    assert run_explain(run, spec(methods=methods, layers=("trunk.stages.1.0.conv1.0", "trunk")), pen, []) == "done"
+    assert {file.stem for file in (tmp_path / "tables").iterdir()} == TABLES
+    assert pen.written[0] == "relevance"
+    relevance, figures = read(tmp_path, "relevance"), read(tmp_path, "faithfulness")
+    assert tuple(dict.fromkeys(relevance["method"])) == methods
+    assert set(figures["method"]) == set(methods)
+    assert {"head_randomisation", "deletion_auc", "rank_correlation"} <= set(figures["figure"])
+    assert badge(figures[figures["method"] == "taylor"])[0] != "grey"
+    progress = [said["progress"] for said in pen.said if "progress" in said]
+    assert progress == sorted(progress)
+
+
+def test_dead_groups_of_the_run_are_dead_cells(run: Run, tmp_path: Path):
+    run_explain(run, spec(ablations=0, randomisations=False), Pen(tmp_path, []), [])
+    norms = run.groups().assign(layer=lambda frame: frame["layer"].astype(str))
+    both = read(tmp_path, "usage").merge(norms, on=["layer", "channel"])
+    assert len(both) == len(norms)
+    assert (both["norm"] == 0).any()
+    assert (both.loc[both["norm"] == 0, "label"] == "dead").all()
+
+
+def test_a_stopped_job_goes_on_with_the_ablations_it_finds(run: Run, tmp_path: Path):
+    ending: list[bool] = []
+    assert run_explain(run, spec(), Pen(tmp_path, ending, "ablation"), ending) == "stopped"
+    first = read(tmp_path, "ablation")
+    assert len(first) > 0
+    first["loss"] = 7.0
+    replace(tmp_path / "tables" / "ablation.parquet", first.to_parquet(index=False))
+    assert run_explain(run, spec(), Pen(tmp_path, []), []) == "done"
+    whole = read(tmp_path, "ablation")
+    assert (whole["loss"] == 7.0).sum() == len(first)
+    assert len(whole) > len(first)
+    assert not whole.duplicated(["layer", "channel", "group", "task"]).any()
+
+
+def test_what_a_method_refuses_is_told_and_the_rest_goes_on(run: Run, tmp_path: Path):
+    pen = Pen(tmp_path, [])
+    wanted = spec(methods=("taylor", "deep_lift"), of="output", ablations=2, randomisations=False, layers=("trunk",))
+    assert run_explain(run, wanted, pen, []) == "done"
+    assert any("`method` should not be deep_lift here" in str(said.get("message")) for said in pen.said)
+    assert set(read(tmp_path, "relevance")["method"]) == {"taylor"}
+
+
+def test_maps_of_the_most_relevant_channels_lie_beside_the_tables(run: Run, tmp_path: Path):
+    wanted = spec(ablations=0, randomisations=False, maps=2, map_channels=1)
+    assert run_explain(run, wanted, Pen(tmp_path, []), []) == "done"
+    store, relevance = SpatialStore(tmp_path), read(tmp_path, "relevance")
+    last = relevance[relevance["layer"] == "trunk"]
+    best = {int(own.loc[own["relevance"].idxmax(), "channel"]) for _, own in last.groupby("task")}
+    assert set(store.cells()["channel"]) == best
+    assert store.images().shape == (2, 8, 8, 1)
+    assert store.index["looked_at"] == QUICK["images"]
+
+
+def test_any_channel_is_mapped_on_request(run: Run, tmp_path: Path):
+    asked = {"layers": ("trunk.stages.1.0.conv1.0",), "channels": (0, 4), "maps": 1}
+    run_explain(run, spec(ablations=0, randomisations=False, **asked), Pen(tmp_path, []), [])
+    assert SpatialStore(tmp_path).cells().to_numpy().tolist() == [[asked["layers"][0], 0], [asked["layers"][0], 4]]
+    with pytest.raises(ValueError, match="should name channels 0 to 5"):
+        run_explain(run, spec(**{**asked, "channels": (6,)}), Pen(tmp_path, []), [])
+
+
+def test_a_run_without_a_checkpoint_is_refused(tmp_path: Path):
+    bare = create(parse({"data": {"dataset": "digits"}}), tmp_path)
+    with pytest.raises(ValueError, match="`run` should hold a checkpoint"):
+        run_explain(bare, spec(), Pen(tmp_path / "job", []), [])

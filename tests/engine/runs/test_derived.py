@@ -1,0 +1,87 @@
+"""What is done with a run's result: folders inside the run's, as much a folder of work as the run is."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.jobs.stop_request import Ending
+from engine.runs.derived import FollowUp, find_follow_up, follow_up, follow_ups, newest, open_work, read
+from engine.runs.files import replace
+from engine.runs.run import Run, create, list_runs
+from engine.runs.work_folder import Status
+from engine.specs.export import ExportSpec
+from engine.specs.frozen import SpecError
+from engine.specs.train import parse
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return create(parse({"data": {"dataset": "digits"}, "name": "parent"}), tmp_path / "runs")
+
+
+def ended(work: FollowUp, state: str) -> FollowUp:
+    replace(work.path / "status.json", Status.model_validate({"state": state}).model_dump_json().encode())
+    return work
+
+
+def test_a_follow_up_lies_in_its_run_and_reads_back(run: Run):
+    made = follow_up(run, ExportSpec(pruning="x", formats=("onnx",)))
+    again = open_work(made.path)
+    assert isinstance(again, FollowUp)
+    assert (again.spec, again.kind, again.run.path) == (made.spec, "export", run.path)
+    assert made.path.parent.parent == run.path
+    assert again.status.state == "queued"
+    assert [found.id for found in list_runs(run.path.parent)] == [run.id]
+
+
+def test_a_run_opens_as_a_run(run: Run):
+    opened = open_work(run.path)
+    assert isinstance(opened, Run)
+    assert opened.spec == run.spec
+
+
+def test_the_newest_that_ended_well_speaks_for_the_run(run: Run):
+    first, second, third = (follow_up(run, ExportSpec(pruning=str(number))) for number in range(3))
+    assert newest(run, "export") is None
+    ended(first, "done"), ended(second, "done"), ended(third, "failed")
+    found = newest(run, "export")
+    assert found is not None
+    assert found.id == second.id
+    assert [work.id for work in follow_ups(run, "export")] == [third.id, second.id, first.id]
+    second.remove()
+    undone = newest(run, "export")
+    assert undone is not None
+    assert undone.id == first.id
+
+
+@pytest.mark.parametrize("name", ["", "..", "../export", "nothing"])
+def test_find_follow_up_takes_no_path(run: Run, name: str):
+    made = follow_up(run, ExportSpec(pruning="x"))
+    assert find_follow_up(run, "export", made.id).path == made.path
+    with pytest.raises(FileNotFoundError, match="`export` should be among"):
+        find_follow_up(run, "export", name)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"kind": "export", "pruning": "x", "formats": ["pickle"]}, "formats"),
+        ({"kind": "export", "pruning": ""}, "pruning"),
+        ({"kind": "wash"}, "spec"),
+    ],
+)
+def test_read_refuses_in_one_line(values: dict[str, object], says: str):
+    with pytest.raises(SpecError, match=says) as caught:
+        read(values)
+    assert "\n" not in str(caught.value)
+
+
+def test_ending_hears_signals_and_wishes(run: Run):
+    ending = Ending(run)
+    assert not ending
+    run.ask(stop=True)
+    assert ending
+    run.ask(stop=False)
+    assert not ending
+    ending.signal(15, None)
+    assert ending
