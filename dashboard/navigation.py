@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import streamlit as st
 
-from dashboard.shared.selection import ONE, OTHER, RUN
+from winnow.dashboard.shared.selection import ONE, OTHER, RUN
 
 
 def runs() -> st.Page:
@@ -85,54 +85,54 @@ def compare_runs(one: str, other: str) -> NoReturn:
 
 
 def _runs() -> None:
-    from dashboard.pages.runs.page import page
+    from winnow.dashboard.pages.runs.page import page
 
     page()
 
 
 def _train() -> None:
-    from dashboard.pages.train.page import page
+    from winnow.dashboard.pages.train.page import page
 
     page()
 
 
 def _path() -> None:
-    from dashboard.pages.path.page import page
+    from winnow.dashboard.pages.path.page import page
 
     page()
 
 
 def _groups() -> None:
-    from dashboard.pages.groups.page import page
+    from winnow.dashboard.pages.groups.page import page
 
     page()
 
 
 def _tasks() -> None:
-    from dashboard.pages.tasks.page import page
+    from winnow.dashboard.pages.tasks.page import page
 
     page()
 
 
 def _explain() -> None:
-    from dashboard.pages.explain.page import page
+    from winnow.dashboard.pages.explain.page import page
 
     page()
 
 
 def _prune() -> None:
-    from dashboard.pages.prune.page import page
+    from winnow.dashboard.pages.prune.page import page
 
     page()
 
 
 def _compare() -> None:
-    from dashboard.pages.compare.page import page
+    from winnow.dashboard.pages.compare.page import page
 
     page()
 
 
 def _new() -> None:
-    from dashboard.pages.new.page import page
+    from winnow.dashboard.pages.new.page import page
 
     page()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import navigation
+from winnow.dashboard import navigation
 
 ICON = Path(__file__).parent / "icon.svg"
 

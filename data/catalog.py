@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from data import digits, planted
-from data.digits import Digits
-from data.parameters import check_split
-from data.planted import Planted
-from data.sample import Dataset, Field, Split
-from data.scenes import dataset as scenes
-from data.scenes.dataset import Scenes
+from winnow.data import digits, planted
+from winnow.data.digits import Digits
+from winnow.data.parameters import check_split
+from winnow.data.planted import Planted
+from winnow.data.sample import Dataset, Field, Split
+from winnow.data.scenes import dataset as scenes
+from winnow.data.scenes.dataset import Scenes
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from data.parameters import check_split, check_whole, checked_index
-from data.sample import Field, Sample, Split
+from winnow.data.parameters import check_split, check_whole, checked_index
+from winnow.data.sample import Field, Sample, Split
 
 INK_SPREAD = 0.0341  # the standard deviation of `ink` over the training split of seed 0
 SHARES = MappingProxyType({"train": (0.0, 0.7), "val": (0.7, 0.85), "test": (0.85, 1.0)})

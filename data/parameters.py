@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 
-from data.sample import Split
+from winnow.data.sample import Split
 
 
 def check_split(split: object) -> None:

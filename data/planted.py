@@ -27,8 +27,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from data.parameters import check_split, check_whole, checked_index
-from data.sample import Field, Sample, Split
+from winnow.data.parameters import check_split, check_whole, checked_index
+from winnow.data.sample import Field, Sample, Split
 
 CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

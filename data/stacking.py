@@ -15,8 +15,8 @@ from types import ModuleType
 
 import numpy as np
 
-from data.sample import Array, DataError, Dataset, Field, Sample
-from data.validation import validate
+from winnow.data.sample import Array, DataError, Dataset, Field, Sample
+from winnow.data.validation import validate
 
 CHUNK = 16
 Progress = Callable[[int, int], None]

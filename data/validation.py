@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from data.sample import Array, DataError, Field, Sample
+from winnow.data.sample import Array, DataError, Field, Sample
 
 UNIT_TOLERANCE = 1e-3
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.graph.trace import trace
-from engine.sparsity.counts import living
+from winnow.engine.graph.trace import trace
+from winnow.engine.sparsity.counts import living
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 

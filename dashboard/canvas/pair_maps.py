@@ -12,8 +12,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.canvas.levels import HERE, levels, scale_of, script, style, text
-from engine.runs.norm_log import Layer
+from winnow.dashboard.canvas.levels import HERE, levels, scale_of, script, style, text
+from winnow.engine.runs.norm_log import Layer
 
 ONLY_A, ONLY_B = 254, 255
 MIDDLE, REACH = 127, 126

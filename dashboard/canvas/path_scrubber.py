@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.canvas.levels import HERE, levels, scale_of, script, style, text
-from dashboard.figures.style import NEUTRAL, Style
-from dashboard.frames.paths import FIRST, Networks
-from engine.runs.quantities import Metric
-from engine.specs.study import PathSpec
+from winnow.dashboard.canvas.levels import HERE, levels, scale_of, script, style, text
+from winnow.dashboard.figures.style import NEUTRAL, Style
+from winnow.dashboard.frames.paths import FIRST, Networks
+from winnow.engine.runs.quantities import Metric
+from winnow.engine.specs.study import PathSpec
 
 MOST_TASKS = 4
 MOST_STRENGTH = 1e6  # of λ_max

@@ -17,10 +17,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.frames import channel_states
-from dashboard.frames.groups import Norms
-from dashboard.shared.selection import Selection, known
-from engine.runs.quantities import NEAR
+from winnow.dashboard.frames import channel_states
+from winnow.dashboard.frames.groups import Norms
+from winnow.dashboard.shared.selection import Selection, known
+from winnow.engine.runs.quantities import NEAR
 
 HERE = Path(__file__).parent
 SCRIPT = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("pens.js", "rows.js", "survival.js"))

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.figures.style import NEUTRAL, Style, escaped
-from dashboard.shared.selection import Selection
-from engine.explain.usage import DEAD, IDLE, SHARED
-from engine.runs.norm_log import Layer
+from winnow.dashboard.figures.style import NEUTRAL, Style, escaped
+from winnow.dashboard.shared.selection import Selection
+from winnow.engine.explain.usage import DEAD, IDLE, SHARED
+from winnow.engine.runs.norm_log import Layer
 
 HOVER = "%{customdata[0]}, channel %{customdata[2]}"
 SHARED_LOOK = Style(NEUTRAL, "solid", "pentagon")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
 
 READING = (
     "How much of each task's whole relevance this channel has, with the 95 % interval over images; in brackets the "

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.layer_counts import MOST_LAYERS, layer_axis, rows_height
-from dashboard.figures.style import empty, escaped, panels
+from winnow.dashboard.figures.layer_counts import MOST_LAYERS, layer_axis, rows_height
+from winnow.dashboard.figures.style import empty, escaped, panels
 
 SHADES = [[0.0, "rgba(128,132,149,0.10)"], [0.5, "#8a8678"], [1.0, "#c43d00"]]
 READING = (

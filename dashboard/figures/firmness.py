@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import COLOURS, NEUTRAL, empty, panels
+from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, panels
 
 WIDTH = 0.05  # of a bin
 LAST = 1.2  # beyond it all stand in the last bin

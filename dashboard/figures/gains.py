@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
-from dashboard.shared.formatting import measured
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.shared.formatting import measured
 
 LEAST = 1.0  # % to each side, or rounding would look like a change
 READING = (

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.layer_counts import LOOKS
-from dashboard.figures.layer_names import shortened
-from dashboard.figures.style import Style, empty, escaped, panels
+from winnow.dashboard.figures.layer_counts import LOOKS
+from winnow.dashboard.figures.layer_names import shortened
+from winnow.dashboard.figures.style import Style, empty, escaped, panels
 
 READING = (
     "One bar per layer of a head that reads the trunk: the channels that it reads, and those whose column is exactly "

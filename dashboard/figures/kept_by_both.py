@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.layer_counts import largest, layer_axis, left_out, rows_height
-from dashboard.figures.style import NEUTRAL, empty, escaped, panels
+from winnow.dashboard.figures.layer_counts import largest, layer_axis, left_out, rows_height
+from winnow.dashboard.figures.style import NEUTRAL, empty, escaped, panels
 
 LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     "both": ("in both", {"color": "#9c9ca3"}),

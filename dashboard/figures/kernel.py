@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import CIVIDIS, empty, panels
+from winnow.dashboard.figures.style import CIVIDIS, empty, panels
 
 READING = (
     "Each cell is a position of the kernels that read this channel: the root mean square, over the outputs, of the "

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.layer_counts import layer_axis, rows_height
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
-from engine.explain.usage import DEAD, IDLE, SHARED, labels
+from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.engine.explain.usage import DEAD, IDLE, SHARED, labels
 
 READING = (
     "One bar per layer, from the input at the top: the part of its channels that several tasks use (shared), that a "

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels
-from dashboard.shared.formatting import amount
+from winnow.dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels
+from winnow.dashboard.shared.formatting import amount
 
 MODELS = {"dense": "dense", "masked": "zeros in place", "pruned": "pruned"}
 LOOKS: dict[str, dict[str, Any]] = {

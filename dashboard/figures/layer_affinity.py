@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.layer_counts import layer_axis, rows_height
-from dashboard.figures.style import empty, escaped, panels
+from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
+from winnow.dashboard.figures.style import empty, escaped, panels
 
 DIVERGING = ((0.0, "#C2571A"), (0.5, "#9AA0AC"), (1.0, "#1F6FB2"))  # orange, grey, blue: of −1, 0, 1
 SHOWN = {"cosine": "gradients: cosine", "transfer": "ablations: rank correlation"}

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, panels, thinned, xy
+from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, panels, thinned, xy
 
 MOST_CURVES = 12  # layers drawn one by one; of a deeper network every k-th
 MOST_POINTS = 8000  # of all channels of a layer together

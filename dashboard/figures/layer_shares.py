@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.label_bars import marker
-from dashboard.figures.layer_counts import layer_axis, rows_height
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.figures.label_bars import marker
+from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
 
 READING = (
     "One bar per layer, from the input at the top: the part of the relevance of its channels that is each task's, each "

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, xy
-from engine.runs.quantities import Metric
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, xy
+from winnow.engine.runs.quantities import Metric
 
 MOST_TASKS = 6  # two plots each: twelve plots are what a page can draw
 READING = (

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.overlap_axes import by_chance, set_overlap_axes
-from dashboard.figures.style import COLOURS, DASHES, MARKERS, empty, escaped, panels
+from winnow.dashboard.figures.overlap_axes import by_chance, set_overlap_axes
+from winnow.dashboard.figures.style import COLOURS, DASHES, MARKERS, empty, escaped, panels
 
 MOST_PAIRS = 12
 READING = (

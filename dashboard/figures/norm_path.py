@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import CIVIDIS, NEUTRAL, empty, panels
+from winnow.dashboard.figures.style import CIVIDIS, NEUTRAL, empty, panels
 
 MOST = 50  # channels
 READING = (

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.layer_counts import layer_axis, left_out, most_lost, rows_height
-from dashboard.figures.style import COLOURS, NEAR, NEUTRAL, empty, escaped, panels
+from winnow.dashboard.figures.layer_counts import layer_axis, left_out, most_lost, rows_height
+from winnow.dashboard.figures.style import COLOURS, NEAR, NEUTRAL, empty, escaped, panels
 
 MOST_POINTS = 1500  # SVG points: the near ones; a box holds the others
 READING = (

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import COLOURS, empty, panels, xy
+from winnow.dashboard.figures.style import COLOURS, empty, panels, xy
 
 READING = "The norm of the selected channel after each epoch, zero from its death on."
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.layer_names import shortened
-from dashboard.figures.style import NEUTRAL, escaped
+from winnow.dashboard.figures.layer_names import shortened
+from winnow.dashboard.figures.style import NEUTRAL, escaped
 
 LONGEST = 26  # characters of a layer's name
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, panels
+from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, panels
 
 LOOKS = {"dense": ("from the dense network", COLOURS[0], "circle"), "arm": ("from another arm", COLOURS[1], "square")}
 READING = (

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import COLOURS, MARKERS, NEUTRAL, empty, escaped, panels
-from dashboard.shared.formatting import amount
+from winnow.dashboard.figures.style import COLOURS, MARKERS, NEUTRAL, empty, escaped, panels
+from winnow.dashboard.shared.formatting import amount
 
 ARMS = ("dense", "sparse", "scratch", "magnitude", "unanimous", "small", "continued")
 FRONT = "#7F6FB5"  # violet, of no task

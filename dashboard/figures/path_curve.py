@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, panels
+from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, panels
 
 READING = (
     "One dot per point of the path: the part of the groups that is exactly zero, and the mean over tasks of how far "

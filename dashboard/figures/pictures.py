@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly.colors import hex_to_rgb
 
-from dashboard.figures.style import CIVIDIS
-from data.sample import Field
+from winnow.dashboard.figures.style import CIVIDIS
+from winnow.data.sample import Field
 
 Picture = NDArray[np.uint8]
 Array = NDArray[Any]

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.cell_points import HOVER, RING, carried
-from dashboard.figures.style import empty, escaped, panels
-from dashboard.shared.selection import Selection
+from winnow.dashboard.figures.cell_points import HOVER, RING, carried
+from winnow.dashboard.figures.style import empty, escaped, panels
+from winnow.dashboard.shared.selection import Selection
 
 MOST_POINTS = 1800  # SVG points
 DEPTHS = ((0.0, "#7A4FA3"), (0.5, "#2F8AA6"), (1.0, "#4FA35A"))  # from the input to the output; 3:1 on both pages

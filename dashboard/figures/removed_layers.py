@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.layer_counts import largest, layer_axis, left_out, rows_height
-from dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels
+from winnow.dashboard.figures.layer_counts import largest, layer_axis, left_out, rows_height
+from winnow.dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels
 
 READING = (
     "One bar per layer that lost something, from the input at the top: the parameters that are left, and, hatched, "

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.overlap_axes import by_chance, set_overlap_axes
-from dashboard.figures.style import COLOURS, DASHES, MARKERS, empty, escaped, panels
-from dashboard.shared.formatting import level_word
+from winnow.dashboard.figures.overlap_axes import by_chance, set_overlap_axes
+from winnow.dashboard.figures.style import COLOURS, DASHES, MARKERS, empty, escaped, panels
+from winnow.dashboard.shared.formatting import level_word
 
 MOST_ARMS = 8
 ARM = ["arm", "subset", "balancing", "level_of", "level"]

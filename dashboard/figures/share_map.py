@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.cell_points import HOVER, RING, carried
-from dashboard.figures.layer_counts import layer_axis, rows_height
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
-from dashboard.shared.selection import Selection
-from engine.explain.usage import DEAD, IDLE
+from winnow.dashboard.figures.cell_points import HOVER, RING, carried
+from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.shared.selection import Selection
+from winnow.engine.explain.usage import DEAD, IDLE
 
 SVG_POINTS = 2000  # beyond, the points are drawn by WebGL
 WIDTH = 800.0  # px: about what a row has for its channels

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
-from engine.explain.checks.badges import GONE
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.engine.explain.checks.badges import GONE
 
 READING = (
     "The rank correlation of each task's shares with those of the same network after its weights were shuffled: first "

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import COLOURS, DASHES, MARKERS, NEUTRAL, empty, mark, panels, xy
-from dashboard.shared.formatting import amount
+from winnow.dashboard.figures.style import COLOURS, DASHES, MARKERS, NEUTRAL, empty, mark, panels, xy
+from winnow.dashboard.shared.formatting import amount
 
 COUNTS = {"group_sparsity": "groups", "parameter_sparsity": "parameters", "mac_sparsity": "MACs"}
 READING = (

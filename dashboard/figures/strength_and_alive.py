@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import COLOURS, empty, mark, panels, xy
-from dashboard.shared.formatting import power
+from winnow.dashboard.figures.style import COLOURS, empty, mark, panels, xy
+from winnow.dashboard.shared.formatting import power
 
 READING = (
     "Top: share of the groups that are not zero. Bottom: the strength λ in force, on a log axis (0 can't be drawn "

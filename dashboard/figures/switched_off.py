@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
 
 READING = (
     "The measured rise of each task's loss, in per cent of the loss with the channel on. To the right: the task needs "

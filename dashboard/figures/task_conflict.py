@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, xy
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, xy
 
 MOST_PAIRS = 10
 STRETCHES = 40  # of the epochs drawn: single steps are too noisy to be compared

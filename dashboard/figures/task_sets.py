@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
-from engine.explain.usage import JOIN
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.engine.explain.usage import JOIN
 
 MOST_SETS = 20
 READING = (

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.cell_points import HOVER, RING, carried, label_look
-from dashboard.figures.style import GRID, Style, empty, escaped, panels
-from dashboard.shared.selection import Selection
-from engine.explain.usage import SHARED
+from winnow.dashboard.figures.cell_points import HOVER, RING, carried, label_look
+from winnow.dashboard.figures.style import GRID, Style, empty, escaped, panels
+from winnow.dashboard.shared.selection import Selection
+from winnow.engine.explain.usage import SHARED
 
 MOST_POINTS = 1500  # SVG points: those with the largest total, the selected one besides
 LARGE = 0.98  # quantile of the total from which on a point grows no more: a few channels of the input have it all

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.cell_points import HOVER, carried
-from dashboard.figures.layer_names import shortened
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
-from dashboard.shared.selection import Selection
+from winnow.dashboard.figures.cell_points import HOVER, carried
+from winnow.dashboard.figures.layer_names import shortened
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.shared.selection import Selection
 
 READING = (
     "The channels that this task relies on most, the first at the top: the bar is their relevance, the line its 95 % "

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
 
 MOST_TASKS = 4
 OF = {"groups": "channels", "parameters": "parameters", "macs": "MACs"}

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels
-from dashboard.shared.formatting import amount
+from winnow.dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels
+from winnow.dashboard.shared.formatting import amount
 
 READING = (
     "Bars: what the pruned network costs, as a share of the dense one; the dotted line is the dense network. Whiskers "

@@ -5,14 +5,14 @@ What counts is `engine.runs.derived.read`, which checks everything again: nothin
 
 import streamlit as st
 
-from dashboard.forms.widgets import Values, line
-from dashboard.frames.groups import norms
-from dashboard.shared.formatting import sentence
-from engine.runs import launch
-from engine.runs.derived import FollowUp, follow_up, read
-from engine.runs.run import Run
-from engine.specs.explain import METHODS, ExplainSpec
-from engine.specs.frozen import SpecError
+from winnow.dashboard.forms.widgets import Values, line
+from winnow.dashboard.frames.groups import norms
+from winnow.dashboard.shared.formatting import sentence
+from winnow.engine.runs import launch
+from winnow.engine.runs.derived import FollowUp, follow_up, read
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.explain import METHODS, ExplainSpec
+from winnow.engine.specs.frozen import SpecError
 
 FORM = "explain"
 ESSENTIAL = ["of", "images", "ablations", "ablation_images"]

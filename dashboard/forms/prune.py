@@ -6,13 +6,13 @@ One widget redraws the page: the criterion, as it decides whether there is a bud
 
 import streamlit as st
 
-from dashboard.forms.widgets import Values, leaf, line
-from dashboard.shared.formatting import CRITERIA, sentence
-from engine.runs import launch
-from engine.runs.derived import FollowUp, Spec, follow_up, read
-from engine.runs.run import Run
-from engine.specs.frozen import SpecError
-from engine.specs.prune import Criterion, PruneSpec
+from winnow.dashboard.forms.widgets import Values, leaf, line
+from winnow.dashboard.shared.formatting import CRITERIA, sentence
+from winnow.engine.runs import launch
+from winnow.engine.runs.derived import FollowUp, Spec, follow_up, read
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.prune import Criterion, PruneSpec
 
 FORM = "prune"
 USUAL_BUDGET = 50.0  # %

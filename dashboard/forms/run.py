@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from dashboard.forms.widgets import Values, leaf, line
-from dashboard.shared.formatting import plain, sentence
-from data.catalog import DATASETS
-from engine.runs import launch
-from engine.runs.run import Run, create
-from engine.specs.balancing import BalancingSpec
-from engine.specs.data import DigitsData, PlantedData, ScenesData
-from engine.specs.frozen import Frozen, SpecError
-from engine.specs.train import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
+from winnow.dashboard.forms.widgets import Values, leaf, line
+from winnow.dashboard.shared.formatting import plain, sentence
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.balancing import BalancingSpec
+from winnow.engine.specs.data import DigitsData, PlantedData, ScenesData
+from winnow.engine.specs.frozen import Frozen, SpecError
+from winnow.engine.specs.train import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
 
 DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData, "planted": PlantedData}
 Way = Literal["target", "strength"]

@@ -12,18 +12,18 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from dashboard.forms.widgets import Values, leaf, line
-from dashboard.frames.cost import per_epoch
-from dashboard.shared.formatting import duration, level_word, plain, sentence
-from engine.runs import launch
-from engine.runs.run import list_runs, runs_folder
-from engine.runs.study import Study, create_study
-from engine.specs.frozen import SpecError
-from engine.specs.study import Control, PathSpec, StudySpec, parse_many
-from engine.specs.train import TrainSpec, demo
-from engine.studies.plan import plan
-from engine.studies.scheduling.machine import this_machine
-from engine.studies.spec_hash import Known
+from winnow.dashboard.forms.widgets import Values, leaf, line
+from winnow.dashboard.frames.cost import per_epoch
+from winnow.dashboard.shared.formatting import duration, level_word, plain, sentence
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import list_runs, runs_folder
+from winnow.engine.runs.study import Study, create_study
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.study import Control, PathSpec, StudySpec, parse_many
+from winnow.engine.specs.train import TrainSpec, demo
+from winnow.engine.studies.plan import plan
+from winnow.engine.studies.scheduling.machine import this_machine
+from winnow.engine.studies.spec_hash import Known
 
 FORM = "study"
 DEMO = "the demo's description"

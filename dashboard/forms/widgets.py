@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dashboard.shared.formatting import COUNTED
+from winnow.dashboard.shared.formatting import COUNTED
 
 LABELS = {
     "size": "Image side [px]",

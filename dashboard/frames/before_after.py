@@ -16,9 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dashboard.frames.prunings import measures, metrics
-from engine.runs.derived import FollowUp
-from engine.runs.quantities import Metric
+from winnow.dashboard.frames.prunings import measures, metrics
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.quantities import Metric
 
 MODELS = ("dense", "masked", "pruned")
 ORDER = ("parameters", "macs", "file_size", "peak_memory", "latency")

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from dashboard.frames.before_after import AFTER, TITLES, Main, changes, costs
-from dashboard.shared.formatting import amount, changed, measured, spread
-from engine.runs.derived import FollowUp
+from winnow.dashboard.frames.before_after import AFTER, TITLES, Main, changes, costs
+from winnow.dashboard.shared.formatting import amount, changed, measured, spread
+from winnow.engine.runs.derived import FollowUp
 
 
 def before_after(pruning: FollowUp, main: Main) -> pd.DataFrame:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dashboard.frames.file_versions import Stamp, stamp
-from engine.runs.derived import FollowUp
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.engine.runs.derived import FollowUp
 
 FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative errors that engine.pruning.certificate lets pass
 

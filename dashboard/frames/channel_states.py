@@ -21,12 +21,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.frames import current as standing
-from dashboard.frames import events
-from dashboard.frames.file_versions import Stamp, stamp
-from dashboard.frames.groups import Norms, norms
-from engine.runs.quantities import ALARM, NEAR
-from engine.runs.run import Run
+from winnow.dashboard.frames import current as standing
+from winnow.dashboard.frames import events
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.groups import Norms, norms
+from winnow.engine.runs.quantities import ALARM, NEAR
+from winnow.engine.runs.run import Run
 
 Order = Literal["network", "norm", "death"]
 STATES = np.array(["dead", "near", "alive"])

@@ -2,9 +2,9 @@
 
 from statistics import median
 
-from dashboard.frames.summaries import Summary, summaries
-from dashboard.shared.formatting import elapsed
-from engine.specs.train import TrainSpec
+from winnow.dashboard.frames.summaries import Summary, summaries
+from winnow.dashboard.shared.formatting import elapsed
+from winnow.engine.specs.train import TrainSpec
 
 ALIKE = ("data", "network", "threads", "devices")
 

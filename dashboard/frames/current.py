@@ -15,9 +15,9 @@ A run that has not finished its first epoch has none of them: the frames are emp
 
 import pandas as pd
 
-from dashboard.frames.file_versions import Stamp
-from dashboard.frames.stored_tables import stored, stored_stamp
-from engine.runs.run import Run
+from winnow.dashboard.frames.file_versions import Stamp
+from winnow.dashboard.frames.stored_tables import stored, stored_stamp
+from winnow.engine.runs.run import Run
 
 COLUMNS = {
     "groups": ("layer", "channel", "size", "norm", "relative", "state", "firmness", "removable", "blocked"),

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dashboard.frames.studies import table
-from dashboard.shared.formatting import level_word
-from engine.runs.study import Study
+from winnow.dashboard.frames.studies import table
+from winnow.dashboard.shared.formatting import level_word
+from winnow.engine.runs.study import Study
 
 COLUMNS = ["title", "difference", "low", "high", "pairs", "kind"]
 

@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.frames.file_versions import Stamp, stamp
-from engine.runs.events import read_events, standing
-from engine.runs.quantities import SPARSITIES
-from engine.runs.run import Run
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.engine.runs.events import read_events, standing
+from winnow.engine.runs.quantities import SPARSITIES
+from winnow.engine.runs.run import Run
 
 COSINE = "cosine:"
 

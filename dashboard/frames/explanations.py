@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from dashboard.frames.file_versions import Stamp
-from dashboard.frames.stored_tables import stored, stored_stamp
-from engine.explain.checks import badges
-from engine.runs.derived import FollowUp, follow_ups
-from engine.runs.norm_log import Layer
-from engine.runs.run import Run
-from engine.specs.explain import ExplainSpec
-from engine.specs.frozen import SpecError
+from winnow.dashboard.frames.file_versions import Stamp
+from winnow.dashboard.frames.stored_tables import stored, stored_stamp
+from winnow.engine.explain.checks import badges
+from winnow.engine.runs.derived import FollowUp, follow_ups
+from winnow.engine.runs.norm_log import Layer
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.explain import ExplainSpec
+from winnow.engine.specs.frozen import SpecError
 
 COLUMNS = {
     "relevance": ("method", "task", "layer", "channel", "relevance", "low", "high", "alive"),

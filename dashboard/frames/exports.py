@@ -8,10 +8,10 @@
 
 import pandas as pd
 
-from dashboard.frames.stored_tables import stored
-from engine.runs.derived import FollowUp, follow_ups
-from engine.runs.run import Run
-from engine.specs.frozen import SpecError
+from winnow.dashboard.frames.stored_tables import stored
+from winnow.engine.runs.derived import FollowUp, follow_ups
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.frozen import SpecError
 
 COLUMNS = ["file", "format", "bytes", "sha256", "max_error"]
 

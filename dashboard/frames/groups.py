@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.frames.file_versions import Stamp, stamp
-from engine.runs.norm_log import Layer, NormLog
-from engine.runs.run import Run
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.engine.runs.norm_log import Layer, NormLog
+from winnow.engine.runs.run import Run
 
 
 @dataclass(frozen=True)

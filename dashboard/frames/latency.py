@@ -8,9 +8,9 @@
 
 import pandas as pd
 
-from dashboard.frames.studies import WHO, table
-from dashboard.shared.formatting import level_word
-from engine.runs.study import Study
+from winnow.dashboard.frames.studies import WHO, table
+from winnow.dashboard.shared.formatting import level_word
+from winnow.engine.runs.study import Study
 
 COLUMNS = ["arm", "tasks", "balancing", "batch", "before", "after", "runs", "quiet"]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dashboard.frames.file_versions import stamp
+from winnow.dashboard.frames.file_versions import stamp
 
 LINES, BYTES = 40, 1 << 15
 

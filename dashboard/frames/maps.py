@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from dashboard.frames.explanations import explanations
-from dashboard.frames.file_versions import Stamp, stamp
-from dashboard.shared.selection import Selection
-from data.sample import Field
-from engine.explain.maps.store import NAME, SpatialStore
-from engine.runs.derived import FollowUp
-from engine.runs.digests import manifests
+from winnow.dashboard.frames.explanations import explanations
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.shared.selection import Selection
+from winnow.data.sample import Field
+from winnow.engine.explain.maps.store import NAME, SpatialStore
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.digests import manifests
 
 
 def store(work: FollowUp) -> SpatialStore | None:

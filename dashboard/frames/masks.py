@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from dashboard.frames.file_versions import Stamp, stamp
-from dashboard.frames.groups import norms
-from dashboard.frames.summaries import summary
-from engine.explain.checks.overlap import COLUMNS, mask_overlap
-from engine.runs.run import Run
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.groups import norms
+from winnow.dashboard.frames.summaries import summary
+from winnow.engine.explain.checks.overlap import COLUMNS, mask_overlap
+from winnow.engine.runs.run import Run
 
 MOST_RUNS = 6  # fifteen pairs: what a figure can show
 

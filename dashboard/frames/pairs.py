@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dashboard.frames.file_versions import Stamp, stamp
-from dashboard.frames.groups import norms as norm_log
-from dashboard.frames.summaries import summary
-from data.catalog import DATASETS
-from engine.runs.norm_log import Layer
-from engine.runs.quantities import metrics as metrics_of
-from engine.runs.run import Run
-from engine.studies.delta import gains
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.groups import norms as norm_log
+from winnow.dashboard.frames.summaries import summary
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs.norm_log import Layer
+from winnow.engine.runs.quantities import metrics as metrics_of
+from winnow.engine.runs.run import Run
+from winnow.engine.studies.delta import gains
 
 SPLITS = ("test", "kept", "val")
 IN_WORDS = {"test": "test images", "kept": "validation images", "val": "validation images, newest epoch"}

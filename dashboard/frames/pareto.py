@@ -20,15 +20,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from dashboard.frames import before_after, studies
-from dashboard.frames.file_versions import Stamp, stamp
-from dashboard.frames.summaries import Summary
-from dashboard.shared.formatting import level_word
-from engine.runs.derived import newest
-from engine.runs.quantities import Metric
-from engine.runs.run import Run
-from engine.runs.study import Study
-from engine.studies.intervals import mean_of
+from winnow.dashboard.frames import before_after, studies
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.summaries import Summary
+from winnow.dashboard.shared.formatting import level_word
+from winnow.engine.runs.derived import newest
+from winnow.engine.runs.quantities import Metric
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
+from winnow.engine.studies.intervals import mean_of
 
 Cost = Literal["macs", "parameters", "latency"]
 COLUMNS = ["group", "title", "arm", "seed", "run", "cost", "reached"]

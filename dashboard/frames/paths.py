@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.frames import studies
-from dashboard.frames.file_versions import Stamp
-from engine.runs.norm_log import Layer
-from engine.runs.run import Run
-from engine.runs.study import Study
+from winnow.dashboard.frames import studies
+from winnow.dashboard.frames.file_versions import Stamp
+from winnow.engine.runs.norm_log import Layer
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
 
 FIRST = 0.12  # place of the least strength; the dense one has none on a log axis
 

@@ -14,9 +14,9 @@ A pruning that has not come so far has no such table: the frame is empty then, w
 
 import pandas as pd
 
-from dashboard.frames.file_versions import Stamp, stamp
-from dashboard.frames.stored_tables import stored, stored_stamp
-from engine.runs.derived import FollowUp
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.stored_tables import stored, stored_stamp
+from winnow.engine.runs.derived import FollowUp
 
 COLUMNS = {
     "metrics": ("model", "task", "metric", "value", "unit", "higher_is_better"),

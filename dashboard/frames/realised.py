@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dashboard.frames.before_after import costs
-from engine.runs.derived import newest
-from engine.runs.run import Run
+from winnow.dashboard.frames.before_after import costs
+from winnow.engine.runs.derived import newest
+from winnow.engine.runs.run import Run
 
 
 @dataclass(frozen=True)

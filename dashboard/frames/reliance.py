@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dashboard.frames.explanations import explanations, methods, table, table_stamp
-from dashboard.frames.file_versions import Stamp
-from dashboard.shared.selection import Selection
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
+from winnow.dashboard.frames.explanations import explanations, methods, table, table_stamp
+from winnow.dashboard.frames.file_versions import Stamp
+from winnow.dashboard.shared.selection import Selection
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
 
 MOVED = ["task", "metric", "value", "value_change", "loss", "loss_change", "effect", "fill", "images"]
 

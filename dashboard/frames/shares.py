@@ -15,9 +15,9 @@
 import numpy as np
 import pandas as pd
 
-from dashboard.frames.explanations import layers, table, tasks
-from engine.explain.usage import ALL, DEAD, IDLE, labels
-from engine.runs.derived import FollowUp
+from winnow.dashboard.frames.explanations import layers, table, tasks
+from winnow.engine.explain.usage import ALL, DEAD, IDLE, labels
+from winnow.engine.runs.derived import FollowUp
 
 
 def map_cells(work: FollowUp) -> pd.DataFrame:

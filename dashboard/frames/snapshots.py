@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from dashboard.frames import studies
-from dashboard.frames.file_versions import Stamp
-from dashboard.frames.stored_tables import stored, stored_stamp
-from dashboard.frames.summaries import tasks
-from dashboard.frames.tables import column
-from dashboard.shared.formatting import COUNTED, level_word
-from engine.runs.quantities import SPARSITIES, Metric
-from engine.runs.snapshots import TABLE_COLUMNS
-from engine.runs.study import Study
-from engine.runs.work_folder import WorkFolder
+from winnow.dashboard.frames import studies
+from winnow.dashboard.frames.file_versions import Stamp
+from winnow.dashboard.frames.stored_tables import stored, stored_stamp
+from winnow.dashboard.frames.summaries import tasks
+from winnow.dashboard.frames.tables import column
+from winnow.dashboard.shared.formatting import COUNTED, level_word
+from winnow.engine.runs.quantities import SPARSITIES, Metric
+from winnow.engine.runs.snapshots import TABLE_COLUMNS
+from winnow.engine.runs.study import Study
+from winnow.engine.runs.work_folder import WorkFolder
 
 STORED = {"waypoints": TABLE_COLUMNS, "waypoint_metrics": ("level", "task", "metric", "value")}
 COLUMNS = ["run", "seed", "level", "of", "epoch", *SPARSITIES, "parameters", "macs", "bytes", "folder"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dashboard.frames.file_versions import Stamp, stamp
-from engine.runs.work_folder import WorkFolder
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.engine.runs.work_folder import WorkFolder
 
 
 def stored(work: WorkFolder, name: str, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:

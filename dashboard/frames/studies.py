@@ -11,15 +11,15 @@ columns that the pages need, as a study is looked at while it goes on.
 
 import pandas as pd
 
-from dashboard.frames.file_versions import Stamp
-from dashboard.frames.stored_tables import stored, stored_stamp
-from dashboard.shared.formatting import STATES, level_word
-from engine.runs.study import COLUMNS as MEMBERS
-from engine.runs.study import Study, list_studies
-from engine.specs.frozen import SpecError
-from engine.specs.study import PathSpec, StudySpec
-from engine.studies.delta import DEFINITIONS
-from engine.studies.rows import COLUMNS as RESULTS
+from winnow.dashboard.frames.file_versions import Stamp
+from winnow.dashboard.frames.stored_tables import stored, stored_stamp
+from winnow.dashboard.shared.formatting import STATES, level_word
+from winnow.engine.runs.study import COLUMNS as MEMBERS
+from winnow.engine.runs.study import Study, list_studies
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.study import PathSpec, StudySpec
+from winnow.engine.studies.delta import DEFINITIONS
+from winnow.engine.studies.rows import COLUMNS as RESULTS
 
 WHO = ("arm", "subset", "balancing", "level_of", "level")
 PAIRED = ("difference", "difference_low", "difference_high", "pairs")

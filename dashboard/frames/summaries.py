@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dashboard.frames.file_versions import Stamp, stamp
-from dashboard.frames.groups import norms
-from data.catalog import DATASETS
-from engine.runs.quantities import SPARSITIES, Metric, metrics
-from engine.runs.run import Run, list_runs
-from engine.runs.work_folder import LIVE, Status
-from engine.specs.frozen import SpecError
-from engine.specs.train import TrainSpec
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.groups import norms
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs.quantities import SPARSITIES, Metric, metrics
+from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.work_folder import LIVE, Status
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.train import TrainSpec
 
 TAIL = 1 << 15  # bytes: two epochs and more of a usual run
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dashboard.frames.summaries import Summary
-from dashboard.shared.formatting import STATES, duration, elapsed, measured, moment, power, state_word
-from engine.runs.quantities import SPARSITIES, Metric
-from engine.specs.train import PenaltySpec
+from winnow.dashboard.frames.summaries import Summary
+from winnow.dashboard.shared.formatting import STATES, duration, elapsed, measured, moment, power, state_word
+from winnow.engine.runs.quantities import SPARSITIES, Metric
+from winnow.engine.specs.train import PenaltySpec
 
 SPARSITY_TITLES = {
     "group_sparsity": "Groups zero",

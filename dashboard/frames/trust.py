@@ -14,11 +14,11 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from dashboard.frames.explanations import methods as methods_of
-from dashboard.frames.explanations import table
-from engine.explain.checks import badges
-from engine.explain.checks.badges import Colour
-from engine.runs.derived import FollowUp
+from winnow.dashboard.frames.explanations import methods as methods_of
+from winnow.dashboard.frames.explanations import table
+from winnow.engine.explain.checks import badges
+from winnow.engine.explain.checks.badges import Colour
+from winnow.engine.runs.derived import FollowUp
 
 STAGES = {
     "head_randomisation": "heads",

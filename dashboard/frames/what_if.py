@@ -11,10 +11,10 @@ A step that removes nothing more than the one before it is left out: what is zer
 
 import pandas as pd
 
-from dashboard.frames.before_after import Main
-from dashboard.frames.prunings import sweep
-from dashboard.frames.tables import column
-from engine.runs.derived import FollowUp
+from winnow.dashboard.frames.before_after import Main
+from winnow.dashboard.frames.prunings import sweep
+from winnow.dashboard.frames.tables import column
+from winnow.engine.runs.derived import FollowUp
 
 PLACE = ["share", "threshold", "groups", "parameters", "macs"]
 

@@ -3,13 +3,13 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard.figures import kernel, one_channel
-from dashboard.frames import current, groups
-from dashboard.shared import run_figures
-from dashboard.shared.formatting import firmly, sentence
-from dashboard.shared.panel import draw, source
-from dashboard.shared.selection import Selection
-from engine.runs.run import Run
+from winnow.dashboard.figures import kernel, one_channel
+from winnow.dashboard.frames import current, groups
+from winnow.dashboard.shared import run_figures
+from winnow.dashboard.shared.formatting import firmly, sentence
+from winnow.dashboard.shared.panel import draw, source
+from winnow.dashboard.shared.selection import Selection
+from winnow.engine.runs.run import Run
 
 
 def channel(run: Run, chosen: Selection | None) -> None:

@@ -6,11 +6,11 @@ wishes that stand, so that a second click on Stop is the one that kills.
 
 import streamlit as st
 
-from dashboard.frames import events
-from dashboard.shared.formatting import plain, power, sentence
-from engine.runs import launch
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE, WorkFolder
+from winnow.dashboard.frames import events
+from winnow.dashboard.shared.formatting import plain, power, sentence
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE, WorkFolder
 
 CHECKPOINTED = "Ending after this step, with a checkpoint. Killing loses what came after the last one."
 EVERY = 1.0  # seconds until a granted strength is said

@@ -3,19 +3,19 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard.figures import channel_use, switched_off
-from dashboard.forms.explain import begun
-from dashboard.frames import explanations, reliance
-from dashboard.frames.summaries import tasks as tasks_of
-from dashboard.shared import explanation_figures
-from dashboard.shared.explanation import provenance
-from dashboard.shared.formatting import measured, plain
-from dashboard.shared.panel import draw
-from dashboard.shared.selection import Selection, select
-from engine.explain.usage import DEAD, IDLE, SHARED
-from engine.runs.derived import FollowUp
-from engine.runs.quantities import Metric
-from engine.runs.run import Run
+from winnow.dashboard.figures import channel_use, switched_off
+from winnow.dashboard.forms.explain import begun
+from winnow.dashboard.frames import explanations, reliance
+from winnow.dashboard.frames.summaries import tasks as tasks_of
+from winnow.dashboard.shared import explanation_figures
+from winnow.dashboard.shared.explanation import provenance
+from winnow.dashboard.shared.formatting import measured, plain
+from winnow.dashboard.shared.panel import draw
+from winnow.dashboard.shared.selection import Selection, select
+from winnow.engine.explain.usage import DEAD, IDLE, SHARED
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.quantities import Metric
+from winnow.engine.runs.run import Run
 
 SAID = {
     DEAD: "exactly zero: no task can use it",

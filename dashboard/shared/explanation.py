@@ -2,15 +2,15 @@
 
 import streamlit as st
 
-from dashboard.frames import explanations, trust
-from dashboard.shared.formatting import STATES, Colour, moment, plain, sentence, state_word
-from dashboard.shared.formatting import asked as strength
-from dashboard.shared.selection import EXPLANATION, keep
-from engine.explain.checks import badges
-from engine.runs import launch
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE
+from winnow.dashboard.frames import explanations, trust
+from winnow.dashboard.shared.formatting import STATES, Colour, moment, plain, sentence, state_word
+from winnow.dashboard.shared.formatting import asked as strength
+from winnow.dashboard.shared.selection import EXPLANATION, keep
+from winnow.engine.explain.checks import badges
+from winnow.engine.runs import launch
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
 
 STARTED = "explanation_to_show"
 BADGES: dict[badges.Colour, tuple[str, str, Colour]] = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dashboard.figures import (
+from winnow.dashboard.figures import (
     channel_use,
     deletion_curves,
     head_use,
@@ -21,14 +21,14 @@ from dashboard.figures import (
     ternary,
     top_channels,
 )
-from dashboard.figures.style import Style, styles
-from dashboard.frames import explanations, masks, reliance, shares, trust
-from dashboard.frames.file_versions import Stamp, stamp
-from dashboard.shared.run_figures import Drawing
-from dashboard.shared.selection import Selection
-from data.catalog import DATASETS
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
+from winnow.dashboard.figures.style import Style, styles
+from winnow.dashboard.frames import explanations, masks, reliance, shares, trust
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.shared.run_figures import Drawing
+from winnow.dashboard.shared.selection import Selection
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
 
 MOST_CHANNELS = 20
 Stamps = tuple[Stamp, ...]

@@ -5,17 +5,17 @@ from typing import NoReturn
 
 import streamlit as st
 
-from dashboard.figures.cell_points import picked
-from dashboard.forms.explain import new_explanation
-from dashboard.frames import explanations
-from dashboard.shared import explanation
-from dashboard.shared.run_bar import run_bar
-from dashboard.shared.run_choice import frozen, readable
-from dashboard.shared.selection import select
-from engine.runs.derived import FollowUp
-from engine.runs.digests import manifests
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE
+from winnow.dashboard.figures.cell_points import picked
+from winnow.dashboard.forms.explain import new_explanation
+from winnow.dashboard.frames import explanations
+from winnow.dashboard.shared import explanation
+from winnow.dashboard.shared.run_bar import run_bar
+from winnow.dashboard.shared.run_choice import frozen, readable
+from winnow.dashboard.shared.selection import select
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.digests import manifests
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
 
 EVERY = 3.0  # seconds between two drawings of a live explanation
 EMPTY = (

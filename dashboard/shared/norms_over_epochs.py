@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from dashboard.figures import layer_norms
-from dashboard.frames import groups
-from dashboard.shared import run_figures
-from dashboard.shared.panel import draw, source
-from dashboard.shared.selection import select, selected_layer
-from engine.runs.run import Run
+from winnow.dashboard.figures import layer_norms
+from winnow.dashboard.frames import groups
+from winnow.dashboard.shared import run_figures
+from winnow.dashboard.shared.panel import draw, source
+from winnow.dashboard.shared.selection import select, selected_layer
+from winnow.engine.runs.run import Run
 
 
 def over_epochs(run: Run, since: float) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.frames.csv_export import csv
-from dashboard.shared.formatting import asked, plain
-from dashboard.shared.run_figures import Drawing
-from engine.runs.run import Run
+from winnow.dashboard.frames.csv_export import csv
+from winnow.dashboard.shared.formatting import asked, plain
+from winnow.dashboard.shared.run_figures import Drawing
+from winnow.engine.runs.run import Run
 
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 

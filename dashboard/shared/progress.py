@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from dashboard.frames import channel_states, events
-from dashboard.frames.summaries import summary
-from dashboard.frames.tables import SPARSITY_TITLES
-from dashboard.shared.formatting import (
+from winnow.dashboard.frames import channel_states, events
+from winnow.dashboard.frames.summaries import summary
+from winnow.dashboard.frames.tables import SPARSITY_TITLES
+from winnow.dashboard.shared.formatting import (
     STATES,
     asked,
     duration,
@@ -17,8 +17,8 @@ from dashboard.shared.formatting import (
     sentence,
     state_word,
 )
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE, Status
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE, Status
 
 CONSTANT = "On the validation images, after the newest epoch; and what the best prediction that ignores the image gets."
 ZERO = "The part of the penalised layers that is exactly zero; stem and heads, which are not penalised, don't count."

@@ -3,9 +3,9 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard.shared.run_choice import chosen
-from dashboard.shared.welcome import welcome
-from engine.runs.run import Run, list_runs
+from winnow.dashboard.shared.run_choice import chosen
+from winnow.dashboard.shared.welcome import welcome
+from winnow.engine.runs.run import Run, list_runs
 
 
 def run_bar() -> tuple[Run, DeltaGenerator] | None:

@@ -4,10 +4,10 @@ from typing import NoReturn
 
 import streamlit as st
 
-from dashboard.shared.formatting import sentence
-from dashboard.shared.selection import PRUNING, RUN, STUDY, keep, recall
-from engine.runs.run import Run
-from engine.specs.frozen import SpecError
+from winnow.dashboard.shared.formatting import sentence
+from winnow.dashboard.shared.selection import PRUNING, RUN, STUDY, keep, recall
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.frozen import SpecError
 
 STARTED = {PRUNING: "pruning_to_show", STUDY: "study_to_show"}
 

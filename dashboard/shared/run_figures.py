@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures import (
+from winnow.dashboard.figures import (
     firmness,
     kernel,
     layer_counts,
@@ -23,14 +23,14 @@ from dashboard.figures import (
     strength_and_alive,
     task_conflict,
 )
-from dashboard.figures.style import Style, styles
-from dashboard.frames import channel_states, current, events, groups
-from dashboard.frames.file_versions import Stamp, stamp
-from dashboard.frames.summaries import tasks
-from dashboard.shared.formatting import COUNTED
-from dashboard.shared.selection import Selection
-from data.catalog import DATASETS
-from engine.runs.run import Run
+from winnow.dashboard.figures.style import Style, styles
+from winnow.dashboard.frames import channel_states, current, events, groups
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.summaries import tasks
+from winnow.dashboard.shared.formatting import COUNTED
+from winnow.dashboard.shared.selection import Selection
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs.run import Run
 
 
 @dataclass(frozen=True)

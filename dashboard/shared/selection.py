@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from engine.runs.norm_log import Layer
+from winnow.engine.runs.norm_log import Layer
 
 RUN, LAYER, CHANNEL = "run", "layer", "channel"
 PRUNING, EXPLANATION, TASK = "pruning", "explanation", "task"

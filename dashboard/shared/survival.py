@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from dashboard.canvas import survival_map
-from dashboard.frames import channel_states, groups
-from dashboard.shared.panel import explain, source
-from dashboard.shared.selection import Selection, select, selected
-from engine.runs.run import Run
+from winnow.dashboard.canvas import survival_map
+from winnow.dashboard.frames import channel_states, groups
+from winnow.dashboard.shared.panel import explain, source
+from winnow.dashboard.shared.selection import Selection, select, selected
+from winnow.engine.runs.run import Run
 
 ORDERS: dict[channel_states.Order, str] = {
     "network": "network order",

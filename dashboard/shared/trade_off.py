@@ -8,21 +8,21 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import navigation
-from dashboard.figures import pareto as figure
-from dashboard.frames import pareto, studies
-from dashboard.frames.file_versions import Stamp
-from dashboard.frames.summaries import summaries
-from dashboard.frames.tables import column
-from dashboard.shared.formatting import plain
-from dashboard.shared.panel import draw
-from dashboard.shared.run_figures import Drawing
-from data.catalog import DATASETS
-from engine.runs.quantities import metrics
-from engine.runs.run import runs_folder
-from engine.runs.study import Study
-from engine.specs.study import StudySpec
-from engine.studies.delta import DEFINITIONS
+from winnow.dashboard import navigation
+from winnow.dashboard.figures import pareto as figure
+from winnow.dashboard.frames import pareto, studies
+from winnow.dashboard.frames.file_versions import Stamp
+from winnow.dashboard.frames.summaries import summaries
+from winnow.dashboard.frames.tables import column
+from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.panel import draw
+from winnow.dashboard.shared.run_figures import Drawing
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs.quantities import metrics
+from winnow.engine.runs.run import runs_folder
+from winnow.engine.runs.study import Study
+from winnow.engine.specs.study import StudySpec
+from winnow.engine.studies.delta import DEFINITIONS
 
 ALL = "all runs"
 COSTS: dict[pareto.Cost, str] = {"macs": "MACs", "parameters": "parameters", "latency": "latency"}

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from dashboard import navigation
-from dashboard.forms.run import start
-from dashboard.shared.formatting import plain, sentence
-from engine.runs.launch import JobError
-from engine.runs.run import runs_folder
-from engine.specs.train import demo as demo_spec
+from winnow.dashboard import navigation
+from winnow.dashboard.forms.run import start
+from winnow.dashboard.shared.formatting import plain, sentence
+from winnow.engine.runs.launch import JobError
+from winnow.engine.runs.run import runs_folder
+from winnow.engine.specs.train import demo as demo_spec
 
 
 def welcome() -> None:

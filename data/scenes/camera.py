@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.scenes.dice import Dice
-from data.scenes.parts import Vector
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.parts import Vector
 
 Floats = NDArray[np.floating[Any]]
 NEAR = 0.05

@@ -19,12 +19,12 @@ from typing import get_args
 
 import numpy as np
 
-from data.parameters import check_split, check_whole, checked_index
-from data.sample import Field, Sample, Split
-from data.scenes.dice import Dice
-from data.scenes.labels import CLASSES
-from data.scenes.render import render
-from data.scenes.rooms import draw
+from winnow.data.parameters import check_split, check_whole, checked_index
+from winnow.data.sample import Field, Sample, Split
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.labels import CLASSES
+from winnow.data.scenes.render import render
+from winnow.data.scenes.rooms import draw
 
 SMALLEST = 8
 FIELDS: Mapping[str, Field] = MappingProxyType(

@@ -2,11 +2,11 @@
 
 import math
 
-from data.scenes import paints
-from data.scenes.dice import Dice
-from data.scenes.labels import Label
-from data.scenes.paints import Paint, Texture
-from data.scenes.parts import Part, Piece, ball, box, tube
+from winnow.data.scenes import paints
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.paints import Paint, Texture
+from winnow.data.scenes.parts import Part, Piece, ball, box, tube
 
 WARM = (1.0, 0.78, 0.5)
 

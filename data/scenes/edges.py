@@ -13,9 +13,9 @@ p, the left or upper pixel of the two, carries the edge.
 import numpy as np
 from numpy.typing import NDArray
 
-from data.scenes.camera import Floats
-from data.scenes.scene import Solids
-from data.scenes.visibility import Surface
+from winnow.data.scenes.camera import Floats
+from winnow.data.scenes.scene import Solids
+from winnow.data.scenes.visibility import Surface
 
 CREASE = np.float32(np.cos(np.pi / 6))
 STEP, RELATIVE = np.float32(0.04), np.float32(0.01)

@@ -2,12 +2,12 @@
 
 import math
 
-from data.scenes import decor, paints, seating, storage
-from data.scenes.dice import Dice
-from data.scenes.labels import Label
-from data.scenes.layout import BACK, LEFT, RIGHT, Layout, Spot
-from data.scenes.paints import Paint, Texture
-from data.scenes.parts import Part, Piece, box, moved
+from winnow.data.scenes import decor, paints, seating, storage
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.layout import BACK, LEFT, RIGHT, Layout, Spot
+from winnow.data.scenes.paints import Paint, Texture
+from winnow.data.scenes.parts import Part, Piece, box, moved
 
 SLANTS = (0.0, 0.0, 0.0, 0.35, -0.3, 0.6)
 

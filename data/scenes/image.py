@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from data.scenes.camera import Floats
+from winnow.data.scenes.camera import Floats
 
 SHOULDER = np.float32(1.1)
 MEAN, SPREAD = np.float32(4 * 127.5), np.float32(math.sqrt(4 * (256**2 - 1) / 12))  # of the sum of four random bytes

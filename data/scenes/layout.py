@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from data.scenes.camera import Camera
-from data.scenes.dice import Dice
-from data.scenes.parts import Part, Piece, Placed, Vector, moved, placed
+from winnow.data.scenes.camera import Camera
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.parts import Part, Piece, Placed, Vector, moved, placed
 
 TRIALS = 7
 BACK, LEFT, RIGHT = 0, 1, 2

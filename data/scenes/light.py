@@ -10,12 +10,12 @@ the room's corners and beside and under furniture. Both are approximations; no l
 
 import numpy as np
 
-from data.scenes.camera import Floats, rectangles
-from data.scenes.parts import Vector
-from data.scenes.scene import FACES, Scene, Solids
-from data.scenes.shadows import Ways, arriving
-from data.scenes.solids import turned
-from data.scenes.visibility import Surface
+from winnow.data.scenes.camera import Floats, rectangles
+from winnow.data.scenes.parts import Vector
+from winnow.data.scenes.scene import FACES, Scene, Solids
+from winnow.data.scenes.shadows import Ways, arriving
+from winnow.data.scenes.solids import turned
+from winnow.data.scenes.visibility import Surface
 
 DOUBLINGS = 6  # of the exponent of highlights, 64
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from data.scenes.camera import NEAR, Floats, rectangles
-from data.scenes.parts import Vector
-from data.scenes.scene import Scene, Solids
-from data.scenes.solids import Body, Rays, beam, span, spans, turned
+from winnow.data.scenes.camera import NEAR, Floats, rectangles
+from winnow.data.scenes.parts import Vector
+from winnow.data.scenes.scene import Scene, Solids
+from winnow.data.scenes.solids import Body, Rays, beam, span, spans, turned
 
 Ids = NDArray[np.int64]
 Box = tuple[slice, slice]

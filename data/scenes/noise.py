@@ -6,7 +6,7 @@ A table is exact on every machine, where hashes made of sines are not.
 import numpy as np
 from numpy.typing import NDArray
 
-from data.scenes.camera import Floats
+from winnow.data.scenes.camera import Floats
 
 Cells = NDArray[np.int64]
 

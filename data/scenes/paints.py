@@ -7,7 +7,7 @@ reflectance, in which light adds.
 from enum import IntEnum
 from typing import NamedTuple
 
-from data.scenes.dice import Dice
+from winnow.data.scenes.dice import Dice
 
 Colour = tuple[float, float, float]
 

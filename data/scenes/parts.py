@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
-from data.scenes.labels import Label
-from data.scenes.paints import Paint
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.paints import Paint
 
 Vector = tuple[float, float, float]
 

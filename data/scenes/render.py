@@ -3,15 +3,15 @@
 import numpy as np
 from numpy.random import Generator
 
-from data.sample import Sample
-from data.scenes import sensor
-from data.scenes.camera import Floats, to_camera
-from data.scenes.edges import edges
-from data.scenes.image import photograph
-from data.scenes.light import radiance
-from data.scenes.scene import Scene, table
-from data.scenes.textures import reflectance
-from data.scenes.visibility import Surface, seen
+from winnow.data.sample import Sample
+from winnow.data.scenes import sensor
+from winnow.data.scenes.camera import Floats, to_camera
+from winnow.data.scenes.edges import edges
+from winnow.data.scenes.image import photograph
+from winnow.data.scenes.light import radiance
+from winnow.data.scenes.scene import Scene, table
+from winnow.data.scenes.textures import reflectance
+from winnow.data.scenes.visibility import Surface, seen
 
 
 def render(scene: Scene, size: int, generator: Generator) -> Sample:

@@ -2,14 +2,14 @@
 
 import math
 
-from data.scenes import decor, furnishing, paints, storage
-from data.scenes.camera import placed_camera
-from data.scenes.dice import Dice
-from data.scenes.labels import Label
-from data.scenes.layout import BACK, LEFT, RIGHT, Layout, Spot
-from data.scenes.paints import Colour, Paint
-from data.scenes.parts import Placed
-from data.scenes.scene import Light, Scene
+from winnow.data.scenes import decor, furnishing, paints, storage
+from winnow.data.scenes.camera import placed_camera
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.layout import BACK, LEFT, RIGHT, Layout, Spot
+from winnow.data.scenes.paints import Colour, Paint
+from winnow.data.scenes.parts import Placed
+from winnow.data.scenes.scene import Light, Scene
 
 KINDS = (
     furnishing.bedroom, furnishing.bedroom, furnishing.living_room, furnishing.living_room, furnishing.study,

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.scenes.camera import Camera, Floats
-from data.scenes.labels import Label
-from data.scenes.paints import Colour, Paint
-from data.scenes.parts import Part, Placed, Shape, Vector
+from winnow.data.scenes.camera import Camera, Floats
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.paints import Colour, Paint
+from winnow.data.scenes.parts import Part, Placed, Shape, Vector
 
 FACES = 6
 FACE_LABELS = (Label.WALL, Label.WALL, Label.FLOOR, Label.CEILING, Label.WALL, Label.WALL)

@@ -1,10 +1,10 @@
 """Beds, sofas, chairs and tables."""
 
-from data.scenes import paints
-from data.scenes.dice import Dice
-from data.scenes.labels import Label
-from data.scenes.paints import Paint, Texture
-from data.scenes.parts import Part, Piece, ball, box, moved, tube, turned
+from winnow.data.scenes import paints
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.paints import Paint, Texture
+from winnow.data.scenes.parts import Part, Piece, ball, box, moved, tube, turned
 
 
 def legs(x: float, z: tuple[float, float], top: float, thick: float, label: Label, paint: Paint) -> list[Part]:

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from data.scenes.camera import Camera, Floats
-from data.scenes.labels import UNLABELLED
-from data.scenes.scene import Solids
-from data.scenes.visibility import Surface
+from winnow.data.scenes.camera import Camera, Floats
+from winnow.data.scenes.labels import UNLABELLED
+from winnow.data.scenes.scene import Solids
+from winnow.data.scenes.visibility import Surface
 
 BASELINE = 0.06
 NEAREST, FARTHEST = 0.35, 7.5

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.scenes.camera import Floats
-from data.scenes.nearest import Ids, around, bounds, met
-from data.scenes.parts import Vector
-from data.scenes.scene import Solids
-from data.scenes.solids import Mask, turned
-from data.scenes.visibility import Surface
+from winnow.data.scenes.camera import Floats
+from winnow.data.scenes.nearest import Ids, around, bounds, met
+from winnow.data.scenes.parts import Vector
+from winnow.data.scenes.scene import Solids
+from winnow.data.scenes.solids import Mask, turned
+from winnow.data.scenes.visibility import Surface
 
 SOFT = np.float32(0.05)
 MARGIN = np.float32(1e-3)

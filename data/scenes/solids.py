@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.scenes.camera import Floats
-from data.scenes.parts import Shape
+from winnow.data.scenes.camera import Floats
+from winnow.data.scenes.parts import Shape
 
 Mask = NDArray[np.bool_]
 Turn = Floats | np.floating[Any]

@@ -1,11 +1,11 @@
 """Shelves with books, cabinets, wardrobes, kitchen counters and refrigerators."""
 
-from data.scenes import paints
-from data.scenes.decor import ornament
-from data.scenes.dice import Dice
-from data.scenes.labels import Label
-from data.scenes.paints import Paint, Texture
-from data.scenes.parts import Part, Piece, box, moved
+from winnow.data.scenes import paints
+from winnow.data.scenes.decor import ornament
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.paints import Paint, Texture
+from winnow.data.scenes.parts import Part, Piece, box, moved
 
 
 def books(dice: Dice, width: float, height: float, depth: float) -> Part:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.scenes.camera import Floats
-from data.scenes.noise import Cells, cell, cloud, white
-from data.scenes.paints import Texture
-from data.scenes.scene import FACES, Solids
-from data.scenes.visibility import Surface
+from winnow.data.scenes.camera import Floats
+from winnow.data.scenes.noise import Cells, cell, cloud, white
+from winnow.data.scenes.paints import Texture
+from winnow.data.scenes.scene import FACES, Solids
+from winnow.data.scenes.visibility import Surface
 
 SKIRTING = 0.09
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.scenes.camera import Floats, rays
-from data.scenes.nearest import Ids, nearest
-from data.scenes.parts import Shape
-from data.scenes.scene import FACES, Scene, Solids
-from data.scenes.solids import turned
+from winnow.data.scenes.camera import Floats, rays
+from winnow.data.scenes.nearest import Ids, nearest
+from winnow.data.scenes.parts import Shape
+from winnow.data.scenes.scene import FACES, Scene, Solids
+from winnow.data.scenes.solids import turned
 
 ZERO, ONE = np.float32(0), np.float32(1)
 AXES = np.arange(3)[:, None, None]

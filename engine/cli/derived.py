@@ -10,14 +10,14 @@ from typing import Any
 import click
 import pandas as pd
 
-from engine.cli.follow import attend
-from engine.cli.options import flat_options, flat_values
-from engine.explain.checks.badges import badge
-from engine.runs import launch
-from engine.runs.derived import FollowUp, Spec, find_follow_up, follow_up, newest, read
-from engine.runs.run import Run, find
-from engine.specs.explain import ExplainSpec
-from engine.specs.prune import PruneSpec
+from winnow.engine.cli.follow import attend
+from winnow.engine.cli.options import flat_options, flat_values
+from winnow.engine.explain.checks.badges import badge
+from winnow.engine.runs import launch
+from winnow.engine.runs.derived import FollowUp, Spec, find_follow_up, follow_up, newest, read
+from winnow.engine.runs.run import Run, find
+from winnow.engine.specs.explain import ExplainSpec
+from winnow.engine.specs.prune import PruneSpec
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 SHOWN = {"prune": ("metrics", "measures"), "explain": ("layers", "faithfulness"), "export": ("files",)}

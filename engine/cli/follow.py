@@ -8,12 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from data.catalog import DATASETS
-from engine.runs import launch
-from engine.runs.events import standing
-from engine.runs.quantities import SPARSITIES, metrics
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE, WorkFolder
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs import launch
+from winnow.engine.runs.events import standing
+from winnow.engine.runs.quantities import SPARSITIES, metrics
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE, WorkFolder
 
 POLL = 0.25  # s
 

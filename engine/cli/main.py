@@ -14,18 +14,18 @@ from typing import Any
 
 import click
 
-from data.catalog import DATASETS
-from engine.cli.derived import explain, export, prune
-from engine.cli.follow import attend, outcome
-from engine.cli.help_sections import SectionedCommand
-from engine.cli.options import spec_of, spec_options
-from engine.cli.studies import path, study
-from engine.runs import launch
-from engine.runs.run import Run, create, find, list_runs
-from engine.runs.undo import undo
-from engine.runs.verify import verify
-from engine.specs.frozen import SpecError
-from engine.specs.train import demo as demo_spec
+from winnow.data.catalog import DATASETS
+from winnow.engine.cli.derived import explain, export, prune
+from winnow.engine.cli.follow import attend, outcome
+from winnow.engine.cli.help_sections import SectionedCommand
+from winnow.engine.cli.options import spec_of, spec_options
+from winnow.engine.cli.studies import path, study
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import Run, create, find, list_runs
+from winnow.engine.runs.undo import undo
+from winnow.engine.runs.verify import verify
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.train import demo as demo_spec
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,10 +8,10 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from engine.cli.help_sections import SectionOption
-from engine.specs.balancing import BalancingSpec
-from engine.specs.data import ScenesData
-from engine.specs.train import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
+from winnow.engine.cli.help_sections import SectionOption
+from winnow.engine.specs.balancing import BalancingSpec
+from winnow.engine.specs.data import ScenesData
+from winnow.engine.specs.train import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
 
 SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
     {

@@ -9,17 +9,17 @@ from typing import Any
 import click
 import pandas as pd
 
-from data.catalog import DATASETS
-from engine.cli.derived import records
-from engine.cli.follow import attend
-from engine.cli.help_sections import SectionedCommand
-from engine.cli.options import flat_options, flat_values, spec_of, spec_options
-from engine.runs import launch
-from engine.runs.study import Study, create_study, find_study
-from engine.specs.study import PathSpec, StudySpec, parse_many
-from engine.studies.plan import plan
-from engine.studies.reporting_tables import FORMATS, csv, paper_table
-from engine.studies.spec_hash import Known
+from winnow.data.catalog import DATASETS
+from winnow.engine.cli.derived import records
+from winnow.engine.cli.follow import attend
+from winnow.engine.cli.help_sections import SectionedCommand
+from winnow.engine.cli.options import flat_options, flat_values, spec_of, spec_options
+from winnow.engine.runs import launch
+from winnow.engine.runs.study import Study, create_study, find_study
+from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
+from winnow.engine.studies.plan import plan
+from winnow.engine.studies.reporting_tables import FORMATS, csv, paper_table
+from winnow.engine.studies.spec_hash import Known
 
 LEFT_OUT = ("seed", "keep", "test", "target")  # each run of a study gets its own, or has no choice
 SHOWN = {"study": ("members", "summary", "delta", "comparisons"), "path": ("members", "path")}
@@ -119,7 +119,7 @@ def _yaml(file: Path) -> dict[str, Any]:
 
 def _planned(spec: StudySpec | PathSpec, as_json: bool) -> int:
     """Say which runs a spec takes, and which of them are there already."""
-    from engine.runs.run import runs_folder
+    from winnow.engine.runs.run import runs_folder
 
     known = Known(runs_folder())
     members = plan(spec)

@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from torch import nn
 
-from engine.explain.checks.ablation import Deletion, ablations
-from engine.explain.checks.agreement import agreement, compared, sample, split_half
-from engine.explain.checks.badges import COLUMNS
-from engine.explain.checks.deletion import curves, deletion_figures, orders
-from engine.explain.checks.randomising import shuffled, stages
-from engine.explain.relevance.means import Means, channel_means
-from engine.explain.relevance.probe import Images, Probe, Tasks, probe
-from engine.explain.relevance.relevance import measured
-from engine.explain.relevance.settings import Settings
-from engine.specs.explain import Method
+from winnow.engine.explain.checks.ablation import Deletion, ablations
+from winnow.engine.explain.checks.agreement import agreement, compared, sample, split_half
+from winnow.engine.explain.checks.badges import COLUMNS
+from winnow.engine.explain.checks.deletion import curves, deletion_figures, orders
+from winnow.engine.explain.checks.randomising import shuffled, stages
+from winnow.engine.explain.relevance.means import Means, channel_means
+from winnow.engine.explain.relevance.probe import Images, Probe, Tasks, probe
+from winnow.engine.explain.relevance.relevance import measured
+from winnow.engine.explain.relevance.settings import Settings
+from winnow.engine.specs.explain import Method
 
 
 @dataclass(frozen=True)

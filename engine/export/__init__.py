@@ -3,14 +3,14 @@
 `load_model` reads nothing but safetensors and JSON, and takes only layers and operations from a list.
 """
 
-from engine.export.card import ModelFacts, model_card
-from engine.export.describing import architecture
-from engine.export.graphs import Exported
-from engine.export.onnx_file import export_onnx
-from engine.export.program_file import export_program
-from engine.export.rebuilding import rebuild
-from engine.export.refusal import MissingPackages, NotDescribable, NotRebuildable, NotSame
-from engine.export.saving import Saved, load_model, save_model
+from winnow.engine.export.card import ModelFacts, model_card
+from winnow.engine.export.describing import architecture
+from winnow.engine.export.graphs import Exported
+from winnow.engine.export.onnx_file import export_onnx
+from winnow.engine.export.program_file import export_program
+from winnow.engine.export.rebuilding import rebuild
+from winnow.engine.export.refusal import MissingPackages, NotDescribable, NotRebuildable, NotSame
+from winnow.engine.export.saving import Saved, load_model, save_model
 
 __all__ = [
     "Exported",

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree
 
-from engine.export.refusal import NotDescribable
-from engine.graph.examples import batch_size, batched
-from engine.graph.trace import undisturbed
-from engine.pruning.certificate import SEED
+from winnow.engine.export.refusal import NotDescribable
+from winnow.engine.graph.examples import batch_size, batched
+from winnow.engine.graph.trace import undisturbed
+from winnow.engine.pruning.certificate import SEED
 
 Inputs = Mapping[str, Any]
 FIXED = "and takes other sizes, which the program drawn on the example does not follow"

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.graph.following import SIZES
-from engine.graph.rules import FUNCTION_RULES, MODULE_RULES
-from engine.pruning.selecting import SELECTING, Gather
+from winnow.engine.graph.following import SIZES
+from winnow.engine.graph.rules import FUNCTION_RULES, MODULE_RULES
+from winnow.engine.pruning.selecting import SELECTING, Gather
 
 SPACES = {"torch": torch, "torch.nn.functional": functional, "operator": operator}
 MAKERS = "arange linspace zeros ones full eye meshgrid outer tril triu diag rand randn broadcast_tensors"

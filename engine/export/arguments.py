@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from engine.export.refusal import NotDescribable, NotRebuildable
+from winnow.engine.export.refusal import NotDescribable, NotRebuildable
 
 DEEPEST = 16  # structures within structures
 LARGEST = 2**31  # of a whole number: no size or place of a real program is beyond it

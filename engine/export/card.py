@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import pandas as pd
 
-from engine.export.graphs import Exported
-from engine.export.saving import ARCHITECTURE, TENSORS, Saved
-from engine.pruning.certificate import Certificate
+from winnow.engine.export.graphs import Exported
+from winnow.engine.export.saving import ARCHITECTURE, TENSORS, Saved
+from winnow.engine.pruning.certificate import Certificate
 
 METRIC_COLUMNS = ("task", "metric", "unit", "before", "after")
 MEASURE_COLUMNS = ("model", "quantity", "batch", "backend", "value", "low", "high", "unit", "threads", "steady")

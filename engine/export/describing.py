@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree
 
-from engine.export.agreement import same_everywhere
-from engine.export.allowed import ATTRIBUTES, FUNCTION_NAMES, GETATTR, METHODS
-from engine.export.arguments import encoded
-from engine.export.drawing import Drawn, drawn
-from engine.export.layers import described
-from engine.export.rebuilding import rebuild
-from engine.export.rebuilt import Rebuilt
-from engine.export.refusal import NotDescribable, NotRebuildable
-from engine.graph.trace import named_inputs
+from winnow.engine.export.agreement import same_everywhere
+from winnow.engine.export.allowed import ATTRIBUTES, FUNCTION_NAMES, GETATTR, METHODS
+from winnow.engine.export.arguments import encoded
+from winnow.engine.export.drawing import Drawn, drawn
+from winnow.engine.export.layers import described
+from winnow.engine.export.rebuilding import rebuild
+from winnow.engine.export.rebuilt import Rebuilt
+from winnow.engine.export.refusal import NotDescribable, NotRebuildable
+from winnow.engine.graph.trace import named_inputs
 
 FORMAT_VERSION = 1
 

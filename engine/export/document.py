@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Leaf
 
-from engine.export.refusal import NotRebuildable
+from winnow.engine.export.refusal import NotRebuildable
 
 Path = Annotated[str, Leaf(pattern=r"^\w+(\.\w+)*$", max_length=400)]
 Word = Annotated[str, Leaf(pattern=r"^\w[\w.]*$", max_length=100)]

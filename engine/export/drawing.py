@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
-from engine.export.allowed import LAYER_NAMES
-from engine.export.refusal import NotDescribable
-from engine.graph.following import SIZES
-from engine.graph.recording import Recording
-from engine.graph.refusal import NotTraceable
-from engine.graph.running import Running
-from engine.graph.trace import undisturbed
-from engine.graph.tracer import RunningTracer
-from engine.pruning.modes import follow_mode
+from winnow.engine.export.allowed import LAYER_NAMES
+from winnow.engine.export.refusal import NotDescribable
+from winnow.engine.graph.following import SIZES
+from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.running import Running
+from winnow.engine.graph.trace import undisturbed
+from winnow.engine.graph.tracer import RunningTracer
+from winnow.engine.pruning.modes import follow_mode
 
 PURE = SIZES | {"getattr", "getitem", "eq", "ne", "lt", "le", "gt", "ge"}
 

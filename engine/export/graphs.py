@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from engine.export.agreement import outputs, relative_error
-from engine.export.refusal import NotDescribable, NotSame
-from engine.graph.examples import batch_size, batched
-from engine.graph.trace import named_inputs
-from engine.pruning.certificate import FLOAT32, samples
+from winnow.engine.export.agreement import outputs, relative_error
+from winnow.engine.export.refusal import NotDescribable, NotSame
+from winnow.engine.graph.examples import batch_size, batched
+from winnow.engine.graph.trace import named_inputs
+from winnow.engine.pruning.certificate import FLOAT32, samples
 
 TRACED, OTHER = 2, 3  # images: in the example that is traced, and in one more that is compared
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.export.allowed import LAYER_NAMES, LAYERS
-from engine.export.arguments import decoded, encoded, refs
-from engine.export.refusal import NotDescribable, NotRebuildable
-from engine.pruning.selecting import Gather, Selecting
+from winnow.engine.export.allowed import LAYER_NAMES, LAYERS
+from winnow.engine.export.arguments import decoded, encoded, refs
+from winnow.engine.export.refusal import NotDescribable, NotRebuildable
+from winnow.engine.pruning.selecting import Gather, Selecting
 
 ELSEWHERE = ("self", "device", "dtype")  # said by the tensors
 

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from engine.export.agreement import outputs
-from engine.export.graphs import Exported, agreed, names_of, traced_inputs, varying
-from engine.export.notes import noted
-from engine.export.refusal import MissingPackages, NotDescribable
-from engine.graph.modes import evaluating
-from engine.runs.digests import digest
+from winnow.engine.export.agreement import outputs
+from winnow.engine.export.graphs import Exported, agreed, names_of, traced_inputs, varying
+from winnow.engine.export.notes import noted
+from winnow.engine.export.refusal import MissingPackages, NotDescribable
+from winnow.engine.graph.modes import evaluating
+from winnow.engine.runs.digests import digest
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.export.agreement import outputs
-from engine.export.graphs import Exported, agreed, traced_inputs, varying
-from engine.export.notes import noted
-from engine.export.refusal import NotDescribable
-from engine.graph.modes import evaluating
-from engine.runs.digests import digest
+from winnow.engine.export.agreement import outputs
+from winnow.engine.export.graphs import Exported, agreed, traced_inputs, varying
+from winnow.engine.export.notes import noted
+from winnow.engine.export.refusal import NotDescribable
+from winnow.engine.graph.modes import evaluating
+from winnow.engine.runs.digests import digest
 
 
 def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> Exported:

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.export.document import Document, Stored, checked
-from engine.export.layers import built
-from engine.export.rebuilt import Holder, Rebuilt, RebuiltOnImages
-from engine.export.refusal import NotRebuildable
-from engine.export.script import script
-from engine.training.tensor_files import named_tensors
+from winnow.engine.export.document import Document, Stored, checked
+from winnow.engine.export.layers import built
+from winnow.engine.export.rebuilt import Holder, Rebuilt, RebuiltOnImages
+from winnow.engine.export.refusal import NotRebuildable
+from winnow.engine.export.script import script
+from winnow.engine.training.tensor_files import named_tensors
 
 
 def rebuild(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from engine.export.arguments import filled
-from engine.export.script import Script
+from winnow.engine.export.arguments import filled
+from winnow.engine.export.script import Script
 
 
 class Holder(nn.Module):

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from engine.export.allowed import ATTRIBUTES, FUNCTIONS, METHODS
-from engine.export.arguments import Ref, decoded, filled, refs
-from engine.export.document import Document, Input, Step
-from engine.export.refusal import NotRebuildable
+from winnow.engine.export.allowed import ATTRIBUTES, FUNCTIONS, METHODS
+from winnow.engine.export.arguments import Ref, decoded, filled, refs
+from winnow.engine.export.document import Document, Input, Step
+from winnow.engine.export.refusal import NotRebuildable
 
 Call = Callable[..., Any]  # given the model, then the step's arguments
 Get = Callable[[Mapping[str, Any]], Any]  # given the results by name

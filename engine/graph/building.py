@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor, fx, nn
 
-from engine.graph.carriers import Carrier
-from engine.graph.finishing import classes, place_constants
-from engine.graph.graph import ChannelGraph
-from engine.graph.layer_steps import ProductStep
-from engine.graph.partition import FIXED, Labels
-from engine.graph.recording import Recording
-from engine.graph.records import Depthwise, Join, Mix, Product, Site
-from engine.graph.running import Running
-from engine.graph.spaces import Slice, Space, gathered, names, slices
-from engine.graph.tracer import RunningTracer
+from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.finishing import classes, place_constants
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.layer_steps import ProductStep
+from winnow.engine.graph.partition import FIXED, Labels
+from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.records import Depthwise, Join, Mix, Product, Site
+from winnow.engine.graph.running import Running
+from winnow.engine.graph.spaces import Slice, Space, gathered, names, slices
+from winnow.engine.graph.tracer import RunningTracer
 
 Ends = Mapping[str, Labels]
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.graph.partition import Labels
+from winnow.engine.graph.partition import Labels
 
 
 @dataclass(frozen=True, eq=False)

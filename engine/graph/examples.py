@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from engine.graph.trace import named_inputs
+from winnow.engine.graph.trace import named_inputs
 
 
 def batch_size(inputs: Mapping[str, Any]) -> int:

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from engine.graph.carriers import Carrier, squeezed
-from engine.graph.partition import FIXED, Labels
-from engine.graph.recording import Recording
-from engine.graph.records import Mix, Site
+from winnow.engine.graph.carriers import Carrier, squeezed
+from winnow.engine.graph.partition import FIXED, Labels
+from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.records import Mix, Site
 
 
 def place_constants(recording: Recording) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 from torch import Tensor
 from torch.fx.node import map_aggregate
 
-from engine.graph.carriers import Carrier
-from engine.graph.movement import unchanged
-from engine.graph.operation import Operation, carriers_in, tensors_in
-from engine.graph.recording import Recording
-from engine.graph.refusal import NotTraceable
-from engine.graph.rules import WEIGHTED, rule_of
+from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.movement import unchanged
+from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
+from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.rules import WEIGHTED, rule_of
 
 SIZES = {
     "size", "shape", "dim", "ndim", "ndimension", "numel", "nelement", "stride", "dtype", "device", "layout",

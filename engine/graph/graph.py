@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from torch import Tensor, fx, nn
 
-from engine.graph.carriers import Carrier
-from engine.graph.partition import Labels
-from engine.graph.records import Depthwise, Mix, Product, Site
-from engine.graph.spaces import Space
-from engine.graph.steps import Step
+from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.records import Depthwise, Mix, Product, Site
+from winnow.engine.graph.spaces import Space
+from winnow.engine.graph.steps import Step
 
 if TYPE_CHECKING:
-    from engine.graph.liveness import Liveness
+    from winnow.engine.graph.liveness import Liveness
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,18 +59,18 @@ class ChannelGraph:
 
     def liveness(self, outputs: Sequence[str] | None = None) -> "Liveness":
         """Return which channels the given outputs (all by default) need, with the weights as they stand now."""
-        from engine.graph.liveness import Liveness
+        from winnow.engine.graph.liveness import Liveness
 
         return Liveness(self, outputs)
 
     def channels(self, outputs: Sequence[str] | None = None) -> pd.DataFrame:
         """Return one row per channel; see `engine.graph.tables.channels`."""
-        from engine.graph.tables import channels
+        from winnow.engine.graph.tables import channels
 
         return channels(self.liveness(outputs))
 
     def savings(self, outputs: Sequence[str] | None = None) -> pd.DataFrame:
         """Return what removal would save, per component; see `engine.graph.tables.savings`."""
-        from engine.graph.tables import savings
+        from winnow.engine.graph.tables import savings
 
         return savings(self.liveness(outputs))

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.graph.partition import Labels
-from engine.graph.records import Depthwise, Product
-from engine.graph.steps import Demand, Known, along, settled
-from engine.graph.weights import Flags, Weights
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.records import Depthwise, Product
+from winnow.engine.graph.steps import Demand, Known, along, settled
+from winnow.engine.graph.weights import Flags, Weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from engine.graph.carriers import Carrier
-from engine.graph.layer_steps import DepthwiseStep, ProductStep
-from engine.graph.operation import Operation
-from engine.graph.recording import Recording, kernel_size
-from engine.graph.records import Depthwise, Product
+from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep
+from winnow.engine.graph.operation import Operation
+from winnow.engine.graph.recording import Recording, kernel_size
+from winnow.engine.graph.records import Depthwise, Product
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,11 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.partition import FIXED
-from engine.graph.records import Mix
-from engine.graph.steps import Demand, Known
-from engine.graph.weights import Flags, Values, Weights
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.partition import FIXED
+from winnow.engine.graph.records import Mix
+from winnow.engine.graph.steps import Demand, Known
+from winnow.engine.graph.weights import Flags, Values, Weights
 
 
 class Liveness:

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.graph.carriers import Carrier, numbered, squeezed, squeezed_tensor
-from engine.graph.operation import Operation, carriers_in
-from engine.graph.partition import FIXED, Labels
-from engine.graph.recording import Recording
-from engine.graph.steps import Keep, Move
+from winnow.engine.graph.carriers import Carrier, numbered, squeezed, squeezed_tensor
+from winnow.engine.graph.operation import Operation, carriers_in
+from winnow.engine.graph.partition import FIXED, Labels
+from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.steps import Keep, Move
 
 
 def moved(recording: Recording, operation: Operation) -> Any:

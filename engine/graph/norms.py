@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from engine.graph.carriers import Carrier
-from engine.graph.layer_steps import NormStep
-from engine.graph.operation import Operation
-from engine.graph.partition import Labels
-from engine.graph.recording import Recording
-from engine.graph.steps import Opaque
+from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.layer_steps import NormStep
+from winnow.engine.graph.operation import Operation
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.steps import Opaque
 
 
 def batch_norm_module(recording: Recording, operation: Operation) -> Carrier:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx.node import map_aggregate
 
-from engine.graph.carriers import Carrier
-from engine.graph.refusal import NotTraceable
+from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.refusal import NotTraceable
 
 
 @dataclass(frozen=True, eq=False)

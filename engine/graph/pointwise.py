@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.fx.node import map_aggregate
 
-from engine.graph.carriers import Carrier
-from engine.graph.operation import Operation
-from engine.graph.partition import FIXED, Labels
-from engine.graph.recording import Recording
-from engine.graph.records import Join
-from engine.graph.steps import Halved, Opaque, Pointwise, Step
+from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.operation import Operation
+from winnow.engine.graph.partition import FIXED, Labels
+from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.records import Join
+from winnow.engine.graph.steps import Halved, Opaque, Pointwise, Step
 
 ABSORBING = ("mul", "imul", "multiply")
 

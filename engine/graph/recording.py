@@ -5,11 +5,11 @@ import math
 import numpy as np
 from torch import Tensor, nn
 
-from engine.graph.carriers import Carrier, only_along
-from engine.graph.operation import Operation
-from engine.graph.partition import FIXED, Labels, Partition
-from engine.graph.records import Depthwise, Join, Mix, Product, Role, Site
-from engine.graph.steps import Named, Spoil, Step, Unknown
+from winnow.engine.graph.carriers import Carrier, only_along
+from winnow.engine.graph.operation import Operation
+from winnow.engine.graph.partition import FIXED, Labels, Partition
+from winnow.engine.graph.records import Depthwise, Join, Mix, Product, Role, Site
+from winnow.engine.graph.steps import Named, Spoil, Step, Unknown
 
 LARGEST_CONSTANT = 2**18  # entries of a parameter that may meet channels element by element
 

@@ -12,7 +12,7 @@ all its sources as soon as one of its results is needed: a group norm, a mean ov
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from engine.graph.partition import Labels
+from winnow.engine.graph.partition import Labels
 
 Role = Literal["writer", "reader", "depthwise", "norm", "constant"]
 

@@ -7,9 +7,9 @@ one operation.
 from collections.abc import Callable
 from typing import Any
 
-from engine.graph import layers, movement, norms, pointwise, spatial
-from engine.graph.operation import Operation
-from engine.graph.recording import Recording
+from winnow.engine.graph import layers, movement, norms, pointwise, spatial
+from winnow.engine.graph.operation import Operation
+from winnow.engine.graph.recording import Recording
 
 Rule = Callable[[Recording, Operation], Any]
 

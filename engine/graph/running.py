@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import fx
 
-from engine.graph.operation import tensors_in
-from engine.graph.refusal import NotTraceable
+from winnow.engine.graph.operation import tensors_in
+from winnow.engine.graph.refusal import NotTraceable
 
 CONTROL = "flow of control that depends on the values of a tensor"
 ADVICE = "decide by sizes or options, or use torch.where"

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.graph.partition import Labels
-from engine.graph.records import Join, Role, Site
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.records import Join, Role, Site
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from engine.graph.carriers import Carrier
-from engine.graph.movement import padded_with_number
-from engine.graph.operation import Operation, tensors_in
-from engine.graph.partition import Labels
-from engine.graph.pointwise import pointwise
-from engine.graph.recording import Recording
-from engine.graph.steps import Keep, Opaque
+from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.movement import padded_with_number
+from winnow.engine.graph.operation import Operation, tensors_in
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.pointwise import pointwise
+from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.steps import Keep, Opaque
 
 STEADY = ("mean", "amax", "amin", "max", "min", "median")  # of a constant, these are the constant
 CONSTANTS: dict[str, float | None] = dict.fromkeys(STEADY) | {"sum": 0.0, "norm": 0.0}

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.graph.partition import Labels
-from engine.graph.weights import Flags, Values, Weights
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.weights import Flags, Values, Weights
 
 
 class Known(dict[int, Values]):

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from engine.graph.liveness import Liveness
-from engine.graph.records import Mix, Product
-from engine.graph.spaces import Space
+from winnow.engine.graph.liveness import Liveness
+from winnow.engine.graph.records import Mix, Product
+from winnow.engine.graph.spaces import Space
 
 NAMED = 3  # readers listed by name in a sentence
 

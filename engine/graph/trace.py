@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from engine.graph.building import built
-from engine.graph.graph import ChannelGraph
-from engine.graph.modes import evaluating
-from engine.graph.recording import Recording
-from engine.graph.refusal import NotTraceable
-from engine.graph.running import Running
-from engine.graph.tracer import RunningTracer
+from winnow.engine.graph.building import built
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.running import Running
+from winnow.engine.graph.tracer import RunningTracer
 
 DIFFERENT = "the traced program gives other outputs than the model, so look for hooks, isinstance or in-place tricks"
 LIMITS = "torch.fx cannot draw it, so write it with tensors, sizes and options"

@@ -12,11 +12,11 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
-from engine.graph.carriers import Carrier
-from engine.graph.following import followed
-from engine.graph.operation import Operation, carriers_in, tensors_in
-from engine.graph.recording import Recording
-from engine.graph.running import Running
+from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.following import followed
+from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
+from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.running import Running
 
 TORCH = ("torch", "_operator", "builtins", "math")
 

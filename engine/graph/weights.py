@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.graph.records import Product
+from winnow.engine.graph.records import Product
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]

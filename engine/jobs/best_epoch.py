@@ -15,16 +15,16 @@ from pathlib import Path
 
 from safetensors.torch import load, save
 
-from data.sample import Field
-from engine.jobs.session import Records
-from engine.runs.digests import digest, verified
-from engine.runs.files import replace, replace_json
-from engine.studies.skill import Figures, skill
-from engine.training.batches import Batches
-from engine.training.checkpoint import Checkpoint, network_tensors, put_network
-from engine.training.loop import EpochDone, constant_metrics
-from engine.training.setup import settled_step
-from engine.training.state import Training
+from winnow.data.sample import Field
+from winnow.engine.jobs.session import Records
+from winnow.engine.runs.digests import digest, verified
+from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.studies.skill import Figures, skill
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.checkpoint import Checkpoint, network_tensors, put_network
+from winnow.engine.training.loop import EpochDone, constant_metrics
+from winnow.engine.training.setup import settled_step
+from winnow.engine.training.state import Training
 
 MANIFEST = "best.json"
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from data.catalog import DATASETS
-from engine.export import Exported, ModelFacts, Saved
-from engine.jobs.certificate_file import read_certificate
-from engine.runs.derived import FollowUp
-from engine.runs.work_folder import WorkFolder
-from engine.specs.prune import PruneSpec
-from engine.specs.train import TrainSpec
+from winnow.data.catalog import DATASETS
+from winnow.engine.export import Exported, ModelFacts, Saved
+from winnow.engine.jobs.certificate_file import read_certificate
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.work_folder import WorkFolder
+from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.specs.train import TrainSpec
 
 LIMITS = (
     "The certificate speaks of the removal alone: the smaller network gives what the sparse one gave.",

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from engine.pruning import Certificate
-from engine.runs.work_folder import WorkFolder
-from engine.specs.prune import PruneSpec
+from winnow.engine.pruning import Certificate
+from winnow.engine.runs.work_folder import WorkFolder
+from winnow.engine.specs.prune import PruneSpec
 
 ERRORS = ("max_error_float32", "max_error_float64", "relative_error_float32", "relative_error_float64")
 REASONS = {"kept": "kept_for", "gathered": "gathered", "folded": "folded", "constant": "constants"}

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from engine.jobs.best_epoch import Selection
-from engine.jobs.epoch_report import EpochReport, removable_shares
-from engine.jobs.writer import Reporter, Values
-from engine.sparsity.counts import living
-from engine.training.batches import Batches
-from engine.training.checkpoint import save_checkpoint
-from engine.training.loop import validate
-from engine.training.state import Training
+from winnow.engine.jobs.best_epoch import Selection
+from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
+from winnow.engine.jobs.writer import Reporter, Values
+from winnow.engine.sparsity.counts import living
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.checkpoint import save_checkpoint
+from winnow.engine.training.loop import validate
+from winnow.engine.training.state import Training
 
 
 def conclude(selection: Selection, training: Training, reporter: Reporter, splits: Mapping[str, Batches]) -> None:

@@ -22,15 +22,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from engine.graph.liveness import Liveness
-from engine.graph.tables import channels, savings
-from engine.jobs.writer import Reporter, Values
-from engine.runs.norm_log import NormLog
-from engine.runs.quantities import ALARM, NEAR
-from engine.sparsity.counts import living
-from engine.sparsity.groups import Bank
-from engine.sparsity.removability import fates
-from engine.training.state import Training
+from winnow.engine.graph.liveness import Liveness
+from winnow.engine.graph.tables import channels, savings
+from winnow.engine.jobs.writer import Reporter, Values
+from winnow.engine.runs.norm_log import NormLog
+from winnow.engine.runs.quantities import ALARM, NEAR
+from winnow.engine.sparsity.counts import living
+from winnow.engine.sparsity.groups import Bank
+from winnow.engine.sparsity.removability import fates
+from winnow.engine.training.state import Training
 
 TABLES_EVERY = 5.0  # s
 

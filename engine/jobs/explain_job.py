@@ -29,25 +29,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engine.explain.checks.ablation import Deletion, ablations
-from engine.explain.checks.affinity import gradient_cosines, transfer
-from engine.explain.checks.agreement import agreement, split_half
-from engine.explain.checks.deletion import curves, deletion_figures
-from engine.explain.checks.structural import structural_use
-from engine.explain.faithfulness import finished, plan, randomisations
-from engine.explain.relevance.means import Means, channel_means
-from engine.explain.relevance.probe import Probe, narrowed, probe
-from engine.explain.relevance.refusals import NotAttributableError
-from engine.explain.relevance.relevance import measured
-from engine.explain.relevance.settings import Settings
-from engine.explain.usage import layers, overlaps, usage
-from engine.graph.refusal import NotTraceable
-from engine.graph.trace import trace
-from engine.jobs.explain_maps import check_channels, write_maps
-from engine.jobs.explain_source import Source, source
-from engine.jobs.writer import Pen
-from engine.runs.run import Run
-from engine.specs.explain import ExplainSpec, Method
+from winnow.engine.explain.checks.ablation import Deletion, ablations
+from winnow.engine.explain.checks.affinity import gradient_cosines, transfer
+from winnow.engine.explain.checks.agreement import agreement, split_half
+from winnow.engine.explain.checks.deletion import curves, deletion_figures
+from winnow.engine.explain.checks.structural import structural_use
+from winnow.engine.explain.faithfulness import finished, plan, randomisations
+from winnow.engine.explain.relevance.means import Means, channel_means
+from winnow.engine.explain.relevance.probe import Probe, narrowed, probe
+from winnow.engine.explain.relevance.refusals import NotAttributableError
+from winnow.engine.explain.relevance.relevance import measured
+from winnow.engine.explain.relevance.settings import Settings
+from winnow.engine.explain.usage import layers, overlaps, usage
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.trace import trace
+from winnow.engine.jobs.explain_maps import check_channels, write_maps
+from winnow.engine.jobs.explain_source import Source, source
+from winnow.engine.jobs.writer import Pen
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.explain import ExplainSpec, Method
 
 TABLES_EVERY = 2.0  # s
 JOINT: tuple[Method, ...] = ("taylor", "taylor_positions", "gradient_x_activation")  # all layers in one pass

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from engine.explain.maps.choosing import top_cells
-from engine.explain.maps.making import SpatialSettings, check_cells, spatial
-from engine.explain.maps.store import write_spatial
-from engine.explain.relevance.means import Means
-from engine.explain.relevance.probe import Probe
-from engine.specs.explain import ExplainSpec
+from winnow.engine.explain.maps.choosing import top_cells
+from winnow.engine.explain.maps.making import SpatialSettings, check_cells, spatial
+from winnow.engine.explain.maps.store import write_spatial
+from winnow.engine.explain.relevance.means import Means
+from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.specs.explain import ExplainSpec
 
 
 def check_channels(asked: Probe, spec: ExplainSpec) -> None:

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data.sample import Dataset, Field, Sample
-from data.stacking import stack
-from engine.jobs.restore import restore
-from engine.jobs.run_data import dataset, prepare
-from engine.networks.multitask import MultiTaskNet
-from engine.runs.run import Run
-from engine.specs.explain import ExplainSpec
-from engine.tasks.task import Task
-from engine.training.batches import Batches
+from winnow.data.sample import Dataset, Field, Sample
+from winnow.data.stacking import stack
+from winnow.engine.jobs.restore import restore
+from winnow.engine.jobs.run_data import dataset, prepare
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.explain import ExplainSpec
+from winnow.engine.tasks.task import Task
+from winnow.engine.training.batches import Batches
 
 CHUNK = 32  # images at once
 

@@ -14,16 +14,16 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from engine.export import Exported, Saved, export_onnx, export_program, load_model, model_card, save_model
-from engine.jobs.card_facts import card_facts
-from engine.jobs.run_data import example
-from engine.jobs.stop_request import Ending
-from engine.jobs.writer import Reporter
-from engine.runs.derived import FollowUp, find_follow_up
-from engine.runs.digests import digest
-from engine.runs.files import replace
-from engine.runs.run import Run
-from engine.specs.export import ExportSpec, Format
+from winnow.engine.export import Exported, Saved, export_onnx, export_program, load_model, model_card, save_model
+from winnow.engine.jobs.card_facts import card_facts
+from winnow.engine.jobs.run_data import example
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs.derived import FollowUp, find_follow_up
+from winnow.engine.runs.digests import digest
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.export import ExportSpec, Format
 
 COLUMNS = ["format", "file", "bytes", "sha256", "max_error"]
 Writer = Callable[[nn.Module, Tensor, Path], Exported]

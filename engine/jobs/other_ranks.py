@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from engine.jobs.writer import Reporter, Values
-from engine.runs.work_folder import WorkFolder
-from engine.training.batches import Batches
-from engine.training.checkpoint import load_checkpoint
-from engine.training.distributed.orders import ToldToEndError, go_on
-from engine.training.loop import train, validate
-from engine.training.state import Training
+from winnow.engine.jobs.writer import Reporter, Values
+from winnow.engine.runs.work_folder import WorkFolder
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.checkpoint import load_checkpoint
+from winnow.engine.training.distributed.orders import ToldToEndError, go_on
+from winnow.engine.training.loop import train, validate
+from winnow.engine.training.state import Training
 
 
 class Quiet(Reporter):

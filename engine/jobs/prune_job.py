@@ -10,28 +10,28 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from engine.export import save_model
-from engine.graph.weights import Flags, Values
-from engine.jobs.certificate_file import certificate_document, reasons_table
-from engine.jobs.prune_report import measures_table
-from engine.jobs.prune_state import BEFORE_REFIT, MetricsOf, Pruning, Stopped, first, pictures
-from engine.jobs.restore import Restored, restore
-from engine.jobs.run_data import batches, prepare
-from engine.jobs.writer import Pen
-from engine.pruning import Compacted, compact, transfer
-from engine.pruning.budget import Budget, choose
-from engine.pruning.latency_budget import Timed
-from engine.pruning.masking import silence
-from engine.pruning.scores import norms, relevance
-from engine.pruning.sweep import SHARES, sweep_steps
-from engine.pruning.units import Units, units
-from engine.pruning.what_if import WhatIf
-from engine.runs.files import replace_json
-from engine.runs.run import Run
-from engine.specs.prune import PruneSpec
-from engine.training.batches import Batch
-from engine.training.evaluate import validated
-from engine.training.refit import Refit, RefitStep, Split, refit
+from winnow.engine.export import save_model
+from winnow.engine.graph.weights import Flags, Values
+from winnow.engine.jobs.certificate_file import certificate_document, reasons_table
+from winnow.engine.jobs.prune_report import measures_table
+from winnow.engine.jobs.prune_state import BEFORE_REFIT, MetricsOf, Pruning, Stopped, first, pictures
+from winnow.engine.jobs.restore import Restored, restore
+from winnow.engine.jobs.run_data import batches, prepare
+from winnow.engine.jobs.writer import Pen
+from winnow.engine.pruning import Compacted, compact, transfer
+from winnow.engine.pruning.budget import Budget, choose
+from winnow.engine.pruning.latency_budget import Timed
+from winnow.engine.pruning.masking import silence
+from winnow.engine.pruning.scores import norms, relevance
+from winnow.engine.pruning.sweep import SHARES, sweep_steps
+from winnow.engine.pruning.units import Units, units
+from winnow.engine.pruning.what_if import WhatIf
+from winnow.engine.runs.files import replace_json
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.training.batches import Batch
+from winnow.engine.training.evaluate import validated
+from winnow.engine.training.refit import Refit, RefitStep, Split, refit
 
 
 def run_prune(run: Run, spec: PruneSpec, pen: Pen, asked_to_end: object) -> Literal["done", "stopped"]:
@@ -141,7 +141,7 @@ def _scores(pruning: Pruning, found: Units) -> Values:
 
 def relevance_frame(restored: Restored, images: list[Batch]) -> pd.DataFrame:
     """Return the relevance of every shared channel for every task, to first order."""
-    from engine.explain.relevance import relevance as attributed  # only where it is asked for
+    from winnow.engine.explain.relevance import relevance as attributed  # only where it is asked for
 
     return attributed(restored.net, images, tasks=restored.tasks)
 

@@ -21,11 +21,11 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 from torch import Tensor, nn
 
-from engine.export import NotDescribable, NotSame
-from engine.measure import Timing, compare
-from engine.runs.quantities import metrics as known_metrics
-from engine.specs.prune import PruneSpec
-from engine.tasks.task import Task
+from winnow.engine.export import NotDescribable, NotSame
+from winnow.engine.measure import Timing, compare
+from winnow.engine.runs.quantities import metrics as known_metrics
+from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.tasks.task import Task
 
 METRICS = ["model", "task", "metric", "value", "unit", "higher_is_better"]
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from engine.jobs.prune_report import metrics_table
-from engine.jobs.restore import Restored
-from engine.jobs.writer import Pen
-from engine.runs.run import Run
-from engine.specs.prune import PruneSpec
-from engine.training.batches import Batch, Batches
-from engine.training.evaluate import validated
-from engine.training.loop import EpochDone
+from winnow.engine.jobs.prune_report import metrics_table
+from winnow.engine.jobs.restore import Restored
+from winnow.engine.jobs.writer import Pen
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.training.batches import Batch, Batches
+from winnow.engine.training.evaluate import validated
+from winnow.engine.training.loop import EpochDone
 
 MetricsOf = dict[str, dict[str, float]]
 BEFORE_REFIT = 0.3  # of the progress

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from data.sample import Field
-from engine.networks.multitask import MultiTaskNet, build_network
-from engine.runs.run import Run
-from engine.specs.train import NetworkSpec, OptimiserSpec
-from engine.tasks.build import build_tasks
-from engine.tasks.task import Task
-from engine.training.checkpoint import Checkpoint, newest_checkpoint
-from engine.training.optimisers import build_optimizer
+from winnow.data.sample import Field
+from winnow.engine.networks.multitask import MultiTaskNet, build_network
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.train import NetworkSpec, OptimiserSpec
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.tasks.task import Task
+from winnow.engine.training.checkpoint import Checkpoint, newest_checkpoint
+from winnow.engine.training.optimisers import build_optimizer
 
 
 @dataclass(frozen=True)

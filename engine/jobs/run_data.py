@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from data.catalog import load
-from data.sample import Dataset, Field, Split
-from data.stacking import Stacked, stack
-from engine.specs.data import DigitsData
-from engine.specs.train import TrainSpec
-from engine.tasks.task import Task
-from engine.training.batches import Batches
-from engine.training.distributed.joining import own_device
-from engine.training.distributed.place import Place
+from winnow.data.catalog import load
+from winnow.data.sample import Dataset, Field, Split
+from winnow.data.stacking import Stacked, stack
+from winnow.engine.specs.data import DigitsData
+from winnow.engine.specs.train import TrainSpec
+from winnow.engine.tasks.task import Task
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.distributed.joining import own_device
+from winnow.engine.training.distributed.place import Place
 
 Say = Callable[[str], None]
 

@@ -8,19 +8,19 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from engine.jobs.epoch_report import EpochReport
-from engine.jobs.snapshots import Waypoints
-from engine.jobs.stop_request import Ending
-from engine.jobs.writer import Reporter, Values
-from engine.runs.control import ControlReader
-from engine.runs.files import replace_json
-from engine.runs.norm_log import Layer, NormLog
-from engine.training.balancing.gradients import conflict
-from engine.training.batches import Batches
-from engine.training.checkpoint import keep_before_removal, load_checkpoint, save_checkpoint
-from engine.training.loop import EpochDone, StepDone, constant_metrics, train, validate
-from engine.training.removal import Removed
-from engine.training.state import Training
+from winnow.engine.jobs.epoch_report import EpochReport
+from winnow.engine.jobs.snapshots import Waypoints
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.writer import Reporter, Values
+from winnow.engine.runs.control import ControlReader
+from winnow.engine.runs.files import replace_json
+from winnow.engine.runs.norm_log import Layer, NormLog
+from winnow.engine.training.balancing.gradients import conflict
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.checkpoint import keep_before_removal, load_checkpoint, save_checkpoint
+from winnow.engine.training.loop import EpochDone, StepDone, constant_metrics, train, validate
+from winnow.engine.training.removal import Removed
+from winnow.engine.training.state import Training
 
 RECORDS_PER_EPOCH = 10
 PAUSE_POLL = 0.1  # s

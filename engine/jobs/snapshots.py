@@ -23,22 +23,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.export import NotDescribable, save_model
-from engine.graph.modes import evaluating
-from engine.graph.refusal import NotTraceable
-from engine.jobs.certificate_file import certificate_document, reasons_table
-from engine.jobs.prune_report import metrics_table
-from engine.jobs.writer import Reporter
-from engine.measure import macs, parameters
-from engine.pruning import Certificate, NotExact, compact
-from engine.runs import snapshots
-from engine.runs.files import replace, replace_json
-from engine.runs.norm_log import NormLog
-from engine.runs.snapshots import Waypoint
-from engine.sparsity.counts import living
-from engine.specs.prune import PruneSpec
-from engine.training.loop import EpochDone
-from engine.training.state import Training
+from winnow.engine.export import NotDescribable, save_model
+from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.jobs.certificate_file import certificate_document, reasons_table
+from winnow.engine.jobs.prune_report import metrics_table
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.measure import macs, parameters
+from winnow.engine.pruning import Certificate, NotExact, compact
+from winnow.engine.runs import snapshots
+from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.norm_log import NormLog
+from winnow.engine.runs.snapshots import Waypoint
+from winnow.engine.sparsity.counts import living
+from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.training.loop import EpochDone
+from winnow.engine.training.state import Training
 
 
 class Waypoints:

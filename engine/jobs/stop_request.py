@@ -1,7 +1,7 @@
 """Whether somebody asked the worker to end: by a signal, or in control.json."""
 
-from engine.runs.control import ControlReader
-from engine.runs.work_folder import WorkFolder
+from winnow.engine.runs.control import ControlReader
+from winnow.engine.runs.work_folder import WorkFolder
 
 
 class Ending:

@@ -11,20 +11,20 @@ from typing import Literal
 
 import pandas as pd
 
-from engine.jobs.stop_request import Ending
-from engine.jobs.writer import Reporter
-from engine.runs.run import Run, create
-from engine.runs.study import COLUMNS, Study
-from engine.specs.study import PathSpec, StudySpec
-from engine.studies.latency import latency_rows, measured
-from engine.studies.members import filled
-from engine.studies.plan import Member, plan
-from engine.studies.rows import frame, result_rows
-from engine.studies.scheduling.local import local_pool
-from engine.studies.scheduling.machine import cores_of
-from engine.studies.scheduling.pool import Pool
-from engine.studies.spec_hash import Known
-from engine.studies.tables import study_tables
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.study import COLUMNS, Study
+from winnow.engine.specs.study import PathSpec, StudySpec
+from winnow.engine.studies.latency import latency_rows, measured
+from winnow.engine.studies.members import filled
+from winnow.engine.studies.plan import Member, plan
+from winnow.engine.studies.rows import frame, result_rows
+from winnow.engine.studies.scheduling.local import local_pool
+from winnow.engine.studies.scheduling.machine import cores_of
+from winnow.engine.studies.scheduling.pool import Pool
+from winnow.engine.studies.spec_hash import Known
+from winnow.engine.studies.tables import study_tables
 
 POLL = 0.25  # s
 TABLES_EVERY = 5.0  # s
@@ -55,7 +55,7 @@ class StudyError(ValueError):
 def build_pool(spec: StudySpec | PathSpec) -> Pool:
     """Return what the spec trains on: a Dask cluster, or this machine."""
     if spec.scheduler or spec.cluster:
-        from engine.studies.scheduling.cluster import connected, started
+        from winnow.engine.studies.scheduling.cluster import connected, started
 
         return connected(spec.scheduler) if spec.scheduler else started(spec.cluster, cores_of(spec.base))
     return local_pool(spec.base, spec.workers)

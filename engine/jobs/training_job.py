@@ -2,23 +2,23 @@
 
 import torch
 
-from engine.jobs.best_epoch import Selection
-from engine.jobs.conclusion import conclude
-from engine.jobs.other_ranks import follow
-from engine.jobs.run_data import batches, fields, prepare
-from engine.jobs.session import Session
-from engine.jobs.stop_request import Ending
-from engine.jobs.warm_start import measured_strength_max, start_from
-from engine.jobs.writer import Reporter, Values
-from engine.networks.multitask import build_network
-from engine.runs.run import Run
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
-from engine.training.distributed.joining import joined
-from engine.training.distributed.orders import tell_to_end
-from engine.training.distributed.place import place
-from engine.training.distributed.ranks import ALONE, Ranks
-from engine.training.loop import Training, begin, start_at_constants
+from winnow.engine.jobs.best_epoch import Selection
+from winnow.engine.jobs.conclusion import conclude
+from winnow.engine.jobs.other_ranks import follow
+from winnow.engine.jobs.run_data import batches, fields, prepare
+from winnow.engine.jobs.session import Session
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.warm_start import measured_strength_max, start_from
+from winnow.engine.jobs.writer import Reporter, Values
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.runs.run import Run
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.distributed.joining import joined
+from winnow.engine.training.distributed.orders import tell_to_end
+from winnow.engine.training.distributed.place import place
+from winnow.engine.training.distributed.ranks import ALONE, Ranks
+from winnow.engine.training.loop import Training, begin, start_at_constants
 
 
 def run_training(run: Run, reporter: Reporter, asked_to_end: Ending) -> str:

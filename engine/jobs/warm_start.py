@@ -17,20 +17,20 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
-from engine.graph.trace import trace
-from engine.jobs.restore import restore
-from engine.runs.digests import manifests, verified
-from engine.runs.run import Run
-from engine.sparsity.counts import living
-from engine.sparsity.groups import Bank, banks
-from engine.sparsity.strength import Targeted, best_support, strength_max, with_floor
-from engine.specs.train import TrainSpec
-from engine.specs.warm_start import Source, StartSpec
-from engine.training.balancing.famo import statistics_kept
-from engine.training.batches import Batches
-from engine.training.checkpoint import Checkpoint
-from engine.training.setup import build_groups
-from engine.training.state import Training
+from winnow.engine.graph.trace import trace
+from winnow.engine.jobs.restore import restore
+from winnow.engine.runs.digests import manifests, verified
+from winnow.engine.runs.run import Run
+from winnow.engine.sparsity.counts import living
+from winnow.engine.sparsity.groups import Bank, banks
+from winnow.engine.sparsity.strength import Targeted, best_support, strength_max, with_floor
+from winnow.engine.specs.train import TrainSpec
+from winnow.engine.specs.warm_start import Source, StartSpec
+from winnow.engine.training.balancing.famo import statistics_kept
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.checkpoint import Checkpoint
+from winnow.engine.training.setup import build_groups
+from winnow.engine.training.state import Training
 
 PASSES = 8  # batches over which the loss's pull on the groups is measured
 

@@ -1,9 +1,9 @@
-"""`python -m engine.jobs.worker FOLDER`: the process that works on a run, a follow-up or a study. It alone writes results.
+"""`python -m winnow.engine.jobs.worker FOLDER`: the process that works on a run, a follow-up or a study. It alone writes results.
 
 The lock comes first, before torch is imported, so that the page knows within a moment that somebody is at work. However
 it ends, status.json says so in one sentence; the traceback goes to log.txt.
 
-    torchrun --nproc-per-node N -m engine.jobs.worker RUN
+    torchrun --nproc-per-node N -m winnow.engine.jobs.worker RUN
 
 trains a run with N processes (engine.training.distributed). All this holds for the first of them; the others only compute.
 Where one of them dies, the first ends without a word: the run is lost, and can be resumed.
@@ -18,13 +18,13 @@ import traceback
 
 from filelock import Timeout
 
-from engine.jobs.stop_request import Ending
-from engine.jobs.writer import Reporter
-from engine.runs.derived import FollowUp, open_work
-from engine.runs.launch import TIED
-from engine.runs.run import Run
-from engine.runs.study import Study
-from engine.training.distributed.place import RankLostError, place
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs.derived import FollowUp, open_work
+from winnow.engine.runs.launch import TIED
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
+from winnow.engine.training.distributed.place import RankLostError, place
 
 LOCK_TIMEOUT = 5.0  # s: longer than a reader holds the lock to see whether it is free
 
@@ -32,7 +32,7 @@ LOCK_TIMEOUT = 5.0  # s: longer than a reader holds the lock to see whether it i
 def main(arguments: list[str]) -> int:
     """Work on the folder that is named; return the exit code: 0 ended well, 1 failed, 2 not ours to start."""
     if len(arguments) != 1:
-        sys.stderr.write("usage: python -m engine.jobs.worker FOLDER\n")
+        sys.stderr.write("usage: python -m winnow.engine.jobs.worker FOLDER\n")
         return 2
     work, here = open_work(arguments[0]), place()
     if here.count > 1 and not isinstance(work, Run):
@@ -59,8 +59,8 @@ def main(arguments: list[str]) -> int:
 def _help(run: Run) -> int:
     """Train along with the process that writes; its end is ours, however it was asked to."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    from engine.jobs.other_ranks import Quiet
-    from engine.jobs.training_job import run_training
+    from winnow.engine.jobs.other_ranks import Quiet
+    from winnow.engine.jobs.training_job import run_training
 
     run_training(run, Quiet(run), Ending(run))
     return 0
@@ -91,23 +91,23 @@ def _work(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> i
 def _done(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> str:
     """Return the final state, done or stopped; the imports take seconds, after the lock and the first status."""
     if isinstance(work, Run):
-        from engine.jobs.training_job import run_training
+        from winnow.engine.jobs.training_job import run_training
 
         return run_training(work, reporter, ending)
     if isinstance(work, Study):
-        from engine.jobs.study_job import run_study
+        from winnow.engine.jobs.study_job import run_study
 
         return run_study(work, reporter, ending)
     spec = work.spec
     if spec.kind == "prune":
-        from engine.jobs.prune_job import run_prune
+        from winnow.engine.jobs.prune_job import run_prune
 
         return run_prune(work.run, spec, reporter, ending)
     if spec.kind == "explain":
-        from engine.jobs.explain_job import run_explain
+        from winnow.engine.jobs.explain_job import run_explain
 
         return run_explain(work.run, spec, reporter, ending)
-    from engine.jobs.export_job import run_export
+    from winnow.engine.jobs.export_job import run_export
 
     return run_export(work.run, spec, reporter, ending)
 

@@ -9,9 +9,9 @@ from typing import Protocol
 import pandas as pd
 import psutil
 
-from engine.runs.events import Event, cut_torn_line, write_events
-from engine.runs.files import replace
-from engine.runs.work_folder import Status, WorkFolder
+from winnow.engine.runs.events import Event, cut_torn_line, write_events
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.work_folder import Status, WorkFolder
 
 STATUS_EVERY = 0.5  # s
 Values = Mapping[tuple[str | None, str], float | None]  # {(task, quantity): value}

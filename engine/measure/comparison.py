@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from engine.export.onnx_file import Session, export_onnx, runtime_installed
-from engine.graph.examples import batched
-from engine.graph.modes import evaluating
-from engine.graph.trace import named_inputs
-from engine.measure.counts import macs, parameters
-from engine.measure.memory import peak_memory
-from engine.measure.size import file_size
-from engine.measure.timing import Runner, Timing, eager, in_turns
+from winnow.engine.export.onnx_file import Session, export_onnx, runtime_installed
+from winnow.engine.graph.examples import batched
+from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.trace import named_inputs
+from winnow.engine.measure.counts import macs, parameters
+from winnow.engine.measure.memory import peak_memory
+from winnow.engine.measure.size import file_size
+from winnow.engine.measure.timing import Runner, Timing, eager, in_turns
 
 COLUMNS = ["model", "quantity", "batch", "backend", "value", "low", "high", "unit", "threads", "steady"]
 BACKENDS = ("eager", "onnxruntime")

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.graph.examples import batch_size
-from engine.graph.modes import evaluating
-from engine.graph.trace import named_inputs
+from winnow.engine.graph.examples import batch_size
+from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.trace import named_inputs
 
 
 def cost(model: nn.Module, example: Tensor) -> pd.DataFrame:

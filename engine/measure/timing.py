@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.benchmark import Timer
 
-from engine.graph.examples import batched
-from engine.graph.modes import evaluating
+from winnow.engine.graph.examples import batched
+from winnow.engine.graph.modes import evaluating
 
 STEADY = 1.5  # p90/p10 above which the machine was too busy: such a figure is not to be quoted
 Runner = Callable[[], Any]

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
-from engine.measure.counts import layer_macs
-from engine.sparsity.groups import Axis, Group, banks, input_groups
+from winnow.engine.measure.counts import layer_macs
+from winnow.engine.sparsity.groups import Axis, Group, banks, input_groups
 
 
 def sparsity(model: nn.Module, example: Tensor | None = None, groups: Sequence[Group] | None = None) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.networks.residual import conv_norm
+from winnow.engine.networks.residual import conv_norm
 
 RATES = (12, 24, 36)  # of the atrous convolutions, for features at 1/8
 

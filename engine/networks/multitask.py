@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.networks.heads import AsppHead, ClassifierHead, LightHead
-from engine.networks.residual import ResidualTrunk
-from engine.specs.train import NetworkSpec
-from engine.tasks.task import Task
+from winnow.engine.networks.heads import AsppHead, ClassifierHead, LightHead
+from winnow.engine.networks.residual import ResidualTrunk
+from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.tasks.task import Task
 
 
 class MultiTaskNet(nn.Module):

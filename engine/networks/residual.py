@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from engine.specs.train import NetworkSpec
+from winnow.engine.specs.train import NetworkSpec
 
 EXPANSION = 4
 

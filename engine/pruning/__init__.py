@@ -4,10 +4,10 @@
 (`engine.graph`), and compares the result with the original in float32 and float64 before it returns it.
 """
 
-from engine.graph.refusal import NotTraceable
-from engine.pruning.certificate import Certificate, NotExact
-from engine.pruning.compact import Compacted, compact
-from engine.pruning.cost import Coefficients
-from engine.pruning.optimiser import transfer
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.pruning.certificate import Certificate, NotExact
+from winnow.engine.pruning.compact import Compacted, compact
+from winnow.engine.pruning.cost import Coefficients
+from winnow.engine.pruning.optimiser import transfer
 
 __all__ = ["Certificate", "Coefficients", "Compacted", "NotExact", "NotTraceable", "compact", "transfer"]

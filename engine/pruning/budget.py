@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from engine.graph.weights import Flags, Values
-from engine.pruning.latency_budget import LatencySearch, Timed
-from engine.pruning.ranking import Ranking, fewest
-from engine.pruning.units import Units
-from engine.pruning.what_if import Shares, WhatIf
-from engine.sparsity.counts import Of
+from winnow.engine.graph.weights import Flags, Values
+from winnow.engine.pruning.latency_budget import LatencySearch, Timed
+from winnow.engine.pruning.ranking import Ranking, fewest
+from winnow.engine.pruning.units import Units
+from winnow.engine.pruning.what_if import Shares, WhatIf
+from winnow.engine.sparsity.counts import Of
 
 
 @dataclass(frozen=True)

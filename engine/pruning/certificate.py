@@ -15,8 +15,8 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch.utils import _pytree
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.trace import undisturbed
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.trace import undisturbed
 
 FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative error of a certificate
 SEED = 0

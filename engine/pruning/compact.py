@@ -12,17 +12,17 @@ from typing import Any, Literal
 import torch
 from torch import fx, nn
 
-from engine.graph.trace import named_inputs, trace, undisturbed
-from engine.networks.multitask import MultiTaskNet
-from engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
-from engine.pruning.cost import Coefficients, layout_of, measured
-from engine.pruning.modes import follow_mode
-from engine.pruning.plan import Plan, chosen, planned
-from engine.pruning.program import Program, Unfit
-from engine.pruning.readers import Reading, readings_in_words
-from engine.pruning.remaining import constants_in_words
-from engine.pruning.removed import removed
-from engine.pruning.shrinking import Cut, shrunk
+from winnow.engine.graph.trace import named_inputs, trace, undisturbed
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
+from winnow.engine.pruning.cost import Coefficients, layout_of, measured
+from winnow.engine.pruning.modes import follow_mode
+from winnow.engine.pruning.plan import Plan, chosen, planned
+from winnow.engine.pruning.program import Program, Unfit
+from winnow.engine.pruning.readers import Reading, readings_in_words
+from winnow.engine.pruning.remaining import constants_in_words
+from winnow.engine.pruning.removed import removed
+from winnow.engine.pruning.shrinking import Cut, shrunk
 
 
 @dataclass(frozen=True, eq=False)

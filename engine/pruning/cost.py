@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.pruning.selecting import picked
+from winnow.engine.pruning.selecting import picked
 
 ROUNDS = 15
 

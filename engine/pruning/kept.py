@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.graph.partition import Labels
-from engine.pruning.shrinking import Cut, copied
+from winnow.engine.graph.partition import Labels
+from winnow.engine.pruning.shrinking import Cut, copied
 
 Stays = Mapping[str, Mapping[int, Labels]]
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from engine.pruning.compact import compact
-from engine.pruning.cost import Coefficients
-from engine.pruning.pace import Pace, pace
-from engine.pruning.ranking import Ranking, fewest
-from engine.pruning.units import Units
-from engine.pruning.what_if import WhatIf
+from winnow.engine.pruning.compact import compact
+from winnow.engine.pruning.cost import Coefficients
+from winnow.engine.pruning.pace import Pace, pace
+from winnow.engine.pruning.ranking import Ranking, fewest
+from winnow.engine.pruning.units import Units
+from winnow.engine.pruning.what_if import WhatIf
 
 NEAR = 1.0  # points of the budget: no nearer than that, since no timing is better
 LEAST = 1e-6  # of the multiply-accumulates, so that the logarithm is finite

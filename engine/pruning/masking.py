@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from engine.sparsity.groups import Bank, Group, banks
+from winnow.engine.sparsity.groups import Bank, Group, banks
 
 
 def silence(model: nn.Module, groups: Sequence[Group]) -> nn.Module:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from engine.pruning.shrinking import Cut
+from winnow.engine.pruning.shrinking import Cut
 
 KNOWN = (SGD, Adam, AdamW)
 

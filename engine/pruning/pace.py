@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.graph.modes import evaluating
+from winnow.engine.graph.modes import evaluating
 
 WARM_UP = 2
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from torch import fx, nn
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.liveness import Liveness
-from engine.graph.partition import Labels
-from engine.graph.weights import Flags
-from engine.networks.multitask import MultiTaskNet
-from engine.pruning.readers import LEAST_ONES, GatherMode, Reading, foldable, folded_columns, readings
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.liveness import Liveness
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.weights import Flags
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.pruning.readers import LEAST_ONES, GatherMode, Reading, foldable, folded_columns, readings
 
 WRITING = ("iadd", "isub", "imul", "itruediv", "setitem")
 

@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from engine.graph.carriers import Carrier, squeezed
-from engine.graph.movement import moved
-from engine.graph.operation import tensors_in
-from engine.graph.partition import Labels
-from engine.graph.rules import FUNCTION_RULES, MODULE_RULES
-from engine.pruning.plan import Plan
-from engine.pruning.readers import Reading
-from engine.pruning.selecting import Gather
-from engine.pruning.sizes import Sized, name_of, resize, settle
+from winnow.engine.graph.carriers import Carrier, squeezed
+from winnow.engine.graph.movement import moved
+from winnow.engine.graph.operation import tensors_in
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.rules import FUNCTION_RULES, MODULE_RULES
+from winnow.engine.pruning.plan import Plan
+from winnow.engine.pruning.readers import Reading
+from winnow.engine.pruning.selecting import Gather
+from winnow.engine.pruning.sizes import Sized, name_of, resize, settle
 
 
 class Unfit(Exception):  # noqa: N818 - a message between plan and program, never seen outside

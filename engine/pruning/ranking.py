@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from engine.graph.partition import Labels
-from engine.graph.weights import Flags, Values
-from engine.pruning.units import Units
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.weights import Flags, Values
+from winnow.engine.pruning.units import Units
 
 
 class Ranking:

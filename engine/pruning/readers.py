@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.liveness import Liveness
-from engine.graph.partition import Labels
-from engine.graph.records import Product
-from engine.graph.weights import Flags, Values
-from engine.pruning.cost import Coefficients
-from engine.pruning.selecting import SELECTING
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.liveness import Liveness
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.records import Product
+from winnow.engine.graph.weights import Flags, Values
+from winnow.engine.pruning.cost import Coefficients
+from winnow.engine.pruning.selecting import SELECTING
 
 GatherMode = Literal["always", "never"] | Coefficients
 LEAST_ONES = 2  # constants of one padded layer for which a channel of ones is worth while

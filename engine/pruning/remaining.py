@@ -6,10 +6,10 @@ instead. Where one can't take the constant over, the channel stays, exact and id
 
 import numpy as np
 
-from engine.graph.liveness import Liveness
-from engine.graph.records import Product
-from engine.graph.weights import Flags
-from engine.pruning.readers import LEAST_ONES, changeable
+from winnow.engine.graph.liveness import Liveness
+from winnow.engine.graph.records import Product
+from winnow.engine.graph.weights import Flags
+from winnow.engine.pruning.readers import LEAST_ONES, changeable
 
 
 def constants_in_words(liveness: Liveness) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from torch import nn
 
-from engine.pruning.shrinking import Cut
+from winnow.engine.pruning.shrinking import Cut
 
 
 def removed(cuts: Sequence[Cut], small: nn.Module) -> pd.DataFrame:

@@ -30,11 +30,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.partition import Labels
-from engine.graph.weights import Values
-from engine.pruning.units import Units
-from engine.sparsity.groups import banks
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.weights import Values
+from winnow.engine.pruning.units import Units
+from winnow.engine.sparsity.groups import banks
 
 COLUMNS = ["task", "layer", "channel", "relevance"]
 TINY = 1e-30  # a task whose relevance is 0 everywhere asks for nothing

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.graph.liveness import Liveness
-from engine.graph.partition import Labels
-from engine.pruning.readers import Reading
-from engine.pruning.selecting import select
+from winnow.engine.graph.liveness import Liveness
+from winnow.engine.graph.partition import Labels
+from winnow.engine.pruning.readers import Reading
+from winnow.engine.pruning.selecting import select
 
 
 @dataclass(eq=False)

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from engine.graph.carriers import Carrier
-from engine.graph.weights import Flags
+from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.weights import Flags
 
 SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk")
 RESHAPES = ("view", "reshape", "expand", "broadcast_to", "unflatten")

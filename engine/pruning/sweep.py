@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pandas as pd
 from torch import nn
 
-from engine.graph.weights import Values
-from engine.pruning.ranking import Ranking
-from engine.pruning.units import Units
-from engine.pruning.what_if import WhatIf
+from winnow.engine.graph.weights import Values
+from winnow.engine.pruning.ranking import Ranking
+from winnow.engine.pruning.units import Units
+from winnow.engine.pruning.what_if import WhatIf
 
 SHARES = (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0)
 COLUMNS = ["share", "threshold", "groups", "parameters", "macs", "task", "metric", "value"]

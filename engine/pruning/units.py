@@ -16,12 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.partition import Labels
-from engine.graph.trace import trace
-from engine.graph.weights import Flags, Values
-from engine.sparsity.groups import Group, coupled_groups
-from engine.sparsity.groups.coupled import removable_spaces
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.trace import trace
+from winnow.engine.graph.weights import Flags, Values
+from winnow.engine.sparsity.groups import Group, coupled_groups
+from winnow.engine.sparsity.groups.coupled import removable_spaces
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.graph.tables import savings
-from engine.graph.weights import Flags
-from engine.pruning.masking import moved_banks, restore
-from engine.pruning.plan import planned
-from engine.pruning.units import Units
-from engine.sparsity.counts import Of
+from winnow.engine.graph.tables import savings
+from winnow.engine.graph.weights import Flags
+from winnow.engine.pruning.masking import moved_banks, restore
+from winnow.engine.pruning.plan import planned
+from winnow.engine.pruning.units import Units
+from winnow.engine.sparsity.counts import Of
 
 Share = Literal["group", "parameter", "mac", "latency"]
 

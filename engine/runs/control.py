@@ -6,8 +6,8 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import ValidationError
 
-from engine.runs.files import replace
-from engine.specs.frozen import Frozen, Strength
+from winnow.engine.runs.files import replace
+from winnow.engine.specs.frozen import Frozen, Strength
 
 
 class Control(Frozen):

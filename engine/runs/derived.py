@@ -16,14 +16,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from engine.runs.run import Run
-from engine.runs.study import KINDS as STUDIES
-from engine.runs.study import Study
-from engine.runs.work_folder import Status, WorkFolder, folders, kind_of, make
-from engine.specs.explain import ExplainSpec
-from engine.specs.export import ExportSpec
-from engine.specs.frozen import SpecError, first_line
-from engine.specs.prune import PruneSpec
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import KINDS as STUDIES
+from winnow.engine.runs.study import Study
+from winnow.engine.runs.work_folder import Status, WorkFolder, folders, kind_of, make
+from winnow.engine.specs.explain import ExplainSpec
+from winnow.engine.specs.export import ExportSpec
+from winnow.engine.specs.frozen import SpecError, first_line
+from winnow.engine.specs.prune import PruneSpec
 
 Kind = Literal["prune", "explain", "export"]
 Spec = PruneSpec | ExplainSpec | ExportSpec

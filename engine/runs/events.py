@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.json
 
-from engine.runs.files import append, cut
+from winnow.engine.runs.files import append, cut
 
 SCHEMA = pa.schema(
     [

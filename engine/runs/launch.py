@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from engine.runs.files import replace
-from engine.runs.work_folder import LIVE, Status, WorkFolder
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.work_folder import LIVE, Status, WorkFolder
 
 GPUS = "CUDA_VISIBLE_DEVICES"  # in the environment: the GPUs that a process sees, and numbers from 0
 TIED = "WINNOW_TIED"  # in the environment of a worker that should not outlive the process that started it

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.runs.files import append, cut, replace_json
+from winnow.engine.runs.files import append, cut, replace_json
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from data.sample import Field, Kind
+from winnow.data.sample import Field, Kind
 
 NEAR = 0.1  # of the largest norm of its layer: a living group below it is near the threshold
 ALARM = 0.1  # of a layer's groups: where no more than these live, the layer is about to die

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from engine.runs.events import standing
-from engine.runs.norm_log import NormLog
-from engine.runs.work_folder import Status, WorkFolder, folders, make
-from engine.specs.frozen import SpecError
-from engine.specs.train import StrengthChange, TrainSpec, parse
+from winnow.engine.runs.events import standing
+from winnow.engine.runs.norm_log import NormLog
+from winnow.engine.runs.work_folder import Status, WorkFolder, folders, make
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.train import StrengthChange, TrainSpec, parse
 
 
 class Run(WorkFolder):

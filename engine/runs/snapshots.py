@@ -15,8 +15,8 @@ from typing import Literal
 import pandas as pd
 from pydantic import ValidationError
 
-from engine.runs.digests import digest
-from engine.specs.frozen import Frozen
+from winnow.engine.runs.digests import digest
+from winnow.engine.specs.frozen import Frozen
 
 FOLDER, DESCRIPTION = "waypoints", "waypoint.json"
 TABLE_COLUMNS = (

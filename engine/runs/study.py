@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from engine.runs.run import Run, runs_folder
-from engine.runs.work_folder import Status, WorkFolder, folders, make
-from engine.specs.study import PathSpec, StudySpec, parse_many
+from winnow.engine.runs.run import Run, runs_folder
+from winnow.engine.runs.work_folder import Status, WorkFolder, folders, make
+from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 
 KINDS = ("study", "path")
 COLUMNS = ("key", "arm", "subset", "balancing", "level_of", "level", "seed", "state", "run", "reused", "message")

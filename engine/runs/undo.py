@@ -15,11 +15,11 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from engine.runs.digests import BEFORE, manifests, verified
-from engine.runs.events import Event, cut_torn_line, write_events
-from engine.runs.files import replace, replace_json
-from engine.runs.norm_log import NormLog
-from engine.runs.run import Run
+from winnow.engine.runs.digests import BEFORE, manifests, verified
+from winnow.engine.runs.events import Event, cut_torn_line, write_events
+from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.norm_log import NormLog
+from winnow.engine.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from engine.runs.digests import BEFORE, manifests, verified
-from engine.runs.run import Run
-from engine.runs.snapshots import FOLDER, places, read, whole
-from engine.runs.work_folder import Status
-from engine.specs.frozen import SpecError
+from winnow.engine.runs.digests import BEFORE, manifests, verified
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.snapshots import FOLDER, places, read, whole
+from winnow.engine.runs.work_folder import Status
+from winnow.engine.specs.frozen import SpecError
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,10 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from engine.runs.control import Control, ask, read_control
-from engine.runs.events import read_events
-from engine.runs.files import replace, replace_json
-from engine.specs.frozen import Frozen
+from winnow.engine.runs.control import Control, ask, read_control
+from winnow.engine.runs.events import read_events
+from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.specs.frozen import Frozen
 
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from engine.sparsity.groups import Axis, Bank
+from winnow.engine.sparsity.groups import Axis, Bank
 
 Of = Literal["group", "parameter", "mac"]
 

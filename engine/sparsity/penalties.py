@@ -21,8 +21,8 @@ from typing import Literal, Protocol, Self
 import torch
 from torch import Tensor
 
-from engine.sparsity import thresholds
-from engine.sparsity.groups import Bank
+from winnow.engine.sparsity import thresholds
+from winnow.engine.sparsity.groups import Bank
 
 WeightRule = Literal["size", "none"]
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from engine.sparsity.groups import Bank
-from engine.sparsity.thresholds import gradient
+from winnow.engine.sparsity.groups import Bank
+from winnow.engine.sparsity.thresholds import gradient
 
 Settings = dict[str, Any]
 

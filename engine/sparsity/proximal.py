@@ -42,10 +42,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from engine.sparsity import preconditioner
-from engine.sparsity.groups import Bank, Group, banks
-from engine.sparsity.groups.remaining import Remaining
-from engine.sparsity.penalties import Penalty
+from winnow.engine.sparsity import preconditioner
+from winnow.engine.sparsity.groups import Bank, Group, banks
+from winnow.engine.sparsity.groups.remaining import Remaining
+from winnow.engine.sparsity.penalties import Penalty
 
 DRIFT = 0.05  # weight of the newest step in the mean change of the norms
 

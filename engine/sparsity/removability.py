@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.partition import FIXED, Labels
-from engine.sparsity.groups import Bank
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.partition import FIXED, Labels
+from winnow.engine.sparsity.groups import Bank
 
 
 def fates(graph: ChannelGraph, table: pd.DataFrame, banks: Sequence[Bank]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ loss. `engine.sparsity.proximal.Kept` takes them as the weights that keep their 
 
 from torch import nn
 
-from engine.graph.graph import ChannelGraph
+from winnow.engine.graph.graph import ChannelGraph
 
 
 def scale_free_weights(graph: ChannelGraph) -> list[nn.Parameter]:

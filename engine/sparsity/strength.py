@@ -23,11 +23,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from engine.sparsity.counts import Of, Tally, strongest
-from engine.sparsity.groups import Bank
-from engine.sparsity.penalties import Penalty
-from engine.sparsity.proximal import Proximal
-from engine.sparsity.thresholds import gradients
+from winnow.engine.sparsity.counts import Of, Tally, strongest
+from winnow.engine.sparsity.groups import Bank
+from winnow.engine.sparsity.penalties import Penalty
+from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.sparsity.thresholds import gradients
 
 HELD = 0.85  # of the time until the refit: from here on the target no longer rises
 DECADES = 5.0  # how far λ can move over the time until the refit

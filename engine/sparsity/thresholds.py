@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from engine.sparsity.groups import Axis, Bank
+from winnow.engine.sparsity.groups import Axis, Bank
 
 NEWTON = 12  # iterations; the error squares in each
 

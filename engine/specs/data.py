@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field as Leaf
 
-from engine.specs.frozen import Frozen
+from winnow.engine.specs.frozen import Frozen
 
 
 class ScenesData(Frozen):

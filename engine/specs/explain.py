@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field as Leaf
 from pydantic import model_validator
 
-from engine.specs.frozen import Frozen, available_cores
+from winnow.engine.specs.frozen import Frozen, available_cores
 
 Method = Literal[
     "taylor",

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Leaf
 
-from data.catalog import DATASETS
+from winnow.data.catalog import DATASETS
 
 Width = Annotated[int, Leaf(ge=1, le=8192)]
 Positive = Annotated[float, Leaf(gt=0, allow_inf_nan=False)]

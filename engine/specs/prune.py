@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field as Leaf
 from pydantic import model_validator
 
-from engine.specs.frozen import Frozen, Positive, available_cores
+from winnow.engine.specs.frozen import Frozen, Positive, available_cores
 
 Criterion = Literal["zeros", "norm", "relevance"]
 BudgetOf = Literal["group", "parameter", "mac", "latency"]

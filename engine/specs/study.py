@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field as Leaf
 from pydantic import ValidationError, model_validator
 
-from engine.specs.balancing import Method
-from engine.specs.frozen import Frozen, SpecError, first_line
-from engine.specs.train import TrainSpec
+from winnow.engine.specs.balancing import Method
+from winnow.engine.specs.frozen import Frozen, SpecError, first_line
+from winnow.engine.specs.train import TrainSpec
 
 Control = Literal["scratch", "magnitude", "unanimous", "small", "continued"]
 Definition = Literal["main", "task", "metric"]

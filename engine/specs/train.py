@@ -10,11 +10,11 @@ from typing import Any, Literal, Self
 from pydantic import Field as Leaf
 from pydantic import ValidationError, model_validator
 
-from data.catalog import DATASETS
-from engine.specs.balancing import BalancingSpec, missing_packages
-from engine.specs.data import DataSpec, ScenesData
-from engine.specs.frozen import Frozen, Positive, SpecError, Strength, Width, available_cores, first_line
-from engine.specs.warm_start import StartSpec
+from winnow.data.catalog import DATASETS
+from winnow.engine.specs.balancing import BalancingSpec, missing_packages
+from winnow.engine.specs.data import DataSpec, ScenesData
+from winnow.engine.specs.frozen import Frozen, Positive, SpecError, Strength, Width, available_cores, first_line
+from winnow.engine.specs.warm_start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1
 

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field as Leaf
 from pydantic import model_validator
 
-from engine.specs.frozen import Frozen
+from winnow.engine.specs.frozen import Frozen
 
 
 class Source(Frozen):

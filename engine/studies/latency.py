@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from engine.runs import launch
-from engine.runs.derived import FollowUp, follow_up, follow_ups
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE
-from engine.specs.frozen import SpecError
-from engine.specs.prune import PruneSpec
+from winnow.engine.runs import launch
+from winnow.engine.runs.derived import FollowUp, follow_up, follow_ups
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.prune import PruneSpec
 
 POLL = 0.2  # s
 

@@ -2,10 +2,10 @@
 
 import torch
 
-from engine.jobs.run_data import fields
-from engine.networks.multitask import build_network
-from engine.specs.train import NetworkSpec, TrainSpec
-from engine.tasks.build import build_tasks
+from winnow.engine.jobs.run_data import fields
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.specs.train import NetworkSpec, TrainSpec
+from winnow.engine.tasks.build import build_tasks
 
 STEPS = 24  # halvings of the factor: finer than one channel of the widest network
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 import numpy as np
 from safetensors.numpy import load
 
-from engine.runs.digests import manifests, verified
-from engine.runs.run import Run
-from engine.specs.train import TrainSpec, parse
-from engine.specs.warm_start import Source, StartSpec
-from engine.studies.plan import OTHER_SEED, Member
-from engine.studies.rows import final_figures
+from winnow.engine.runs.digests import manifests, verified
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.train import TrainSpec, parse
+from winnow.engine.specs.warm_start import Source, StartSpec
+from winnow.engine.studies.plan import OTHER_SEED, Member
+from winnow.engine.studies.rows import final_figures
 
 SUPPORTS = {"magnitude": "strongest", "unanimous": "union"}
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
@@ -62,7 +62,7 @@ def living_parameters(run: Run) -> int:
 
 
 def _narrower(spec: TrainSpec, sparse: Run) -> TrainSpec:
-    from engine.studies.matched_size import narrowed  # torch, which takes seconds, and only this arm needs
+    from winnow.engine.studies.matched_size import narrowed  # torch, which takes seconds, and only this arm needs
 
     document = json.loads((sparse.path / "weights" / "network.json").read_text())
     network = narrowed(spec, int(document["channels"]), living_parameters(sparse))

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.runs.run import Run
-from engine.runs.study import Study
-from engine.studies.rows import FIGURES
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
+from winnow.engine.studies.rows import FIGURES
 
 LEVEL = ["level_of", "level"]
 

@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from engine.runs.quantities import METRICS, Metric
-from engine.specs.study import Definition
+from winnow.engine.runs.quantities import METRICS, Metric
+from winnow.engine.specs.study import Definition
 
 ROW = ["arm", "subset", "balancing", "level_of", "level"]
 FIGURES = MappingProxyType(

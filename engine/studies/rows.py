@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from data.catalog import DATASETS
-from engine.runs.quantities import SPARSITIES, metrics
-from engine.runs.run import Run
-from engine.studies.skill import Figures, skill
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs.quantities import SPARSITIES, metrics
+from winnow.engine.runs.run import Run
+from winnow.engine.studies.skill import Figures, skill
 
 WHO = ["arm", "subset", "balancing", "level_of", "level", "seed", "run"]
 SHARES = (*SPARSITIES, "removable_parameters", "removable_macs", "gathered_macs")

@@ -9,8 +9,8 @@ units of the tasks, and unlike Δ_m it needs no other run: so it says which epoc
 
 from collections.abc import Mapping
 
-from data.sample import Field
-from engine.runs.quantities import Metric, metrics
+from winnow.data.sample import Field
+from winnow.engine.runs.quantities import Metric, metrics
 
 Figures = Mapping[str, Mapping[str, float]]  # {task: {metric: value}}
 

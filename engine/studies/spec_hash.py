@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.runs.run import Run, list_runs
-from engine.runs.work_folder import versions
-from engine.specs.train import TrainSpec
+from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.work_folder import versions
+from winnow.engine.specs.train import TrainSpec
 
 HASHED = 16  # hexadecimal digits
 

@@ -20,14 +20,14 @@ from itertools import combinations
 
 import pandas as pd
 
-from engine.explain.checks.overlap import mask_overlap
-from engine.runs.run import Run
-from engine.runs.study import Study
-from engine.specs.study import PathSpec, StudySpec
-from engine.studies.delta import delta_table
-from engine.studies.intervals import mean_of
-from engine.studies.path_tables import path_tables
-from engine.studies.rows import FIGURES
+from winnow.engine.explain.checks.overlap import mask_overlap
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
+from winnow.engine.specs.study import PathSpec, StudySpec
+from winnow.engine.studies.delta import delta_table
+from winnow.engine.studies.intervals import mean_of
+from winnow.engine.studies.path_tables import path_tables
+from winnow.engine.studies.rows import FIGURES
 
 ARM = ["arm", "subset", "balancing", "level_of", "level"]
 KEY = [*ARM, "seed", "split"]

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from data.sample import Field, Kind
-from engine.tasks.classification import Classification
-from engine.tasks.depth import Depth
-from engine.tasks.edges import Edges
-from engine.tasks.normals import Normals
-from engine.tasks.regression import Regression
-from engine.tasks.segmentation import Segmentation
-from engine.tasks.task import Task
+from winnow.data.sample import Field, Kind
+from winnow.engine.tasks.classification import Classification
+from winnow.engine.tasks.depth import Depth
+from winnow.engine.tasks.edges import Edges
+from winnow.engine.tasks.normals import Normals
+from winnow.engine.tasks.regression import Regression
+from winnow.engine.tasks.segmentation import Segmentation
+from winnow.engine.tasks.task import Task
 
 TASKS: Mapping[Kind, Callable[[Field], Task]] = MappingProxyType(
     {

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from data.sample import Field
-from engine.tasks.segmentation import IGNORED, ConfusionMeter
-from engine.tasks.task import counted
+from winnow.data.sample import Field
+from winnow.engine.tasks.segmentation import IGNORED, ConfusionMeter
+from winnow.engine.tasks.task import counted
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from data.sample import Field
-from engine.tasks.task import counted, masked_mean
+from winnow.data.sample import Field
+from winnow.engine.tasks.task import counted, masked_mean
 
 BINS = 1000
 

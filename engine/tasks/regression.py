@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data.sample import Field
-from engine.tasks.task import counted
+from winnow.data.sample import Field
+from winnow.engine.tasks.task import counted
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from data.sample import Field
+from winnow.data.sample import Field
 
 
 class Meter(Protocol):

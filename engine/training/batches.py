@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.stacking import Stacked
-from engine.tasks.task import Task
-from engine.training.distributed.ranks import ALONE, Ranks
+from winnow.data.stacking import Stacked
+from winnow.engine.tasks.task import Task
+from winnow.engine.training.distributed.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from engine.graph.partition import Labels
-from engine.pruning.kept import dense_state, left_of, widened
-from engine.runs.digests import BEFORE, digest, manifests, verified
-from engine.runs.files import replace, replace_json
-from engine.training.removal import follow, regrow
-from engine.training.state import Training
+from winnow.engine.graph.partition import Labels
+from winnow.engine.pruning.kept import dense_state, left_of, widened
+from winnow.engine.runs.digests import BEFORE, digest, manifests, verified
+from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.training.removal import follow, regrow
+from winnow.engine.training.state import Training
 
 KEPT = 2
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from engine.tasks.task import Meter, Task
-from engine.training.batches import Batches
-from engine.training.distributed.ranks import ALONE, Ranks
+from winnow.engine.tasks.task import Meter, Task
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.distributed.ranks import ALONE, Ranks
 
 
 @torch.inference_mode()

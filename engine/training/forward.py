@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from engine.training.balancing.balancer import Cut
-from engine.training.batches import Batch
-from engine.training.distributed.whole import whole
-from engine.training.state import Training
+from winnow.engine.training.balancing.balancer import Cut
+from winnow.engine.training.batches import Batch
+from winnow.engine.training.distributed.whole import whole
+from winnow.engine.training.state import Training
 
 
 def forward(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:

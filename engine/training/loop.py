@@ -21,28 +21,28 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from engine.graph.trace import trace
-from engine.measure import layer_macs
-from engine.networks.multitask import MultiTaskNet
-from engine.sparsity.counts import Tally
-from engine.sparsity.proximal import Kept, Proximal
-from engine.sparsity.scale_free import scale_free_weights
-from engine.specs.train import TrainSpec
-from engine.tasks.task import Task
-from engine.training.balancing.balancer import Balance
-from engine.training.balancing.build import build_balancer
-from engine.training.balancing.famo import statistics_kept
-from engine.training.batches import Batch, Batches
-from engine.training.distributed.alike import refuse_differing, seed_apart
-from engine.training.distributed.batch_norm import norms_over_all
-from engine.training.distributed.orders import go_on
-from engine.training.distributed.ranks import ALONE, Ranks
-from engine.training.evaluate import validated
-from engine.training.forward import forward
-from engine.training.optimisers import build_optimizer, set_rate
-from engine.training.removal import Removed, due, remove
-from engine.training.setup import build_controller, build_groups, build_penalty
-from engine.training.state import Training as Training
+from winnow.engine.graph.trace import trace
+from winnow.engine.measure import layer_macs
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.sparsity.counts import Tally
+from winnow.engine.sparsity.proximal import Kept, Proximal
+from winnow.engine.sparsity.scale_free import scale_free_weights
+from winnow.engine.specs.train import TrainSpec
+from winnow.engine.tasks.task import Task
+from winnow.engine.training.balancing.balancer import Balance
+from winnow.engine.training.balancing.build import build_balancer
+from winnow.engine.training.balancing.famo import statistics_kept
+from winnow.engine.training.batches import Batch, Batches
+from winnow.engine.training.distributed.alike import refuse_differing, seed_apart
+from winnow.engine.training.distributed.batch_norm import norms_over_all
+from winnow.engine.training.distributed.orders import go_on
+from winnow.engine.training.distributed.ranks import ALONE, Ranks
+from winnow.engine.training.evaluate import validated
+from winnow.engine.training.forward import forward
+from winnow.engine.training.optimisers import build_optimizer, set_rate
+from winnow.engine.training.removal import Removed, due, remove
+from winnow.engine.training.setup import build_controller, build_groups, build_penalty
+from winnow.engine.training.state import Training as Training
 
 
 class NonFiniteLossError(ArithmeticError):

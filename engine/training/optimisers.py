@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from engine.specs.train import OptimiserSpec
+from winnow.engine.specs.train import OptimiserSpec
 
 
 def build_optimizer(

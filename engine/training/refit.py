@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from engine.specs.train import OptimiserSpec
-from engine.tasks.task import Task
-from engine.training.batches import Batch, Batches
-from engine.training.evaluate import validated
-from engine.training.loop import EpochDone, finite
-from engine.training.optimisers import build_optimizer, set_rate
+from winnow.engine.specs.train import OptimiserSpec
+from winnow.engine.tasks.task import Task
+from winnow.engine.training.batches import Batch, Batches
+from winnow.engine.training.evaluate import validated
+from winnow.engine.training.loop import EpochDone, finite
+from winnow.engine.training.optimisers import build_optimizer, set_rate
 
 
 @dataclass(frozen=True)

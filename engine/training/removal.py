@@ -24,18 +24,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from engine.graph.partition import Labels
-from engine.graph.trace import undisturbed
-from engine.measure import layer_macs
-from engine.networks.multitask import MultiTaskNet
-from engine.pruning import Certificate, NotExact, compact, transfer
-from engine.pruning import optimiser as moving
-from engine.pruning.certificate import in_type, run_in_type, tensors_of
-from engine.pruning.kept import composed, widened
-from engine.sparsity.groups.remaining import Remaining, Smaller, remaining
-from engine.training.balancing.famo import statistics_kept
-from engine.training.batches import Batches
-from engine.training.state import Training
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.trace import undisturbed
+from winnow.engine.measure import layer_macs
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.pruning import Certificate, NotExact, compact, transfer
+from winnow.engine.pruning import optimiser as moving
+from winnow.engine.pruning.certificate import in_type, run_in_type, tensors_of
+from winnow.engine.pruning.kept import composed, widened
+from winnow.engine.sparsity.groups.remaining import Remaining, Smaller, remaining
+from winnow.engine.training.balancing.famo import statistics_kept
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.state import Training
 
 IMAGES = 4  # on which both networks are compared in training mode
 BOUND = 1e-6  # the largest relative error there, in float64: batch norms divide by deviations that may be small

@@ -4,14 +4,14 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from engine.graph.graph import ChannelGraph
-from engine.networks.multitask import MultiTaskNet
-from engine.sparsity.counts import Tally
-from engine.sparsity.groups import Group, coupled_groups, input_groups, output_groups
-from engine.sparsity.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
-from engine.sparsity.proximal import Proximal
-from engine.sparsity.strength import Controller, Scheduled, Targeted
-from engine.specs.train import PenaltySpec, TrainSpec
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.sparsity.counts import Tally
+from winnow.engine.sparsity.groups import Group, coupled_groups, input_groups, output_groups
+from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
+from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.sparsity.strength import Controller, Scheduled, Targeted
+from winnow.engine.specs.train import PenaltySpec, TrainSpec
 
 START = 0.1  # of the spec's strength: where λ starts when a target moves it
 SCOPES = MappingProxyType({"trunk": ("trunk",), "heads": ("heads",), "both": ("trunk", "heads")})

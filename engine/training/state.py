@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 
 import torch
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.partition import Labels
-from engine.networks.multitask import MultiTaskNet
-from engine.pruning.kept import dense_state
-from engine.sparsity.counts import Tally
-from engine.sparsity.proximal import Proximal
-from engine.sparsity.strength import Controller
-from engine.specs.train import TrainSpec
-from engine.tasks.task import Task
-from engine.training.balancing.balancer import Balancer
-from engine.training.distributed.ranks import ALONE, Ranks
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.partition import Labels
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.pruning.kept import dense_state
+from winnow.engine.sparsity.counts import Tally
+from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.sparsity.strength import Controller
+from winnow.engine.specs.train import TrainSpec
+from winnow.engine.tasks.task import Task
+from winnow.engine.training.balancing.balancer import Balancer
+from winnow.engine.training.distributed.ranks import ALONE, Ranks
 
 
 @dataclass

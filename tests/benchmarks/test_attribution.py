@@ -5,13 +5,13 @@ import time
 import pytest
 import torch
 
-from data.catalog import load
-from data.stacking import stack
-from engine.explain.relevance import Settings, relevance
-from engine.networks.multitask import build_network
-from engine.specs.train import NetworkSpec
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
+from winnow.data.catalog import load
+from winnow.data.stacking import stack
+from winnow.engine.explain.relevance import Settings, relevance
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
 from tests.benchmarks.side_by_side import ratio
 
 pytestmark = pytest.mark.bench

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.networks.heads import LightHead
-from engine.networks.residual import ResidualTrunk
-from engine.specs.balancing import BalancingSpec
-from engine.specs.train import NetworkSpec
-from engine.training.balancing.balancer import Balancer
-from engine.training.balancing.build import build_balancer
-from engine.training.balancing.famo import statistics_kept
+from winnow.engine.networks.heads import LightHead
+from winnow.engine.networks.residual import ResidualTrunk
+from winnow.engine.specs.balancing import BalancingSpec
+from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.training.balancing.balancer import Balancer
+from winnow.engine.training.balancing.build import build_balancer
+from winnow.engine.training.balancing.famo import statistics_kept
 
 TASKS = {"segmentation": 13, "depth": 1, "normals": 3}
 ROUNDS = 12

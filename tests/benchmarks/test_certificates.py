@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.pruning import compact
+from winnow.engine.pruning import compact
 from tests.engine.graph.zoo import ZOO
 from tests.engine.pruning.test_compact import GROUPS, silenced
 

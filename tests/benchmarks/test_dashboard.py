@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs import launch
-from engine.runs.run import Run, create
-from engine.runs.work_folder import LIVE
-from engine.specs.train import parse
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.specs.train import parse
 from tests.browser.driving import chromium
 from tests.browser.measure import first_view_seconds
 
@@ -34,7 +34,7 @@ def test_the_first_view_of_a_fresh_server(finished: Run, figure):
 
 @pytest.mark.parametrize("page", ["train", "groups"])
 def test_a_rerun_on_a_finished_run(finished: Run, page: str, figure):
-    source = f"from dashboard.pages.{page}.page import page\npage()"
+    source = f"from winnow.dashboard.pages.{page}.page import page\npage()"
     app = AppTest.from_string(source, default_timeout=60)
     app.query_params["run"] = finished.id
     app.run()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from data.catalog import DATASETS
-from engine.cli.follow import outcome
-from engine.runs.quantities import metrics
-from engine.runs.run import Run, list_runs
-from engine.runs.work_folder import LIVE
+from winnow.data.catalog import DATASETS
+from winnow.engine.cli.follow import outcome
+from winnow.engine.runs.quantities import metrics
+from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.work_folder import LIVE
 
 pytestmark = pytest.mark.bench
 
@@ -24,7 +24,7 @@ def test_the_demo_is_useful_within_two_minutes(tmp_path: Path, figure):
     command = [
         sys.executable,
         "-c",
-        "from engine.cli.main import main; main()",
+        "from winnow.engine.cli.main import main; main()",
         "demo",
         "--no-browser",
         "--port",

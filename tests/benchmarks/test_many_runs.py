@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.pages.runs import page as imported  # a server has its modules; what is measured is the page
-from engine.jobs.stop_request import Ending
-from engine.jobs.training_job import run_training
-from engine.jobs.writer import Reporter
-from engine.runs.files import replace_json
-from engine.runs.run import Run, create, list_runs
-from engine.specs.train import parse
+from winnow.dashboard.pages.runs import page as imported  # a server has its modules; what is measured is the page
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.training_job import run_training
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs.files import replace_json
+from winnow.engine.runs.run import Run, create, list_runs
+from winnow.engine.specs.train import parse
 
 pytestmark = pytest.mark.bench
 
@@ -54,7 +54,7 @@ def test_the_table_of_many_runs(many: Path, figure):
     firsts = []
     for _ in range(3):
         _as_if_new(many)
-        app = _page("from dashboard.pages.runs.page import page\npage()")
+        app = _page("from winnow.dashboard.pages.runs.page import page\npage()")
         firsts.append(_timed(app))
     times = [_timed(app) for _ in range(7)]
     assert not app.exception

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from engine.networks.heads import AsppHead
-from engine.networks.multitask import MultiTaskNet
-from engine.networks.residual import ResidualTrunk
-from engine.pruning import compact
-from engine.specs.train import NetworkSpec
+from winnow.engine.networks.heads import AsppHead
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.networks.residual import ResidualTrunk
+from winnow.engine.pruning import compact
+from winnow.engine.specs.train import NetworkSpec
 from tests.benchmarks.side_by_side import BUSY
 
 pytestmark = pytest.mark.bench
@@ -199,7 +199,7 @@ MEASURED = """
 import threading, time, torch
 import psutil
 from tests.benchmarks.test_pruning import generic, readers, three_heads
-from engine.pruning import compact
+from winnow.engine.pruning import compact
 torch.set_num_threads(1)
 torch.manual_seed(0)
 net = generic(three_heads("bottleneck"))

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from data.catalog import load
-from data.stacking import stack
-from engine.networks.multitask import build_network
-from engine.specs.train import parse
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
-from engine.training.loop import Training, begin, train
-from engine.training.removal import remove
+from winnow.data.catalog import load
+from winnow.data.stacking import stack
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.specs.train import parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.loop import Training, begin, train
+from winnow.engine.training.removal import remove
 from tests.benchmarks.side_by_side import ratio
 
 pytestmark = pytest.mark.bench

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from engine.measure import Timing, compare, speed_ups
-from engine.pruning import compact
+from winnow.engine.measure import Timing, compare, speed_ups
+from winnow.engine.pruning import compact
 from tests.benchmarks.test_pruning import MODELS, generic, silenced
 
 pytestmark = pytest.mark.bench

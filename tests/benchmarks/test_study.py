@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.runs import launch
-from engine.runs.study import create_study
-from engine.runs.work_folder import LIVE
-from engine.specs.study import parse_many
+from winnow.engine.runs import launch
+from winnow.engine.runs.study import create_study
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.specs.study import parse_many
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 

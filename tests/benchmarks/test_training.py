@@ -8,22 +8,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data.catalog import load
-from data.stacking import stack
-from engine.graph.trace import trace
-from engine.measure import layer_macs
-from engine.networks.multitask import build_network
-from engine.networks.residual import ResidualTrunk
-from engine.sparsity.counts import Tally
-from engine.sparsity.groups import input_groups
-from engine.sparsity.penalties import GroupLasso
-from engine.sparsity.proximal import Kept, Proximal
-from engine.sparsity.scale_free import scale_free_weights
-from engine.sparsity.strength import Targeted
-from engine.specs.train import NetworkSpec, parse
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
-from engine.training.loop import begin, train
+from winnow.data.catalog import load
+from winnow.data.stacking import stack
+from winnow.engine.graph.trace import trace
+from winnow.engine.measure import layer_macs
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.networks.residual import ResidualTrunk
+from winnow.engine.sparsity.counts import Tally
+from winnow.engine.sparsity.groups import input_groups
+from winnow.engine.sparsity.penalties import GroupLasso
+from winnow.engine.sparsity.proximal import Kept, Proximal
+from winnow.engine.sparsity.scale_free import scale_free_weights
+from winnow.engine.sparsity.strength import Targeted
+from winnow.engine.specs.train import NetworkSpec, parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.loop import begin, train
 from tests.benchmarks.side_by_side import ratio
 
 pytestmark = pytest.mark.bench

@@ -7,14 +7,14 @@ from statistics import median
 
 import pytest
 
-from engine.jobs.snapshots import Waypoints
-from engine.jobs.stop_request import Ending
-from engine.jobs.training_job import run_training
-from engine.jobs.writer import Reporter
-from engine.runs.run import create
-from engine.runs.snapshots import places, waypoints
-from engine.specs.train import demo
-from engine.training.loop import EpochDone
+from winnow.engine.jobs.snapshots import Waypoints
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.training_job import run_training
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs.run import create
+from winnow.engine.runs.snapshots import places, waypoints
+from winnow.engine.specs.train import demo
+from winnow.engine.training.loop import EpochDone
 
 pytestmark = pytest.mark.bench
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
 
-from engine.jobs.stop_request import Ending
-from engine.jobs.training_job import run_training
-from engine.jobs.writer import Reporter
-from engine.runs import launch
-from engine.runs.derived import follow_ups
-from engine.runs.run import Run, create
-from engine.specs.train import parse
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.training_job import run_training
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs import launch
+from winnow.engine.runs.derived import follow_ups
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.train import parse
 from tests.browser.driving import SIZE, Faults, fill, keyed
 from tests.browser.serving import serving
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Position, expect
 
-from engine.runs.run import Run, list_runs
+from winnow.engine.runs.run import Run, list_runs
 from tests.browser.driving import SIZE, Faults, fill, keyed, settled
 from tests.browser.serving import serving
 

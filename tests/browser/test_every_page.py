@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Position, expect
 
-from engine.runs.norm_log import Layer
+from winnow.engine.runs.norm_log import Layer
 from tests.browser.driving import SIZE, Faults, settled
 from tests.browser.serving import serving
 from tests.dashboard.making import write_checkpoint, write_run, write_tables

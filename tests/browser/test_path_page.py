@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from engine.runs.norm_log import Layer
+from winnow.engine.runs.norm_log import Layer
 from tests.browser.driving import SIZE, Faults, settled
 from tests.browser.serving import serving
 from tests.dashboard.making_studies import write_path

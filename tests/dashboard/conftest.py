@@ -9,9 +9,9 @@ from typing import Any
 import psutil
 import pytest
 
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
-from engine.runs.study import Study
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
 from tests.dashboard.making import write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_studies import write_path, write_study
@@ -56,7 +56,7 @@ def end_workers() -> Iterator[None]:
     yield
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # gone, or over and not yet asked for its result
-            if "engine.jobs.worker" in child.cmdline():
+            if "winnow.engine.jobs.worker" in child.cmdline():
                 child.kill()
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.runs.events import Event, write_events
-from engine.runs.files import replace, replace_json
-from engine.runs.norm_log import Layer
-from engine.runs.run import Run, create
-from engine.runs.work_folder import Status
-from engine.specs.train import parse
+from winnow.engine.runs.events import Event, write_events
+from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.norm_log import Layer
+from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.work_folder import Status
+from winnow.engine.specs.train import parse
 
 LAYERS = [Layer("stem", 3, 9), Layer("<b>deep</b>", 4, 18)]
 START = 1_750_000_000.0

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.explain.checks.badges import COLUMNS
-from engine.explain.usage import layers, overlaps, usage
-from engine.runs.derived import FollowUp, follow_up
-from engine.runs.files import replace
-from engine.runs.run import Run
-from engine.runs.work_folder import Status
-from engine.specs.explain import ExplainSpec
+from winnow.engine.explain.checks.badges import COLUMNS
+from winnow.engine.explain.usage import layers, overlaps, usage
+from winnow.engine.runs.derived import FollowUp, follow_up
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import Status
+from winnow.engine.specs.explain import ExplainSpec
 from tests.dashboard.making import START, STEP
 
 WIDTHS = {"stem": 3, "<b>deep</b>": 4, "trunk": 6}

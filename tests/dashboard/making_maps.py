@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.catalog import DATASETS
-from engine.explain.maps.store import packed, write_spatial
-from engine.runs.derived import FollowUp
+from winnow.data.catalog import DATASETS
+from winnow.engine.explain.maps.store import packed, write_spatial
+from winnow.engine.runs.derived import FollowUp
 
 IMAGES, SHOWN, SIDE, TOP = 6, 2, 8, 3
 CHANNELS = [0, 1]

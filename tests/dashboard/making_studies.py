@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data.catalog import DATASETS
-from engine.runs.events import Event, write_events
-from engine.runs.files import replace
-from engine.runs.norm_log import Layer
-from engine.runs.quantities import metrics
-from engine.runs.run import Run, create
-from engine.runs.study import COLUMNS, Study, create_study
-from engine.runs.work_folder import Status
-from engine.specs.study import parse_many
-from engine.specs.train import parse
-from engine.studies.plan import Member, plan
-from engine.studies.rows import frame
-from engine.studies.tables import study_tables
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs.events import Event, write_events
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.norm_log import Layer
+from winnow.engine.runs.quantities import metrics
+from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.study import COLUMNS, Study, create_study
+from winnow.engine.runs.work_folder import Status
+from winnow.engine.specs.study import parse_many
+from winnow.engine.specs.train import parse
+from winnow.engine.studies.plan import Member, plan
+from winnow.engine.studies.rows import frame
+from winnow.engine.studies.tables import study_tables
 from tests.dashboard.making import START
 
 BASE: dict[str, Any] = {"tasks": ["seg", "depth"], "epochs": 5, "threads": 1}

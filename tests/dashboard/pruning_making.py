@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.runs.derived import FollowUp, follow_up, read
-from engine.runs.files import replace, replace_json
-from engine.runs.run import Run
-from engine.runs.work_folder import Status
-from engine.specs.export import ExportSpec
+from winnow.engine.runs.derived import FollowUp, follow_up, read
+from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import Status
+from winnow.engine.specs.export import ExportSpec
 from tests.dashboard.making import START
 
 METRICS = {  # dense, pruned, refitted, unit, higher is better

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from engine.runs.run import Run
+from winnow.engine.runs.run import Run
 
 ROUTER = str(Path(__file__).resolve().parents[2] / "dashboard" / "router.py")
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from data.catalog import DATASETS, load
+from winnow.data.catalog import DATASETS, load
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from data.digits import INK_SPREAD, Digits
-from data.validation import validate
+from winnow.data.digits import INK_SPREAD, Digits
+from winnow.data.validation import validate
 
 SPLITS = ("train", "val", "test")
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.parameters import check_split, check_whole, checked_index
+from winnow.data.parameters import check_split, check_whole, checked_index
 
 
 @pytest.mark.parametrize("split", ["all", "", None, 1])

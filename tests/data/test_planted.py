@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from data.planted import AMOUNT_SPREAD, AMOUNTS, CAUSES, FIELDS, PATCH, Planted, causes_of, disc, looks
-from data.validation import validate
+from winnow.data.planted import AMOUNT_SPREAD, AMOUNTS, CAUSES, FIELDS, PATCH, Planted, causes_of, disc, looks
+from winnow.data.validation import validate
 
 SIZE = 40
 

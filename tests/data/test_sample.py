@@ -1,6 +1,6 @@
 import pytest
 
-from data.sample import DataError, Field
+from winnow.data.sample import DataError, Field
 
 
 @pytest.mark.parametrize("kind", ["segmentation", "depth", "normals", "edges"])

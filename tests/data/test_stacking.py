@@ -4,9 +4,9 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from data.catalog import load
-from data.sample import DataError, Field, Sample
-from data.stacking import stack
+from winnow.data.catalog import load
+from winnow.data.sample import DataError, Field, Sample
+from winnow.data.stacking import stack
 
 
 @dataclass

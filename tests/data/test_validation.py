@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from data.sample import DataError, Field, Sample
-from data.validation import validate
+from winnow.data.sample import DataError, Field, Sample
+from winnow.data.validation import validate
 
 FIELDS = {
     "seg": Field(kind="segmentation", classes=tuple("abc")),

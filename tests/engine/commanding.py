@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.cli.main import main
-from engine.runs.run import Run
+from winnow.engine.cli.main import main
+from winnow.engine.runs.run import Run
 
 SMALL = ["--dataset", "digits", "--widths", "8,8", "--blocks", "1,1", "--head-width", "8", "--threads", "1"]
-START = "from engine.cli.main import main; main()"
+START = "from winnow.engine.cli.main import main; main()"
 Done = subprocess.CompletedProcess[str]
 
 

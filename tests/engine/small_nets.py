@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from engine.training.batches import Batch
+from winnow.engine.training.batches import Batch
 
 
 class SmallNet(nn.Module):

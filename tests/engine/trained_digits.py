@@ -4,13 +4,13 @@ from functools import cache
 
 import torch
 
-from engine.jobs.run_data import batches, fields
-from engine.networks.multitask import MultiTaskNet, build_network
-from engine.specs.train import TrainSpec, parse
-from engine.tasks.build import build_tasks
-from engine.tasks.task import Task
-from engine.training.batches import Batches
-from engine.training.loop import EpochDone, Training, begin, start_at_constants, train
+from winnow.engine.jobs.run_data import batches, fields
+from winnow.engine.networks.multitask import MultiTaskNet, build_network
+from winnow.engine.specs.train import TrainSpec, parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.tasks.task import Task
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.loop import EpochDone, Training, begin, start_at_constants, train
 
 SMALL = {"widths": (12, 16), "blocks": (1, 1), "head_width": 12}
 SPEC: TrainSpec = parse({"data": {"dataset": "digits"}, "network": SMALL, "threads": 1, "epochs": 4, "batch_size": 64})

@@ -22,13 +22,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from engine.cli.follow import follow
-from engine.cli.studies import write_tables
-from engine.runs import launch
-from engine.runs.study import Study, create_study, list_studies
-from engine.specs.study import StudySpec, parse_many
-from engine.studies.members import living_parameters
-from engine.studies.reporting_tables import paper_table
+from winnow.engine.cli.follow import follow
+from winnow.engine.cli.studies import write_tables
+from winnow.engine.runs import launch
+from winnow.engine.runs.study import Study, create_study, list_studies
+from winnow.engine.specs.study import StudySpec, parse_many
+from winnow.engine.studies.members import living_parameters
+from winnow.engine.studies.reporting_tables import paper_table
 
 pytestmark = [pytest.mark.claim, pytest.mark.timeout(6 * 3600)]
 

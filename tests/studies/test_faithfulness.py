@@ -13,18 +13,18 @@ import pandas as pd
 import pytest
 import torch
 
-from data.catalog import load
-from data.stacking import Stacked, stack
-from engine.explain.checks.badges import median
-from engine.explain.faithfulness import Checks, faithfulness
-from engine.explain.relevance import Settings, relevance
-from engine.explain.usage import usage
-from engine.networks.multitask import build_network
-from engine.sparsity.counts import living
-from engine.specs.train import parse
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
-from engine.training.loop import begin, start_at_constants, train
+from winnow.data.catalog import load
+from winnow.data.stacking import Stacked, stack
+from winnow.engine.explain.checks.badges import median
+from winnow.engine.explain.faithfulness import Checks, faithfulness
+from winnow.engine.explain.relevance import Settings, relevance
+from winnow.engine.explain.usage import usage
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.sparsity.counts import living
+from winnow.engine.specs.train import parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.loop import begin, start_at_constants, train
 
 pytestmark = [pytest.mark.study, pytest.mark.timeout(7200)]
 

@@ -10,19 +10,19 @@ import pandas as pd
 import pytest
 import torch
 
-from data.planted import Planted as Data
-from data.stacking import stack
-from engine.explain.faithfulness import randomisations
-from engine.explain.planted.network import LAYERS, planted_network
-from engine.explain.planted.recovery import recovery, relabelled
-from engine.explain.planted.wiring import TASKS
-from engine.explain.relevance.means import channel_means
-from engine.explain.relevance.probe import probe
-from engine.explain.relevance.relevance import measured
-from engine.explain.relevance.settings import Settings
-from engine.explain.usage import usage
-from engine.specs.explain import Method, Of
-from engine.training.batches import Batches
+from winnow.data.planted import Planted as Data
+from winnow.data.stacking import stack
+from winnow.engine.explain.faithfulness import randomisations
+from winnow.engine.explain.planted.network import LAYERS, planted_network
+from winnow.engine.explain.planted.recovery import recovery, relabelled
+from winnow.engine.explain.planted.wiring import TASKS
+from winnow.engine.explain.relevance.means import channel_means
+from winnow.engine.explain.relevance.probe import probe
+from winnow.engine.explain.relevance.relevance import measured
+from winnow.engine.explain.relevance.settings import Settings
+from winnow.engine.explain.usage import usage
+from winnow.engine.specs.explain import Method, Of
+from winnow.engine.training.batches import Batches
 
 pytestmark = [pytest.mark.study, pytest.mark.timeout(7200)]
 

@@ -14,15 +14,15 @@ import pandas as pd
 import pytest
 import torch
 
-from data.catalog import load
-from data.stacking import Stacked, stack
-from engine.networks.multitask import build_network
-from engine.runs.quantities import metrics
-from engine.sparsity.counts import living
-from engine.specs.train import parse
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
-from engine.training.loop import EpochDone, begin, start_at_constants, train
+from winnow.data.catalog import load
+from winnow.data.stacking import Stacked, stack
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.runs.quantities import metrics
+from winnow.engine.sparsity.counts import living
+from winnow.engine.specs.train import parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.loop import EpochDone, begin, start_at_constants, train
 
 pytestmark = [pytest.mark.study, pytest.mark.timeout(7200)]
 

@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard.canvas.pair_maps import READING, Pair, pair_maps
-from dashboard.figures import gains, kept_by_both, mask_overlap
-from dashboard.figures.style import styles
-from dashboard.frames import masks, pairs, tables
-from dashboard.frames.file_versions import Stamp, stamp
-from dashboard.frames.summaries import summary
-from dashboard.shared.formatting import plain
-from dashboard.shared.panel import draw, explain
-from dashboard.shared.run_figures import Drawing
-from dashboard.shared.selection import ONE, OTHER, RUN, recall
-from dashboard.shared.welcome import welcome
-from data.catalog import DATASETS
-from engine.runs.run import Run, list_runs
+from winnow.dashboard.canvas.pair_maps import READING, Pair, pair_maps
+from winnow.dashboard.figures import gains, kept_by_both, mask_overlap
+from winnow.dashboard.figures.style import styles
+from winnow.dashboard.frames import masks, pairs, tables
+from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.summaries import summary
+from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.panel import draw, explain
+from winnow.dashboard.shared.run_figures import Drawing
+from winnow.dashboard.shared.selection import ONE, OTHER, RUN, recall
+from winnow.dashboard.shared.welcome import welcome
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs.run import Run, list_runs
 
 TABS = ("Maps", "Metrics", "Layers", "Seeds", "Descriptions")
 SAME = "Choose two different runs to compare them."

@@ -6,16 +6,16 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.figures import pictures
-from dashboard.figures.pictures import Picture
-from dashboard.forms.explain import begun
-from dashboard.frames import explanations, maps
-from dashboard.shared.formatting import measured, plain
-from dashboard.shared.panel import explain
-from dashboard.shared.selection import Selection, select
-from data.sample import Field
-from engine.explain.maps.store import Method, SpatialStore
-from engine.runs.derived import FollowUp
+from winnow.dashboard.figures import pictures
+from winnow.dashboard.figures.pictures import Picture
+from winnow.dashboard.forms.explain import begun
+from winnow.dashboard.frames import explanations, maps
+from winnow.dashboard.shared.formatting import measured, plain
+from winnow.dashboard.shared.panel import explain
+from winnow.dashboard.shared.selection import Selection, select
+from winnow.data.sample import Field
+from winnow.engine.explain.maps.store import Method, SpatialStore
+from winnow.engine.runs.derived import FollowUp
 
 Array = NDArray[Any]
 Shown = tuple[str, Picture | str]

@@ -3,10 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard.frames import trust
-from dashboard.shared.explanation import BADGES, METHODS
-from dashboard.shared.panel import explain
-from engine.runs.derived import FollowUp
+from winnow.dashboard.frames import trust
+from winnow.dashboard.shared.explanation import BADGES, METHODS
+from winnow.dashboard.shared.panel import explain
+from winnow.engine.runs.derived import FollowUp
 
 READING = (
     "Medians over layers and tasks. With ablation: does what is said to matter matter? Shares: is it that task's? "

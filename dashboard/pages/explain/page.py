@@ -7,21 +7,21 @@ charts at most, the channel's two included.
 
 import streamlit as st
 
-from dashboard.figures import deletion_curves, relevance_against_ablation, shuffled_weights, top_channels
-from dashboard.frames import explanations, trust
-from dashboard.pages.explain.in_images import in_images
-from dashboard.pages.explain.method_table import method_table
-from dashboard.pages.explain.top_images import top_images
-from dashboard.shared import explanation_figures
-from dashboard.shared.explained_channel import explained_channel
-from dashboard.shared.explanation import METHODS, badge, provenance
-from dashboard.shared.explanation_figures import View
-from dashboard.shared.explanation_page import click, explained, layer_of
-from dashboard.shared.formatting import plain
-from dashboard.shared.panel import draw
-from dashboard.shared.selection import TASK, keep, selected
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
+from winnow.dashboard.figures import deletion_curves, relevance_against_ablation, shuffled_weights, top_channels
+from winnow.dashboard.frames import explanations, trust
+from winnow.dashboard.pages.explain.in_images import in_images
+from winnow.dashboard.pages.explain.method_table import method_table
+from winnow.dashboard.pages.explain.top_images import top_images
+from winnow.dashboard.shared import explanation_figures
+from winnow.dashboard.shared.explained_channel import explained_channel
+from winnow.dashboard.shared.explanation import METHODS, badge, provenance
+from winnow.dashboard.shared.explanation_figures import View
+from winnow.dashboard.shared.explanation_page import click, explained, layer_of
+from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.panel import draw
+from winnow.dashboard.shared.selection import TASK, keep, selected
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
 
 MEANINGS = (
     "Taylor: mean over images of |Σ (a − μ)·∂L/∂a|, the first-order effect of replacing the channel by its mean; "

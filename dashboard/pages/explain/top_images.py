@@ -3,14 +3,14 @@
 import numpy as np
 import streamlit as st
 
-from dashboard.figures import pictures
-from dashboard.frames import maps
-from dashboard.pages.explain.in_images import no_maps, over, with_maps
-from dashboard.shared.formatting import plain
-from dashboard.shared.panel import explain
-from dashboard.shared.selection import Selection
-from engine.explain.maps.store import SpatialStore
-from engine.runs.derived import FollowUp
+from winnow.dashboard.figures import pictures
+from winnow.dashboard.frames import maps
+from winnow.dashboard.pages.explain.in_images import no_maps, over, with_maps
+from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.panel import explain
+from winnow.dashboard.shared.selection import Selection
+from winnow.engine.explain.maps.store import SpatialStore
+from winnow.engine.runs.derived import FollowUp
 
 ACROSS = 3  # pictures side by side
 READING = (

@@ -7,19 +7,19 @@ a table is answered in the same place. Only the open view is drawn: four Plotly 
 import pandas as pd
 import streamlit as st
 
-from dashboard.figures import firmness, layer_counts, norm_spread
-from dashboard.frames import current, groups
-from dashboard.pages.groups.sparsity_numbers import honest
-from dashboard.shared import run_figures
-from dashboard.shared.channel import channel
-from dashboard.shared.norms_over_epochs import over_epochs
-from dashboard.shared.panel import draw, explain, source
-from dashboard.shared.run_bar import run_bar
-from dashboard.shared.run_choice import frozen, readable
-from dashboard.shared.selection import select, selected
-from dashboard.shared.survival import no_norms, survival
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE
+from winnow.dashboard.figures import firmness, layer_counts, norm_spread
+from winnow.dashboard.frames import current, groups
+from winnow.dashboard.pages.groups.sparsity_numbers import honest
+from winnow.dashboard.shared import run_figures
+from winnow.dashboard.shared.channel import channel
+from winnow.dashboard.shared.norms_over_epochs import over_epochs
+from winnow.dashboard.shared.panel import draw, explain, source
+from winnow.dashboard.shared.run_bar import run_bar
+from winnow.dashboard.shared.run_choice import frozen, readable
+from winnow.dashboard.shared.selection import select, selected
+from winnow.dashboard.shared.survival import no_norms, survival
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
 
 EVERY = 2.0  # seconds between two drawings of a live run
 TABS = ("Survival map", "Layers", "Over epochs", "Firmness")

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from dashboard.frames import current
-from dashboard.frames.realised import realised
-from dashboard.frames.summaries import Summary, summary
-from dashboard.frames.tables import SPARSITY_TITLES
-from dashboard.shared.formatting import measured
-from dashboard.shared.panel import explain, source
-from engine.runs.run import Run
+from winnow.dashboard.frames import current
+from winnow.dashboard.frames.realised import realised
+from winnow.dashboard.frames.summaries import Summary, summary
+from winnow.dashboard.frames.tables import SPARSITY_TITLES
+from winnow.dashboard.shared.formatting import measured
+from winnow.dashboard.shared.panel import explain, source
+from winnow.engine.runs.run import Run
 
 ZERO = "The part of the penalised layers that is exactly zero. A zero still costs its multiply–add."
 REMOVABLE = (

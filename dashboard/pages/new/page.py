@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from dashboard import navigation
-from dashboard.forms.run import new_run
+from winnow.dashboard import navigation
+from winnow.dashboard.forms.run import new_run
 
 
 def page() -> None:

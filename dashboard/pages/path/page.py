@@ -5,17 +5,17 @@ A live study redraws its state every second and its results every few; one that 
 
 import streamlit as st
 
-from dashboard.forms.study import new_study
-from dashboard.frames import studies
-from dashboard.pages.path.path_tabs import path_views
-from dashboard.pages.path.study_status import standing
-from dashboard.pages.path.study_tabs import study_views
-from dashboard.shared.formatting import sentence
-from dashboard.shared.run_choice import chosen_study, frozen, show_study
-from engine.runs.study import Study
-from engine.runs.work_folder import LIVE
-from engine.specs.frozen import SpecError
-from engine.specs.study import PathSpec
+from winnow.dashboard.forms.study import new_study
+from winnow.dashboard.frames import studies
+from winnow.dashboard.pages.path.path_tabs import path_views
+from winnow.dashboard.pages.path.study_status import standing
+from winnow.dashboard.pages.path.study_tabs import study_views
+from winnow.dashboard.shared.formatting import sentence
+from winnow.dashboard.shared.run_choice import chosen_study, frozen, show_study
+from winnow.engine.runs.study import Study
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.study import PathSpec
 
 EVERY = 5.0  # s between two drawings of a live study's results: its tables are written as often
 EMPTY = (

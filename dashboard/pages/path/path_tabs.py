@@ -5,17 +5,17 @@ Only the open view is drawn.
 
 import streamlit as st
 
-from dashboard import navigation
-from dashboard.canvas.path_scrubber import READING, Wish, path_scrubber
-from dashboard.figures import death_order, norm_path, path_curve
-from dashboard.frames import paths
-from dashboard.pages.path import study_figures
-from dashboard.pages.path.snapshots import kept_on_the_way
-from dashboard.pages.path.study_tabs import about, seeds, tables, the_runs
-from dashboard.pages.path.train_here import ASKED, train_here
-from dashboard.shared.panel import draw, explain
-from engine.runs.study import Study
-from engine.specs.study import PathSpec
+from winnow.dashboard import navigation
+from winnow.dashboard.canvas.path_scrubber import READING, Wish, path_scrubber
+from winnow.dashboard.figures import death_order, norm_path, path_curve
+from winnow.dashboard.frames import paths
+from winnow.dashboard.pages.path import study_figures
+from winnow.dashboard.pages.path.snapshots import kept_on_the_way
+from winnow.dashboard.pages.path.study_tabs import about, seeds, tables, the_runs
+from winnow.dashboard.pages.path.train_here import ASKED, train_here
+from winnow.dashboard.shared.panel import draw, explain
+from winnow.engine.runs.study import Study
+from winnow.engine.specs.study import PathSpec
 
 TABS = ("Scrub", "Curve", "Norms", "Order of death", "Kept on the way", "Table", "Seeds", "Its runs")
 

@@ -5,11 +5,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.frames import snapshots, tables
-from dashboard.pages.path.study_tabs import about
-from dashboard.shared.formatting import amount, digits
-from dashboard.shared.panel import explain
-from engine.runs.study import Study
+from winnow.dashboard.frames import snapshots, tables
+from winnow.dashboard.pages.path.study_tabs import about
+from winnow.dashboard.shared.formatting import amount, digits
+from winnow.dashboard.shared.panel import explain
+from winnow.engine.runs.study import Study
 
 NONE = (
     "No networks were kept on the way. The runs of a path keep one whenever their sparsity first reaches a multiple of "
@@ -42,7 +42,7 @@ def kept_on_the_way(study: Study) -> None:
     rows = [row for row in event.selection.rows if row < len(frame)]
     if rows:
         folder = str(frame["folder"].iloc[rows[0]])
-        st.code(f"from engine.export import load_model\n\nnet = load_model({folder!r})", language="python")
+        st.code(f"from winnow.engine.export import load_model\n\nnet = load_model({folder!r})", language="python")
     else:
         st.info("Tick one to see how it is loaded.", icon=":material/check_box:")
 

@@ -5,16 +5,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dashboard.canvas.path_scrubber import Course, payload
-from dashboard.figures import death_order, norm_path, paired_differences, path_curve, seed_overlap
-from dashboard.figures.style import styles
-from dashboard.frames import differences, paths, studies
-from dashboard.frames.file_versions import Stamp
-from dashboard.frames.summaries import tasks
-from dashboard.shared.run_figures import Drawing
-from data.catalog import DATASETS
-from engine.runs.study import Study
-from engine.specs.study import PathSpec
+from winnow.dashboard.canvas.path_scrubber import Course, payload
+from winnow.dashboard.figures import death_order, norm_path, paired_differences, path_curve, seed_overlap
+from winnow.dashboard.figures.style import styles
+from winnow.dashboard.frames import differences, paths, studies
+from winnow.dashboard.frames.file_versions import Stamp
+from winnow.dashboard.frames.summaries import tasks
+from winnow.dashboard.shared.run_figures import Drawing
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs.study import Study
+from winnow.engine.specs.study import PathSpec
 
 
 def course(study: Study) -> tuple[Course, Mapping[str, Any]]:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.frames import studies
-from dashboard.frames.log import tail
-from dashboard.shared.controls import resume, stop
-from dashboard.shared.formatting import duration, plain
-from dashboard.shared.progress import message, state_line
-from engine.runs.study import Study
-from engine.runs.work_folder import LIVE, State, Status
-from engine.specs.study import PathSpec, StudySpec
+from winnow.dashboard.frames import studies
+from winnow.dashboard.frames.log import tail
+from winnow.dashboard.shared.controls import resume, stop
+from winnow.dashboard.shared.formatting import duration, plain
+from winnow.dashboard.shared.progress import message, state_line
+from winnow.engine.runs.study import Study
+from winnow.engine.runs.work_folder import LIVE, State, Status
+from winnow.engine.specs.study import PathSpec, StudySpec
 
 MOST_NAMED = 9  # levels
 ENDING = (

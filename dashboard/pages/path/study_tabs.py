@@ -10,19 +10,19 @@ from typing import get_args
 import pandas as pd
 import streamlit as st
 
-from dashboard import navigation
-from dashboard.figures import paired_differences, seed_overlap
-from dashboard.frames import differences, studies
-from dashboard.frames.csv_export import csv
-from dashboard.frames.latency import latencies
-from dashboard.pages.path import study_figures
-from dashboard.shared.formatting import plain
-from dashboard.shared.panel import draw, explain
-from dashboard.shared.trade_off import pareto_of
-from engine.runs.study import Study
-from engine.specs.study import Definition, StudySpec
-from engine.studies.reporting_tables import csv as text_csv
-from engine.studies.reporting_tables import latex, markdown, paper_table
+from winnow.dashboard import navigation
+from winnow.dashboard.figures import paired_differences, seed_overlap
+from winnow.dashboard.frames import differences, studies
+from winnow.dashboard.frames.csv_export import csv
+from winnow.dashboard.frames.latency import latencies
+from winnow.dashboard.pages.path import study_figures
+from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.panel import draw, explain
+from winnow.dashboard.shared.trade_off import pareto_of
+from winnow.engine.runs.study import Study
+from winnow.engine.specs.study import Definition, StudySpec
+from winnow.engine.studies.reporting_tables import csv as text_csv
+from winnow.engine.studies.reporting_tables import latex, markdown, paper_table
 
 TABS = ("Table", "Differences", "Trade-off", "Seeds", "Its runs")
 SPLITS = {"test": "test images", "val": "validation images"}

@@ -2,16 +2,16 @@
 
 import streamlit as st
 
-from dashboard import navigation
-from dashboard.forms.run import start
-from dashboard.frames.cost import per_epoch
-from dashboard.shared.formatting import duration, level_word, plain, sentence
-from engine.runs.launch import JobError
-from engine.runs.study import Study
-from engine.specs.frozen import SpecError
-from engine.specs.study import PathSpec, parse_many
-from engine.specs.train import TrainSpec
-from engine.studies.plan import plan
+from winnow.dashboard import navigation
+from winnow.dashboard.forms.run import start
+from winnow.dashboard.frames.cost import per_epoch
+from winnow.dashboard.shared.formatting import duration, level_word, plain, sentence
+from winnow.engine.runs.launch import JobError
+from winnow.engine.runs.study import Study
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.study import PathSpec, parse_many
+from winnow.engine.specs.train import TrainSpec
+from winnow.engine.studies.plan import plan
 
 ASKED = "asked_of_path"  # in the session: what the scrubber asked for
 

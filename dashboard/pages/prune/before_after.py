@@ -2,16 +2,16 @@
 
 import streamlit as st
 
-from dashboard.figures import latencies, task_changes, what_is_left
-from dashboard.frames.before_after import refitted
-from dashboard.frames.certificate import Certificate, certificate
-from dashboard.frames.prunings import measures
-from dashboard.pages.prune import figures as pruned_drawings
-from dashboard.shared.formatting import asked_of, plain, sentence
-from dashboard.shared.panel import draw, explain, source
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
-from engine.specs.prune import PruneSpec
+from winnow.dashboard.figures import latencies, task_changes, what_is_left
+from winnow.dashboard.frames.before_after import refitted
+from winnow.dashboard.frames.certificate import Certificate, certificate
+from winnow.dashboard.frames.prunings import measures
+from winnow.dashboard.pages.prune import figures as pruned_drawings
+from winnow.dashboard.shared.formatting import asked_of, plain, sentence
+from winnow.dashboard.shared.panel import draw, explain, source
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.prune import PruneSpec
 
 READING = (
     "Dense: the network of the run as it is. Times: median of the rounds, with the 10th and the 90th percentile. "

@@ -5,14 +5,14 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboard.forms.prune import begun
-from dashboard.frames.exports import exports, files
-from dashboard.shared.formatting import amount, plain
-from dashboard.shared.progress import message, state_line
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE
-from engine.specs.export import ExportSpec, Format
+from winnow.dashboard.forms.prune import begun
+from winnow.dashboard.frames.exports import exports, files
+from winnow.dashboard.shared.formatting import amount, plain
+from winnow.dashboard.shared.progress import message, state_line
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.specs.export import ExportSpec, Format
 
 EVERY = 1.0  # s
 FORMATS: dict[Format, str] = {

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from dashboard.figures import latencies, removed_layers, task_changes, what_if, what_is_left
-from dashboard.figures.style import Style, styles
-from dashboard.frames import before_after, before_after_text, prunings
-from dashboard.frames import what_if as sweeps
-from dashboard.frames.file_versions import Stamp
-from dashboard.frames.summaries import tasks
-from dashboard.shared.run_figures import Drawing
-from data.catalog import DATASETS
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
+from winnow.dashboard.figures import latencies, removed_layers, task_changes, what_if, what_is_left
+from winnow.dashboard.figures.style import Style, styles
+from winnow.dashboard.frames import before_after, before_after_text, prunings
+from winnow.dashboard.frames import what_if as sweeps
+from winnow.dashboard.frames.file_versions import Stamp
+from winnow.dashboard.frames.summaries import tasks
+from winnow.dashboard.shared.run_figures import Drawing
+from winnow.data.catalog import DATASETS
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
 
 
 def table(run: Run, shown: FollowUp) -> pd.DataFrame:

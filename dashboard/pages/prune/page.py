@@ -6,15 +6,15 @@ never changed.
 
 import streamlit as st
 
-from dashboard.forms.prune import new_pruning
-from dashboard.pages.prune.pruning import pruning as draw_pruning
-from dashboard.shared.formatting import duration, elapsed
-from dashboard.shared.run_bar import run_bar
-from dashboard.shared.run_choice import chosen_pruning, readable, show_pruning
-from engine.runs.derived import follow_ups
-from engine.runs.digests import manifests
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE
+from winnow.dashboard.forms.prune import new_pruning
+from winnow.dashboard.pages.prune.pruning import pruning as draw_pruning
+from winnow.dashboard.shared.formatting import duration, elapsed
+from winnow.dashboard.shared.run_bar import run_bar
+from winnow.dashboard.shared.run_choice import chosen_pruning, readable, show_pruning
+from winnow.engine.runs.derived import follow_ups
+from winnow.engine.runs.digests import manifests
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
 
 NOTHING = (
     "Nothing has been removed from this run yet. Exact zeros, the default, change no output: the network is judged on "

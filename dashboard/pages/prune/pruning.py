@@ -2,20 +2,20 @@
 
 import streamlit as st
 
-from dashboard.frames import prunings
-from dashboard.frames.log import tail
-from dashboard.pages.prune.before_after import before_after
-from dashboard.pages.prune.export import export
-from dashboard.pages.prune.removal import layers, reasons, sweep
-from dashboard.pages.prune.undo import undo
-from dashboard.shared.controls import resume, stop
-from dashboard.shared.formatting import asked_of, plain, sentence
-from dashboard.shared.progress import message, state_line
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE, State, Status
-from engine.specs.frozen import SpecError
-from engine.specs.prune import PruneSpec
+from winnow.dashboard.frames import prunings
+from winnow.dashboard.frames.log import tail
+from winnow.dashboard.pages.prune.before_after import before_after
+from winnow.dashboard.pages.prune.export import export
+from winnow.dashboard.pages.prune.removal import layers, reasons, sweep
+from winnow.dashboard.pages.prune.undo import undo
+from winnow.dashboard.shared.controls import resume, stop
+from winnow.dashboard.shared.formatting import asked_of, plain, sentence
+from winnow.dashboard.shared.progress import message, state_line
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE, State, Status
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.prune import PruneSpec
 
 EVERY = 1.0  # s between two looks at a live pruning; its figures are drawn half as often
 ENDING = "Ending after this step; what it has found so far stays. Killing ends it at once."

@@ -3,17 +3,17 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard.figures import removed_layers, what_if
-from dashboard.frames import prunings
-from dashboard.frames import what_if as sweeps
-from dashboard.frames.summaries import tasks
-from dashboard.frames.tables import column
-from dashboard.pages.prune import figures
-from dashboard.pages.prune.before_after import pruned_source
-from dashboard.shared.formatting import digits, plain
-from dashboard.shared.panel import draw, explain
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
+from winnow.dashboard.figures import removed_layers, what_if
+from winnow.dashboard.frames import prunings
+from winnow.dashboard.frames import what_if as sweeps
+from winnow.dashboard.frames.summaries import tasks
+from winnow.dashboard.frames.tables import column
+from winnow.dashboard.pages.prune import figures
+from winnow.dashboard.pages.prune.before_after import pruned_source
+from winnow.dashboard.shared.formatting import digits, plain
+from winnow.dashboard.shared.panel import draw, explain
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
 
 KINDS = {  # of a row of reasons: its title, and what it means
     "kept": ("Stayed, though no layer uses it", "The program of the model needs these channels, for this reason."),

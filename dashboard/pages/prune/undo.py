@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from dashboard.frames.exports import exports
-from dashboard.shared.formatting import sentence
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE
+from winnow.dashboard.frames.exports import exports
+from winnow.dashboard.shared.formatting import sentence
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
 
 
 def undo(run: Run, shown: FollowUp) -> None:

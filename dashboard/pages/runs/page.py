@@ -5,13 +5,13 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import navigation
-from dashboard.frames import tables
-from dashboard.frames.csv_export import csv
-from dashboard.frames.summaries import Summary, summaries
-from dashboard.shared.formatting import digits
-from dashboard.shared.welcome import welcome
-from engine.runs.work_folder import LIVE
+from winnow.dashboard import navigation
+from winnow.dashboard.frames import tables
+from winnow.dashboard.frames.csv_export import csv
+from winnow.dashboard.frames.summaries import Summary, summaries
+from winnow.dashboard.shared.formatting import digits
+from winnow.dashboard.shared.welcome import welcome
+from winnow.engine.runs.work_folder import LIVE
 
 MOST_ROWS = 15  # in sight; the table scrolls beyond
 WIDTHS = {"group_sparsity": 86, "parameter_sparsity": 110, "mac_sparsity": 84}  # [px]: the titles fit
@@ -43,7 +43,7 @@ def page() -> None:
 
 
 def _trade_off() -> None:
-    from dashboard.shared.trade_off import pareto_of_all  # Plotly, which the table does without
+    from winnow.dashboard.shared.trade_off import pareto_of_all  # Plotly, which the table does without
 
     pareto_of_all()
 

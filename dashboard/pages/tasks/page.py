@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.figures import (
+from winnow.dashboard.figures import (
     head_use,
     label_bars,
     layer_affinity,
@@ -18,15 +18,15 @@ from dashboard.figures import (
     task_sets,
     ternary,
 )
-from dashboard.frames import explanations, masks, shares
-from dashboard.shared import explanation_figures
-from dashboard.shared.explained_channel import explained_channel
-from dashboard.shared.explanation import badge, provenance
-from dashboard.shared.explanation_page import click, explained, layer_of
-from dashboard.shared.panel import draw, source
-from dashboard.shared.selection import Selection, selected
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run, list_runs
+from winnow.dashboard.frames import explanations, masks, shares
+from winnow.dashboard.shared import explanation_figures
+from winnow.dashboard.shared.explained_channel import explained_channel
+from winnow.dashboard.shared.explanation import badge, provenance
+from winnow.dashboard.shared.explanation_page import click, explained, layer_of
+from winnow.dashboard.shared.panel import draw, source
+from winnow.dashboard.shared.selection import Selection, selected
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run, list_runs
 
 TABS = ("Shares", "Layers", "Affinity", "Heads", "Between runs")
 TRIANGLE, MAP = "triangle", "map"

@@ -7,12 +7,12 @@ drawn once more, and a finished run stands still.
 
 import streamlit as st
 
-from dashboard.pages.train.tabs import views
-from dashboard.shared.controls import controls
-from dashboard.shared.progress import phase, progress
-from dashboard.shared.run_bar import run_bar
-from dashboard.shared.run_choice import frozen, readable
-from engine.runs.work_folder import LIVE
+from winnow.dashboard.pages.train.tabs import views
+from winnow.dashboard.shared.controls import controls
+from winnow.dashboard.shared.progress import phase, progress
+from winnow.dashboard.shared.run_bar import run_bar
+from winnow.dashboard.shared.run_choice import frozen, readable
+from winnow.engine.runs.work_folder import LIVE
 
 EVERY = 2.0  # seconds between two drawings of the figures; a Plotly figure is mounted anew each time
 WINDOWS = (0, 5, 10, 20, 50, 100, 500)

@@ -5,15 +5,15 @@ Only the one that is open is drawn.
 
 import streamlit as st
 
-from dashboard.figures import losses_and_metrics, one_channel, sparsities, strength_and_alive, task_conflict
-from dashboard.frames import events, groups
-from dashboard.frames.log import tail
-from dashboard.shared import run_figures
-from dashboard.shared.channel import told
-from dashboard.shared.norms_over_epochs import over_epochs
-from dashboard.shared.panel import draw, source
-from dashboard.shared.survival import no_norms, survival
-from engine.runs.run import Run
+from winnow.dashboard.figures import losses_and_metrics, one_channel, sparsities, strength_and_alive, task_conflict
+from winnow.dashboard.frames import events, groups
+from winnow.dashboard.frames.log import tail
+from winnow.dashboard.shared import run_figures
+from winnow.dashboard.shared.channel import told
+from winnow.dashboard.shared.norms_over_epochs import over_epochs
+from winnow.dashboard.shared.panel import draw, source
+from winnow.dashboard.shared.survival import no_norms, survival
+from winnow.engine.runs.run import Run
 
 TABS = ("Curves", "Tasks", "Survival map", "Norms by layer", "Log")
 

@@ -25,13 +25,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from engine.explain.checks.suffix import Suffix, following
-from engine.explain.relevance.frozen_model import still
-from engine.explain.relevance.means import Means
-from engine.explain.relevance.probe import Probe
-from engine.explain.relevance.sites import Change, Site
-from engine.runs.quantities import metrics
-from engine.training.batches import Batch
+from winnow.engine.explain.checks.suffix import Suffix, following
+from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.means import Means
+from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.sites import Change, Site
+from winnow.engine.runs.quantities import metrics
+from winnow.engine.training.batches import Batch
 
 BLOCK = 16  # deletions judged on one recorded prefix, and lost if the process ends
 COLUMNS = [

@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from engine.explain.checks.ranks import spearman
-from engine.explain.relevance.probe import Probe
-from engine.graph.modes import evaluating
-from engine.training.batches import Batch
+from winnow.engine.explain.checks.ranks import spearman
+from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.graph.modes import evaluating
+from winnow.engine.training.batches import Batch
 
 KEYS = ["layer", "task", "other"]
 

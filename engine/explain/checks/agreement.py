@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from engine.explain.checks.badges import COLUMNS
-from engine.explain.checks.ranks import spearman
-from engine.explain.usage import table
+from winnow.engine.explain.checks.badges import COLUMNS
+from winnow.engine.explain.checks.ranks import spearman
+from winnow.engine.explain.usage import table
 
 KEYS = ["layer", "channel"]
 Figure = Callable[[pd.DataFrame], dict[str, float]]

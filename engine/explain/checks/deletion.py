@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engine.explain.checks.ablation import Deletion
-from engine.explain.checks.agreement import KEYS, survivors
-from engine.explain.checks.badges import COLUMNS
+from winnow.engine.explain.checks.ablation import Deletion
+from winnow.engine.explain.checks.agreement import KEYS, survivors
+from winnow.engine.explain.checks.badges import COLUMNS
 
 FRACTIONS = (0.1, 0.25, 0.5, 0.75)  # of a layer's surviving channels
 DRAWS = 3

@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from engine.explain.relevance.probe import Probe
-from engine.explain.relevance.sites import Site
-from engine.sparsity.groups import input_groups
+from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.sites import Site
+from winnow.engine.sparsity.groups import input_groups
 
 PARTS = 4
 

@@ -7,8 +7,8 @@ makes the channel invisible to that reader, on every image.
 import pandas as pd
 import torch
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.records import Site
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.records import Site
 
 
 def structural_use(graph: ChannelGraph, trunk: str = "trunk", heads: str = "heads") -> pd.DataFrame:

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.explain.maps.store import packed
-from engine.explain.relevance.means import Means
-from engine.explain.relevance.probe import Probe
-from engine.explain.relevance.sites import Site, passing
-from engine.training.batches import Batch
+from winnow.engine.explain.maps.store import packed
+from winnow.engine.explain.relevance.means import Means
+from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.sites import Site, passing
+from winnow.engine.training.batches import Batch
 
 Array = NDArray[Any]
 Cells = Mapping[str, tuple[int, ...]]

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.explain.relevance.probe import Probe
-from engine.training.batches import Batch
+from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.training.batches import Batch
 
 
 @dataclass(frozen=True)

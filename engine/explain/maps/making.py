@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.explain.maps.channels import Cells, Seen, looked_through, maps, stored
-from engine.explain.maps.inputs import Explained, integrated_gradients, occlusion
-from engine.explain.maps.pictures import factor, pictures, prediction, summed, target
-from engine.explain.maps.store import packed
-from engine.explain.relevance.frozen_model import still
-from engine.explain.relevance.means import Means, base_image
-from engine.explain.relevance.probe import Probe, narrowed
-from engine.training.batches import Batch
+from winnow.engine.explain.maps.channels import Cells, Seen, looked_through, maps, stored
+from winnow.engine.explain.maps.inputs import Explained, integrated_gradients, occlusion
+from winnow.engine.explain.maps.pictures import factor, pictures, prediction, summed, target
+from winnow.engine.explain.maps.store import packed
+from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.means import Means, base_image
+from winnow.engine.explain.relevance.probe import Probe, narrowed
+from winnow.engine.training.batches import Batch
 
 Array = NDArray[Any]
 Say = Callable[[str], None]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from data.sample import Field
+from winnow.data.sample import Field
 
 Array = NDArray[Any]
 

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from engine.runs.files import replace
+from winnow.engine.runs.files import replace
 
 NAME = "spatial.safetensors"
 FORMAT_VERSION = 1

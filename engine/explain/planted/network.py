@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from data.planted import AMOUNT_SPREAD, AMOUNTS, CAUSES, CONTRAST, FIELDS, PATCH, WEAKEST, causes_of, looks
-from engine.explain.planted.wiring import SCALES, TASKS, Flags, Stage, log_uniform, truth, wiring
-from engine.networks.multitask import MultiTaskNet
-from engine.tasks.build import build_tasks
-from engine.tasks.task import Task
+from winnow.data.planted import AMOUNT_SPREAD, AMOUNTS, CAUSES, CONTRAST, FIELDS, PATCH, WEAKEST, causes_of, looks
+from winnow.engine.explain.planted.wiring import SCALES, TASKS, Flags, Stage, log_uniform, truth, wiring
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.tasks.task import Task
 
 LAYERS = ("trunk.2", "trunk.4", "trunk")  # whose channels are known
 THRESHOLD = 0.3  # of a pattern of strength 1; others answer with .24 at most

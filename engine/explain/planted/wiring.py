@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.planted import CAUSES, FIELDS
-from engine.explain.usage import DEAD, IDLE, SHARED
+from winnow.data.planted import CAUSES, FIELDS
+from winnow.engine.explain.usage import DEAD, IDLE, SHARED
 
 STAGES = 3
 NOTHING = -1  # the cause of a dead channel

@@ -19,7 +19,7 @@ not cancel. Whether those of different positions may, is what `taylor`, where th
 `engine.explain.relevance.captum_methods`.
 """
 
-from engine.explain.relevance.relevance import relevance
-from engine.explain.relevance.settings import Settings
+from winnow.engine.explain.relevance.relevance import relevance
+from winnow.engine.explain.relevance.settings import Settings
 
 __all__ = ["Settings", "relevance"]

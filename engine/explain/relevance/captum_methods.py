@@ -38,16 +38,16 @@ from captum.attr import (
 )
 from torch import Tensor, nn
 
-from engine.explain.relevance.frozen_model import still
-from engine.explain.relevance.means import Means, base_image
-from engine.explain.relevance.objectives import Objective
-from engine.explain.relevance.probe import Probe
-from engine.explain.relevance.refusals import NotAttributableError, refuse_deep_lift, refuse_reuse
-from engine.explain.relevance.scores import Scores
-from engine.explain.relevance.sites import Gate, Site, gated, passing
-from engine.graph.modes import evaluating
-from engine.specs.explain import Method
-from engine.training.batches import Batch
+from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.means import Means, base_image
+from winnow.engine.explain.relevance.objectives import Objective
+from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.refusals import NotAttributableError, refuse_deep_lift, refuse_reuse
+from winnow.engine.explain.relevance.scores import Scores
+from winnow.engine.explain.relevance.sites import Gate, Site, gated, passing
+from winnow.engine.graph.modes import evaluating
+from winnow.engine.specs.explain import Method
+from winnow.engine.training.batches import Batch
 
 PROMISING = ("conductance", "layer_integrated_gradients", "deep_lift")
 INTEGRATING = {

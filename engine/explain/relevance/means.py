@@ -6,9 +6,9 @@ from contextlib import ExitStack, suppress
 import torch
 from torch import Tensor
 
-from engine.explain.relevance.frozen_model import still
-from engine.explain.relevance.probe import Probe
-from engine.explain.relevance.sites import Site
+from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.sites import Site
 
 Means = Mapping[str, Tensor]
 

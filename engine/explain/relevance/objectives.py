@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.specs.explain import Of
-from engine.tasks.task import Task
+from winnow.engine.specs.explain import Of
+from winnow.engine.tasks.task import Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.explain.relevance.frozen_model import still
-from engine.explain.relevance.probe import Probe
-from engine.explain.relevance.sites import Site, passing
+from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.sites import Site, passing
 
 Reduce = Callable[[Site, Tensor, Tensor], Tensor]  # (site, activation, gradient) → (B, channels, numbers)
 

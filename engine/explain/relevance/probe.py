@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.explain.relevance.frozen_model import still
-from engine.explain.relevance.objectives import Loss, Objective, objectives
-from engine.explain.relevance.settings import Settings
-from engine.explain.relevance.sites import Site, named_sites, passing, shared_sites
-from engine.graph.modes import evaluating
-from engine.tasks.task import Task
-from engine.training.batches import Batch, Batches
+from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.objectives import Loss, Objective, objectives
+from winnow.engine.explain.relevance.settings import Settings
+from winnow.engine.explain.relevance.sites import Site, named_sites, passing, shared_sites
+from winnow.engine.graph.modes import evaluating
+from winnow.engine.tasks.task import Task
+from winnow.engine.training.batches import Batch, Batches
 
 Tasks = Mapping[str, Task | Loss]
 Images = Batches | Iterable[Any]

@@ -6,12 +6,12 @@ from typing import get_args
 import pandas as pd
 from torch import nn
 
-from engine.explain.relevance.means import Means, channel_means
-from engine.explain.relevance.probe import Images, Probe, Tasks, probe
-from engine.explain.relevance.scores import Scores
-from engine.explain.relevance.settings import Settings
-from engine.explain.relevance.taylor import positions, taylor
-from engine.specs.explain import METHODS, Method
+from winnow.engine.explain.relevance.means import Means, channel_means
+from winnow.engine.explain.relevance.probe import Images, Probe, Tasks, probe
+from winnow.engine.explain.relevance.scores import Scores
+from winnow.engine.explain.relevance.settings import Settings
+from winnow.engine.explain.relevance.taylor import positions, taylor
+from winnow.engine.specs.explain import METHODS, Method
 
 
 def relevance(
@@ -61,7 +61,7 @@ def measured(asked: Probe, method: Method, means: Means | None = None) -> pd.Dat
     if method == "taylor_positions":
         positions(asked, means, scores)
     else:
-        from engine.explain.relevance.captum_methods import (
+        from winnow.engine.explain.relevance.captum_methods import (
             captum_scores,  # seconds of import, only where it is asked for
         )
 

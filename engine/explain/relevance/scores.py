@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.explain.relevance.sites import Site
+from winnow.engine.explain.relevance.sites import Site
 
 Array = NDArray[np.float64]
 COLUMNS = ["task", "layer", "channel", "relevance", "low", "high", "even", "odd", "alive"]

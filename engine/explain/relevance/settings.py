@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import get_args
 
-from engine.specs.explain import Fill, Of
+from winnow.engine.specs.explain import Fill, Of
 
 
 @dataclass(frozen=True)

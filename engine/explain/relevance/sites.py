@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from engine.sparsity.groups import Axis, input_groups
+from winnow.engine.sparsity.groups import Axis, input_groups
 
 End = Literal["input", "output"]
 Change = Callable[[Tensor], Tensor]

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from engine.explain.relevance.means import ChannelSums, Means, channel_means
-from engine.explain.relevance.passes import Pass, passes
-from engine.explain.relevance.probe import Probe
-from engine.explain.relevance.scores import Scores
-from engine.explain.relevance.sites import Site
+from winnow.engine.explain.relevance.means import ChannelSums, Means, channel_means
+from winnow.engine.explain.relevance.passes import Pass, passes
+from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.scores import Scores
+from winnow.engine.explain.relevance.sites import Site
 
 KEPT = 512  # images
 

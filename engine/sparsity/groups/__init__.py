@@ -9,9 +9,9 @@ arithmetic runs over all channels of a layer at once (`engine.sparsity.groups.ba
 - `coupled_groups`: all that writes and all that reads one channel of the model, so that a zero group can always go.
 """
 
-from engine.sparsity.groups.axis import Axis, Group, Kind
-from engine.sparsity.groups.bank import Bank, banks
-from engine.sparsity.groups.coupled import coupled_groups
-from engine.sparsity.groups.layerwise import input_groups, output_groups
+from winnow.engine.sparsity.groups.axis import Axis, Group, Kind
+from winnow.engine.sparsity.groups.bank import Bank, banks
+from winnow.engine.sparsity.groups.coupled import coupled_groups
+from winnow.engine.sparsity.groups.layerwise import input_groups, output_groups
 
 __all__ = ["Axis", "Bank", "Group", "Kind", "banks", "coupled_groups", "input_groups", "output_groups"]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from engine.sparsity.groups.axis import Axis, Group
+from winnow.engine.sparsity.groups.axis import Axis, Group
 
 
 class Bank:

@@ -15,10 +15,10 @@ from typing import Any
 
 from torch import nn
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.spaces import Slice, Space
-from engine.graph.trace import trace
-from engine.sparsity.groups.axis import Axis, Group
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.spaces import Slice, Space
+from winnow.engine.graph.trace import trace
+from winnow.engine.sparsity.groups.axis import Axis, Group
 
 
 def coupled_groups(

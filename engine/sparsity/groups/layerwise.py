@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.trace import trace
-from engine.sparsity.groups.axis import Axis, Group
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.trace import trace
+from winnow.engine.sparsity.groups.axis import Axis, Group
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

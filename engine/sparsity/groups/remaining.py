@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.graph.partition import Labels
-from engine.sparsity.groups.axis import Axis
-from engine.sparsity.groups.bank import Bank
+from winnow.engine.graph.partition import Labels
+from winnow.engine.sparsity.groups.axis import Axis
+from winnow.engine.sparsity.groups.bank import Bank
 
 
 @dataclass(frozen=True, eq=False)

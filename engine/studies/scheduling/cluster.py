@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE
-from engine.studies.scheduling.pool import ATTEMPTS
-from engine.studies.scheduling.remote import train_run
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.studies.scheduling.pool import ATTEMPTS
+from winnow.engine.studies.scheduling.remote import train_run
 
 MISSING = "`{asked}` should find its packages: pip install 'winnow[cluster]'. Found no {package}."
 CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import psutil
 
-from engine.runs import launch
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE
-from engine.specs.train import TrainSpec
-from engine.studies.scheduling.machine import Machine, this_machine
-from engine.studies.scheduling.pool import ATTEMPTS
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.specs.train import TrainSpec
+from winnow.engine.studies.scheduling.machine import Machine, this_machine
+from winnow.engine.studies.scheduling.pool import ATTEMPTS
 
 
 class LocalPool:

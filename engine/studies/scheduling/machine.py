@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from engine.runs.launch import GPUS
-from engine.specs.train import TrainSpec
+from winnow.engine.runs.launch import GPUS
+from winnow.engine.specs.train import TrainSpec
 
 DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # one of them is there on Linux where a GPU may be
 COUNT = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"

@@ -1,12 +1,12 @@
 """What trains the runs of a study: processes on this machine, or the workers of a cluster.
 
 A pool is handed runs and says when each has ended; how it ended, the run's own folder says. Every run is trained by the
-very same worker process (`python -m engine.jobs.worker RUN`), whatever the pool.
+very same worker process (`python -m winnow.engine.jobs.worker RUN`), whatever the pool.
 """
 
 from typing import Protocol
 
-from engine.runs.run import Run
+from winnow.engine.runs.run import Run
 
 ATTEMPTS = 4  # how often a run is started at most: once, and again when its process was lost
 

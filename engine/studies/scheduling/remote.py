@@ -8,10 +8,10 @@ a checkpoint and stops (or dies with it), and Dask gives the run to another work
 import time
 from pathlib import Path
 
-from engine.runs import launch
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE
-from engine.studies.scheduling.pool import ATTEMPTS
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.studies.scheduling.pool import ATTEMPTS
 
 POLL = 0.2  # s
 

@@ -37,9 +37,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.specs.balancing import Scope
-from engine.training.balancing.gradients import Row, inner_products
-from engine.training.distributed.ranks import ALONE, Ranks
+from winnow.engine.specs.balancing import Scope
+from winnow.engine.training.balancing.gradients import Row, inner_products
+from winnow.engine.training.distributed.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)

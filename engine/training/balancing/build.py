@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from engine.specs.balancing import BalancingSpec, missing_packages
-from engine.training.balancing.balancer import Balancer
-from engine.training.balancing.famo import Famo
-from engine.training.balancing.gradnorm import GradNorm
-from engine.training.balancing.gramian import GramianBalancer, Weighting
-from engine.training.balancing.losses import DynamicAverage, Equal, Static, Uncertainty
-from engine.training.balancing.nash import nash_mtl
+from winnow.engine.specs.balancing import BalancingSpec, missing_packages
+from winnow.engine.training.balancing.balancer import Balancer
+from winnow.engine.training.balancing.famo import Famo
+from winnow.engine.training.balancing.gradnorm import GradNorm
+from winnow.engine.training.balancing.gramian import GramianBalancer, Weighting
+from winnow.engine.training.balancing.losses import DynamicAverage, Equal, Static, Uncertainty
+from winnow.engine.training.balancing.nash import nash_mtl
 
 Maker = Callable[[BalancingSpec, Sequence[str]], Balancer]
 
@@ -50,6 +50,6 @@ def build_balancer(spec: BalancingSpec, tasks: Sequence[str]) -> Balancer:
 
 def _weighting(spec: BalancingSpec) -> Weighting:
     """Return the Gramian weighting of the spec's method; importing TorchJD and its solver takes a second or two."""
-    from engine.training.balancing.weightings import WEIGHTINGS, cagrad
+    from winnow.engine.training.balancing.weightings import WEIGHTINGS, cagrad
 
     return cagrad(spec.radius) if spec.balancing == "cagrad" else WEIGHTINGS[spec.balancing]

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from engine.specs.balancing import Scope
-from engine.training.balancing.losses import LossBalancer
-from engine.training.balancing.moving import MovingVector
+from winnow.engine.specs.balancing import Scope
+from winnow.engine.training.balancing.losses import LossBalancer
+from winnow.engine.training.balancing.moving import MovingVector
 
 SMALL = 1e-8
 DECAY = 1e-3  # of ξ, the paper's γ

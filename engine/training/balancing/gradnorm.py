@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from engine.specs.balancing import Scope
-from engine.training.balancing.gramian import GramianBalancer, refuse_nonfinite
-from engine.training.balancing.moving import MovingVector
+from winnow.engine.specs.balancing import Scope
+from winnow.engine.training.balancing.gramian import GramianBalancer, refuse_nonfinite
+from winnow.engine.training.balancing.moving import MovingVector
 
 LEAST = 0.01  # a weight at 0 would have no gradient to come back by
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from engine.specs.balancing import Scope
-from engine.training.balancing.balancer import Balance, Balancer, Cut
-from engine.training.balancing.gradients import Row
+from winnow.engine.specs.balancing import Scope
+from winnow.engine.training.balancing.balancer import Balance, Balancer, Cut
+from winnow.engine.training.balancing.gradients import Row
 
 Weighting = Callable[[Tensor], Tensor]
 """From the Gramian (K, K) of the non-zero task gradients, float64, mean diagonal 1, K ≥ 2, to weights (K,)."""

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from engine.specs.balancing import Scope
-from engine.training.balancing.balancer import Balance, Balancer, Cut
-from engine.training.balancing.gradients import task_rows
+from winnow.engine.specs.balancing import Scope
+from winnow.engine.training.balancing.balancer import Balance, Balancer, Cut
+from winnow.engine.training.balancing.gradients import task_rows
 
 
 class LossBalancer(Balancer):

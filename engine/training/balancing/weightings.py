@@ -21,8 +21,8 @@ from torchjd.aggregation import (
 )
 from torchjd.linalg import DualConeProjector, PSDMatrix
 
-from engine.specs.balancing import Method
-from engine.training.balancing.gramian import Weighting
+from winnow.engine.specs.balancing import Method
+from winnow.engine.training.balancing.gramian import Weighting
 
 MARGIN = 1e-10
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.training.distributed.ranks import Ranks
+from winnow.engine.training.distributed.ranks import Ranks
 
 
 class RanksDifferError(ArithmeticError):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from engine.training.distributed.ranks import Ranks
+from winnow.engine.training.distributed.ranks import Ranks
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
-from engine.training.distributed.place import Place, RankLostError
-from engine.training.distributed.ranks import ALONE, Ranks
+from winnow.engine.training.distributed.place import Place, RankLostError
+from winnow.engine.training.distributed.ranks import ALONE, Ranks
 
 LONGEST_WAIT = timedelta(days=7)
 

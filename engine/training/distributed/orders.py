@@ -6,8 +6,8 @@ every step and every validation, and wait while rank 0 writes or pauses.
 
 import torch
 
-from engine.sparsity.strength import Controller
-from engine.training.distributed.ranks import Ranks
+from winnow.engine.sparsity.strength import Controller
+from winnow.engine.training.distributed.ranks import Ranks
 
 
 class ToldToEndError(Exception):

@@ -1,6 +1,6 @@
 """Where a process stands among those that train one network together, from what torchrun says. Free of torch.
 
-    torchrun --nproc-per-node N -m engine.jobs.worker RUN
+    torchrun --nproc-per-node N -m winnow.engine.jobs.worker RUN
 
 starts N processes, on one machine or on several that share the runs folder; each knows its number from its environment.
 Rank 0 holds the run's lock and alone writes; the others compute (engine.training.distributed.following).

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed, nn
 
-from engine.training.distributed.place import RankLostError
+from winnow.engine.training.distributed.place import RankLostError
 
 
 @dataclass(frozen=True)

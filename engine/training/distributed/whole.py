@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.training.distributed.ranks import Ranks
+from winnow.engine.training.distributed.ranks import Ranks
 
 
 def whole(ranks: Ranks, parts: Tensor) -> Tensor:

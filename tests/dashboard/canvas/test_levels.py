@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dashboard.canvas.levels import NEAR_BIT, STEPS, Scale, levels, scale_of, script, text
+from winnow.dashboard.canvas.levels import NEAR_BIT, STEPS, Scale, levels, scale_of, script, text
 
 
 def _norm(level: int, scale: Scale) -> float:

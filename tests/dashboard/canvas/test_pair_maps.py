@@ -3,8 +3,8 @@ import base64
 import numpy as np
 import pytest
 
-from dashboard.canvas.pair_maps import MIDDLE, ONLY_A, ONLY_B, REACH, Pair, difference, payload
-from engine.runs.norm_log import Layer
+from winnow.dashboard.canvas.pair_maps import MIDDLE, ONLY_A, ONLY_B, REACH, Pair, difference, payload
+from winnow.engine.runs.norm_log import Layer
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dashboard.canvas.path_scrubber import Wish
-from dashboard.canvas.path_scrubber import wish as read
-from dashboard.frames import paths
-from dashboard.frames.paths import FIRST
-from dashboard.pages.path.study_figures import course
-from engine.runs.run import Run
-from engine.runs.study import Study
+from winnow.dashboard.canvas.path_scrubber import Wish
+from winnow.dashboard.canvas.path_scrubber import wish as read
+from winnow.dashboard.frames import paths
+from winnow.dashboard.frames.paths import FIRST
+from winnow.dashboard.pages.path.study_figures import course
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
 from tests.dashboard.making_studies import write_path
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dashboard.canvas.levels import style
-from dashboard.canvas.survival_map import HERE, SCRIPT, STYLE, Board, payload, selection
-from dashboard.frames.groups import Norms, norms
-from dashboard.shared.selection import Selection
-from engine.runs.norm_log import Layer
-from engine.runs.run import Run
+from winnow.dashboard.canvas.levels import style
+from winnow.dashboard.canvas.survival_map import HERE, SCRIPT, STYLE, Board, payload, selection
+from winnow.dashboard.frames.groups import Norms, norms
+from winnow.dashboard.shared.selection import Selection
+from winnow.engine.runs.norm_log import Layer
+from winnow.engine.runs.run import Run
 
 MakeRun = Callable[..., Run]
 

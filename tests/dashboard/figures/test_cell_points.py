@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.figures.cell_points import carried, label_look, picked
-from dashboard.figures.style import NEUTRAL, styles
-from dashboard.shared.selection import Selection
-from engine.runs.norm_log import Layer
+from winnow.dashboard.figures.cell_points import carried, label_look, picked
+from winnow.dashboard.figures.style import NEUTRAL, styles
+from winnow.dashboard.shared.selection import Selection
+from winnow.engine.runs.norm_log import Layer
 
 LAYERS = [Layer("stem", 3, 0), Layer("<b>deep</b>", 4, 0)]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from dashboard.figures.firmness import firmness
+from winnow.dashboard.figures.firmness import firmness
 
 
 def test_every_dead_group_is_counted_once_those_beyond_in_the_last_bar() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.kernel import kernel
+from winnow.dashboard.figures.kernel import kernel
 
 
 def _drawn(magnitudes: np.ndarray) -> go.Figure:

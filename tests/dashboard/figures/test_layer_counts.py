@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from dashboard.figures.layer_counts import MOST_LAYERS, layer_counts
+from winnow.dashboard.figures.layer_counts import MOST_LAYERS, layer_counts
 
 
 def _frame(layers: int) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from dashboard.figures.layer_norms import MOST_CURVES, MOST_POINTS, channel_norms, median_norms
+from winnow.dashboard.figures.layer_norms import MOST_CURVES, MOST_POINTS, channel_norms, median_norms
 
 
 def _layers(count: int) -> pd.DataFrame:

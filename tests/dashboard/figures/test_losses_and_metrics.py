@@ -1,9 +1,9 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.losses_and_metrics import MOST_TASKS, losses_and_metrics
-from dashboard.figures.style import styles
-from engine.runs.quantities import Metric
+from winnow.dashboard.figures.losses_and_metrics import MOST_TASKS, losses_and_metrics
+from winnow.dashboard.figures.style import styles
+from winnow.engine.runs.quantities import Metric
 
 ERROR = Metric("abs_error", "absolute error", "m", "lower")
 

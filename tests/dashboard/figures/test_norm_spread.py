@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from dashboard.figures.norm_spread import MOST_POINTS, norm_spread
+from winnow.dashboard.figures.norm_spread import MOST_POINTS, norm_spread
 
 NONE = pd.DataFrame({"layer": [], "channel": [], "norm": []})
 

@@ -4,18 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.figures.latencies import latencies
-from dashboard.figures.layer_counts import MOST_LAYERS
-from dashboard.figures.removed_layers import removed_layers
-from dashboard.figures.style import styles
-from dashboard.figures.task_changes import task_changes
-from dashboard.figures.what_if import Place, what_if
-from dashboard.figures.what_is_left import what_is_left
-from dashboard.frames import before_after, before_after_text, prunings
-from dashboard.frames import what_if as sweeps
-from dashboard.frames.summaries import tasks
-from engine.runs.derived import FollowUp
-from engine.runs.run import Run
+from winnow.dashboard.figures.latencies import latencies
+from winnow.dashboard.figures.layer_counts import MOST_LAYERS
+from winnow.dashboard.figures.removed_layers import removed_layers
+from winnow.dashboard.figures.style import styles
+from winnow.dashboard.figures.task_changes import task_changes
+from winnow.dashboard.figures.what_if import Place, what_if
+from winnow.dashboard.figures.what_is_left import what_is_left
+from winnow.dashboard.frames import before_after, before_after_text, prunings
+from winnow.dashboard.frames import what_if as sweeps
+from winnow.dashboard.frames.summaries import tasks
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
 from tests.dashboard.pruning_making import write_pruning
 
 LOOKS = styles(["seg", "depth"])

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from dashboard.figures.one_channel import one_channel
+from winnow.dashboard.figures.one_channel import one_channel
 
 
 def test_the_norm_is_drawn_down_to_zero() -> None:

@@ -3,7 +3,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from dashboard.figures.overlap_axes import LONGEST, by_chance, set_overlap_axes
+from winnow.dashboard.figures.overlap_axes import LONGEST, by_chance, set_overlap_axes
 
 
 def test_every_depth_is_named_once_from_the_input_on() -> None:

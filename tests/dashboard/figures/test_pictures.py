@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.figures import pictures
-from data.sample import Field
+from winnow.dashboard.figures import pictures
+from winnow.data.sample import Field
 
 
 def test_images_of_one_and_three_channels_and_of_floats_are_pictures() -> None:

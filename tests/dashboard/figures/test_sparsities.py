@@ -1,6 +1,6 @@
 import pandas as pd
 
-from dashboard.figures.sparsities import Plan, sparsities
+from winnow.dashboard.figures.sparsities import Plan, sparsities
 
 FRAME = pd.DataFrame(
     {"at": [0, 1, 2], "group_sparsity": [0, 5, 9], "parameter_sparsity": [0, 4, 8], "mac_sparsity": [0, 3, 7]}

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from dashboard.figures.strength_and_alive import strength_and_alive
+from winnow.dashboard.figures.strength_and_alive import strength_and_alive
 
 FRAME = pd.DataFrame({"at": [0.5, 1.0, 1.5], "alive": [100.0, 80.0, 60.0], "strength": [1e-3, 1e-3, 5e-3]})
 NONE = pd.DataFrame({"at": [], "strength": []})

@@ -5,20 +5,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.figures.death_order import death_order
-from dashboard.figures.gains import gains
-from dashboard.figures.kept_by_both import kept_by_both
-from dashboard.figures.norm_path import MOST, norm_path
-from dashboard.figures.paired_differences import paired_differences
-from dashboard.figures.pareto import Axes, pareto
-from dashboard.figures.path_curve import path_curve
-from dashboard.figures.seed_overlap import seed_overlap
-from dashboard.figures.style import styles
-from dashboard.frames import pairs, paths
-from dashboard.frames import pareto as trade
-from dashboard.frames.differences import Which, paired
-from engine.runs.norm_log import Layer
-from engine.runs.study import Study
+from winnow.dashboard.figures.death_order import death_order
+from winnow.dashboard.figures.gains import gains
+from winnow.dashboard.figures.kept_by_both import kept_by_both
+from winnow.dashboard.figures.norm_path import MOST, norm_path
+from winnow.dashboard.figures.paired_differences import paired_differences
+from winnow.dashboard.figures.pareto import Axes, pareto
+from winnow.dashboard.figures.path_curve import path_curve
+from winnow.dashboard.figures.seed_overlap import seed_overlap
+from winnow.dashboard.figures.style import styles
+from winnow.dashboard.frames import pairs, paths
+from winnow.dashboard.frames import pareto as trade
+from winnow.dashboard.frames.differences import Which, paired
+from winnow.engine.runs.norm_log import Layer
+from winnow.engine.runs.study import Study
 from tests.dashboard.making_studies import write_path
 
 LOOKS = styles(["seg", "depth"])

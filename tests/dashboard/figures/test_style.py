@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.figures.style import COLOURS, NEUTRAL, empty, styles, thinned, xy
+from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, styles, thinned, xy
 
 
 @given(st.integers(1, 5000), st.integers(0, 2**31))

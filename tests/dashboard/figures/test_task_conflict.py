@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from dashboard.figures.style import styles
-from dashboard.figures.task_conflict import MOST_PAIRS, STRETCHES, averaged, task_conflict, task_weights
+from winnow.dashboard.figures.style import styles
+from winnow.dashboard.figures.task_conflict import MOST_PAIRS, STRETCHES, averaged, task_conflict, task_weights
 
 TASKS = ["seg", "depth", "<b>edges</b>", "normals", "e", "f"]
 LOOKS = styles(TASKS)

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.figures.deletion_curves import MOST_LAYERS, deletion_curves
-from dashboard.figures.relevance_against_ablation import MOST_POINTS, relevance_against_ablation
-from dashboard.figures.shuffled_weights import shuffled_weights
-from dashboard.figures.style import styles
-from dashboard.figures.switched_off import switched_off
-from dashboard.figures.top_channels import top_channels
-from dashboard.shared.selection import Selection
+from winnow.dashboard.figures.deletion_curves import MOST_LAYERS, deletion_curves
+from winnow.dashboard.figures.relevance_against_ablation import MOST_POINTS, relevance_against_ablation
+from winnow.dashboard.figures.shuffled_weights import shuffled_weights
+from winnow.dashboard.figures.style import styles
+from winnow.dashboard.figures.switched_off import switched_off
+from winnow.dashboard.figures.top_channels import top_channels
+from winnow.dashboard.shared.selection import Selection
 
 LOOKS = styles(["seg", "depth"])
 NAMES = ["stem", "<b>deep</b>"]

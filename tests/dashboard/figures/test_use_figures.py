@@ -4,17 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.figures.channel_use import channel_use
-from dashboard.figures.head_use import head_use
-from dashboard.figures.label_bars import label_bars
-from dashboard.figures.layer_affinity import layer_affinity
-from dashboard.figures.layer_shares import layer_shares
-from dashboard.figures.mask_overlap import mask_overlap
-from dashboard.figures.share_map import share_map
-from dashboard.figures.style import styles
-from dashboard.figures.task_sets import task_sets
-from dashboard.figures.ternary import MOST_POINTS, said_left_out, ternary
-from dashboard.shared.selection import Selection
+from winnow.dashboard.figures.channel_use import channel_use
+from winnow.dashboard.figures.head_use import head_use
+from winnow.dashboard.figures.label_bars import label_bars
+from winnow.dashboard.figures.layer_affinity import layer_affinity
+from winnow.dashboard.figures.layer_shares import layer_shares
+from winnow.dashboard.figures.mask_overlap import mask_overlap
+from winnow.dashboard.figures.share_map import share_map
+from winnow.dashboard.figures.style import styles
+from winnow.dashboard.figures.task_sets import task_sets
+from winnow.dashboard.figures.ternary import MOST_POINTS, said_left_out, ternary
+from winnow.dashboard.shared.selection import Selection
 
 TASKS = ["seg", "depth", "normals"]
 LOOKS = styles(TASKS)

@@ -3,9 +3,9 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs.derived import follow_ups
-from engine.runs.run import Run
-from engine.specs.prune import PruneSpec
+from winnow.engine.runs.derived import follow_ups
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.prune import PruneSpec
 
 MakeRun = Callable[..., Run]
 
@@ -14,8 +14,8 @@ def _form(run: Run) -> AppTest:
     def script(identity: str) -> None:
         import streamlit as st
 
-        from dashboard.forms.prune import new_pruning
-        from engine.runs.run import find
+        from winnow.dashboard.forms.prune import new_pruning
+        from winnow.engine.runs.run import find
 
         if work := new_pruning(find(identity)):
             st.text(work.id)

@@ -3,16 +3,16 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs.run import list_runs
-from engine.specs.balancing import BalancingSpec
-from engine.specs.train import NetworkSpec, OptimiserSpec, PenaltySpec, parse
+from winnow.engine.runs.run import list_runs
+from winnow.engine.specs.balancing import BalancingSpec
+from winnow.engine.specs.train import NetworkSpec, OptimiserSpec, PenaltySpec, parse
 
 
 def _form() -> AppTest:
     def script() -> None:
         import streamlit as st
 
-        from dashboard.forms.run import new_run
+        from winnow.dashboard.forms.run import new_run
 
         if run := new_run():
             st.text(run.id)

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs.run import Run
-from engine.runs.study import list_studies
-from engine.specs.study import PathSpec, StudySpec
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import list_studies
+from winnow.engine.specs.study import PathSpec, StudySpec
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.reading import said
 
@@ -17,7 +17,7 @@ def _form() -> AppTest:
     def script() -> None:
         import streamlit as st
 
-        from dashboard.forms.study import new_study
+        from winnow.dashboard.forms.study import new_study
 
         if study := new_study():
             st.text(study.id)

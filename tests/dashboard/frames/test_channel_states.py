@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dashboard.frames import channel_states
-from dashboard.frames.groups import Norms, norms
-from engine.runs.events import Event, write_events
-from engine.runs.norm_log import Layer
-from engine.runs.run import Run, create
-from engine.specs.train import parse
+from winnow.dashboard.frames import channel_states
+from winnow.dashboard.frames.groups import Norms, norms
+from winnow.engine.runs.events import Event, write_events
+from winnow.engine.runs.norm_log import Layer
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.train import parse
 
 MakeRun = Callable[..., Run]
 

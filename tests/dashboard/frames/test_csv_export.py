@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.frames.csv_export import FORMULA_STARTS, csv
+from winnow.dashboard.frames.csv_export import FORMULA_STARTS, csv
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])

@@ -3,9 +3,9 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from dashboard.frames import current
-from engine.runs.run import Run, create
-from engine.specs.train import parse
+from winnow.dashboard.frames import current
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.train import parse
 
 MakeRun = Callable[..., Run]
 

@@ -3,11 +3,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dashboard.frames import events
-from engine.runs.events import Event, write_events
-from engine.runs.quantities import SPARSITIES
-from engine.runs.run import Run, create
-from engine.specs.train import parse
+from winnow.dashboard.frames import events
+from winnow.engine.runs.events import Event, write_events
+from winnow.engine.runs.quantities import SPARSITIES
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.train import parse
 
 MakeRun = Callable[..., Run]
 

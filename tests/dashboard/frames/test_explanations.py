@@ -1,8 +1,8 @@
 from collections.abc import Callable
 
-from dashboard.frames import explanations
-from engine.runs.derived import FollowUp, follow_up
-from engine.specs.explain import ExplainSpec
+from winnow.dashboard.frames import explanations
+from winnow.engine.runs.derived import FollowUp, follow_up
+from winnow.engine.specs.explain import ExplainSpec
 from tests.dashboard.making_explanations import WIDTHS, write_explanation
 
 Make = Callable[..., FollowUp]

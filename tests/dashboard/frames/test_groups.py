@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dashboard.frames import groups
-from engine.runs.run import Run, create
-from engine.specs.train import parse
+from winnow.dashboard.frames import groups
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.train import parse
 
 MakeRun = Callable[..., Run]
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from dashboard.frames.log import LINES, tail
+from winnow.dashboard.frames.log import LINES, tail
 
 
 def test_only_the_last_lines_are_shown(tmp_path: Path) -> None:

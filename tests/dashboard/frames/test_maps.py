@@ -1,8 +1,8 @@
 from collections.abc import Callable
 
-from dashboard.frames import maps
-from dashboard.shared.selection import Selection
-from engine.runs.derived import FollowUp
+from winnow.dashboard.frames import maps
+from winnow.dashboard.shared.selection import Selection
+from winnow.engine.runs.derived import FollowUp
 from tests.dashboard.making_maps import write_maps
 
 Make = Callable[..., FollowUp]

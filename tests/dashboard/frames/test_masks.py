@@ -1,8 +1,8 @@
 from collections.abc import Callable
 
-from dashboard.frames import masks
-from engine.runs.norm_log import Layer
-from engine.runs.run import Run
+from winnow.dashboard.frames import masks
+from winnow.engine.runs.norm_log import Layer
+from winnow.engine.runs.run import Run
 
 Make = Callable[..., Run]
 

@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
-from dashboard.frames import pairs
-from engine.runs.run import Run, list_runs
-from engine.runs.study import Study
+from winnow.dashboard.frames import pairs
+from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.study import Study
 
 MakeRun = Callable[..., Run]
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dashboard.frames import paths
-from engine.runs.study import Study, create_study
+from winnow.dashboard.frames import paths
+from winnow.engine.runs.study import Study, create_study
 from tests.dashboard.making_studies import write_path
 
 

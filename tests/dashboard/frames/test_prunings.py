@@ -5,14 +5,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dashboard.frames import before_after, before_after_text, exports, prunings, what_if
-from dashboard.frames.certificate import certificate
-from dashboard.frames.realised import realised
-from dashboard.frames.summaries import tasks
-from engine.runs.derived import FollowUp, follow_up
-from engine.runs.files import replace_json
-from engine.runs.run import Run
-from engine.specs.prune import PruneSpec
+from winnow.dashboard.frames import before_after, before_after_text, exports, prunings, what_if
+from winnow.dashboard.frames.certificate import certificate
+from winnow.dashboard.frames.realised import realised
+from winnow.dashboard.frames.summaries import tasks
+from winnow.engine.runs.derived import FollowUp, follow_up
+from winnow.engine.runs.files import replace_json
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.prune import PruneSpec
 from tests.dashboard.pruning_making import CERTIFICATE, measures, write_export, write_pruning, write_table
 
 MakeRun = Callable[..., Run]

@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
-from dashboard.frames import reliance
-from dashboard.shared.selection import Selection
-from engine.runs.derived import FollowUp
+from winnow.dashboard.frames import reliance
+from winnow.dashboard.shared.selection import Selection
+from winnow.engine.runs.derived import FollowUp
 from tests.dashboard.making_explanations import write_explanation
 
 Make = Callable[..., FollowUp]

@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
-from dashboard.frames import shares
-from engine.runs.derived import FollowUp, follow_up
-from engine.specs.explain import ExplainSpec
+from winnow.dashboard.frames import shares
+from winnow.engine.runs.derived import FollowUp, follow_up
+from winnow.engine.specs.explain import ExplainSpec
 
 Make = Callable[..., FollowUp]
 

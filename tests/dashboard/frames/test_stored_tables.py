@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from dashboard.frames.stored_tables import stored, stored_stamp
-from engine.runs.work_folder import WorkFolder
+from winnow.dashboard.frames.stored_tables import stored, stored_stamp
+from winnow.engine.runs.work_folder import WorkFolder
 
 COLUMNS = {"taste": ("dish", "salt")}
 

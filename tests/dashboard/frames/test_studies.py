@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.frames import cost, studies
-from dashboard.frames.differences import Which, paired
-from dashboard.frames.latency import latencies
-from engine.runs.study import Study, create_study
-from engine.specs.train import parse
-from engine.studies.rows import WHO
+from winnow.dashboard.frames import cost, studies
+from winnow.dashboard.frames.differences import Which, paired
+from winnow.dashboard.frames.latency import latencies
+from winnow.engine.runs.study import Study, create_study
+from winnow.engine.specs.train import parse
+from winnow.engine.studies.rows import WHO
 from tests.dashboard.making_studies import BASE, write_path, write_study
 
 

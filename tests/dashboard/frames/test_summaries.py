@@ -6,11 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dashboard.frames.summaries import TAIL, summaries, summary
-from engine.runs.events import Event, write_events
-from engine.runs.files import replace
-from engine.runs.run import Run, create
-from engine.specs.train import parse
+from winnow.dashboard.frames.summaries import TAIL, summaries, summary
+from winnow.engine.runs.events import Event, write_events
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.train import parse
 
 MakeRun = Callable[..., Run]
 

@@ -1,8 +1,8 @@
 from collections.abc import Callable
 
-from dashboard.frames import tables
-from dashboard.frames.summaries import summaries
-from engine.runs.run import Run
+from winnow.dashboard.frames import tables
+from winnow.dashboard.frames.summaries import summaries
+from winnow.engine.runs.run import Run
 
 MakeRun = Callable[..., Run]
 

@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from dashboard.frames import trust
-from engine.runs.derived import FollowUp
+from winnow.dashboard.frames import trust
+from winnow.engine.runs.derived import FollowUp
 
 Make = Callable[..., FollowUp]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs.run import Run
-from engine.runs.study import Study
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.reading import said
 
@@ -13,7 +13,7 @@ MakeRun = Callable[..., Run]
 
 
 def _compare() -> None:
-    from dashboard.pages.compare.page import page
+    from winnow.dashboard.pages.compare.page import page
 
     page()
 

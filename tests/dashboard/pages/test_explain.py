@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs.derived import FollowUp, follow_ups
-from engine.runs.files import replace
-from engine.specs.explain import ExplainSpec
+from winnow.engine.runs.derived import FollowUp, follow_ups
+from winnow.engine.runs.files import replace
+from winnow.engine.specs.explain import ExplainSpec
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_maps import write_maps
 from tests.dashboard.reading import said
@@ -17,7 +17,7 @@ Make = Callable[..., FollowUp]
 
 
 def _explain() -> None:
-    from dashboard.pages.explain.page import page
+    from winnow.dashboard.pages.explain.page import page
 
     page()
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs.run import Run, create
-from engine.specs.train import parse
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.train import parse
 from tests.dashboard.pruning_making import write_pruning
 from tests.dashboard.reading import said
 
@@ -14,7 +14,7 @@ MakeRun = Callable[..., Run]
 
 
 def _groups() -> None:
-    from dashboard.pages.groups.page import page
+    from winnow.dashboard.pages.groups.page import page
 
     page()
 

@@ -7,12 +7,12 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.canvas.path_scrubber import Wish
-from dashboard.pages.path.train_here import ASKED, spec_at
-from engine.runs.files import replace
-from engine.runs.run import Run, list_runs
-from engine.runs.study import Study, create_study, list_studies
-from engine.specs.study import PathSpec, parse_many
+from winnow.dashboard.canvas.path_scrubber import Wish
+from winnow.dashboard.pages.path.train_here import ASKED, spec_at
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.study import Study, create_study, list_studies
+from winnow.engine.specs.study import PathSpec, parse_many
 from tests.dashboard.making_studies import BASE, write_path, write_study
 from tests.dashboard.reading import said
 
@@ -20,7 +20,7 @@ MakeRun = Callable[..., Run]
 
 
 def _path() -> None:
-    from dashboard.pages.path.page import page
+    from winnow.dashboard.pages.path.page import page
 
     page()
 

@@ -8,11 +8,11 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs.derived import FollowUp, follow_up, follow_ups
-from engine.runs.files import replace_json
-from engine.runs.run import Run
-from engine.specs.export import ExportSpec
-from engine.specs.prune import PruneSpec
+from winnow.engine.runs.derived import FollowUp, follow_up, follow_ups
+from winnow.engine.runs.files import replace_json
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.export import ExportSpec
+from winnow.engine.specs.prune import PruneSpec
 from tests.dashboard.pruning_making import CERTIFICATE, set_status, write_export, write_pruning
 from tests.dashboard.reading import said
 
@@ -20,7 +20,7 @@ MakeRun = Callable[..., Run]
 
 
 def _prune() -> None:
-    from dashboard.pages.prune.page import page
+    from winnow.dashboard.pages.prune.page import page
 
     page()
 

@@ -2,11 +2,11 @@ from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
 
-from engine.runs.run import Run
+from winnow.engine.runs.run import Run
 
 
 def _runs() -> None:
-    from dashboard.pages.runs.page import page
+    from winnow.dashboard.pages.runs.page import page
 
     page()
 

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.frames.snapshots import metric_columns, waypoints
-from engine.runs import snapshots as kept
-from engine.runs.run import Run
-from engine.runs.snapshots import DESCRIPTION, Waypoint, folder_of
-from engine.runs.study import Study
+from winnow.dashboard.frames.snapshots import metric_columns, waypoints
+from winnow.engine.runs import snapshots as kept
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.snapshots import DESCRIPTION, Waypoint, folder_of
+from winnow.engine.runs.study import Study
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.reading import said
 
@@ -45,7 +45,7 @@ def path(runs_root: Path) -> Study:
 
 def _page(study: Study) -> AppTest:
     def script() -> None:
-        from dashboard.pages.path.page import page
+        from winnow.dashboard.pages.path.page import page
 
         page()
 

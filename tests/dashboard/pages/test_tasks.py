@@ -8,12 +8,12 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.shared.formatting import asked
-from engine.runs.derived import FollowUp, follow_ups
-from engine.runs.files import replace
-from engine.runs.run import Run
-from engine.runs.work_folder import LIVE
-from engine.specs.explain import ExplainSpec
+from winnow.dashboard.shared.formatting import asked
+from winnow.engine.runs.derived import FollowUp, follow_ups
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.specs.explain import ExplainSpec
 from tests.dashboard.making import write_checkpoint
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.reading import said
@@ -22,7 +22,7 @@ Make = Callable[..., FollowUp]
 
 
 def _tasks() -> None:
-    from dashboard.pages.tasks.page import page
+    from winnow.dashboard.pages.tasks.page import page
 
     page()
 

@@ -8,16 +8,16 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.runs.events import Event, write_events
-from engine.runs.files import replace
-from engine.runs.run import Run
+from winnow.engine.runs.events import Event, write_events
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.run import Run
 from tests.dashboard.reading import said
 
 MakeRun = Callable[..., Run]
 
 
 def _train() -> None:
-    from dashboard.pages.train.page import page
+    from winnow.dashboard.pages.train.page import page
 
     page()
 

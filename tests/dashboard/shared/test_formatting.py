@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.shared.formatting import (
+from winnow.dashboard.shared.formatting import (
     amount,
     asked,
     asked_of,
@@ -18,9 +18,9 @@ from dashboard.shared.formatting import (
     spread,
     state_word,
 )
-from engine.runs.work_folder import Status
-from engine.specs.prune import PruneSpec
-from engine.specs.train import PenaltySpec
+from winnow.engine.runs.work_folder import Status
+from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.specs.train import PenaltySpec
 
 
 @given(st.text(alphabet=st.characters(codec="ascii", exclude_categories=["C"]), max_size=40))

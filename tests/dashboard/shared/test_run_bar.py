@@ -2,13 +2,13 @@ from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
 
-from engine.runs.run import Run
+from winnow.engine.runs.run import Run
 
 
 def _bar() -> None:
     import streamlit as st
 
-    from dashboard.shared.run_bar import run_bar
+    from winnow.dashboard.shared.run_bar import run_bar
 
     if (bar := run_bar()) is not None:
         run, beside = bar

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.shared.selection import Selection, known
-from engine.runs.norm_log import Layer
+from winnow.dashboard.shared.selection import Selection, known
+from winnow.engine.runs.norm_log import Layer
 
 LAYERS = [Layer("stem", 3, 9), Layer("<b>deep</b>", 4, 18)]
 

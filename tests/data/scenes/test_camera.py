@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.scenes.camera import look, rays, rectangles, to_camera
+from winnow.data.scenes.camera import look, rays, rectangles, to_camera
 
 CAMERA = look((1.0, 1.5, 0.3), (2.2, 0.8, 4.0), 0.02, 0.6)
 

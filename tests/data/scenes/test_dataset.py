@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.scenes.dataset import FIELDS, Scenes
-from data.scenes.labels import CLASSES
-from data.validation import validate
+from winnow.data.scenes.dataset import FIELDS, Scenes
+from winnow.data.scenes.labels import CLASSES
+from winnow.data.validation import validate
 
 SPLITS = ("train", "val", "test")
 

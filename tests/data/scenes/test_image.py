@@ -1,6 +1,6 @@
 import numpy as np
 
-from data.scenes.image import _noise, photograph
+from winnow.data.scenes.image import _noise, photograph
 
 
 def test_noise_has_mean_0_and_variance_1():

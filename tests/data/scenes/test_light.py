@@ -2,15 +2,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.scenes.camera import look
-from data.scenes.dice import Dice
-from data.scenes.labels import Label
-from data.scenes.light import radiance
-from data.scenes.paints import plain
-from data.scenes.parts import box, placed
-from data.scenes.rooms import draw
-from data.scenes.scene import Light, table
-from data.scenes.visibility import seen
+from winnow.data.scenes.camera import look
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.light import radiance
+from winnow.data.scenes.paints import plain
+from winnow.data.scenes.parts import box, placed
+from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.scene import Light, table
+from winnow.data.scenes.visibility import seen
 
 SIZE = 40
 

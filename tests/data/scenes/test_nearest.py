@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from data.scenes.camera import NEAR, look, rays
-from data.scenes.dice import Dice
-from data.scenes.labels import Label
-from data.scenes.nearest import SMALL, around, met, nearest
-from data.scenes.paints import plain
-from data.scenes.parts import box, placed
-from data.scenes.rooms import draw
-from data.scenes.scene import FACES, Scene, table
+from winnow.data.scenes.camera import NEAR, look, rays
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.nearest import SMALL, around, met, nearest
+from winnow.data.scenes.paints import plain
+from winnow.data.scenes.parts import box, placed
+from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.scene import FACES, Scene, table
 
 
 def slow(scene, solids, view):

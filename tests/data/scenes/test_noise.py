@@ -1,6 +1,6 @@
 import numpy as np
 
-from data.scenes.noise import cell, cloud, white
+from winnow.data.scenes.noise import cell, cloud, white
 
 GRID = np.meshgrid(np.arange(64), np.arange(64))
 SEED = np.asarray(5)

@@ -4,11 +4,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.scenes import decor, seating, storage
-from data.scenes.dice import Dice
-from data.scenes.labels import Label
-from data.scenes.paints import plain
-from data.scenes.parts import ball, box, moved, placed, tube, turned
+from winnow.data.scenes import decor, seating, storage
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.paints import plain
+from winnow.data.scenes.parts import ball, box, moved, placed, tube, turned
 
 GREY = plain((0.5, 0.5, 0.5))
 PARTS = [

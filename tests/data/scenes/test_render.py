@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from data.scenes.dice import Dice
-from data.scenes.labels import Label
-from data.scenes.render import render
-from data.scenes.rooms import draw
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.render import render
+from winnow.data.scenes.rooms import draw
 
 SIZE = 96
 

@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.scenes import sensor
-from data.scenes.camera import look
-from data.scenes.dice import Dice
-from data.scenes.rooms import draw
-from data.scenes.scene import table
-from data.scenes.visibility import seen
+from winnow.data.scenes import sensor
+from winnow.data.scenes.camera import look
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.scene import table
+from winnow.data.scenes.visibility import seen
 
 SIZE = 64
 

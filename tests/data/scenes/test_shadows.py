@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from data.scenes.camera import look
-from data.scenes.dice import Dice
-from data.scenes.labels import Label
-from data.scenes.nearest import around, met
-from data.scenes.paints import plain
-from data.scenes.parts import ball, box, placed
-from data.scenes.rooms import draw
-from data.scenes.scene import Scene, table
-from data.scenes.shadows import LARGE, SOFT, Ways, arriving
-from data.scenes.visibility import seen
+from winnow.data.scenes.camera import look
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.labels import Label
+from winnow.data.scenes.nearest import around, met
+from winnow.data.scenes.paints import plain
+from winnow.data.scenes.parts import ball, box, placed
+from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.scene import Scene, table
+from winnow.data.scenes.shadows import LARGE, SOFT, Ways, arriving
+from winnow.data.scenes.visibility import seen
 
 GREY = plain((0.5, 0.5, 0.5))
 LAMP = (2.0, 2.4, 2.5)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.scenes.parts import Shape
-from data.scenes.solids import Body, beam, span, spans, turned
+from winnow.data.scenes.parts import Shape
+from winnow.data.scenes.solids import Body, beam, span, spans, turned
 
 SIDE = 24
 

@@ -3,12 +3,12 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from data.scenes.dice import Dice
-from data.scenes.paints import Texture
-from data.scenes.rooms import draw
-from data.scenes.scene import table
-from data.scenes.textures import reflectance
-from data.scenes.visibility import seen
+from winnow.data.scenes.dice import Dice
+from winnow.data.scenes.paints import Texture
+from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.scene import table
+from winnow.data.scenes.textures import reflectance
+from winnow.data.scenes.visibility import seen
 
 
 def look(seed, size=48):

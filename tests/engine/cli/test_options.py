@@ -3,9 +3,9 @@
 import click
 import pytest
 
-from engine.cli.options import spec_of, spec_options
-from engine.specs.frozen import SpecError
-from engine.specs.train import TrainSpec
+from winnow.engine.cli.options import spec_of, spec_options
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.train import TrainSpec
 
 
 def given(**options: object) -> dict[str, object]:

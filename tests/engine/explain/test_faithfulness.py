@@ -5,17 +5,17 @@ import pandas as pd
 import pytest
 import torch
 
-from engine.explain.checks.affinity import affinity, gradient_cosines, transfer
-from engine.explain.checks.agreement import agreement, sample, split_half, survivors
-from engine.explain.checks.badges import COLUMNS, badge, median
-from engine.explain.checks.deletion import curves, deletion_figures, orders
-from engine.explain.checks.randomising import shuffled, stages
-from engine.explain.checks.ranks import spearman
-from engine.explain.checks.structural import structural_use
-from engine.explain.faithfulness import Checks, faithfulness
-from engine.explain.relevance import Settings, relevance
-from engine.explain.relevance.probe import probe
-from engine.graph.trace import trace
+from winnow.engine.explain.checks.affinity import affinity, gradient_cosines, transfer
+from winnow.engine.explain.checks.agreement import agreement, sample, split_half, survivors
+from winnow.engine.explain.checks.badges import COLUMNS, badge, median
+from winnow.engine.explain.checks.deletion import curves, deletion_figures, orders
+from winnow.engine.explain.checks.randomising import shuffled, stages
+from winnow.engine.explain.checks.ranks import spearman
+from winnow.engine.explain.checks.structural import structural_use
+from winnow.engine.explain.faithfulness import Checks, faithfulness
+from winnow.engine.explain.relevance import Settings, relevance
+from winnow.engine.explain.relevance.probe import probe
+from winnow.engine.graph.trace import trace
 from tests.engine.small_nets import batches, small_net
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.explain.checks.overlap import mask_overlap
-from engine.explain.usage import layers, overlaps, table, tasks_of, usage
+from winnow.engine.explain.checks.overlap import mask_overlap
+from winnow.engine.explain.usage import layers, overlaps, table, tasks_of, usage
 
 TASKS = ("a", "b", "c")
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from engine.export import ModelFacts, export_onnx, model_card, save_model
-from engine.export.card import METRIC_COLUMNS, scaled
-from engine.measure import Timing, compare
-from engine.pruning import compact
+from winnow.engine.export import ModelFacts, export_onnx, model_card, save_model
+from winnow.engine.export.card import METRIC_COLUMNS, scaled
+from winnow.engine.measure import Timing, compare
+from winnow.engine.pruning import compact
 from tests.engine.pruning.test_compact import silenced
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.export import MissingPackages, NotDescribable, NotSame, export_onnx, export_program, load_model, save_model
-from engine.export import onnx_file as module
-from engine.export.graphs import names_of
-from engine.export.onnx_file import Session
-from engine.pruning import compact
+from winnow.engine.export import MissingPackages, NotDescribable, NotSame, export_onnx, export_program, load_model, save_model
+from winnow.engine.export import onnx_file as module
+from winnow.engine.export.graphs import names_of
+from winnow.engine.export.onnx_file import Session
+from winnow.engine.pruning import compact
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from engine.export.allowed import FUNCTIONS, LAYERS, METHODS
-from engine.export.layers import built, described
-from engine.pruning.selecting import Gather, select
+from winnow.engine.export.allowed import FUNCTIONS, LAYERS, METHODS
+from winnow.engine.export.layers import built, described
+from winnow.engine.pruning.selecting import Gather, select
 
 SIDE = {"1d": 3, "2d": (3, 2), "3d": (3, 2, 1)}
 PAD = {"1d": (1, 2), "2d": (1, 2, 3, 0), "3d": (1, 2, 3, 0, 1, 1)}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.export import NotRebuildable, rebuild
-from engine.export.describing import written
+from winnow.engine.export import NotRebuildable, rebuild
+from winnow.engine.export.describing import written
 from tests.engine.graph.zoo import Program
 
 Document = dict[str, Any]

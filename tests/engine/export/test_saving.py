@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.export import NotDescribable, NotRebuildable, load_model, save_model
-from engine.export.saving import ARCHITECTURE, TENSORS
-from engine.pruning import compact
+from winnow.engine.export import NotDescribable, NotRebuildable, load_model, save_model
+from winnow.engine.export.saving import ARCHITECTURE, TENSORS
+from winnow.engine.pruning import compact
 from tests.engine.export.test_rebuilding import same
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
@@ -41,8 +41,8 @@ def test_what_is_loaded_is_made_of_layers_alone(saved):
     folder, *_ = saved
     homes = {type(module).__module__ for module in load_model(folder).modules()}
     assert {home for home in homes if not home.startswith("torch.nn.")} == {
-        "engine.export.rebuilt",
-        "engine.pruning.selecting",
+        "winnow.engine.export.rebuilt",
+        "winnow.engine.pruning.selecting",
     }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.graph.liveness import Liveness
+from winnow.engine.graph.liveness import Liveness
 
 
 def removed(net: nn.Module, liveness: Liveness) -> nn.Module:

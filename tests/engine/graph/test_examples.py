@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.graph.examples import batch_size, batched
+from winnow.engine.graph.examples import batch_size, batched
 
 NET = nn.Identity()
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.graph.graph import ChannelGraph
-from engine.graph.liveness import Liveness
-from engine.graph.spaces import Slice, Space
-from engine.graph.trace import trace
-from engine.sparsity.groups import banks, coupled_groups, input_groups, output_groups
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.liveness import Liveness
+from winnow.engine.graph.spaces import Slice, Space
+from winnow.engine.graph.trace import trace
+from winnow.engine.sparsity.groups import banks, coupled_groups, input_groups, output_groups
 from tests.engine.graph.random_nets import random_net
 from tests.engine.graph.surgery import removed
 from tests.engine.graph.zoo import ZOO, build

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.networks.heads import AsppHead, ClassifierHead, LightHead
-from engine.networks.multitask import MultiTaskNet
-from engine.networks.residual import ResidualTrunk
-from engine.specs.train import NetworkSpec
+from winnow.engine.networks.heads import AsppHead, ClassifierHead, LightHead
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.networks.residual import ResidualTrunk
+from winnow.engine.specs.train import NetworkSpec
 
 
 def cbr(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, **options) -> nn.Sequential:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from data.catalog import DATASETS
-from engine.jobs.stop_request import Ending
-from engine.jobs.training_job import run_training
-from engine.jobs.writer import Reporter
-from engine.runs.digests import manifests
-from engine.runs.run import Run, create
-from engine.specs.frozen import SpecError
-from engine.specs.train import parse
-from engine.studies.skill import skill
+from winnow.data.catalog import DATASETS
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.training_job import run_training
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs.digests import manifests
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.train import parse
+from winnow.engine.studies.skill import skill
 
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}
 FIELDS = DATASETS["digits"].fields

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from data.catalog import load
-from data.stacking import stack
-from engine.jobs.epoch_report import EpochReport, groups_table, kernels_table, removable_shares
-from engine.jobs.writer import Reporter
-from engine.networks.multitask import build_network
-from engine.runs.run import create
-from engine.specs.train import parse
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
-from engine.training.loop import StepDone, Training, begin, train
+from winnow.data.catalog import load
+from winnow.data.stacking import stack
+from winnow.engine.jobs.epoch_report import EpochReport, groups_table, kernels_table, removable_shares
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.runs.run import create
+from winnow.engine.specs.train import parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.loop import StepDone, Training, begin, train
 
 NETWORK = {"widths": (8, 16), "blocks": (1, 1), "head_width": 8}
 CPU = torch.device("cpu")

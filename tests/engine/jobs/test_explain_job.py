@@ -5,15 +5,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine.explain.checks.badges import badge
-from engine.explain.maps.store import SpatialStore
-from engine.jobs.explain_job import run_explain
-from engine.jobs.training_job import run_training
-from engine.jobs.writer import Reporter
-from engine.runs.files import replace
-from engine.runs.run import Run, create
-from engine.specs.explain import ExplainSpec
-from engine.specs.train import parse
+from winnow.engine.explain.checks.badges import badge
+from winnow.engine.explain.maps.store import SpatialStore
+from winnow.engine.jobs.explain_job import run_explain
+from winnow.engine.jobs.training_job import run_training
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.explain import ExplainSpec
+from winnow.engine.specs.train import parse
 
 TABLES = {
     "relevance", "usage", "layers", "overlaps", "heads", "affinity", "ablation", "deletion", "faithfulness",

@@ -12,21 +12,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data.catalog import DATASETS, load
-from data.stacking import Stacked, stack
-from engine.cli.follow import outcome
-from engine.jobs.epoch_report import removable_shares
-from engine.measure import cost, sparsity
-from engine.networks.multitask import build_network
-from engine.runs.events import Event, write_events
-from engine.runs.run import Run, create
-from engine.sparsity.counts import living
-from engine.sparsity.penalties import GroupLasso
-from engine.sparsity.proximal import Proximal
-from engine.specs.train import TrainSpec, parse
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
-from engine.training.loop import EpochDone, Training, begin, train, validate
+from winnow.data.catalog import DATASETS, load
+from winnow.data.stacking import Stacked, stack
+from winnow.engine.cli.follow import outcome
+from winnow.engine.jobs.epoch_report import removable_shares
+from winnow.engine.measure import cost, sparsity
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.runs.events import Event, write_events
+from winnow.engine.runs.run import Run, create
+from winnow.engine.sparsity.counts import living
+from winnow.engine.sparsity.penalties import GroupLasso
+from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.specs.train import TrainSpec, parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.loop import EpochDone, Training, begin, train, validate
 
 CPU = torch.device("cpu")
 SMALL = {"widths": (8, 16), "blocks": (1, 1), "head_width": 8}
@@ -107,7 +107,7 @@ def test_fault_2_the_penalty_acts_once(start):
 
 
 def _groups(training: Training) -> list:
-    from engine.sparsity.groups import input_groups
+    from winnow.engine.sparsity.groups import input_groups
 
     return input_groups(training.net.trunk)
 
@@ -141,7 +141,7 @@ def test_fault_3_one_definition_counts_groups_everywhere(start):
 
 
 def _all_groups(net: nn.Module) -> list:
-    from engine.sparsity.groups import input_groups
+    from winnow.engine.sparsity.groups import input_groups
 
     return input_groups(net)
 

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 import torch
 
-from engine.export import load_model
-from engine.jobs.prune_job import run_prune
-from engine.jobs.restore import restore
-from engine.jobs.session import Session
-from engine.jobs.writer import Reporter
-from engine.runs.run import Run, create
-from engine.specs.prune import PruneSpec
-from engine.specs.train import parse
+from winnow.engine.export import load_model
+from winnow.engine.jobs.prune_job import run_prune
+from winnow.engine.jobs.restore import restore
+from winnow.engine.jobs.session import Session
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.specs.train import parse
 from tests.engine.trained_digits import SMALL, untrained
 
 PENALTY = {"target": 40.0}

@@ -8,22 +8,22 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from engine.export import load_model
-from engine.graph.refusal import NotTraceable
-from engine.jobs import snapshots as keeping
-from engine.jobs.certificate_file import read_certificate
-from engine.jobs.run_data import batches, fields
-from engine.jobs.stop_request import Ending
-from engine.jobs.training_job import run_training
-from engine.jobs.writer import Reporter
-from engine.runs import snapshots
-from engine.runs.digests import manifests
-from engine.runs.run import Run, create
-from engine.runs.verify import verify
-from engine.runs.work_folder import WorkFolder
-from engine.specs.train import parse
-from engine.tasks.build import build_tasks
-from engine.training.evaluate import validated
+from winnow.engine.export import load_model
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.jobs import snapshots as keeping
+from winnow.engine.jobs.certificate_file import read_certificate
+from winnow.engine.jobs.run_data import batches, fields
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.training_job import run_training
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs import snapshots
+from winnow.engine.runs.digests import manifests
+from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.verify import verify
+from winnow.engine.runs.work_folder import WorkFolder
+from winnow.engine.specs.train import parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.evaluate import validated
 
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8, "head": "aspp"}  # with dropout: the random state counts
 PENALTY = {"target": 60.0, "refit": 0.25, "strength": 0.3, "strength_of": "max"}

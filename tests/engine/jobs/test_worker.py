@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from engine.runs import launch
-from engine.runs.run import Run, create
-from engine.runs.work_folder import LIVE
-from engine.specs.train import parse
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.specs.train import parse
 from tests.engine.commanding import Trained
 
 ENDED = ("done", "stopped", "failed", "lost")

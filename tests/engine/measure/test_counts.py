@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.measure import cost, macs, parameters
-from engine.pruning import compact
+from winnow.engine.measure import cost, macs, parameters
+from winnow.engine.pruning import compact
 from tests.engine.pruning.test_compact import silenced
 
 

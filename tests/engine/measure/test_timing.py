@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from engine.measure import STEADY, Timing, latency
-from engine.measure.timing import Seconds, in_turns
+from winnow.engine.measure import STEADY, Timing, latency
+from winnow.engine.measure.timing import Seconds, in_turns
 
 NET, X = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.randn(2, 3, 8, 8)
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.pruning import compact
-from engine.pruning.budget import Budget, choose
-from engine.pruning.latency_budget import Timed
-from engine.pruning.masking import silence
-from engine.pruning.ranking import Ranking
-from engine.pruning.scores import norms
-from engine.pruning.units import Units, units
-from engine.pruning.what_if import WhatIf
+from winnow.engine.pruning import compact
+from winnow.engine.pruning.budget import Budget, choose
+from winnow.engine.pruning.latency_budget import Timed
+from winnow.engine.pruning.masking import silence
+from winnow.engine.pruning.ranking import Ranking
+from winnow.engine.pruning.scores import norms
+from winnow.engine.pruning.units import Units, units
+from winnow.engine.pruning.what_if import WhatIf
 from tests.engine.graph.zoo import build
 
 NETS = ("ours basic", "vgg", "densenet", "mobilenet v3", "splits", "grouped")

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from engine.pruning.budget import Budget, choose
-from engine.pruning.latency_budget import LatencySearch, Timed
-from engine.pruning.pace import Pace, pace
-from engine.pruning.ranking import Ranking
-from engine.pruning.scores import norms
-from engine.pruning.units import units
+from winnow.engine.pruning.budget import Budget, choose
+from winnow.engine.pruning.latency_budget import LatencySearch, Timed
+from winnow.engine.pruning.pace import Pace, pace
+from winnow.engine.pruning.ranking import Ranking
+from winnow.engine.pruning.scores import norms
+from winnow.engine.pruning.units import units
 
 
 def wide(side: int = 48) -> tuple[nn.Module, torch.Tensor]:

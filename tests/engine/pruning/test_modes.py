@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.pruning import compact
+from winnow.engine.pruning import compact
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
-from engine.pruning import Compacted, compact, transfer
+from winnow.engine.pruning import Compacted, compact, transfer
 from tests.engine.pruning.test_compact import silenced
 
 MAKERS: dict[str, Callable[..., Optimizer]] = {

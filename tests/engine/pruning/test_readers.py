@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from engine.graph.trace import trace
-from engine.networks.multitask import MultiTaskNet
-from engine.pruning import Coefficients, compact
-from engine.pruning.selecting import picked
+from winnow.engine.graph.trace import trace
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.pruning import Coefficients, compact
+from winnow.engine.pruning.selecting import picked
 from tests.engine.graph.zoo import ZOO, Program, build, conv
 from tests.engine.pruning.test_compact import macs, outputs, parameters, silenced
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.pruning import compact
+from winnow.engine.pruning import compact
 from tests.engine.graph.zoo import Program, build, conv
 from tests.engine.pruning.test_compact import silence
 

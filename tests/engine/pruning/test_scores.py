@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from engine.pruning.scores import norms, relevance
-from engine.pruning.units import Units, units
+from winnow.engine.pruning.scores import norms, relevance
+from winnow.engine.pruning.units import Units, units
 from tests.engine.graph.zoo import build
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from engine.pruning.scores import norms
-from engine.pruning.sweep import COLUMNS, sweep
-from engine.pruning.units import units
+from winnow.engine.pruning.scores import norms
+from winnow.engine.pruning.sweep import COLUMNS, sweep
+from winnow.engine.pruning.units import units
 from tests.engine.graph.zoo import build
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from engine.pruning import compact
-from engine.pruning.masking import silence
-from engine.pruning.units import Units, units
-from engine.pruning.what_if import WhatIf
-from engine.sparsity.groups import coupled_groups
+from winnow.engine.pruning import compact
+from winnow.engine.pruning.masking import silence
+from winnow.engine.pruning.units import Units, units
+from winnow.engine.pruning.what_if import WhatIf
+from winnow.engine.sparsity.groups import coupled_groups
 from tests.engine.graph.zoo import ZOO, build
 
 

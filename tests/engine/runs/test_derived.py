@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.jobs.stop_request import Ending
-from engine.runs.derived import FollowUp, find_follow_up, follow_up, follow_ups, newest, open_work, read
-from engine.runs.files import replace
-from engine.runs.run import Run, create, list_runs
-from engine.runs.work_folder import Status
-from engine.specs.export import ExportSpec
-from engine.specs.frozen import SpecError
-from engine.specs.train import parse
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.runs.derived import FollowUp, find_follow_up, follow_up, follow_ups, newest, open_work, read
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.run import Run, create, list_runs
+from winnow.engine.runs.work_folder import Status
+from winnow.engine.specs.export import ExportSpec
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.train import parse
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.runs.digests import digest
-from engine.runs.events import Event, write_events
-from engine.runs.files import replace, replace_json
-from engine.runs.norm_log import Layer
-from engine.runs.run import Run, create
-from engine.runs.verify import verify
-from engine.specs.train import TrainSpec
+from winnow.engine.runs.digests import digest
+from winnow.engine.runs.events import Event, write_events
+from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.norm_log import Layer
+from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.verify import verify
+from winnow.engine.specs.train import TrainSpec
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from engine.sparsity.counts import Tally
-from engine.sparsity.groups import Axis, Group, banks, input_groups
+from winnow.engine.sparsity.counts import Tally
+from winnow.engine.sparsity.groups import Axis, Group, banks, input_groups
 
 
 def test_percent_is_the_share_of_exact_zeros():

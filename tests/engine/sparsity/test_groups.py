@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from engine.graph.trace import trace
-from engine.sparsity.groups import Axis, Group, banks, coupled_groups, input_groups, output_groups
-from engine.sparsity.penalties import GroupLasso
-from engine.sparsity.proximal import Proximal
+from winnow.engine.graph.trace import trace
+from winnow.engine.sparsity.groups import Axis, Group, banks, coupled_groups, input_groups, output_groups
+from winnow.engine.sparsity.penalties import GroupLasso
+from winnow.engine.sparsity.proximal import Proximal
 from tests.engine.graph.zoo import build
 
 LAYERS = {

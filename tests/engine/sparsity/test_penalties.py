@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from engine.sparsity.groups import Axis, Bank, Group, banks, input_groups
-from engine.sparsity.penalties import L1, GroupLasso, GroupMCP, SparseGroupLasso
+from winnow.engine.sparsity.groups import Axis, Bank, Group, banks, input_groups
+from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, SparseGroupLasso
 
 SEEDS = st.integers(0, 10_000)
 CONVEX = {

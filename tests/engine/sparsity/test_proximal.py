@@ -7,9 +7,9 @@ from sklearn.linear_model import MultiTaskLasso
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, RMSprop
 
-from engine.sparsity.groups import Axis, Group, input_groups
-from engine.sparsity.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
-from engine.sparsity.proximal import Kept, Proximal
+from winnow.engine.sparsity.groups import Axis, Group, input_groups
+from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
+from winnow.engine.sparsity.proximal import Kept, Proximal
 
 OPTIMISERS = {
     "sgd": lambda p: SGD(p, lr=0.2),

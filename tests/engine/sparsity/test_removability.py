@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.graph.trace import trace
-from engine.sparsity.groups import banks, coupled_groups, input_groups, output_groups
-from engine.sparsity.removability import fates, labels_of
+from winnow.engine.graph.trace import trace
+from winnow.engine.sparsity.groups import banks, coupled_groups, input_groups, output_groups
+from winnow.engine.sparsity.removability import fates, labels_of
 
 
 class TwoReaders(nn.Module):

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from engine.sparsity.counts import Tally, living
-from engine.sparsity.groups import input_groups
-from engine.sparsity.penalties import GroupLasso
-from engine.sparsity.proximal import Kept, Proximal
-from engine.sparsity.strength import Scheduled, Targeted, settled_support, strength_max
+from winnow.engine.sparsity.counts import Tally, living
+from winnow.engine.sparsity.groups import input_groups
+from winnow.engine.sparsity.penalties import GroupLasso
+from winnow.engine.sparsity.proximal import Kept, Proximal
+from winnow.engine.sparsity.strength import Scheduled, Targeted, settled_support, strength_max
 
 
 def proximal_of(*widths: int, strength: float = 1e-3, floor: float = 0.05) -> tuple[nn.Module, Proximal]:

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from engine.runs.derived import read
-from engine.specs.explain import ExplainSpec
-from engine.specs.frozen import SpecError
+from winnow.engine.runs.derived import read
+from winnow.engine.specs.explain import ExplainSpec
+from winnow.engine.specs.frozen import SpecError
 
 
 def test_there_and_back():

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from engine.specs.prune import PruneSpec
+from winnow.engine.specs.prune import PruneSpec
 
 
 def test_it_survives_json():

@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine.jobs.stop_request import Ending
-from engine.jobs.study_job import run_study
-from engine.jobs.training_job import run_training
-from engine.jobs.writer import Reporter
-from engine.runs.run import Run
-from engine.runs.study import Study, create_study
-from engine.specs.study import parse_many
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.study_job import run_study
+from winnow.engine.jobs.training_job import run_training
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study, create_study
+from winnow.engine.specs.study import parse_many
 
 BASE = {
     "data": {"dataset": "digits"},

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from engine.studies.delta import DEFINITIONS, delta, delta_table, gains
-from engine.studies.intervals import mean_of
+from winnow.engine.studies.delta import DEFINITIONS, delta, delta_table, gains
+from winnow.engine.studies.intervals import mean_of
 
 # task, metric, higher is better, main, baseline, value → gain
 HAND = [

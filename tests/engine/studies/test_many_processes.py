@@ -7,11 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.runs import launch
-from engine.runs.run import Run, list_runs
-from engine.runs.study import create_study
-from engine.runs.work_folder import LIVE
-from engine.specs.study import parse_many
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.study import create_study
+from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.specs.study import parse_many
 
 
 def training(root: Path) -> list[Run]:

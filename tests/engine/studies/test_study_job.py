@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine.jobs.study_job import StudyError
-from engine.runs.derived import newest
-from engine.runs.run import list_runs
-from engine.runs.snapshots import waypoints
-from engine.runs.study import create_study, find_study, list_studies
-from engine.specs.study import parse_many
-from engine.studies.members import living_parameters, source_of
+from winnow.engine.jobs.study_job import StudyError
+from winnow.engine.runs.derived import newest
+from winnow.engine.runs.run import list_runs
+from winnow.engine.runs.snapshots import waypoints
+from winnow.engine.runs.study import create_study, find_study, list_studies
+from winnow.engine.specs.study import parse_many
+from winnow.engine.studies.members import living_parameters, source_of
 
 
 @pytest.fixture(scope="module")

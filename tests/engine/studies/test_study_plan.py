@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.runs.files import replace
-from engine.runs.run import Run, create
-from engine.runs.work_folder import Status
-from engine.specs.frozen import SpecError
-from engine.specs.study import PathSpec, StudySpec, parse_many
-from engine.specs.train import parse
-from engine.studies.plan import Member, plan
-from engine.studies.spec_hash import Known, document_hash, spec_hash
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.work_folder import Status
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
+from winnow.engine.specs.train import parse
+from winnow.engine.studies.plan import Member, plan
+from winnow.engine.studies.spec_hash import Known, document_hash, spec_hash
 
 TASKS = ("seg", "depth", "normals")
 

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.cli.main import main
-from engine.runs.run import list_runs
-from engine.specs.study import parse_many
-from engine.studies.path_tables import elbow, path_table
-from engine.studies.reporting_tables import csv, latex, markdown, paper_table
-from engine.studies.rows import FIGURES
-from engine.studies.scheduling.cluster import batch_cluster
-from engine.studies.tables import comparisons, summary
+from winnow.engine.cli.main import main
+from winnow.engine.runs.run import list_runs
+from winnow.engine.specs.study import parse_many
+from winnow.engine.studies.path_tables import elbow, path_table
+from winnow.engine.studies.reporting_tables import csv, latex, markdown, paper_table
+from winnow.engine.studies.rows import FIGURES
+from winnow.engine.studies.scheduling.cluster import batch_cluster
+from winnow.engine.studies.tables import comparisons, summary
 
 SMALL = ["--dataset", "digits", "--tasks", "digit,ink", "--widths", "8,8", "--blocks", "1,1", "--epochs", "2"]
 

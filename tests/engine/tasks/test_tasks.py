@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from data.catalog import DATASETS
-from data.sample import Field
-from engine.runs.quantities import metrics
-from engine.tasks.build import build_tasks
-from engine.tasks.depth import Depth
-from engine.tasks.normals import Normals
-from engine.tasks.segmentation import Segmentation
+from winnow.data.catalog import DATASETS
+from winnow.data.sample import Field
+from winnow.engine.runs.quantities import metrics
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.tasks.depth import Depth
+from winnow.engine.tasks.normals import Normals
+from winnow.engine.tasks.segmentation import Segmentation
 
 FIELDS = {**DATASETS["scenes"].fields, **DATASETS["digits"].fields}
 

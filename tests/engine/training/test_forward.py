@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from data.catalog import DATASETS
-from engine.networks.multitask import MultiTaskNet, build_network
-from engine.specs.train import parse
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
-from engine.training.forward import forward
-from engine.training.loop import StepDone, Training, begin, train
+from winnow.data.catalog import DATASETS
+from winnow.engine.networks.multitask import MultiTaskNet, build_network
+from winnow.engine.specs.train import parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.forward import forward
+from winnow.engine.training.loop import StepDone, Training, begin, train
 from tests.engine.training.distributed.cases import SCENES, images
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.catalog import load
-from data.stacking import stack
-from engine.networks.multitask import build_network
-from engine.runs.digests import manifests
-from engine.specs.train import NetworkSpec, TrainSpec, parse
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
-from engine.training.checkpoint import load_checkpoint, save_checkpoint
-from engine.training.loop import EpochDone, NonFiniteLossError, Training, begin, start_at_constants, train
+from winnow.data.catalog import load
+from winnow.data.stacking import stack
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.runs.digests import manifests
+from winnow.engine.specs.train import NetworkSpec, TrainSpec, parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.checkpoint import load_checkpoint, save_checkpoint
+from winnow.engine.training.loop import EpochDone, NonFiniteLossError, Training, begin, start_at_constants, train
 
 CPU = torch.device("cpu")
 SMALL = NetworkSpec(widths=(8, 16), blocks=(1, 1), head_width=8)

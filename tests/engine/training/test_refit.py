@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import fx, nn
 
-from engine.pruning import compact, transfer
-from engine.pruning.budget import Budget, choose
-from engine.pruning.masking import silence
-from engine.pruning.scores import norms
-from engine.pruning.units import units
-from engine.specs.train import OptimiserSpec
-from engine.training.evaluate import validated
-from engine.training.loop import EpochDone, NonFiniteLossError
-from engine.training.refit import Refit, RefitStep, Split, refit
+from winnow.engine.pruning import compact, transfer
+from winnow.engine.pruning.budget import Budget, choose
+from winnow.engine.pruning.masking import silence
+from winnow.engine.pruning.scores import norms
+from winnow.engine.pruning.units import units
+from winnow.engine.specs.train import OptimiserSpec
+from winnow.engine.training.evaluate import validated
+from winnow.engine.training.loop import EpochDone, NonFiniteLossError
+from winnow.engine.training.refit import Refit, RefitStep, Split, refit
 from tests.engine.trained_digits import SPEC, trained
 
 

@@ -6,27 +6,27 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.catalog import load
-from data.stacking import Stacked, stack
-from engine.jobs.epoch_report import groups_table, kernels_table
-from engine.jobs.restore import restore
-from engine.jobs.run_data import fields
-from engine.jobs.session import Session
-from engine.jobs.stop_request import Ending
-from engine.jobs.training_job import run_training
-from engine.jobs.writer import Reporter
-from engine.networks.multitask import MultiTaskNet, build_network
-from engine.pruning.kept import widened
-from engine.runs.digests import manifests
-from engine.runs.events import standing
-from engine.runs.run import Run, create
-from engine.runs.undo import undo
-from engine.runs.work_folder import WorkFolder
-from engine.sparsity.counts import living
-from engine.specs.train import TrainSpec, parse
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
-from engine.training.checkpoint import (
+from winnow.data.catalog import load
+from winnow.data.stacking import Stacked, stack
+from winnow.engine.jobs.epoch_report import groups_table, kernels_table
+from winnow.engine.jobs.restore import restore
+from winnow.engine.jobs.run_data import fields
+from winnow.engine.jobs.session import Session
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.training_job import run_training
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.networks.multitask import MultiTaskNet, build_network
+from winnow.engine.pruning.kept import widened
+from winnow.engine.runs.digests import manifests
+from winnow.engine.runs.events import standing
+from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.undo import undo
+from winnow.engine.runs.work_folder import WorkFolder
+from winnow.engine.sparsity.counts import living
+from winnow.engine.specs.train import TrainSpec, parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
     network_tensors,
@@ -34,8 +34,8 @@ from engine.training.checkpoint import (
     put_network,
     save_checkpoint,
 )
-from engine.training.loop import EpochDone, StepDone, Training, begin, train
-from engine.training.removal import Removed, regrow, remove
+from winnow.engine.training.loop import EpochDone, StepDone, Training, begin, train
+from winnow.engine.training.removal import Removed, regrow, remove
 
 CPU = torch.device("cpu")
 NETWORK = {"widths": (12, 16), "blocks": (1, 1), "head_width": 8}
@@ -250,7 +250,7 @@ def trained(run: Run, setting: Callable[[TrainSpec], Setting], monkeypatch: pyte
     """Train a run to its end as its worker would, with channels silenced at the end of the first epoch."""
     made = setting(run.spec)
     monkeypatch.setattr(
-        "engine.jobs.session.train", lambda training, *images: silenced(train(training, *images), training)
+        "winnow.engine.jobs.session.train", lambda training, *images: silenced(train(training, *images), training)
     )
     own = session(run, made)
     own.enter()
@@ -338,10 +338,10 @@ def test_the_best_epoch_is_put_back_at_the_size_that_it_had(runs_root: Path, mon
     asked = spec(groups="input", epochs=4).model_copy(update={"keep": "best"})
     run = create(asked)
     monkeypatch.setattr(
-        "engine.jobs.session.train", lambda training, *images: silenced(train(training, *images), training)
+        "winnow.engine.jobs.session.train", lambda training, *images: silenced(train(training, *images), training)
     )
     skills = iter([0.5, 0.9, 0.2, 0.1])
-    monkeypatch.setattr("engine.jobs.best_epoch.skill", lambda *_: next(skills))
+    monkeypatch.setattr("winnow.engine.jobs.best_epoch.skill", lambda *_: next(skills))
     assert run_training(run, Reporter(run), Ending(run)) == "done"
     log = run.events()
     sizes = log.query("split == 'removal' and quantity == 'parameters'")["value"].tolist()

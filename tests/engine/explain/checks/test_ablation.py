@@ -5,19 +5,19 @@ import pandas as pd
 import pytest
 import torch
 
-from data.catalog import load
-from data.stacking import stack
-from engine.explain.checks.ablation import BLOCK, COLUMNS, Deletion, ablations
-from engine.explain.checks.suffix import following
-from engine.explain.relevance import Settings
-from engine.explain.relevance.frozen_model import still
-from engine.explain.relevance.means import channel_means
-from engine.explain.relevance.probe import Probe, probe
-from engine.explain.relevance.sites import Site
-from engine.networks.multitask import MultiTaskNet, build_network
-from engine.specs.train import NetworkSpec
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
+from winnow.data.catalog import load
+from winnow.data.stacking import stack
+from winnow.engine.explain.checks.ablation import BLOCK, COLUMNS, Deletion, ablations
+from winnow.engine.explain.checks.suffix import following
+from winnow.engine.explain.relevance import Settings
+from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.means import channel_means
+from winnow.engine.explain.relevance.probe import Probe, probe
+from winnow.engine.explain.relevance.sites import Site
+from winnow.engine.networks.multitask import MultiTaskNet, build_network
+from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
 from tests.engine.small_nets import batches, small_net
 
 

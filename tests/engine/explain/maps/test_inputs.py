@@ -5,11 +5,11 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
-from engine.explain.maps.inputs import Explained, integrated_gradients, occlusion
-from engine.explain.relevance.frozen_model import still
-from engine.explain.relevance.probe import probe
-from engine.explain.relevance.settings import Settings
-from engine.training.batches import Batch
+from winnow.engine.explain.maps.inputs import Explained, integrated_gradients, occlusion
+from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.probe import probe
+from winnow.engine.explain.relevance.settings import Settings
+from winnow.engine.training.batches import Batch
 from tests.engine.small_nets import batches, small_net
 
 

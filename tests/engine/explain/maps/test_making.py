@@ -7,18 +7,18 @@ import pandas as pd
 import pytest
 import torch
 
-from data.catalog import load
-from data.stacking import stack
-from engine.explain.maps.choosing import top_cells
-from engine.explain.maps.making import Spatial, SpatialSettings, spatial
-from engine.explain.maps.store import SpatialStore, write_spatial
-from engine.explain.relevance.means import channel_means
-from engine.explain.relevance.probe import Probe, narrowed, probe
-from engine.explain.relevance.relevance import measured
-from engine.networks.multitask import build_network
-from engine.specs.train import NetworkSpec
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
+from winnow.data.catalog import load
+from winnow.data.stacking import stack
+from winnow.engine.explain.maps.choosing import top_cells
+from winnow.engine.explain.maps.making import Spatial, SpatialSettings, spatial
+from winnow.engine.explain.maps.store import SpatialStore, write_spatial
+from winnow.engine.explain.relevance.means import channel_means
+from winnow.engine.explain.relevance.probe import Probe, narrowed, probe
+from winnow.engine.explain.relevance.relevance import measured
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
 
 TASKS = ("seg", "depth", "normals", "edges")
 INNER = "trunk.stages.1.0.conv2.0"

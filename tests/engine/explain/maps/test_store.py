@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engine.explain.maps.store import NAME, SpatialStore, packed, resized, write_spatial
+from winnow.engine.explain.maps.store import NAME, SpatialStore, packed, resized, write_spatial
 
 INDEX = {"tasks": {"a": {}}, "images": [0, 1], "layers": {"l": [3, 7]}}
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from data.planted import Planted as Data
-from data.stacking import stack
-from engine.explain.planted.network import LAYERS, Planted, planted_network
-from engine.explain.planted.wiring import TASKS
-from engine.training.batches import Batches
+from winnow.data.planted import Planted as Data
+from winnow.data.stacking import stack
+from winnow.engine.explain.planted.network import LAYERS, Planted, planted_network
+from winnow.engine.explain.planted.wiring import TASKS
+from winnow.engine.training.batches import Batches
 
 SIZE = 40
 

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from data.planted import Planted as Data
-from data.stacking import stack
-from engine.explain.planted.network import LAYERS, planted_network
-from engine.explain.planted.recovery import recovery, relabelled
-from engine.explain.planted.wiring import TASKS
-from engine.explain.relevance import Settings, relevance
-from engine.explain.usage import usage
-from engine.training.batches import Batches
+from winnow.data.planted import Planted as Data
+from winnow.data.stacking import stack
+from winnow.engine.explain.planted.network import LAYERS, planted_network
+from winnow.engine.explain.planted.recovery import recovery, relabelled
+from winnow.engine.explain.planted.wiring import TASKS
+from winnow.engine.explain.relevance import Settings, relevance
+from winnow.engine.explain.usage import usage
+from winnow.engine.training.batches import Batches
 
 SIZE, IMAGES = 48, 48
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from data.planted import CAUSES, PATCH, Planted, looks
-from data.stacking import stack
-from engine.explain.maps.inputs import Explained, integrated_gradients
-from engine.explain.planted.network import planted_network
-from engine.explain.planted.wiring import TASKS
-from engine.explain.relevance.frozen_model import still
-from engine.explain.relevance.means import base_image
-from engine.explain.relevance.probe import Probe, probe
-from engine.explain.relevance.settings import Settings
-from engine.training.batches import Batch, Batches
+from winnow.data.planted import CAUSES, PATCH, Planted, looks
+from winnow.data.stacking import stack
+from winnow.engine.explain.maps.inputs import Explained, integrated_gradients
+from winnow.engine.explain.planted.network import planted_network
+from winnow.engine.explain.planted.wiring import TASKS
+from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.means import base_image
+from winnow.engine.explain.relevance.probe import Probe, probe
+from winnow.engine.explain.relevance.settings import Settings
+from winnow.engine.training.batches import Batch, Batches
 
 SIZE, SEED = 64, 0
 NEEDED = np.array([[task in tasks for tasks in CAUSES.values()] for task in TASKS])

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from engine.explain.planted.recovery import recovery, relabelled
-from engine.explain.planted.wiring import TASKS, truth, wiring
+from winnow.engine.explain.planted.recovery import recovery, relabelled
+from winnow.engine.explain.planted.wiring import TASKS, truth, wiring
 
 
 @pytest.fixture(scope="module")

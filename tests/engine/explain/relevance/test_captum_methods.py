@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.explain.checks.ablation import Deletion, ablations
-from engine.explain.relevance import Settings, relevance
-from engine.explain.relevance.means import channel_means
-from engine.explain.relevance.probe import probe
-from engine.explain.relevance.refusals import NotAttributableError
+from winnow.engine.explain.checks.ablation import Deletion, ablations
+from winnow.engine.explain.relevance import Settings, relevance
+from winnow.engine.explain.relevance.means import channel_means
+from winnow.engine.explain.relevance.probe import probe
+from winnow.engine.explain.relevance.refusals import NotAttributableError
 from tests.engine.small_nets import READERS, batches, small_net
 
 OUTPUT = Settings(of="output", bootstrap=5, steps=16)

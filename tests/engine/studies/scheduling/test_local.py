@@ -7,11 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.runs import launch
-from engine.runs.run import Run, create
-from engine.specs.train import TrainSpec, parse
-from engine.studies.scheduling.local import LocalPool, local_pool
-from engine.studies.scheduling.machine import Machine
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.train import TrainSpec, parse
+from winnow.engine.studies.scheduling.local import LocalPool, local_pool
+from winnow.engine.studies.scheduling.machine import Machine
 
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}
 

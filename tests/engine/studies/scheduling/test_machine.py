@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.runs.run import create
-from engine.specs.train import TrainSpec, parse
-from engine.studies.scheduling import machine
-from engine.studies.scheduling.machine import Machine, cores_of, this_machine
+from winnow.engine.runs.run import create
+from winnow.engine.specs.train import TrainSpec, parse
+from winnow.engine.studies.scheduling import machine
+from winnow.engine.studies.scheduling.machine import Machine, cores_of, this_machine
 
 
 def run(**changes: object) -> TrainSpec:

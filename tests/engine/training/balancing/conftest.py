@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.specs.balancing import BalancingSpec
-from engine.training.balancing.balancer import Balance, Balancer, Cut
-from engine.training.balancing.build import build_balancer
+from winnow.engine.specs.balancing import BalancingSpec
+from winnow.engine.training.balancing.balancer import Balance, Balancer, Cut
+from winnow.engine.training.balancing.build import build_balancer
 
 TASKS = ("depth", "edges", "normals")
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from engine.specs.balancing import METHODS, BalancingSpec, missing_packages
-from engine.training.balancing.balancer import Cut
-from engine.training.balancing.build import MissingPackageError
-from engine.training.balancing.gramian import GramianBalancer
+from winnow.engine.specs.balancing import METHODS, BalancingSpec, missing_packages
+from winnow.engine.training.balancing.balancer import Cut
+from winnow.engine.training.balancing.build import MissingPackageError
+from winnow.engine.training.balancing.gramian import GramianBalancer
 
 SCOPES = ("features", "parameters")
 
@@ -197,7 +197,7 @@ def test_static_weights_belong_to_static_and_name_each_task(make):
 
 def test_missing_packages_are_named_with_the_cure(make, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchjd", None)  # as if it were not installed
-    monkeypatch.setattr("engine.specs.balancing.find_spec", lambda name: None if name == "torchjd" else True)
+    monkeypatch.setattr("winnow.engine.specs.balancing.find_spec", lambda name: None if name == "torchjd" else True)
     assert missing_packages("upgrad") == ("torchjd",)
     assert missing_packages("nash_mtl") == ()
     with pytest.raises(MissingPackageError, match=r"pip install 'winnow\[balancing\]'. Found no torchjd"):

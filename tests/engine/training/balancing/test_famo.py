@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torchjd.scalarization import FAMO
 
-from engine.training.balancing.famo import Famo, statistics_kept
+from winnow.engine.training.balancing.famo import Famo, statistics_kept
 
 TASKS = ("a", "b", "c")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.training.balancing.balancer import Cut
-from engine.training.balancing.gradients import conflict, cosines, gramian, inner_products
+from winnow.engine.training.balancing.balancer import Cut
+from winnow.engine.training.balancing.gradients import conflict, cosines, gramian, inner_products
 
 GRAMIAN = torch.tensor([[4.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from engine.training.balancing.gradnorm import GradNorm
+from winnow.engine.training.balancing.gradnorm import GradNorm
 
 TASKS = ("a", "b", "c")
 ROWS = torch.tensor([[3.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]])

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from engine.specs.balancing import METHODS
-from engine.training.balancing.gramian import GramianBalancer
+from winnow.engine.specs.balancing import METHODS
+from winnow.engine.training.balancing.gramian import GramianBalancer
 
 FAMILY = ("pcgrad", "cagrad", "mgda", "imtl_g", "nash_mtl", "aligned_mtl", "upgrad")
 
@@ -68,7 +68,7 @@ def test_the_update_harms_no_task(make, method: str):
 
 
 def test_upgrad_solves_its_quadratic_program():
-    from engine.training.balancing.weightings import NonNegativeProjector
+    from winnow.engine.training.balancing.weightings import NonNegativeProjector
 
     generator = torch.Generator().manual_seed(1)
     for scale in (1.0, 1e-3):

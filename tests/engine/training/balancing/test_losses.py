@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchjd.scalarization import DWA, UW
 
-from engine.training.balancing.balancer import Balancer
-from engine.training.balancing.losses import DynamicAverage, Static, Uncertainty
+from winnow.engine.training.balancing.balancer import Balancer
+from winnow.engine.training.balancing.losses import DynamicAverage, Static, Uncertainty
 
 TASKS = ("a", "b", "c")
 

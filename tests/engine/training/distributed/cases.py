@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.catalog import DATASETS, load
-from data.stacking import Stacked, stack
-from engine.networks.multitask import build_network
-from engine.specs.train import TrainSpec, parse
-from engine.tasks.build import build_tasks
-from engine.training.batches import Batches
-from engine.training.distributed.ranks import Ranks
-from engine.training.loop import StepDone, begin, start_at_constants, train, validate
+from winnow.data.catalog import DATASETS, load
+from winnow.data.stacking import Stacked, stack
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.specs.train import TrainSpec, parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.distributed.ranks import Ranks
+from winnow.engine.training.loop import StepDone, begin, start_at_constants, train, validate
 
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}
 LASSO = {"strength": 0.05, "floor": 0.0}

@@ -14,19 +14,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from engine.jobs.other_ranks import Quiet
-from engine.jobs.stop_request import Ending
-from engine.jobs.training_job import run_on
-from engine.jobs.writer import Reporter
-from engine.runs.run import Run
-from engine.sparsity.groups import input_groups
-from engine.sparsity.penalties import GroupLasso
-from engine.sparsity.proximal import Kept, Proximal
-from engine.training.balancing.gramian import GramianBalancer
-from engine.training.distributed.alike import RanksDifferError, refuse_differing, seed_apart
-from engine.training.distributed.batch_norm import norms_over_all
-from engine.training.distributed.place import RankLostError
-from engine.training.distributed.ranks import Ranks
+from winnow.engine.jobs.other_ranks import Quiet
+from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.training_job import run_on
+from winnow.engine.jobs.writer import Reporter
+from winnow.engine.runs.run import Run
+from winnow.engine.sparsity.groups import input_groups
+from winnow.engine.sparsity.penalties import GroupLasso
+from winnow.engine.sparsity.proximal import Kept, Proximal
+from winnow.engine.training.balancing.gramian import GramianBalancer
+from winnow.engine.training.distributed.alike import RanksDifferError, refuse_differing, seed_apart
+from winnow.engine.training.distributed.batch_norm import norms_over_all
+from winnow.engine.training.distributed.place import RankLostError
+from winnow.engine.training.distributed.ranks import Ranks
 from tests.engine.training.distributed.cases import CASES, NORMS, normalised, spec_of, trained
 
 

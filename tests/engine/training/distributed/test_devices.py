@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.runs import launch
-from engine.runs.run import Run, create
-from engine.specs.train import parse
-from engine.training.distributed.place import Place, place
-from engine.training.distributed.ranks import Ranks
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.train import parse
+from winnow.engine.training.distributed.place import Place, place
+from winnow.engine.training.distributed.ranks import Ranks
 
 SMALL = ["--dataset", "digits", "--widths", "8,8", "--blocks", "1,1", "--head-width", "8", "--epochs", "1"]
 
 
 def test_two_processes_train_a_run_and_end(runs_root: Path):
-    command = [sys.executable, "-c", "from engine.cli.main import main; main()", "train", *SMALL, "--devices", "2"]
+    command = [sys.executable, "-c", "from winnow.engine.cli.main import main; main()", "train", *SMALL, "--devices", "2"]
     environment = {**os.environ, "WINNOW_RUNS": str(runs_root)}
     environment.pop("OMP_NUM_THREADS", None)
     done = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, timeout=240)
@@ -35,8 +35,8 @@ def test_two_processes_train_a_run_and_end(runs_root: Path):
 
 WORKER = """
 import os, psutil, sys, time
-from engine.folders import Status
-from engine.runs import Run
+from winnow.engine.folders import Status
+from winnow.engine.runs import Run
 run = Run.open(sys.argv[1])
 try:
     lock = run.lock()
