@@ -1,4 +1,4 @@
-"""The dashboard's server: `streamlit run dashboard/app.py`.
+"""The dashboard's server: `winnow dashboard` runs it with Streamlit.
 
 The first page needs pandas and Arrow, a third of a second of imports, more than one where Python keeps no bytecode.
 They are made while the first browser loads its scripts, not when it asks for the page; a session that comes sooner
@@ -15,9 +15,6 @@ from threading import Thread
 import streamlit as st
 
 HERE = Path(__file__).resolve().parent
-ROOT = str(HERE.parent)
-if ROOT not in sys.path:  # a checkout that is not installed: the script's own folder alone is on the path
-    sys.path.insert(0, ROOT)
 
 
 @asynccontextmanager
@@ -32,7 +29,7 @@ def _import_ahead() -> None:
     sys.setswitchinterval(usual / 10)  # a page is a hundred small files: each would wait 5 ms for the import to yield
     try:
         for page in ("runs", "train"):
-            import_module(f"dashboard.pages.{page}.page")
+            import_module(f"winnow.dashboard.pages.{page}.page")
     finally:
         sys.setswitchinterval(usual)
 

@@ -13,6 +13,8 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from tests.link_packages import link
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 settings.register_profile("any machine", settings(), deadline=None)  # a busy one takes its time over an example
 settings.load_profile("any machine")
@@ -25,6 +27,7 @@ def type_check(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]
     if not any(item.name == "test_the_types_are_right" for item in request.session.items):
         yield None
         return
+    link()
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen([sys.executable, "-m", "mypy"], cwd=Path(__file__).parents[1], **options) as process:
         if len(request.session.items) > MANY:
@@ -61,8 +64,7 @@ def worker_settings() -> Callable[[], AbstractContextManager[None]]:
 
 @contextmanager
 def _dask_cluster(folder: Path, workers: int) -> Iterator[str]:
-    package = str(Path(__file__).parents[1])
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": package}
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     file = folder / "scheduler.json"
     where = ["--scheduler-file", str(file), "--no-dashboard"]
     worker = ["worker", *where, "--nthreads", "1", "--no-nanny", "--local-directory", str(folder)]

@@ -1,6 +1,7 @@
 """The form for an explanation: widgets → ExplainSpec, leaf by leaf as the form for a run (dashboard.forms.run).
 
-What counts is `engine.runs.derived.read`, which checks everything again: nothing is written or started unless it agrees.
+What counts is `engine.runs.derived.read`, which checks everything again: nothing is written or started unless it
+agrees.
 """
 
 import streamlit as st

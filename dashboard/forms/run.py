@@ -1,9 +1,9 @@
 """The form for a new run: widgets → TrainSpec.
 
 Defaults, limits and explanations are read from the leaves of the spec, so that form, command line and README say the
-same. The widgets guide the hand; what counts is `engine.specs.train.parse`, which checks everything again on the server:
-nothing is written or started unless it agrees. Two widgets redraw the page: the data set, as it decides which tasks
-there are, and the way in which sparsity is asked for.
+same. The widgets guide the hand; what counts is `engine.specs.train.parse`, which checks everything again on the
+server: nothing is written or started unless it agrees. Two widgets redraw the page: the data set, as it decides which
+tasks there are, and the way in which sparsity is asked for.
 """
 
 from typing import Any, Literal

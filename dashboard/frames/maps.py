@@ -1,4 +1,4 @@
-"""The maps of an explanation over its images (engine.explain.maps.store), opened again only when the file is replaced."""
+"""The maps of an explanation over its images (engine.explain.maps.store), reopened only when the file is replaced."""
 
 from functools import lru_cache
 from pathlib import Path

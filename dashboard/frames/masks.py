@@ -1,7 +1,7 @@
 """Do tasks that are trained alone choose the same channels? Survivors of several runs, layer by layer.
 
-`overlap` has the columns of engine.explain.checks.overlap. Runs can be compared that have the same layers, as wide as one
-another.
+`overlap` has the columns of engine.explain.checks.overlap. Runs can be compared that have the same layers, as wide as
+one another.
 """
 
 from collections.abc import Sequence

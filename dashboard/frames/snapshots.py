@@ -1,4 +1,4 @@
-"""The networks that the runs of a path kept on the way (engine.runs.snapshots), read again only when a table is replaced.
+"""The networks that the runs of a path kept on the way (engine.runs.snapshots), reread only when a table is replaced.
 
 One row per network, runs in the order of the plan: run (as the plan calls its level), seed, level [%] and what it is a
 share `of`, epoch, the three sparsities [%] of the dense network's penalised layers, the main metric of each task on the

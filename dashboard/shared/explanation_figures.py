@@ -1,4 +1,4 @@
-"""The figures of an explanation, kept as long as its tables stand still; as dashboard.shared.run_figures does for a run."""
+"""The figures of an explanation, cached until its tables change; as dashboard.shared.run_figures for a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

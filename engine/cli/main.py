@@ -5,6 +5,7 @@ stopped from the keyboard. With --json the last line of standard output is one J
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from winnow.engine.cli.help_sections import SectionedCommand
 from winnow.engine.cli.options import spec_of, spec_options
 from winnow.engine.cli.studies import path, study
 from winnow.engine.runs import launch
-from winnow.engine.runs.run import Run, create, find, list_runs
+from winnow.engine.runs.run import Run, create, find, list_runs, runs_folder
 from winnow.engine.runs.undo import undo
 from winnow.engine.runs.verify import verify
 from winnow.engine.specs.frozen import SpecError
@@ -29,7 +30,7 @@ from winnow.engine.specs.train import demo as demo_spec
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="winnow")
+@click.version_option(package_name="winnow-mtl")
 def winnow() -> None:
     """Train multi-task networks under group sparsity, and see which features each task relies on."""
 
@@ -166,14 +167,19 @@ def _serve(port: int, browser: bool, page: str = "") -> int:
     import signal
     import subprocess
 
-    found = find_spec("dashboard.app")
+    found = find_spec("winnow.dashboard.app")
     if found is None or found.origin is None:
         raise click.UsageError("the dashboard is not installed beside the engine")
     address = f"http://127.0.0.1:{port}{page}"
     click.echo(f"dashboard: {address}")
     flags = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    server = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(Path(found.origin)), *flags])
+    app = Path(found.origin)
+    server = subprocess.Popen(
+        [sys.executable, "-P", "-m", "streamlit", "run", str(app), *flags],
+        cwd=app.parent,  # Streamlit also reads .streamlit/config.toml of the working folder: here it is ours
+        env={**os.environ, **launch.safe_path(), "WINNOW_RUNS": str(runs_folder())},
+    )
     try:
         if browser:
             click.launch(address)

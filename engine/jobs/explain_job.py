@@ -1,16 +1,16 @@
 """The explanation of a run, from its newest checkpoint to tables, the first ones within seconds.
 
-| table          | columns                                                                                             |
-|----------------|-----------------------------------------------------------------------------------------------------|
-| `relevance`    | method, then those of `engine.explain.relevance.relevance`: task, layer, channel, relevance, low, high, … |
-| `usage`        | one row per cell, of the first method: engine.explain.usage.usage                                           |
-| `layers`       | layer, depth, label, channels, part, total, share_<task>…: engine.explain.usage.layers                      |
-| `overlaps`     | layer, tasks, size, channels: engine.explain.usage.overlaps                                                 |
-| `heads`        | task, layer, channel, norm, zero: engine.explain.checks.structural                                      |
-| `affinity`     | layer, task, other, cosine, conflict_rate, transfer: engine.explain.checks.affinity                     |
-| `ablation`     | step (of the checkpoint), then those of engine.explain.checks.ablation, deletions in orders included    |
-| `deletion`     | the curves: layer, task, order, draw, fraction, channels, loss, loss_change, effect                 |
-| `faithfulness` | layer, task, figure, value, method, images: engine.explain.checks.badges                                |
+| table          | columns                                                                                            |
+|----------------|----------------------------------------------------------------------------------------------------|
+| `relevance`    | method, then those of `explain.relevance.relevance`: task, layer, channel, relevance, low, high, … |
+| `usage`        | one row per cell, of the first method: explain.usage.usage                                         |
+| `layers`       | layer, depth, label, channels, part, total, share_<task>…: explain.usage.layers                    |
+| `overlaps`     | layer, tasks, size, channels: explain.usage.overlaps                                               |
+| `heads`        | task, layer, channel, norm, zero: explain.checks.structural                                        |
+| `affinity`     | layer, task, other, cosine, conflict_rate, transfer: explain.checks.affinity                       |
+| `ablation`     | step (of the checkpoint), then those of explain.checks.ablation, deletions in orders included      |
+| `deletion`     | the curves: layer, task, order, draw, fraction, channels, loss, loss_change, effect                |
+| `faithfulness` | layer, task, figure, value, method, images: explain.checks.badges                                  |
 
 Beside them lies `spatial.safetensors`: where in the image (engine.explain.maps.store).
 

@@ -1,9 +1,9 @@
 """Keeping networks on the way: after an epoch in which the sparsity first reached a multiple of so many per cent.
 
 Where the spec asks for it (`waypoints`), the network as it stands is made smaller by its zeros, proved to be the same,
-and written as a folder that rebuilds it without the dense one (engine.runs.snapshots). The sparsity is that of the kind that
-the target is of, of the groups where there is none. An epoch that passes several multiples at once leaves one network,
-at the highest. What the run started with (the weights of another one) is not reached by it, and not kept.
+and written as a folder that rebuilds it without the dense one (engine.runs.snapshots). The sparsity is that of the kind
+that the target is of, of the groups where there is none. An epoch that passes several multiples at once leaves one
+network, at the highest. What the run started with (the weights of another one) is not reached by it, and not kept.
 
 Training is not touched: the network is only read, the random numbers go on where they were, and all of this comes after
 the epoch's validation, whose metrics it is told. `gather="always"` takes out every zero group, and needs no timing,

@@ -1,8 +1,9 @@
 """A study from its spec to its tables: members found or made, trained where they can be, their results gathered.
 
 The process of a study trains nothing itself. It decides what comes next (`engine.studies.plan`), hands runs to a pool
-(`engine.studies.scheduling`), and writes tables as runs end. It may be stopped, which stops its runs, or be killed, which does
-not; started again, it goes on with the runs it had. A run that fails ends no other; those that need it are skipped.
+(`engine.studies.scheduling`), and writes tables as runs end. It may be stopped, which stops its runs, or be killed,
+which does not; started again, it goes on with the runs it had. A run that fails ends no other; those that need it are
+skipped.
 """
 
 import time

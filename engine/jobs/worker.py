@@ -1,12 +1,12 @@
-"""`python -m winnow.engine.jobs.worker FOLDER`: the process that works on a run, a follow-up or a study. It alone writes results.
+"""`python -m winnow.engine.jobs.worker FOLDER`: the process that works on a run, a study or a derived job.
 
-The lock comes first, before torch is imported, so that the page knows within a moment that somebody is at work. However
-it ends, status.json says so in one sentence; the traceback goes to log.txt.
+It alone writes results. The lock comes first, before torch is imported, so that the page knows within a moment that
+somebody is at work. However it ends, status.json says so in one sentence; the traceback goes to log.txt.
 
     torchrun --nproc-per-node N -m winnow.engine.jobs.worker RUN
 
-trains a run with N processes (engine.training.distributed). All this holds for the first of them; the others only compute.
-Where one of them dies, the first ends without a word: the run is lost, and can be resumed.
+trains a run with N processes (engine.training.distributed). All this holds for the first of them; the others only
+compute. Where one of them dies, the first ends without a word: the run is lost, and can be resumed.
 """
 
 import errno

@@ -84,7 +84,8 @@ def relevance(
 
     Args:
         units: from `engine.pruning.units`.
-        frame: columns task, layer, channel, relevance (≥ 0), as `engine.explain.relevance.relevance` gives them; `layer` is
+        frame: columns task, layer, channel, relevance (≥ 0), as `engine.explain.relevance.relevance` gives them;
+        `layer` is
             a module of the model. Other columns are not looked at.
         tasks: those that count; None: all in the frame.
         end: whether `channel` of a convolution or a linear layer is one that it reads or one that it gives. Of any

@@ -1,9 +1,9 @@
 """The units of pruning under a budget: removable channels, each with all that writes it and all that reads it.
 
-A unit is a coupled group (`engine.sparsity.groups.coupled`), so that the removal of any set of them is exact: with its weights
-at zero the model computes what it computes without the channel. Units of one class stand side by side everywhere: the
-outputs of one layer, or the channels of a residual stream, whose writers and readers are tied. A class never loses all
-its channels, so that no layer dies.
+A unit is a coupled group (`engine.sparsity.groups.coupled`), so that the removal of any set of them is exact: with its
+weights at zero the model computes what it computes without the channel. Units of one class stand side by side
+everywhere: the outputs of one layer, or the channels of a residual stream, whose writers and readers are tied. A class
+never loses all its channels, so that no layer dies.
 """
 
 from collections.abc import Sequence

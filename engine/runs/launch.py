@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.work_folder import LIVE, Status, WorkFolder
 
+WORKER = "winnow.engine.jobs.worker"
 GPUS = "CUDA_VISIBLE_DEVICES"  # in the environment: the GPUs that a process sees, and numbers from 0
 TIED = "WINNOW_TIED"  # in the environment of a worker that should not outlive the process that started it
 
@@ -79,17 +79,25 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
 def _command(run: WorkFolder) -> list[str]:
     """Return what works on a folder: one process, or torchrun and as many as the spec asks for."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.devices}"]
-    return [sys.executable, *(torchrun if run.devices > 1 else []), "-m", "engine.jobs.worker", str(run.path)]
+    return [sys.executable, "-P", *(torchrun if run.devices > 1 else []), "-m", WORKER, str(run.path)]
 
 
 def _environment(run: WorkFolder) -> dict[str, str]:
-    """Return ours, with what two cores need, and with the folder of this package: it may be a checkout elsewhere."""
+    """Return ours, with what two cores need; nothing is imported from the working folder (-P, for children too)."""
     several = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}  # or torchrun says at length that it does so
-    here = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(part for part in (here, os.environ.get("PYTHONPATH", "")) if part)
-    needed = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
+    needed = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", **safe_path()}
     inherited = {name: value for name, value in os.environ.items() if name != TIED}
     return {**inherited, **needed, **(several if run.devices > 1 else {})}
+
+
+def safe_path() -> dict[str, str]:
+    """Return environment variables that keep the working folder out of a child's import path.
+
+    An empty entry of PYTHONPATH (`:/x`, `/x:`) means the working folder to Python: it is dropped.
+    """
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = os.pathsep.join(entry for entry in entries if entry not in ("", "."))
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": kept}
 
 
 def stop(run: WorkFolder) -> None:

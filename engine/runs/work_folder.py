@@ -135,7 +135,7 @@ class WorkFolder:
         return FileLock(self.path / "lock", thread_local=False)
 
     def events(self, since: int = 0) -> pd.DataFrame:
-        """Return the log from byte `since` on (`frame.attrs["offset"]` of the last call); columns as engine.runs.events."""
+        """Return the log from byte `since` on (`frame.attrs["offset"]` of the last call); columns: runs.events."""
         return read_events(self.path / "events.jsonl", since)
 
     def table(self, name: str) -> pd.DataFrame:

@@ -9,7 +9,8 @@ are the same problem:
     firmness   for a group at zero: the pull of the gradient ÷ what the penalty withstands; below 1 it stays dead
 
 A step length is one number, or one per channel (Adam's metric, constant within a group), or one per member and channel
-(groups that overlap, whose common metric is constant within a parameter). `engine.sparsity.thresholds` has the arithmetic.
+(groups that overlap, whose common metric is constant within a parameter). `engine.sparsity.thresholds` has the
+arithmetic.
 
 A penalty is a few numbers; the weights stay in the bank that the caller hands over.
 """

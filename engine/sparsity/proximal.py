@@ -8,9 +8,9 @@ min F + R only if both use the same metric and the same step length. Three short
 
       w_g ← prox of (η/D_g)·R at  w_g − (η/D_g)·m̂_g,      m̂ = m/(1−β₁ᵗ),  v̂ = v/(1−β₂ᵗ)
 
-  which is closed form, gives exact zeros, and costs a few per cent of a training step (`engine.sparsity.preconditioner`). Weights
-  outside the groups take torch's own step. The exact prox in an elementwise metric (Yun et al. 2021, Deleu & Bengio
-  2021) needs a Newton iteration per group, and costs several training steps.
+  which is closed form, gives exact zeros, and costs a few per cent of a training step
+  (`engine.sparsity.preconditioner`). Weights outside the groups take torch's own step. The exact prox in an elementwise
+  metric (Yun et al. 2021, Deleu & Bengio 2021) needs a Newton iteration per group, and costs several training steps.
 - Decoupled weight decay (AdamW) inside the penalised groups adds a term that the metric does not know: it is left out
   of them. Coupled decay (SGD, Adam) is part of F, and stays.
 

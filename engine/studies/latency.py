@@ -1,9 +1,9 @@
 """How fast the runs of a study are once what is zero is gone: each is pruned, and timed when nothing else of it runs.
 
-A pruning (engine.runs.derived) is left in each run's folder, so that the Prune page shows it; one that is there already is
-referred to. The table `latency` holds what they measured: the columns of `measures` (engine.jobs.prune_report) behind
-those that say which member it is, and `pruning`, its id. Timings are of the machine that the study's own process runs
-on.
+A pruning (engine.runs.derived) is left in each run's folder, so that the Prune page shows it; one that is there already
+is referred to. The table `latency` holds what they measured: the columns of `measures` (engine.jobs.prune_report)
+behind those that say which member it is, and `pruning`, its id. Timings are of the machine that the study's own process
+runs on.
 """
 
 import time

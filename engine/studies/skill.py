@@ -2,9 +2,10 @@
 
     skill_t = (M_t − M_constant) / (M_perfect − M_constant)
 
-with the main metric of each task (the first of engine.runs.quantities): 0 for the prediction that ignores the image, 1 for a
-perfect one. It is what weather forecasts are judged by (Murphy 1988). Unlike the summed loss it does not depend on the
-units of the tasks, and unlike Δ_m it needs no other run: so it says which epoch was the best, and where a path bends.
+with the main metric of each task (the first of engine.runs.quantities): 0 for the prediction that ignores the image, 1
+for a perfect one. It is what weather forecasts are judged by (Murphy 1988). Unlike the summed loss it does not depend
+on the units of the tasks, and unlike Δ_m it needs no other run: so it says which epoch was the best, and where a path
+bends.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@
 |               | difference, difference_low, difference_high, pairs: paired by seed with the dense arm of the same |
 |               | tasks and balancing                                                                               |
 | `comparisons` | Δ_m of an arm less that of another at the same level, paired by seed, as `summary`                |
-| `jaccard`     | how far two seeds of an arm have the same survivors (engine.explain.checks.overlap)                   |
+| `jaccard`     | how far two seeds of an arm have the same survivors (engine.explain.checks.overlap)               |
 | `latency`     | a measure of a pruned run, if asked for (engine.studies.latency)                                  |
 | `path`        | a grid point of a path; `deaths`: a group, and where it dies (engine.studies.path_tables)         |
 

@@ -4,11 +4,11 @@ It yields a record after every step and every epoch and knows nothing of files, 
 decides what to store, and may change `training.controller.base` or leave between two records; `training` then holds
 everything that a later call needs to go on as if nothing had happened.
 
-Where the spec asks for it, what is zero is removed between two epochs (engine.training.removal), after the record of the epoch:
-whoever stores a checkpoint on it has the network before the removal.
+Where the spec asks for it, what is zero is removed between two epochs (engine.training.removal), after the record of
+the epoch: whoever stores a checkpoint on it has the network before the removal.
 
-One step: one pass through the trunk (engine.training.forward), the task losses balanced (engine.training.balancing), the optimiser, the
-prox. The learning rate is a pure function of the step.
+One step: one pass through the trunk (engine.training.forward), the task losses balanced (engine.training.balancing),
+the optimiser, the prox. The learning rate is a pure function of the step.
 
 Several processes may train one network (`training.ranks`): each passes its slice of every batch, gradients are summed
 once a step, and the weights move alike everywhere. What a consumer changes or asks of rank 0 holds for all of them.

@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 
+from tests.benchmarks.side_by_side import ratio
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.explain.relevance import Settings, relevance
@@ -12,7 +13,6 @@ from winnow.engine.networks.multitask import build_network
 from winnow.engine.specs.train import NetworkSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
-from tests.benchmarks.side_by_side import ratio
 
 pytestmark = pytest.mark.bench
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from winnow.engine.pruning import compact
 from tests.engine.graph.zoo import ZOO
 from tests.engine.pruning.test_compact import GROUPS, silenced
+from winnow.engine.pruning import compact
 
 pytestmark = pytest.mark.bench
 SHARES = (0.3, 0.5, 0.7, 0.9)

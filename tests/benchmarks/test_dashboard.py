@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.browser.driving import chromium
+from tests.browser.measure import first_view_seconds
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.work_folder import LIVE
 from winnow.engine.specs.train import parse
-from tests.browser.driving import chromium
-from tests.browser.measure import first_view_seconds
 
 pytestmark = pytest.mark.bench
 

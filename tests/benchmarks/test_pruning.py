@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.benchmarks.side_by_side import BUSY
 from winnow.engine.networks.heads import AsppHead
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.networks.residual import ResidualTrunk
 from winnow.engine.pruning import compact
 from winnow.engine.specs.train import NetworkSpec
-from tests.benchmarks.side_by_side import BUSY
 
 pytestmark = pytest.mark.bench
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.benchmarks.side_by_side import ratio
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.networks.multitask import build_network
@@ -14,7 +15,6 @@ from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.loop import Training, begin, train
 from winnow.engine.training.removal import remove
-from tests.benchmarks.side_by_side import ratio
 
 pytestmark = pytest.mark.bench
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from tests.benchmarks.test_pruning import MODELS, generic, silenced
 from winnow.engine.measure import Timing, compare, speed_ups
 from winnow.engine.pruning import compact
-from tests.benchmarks.test_pruning import MODELS, generic, silenced
 
 pytestmark = pytest.mark.bench
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.benchmarks.side_by_side import ratio
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.graph.trace import trace
@@ -24,7 +25,6 @@ from winnow.engine.specs.train import NetworkSpec, parse
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.loop import begin, train
-from tests.benchmarks.side_by_side import ratio
 
 pytestmark = pytest.mark.bench
 

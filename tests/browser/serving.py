@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-APP = ROOT / "dashboard" / "app.py"
+APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 UP_WITHIN = 60.0  # s: a cold start of the server on a busy machine
 
 
@@ -24,9 +23,9 @@ def serving(runs: Path, app: Path = APP) -> Iterator[str]:
     threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # what the worker inherits
     with (runs.parent / "server.txt").open("ab") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", str(app), "--server.port", str(port)],
-            cwd=ROOT,
-            env={**os.environ, **threads, "WINNOW_RUNS": str(runs), "PYTHONPATH": str(ROOT)},
+            [sys.executable, "-P", "-m", "streamlit", "run", str(app), "--server.port", str(port)],
+            cwd=app.parent,
+            env={**os.environ, **threads, "WINNOW_RUNS": str(runs)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

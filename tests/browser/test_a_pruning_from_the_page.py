@@ -8,6 +8,8 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.driving import SIZE, Faults, fill, keyed
+from tests.browser.serving import serving
 from winnow.engine.jobs.stop_request import Ending
 from winnow.engine.jobs.training_job import run_training
 from winnow.engine.jobs.writer import Reporter
@@ -15,8 +17,6 @@ from winnow.engine.runs import launch
 from winnow.engine.runs.derived import follow_ups
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.train import parse
-from tests.browser.driving import SIZE, Faults, fill, keyed
-from tests.browser.serving import serving
 
 pytestmark = pytest.mark.browser
 WITHIN = 120_000.0  # ms, for what the worker may take on a busy machine; a quiet one needs a twentieth

@@ -9,9 +9,9 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Position, expect
 
-from winnow.engine.runs.run import Run, list_runs
 from tests.browser.driving import SIZE, Faults, fill, keyed, settled
 from tests.browser.serving import serving
+from winnow.engine.runs.run import Run, list_runs
 
 pytestmark = pytest.mark.browser
 WITHIN = 90.0  # s, for what the worker does: it imports torch while the browser draws

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Position, expect
 
-from winnow.engine.runs.norm_log import Layer
 from tests.browser.driving import SIZE, Faults, settled
 from tests.browser.serving import serving
 from tests.dashboard.making import write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.pruning_making import write_export, write_pruning
+from winnow.engine.runs.norm_log import Layer
 
 pytestmark = pytest.mark.browser
 VIEWS = {

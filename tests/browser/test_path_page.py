@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from winnow.engine.runs.norm_log import Layer
 from tests.browser.driving import SIZE, Faults, settled
 from tests.browser.serving import serving
 from tests.dashboard.making_studies import write_path
+from winnow.engine.runs.norm_log import Layer
 
 pytestmark = pytest.mark.browser
 LAYERS = tuple(Layer(f"layer {place}", 64, 9) for place in range(16))

@@ -9,12 +9,12 @@ from typing import Any
 import psutil
 import pytest
 
-from winnow.engine.runs.derived import FollowUp
-from winnow.engine.runs.run import Run
-from winnow.engine.runs.study import Study
 from tests.dashboard.making import write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_studies import write_path, write_study
+from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.dashboard.making import START, STEP
 from winnow.engine.explain.checks.badges import COLUMNS
 from winnow.engine.explain.usage import layers, overlaps, usage
 from winnow.engine.runs.derived import FollowUp, follow_up
@@ -17,7 +18,6 @@ from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import Status
 from winnow.engine.specs.explain import ExplainSpec
-from tests.dashboard.making import START, STEP
 
 WIDTHS = {"stem": 3, "<b>deep</b>": 4, "trunk": 6}
 

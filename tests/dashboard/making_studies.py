@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.dashboard.making import START
 from winnow.data.catalog import DATASETS
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.files import replace
@@ -19,7 +20,6 @@ from winnow.engine.specs.train import parse
 from winnow.engine.studies.plan import Member, plan
 from winnow.engine.studies.rows import frame
 from winnow.engine.studies.tables import study_tables
-from tests.dashboard.making import START
 
 BASE: dict[str, Any] = {"tasks": ["seg", "depth"], "epochs": 5, "threads": 1}
 HARM = {

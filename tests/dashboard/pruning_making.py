@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.dashboard.making import START
 from winnow.engine.runs.derived import FollowUp, follow_up, read
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import Status
 from winnow.engine.specs.export import ExportSpec
-from tests.dashboard.making import START
 
 METRICS = {  # dense, pruned, refitted, unit, higher is better
     "loss": (1.0, 1.2, 1.1, "", False),

@@ -39,7 +39,7 @@ class Trained:
 def winnow(root: Path, *arguments: str, code: str = START, cwd: Path | None = None, **more: str) -> Done:
     """Run the command on the runs below `root` in a new process, with `more` in its environment."""
     environment: Mapping[str, str] = {**os.environ, "WINNOW_RUNS": str(root), **more}
-    command = [sys.executable, "-c", code, *arguments]
+    command = [sys.executable, "-P", "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd, timeout=120)
 
 

@@ -1,7 +1,7 @@
 """The ground truth: channels are removed, and every task's loss and metric are measured again.
 
-What is removed is what one layer reads of some of its channels (a cell; see `engine.explain.relevance`): the activation is
-replaced by the channel's mean over images and positions, or by zero. Only what follows the layer runs again
+What is removed is what one layer reads of some of its channels (a cell; see `engine.explain.relevance`): the activation
+is replaced by the channel's mean over images and positions, or by zero. Only what follows the layer runs again
 (`engine.explain.checks.suffix`), which is exact. Columns of the rows:
 
 | column                               |                                                                              |
@@ -12,7 +12,7 @@ replaced by the channel's mean over images and positions, or by zero. Only what 
 | task, fill, images                   | which task is judged, what fills the place, on how many images               |
 | loss, loss_change                    | mean over images of each image's loss, and its rise over the whole model's   |
 | effect                               | mean over images of |change| of what is explained, the loss or the output    |
-| metric, value, value_change          | the task's main metric (engine.runs.quantities); None and NaN for a plain function|
+| metric, value, value_change          | the task's main metric (runs.quantities); None and NaN for a plain function|
 """
 
 from collections.abc import Collection, Iterator, Sequence

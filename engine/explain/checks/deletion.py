@@ -1,7 +1,7 @@
 """The deletion curve: channels of a layer go, the most relevant first, and the loss rises sooner than in random order.
 
-Only surviving channels are ordered, as `engine.explain.checks.agreement` defines them. Free of torch, but for the deletions
-themselves, which `engine.explain.checks.ablation` carries out.
+Only surviving channels are ordered, as `engine.explain.checks.agreement` defines them. Free of torch, but for the
+deletions themselves, which `engine.explain.checks.ablation` carries out.
 """
 
 from dataclasses import dataclass

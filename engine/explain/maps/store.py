@@ -8,7 +8,7 @@ images. Floats are float16 in units of a peak that is stored beside them, so tha
 | array                                    | shape           | meaning                                                 |
 |------------------------------------------|-----------------|---------------------------------------------------------|
 | `images`                                 | (K, H, W, 1|3)  | uint8; larger images come reduced by a whole factor     |
-| `target.<task>`, `prediction.<task>`     | (K, …)          | see `engine.explain.maps.pictures`                           |
+| `target.<task>`, `prediction.<task>`     | (K, …)          | see `explain.maps.pictures`                             |
 | `activation.<layer>`, `…_peak.<layer>`   | (C, K, h, w)    | what the layer reads, at its own resolution             |
 | `silent.<layer>`                         | (C, h, w)       | part of the N images with exactly 0 at the position     |
 | `silent_here.<layer>`                    | (C, K, h, w)    | uint8: whether it is exactly 0 in this image            |

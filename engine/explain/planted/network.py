@@ -1,12 +1,12 @@
 """A network for the data set `planted` whose weights are written down, not trained: who uses what is known.
 
 The trunk is three convolutions with ReLUs. The first holds a matched filter for the pattern of every cause, with a
-threshold above the answer of any other pattern; two 1×1 convolutions pass what it finds on, as `engine.explain.planted.wiring`
-says. The heads of the tasks have a hidden layer each, whose units serve one cause: the amount is their weighted sum,
-the strongest one and the place are read off by comparing them. Everything else leaks: every weight between living
-channels that the wiring does not want is random noise of standard deviation `leak` (those that it wants add up to 1 in
-every reader), as training leaves it. So no relevance of a living channel is exactly 0, and who uses it has to be told
-from who hardly notices it.
+threshold above the answer of any other pattern; two 1×1 convolutions pass what it finds on, as
+`engine.explain.planted.wiring` says. The heads of the tasks have a hidden layer each, whose units serve one cause: the
+amount is their weighted sum, the strongest one and the place are read off by comparing them. Everything else leaks:
+every weight between living channels that the wiring does not want is random noise of standard deviation `leak` (those
+that it wants add up to 1 in every reader), as training leaves it. So no relevance of a living channel is exactly 0, and
+who uses it has to be told from who hardly notices it.
 
 The truth covers what the second and the third convolution read and the output of the trunk. The colours of the images,
 which the first one reads, are planted for nobody.
@@ -40,7 +40,7 @@ M = TypeVar("M", nn.Conv2d, nn.Linear)
 
 @dataclass(frozen=True)
 class Planted:
-    """A network, its tasks, and who uses which of its channels: the columns of `engine.explain.planted.wiring.truth`."""
+    """A network, its tasks, and who uses which channel: the columns of `engine.explain.planted.wiring.truth`."""
 
     net: MultiTaskNet
     tasks: dict[str, Task]

@@ -2,7 +2,7 @@
 
 | figure           | meaning                                                                                 | chance |
 |------------------|-----------------------------------------------------------------------------------------|--------|
-| `label_accuracy` | part of the channels whose label of `engine.explain.usage` is the true one                      | Σ p²   |
+| `label_accuracy` | part of the channels whose label of `engine.explain.usage` is the true one              | Σ p²   |
 | `use_auroc`      | chance that a task which uses a channel has more relevance there than one that does not | 1/2    |
 
 The relevances are compared as parts of the task's relevance in the layer, over all pairs of channel and task. Chance is

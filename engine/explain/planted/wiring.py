@@ -75,7 +75,8 @@ def wiring(seed: int, dead: int = 4) -> Wiring:
 def truth(stage: Stage, layer: str) -> pd.DataFrame:
     """Return what is known of the channels that a stage hands on under the name of a layer.
 
-    Columns: layer, channel, cause ("" of a dead one), label (as `engine.explain.usage` has it), used_by (tasks joined by "+").
+    Columns: layer, channel, cause ("" of a dead one), label (as `engine.explain.usage` has it), used_by (tasks joined
+    by "+").
     """
     names, labels = (*CAUSES, ""), []
     used_by = ["+".join(np.array(TASKS)[row]) for row in stage.uses]

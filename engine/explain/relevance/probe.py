@@ -46,7 +46,8 @@ def probe(
 
     Args:
         model: any module whose forward returns a dict {task: tensor}.
-        batches: `engine.training.batches.Batches`, or batches that are `Batch`, pairs (images, {task: target}) or images alone;
+        batches: `engine.training.batches.Batches`, or batches that are `Batch`, pairs (images, {task: target}) or
+        images alone;
             an iterator is read into memory once, anything else is read anew for each pass.
         layers: names of layers; by default all that the tasks share.
         tasks: what the model's outputs are: `Task`s or functions (prediction, target) → (B,). By default those of

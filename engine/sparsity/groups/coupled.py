@@ -5,8 +5,8 @@ columns of every reader, heads included. A group that is zero is a channel that 
 (DepGraph, Fang et al. 2023; zero-invariant groups, Chen et al. 2021).
 
 Every weight inside the model lies in two groups, that of its output and that of its input channel; see
-`engine.sparsity.groups.bank`. A convolution in g blocks has its channels tied across the blocks, position by position, so one
-group holds that position of each block. Channels that cannot go have no group: those of the model's inputs and
+`engine.sparsity.groups.bank`. A convolution in g blocks has its channels tied across the blocks, position by position,
+so one group holds that position of each block. Channels that cannot go have no group: those of the model's inputs and
 outputs, and those that something mixes (`Space.pins` says what).
 """
 

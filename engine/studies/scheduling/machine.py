@@ -71,7 +71,7 @@ def gpus() -> tuple[str, ...]:
     if not possible or named == "":
         return ()
     try:
-        asked = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, timeout=PATIENCE)
+        asked = subprocess.run([sys.executable, "-P", "-c", COUNT], capture_output=True, text=True, timeout=PATIENCE)
         count = int(asked.stdout.split()[-1])
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
         return ()

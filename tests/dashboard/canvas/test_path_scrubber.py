@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.dashboard.making_studies import write_path
 from winnow.dashboard.canvas.path_scrubber import Wish
 from winnow.dashboard.canvas.path_scrubber import wish as read
 from winnow.dashboard.frames import paths
@@ -12,7 +13,6 @@ from winnow.dashboard.frames.paths import FIRST
 from winnow.dashboard.pages.path.study_figures import course
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
-from tests.dashboard.making_studies import write_path
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.dashboard.pruning_making import write_pruning
 from winnow.dashboard.figures.latencies import latencies
 from winnow.dashboard.figures.layer_counts import MOST_LAYERS
 from winnow.dashboard.figures.removed_layers import removed_layers
@@ -16,7 +17,6 @@ from winnow.dashboard.frames import what_if as sweeps
 from winnow.dashboard.frames.summaries import tasks
 from winnow.engine.runs.derived import FollowUp
 from winnow.engine.runs.run import Run
-from tests.dashboard.pruning_making import write_pruning
 
 LOOKS = styles(["seg", "depth"])
 

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.dashboard.making_studies import write_path
 from winnow.dashboard.figures.death_order import death_order
 from winnow.dashboard.figures.gains import gains
 from winnow.dashboard.figures.kept_by_both import kept_by_both
@@ -19,7 +20,6 @@ from winnow.dashboard.frames import pareto as trade
 from winnow.dashboard.frames.differences import Which, paired
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.study import Study
-from tests.dashboard.making_studies import write_path
 
 LOOKS = styles(["seg", "depth"])
 

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.making_studies import write_path
+from tests.dashboard.reading import said
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import list_studies
 from winnow.engine.specs.study import PathSpec, StudySpec
-from tests.dashboard.making_studies import write_path
-from tests.dashboard.reading import said
 
 MakeRun = Callable[..., Run]
 

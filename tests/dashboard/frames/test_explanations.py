@@ -1,9 +1,9 @@
 from collections.abc import Callable
 
+from tests.dashboard.making_explanations import WIDTHS, write_explanation
 from winnow.dashboard.frames import explanations
 from winnow.engine.runs.derived import FollowUp, follow_up
 from winnow.engine.specs.explain import ExplainSpec
-from tests.dashboard.making_explanations import WIDTHS, write_explanation
 
 Make = Callable[..., FollowUp]
 

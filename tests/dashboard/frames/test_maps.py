@@ -1,9 +1,9 @@
 from collections.abc import Callable
 
+from tests.dashboard.making_maps import write_maps
 from winnow.dashboard.frames import maps
 from winnow.dashboard.shared.selection import Selection
 from winnow.engine.runs.derived import FollowUp
-from tests.dashboard.making_maps import write_maps
 
 Make = Callable[..., FollowUp]
 

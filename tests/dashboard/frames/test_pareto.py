@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.dashboard.making_studies import write_study
+from tests.dashboard.pruning_making import TIMES, write_pruning
 from winnow.dashboard.frames import pareto
 from winnow.dashboard.frames.pareto import Reached
 from winnow.dashboard.frames.summaries import summaries, summary
 from winnow.engine.runs.quantities import METRICS
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
-from tests.dashboard.making_studies import write_study
-from tests.dashboard.pruning_making import TIMES, write_pruning
 
 DELTA = Reached("test", "seg+depth", against="dense", definition="main")
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.dashboard.making_studies import write_path
 from winnow.dashboard.frames import paths
 from winnow.engine.runs.study import Study, create_study
-from tests.dashboard.making_studies import write_path
 
 
 @pytest.fixture

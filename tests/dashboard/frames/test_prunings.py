@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from tests.dashboard.pruning_making import CERTIFICATE, measures, write_export, write_pruning, write_table
 from winnow.dashboard.frames import before_after, before_after_text, exports, prunings, what_if
 from winnow.dashboard.frames.certificate import certificate
 from winnow.dashboard.frames.realised import realised
@@ -13,7 +14,6 @@ from winnow.engine.runs.derived import FollowUp, follow_up
 from winnow.engine.runs.files import replace_json
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.prune import PruneSpec
-from tests.dashboard.pruning_making import CERTIFICATE, measures, write_export, write_pruning, write_table
 
 MakeRun = Callable[..., Run]
 

@@ -2,10 +2,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.dashboard.making_explanations import write_explanation
 from winnow.dashboard.frames import reliance
 from winnow.dashboard.shared.selection import Selection
 from winnow.engine.runs.derived import FollowUp
-from tests.dashboard.making_explanations import write_explanation
 
 Make = Callable[..., FollowUp]
 

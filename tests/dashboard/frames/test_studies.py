@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.dashboard.making_studies import BASE, write_path, write_study
 from winnow.dashboard.frames import cost, studies
 from winnow.dashboard.frames.differences import Which, paired
 from winnow.dashboard.frames.latency import latencies
 from winnow.engine.runs.study import Study, create_study
 from winnow.engine.specs.train import parse
 from winnow.engine.studies.rows import WHO
-from tests.dashboard.making_studies import BASE, write_path, write_study
 
 
 @pytest.fixture

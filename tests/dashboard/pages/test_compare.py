@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from winnow.engine.runs.run import Run
-from winnow.engine.runs.study import Study
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.reading import said
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
 
 MakeRun = Callable[..., Run]
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from winnow.engine.runs.derived import FollowUp, follow_ups
-from winnow.engine.runs.files import replace
-from winnow.engine.specs.explain import ExplainSpec
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_maps import write_maps
 from tests.dashboard.reading import said
+from winnow.engine.runs.derived import FollowUp, follow_ups
+from winnow.engine.runs.files import replace
+from winnow.engine.specs.explain import ExplainSpec
 
 Make = Callable[..., FollowUp]
 

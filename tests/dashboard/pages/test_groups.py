@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from winnow.engine.runs.run import Run, create
-from winnow.engine.specs.train import parse
 from tests.dashboard.pruning_making import write_pruning
 from tests.dashboard.reading import said
+from winnow.engine.runs.run import Run, create
+from winnow.engine.specs.train import parse
 
 MakeRun = Callable[..., Run]
 

@@ -7,14 +7,14 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.making_studies import BASE, write_path, write_study
+from tests.dashboard.reading import said
 from winnow.dashboard.canvas.path_scrubber import Wish
 from winnow.dashboard.pages.path.train_here import ASKED, spec_at
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study, create_study, list_studies
 from winnow.engine.specs.study import PathSpec, parse_many
-from tests.dashboard.making_studies import BASE, write_path, write_study
-from tests.dashboard.reading import said
 
 MakeRun = Callable[..., Run]
 

@@ -8,13 +8,13 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.pruning_making import CERTIFICATE, set_status, write_export, write_pruning
+from tests.dashboard.reading import said
 from winnow.engine.runs.derived import FollowUp, follow_up, follow_ups
 from winnow.engine.runs.files import replace_json
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.export import ExportSpec
 from winnow.engine.specs.prune import PruneSpec
-from tests.dashboard.pruning_making import CERTIFICATE, set_status, write_export, write_pruning
-from tests.dashboard.reading import said
 
 MakeRun = Callable[..., Run]
 

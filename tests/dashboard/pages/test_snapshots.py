@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.making_studies import write_path
+from tests.dashboard.reading import said
 from winnow.dashboard.frames.snapshots import metric_columns, waypoints
 from winnow.engine.runs import snapshots as kept
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.snapshots import DESCRIPTION, Waypoint, folder_of
 from winnow.engine.runs.study import Study
-from tests.dashboard.making_studies import write_path
-from tests.dashboard.reading import said
 
 
 def _keep(run: Run, *levels: int) -> None:

@@ -8,15 +8,15 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.making import write_checkpoint
+from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.reading import said
 from winnow.dashboard.shared.formatting import asked
 from winnow.engine.runs.derived import FollowUp, follow_ups
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 from winnow.engine.specs.explain import ExplainSpec
-from tests.dashboard.making import write_checkpoint
-from tests.dashboard.making_explanations import write_explanation
-from tests.dashboard.reading import said
 
 Make = Callable[..., FollowUp]
 

@@ -8,10 +8,10 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.reading import said
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run
-from tests.dashboard.reading import said
 
 MakeRun = Callable[..., Run]
 

@@ -8,12 +8,12 @@ import onnxruntime
 import pytest
 import torch
 
+from tests.engine.commanding import Trained, winnow, winnow_here
 from winnow.engine.export import load_model, model_card
 from winnow.engine.jobs.card_facts import card_facts
 from winnow.engine.jobs.certificate_file import read_certificate
 from winnow.engine.runs.derived import find_follow_up, newest
 from winnow.engine.runs.run import Run, find
-from tests.engine.commanding import Trained, winnow, winnow_here
 
 QUICK = ("--no-onnx", "--rounds", "3", "--batches", "1,4", "--threads", "1", "--json")
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.engine.small_nets import batches, small_net
 from winnow.engine.explain.checks.affinity import affinity, gradient_cosines, transfer
 from winnow.engine.explain.checks.agreement import agreement, sample, split_half, survivors
 from winnow.engine.explain.checks.badges import COLUMNS, badge, median
@@ -16,7 +17,6 @@ from winnow.engine.explain.faithfulness import Checks, faithfulness
 from winnow.engine.explain.relevance import Settings, relevance
 from winnow.engine.explain.relevance.probe import probe
 from winnow.engine.graph.trace import trace
-from tests.engine.small_nets import batches, small_net
 
 
 def known(cells: int = 12) -> tuple[pd.DataFrame, pd.DataFrame]:

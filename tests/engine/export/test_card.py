@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.engine.pruning.test_compact import silenced
 from winnow.engine.export import ModelFacts, export_onnx, model_card, save_model
 from winnow.engine.export.card import METRIC_COLUMNS, scaled
 from winnow.engine.measure import Timing, compare
 from winnow.engine.pruning import compact
-from tests.engine.pruning.test_compact import silenced
 
 
 def sections(card: str) -> list[str]:

@@ -9,13 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from winnow.engine.export import MissingPackages, NotDescribable, NotSame, export_onnx, export_program, load_model, save_model
+from tests.engine.graph.zoo import Program, conv
+from tests.engine.pruning.test_compact import silenced
+from winnow.engine.export import (
+    MissingPackages,
+    NotDescribable,
+    NotSame,
+    export_onnx,
+    export_program,
+    load_model,
+    save_model,
+)
 from winnow.engine.export import onnx_file as module
 from winnow.engine.export.graphs import names_of
 from winnow.engine.export.onnx_file import Session
 from winnow.engine.pruning import compact
-from tests.engine.graph.zoo import Program, conv
-from tests.engine.pruning.test_compact import silenced
 
 IMAGE = torch.randn(1, 3, 8, 8)
 

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from tests.engine.graph.zoo import ZOO, Program, build, conv
+from tests.engine.pruning.test_compact import parameters, silence, silenced
+from tests.engine.pruning.test_readers import READERS, constants
 from winnow.engine.export import NotDescribable, architecture, rebuild
 from winnow.engine.export.agreement import outputs
 from winnow.engine.export.describing import written
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import compact
-from tests.engine.graph.zoo import ZOO, Program, build, conv
-from tests.engine.pruning.test_compact import parameters, silence, silenced
-from tests.engine.pruning.test_readers import READERS, constants
 
 
 def again(model: nn.Module, x: Tensor) -> nn.Module:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.engine.graph.zoo import Program
 from winnow.engine.export import NotRebuildable, rebuild
 from winnow.engine.export.describing import written
-from tests.engine.graph.zoo import Program
 
 Document = dict[str, Any]
 

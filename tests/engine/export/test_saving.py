@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from winnow.engine.export import NotDescribable, NotRebuildable, load_model, save_model
-from winnow.engine.export.saving import ARCHITECTURE, TENSORS
-from winnow.engine.pruning import compact
 from tests.engine.export.test_rebuilding import same
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
+from winnow.engine.export import NotDescribable, NotRebuildable, load_model, save_model
+from winnow.engine.export.saving import ARCHITECTURE, TENSORS
+from winnow.engine.pruning import compact
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.engine.graph.random_nets import random_net
+from tests.engine.graph.surgery import removed
+from tests.engine.graph.zoo import ZOO, build
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.spaces import Slice, Space
 from winnow.engine.graph.trace import trace
 from winnow.engine.sparsity.groups import banks, coupled_groups, input_groups, output_groups
-from tests.engine.graph.random_nets import random_net
-from tests.engine.graph.surgery import removed
-from tests.engine.graph.zoo import ZOO, build
 
 SIZES_IN_CODE = ("splits", "input side")  # their compaction needs the program rewritten, not only the weights
 SHARES = {"coupled": (0.3, 0.5, 0.7, 0.9), "output": (0.5, 0.9), "input": (0.5, 0.9)}

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.engine.graph.zoo import ZOO, Program, build, conv
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
-from tests.engine.graph.zoo import ZOO, Program, build, conv
 
 X = torch.randn(2, 3, 16, 16)
 

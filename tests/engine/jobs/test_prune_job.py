@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.engine.trained_digits import SMALL, untrained
 from winnow.engine.export import load_model
 from winnow.engine.jobs.prune_job import run_prune
 from winnow.engine.jobs.restore import restore
@@ -16,7 +17,6 @@ from winnow.engine.jobs.writer import Reporter
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.specs.train import parse
-from tests.engine.trained_digits import SMALL, untrained
 
 PENALTY = {"target": 40.0}
 SPEC = {"data": {"dataset": "digits"}, "network": SMALL, "threads": 1, "epochs": 2, "batch_size": 64}

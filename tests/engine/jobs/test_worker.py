@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from tests.engine.commanding import Trained
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.work_folder import LIVE
 from winnow.engine.specs.train import parse
-from tests.engine.commanding import Trained
 
 ENDED = ("done", "stopped", "failed", "lost")
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}

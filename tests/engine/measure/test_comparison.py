@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
+from tests.engine.pruning.test_compact import silenced
 from winnow.engine.export import save_model
 from winnow.engine.measure import Timing, compare, file_size, macs, parameters, peak_memory, speed_ups
 from winnow.engine.measure.comparison import COLUMNS
 from winnow.engine.pruning import compact
-from tests.engine.pruning.test_compact import silenced
 
 QUICK = Timing(3, 1e-3, threads=1)
 

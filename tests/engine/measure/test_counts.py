@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.engine.pruning.test_compact import silenced
 from winnow.engine.measure import cost, macs, parameters
 from winnow.engine.pruning import compact
-from tests.engine.pruning.test_compact import silenced
 
 
 class Functional(nn.Module):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.engine.graph.zoo import build
 from winnow.engine.pruning import compact
 from winnow.engine.pruning.budget import Budget, choose
 from winnow.engine.pruning.latency_budget import Timed
@@ -15,7 +16,6 @@ from winnow.engine.pruning.ranking import Ranking
 from winnow.engine.pruning.scores import norms
 from winnow.engine.pruning.units import Units, units
 from winnow.engine.pruning.what_if import WhatIf
-from tests.engine.graph.zoo import build
 
 NETS = ("ours basic", "vgg", "densenet", "mobilenet v3", "splits", "grouped")
 FOUND = {name: units(*build(name)) for name in NETS}

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.engine.graph.random_nets import random_net
+from tests.engine.graph.zoo import ZOO, Program, build, conv
 from winnow.engine.graph.trace import trace
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import NotExact, NotTraceable, compact
 from winnow.engine.sparsity.groups import banks, coupled_groups, input_groups, output_groups
-from tests.engine.graph.random_nets import random_net
-from tests.engine.graph.zoo import ZOO, Program, build, conv
 
 GROUPS = {
     "coupled": coupled_groups,

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from winnow.engine.pruning import compact
 from tests.engine.graph.zoo import Program, conv
 from tests.engine.pruning.test_compact import silenced
+from winnow.engine.pruning import compact
 
 MODELS = ["ours basic", "splits", "u-net"]
 

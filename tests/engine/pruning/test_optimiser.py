@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
-from winnow.engine.pruning import Compacted, compact, transfer
 from tests.engine.pruning.test_compact import silenced
+from winnow.engine.pruning import Compacted, compact, transfer
 
 MAKERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": lambda p: SGD(p, 0.1),

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
+from tests.engine.graph.zoo import ZOO, Program, build, conv
+from tests.engine.pruning.test_compact import macs, outputs, parameters, silenced
 from winnow.engine.graph.trace import trace
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import Coefficients, compact
 from winnow.engine.pruning.selecting import picked
-from tests.engine.graph.zoo import ZOO, Program, build, conv
-from tests.engine.pruning.test_compact import macs, outputs, parameters, silenced
 
 X = torch.randn(2, 3, 16, 16, dtype=torch.float64)
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from winnow.engine.pruning import compact
 from tests.engine.graph.zoo import Program, build, conv
 from tests.engine.pruning.test_compact import silence
+from winnow.engine.pruning import compact
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.engine.graph.zoo import build
 from winnow.engine.pruning.scores import norms, relevance
 from winnow.engine.pruning.units import Units, units
-from tests.engine.graph.zoo import build
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from tests.engine.graph.zoo import build
 from winnow.engine.pruning.scores import norms
 from winnow.engine.pruning.sweep import COLUMNS, sweep
 from winnow.engine.pruning.units import units
-from tests.engine.graph.zoo import build
 
 
 def test_costs_grow_and_metrics_belong_to_what_is_left():

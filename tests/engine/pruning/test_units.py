@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.engine.graph.zoo import ZOO, build
 from winnow.engine.pruning import compact
 from winnow.engine.pruning.masking import silence
 from winnow.engine.pruning.units import Units, units
 from winnow.engine.pruning.what_if import WhatIf
 from winnow.engine.sparsity.groups import coupled_groups
-from tests.engine.graph.zoo import ZOO, build
 
 
 def half(found: Units) -> np.ndarray:

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim import SGD
 
+from tests.engine.graph.zoo import build
 from winnow.engine.graph.trace import trace
 from winnow.engine.sparsity.groups import Axis, Group, banks, coupled_groups, input_groups, output_groups
 from winnow.engine.sparsity.penalties import GroupLasso
 from winnow.engine.sparsity.proximal import Proximal
-from tests.engine.graph.zoo import build
 
 LAYERS = {
     "conv": (nn.Conv2d(6, 4, 3), lambda w, i: w[:, i]),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.engine.training.distributed.cases import SCENES, images
 from winnow.data.catalog import DATASETS
 from winnow.engine.networks.multitask import MultiTaskNet, build_network
 from winnow.engine.specs.train import parse
@@ -13,7 +14,6 @@ from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.forward import forward
 from winnow.engine.training.loop import StepDone, Training, begin, train
-from tests.engine.training.distributed.cases import SCENES, images
 
 
 def without_norms(net: MultiTaskNet) -> MultiTaskNet:

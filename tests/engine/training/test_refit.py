@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import fx, nn
 
+from tests.engine.trained_digits import SPEC, trained
 from winnow.engine.pruning import compact, transfer
 from winnow.engine.pruning.budget import Budget, choose
 from winnow.engine.pruning.masking import silence
@@ -15,7 +16,6 @@ from winnow.engine.specs.train import OptimiserSpec
 from winnow.engine.training.evaluate import validated
 from winnow.engine.training.loop import EpochDone, NonFiniteLossError
 from winnow.engine.training.refit import Refit, RefitStep, Split, refit
-from tests.engine.trained_digits import SPEC, trained
 
 
 @pytest.fixture(scope="module")

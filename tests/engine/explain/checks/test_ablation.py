@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.engine.small_nets import batches, small_net
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.explain.checks.ablation import BLOCK, COLUMNS, Deletion, ablations
@@ -18,7 +19,6 @@ from winnow.engine.networks.multitask import MultiTaskNet, build_network
 from winnow.engine.specs.train import NetworkSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
-from tests.engine.small_nets import batches, small_net
 
 
 def digits(settings: Settings | None = None) -> tuple[MultiTaskNet, Probe]:

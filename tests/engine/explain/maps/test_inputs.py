@@ -5,12 +5,12 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
+from tests.engine.small_nets import batches, small_net
 from winnow.engine.explain.maps.inputs import Explained, integrated_gradients, occlusion
 from winnow.engine.explain.relevance.frozen_model import still
 from winnow.engine.explain.relevance.probe import probe
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.training.batches import Batch
-from tests.engine.small_nets import batches, small_net
 
 
 class Line(nn.Module):

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.engine.small_nets import READERS, batches, small_net
 from winnow.engine.explain.checks.ablation import Deletion, ablations
 from winnow.engine.explain.relevance import Settings, relevance
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import probe
 from winnow.engine.explain.relevance.refusals import NotAttributableError
-from tests.engine.small_nets import READERS, batches, small_net
 
 OUTPUT = Settings(of="output", bootstrap=5, steps=16)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tests.engine.small_nets import READERS, batches, small_net
 from winnow.data.catalog import DATASETS
 from winnow.data.sample import Field
 from winnow.engine.explain.relevance import Settings, relevance
@@ -17,7 +18,6 @@ from winnow.engine.explain.relevance.relevance import measured
 from winnow.engine.sparsity.groups import input_groups
 from winnow.engine.specs.explain import METHODS, Method
 from winnow.engine.tasks.build import build_tasks
-from tests.engine.small_nets import READERS, batches, small_net
 
 FIELDS = {**DATASETS["scenes"].fields, **DATASETS["digits"].fields}
 
@@ -67,7 +67,9 @@ def test_one_pass_finds_what_known_means_find(monkeypatch: pytest.MonkeyPatch):
     asked = probe(small_net(), batches(3, 4))
     known = measured(asked, "taylor", channel_means(asked))
     pd.testing.assert_frame_equal(measured(asked, "taylor"), known, rtol=1e-4, atol=1e-7)
-    monkeypatch.setattr("winnow.engine.explain.relevance.taylor.KEPT", 4)  # more images than are kept: the means take a pass
+    monkeypatch.setattr(
+        "winnow.engine.explain.relevance.taylor.KEPT", 4
+    )  # more images than are kept: the means take a pass
     pd.testing.assert_frame_equal(measured(asked, "taylor"), known, rtol=1e-4, atol=1e-7)
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.engine.training.distributed.pair RANK FOLDER`: one of two processes that do all that is tested of a pair.
+"""`python -m tests.engine.training.distributed.pair RANK FOLDER`: one of the two processes of a pair.
 
 FOLDER holds two runs, `straight` and `stopped`, of which the second is asked to stop, and gets the mark
 `noticed` when rank 0 has noticed that rank 1 died, which it does at the end. What each process comes to lies
@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.engine.training.distributed.cases import CASES, NORMS, normalised, spec_of, trained
 from winnow.engine.jobs.other_ranks import Quiet
 from winnow.engine.jobs.stop_request import Ending
 from winnow.engine.jobs.training_job import run_on
@@ -27,7 +28,6 @@ from winnow.engine.training.distributed.alike import RanksDifferError, refuse_di
 from winnow.engine.training.distributed.batch_norm import norms_over_all
 from winnow.engine.training.distributed.place import RankLostError
 from winnow.engine.training.distributed.ranks import Ranks
-from tests.engine.training.distributed.cases import CASES, NORMS, normalised, spec_of, trained
 
 
 def work_on(folder: Path, ranks: Ranks) -> str:

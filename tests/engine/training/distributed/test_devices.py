@@ -19,7 +19,15 @@ SMALL = ["--dataset", "digits", "--widths", "8,8", "--blocks", "1,1", "--head-wi
 
 
 def test_two_processes_train_a_run_and_end(runs_root: Path):
-    command = [sys.executable, "-c", "from winnow.engine.cli.main import main; main()", "train", *SMALL, "--devices", "2"]
+    command = [
+        sys.executable,
+        "-c",
+        "from winnow.engine.cli.main import main; main()",
+        "train",
+        *SMALL,
+        "--devices",
+        "2",
+    ]
     environment = {**os.environ, "WINNOW_RUNS": str(runs_root)}
     environment.pop("OMP_NUM_THREADS", None)
     done = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, timeout=240)
@@ -56,7 +64,7 @@ print([worker.wait() for worker in workers])
 
 def test_a_kill_ends_all_processes_of_a_run(runs_root: Path):
     run = create(parse({"data": {"dataset": "digits"}, "devices": 2}))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
+    environment = {**os.environ}
     command = [sys.executable, "-c", LAUNCHER, WORKER, str(run.path)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as launcher:
         end = time.monotonic() + 60

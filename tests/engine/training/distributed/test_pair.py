@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.engine.training.distributed.cases import CASES, NORMS, STOPPED, normalised, spec_of, trained
 from winnow.engine.jobs.stop_request import Ending
 from winnow.engine.jobs.training_job import run_on
 from winnow.engine.jobs.writer import Reporter
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.train import parse
 from winnow.engine.training.distributed.ranks import ALONE
-from tests.engine.training.distributed.cases import CASES, NORMS, STOPPED, normalised, spec_of, trained
 
 ROOT = Path(__file__).parents[4]
 
