@@ -49,7 +49,7 @@ def test_the_loop_of_your_own_removes_what_it_was_asked_for(tmp_path: Path, monk
 
     names = {"net": net, "example": torch.rand(1, 1, 8, 8), "batch": batch, "loss": loss}
     exec(block("coupled_groups(net, example)"), names)
-    zero = names["tally"].percent("mac", living(names["optimizer"].norms))
+    zero = names["counts"].percent("mac", living(names["optimizer"].norms))
     assert zero == pytest.approx(70, abs=3)  # one channel of this small network is 3 % of its MACs
     saved = trace(net, names["example"]).savings().iloc[-1]
     assert saved["removable_macs"] > 0.6 * saved["macs"]

@@ -10,7 +10,7 @@ from winnow.dashboard.forms.widgets import Values, line
 from winnow.dashboard.frames.groups import norms
 from winnow.dashboard.shared.formatting import sentence
 from winnow.engine.runs import launch
-from winnow.engine.runs.derived import FollowUp, follow_up, read
+from winnow.engine.runs.derived import DerivedJob, derived_job, read
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import METHODS, ExplainSpec
 from winnow.engine.specs.frozen import SpecError
@@ -36,7 +36,7 @@ COST = (
 )
 
 
-def new_explanation(run: Run) -> FollowUp | None:
+def new_explanation(run: Run) -> DerivedJob | None:
     """Draw the form; return the explanation that it has just created and started, if it has."""
     methods = st.multiselect(
         "Methods",
@@ -65,10 +65,10 @@ def new_explanation(run: Run) -> FollowUp | None:
     return None
 
 
-def begun(run: Run, values: Values) -> FollowUp | None:
+def begun(run: Run, values: Values) -> DerivedJob | None:
     """Create and start an explanation, or say in one sentence what is wrong."""
     try:
-        work = follow_up(run, read({"kind": "explain", **values}))
+        work = derived_job(run, read({"kind": "explain", **values}))
         launch.start(work)
     except (SpecError, launch.JobError, OSError) as error:
         st.error(sentence(str(error)), icon=":material/error:")

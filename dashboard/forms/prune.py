@@ -9,7 +9,7 @@ import streamlit as st
 from winnow.dashboard.forms.widgets import Values, leaf, line
 from winnow.dashboard.shared.formatting import CRITERIA, sentence
 from winnow.engine.runs import launch
-from winnow.engine.runs.derived import FollowUp, Spec, follow_up, read
+from winnow.engine.runs.derived import DerivedJob, Spec, derived_job, read
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.prune import Criterion, PruneSpec
@@ -32,7 +32,7 @@ MEANINGS: dict[Criterion, str] = {
 }
 
 
-def new_pruning(run: Run) -> FollowUp | None:
+def new_pruning(run: Run) -> DerivedJob | None:
     """Draw the form; return the pruning that it has just created and started, if it has."""
     criterion, values = _what(run)
     values |= line(PruneSpec, REFIT, "Afterwards", FORM)
@@ -42,8 +42,8 @@ def new_pruning(run: Run) -> FollowUp | None:
         return begun(run, {"kind": "prune", "criterion": criterion, **values}, criterion) if clicked else None
 
 
-def begun(run: Run, values: Values, stem: str) -> FollowUp | None:
-    """Create and start a follow-up, or say in one sentence what is wrong."""
+def begun(run: Run, values: Values, stem: str) -> DerivedJob | None:
+    """Create and start a derived job, or say in one sentence what is wrong."""
     try:
         return start(run, read(values), stem)
     except (SpecError, launch.JobError, OSError) as error:
@@ -51,14 +51,14 @@ def begun(run: Run, values: Values, stem: str) -> FollowUp | None:
         return None
 
 
-def start(run: Run, spec: Spec, stem: str) -> FollowUp:
-    """Create a follow-up of a run and start its worker.
+def start(run: Run, spec: Spec, stem: str) -> DerivedJob:
+    """Create a derived job of a run and start its worker.
 
     Raises:
         JobError, OSError: the folder can't be written, or no process can be started.
 
     """
-    work = follow_up(run, spec, stem)
+    work = derived_job(run, spec, stem)
     launch.start(work)
     return work
 

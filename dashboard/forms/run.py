@@ -126,7 +126,7 @@ def _advanced(way: Way) -> dict[str, Values]:
         "balancing": line(BalancingSpec, list(BalancingSpec.model_fields), "Balancing of the tasks"),
         "optimiser": line(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
         "run": line(
-            TrainSpec, ["seed", "threads", "device", "devices", "accumulate", "flips", "bf16", "waypoints"], "Run"
+            TrainSpec, ["seed", "threads", "device", "devices", "accumulate", "flips", "bf16", "snapshots"], "Run"
         ),
     }
 

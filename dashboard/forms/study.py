@@ -111,8 +111,8 @@ def _changed(base: TrainSpec, long: Values) -> Values:
     """Return the base as a study may have it: from nothing, changed by nobody, with no removal while it trains."""
     values = base.model_dump()
     values["penalty"] |= {"removal": 0}
-    if not values["waypoints"]:
-        del values["waypoints"]  # that of a path, or of a study, which keeps none
+    if not values["snapshots"]:
+        del values["snapshots"]  # that of a path, or of a study, which keeps none
     return {**values, **long, "threads": 1, "start": None, "strength_changes": ()}
 
 

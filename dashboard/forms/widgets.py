@@ -61,7 +61,7 @@ LABELS = {
     "workers": "Runs at a time",
     "latency": "Time what is left",
     "warm": "Warm start",
-    "waypoints": "Keep a network every [%]",
+    "snapshots": "Keep a network every [%]",
 }
 Values = dict[str, Any]
 

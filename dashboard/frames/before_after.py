@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.prunings import measures, metrics
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.quantities import Metric
 
 MODELS = ("dense", "masked", "pruned")
@@ -35,7 +35,7 @@ AFTER = ("dense", "pruned", "refitted")
 Main = Sequence[tuple[str, Metric]]
 
 
-def costs(pruning: FollowUp) -> pd.DataFrame:
+def costs(pruning: DerivedJob) -> pd.DataFrame:
     """Return one row per quantity, batch size and backend."""
     found = measures(pruning)
     counted = ~found["quantity"].isin(["latency", "peak_memory"])
@@ -51,7 +51,7 @@ def costs(pruning: FollowUp) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "threads", "steady"])
 
 
-def changes(pruning: FollowUp, main: Main) -> pd.DataFrame:
+def changes(pruning: DerivedJob, main: Main) -> pd.DataFrame:
     """Return one row per task, by the metric that stands for it; a dropped task has no value after."""
     found = metrics(pruning).set_index(["task", "metric", "model"])["value"].astype(float)
     rows = []
@@ -64,7 +64,7 @@ def changes(pruning: FollowUp, main: Main) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).dropna(subset="dense").reset_index(drop=True)
 
 
-def refitted(pruning: FollowUp) -> bool:
+def refitted(pruning: DerivedJob) -> bool:
     """Return whether the pruned network has been trained on."""
     return bool((metrics(pruning)["model"] == "refitted").any())
 

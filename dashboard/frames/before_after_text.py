@@ -4,10 +4,10 @@ import pandas as pd
 
 from winnow.dashboard.frames.before_after import AFTER, TITLES, Main, changes, costs
 from winnow.dashboard.shared.formatting import amount, changed, measured, spread
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
 
-def before_after(pruning: FollowUp, main: Main) -> pd.DataFrame:
+def before_after(pruning: DerivedJob, main: Main) -> pd.DataFrame:
     """Return one row per cost, then one per task, as text."""
     spent = [_cost(row) for _, row in costs(pruning).iterrows()]
     got = [_metric(row) for _, row in changes(pruning, main).iterrows()]

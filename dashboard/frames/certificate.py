@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from winnow.dashboard.frames.file_versions import Stamp, stamp
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
 FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative errors that engine.pruning.certificate lets pass
 
@@ -31,7 +31,7 @@ class Certificate(BaseModel):
         return 0 <= self.relative_error_float32 <= FLOAT32 and 0 <= self.relative_error_float64 <= FLOAT64
 
 
-def certificate(pruning: FollowUp) -> Certificate | None:
+def certificate(pruning: DerivedJob) -> Certificate | None:
     """Return the certificate, None where there is none yet.
 
     Raises:

@@ -13,7 +13,7 @@ import pandas as pd
 from winnow.dashboard.frames.file_versions import Stamp
 from winnow.dashboard.frames.stored_tables import stored, stored_stamp
 from winnow.engine.explain.checks import badges
-from winnow.engine.runs.derived import FollowUp, follow_ups
+from winnow.engine.runs.derived import DerivedJob, derived_jobs
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import ExplainSpec
@@ -35,19 +35,19 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def explanations(run: Run) -> list[FollowUp]:
+def explanations(run: Run) -> list[DerivedJob]:
     """Return the explanations of a run whose spec can be read, newest first."""
-    return [work for work in follow_ups(run, "explain") if spec(work) is not None]
+    return [work for work in derived_jobs(run, "explain") if spec(work) is not None]
 
 
-def best(works: Sequence[FollowUp]) -> FollowUp | None:
+def best(works: Sequence[DerivedJob]) -> DerivedJob | None:
     """Return the explanation to show first: the newest of all layers that has tables, else the newest that has."""
     shown = [work for work in works if begun(work)]
     whole = [work for work in shown if not asked(work).layers]
     return next(iter([*whole, *shown, *works]), None)
 
 
-def spec(work: FollowUp) -> ExplainSpec | None:
+def spec(work: DerivedJob) -> ExplainSpec | None:
     """Return what was asked of an explanation, None where its spec can't be read."""
     try:
         found = work.spec
@@ -56,7 +56,7 @@ def spec(work: FollowUp) -> ExplainSpec | None:
     return found if isinstance(found, ExplainSpec) else None
 
 
-def asked(work: FollowUp) -> ExplainSpec:
+def asked(work: DerivedJob) -> ExplainSpec:
     """Return what was asked of an explanation whose spec can be read."""
     found = spec(work)
     if found is None:
@@ -64,43 +64,43 @@ def asked(work: FollowUp) -> ExplainSpec:
     return found
 
 
-def begun(work: FollowUp) -> bool:
+def begun(work: DerivedJob) -> bool:
     """Return whether there is something to see of an explanation."""
     return any(table_stamp(work, "relevance"))
 
 
-def table(work: FollowUp, name: str) -> pd.DataFrame:
+def table(work: DerivedJob, name: str) -> pd.DataFrame:
     """Return a table of an explanation, without rows where it is not there yet."""
     return stored(work, name, COLUMNS)
 
 
-def table_stamp(work: FollowUp, name: str) -> Stamp:
+def table_stamp(work: DerivedJob, name: str) -> Stamp:
     """Return when a table was last replaced."""
     return stored_stamp(work, name)
 
 
-def stamps(work: FollowUp) -> tuple[Stamp, ...]:
+def stamps(work: DerivedJob) -> tuple[Stamp, ...]:
     """Return when each table was last replaced: the key of whatever is made of them."""
     return tuple(table_stamp(work, name) for name in COLUMNS)
 
 
-def layers(work: FollowUp) -> tuple[Layer, ...]:
+def layers(work: DerivedJob) -> tuple[Layer, ...]:
     """Return the layers that are explained, in the order of the network, each as wide as it has cells."""
     return _layers(work.path, table_stamp(work, "relevance"))
 
 
-def tasks(work: FollowUp) -> list[str]:
+def tasks(work: DerivedJob) -> list[str]:
     """Return the tasks that are explained, in the order of the run."""
     return [str(task) for task in table(work, "relevance")["task"].unique()]
 
 
-def methods(work: FollowUp) -> list[str]:
+def methods(work: DerivedJob) -> list[str]:
     """Return the methods of which there is something to see; the first one made the labels."""
     return [str(method) for method in table(work, "relevance")["method"].unique()]
 
 
 @lru_cache(maxsize=32)
 def _layers(path: Path, _written: Stamp) -> tuple[Layer, ...]:
-    known = table(FollowUp(path), "relevance")
+    known = table(DerivedJob(path), "relevance")
     widths = known.groupby("layer", sort=False)["channel"].max() + 1
     return tuple(Layer(str(name), int(width), 0) for name, width in widths.items())

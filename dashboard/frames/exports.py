@@ -9,19 +9,19 @@
 import pandas as pd
 
 from winnow.dashboard.frames.stored_tables import stored
-from winnow.engine.runs.derived import FollowUp, follow_ups
+from winnow.engine.runs.derived import DerivedJob, derived_jobs
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.frozen import SpecError
 
 COLUMNS = ["file", "format", "bytes", "sha256", "max_error"]
 
 
-def exports(run: Run, pruning: str) -> list[FollowUp]:
+def exports(run: Run, pruning: str) -> list[DerivedJob]:
     """Return the exports of one pruning, newest first."""
-    return [found for found in follow_ups(run, "export") if _of(found) == pruning]
+    return [found for found in derived_jobs(run, "export") if _of(found) == pruning]
 
 
-def files(export: FollowUp) -> pd.DataFrame:
+def files(export: DerivedJob) -> pd.DataFrame:
     """Return one row per file; links are left out, so that nothing outside the folder is offered."""
     folder = export.path / "files"
     lying = sorted(path for path in folder.glob("*") if path.is_file() and not path.is_symlink())
@@ -32,7 +32,7 @@ def files(export: FollowUp) -> pd.DataFrame:
     return found.join(known[["format", "sha256", "max_error"]], on="file")[COLUMNS]
 
 
-def _of(export: FollowUp) -> str:
+def _of(export: DerivedJob) -> str:
     try:
         return str(getattr(export.spec, "pruning", ""))
     except (OSError, SpecError, ValueError):

@@ -10,16 +10,16 @@ from winnow.dashboard.frames.file_versions import Stamp, stamp
 from winnow.dashboard.shared.selection import Selection
 from winnow.data.sample import Field
 from winnow.engine.explain.maps.store import NAME, SpatialStore
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.digests import manifests
 
 
-def store(work: FollowUp) -> SpatialStore | None:
+def store(work: DerivedJob) -> SpatialStore | None:
     """Return the maps of an explanation; None where there are none, or where they can't be read."""
     return _store(work.path, stamp(work.path / NAME))
 
 
-def store_for(work: FollowUp, chosen: Selection | None) -> SpatialStore | None:
+def store_for(work: DerivedJob, chosen: Selection | None) -> SpatialStore | None:
     """Return the maps of an explanation; where they lack the channel, those of another of the same checkpoint."""
     own = store(work)
     if chosen is None or (own is not None and own.has(chosen.layer, chosen.channel)):
@@ -51,7 +51,7 @@ def answers(maps: SpatialStore, chosen: Selection) -> pd.DataFrame:
     return frame.rename_axis("image").reset_index().sort_values("mean", ascending=False, ignore_index=True)
 
 
-def _of_the_newest(work: FollowUp) -> bool:
+def _of_the_newest(work: DerivedJob) -> bool:
     """Return whether an explanation was begun after the run's newest checkpoint was stored."""
     known, started = manifests(work.run.path / "weights"), work.recorded_status().started
     return bool(known) and started is not None and started > known[-1].stat().st_mtime

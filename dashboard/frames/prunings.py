@@ -16,7 +16,7 @@ import pandas as pd
 
 from winnow.dashboard.frames.file_versions import Stamp, stamp
 from winnow.dashboard.frames.stored_tables import stored, stored_stamp
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
 COLUMNS = {
     "metrics": ("model", "task", "metric", "value", "unit", "higher_is_better"),
@@ -39,37 +39,37 @@ COLUMNS = {
 }
 
 
-def metrics(pruning: FollowUp) -> pd.DataFrame:
+def metrics(pruning: DerivedJob) -> pd.DataFrame:
     """Return the metrics of every task on the validation images, before and after."""
     return stored(pruning, "metrics", COLUMNS)
 
 
-def measures(pruning: FollowUp) -> pd.DataFrame:
+def measures(pruning: DerivedJob) -> pd.DataFrame:
     """Return what each model costs: counted, and timed."""
     return stored(pruning, "measures", COLUMNS)
 
 
-def removed(pruning: FollowUp) -> pd.DataFrame:
+def removed(pruning: DerivedJob) -> pd.DataFrame:
     """Return one row per layer that lost something."""
     return stored(pruning, "removed", COLUMNS)
 
 
-def reasons(pruning: FollowUp) -> pd.DataFrame:
+def reasons(pruning: DerivedJob) -> pd.DataFrame:
     """Return why channels stayed, and what layers do to have the rest gone."""
     return stored(pruning, "reasons", COLUMNS)
 
 
-def sweep(pruning: FollowUp) -> pd.DataFrame:
+def sweep(pruning: DerivedJob) -> pd.DataFrame:
     """Return the metrics as more and more goes; nothing where only zeros went."""
     return stored(pruning, "sweep", COLUMNS)
 
 
-def saved(pruning: FollowUp) -> dict[str, float]:
+def saved(pruning: DerivedJob) -> dict[str, float]:
     """Return what the choice saves of the network [%], by what is counted."""
     frame = stored(pruning, "saved", COLUMNS)
     return dict(zip(frame["of"].astype(str), frame["value"].astype(float), strict=True))
 
 
-def stamps(pruning: FollowUp) -> tuple[Stamp, ...]:
+def stamps(pruning: DerivedJob) -> tuple[Stamp, ...]:
     """Return when each table, and the certificate, was last replaced."""
     return (*(stored_stamp(pruning, name) for name in COLUMNS), stamp(pruning.path / "certificate.json"))

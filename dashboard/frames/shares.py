@@ -17,10 +17,10 @@ import pandas as pd
 
 from winnow.dashboard.frames.explanations import layers, table, tasks
 from winnow.engine.explain.usage import ALL, DEAD, IDLE, labels
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
 
-def map_cells(work: FollowUp) -> pd.DataFrame:
+def map_cells(work: DerivedJob) -> pd.DataFrame:
     """Return every cell, with the task that has the largest share in it."""
     used, names = table(work, "usage"), tasks(work)
     kept = ["layer", "channel", *(f"share_{task}" for task in names), "total", "label"]
@@ -41,21 +41,21 @@ def map_cells(work: FollowUp) -> pd.DataFrame:
     )
 
 
-def cells(work: FollowUp, layer: str = "") -> pd.DataFrame:
+def cells(work: DerivedJob, layer: str = "") -> pd.DataFrame:
     """Return the cells that some task uses, of one layer or of all."""
     every = map_cells(work)
     own = every if not layer else every[every["layer"] == layer]
     return own[~own["label"].isin([DEAD, IDLE])].reset_index(drop=True)
 
 
-def left_out(work: FollowUp, layer: str = "") -> tuple[int, int, int]:
+def left_out(work: DerivedJob, layer: str = "") -> tuple[int, int, int]:
     """Return how many cells there are, how many of them are dead, and how many idle."""
     used = table(work, "usage")
     own = used if not layer else used[used["layer"] == layer]
     return len(own), int((own["label"] == DEAD).sum()), int((own["label"] == IDLE).sum())
 
 
-def counts(work: FollowUp) -> pd.DataFrame:
+def counts(work: DerivedJob) -> pd.DataFrame:
     """Return one row per layer: how many of its channels have which label."""
     known, names = table(work, "layers"), list(labels(tasks(work)))
     own, counted = known[known["label"] != ALL], [f"channels_{name}" for name in names]
@@ -66,7 +66,7 @@ def counts(work: FollowUp) -> pd.DataFrame:
     return wide.assign(total=wide.sum(axis=1)).reset_index()[["layer", "depth", "total", *counted]]
 
 
-def layer_shares(work: FollowUp) -> pd.DataFrame:
+def layer_shares(work: DerivedJob) -> pd.DataFrame:
     """Return one row per layer: the part of the relevance of its channels that is each task's."""
     known = table(work, "layers")
     own = known[known["label"] == ALL]
@@ -74,14 +74,14 @@ def layer_shares(work: FollowUp) -> pd.DataFrame:
     return own.reindex(columns=columns).reset_index(drop=True)
 
 
-def overlaps(work: FollowUp, layer: str = "") -> pd.DataFrame:
+def overlaps(work: DerivedJob, layer: str = "") -> pd.DataFrame:
     """Return how many channels each set of tasks uses, in one layer or in all together."""
     known = table(work, "overlaps")
     own = known.loc[known["layer"] == layer, ["tasks", "size", "channels"]]
     return own.sort_values("channels", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def affinity(work: FollowUp) -> pd.DataFrame:
+def affinity(work: DerivedJob) -> pd.DataFrame:
     """Return how far each two tasks pull each layer the same way, in the order of the network."""
     known = table(work, "affinity")
     depth = {layer.name: place for place, layer in enumerate(layers(work))}
@@ -89,7 +89,7 @@ def affinity(work: FollowUp) -> pd.DataFrame:
     return placed.sort_values("depth", kind="stable").reset_index(drop=True)
 
 
-def heads(work: FollowUp) -> pd.DataFrame:
+def heads(work: DerivedJob) -> pd.DataFrame:
     """Return one row per layer of a head that reads shared channels."""
     known = table(work, "heads")
     if known.empty:

@@ -21,11 +21,11 @@ from winnow.engine.runs.snapshots import TABLE_COLUMNS
 from winnow.engine.runs.study import Study
 from winnow.engine.runs.work_folder import WorkFolder
 
-STORED = {"waypoints": TABLE_COLUMNS, "waypoint_metrics": ("level", "task", "metric", "value")}
+STORED = {"snapshots": TABLE_COLUMNS, "snapshot_metrics": ("level", "task", "metric", "value")}
 COLUMNS = ["run", "seed", "level", "of", "epoch", *SPARSITIES, "parameters", "macs", "bytes", "folder"]
 
 
-def waypoints(study: Study) -> pd.DataFrame:
+def snapshots(study: Study) -> pd.DataFrame:
     """Return the networks kept on the way by all runs of a study, as far as there are some."""
     members = studies.table(study, "members")
     parts = []

@@ -1,4 +1,4 @@
-"""The tables that lie in a folder of work (a run, a follow-up of one, a study), read again only when they are replaced.
+"""The tables that lie in a folder of work (a run, a derived job of one, a study), reread only when they are replaced.
 
 A page is looked at while the work goes on: a table that is not there yet is an empty frame with its columns.
 """

@@ -18,7 +18,7 @@ from winnow.dashboard.frames.explanations import methods as methods_of
 from winnow.dashboard.frames.explanations import table
 from winnow.engine.explain.checks import badges
 from winnow.engine.explain.checks.badges import Colour
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
 STAGES = {
     "head_randomisation": "heads",
@@ -30,7 +30,7 @@ STAGES = {
 JUDGED = ("rank_correlation", "share_correlation", "split_half", "head_randomisation")
 
 
-def verdict(work: FollowUp, method: str, tasks: Iterable[str] = ()) -> tuple[Colour, str]:
+def verdict(work: DerivedJob, method: str, tasks: Iterable[str] = ()) -> tuple[Colour, str]:
     """Return colour and words of the badge for a method and some tasks, all where none is named."""
     known = table(work, "faithfulness")
     own = known[known["method"] == method]
@@ -38,7 +38,7 @@ def verdict(work: FollowUp, method: str, tasks: Iterable[str] = ()) -> tuple[Col
     return badges.badge(own[own["task"].isin(wanted)] if wanted else own)
 
 
-def methods(work: FollowUp) -> pd.DataFrame:
+def methods(work: DerivedJob) -> pd.DataFrame:
     """Return one row per method, in the order in which they were asked for."""
     known = table(work, "faithfulness")
     rows = []
@@ -52,14 +52,14 @@ def methods(work: FollowUp) -> pd.DataFrame:
     return frame.assign(recommended=frame.index == best if best is not None else False)
 
 
-def recommended(work: FollowUp) -> str | None:
+def recommended(work: DerivedJob) -> str | None:
     """Return the method that agrees best with ablation on this run; None where nothing was ablated yet."""
     frame = methods(work)
     best = frame.loc[frame["recommended"].astype(bool), "method"]
     return str(best.iloc[0]) if len(best) else None
 
 
-def against(work: FollowUp, method: str, task: str) -> pd.DataFrame:
+def against(work: DerivedJob, method: str, task: str) -> pd.DataFrame:
     """Return relevance and the measured effect of ablation, of every channel that was removed alone."""
     said, done = table(work, "relevance"), table(work, "ablation")
     said = said[(said["method"] == method) & (said["task"] == task)]
@@ -70,7 +70,7 @@ def against(work: FollowUp, method: str, task: str) -> pd.DataFrame:
     return both.reset_index(drop=True)
 
 
-def deletion(work: FollowUp, task: str) -> pd.DataFrame:
+def deletion(work: DerivedJob, task: str) -> pd.DataFrame:
     """Return the points of the deletion curves of a task: by relevance, and in random order."""
     known = table(work, "deletion")
     own = known[known["task"] == task]
@@ -79,7 +79,7 @@ def deletion(work: FollowUp, task: str) -> pd.DataFrame:
     return points.rename(columns=names).reset_index()
 
 
-def randomised(work: FollowUp, method: str) -> pd.DataFrame:
+def randomised(work: DerivedJob, method: str) -> pd.DataFrame:
     """Return what is left of the shares at each stage of shuffling: the median over layers."""
     known = table(work, "faithfulness")
     own = known[(known["method"] == method) & known["figure"].isin(list(STAGES)) & (known["layer"] != "")]

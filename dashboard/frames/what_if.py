@@ -14,12 +14,12 @@ import pandas as pd
 from winnow.dashboard.frames.before_after import Main
 from winnow.dashboard.frames.prunings import sweep
 from winnow.dashboard.frames.tables import column
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
 PLACE = ["share", "threshold", "groups", "parameters", "macs"]
 
 
-def points(pruning: FollowUp, main: Main) -> pd.DataFrame:
+def points(pruning: DerivedJob, main: Main) -> pd.DataFrame:
     """Return one row per step and task, the tasks in the run's order."""
     found = sweep(pruning)
     parts = [
@@ -33,7 +33,7 @@ def points(pruning: FollowUp, main: Main) -> pd.DataFrame:
     return whole.drop_duplicates(["task", "groups", "parameters", "macs"])[columns].reset_index(drop=True)
 
 
-def steps(pruning: FollowUp, main: Main) -> pd.DataFrame:
+def steps(pruning: DerivedJob, main: Main) -> pd.DataFrame:
     """Return one row per step: up to which score what goes, what that saves, what each task gets."""
     known = points(pruning, main)
     table = known.drop_duplicates("share")[PLACE[1:]].reset_index(drop=True)

@@ -12,7 +12,7 @@ from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, WorkFolder
 
-CHECKPOINTED = "Ending after this step, with a checkpoint. Killing loses what came after the last one."
+CHECKPOINTED = "StopRequest after this step, with a checkpoint. Killing loses what came after the last one."
 EVERY = 1.0  # seconds until a granted strength is said
 OF = "strength_of"  # the run whose strength stands in the input
 

@@ -13,7 +13,7 @@ from winnow.dashboard.shared.formatting import measured, plain
 from winnow.dashboard.shared.panel import draw
 from winnow.dashboard.shared.selection import Selection, select
 from winnow.engine.explain.usage import DEAD, IDLE, SHARED
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.quantities import Metric
 from winnow.engine.runs.run import Run
 
@@ -28,7 +28,7 @@ SWITCHED = (
 )
 
 
-def explained_channel(run: Run, work: FollowUp, method: str, chosen: Selection | None) -> None:
+def explained_channel(run: Run, work: DerivedJob, method: str, chosen: Selection | None) -> None:
     """Draw all that an explanation knows about the selected channel."""
     st.subheader("Selected channel", anchor=False)
     _choice(work, chosen)
@@ -54,7 +54,7 @@ def _label(row: pd.Series | None) -> str:
     return f": {SAID.get(label, f'specific to {label}')}{by}"
 
 
-def _choice(work: FollowUp, chosen: Selection | None) -> None:
+def _choice(work: DerivedJob, chosen: Selection | None) -> None:
     """Name a channel by its layer and number: what a click on a figure does, for those who can't or won't click."""
     widths = {layer.name: layer.groups for layer in explanations.layers(work)}
     st.session_state["channel_layer"] = chosen.layer if chosen else None
@@ -85,7 +85,7 @@ def _named(widths: dict[str, int]) -> None:
     select(layer, number if 0 <= int(number) < widths[layer] else 0)
 
 
-def _off(run: Run, work: FollowUp, chosen: Selection, row: pd.Series | None) -> None:
+def _off(run: Run, work: DerivedJob, chosen: Selection, row: pd.Series | None) -> None:
     st.markdown("**Switched off**")
     if row is not None and row["label"] == DEAD:
         st.caption("It is exactly zero: switching it off changes no output of any task.")
@@ -128,7 +128,7 @@ def _moved(change: float, unit: str) -> str:
     return f"{change:+.2g}{units.get(unit, f' {unit}')}"
 
 
-def _offer(run: Run, work: FollowUp, chosen: Selection) -> None:
+def _offer(run: Run, work: DerivedJob, chosen: Selection) -> None:
     """Offer to measure what was not: an explanation of this layer that switches off each of its living channels."""
     asked = explanations.asked(work)
     width = {layer.name: layer.groups for layer in explanations.layers(work)}[chosen.layer]

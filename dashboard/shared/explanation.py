@@ -8,7 +8,7 @@ from winnow.dashboard.shared.formatting import asked as strength
 from winnow.dashboard.shared.selection import EXPLANATION, keep
 from winnow.engine.explain.checks import badges
 from winnow.engine.runs import launch
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
@@ -36,7 +36,7 @@ RULES = (
 )
 
 
-def chosen(run: Run) -> FollowUp | None:
+def chosen(run: Run) -> DerivedJob | None:
     """Let the user choose an explanation of a run, the newest whole one at first; None where there is none."""
     works = {work.id: work for work in explanations.explanations(run)}
     if not works:
@@ -57,7 +57,7 @@ def chosen(run: Run) -> FollowUp | None:
     return works.get(identity or "") or explanations.best(list(works.values()))
 
 
-def standing(work: FollowUp, drawn: str, named: bool = False) -> None:
+def standing(work: DerivedJob, drawn: str, named: bool = False) -> None:
     """Say where an explanation stands while it is made or if it failed; when that changes, draw the whole page.
 
     `named`: say which explanation this is, where the page shows another one.
@@ -85,7 +85,7 @@ def standing(work: FollowUp, drawn: str, named: bool = False) -> None:
         tell(sentence(status.message), icon=icon if status.state == "failed" else ":material/info:")
 
 
-def badge(work: FollowUp, method: str, tasks: tuple[str, ...] = ()) -> None:
+def badge(work: DerivedJob, method: str, tasks: tuple[str, ...] = ()) -> None:
     """Say whether what a method says of some tasks holds, by the engine's rules, with its figures."""
     colour, words = trust.verdict(work, method, tasks)
     name, icon, shown = BADGES[colour]
@@ -94,7 +94,7 @@ def badge(work: FollowUp, method: str, tasks: tuple[str, ...] = ()) -> None:
         st.caption(plain(words), width="stretch")
 
 
-def provenance(run: Run, work: FollowUp, method: str, tasks: tuple[str, ...] = ()) -> str:
+def provenance(run: Run, work: DerivedJob, method: str, tasks: tuple[str, ...] = ()) -> str:
     """Return what a screenshot must carry to stay true: run, explanation, method, images, what was explained, badge."""
     asked = explanations.asked(work)
     colour, _ = trust.verdict(work, method, tasks)
@@ -105,7 +105,7 @@ def provenance(run: Run, work: FollowUp, method: str, tasks: tuple[str, ...] = (
     return plain(" · ".join(facts))
 
 
-def _best_unless_chosen(works: dict[str, FollowUp]) -> None:
+def _best_unless_chosen(works: dict[str, DerivedJob]) -> None:
     """Choose the best explanation where neither session nor address names one of this run; or the one just started."""
     started = st.session_state.pop(STARTED, None)
     named = started or st.session_state.get(EXPLANATION) or st.query_params.get(EXPLANATION)
@@ -117,7 +117,7 @@ def _best_unless_chosen(works: dict[str, FollowUp]) -> None:
     st.session_state[EXPLANATION] = shown
 
 
-def _called(work: FollowUp) -> str:
+def _called(work: DerivedJob) -> str:
     """Say when an explanation was made, of what, and how it ended."""
     asked, status = explanations.asked(work), work.recorded_status()
     layers = " …".join([asked.layers[0], ""][: len(asked.layers)]) if asked.layers else "all layers"
@@ -126,7 +126,7 @@ def _called(work: FollowUp) -> str:
     return f"{glyph} {moment(status.started or status.requested)} · {layers} · {METHODS[asked.methods[0]]}{more}"
 
 
-def _end(work: FollowUp) -> None:
+def _end(work: DerivedJob) -> None:
     if not work.control().stop:
         st.button("Stop", key=f"explain_stop_{work.id}", icon=":material/stop:", on_click=launch.stop, args=(work,))
         return
@@ -140,12 +140,12 @@ def _end(work: FollowUp) -> None:
     )
 
 
-def _kill(work: FollowUp) -> None:
+def _kill(work: DerivedJob) -> None:
     if not launch.kill(work):
         st.toast("There is no process to end any more.", icon=":material/info:")
 
 
-def _go_on(work: FollowUp) -> None:
+def _go_on(work: DerivedJob) -> None:
     if not st.button("Go on", key=f"explain_resume_{work.id}", icon=":material/play_arrow:"):
         return
     try:

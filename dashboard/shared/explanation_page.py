@@ -12,7 +12,7 @@ from winnow.dashboard.shared import explanation
 from winnow.dashboard.shared.run_bar import run_bar
 from winnow.dashboard.shared.run_choice import frozen, readable
 from winnow.dashboard.shared.selection import select
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
@@ -25,7 +25,7 @@ EMPTY = (
 NO_CHECKPOINT = "There is nothing to explain yet: the first checkpoint of a run is stored after its first epoch."
 
 
-def explained(views: Callable[[Run, FollowUp], None]) -> None:
+def explained(views: Callable[[Run, DerivedJob], None]) -> None:
     """Draw a page about an explanation of the chosen run; `views` draws what is particular to it."""
     if (bar := run_bar()) is None:
         return
@@ -51,7 +51,7 @@ def explained(views: Callable[[Run, FollowUp], None]) -> None:
         _form(run)
 
 
-def click(work: FollowUp) -> Callable[[list[object]], None]:
+def click(work: DerivedJob) -> Callable[[list[object]], None]:
     """Return what turns clicked points into the linked selection."""
 
     def take(points: list[object]) -> None:
@@ -62,7 +62,7 @@ def click(work: FollowUp) -> Callable[[list[object]], None]:
     return take
 
 
-def layer_of(work: FollowUp, key: str) -> str:
+def layer_of(work: DerivedJob, key: str) -> str:
     """Let the user look at one layer only; "" for all of them."""
     names = [layer.name for layer in explanations.layers(work)]
     return st.selectbox(
@@ -75,7 +75,7 @@ def layer_of(work: FollowUp, key: str) -> str:
     )
 
 
-def _standing(shown: list[FollowUp], states: tuple[str, ...]) -> None:
+def _standing(shown: list[DerivedJob], states: tuple[str, ...]) -> None:
     for place, (work, state) in enumerate(zip(shown, states, strict=True)):
         explanation.standing(work, state, named=place > 0)
 
@@ -96,7 +96,7 @@ def _form(run: Run) -> None:
         _show(work)
 
 
-def _show(work: FollowUp) -> NoReturn:
+def _show(work: DerivedJob) -> NoReturn:
     """Draw the page anew with this explanation, whose selector stands on it already."""
     st.session_state[explanation.STARTED] = work.id
     st.rerun()

@@ -14,7 +14,7 @@ from winnow.engine.cli.follow import attend
 from winnow.engine.cli.options import flat_options, flat_values
 from winnow.engine.explain.checks.badges import badge
 from winnow.engine.runs import launch
-from winnow.engine.runs.derived import FollowUp, Spec, find_follow_up, follow_up, newest, read
+from winnow.engine.runs.derived import DerivedJob, Spec, derived_job, find_derived_job, newest, read
 from winnow.engine.runs.run import Run, find
 from winnow.engine.specs.explain import ExplainSpec
 from winnow.engine.specs.prune import PruneSpec
@@ -52,7 +52,7 @@ def explain(run: str, as_json: bool, **given: Any) -> None:
 def export(run: str, formats: str | None, pruning: str | None, out: str | None, as_json: bool) -> None:
     """Write the pruned network of RUN in forms that others can use, each checked against it."""
     chosen = find(run)
-    found = find_follow_up(chosen, "prune", pruning) if pruning else newest(chosen, "prune")
+    found = find_derived_job(chosen, "prune", pruning) if pruning else newest(chosen, "prune")
     if found is None:
         raise click.UsageError(f"`RUN` should have been pruned: winnow prune {run}. Found {chosen.id} without.")
     wanted = {"formats": tuple(formats.split(","))} if formats else {}
@@ -69,7 +69,7 @@ def _require_free(out: str | None) -> None:
 
 def _done(run: Run, spec: Spec, as_json: bool, out: str | None = None) -> int:
     """Do what was asked in a worker, show what came of it; return the exit code."""
-    work = follow_up(run, spec)
+    work = derived_job(run, spec)
     launch.start(work)
     if attend(work, f"{run.spec.name}, {spec.kind}", quiet=as_json):
         return 130
@@ -85,8 +85,8 @@ def _done(run: Run, spec: Spec, as_json: bool, out: str | None = None) -> int:
     return 0 if status.state in ("done", "stopped") else 1
 
 
-def outcome(run: Run, work: FollowUp) -> dict[str, Any]:
-    """Return how a follow-up stands, and its main tables as records."""
+def outcome(run: Run, work: DerivedJob) -> dict[str, Any]:
+    """Return how a derived job stands, and its main tables as records."""
     status = work.status
     tables = {name: records(work.table(name)) for name in SHOWN[work.kind] if _has(work, name)}
     return {
@@ -99,7 +99,7 @@ def outcome(run: Run, work: FollowUp) -> dict[str, Any]:
     }
 
 
-def _say(work: FollowUp, out: str | None) -> None:
+def _say(work: DerivedJob, out: str | None) -> None:
     for name in SHOWN[work.kind]:
         if _has(work, name):
             shown = _condensed(name, work.table(name))
@@ -126,7 +126,7 @@ def _condensed(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _has(work: FollowUp, name: str) -> bool:
+def _has(work: DerivedJob, name: str) -> bool:
     return (work.path / "tables" / f"{name}.parquet").is_file()
 
 

@@ -69,7 +69,7 @@ def study(**given: Any) -> None:
 @flat_options(PathSpec, HIDDEN)
 @spec_options
 def path(**given: Any) -> None:
-    """Train along a grid of targets or strengths, and see what sparsity costs. Threads of a run: 1; waypoints: 5 %."""
+    """Train along a grid of targets or strengths, and see what sparsity costs. Threads of a run: 1; snapshots: 5 %."""
     sys.exit(_many(PathSpec, given))
 
 
@@ -95,7 +95,7 @@ def _spec(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> 
     """Return the spec that the options describe; raise `SpecError` where they describe none."""
     kind = str(model.model_fields["kind"].default)
     base = spec_of({**given, "threads": given["threads"] or "1", "name": kind})
-    unsaid = None if given["waypoints"] else {"waypoints"}  # a path has a default of its own
+    unsaid = None if given["snapshots"] else {"snapshots"}  # a path has a default of its own
     described = base.model_dump(exclude=unsaid)
     values = {"kind": kind, "name": given["name"] or kind, "base": described, **flat_values(model, given)}
     if given["cluster"]:

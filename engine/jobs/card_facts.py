@@ -7,7 +7,7 @@ import pandas as pd
 from winnow.data.catalog import DATASETS
 from winnow.engine.export import Exported, ModelFacts, Saved
 from winnow.engine.jobs.certificate_file import read_certificate
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.work_folder import WorkFolder
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.specs.train import TrainSpec
@@ -19,7 +19,7 @@ LIMITS = (
 
 
 def card_facts(
-    pruning: FollowUp, example: Sequence[int], saved: Saved | None, exported: Sequence[Exported]
+    pruning: DerivedJob, example: Sequence[int], saved: Saved | None, exported: Sequence[Exported]
 ) -> ModelFacts:
     """Return what a card says of the network of a pruning; `example` is the shape of one image, as a batch."""
     run, spec = pruning.run, pruning.run.spec
@@ -45,7 +45,7 @@ def card_facts(
     )
 
 
-def _described(spec: TrainSpec, pruning: FollowUp) -> dict[str, str]:
+def _described(spec: TrainSpec, pruning: DerivedJob) -> dict[str, str]:
     """Return what decided the result, in the words of the specs."""
     asked = pruning.spec
     given = asked.model_dump(exclude_defaults=True, exclude={"kind"}) if isinstance(asked, PruneSpec) else {}
@@ -63,7 +63,7 @@ def _named(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
-def _kept(pruning: FollowUp) -> list[str]:
+def _kept(pruning: DerivedJob) -> list[str]:
     asked = pruning.spec
     chosen = asked.tasks if isinstance(asked, PruneSpec) else ()
     return [task for task in pruning.run.spec.tasks if not chosen or task in chosen]

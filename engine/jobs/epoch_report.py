@@ -24,7 +24,7 @@ import torch
 
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.tables import channels, savings
-from winnow.engine.jobs.writer import Reporter, Values
+from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.runs.norm_log import NormLog
 from winnow.engine.runs.quantities import ALARM, NEAR
 from winnow.engine.sparsity.counts import living
@@ -38,15 +38,15 @@ TABLES_EVERY = 5.0  # s
 class EpochReport:
     """Writes the results of one training run, epoch by epoch."""
 
-    def __init__(self, training: Training, reporter: Reporter) -> None:
-        self._training, self._reporter = training, reporter
+    def __init__(self, training: Training, writer: ResultWriter) -> None:
+        self._training, self._writer = training, writer
         self._written = -np.inf
         self._alarmed: set[str] = set()
 
     def metrics(self, place: tuple[int, int], split: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
         """Write the metrics of every task on a split."""
         values: Values = {(task, name): value for task, own in metrics.items() for name, value in own.items()}
-        self._reporter.events(place, split, values)
+        self._writer.events(place, split, values)
 
     def epoch(self, epoch: int, metrics: Mapping[str, Mapping[str, float]]) -> None:
         """Write the validation metrics, the norms of all groups, the three sparsities and the alarms."""
@@ -55,11 +55,11 @@ class EpochReport:
         self.metrics(place, "val", metrics)
         whole = proximal.whole(proximal.norms)
         norms = torch.cat(whole).float().cpu().numpy()
-        NormLog(self._reporter.folder / "groups").append(epoch, training.step, proximal.strength, norms)
+        NormLog(self._writer.folder / "groups").append(epoch, training.step, proximal.strength, norms)
         liveness = training.dense_graph().liveness()
         saved = savings(liveness)
-        shares = {**training.tally.all_percents(living(whole)), **removable_shares(saved)}
-        self._reporter.events(place, "model", {(None, name): value for name, value in shares.items()})
+        shares = {**training.counts.all_percents(living(whole)), **removable_shares(saved)}
+        self._writer.events(place, "model", {(None, name): value for name, value in shares.items()})
         self._alarms(place)
         if time.monotonic() - self._written > TABLES_EVERY:
             self._tables(liveness, saved)
@@ -72,10 +72,10 @@ class EpochReport:
     def _tables(self, liveness: Liveness, saved: pd.DataFrame) -> None:
         training, table = self._training, channels(liveness)
         fate = fates(training.graph, table, training.proximal.dense_banks)
-        self._reporter.table("groups", groups_table(training).merge(fate, on=["layer", "channel"], how="left"))
-        self._reporter.table("kernels", kernels_table(training.proximal.dense_banks))
-        self._reporter.table("channels", table)
-        self._reporter.table("components", saved)
+        self._writer.table("groups", groups_table(training).merge(fate, on=["layer", "channel"], how="left"))
+        self._writer.table("kernels", kernels_table(training.proximal.dense_banks))
+        self._writer.table("channels", table)
+        self._writer.table("components", saved)
         self._written = time.monotonic()
 
     def _alarms(self, place: tuple[int, int]) -> None:
@@ -87,7 +87,7 @@ class EpochReport:
             if bank.channels > 1 and int((norms > 0).sum()) <= max(1, ALARM * bank.channels)
         }
         new: Values = {(None, layer): float(alive) for layer, alive in few.items() if layer not in self._alarmed}
-        self._reporter.events(place, "alarm", new)
+        self._writer.events(place, "alarm", new)
         self._alarmed = set(few)
 
 

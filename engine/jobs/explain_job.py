@@ -57,22 +57,22 @@ class _EndedError(Exception):
     """Somebody asked the job to end."""
 
 
-def run_explain(run: Run, spec: ExplainSpec, reporter: Pen, asked_to_end: object) -> str:
+def run_explain(run: Run, spec: ExplainSpec, writer: Pen, asked_to_end: object) -> str:
     """Explain the run's newest checkpoint; return the final state, `done` or `stopped`.
 
     Raises:
         ValueError: no checkpoint is whole, a layer, channel or device does not exist.
 
     """
-    reporter.status(phase="reading the run", progress=0.0)
-    read = source(run, spec, lambda done, total: reporter.tick(phase=f"reading image {done} of {total}"))
+    writer.status(phase="reading the run", progress=0.0)
+    read = source(run, spec, lambda done, total: writer.tick(phase=f"reading image {done} of {total}"))
     settings = Settings(
         of=spec.of, fill=spec.fill, images=spec.images, bootstrap=spec.bootstrap, steps=spec.steps, seed=spec.seed
     )
     asked = probe(read.net, read.batches, layers=spec.layers or None, tasks=read.tasks, settings=settings)
     check_channels(asked, spec)
-    reporter.status(phase="means of the channels", progress=0.02)
-    job = _Job(spec, reporter, asked_to_end, read, asked, channel_means(asked))
+    writer.status(phase="means of the channels", progress=0.02)
+    job = _Job(spec, writer, asked_to_end, read, asked, channel_means(asked))
     try:
         job.go()
     except _EndedError:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from winnow.engine.export import Exported, Saved, export_onnx, export_program, load_model, model_card, save_model
 from winnow.engine.jobs.card_facts import card_facts
 from winnow.engine.jobs.run_data import example
-from winnow.engine.jobs.stop_request import Ending
-from winnow.engine.jobs.writer import Reporter
-from winnow.engine.runs.derived import FollowUp, find_follow_up
+from winnow.engine.jobs.stop_request import StopRequest
+from winnow.engine.jobs.writer import ResultWriter
+from winnow.engine.runs.derived import DerivedJob, find_derived_job
 from winnow.engine.runs.digests import digest
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run
@@ -33,7 +33,7 @@ WRITERS: tuple[tuple[Format, str, Writer], ...] = (
 )
 
 
-def run_export(run: Run, spec: ExportSpec, reporter: Reporter, asked_to_end: Ending) -> str:
+def run_export(run: Run, spec: ExportSpec, writer: ResultWriter, asked_to_end: StopRequest) -> str:
     """Write the files that are asked for; return the final state.
 
     Raises:
@@ -42,13 +42,13 @@ def run_export(run: Run, spec: ExportSpec, reporter: Reporter, asked_to_end: End
         MissingPackages: ONNX is asked for and its packages are not there.
 
     """
-    pruning = find_follow_up(run, "prune", spec.pruning)
+    pruning = find_derived_job(run, "prune", spec.pruning)
     if pruning.recorded_status().state != "done":
         raise ValueError(f"`pruning` should be one that is done. Found {pruning.id}: {pruning.status.state}.")
     torch.set_flush_denormal(True)
     model = load_model(pruning.path / "model").eval()
     images = example(run.spec)
-    folder = reporter.folder / "files"
+    folder = writer.folder / "files"
     folder.mkdir(exist_ok=True)
     saved: Saved | None = None
     exported: list[Exported] = []
@@ -56,7 +56,7 @@ def run_export(run: Run, spec: ExportSpec, reporter: Reporter, asked_to_end: End
     for place, name in enumerate(kind for kind in get_args(Format) if kind in spec.formats):
         if asked_to_end:
             return "stopped"
-        reporter.status(phase=f"writing {name}", progress=place / len(spec.formats))
+        writer.status(phase=f"writing {name}", progress=place / len(spec.formats))
         if name == "safetensors":
             saved = save_model(folder, model, images)
             rows += [_row(name, file, 0.0) for file in sorted(folder.iterdir())]
@@ -65,7 +65,7 @@ def run_export(run: Run, spec: ExportSpec, reporter: Reporter, asked_to_end: End
         else:
             exported.append(_exported(name, model, images, folder))
             rows.append(_row(name, exported[-1].path, exported[-1].relative_error))
-        reporter.table("files", pd.DataFrame(rows, columns=COLUMNS))
+        writer.table("files", pd.DataFrame(rows, columns=COLUMNS))
     return "done"
 
 
@@ -74,7 +74,7 @@ def _exported(name: Format, model: nn.Module, images: Tensor, folder: Path) -> E
     return write(model, images, folder / file)
 
 
-def _card(pruning: FollowUp, folder: Path, images: Tensor, files: tuple[Saved | None, list[Exported]]) -> list[Any]:
+def _card(pruning: DerivedJob, folder: Path, images: Tensor, files: tuple[Saved | None, list[Exported]]) -> list[Any]:
     """Write the card, and put the files that it tells how to load beside it."""
     saved, exported = files
     if saved is None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from winnow.engine.jobs.writer import Reporter, Values
+from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.runs.work_folder import WorkFolder
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import load_checkpoint
@@ -14,8 +14,8 @@ from winnow.engine.training.loop import train, validate
 from winnow.engine.training.state import Training
 
 
-class Quiet(Reporter):
-    """A reporter without a pen."""
+class Quiet(ResultWriter):
+    """A writer without a pen."""
 
     def __init__(self, work: WorkFolder) -> None:
         self.folder = work.path

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from winnow.engine.jobs.epoch_report import EpochReport
-from winnow.engine.jobs.snapshots import Waypoints
-from winnow.engine.jobs.stop_request import Ending
-from winnow.engine.jobs.writer import Reporter, Values
+from winnow.engine.jobs.snapshots import Snapshots
+from winnow.engine.jobs.stop_request import StopRequest
+from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.runs.control import ControlReader
 from winnow.engine.runs.files import replace_json
 from winnow.engine.runs.norm_log import Layer, NormLog
@@ -31,13 +31,13 @@ class Session:
     """Trains until the end or until somebody asks to stop, and writes what comes of it."""
 
     def __init__(
-        self, training: Training, batches: Batches, validation: Batches, reporter: Reporter, ending: Ending
+        self, training: Training, batches: Batches, validation: Batches, writer: ResultWriter, ending: StopRequest
     ) -> None:
-        self.training, self.batches, self.validation, self.reporter = training, batches, validation, reporter
-        self._report = EpochReport(training, reporter)
-        self._waypoints = Waypoints(training, validation.example(), reporter)
+        self.training, self.batches, self.validation, self.writer = training, batches, validation, writer
+        self._report = EpochReport(training, writer)
+        self._snapshots = Snapshots(training, validation.example(), writer)
         self._ending = ending
-        self._control = ControlReader(reporter.folder / "control.json")
+        self._control = ControlReader(writer.folder / "control.json")
         self._granted: float | None = None
         self._losses: dict[str, list[float]] = defaultdict(list)
         self._every = max(1, batches.steps // RECORDS_PER_EPOCH)
@@ -46,10 +46,10 @@ class Session:
 
     def enter(self) -> None:
         """Take up the newest checkpoint, or write what is known before the first step."""
-        folder, training = self.reporter.folder, self.training
+        folder, training = self.writer.folder, self.training
         skipped = load_checkpoint(folder / "weights", training)
         if skipped:
-            self.reporter.status(message=f"damaged checkpoints were passed over: {', '.join(skipped)}")
+            self.writer.status(message=f"damaged checkpoints were passed over: {', '.join(skipped)}")
         banks = training.proximal.dense_banks
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
         (folder / "weights").mkdir(exist_ok=True)
@@ -63,27 +63,27 @@ class Session:
             constant = constant_metrics(training.tasks, self.batches, self.validation)
             self._report.metrics((0, 0), "constant", constant)
             self._report.epoch(0, validate(training, self.validation))
-        self._waypoints.enter()
+        self._snapshots.enter()
         self._first = training.step
         self._clock = time.monotonic()
         self._last = (self._clock, training.step)
-        self.reporter.status(phase="training")
+        self.writer.status(phase="training")
 
     def go(self, watch: Callable[[Records], Records] = iter) -> str:
         """Train until the end, or until somebody asks to stop; `watch` passes the records on, and may end them."""
         for record in watch(train(self.training, self.batches, self.validation)):
             if isinstance(record, EpochDone):
                 self._report.epoch(record.epoch, record.metrics)
-                self._waypoints.look(record)
-                save_checkpoint(self.reporter.folder / "weights", self.training, record.epoch)
+                self._snapshots.look(record)
+                save_checkpoint(self.writer.folder / "weights", self.training, record.epoch)
             elif isinstance(record, Removed):
-                keep_before_removal(self.reporter.folder / "weights", record.step)
+                keep_before_removal(self.writer.folder / "weights", record.step)
                 self._write_removal(record)
             else:
                 self._count(record)
                 if self._grant(record):
                     self._report.tables()
-                    save_checkpoint(self.reporter.folder / "weights", self.training, record.epoch)
+                    save_checkpoint(self.writer.folder / "weights", self.training, record.epoch)
                     return "stopped"
         self._report.tables()
         return "done"
@@ -99,7 +99,7 @@ class Session:
             self._write_step(record, now)
         if record.balance.gramian is not None and len(self.training.tasks) > 1:
             self._write_conflict(record, record.balance.gramian)
-        self.reporter.tick(
+        self.writer.tick(
             epoch=record.epoch, step=record.step, progress=record.step / total, remaining=pace * (total - record.step)
         )
 
@@ -119,8 +119,8 @@ class Session:
             (None, "penalty"): float(self.training.proximal.value()),
             (None, "images_per_second"): rate,
         }
-        self.reporter.events((record.epoch, record.step), "train", values)
-        self.reporter.tick(images_per_second=rate)
+        self.writer.events((record.epoch, record.step), "train", values)
+        self.writer.tick(images_per_second=rate)
         self._losses.clear()
 
     def _write_removal(self, record: Removed) -> None:
@@ -130,7 +130,7 @@ class Session:
             (None, "macs_before"): record.before.macs,
             (None, "macs"): record.after.macs,
         }
-        self.reporter.events((record.epoch, record.step), "removal", values)
+        self.writer.events((record.epoch, record.step), "removal", values)
 
     def _write_conflict(self, record: StepDone, gramian: torch.Tensor) -> None:
         pairs = conflict(gramian, tuple(self.training.tasks))
@@ -138,7 +138,7 @@ class Session:
             (str(row.task), f"cosine:{row.other}"): float(row.cosine)  # type: ignore[arg-type]
             for row in pairs.itertuples()
         }
-        self.reporter.events((record.epoch, record.step), "conflict", values)
+        self.writer.events((record.epoch, record.step), "conflict", values)
 
     def _grant(self, record: StepDone) -> bool:
         """Do what the user asks; return whether that is to stop."""
@@ -148,7 +148,7 @@ class Session:
             self._granted = control.strength
             if control.strength != self.training.controller.base:
                 self.training.controller.base = control.strength
-                self.reporter.events(place, "control", {(None, "strength"): control.strength})
+                self.writer.events(place, "control", {(None, "strength"): control.strength})
         if control.pause and not control.stop and not self._ending:
             self._wait(place)
             control = self._control.read()
@@ -156,16 +156,16 @@ class Session:
         return self._stop(place) if control.stop or self._ending else False
 
     def _stop(self, place: tuple[int, int]) -> bool:
-        self.reporter.events(place, "control", {(None, "stop"): None})
+        self.writer.events(place, "control", {(None, "stop"): None})
         return True
 
     def _wait(self, place: tuple[int, int]) -> None:
         """Stand still until asked to go on or to stop."""
-        self.reporter.events(place, "control", {(None, "pause"): None})
-        self.reporter.status(paused=True, phase="paused", remaining=None)
+        self.writer.events(place, "control", {(None, "pause"): None})
+        self.writer.status(paused=True, phase="paused", remaining=None)
         began = time.monotonic()
         while (control := self._control.read()).pause and not control.stop and not self._ending:
             time.sleep(PAUSE_POLL)
         self._clock += time.monotonic() - began
-        self.reporter.status(paused=False, phase="training")
-        self.reporter.events(place, "control", {(None, "resume"): None})
+        self.writer.status(paused=False, phase="training")
+        self.writer.events(place, "control", {(None, "resume"): None})

@@ -1,6 +1,6 @@
 """Keeping networks on the way: after an epoch in which the sparsity first reached a multiple of so many per cent.
 
-Where the spec asks for it (`waypoints`), the network as it stands is made smaller by its zeros, proved to be the same,
+Where the spec asks for it (`snapshots`), the network as it stands is made smaller by its zeros, proved to be the same,
 and written as a folder that rebuilds it without the dense one (engine.runs.snapshots). The sparsity is that of the kind
 that the target is of, of the groups where there is none. An epoch that passes several multiples at once leaves one
 network, at the highest. What the run started with (the weights of another one) is not reached by it, and not kept.
@@ -11,8 +11,8 @@ which would differ from run to run. A network that can't be written down is said
 
 | table              | columns                                                                            |
 |--------------------|------------------------------------------------------------------------------------|
-| `waypoints`        | the fields of `engine.runs.snapshots.Waypoint` but for the metrics, and `folder`         |
-| `waypoint_metrics` | level, task, metric, value, unit, higher_is_better: on the validation images       |
+| `snapshots`        | the fields of `engine.runs.snapshots.Snapshot` but for the metrics, and `folder`         |
+| `snapshot_metrics` | level, task, metric, value, unit, higher_is_better: on the validation images       |
 """
 
 import math
@@ -28,26 +28,26 @@ from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.jobs.certificate_file import certificate_document, reasons_table
 from winnow.engine.jobs.prune_report import metrics_table
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.measure import macs, parameters
 from winnow.engine.pruning import Certificate, NotExact, compact
 from winnow.engine.runs import snapshots
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.norm_log import NormLog
-from winnow.engine.runs.snapshots import Waypoint
+from winnow.engine.runs.snapshots import Snapshot
 from winnow.engine.sparsity.counts import living
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.training.loop import EpochDone
 from winnow.engine.training.state import Training
 
 
-class Waypoints:
+class Snapshots:
     """Watches the sparsity of a training, and keeps the networks that its spec asks for."""
 
-    def __init__(self, training: Training, example: Tensor, reporter: Reporter) -> None:
-        self._training, self._example, self._reporter = training, example, reporter
+    def __init__(self, training: Training, example: Tensor, writer: ResultWriter) -> None:
+        self._training, self._example, self._writer = training, example, writer
         penalty = training.spec.penalty
-        self._every = training.spec.waypoints
+        self._every = training.spec.snapshots
         self._of = penalty.target_of if penalty.target is not None else "group"
         self._passed = 0
 
@@ -55,14 +55,14 @@ class Waypoints:
         """Find out what has been passed by now; the log of the norms must hold the network before the first step."""
         if not self._every:
             return
-        run = self._reporter.folder
+        run = self._writer.folder
         snapshots.drop_later(run, self._training.step)
         for draft in run.glob(f"{snapshots.FOLDER}/.new-*"):
             shutil.rmtree(draft)
         begun = torch.from_numpy(NormLog(run / "groups").rows()["norm"][0].copy())
         banks = self._training.proximal.dense_banks
         start = self._level(list(torch.split(begun.to(self._training.device), [bank.channels for bank in banks])))
-        self._passed = max([start, *(known.level for known in snapshots.waypoints(run))])
+        self._passed = max([start, *(known.level for known in snapshots.snapshots(run))])
         self._tables()
 
     def look(self, record: EpochDone) -> None:
@@ -77,16 +77,16 @@ class Waypoints:
         try:
             self._keep(level, record)
         except (NotDescribable, NotExact, NotTraceable) as error:
-            self._reporter.status(message=f"the network at {level} % was not kept: {error}")
+            self._writer.status(message=f"the network at {level} % was not kept: {error}")
         self._tables()
 
     def _level(self, norms: list[Tensor]) -> int:
         """Return the highest multiple that has been reached, to a tenth of a per cent: a target is met to a group."""
-        share = self._training.tally.percent(self._of, living(norms))
+        share = self._training.counts.percent(self._of, living(norms))
         return self._every * math.floor(round(share, 1) / self._every)
 
     def _keep(self, level: int, record: EpochDone) -> None:
-        net, place = self._training.net, snapshots.folder_of(self._reporter.folder, level)
+        net, place = self._training.net, snapshots.folder_of(self._writer.folder, level)
         draft = place.with_name(f".new-{level}")
         draft.mkdir(parents=True)
         try:
@@ -101,18 +101,18 @@ class Waypoints:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def _described(self, level: int, record: EpochDone, counted: Mapping[str, float]) -> Waypoint:
+    def _described(self, level: int, record: EpochDone, counted: Mapping[str, float]) -> Snapshot:
         proximal = self._training.proximal
-        shares = self._training.tally.all_percents(living(proximal.whole(proximal.norms)))
+        shares = self._training.counts.all_percents(living(proximal.whole(proximal.norms)))
         metrics = {
             task: {name: value if math.isfinite(value) else None for name, value in own.items()}
             for task, own in record.metrics.items()
         }
         where = {"level": level, "of": self._of, "epoch": record.epoch, "step": record.step}
-        return Waypoint.model_validate({**where, **shares, **counted, "metrics": metrics})
+        return Snapshot.model_validate({**where, **shares, **counted, "metrics": metrics})
 
     def _write_certificate(self, folder: Path, certificate: Certificate, epoch: int) -> None:
-        compared = f"the network of {self._reporter.folder.name} after epoch {epoch}"
+        compared = f"the network of {self._writer.folder.name} after epoch {epoch}"
         (folder / "tables").mkdir()
         for name, frame in (("removed", certificate.removed), ("reasons", reasons_table(certificate))):
             replace(folder / "tables" / f"{name}.parquet", frame.to_parquet(index=False))
@@ -120,7 +120,7 @@ class Waypoints:
 
     def _tables(self) -> None:
         """Write the tables of what is there."""
-        known = snapshots.waypoints(self._reporter.folder)
+        known = snapshots.snapshots(self._writer.folder)
         found = {
             str(own.level): {
                 task: {name: math.nan if value is None else value for name, value in values.items()}
@@ -129,8 +129,8 @@ class Waypoints:
             for own in known
         }
         metrics = metrics_table(found, self._training.tasks).rename(columns={"model": "level"})
-        self._reporter.table("waypoints", snapshots.table(self._reporter.folder))
-        self._reporter.table("waypoint_metrics", metrics.astype({"level": int}))
+        self._writer.table("snapshots", snapshots.table(self._writer.folder))
+        self._writer.table("snapshot_metrics", metrics.astype({"level": int}))
 
 
 def _gpus(device: torch.device) -> list[torch.device]:

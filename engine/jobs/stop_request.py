@@ -4,7 +4,7 @@ from winnow.engine.runs.control import ControlReader
 from winnow.engine.runs.work_folder import WorkFolder
 
 
-class Ending:
+class StopRequest:
     """True from the moment that the work should end; asked between two steps, it costs one `stat`."""
 
     def __init__(self, work: WorkFolder) -> None:

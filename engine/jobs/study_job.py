@@ -12,8 +12,8 @@ from typing import Literal
 
 import pandas as pd
 
-from winnow.engine.jobs.stop_request import Ending
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.stop_request import StopRequest
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.study import COLUMNS, Study
 from winnow.engine.specs.study import PathSpec, StudySpec
@@ -33,7 +33,7 @@ OVER = ("done", "failed", "lost", "skipped")
 
 
 def run_study(
-    study: Study, reporter: Reporter, asked_to_end: Ending, pool: Pool | None = None
+    study: Study, writer: ResultWriter, asked_to_end: StopRequest, pool: Pool | None = None
 ) -> Literal["done", "stopped"]:
     """Train what a study is made of, in the pool that its spec asks for, and write its tables; return the final state.
 
@@ -43,7 +43,7 @@ def run_study(
     """
     pool = pool or build_pool(study.spec)
     try:
-        state = _Conductor(study, reporter, pool).conduct(asked_to_end)
+        state = _Conductor(study, writer, pool).conduct(asked_to_end)
     finally:
         pool.close()
     return state
@@ -84,15 +84,15 @@ class _Conductor:
     """Knows the members of a study, what each waits for, and what came of those that ended."""
 
     study: Study
-    reporter: Reporter
+    writer: ResultWriter
     pool: Pool
     entries: dict[str, _Entry] = field(default_factory=dict)
     written: pd.DataFrame | None = None
     tabled: tuple[int, float] = (0, 0.0)
 
-    def conduct(self, ending: Ending) -> Literal["done", "stopped"]:
+    def conduct(self, ending: StopRequest) -> Literal["done", "stopped"]:
         """Train all members, or as many as there are before somebody asks to end."""
-        self.reporter.status(phase="looking for runs that are there already", epochs=0)
+        self.writer.status(phase="looking for runs that are there already", epochs=0)
         self._take_up()
         known = Known(self.study.root)
         while any(entry.state not in OVER for entry in self.entries.values()):
@@ -172,7 +172,7 @@ class _Conductor:
     def _stopped(self) -> Literal["stopped"]:
         """Stop the runs that go, and wait for them."""
         going = [entry for entry in self.entries.values() if entry.state == "running" and entry.run is not None]
-        self.reporter.status(phase=f"stopping {len(going)} runs")
+        self.writer.status(phase=f"stopping {len(going)} runs")
         while going:
             for entry in going:
                 if entry.run is not None:
@@ -186,19 +186,19 @@ class _Conductor:
         self._tables()
         return "stopped"
 
-    def _timed(self, ending: Ending) -> bool:
+    def _timed(self, ending: StopRequest) -> bool:
         """Prune and time the runs that are done; return False if somebody asked to end meanwhile."""
         found: list[pd.DataFrame] = []
         for entry in self.entries.values():
             if entry.state != "done" or entry.run is None:
                 continue
-            self.reporter.status(phase=f"timing {entry.member.key}")
+            self.writer.status(phase=f"timing {entry.member.key}")
             pruning = measured(entry.run, self.study.spec.base.threads, lambda: bool(ending))
             if ending:
                 return False
             if pruning is not None:
                 found.append(latency_rows(self._who(entry.member), entry.run, pruning))
-                self.reporter.table("latency", pd.concat(found, ignore_index=True))
+                self.writer.table("latency", pd.concat(found, ignore_index=True))
         return True
 
     def _say(self) -> None:
@@ -209,18 +209,18 @@ class _Conductor:
         part = (over + sum(run.recorded_status().progress for run in going)) / len(self.entries)
         phase = f"{over} of {len(self.entries)} runs over, {len(going)} at work {self.pool.where}"
         self._write_members()
-        self.reporter.tick(phase=phase, progress=part, step=over)
+        self.writer.tick(phase=phase, progress=part, step=over)
 
     def _write_members(self) -> None:
         table = pd.DataFrame([entry.row() for entry in self.entries.values()], columns=pd.Index(COLUMNS))
         if self.written is None or not table.equals(self.written):
-            self.reporter.table("members", table)
+            self.writer.table("members", table)
             self.written = table
 
     def _tables(self) -> None:
         rows = [row for entry in self.entries.values() for row in entry.results]  # in the order of the plan
         for name, table in study_tables(self.study, frame(rows)).items():
-            self.reporter.table(name, table)
+            self.writer.table(name, table)
         self.tabled = (self._done(), time.monotonic())
 
     def _done(self) -> int:

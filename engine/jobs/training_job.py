@@ -7,9 +7,9 @@ from winnow.engine.jobs.conclusion import conclude
 from winnow.engine.jobs.other_ranks import follow
 from winnow.engine.jobs.run_data import batches, fields, prepare
 from winnow.engine.jobs.session import Session
-from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.warm_start import measured_strength_max, start_from
-from winnow.engine.jobs.writer import Reporter, Values
+from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.run import Run
 from winnow.engine.tasks.build import build_tasks
@@ -21,24 +21,24 @@ from winnow.engine.training.distributed.ranks import ALONE, Ranks
 from winnow.engine.training.loop import Training, begin, start_at_constants
 
 
-def run_training(run: Run, reporter: Reporter, asked_to_end: Ending) -> str:
+def run_training(run: Run, writer: ResultWriter, asked_to_end: StopRequest) -> str:
     """Train a run from where it stands; return the final state, `done` or `stopped`."""
     here = place()
     device = prepare(run.spec.threads, run.spec.device, here)
     with joined(here, device) as ranks:
-        return run_on(run, reporter, asked_to_end, device, ranks)
+        return run_on(run, writer, asked_to_end, device, ranks)
 
 
-def run_on(run: Run, reporter: Reporter, asked_to_end: Ending, device: torch.device, ranks: Ranks) -> str:
+def run_on(run: Run, writer: ResultWriter, asked_to_end: StopRequest, device: torch.device, ranks: Ranks) -> str:
     """Train a run on one device, together with the other processes of the run on theirs."""
     spec = run.spec
     tasks = build_tasks(fields(spec), spec.tasks)
 
     def say(phase: str) -> None:
-        reporter.tick(phase=phase)
+        writer.tick(phase=phase)
 
     training_images, validation = (batches(spec, tasks, "train", device, say), batches(spec, tasks, "val", device, say))
-    reporter.status(phase="building the network")
+    writer.status(phase="building the network")
     fresh = spec.start.fresh_seed if spec.start is not None else None
     torch.manual_seed(spec.seed if fresh is None else fresh)
     training = begin(spec, build_network(spec.network, tasks, training_images.channels), tasks, training_images, ranks)
@@ -47,20 +47,20 @@ def run_on(run: Run, reporter: Reporter, asked_to_end: Ending, device: torch.dev
     if not ranks.leads:
         follow(training, training_images, validation, run.path / "weights")
         return "done"
-    session = Session(training, training_images, validation, reporter, asked_to_end)
+    session = Session(training, training_images, validation, writer, asked_to_end)
     session.enter()
     if began and training.step == 0:
-        reporter.events((0, 0), "start", began)
+        writer.events((0, 0), "start", began)
     selection = Selection(training, training_images, validation, run.path / "weights")
     state = session.go(selection.watch)
     tell_to_end(ranks)
     training.ranks = ALONE  # what is still to do, this process does by itself
     if state == "done" and (spec.test or spec.keep == "best"):
-        reporter.status(phase="judging the network that is kept")
+        writer.status(phase="judging the network that is kept")
         splits = {"kept": validation}
         if spec.test:
             splits["test"] = batches(spec, tasks, "test", device, say)
-        conclude(selection, training, reporter, splits)
+        conclude(selection, training, writer, splits)
     return state
 
 

@@ -51,7 +51,7 @@ def start_from(training: Training, start: StartSpec, root: Path, example: Tensor
     if start.support != "free":
         proximal.freeze(_support(training, start, root, example))
     if isinstance(training.controller, Targeted):
-        training.controller.zero = training.tally.percent(training.controller.of, living(proximal.norms))
+        training.controller.zero = training.counts.percent(training.controller.of, living(proximal.norms))
 
 
 def measured_strength_max(training: Training, batches: Batches) -> float:
@@ -108,7 +108,7 @@ def _load(training: Training, source: Source, root: Path) -> None:
 
 
 def _support(training: Training, start: StartSpec, root: Path, example: Tensor) -> list[Tensor]:
-    own, zero = training.proximal.banks, partial(training.tally.percent, "parameter")
+    own, zero = training.proximal.banks, partial(training.counts.percent, "parameter")
     if start.support == "strongest":
         scores = [with_floor(bank, lamp(bank.norms())) for bank in own]
         return best_support(scores, zero, start.zero_parameters or 0.0)

@@ -18,9 +18,9 @@ import traceback
 
 from filelock import Timeout
 
-from winnow.engine.jobs.stop_request import Ending
-from winnow.engine.jobs.writer import Reporter
-from winnow.engine.runs.derived import FollowUp, open_work
+from winnow.engine.jobs.stop_request import StopRequest
+from winnow.engine.jobs.writer import ResultWriter
+from winnow.engine.runs.derived import DerivedJob, open_work
 from winnow.engine.runs.launch import TIED
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -46,12 +46,12 @@ def main(arguments: list[str]) -> int:
     except Timeout:
         sys.stderr.write(f"{work.id} is being worked on already\n")
         return 2
-    ending = Ending(work)
+    ending = StopRequest(work)
     signal.signal(signal.SIGTERM, ending.signal)
     if os.environ.get(TIED):
         threading.Thread(target=_stop_when_left, args=(ending,), daemon=True).start()
     try:
-        return _work(work, Reporter(work), ending)
+        return _work(work, ResultWriter(work), ending)
     finally:
         lock.release()
 
@@ -62,54 +62,54 @@ def _help(run: Run) -> int:
     from winnow.engine.jobs.other_ranks import Quiet
     from winnow.engine.jobs.training_job import run_training
 
-    run_training(run, Quiet(run), Ending(run))
+    run_training(run, Quiet(run), StopRequest(run))
     return 0
 
 
-def _stop_when_left(ending: Ending) -> None:
+def _stop_when_left(ending: StopRequest) -> None:
     """Ask for the end once whoever started this worker is gone: its end of our standard input is closed then."""
     while os.read(sys.stdin.fileno(), 4096):
         pass
     ending.signal(signal.SIGTERM, None)
 
 
-def _work(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> int:
+def _work(work: Run | DerivedJob | Study, writer: ResultWriter, ending: StopRequest) -> int:
     """Do what was asked, and say how it ended."""
     try:
-        reporter.status(phase="starting" if isinstance(work, Study) else "importing torch")
-        reporter.finish(_done(work, reporter, ending))
+        writer.status(phase="starting" if isinstance(work, Study) else "importing torch")
+        writer.finish(_done(work, writer, ending))
     except RankLostError:
         traceback.print_exc()
         return 1
     except Exception as error:  # noqa: BLE001 - whatever happens, the folder must say so
         traceback.print_exc()
-        reporter.finish("failed", sentence(error))
+        writer.finish("failed", sentence(error))
         return 1
     return 0
 
 
-def _done(work: Run | FollowUp | Study, reporter: Reporter, ending: Ending) -> str:
+def _done(work: Run | DerivedJob | Study, writer: ResultWriter, ending: StopRequest) -> str:
     """Return the final state, done or stopped; the imports take seconds, after the lock and the first status."""
     if isinstance(work, Run):
         from winnow.engine.jobs.training_job import run_training
 
-        return run_training(work, reporter, ending)
+        return run_training(work, writer, ending)
     if isinstance(work, Study):
         from winnow.engine.jobs.study_job import run_study
 
-        return run_study(work, reporter, ending)
+        return run_study(work, writer, ending)
     spec = work.spec
     if spec.kind == "prune":
         from winnow.engine.jobs.prune_job import run_prune
 
-        return run_prune(work.run, spec, reporter, ending)
+        return run_prune(work.run, spec, writer, ending)
     if spec.kind == "explain":
         from winnow.engine.jobs.explain_job import run_explain
 
-        return run_explain(work.run, spec, reporter, ending)
+        return run_explain(work.run, spec, writer, ending)
     from winnow.engine.jobs.export_job import run_export
 
-    return run_export(work.run, spec, reporter, ending)
+    return run_export(work.run, spec, writer, ending)
 
 
 def sentence(error: Exception) -> str:

@@ -18,7 +18,7 @@ Values = Mapping[tuple[str | None, str], float | None]  # {(task, quantity): val
 
 
 class Pen(Protocol):
-    """What a job writes with; `Reporter` is the one that writes into a folder of work."""
+    """What a job writes with; `ResultWriter` is the one that writes into a folder of work."""
 
     @property
     def folder(self) -> Path:
@@ -38,7 +38,7 @@ class Pen(Protocol):
         """Append {(task, quantity): value} for one split at (epoch, step)."""
 
 
-class Reporter:
+class ResultWriter:
     """Writes status.json (at most twice a second while nothing but numbers change) and events.jsonl."""
 
     def __init__(self, work: WorkFolder) -> None:

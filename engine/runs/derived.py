@@ -31,7 +31,7 @@ KINDS: tuple[Kind, ...] = ("prune", "explain", "export")
 _SPECS: TypeAdapter[Spec] = TypeAdapter(Annotated[Spec, Field(discriminator="kind")])
 
 
-class FollowUp(WorkFolder):
+class DerivedJob(WorkFolder):
     """One pruning, explanation or export of a run."""
 
     @cached_property
@@ -58,36 +58,36 @@ def read(values: Mapping[str, object]) -> Spec:
         raise SpecError(first_line(error)) from error
 
 
-def follow_up(run: Run, spec: Spec, stem: str = "") -> FollowUp:
-    """Make the folder of a new follow-up of `run`, whole or not at all, and return it queued."""
-    return FollowUp(make(run.path / spec.kind, stem or spec.kind, spec, Status()))
+def derived_job(run: Run, spec: Spec, stem: str = "") -> DerivedJob:
+    """Make the folder of a new derived job of `run`, whole or not at all, and return it queued."""
+    return DerivedJob(make(run.path / spec.kind, stem or spec.kind, spec, Status()))
 
 
-def follow_ups(run: Run, kind: Kind) -> list[FollowUp]:
-    """Return the run's follow-ups of a kind, newest first."""
-    return [FollowUp(folder) for folder in folders(run.path / kind)]
+def derived_jobs(run: Run, kind: Kind) -> list[DerivedJob]:
+    """Return the run's derived jobs of a kind, newest first."""
+    return [DerivedJob(folder) for folder in folders(run.path / kind)]
 
 
-def newest(run: Run, kind: Kind) -> FollowUp | None:
-    """Return the newest follow-up of a kind that ended well, None where there is none."""
-    return next((found for found in follow_ups(run, kind) if found.recorded_status().state == "done"), None)
+def newest(run: Run, kind: Kind) -> DerivedJob | None:
+    """Return the newest derived job of a kind that ended well, None where there is none."""
+    return next((found for found in derived_jobs(run, kind) if found.recorded_status().state == "done"), None)
 
 
-def find_follow_up(run: Run, kind: Kind, name: str) -> FollowUp:
-    """Return the follow-up with this id.
+def find_derived_job(run: Run, kind: Kind, name: str) -> DerivedJob:
+    """Return the derived job with this id.
 
     Raises:
         FileNotFoundError: no such one. A name is never a path.
 
     """
-    known = {found.id: found for found in follow_ups(run, kind)}
+    known = {found.id: found for found in derived_jobs(run, kind)}
     if name not in known:
         raise FileNotFoundError(f"`{kind}` should be among those of {run.id}, {sorted(known)}. Found {name!r}.")
     return known[name]
 
 
-def open_work(path: str | Path) -> Run | FollowUp | Study:
-    """Return the folder of work at `path`: a run, a follow-up of one, or a study.
+def open_work(path: str | Path) -> Run | DerivedJob | Study:
+    """Return the folder of work at `path`: a run, a derived job of one, or a study.
 
     Raises:
         FileNotFoundError: there is none.
@@ -97,4 +97,4 @@ def open_work(path: str | Path) -> Run | FollowUp | Study:
     kind = kind_of(found.path)
     if kind in STUDIES:
         return Study(found.path)
-    return FollowUp(found.path) if kind in KINDS else Run(found.path)
+    return DerivedJob(found.path) if kind in KINDS else Run(found.path)

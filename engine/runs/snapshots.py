@@ -1,10 +1,10 @@
 """Networks kept on the way: what a run was when its sparsity first reached each multiple of some per cent. No torch.
 
-    waypoints/35/network.safetensors, architecture.json    the network without its zeros: `engine.export.load_model`
-    waypoints/35/certificate.json, tables/                 the proof that it is the same (engine.jobs.certificate_file)
-    waypoints/35/waypoint.json                             what it is: `Waypoint`
+    snapshots/35/network.safetensors, architecture.json    the network without its zeros: `engine.export.load_model`
+    snapshots/35/certificate.json, tables/                 the proof that it is the same (engine.jobs.certificate_file)
+    snapshots/35/snapshot.json                             what it is: `Snapshot`
 
-A folder is renamed to its place when all that is in it, so that a waypoint is whole or not there.
+A folder is renamed to its place when all that is in it, so that a snapshot is whole or not there.
 """
 
 import json
@@ -18,14 +18,14 @@ from pydantic import ValidationError
 from winnow.engine.runs.digests import digest
 from winnow.engine.specs.frozen import Frozen
 
-FOLDER, DESCRIPTION = "waypoints", "waypoint.json"
+FOLDER, DESCRIPTION = "snapshots", "snapshot.json"
 TABLE_COLUMNS = (
     "level", "of", "epoch", "step", "group_sparsity", "parameter_sparsity", "mac_sparsity", "parameters", "macs",
     "bytes", "folder",
 )  # fmt: skip
 
 
-class Waypoint(Frozen):
+class Snapshot(Frozen):
     """One network kept on the way.
 
     `level` [%] is the multiple that was reached, of groups, parameters or MACs (`of`); the sparsities [%] are those of
@@ -58,7 +58,7 @@ def places(run: Path) -> list[Path]:
     return sorted((place for place in (run / FOLDER).glob("*") if place.name.isdigit()), key=lambda own: int(own.name))
 
 
-def waypoints(run: Path) -> list[Waypoint]:
+def snapshots(run: Path) -> list[Snapshot]:
     """Return what is known of the networks that a run kept on the way, the least sparse first; none that is damaged."""
     found = []
     for place in places(run):
@@ -69,7 +69,7 @@ def waypoints(run: Path) -> list[Waypoint]:
     return found
 
 
-def read(place: Path) -> Waypoint:
+def read(place: Path) -> Snapshot:
     """Return what a folder says about its network.
 
     Raises:
@@ -77,7 +77,7 @@ def read(place: Path) -> Waypoint:
 
     """
     try:
-        return Waypoint.model_validate_json((place / DESCRIPTION).read_bytes())
+        return Snapshot.model_validate_json((place / DESCRIPTION).read_bytes())
     except ValidationError as error:
         raise ValueError(f"`{DESCRIPTION}` should describe a network. Found {error.errors()[0]['msg']}.") from error
 
@@ -93,7 +93,7 @@ def whole(place: Path) -> bool:
 
 def drop_later(run: Path, step: int) -> None:
     """Remove the networks from after a step, and those without a description: that part of the run is void."""
-    known = {own.level: own.step for own in waypoints(run)}
+    known = {own.level: own.step for own in snapshots(run)}
     for place in places(run):
         if known.get(int(place.name), step + 1) > step:
             shutil.rmtree(place)
@@ -103,6 +103,6 @@ def table(run: Path) -> pd.DataFrame:
     """Return a row per network, its `folder` below the run's."""
     rows = [
         {**known.model_dump(exclude={"metrics", "format_version"}), "folder": f"{FOLDER}/{known.level}"}
-        for known in waypoints(run)
+        for known in snapshots(run)
     ]
     return pd.DataFrame(rows, columns=pd.Index(TABLE_COLUMNS))

@@ -25,7 +25,7 @@ class Finding:
 
 
 def verify(run: Run) -> list[Finding]:
-    """Return a finding per file of the run: spec, status, events, norms, checkpoints, waypoints, tables."""
+    """Return a finding per file of the run: spec, status, events, norms, checkpoints, snapshots, tables."""
     return [
         _tried("spec.json", lambda: f"{run.spec.kind} {run.spec.name}"),
         _tried("status.json", lambda: Status.model_validate_json((run.path / "status.json").read_bytes()).state),
@@ -33,7 +33,7 @@ def verify(run: Run) -> list[Finding]:
         _tried("groups/norms.bin", lambda: f"{len(run.norms.rows())} rows of {len(run.norms.frame())} groups"),
         *(_checkpoint(manifest) for manifest in manifests(run.path / "weights")),
         *(_checkpoint(manifest, f"{BEFORE}/") for manifest in manifests(run.path / "weights" / BEFORE)),
-        *(_waypoint(place) for place in places(run.path)),
+        *(_snapshot(place) for place in places(run.path)),
         *(_table(file) for file in sorted(run.path.glob("tables/*.parquet"))),
     ]
 
@@ -44,7 +44,7 @@ def _checkpoint(manifest: Path, folder: str = "") -> Finding:
     return Finding(f"weights/{folder}{manifest.stem}.safetensors", content is not None, detail)
 
 
-def _waypoint(place: Path) -> Finding:
+def _snapshot(place: Path) -> Finding:
     file = f"{FOLDER}/{place.name}/network.safetensors"
     if not whole(place):
         return Finding(file, False, "the bytes are not those that architecture.json promises")

@@ -16,7 +16,7 @@ from winnow.engine.sparsity.groups import Axis, Bank
 Of = Literal["group", "parameter", "mac"]
 
 
-class Tally:
+class Counts:
     """Counts for the banks of one model; `macs` are those of one image per module, by its name in `model`.
 
     Everything is relative to the penalised parameters: those that lie in a group.

@@ -23,7 +23,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from winnow.engine.sparsity.counts import Of, Tally, strongest
+from winnow.engine.sparsity.counts import Counts, Of, strongest
 from winnow.engine.sparsity.groups import Bank
 from winnow.engine.sparsity.penalties import Penalty
 from winnow.engine.sparsity.proximal import Proximal
@@ -75,7 +75,7 @@ class Targeted:
 
     proximal: Proximal
     base: float
-    tally: Tally
+    counts: Counts
     of: Of
     percent: float
     warm_up: int
@@ -107,13 +107,13 @@ class Targeted:
             (norms > 0) & (norms + steps * drift > 0)
             for norms, drift in zip(self.proximal.norms, self.proximal.drift, strict=True)
         ]
-        return self.tally.percent(self.of, self.proximal.whole(surviving))
+        return self.counts.percent(self.of, self.proximal.whole(surviving))
 
     def _settled(self) -> list[Tensor]:
-        return settled_support(self.proximal, self.tally, self.of, self.percent)
+        return settled_support(self.proximal, self.counts, self.of, self.percent)
 
 
-def settled_support(proximal: Proximal, tally: Tally, of: Of, percent: float) -> list[Tensor]:
+def settled_support(proximal: Proximal, counts: Counts, of: Of, percent: float) -> list[Tensor]:
     """Return which groups may live so that `percent` [%] is zero to within one group, (channels,) per bank.
 
     Survivors rank by their norm relative to the largest of their layer, the dead below them by how near they are to
@@ -121,7 +121,7 @@ def settled_support(proximal: Proximal, tally: Tally, of: Of, percent: float) ->
     """
 
     def zero(alive: list[Tensor]) -> float:
-        return tally.percent(of, proximal.whole(alive))
+        return counts.percent(of, proximal.whole(alive))
 
     scores = [
         _scores(bank, norms, firmness)

@@ -25,7 +25,7 @@ Target = Annotated[float, Leaf(gt=0, lt=100, allow_inf_nan=False)]
 Fraction = Annotated[float, Leaf(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Leaf(ge=0, lt=2**63)]
 TaskSet = tuple[str, ...]
-WAYPOINTS = 5  # %, between two networks that the runs of a path keep, unless its base says otherwise
+SNAPSHOTS = 5  # %, between two networks that the runs of a path keep, unless its base says otherwise
 CLUSTERS = ("slurm", "pbs", "lsf", "sge")
 
 
@@ -140,9 +140,9 @@ class PathSpec(ManySpec):
     def _networks_are_kept(cls, values: Any) -> Any:
         """Let the runs keep compact networks on the way where the base does not say whether they should."""
         base = values.get("base") if isinstance(values, dict) else None
-        if not isinstance(base, dict) or "waypoints" in base:
+        if not isinstance(base, dict) or "snapshots" in base:
             return values
-        return {**values, "base": {**base, "waypoints": WAYPOINTS}}
+        return {**values, "base": {**base, "snapshots": SNAPSHOTS}}
 
     @model_validator(mode="after")
     def _one_grid(self) -> Self:

@@ -140,7 +140,7 @@ class TrainSpec(Frozen):
         "last", description="the network that the run stands for: of the last epoch, or of the best on validation"
     )
     test: bool = Leaf(False, description="judge that network on the test split, once, at the end")
-    waypoints: int = Leaf(
+    snapshots: int = Leaf(
         0, ge=0, le=50, description="per cent of sparsity between two compact networks kept on the way; 0: none"
     )
     start: StartSpec | None = Leaf(None, description="what is taken over from other runs")

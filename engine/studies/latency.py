@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from winnow.engine.runs import launch
-from winnow.engine.runs.derived import FollowUp, follow_up, follow_ups
+from winnow.engine.runs.derived import DerivedJob, derived_job, derived_jobs
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 from winnow.engine.specs.frozen import SpecError
@@ -21,13 +21,13 @@ from winnow.engine.specs.prune import PruneSpec
 POLL = 0.2  # s
 
 
-def measured(run: Run, threads: int, asked_to_end: Callable[[], bool]) -> FollowUp | None:
+def measured(run: Run, threads: int, asked_to_end: Callable[[], bool]) -> DerivedJob | None:
     """Return the pruning of a run's zeros that is done, made now if there is none; None if it failed or was stopped."""
     wanted = PruneSpec(threads=threads, onnx=False)
-    found = next((known for known in follow_ups(run, "prune") if _is(known, wanted)), None)
+    found = next((known for known in derived_jobs(run, "prune") if _is(known, wanted)), None)
     if found is not None:
         return found
-    work = follow_up(run, wanted, "study")
+    work = derived_job(run, wanted, "study")
     launch.start(work)
     while work.status.state in LIVE:
         if asked_to_end():
@@ -36,7 +36,7 @@ def measured(run: Run, threads: int, asked_to_end: Callable[[], bool]) -> Follow
     return work if work.status.state == "done" else None
 
 
-def latency_rows(who: Mapping[str, object], run: Run, pruning: FollowUp) -> pd.DataFrame:
+def latency_rows(who: Mapping[str, object], run: Run, pruning: DerivedJob) -> pd.DataFrame:
     """Return what a pruning measured, behind the columns of its member."""
     frame = pruning.table("measures")
     first = {**who, "run": run.id, "pruning": pruning.id}
@@ -45,7 +45,7 @@ def latency_rows(who: Mapping[str, object], run: Run, pruning: FollowUp) -> pd.D
     return frame
 
 
-def _is(known: FollowUp, wanted: PruneSpec) -> bool:
+def _is(known: DerivedJob, wanted: PruneSpec) -> bool:
     try:
         return known.spec == wanted and known.recorded_status().state == "done"
     except (SpecError, ValueError):

@@ -28,7 +28,7 @@ def document_hash(document: Mapping[str, Any]) -> str:
     """Return the hash of what a run's spec.json holds."""
     kept = copy.deepcopy(dict(document))
     kept.pop("name", None)
-    kept.pop("waypoints", None)
+    kept.pop("snapshots", None)
     start = kept.get("start") or {}
     for source in [start.get("weights"), *(start.get("supports") or ())]:
         if source:
@@ -54,8 +54,8 @@ class Known:
         One that kept the networks that the spec asks for comes before those that did not.
         """
         candidates = self._runs.get(spec_hash(spec), [])
-        if spec.waypoints:
-            candidates = sorted(candidates, key=lambda run: run.document().get("waypoints") != spec.waypoints)
+        if spec.snapshots:
+            candidates = sorted(candidates, key=lambda run: run.document().get("snapshots") != spec.snapshots)
         return next((run for run in candidates if run.recorded_status().state == "done" and not _changed(run)), None)
 
 

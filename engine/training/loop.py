@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from winnow.engine.graph.trace import trace
 from winnow.engine.measure import layer_macs
 from winnow.engine.networks.multitask import MultiTaskNet
-from winnow.engine.sparsity.counts import Tally
+from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.proximal import Kept, Proximal
 from winnow.engine.sparsity.scale_free import scale_free_weights
 from winnow.engine.specs.train import TrainSpec
@@ -81,9 +81,9 @@ def begin(
     balancer.ranks = ranks
     optimizer = build_optimizer(spec.optimiser, net.parameters(), balancer.parameters())
     proximal = Proximal(optimizer, groups, build_penalty(spec.penalty), kept)
-    tally = Tally(net, proximal.banks, layer_macs(net, batches.example()))
-    controller = build_controller(spec, proximal, tally, batches.steps)
-    return Training(spec, net, tasks, graph, proximal, tally, controller, balancer, batches.device, ranks=ranks)
+    counts = Counts(net, proximal.banks, layer_macs(net, batches.example()))
+    controller = build_controller(spec, proximal, counts, batches.steps)
+    return Training(spec, net, tasks, graph, proximal, counts, controller, balancer, batches.device, ranks=ranks)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.networks.multitask import MultiTaskNet
-from winnow.engine.sparsity.counts import Tally
+from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import Group, coupled_groups, input_groups, output_groups
 from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
 from winnow.engine.sparsity.proximal import Proximal
@@ -41,13 +41,13 @@ def build_penalty(spec: PenaltySpec) -> Penalty:
     return kind(spec.strength, spec.weights)
 
 
-def build_controller(spec: TrainSpec, proximal: Proximal, tally: Tally, steps: int) -> Controller:
+def build_controller(spec: TrainSpec, proximal: Proximal, counts: Counts, steps: int) -> Controller:
     """Return what sets the strength before each step, for `steps` of them an epoch."""
     penalty, refit_from = spec.penalty, refit_step(spec, steps)
     warm_up = penalty.warm_up * steps
     if penalty.target is None:
         return Scheduled(proximal, penalty.strength, warm_up, penalty.ramp * steps, refit_from)
-    return Targeted(proximal, START * penalty.strength, tally, penalty.target_of, penalty.target, warm_up, refit_from)
+    return Targeted(proximal, START * penalty.strength, counts, penalty.target_of, penalty.target, warm_up, refit_from)
 
 
 def refit_step(spec: TrainSpec, steps: int) -> int:

@@ -13,7 +13,7 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.partition import Labels
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning.kept import dense_state
-from winnow.engine.sparsity.counts import Tally
+from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.sparsity.strength import Controller
 from winnow.engine.specs.train import TrainSpec
@@ -37,7 +37,7 @@ class Training:
     tasks: Mapping[str, Task]
     graph: ChannelGraph
     proximal: Proximal
-    tally: Tally
+    counts: Counts
     controller: Controller
     balancer: Balancer
     device: torch.device

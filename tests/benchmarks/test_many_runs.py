@@ -12,9 +12,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from winnow.dashboard.pages.runs import page as imported  # a server has its modules; what is measured is the page
-from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.files import replace_json
 from winnow.engine.runs.run import Run, create, list_runs
 from winnow.engine.specs.train import parse
@@ -30,9 +30,9 @@ def many(runs_root: Path, worker_settings) -> Path:
     values = {"name": "digits 0", "data": {"dataset": "digits"}, "epochs": 20, "threads": 1}
     network = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}
     run = create(parse({**values, "network": network, "penalty": {"target": 50.0}}), runs_root)
-    reporter = Reporter(run)
+    writer = ResultWriter(run)
     with worker_settings():
-        reporter.finish(run_training(run, reporter, Ending(run)))
+        writer.finish(run_training(run, writer, StopRequest(run)))
     for number in range(1, RUNS):
         copied(run, number)
     return runs_root

@@ -15,7 +15,7 @@ from winnow.engine.graph.trace import trace
 from winnow.engine.measure import layer_macs
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.networks.residual import ResidualTrunk
-from winnow.engine.sparsity.counts import Tally
+from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import input_groups
 from winnow.engine.sparsity.penalties import GroupLasso
 from winnow.engine.sparsity.proximal import Kept, Proximal
@@ -66,8 +66,8 @@ def test_prox_and_controller_cost_a_few_per_cent_of_a_step(batch: int, bound: fl
     optimizer = OPTIMISERS["adamw"](plain)
     kept = Kept(0.05, scale_free_weights(trace(sparse, images[:1])))
     proximal = Proximal(OPTIMISERS["adamw"](sparse), input_groups(sparse), GroupLasso(1e-4), kept)
-    tally = Tally(sparse, proximal.banks, layer_macs(sparse, images[:1]))
-    controller = Targeted(proximal, 1e-4, tally, "mac", 70.0, warm_up=0, refit_from=10_000)
+    counts = Counts(sparse, proximal.banks, layer_macs(sparse, images[:1]))
+    controller = Targeted(proximal, 1e-4, counts, "mac", 70.0, warm_up=0, refit_from=10_000)
     steps = iter(range(10_000))
 
     def controlled() -> None:

@@ -10,11 +10,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.driving import SIZE, Faults, fill, keyed
 from tests.browser.serving import serving
-from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs import launch
-from winnow.engine.runs.derived import follow_ups
+from winnow.engine.runs.derived import derived_jobs
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.train import parse
 
@@ -62,8 +62,8 @@ def _waits_for_the_run(page: Page, address: str, run: Run) -> None:
 
 def _train(run: Run) -> None:
     """Train it here: a worker would spend most of its time on the import of torch."""
-    reporter = Reporter(run)
-    reporter.finish(run_training(run, reporter, Ending(run)))
+    writer = ResultWriter(run)
+    writer.finish(run_training(run, writer, StopRequest(run)))
 
 
 def _start(page: Page) -> None:
@@ -82,7 +82,7 @@ def _before_and_after(page: Page, run: Run) -> None:
     expect(page.get_by_text(re.compile(r"exact zeros · started .*, took "))).to_be_visible(timeout=WITHIN)
     expect(page.locator(".js-plotly-plot")).to_have_count(4)
     expect(page.locator(".js-plotly-plot .barlayer .trace").first).to_be_visible()
-    (pruning,) = follow_ups(run, "prune")
+    (pruning,) = derived_jobs(run, "prune")
     assert pruning.status.state == "done"
     assert pruning.table("measures")["model"].nunique() >= 2
 
@@ -92,12 +92,12 @@ def _undo(page: Page, run: Run) -> None:
     page.get_by_role("button", name="Remove this pruning").click()
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_text("Nothing has been removed from this run yet")).to_be_visible()
-    assert not follow_ups(run, "prune")
+    assert not derived_jobs(run, "prune")
     assert run.status.state == "done"
 
 
 def _end_workers(run: Run) -> None:
     """End what a failed test left at work."""
-    for work in (run, *follow_ups(run, "prune")):
+    for work in (run, *derived_jobs(run, "prune")):
         if work.alive():
             launch.kill(work)

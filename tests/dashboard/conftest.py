@@ -12,7 +12,7 @@ import pytest
 from tests.dashboard.making import write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_studies import write_path, write_study
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 
@@ -61,12 +61,12 @@ def end_workers() -> Iterator[None]:
 
 
 @pytest.fixture
-def make_explained(make_run: Callable[..., Run]) -> Callable[..., FollowUp]:
+def make_explained(make_run: Callable[..., Run]) -> Callable[..., DerivedJob]:
     """Write a run of three tasks and an explanation of it into that folder."""
 
     def explained(
         tasks: tuple[str, ...] = ("seg", "depth", "normals"), data: Mapping[str, object] | None = None, **asked: Any
-    ) -> FollowUp:
+    ) -> DerivedJob:
         run = make_run(tasks=list(tasks), **({"data": data} if data else {}))
         write_checkpoint(run)
         return write_explanation(run, **asked)

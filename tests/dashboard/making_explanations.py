@@ -13,7 +13,7 @@ import pandas as pd
 from tests.dashboard.making import START, STEP
 from winnow.engine.explain.checks.badges import COLUMNS
 from winnow.engine.explain.usage import layers, overlaps, usage
-from winnow.engine.runs.derived import FollowUp, follow_up
+from winnow.engine.runs.derived import DerivedJob, derived_job
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import Status
@@ -22,10 +22,10 @@ from winnow.engine.specs.explain import ExplainSpec
 WIDTHS = {"stem": 3, "<b>deep</b>": 4, "trunk": 6}
 
 
-def write_explanation(run: Run, state: str = "done", ablated: bool = True, **spec: Any) -> FollowUp:
+def write_explanation(run: Run, state: str = "done", ablated: bool = True, **spec: Any) -> DerivedJob:
     """Write an explanation of a run that ended in this state; without ablation, it is not held against anything."""
     asked = ExplainSpec.model_validate({"images": 8, "ablation_images": 4, "ablations": 2, **spec})
-    work = follow_up(run, asked)
+    work = derived_job(run, asked)
     status = Status(state=state, started=START, finished=START + 20, requested=START, message=_message(state))
     replace(work.path / "status.json", status.model_dump_json().encode())
     widths = {name: width for name, width in WIDTHS.items() if not asked.layers or name in asked.layers}
@@ -42,7 +42,7 @@ def write_explanation(run: Run, state: str = "done", ablated: bool = True, **spe
     return work
 
 
-def write_frames(work: FollowUp, tables: dict[str, pd.DataFrame]) -> None:
+def write_frames(work: DerivedJob, tables: dict[str, pd.DataFrame]) -> None:
     """Put tables into the folder of an explanation."""
     (work.path / "tables").mkdir(exist_ok=True)
     for name, frame in tables.items():

@@ -10,13 +10,13 @@ import numpy as np
 
 from winnow.data.catalog import DATASETS
 from winnow.engine.explain.maps.store import packed, write_spatial
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
 IMAGES, SHOWN, SIDE, TOP = 6, 2, 8, 3
 CHANNELS = [0, 1]
 
 
-def write_maps(work: FollowUp, layer: str = "trunk") -> Path:
+def write_maps(work: DerivedJob, layer: str = "trunk") -> Path:
     """Put maps of two channels of a layer into the folder of an explanation."""
     tasks = list(work.run.spec.tasks)
     fields = {task: DATASETS[work.run.spec.data.dataset].fields[task] for task in tasks}

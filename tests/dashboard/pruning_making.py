@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tests.dashboard.making import START
-from winnow.engine.runs.derived import FollowUp, follow_up, read
+from winnow.engine.runs.derived import DerivedJob, derived_job, read
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import Status
@@ -36,9 +36,9 @@ CERTIFICATE = {
 }
 
 
-def write_pruning(run: Run, state: str = "done", message: str = "", stem: str = "", **spec: Any) -> FollowUp:
+def write_pruning(run: Run, state: str = "done", message: str = "", stem: str = "", **spec: Any) -> DerivedJob:
     """Write a pruning that ended, with all its tables; `swept` ones by a criterion of theirs."""
-    work = follow_up(run, read({"kind": "prune", **spec}), stem)
+    work = derived_job(run, read({"kind": "prune", **spec}), stem)
     done = {"progress": 1.0, "started": START + 70, "finished": START + 82, "requested": START + 70}
     set_status(work, state=state, phase=state, message=message, **done)
     for name, frame in _tables(bool(spec.get("refit_epochs"))).items():
@@ -49,9 +49,9 @@ def write_pruning(run: Run, state: str = "done", message: str = "", stem: str = 
     return work
 
 
-def write_export(run: Run, pruning: FollowUp) -> FollowUp:
+def write_export(run: Run, pruning: DerivedJob) -> DerivedJob:
     """Write an export of a pruning that ended, with two files."""
-    work = follow_up(run, ExportSpec(pruning=pruning.id), "export")
+    work = derived_job(run, ExportSpec(pruning=pruning.id), "export")
     set_status(work, state="done", phase="done", progress=1.0, started=START + 90, finished=START + 95)
     (work.path / "files").mkdir()
     rows = []
@@ -63,13 +63,13 @@ def write_export(run: Run, pruning: FollowUp) -> FollowUp:
     return work
 
 
-def set_status(work: FollowUp, **changes: object) -> None:
+def set_status(work: DerivedJob, **changes: object) -> None:
     """Change the status as the worker does."""
     status = Status.model_validate({**work.recorded_status().model_dump(), **changes})
     replace(work.path / "status.json", status.model_dump_json().encode())
 
 
-def write_table(work: FollowUp, name: str, frame: pd.DataFrame) -> None:
+def write_table(work: DerivedJob, name: str, frame: pd.DataFrame) -> None:
     """Replace a table as the worker does."""
     (work.path / "tables").mkdir(exist_ok=True)
     replace(work.path / "tables" / f"{name}.parquet", frame.to_parquet(index=False))

@@ -69,7 +69,7 @@ def run(case: Case, stacked: dict[str, Stacked]) -> dict[str, object]:
     return {
         "target": case.target,
         "seed": case.seed,
-        "group_sparsity": training.tally.percent("group", living(training.proximal.norms)),
+        "group_sparsity": training.counts.percent("group", living(training.proximal.norms)),
         **{name: median(held, name) for name in (*FIGURES, *CONTROLS)},
         **deletion(held),
         **usage(found)["label"].value_counts().to_dict(),

@@ -89,7 +89,7 @@ def run(case: Case, stacked: dict[str, Stacked]) -> dict[str, object]:
     mains = {name: metrics(task.field)[0].name for name, task in tasks.items()}
     return {
         **vars(case),
-        **training.tally.all_percents(living(training.proximal.norms)),
+        **training.counts.all_percents(living(training.proximal.norms)),
         "dead_layers": sum(not bool((n > 0).any()) for n in training.proximal.norms),
         "zeros_std": 100 * float(zeros.std()),
         "zeros_min": 100 * float(zeros.min()),

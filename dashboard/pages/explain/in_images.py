@@ -15,7 +15,7 @@ from winnow.dashboard.shared.panel import explain
 from winnow.dashboard.shared.selection import Selection, select
 from winnow.data.sample import Field
 from winnow.engine.explain.maps.store import Method, SpatialStore
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
 Array = NDArray[Any]
 Shown = tuple[str, Picture | str]
@@ -33,7 +33,7 @@ NONE = (
 )
 
 
-def in_images(work: FollowUp, task: str, chosen: Selection | None, about: str) -> None:
+def in_images(work: DerivedJob, task: str, chosen: Selection | None, about: str) -> None:
     """Draw one of the shown images with all that is known over it."""
     known = maps.store_for(work, chosen)
     if known is None:
@@ -57,7 +57,7 @@ def no_maps() -> None:
     st.info(NONE, icon=":material/image:")
 
 
-def with_maps(work: FollowUp, known: SpatialStore, chosen: Selection | None) -> None:
+def with_maps(work: DerivedJob, known: SpatialStore, chosen: Selection | None) -> None:
     """Say which channels have maps, and let the user select one of them, or ask for maps of the selected one."""
     cells = maps.cells(known)
     words = "Select a channel that has maps." if chosen is None else "There are no maps of the selected channel."
@@ -76,7 +76,7 @@ def with_maps(work: FollowUp, known: SpatialStore, chosen: Selection | None) -> 
         _map(work, chosen)
 
 
-def _map(work: FollowUp, chosen: Selection) -> None:
+def _map(work: DerivedJob, chosen: Selection) -> None:
     """Start an explanation of the channel's layer that makes maps of this channel, and nothing that takes long."""
     asked = explanations.asked(work).model_dump(mode="json")
     wanted = {"layers": [chosen.layer], "channels": [chosen.channel], "ablations": 0, "randomisations": False}

@@ -6,7 +6,7 @@ import streamlit as st
 from winnow.dashboard.frames import trust
 from winnow.dashboard.shared.explanation import BADGES, METHODS
 from winnow.dashboard.shared.panel import explain
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
 READING = (
     "Medians over layers and tasks. With ablation: does what is said to matter matter? Shares: is it that task's? "
@@ -21,7 +21,7 @@ TITLES = {
 }
 
 
-def method_table(work: FollowUp, about: str) -> None:
+def method_table(work: DerivedJob, about: str) -> None:
     """Draw one row per method of an explanation."""
     frame = trust.methods(work)
     shown = pd.DataFrame(

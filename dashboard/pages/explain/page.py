@@ -20,7 +20,7 @@ from winnow.dashboard.shared.explanation_page import click, explained, layer_of
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import draw
 from winnow.dashboard.shared.selection import TASK, keep, selected
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
 MEANINGS = (
@@ -36,7 +36,7 @@ def page() -> None:
     explained(_explain)
 
 
-def _explain(run: Run, work: FollowUp) -> None:
+def _explain(run: Run, work: DerivedJob) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         task, method = _task(work), _method(work)
     badge(work, method, (task,))
@@ -48,7 +48,7 @@ def _explain(run: Run, work: FollowUp) -> None:
         explained_channel(run, work, method, view.chosen)
 
 
-def _task(work: FollowUp) -> str:
+def _task(work: DerivedJob) -> str:
     tasks = explanations.tasks(work)
     task = st.segmented_control(
         "Task", tasks, format_func=plain, default=tasks[0], required=True, key=TASK, bind="query-params"
@@ -57,7 +57,7 @@ def _task(work: FollowUp) -> str:
     return task if task in tasks else tasks[0]
 
 
-def _method(work: FollowUp) -> str:
+def _method(work: DerivedJob) -> str:
     """Ask for the method; the recommended one is taken at first, and named."""
     methods, best = explanations.methods(work), trust.recommended(work)
     method = st.segmented_control(
@@ -75,7 +75,7 @@ def _method(work: FollowUp) -> str:
     return method if method in methods else methods[0]
 
 
-def _views(run: Run, work: FollowUp, view: View) -> None:
+def _views(run: Run, work: DerivedJob, view: View) -> None:
     channels, against, shuffled, images, top = st.tabs(TABS, key="trust", on_change="rerun", bind="query-params")
     about = provenance(run, work, view.method, (view.task,))
     if channels.open:
@@ -103,7 +103,7 @@ def _views(run: Run, work: FollowUp, view: View) -> None:
             top_images(work, view.chosen, about)
 
 
-def _channels(work: FollowUp, view: View, about: str) -> None:
+def _channels(work: DerivedJob, view: View, about: str) -> None:
     layer = layer_of(work, "top_layer")
     narrowed = View(view.method, view.task, layer, view.chosen)
     draw(explanation_figures.top(work, narrowed), "top_channels", top_channels.READING, about, click(work))
@@ -111,7 +111,7 @@ def _channels(work: FollowUp, view: View, about: str) -> None:
     method_table(work, about)
 
 
-def _deletion(work: FollowUp, view: View, about: str) -> None:
+def _deletion(work: DerivedJob, view: View, about: str) -> None:
     first = explanations.methods(work)[0]
     if view.method != first:
         st.caption(

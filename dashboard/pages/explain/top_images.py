@@ -10,7 +10,7 @@ from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import explain
 from winnow.dashboard.shared.selection import Selection
 from winnow.engine.explain.maps.store import SpatialStore
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
 ACROSS = 3  # pictures side by side
 READING = (
@@ -19,7 +19,7 @@ READING = (
 )
 
 
-def top_images(work: FollowUp, chosen: Selection | None, about: str) -> None:
+def top_images(work: DerivedJob, chosen: Selection | None, about: str) -> None:
     """Draw the images that a channel answers to most."""
     known = maps.store_for(work, chosen)
     if known is None:

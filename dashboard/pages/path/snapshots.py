@@ -13,7 +13,7 @@ from winnow.engine.runs.study import Study
 
 NONE = (
     "No networks were kept on the way. The runs of a path keep one whenever their sparsity first reaches a multiple of "
-    "5 %, unless `--waypoints` says otherwise; a run that was there before the path, and only referred to, keeps what "
+    "5 %, unless `--snapshots` says otherwise; a run that was there before the path, and only referred to, keeps what "
     "it has. Networks after a run's end: the Prune page."
 )
 READING = (
@@ -25,20 +25,20 @@ READING = (
 
 def kept_on_the_way(study: Study) -> None:
     """List the networks kept on the way; one that is ticked is offered to be loaded."""
-    frame = snapshots.waypoints(study)
+    frame = snapshots.snapshots(study)
     if frame.empty:
         st.info(NONE, icon=":material/deployed_code:")
         return
     event = st.dataframe(
         _counted(frame),
-        key=f"waypoints_{len(frame)}",
+        key=f"snapshots_{len(frame)}",
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(frame) <= 15 else 560,
         column_config=_columns(study),
     )
-    explain(lambda: frame, "waypoints", READING, about(study, "val"))
+    explain(lambda: frame, "snapshots", READING, about(study, "val"))
     rows = [row for row in event.selection.rows if row < len(frame)]
     if rows:
         folder = str(frame["folder"].iloc[rows[0]])

@@ -9,7 +9,7 @@ from winnow.dashboard.frames.prunings import measures
 from winnow.dashboard.pages.prune import figures as pruned_drawings
 from winnow.dashboard.shared.formatting import asked_of, plain, sentence
 from winnow.dashboard.shared.panel import draw, explain, source
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.prune import PruneSpec
 
@@ -19,7 +19,7 @@ READING = (
 )
 
 
-def before_after(run: Run, shown: FollowUp) -> None:
+def before_after(run: Run, shown: DerivedJob) -> None:
     """Draw what the network was and what it is."""
     certified(shown)
     table, figures = st.columns([11, 9], gap="medium")
@@ -32,7 +32,7 @@ def before_after(run: Run, shown: FollowUp) -> None:
         draw(spent[1], "latencies", latencies.READING, pruned_source(run, shown))
 
 
-def certified(shown: FollowUp) -> None:
+def certified(shown: DerivedJob) -> None:
     """Say whether the smaller network is the same network, and what that rests on."""
     try:
         found = certificate(shown)
@@ -47,7 +47,7 @@ def certified(shown: FollowUp) -> None:
         st.markdown(f":red-badge[:material/gpp_bad: not exact] {_said(found)}")
 
 
-def pruned_source(run: Run, shown: FollowUp, split: str = "") -> str:
+def pruned_source(run: Run, shown: DerivedJob, split: str = "") -> str:
     """Return what a screenshot must carry to stay true: the run, the pruning and what was asked of it."""
     asked = [plain(asked_of(shown.spec))] if isinstance(shown.spec, PruneSpec) else []
     threads = measures(shown)["threads"].drop_duplicates().tolist()
@@ -67,7 +67,7 @@ def _said(found: Certificate) -> str:
     return plain(" ".join(parts))
 
 
-def _table(run: Run, shown: FollowUp) -> None:
+def _table(run: Run, shown: DerivedJob) -> None:
     frame = pruned_drawings.table(run, shown)
     if not refitted(shown):
         frame = frame.drop(columns="refitted")

@@ -9,7 +9,7 @@ from winnow.dashboard.forms.prune import begun
 from winnow.dashboard.frames.exports import exports, files
 from winnow.dashboard.shared.formatting import amount, plain
 from winnow.dashboard.shared.progress import message, state_line
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 from winnow.engine.specs.export import ExportSpec, Format
@@ -27,7 +27,7 @@ MEANING = (
 )
 
 
-def export(run: Run, shown: FollowUp) -> None:
+def export(run: Run, shown: DerivedJob) -> None:
     """Offer to write files, and those that were written."""
     if shown.status.state != "done":
         st.info("The network can leave once the pruning is done.", icon=":material/hourglass:")
@@ -38,7 +38,7 @@ def export(run: Run, shown: FollowUp) -> None:
     st.fragment(_list, run_every=EVERY if live else None)(run, shown, live)
 
 
-def _new(run: Run, shown: FollowUp) -> None:
+def _new(run: Run, shown: DerivedJob) -> None:
     """Ask for the forms, and start the job."""
     chosen = st.pills(
         "Forms",
@@ -55,7 +55,7 @@ def _new(run: Run, shown: FollowUp) -> None:
             st.rerun()
 
 
-def _list(run: Run, shown: FollowUp, drawn_live: bool) -> None:
+def _list(run: Run, shown: DerivedJob, drawn_live: bool) -> None:
     """List the exports, newest first; once none is live any more, draw the page, which then stands still."""
     known = exports(run, shown.id)
     if drawn_live and all(found.status.state not in LIVE for found in known):
@@ -64,7 +64,7 @@ def _list(run: Run, shown: FollowUp, drawn_live: bool) -> None:
         _export(found)
 
 
-def _export(found: FollowUp) -> None:
+def _export(found: DerivedJob) -> None:
     status = found.status
     state_line(status, [plain(found.id)])
     if status.state in LIVE:
@@ -83,7 +83,7 @@ def _facts(size: float, error: object, digest: object) -> str:
     return " · ".join(facts)
 
 
-def _file(found: FollowUp, name: str, facts: str) -> None:
+def _file(found: DerivedJob, name: str, facts: str) -> None:
     path: Path = found.path / "files" / name
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(

@@ -13,43 +13,43 @@ from winnow.dashboard.frames.file_versions import Stamp
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.shared.run_figures import Drawing
 from winnow.data.catalog import DATASETS
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
 
-def table(run: Run, shown: FollowUp) -> pd.DataFrame:
+def table(run: Run, shown: DerivedJob) -> pd.DataFrame:
     """Return before and after, in words."""
     return _table(run.path, shown.path, prunings.stamps(shown))
 
 
-def costs(shown: FollowUp) -> tuple[Drawing, Drawing]:
+def costs(shown: DerivedJob) -> tuple[Drawing, Drawing]:
     """Return what is left of the costs, and the times of all models."""
     return _costs(shown.path, prunings.stamps(shown))
 
 
-def changes(run: Run, shown: FollowUp) -> Drawing:
+def changes(run: Run, shown: DerivedJob) -> Drawing:
     """Return what it costs each task."""
     return _changes(run.path, shown.path, prunings.stamps(shown))
 
 
-def layers(shown: FollowUp) -> Drawing:
+def layers(shown: DerivedJob) -> Drawing:
     """Return what was removed from each layer."""
     return _layers(shown.path, prunings.stamps(shown))
 
 
-def sweep(run: Run, shown: FollowUp, of: str) -> Drawing:
+def sweep(run: Run, shown: DerivedJob, of: str) -> Drawing:
     """Return the metrics along what would be removed: groups, parameters or macs."""
     return _sweep(run.path, shown.path, prunings.stamps(shown), of)
 
 
 @lru_cache(maxsize=32)
 def _table(run: Path, shown: Path, _tables: tuple[Stamp, ...]) -> pd.DataFrame:
-    return before_after_text.before_after(FollowUp(shown), tasks(Run(run).spec))
+    return before_after_text.before_after(DerivedJob(shown), tasks(Run(run).spec))
 
 
 @lru_cache(maxsize=32)
 def _costs(shown: Path, _tables: tuple[Stamp, ...]) -> tuple[Drawing, Drawing]:
-    spent = before_after.costs(FollowUp(shown))
+    spent = before_after.costs(DerivedJob(shown))
     titles = [before_after_text.title(row) for _, row in spent.iterrows()]
     timed = spent[spent["quantity"] == "latency"]
     return (
@@ -60,20 +60,20 @@ def _costs(shown: Path, _tables: tuple[Stamp, ...]) -> tuple[Drawing, Drawing]:
 
 @lru_cache(maxsize=32)
 def _changes(run: Path, shown: Path, _tables: tuple[Stamp, ...]) -> Drawing:
-    got = before_after.changes(FollowUp(shown), tasks(Run(run).spec))
+    got = before_after.changes(DerivedJob(shown), tasks(Run(run).spec))
     return Drawing(task_changes.task_changes(got, _looks(Run(run))), got)
 
 
 @lru_cache(maxsize=32)
 def _layers(shown: Path, _tables: tuple[Stamp, ...]) -> Drawing:
-    frame = prunings.removed(FollowUp(shown))
+    frame = prunings.removed(DerivedJob(shown))
     return Drawing(removed_layers.removed_layers(frame), frame)
 
 
 @lru_cache(maxsize=32)
 def _sweep(run: Path, shown: Path, _tables: tuple[Stamp, ...], of: str) -> Drawing:
-    frame = sweeps.points(FollowUp(shown), tasks(Run(run).spec))
-    here = prunings.saved(FollowUp(shown)).get({"groups": "group", "parameters": "parameter", "macs": "mac"}[of])
+    frame = sweeps.points(DerivedJob(shown), tasks(Run(run).spec))
+    here = prunings.saved(DerivedJob(shown)).get({"groups": "group", "parameters": "parameter", "macs": "mac"}[of])
     return Drawing(what_if.what_if(frame, _looks(Run(run)), what_if.Place(of, here)), frame)
 
 

@@ -11,7 +11,7 @@ from winnow.dashboard.pages.prune.pruning import pruning as draw_pruning
 from winnow.dashboard.shared.formatting import duration, elapsed
 from winnow.dashboard.shared.run_bar import run_bar
 from winnow.dashboard.shared.run_choice import chosen_pruning, readable, show_pruning
-from winnow.engine.runs.derived import follow_ups
+from winnow.engine.runs.derived import derived_jobs
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
@@ -30,7 +30,7 @@ def page() -> None:
         return
     run, beside = bar
     with beside:
-        known = {found.id: found for found in follow_ups(run, "prune")}
+        known = {found.id: found for found in derived_jobs(run, "prune")}
         shown = known[chosen_pruning(list(known))] if known else None
     if not readable(run):
         return

@@ -11,18 +11,18 @@ from winnow.dashboard.pages.prune.undo import undo
 from winnow.dashboard.shared.controls import resume, stop
 from winnow.dashboard.shared.formatting import asked_of, plain, sentence
 from winnow.dashboard.shared.progress import message, state_line
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, State, Status
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.prune import PruneSpec
 
 EVERY = 1.0  # s between two looks at a live pruning; its figures are drawn half as often
-ENDING = "Ending after this step; what it has found so far stays. Killing ends it at once."
+ENDING = "StopRequest after this step; what it has found so far stays. Killing ends it at once."
 TABS = ("Layers", "What if", "Reasons", "Export")
 
 
-def pruning(run: Run, shown: FollowUp) -> None:
+def pruning(run: Run, shown: DerivedJob) -> None:
     """Draw one pruning of a run."""
     spec = _spec(shown)
     state = shown.status.state
@@ -40,7 +40,7 @@ def pruning(run: Run, shown: FollowUp) -> None:
         st.fragment(_results, run_every=2 * EVERY if live else None)(run, shown)
 
 
-def _spec(shown: FollowUp) -> PruneSpec | None:
+def _spec(shown: DerivedJob) -> PruneSpec | None:
     """Return what was asked; where it can't be read, say so once."""
     try:
         found = shown.spec
@@ -50,7 +50,7 @@ def _spec(shown: FollowUp) -> PruneSpec | None:
     return found if isinstance(found, PruneSpec) else None
 
 
-def _standing(run: Run, shown: FollowUp, drawn: State) -> None:
+def _standing(run: Run, shown: DerivedJob, drawn: State) -> None:
     """Draw the state; when it is no longer the one that the page was drawn with, draw the page."""
     status = shown.status
     if status.state != drawn:
@@ -61,7 +61,7 @@ def _standing(run: Run, shown: FollowUp, drawn: State) -> None:
     message(status)
 
 
-def _facts(run: Run, shown: FollowUp) -> list[str]:
+def _facts(run: Run, shown: DerivedJob) -> list[str]:
     try:
         asked = asked_of(shown.spec) if isinstance(shown.spec, PruneSpec) else ""
     except (OSError, SpecError, ValueError):
@@ -75,7 +75,7 @@ def _doing(status: Status) -> str:
     return plain(status.phase[:1].upper() + status.phase[1:])
 
 
-def _controls(shown: FollowUp) -> None:
+def _controls(shown: DerivedJob) -> None:
     status = shown.status
     if status.state in LIVE and status.requested is not None:
         stop(shown, ENDING)
@@ -83,7 +83,7 @@ def _controls(shown: FollowUp) -> None:
         resume(shown, "Start pruning" if status.state == "queued" else "Start again")
 
 
-def _results(run: Run, shown: FollowUp) -> None:
+def _results(run: Run, shown: DerivedJob) -> None:
     """Draw what is known by now: the first view, and the open tab of the second."""
     if prunings.metrics(shown).empty:
         if shown.status.state in LIVE:

@@ -12,7 +12,7 @@ from winnow.dashboard.pages.prune import figures
 from winnow.dashboard.pages.prune.before_after import pruned_source
 from winnow.dashboard.shared.formatting import digits, plain
 from winnow.dashboard.shared.panel import draw, explain
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
 KINDS = {  # of a row of reasons: its title, and what it means
@@ -37,12 +37,12 @@ NO_SWEEP = (
 )
 
 
-def layers(run: Run, shown: FollowUp) -> None:
+def layers(run: Run, shown: DerivedJob) -> None:
     """Draw what each layer lost."""
     draw(figures.layers(shown), "removed_layers", removed_layers.READING, pruned_source(run, shown))
 
 
-def sweep(run: Run, shown: FollowUp) -> None:
+def sweep(run: Run, shown: DerivedJob) -> None:
     """Draw the metrics as more and more goes, and the steps as a table."""
     if prunings.sweep(shown).empty:
         st.info(NO_SWEEP, icon=":material/content_cut:")
@@ -68,7 +68,7 @@ def sweep(run: Run, shown: FollowUp) -> None:
     explain(lambda: frame, "steps", STEPS, said)
 
 
-def reasons(run: Run, shown: FollowUp) -> None:
+def reasons(run: Run, shown: DerivedJob) -> None:
     """List what gathers, what was folded, and what stayed and why."""
     frame = prunings.reasons(shown)
     if frame.empty:

@@ -4,12 +4,12 @@ import streamlit as st
 
 from winnow.dashboard.frames.exports import exports
 from winnow.dashboard.shared.formatting import sentence
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
 
-def undo(run: Run, shown: FollowUp) -> None:
+def undo(run: Run, shown: DerivedJob) -> None:
     """Offer to remove a pruning, after a second look."""
     with st.popover("Remove this pruning", icon=":material/undo:", type="tertiary"):
         written = exports(run, shown.id)
@@ -20,7 +20,7 @@ def undo(run: Run, shown: FollowUp) -> None:
         )
 
 
-def _undo(run: Run, shown: FollowUp) -> None:
+def _undo(run: Run, shown: DerivedJob) -> None:
     """Remove the folders, unless a worker still writes into one."""
     doomed = [*exports(run, shown.id), shown]
     if any(work.status.state in LIVE and work.alive() for work in doomed):

@@ -25,7 +25,7 @@ from winnow.dashboard.shared.explanation import badge, provenance
 from winnow.dashboard.shared.explanation_page import click, explained, layer_of
 from winnow.dashboard.shared.panel import draw, source
 from winnow.dashboard.shared.selection import Selection, selected
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run, list_runs
 
 TABS = ("Shares", "Layers", "Affinity", "Heads", "Between runs")
@@ -42,7 +42,7 @@ def page() -> None:
     explained(_tasks)
 
 
-def _tasks(run: Run, work: FollowUp) -> None:
+def _tasks(run: Run, work: DerivedJob) -> None:
     method = explanations.methods(work)[0]
     badge(work, method)
     chosen = selected(explanations.layers(work))
@@ -53,7 +53,7 @@ def _tasks(run: Run, work: FollowUp) -> None:
         explained_channel(run, work, method, chosen)
 
 
-def _views(run: Run, work: FollowUp, chosen: Selection | None) -> None:
+def _views(run: Run, work: DerivedJob, chosen: Selection | None) -> None:
     made, method = st.tabs(TABS, key="use", on_change="rerun", bind="query-params"), explanations.methods(work)[0]
     about = provenance(run, work, method)
     for tab, draw_view in zip(made, (_shares, _layers, _affinity, _heads), strict=False):
@@ -65,7 +65,7 @@ def _views(run: Run, work: FollowUp, chosen: Selection | None) -> None:
             _between_runs(run)
 
 
-def _shares(work: FollowUp, chosen: Selection | None, about: str) -> None:
+def _shares(work: DerivedJob, chosen: Selection | None, about: str) -> None:
     """Draw the shares: between three tasks, or as a map for any number."""
     with st.container(horizontal=True, vertical_alignment="center"):
         drawn_as = _drawn_as(len(explanations.tasks(work)))
@@ -91,7 +91,7 @@ def _drawn_as(tasks: int) -> str:
     )
 
 
-def _left_out(work: FollowUp, layer: str, drawn_as: str) -> str:
+def _left_out(work: DerivedJob, layer: str, drawn_as: str) -> str:
     """Say how many channels there are, and which of them the triangle leaves out."""
     whole, dead, idle = shares.left_out(work, layer)
     verb = "are left out" if drawn_as == TRIANGLE else "have no task"
@@ -99,7 +99,7 @@ def _left_out(work: FollowUp, layer: str, drawn_as: str) -> str:
     return f"{whole} channels; {dead} dead and {idle} idle ones {verb}. {more}"
 
 
-def _layers(work: FollowUp, chosen: Selection | None, about: str) -> None:
+def _layers(work: DerivedJob, chosen: Selection | None, about: str) -> None:
     counted = st.segmented_control(
         "Bars count",
         (CHANNELS, RELEVANCE),
@@ -117,11 +117,11 @@ def _layers(work: FollowUp, chosen: Selection | None, about: str) -> None:
     draw(explanation_figures.sets(work, layer), "task_sets", task_sets.READING, about)
 
 
-def _affinity(work: FollowUp, chosen: Selection | None, about: str) -> None:
+def _affinity(work: DerivedJob, chosen: Selection | None, about: str) -> None:
     draw(explanation_figures.affinity(work), "layer_affinity", layer_affinity.READING, about)
 
 
-def _heads(work: FollowUp, chosen: Selection | None, about: str) -> None:
+def _heads(work: DerivedJob, chosen: Selection | None, about: str) -> None:
     draw(explanation_figures.heads(work), "head_use", head_use.READING, about)
 
 

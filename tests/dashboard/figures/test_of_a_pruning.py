@@ -15,24 +15,24 @@ from winnow.dashboard.figures.what_is_left import what_is_left
 from winnow.dashboard.frames import before_after, before_after_text, prunings
 from winnow.dashboard.frames import what_if as sweeps
 from winnow.dashboard.frames.summaries import tasks
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
 LOOKS = styles(["seg", "depth"])
 
 
 @pytest.fixture
-def pruning(make_run: Callable[..., Run]) -> FollowUp:
+def pruning(make_run: Callable[..., Run]) -> DerivedJob:
     """A pruning by norm, refitted."""
     return write_pruning(make_run(), criterion="norm", budget=50, refit_epochs=3)
 
 
-def _costs(pruning: FollowUp) -> tuple[pd.DataFrame, list[str]]:
+def _costs(pruning: DerivedJob) -> tuple[pd.DataFrame, list[str]]:
     frame = before_after.costs(pruning)
     return frame, [before_after_text.title(row) for _, row in frame.iterrows()]
 
 
-def test_bars_of_a_busy_machine_are_hatched_and_said(pruning: FollowUp) -> None:
+def test_bars_of_a_busy_machine_are_hatched_and_said(pruning: DerivedJob) -> None:
     figure = what_is_left(*_costs(pruning))
     measured, busy, words = figure.data
     assert list(measured.x) == pytest.approx([25, 50, 25, 50, 40])
@@ -48,20 +48,20 @@ def test_bars_of_a_busy_machine_are_hatched_and_said(pruning: FollowUp) -> None:
     assert list(figure.layout.yaxis.ticktext)[-1] == "latency, ONNX Runtime, batch 1"
 
 
-def test_counts_have_no_whisker_and_times_have(pruning: FollowUp) -> None:
+def test_counts_have_no_whisker_and_times_have(pruning: DerivedJob) -> None:
     bars = what_is_left(*_costs(pruning)).data[0]
     assert np.isnan(bars.error_x.array[0])
     assert bars.error_x.array[3] == pytest.approx(10)
 
 
-def test_a_network_that_stayed_as_it_is_or_grew_slower_is_not_called_faster(pruning: FollowUp) -> None:
+def test_a_network_that_stayed_as_it_is_or_grew_slower_is_not_called_faster(pruning: DerivedJob) -> None:
     frame, titles = _costs(pruning)
     frame[["pruned", "left"]] = np.array([frame["dense"] * [1, 1.02, 2, 2, 1, 1], [100, 102, 200, 200, 100, 100]]).T
     words = what_is_left(frame, titles).data[-1].text
     assert [text.strip() for text in words][:4] == ["the same", "the same", "2× more", "2× more"]
 
 
-def test_each_task_changes_in_its_colour_before_and_after_the_refit(pruning: FollowUp, make_run: object) -> None:
+def test_each_task_changes_in_its_colour_before_and_after_the_refit(pruning: DerivedJob, make_run: object) -> None:
     frame = before_after.changes(pruning, tasks(pruning.run.spec))
     hatched, full = task_changes(frame, LOOKS).data
     assert (hatched.x[0], full.x[0]) == (pytest.approx(-20), pytest.approx(-10))
@@ -70,7 +70,7 @@ def test_each_task_changes_in_its_colour_before_and_after_the_refit(pruning: Fol
     assert list(full.text) == ["0.5 m → 0.55 m"]
 
 
-def test_without_a_refit_there_is_one_full_bar_and_room_for_no_change(pruning: FollowUp) -> None:
+def test_without_a_refit_there_is_one_full_bar_and_room_for_no_change(pruning: DerivedJob) -> None:
     frame = before_after.changes(pruning, tasks(pruning.run.spec))
     frame = frame.assign(pruned_change=0.0, refitted=np.nan, refitted_change=np.nan)
     figure = task_changes(frame, LOOKS)
@@ -80,7 +80,7 @@ def test_without_a_refit_there_is_one_full_bar_and_room_for_no_change(pruning: F
     assert low < 0 < high
 
 
-def test_times_stand_in_milliseconds_with_their_spread_and_the_unsteady_are_pale(pruning: FollowUp) -> None:
+def test_times_stand_in_milliseconds_with_their_spread_and_the_unsteady_are_pale(pruning: DerivedJob) -> None:
     figure = latencies(*_costs(pruning))
     points = [trace for trace in figure.data if trace.mode == "markers"]
     assert {trace.name for trace in points} == {"dense", "zeros in place", "pruned"}
@@ -94,7 +94,7 @@ def test_times_stand_in_milliseconds_with_their_spread_and_the_unsteady_are_pale
     assert high > np.log10(120)
 
 
-def test_layers_show_what_is_left_and_what_went_norms_left_out(pruning: FollowUp) -> None:
+def test_layers_show_what_is_left_and_what_went_norms_left_out(pruning: DerivedJob) -> None:
     figure = removed_layers(prunings.removed(pruning))
     left, gone, shapes = figure.data
     assert list(left.x) == [540, 2160, 0]
@@ -115,7 +115,7 @@ def test_of_a_deep_network_those_layers_are_drawn_that_lost_the_largest_part() -
     assert "20 more in the CSV" in figure.layout.xaxis.title.text
 
 
-def test_what_if_has_one_chart_per_task_and_marks_where_this_pruning_stands(pruning: FollowUp) -> None:
+def test_what_if_has_one_chart_per_task_and_marks_where_this_pruning_stands(pruning: DerivedJob) -> None:
     frame = sweeps.points(pruning, tasks(pruning.run.spec))
     both = pd.concat([frame, frame.assign(task="<b>", label="mean IoU", unit="%", better="higher")])
     figure = what_if(both, LOOKS, Place("macs", 50.0))
@@ -126,7 +126,7 @@ def test_what_if_has_one_chart_per_task_and_marks_where_this_pruning_stands(prun
     assert [shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1] == [50, 50]
 
 
-def test_what_if_draws_four_tasks_at_most(pruning: FollowUp) -> None:
+def test_what_if_draws_four_tasks_at_most(pruning: DerivedJob) -> None:
     frame = sweeps.points(pruning, tasks(pruning.run.spec))
     many = pd.concat([frame.assign(task=f"task {place}") for place in range(6)])
     assert len(what_if(many, LOOKS, Place("groups")).data) == 4

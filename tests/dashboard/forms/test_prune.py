@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from winnow.engine.runs.derived import follow_ups
+from winnow.engine.runs.derived import derived_jobs
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.prune import PruneSpec
 
@@ -34,7 +34,7 @@ def test_the_form_as_it_opens_asks_for_exact_zeros(make_stored_run: MakeRun, end
     page = _form(run)
     page.button(key="prune_submit").click().run()
     assert not page.exception
-    (work,) = follow_ups(run, "prune")
+    (work,) = derived_jobs(run, "prune")
     assert work.spec == PruneSpec()
     assert page.text[0].value == work.id
     assert work.recorded_status().requested is not None
@@ -53,7 +53,7 @@ def test_what_is_entered_is_what_is_done(make_stored_run: MakeRun, end_workers: 
     page.text_input(key="prune_batches").set_value("1, 8")
     page.button(key="prune_submit").click().run()
     assert not page.exception
-    (work,) = follow_ups(run, "prune")
+    (work,) = derived_jobs(run, "prune")
     spec = work.spec
     assert isinstance(spec, PruneSpec)
     assert (spec.criterion, spec.budget, spec.budget_of, spec.floor) == ("norm", 70, "parameter", 0.1)
@@ -68,7 +68,7 @@ def test_what_makes_no_sense_starts_nothing(make_stored_run: MakeRun, batches: s
     page.button(key="prune_submit").click().run()
     assert len(page.error) == 1
     assert named in page.error[0].value
-    assert not follow_ups(run, "prune")
+    assert not derived_jobs(run, "prune")
 
 
 def test_a_budget_of_all_is_refused(make_stored_run: MakeRun) -> None:
@@ -78,7 +78,7 @@ def test_a_budget_of_all_is_refused(make_stored_run: MakeRun) -> None:
     page.number_input(key="prune_budget").set_value(100.0)
     page.button(key="prune_submit").click().run()
     assert "budget" in page.error[0].value
-    assert not follow_ups(run, "prune")
+    assert not derived_jobs(run, "prune")
 
 
 def test_every_leaf_of_the_spec_has_a_widget(make_stored_run: MakeRun) -> None:

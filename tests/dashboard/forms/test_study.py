@@ -113,4 +113,4 @@ def test_the_runs_of_a_path_keep_networks_on_the_way(runs_root: Path, end_worker
     page.button(key="study_plan").click().run()
     page.button(key="study_submit").click().run()
     (study,) = list_studies(runs_root)
-    assert study.spec.base.waypoints == 5
+    assert study.spec.base.snapshots == 5

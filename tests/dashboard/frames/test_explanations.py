@@ -2,10 +2,10 @@ from collections.abc import Callable
 
 from tests.dashboard.making_explanations import WIDTHS, write_explanation
 from winnow.dashboard.frames import explanations
-from winnow.engine.runs.derived import FollowUp, follow_up
+from winnow.engine.runs.derived import DerivedJob, derived_job
 from winnow.engine.specs.explain import ExplainSpec
 
-Make = Callable[..., FollowUp]
+Make = Callable[..., DerivedJob]
 
 
 def test_layers_tasks_and_methods_come_in_their_order(make_explained: Make) -> None:
@@ -18,7 +18,7 @@ def test_layers_tasks_and_methods_come_in_their_order(make_explained: Make) -> N
 def test_the_newest_of_all_layers_is_shown_first(make_explained: Make) -> None:
     whole = make_explained()
     part = write_explanation(whole.run, layers=["stem"])
-    waiting = follow_up(whole.run, ExplainSpec())
+    waiting = derived_job(whole.run, ExplainSpec())
     works = explanations.explanations(whole.run)
     assert {work.id for work in works} == {whole.id, part.id, waiting.id}
     best = explanations.best(works)
@@ -27,7 +27,7 @@ def test_the_newest_of_all_layers_is_shown_first(make_explained: Make) -> None:
 
 
 def test_an_explanation_without_tables_has_empty_ones(make_explained: Make) -> None:
-    work = follow_up(make_explained().run, ExplainSpec())
+    work = derived_job(make_explained().run, ExplainSpec())
     assert not explanations.begun(work)
     for name, columns in explanations.COLUMNS.items():
         frame = explanations.table(work, name)

@@ -3,9 +3,9 @@ from collections.abc import Callable
 from tests.dashboard.making_maps import write_maps
 from winnow.dashboard.frames import maps
 from winnow.dashboard.shared.selection import Selection
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
-Make = Callable[..., FollowUp]
+Make = Callable[..., DerivedJob]
 
 
 def test_an_explanation_has_maps_once_they_are_written(make_explained: Make) -> None:

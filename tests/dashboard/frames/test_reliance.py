@@ -5,9 +5,9 @@ import pytest
 from tests.dashboard.making_explanations import write_explanation
 from winnow.dashboard.frames import reliance
 from winnow.dashboard.shared.selection import Selection
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
-Make = Callable[..., FollowUp]
+Make = Callable[..., DerivedJob]
 
 
 def test_the_most_relevant_come_first_and_the_dead_not_at_all(make_explained: Make) -> None:

@@ -3,10 +3,10 @@ from collections.abc import Callable
 import pytest
 
 from winnow.dashboard.frames import shares
-from winnow.engine.runs.derived import FollowUp, follow_up
+from winnow.engine.runs.derived import DerivedJob, derived_job
 from winnow.engine.specs.explain import ExplainSpec
 
-Make = Callable[..., FollowUp]
+Make = Callable[..., DerivedJob]
 
 
 def test_a_channel_has_the_task_of_its_largest_share(make_explained: Make) -> None:
@@ -48,6 +48,6 @@ def test_heads_say_how_many_of_their_columns_are_zero(make_explained: Make) -> N
 
 
 def test_what_is_not_measured_yet_is_empty(make_explained: Make) -> None:
-    work = follow_up(make_explained().run, ExplainSpec())
+    work = derived_job(make_explained().run, ExplainSpec())
     frames = [shares.map_cells(work), shares.cells(work), shares.counts(work), shares.overlaps(work)]
     assert [len(frame) for frame in [*frames, shares.affinity(work), shares.heads(work)]] == [0] * 6

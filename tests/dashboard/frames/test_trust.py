@@ -3,9 +3,9 @@ from collections.abc import Callable
 import pytest
 
 from winnow.dashboard.frames import trust
-from winnow.engine.runs.derived import FollowUp
+from winnow.engine.runs.derived import DerivedJob
 
-Make = Callable[..., FollowUp]
+Make = Callable[..., DerivedJob]
 
 
 def test_the_method_that_agrees_best_with_ablation_is_recommended(make_explained: Make) -> None:

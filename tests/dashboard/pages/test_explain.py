@@ -9,11 +9,11 @@ from streamlit.testing.v1 import AppTest
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_maps import write_maps
 from tests.dashboard.reading import said
-from winnow.engine.runs.derived import FollowUp, follow_ups
+from winnow.engine.runs.derived import DerivedJob, derived_jobs
 from winnow.engine.runs.files import replace
 from winnow.engine.specs.explain import ExplainSpec
 
-Make = Callable[..., FollowUp]
+Make = Callable[..., DerivedJob]
 
 
 def _explain() -> None:
@@ -102,7 +102,7 @@ def test_an_address_that_makes_no_sense_shows_the_usual(make_explained: Make, ad
 def make_mapped(make_explained: Make) -> Make:
     """Write a run, an explanation of it, and maps."""
 
-    def mapped(**asked: Any) -> FollowUp:
+    def mapped(**asked: Any) -> DerivedJob:
         work = make_explained(**asked)
         write_maps(work)
         return work
@@ -178,6 +178,6 @@ def test_a_channel_without_maps_can_be_mapped_in_one_job(make_mapped: Make, end_
     page = _page(run=work.run.id, trust="Top images", layer="stem", channel="2")
     page.button(key="map_channel").click().run()
     assert not page.exception
-    started = follow_ups(work.run, "explain")[0].spec
+    started = derived_jobs(work.run, "explain")[0].spec
     assert isinstance(started, ExplainSpec)
     assert (started.layers, started.channels, started.ablations, started.maps) == (("stem",), (2,), 0, 8)

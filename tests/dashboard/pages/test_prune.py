@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.pruning_making import CERTIFICATE, set_status, write_export, write_pruning
 from tests.dashboard.reading import said
-from winnow.engine.runs.derived import FollowUp, follow_up, follow_ups
+from winnow.engine.runs.derived import DerivedJob, derived_job, derived_jobs
 from winnow.engine.runs.files import replace_json
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.export import ExportSpec
@@ -33,7 +33,7 @@ def _page(**address: str) -> AppTest:
 
 
 @contextmanager
-def _working(work: FollowUp, **status: object) -> Iterator[None]:
+def _working(work: DerivedJob, **status: object) -> Iterator[None]:
     """Hold the lock of a pruning as its worker does, and say that it works."""
     process = psutil.Process()
     known = {"pid": process.pid, "pid_created": process.create_time(), "finished": None, "requested": time.time()}
@@ -103,7 +103,7 @@ def test_a_pruning_that_is_started_is_the_one_shown_and_stands_in_the_address(
     page = _page(run=run.id, pruning=older.id)
     page.button(key="prune_submit").click().run()
     assert not page.exception
-    started = next(found.id for found in follow_ups(run, "prune") if found.id != older.id)
+    started = next(found.id for found in derived_jobs(run, "prune") if found.id != older.id)
     assert page.selectbox(key="pruning").value == started
     assert page.query_params["pruning"] == started
 
@@ -120,7 +120,7 @@ def test_without_runs_it_offers_the_demo(runs_root: Path) -> None:
 
 def test_a_live_pruning_says_what_it_does_and_can_be_stopped_then_killed(make_stored_run: MakeRun) -> None:
     run = make_stored_run()
-    work = follow_up(run, PruneSpec())
+    work = derived_job(run, PruneSpec())
     with _working(work, progress=0.4, phase="judging the pruned network"):
         page = _page(run=run.id)
         assert not page.exception
@@ -148,7 +148,7 @@ def test_what_a_live_pruning_has_found_so_far_is_shown(make_stored_run: MakeRun)
 
 def test_a_failure_is_said_in_one_sentence_with_the_end_of_the_log(make_stored_run: MakeRun) -> None:
     run = make_stored_run()
-    work = follow_up(run, PruneSpec())
+    work = derived_job(run, PruneSpec())
     set_status(work, state="failed", message="`budget` should be below 40 %. Found <b>90</b>.")
     (work.path / "log.txt").write_text("Traceback\nValueError: <b>")
     page = _page(run=run.id)
@@ -234,7 +234,7 @@ def test_an_export_is_asked_for_in_the_chosen_forms(make_stored_run: MakeRun, en
     page.pills(key="export_formats").set_value(["onnx"])
     page.button(key="export_submit").click().run()
     assert not page.exception
-    (export,) = follow_ups(run, "export")
+    (export,) = derived_jobs(run, "export")
     assert isinstance(export.spec, ExportSpec)
     assert (export.spec.pruning, export.spec.formats) == (pruning.id, ("onnx",))
 
@@ -246,7 +246,7 @@ def test_no_form_at_all_is_refused(make_stored_run: MakeRun) -> None:
     page.pills(key="export_formats").set_value([])
     page.button(key="export_submit").click().run()
     assert "formats" in page.error[0].value
-    assert not follow_ups(run, "export")
+    assert not derived_jobs(run, "export")
 
 
 def test_undo_removes_the_pruning_and_its_exports_and_nothing_of_the_run(make_stored_run: MakeRun) -> None:
@@ -259,8 +259,8 @@ def test_undo_removes_the_pruning_and_its_exports_and_nothing_of_the_run(make_st
     assert "its network and its 1 export" in said(page)
     page.button(key="undo").click().run()
     assert not page.exception
-    assert [found.id for found in follow_ups(run, "prune")] == [other.id]
-    assert [found.id for found in follow_ups(run, "export")] == [kept.id]
+    assert [found.id for found in derived_jobs(run, "prune")] == [other.id]
+    assert [found.id for found in derived_jobs(run, "export")] == [kept.id]
     assert page.selectbox(key="pruning").value == other.id
     assert sorted(path for path in run.path.glob("*") if path.name not in ("prune", "export")) == before
 
@@ -271,7 +271,7 @@ def test_what_a_worker_still_writes_is_not_removed(make_stored_run: MakeRun) -> 
     page = _page(run=run.id)
     with _working(work):
         page.button(key="undo").click().run()
-        assert follow_ups(run, "prune")
+        assert derived_jobs(run, "prune")
 
 
 def test_a_run_trained_on_since_is_said(make_stored_run: MakeRun) -> None:

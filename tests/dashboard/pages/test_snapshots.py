@@ -8,10 +8,10 @@ from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.reading import said
-from winnow.dashboard.frames.snapshots import metric_columns, waypoints
+from winnow.dashboard.frames.snapshots import metric_columns, snapshots
 from winnow.engine.runs import snapshots as kept
 from winnow.engine.runs.run import Run
-from winnow.engine.runs.snapshots import DESCRIPTION, Waypoint, folder_of
+from winnow.engine.runs.snapshots import DESCRIPTION, Snapshot, folder_of
 from winnow.engine.runs.study import Study
 
 
@@ -25,12 +25,12 @@ def _keep(run: Run, *levels: int) -> None:
         where = {"level": level, "of": "group", "epoch": level // 10, "step": level}
         place = folder_of(run.path, level)
         place.mkdir(parents=True)
-        found = Waypoint.model_validate({**where, **shares, **counted, "metrics": metrics})
+        found = Snapshot.model_validate({**where, **shares, **counted, "metrics": metrics})
         (place / DESCRIPTION).write_text(found.model_dump_json())
         rows += [(level, task, name, value) for task, own in metrics.items() for name, value in own.items()]
-    kept.table(run.path).to_parquet(run.path / "tables" / "waypoints.parquet")
+    kept.table(run.path).to_parquet(run.path / "tables" / "snapshots.parquet")
     metrics_of = pd.DataFrame(rows, columns=pd.Index(["level", "task", "metric", "value"]))
-    metrics_of.to_parquet(run.path / "tables" / "waypoint_metrics.parquet")
+    metrics_of.to_parquet(run.path / "tables" / "snapshot_metrics.parquet")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def _page(study: Study) -> AppTest:
 
 
 def test_networks_stand_in_the_order_of_the_plan_with_what_they_reached(path: Study) -> None:
-    frame = waypoints(path)
+    frame = snapshots(path)
     assert frame["run"].tolist() == ["20 %", "20 %", "40 %", "40 %", "40 %"]
     assert frame["level"].tolist() == [10, 20, 30, 35, 40]
     assert frame["of"].unique().tolist() == ["groups"]
@@ -84,4 +84,4 @@ def test_a_path_that_kept_none_says_why(runs_root: Path) -> None:
 def test_a_run_that_is_gone_is_left_out(path: Study) -> None:
     runs = path.members().set_index("level")["run"]
     Run(path.root / runs[40]).remove()
-    assert waypoints(path)["run"].tolist() == ["20 %", "20 %"]
+    assert snapshots(path)["run"].tolist() == ["20 %", "20 %"]

@@ -12,13 +12,13 @@ from tests.dashboard.making import write_checkpoint
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.reading import said
 from winnow.dashboard.shared.formatting import asked
-from winnow.engine.runs.derived import FollowUp, follow_ups
+from winnow.engine.runs.derived import DerivedJob, derived_jobs
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 from winnow.engine.specs.explain import ExplainSpec
 
-Make = Callable[..., FollowUp]
+Make = Callable[..., DerivedJob]
 
 
 def _tasks() -> None:
@@ -99,7 +99,7 @@ def test_a_channel_that_was_not_switched_off_can_be_in_one_job(make_explained: M
     page = _page(run=work.run.id, layer="stem", channel="2")
     page.button(key="switch_off").click().run()
     assert not page.exception
-    started = follow_ups(work.run, "explain")[0].spec
+    started = derived_jobs(work.run, "explain")[0].spec
     assert isinstance(started, ExplainSpec)
     assert (started.layers, started.ablations, started.methods) == (("stem",), 3, ("taylor",))
     assert (started.images, started.fill, started.maps) == (8, "mean", 0)
@@ -130,7 +130,7 @@ def test_a_run_that_was_not_explained_offers_it_and_says_what_it_costs(
     page.multiselect(key="explain_layers").set_value(["stem"])
     page.button(key="explain_submit").click().run()
     assert not page.exception
-    (work,) = follow_ups(run, "explain")
+    (work,) = derived_jobs(run, "explain")
     assert isinstance(work.spec, ExplainSpec)
     assert (work.spec.images, work.spec.layers) == (16, ("stem",))
     assert work.status.state in (*LIVE, "failed")
@@ -144,7 +144,7 @@ def test_a_request_that_makes_no_sense_starts_nothing(make_run: Callable[..., Ru
     page.multiselect(key="explain_methods").set_value(["deep_lift"])
     page.button(key="explain_submit").click().run()
     assert "should be output" in page.error[0].value
-    assert not follow_ups(run, "explain")
+    assert not derived_jobs(run, "explain")
 
 
 def test_a_run_without_a_checkpoint_says_what_it_waits_for(make_run: Callable[..., Run]) -> None:
@@ -203,7 +203,7 @@ def test_live_explanations_say_what_they_do_and_can_be_stopped(make_explained: M
 
 
 @contextmanager
-def _working(work: FollowUp, phase: str) -> Iterator[None]:
+def _working(work: DerivedJob, phase: str) -> Iterator[None]:
     """Hold the lock of an explanation as its worker does, and say what it is at."""
     now = psutil.Process()
     live = {"state": "running", "phase": phase, "pid": now.pid, "pid_created": now.create_time(), "finished": None}

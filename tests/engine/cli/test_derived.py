@@ -12,7 +12,7 @@ from tests.engine.commanding import Trained, winnow, winnow_here
 from winnow.engine.export import load_model, model_card
 from winnow.engine.jobs.card_facts import card_facts
 from winnow.engine.jobs.certificate_file import read_certificate
-from winnow.engine.runs.derived import find_follow_up, newest
+from winnow.engine.runs.derived import find_derived_job, newest
 from winnow.engine.runs.run import Run, find
 
 QUICK = ("--no-onnx", "--rounds", "3", "--batches", "1,4", "--threads", "1", "--json")
@@ -39,7 +39,7 @@ def test_prune_says_what_it_removed(pruned: tuple[Path, dict], run: Run):
     assert (said["state"], said["run"]) == ("done", run.id)
     parameters = {row["model"]: row["value"] for row in said["measures"] if row["quantity"] == "parameters"}
     assert parameters["pruned"] < parameters["dense"]
-    work = find_follow_up(run, "prune", said["prune"])
+    work = find_derived_job(run, "prune", said["prune"])
     model = load_model(work.path / "model")
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters["pruned"]
     assert set(model(torch.rand(2, 1, 8, 8))) == {"digit", "parity", "ink"}

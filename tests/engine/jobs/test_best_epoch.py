@@ -9,9 +9,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from winnow.data.catalog import DATASETS
-from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.frozen import SpecError
@@ -32,9 +32,9 @@ def done(worker_settings) -> Callable[[Run], Run]:
     """Return what works as the worker does, in this process: importing torch for each run would be most of the time."""
 
     def work(run: Run) -> Run:
-        reporter = Reporter(run)
+        writer = ResultWriter(run)
         with worker_settings():
-            reporter.finish(run_training(run, reporter, Ending(run)))
+            writer.finish(run_training(run, writer, StopRequest(run)))
         assert run.recorded_status().state == "done"
         return run
 

@@ -10,7 +10,7 @@ import torch
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.jobs.epoch_report import EpochReport, groups_table, kernels_table, removable_shares
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.run import create
 from winnow.engine.specs.train import parse
@@ -77,7 +77,7 @@ def test_an_alarm_is_raised_once_before_a_layer_dies(trained: Callable[..., Trai
     training.proximal.norms = [bank.norms() for bank in training.proximal.banks]
     training.proximal.banks[2].scale_(torch.ones(bank.channels))
     run = create(training.spec)
-    report = EpochReport(training, Reporter(run))
+    report = EpochReport(training, ResultWriter(run))
     (run.path / "groups").mkdir()
     report.epoch(1, {})
     report.epoch(2, {})

@@ -9,7 +9,7 @@ from winnow.engine.explain.checks.badges import badge
 from winnow.engine.explain.maps.store import SpatialStore
 from winnow.engine.jobs.explain_job import run_explain
 from winnow.engine.jobs.training_job import run_training
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.explain import ExplainSpec
@@ -48,8 +48,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     values = {"data": {"dataset": "digits"}, "epochs": 4, "batch_size": 64, "threads": 1}
     network = {"widths": (6, 8), "blocks": (1, 1), "head_width": 8}
     made = create(parse({**values, "network": network, "penalty": {"target": 30.0}}), tmp_path_factory.mktemp("runs"))
-    reporter = Reporter(made)
-    reporter.finish(run_training(made, reporter, []))
+    writer = ResultWriter(made)
+    writer.finish(run_training(made, writer, []))
     return made
 
 

@@ -133,7 +133,7 @@ def test_fault_3_one_definition_counts_groups_everywhere(start):
         return 100 * zero / sum(len(w) for w in weights)
 
     def check(count: Callable[[], float]) -> None:
-        told = training.tally.percent("group", living(training.proximal.norms))
+        told = training.counts.percent("group", living(training.proximal.norms))
         assert told > 40
         assert count() == pytest.approx(told)
 

@@ -13,7 +13,7 @@ from winnow.engine.export import load_model
 from winnow.engine.jobs.prune_job import run_prune
 from winnow.engine.jobs.restore import restore
 from winnow.engine.jobs.session import Session
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.specs.train import parse
@@ -50,10 +50,10 @@ class Pen:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = create(parse(SPEC), tmp_path_factory.mktemp("runs"))
     training, images, validation = untrained(run.spec)
-    reporter = Reporter(run)
-    session = Session(training, images, validation, reporter, [])
+    writer = ResultWriter(run)
+    session = Session(training, images, validation, writer, [])
     session.enter()
-    reporter.finish(session.go())
+    writer.finish(session.go())
     assert run.status.state == "done"
     return run
 

@@ -13,9 +13,9 @@ from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.jobs import snapshots as keeping
 from winnow.engine.jobs.certificate_file import read_certificate
 from winnow.engine.jobs.run_data import batches, fields
-from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs import snapshots
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.run import Run, create
@@ -32,10 +32,10 @@ Work = Callable[..., Run]
 
 def spec(every: int, **changes: object):
     values = {"data": {"dataset": "digits"}, "network": SMALL, "threads": 1, "batch_size": 128, "epochs": 8}
-    return parse({**values, "penalty": PENALTY, "waypoints": every, **changes})
+    return parse({**values, "penalty": PENALTY, "snapshots": every, **changes})
 
 
-class AfterEpoch(Ending):
+class AfterEpoch(StopRequest):
     """True once the checkpoint of an epoch is there."""
 
     def __init__(self, run: Run, epoch: int) -> None:
@@ -51,10 +51,10 @@ def work(worker_settings) -> Work:
     """Return what works on a run as its worker does, to the end or to that of an epoch."""
 
     def worked(run: Run, epoch: int | None = None) -> Run:
-        reporter = Reporter(run)
-        ending = Ending(run) if epoch is None else AfterEpoch(run, epoch)
+        writer = ResultWriter(run)
+        ending = StopRequest(run) if epoch is None else AfterEpoch(run, epoch)
         with worker_settings():
-            reporter.finish(run_training(run, reporter, ending))
+            writer.finish(run_training(run, writer, ending))
         return run
 
     return worked
@@ -75,7 +75,7 @@ def last_weights(run: Run) -> dict[str, object]:
 
 
 def test_levels_are_multiples_and_each_is_the_first_time_that_it_was_reached(kept: Run):
-    found = snapshots.waypoints(kept.path)
+    found = snapshots.snapshots(kept.path)
     shares = kept.events().query("quantity == 'group_sparsity' and split == 'model'").set_index("epoch")["value"]
     assert len(found) >= 2
     assert found[-1].level == 60
@@ -90,7 +90,7 @@ def test_levels_are_multiples_and_each_is_the_first_time_that_it_was_reached(kep
 def test_a_network_kept_is_the_network_of_its_epoch(kept: Run):
     tasks = build_tasks(fields(kept.spec), kept.spec.tasks)
     images = batches(kept.spec, tasks, "val", torch.device("cpu"), lambda _: None)
-    found = snapshots.waypoints(kept.path)
+    found = snapshots.snapshots(kept.path)
     for point in (found[0], found[-1]):
         place = snapshots.folder_of(kept.path, point.level)
         small = load_model(place)
@@ -109,12 +109,12 @@ def test_a_network_kept_is_the_network_of_its_epoch(kept: Run):
 
 
 def test_sparser_networks_are_smaller_and_the_tables_say_so(kept: Run):
-    table = kept.table("waypoints")
+    table = kept.table("snapshots")
     assert table["parameters"].is_monotonic_decreasing
     assert table["parameters"].is_unique
     assert table["macs"].is_monotonic_decreasing
     assert all((kept.path / folder / "architecture.json").is_file() for folder in table["folder"])
-    metrics = kept.table("waypoint_metrics")
+    metrics = kept.table("snapshot_metrics")
     assert set(metrics["level"]) == set(table["level"])
     assert set(metrics["task"]) == set(kept.spec.tasks)
     assert metrics.query("metric == 'accuracy'")["higher_is_better"].all()
@@ -124,11 +124,11 @@ def test_training_is_the_same_bit_by_bit(kept: Run, plain: Run):
     one, other = last_weights(kept), last_weights(plain)
     assert one.keys() == other.keys()
     assert all((one[name] == other[name]).all() for name in one)
-    assert not (plain.path / "waypoints").exists()
+    assert not (plain.path / "snapshots").exists()
 
 
 def test_a_resumed_run_keeps_none_twice_and_comes_to_the_same(kept: Run, tmp_path: Path, work: Work):
-    middle = snapshots.waypoints(kept.path)[0].epoch
+    middle = snapshots.snapshots(kept.path)[0].epoch
     run = work(create(spec(5), tmp_path), middle)
     assert run.recorded_status().state == "stopped"
     before = {place.name: place.stat().st_mtime_ns for place in snapshots.places(run.path)}
@@ -136,25 +136,25 @@ def test_a_resumed_run_keeps_none_twice_and_comes_to_the_same(kept: Run, tmp_pat
     work(run)
     after = {place.name: place.stat().st_mtime_ns for place in snapshots.places(run.path)}
     assert before.items() <= after.items()
-    assert snapshots.waypoints(run.path) == snapshots.waypoints(kept.path)
+    assert snapshots.snapshots(run.path) == snapshots.snapshots(kept.path)
     for place in snapshots.places(run.path):
         own = snapshots.folder_of(kept.path, int(place.name)) / "network.safetensors"
         assert (place / "network.safetensors").read_bytes() == own.read_bytes()
 
 
 def test_what_comes_after_the_step_gone_back_to_is_dropped(kept: Run, tmp_path: Path):
-    found = snapshots.waypoints(kept.path)
+    found = snapshots.snapshots(kept.path)
     for point in found:
-        (tmp_path / "waypoints" / str(point.level)).mkdir(parents=True)
-        (tmp_path / "waypoints" / str(point.level) / "waypoint.json").write_text(point.model_dump_json())
-    (tmp_path / "waypoints" / "99").mkdir()  # says nothing
+        (tmp_path / "snapshots" / str(point.level)).mkdir(parents=True)
+        (tmp_path / "snapshots" / str(point.level) / "snapshot.json").write_text(point.model_dump_json())
+    (tmp_path / "snapshots" / "99").mkdir()  # says nothing
     snapshots.drop_later(tmp_path, found[0].step)
-    assert [point.level for point in snapshots.waypoints(tmp_path)] == [point.level for point in found[:1]]
+    assert [point.level for point in snapshots.snapshots(tmp_path)] == [point.level for point in found[:1]]
     assert len(snapshots.places(tmp_path)) == 1
 
 
 def test_verify_reads_the_networks_kept(kept: Run, tmp_path: Path):
-    files = [finding for finding in verify(kept) if finding.file.startswith("waypoints/")]
+    files = [finding for finding in verify(kept) if finding.file.startswith("snapshots/")]
     assert len(files) == len(snapshots.places(kept.path))
     assert all(finding.whole for finding in verify(kept))
     file = snapshots.places(kept.path)[0] / "network.safetensors"
@@ -162,7 +162,7 @@ def test_verify_reads_the_networks_kept(kept: Run, tmp_path: Path):
     try:
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         assert [finding.file for finding in verify(kept) if not finding.whole] == [
-            f"waypoints/{file.parent.name}/network.safetensors"
+            f"snapshots/{file.parent.name}/network.safetensors"
         ]
     finally:
         file.write_bytes(content)
@@ -174,8 +174,8 @@ def test_what_a_run_starts_with_is_not_reached_by_it(kept: Run, work: Work):
     run = work(create(spec(5, epochs=2, start=start), kept.path.parent))
     at_start = run.events().query("quantity == 'group_sparsity' and epoch == 0")["value"].iloc[0]
     assert at_start == pytest.approx(60, abs=1)
-    assert all(point.level > 60 for point in snapshots.waypoints(run.path))
-    assert len(run.table("waypoints")) == len(snapshots.waypoints(run.path))
+    assert all(point.level > 60 for point in snapshots.snapshots(run.path))
+    assert len(run.table("snapshots")) == len(snapshots.snapshots(run.path))
 
 
 def test_a_network_that_cannot_be_kept_is_said_and_the_run_goes_on(
@@ -185,16 +185,16 @@ def test_a_network_that_cannot_be_kept_is_said_and_the_run_goes_on(
         raise NotTraceable("trunk.stem", "a step", "that nobody follows")
 
     said: list[str] = []
-    status = Reporter.status
+    status = ResultWriter.status
 
-    def note(self: Reporter, **changes: object) -> None:
+    def note(self: ResultWriter, **changes: object) -> None:
         said.append(str(changes.get("message", "")))
         status(self, **changes)
 
     monkeypatch.setattr(keeping, "compact", refuses)
-    monkeypatch.setattr(Reporter, "status", note)
+    monkeypatch.setattr(ResultWriter, "status", note)
     run = work(create(spec(5, epochs=4), tmp_path))
     assert run.recorded_status().state == "done"
     assert any("% was not kept" in message for message in said)
     assert not snapshots.places(run.path)
-    assert not list(run.path.glob("waypoints/.new-*"))
+    assert not list(run.path.glob("snapshots/.new-*"))

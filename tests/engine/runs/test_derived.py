@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from winnow.engine.jobs.stop_request import Ending
-from winnow.engine.runs.derived import FollowUp, find_follow_up, follow_up, follow_ups, newest, open_work, read
+from winnow.engine.jobs.stop_request import StopRequest
+from winnow.engine.runs.derived import DerivedJob, derived_job, derived_jobs, find_derived_job, newest, open_work, read
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, create, list_runs
 from winnow.engine.runs.work_folder import Status
@@ -19,15 +19,15 @@ def run(tmp_path: Path) -> Run:
     return create(parse({"data": {"dataset": "digits"}, "name": "parent"}), tmp_path / "runs")
 
 
-def ended(work: FollowUp, state: str) -> FollowUp:
+def ended(work: DerivedJob, state: str) -> DerivedJob:
     replace(work.path / "status.json", Status.model_validate({"state": state}).model_dump_json().encode())
     return work
 
 
-def test_a_follow_up_lies_in_its_run_and_reads_back(run: Run):
-    made = follow_up(run, ExportSpec(pruning="x", formats=("onnx",)))
+def test_a_derived_job_lies_in_its_run_and_reads_back(run: Run):
+    made = derived_job(run, ExportSpec(pruning="x", formats=("onnx",)))
     again = open_work(made.path)
-    assert isinstance(again, FollowUp)
+    assert isinstance(again, DerivedJob)
     assert (again.spec, again.kind, again.run.path) == (made.spec, "export", run.path)
     assert made.path.parent.parent == run.path
     assert again.status.state == "queued"
@@ -41,13 +41,13 @@ def test_a_run_opens_as_a_run(run: Run):
 
 
 def test_the_newest_that_ended_well_speaks_for_the_run(run: Run):
-    first, second, third = (follow_up(run, ExportSpec(pruning=str(number))) for number in range(3))
+    first, second, third = (derived_job(run, ExportSpec(pruning=str(number))) for number in range(3))
     assert newest(run, "export") is None
     ended(first, "done"), ended(second, "done"), ended(third, "failed")
     found = newest(run, "export")
     assert found is not None
     assert found.id == second.id
-    assert [work.id for work in follow_ups(run, "export")] == [third.id, second.id, first.id]
+    assert [work.id for work in derived_jobs(run, "export")] == [third.id, second.id, first.id]
     second.remove()
     undone = newest(run, "export")
     assert undone is not None
@@ -55,11 +55,11 @@ def test_the_newest_that_ended_well_speaks_for_the_run(run: Run):
 
 
 @pytest.mark.parametrize("name", ["", "..", "../export", "nothing"])
-def test_find_follow_up_takes_no_path(run: Run, name: str):
-    made = follow_up(run, ExportSpec(pruning="x"))
-    assert find_follow_up(run, "export", made.id).path == made.path
+def test_find_derived_job_takes_no_path(run: Run, name: str):
+    made = derived_job(run, ExportSpec(pruning="x"))
+    assert find_derived_job(run, "export", made.id).path == made.path
     with pytest.raises(FileNotFoundError, match="`export` should be among"):
-        find_follow_up(run, "export", name)
+        find_derived_job(run, "export", name)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_read_refuses_in_one_line(values: dict[str, object], says: str):
 
 
 def test_ending_hears_signals_and_wishes(run: Run):
-    ending = Ending(run)
+    ending = StopRequest(run)
     assert not ending
     run.ask(stop=True)
     assert ending

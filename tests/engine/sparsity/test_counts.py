@@ -1,10 +1,10 @@
-"""The tally agrees with zeros that are counted one by one."""
+"""The counts agrees with zeros that are counted one by one."""
 
 import pytest
 import torch
 from torch import nn
 
-from winnow.engine.sparsity.counts import Tally
+from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import Axis, Group, banks, input_groups
 
 
@@ -12,14 +12,14 @@ def test_percent_is_the_share_of_exact_zeros():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(6, 8, 3), nn.Conv2d(8, 4, 1))
     found = banks(input_groups(net))
-    tally = Tally(net, found, {"0": 432.0, "1": 320.0})  # MACs at other sizes of the image than parameters
+    counts = Counts(net, found, {"0": 432.0, "1": 320.0})  # MACs at other sizes of the image than parameters
     alive = [torch.rand(bank.channels) > 0.4 for bank in found]
     for bank, mask in zip(found, alive, strict=True):
         bank.scale_(mask.float())
     zeros = [float((layer.weight == 0).float().mean()) for layer in net]
-    assert tally.percent("group", alive) == pytest.approx(100 * float((~torch.cat(alive)).float().mean()))
-    assert tally.percent("parameter", alive) == pytest.approx(100 * (432 * zeros[0] + 32 * zeros[1]) / 464, rel=1e-5)
-    assert tally.percent("mac", alive) == pytest.approx(100 * (432 * zeros[0] + 320 * zeros[1]) / 752, rel=1e-5)
+    assert counts.percent("group", alive) == pytest.approx(100 * float((~torch.cat(alive)).float().mean()))
+    assert counts.percent("parameter", alive) == pytest.approx(100 * (432 * zeros[0] + 32 * zeros[1]) / 464, rel=1e-5)
+    assert counts.percent("mac", alive) == pytest.approx(100 * (432 * zeros[0] + 320 * zeros[1]) / 752, rel=1e-5)
 
 
 def test_percent_counts_an_entry_once_where_two_groups_hold_it():
@@ -29,9 +29,9 @@ def test_percent_counts_an_entry_once_where_two_groups_hold_it():
     inner = [Group("mid", i, "coupled", (Axis(first.weight, 0), Axis(second.weight, 1))) for i in range(5)]
     found = banks(outer + inner)
     net = nn.Sequential(first, second)
-    tally = Tally(net, found, {"0": 15.0, "1": 20.0})
+    counts = Counts(net, found, {"0": 15.0, "1": 20.0})
     alive = [torch.tensor([True, False, True]), torch.tensor([True, True, False, False, True])]
     for bank, mask in zip(found, alive, strict=True):
         bank.scale_(mask.float())
     zeros = sum(int((layer.weight == 0).sum()) for layer in net)
-    assert tally.percent("parameter", alive) == pytest.approx(100 * zeros / 35)
+    assert counts.percent("parameter", alive) == pytest.approx(100 * zeros / 35)

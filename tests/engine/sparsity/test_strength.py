@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from winnow.engine.sparsity.counts import Tally, living
+from winnow.engine.sparsity.counts import Counts, living
 from winnow.engine.sparsity.groups import input_groups
 from winnow.engine.sparsity.penalties import GroupLasso
 from winnow.engine.sparsity.proximal import Kept, Proximal
@@ -46,8 +46,8 @@ def test_scheduled_takes_another_base_at_any_time():
 @pytest.mark.parametrize("percent", [30.0, 50.0, 70.0, 90.0])
 def test_targeted_meets_the_target_and_no_layer_dies(of: str, percent: float):
     net, proximal = proximal_of(40, 60, 50, 4)
-    tally = Tally(net, proximal.banks, {"0": 2400.0, "1": 3000.0, "2": 200.0})
-    controller = Targeted(proximal, 1e-3, tally, of, percent, warm_up=5, refit_from=150)
+    counts = Counts(net, proximal.banks, {"0": 2400.0, "1": 3000.0, "2": 200.0})
+    controller = Targeted(proximal, 1e-3, counts, of, percent, warm_up=5, refit_from=150)
     generator = torch.Generator().manual_seed(1)
     for step in range(200):
         controller.before(step)
@@ -56,28 +56,28 @@ def test_targeted_meets_the_target_and_no_layer_dies(of: str, percent: float):
         (net(x) - x[:, :4]).square().mean().backward()
         proximal.step()
     group = max(float(100 / sum(bank.channels for bank in proximal.banks)), 100 * 60 / 5600)
-    assert tally.percent(of, living(proximal.norms)) == pytest.approx(percent, abs=group)
+    assert counts.percent(of, living(proximal.norms)) == pytest.approx(percent, abs=group)
     assert all((norms > 0).any() for norms in proximal.norms)
     assert proximal.strength == 0
 
 
 def test_settled_support_drops_the_weakest_and_lets_the_readiest_live():
     net, proximal = proximal_of(10, 1, strength=1.0, floor=0.0)
-    tally = Tally(net, proximal.banks, {"0": 10.0})
+    counts = Counts(net, proximal.banks, {"0": 10.0})
     with torch.no_grad():
         net[0].weight.copy_(torch.tensor([[10.0, 9, 8, 7, 6, 0, 0, 0, 0, 0]]))
     proximal.norms = [bank.norms() for bank in proximal.banks]
     net[0].weight.grad = torch.tensor([[0.0, 0, 0, 0, 0, 0.1, 0.5, 0.2, 0.3, 0.4]])
-    (alive,) = settled_support(proximal, tally, "group", 70.0)
+    (alive,) = settled_support(proximal, counts, "group", 70.0)
     assert alive.nonzero().flatten().tolist() == [0, 1, 2]
-    (alive,) = settled_support(proximal, tally, "group", 30.0)
+    (alive,) = settled_support(proximal, counts, "group", 30.0)
     assert alive.nonzero().flatten().tolist() == [0, 1, 2, 3, 4, 6, 9]
 
 
 def test_settled_support_keeps_the_floor_of_each_layer():
     net, proximal = proximal_of(10, 10, 2, floor=0.2)
-    tally = Tally(net, proximal.banks, {"0": 100.0, "1": 20.0})
-    for alive in settled_support(proximal, tally, "group", 99.0):
+    counts = Counts(net, proximal.banks, {"0": 100.0, "1": 20.0})
+    for alive in settled_support(proximal, counts, "group", 99.0):
         assert int(alive.sum()) == 2
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.study_job import run_study
 from winnow.engine.jobs.training_job import run_training
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study, create_study
 from winnow.engine.specs.study import parse_many
@@ -40,12 +40,12 @@ class HerePool:
 
     def start(self, run: Run) -> None:
         self.trained.append(run.id)
-        reporter = Reporter(run)
+        writer = ResultWriter(run)
         try:
             with self.settings():
-                reporter.finish(run_training(run, reporter, Ending(run)))
+                writer.finish(run_training(run, writer, StopRequest(run)))
         except (ValueError, ArithmeticError) as error:
-            reporter.finish("failed", str(error))
+            writer.finish("failed", str(error))
 
     def ended(self, run: Run) -> str:
         return run.recorded_status().state
@@ -73,8 +73,8 @@ def trained_here(worker_settings) -> Callable[..., tuple[Study, HerePool]]:
 
     def work(values: dict[str, object], root: Path) -> tuple[Study, HerePool]:
         study, pool = create_study(parse_many(values), root), HerePool(worker_settings)
-        reporter = Reporter(study)
-        reporter.finish(run_study(study, reporter, Ending(study), pool))
+        writer = ResultWriter(study)
+        writer.finish(run_study(study, writer, StopRequest(study), pool))
         return study, pool
 
     return work

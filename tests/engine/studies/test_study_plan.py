@@ -152,27 +152,27 @@ def test_a_hash_leaves_names_out_and_digests_in():
 def test_networks_kept_on_the_way_change_no_hash_and_no_older_document():
     base = plan(spec())[0].spec
     document = base.model_dump(mode="json")
-    older = {name: value for name, value in document.items() if name != "waypoints"}
-    assert document_hash(older) == document_hash(document) == document_hash({**document, "waypoints": 5})
+    older = {name: value for name, value in document.items() if name != "snapshots"}
+    assert document_hash(older) == document_hash(document) == document_hash({**document, "snapshots": 5})
     assert parse(older) == base
-    assert (base.waypoints, parse({**older, "waypoints": 10}).waypoints) == (0, 10)
+    assert (base.snapshots, parse({**older, "snapshots": 10}).snapshots) == (0, 10)
 
 
 def test_the_runs_of_a_path_keep_networks_unless_its_base_says_otherwise():
     def kept(kind: str, **base: object) -> set[int]:
         asked = parse_many({"kind": kind, "base": {"tasks": TASKS, **base}, "targets": [30, 60]})
         assert parse_many({"kind": kind, **asked.model_dump(mode="json")}) == asked
-        return {member.spec.waypoints for member in plan(asked)}
+        return {member.spec.snapshots for member in plan(asked)}
 
     assert (kept("path"), kept("study")) == ({5}, {0})
-    assert (kept("path", waypoints=0), kept("path", waypoints=10), kept("study", waypoints=10)) == ({0}, {10}, {10})
+    assert (kept("path", snapshots=0), kept("path", snapshots=10), kept("study", snapshots=10)) == ({0}, {10}, {10})
 
 
 def test_a_run_that_kept_what_is_asked_for_comes_before_one_that_did_not(tmp_path: Path):
     base = plan(spec())[0].spec
 
-    def done(waypoints: int) -> Run:
-        run = create(base.model_copy(update={"waypoints": waypoints}), tmp_path)
+    def done(snapshots: int) -> Run:
+        run = create(base.model_copy(update={"snapshots": snapshots}), tmp_path)
         replace(run.path / "status.json", Status(state="done").model_dump_json().encode())
         return run
 
@@ -180,4 +180,4 @@ def test_a_run_that_kept_what_is_asked_for_comes_before_one_that_did_not(tmp_pat
     known = Known(tmp_path)
     assert known.done(base).id == plain.id
     assert known.done(keeping.spec).id == keeping.id
-    assert known.done(base.model_copy(update={"waypoints": 10})).id == plain.id
+    assert known.done(base.model_copy(update={"snapshots": 10})).id == plain.id

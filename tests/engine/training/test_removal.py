@@ -12,9 +12,9 @@ from winnow.engine.jobs.epoch_report import groups_table, kernels_table
 from winnow.engine.jobs.restore import restore
 from winnow.engine.jobs.run_data import fields
 from winnow.engine.jobs.session import Session
-from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.networks.multitask import MultiTaskNet, build_network
 from winnow.engine.pruning.kept import widened
 from winnow.engine.runs.digests import manifests
@@ -160,7 +160,7 @@ def test_reports_stay_those_of_the_dense_network(setting: Callable[[TrainSpec], 
             break
     silence(training)
     proximal = training.proximal
-    before = training.tally.all_percents(living(proximal.norms))
+    before = training.counts.all_percents(living(proximal.norms))
     table, kernels = groups_table(training), kernels_table(proximal.dense_banks)
     saved = training.dense_graph().savings()
     shapes = [(bank.layer, bank.channels, bank.size) for bank in proximal.banks]
@@ -175,7 +175,7 @@ def test_reports_stay_those_of_the_dense_network(setting: Callable[[TrainSpec], 
     assert (after.loc[dead, "state"] == "dead").all()
     assert after["firmness"].notna().equals(after["norm"] == 0)
     assert later[["layer", "channel"]].equals(kernels[["layer", "channel"]])
-    now = training.tally.all_percents(living(proximal.whole(proximal.norms)))
+    now = training.counts.all_percents(living(proximal.whole(proximal.norms)))
     assert all(now[name] >= before[name] - 1e-9 for name in now)
     assert training.dense_graph().savings()[["parameters", "macs"]].equals(saved[["parameters", "macs"]])
     assert training.dense_graph().savings()["removable_parameters"].iloc[-1] >= saved["removable_parameters"].iloc[-1]
@@ -243,7 +243,7 @@ def silencing(training: Training, *images: Batches) -> Records:
 
 def session(run: Run, made: Setting) -> Session:
     training, batches, validation = made
-    return Session(training, batches, validation, Reporter(run), Ending(run))
+    return Session(training, batches, validation, ResultWriter(run), StopRequest(run))
 
 
 def trained(run: Run, setting: Callable[[TrainSpec], Setting], monkeypatch: pytest.MonkeyPatch) -> Training:
@@ -254,7 +254,7 @@ def trained(run: Run, setting: Callable[[TrainSpec], Setting], monkeypatch: pyte
     )
     own = session(run, made)
     own.enter()
-    Reporter(run).finish(own.go())
+    ResultWriter(run).finish(own.go())
     return made[0]
 
 
@@ -342,7 +342,7 @@ def test_the_best_epoch_is_put_back_at_the_size_that_it_had(runs_root: Path, mon
     )
     skills = iter([0.5, 0.9, 0.2, 0.1])
     monkeypatch.setattr("winnow.engine.jobs.best_epoch.skill", lambda *_: next(skills))
-    assert run_training(run, Reporter(run), Ending(run)) == "done"
+    assert run_training(run, ResultWriter(run), StopRequest(run)) == "done"
     log = run.events()
     sizes = log.query("split == 'removal' and quantity == 'parameters'")["value"].tolist()
     assert len(sizes) > 1

@@ -16,9 +16,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tests.engine.training.distributed.cases import CASES, NORMS, normalised, spec_of, trained
 from winnow.engine.jobs.other_ranks import Quiet
-from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_on
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.groups import input_groups
 from winnow.engine.sparsity.penalties import GroupLasso
@@ -33,7 +33,7 @@ from winnow.engine.training.distributed.ranks import Ranks
 def work_on(folder: Path, ranks: Ranks) -> str:
     """Train a run as the worker does."""
     run = Run.open(folder)
-    return run_on(run, Reporter(run) if ranks.leads else Quiet(run), Ending(run), torch.device("cpu"), ranks)
+    return run_on(run, ResultWriter(run) if ranks.leads else Quiet(run), StopRequest(run), torch.device("cpu"), ranks)
 
 
 def norms(ranks: Ranks) -> dict[str, Tensor]:

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.engine.training.distributed.cases import CASES, NORMS, STOPPED, normalised, spec_of, trained
-from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_on
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.train import parse
 from winnow.engine.training.distributed.ranks import ALONE
@@ -143,6 +143,6 @@ def test_a_run_of_two_goes_on_with_one(folder: Path):
     stem = sorted((run.path / "weights").glob("0*.json"))[-1].stem
     for file in (run.path / "weights").glob(f"{stem}.*"):
         file.unlink()  # back to the end of the first epoch
-    state = run_on(run, Reporter(run), Ending(run), torch.device("cpu"), ALONE)
+    state = run_on(run, ResultWriter(run), StopRequest(run), torch.device("cpu"), ALONE)
     assert state == "done"
     assert (run.path / "weights" / f"{stem}.json").exists()

@@ -7,12 +7,12 @@ from statistics import median
 
 import pytest
 
-from winnow.engine.jobs.snapshots import Waypoints
-from winnow.engine.jobs.stop_request import Ending
+from winnow.engine.jobs.snapshots import Snapshots
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
-from winnow.engine.jobs.writer import Reporter
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import create
-from winnow.engine.runs.snapshots import places, waypoints
+from winnow.engine.runs.snapshots import places, snapshots
 from winnow.engine.specs.train import demo
 from winnow.engine.training.loop import EpochDone
 
@@ -22,10 +22,10 @@ EPOCHS = 4
 
 
 def test_keeping_a_network_beside_an_epoch_of_the_demo(tmp_path: Path, figure, monkeypatch, worker_settings):
-    run = create(demo().model_copy(update={"epochs": EPOCHS, "waypoints": 5, "threads": 1}), tmp_path)
-    look, ends, kept = Waypoints.look, [], []
+    run = create(demo().model_copy(update={"epochs": EPOCHS, "snapshots": 5, "threads": 1}), tmp_path)
+    look, ends, kept = Snapshots.look, [], []
 
-    def timed(self: Waypoints, record: EpochDone) -> None:
+    def timed(self: Snapshots, record: EpochDone) -> None:
         before, began = len(places(run.path)), time.process_time()
         look(self, record)
         ended = time.process_time()
@@ -33,12 +33,12 @@ def test_keeping_a_network_beside_an_epoch_of_the_demo(tmp_path: Path, figure, m
             kept.append(ended - began)
         ends.append((began, ended))
 
-    monkeypatch.setattr(Waypoints, "look", timed)
+    monkeypatch.setattr(Snapshots, "look", timed)
     with worker_settings():
-        run_training(run, Reporter(run), Ending(run))
+        run_training(run, ResultWriter(run), StopRequest(run))
     epochs = [began - ended for (_, ended), (began, _) in pairwise(ends)]
     share = median(kept) / median(epochs)
-    levels = ", ".join(f"{point.level} % after epoch {point.epoch}" for point in waypoints(run.path))
+    levels = ", ".join(f"{point.level} % after epoch {point.epoch}" for point in snapshots(run.path))
     figure(
         f"keeping a network ÷ an epoch of the demo ({levels})",
         f"{share:.3f} ({median(kept):.2f} s of {median(epochs):.1f} s, processor time, one thread)",
