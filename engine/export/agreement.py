@@ -14,7 +14,7 @@ from torch.utils import _pytree
 from winnow.engine.export.refusal import NotDescribable
 from winnow.engine.graph.examples import batch_size, batched
 from winnow.engine.graph.trace import undisturbed
-from winnow.engine.pruning.certificate import SEED
+from winnow.engine.pruning.trials import SEED
 
 Inputs = Mapping[str, Any]
 FIXED = "and takes other sizes, which the program drawn on the example does not follow"

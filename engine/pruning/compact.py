@@ -1,28 +1,36 @@
-"""`compact(model, example_inputs)`: trace, plan, shrink, rewrite, prove.
+"""`compact(model, example_inputs)`: trace, plan, shrink, prove; rewrite only where nothing else is exact.
 
-The smaller model is of the same class as the model where only layers changed their sizes, so that everything that
-knows the class goes on working. Where the program had to change it is an `fx.GraphModule` whose layers keep their
-names.
+The smaller model is of the same class as the model where only layers change their sizes, so that everything that knows
+the class goes on working. Where the code names sizes that change, it is an `fx.GraphModule` whose layers keep their
+names, if one program holds for every call; else the model keeps its class, and the channels at these sizes stay.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import fx, nn
 
-from winnow.engine.graph.trace import named_inputs, trace, undisturbed
-from winnow.engine.networks.multitask import MultiTaskNet
-from winnow.engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
+from winnow.engine.graph.calls import Call, calls
+from winnow.engine.graph.trace import trace, undisturbed
+from winnow.engine.graph.wrappers import unwrapped
+from winnow.engine.pruning.certificate import Certificate, compared, removed
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured
-from winnow.engine.pruning.modes import follow_mode
-from winnow.engine.pruning.plan import Plan, chosen, planned
+from winnow.engine.pruning.forms import KeepTasks, as_program, own_class, same_gradients, without_others
+from winnow.engine.pruning.guards import guarded
+from winnow.engine.pruning.plan import Plan, planned
 from winnow.engine.pruning.program import Program, Unfit
-from winnow.engine.pruning.readers import Reading, readings_in_words
-from winnow.engine.pruning.remaining import constants_in_words
-from winnow.engine.pruning.removed import removed
+from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
+from winnow.engine.pruning.readers import Reading, constants_in_words, readings_in_words
 from winnow.engine.pruning.shrinking import Cut, shrunk
+from winnow.engine.pruning.trials import trials
+
+EVALUATION_ONLY = (
+    "some channels are constant in evaluation mode only: compact(…, training=True) keeps them, and compares both modes"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +54,15 @@ def compact(
 
     The model itself is never modified. The smaller one trains, moves and exports as any module does, is in the mode
     that the model is in, and takes inputs of any size that the model takes (the certificate names the exception, a
-    program that could only be drawn with fixed sizes). A channel that is constant in evaluation
-    mode (a zero filter under batch norm) is taken over by its readers as that constant; in training mode the dense
-    model would make another one of it until its running statistics have settled.
+    program that could only be drawn with fixed sizes). It holds for the calls of the certificate: a plain argument
+    that none of them has is refused when it comes. Both modes are compared, but where a channel is constant in
+    evaluation mode alone (a zero filter under batch norm): its readers take it over as that constant, and in training
+    mode the dense model would make another one of it until its running statistics have settled.
 
     Args:
         model: any module that `engine.graph.trace` follows.
-        example_inputs: a tensor, a sequence of positional inputs, or a mapping of named ones.
+        example_inputs: a tensor, a sequence of positional inputs, a mapping of named ones, or one or several
+            `engine.graph.calls.Call`, each with its plain arguments and its mode.
         gather: whether a layer on a stream, of which it uses a part only, picks its channels and has a smaller weight:
             wherever it uses fewer, never, or where it saves time by `engine.pruning.cost`, with the coefficients
             measured on this machine ("auto") or given.
@@ -67,12 +77,17 @@ def compact(
 
     """
     if not isinstance(gather, Coefficients) and gather not in ("auto", "always", "never"):
-        raise ValueError(f"`gather` should be auto, always, never or Coefficients. Found {gather!r}.")
-    inputs = named_inputs(model, example_inputs)
-    graph = trace(model, inputs)
-    mode = measured(_device(model), layout_of(model, inputs.values())) if gather == "auto" else gather
+        raise ValueError(f"`gather` must be auto, always, never or Coefficients, got {gather!r}. Choose one of them.")
+    model, _ = unwrapped(model)
+    given = calls(model, example_inputs)
+    graph = trace(model, example_inputs)
+    tensors = (leaf for call in given for _, leaf in call.tensors())
+    mode = measured(_device(model), layout_of(model, tensors)) if gather == "auto" else gather
+    training = training or any(call.training for call in given)
     plan = planned(graph, tasks, mode, training)
-    return _certified(_built(plan, inputs), tasks, inputs)
+    held = plan if training else planned(graph, tasks, mode, training=True)
+    same = bool((held.liveness.kept == plan.liveness.kept).all()) and not plan.liveness.folded
+    return _Compaction(given, tasks, plan, held, same or training).found()
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -87,90 +102,116 @@ class _Built:
     twin: nn.Module
     cuts: dict[str, Cut]
     program: Program
-    readings: Mapping[str, Reading]
+    readings: dict[str, Reading]
 
 
-def _built(plan: Plan, inputs: dict[str, Any]) -> _Built:
-    """Shrink and copy the program; channels for which that does not fit stay."""
-    while True:
-        readings = plan.readings()
-        twin, cuts = shrunk(plan.graph.model, plan.liveness, readings)
-        for name, constant in plan.graph.tensor_constants.items():
-            setattr(twin, name, constant.clone())
-        try:
-            with undisturbed(twin), torch.no_grad():
-                return _Built(plan, twin, cuts, Program(plan, twin, inputs, readings), readings)
-        except Unfit as unfit:
-            plan = plan.keeping(unfit.channels, unfit.place, unfit.reason)
+@dataclass(frozen=True, eq=False)
+class _Compaction:
+    """The forms of one smaller model, tried in order until one is proved.
 
-
-def _certified(built: _Built, tasks: Sequence[str] | None, inputs: dict[str, Any]) -> Compacted:
-    """Return the first form of the smaller model that is exact: its own class, then its program."""
-    program = _as_program(built)
-    own = None if built.program.rewritten else _as_itself(built, tasks)
-    found = None
-    if own is not None:
-        try:
-            found = _proved(built, own, tasks, inputs)
-        except Exception:  # noqa: BLE001 - whatever the class does with sizes that it does not expect
-            found = None
-    return found or _proved(built, program, tasks, inputs)
-
-
-def _proved(built: _Built, small: nn.Module, tasks: Sequence[str] | None, inputs: dict[str, Any]) -> Compacted:
-    """Return a form of the smaller model with its certificate.
-
-    Raises:
-        NotExact: it has none.
-
+    `held` is the plan without the constants of evaluation mode; `both`: whether both modes must agree.
     """
-    select: Callable[[Any], Any] = (lambda result: result) if tasks is None else lambda result: chosen(result, tasks)
-    given = samples(inputs)
-    exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}
-    found: dict[torch.dtype, Errors] = {}
-    for dtype, bound in ((torch.float32, FLOAT32), (torch.float64, FLOAT64)):
-        found[dtype] = errors(built.plan.graph, small, list(given.values()), dtype, select, exact)
-        if not found[dtype].relative <= bound:
-            raise NotExact(
-                f"`model` should give the same outputs when compacted, within {bound:g} of their scale in {dtype}. "
-                f"Found {found[dtype].relative:.2g}."
-            )
-    single, double = found[torch.float32], found[torch.float64]
-    cuts = tuple(built.cuts.values())
-    certificate = Certificate(
-        max_error_float32=single.absolute,
-        max_error_float64=double.absolute,
-        relative_error_float32=single.relative,
-        relative_error_float64=double.relative,
-        inputs=tuple(given),
-        removed=removed(cuts, small),
-        kept_for=built.plan.kept_for,
-        constants=constants_in_words(built.plan.liveness),
-        hollow=built.plan.hollow,
-        fixed_sizes=built.plan.graph.fixed_sizes and isinstance(small, fx.GraphModule),
-        **readings_in_words(built.readings),
-    )
-    return Compacted(small, certificate, cuts)
 
+    calls: tuple[Call, ...]
+    tasks: Sequence[str] | None
+    plan: Plan
+    held: Plan
+    both: bool
 
-def _as_program(built: _Built) -> fx.GraphModule:
-    model = built.plan.graph.model
-    follow_mode(built.program.fx_graph)
-    small = fx.GraphModule(built.twin, built.program.fx_graph, type(model).__name__)
-    modes = {name: module.training for name, module in model.named_modules()}
-    for name, module in small.named_modules():
-        module.training = modes.get(name, model.training)
-    return small
+    def found(self) -> Compacted:
+        """Return the first form that is exact.
 
+        Raises:
+            NotExact: none is.
 
-def _as_itself(built: _Built, tasks: Sequence[str] | None) -> nn.Module | None:
-    """Return the copy of the model in its own class, None where that cannot leave out the other tasks."""
-    twin = built.twin
-    for name in built.plan.graph.tensor_constants:
-        delattr(twin, name)
-    if tasks is not None:
-        if not isinstance(twin, MultiTaskNet):
-            return None
-        for name in set(twin.heads) - set(tasks):
-            del twin.heads[name]
-    return twin
+        """
+        last: Exception | None = None
+        for form in self._forms():
+            try:
+                return form()
+            except NotExact as error:
+                last = error
+        raise last or NotExact("`model` must have a smaller form, got none. Keep the model as it is.")
+
+    def _forms(self) -> Iterator[Callable[[], Compacted]]:
+        """Yield the ways to a smaller model: those in its own class, a program, its own class with numbers kept."""
+        built = self._built(self.plan)
+        fitting = not built.program.rewritten
+        if self.tasks is not None and fitting:
+            yield partial(self._without_others, built, self.tasks, emptied=False)
+            yield partial(self._without_others, built, self.tasks, emptied=True)
+        whole = self._built(self.plan.whole())
+        if not whole.program.rewritten:
+            yield partial(self._as_itself, whole)
+        yield partial(self._as_program, built)
+        yield lambda: self._as_itself(self._built(self.plan.whole(), rewriting=False))
+
+    def _built(self, plan: Plan, rewriting: bool = True) -> _Built:
+        """Shrink and copy the program; channels for which that does not fit stay."""
+        inputs = {name: value for name, (how, value) in self.calls[0].named(plan.graph.model).items() if how == "given"}
+        while True:
+            readings = plan.readings()
+            twin, cuts = shrunk(plan.graph.model, plan.liveness, readings)
+            for name, constant in plan.graph.tensor_constants.items():
+                setattr(twin, name, constant.clone())
+            try:
+                with undisturbed(twin), torch.no_grad():
+                    return _Built(plan, twin, cuts, Program(plan, twin, inputs, rewriting), readings)
+            except Unfit as unfit:
+                plan = plan.keeping(unfit.channels, unfit.place, unfit.reason)
+
+    def _without_others(self, built: _Built, tasks: Sequence[str], emptied: bool) -> Compacted:
+        small = own_class(copy.deepcopy(built.twin), built.plan)
+        return self._proved(built, without_others(small, built.plan, tasks, emptied))
+
+    def _as_itself(self, built: _Built) -> Compacted:
+        small = own_class(built.twin, built.plan)
+        if self.tasks is not None:
+            small.register_forward_hook(KeepTasks(self.tasks))
+        return self._proved(built, small)
+
+    def _as_program(self, built: _Built) -> Compacted:
+        """Return the program, if it also follows the mode where the smaller model itself may not be compared in it."""
+        if not self.both:
+            held = self._built(self.held)
+            program = as_program(held.plan, held.twin, held.program, self.calls[0])
+            self._proof(held, program, [call for call in self._modes() if call.training])
+        small = as_program(built.plan, built.twin, built.program, self.calls[0])
+        same_gradients(built.plan.graph.model, small, self.calls)
+        return self._proved(built, small)
+
+    def _modes(self) -> list[Call]:
+        return [each for call in self.calls for each in call.modes()]
+
+    def _proof(self, built: _Built, small: nn.Module, compared_on: Sequence[Call]) -> Proof:
+        exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}
+        stays = {name: cut.stays for name, cut in built.cuts.items()}
+        model = built.plan.graph.model
+        sizes = not (isinstance(small, fx.GraphModule) and built.plan.graph.fixed_sizes)
+        return proved(Pair(model, small, exact, stays, self.tasks), trials(model, compared_on, sizes))
+
+    def _proved(self, built: _Built, small: nn.Module) -> Compacted:
+        """Return a form of the smaller model with its certificate.
+
+        Raises:
+            NotExact: it has none.
+
+        """
+        modes = self.calls if self.both else [call for call in self._modes() if not call.training]
+        proof = self._proof(built, small, modes)
+        if not self.both:
+            proof.open["training mode"] = EVALUATION_ONLY
+        plan, cuts = built.plan, tuple(built.cuts.values())
+        certificate = Certificate(
+            **compared(plan.graph.model, proof),
+            removed=removed(cuts, small),
+            kept_for=plan.kept_for,
+            constants=constants_in_words(plan.liveness),
+            hollow=plan.hollow,
+            fixed_sizes=plan.graph.fixed_sizes and isinstance(small, fx.GraphModule),
+            **readings_in_words(built.readings),
+        )
+        changed = any(cut.stays for cut in cuts)
+        if changed and not isinstance(small, fx.GraphModule):
+            guarded(small, plan.graph.model, self.calls)
+        return Compacted(small, certificate, cuts)

@@ -15,7 +15,6 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.weights import Flags
-from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning.readers import LEAST_ONES, GatherMode, Reading, foldable, folded_columns, readings
 
 WRITING = ("iadd", "isub", "imul", "itruediv", "setitem")
@@ -48,8 +47,13 @@ class Plan:
         return _runnable(replace(self, liveness=self.liveness.keeping(keep), kept_for=kept_for))
 
     def readings(self) -> dict[str, Reading]:
-        """Return the layers that read otherwise than their input is; several share a gather only in a program."""
-        return readings(self.liveness, self.gather, sharing=not isinstance(self.graph.model, MultiTaskNet))
+        """Return the layers that read otherwise than their input is."""
+        return readings(self.liveness, self.gather)
+
+    def whole(self) -> "Plan":
+        """Return the plan for a model that runs all of its operations, needed or not, as its own class does."""
+        nodes = tuple(node for node in self.graph.fx_graph.nodes if node.op != "output")
+        return _runnable(replace(self, nodes=nodes))
 
 
 def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode, training: bool = False) -> Plan:

@@ -22,9 +22,10 @@ from winnow.engine.graph.operation import tensors_in
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.rules import FUNCTION_RULES, MODULE_RULES
 from winnow.engine.pruning.plan import Plan
-from winnow.engine.pruning.readers import Reading
-from winnow.engine.pruning.selecting import Gather
 from winnow.engine.pruning.sizes import Sized, name_of, resize, settle
+
+
+NUMBER = "the code of the model names a number of channels here, and no rewritten program gives what the model gives"
 
 
 class Unfit(Exception):  # noqa: N818 - a message between plan and program, never seen outside
@@ -36,11 +37,10 @@ class Unfit(Exception):  # noqa: N818 - a message between plan and program, neve
 
 
 class Program:
-    """The copied graph, and whether a node had to change (`rewritten`)."""
+    """The copied graph, and whether a node had to change (`rewritten`); without `rewriting` such a node is unfit."""
 
-    def __init__(self, plan: Plan, twin: nn.Module, inputs: Mapping[str, Any], readings: Mapping[str, Reading]) -> None:
-        self.plan, self.twin, self.inputs, self.readings = plan, twin, inputs, readings
-        self._gathers: dict[str, fx.Node] = {}
+    def __init__(self, plan: Plan, twin: nn.Module, inputs: Mapping[str, Any], rewriting: bool = True) -> None:
+        self.plan, self.twin, self.inputs, self.rewriting = plan, twin, inputs, rewriting
         self.fx_graph, self.rewritten = fx.Graph(), False
         self.copies: dict[fx.Node, fx.Node] = {}
         self._values: dict[fx.Node, Any] = {}
@@ -78,11 +78,11 @@ class Program:
             self.expected,
             bool(self.plan.graph.tensors(node.name)),
         )
-        if node.op == "call_module" and (reading := self.readings.get(str(node.target))) and reading.shared:
-            self._gather(copied, reading)
         if node.op == "call_module":
             settle(self.twin.get_submodule(str(node.target)), sized)
         elif sized.shrinks and resize(copied, sized):
+            if not self.rewriting:
+                raise self._unfit(node, NUMBER)
             self.rewritten = True
         try:
             value = self._run(copied)
@@ -96,17 +96,6 @@ class Program:
             self._left[operand] -= 1
             if not self._left[operand]:
                 del self._values[self.copies[operand]]
-
-    def _gather(self, copied: fx.Node, reading: Reading) -> None:
-        """Put the gather that several readers share between one of them and the stream."""
-        if reading.shared not in self._gathers and reading.index is not None:
-            index = torch.from_numpy(reading.index).to(self.twin.get_parameter(reading.product.weight).device)
-            self.twin.add_module(reading.shared, Gather(index, reading.product.axis))
-            with self.fx_graph.inserting_before(copied):
-                gather = self.fx_graph.call_module(reading.shared, (copied.args[0],))
-            self._gathers[reading.shared] = gather
-            self._values[gather] = self._run(gather)
-        copied.args, self.rewritten = (self._gathers[reading.shared], *copied.args[1:]), True
 
     def _sources(self, node: fx.Node) -> tuple[Carrier, ...]:
         return tuple(carrier for operand in node.all_input_nodes for carrier in self._carriers[operand])

@@ -1,0 +1,163 @@
+"""The forms that a smaller model can have: its own class, its own class without the parts of other tasks, a program.
+
+The own class is preferred, since everything that knows it goes on working and nothing of its code is frozen. A program
+drawn by torch.fx serves only if one drawing holds for all calls; what it takes for granted it checks when it runs.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from winnow.engine.graph.calls import Call, in_mode, outputs, run
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.pruning.guards import only_shape, only_value
+from winnow.engine.pruning.modes import follow_mode
+from winnow.engine.pruning.plan import Plan
+from winnow.engine.pruning.precision import private
+from winnow.engine.pruning.program import Program
+from winnow.engine.pruning.proof import NotExact
+
+
+class Absent(nn.Module):
+    """A part of a model that only other tasks used: it gives nothing."""
+
+    def forward(self, *_: Any, **__: Any) -> None:
+        """Return None."""
+
+
+class KeepTasks:
+    """A hook behind the forward pass that leaves out the outputs of other tasks."""
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        self.tasks = tuple(tasks)
+
+    def __call__(self, model: nn.Module, args: Any, result: Any) -> dict[str, Any]:
+        """Return the entries of the tasks, in the model's order."""
+        return {name: part for name, part in result.items() if name in self.tasks}
+
+
+def own_class(twin: nn.Module, plan: Plan) -> nn.Module:
+    """Return the shrunk copy of a model as it is, without what only a program needs."""
+    for name in plan.graph.tensor_constants:
+        if name in vars(twin) or name in twin._buffers:
+            delattr(twin, name)
+    return twin
+
+
+def without_others(twin: nn.Module, plan: Plan, tasks: Sequence[str], emptied: bool) -> nn.Module:
+    """Return a copy in its own class without the parts that only other tasks ran.
+
+    Entries of an nn.ModuleDict go. With `emptied`, other such parts become `Absent`, and a hook leaves their outputs
+    out.
+    """
+    ran, needed = _modules(plan.graph.fx_graph.nodes), _modules(plan.nodes)
+    idle = {path for path in ran if path and not any(_within(other, path) for other in needed)}
+    for path, module in list(twin.named_modules()):
+        for name in list(module._modules) if isinstance(module, nn.ModuleDict) else []:
+            if f"{path}.{name}".lstrip(".") in idle:
+                del module[name]
+    if emptied:
+        for path in sorted(idle):
+            parent, _, name = path.rpartition(".")
+            held = twin.get_submodule(parent)._modules if _there(twin, path) else {}
+            if name in held and not _inside_absent(twin, path):
+                held[name] = Absent()
+        twin.register_forward_hook(KeepTasks(tasks))
+    return twin
+
+
+def _modules(nodes: Any) -> set[str]:
+    """Return the paths of the modules that nodes run in, those above them included."""
+    found: set[str] = set()
+    for node in nodes:
+        stack = [str(path) for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
+        if node.op in ("call_module", "get_attr"):
+            stack.append(str(node.target) if node.op == "call_module" else str(node.target).rpartition(".")[0])
+        for path in stack:
+            parts = path.split(".")
+            found.update(".".join(parts[: place + 1]) for place in range(len(parts)))
+    return found
+
+
+def _within(path: str, part: str) -> bool:
+    return path == part or path.startswith(f"{part}.")
+
+
+def _there(model: nn.Module, path: str) -> bool:
+    try:
+        model.get_submodule(path)
+    except AttributeError:
+        return False
+    return True
+
+
+def _inside_absent(model: nn.Module, path: str) -> bool:
+    parts = path.split(".")
+    return any(
+        isinstance(model.get_submodule(".".join(parts[:place])), Absent | nn.ModuleDict) and place == len(parts) - 1
+        for place in range(1, len(parts))
+    )
+
+
+def as_program(plan: Plan, twin: nn.Module, program: Program, call: Call) -> fx.GraphModule:
+    """Return the smaller model as the program that was drawn, which checks what it holds for."""
+    model = plan.graph.model
+    follow_mode(program.fx_graph)
+    _check_inputs(program.fx_graph, plan.graph, call)
+    small = fx.GraphModule(twin, program.fx_graph, type(model).__name__)
+    modes = {name: module.training for name, module in model.named_modules()}
+    for name, module in small.named_modules():
+        module.training = modes.get(name, model.training)
+    return small
+
+
+def _check_inputs(fx_graph: fx.Graph, graph: ChannelGraph, call: Call) -> None:
+    """Let a program look at its plain arguments, and at shapes where it fixed sizes."""
+    named = call.named(graph.model)
+    inputs = [node for node in fx_graph.nodes if node.op == "placeholder"]
+    for node in inputs:
+        value = named.get(str(node.target), ("", None))[1]
+        with fx_graph.inserting_after(inputs[-1]):
+            if isinstance(value, Tensor):
+                if graph.fixed_sizes:
+                    checked = fx_graph.call_function(only_shape, (node, tuple(value.shape)))
+                    node.replace_all_uses_with(checked, delete_user_cb=lambda user, own=checked: user is not own)
+            elif value is None or isinstance(value, bool | int | float | str):
+                fx_graph.call_function(only_value, (node, value, str(node.target)))
+
+
+def same_gradients(model: nn.Module, small: nn.Module, calls: Sequence[Call]) -> None:
+    """Compare which parameters a program trains with those that the model trains, in every mode of every call.
+
+    Raises:
+        NotExact: a parameter gets a gradient in one and none in the other, as behind a lost `torch.no_grad()`.
+
+    """
+    for call in (each for given in calls for each in given.modes()):
+        found = []
+        for whole in (model, small):
+            try:
+                found.append(_trained(private(whole), call))
+            except Exception as error:
+                if whole is small and found:
+                    raise NotExact(f"`model` must train when it is compacted, got {error}.") from error
+                break
+        if len(found) == 2 and (wrong := [name for name in found[1] if found[0].get(name) != found[1][name]]):
+            raise NotExact(
+                f"`model` must train the same parameters when it is compacted, got another gradient at {wrong[0]}. "
+                "Keep the model as it is."
+            )
+
+
+def _trained(model: nn.Module, call: Call) -> Mapping[str, bool]:
+    """Return which parameters get a gradient from the outputs; {} where there is none at all."""
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]), in_mode(model, bool(call.training)):
+        leaves = [leaf for _, leaf in outputs(model, run(model, call)) if leaf.requires_grad]
+        if not leaves or not parameters:
+            return dict.fromkeys(parameters, False)
+        total = torch.stack([leaf.double().sum().to(leaves[0].device) for leaf in leaves]).sum()
+        gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+    return {name: gradient is not None for name, gradient in zip(parameters, gradients, strict=True)}
