@@ -7,7 +7,7 @@ names, if one program holds for every call; else the model keeps its class, and 
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -19,7 +19,8 @@ from winnow.engine.graph.trace import trace, undisturbed
 from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.pruning.certificate import Certificate, compared, removed
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured
-from winnow.engine.pruning.forms import KeepTasks, as_program, own_class, same_gradients, without_others
+from winnow.engine.pruning.forms import KeepTasks, as_program, own_class, without_others
+from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.plan import Plan, planned
 from winnow.engine.pruning.program import Program, Unfit

@@ -68,8 +68,13 @@ def only_value(given: Any, value: Any, name: str) -> Any:
         ValueError: it has another.
 
     """
-    if type(given) is not type(value) or given != value:
-        raise ValueError(f"`{name}` must be {value!r}, as in the call that the program was drawn on, got {given!r}.")
+    other = isinstance(given, Tensor) or isinstance(given, bool) is not isinstance(value, bool)
+    if other or given != value:
+        found = "a tensor" if isinstance(given, Tensor) else repr(given)
+        raise ValueError(
+            f"`{name}` must be {value!r}, as in the call that the program was drawn on, got {found}. "
+            "Draw the program again with a call that has it so."
+        )
     return given
 
 

@@ -33,7 +33,7 @@ def run_in_type(
 
 
 def private(model: nn.Module, dtype: torch.dtype | None = None, exact: Mapping[str, Tensor] | None = None) -> nn.Module:
-    """Return a copy that may be run without a trace in the model: its own buffers, parameters shared or converted.
+    """Return a copy that may be run without a trace in the model: its own buffers, and parameters of its memory.
 
     Args:
         model: any module.
@@ -44,8 +44,7 @@ def private(model: nn.Module, dtype: torch.dtype | None = None, exact: Mapping[s
     given, memo = exact or {}, dict[int, Any]()
     for name, parameter in model.named_parameters():
         found = _typed(given.get(name, parameter.detach()), dtype or parameter.dtype)
-        as_it_is = name not in given and found.dtype == parameter.dtype
-        memo[id(parameter)] = parameter if as_it_is else nn.Parameter(found, parameter.requires_grad)
+        memo[id(parameter)] = nn.Parameter(found, parameter.requires_grad)
     for name, buffer in model.named_buffers():
         memo[id(buffer)] = _typed(given.get(name, buffer.detach()), dtype or buffer.dtype).clone()
     for kept in plain_tensors(model):

@@ -24,7 +24,6 @@ from winnow.engine.graph.rules import FUNCTION_RULES, MODULE_RULES
 from winnow.engine.pruning.plan import Plan
 from winnow.engine.pruning.sizes import Sized, name_of, resize, settle
 
-
 NUMBER = "the code of the model names a number of channels here, and no rewritten program gives what the model gives"
 
 
