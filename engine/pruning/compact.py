@@ -69,7 +69,7 @@ def compact(
     if not isinstance(gather, Coefficients) and gather not in ("auto", "always", "never"):
         raise ValueError(f"`gather` should be auto, always, never or Coefficients. Found {gather!r}.")
     inputs = named_inputs(model, example_inputs)
-    graph = trace(model, inputs)
+    graph = trace(model, inputs, program=True)
     mode = measured(_device(model), layout_of(model, inputs.values())) if gather == "auto" else gather
     plan = planned(graph, tasks, mode, training)
     return _certified(_built(plan, inputs), tasks, inputs)
