@@ -22,8 +22,12 @@ import pandas as pd
 from torch import Tensor, fx, nn
 
 from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.calls import Call
+from winnow.engine.graph.observer import Event
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.records import Depthwise, Mix, Product, Site
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.sized import Decision
 from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.steps import Step
 
@@ -36,7 +40,7 @@ class ChannelGraph:
     """What `trace` returns. Channels are numbered from 1; 0 stands for what is fixed."""
 
     model: nn.Module
-    fx_graph: fx.Graph
+    program: fx.Graph | None
     tensor_constants: Mapping[str, Tensor]
     count: int
     sites: tuple[Site, ...]
@@ -48,10 +52,28 @@ class ChannelGraph:
     carriers: tuple[Carrier, ...]
     inputs: Mapping[str, Labels]
     outputs: Mapping[str, Labels]
-    ends: Mapping[str, int]
+    ends: Mapping[str, tuple[int, ...]]
     unmade: Labels
     norms_after: Mapping[str, str]
     fixed_sizes: bool
+    calls: tuple[Call, ...] = ()
+    events: tuple[Event, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fx_graph(self) -> fx.Graph:
+        """The program of the model.
+
+        Raises:
+            NotTraceable: it was not asked for, or torch.fx cannot draw it.
+
+        """
+        if self.program is None:
+            why = next((note for note in self.notes if note.startswith("no program")), "no program was asked for")
+            raise NotTraceable("", why, "keep the model in its own class, or trace with `program=True`")
+        return self.program
 
     def tensors(self, node: str) -> tuple[Carrier, ...]:
         """Return what a node of `fx_graph` gave: its tensors with their shapes and the channels of their elements."""

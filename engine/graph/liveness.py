@@ -80,7 +80,8 @@ class Liveness:
         graph = self.graph
         needs = [np.zeros(carrier.labels.shape, bool) for carrier in graph.carriers]
         for name in self.outputs:
-            needs[graph.ends[name]][...] = True
+            for end in graph.ends[name]:
+                needs[end][...] = True
         demand = Demand(needs, self._weights, self.constants, self.live, self.used, self.folded)
         for step in reversed(graph.steps):
             step.backward(demand)

@@ -5,28 +5,32 @@ the class goes on working. Where the code names sizes that change, it is an `fx.
 names, if one program holds for every call; else the model keeps its class, and the channels at these sizes stay.
 """
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import fx, nn
 
 from winnow.engine.graph.calls import Call, calls
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace, undisturbed
 from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.pruning.certificate import Certificate, compared, removed
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured
-from winnow.engine.pruning.forms import KeepTasks, as_program, own_class, without_others
+from winnow.engine.pruning.fitting import Unfit, fit_all, settle_shapes
+from winnow.engine.pruning.forms import KeepTasks, as_program, without_others
 from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.plan import Plan, planned
-from winnow.engine.pruning.program import Program, Unfit
+from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
-from winnow.engine.pruning.readers import Reading, constants_in_words, readings_in_words
+from winnow.engine.pruning.readers import GatherMode, constants_in_words, readings_in_words
 from winnow.engine.pruning.shrinking import Cut, shrunk
+from winnow.engine.pruning.sizes import fit
 from winnow.engine.pruning.trials import trials
 
 EVALUATION_ONLY = (
@@ -81,14 +85,11 @@ def compact(
         raise ValueError(f"`gather` must be auto, always, never or Coefficients, got {gather!r}. Choose one of them.")
     model, _ = unwrapped(model)
     given = calls(model, example_inputs)
-    graph = trace(model, example_inputs)
+    graph = trace(model, given)
     tensors = (leaf for call in given for _, leaf in call.tensors())
     mode = measured(_device(model), layout_of(model, tensors)) if gather == "auto" else gather
     training = training or any(call.training for call in given)
-    plan = planned(graph, tasks, mode, training)
-    held = plan if training else planned(graph, tasks, mode, training=True)
-    same = bool((held.liveness.kept == plan.liveness.kept).all()) and not plan.liveness.folded
-    return _Compaction(given, tasks, plan, held, same or training).found()
+    return _Compaction(graph, given, tasks, mode, training).found()
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -97,27 +98,22 @@ def _device(model: nn.Module) -> torch.device:
 
 @dataclass(frozen=True, eq=False)
 class _Built:
-    """A plan that fits, the shrunk copy of the model, and its program."""
+    """A plan that fits, the shrunk copy of the model, and how it was cut."""
 
     plan: Plan
-    twin: nn.Module
+    small: nn.Module
     cuts: dict[str, Cut]
-    program: Program
-    readings: dict[str, Reading]
 
 
 @dataclass(frozen=True, eq=False)
 class _Compaction:
-    """The forms of one smaller model, tried in order until one is proved.
+    """The forms of one smaller model, tried in order until one is proved."""
 
-    `held` is the plan without the constants of evaluation mode; `both`: whether both modes must agree.
-    """
-
+    graph: ChannelGraph
     calls: tuple[Call, ...]
     tasks: Sequence[str] | None
-    plan: Plan
-    held: Plan
-    both: bool
+    gather: GatherMode
+    training: bool
 
     def found(self) -> Compacted:
         """Return the first form that is exact.
@@ -130,89 +126,144 @@ class _Compaction:
         for form in self._forms():
             try:
                 return form()
-            except NotExact as error:
+            except (NotExact, Unfit) as error:
                 last = error
-        raise last or NotExact("`model` must have a smaller form, got none. Keep the model as it is.")
+        if isinstance(last, NotExact):
+            raise last
+        raise NotExact(f"`model` must have a smaller form, got none ({last}). Keep the model as it is.") from last
 
     def _forms(self) -> Iterator[Callable[[], Compacted]]:
-        """Yield the ways to a smaller model: those in its own class, a program, its own class with numbers kept."""
-        built = self._built(self.plan)
-        fitting = not built.program.rewritten
-        if self.tasks is not None and fitting:
-            yield partial(self._without_others, built, self.tasks, emptied=False)
-            yield partial(self._without_others, built, self.tasks, emptied=True)
-        whole = self._built(self.plan.whole())
-        if not whole.program.rewritten:
-            yield partial(self._as_itself, whole)
-        yield partial(self._as_program, built)
-        yield lambda: self._as_itself(self._built(self.plan.whole(), rewriting=False))
+        """Yield the ways to a smaller model: those in its own class, a program, its own class with more channels."""
+        if self.tasks is not None:
+            yield partial(self._without_others, self.tasks, emptied=False)
+            yield partial(self._without_others, self.tasks, emptied=True)
+        yield self._as_itself
+        yield self._as_program
+        yield self._as_it_fits
 
-    def _built(self, plan: Plan, rewriting: bool = True) -> _Built:
-        """Shrink and copy the program; channels for which that does not fit stay."""
-        inputs = {name: value for name, (how, value) in self.calls[0].named(plan.graph.model).items() if how == "given"}
+    @cached_property
+    def _plan(self) -> Plan:
+        return planned(self.graph, self.tasks, self.gather, self.training)
+
+    @cached_property
+    def _both(self) -> bool:
+        """Whether both modes must agree: no channel goes that is constant in evaluation mode alone."""
+        if self.training:
+            return True
+        held = planned(self.graph, self.tasks, self.gather, training=True)
+        return bool((held.liveness.kept == self._plan.liveness.kept).all()) and not self._plan.liveness.folded
+
+    def _shrunk(self, plan: Plan) -> _Built:
+        twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
+        for module in twin.modules():
+            fit(module)
+        settle_shapes(plan.graph, twin, plan.liveness.kept)
+        return _Built(plan, twin, cuts)
+
+    def _without_others(self, tasks: Sequence[str], emptied: bool) -> Compacted:
+        built = self._shrunk(self._plan.running("needed"))
+        without_others(built.small, built.plan, tasks, emptied)
+        return self._proved(built)
+
+    def _as_itself(self) -> Compacted:
+        built = self._shrunk(self._plan.running("all"))
+        fit_all(built.plan, built.small, self.calls)
+        return self._own(built)
+
+    def _as_it_fits(self) -> Compacted:
+        """Keep the channels at every operation that does not run with fewer."""
+        plan = self._plan.running("all")
         while True:
-            readings = plan.readings()
-            twin, cuts = shrunk(plan.graph.model, plan.liveness, readings)
+            built = self._shrunk(plan)
+            try:
+                fit_all(plan, built.small, self.calls)
+                return self._own(built)
+            except Unfit as unfit:
+                plan = _kept(plan, unfit)
+
+    def _own(self, built: _Built) -> Compacted:
+        if self.tasks is not None:
+            built.small.register_forward_hook(KeepTasks(self.tasks))
+        return self._proved(built)
+
+    def _as_program(self) -> Compacted:
+        """Return the program, if it also follows the mode where the smaller model itself may not be compared in it."""
+        try:
+            graph = trace(self.graph.model, self.calls, program=True)
+        except NotTraceable as error:
+            raise NotExact(str(error)) from error
+        if graph.program is None:
+            raise NotExact(f"`model` must have a program, got none: {'; '.join(graph.notes)}.")
+        if not self._both:
+            held = self._program(planned(graph, self.tasks, self.gather, training=True))
+            self._proof(held, [call for call in self._modes() if call.training])
+        built = self._program(planned(graph, self.tasks, self.gather, self.training))
+        same_gradients(graph.model, built.small, self.calls)
+        return self._proved(built)
+
+    def _program(self, plan: Plan) -> _Built:
+        """Shrink, and copy the program with the sizes that it names put right; what does not fit stays."""
+        plan = plan.running("program")
+        named = self.calls[0].named(plan.graph.model).items()
+        inputs = {name: value for name, (how, value) in named if how == "given"}
+        while True:
+            twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
             for name, constant in plan.graph.tensor_constants.items():
                 setattr(twin, name, constant.clone())
             try:
                 with undisturbed(twin), torch.no_grad():
-                    return _Built(plan, twin, cuts, Program(plan, twin, inputs, rewriting), readings)
+                    program = Program(plan, twin, inputs)
             except Unfit as unfit:
-                plan = plan.keeping(unfit.channels, unfit.place, unfit.reason)
-
-    def _without_others(self, built: _Built, tasks: Sequence[str], emptied: bool) -> Compacted:
-        small = own_class(copy.deepcopy(built.twin), built.plan)
-        return self._proved(built, without_others(small, built.plan, tasks, emptied))
-
-    def _as_itself(self, built: _Built) -> Compacted:
-        small = own_class(built.twin, built.plan)
-        if self.tasks is not None:
-            small.register_forward_hook(KeepTasks(self.tasks))
-        return self._proved(built, small)
-
-    def _as_program(self, built: _Built) -> Compacted:
-        """Return the program, if it also follows the mode where the smaller model itself may not be compared in it."""
-        if not self.both:
-            held = self._built(self.held)
-            program = as_program(held.plan, held.twin, held.program, self.calls[0])
-            self._proof(held, program, [call for call in self._modes() if call.training])
-        small = as_program(built.plan, built.twin, built.program, self.calls[0])
-        same_gradients(built.plan.graph.model, small, self.calls)
-        return self._proved(built, small)
+                plan = _kept(plan, unfit)
+                continue
+            return _Built(plan, as_program(plan, twin, program, self.calls[0]), cuts)
 
     def _modes(self) -> list[Call]:
         return [each for call in self.calls for each in call.modes()]
 
-    def _proof(self, built: _Built, small: nn.Module, compared_on: Sequence[Call]) -> Proof:
+    def _proof(self, built: _Built, compared_on: Sequence[Call]) -> Proof:
         exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}
         stays = {name: cut.stays for name, cut in built.cuts.items()}
-        model = built.plan.graph.model
-        sizes = not (isinstance(small, fx.GraphModule) and built.plan.graph.fixed_sizes)
-        return proved(Pair(model, small, exact, stays, self.tasks), trials(model, compared_on, sizes))
+        graph = built.plan.graph
+        fixed = isinstance(built.small, fx.GraphModule) and graph.fixed_sizes
+        pair = Pair(graph.model, built.small, exact, stays, self.tasks)
+        return proved(pair, trials(graph.model, compared_on, sizes=not fixed))
 
-    def _proved(self, built: _Built, small: nn.Module) -> Compacted:
+    def _proved(self, built: _Built) -> Compacted:
         """Return a form of the smaller model with its certificate.
 
         Raises:
             NotExact: it has none.
 
         """
-        modes = self.calls if self.both else [call for call in self._modes() if not call.training]
-        proof = self._proof(built, small, modes)
-        if not self.both:
+        modes = self.calls if self._both else [call for call in self._modes() if not call.training]
+        proof = self._proof(built, modes)
+        if not self._both:
             proof.open["training mode"] = EVALUATION_ONLY
-        plan, cuts = built.plan, tuple(built.cuts.values())
+        plan, small, cuts = built.plan, built.small, tuple(built.cuts.values())
+        program = isinstance(small, fx.GraphModule)
         certificate = Certificate(
             **compared(plan.graph.model, proof),
             removed=removed(cuts, small),
             kept_for=plan.kept_for,
             constants=constants_in_words(plan.liveness),
             hollow=plan.hollow,
-            fixed_sizes=plan.graph.fixed_sizes and isinstance(small, fx.GraphModule),
-            **readings_in_words(built.readings),
+            fixed_sizes=program and plan.graph.fixed_sizes,
+            fixed=tuple(
+                f"{one.module or 'the model'}, {one.place}: a {one.kind} decides" for one in plan.graph.decisions
+            ),
+            **readings_in_words(plan.readings()),
         )
-        changed = any(cut.stays for cut in cuts)
-        if changed and not isinstance(small, fx.GraphModule):
+        if not program and any(cut.stays for cut in cuts):
             guarded(small, plan.graph.model, self.calls)
         return Compacted(small, certificate, cuts)
+
+
+def _kept(plan: Plan, unfit: Unfit) -> Plan:
+    """Return the plan with the channels around an operation kept; with all of them, where they stay already."""
+    try:
+        return plan.keeping(unfit.channels, unfit.place, unfit.reason)
+    except ValueError:
+        if plan.liveness.kept.all():
+            raise NotExact(f"`model` must run when it is copied, got {unfit}. Keep the model as it is.") from unfit
+        return plan.keeping(np.arange(plan.graph.count), unfit.place, unfit.reason)

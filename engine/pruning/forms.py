@@ -13,7 +13,7 @@ from winnow.engine.graph.calls import Call
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.pruning.guards import only_shape, only_value
 from winnow.engine.pruning.modes import follow_mode
-from winnow.engine.pruning.plan import Plan
+from winnow.engine.pruning.plan import Plan, reaching
 from winnow.engine.pruning.program import Program
 
 
@@ -35,22 +35,13 @@ class KeepTasks:
         return {name: part for name, part in result.items() if name in self.tasks}
 
 
-def own_class(twin: nn.Module, plan: Plan) -> nn.Module:
-    """Return the shrunk copy of a model as it is, without what only a program needs."""
-    for name in plan.graph.tensor_constants:
-        if name in vars(twin) or name in twin._buffers:
-            delattr(twin, name)
-    return twin
-
-
 def without_others(twin: nn.Module, plan: Plan, tasks: Sequence[str], emptied: bool) -> nn.Module:
     """Return a copy in its own class without the parts that only other tasks ran.
 
     Entries of an nn.ModuleDict go. With `emptied`, other such parts become `Absent`, and a hook leaves their outputs
     out.
     """
-    ran, needed = _modules(plan.graph.fx_graph.nodes), _modules(plan.nodes)
-    idle = {path for path in ran if path and not any(_within(other, path) for other in needed)}
+    idle = _idle(plan)
     for path, module in list(twin.named_modules()):
         for name in list(module._modules) if isinstance(module, nn.ModuleDict) else []:
             if f"{path}.{name}".lstrip(".") in idle:
@@ -65,21 +56,24 @@ def without_others(twin: nn.Module, plan: Plan, tasks: Sequence[str], emptied: b
     return twin
 
 
-def _modules(nodes: Any) -> set[str]:
-    """Return the paths of the modules that nodes run in, those above them included."""
-    found: set[str] = set()
-    for node in nodes:
-        stack = [str(path) for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
-        if node.op in ("call_module", "get_attr"):
-            stack.append(str(node.target) if node.op == "call_module" else str(node.target).rpartition(".")[0])
-        for path in stack:
-            parts = path.split(".")
-            found.update(".".join(parts[: place + 1]) for place in range(len(parts)))
-    return found
+def _idle(plan: Plan) -> set[str]:
+    """Return the modules that were run, and of whose channels none could matter for the outputs of the plan."""
+    graph = plan.graph
+    reached, path_of = reaching(graph, plan.liveness.outputs), {event.node: event.path for event in graph.events}
+    ran: set[str] = set()
+    needed: set[str] = set()
+    for carrier in graph.carriers:
+        if carrier.bears and carrier.node in path_of:
+            above = _above(path_of[carrier.node])
+            ran |= above
+            needed |= above if reached[carrier.labels].any() else set()
+    return ran - needed
 
 
-def _within(path: str, part: str) -> bool:
-    return path == part or path.startswith(f"{part}.")
+def _above(path: str) -> set[str]:
+    """Return the path of a module and those of the modules that hold it, but the model itself."""
+    parts = path.split(".") if path else []
+    return {".".join(parts[: place + 1]) for place in range(len(parts))}
 
 
 def _there(model: nn.Module, path: str) -> bool:

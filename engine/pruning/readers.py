@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from torch import fx
 
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
-from winnow.engine.graph.records import Product
+from winnow.engine.graph.records import Mix, Product
 from winnow.engine.graph.weights import Flags, Values
 from winnow.engine.pruning.cost import Coefficients
 from winnow.engine.pruning.selecting import SELECTING
@@ -46,20 +47,26 @@ class Reading:
 
 def changeable(graph: ChannelGraph) -> dict[int, Product]:
     """Return the products of layers that can read otherwise, by their results."""
-    nodes = {node.name: node for node in graph.fx_graph.nodes}
-    plain = {str(node.target) for node in graph.fx_graph.nodes if node.op == "get_attr"}
+    ran = {event.node: event.path for event in graph.events}
+    ran |= {node.name: str(node.target) for node in (graph.program.nodes if graph.program else ()) if _is_layer(node)}
+    plain = {flow.layer for flow in graph.flows if isinstance(flow, Mix)}  # parameters that are used in two ways
     uses = Counter(product.weight for product in graph.products)
     names = Counter(id(parameter) for _, parameter in graph.model.named_parameters(remove_duplicate=False))
+    modules = dict(graph.model.named_modules())
     found = {}
     for product in graph.products:
-        node = nodes[graph.carriers[product.result].node]
-        if node.op != "call_module" or uses[product.weight] > 1 or {product.weight, product.bias} & plain:
+        layer: Any = modules.get(product.layer)
+        itself = ran.get(graph.carriers[product.result].node) == product.layer
+        if not itself or uses[product.weight] > 1 or {product.weight, product.bias} & plain:
             continue
-        layer: Any = graph.model.get_submodule(str(node.target))
         tied = any(names[id(parameter)] > 1 for parameter in layer.parameters())
         if type(layer) in SELECTING and not tied and product.weight == f"{product.layer}.weight":
             found[product.result] = product
     return found
+
+
+def _is_layer(node: fx.Node) -> bool:
+    return bool(node.op == "call_module")
 
 
 def foldable(graph: ChannelGraph, constants: Mapping[int, Values]) -> set[int]:

@@ -49,12 +49,11 @@ def name_of(node: fx.Node) -> str:
     return getattr(node.target, "__name__", str(node.target))
 
 
-def resize(copied: fx.Node, sized: Sized) -> bool:
-    """Put the sizes in a copied node right; return whether there were any."""
+def resize(copied: fx.Node, sized: Sized) -> None:
+    """Put the sizes in a copied node right."""
     name = name_of(copied)
-    before = (copied.target, copied.args, copied.kwargs)
     if not sized.sources or not sized.results:
-        return False
+        return
     if name in SPLITS:
         _resize_split(copied, sized)
     elif name == "getitem" and sized.entered:
@@ -65,7 +64,6 @@ def resize(copied: fx.Node, sized: Sized) -> bool:
         _resize_shape(copied, sized)
     elif name in BLOCKS:
         _resize_blocks(copied, sized)
-    return (copied.target, copied.args, copied.kwargs) != before
 
 
 def fit(module: nn.Module, source: tuple[int, ...] | None = None) -> None:
@@ -173,7 +171,8 @@ def _resize_shape(copied: fx.Node, sized: Sized) -> None:
     given = copied.args[first:] if len(copied.args) > first else tuple(copied.kwargs.values())[-1:]
     packed = len(given) == 1 and isinstance(given[0], tuple | list)
     sizes: Any = given[0] if packed else given
-    if after is None or not all(isinstance(size, int | fx.Node) for size in sizes):
+    whole = len(given) == 1 and isinstance(given[0], fx.Node)  # a torch.Size, which is computed
+    if after is None or whole or not all(isinstance(size, int | fx.Node) for size in sizes):
         return
     start = _argument(copied, 1, "dim") % len(sized.sources[0].shape) if first == 2 else 0
     shapes = list(zip(before, after, strict=True))[start : start + len(sizes)]
