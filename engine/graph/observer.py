@@ -116,6 +116,8 @@ class Observer(TorchFunctionMode):
     def ends(self, named: list[tuple[str, Tensor]]) -> dict[str, Carrier]:
         """Enter what the call returns."""
         self.signature.mark_end(named)
+        if not self.drawing:
+            return {}
         return {name: self.memory.carrier(tensor, "", f"{self.call}:output") for name, tensor in named}
 
     def _made(self, name: str, func: Any, given: tuple[Any, Any], result: Any, written: list[Tensor]) -> None:

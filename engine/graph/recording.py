@@ -22,6 +22,7 @@ class Recording:
 
     def __init__(self, model: nn.Module, images: int) -> None:
         self.images, self.primary = images, True
+        self.start = 0  # where the tensors of the present pass begin
         self.first = 0  # the number of tensors of the first pass
         self.varying: set[int] = set()
         self.partition = Partition()
@@ -89,7 +90,8 @@ class Recording:
 
     def spoil(self, written: Carrier, results: set[int]) -> None:
         """Note that the memory of a tensor was overwritten: of all that share it, only the results are known."""
-        shared = (c.index for c in self.carriers if c.storage == written.storage and c.index not in results)
+        passed = self.carriers[self.start :]
+        shared = (c.index for c in passed if c.storage == written.storage and c.index not in results)
         self.steps.append(Spoil(tuple(shared), tuple(results)))
 
     def meets(self, operation: Operation) -> None:

@@ -75,7 +75,7 @@ class _Passes:
             return
         recording = self._recording
         recording.primary = first and self._drawn is None
-        recording.images = _images(call)
+        recording.images, recording.start = _images(call), len(recording.carriers)
         observer = Observer(self._model, recording, self._state, len(self._observers), drawing=True)
         inputs, found = self._observed(observer, call)
         if recording.primary:
@@ -125,7 +125,7 @@ class _Passes:
         with in_mode(self._model, bool(call.training)), observer.paths, observer.beneath, observer:
             result = run(self._model, copied)
         found = outputs(self._model, result)
-        return inputs, observer.ends(found) if observer.drawing else {}
+        return inputs, observer.ends(found)
 
     def _draw_program(self, call: Call) -> None:
         recording = Recording(self._model, _images(call))
