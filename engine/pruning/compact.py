@@ -223,10 +223,9 @@ class _Compaction:
 
     def _proof(self, built: _Built, compared_on: Sequence[Call]) -> Proof:
         exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}
-        stays = {name: cut.stays for name, cut in built.cuts.items()}
         graph = built.plan.graph
         fixed = isinstance(built.small, fx.GraphModule) and graph.fixed_sizes
-        pair = Pair(graph.model, built.small, exact, stays, self.tasks)
+        pair = Pair(graph.model, built.small, exact, self.tasks)
         return proved(pair, trials(graph.model, compared_on, sizes=not fixed))
 
     def _proved(self, built: _Built) -> Compacted:

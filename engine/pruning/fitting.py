@@ -144,7 +144,7 @@ class _Fitting(Observer):
         """Return the operation of the model's pass that is next, None where the copy went another way."""
         found = [key for key in self._likely if self.done < len(self.passes.events[key])]
         found = [key for key in found if not name or self._alike(self.passes.events[key][self.done], name)]
-        self._likely = found or self._likely
+        self._likely = found
         return self.passes.events[found[0]][self.done] if found else None
 
     def _alike(self, event: Any, name: str) -> bool:

@@ -14,13 +14,15 @@ from torch import Tensor, fx, nn
 
 from winnow.engine.graph.calls import Call, in_mode, outputs, run
 from winnow.engine.graph.examples import images
-from winnow.engine.graph.partition import Labels
 from winnow.engine.pruning.chance import Chance, same_chance
 from winnow.engine.pruning.precision import full_precision, in_precision, in_type, private
 from winnow.engine.pruning.trials import SEED, Trial
 
 FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative error of a certificate
 TRAINING = 1e-7  # the same in training mode, in float64: a batch norm divides by deviations that may be small
+
+
+BEHIND = " (in evaluation mode behind it)"
 
 
 class NotExact(ArithmeticError):  # noqa: N818 - the published name
@@ -31,14 +33,13 @@ class NotExact(ArithmeticError):  # noqa: N818 - the published name
 class Pair:
     """A model and its smaller form, and what is known of how they differ.
 
-    exact: values of parameters of the smaller one before they were rounded to its type. stays: the entries of the
-    model's tensors that the smaller one has, by name and axis. tasks: the outputs to compare; None: all.
+    exact: values of parameters of the smaller one before they were rounded to its type. tasks: the outputs to compare;
+    None: all.
     """
 
     model: nn.Module
     small: nn.Module
     exact: Mapping[str, Tensor] = field(default_factory=dict)
-    stays: Mapping[str, Mapping[int, Labels]] = field(default_factory=dict)
     tasks: Sequence[str] | None = None
 
 
@@ -144,7 +145,6 @@ class _NotTakenError(Exception):
 class _Result:
     kind: type
     tensors: list[tuple[str, Tensor]]
-    buffers: dict[str, Tensor]
 
 
 class _Both:
@@ -181,24 +181,31 @@ class _Both:
         return self._compared(expected, found, trial)
 
     def _run(self, model: nn.Module, call: Call) -> _Result:
-        training = bool(call.training)
-        before = {name: buffer.clone() for name, buffer in model.named_buffers()} if training else {}
+        """Run one model; behind a pass in training mode, also in evaluation mode with the statistics of that pass."""
+        before = {name: buffer.clone() for name, buffer in model.named_buffers()} if call.training else {}
         try:
-            with in_mode(model, training), _seeded(model, call) as chance:
-                result = run(model, call) if chance is None else _with(model, call, chance)
-            buffers = {name: buffer.clone() for name, buffer in model.named_buffers()} if training else {}
+            result, tensors = self._passed(model, call)
+            if before:
+                _, after = self._passed(model, call.in_mode(False))
+                tensors += [(f"{path}{BEHIND}", tensor) for path, tensor in after]
         finally:
             for name, buffer in model.named_buffers():
                 if name in before:
                     buffer.copy_(before[name])
+        kind = next((base for base in (dict, list) if isinstance(result, base) and _of_fx(result)), type(result))
+        return _Result(kind, tensors)
+
+    def _passed(self, model: nn.Module, call: Call) -> tuple[Any, list[tuple[str, Tensor]]]:
+        with in_mode(model, bool(call.training)), _seeded(model, call) as chance:
+            result = run(model, call) if chance is None else _with(model, call, chance)
         if chance is not None:
             self.unanswered |= chance.unanswered
-        return _Result(type(result), outputs(model, result), buffers)
+        return result, outputs(model, result)
 
     def _compared(self, expected: _Result, found: _Result, trial: Trial) -> Errors:
-        """Compare what the two gave: the outputs asked for, and the buffers that both have."""
+        """Compare what the two gave of the outputs asked for."""
         tasks, errors = self.pair.tasks, Errors()
-        wanted = [(path, one) for path, one in expected.tensors if tasks is None or path.partition(".")[0] in tasks]
+        wanted = [(path, one) for path, one in expected.tensors if tasks is None or _first(path) in tasks]
         if tasks is None and expected.kind is not found.kind:
             raise _unlike(f"{expected.kind.__name__} when it is compacted", found.kind.__name__, trial)
         if [path for path, _ in wanted] != [path for path, _ in found.tensors]:
@@ -208,21 +215,7 @@ class _Both:
                 words = [f"{tuple(part.shape)} of {part.dtype}" for part in (one, two)]
                 raise _unlike(f"`{path or 'output'}` as {words[0]}", words[1], trial)
             errors.add(one, two)
-        counted = (errors.tensors, errors.elements)
-        for name, two in found.buffers.items():
-            one_or_none = self._left(name, expected.buffers.get(name))
-            if one_or_none is not None and one_or_none.shape == two.shape:
-                errors.add(one_or_none, two)
-        errors.tensors, errors.elements = counted
         return errors
-
-    def _left(self, name: str, buffer: Tensor | None) -> Tensor | None:
-        """Return the entries of a buffer that the smaller model has."""
-        if buffer is None:
-            return None
-        for axis, entries in self.pair.stays.get(name, {}).items():
-            buffer = buffer.index_select(axis, torch.from_numpy(entries).to(buffer.device))
-        return buffer
 
 
 @contextmanager
@@ -261,6 +254,15 @@ class _Placed(fx.Interpreter):
             return super().run_node(n)
         finally:
             self.chance.paths.pop()
+
+
+def _first(path: str) -> str:
+    return path.removesuffix(BEHIND).partition(".")[0]
+
+
+def _of_fx(result: Any) -> bool:
+    """Whether a container is one that torch.fx keeps in a program."""
+    return type(result).__module__.startswith("torch.fx")
 
 
 def _unlike(should: str, found: str, trial: Trial) -> NotExact:
