@@ -19,7 +19,7 @@ from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Depthwise, Join, Mix, Product, Site
 from winnow.engine.graph.running import Running
-from winnow.engine.graph.sized import Decision, Origin
+from winnow.engine.graph.sized import Context, Decision, Origin
 from winnow.engine.graph.spaces import Slice, Space, gathered, names, slices
 
 Ends = Mapping[str, Labels]
@@ -36,6 +36,7 @@ class Passes:
     calls: tuple[Call, ...]
     events: tuple[Event, ...]
     decisions: tuple[Decision, ...]
+    contexts: tuple[Context, ...]
     numbers: Mapping[Origin, str]
     unused: tuple[str, ...]
     notes: tuple[str, ...]
@@ -80,10 +81,12 @@ def built(model: nn.Module, passes: Passes) -> ChannelGraph:
         outputs=ends[1],
         unmade=unmade,
         norms_after=_norms_after(recording),
-        fixed_sizes=passes.drawn is None or passes.drawn.fixed_sizes,
+        fixed_sizes=passes.drawn is not None and passes.drawn.fixed_sizes,
         calls=passes.calls,
         events=passes.events,
         decisions=passes.decisions,
+        contexts=passes.contexts,
+        pinned=tuple(dict.fromkeys(recording.not_understood)),
         unused=passes.unused,
         notes=passes.notes,
     )

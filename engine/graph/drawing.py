@@ -61,7 +61,9 @@ def _attempt(model: nn.Module, tracer: RunningTracer) -> tuple[RunningTracer, Dr
     try:
         fx_graph = tracer.trace(model)
         constants = {name: vars(model)[name] for name in set(vars(model)) - before}
-        return tracer, Drawn(fx_graph, constants, tracer.fixed_sizes, tracer.input_carriers, tracer.result)
+        return tracer, Drawn(
+            fx_graph, constants, tracer.fixed_sizes or bool(tracer.frozen), tracer.input_carriers, tracer.result
+        )
     finally:
         for name in set(vars(model)) - before:
             delattr(model, name)
@@ -69,7 +71,9 @@ def _attempt(model: nn.Module, tracer: RunningTracer) -> tuple[RunningTracer, Dr
 
 def _judged(attempt: tuple[RunningTracer, Drawn], expected: Any) -> Drawn:
     tracer, found = attempt
-    result = torch.utils._pytree.tree_map(lambda leaf: leaf.concrete if isinstance(leaf, Running) else leaf, tracer.result)
+    result = torch.utils._pytree.tree_map(
+        lambda leaf: leaf.concrete if isinstance(leaf, Running) else leaf, tracer.result
+    )
     one, other = dict(flatten(expected)), dict(flatten(result))
     same = one.keys() == other.keys() and all(
         torch.allclose(tensor, other[name], rtol=1e-4, atol=1e-6, equal_nan=True)

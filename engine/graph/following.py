@@ -65,7 +65,7 @@ def _by_rule(recording: Recording, operation: Operation, effects: Effects) -> An
     if effects.whole is not None:
         args, kwargs = effects.whole()
         operation = replace(operation, carried_args=args, carried_kwargs=kwargs)
-    if any(carrier.bears for carrier in operation.carriers()):
+    if rule in WEIGHTED or any(carrier.bears for carrier in operation.carriers()):
         return recording.pinned(operation, reason)
     recording.meets(operation)
     return map_aggregate(operation.result, lambda leaf: _fixed(recording, operation, leaf))

@@ -87,9 +87,7 @@ def _indices(recording: Recording, operation: Operation, sources: list[Carrier])
     return [c for c in operation.carriers() if id(c) not in chosen and (c.bears or c.index in recording.varying)]
 
 
-def _picks_channels(
-    recording: Recording, operation: Operation, sources: list[Carrier], indices: list[Carrier]
-) -> bool:
+def _picks_channels(recording: Recording, operation: Operation, sources: list[Carrier], indices: list[Carrier]) -> bool:
     """Whether other values of the indices would give other channels."""
     every = np.concatenate([*(source.labels.ravel() for source in sources), [FIXED]])
     chosen = {index.index for index in indices}

@@ -69,8 +69,12 @@ class Observer(TorchFunctionMode):
     ) -> Any:
         """Run a function of torch and follow it."""
         kwargs, name = dict(kwargs or {}), name_of(func)
+        if name == "_set_grad_enabled" and not all(args):
+            self.book.context("no_grad")
         if name in PASSIVE:
             return self._passive(name, func, args, kwargs)
+        if name == "multi_head_attention_forward":
+            self._whole_width(args[:3])
         if rule_named(name) is None and opens(func):
             with self:
                 return opened(func)(*args, **kwargs)
@@ -84,6 +88,8 @@ class Observer(TorchFunctionMode):
             args, kwargs = plain(args), plain(kwargs)
             if self.drawing and _takes_numbers(name):
                 self.book.number(numbers)
+        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+            self.book.context("autocast")
         before = [self._version(tensor) for tensor in given]
         if name.endswith("_") or name.startswith("set") or "out" in kwargs or "::" in name:
             for tensor in given:
@@ -187,6 +193,13 @@ class Observer(TorchFunctionMode):
             return result
         finally:
             self.quiet -= 1
+
+    def _whole_width(self, tensors: Iterable[Tensor]) -> None:
+        """Note that the layer compares the last axis of its inputs with a number of its own."""
+        for tensor in tensors:
+            known = self.memory.known(tensor)
+            if known is not None:
+                self.book.number([(known.index, tensor.dim() - 1)])
 
     def _sized(self, result: Any, tensor: Tensor, rest: list[Any]) -> Any:
         """Return sizes that remember their axes."""

@@ -18,7 +18,7 @@ from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Join
-from winnow.engine.graph.steps import Halved, Opaque, Pointwise, Step
+from winnow.engine.graph.steps import Chosen, Halved, Opaque, Pointwise, Step
 
 ABSORBING = ("mul", "imul", "multiply")
 
@@ -83,6 +83,21 @@ def _is_guest(place: int, padded: Sequence[tuple[tuple[int, ...], Labels]]) -> b
         length == 1 and any(labels.shape[axis] > 1 for i, (_, labels) in enumerate(padded) if i != place)
         for axis, length in enumerate(shape)
     )
+
+
+def indexed(recording: Recording, operation: Operation) -> Carrier:
+    """index_add and index_copy: whole slices along `dim` go to other places; what lies across meets as in a sum."""
+    target, axis = operation.carrier(), operation.value(1, "dim") % operation.result.dim()
+    index = operation.carrier(2, "index")
+    source = operation.carrier(3, "source")
+    if len(source.shape) != len(target.shape) or {target.labels.shape[axis], source.labels.shape[axis]} != {1}:
+        raise operation.refusal("moves channels to places that the values of an index give")
+    labels = _meet(recording, operation, [target, source])
+    result = recording.result(operation, labels)
+    recording.steps.append(Opaque(result.index, (target.index, source.index), False, labels.shape))
+    if index.bears:
+        recording.steps.append(Chosen(result.index, (index.index,)))
+    return result
 
 
 def gated(recording: Recording, operation: Operation) -> Carrier:

@@ -36,6 +36,7 @@ class Recording:
         self.unmade: list[Labels] = []
         self.norms: list[tuple[str, int]] = []
         self.direct: set[str] = set()
+        self.not_understood: list[tuple[str, str]] = []
         self._named: dict[int, str] = {}
         self._names = {id(tensor): name for name, tensor in reversed(list(model.named_parameters()))}
         self._names |= {id(tensor): name for name, tensor in reversed(list(model.named_buffers()))}
@@ -76,7 +77,7 @@ class Recording:
 
     def input(self, node: str, value: Tensor) -> Carrier:
         """Enter an input of the model: channels along dimension 1, which stay."""
-        labels = self.unmade_labels(node, value.shape[1]).reshape([1, -1] + [1] * (value.dim() - 2))
+        labels = self.unmade_labels(node.rpartition(":")[2], value.shape[1]).reshape([1, -1] + [1] * (value.dim() - 2))
         made = self.carrier(node, value, labels, bears=False)
         self.steps.append(Unknown(made.index, labels.shape))
         return made
@@ -111,6 +112,7 @@ class Recording:
     def pinned(self, operation: Operation, reason: str) -> Any:
         """Return the result of an operation that is not understood: all that it takes stays, and all that it gives."""
         self.meets(operation)
+        self.not_understood.append((operation.place, reason))
         sources = [carrier.labels.ravel() for carrier in operation.carriers()]
         labels = self.unmade_labels(operation.place, 1)
         if sources and (every := np.unique(np.concatenate(sources))).any():

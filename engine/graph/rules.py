@@ -98,6 +98,7 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named("max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices", spatial.pooled_with_places),
     **_named("max_unpool1d max_unpool2d max_unpool3d", spatial.unpooled),
     **_named("setitem", movement.assigned),
+    **_named("index_add index_copy", pointwise.indexed),
     **_named(REDUCED, spatial.reduced),
     **_named(SOFTMAXED, spatial.softmaxed),
     **_named(MULTIPLIED, spatial.multiplied),

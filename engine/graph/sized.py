@@ -2,7 +2,8 @@
 
 The program runs on them as on plain numbers. A comparison (`if w % 4`) is written down with its line: the graph holds
 for sizes that decide alike. A size that is used as a number (`c ** -0.5`) belongs to the axes it was read from: if
-channels lie along one of them, they stay, since the number would change with them.
+channels lie along one of them, they stay, since the number would change with them. (Python hides `2.0 * c` and `range(c)`: there, the program that is compared
+afterwards judges.)
 """
 
 import linecache
@@ -30,11 +31,21 @@ class Decision:
     kind: Literal["size", "value"]
 
 
+@dataclass(frozen=True)
+class Context:
+    """A part of the program that runs under something that no operation shows, and where that is."""
+
+    module: str
+    kind: Literal["no_grad", "autocast", "hook", "parametrization"]
+    place: str = ""
+
+
 class Observations:
     """What Python did with sizes and values during a pass."""
 
     def __init__(self, path: Callable[[], str]) -> None:
         self._path = path
+        self.contexts: dict[Context, None] = {}
         self.decisions: dict[Decision, None] = {}
         self.numbers: dict[Origin, str] = {}
 
@@ -45,6 +56,12 @@ class Observations:
             self.decisions[Decision(self._path(), place, kind)] = None
         return bool(place)
 
+    def context(self, kind: Literal["no_grad", "autocast"]) -> None:
+        """Note that the model changes how its operations run; what torch does inside its own functions is no change."""
+        path = self._path()
+        if not any((known.module, known.kind) == (path, kind) for known in self.contexts):
+            self.contexts[Context(path, kind, _line(through=True))] = None
+
     def number(self, origins: Iterable[Origin]) -> None:
         """Note that a size became a number that the result may depend on."""
         path = self._path()
@@ -52,9 +69,10 @@ class Observations:
             self.numbers.setdefault(origin, path)
 
 
-def _line() -> str:
+def _line(through: bool = False) -> str:
+    """Return the line of the model that is running, "" if torch is; `through` looks through torch."""
     frame: Any = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith(OWN):
+    while frame is not None and frame.f_code.co_filename.startswith((OWN, *QUIET[:1]) if through else OWN):
         frame = frame.f_back
     if frame is None or any(part in frame.f_code.co_filename for part in QUIET):
         return ""
@@ -161,7 +179,10 @@ def _arithmetic(kind: Any, name: str) -> Callable[..., Any]:
     plain = getattr(kind, name)
 
     def operator(self: Any, *others: Any) -> Any:
-        return self.made(plain(self, *others), *others[:1])
+        found = plain(self, *others)
+        if found is NotImplemented and isinstance(others[0], float):
+            found = getattr(float, name)(float(int.__index__(self)), float.__add__(others[0], 0.0))
+        return self.made(found, *others[:1])
 
     return operator
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from winnow.engine.graph.building import Passes, built
 from winnow.engine.graph.calls import Call, calls, in_mode, outputs, run
@@ -24,6 +25,7 @@ from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.preserving import Preserved, is_lazy, preserved
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.sized import Context
 from winnow.engine.graph.wrappers import unwrapped
 
 
@@ -94,6 +96,7 @@ class _Passes:
             drawn=self._drawn,
             calls=given,
             events=tuple(event for observer in self._observers for event in observer.events),
+            contexts=(*contexts_of(self._model), *dict.fromkeys(found for book in books for found in book.contexts)),
             decisions=tuple(dict.fromkeys(decision for book in books for decision in book.decisions)),
             numbers={origin: path for book in books for origin, path in book.numbers.items()},
             unused=tuple(name for name, _ in self._model.named_parameters() if name not in self._used),
@@ -146,6 +149,15 @@ class _Passes:
         """Put the model and the random state back to where they were."""
         self._state.restore()
         torch.set_rng_state(self._random)
+
+
+def contexts_of(model: nn.Module) -> Iterator[Context]:
+    """Yield the modules whose calls do more than their forward: hooks, and weights that are computed."""
+    for name, module in model.named_modules():
+        if is_parametrized(module):
+            yield Context(name, "parametrization")
+        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
+            yield Context(name, "hook")
 
 
 def _copied(call: Call) -> Call:

@@ -37,6 +37,7 @@ class RunningTracer(fx.Tracer):
         super().__init__()
         self.recording, self.inputs, self.fixed_sizes = recording, inputs, fixed_sizes
         self.result: Any = None
+        self.frozen: list[str] = []
         self.input_carriers: dict[str, Any] = {}
         self._paths = [""]
         self._busy = False
