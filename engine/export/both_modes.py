@@ -51,7 +51,7 @@ class _Mode:
     """Stands for the mode in arguments."""
 
 
-MODE = _Mode()
+MODE: Any = _Mode()
 
 
 def _asked(one: Any, other: Any, twin: Mapping[fx.Node, fx.Node]) -> Any:

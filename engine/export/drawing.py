@@ -60,7 +60,7 @@ class Observed(Running):
         return value if isinstance(self.concrete, str | None) else self._said(value, self._asked(operator.truth))
 
     def __index__(self) -> int:
-        return self._said(super().__index__(), self)
+        return int(self._said(super().__index__(), self))
 
     def __int__(self) -> int:
         return int(self._said(self._number(), self))
@@ -78,7 +78,8 @@ class Observed(Running):
 
     def _counted(self) -> int:
         count = self.counted()
-        return len(self.concrete) if isinstance(self.concrete, Mapping) else self._said(len(self.concrete), count)
+        known = len(self.concrete)
+        return known if isinstance(self.concrete, Mapping) else int(self._said(known, count))
 
     def counted(self) -> Any:
         """Return the length as a proxy."""

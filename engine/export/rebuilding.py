@@ -84,7 +84,7 @@ def _furnish(path: str, layer: nn.Module, owned: Mapping[str, Tensor]) -> None:
         for held in (module._parameters, module._buffers):
             for name, empty in held.items():
                 if empty is not None:
-                    held[name] = _fitting(f"{path}.{part}.{name}" if part else f"{path}.{name}", empty, owned)  # type: ignore[assignment]
+                    held[name] = _fitting(f"{path}.{part}.{name}" if part else f"{path}.{name}", empty, owned)
         if isinstance(module, nn.RNNBase):
             module._init_flat_weights()
 

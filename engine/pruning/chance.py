@@ -24,14 +24,14 @@ Answer = Callable[[Tensor, tuple[Any, ...], dict[str, Any]], Tensor]  # uniform 
 TINY = 2.0**-40
 
 
-class Chance(TorchDispatchMode):
+class Chance(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives it no types
     """Answers random operations for as long as it is entered; `images` is the length of a batch.
 
     `path` names the module that is running. `unanswered` are the random operations that had to run as they are.
     """
 
     def __init__(self, model: nn.Module, images: int, seed: int = 0) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.paths, self.unanswered = [""], set[str]()
         self._images, self._seed = images, seed
         self._names = {id(module): name for name, module in model.named_modules(remove_duplicate=False)}
@@ -105,29 +105,35 @@ def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: s
 
 
 def _normal(u: Tensor) -> Tensor:
-    return torch.special.ndtri(u)
+    found: Tensor = torch.special.ndtri(u)
+    return found
 
 
 def _bernoulli(u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    return (u < _argument(args, kwargs, 1, "p", args[0])).double()
+    found: Tensor = (u < _argument(args, kwargs, 1, "p", args[0])).double()
+    return found
 
 
 def _bernoulli_in_place(u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    return (u < _argument(args, kwargs, 1, "p", 0.5)).double()
+    found: Tensor = (u < _argument(args, kwargs, 1, "p", 0.5)).double()
+    return found
 
 
 def _between(u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     low, high = _argument(args, kwargs, 1, "from", 0.0), _argument(args, kwargs, 2, "to", 1.0)
-    return low + (high - low) * u
+    found: Tensor = low + (high - low) * u
+    return found
 
 
 def _shifted(u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     mean, deviation = _argument(args, kwargs, 1, "mean", 0.0), _argument(args, kwargs, 2, "std", 1.0)
-    return mean + deviation * _normal(u)
+    found: Tensor = mean + deviation * _normal(u)
+    return found
 
 
 def _exponential(u: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    return -u.log() / _argument(args, kwargs, 1, "lambd", 1.0)
+    found: Tensor = -u.log() / _argument(args, kwargs, 1, "lambd", 1.0)
+    return found
 
 
 ANSWERS: dict[str, Answer] = {

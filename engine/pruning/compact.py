@@ -22,7 +22,7 @@ from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.pruning.certificate import Certificate, compared, removed
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured
 from winnow.engine.pruning.fitting import Unfit, fit_all, settle_shapes
-from winnow.engine.pruning.forms import KeepTasks, as_program, without_others
+from winnow.engine.pruning.forms import KeepTasks, as_program, fixes_sizes, without_others
 from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.plan import Plan, planned
@@ -194,6 +194,8 @@ class _Compaction:
             raise NotExact(str(error)) from error
         if graph.program is None:
             raise NotExact(f"`model` must have a program, got none: {'; '.join(graph.notes)}.")
+        if graph.contexts:
+            raise NotExact(f"`model` must run in one context as a program, got {graph.contexts[0]}.")
         if not self._both:
             held = self._program(planned(graph, self.tasks, self.gather, training=True))
             self._proof(held, [call for call in self._modes() if call.training])
@@ -224,7 +226,7 @@ class _Compaction:
     def _proof(self, built: _Built, compared_on: Sequence[Call]) -> Proof:
         exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}
         graph = built.plan.graph
-        fixed = isinstance(built.small, fx.GraphModule) and graph.fixed_sizes
+        fixed = isinstance(built.small, fx.GraphModule) and fixes_sizes(graph)
         pair = Pair(graph.model, built.small, exact, self.tasks)
         return proved(pair, trials(graph.model, compared_on, sizes=not fixed))
 
@@ -241,17 +243,18 @@ class _Compaction:
             proof.open["training mode"] = EVALUATION_ONLY
         plan, small, cuts = built.plan, built.small, tuple(built.cuts.values())
         program = isinstance(small, fx.GraphModule)
+        words: dict[str, Any] = readings_in_words(plan.readings())
         certificate = Certificate(
             **compared(plan.graph.model, proof),
             removed=removed(cuts, small),
             kept_for=plan.kept_for,
             constants=constants_in_words(plan.liveness),
             hollow=plan.hollow,
-            fixed_sizes=program and plan.graph.fixed_sizes,
+            fixed_sizes=program and fixes_sizes(plan.graph),
             fixed=tuple(
                 f"{one.module or 'the model'}, {one.place}: a {one.kind} decides" for one in plan.graph.decisions
             ),
-            **readings_in_words(plan.readings()),
+            **words,
         )
         if not program and any(cut.stays for cut in cuts):
             guarded(small, plan.graph.model, self.calls)

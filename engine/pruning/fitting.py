@@ -222,7 +222,7 @@ def settle_shapes(graph: ChannelGraph, twin: nn.Module, kept: Flags) -> None:
     for carrier in graph.carriers:
         by_node[carrier.node].append(carrier)
     for event in graph.events:
-        layer = modules.get(event.path)
+        layer: Any = modules.get(event.path)
         shape = expected_shape(by_node[event.node][0], kept) if by_node[event.node] else None
         if shape is None:
             continue

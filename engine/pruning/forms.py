@@ -104,6 +104,11 @@ def as_program(plan: Plan, twin: nn.Module, program: Program, call: Call) -> fx.
     return small
 
 
+def fixes_sizes(graph: ChannelGraph) -> bool:
+    """Whether a program holds for the sizes of the example alone: they are numbers in it, or decided about it."""
+    return graph.fixed_sizes or bool(graph.decisions)
+
+
 def _check_inputs(fx_graph: fx.Graph, graph: ChannelGraph, call: Call) -> None:
     """Let a program look at its plain arguments, and at shapes where it fixed sizes."""
     named = call.named(graph.model)
@@ -112,7 +117,7 @@ def _check_inputs(fx_graph: fx.Graph, graph: ChannelGraph, call: Call) -> None:
         value = named.get(str(node.target), ("", None))[1]
         with fx_graph.inserting_after(inputs[-1]):
             if isinstance(value, Tensor):
-                if graph.fixed_sizes:
+                if fixes_sizes(graph):
                     checked = fx_graph.call_function(only_shape, (node, tuple(value.shape)))
                     node.replace_all_uses_with(checked, delete_user_cb=lambda user, own=checked: user is not own)
             elif value is None or isinstance(value, bool | int | float | str):

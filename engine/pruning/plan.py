@@ -102,8 +102,8 @@ def reaching(graph: ChannelGraph, outputs: Collection[str]) -> Flags:
     while before < reached.sum():
         before = int(reached.sum())
         for flow in reversed(graph.flows):
-            product = isinstance(flow, Product)
-            sources, results = (flow.columns, flow.rows) if product else (flow.sources, flow.results)
+            ends = (flow.columns, flow.rows) if isinstance(flow, Product) else (flow.sources, flow.results)
+            sources, results = ends
             if reached[results].any():
                 reached[sources] = True
     reached[FIXED] = False

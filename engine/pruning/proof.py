@@ -153,6 +153,7 @@ class _Both:
     def __init__(self, pair: Pair, dtype: torch.dtype) -> None:
         self.pair, self.dtype = pair, dtype
         self.unanswered: set[str] = set()
+        self.statistics = any(True for _ in pair.model.buffers())
         self.dense, self.small = private(pair.model, dtype), private(pair.small, dtype, pair.exact)
 
     def errors(self, trial: Trial) -> Errors:
@@ -185,7 +186,7 @@ class _Both:
         before = {name: buffer.clone() for name, buffer in model.named_buffers()} if call.training else {}
         try:
             result, tensors = self._passed(model, call)
-            if before:
+            if call.training and self.statistics:
                 _, after = self._passed(model, call.in_mode(False))
                 tensors += [(f"{path}{BEHIND}", tensor) for path, tensor in after]
         finally:

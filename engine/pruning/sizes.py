@@ -94,7 +94,8 @@ def _features(norm: Any, source: tuple[int, ...] | None) -> int:
         return len(known)
     if source is None or not isinstance(norm, nn.modules.instancenorm._InstanceNorm):
         return int(norm.num_features)
-    return source[-norm._get_no_batch_dim()]
+    channels: Any = norm
+    return int(source[-channels._get_no_batch_dim()])
 
 
 def settle(module: nn.Module, sized: Sized) -> None:

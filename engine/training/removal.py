@@ -24,14 +24,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.trace import undisturbed
 from winnow.engine.measure import layer_macs
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import Certificate, NotExact, compact, transfer
 from winnow.engine.pruning import optimiser as moving
-from winnow.engine.pruning.certificate import in_type, run_in_type, tensors_of
 from winnow.engine.pruning.kept import composed, widened
+from winnow.engine.pruning.precision import in_type, run_in_type
 from winnow.engine.sparsity.groups.remaining import Remaining, Smaller, remaining
 from winnow.engine.training.balancing.famo import statistics_kept
 from winnow.engine.training.batches import Batches
@@ -151,8 +152,8 @@ def _size(net: nn.Module, example: Tensor) -> Size:
 @torch.no_grad()
 def _check(net: nn.Module, small: nn.Module, images: Tensor) -> None:
     """Raise if two networks differ where batch norms use the batch's own statistics."""
-    expected, found = (tensors_of(_in_training(model, images)) for model in (net, small))
-    for one, two in zip(expected, found, strict=True):
+    expected, found = (flatten(_in_training(model, images)) for model in (net, small))
+    for (_, one), (_, two) in zip(expected, found, strict=True):
         error = float((one - two).abs().max() / one.abs().max().clamp(min=1e-30))
         if not error <= BOUND:
             raise NotExact(

@@ -113,12 +113,17 @@ class Generated(nn.Module):
             widths.append(after)
             return
         alike = kind == "concatenate" or widths[b] == c
-        if kind in PAIRS and not alike or (kind in ("double the channels", "concatenate") and c + widths[b] > 24):
+        if (kind in PAIRS and not alike) or (kind in ("double the channels", "concatenate") and c + widths[b] > 24):
             return
         if kind == "halves" and c % 2:
             return
         self.program.append((kind, -1, a, b))
-        after = {"concatenate": c + widths[b], "halves": c // 2, "first part": max(c - 1, 1), "double the channels": 2 * c}
+        after = {
+            "concatenate": c + widths[b],
+            "halves": c // 2,
+            "first part": max(c - 1, 1),
+            "double the channels": 2 * c,
+        }
         widths.append(after.get(kind, c))
 
     def forward(self, x: Tensor, scale: float = 1.0, mask: Tensor | None = None) -> Any:
@@ -137,7 +142,7 @@ class Generated(nn.Module):
         if self.container == "tuple":
             return tuple(found.values())
         if self.container == "nested":
-            return {"dense": {"main": found.pop("main")}, "other": [part for part in found.values()]}
+            return {"dense": {"main": found.pop("main")}, "other": list(found.values())}
         if self.container == "dataclass":
             return Result(found["main"], found.get("aux", found["extra"]))
         if self.container == "named tuple":
@@ -160,7 +165,9 @@ class Generated(nn.Module):
                 return torch.tanh(a)
         found = {
             "functional dropout": lambda: F.dropout(a, 0.4, training=self.training),
-            "bernoulli": lambda: a * torch.bernoulli(torch.full((batch, 1, 1, 1), 0.5, dtype=a.dtype)) if self.training else a,
+            "bernoulli": lambda: (
+                a * torch.bernoulli(torch.full((batch, 1, 1, 1), 0.5, dtype=a.dtype)) if self.training else a
+            ),
             "halves": lambda: torch.mul(*a.chunk(2, 1)),
             "first part": lambda: a[:, : max(channels - 1, 1)],
             "pool": lambda: F.max_pool2d(a, 3, 1, 1),
