@@ -57,7 +57,7 @@ AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d MaxUnpool1d MaxUnpool2d Ma
 UpsamplingBilinear2d ConstantPad1d ConstantPad2d ConstantPad3d ZeroPad1d ZeroPad2d ZeroPad3d ReflectionPad1d
 ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d CircularPad1d CircularPad2d
 CircularPad3d Softmax Softmax2d LogSoftmax Softmin Embedding LSTM GRU RNN LSTMCell GRUCell RNNCell MultiheadAttention
-CosineSimilarity PairwiseDistance Fold Unfold"""
+CosineSimilarity Fold Unfold"""
 
 SPACES = {"torch": torch, "torch.nn.functional": functional, "operator": operator}
 OURS: dict[str, Callable[..., Any]] = {

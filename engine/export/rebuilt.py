@@ -5,8 +5,9 @@ more memory than the original's. On inputs of new shapes the program is first ca
 (`engine.export.bounds`).
 """
 
+import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -77,7 +78,8 @@ class Rebuilt(nn.Module):
         held = Held(own + elements(values))
         with without_memory() as shaped:
             try:
-                self._run(script, {name: shaped(value) for name, value in values.items()}, held)
+                twin = self._without_memory(shaped)
+                twin._run(script, {name: shaped(value) for name, value in values.items()}, held)
             except ValueError:  # a refusal, or an argument or size that the program does not hold for
                 raise
             except Exception as error:
@@ -88,6 +90,14 @@ class Rebuilt(nn.Module):
         if len(self._admitted) >= REMEMBERED:
             self._admitted.clear()
         self._admitted[key] = None
+
+
+    def _without_memory(self, shaped: Callable[[Any], Any]) -> "Rebuilt":
+        """Return a copy whose tensors are shapes, so that nothing of this model is written to."""
+        kept = [self._script, self._in_training, self._admitted]
+        memo: dict[int, Any] = {id(part): part for part in kept}
+        memo |= {id(tensor): shaped(tensor.detach()) for tensor in [*self.parameters(), *self.buffers()]}
+        return copy.deepcopy(self, memo)
 
 
 class RebuiltOnImages(Rebuilt):

@@ -222,12 +222,13 @@ def settle_shapes(graph: ChannelGraph, twin: nn.Module, kept: Flags) -> None:
     for carrier in graph.carriers:
         by_node[carrier.node].append(carrier)
     for event in graph.events:
-        layer: Any = modules.get(event.path)
+        layer = modules.get(event.path)
         shape = expected_shape(by_node[event.node][0], kept) if by_node[event.node] else None
         if shape is None:
             continue
         if isinstance(layer, nn.modules.instancenorm._InstanceNorm) and layer.weight is None:
-            layer.num_features = shape[-layer._get_no_batch_dim()]
+            norm: Any = layer
+            norm.num_features = shape[-norm._get_no_batch_dim()]
         if isinstance(layer, nn.Unflatten) and -1 not in layer.unflattened_size:
             start = layer.dim % (len(shape) - len(layer.unflattened_size) + 1)
             layer.unflattened_size = shape[start : start + len(layer.unflattened_size)]

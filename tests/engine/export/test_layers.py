@@ -62,7 +62,6 @@ OWN_ARGUMENTS = {
     **{f"{kind}Cell": lambda _: {"input_size": 3, "hidden_size": 4, "bias": False} for kind in ("LSTM", "GRU", "RNN")},
     "MultiheadAttention": lambda _: {"embed_dim": 8, "num_heads": 2, "kdim": 6, "batch_first": True, "bias": False},
     "CosineSimilarity": lambda _: {"dim": 2, "eps": 1e-3},
-    "PairwiseDistance": lambda _: {"p": 1.0, "keepdim": True},
     "Fold": lambda _: {"output_size": (4, 5), "kernel_size": 2},
     "Unfold": lambda _: {"kernel_size": (2, 3), "dilation": 2},
 }
