@@ -103,7 +103,15 @@ class Drawing(RunningTracer):
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:
         """Give back what the forward returns in plain containers."""
         function, args = super().create_args_for_root(root_fn, is_module, concrete_args)
-        return lambda *given: plain(function(*given)), args
+
+        def hooked(*given: Any) -> Any:
+            result = function(*given)
+            for hook in self.root._forward_hooks.values():  # such as the one that leaves other tasks out
+                changed = hook(self.root, given, result)
+                result = result if changed is None else changed
+            return plain(result)
+
+        return hooked, args
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **options: Any) -> Any:
         """Draw an operation and run it."""

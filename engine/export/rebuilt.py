@@ -91,7 +91,6 @@ class Rebuilt(nn.Module):
             self._admitted.clear()
         self._admitted[key] = None
 
-
     def _without_memory(self, shaped: Callable[[Any], Any]) -> "Rebuilt":
         """Return a copy whose tensors are shapes, so that nothing of this model is written to."""
         kept = [self._script, self._in_training, self._admitted]

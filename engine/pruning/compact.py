@@ -161,7 +161,7 @@ class _Compaction:
         return _Built(plan, twin, cuts)
 
     def _without_others(self, tasks: Sequence[str], emptied: bool) -> Compacted:
-        built = self._shrunk(self._plan.running("needed"))
+        built = self._shrunk(self._plan)
         without_others(built.small, built.plan, tasks, emptied)
         return self._proved(built)
 

@@ -13,7 +13,7 @@ from winnow.engine.graph.calls import Call
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.pruning.guards import only_shape, only_value
 from winnow.engine.pruning.modes import follow_mode
-from winnow.engine.pruning.plan import Plan, reaching
+from winnow.engine.pruning.plan import Plan
 from winnow.engine.pruning.program import Program
 
 
@@ -41,7 +41,7 @@ def without_others(twin: nn.Module, plan: Plan, tasks: Sequence[str], emptied: b
     Entries of an nn.ModuleDict go. With `emptied`, other such parts become `Absent`, and a hook leaves their outputs
     out.
     """
-    idle = _idle(plan)
+    idle = plan.gone
     for path, module in list(twin.named_modules()):
         for name in list(module._modules) if isinstance(module, nn.ModuleDict) else []:
             if f"{path}.{name}".lstrip(".") in idle:
@@ -54,26 +54,6 @@ def without_others(twin: nn.Module, plan: Plan, tasks: Sequence[str], emptied: b
                 held[name] = Absent()
         twin.register_forward_hook(KeepTasks(tasks))
     return twin
-
-
-def _idle(plan: Plan) -> set[str]:
-    """Return the modules that were run, and of whose channels none could matter for the outputs of the plan."""
-    graph = plan.graph
-    reached, path_of = reaching(graph, plan.liveness.outputs), {event.node: event.path for event in graph.events}
-    ran: set[str] = set()
-    needed: set[str] = set()
-    for carrier in graph.carriers:
-        if carrier.bears and carrier.node in path_of:
-            above = _above(path_of[carrier.node])
-            ran |= above
-            needed |= above if reached[carrier.labels].any() else set()
-    return ran - needed
-
-
-def _above(path: str) -> set[str]:
-    """Return the path of a module and those of the modules that hold it, but the model itself."""
-    parts = path.split(".") if path else []
-    return {".".join(parts[: place + 1]) for place in range(len(parts))}
 
 
 def _there(model: nn.Module, path: str) -> bool:

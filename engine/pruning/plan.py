@@ -27,8 +27,8 @@ Runs = Literal["all", "needed", "program"]
 class Plan:
     """The channels that stay, and what was kept against the weights' word.
 
-    runs: what the smaller model runs: all operations, as its own class does; those that could matter for the tasks,
-    where the parts of the others are taken out; or those of the program that was drawn.
+    runs: what the smaller model runs: all operations, as its own class does; those that could matter for the tasks and
+    are in no module of `gone`, where the parts of other tasks are taken out; or those of the program that was drawn.
     """
 
     graph: ChannelGraph
@@ -37,6 +37,7 @@ class Plan:
     runs: Runs = "all"
     gather: GatherMode = "never"
     kept_for: dict[str, str] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
     hollow: tuple[str, ...] = ()  # operations dead as a whole, with one channel left
 
     def keeping(self, channels: Labels, place: str, reason: str) -> "Plan":
@@ -53,9 +54,9 @@ class Plan:
         kept_for = {**self.kept_for, place: reason}
         return _runnable(replace(self, liveness=self.liveness.keeping(keep), kept_for=kept_for))
 
-    def running(self, runs: Runs) -> "Plan":
+    def running(self, runs: Runs, gone: frozenset[str] = frozenset()) -> "Plan":
         """Return the plan for a model that runs more or less of its operations."""
-        return _runnable(replace(self, runs=runs))
+        return _runnable(replace(self, runs=runs, gone=gone))
 
     def readings(self) -> dict[str, Reading]:
         """Return the layers that read otherwise than their input is."""
@@ -82,7 +83,7 @@ def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode
     liveness = Liveness(graph, outputs, training=training)
     constant = set() if training else foldable(graph, liveness.constants)
     named = None if tasks is None else tuple(tasks)
-    plan = Plan(graph, liveness, named, "all" if tasks is None else "needed", gather)
+    plan = Plan(graph, liveness, named, "all" if tasks is None else "needed", gather, gone=idle(graph, outputs, named))
     return _folding(plan, constant) if constant else _runnable(plan)
 
 
@@ -108,6 +109,27 @@ def reaching(graph: ChannelGraph, outputs: Collection[str]) -> Flags:
                 reached[sources] = True
     reached[FIXED] = False
     return reached
+
+
+def idle(graph: ChannelGraph, outputs: Collection[str], tasks: Sequence[str] | None) -> frozenset[str]:
+    """Return the modules that only other outputs need: no channel of theirs could matter, or they bear their name."""
+    if tasks is None:
+        return frozenset()
+    reached, path_of = reaching(graph, outputs), {event.node: event.path for event in graph.events}
+    ran: set[str] = set()
+    needed: set[str] = set()
+    for carrier in graph.carriers:
+        if carrier.bears and carrier.node in path_of:
+            ran |= above(path_of[carrier.node])
+            needed |= above(path_of[carrier.node]) if reached[carrier.labels].any() else set()
+    others = {name.partition(".")[0] for name in graph.outputs} - set(tasks)
+    named = {
+        f"{path}.{name}".lstrip(".")
+        for path, module in graph.model.named_modules()
+        if isinstance(module, nn.ModuleDict) and set(tasks) <= set(module)
+        for name in others & set(module)
+    }
+    return frozenset((ran - needed) | named)
 
 
 def _folding(plan: Plan, folded: Collection[int]) -> Plan:
@@ -158,7 +180,14 @@ def _run_by(plan: Plan) -> list[Carrier]:
     if plan.runs == "all":
         return seen
     reached = reaching(plan.graph, plan.liveness.outputs)
-    return [carrier for carrier in seen if reached[carrier.labels].any()]
+    absent = {event.node for event in plan.graph.events if above(event.path) & plan.gone}
+    return [carrier for carrier in seen if carrier.node not in absent and reached[carrier.labels].any()]
+
+
+def above(path: str) -> set[str]:
+    """Return the path of a module and those of the modules that hold it, but the model itself."""
+    parts = path.split(".") if path else []
+    return {".".join(parts[: place + 1]) for place in range(len(parts))}
 
 
 def _runnable(plan: Plan) -> Plan:

@@ -80,14 +80,18 @@ class _Typed(TorchFunctionMode):
 
 
 @contextmanager
-def in_precision(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Let the code of a model that was converted from `model` ask for no other floating type than `dtype`."""
+def in_precision(model: nn.Module, dtype: torch.dtype, makers: bool = True) -> Iterator[None]:
+    """Let the code of a model that was converted from `model` ask for no other floating type than `dtype`.
+
+    With `makers`, tensors that it makes without naming a type are of that type too; those that a program has made when
+    it was drawn could not follow.
+    """
     own = {tensor.dtype for tensor in [*model.parameters(), *model.buffers()] if tensor.is_floating_point()}
     if own <= {dtype}:
         yield
         return
     before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
+    torch.set_default_dtype(dtype if makers else before)
     try:
         with _Typed(dtype):
             yield

@@ -165,7 +165,8 @@ class _Both:
 
         """
         call = trial.call.changed(lambda leaf: in_type(leaf, self.dtype))
-        with in_precision(self.pair.model, self.dtype), full_precision(self.pair.model), torch.no_grad():
+        makers = not isinstance(self.pair.small, fx.GraphModule)
+        with in_precision(self.pair.model, self.dtype, makers), full_precision(self.pair.model), torch.no_grad():
             try:
                 expected = self._run(self.dense, call)
             except Exception as error:
