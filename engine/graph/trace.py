@@ -133,10 +133,11 @@ class _Passes:
     def _draw_program(self, call: Call) -> None:
         recording = Recording(self._model, _images(call))
         try:
+            self._again()
             with in_mode(self._model, training=False):
-                self._again()
                 expected = run(self._model, _copied(call))
-                self._again()
+            self._again()
+            with in_mode(self._model, training=False):
                 self._drawn = drawn(self._model, recording, _copied(call), expected)
         except NotTraceable as error:
             self._not_run.append(f"no program: {error}")
@@ -146,7 +147,7 @@ class _Passes:
         self._ends.append((self._drawn.inputs, self._drawn.result))
 
     def _again(self) -> None:
-        """Put the model and the random state back to where they were."""
+        """Put the model, its modes too, and the random state back to where they were."""
         self._state.restore()
         torch.set_rng_state(self._random)
 
