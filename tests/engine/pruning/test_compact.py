@@ -206,8 +206,8 @@ def test_a_compacted_program_is_compacted_again():
 
 
 def test_a_refusal_leaves_nothing():
-    net = Program(lambda m, x: m.a(x).cumsum(1).topk(2, 1)[0], a=conv(3, 6))
+    net = Program(lambda m, x: m.a(x) * m.a(x).max().item(), a=conv(3, 6))
     state = copy.deepcopy(net.state_dict())
-    with pytest.raises(NotTraceable, match="topk"):
+    with pytest.raises(NotTraceable, match="item"):
         compact(net, X)
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
