@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from winnow.data.digits import DigitsData
+from winnow.data.fashion.dataset import FashionData
 from winnow.data.parameters import check_split
 from winnow.data.planted import PlantedData
 from winnow.data.sample import Dataset, Split
@@ -20,6 +21,7 @@ DATASETS: Mapping[str, type[DataSpec]] = MappingProxyType(
     {
         "scenes": ScenesData,
         "digits": DigitsData,
+        "fashion": FashionData,
         "planted": PlantedData,
     }
 )
