@@ -105,9 +105,11 @@ def _spec(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> 
 
 def _yaml(file: Path) -> dict[str, Any]:
     try:
-        import yaml  # type: ignore[import-untyped]  # comes with Dask
+        import yaml  # type: ignore[import-untyped]
     except ImportError as error:
-        raise click.UsageError("`--cluster` should find Dask: pip install 'winnow[cluster]'. Found none.") from error
+        raise click.UsageError(
+            "`--cluster` needs a package that is not installed: pyyaml. Run pip install 'winnow-mtl[cluster]'."
+        ) from error
     try:
         found = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:

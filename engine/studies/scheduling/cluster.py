@@ -11,8 +11,10 @@ batch system, such as `job_extra_directives: ["--gres=gpu:2"]`.
 """
 
 import importlib
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
+from shlex import quote
 from typing import Any
 
 from winnow.engine.runs.run import Run
@@ -20,7 +22,7 @@ from winnow.engine.runs.work_folder import LIVE
 from winnow.engine.studies.scheduling.pool import ATTEMPTS
 from winnow.engine.studies.scheduling.remote import train_run
 
-MISSING = "`{asked}` should find its packages: pip install 'winnow[cluster]'. Found no {package}."
+MISSING = "`{asked}` needs a package that is not installed: {package}. Run pip install 'winnow-mtl[cluster]'."
 CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 
 
@@ -115,6 +117,7 @@ def batch_cluster(settings: Mapping[str, Any], cores: int = 1) -> Any:
     usual: dict[str, Any] = {
         "cores": cores,
         "processes": 1,
+        "python": f"{quote(sys.executable)} -P",  # nothing is imported from the folder in which a job starts
         "scheduler_options": {"dashboard_address": ":0"},  # any port that is free
     }
     if "cores" not in options:  # Dask would train a run on each of them; of two numbers of threads the last one counts
