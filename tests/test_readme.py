@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -127,7 +128,7 @@ def command_lines() -> list[str]:
 
 
 @pytest.mark.parametrize("line", command_lines())
-def test_a_command_line_is_understood(line: str):
+def test_a_command_line_is_understood(line: str, monkeypatch: pytest.MonkeyPatch):
     """Parse it as `winnow` does, without doing it; files that it names need not be there."""
     command, context = command_line.winnow, None
     arguments = shlex.split(line)[1:]
@@ -136,8 +137,9 @@ def test_a_command_line_is_understood(line: str):
         _, command, arguments = command.resolve_command(context, arguments)
     for parameter in command.params:
         if isinstance(parameter.type, click.Path):
-            parameter.type = click.STRING
-    command.make_context(command.name, arguments, parent=context)
+            monkeypatch.setattr(parameter, "type", click.STRING)
+    with suppress(click.exceptions.Exit):  # of --help
+        command.make_context(command.name, arguments, parent=context)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -48,10 +48,12 @@ def moved(text: str) -> str:
 
 
 def name(room: Path) -> str:
+    """Return what a room is called in docstrings: `engine.pruning`."""
     return ".".join(room.relative_to(ROOT).parts)
 
 
 def page(room: Path) -> str:
+    """Return the path of a room's page of API, below docs/."""
     return f"api/{name(room).replace('.', '-')}.md"
 
 
