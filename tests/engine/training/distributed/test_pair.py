@@ -25,6 +25,8 @@ from winnow.engine.specs.train import parse
 from winnow.engine.training.distributed.ranks import ALONE
 
 ROOT = Path(__file__).parents[4]
+PATIENCE = 840  # s: half a minute of work, on a machine with a load of 8 or one core
+pytestmark = pytest.mark.timeout(PATIENCE + 60)
 SUM, STEPS = 1e-5, 1e-4  # relative: one sum of float32 in another order, and many steps after one another
 
 Pair = list[subprocess.Popen[str]]
@@ -58,7 +60,7 @@ def alone(started: tuple[Path, Pair]) -> dict[str, dict[str, Tensor]]:
 def folder(started: tuple[Path, Pair], alone: dict[str, dict[str, Tensor]]) -> Path:
     """Return the folder once the two processes have done all."""
     folder, pair = started
-    errors = [process.communicate(timeout=240)[1] for process in pair]
+    errors = [process.communicate(timeout=PATIENCE)[1] for process in pair]
     assert [process.returncode for process in pair] == [0, 9], errors
     return folder
 
