@@ -13,12 +13,12 @@ from typing import Literal
 import pandas as pd
 
 from winnow.engine.jobs.stop_request import StopRequest
+from winnow.engine.jobs.study_members import filled
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.study import COLUMNS, Study
 from winnow.engine.specs.study import PathSpec, StudySpec
 from winnow.engine.studies.latency import latency_rows, measured
-from winnow.engine.studies.members import filled
 from winnow.engine.studies.plan import Member, plan
 from winnow.engine.studies.rows import frame, result_rows
 from winnow.engine.studies.scheduling.local import local_pool

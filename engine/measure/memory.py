@@ -13,9 +13,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from winnow.engine.export.tensor_files import named_tensors
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.trace import named_inputs
-from winnow.engine.training.tensor_files import named_tensors
 
 
 def peak_memory(model: nn.Module, example_inputs: Any) -> int:

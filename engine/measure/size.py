@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from winnow.engine.training.tensor_files import serialised, stored
+from winnow.engine.export.tensor_files import serialised, stored
 
 
 def file_size(model: nn.Module) -> int:

@@ -19,7 +19,7 @@ as long: `scratch` and `small`, which have no trained weights to start from, get
 what a dense network makes of them. A single task has nothing to balance, so that it is trained once for all balancings.
 
 What another run decides (whose weights, how many parameters) is left open here: `Member.needs` says whose, and
-`engine.studies.members` fills it in once that run is done.
+`engine.jobs.study_members` fills it in once that run is done.
 """
 
 from collections.abc import Iterator

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from winnow.engine.jobs.study_job import StudyError
+from winnow.engine.jobs.study_members import living_parameters, source_of
 from winnow.engine.runs.derived import newest
 from winnow.engine.runs.run import list_runs
 from winnow.engine.runs.snapshots import snapshots
 from winnow.engine.runs.study import create_study, find_study, list_studies
 from winnow.engine.specs.study import parse_many
-from winnow.engine.studies.members import living_parameters, source_of
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def living_parameters(run: Run) -> int:
 
 
 def _narrower(spec: TrainSpec, sparse: Run) -> TrainSpec:
-    from winnow.engine.studies.matched_size import narrowed  # torch, which takes seconds, and only this arm needs
+    from winnow.engine.jobs.matched_size import narrowed  # torch, which takes seconds, and only this arm needs
 
     document = json.loads((sparse.path / "weights" / "network.json").read_text())
     network = narrowed(spec, int(document["channels"]), living_parameters(sparse))
