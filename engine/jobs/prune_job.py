@@ -141,7 +141,7 @@ def _scores(pruning: Pruning, found: Units) -> Values:
 
 def relevance_frame(restored: Restored, images: list[Batch]) -> pd.DataFrame:
     """Return the relevance of every shared channel for every task, to first order."""
-    from winnow.engine.explain.relevance import relevance as attributed  # only where it is asked for
+    from winnow.engine.explain.relevance.relevance import relevance as attributed  # only where it is asked for
 
     return attributed(restored.net, images, tasks=restored.tasks)
 

@@ -22,7 +22,8 @@ import pandas as pd
 from torch import Tensor, nn
 
 from winnow.engine.export import NotDescribable, NotSame
-from winnow.engine.measure import Timing, compare
+from winnow.engine.measure.comparison import compare
+from winnow.engine.measure.timing import Timing
 from winnow.engine.runs.quantities import metrics as known_metrics
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.tasks.task import Task

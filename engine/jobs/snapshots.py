@@ -29,7 +29,7 @@ from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.jobs.certificate_file import certificate_document, reasons_table
 from winnow.engine.jobs.prune_report import metrics_table
 from winnow.engine.jobs.writer import ResultWriter
-from winnow.engine.measure import macs, parameters
+from winnow.engine.measure.counts import macs, parameters
 from winnow.engine.pruning import Certificate, NotExact, compact
 from winnow.engine.runs import snapshots
 from winnow.engine.runs.files import replace, replace_json

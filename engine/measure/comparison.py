@@ -17,8 +17,7 @@ from winnow.engine.graph.examples import batched
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.trace import named_inputs
 from winnow.engine.measure.counts import macs, parameters
-from winnow.engine.measure.memory import peak_memory
-from winnow.engine.measure.size import file_size
+from winnow.engine.measure.memory import file_size, peak_memory
 from winnow.engine.measure.timing import Runner, Timing, eager, in_turns
 
 COLUMNS = ["model", "quantity", "batch", "backend", "value", "low", "high", "unit", "threads", "steady"]

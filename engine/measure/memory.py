@@ -1,8 +1,9 @@
-"""The memory of one forward pass at its peak: weights, inputs and all that is alive beside them.
+"""What a model takes in bytes: as a file, and at the peak of one forward pass.
 
-On the CPU every operation is watched as it returns: what it made is counted, what has been freed since is not. Live
-memory only grows when an operation returns, so the largest sum is the peak. A convolution's own work space, freed
-before it returns, is not seen: it belongs to the backend and its threads.
+The peak is that of weights, inputs and all activations that live at once. On the CPU every operation is watched as it
+returns: what it made is counted, what has been freed since is not. Live memory only grows when an operation returns, so
+the largest sum is the peak. A convolution's own work space, freed before it returns, is not seen: it belongs to the
+backend and its threads.
 """
 
 from typing import Any
@@ -13,9 +14,18 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from winnow.engine.export.tensor_files import named_tensors
+from winnow.engine.export.tensor_files import named_tensors, serialised, stored
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.trace import named_inputs
+
+
+def file_size(model: nn.Module) -> int:
+    """Return the bytes of the model's parameters and buffers as a safetensors file, header included.
+
+    A tensor with several names is stored once, as `engine.export.saving.save_model` stores it.
+    """
+    tensors, _ = stored(model)
+    return len(serialised(tensors))
 
 
 def peak_memory(model: nn.Module, example_inputs: Any) -> int:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.trace import trace
-from winnow.engine.measure import layer_macs
+from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.proximal import Kept, Proximal

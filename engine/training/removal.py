@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.trace import undisturbed
-from winnow.engine.measure import layer_macs
+from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import Certificate, NotExact, compact, transfer
 from winnow.engine.pruning import optimiser as moving

@@ -19,8 +19,3 @@ must not cancel. Whether those of different positions may, is what `taylor`, whe
 differ in; `engine.explain.relevance.taylor` says why the first is nearer to ablation. Both are ours; all that Captum
 does stands in `engine.explain.relevance.captum_methods`.
 """
-
-from winnow.engine.explain.relevance.relevance import relevance
-from winnow.engine.explain.relevance.settings import Settings
-
-__all__ = ["Settings", "relevance"]

@@ -14,8 +14,9 @@ from winnow.engine.explain.checks.randomising import shuffled, stages
 from winnow.engine.explain.checks.ranks import spearman
 from winnow.engine.explain.checks.structural import structural_use
 from winnow.engine.explain.faithfulness import Checks, faithfulness
-from winnow.engine.explain.relevance import Settings, relevance
 from winnow.engine.explain.relevance.probe import probe
+from winnow.engine.explain.relevance.relevance import relevance
+from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.graph.trace import trace
 
 

@@ -7,8 +7,10 @@ from torch import nn
 
 from tests.engine.pruning.test_compact import silenced
 from winnow.engine.export import save_model
-from winnow.engine.measure import Timing, compare, file_size, macs, parameters, peak_memory, speed_ups
-from winnow.engine.measure.comparison import COLUMNS
+from winnow.engine.measure.comparison import COLUMNS, compare, speed_ups
+from winnow.engine.measure.counts import macs, parameters
+from winnow.engine.measure.memory import file_size, peak_memory
+from winnow.engine.measure.timing import Timing
 from winnow.engine.pruning import compact
 
 QUICK = Timing(3, 1e-3, threads=1)

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from winnow.engine.measure import STEADY, Timing, latency
-from winnow.engine.measure.timing import Seconds, in_turns
+from winnow.engine.measure.timing import STEADY, Seconds, Timing, in_turns, latency
 
 NET, X = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.randn(2, 3, 8, 8)
 

@@ -10,10 +10,10 @@ from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.explain.checks.ablation import BLOCK, COLUMNS, Deletion, ablations
 from winnow.engine.explain.checks.suffix import following
-from winnow.engine.explain.relevance import Settings
 from winnow.engine.explain.relevance.frozen_model import still
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe
+from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.relevance.sites import Site
 from winnow.engine.networks.multitask import MultiTaskNet, build_network
 from winnow.engine.specs.train import NetworkSpec

@@ -8,7 +8,8 @@ from winnow.data.stacking import stack
 from winnow.engine.explain.planted.network import LAYERS, planted_network
 from winnow.engine.explain.planted.recovery import recovery, relabelled
 from winnow.engine.explain.planted.wiring import TASKS
-from winnow.engine.explain.relevance import Settings, relevance
+from winnow.engine.explain.relevance.relevance import relevance
+from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.usage import usage
 from winnow.engine.training.batches import Batches
 

@@ -9,10 +9,11 @@ from torch.nn import functional
 
 from tests.engine.small_nets import READERS, batches, small_net
 from winnow.engine.explain.checks.ablation import Deletion, ablations
-from winnow.engine.explain.relevance import Settings, relevance
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import probe
 from winnow.engine.explain.relevance.refusals import NotAttributableError
+from winnow.engine.explain.relevance.relevance import relevance
+from winnow.engine.explain.relevance.settings import Settings
 
 OUTPUT = Settings(of="output", bootstrap=5, steps=16)
 

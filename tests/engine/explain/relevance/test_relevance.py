@@ -9,12 +9,12 @@ from torch.nn import functional
 from tests.engine.small_nets import READERS, batches, small_net
 from winnow.data.catalog import DATASETS
 from winnow.data.sample import Field
-from winnow.engine.explain.relevance import Settings, relevance
 from winnow.engine.explain.relevance.frozen_model import still
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.objectives import Objective
 from winnow.engine.explain.relevance.probe import probe
-from winnow.engine.explain.relevance.relevance import measured
+from winnow.engine.explain.relevance.relevance import measured, relevance
+from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.sparsity.groups import input_groups
 from winnow.engine.specs.explain import METHODS, Method
 from winnow.engine.tasks.build import build_tasks
