@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.engine.explain.planted.network import LAYERS, planted_network
+from tests.engine.explain.planted.recovery import recovery, relabelled
+from tests.engine.explain.planted.wiring import TASKS
 from winnow.data.planted import Planted as Data
 from winnow.data.stacking import stack
 from winnow.engine.explain.faithfulness import randomisations
-from winnow.engine.explain.planted.network import LAYERS, planted_network
-from winnow.engine.explain.planted.recovery import recovery, relabelled
-from winnow.engine.explain.planted.wiring import TASKS
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import probe
 from winnow.engine.explain.relevance.relevance import measured

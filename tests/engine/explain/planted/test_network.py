@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.engine.explain.planted.network import LAYERS, Planted, planted_network
+from tests.engine.explain.planted.wiring import TASKS
 from winnow.data.planted import Planted as Data
 from winnow.data.stacking import stack
-from winnow.engine.explain.planted.network import LAYERS, Planted, planted_network
-from winnow.engine.explain.planted.wiring import TASKS
 from winnow.engine.training.batches import Batches
 
 SIZE = 40

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.engine.explain.planted.network import planted_network
+from tests.engine.explain.planted.wiring import TASKS
 from winnow.data.planted import CAUSES, PATCH, Planted, looks
 from winnow.data.stacking import stack
 from winnow.engine.explain.maps.inputs import Explained, integrated_gradients
-from winnow.engine.explain.planted.network import planted_network
-from winnow.engine.explain.planted.wiring import TASKS
 from winnow.engine.explain.relevance.frozen_model import still
 from winnow.engine.explain.relevance.means import base_image
 from winnow.engine.explain.relevance.probe import Probe, probe
