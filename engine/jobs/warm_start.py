@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
+from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.graph.trace import trace
 from winnow.engine.jobs.restore import restore
 from winnow.engine.runs.digests import manifests, verified
@@ -26,7 +27,6 @@ from winnow.engine.sparsity.groups import Bank, banks
 from winnow.engine.sparsity.strength import Targeted, best_support, strength_max, with_floor
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.specs.warm_start import Source, StartSpec
-from winnow.engine.training.balancing.famo import statistics_kept
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import Checkpoint
 from winnow.engine.training.setup import build_groups

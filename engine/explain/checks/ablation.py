@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from winnow.engine.explain.checks.suffix import Suffix, following
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.sites import Change, Site
@@ -121,7 +121,7 @@ def _block(probe: Probe, site: Site, deletions: Sequence[Deletion], means: Means
     """Judge some deletions of one layer on all images: one recorded pass, then the layer's suffix for each."""
     judged = [_Judged(_tallies(probe)) for _ in range(len(deletions) + 1)]
     images = 0
-    with still(probe.model), following(probe.model, site) as suffix:
+    with frozen_model(probe.model), following(probe.model, site) as suffix:
         for batch in probe.batches():
             images += len(batch.images)
             _judge(_Seen(probe, batch), suffix, [None, *(_removing(site, d, means) for d in deletions)], judged)

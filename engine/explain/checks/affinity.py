@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from winnow.engine.explain.checks.ranks import spearman
 from winnow.engine.explain.relevance.probe import Probe
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import evaluating, gradients
 from winnow.engine.training.batches import Batch
 
 KEYS = ["layer", "task", "other"]
@@ -50,7 +50,7 @@ def gradient_cosines(probe: Probe) -> pd.DataFrame:
         return pd.DataFrame(columns=[*KEYS, "cosine", "conflict_rate"])
     sums: list[list[Tensor]] = []
     cosines: list[list[list[float]]] = []
-    with evaluating(probe.model), torch.enable_grad():
+    with evaluating(probe.model), gradients(weights.values(), wanted=True), torch.enable_grad():
         for batch in probe.batches():
             rows = _rows(probe, batch, list(weights.values()))
             cosines.append([_cosines([row[i] for row in rows]) for i in range(len(weights))])
@@ -67,9 +67,6 @@ def gradient_cosines(probe: Probe) -> pd.DataFrame:
 
 def _rows(probe: Probe, batch: Batch, weights: list[nn.Parameter]) -> list[list[Tensor]]:
     """Return each task's gradient of the summed loss at the weights."""
-    held = [weight for weight in weights if not weight.requires_grad]
-    for weight in held:
-        weight.requires_grad_(True)
     predictions = probe.model(batch.images)
     rows = []
     for name, objective in probe.objectives.items():
@@ -77,8 +74,6 @@ def _rows(probe: Probe, batch: Batch, weights: list[nn.Parameter]) -> list[list[
         value = own.value(predictions[name], own.freeze(predictions[name], batch.targets.get(name))).sum()
         grads = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
         rows.append([torch.zeros_like(w) if g is None else g for g, w in zip(grads, weights, strict=True)])
-    for weight in held:
-        weight.requires_grad_(False)
     return rows
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from winnow.engine.explain.relevance.frozen_model import calling
 from winnow.engine.explain.relevance.sites import Site
+from winnow.engine.graph.modes import calling
 
 Call = tuple[nn.Module, int]
 

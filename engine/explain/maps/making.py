@@ -14,7 +14,7 @@ from winnow.engine.explain.maps.channels import Cells, Seen, looked_through, map
 from winnow.engine.explain.maps.inputs import Explained, integrated_gradients, occlusion
 from winnow.engine.explain.maps.pictures import factor, pictures, prediction, summed, target
 from winnow.engine.explain.maps.store import packed
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means, base_image
 from winnow.engine.explain.relevance.probe import Probe, narrowed
 from winnow.engine.training.batches import Batch
@@ -77,7 +77,7 @@ def spatial(
     check_cells(asked, cells)
     settings = settings or SpatialSettings()
     shown = _first(asked, settings.images)
-    with still(asked.model):
+    with frozen_model(asked.model):
         say("what drives the channels")
         seen = looked_through(asked, cells, settings.top)
         say("maps of the channels")

@@ -38,14 +38,14 @@ from captum.attr import (
 )
 from torch import Tensor, nn
 
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means, base_image
 from winnow.engine.explain.relevance.objectives import Objective
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.refusals import NotAttributableError, refuse_deep_lift, refuse_reuse
 from winnow.engine.explain.relevance.scores import Scores
 from winnow.engine.explain.relevance.sites import Gate, Site, gated, passing
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import evaluating, gradients
 from winnow.engine.specs.explain import Method
 from winnow.engine.training.batches import Batch
 
@@ -95,20 +95,13 @@ def _refuse(method: Method, probe: Probe) -> None:
 
 @contextmanager
 def _held(method: Method, model: nn.Module) -> Iterator[None]:
-    """Hold a model at rest; for DeepLift with its norms in place, and with weights that all ask for gradients."""
-    if method != "deep_lift":
-        with still(model):
+    """Hold a model frozen; for DeepLift with its batch norms in place and with weights that all ask for gradients."""
+    if method == "deep_lift":
+        with evaluating(model), gradients(model.parameters(), wanted=True):
             yield
-        return
-    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
-    with evaluating(model):
-        for parameter in frozen:
-            parameter.requires_grad_(True)
-        try:
+    else:
+        with frozen_model(model):
             yield
-        finally:
-            for parameter in frozen:
-                parameter.requires_grad_(False)
 
 
 class _Call:

@@ -1,4 +1,4 @@
-"""A model at rest: evaluation mode, frozen weights, batch norms folded into the convolutions before them.
+"""A frozen model: evaluation mode, weights without gradients, batch norms folded into the convolutions before them.
 
 Gradients then cost what those of the activations do. In evaluation mode a batch norm is the scale s = γ/√(σ² + ε) and
 the shift β − μs, so that norm(W ∗ x) = (sW) ∗ x + (β − μs), to rounding; its own backward would cost half of a
@@ -15,37 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import calling, evaluating, gradients
 
 PAIRS = ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d), (nn.Conv3d, nn.BatchNorm3d))
 
 
 @contextmanager
-def still(model: nn.Module) -> Iterator[None]:
-    """Hold a model at rest for a while; its modes, weights and modules are afterwards what they were."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with evaluating(model), ExitStack() as stack:
-        for parameter in trained:
-            parameter.requires_grad_(False)
-            stack.callback(parameter.requires_grad_, True)
+def frozen_model(model: nn.Module) -> Iterator[None]:
+    """Hold a model frozen for a while; its modes, weights and modules are afterwards what they were."""
+    with evaluating(model), gradients(model.parameters(), wanted=False), ExitStack() as stack:
         for convolution, norm in _pairs(model):
             stack.enter_context(calling(convolution, _folded(convolution, norm)))
             stack.enter_context(calling(norm, _unchanged))
         yield
-
-
-@contextmanager
-def calling(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """Let a module call another function in the place of its forward."""
-    own = vars(module).get("forward")
-    module.forward = forward
-    try:
-        yield
-    finally:
-        if own is None:
-            del module.forward
-        else:
-            module.forward = own
 
 
 def _pairs(model: nn.Module) -> Iterator[tuple[Any, Any]]:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 import torch
 from torch import Tensor
 
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.sites import Site
 
@@ -64,7 +64,7 @@ def channel_means(probe: Probe) -> dict[str, Tensor]:
     if probe.settings.fill == "zero":
         return {site.name: torch.zeros(site.channels) for site in probe.sites}
     listener = _Listener(probe.sites)
-    with still(probe.model), ExitStack() as stack:
+    with frozen_model(probe.model), ExitStack() as stack:
         for site in probe.sites:
             stack.enter_context(site.changing(listener.adding(site)))
         for batch in probe.batches():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.sites import Site, passing
 
@@ -48,7 +48,7 @@ class Pass:
 
 def passes(probe: Probe) -> Iterator[Pass]:
     """Yield one pass per chunk of images; its `reduced` is to be called once, before the next one is asked for."""
-    with still(probe.model), torch.enable_grad():
+    with frozen_model(probe.model), torch.enable_grad():
         for batch in probe.batches():
             with passing(probe.sites) as kept:
                 predictions = probe.model(batch.images)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.objectives import Loss, Objective, objectives
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.relevance.sites import Site, named_sites, passing, shared_sites
@@ -124,7 +124,7 @@ def _tasks(given: Mapping[str, Tensor], tasks: Tasks | None) -> dict[str, Any]:
 def _used_by_several(found: Probe, batch: Batch) -> tuple[Site, ...]:
     """Return the sites that at least two tasks depend on (all, of a model with one task)."""
     least = min(2, len(found.objectives))
-    with still(found.model), torch.enable_grad(), passing(found.sites) as kept:
+    with frozen_model(found.model), torch.enable_grad(), passing(found.sites) as kept:
         predictions = found.model(batch.images[:1])
         counts = dict.fromkeys(kept, 0)
         tensors = {name: calls[0] for name, calls in kept.items() if calls}

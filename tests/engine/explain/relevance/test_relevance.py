@@ -9,7 +9,7 @@ from torch.nn import functional
 from tests.engine.small_nets import READERS, batches, small_net
 from winnow.data.catalog import DATASETS
 from winnow.data.sample import Field
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.objectives import Objective
 from winnow.engine.explain.relevance.probe import probe
@@ -107,7 +107,7 @@ def test_the_model_comes_back_as_it_was(method: str):
 def test_a_model_at_rest_computes_the_same():
     net, images = small_net(), batches(1)[0].images
     expected = net(images)
-    with still(net):
+    with frozen_model(net):
         found = net(images)
     assert not torch.equal(expected["map"], found["map"])  # the norm was folded
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
