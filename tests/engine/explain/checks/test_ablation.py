@@ -10,6 +10,7 @@ from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.explain.checks.ablation import BLOCK, COLUMNS, Deletion, ablations
 from winnow.engine.explain.checks.suffix import following
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe
 from winnow.engine.explain.relevance.settings import Settings
