@@ -4,15 +4,14 @@ Sources are named by run and by the digest of the checkpoint, so that a run says
 again as long as that checkpoint is there. A support is read from the source's own network, by the names of its layers:
 a network of one task has the trunk that a network of three has.
 
-Scores by which groups of several sources, or of the start's own weights, compare are those of LAMP (Lee et al. 2021,
-arXiv 2010.07611) with groups for weights: the share of the layer's energy that goes with a group once all weaker ones
-have gone.
+Groups of several sources, or of the start's own weights, are compared by their LAMP scores (`engine.pruning.scores`).
 """
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load
 from torch import Tensor
@@ -20,6 +19,7 @@ from torch import Tensor
 from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.graph.trace import trace
 from winnow.engine.jobs.restore import restore
+from winnow.engine.pruning.scores import lamp
 from winnow.engine.runs.digests import manifests, verified
 from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.counts import living
@@ -110,7 +110,7 @@ def _load(training: Training, source: Source, root: Path) -> None:
 def _support(training: Training, start: StartSpec, root: Path, example: Tensor) -> list[Tensor]:
     own, zero = training.proximal.banks, partial(training.counts.percent, "parameter")
     if start.support == "strongest":
-        scores = [with_floor(bank, lamp(bank.norms())) for bank in own]
+        scores = [with_floor(bank, _lamp(bank.norms())) for bank in own]
         return best_support(scores, zero, start.zero_parameters or 0.0)
     found = [_norms(training.spec, source, root, example) for source in start.supports]
     known = [[norms[bank.layer] for norms in found if bank.layer in norms] for bank in own]
@@ -131,18 +131,14 @@ def _agreed(bank: Bank, several: Sequence[Tensor]) -> Tensor:
     """Return scores by which the group goes first on which all sources agree that it counts least."""
     if not several:
         return torch.full_like(bank.norms(), 2.0)
-    largest = torch.stack([lamp(norms) for norms in several]).amax(0).to(bank.norms())
+    largest = torch.stack([_lamp(norms) for norms in several]).amax(0).to(bank.norms())
     return with_floor(bank, largest)
 
 
-def lamp(norms: Tensor) -> Tensor:
-    """Return ‖w_g‖² over the sum of those no smaller in the layer, (groups,): 1 for the largest, 0 for the dead."""
-    squares = norms.double().square()
-    order = squares.argsort(descending=True, stable=True)
-    sums = squares[order].cumsum(0)
-    scores = torch.zeros_like(squares)
-    scores[order] = torch.where(sums > 0, squares[order] / sums.clamp(min=1e-300), torch.zeros_like(sums))
-    return scores.to(norms.dtype)
+def _lamp(norms: Tensor) -> Tensor:
+    """Return the LAMP scores of one layer's groups, (groups,)."""
+    squares = norms.double().square().cpu().numpy()
+    return torch.from_numpy(lamp(squares, np.zeros(len(squares), np.int64))).to(norms)
 
 
 def _norms(spec: TrainSpec, source: Source, root: Path, example: Tensor) -> dict[str, Tensor]:

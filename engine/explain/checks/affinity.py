@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.explain.checks.ranks import spearman
+from winnow.engine.explain.checks.agreement import spearman
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.graph.modes import evaluating, gradients
 from winnow.engine.training.batches import Batch

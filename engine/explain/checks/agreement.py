@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from winnow.engine.explain.checks.badges import COLUMNS
-from winnow.engine.explain.checks.ranks import spearman
 from winnow.engine.explain.usage import table
 
 KEYS = ["layer", "channel"]
@@ -113,3 +113,12 @@ def _per_layer(frame: pd.DataFrame, figures: Figure) -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=COLUMNS[:4])
     single = frame["task"].nunique() < 2
     return found[~found["figure"].str.contains("share")] if single else found
+
+
+def spearman(one: ArrayLike, other: ArrayLike) -> float:
+    """Return Spearman's rank correlation of two vectors, in [-1, 1]; pairs with a NaN are left out.
+
+    NaN for fewer than three pairs, or where one of the two is constant: there is no order to compare.
+    """
+    pairs = pd.DataFrame({"one": np.asarray(one, float), "other": np.asarray(other, float)})
+    return float(pairs.corr("spearman", min_periods=3).to_numpy()[0, 1])

@@ -4,14 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import spearmanr
 
 from tests.engine.small_nets import batches, small_net
 from winnow.engine.explain.checks.affinity import affinity, gradient_cosines, transfer
-from winnow.engine.explain.checks.agreement import agreement, sample, split_half, survivors
+from winnow.engine.explain.checks.agreement import agreement, sample, spearman, split_half, survivors
 from winnow.engine.explain.checks.badges import COLUMNS, badge, median
 from winnow.engine.explain.checks.deletion import curves, deletion_figures, orders
 from winnow.engine.explain.checks.randomising import shuffled, stages
-from winnow.engine.explain.checks.ranks import spearman
 from winnow.engine.explain.checks.structural import structural_use
 from winnow.engine.explain.faithfulness import Checks, faithfulness
 from winnow.engine.explain.relevance.probe import probe
@@ -168,6 +171,12 @@ def test_rank_correlation():
     assert spearman([1, 2, 3, 4], [4, 3, 2, np.nan]) == pytest.approx(-1)
     assert np.isnan(spearman([1, 1, 1], [1, 2, 3]))
     assert np.isnan(spearman([1, 2], [1, 2]))
+
+
+@given(arrays(float, (12, 2), elements=st.integers(0, 5)))
+def test_rank_correlation_is_that_of_scipy(pairs: np.ndarray):
+    assume(np.ptp(pairs, axis=0).all())
+    assert spearman(*pairs.T) == pytest.approx(spearmanr(*pairs.T).statistic, abs=1e-12)
 
 
 def test_gradient_cosines_are_those_of_the_weights():
