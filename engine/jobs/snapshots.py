@@ -62,7 +62,7 @@ class Snapshots:
         begun = torch.from_numpy(NormLog(run / "groups").rows()["norm"][0].copy())
         banks = self._training.proximal.dense_banks
         start = self._level(list(torch.split(begun.to(self._training.device), [bank.channels for bank in banks])))
-        self._passed = max([start, *(known.level for known in snapshots.snapshots(run))])
+        self._passed = max([start, *(known.level for known in snapshots.list_snapshots(run))])
         self._tables()
 
     def look(self, record: EpochDone) -> None:
@@ -120,7 +120,7 @@ class Snapshots:
 
     def _tables(self) -> None:
         """Write the tables of what is there."""
-        known = snapshots.snapshots(self._writer.folder)
+        known = snapshots.list_snapshots(self._writer.folder)
         found = {
             str(own.level): {
                 task: {name: math.nan if value is None else value for name, value in values.items()}
@@ -129,7 +129,7 @@ class Snapshots:
             for own in known
         }
         metrics = metrics_table(found, self._training.tasks).rename(columns={"model": "level"})
-        self._writer.table("snapshots", snapshots.table(self._writer.folder))
+        self._writer.table("snapshots", snapshots.snapshots_table(self._writer.folder))
         self._writer.table("snapshot_metrics", metrics.astype({"level": int}))
 
 

@@ -92,7 +92,7 @@ def test_export_writes_files_that_agree_and_overwrites_nothing(pruned: tuple[Pat
         (("prune", "tiny", "--criterion", "norm"), "`budget` should be given"),
         (("prune", "tiny", "--budget", "120"), "`budget`"),
         (("prune", "nothing"), "`run` should be"),
-        (("export", "tiny", "--pruning", "../x"), "`prune` should be among"),
+        (("export", "tiny", "--pruning", "../x"), "`prune` must be one of"),
         (("export", "tiny", "--format", "pickle"), "`formats.0`"),
         (("explain", "tiny", "--methods", "guessing"), "`methods.0`"),
     ],

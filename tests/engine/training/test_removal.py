@@ -18,7 +18,7 @@ from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.networks.multitask import MultiTaskNet, build_network
 from winnow.engine.pruning.kept import widened
 from winnow.engine.runs.digests import manifests
-from winnow.engine.runs.events import standing
+from winnow.engine.runs.events import current_events
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.undo import undo
 from winnow.engine.runs.work_folder import WorkFolder
@@ -278,10 +278,10 @@ def test_a_removal_is_recorded_and_undone(
     assert (place.epoch, place.step) == (1, STEPS)
     assert run.status.state == "stopped"
     assert [int(file.stem) for file in manifests(run.path / "weights")][-1] == STEPS
-    assert standing(run.events()).query("split == 'removal'").empty
-    assert standing(run.events())["step"].max() == STEPS
+    assert current_events(run.events()).query("split == 'removal'").empty
+    assert current_events(run.events())["step"].max() == STEPS
     assert run.norms.rows()["step"][-1] == STEPS
-    with pytest.raises(ValueError, match="should have had a removal, to undo it"):
+    with pytest.raises(ValueError, match="must have a removal to undo"):
         undo(run)
     made = setting(run.spec)
     again = session(run, made)
@@ -289,7 +289,7 @@ def test_a_removal_is_recorded_and_undone(
     assert made[0].step == STEPS
     assert not made[0].stays
     again.go()
-    kept = standing(run.events()).query("split == 'removal'")
+    kept = current_events(run.events()).query("split == 'removal'")
     assert 3 * STEPS in kept["step"].tolist()
     assert STEPS not in kept["step"].tolist()  # what was undone is not done again
     assert len(run.norms.frame()) == groups
@@ -356,7 +356,7 @@ def test_the_best_epoch_is_put_back_at_the_size_that_it_had(runs_root: Path, mon
     before = log.query("split == 'val' and task == 'digit' and epoch == 2").set_index("quantity")["value"]
     assert judged["accuracy"] == before["accuracy"]
     undo(run)
-    assert standing(run.events()).query("split == 'kept'").empty
+    assert current_events(run.events()).query("split == 'kept'").empty
 
 
 def test_no_removal_is_undone_while_a_worker_is_at_it(runs_root: Path):
