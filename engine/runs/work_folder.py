@@ -37,7 +37,7 @@ from winnow.engine.specs.frozen import Frozen
 
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
-PACKAGES = ("winnow", "torch", "numpy", "captum")
+PACKAGES = ("winnow-mtl", "torch", "numpy", "captum")
 START_GRACE = 30.0  # seconds that a started worker may take until it holds the lock
 SLOW_GRACE = 180.0  # the same where torchrun, which imports torch, starts it
 LOST = "its process died before it could say why: see log.txt"
