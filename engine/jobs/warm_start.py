@@ -1,8 +1,8 @@
-"""What a run takes over from other runs: weights, and which groups may live.
+"""What a run takes from other runs: weights, and a support, which says which groups may be non-zero.
 
-Sources are named by run and by the digest of the checkpoint, so that a run says exactly what it began with, and does it
-again as long as that checkpoint is there. A support is read from the source's own network, by the names of its layers:
-a network of one task has the trunk that a network of three has.
+Sources are named by run and by the digest of the checkpoint, so that a run says exactly what it started from, and can
+be repeated as long as that checkpoint exists. A support is read from the source's own network, by the names of its
+layers: a network of one task has the same trunk as a network of three.
 
 Groups of several sources, or of the start's own weights, are compared by their LAMP scores (`engine.pruning.scores`).
 """
@@ -32,16 +32,16 @@ from winnow.engine.training.checkpoint import Checkpoint
 from winnow.engine.training.setup import build_groups
 from winnow.engine.training.state import Training
 
-PASSES = 8  # batches over which the loss's pull on the groups is measured
+PASSES = 8  # batches over which the gradients of the groups are measured
 
 
 def start_from(training: Training, start: StartSpec, root: Path, example: Tensor) -> None:
-    """Put the weights of other runs below `root` into a fresh training, and hold its support where that is asked.
+    """Load the weights of other runs below `root` into a fresh training, and fix its support, as `start` says.
 
-    `example` is an image of the run's, (1, C, H, W): other networks are traced with it.
+    `example` is one of the run's images, (1, C, H, W): other networks are traced with it.
 
     Raises:
-        ValueError: a source is gone, damaged, or not of this network.
+        ValueError: a source is missing or damaged, or has another network.
 
     """
     if start.weights is not None:
@@ -57,7 +57,7 @@ def start_from(training: Training, start: StartSpec, root: Path, example: Tensor
 def measured_strength_max(training: Training, batches: Batches) -> float:
     """Return the λ that outweighs the summed task losses on every group, over the first batches of an epoch.
 
-    The weights, the statistics of the norms and the state of the random numbers stay as they are.
+    The weights, the statistics of batch norms and the random state stay as they are.
     """
     proximal = training.proximal
     weights = training.spec.balancing.task_weights
@@ -81,13 +81,13 @@ def source_run(source: Source, root: Path) -> Run:
     """Return the run that a source names.
 
     Raises:
-        ValueError: it is gone, or holds that checkpoint no longer.
+        ValueError: it does not exist, or no longer holds that checkpoint.
 
     """
     try:
         run = Run.open(root / source.run)
     except FileNotFoundError as error:
-        raise ValueError(f"`start` should name a run below {root}. Found {source.run}, which is not there.") from error
+        raise ValueError(f"`start` must name a run below {root}, got {source.run}, which does not exist.") from error
     _bytes(source, run)
     return run
 
@@ -97,13 +97,13 @@ def _bytes(source: Source, run: Run) -> bytes:
         content = verified(manifest)
         if content is not None and source.sha256 in manifest.read_text():
             return content
-    raise ValueError(f"`start` should name a checkpoint of {source.run} that is whole. Found none of {source.sha256}.")
+    raise ValueError(f"`start` must name an intact checkpoint of {source.run}, got none with digest {source.sha256}.")
 
 
 def _load(training: Training, source: Source, root: Path) -> None:
     run = source_run(source, root)
     if (run.spec.network, run.spec.tasks) != (training.spec.network, training.spec.tasks):
-        raise ValueError(f"`start` should have the network and tasks of this run. Found {source.run} with others.")
+        raise ValueError(f"`start` must have the network and tasks of this run, got {source.run} with others.")
     training.net.load_state_dict(Checkpoint(load(_bytes(source, run)), {}).dense(training.net))
 
 
@@ -121,14 +121,14 @@ def _support(training: Training, start: StartSpec, root: Path, example: Tensor) 
 
 
 def _alive(bank: Bank, several: Sequence[Tensor]) -> Tensor:
-    """Return which groups of a bank live in one source at least; all where no source has the layer."""
+    """Return which groups of a bank are alive in at least one source; all where no source has the layer."""
     if not several:
         return torch.ones_like(bank.present)
     return (torch.stack(list(several)) > 0).any(0).to(bank.present.device) | ~bank.present
 
 
 def _agreed(bank: Bank, several: Sequence[Tensor]) -> Tensor:
-    """Return scores by which the group goes first on which all sources agree that it counts least."""
+    """Return scores that are lowest for groups that are weak in all sources."""
     if not several:
         return torch.full_like(bank.norms(), 2.0)
     largest = torch.stack([_lamp(norms) for norms in several]).amax(0).to(bank.norms())

@@ -20,10 +20,10 @@ from winnow.engine.sparsity.groups import Axis, Group, banks, input_groups
 
 
 def cost(model: nn.Module, example: Tensor) -> pd.DataFrame:
-    """Return parameters and MACs of one image: a row per component (trunk, each head) and a last one, `total`.
+    """Return parameters and MACs of one image: one row per component (trunk, each head) and a last one, `total`.
 
     MACs are half the floating-point operations that torch's own counter reports for `example` (B, C, H, W). Those of
-    functions on parameters (`F.conv2d`) belong to no layer: only the total holds them.
+    functions on parameters (`F.conv2d`) belong to no layer: only the total includes them.
     """
     counted = layer_macs(model, example)
     components = [
@@ -54,14 +54,14 @@ def macs(model: nn.Module, example_inputs: Any) -> float:
 
 def layer_macs(model: nn.Module, example: Tensor) -> dict[str, float]:
     """Return the MACs of one image for every module without children, by its name in `model`."""
-    leaves = {name for name, module in model.named_modules() if name and not any(module.children())}
+    layers = {name for name, module in model.named_modules() if name and not any(module.children())}
     with evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(example)
     prefix = f"{type(model).__name__}."
     found: dict[str, float] = {}
     for name, operations in counter.get_flop_counts().items():
         short = name.removeprefix(prefix)
-        if short in leaves:
+        if short in layers:
             found[short] = sum(operations.values()) / 2 / len(example)
     return found
 
@@ -72,8 +72,8 @@ def sparsity_table(
     """Return how much of each layer is zero: one row per layer and a last one, `total`.
 
     Columns: layer, groups, zero_groups, parameters, zero_parameters, macs, zero_macs (of one image; NaN without an
-    `example` (B, C, H, W)), and the three sparsities in per cent. By default the input groups of the whole model.
-    Coupled groups share weights: their sums count those twice (`engine.sparsity.counts` does not).
+    `example` (B, C, H, W)), and the three sparsities in per cent. `groups` are by default the input groups of the whole
+    model. Coupled groups share weights, which are counted twice here (`engine.sparsity.counts` counts them once).
     """
     macs = layer_macs(model, example) if example is not None else {}
     owner = {id(parameter): name.rpartition(".")[0] for name, parameter in model.named_parameters()}
@@ -99,7 +99,7 @@ def _within(module: str, component: str) -> bool:
 
 
 def _macs_per_channel(macs: Mapping[str, float], module: str, axis: Axis) -> float:
-    """Return the MACs that the weights of one channel make; biases and norms make none."""
+    """Return the MACs of the weights of one channel; biases and norms have none."""
     if axis.parameter.dim() < 2:
         return 0.0
     return macs.get(module, np.nan) * axis.size / axis.parameter.numel()

@@ -31,9 +31,9 @@ def file_size(model: nn.Module) -> int:
 def peak_memory(model: nn.Module, example_inputs: Any) -> int:
     """Return the bytes at the peak of one forward pass in evaluation mode, without gradients.
 
-    On the CPU: the largest sum of all tensors that live at once: parameters, buffers, inputs and activations, each
-    memory block once and whole. On a GPU: `torch.cuda.max_memory_allocated` over the pass, which sees the work space
-    too, less what was allocated before, plus parameters, buffers and inputs.
+    On the CPU: the largest sum of all tensors that are alive at once: parameters, buffers, inputs and activations, with
+    each memory block counted once. On a GPU: `torch.cuda.max_memory_allocated` over the pass, which includes the work
+    space, minus what was allocated before, plus parameters, buffers and inputs.
     """
     inputs = named_inputs(model, example_inputs)
     fixed = [tensor for _, tensor in named_tensors(model)] + _tensors(inputs)
@@ -43,7 +43,7 @@ def peak_memory(model: nn.Module, example_inputs: Any) -> int:
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that live after each operation, and keeps the largest sum."""
+    """Counts the bytes of the tensors that are alive after each operation, and keeps the largest sum."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -51,7 +51,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.peak = 0
 
     def add(self, tensors: list[Tensor]) -> None:
-        """Count tensors, forget those that have been freed."""
+        """Count new tensors, and drop those that were freed."""
         self.alive = {key: entry for key, entry in self.alive.items() if not _freed(entry[0])}
         for tensor in tensors:
             storage = tensor.untyped_storage()

@@ -1,8 +1,8 @@
-"""Whether tasks pull a layer the same way, and whether what harms one harms the other.
+"""Affinity of tasks: whether they pull a layer the same way, and whether the same channels matter to them.
 
-Two answers per layer and pair of tasks, one from training's side and one from use: the cosine of the gradients of
-their losses with respect to the layer's weights (conflict where it is negative; Yu et al., arXiv 2001.06782, per
-layer as in Recon, 2302.11289), and the rank correlation over ablated channels of how much each task changes.
+Two numbers per layer and pair of tasks: the cosine of the gradients of their losses with respect to the layer's weights
+(they conflict where it is negative; Yu et al., arXiv 2001.06782, per layer as in Recon, 2302.11289), and the rank
+correlation of the effects of the same ablations on the two tasks.
 """
 
 from itertools import combinations
@@ -20,19 +20,19 @@ from winnow.engine.training.batches import Batch
 KEYS = ["layer", "task", "other"]
 
 
-def affinity(probe: Probe, ablated: pd.DataFrame | None = None) -> pd.DataFrame:
+def task_affinity(probe: Probe, ablated: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return one row per layer and two tasks: layer, task, other, cosine, conflict_rate, transfer.
 
-    cosine: of the gradients of the mean losses over all images. conflict_rate: share of the batches in which it is
+    cosine: of the gradients of the mean losses over all images. conflict_rate: share of the batches where it is
     negative. transfer: Spearman correlation of the two tasks' `effect` over the single channels in `ablated`.
     """
     found = gradient_cosines(probe)
-    moved = transfer(ablated) if ablated is not None else pd.DataFrame(columns=[*KEYS, "transfer"])
+    moved = effect_correlations(ablated) if ablated is not None else pd.DataFrame(columns=[*KEYS, "transfer"])
     return found.merge(moved, on=KEYS, how="left")
 
 
-def transfer(ablated: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per layer and two tasks, from rows of `ablation`: layer, task, other, transfer."""
+def effect_correlations(ablated: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per layer and two tasks, from rows of an ablation: layer, task, other, transfer."""
     single = ablated[ablated["channel"] >= 0]
     tasks = list(dict.fromkeys(single["task"]))
     rows = []

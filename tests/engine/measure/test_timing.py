@@ -55,11 +55,11 @@ def test_a_busy_machine_is_named():
 )
 def test_what_cannot_be_measured_is_refused(options: dict[str, float]):
     (name,) = options
-    with pytest.raises(ValueError, match=f"`{name}` should be"):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
         Timing(**options)
 
 
 @pytest.mark.parametrize("size", [0, 1.5, True])
 def test_batches_are_numbers_of_images(size: float):
-    with pytest.raises(ValueError, match="`batches` should be whole numbers"):
+    with pytest.raises(ValueError, match="`batches` must be whole numbers"):
         latency(NET, X, batches=(size,))

@@ -11,7 +11,7 @@ from winnow.data.stacking import Stacked, stack
 from winnow.engine.jobs.epoch_report import groups_table, kernels_table
 from winnow.engine.jobs.restore import restore
 from winnow.engine.jobs.run_data import fields
-from winnow.engine.jobs.session import Session
+from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
 from winnow.engine.jobs.writer import ResultWriter
@@ -241,9 +241,9 @@ def silencing(training: Training, *images: Batches) -> Records:
     return silenced(train(training, *images), training)
 
 
-def session(run: Run, made: Setting) -> Session:
+def session(run: Run, made: Setting) -> TrainingSession:
     training, batches, validation = made
-    return Session(training, batches, validation, ResultWriter(run), StopRequest(run))
+    return TrainingSession(training, batches, validation, ResultWriter(run), StopRequest(run))
 
 
 def trained(run: Run, setting: Callable[[TrainSpec], Setting], monkeypatch: pytest.MonkeyPatch) -> Training:
@@ -253,8 +253,8 @@ def trained(run: Run, setting: Callable[[TrainSpec], Setting], monkeypatch: pyte
         "winnow.engine.jobs.session.train", lambda training, *images: silenced(train(training, *images), training)
     )
     own = session(run, made)
-    own.enter()
-    ResultWriter(run).finish(own.go())
+    own.begin()
+    ResultWriter(run).finish(own.train())
     return made[0]
 
 
@@ -285,10 +285,10 @@ def test_a_removal_is_recorded_and_undone(
         undo(run)
     made = setting(run.spec)
     again = session(run, made)
-    again.enter()
+    again.begin()
     assert made[0].step == STEPS
     assert not made[0].stays
-    again.go()
+    again.train()
     kept = current_events(run.events()).query("split == 'removal'")
     assert 3 * STEPS in kept["step"].tolist()
     assert STEPS not in kept["step"].tolist()  # what was undone is not done again

@@ -135,7 +135,7 @@ def test_of_the_output_the_effect_is_its_change():
 @pytest.mark.parametrize(("layer", "channels"), [("nowhere", (0,)), ("trunk", (99,)), ("trunk", ())])
 def test_a_deletion_that_cannot_be_is_refused(layer: str, channels: tuple[int, ...]):
     _, asked = digits()
-    with pytest.raises(ValueError, match="`deletions` should"):
+    with pytest.raises(ValueError, match="`deletions` must"):
         list(ablations(asked, [Deletion(layer, channels)], channel_means(asked)))
 
 

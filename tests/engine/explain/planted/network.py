@@ -63,7 +63,7 @@ def planted_network(seed: int = 0, size: int = 64, leak: float = 1e-3) -> Plante
 
     """
     if not leak >= 0:
-        raise ValueError(f"`leak` should be at least 0. Found {leak}.")
+        raise ValueError(f"`leak` must be at least 0, got {leak}.")
     plan = wiring(seed)
     weights = _Weights(np.random.default_rng([seed, len(CAUSES)]), leak)
     trunk = nn.Sequential(_matched(plan.stages[0], seed, weights), nn.ReLU())

@@ -32,7 +32,7 @@ def recovery(used: pd.DataFrame, relevance: pd.DataFrame, truth: pd.DataFrame) -
     labels = truth.merge(used[[*cells, "label"]], on=cells, suffixes=("_true", ""))
     pairs = _pairs(relevance, truth)
     if len(labels) != len(truth) or len(pairs) != len(truth) * relevance["task"].nunique():
-        raise ValueError(f"`used` and `relevance` should hold all {len(truth)} channels of the truth. Found fewer.")
+        raise ValueError(f"`used` and `relevance` must hold all {len(truth)} channels of the truth, got fewer.")
     rows = []
     for layer in ("", *dict.fromkeys(truth["layer"])):
         own = labels if not layer else labels[labels["layer"] == layer]

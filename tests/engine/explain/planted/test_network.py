@@ -87,5 +87,5 @@ def test_a_seed_says_it_all():
 
 
 def test_a_negative_leak_is_refused():
-    with pytest.raises(ValueError, match="`leak` should be at least 0. Found -1"):
+    with pytest.raises(ValueError, match="`leak` must be at least 0, got -1"):
         planted_network(leak=-1)

@@ -57,5 +57,5 @@ def test_a_layer_that_all_tasks_use_has_no_area(known: pd.DataFrame):
 
 
 def test_a_channel_without_a_label_is_refused(known: pd.DataFrame):
-    with pytest.raises(ValueError, match="should hold all .* channels of the truth"):
+    with pytest.raises(ValueError, match="must hold all .* channels of the truth"):
         recovery(known.iloc[1:], frame(known, 0.0), known)
