@@ -19,10 +19,10 @@ from winnow.engine.export.agreement import same_everywhere
 from winnow.engine.export.describing import tried, written
 from winnow.engine.export.rebuilding import rebuild
 from winnow.engine.export.refusal import NotRebuildable
+from winnow.engine.export.tensor_files import serialised
 from winnow.engine.graph.trace import named_inputs
 from winnow.engine.runs.digests import digest
 from winnow.engine.runs.files import replace, replace_json
-from winnow.engine.training.tensor_files import serialised
 
 TENSORS, ARCHITECTURE = "network.safetensors", "architecture.json"
 LARGEST = 64 * 2**20  # bytes of an architecture; one of ours has some tens of thousands

@@ -6,8 +6,7 @@ outputs that the model gives.
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from winnow.engine.graph.building import built
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.running import Running
@@ -58,14 +57,6 @@ def named_inputs(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
 def _images(inputs: Mapping[str, Any]) -> int:
     tensors = [value for value in inputs.values() if isinstance(value, Tensor) and value.dim() > 1]
     return max(len(tensors[0]), 1) if tensors else 1
-
-
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Hold a model in evaluation mode; give it back its modes, and torch its random state."""
-    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
-    with evaluating(model), torch.random.fork_rng(devices=sorted(devices, key=str)):
-        yield
 
 
 def _drawn(model: nn.Module, inputs: dict[str, Any]) -> tuple[RunningTracer, fx.Graph, dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""What an explanation looks at: a run's network as its newest whole checkpoint left it, and images of its data."""
+"""What an explanation works on: a run's network from its newest intact checkpoint, and images of its data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ CHUNK = 32  # images at once
 
 
 @dataclass(frozen=True)
-class Source:
-    """A network, its tasks, the images, and the step of the checkpoint."""
+class ExplainedRun:
+    """A run's network and tasks, the images, how many they are, and the step of the checkpoint."""
 
     net: MultiTaskNet
     tasks: dict[str, Task]
@@ -36,31 +36,31 @@ class _First:
 
     @property
     def name(self) -> str:
-        """As the whole is called."""
+        """The name of the whole data set."""
         return self.whole.name
 
     @property
     def fields(self) -> dict[str, Field]:
-        """As in the whole."""
+        """The fields of the whole data set."""
         return dict(self.whole.fields)
 
     def __len__(self) -> int:
         return min(self.length, len(self.whole))
 
     def sample(self, index: int) -> Sample:
-        """Return the same sample as the whole."""
+        """Return the sample of the whole data set."""
         return self.whole.sample(index)
 
 
-def source(run: Run, spec: ExplainSpec, progress: Callable[[int, int], None] | None = None) -> Source:
+def explained_run(run: Run, spec: ExplainSpec, progress: Callable[[int, int], None] | None = None) -> ExplainedRun:
     """Return the network of a run and the images that the explanation asks for.
 
     Raises:
-        ValueError: the run has no checkpoint that is whole, or the device is not there.
+        ValueError: the run has no intact checkpoint, or the device does not exist.
 
     """
     device = prepare(spec.threads, spec.device)
     restored = restore(run, device)
     data = _First(dataset(run.spec, spec.split), spec.images)
     batches = Batches(stack(data, run.spec.tasks, progress), restored.tasks, CHUNK, device)
-    return Source(restored.net, restored.tasks, batches, restored.step, len(data))
+    return ExplainedRun(restored.net, restored.tasks, batches, restored.step, len(data))

@@ -1,19 +1,19 @@
-"""What a pruning leaves in its folder: tables for the page, and the certificate.
+"""The tables of a pruning.
 
 | table      | columns                                                                                             |
 |------------|-----------------------------------------------------------------------------------------------------|
-| `units`    | layer, channel, idle (of no use before), gone, score (of criterion norm or relevance; else NaN)     |
+| `units`    | layer, channel, idle (used by nothing before), gone (removed), score (NaN without a budget)         |
 | `sweep`    | share, threshold, groups, parameters, macs [%], task, metric, value (`engine.pruning.sweep`)        |
-| `saved`    | of (group, parameter, mac, latency), value [%]: what the choice saves of the network                |
+| `saved`    | of (group, parameter, mac, latency), value [%]: the share of the network that is saved              |
 | `removed`  | layer, shape_before, shape_after, parameters_before, parameters_after                               |
 | `reasons`  | kind (kept, gathered, folded, constant, hollow), layer, reason                                      |
 | `metrics`  | model (dense, pruned, refitted), task, metric, value, unit, higher_is_better; on the validation     |
 |            | images                                                                                              |
 | `measures` | model (dense, masked, pruned), quantity, batch, backend, value, low, high, unit, threads, steady    |
 
-`measures` is a frame of `engine.measure.compare`. `masked` is the network with what went at zero, still in its old
-shape: it computes what the pruned one computes, and shows what zeros alone save. The certificate lies beside the
-tables (`engine.jobs.certificate_file`).
+`measures` is a frame of `engine.measure.comparison.compare`. `masked` is the network with the removed channels set to
+zero, in its old shape: it computes what the pruned one computes, and shows what zeros alone save. The certificate is
+beside the tables (`engine.jobs.certificate_file`).
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,8 @@ import pandas as pd
 from torch import Tensor, nn
 
 from winnow.engine.export import NotDescribable, NotSame
-from winnow.engine.measure import Timing, compare
+from winnow.engine.measure.comparison import compare
+from winnow.engine.measure.timing import Timing
 from winnow.engine.runs.quantities import metrics as known_metrics
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.tasks.task import Task
@@ -46,9 +47,9 @@ def metrics_table(found: Mapping[str, Mapping[str, Mapping[str, float]]], tasks:
 def measures_table(
     models: Mapping[str, nn.Module], example: Tensor, spec: PruneSpec, tell: Callable[[str, float], None]
 ) -> tuple[pd.DataFrame, str]:
-    """Return what several models cost and how long they take, side by side, and what could not be measured.
+    """Return what several models cost and how long they take, side by side, and a sentence on what was not measured.
 
-    Where a model can't be handed to ONNX Runtime, all are timed in torch alone.
+    Where ONNX Runtime cannot run a model, all are timed in torch alone.
     """
     timing = Timing(rounds=spec.rounds, threads=spec.threads)
     backends = None if spec.onnx else ("eager",)

@@ -1,6 +1,6 @@
-"""The network of a run as its newest checkpoint left it, for those who do something with the result. Only reads.
+"""The network of a run from its newest checkpoint, for the jobs that work on the result. The run is only read.
 
-It is the dense network: what was removed while training stands in it as zeros, at its own place.
+It is the dense network: what was removed during training is in it as zeros, at its own place.
 """
 
 import json
@@ -22,7 +22,7 @@ from winnow.engine.training.optimisers import build_optimizer
 
 @dataclass(frozen=True)
 class Restored:
-    """A run's network in evaluation mode, its tasks, how far it was trained, and the checkpoints that were damaged."""
+    """A run's network in evaluation mode, its tasks, its epoch and step, and the checkpoints that were damaged."""
 
     net: MultiTaskNet
     tasks: dict[str, Task]
@@ -32,17 +32,17 @@ class Restored:
     skipped: list[str]
 
     def optimizer(self, spec: OptimiserSpec, model: nn.Module) -> Optimizer:
-        """Return an optimiser of a model of the network's shapes that stands where the run's own stood."""
+        """Return an optimiser for a model with the network's shapes, in the state of the run's own optimiser."""
         optimizer = build_optimizer(spec, model.parameters())
         described = optimizer.state_dict()
-        own = range(len(list(model.parameters())))  # behind them come the balancer's
+        own = range(len(list(model.parameters())))  # after them come the balancer's
         state = {index: self.moments[index] for index in own if index in self.moments}
         optimizer.load_state_dict({**described, "state": state})
         return optimizer
 
 
 def restore(run: Run, device: torch.device) -> Restored:
-    """Return a run's network from its newest checkpoint whose bytes are those of its manifest.
+    """Return a run's network from its newest intact checkpoint.
 
     Raises:
         ValueError: there is none yet, or all are damaged.
@@ -51,7 +51,7 @@ def restore(run: Run, device: torch.device) -> Restored:
     found, skipped = newest_checkpoint(run.path / "weights")
     if found is None:
         damaged = f"only damaged ones: {', '.join(skipped)}" if skipped else "none"
-        raise ValueError(f"`run` should hold a checkpoint. Found {damaged} in {run.id}.")
+        raise ValueError(f"`run` must hold an intact checkpoint, got {damaged} in {run.id}.")
     document = json.loads((run.path / "weights" / "network.json").read_text())
     fields = {name: _field(values) for name, values in document["tasks"].items()}
     tasks = build_tasks(fields, tuple(fields))

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import fx, nn
 
-from winnow.engine.graph.trace import named_inputs, trace, undisturbed
+from winnow.engine.graph.modes import undisturbed
+from winnow.engine.graph.trace import named_inputs, trace
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured

@@ -1,8 +1,8 @@
-"""A model with shuffled weights: what an explanation still says of it, it never learnt from the tasks.
+"""A model with shuffled weights: what an explanation says about it cannot come from what the tasks have taught.
 
-The entries of every weight that are not zero change places, at random (after Adebayo et al., arXiv 1810.03292). Norms,
-zeros and the statistics of batch norms stay, so that neither scale nor sparsity gives the difference away. First the
-heads alone, then the last quarter, half, three quarters and all of the shared layers as well.
+The non-zero entries of every weight are permuted at random (after Adebayo et al., arXiv 1810.03292). Norms, zeros and
+the statistics of batch norms stay the same, so that neither scale nor sparsity tells the two models apart. First the
+heads alone are shuffled, then the last quarter, half, three quarters and all of the shared layers too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,9 +19,9 @@ PARTS = 4
 
 
 def stages(probe: Probe) -> list[tuple[str, list[nn.Parameter]]]:
-    """Return what is shuffled in which stage, the earlier stages included: `head_randomisation`, then `cascade_1` ….
+    """Return the weights that each stage shuffles, with those of earlier stages: `head_randomisation`, `cascade_1` ….
 
-    Shared are the sites of the probe and all else below `model.trunk`; without a trunk, the sites alone.
+    Shared layers are the sites of the probe and everything in `model.trunk`; without a trunk, the sites alone.
     """
     shared = _shared(probe)
     known = {id(parameter) for parameter in shared}
@@ -35,7 +35,7 @@ def stages(probe: Probe) -> list[tuple[str, list[nn.Parameter]]]:
 
 @contextmanager
 def shuffled(parameters: Sequence[nn.Parameter], seed: int) -> Iterator[None]:
-    """Shuffle the entries that are not zero, within each parameter; put all back afterwards, to the bit."""
+    """Permute the non-zero entries within each parameter; put them back afterwards, to the bit."""
     chance = torch.Generator().manual_seed(seed)
     with ExitStack() as stack:
         for parameter in parameters:

@@ -1,7 +1,7 @@
-"""What chosen channels answer to: maps over the shown images, and figures over all that are looked through.
+"""Maps of chosen channels on the shown images, and their statistics over all images.
 
-Two passes: one without gradients over all images, which finds where a channel is silent and which images drive it most;
-one with a backward per task over the shown images, for the maps.
+Two passes: one without gradients over all images, to find where a channel is silent and which images activate it most;
+one with a backward pass per task over the shown images, for the maps.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from torch import Tensor
 from winnow.engine.explain.maps.store import packed
 from winnow.engine.explain.relevance.means import Means
 from winnow.engine.explain.relevance.probe import Probe
-from winnow.engine.explain.relevance.sites import Site, passing
+from winnow.engine.explain.relevance.sites import Site, recorded
 from winnow.engine.training.batches import Batch
 
 Array = NDArray[Any]
@@ -24,8 +24,8 @@ Cells = Mapping[str, tuple[int, ...]]
 
 
 @dataclass
-class Seen:
-    """One layer's chosen channels over all images: mean and max (C, N), maps of the best M, counts of silence."""
+class ChannelStatistics:
+    """One layer's chosen channels over all images: mean and max (C, N), maps of the top M images, counts of silence."""
 
     top: int
     means: list[Array] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Seen:
     maps: Array | None = None  # (C, M, h, w)
 
     def add(self, values: Array, first: int) -> None:
-        """Take in activations (C, B, h, w) of images from number `first` on."""
+        """Add activations (C, B, h, w) of the images from number `first` on."""
         means = values.mean((2, 3))
         self.means.append(means)
         self.maxima.append(values.max((2, 3)))
@@ -52,17 +52,17 @@ class Seen:
 
     @property
     def images(self) -> int:
-        """How many images were taken in."""
+        """The number of images so far."""
         return sum(part.shape[1] for part in self.means)
 
 
 @torch.no_grad()
-def looked_through(asked: Probe, cells: Cells, top: int) -> dict[str, Seen]:
-    """Return what the channels do over all images of the probe, on a model at rest."""
-    found = {layer: Seen(top) for layer in cells}
+def channel_statistics(asked: Probe, cells: Cells, top: int) -> dict[str, ChannelStatistics]:
+    """Return the statistics of the channels over all images of the probe, on a frozen model."""
+    found = {layer: ChannelStatistics(top) for layer in cells}
     sites, first = [asked.site(layer) for layer in cells], 0
     for batch in asked.batches():
-        with passing(sites) as kept:
+        with recorded(sites) as kept:
             asked.model(batch.images)
         for site in sites:
             found[site.name].add(_numpy(_maps(site, kept[site.name][0], cells[site.name])), first)
@@ -70,10 +70,10 @@ def looked_through(asked: Probe, cells: Cells, top: int) -> dict[str, Seen]:
     return found
 
 
-def maps(asked: Probe, batch: Batch, cells: Cells, means: Means) -> Iterator[tuple[str, Array, Array]]:
+def channel_maps(asked: Probe, batch: Batch, cells: Cells, means: Means) -> Iterator[tuple[str, Array, Array]]:
     """Yield (layer, activation (C, B, h, w), reliance (C, T, B, h, w)) for the images of a batch."""
     sites = [asked.site(layer) for layer in cells]
-    with torch.enable_grad(), passing(sites) as kept:
+    with torch.enable_grad(), recorded(sites) as kept:
         given = asked.model(batch.images)
     tensors = [kept[site.name][0] for site in sites]
     grads = []
@@ -89,7 +89,7 @@ def maps(asked: Probe, batch: Batch, cells: Cells, means: Means) -> Iterator[tup
         yield site.name, _numpy(_maps(site, tensor, chosen)), _numpy(reliance)
 
 
-def stored(layer: str, seen: Seen, activation: Array, reliance: Array) -> dict[str, Array]:
+def layer_arrays(layer: str, seen: ChannelStatistics, activation: Array, reliance: Array) -> dict[str, Array]:
     """Return a layer's arrays as `engine.explain.maps.store` names them."""
     assembled = np.concatenate([activation, seen.maps], 1) if seen.maps is not None else activation
     units, peak = packed(assembled, (1, 2, 3))
@@ -110,7 +110,7 @@ def stored(layer: str, seen: Seen, activation: Array, reliance: Array) -> dict[s
 
 
 def _maps(site: Site, values: Tensor, chosen: tuple[int, ...]) -> Tensor:
-    """Return the chosen channels of (B, …, channels, …) as (C, B, h, w); what has no two sides is a row."""
+    """Return the chosen channels of (B, …, channels, …) as (C, B, h, w); with fewer spatial dimensions h is 1."""
     own = values.movedim(site.dim, 0)[list(chosen)]
     return own if own.dim() == 4 else own.flatten(2)[:, :, None] if own.dim() > 2 else own[:, :, None, None]
 

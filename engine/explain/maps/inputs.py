@@ -1,8 +1,8 @@
-"""Which pixels a task relies on: integrated gradients and occlusion, of the same numbers as everything else.
+"""Which pixels a task relies on: integrated gradients and occlusion, for the same objectives as relevance.
 
 Integrated gradients: (x − x') ∫₀¹ ∂f/∂x(x' + α(x − x')) dα, summed over colours, with x' the base image (the mean
-colours or black). The integral is taken by Gauss and Legendre, exact where f is a polynomial along the path; the sum
-over pixels misses f(x) − f(x') by the residual. Occlusion: f(x) − f(x with one patch in the base's colours).
+colours or black). The integral is a Gauss–Legendre sum, exact where f is a polynomial along the path; the residual is
+what the sum over pixels lacks of f(x) − f(x'). Occlusion: f(x) − f(x with one patch in the base's colours).
 
 Sources: Sundararajan et al., arXiv 1703.01365; Zeiler and Fergus, 1311.2901.
 """
@@ -20,7 +20,7 @@ from winnow.engine.training.batches import Batch
 
 @dataclass(frozen=True)
 class Integrated:
-    """Attributions (T, B, H, W), f(x) − f(base) and what the sum over the pixels misses of it, (T, B)."""
+    """Attributions (T, B, H, W); f(x) − f(base), and what the sum over the pixels lacks of it, (T, B)."""
 
     pixels: Tensor
     difference: Tensor
@@ -28,7 +28,7 @@ class Integrated:
 
 
 class Explained:
-    """What is explained of some images: each task as one number per image, with its frozen part."""
+    """The objectives of some images: each task as one number per image, with its frozen part."""
 
     def __init__(self, asked: Probe, batch: Batch) -> None:
         self._asked = asked
@@ -40,14 +40,14 @@ class Explained:
         self.predictions: Mapping[str, Tensor] = given
 
     def values(self, images: Tensor) -> Tensor:
-        """Return the numbers of images that are variants of the ones given, (T, B)."""
+        """Return the numbers of images that are variants of the given ones, (T, B)."""
         given = self._asked.model(images)
         objectives = self._asked.objectives
         return torch.stack([objectives[name].value(given[name], self._frozen[name]) for name in objectives])
 
 
 def integrated_gradients(explained: Explained, images: Tensor, base: Tensor, steps: int) -> Integrated:
-    """Return the integrated gradients of images (B, C, H, W) from a base (1, C, 1, 1), on a model at rest."""
+    """Return the integrated gradients of images (B, C, H, W) from a base (1, C, 1, 1), on a frozen model."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     away = images - base
     sums: list[Tensor] = []

@@ -10,8 +10,8 @@ import torch
 
 from tests.engine.commanding import Trained, winnow, winnow_here
 from winnow.engine.export import load_model, model_card
-from winnow.engine.jobs.card_facts import card_facts
 from winnow.engine.jobs.certificate_file import read_certificate
+from winnow.engine.jobs.export_job import card_facts
 from winnow.engine.runs.derived import find_derived_job, newest
 from winnow.engine.runs.run import Run, find
 
@@ -91,8 +91,8 @@ def test_export_writes_files_that_agree_and_overwrites_nothing(pruned: tuple[Pat
     [
         (("prune", "tiny", "--criterion", "norm"), "`budget` should be given"),
         (("prune", "tiny", "--budget", "120"), "`budget`"),
-        (("prune", "nothing"), "`run` should be"),
-        (("export", "tiny", "--pruning", "../x"), "`prune` should be among"),
+        (("prune", "nothing"), "`run` must be"),
+        (("export", "tiny", "--pruning", "../x"), "`prune` must be one of"),
         (("export", "tiny", "--format", "pickle"), "`formats.0`"),
         (("explain", "tiny", "--methods", "guessing"), "`methods.0`"),
     ],

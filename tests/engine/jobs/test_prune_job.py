@@ -12,7 +12,7 @@ from tests.engine.trained_digits import SMALL, untrained
 from winnow.engine.export import load_model
 from winnow.engine.jobs.prune_job import run_prune
 from winnow.engine.jobs.restore import restore
-from winnow.engine.jobs.session import Session
+from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.prune import PruneSpec
@@ -51,9 +51,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = create(parse(SPEC), tmp_path_factory.mktemp("runs"))
     training, images, validation = untrained(run.spec)
     writer = ResultWriter(run)
-    session = Session(training, images, validation, writer, [])
-    session.enter()
-    writer.finish(session.go())
+    session = TrainingSession(training, images, validation, writer, [])
+    session.begin()
+    writer.finish(session.train())
     assert run.status.state == "done"
     return run
 
@@ -141,7 +141,7 @@ def test_a_pruning_by_relevance(run: Run, tmp_path: Path):
 
 
 def test_tasks_and_budgets_that_cannot_be_are_refused(run: Run, tmp_path: Path):
-    with pytest.raises(ValueError, match="`tasks` should be among those of the run"):
+    with pytest.raises(ValueError, match="`tasks` must be tasks of the run"):
         run_prune(run, asked(tasks=("taste",)), Pen(tmp_path / "one"), [])
     with pytest.raises(ValueError, match="`budget` should be at most"):
         run_prune(run, asked(criterion="norm", budget=99.9), Pen(tmp_path / "two"), [])
@@ -157,7 +157,7 @@ def test_the_network_comes_back_as_it_was_left(run: Run):
 
 def test_a_damaged_checkpoint_is_passed_over_and_none_is_refused(run: Run, tmp_path: Path):
     copied = create(run.spec, tmp_path)
-    with pytest.raises(ValueError, match="`run` should hold a checkpoint. Found none"):
+    with pytest.raises(ValueError, match="`run` must hold an intact checkpoint, got none"):
         restore(copied, torch.device("cpu"))
     (copied.path / "weights").mkdir()
     for file in (run.path / "weights").iterdir():

@@ -58,7 +58,7 @@ def test_the_newest_that_ended_well_speaks_for_the_run(run: Run):
 def test_find_derived_job_takes_no_path(run: Run, name: str):
     made = derived_job(run, ExportSpec(pruning="x"))
     assert find_derived_job(run, "export", made.id).path == made.path
-    with pytest.raises(FileNotFoundError, match="`export` should be among"):
+    with pytest.raises(FileNotFoundError, match="`export` must be one of"):
         find_derived_job(run, "export", name)
 
 

@@ -11,11 +11,10 @@ import pytest
 from winnow.engine.cli.main import main
 from winnow.engine.runs.run import list_runs
 from winnow.engine.specs.study import parse_many
-from winnow.engine.studies.path_tables import elbow, path_table
 from winnow.engine.studies.reporting_tables import csv, latex, markdown, paper_table
 from winnow.engine.studies.rows import FIGURES
 from winnow.engine.studies.scheduling.cluster import batch_cluster
-from winnow.engine.studies.tables import comparisons, summary
+from winnow.engine.studies.tables import comparisons_table, elbow, path_table, summary_table
 
 SMALL = ["--dataset", "digits", "--tasks", "digit,ink", "--widths", "8,8", "--blocks", "1,1", "--epochs", "2"]
 
@@ -47,7 +46,7 @@ def quantities() -> pd.DataFrame:
 
 
 def test_means_and_paired_differences():
-    found = summary(quantities()).set_index(["arm", "quantity"]).loc["sparse", "seg.miou"]
+    found = summary_table(quantities()).set_index(["arm", "quantity"]).loc["sparse", "seg.miou"]
     assert (found["mean"], found["n"], found["difference"], found["pairs"]) == (12.0, 3, 2.0, 3)
     assert found["std"] == pytest.approx(11.0)
     assert found["difference_low"] == pytest.approx(2 - 4.3026527 / np.sqrt(3))
@@ -61,12 +60,12 @@ def test_comparisons_are_paired_by_seed():
         for seed in (0, 1)
         for arm, better in (("sparse", 3.0), ("small", 1.0))
     ]
-    (found,) = comparisons(pd.DataFrame(rows)).to_dict("records")
+    (found,) = comparisons_table(pd.DataFrame(rows)).to_dict("records")
     assert (found["arm"], found["other"], found["difference"], found["pairs"]) == ("sparse", "small", 2.0, 2)
 
 
 def test_the_paper_s_table_in_three_languages():
-    table = paper_table(summary(quantities()), "main")
+    table = paper_table(summary_table(quantities()), "main")
     assert table.columns.tolist() == ["arm", "tasks", "balancing", "seg mean IoU [%]", "Δ_m over dense [%]", "n"]
     assert table["arm"].tolist() == ["dense", "sparse, 70 %"]
     assert table["seg mean IoU [%]"].tolist() == ["10.0 ± 10.0", "12.0 ± 11.0"]

@@ -1,4 +1,4 @@
-"""The spec of a member once the runs that it needs are done: sources by run and digest, parameters as they came out."""
+"""The spec of a study's member when the runs that it needs are done: their checkpoints, their number of parameters."""
 
 import json
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ SUPPORTS = {"magnitude": "strongest", "unanimous": "union"}
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def filled(member: Member, runs: Mapping[str, Run]) -> TrainSpec:
-    """Return a member's spec with what the runs that it needs, by key, have decided.
+def member_spec(member: Member, runs: Mapping[str, Run]) -> TrainSpec:
+    """Return a member's complete spec; `runs` holds those that it needs, by key.
 
     Raises:
-        ValueError: a run holds no whole checkpoint.
+        ValueError: a run holds no intact checkpoint.
 
     """
     spec, needs = member.spec, member.needs
@@ -41,7 +41,7 @@ def filled(member: Member, runs: Mapping[str, Run]) -> TrainSpec:
 
 
 def source_of(run: Run) -> Source:
-    """Return the newest whole checkpoint of a run, as others refer to it.
+    """Return the newest intact checkpoint of a run, as specs refer to it.
 
     Raises:
         ValueError: there is none.
@@ -50,11 +50,11 @@ def source_of(run: Run) -> Source:
     for manifest in reversed(manifests(run.path / "weights")):
         if verified(manifest) is not None:
             return Source(run=run.id, sha256=str(json.loads(manifest.read_text())["sha256"]))
-    raise ValueError(f"`run` should hold a whole checkpoint. Found none in {run.id}.")
+    raise ValueError(f"`run` must hold an intact checkpoint, got none in {run.id}.")
 
 
 def living_parameters(run: Run) -> int:
-    """Return how many parameters of a run's network are not zero, those outside the penalty too."""
+    """Return how many parameters of a run's network are not zero, inside the penalty and outside."""
     manifest = next(found for found in reversed(manifests(run.path / "weights")) if verified(found) is not None)
     tensors = load(manifest.with_suffix(".safetensors").read_bytes())
     own = (value for name, value in tensors.items() if name.startswith("net.") and not name.endswith(BUFFERS))
@@ -62,8 +62,8 @@ def living_parameters(run: Run) -> int:
 
 
 def _narrower(spec: TrainSpec, sparse: Run) -> TrainSpec:
-    from winnow.engine.studies.matched_size import narrowed  # torch, which takes seconds, and only this arm needs
+    from winnow.engine.jobs.matched_size import network_of_size  # torch: seconds of import, for this arm only
 
     document = json.loads((sparse.path / "weights" / "network.json").read_text())
-    network = narrowed(spec, int(document["channels"]), living_parameters(sparse))
+    network = network_of_size(spec, int(document["channels"]), living_parameters(sparse))
     return parse(spec.model_dump() | {"network": network.model_dump()})

@@ -1,4 +1,4 @@
-"""A network narrower everywhere by one factor: the dense network of as many parameters as a sparse one has left."""
+"""A dense network with as many parameters as a sparse one keeps: narrower everywhere by one factor."""
 
 import torch
 
@@ -10,11 +10,11 @@ from winnow.engine.tasks.build import build_tasks
 STEPS = 24  # halvings of the factor: finer than one channel of the widest network
 
 
-def narrowed(spec: TrainSpec, channels: int, parameters: int) -> NetworkSpec:
-    """Return the run's network with widths of one factor, as large as `parameters` allow, one channel at the least.
+def network_of_size(spec: TrainSpec, channels: int, parameters: int) -> NetworkSpec:
+    """Return the run's network with its widths times one factor, as large as `parameters` allow; one channel at least.
 
-    Where room is left, stages are one channel wider, the last ones first. The heads keep their width, as the penalty
-    leaves them. `channels` are those of the images.
+    If parameters are left over, stages get one channel more, the last ones first. The heads keep their width, because
+    the penalty does not touch them. `channels` is the number of channels of the images.
     """
 
     def fits(network: NetworkSpec) -> bool:
@@ -39,7 +39,7 @@ def _scaled(spec: TrainSpec, factor: float) -> NetworkSpec:
 
 
 def _count(spec: TrainSpec, network: NetworkSpec, channels: int) -> int:
-    """Return the parameters of the run's network, which are counted without being made."""
+    """Return the number of parameters of a network, without allocating them."""
     with torch.device("meta"):
         net = build_network(network, build_tasks(fields(spec), spec.tasks), channels)
     return sum(parameter.numel() for parameter in net.parameters())
