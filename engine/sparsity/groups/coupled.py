@@ -36,6 +36,12 @@ def coupled_groups(
     Raises:
         NotTraceable: the model's channels cannot be followed.
 
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> groups = coupled_groups(net, torch.ones(1, 4))
+        >>> len(groups), len(groups[0].members)  # a hidden channel: its row, its bias, its column
+        (3, 3)
+
     """
     graph = trace(model, example_inputs) if graph is None else graph
     parameters = dict(model.named_parameters(remove_duplicate=False))
