@@ -28,8 +28,8 @@ EXPORTING = (  # packages whose modules all need torch; what is for users is exp
     "engine/sparsity/groups/__init__.py",
 )  # fmt: skip
 HEAVY = {"torch", "captum", "sklearn"}  # seconds of import each
-REPEATED_NAMES = 113  # public functions and classes of one name in several modules
-ONE_IMPORTER = 122  # modules that one other imports: often part of it
+REPEATED_NAMES = 90  # public functions and classes of one name in several modules
+ONE_IMPORTER = 104  # modules that one other imports: often part of it
 
 
 def files(package: str) -> Iterator[Path]:
@@ -77,11 +77,16 @@ def test_importing_a_module_imports_no_neighbour():
             assert len(import_graph.tree(path).body) == (1 if path.read_text() else 0), place
 
 
-@pytest.mark.parametrize("room", TORCH_FREE)
-def test_no_module_of_a_torch_free_room_leads_to_torch(room: str):
-    own = [name for name in import_graph.modules() if import_graph.room(name) == room]
+@pytest.mark.parametrize("place", [*TORCH_FREE, "dashboard"])
+def test_no_module_of_a_torch_free_place_leads_to_torch(place: str):
+    own = [name for name in import_graph.modules() if place in (import_graph.room(name), name.split(".")[1])]
     assert own
     assert {name: found for name in own if (found := import_graph.reached(name) & HEAVY)} == {}
+
+
+@pytest.mark.parametrize("name", ["worker", "study_job"])
+def test_a_worker_holds_the_lock_before_it_imports_torch(name: str):
+    assert not import_graph.reached(f"winnow.engine.jobs.{name}") & HEAVY
 
 
 def test_importing_the_torch_free_rooms_imports_no_torch():

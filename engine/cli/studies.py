@@ -18,7 +18,7 @@ from winnow.engine.runs import launch
 from winnow.engine.runs.study import Study, create_study, find_study
 from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 from winnow.engine.studies.plan import plan
-from winnow.engine.studies.reporting_tables import FORMATS, csv, paper_table
+from winnow.engine.studies.reporting_tables import FORMATS, csv_text, paper_table
 from winnow.engine.studies.spec_hash import Known
 
 LEFT_OUT = ("seed", "keep", "test", "target")  # each run of a study gets its own, or has no choice
@@ -159,7 +159,7 @@ def write_tables(found: Study, folder: Path) -> None:
     """Write all tables of a study as CSV, and the paper's table on the test split in Markdown and LaTeX."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(found.path.glob("tables/*.parquet")):
-        (folder / f"{file.stem}.csv").write_text(csv(pd.read_parquet(file)))
+        (folder / f"{file.stem}.csv").write_text(csv_text(pd.read_parquet(file)))
     if _has(found, "summary"):
         shown = paper_table(found.table("summary"), definition(found))
         for suffix, written in FORMATS.items():

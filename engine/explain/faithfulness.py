@@ -5,20 +5,18 @@ on the other half of the images, and with the relevance that is left when the he
 shuffled weights. `engine.explain.checks.badges` lists the figures and makes a badge of them.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 from torch import nn
 
 from winnow.engine.explain.checks.ablation import Deletion, ablations
-from winnow.engine.explain.checks.agreement import agreement, compared, sample, split_half
+from winnow.engine.explain.checks.agreement import agreement, sample, split_half
 from winnow.engine.explain.checks.badges import COLUMNS
 from winnow.engine.explain.checks.deletion import curve_points, deletion_figures, orders
-from winnow.engine.explain.checks.randomising import shuffled, stages
-from winnow.engine.explain.relevance.means import Means, channel_means
-from winnow.engine.explain.relevance.probe import Images, Probe, Tasks, probe
-from winnow.engine.explain.relevance.relevance import probe_relevance
+from winnow.engine.explain.checks.randomising import randomisations
+from winnow.engine.explain.relevance.means import channel_means
+from winnow.engine.explain.relevance.probe import Images, Tasks, probe
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.specs.explain import Method
 
@@ -55,17 +53,17 @@ def faithfulness(
     """
     checks = checks or Checks()
     layers = list(dict.fromkeys(relevance["layer"]))
-    asked = probe(model, batches, layers=layers, tasks=tasks, settings=settings)
-    means = channel_means(asked)
-    wanted = planned_deletions(relevance, checks.channels, asked.settings.seed, checks.deletion)
-    rows = list(ablations(asked, wanted, means))
+    probed = probe(model, batches, layers=layers, tasks=tasks, settings=settings)
+    means = channel_means(probed)
+    wanted = planned_deletions(relevance, checks.channels, probed.settings.seed, checks.deletion)
+    rows = list(ablations(probed, wanted, means))
     parts = [split_half(relevance)]
     if rows:
         ablated = pd.concat(rows, ignore_index=True)
         parts += [agreement(relevance, ablated), deletion_figures(curve_points(ablated))]
     if checks.randomisation:
-        parts += [figures for figures, _ in randomisations(asked, checks.method, relevance, means)]
-    images = sum(len(batch.images) for batch in asked.batches())
+        parts += [figures for figures, _ in randomisations(probed, checks.method, relevance, means)]
+    images = sum(len(batch.images) for batch in probed.batches())
     return faithfulness_rows(parts, checks.method, images)
 
 
@@ -83,24 +81,3 @@ def faithfulness_rows(parts: list[pd.DataFrame], method: Method, images: int) ->
     """Return the figures of several checks as one frame."""
     whole = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=COLUMNS[:4])], ignore_index=True)
     return whole.assign(method=method, images=images)[COLUMNS]
-
-
-def randomisations(
-    asked: Probe, method: Method, relevance: pd.DataFrame, means: Means, after: Callable[[], None] = lambda: None
-) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Return, for every stage of shuffling, its figures and the relevance of the shuffled model.
-
-    `means` are those of the model itself; where the trunk is shuffled, they are measured again. `after` is called after
-    each stage.
-    """
-    quick = replace(asked, settings=replace(asked.settings, bootstrap=1))
-    found = []
-    for name, parameters in stages(asked):
-        with shuffled(parameters, asked.settings.seed):
-            own = means if name == "head_randomisation" else channel_means(quick)
-            frame = probe_relevance(quick, method, own)
-        raw = f"{name}_raw" if name == "head_randomisation" else ""
-        figures = compared(relevance, frame, (name, raw))
-        found.append((figures[figures["figure"] != ""], frame))
-        after()
-    return found

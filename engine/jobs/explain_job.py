@@ -33,8 +33,9 @@ from winnow.engine.explain.checks.ablation import Deletion, ablations
 from winnow.engine.explain.checks.affinity import effect_correlations, gradient_cosines
 from winnow.engine.explain.checks.agreement import agreement, split_half
 from winnow.engine.explain.checks.deletion import curve_points, deletion_figures
+from winnow.engine.explain.checks.randomising import randomisations
 from winnow.engine.explain.checks.structural import structural_use
-from winnow.engine.explain.faithfulness import faithfulness_rows, planned_deletions, randomisations
+from winnow.engine.explain.faithfulness import faithfulness_rows, planned_deletions
 from winnow.engine.explain.maps.making import SpatialSettings, check_cells, spatial, top_cells
 from winnow.engine.explain.maps.store import write_spatial
 from winnow.engine.explain.relevance.means import Means, channel_means
@@ -45,7 +46,7 @@ from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.usage import layer_usage, task_overlaps, usage
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
-from winnow.engine.jobs.explain_source import ExplainedRun, explained_run
+from winnow.engine.jobs.restore import ExplainedRun, explained_run
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import ExplainSpec, Method
@@ -70,10 +71,10 @@ def run_explain(run: Run, spec: ExplainSpec, writer: Writer, stop_requested: obj
     settings = Settings(
         of=spec.of, fill=spec.fill, images=spec.images, bootstrap=spec.bootstrap, steps=spec.steps, seed=spec.seed
     )
-    asked = probe(read.net, read.batches, layers=spec.layers or None, tasks=read.tasks, settings=settings)
-    check_cells(asked, _named_cells(spec))
+    probed = probe(read.net, read.batches, layers=spec.layers or None, tasks=read.tasks, settings=settings)
+    check_cells(probed, _named_cells(spec))
     writer.status(phase="measuring channel means", progress=0.02)
-    job = _Job(spec, writer, stop_requested, read, asked, channel_means(asked))
+    job = _Job(spec, writer, stop_requested, read, probed, channel_means(probed))
     try:
         job.go()
     except _StoppedError:

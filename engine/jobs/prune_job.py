@@ -13,9 +13,16 @@ from torch import nn
 from winnow.engine.export import save_model
 from winnow.engine.graph.weights import Flags, Values
 from winnow.engine.jobs.certificate_file import certificate_document, reasons_table
-from winnow.engine.jobs.prune_report import measures_table
-from winnow.engine.jobs.prune_state import BEFORE_REFIT, MetricsOf, Pruning, Stopped, first_images, image_batch
-from winnow.engine.jobs.restore import Restored, restore
+from winnow.engine.jobs.prune_report import (
+    BEFORE_REFIT,
+    MetricsOf,
+    Pruning,
+    Stopped,
+    first_images,
+    image_batch,
+    measures_table,
+)
+from winnow.engine.jobs.restore import Restored, restored_network
 from winnow.engine.jobs.run_data import batches, prepare
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.pruning import Compacted, compact, transfer
@@ -65,7 +72,7 @@ def _read(run: Run, spec: PruneSpec, writer: Writer, stop_requested: object) -> 
     """Read the run's network and the images that are needed."""
     device = prepare(spec.threads, spec.device)
     writer.status(phase="reading the run")
-    restored = restore(run, device)
+    restored = restored_network(run, device)
     if restored.skipped:
         writer.status(message=f"damaged checkpoints were skipped: {', '.join(restored.skipped)}")
     if unknown := [task for task in spec.tasks if task not in restored.tasks]:

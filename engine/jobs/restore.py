@@ -1,23 +1,30 @@
-"""The network of a run from its newest checkpoint, for the jobs that work on the result. The run is only read.
+"""What a job on a run's result works with: the network from the newest checkpoint, and images. The run is only read.
 
-It is the dense network: what was removed during training is in it as zeros, at its own place.
+The network is the dense one: what was removed during training is in it as zeros, at its own place.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from winnow.data.sample import Field
+from winnow.data.sample import Dataset, Field, Sample
+from winnow.data.stacking import stack
+from winnow.engine.jobs.run_data import dataset, prepare
 from winnow.engine.networks.multitask import MultiTaskNet, build_network
 from winnow.engine.runs.run import Run
+from winnow.engine.specs.explain import ExplainSpec
 from winnow.engine.specs.train import NetworkSpec, OptimiserSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.tasks.task import Task
+from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import Checkpoint, newest_checkpoint
 from winnow.engine.training.optimisers import build_optimizer
+
+CHUNK = 32  # images at once
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Restored:
         return optimizer
 
 
-def restore(run: Run, device: torch.device) -> Restored:
+def restored_network(run: Run, device: torch.device) -> Restored:
     """Return a run's network from its newest intact checkpoint.
 
     Raises:
@@ -68,3 +75,53 @@ def _restored(net: MultiTaskNet, tasks: dict[str, Task], found: Checkpoint, skip
 
 def _field(values: dict[str, object]) -> Field:
     return Field(**{**values, "classes": tuple(values.get("classes", ()))})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ExplainedRun:
+    """A run's network and tasks, the images, how many they are, and the step of the checkpoint."""
+
+    net: MultiTaskNet
+    tasks: dict[str, Task]
+    batches: Batches
+    step: int
+    images: int
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first `length` samples of a data set."""
+
+    whole: Dataset
+    length: int
+
+    @property
+    def name(self) -> str:
+        """The name of the whole data set."""
+        return self.whole.name
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """The fields of the whole data set."""
+        return dict(self.whole.fields)
+
+    def __len__(self) -> int:
+        return min(self.length, len(self.whole))
+
+    def sample(self, index: int) -> Sample:
+        """Return the sample of the whole data set."""
+        return self.whole.sample(index)
+
+
+def explained_run(run: Run, spec: ExplainSpec, progress: Callable[[int, int], None] | None = None) -> ExplainedRun:
+    """Return the network of a run and the images that the explanation asks for.
+
+    Raises:
+        ValueError: the run has no intact checkpoint, or the device does not exist.
+
+    """
+    device = prepare(spec.threads, spec.device)
+    restored = restored_network(run, device)
+    data = _First(dataset(run.spec, spec.split), spec.images)
+    batches = Batches(stack(data, run.spec.tasks, progress), restored.tasks, CHUNK, device)
+    return ExplainedRun(restored.net, restored.tasks, batches, restored.step, len(data))

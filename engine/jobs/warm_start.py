@@ -18,7 +18,7 @@ from torch import Tensor
 
 from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.graph.trace import trace
-from winnow.engine.jobs.restore import restore
+from winnow.engine.jobs.restore import restored_network
 from winnow.engine.pruning.scores import lamp
 from winnow.engine.runs.digests import manifests, verified
 from winnow.engine.runs.run import Run
@@ -143,6 +143,6 @@ def _lamp(norms: Tensor) -> Tensor:
 
 def _norms(spec: TrainSpec, source: Source, root: Path, example: Tensor) -> dict[str, Tensor]:
     """Return the norms of a source's groups by layer, of the kind that this run penalises."""
-    net = restore(source_run(source, root), example.device).net
+    net = restored_network(source_run(source, root), example.device).net
     graph = trace(net, example)
     return {bank.layer: bank.norms() for bank in banks(build_groups(spec.penalty, net, graph, example))}

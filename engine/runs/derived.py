@@ -68,7 +68,7 @@ def derived_jobs(run: Run, kind: Kind) -> list[DerivedJob]:
     return [DerivedJob(folder) for folder in folders(run.path / kind)]
 
 
-def newest(run: Run, kind: Kind) -> DerivedJob | None:
+def newest_job(run: Run, kind: Kind) -> DerivedJob | None:
     """Return the newest derived job of a kind that is done, None where there is none."""
     return next((found for found in derived_jobs(run, kind) if found.recorded_status().state == "done"), None)
 

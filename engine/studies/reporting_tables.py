@@ -74,7 +74,7 @@ def latex(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def csv(table: pd.DataFrame) -> str:
+def csv_text(table: pd.DataFrame) -> str:
     """Return any table as CSV, with all digits of its numbers."""
     return table.to_csv(index=False)
 

@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from winnow.engine.explain.checks.overlap import mask_overlap
+from winnow.engine.explain.checks.overlap import survivor_overlap
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import PathSpec, StudySpec
@@ -120,7 +120,7 @@ def jaccard_table(study: Study, results: pd.DataFrame) -> pd.DataFrame:
         runs = own.drop_duplicates("seed").set_index("seed")["run"]
         if len(runs) > 1:
             masks = {str(seed): Run(study.root / str(run)).table("groups") for seed, run in runs.items()}
-            overlaps = mask_overlap(masks)
+            overlaps = survivor_overlap(masks)
             for place, (name, value) in enumerate(zip(ARM, who, strict=True)):
                 overlaps.insert(place, name, [value] * len(overlaps))
             found.append(overlaps)

@@ -15,7 +15,7 @@ from tests.engine.explain.planted.recovery import recovery, relabelled
 from tests.engine.explain.planted.wiring import TASKS
 from winnow.data.planted import Planted as Data
 from winnow.data.stacking import stack
-from winnow.engine.explain.faithfulness import randomisations
+from winnow.engine.explain.checks.randomising import randomisations
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import probe
 from winnow.engine.explain.relevance.relevance import probe_relevance

@@ -26,7 +26,7 @@ Colour = Literal["green", "amber", "red", "grey"]
 COLUMNS = ["layer", "task", "figure", "value", "method", "images"]
 GOOD, FAIR, GONE = 0.7, 0.4, 0.2
 RARE = 1 / 20  # of the deletion curves
-WORDS = MappingProxyType(
+TITLES = MappingProxyType(
     {
         "rank_correlation": "rank correlation with ablation",
         "share_correlation": "of task shares",
@@ -45,23 +45,24 @@ def badge(frame: pd.DataFrame) -> tuple[Colour, str]:
     more than one of twenty curves deletion by relevance harms no more than in random order. Each such curve is named in
     the text; a layer that does more harm than good on these images causes one.
     """
-    medians = {name: median(frame, name) for name in WORDS}
+    medians = {name: median(frame, name) for name in TITLES}
     text = ", ".join(
-        [_head(frame), *(f"{WORDS[name]} {value:.2f}" for name, value in medians.items() if value == value)]
+        [_head(frame), *(f"{TITLES[name]} {value:.2f}" for name, value in medians.items() if value == value)]
     )
-    judged = [medians[name] for name in ("rank_correlation", "share_correlation") if medians[name] == medians[name]]
-    if not judged:
+    correlations = [
+        medians[name] for name in ("rank_correlation", "share_correlation") if medians[name] == medians[name]
+    ]
+    if not correlations:
         return "grey", f"{text}; not compared with ablation"
-    least = min(judged)
+    least = min(correlations)
     colour: Colour = "green" if least >= GOOD else "amber" if least >= FAIR else "red"
     unspecific = abs(medians["head_randomisation"]) > GONE
     lost, curves = _lost_curves(frame)
     if colour == "green" and (unspecific or lost > RARE * curves):
         colour = "amber"
     doubts = ["the shares hardly depend on the heads"] if unspecific else []
-    doubts += (
-        [f"deletion by relevance does no more harm than random deletion in {lost} of {curves} curves"] if lost else []
-    )
+    if lost:
+        doubts.append(f"deletion by relevance does no more harm than random deletion in {lost} of {curves} curves")
     return colour, "; ".join([text, *doubts])
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 COLUMNS = ["layer", "depth", "one", "other", "jaccard", "chance", "one_in_other", "other_in_one"]
 
 
-def mask_overlap(survivors: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def survivor_overlap(survivors: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return, for every layer and every two runs, how much their surviving channels overlap.
 
     Columns: layer, depth (0 at the input), one, other (the runs' names), jaccard (|A ∩ B| / |A ∪ B|), chance (that of

@@ -5,17 +5,44 @@ the statistics of batch norms stay the same, so that neither scale nor sparsity 
 heads alone are shuffled, then the last quarter, half, three quarters and all of the shared layers too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
+import pandas as pd
 import torch
 from torch import nn
 
+from winnow.engine.explain.checks.agreement import compared
+from winnow.engine.explain.relevance.means import Means, channel_means
 from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.relevance import probe_relevance
 from winnow.engine.explain.relevance.sites import Site
 from winnow.engine.sparsity.groups import input_groups
+from winnow.engine.specs.explain import Method
 
 PARTS = 4
+
+
+def randomisations(
+    probed: Probe, method: Method, relevance: pd.DataFrame, means: Means, after: Callable[[], None] = lambda: None
+) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Return, for every stage of shuffling, its figures and the relevance of the shuffled model.
+
+    `means` are those of the model itself; where the trunk is shuffled, they are measured again. `after` is called after
+    each stage.
+    """
+    quick = replace(probed, settings=replace(probed.settings, bootstrap=1))
+    found = []
+    for name, parameters in stages(probed):
+        with shuffled(parameters, probed.settings.seed):
+            own = means if name == "head_randomisation" else channel_means(quick)
+            frame = probe_relevance(quick, method, own)
+        raw = f"{name}_raw" if name == "head_randomisation" else ""
+        figures = compared(relevance, frame, (name, raw))
+        found.append((figures[figures["figure"] != ""], frame))
+        after()
+    return found
 
 
 def stages(probe: Probe) -> list[tuple[str, list[nn.Parameter]]]:

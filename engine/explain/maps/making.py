@@ -11,8 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from winnow.engine.explain.maps.channels import Cells, ChannelStatistics, channel_maps, channel_statistics, layer_arrays
-from winnow.engine.explain.maps.inputs import Explained, integrated_gradients, occlusion
+from winnow.engine.explain.maps.attributions import (
+    Cells,
+    ChannelStatistics,
+    Explained,
+    channel_maps,
+    channel_statistics,
+    integrated_gradients,
+    layer_arrays,
+    occlusion,
+)
 from winnow.engine.explain.maps.pictures import factor, image_array, prediction_array, summed, target_array
 from winnow.engine.explain.maps.store import packed
 from winnow.engine.explain.relevance.frozen_model import frozen_model
@@ -60,12 +68,12 @@ class Spatial:
 
 
 def spatial(
-    asked: Probe, cells: Cells, means: Means, settings: SpatialSettings | None = None, say: Say = lambda _: None
+    probed: Probe, cells: Cells, means: Means, settings: SpatialSettings | None = None, say: Say = lambda _: None
 ) -> Spatial:
     """Return the maps of the chosen channels and of the tasks, as `engine.explain.maps.store` describes them.
 
     Args:
-        asked: the model, its images and objectives; its sites include the layers of `cells`.
+        probed: the model, its images and objectives; its sites include the layers of `cells`.
         cells: {layer: channels}, as `top_cells` gives them.
         means: what replaces a removed channel, from `engine.explain.relevance.means.channel_means`.
         settings: how many images, how fine.
@@ -75,23 +83,23 @@ def spatial(
         ValueError: a layer or a channel that the probe does not have.
 
     """
-    check_cells(asked, cells)
+    check_cells(probed, cells)
     settings = settings or SpatialSettings()
-    shown = _first(asked, settings.images)
-    with frozen_model(asked.model):
+    shown = _first(probed, settings.images)
+    with frozen_model(probed.model):
         say("finding the images that activate each channel")
-        seen = channel_statistics(asked, cells, settings.top)
+        seen = channel_statistics(probed, cells, settings.top)
         say("making maps of the channels")
         arrays = {
             name: array
-            for layer, activation, reliance in channel_maps(asked, shown, cells, means)
+            for layer, activation, reliance in channel_maps(probed, shown, cells, means)
             for name, array in layer_arrays(layer, seen[layer], activation, reliance).items()
         }
         by = factor(shown.images.shape[-2], shown.images.shape[-1], settings.side)
-        arrays |= _attributed(asked, shown, settings, by, say)
+        arrays |= _attributed(probed, shown, settings, by, say)
     arrays |= {"images": image_array(shown.images, by)}
-    arrays |= _gallery(asked, seen)
-    return Spatial(arrays, _index(asked, shown, cells, seen, settings))
+    arrays |= _gallery(probed, seen)
+    return Spatial(arrays, _index(probed, shown, cells, seen, settings))
 
 
 def top_cells(
@@ -122,9 +130,9 @@ def top_cells(
     return {layer: channels for layer, channels in found.items() if channels}
 
 
-def check_cells(asked: Probe, cells: Cells) -> None:
+def check_cells(probed: Probe, cells: Cells) -> None:
     """Raise `ValueError` for a layer or a channel that the probe does not have."""
-    widths = {site.name: site.channels for site in asked.sites}
+    widths = {site.name: site.channels for site in probed.sites}
     for layer, channels in cells.items():
         if layer not in widths:
             raise ValueError(f"`cells` must be in layers {', '.join(widths)}, got layer {layer!r}.")
@@ -132,15 +140,15 @@ def check_cells(asked: Probe, cells: Cells) -> None:
             raise ValueError(f"`cells` must name channels 0 to {widths[layer] - 1} of {layer}, got {channels}.")
 
 
-def _first(asked: Probe, count: int) -> Batch:
-    parts = list(restricted(asked, images=count).batches())
+def _first(probed: Probe, count: int) -> Batch:
+    parts = list(restricted(probed, images=count).batches())
     targets = {name: torch.cat([part.targets[name] for part in parts]) for name in parts[0].targets}
     return Batch(torch.cat([part.images for part in parts]), targets)
 
 
-def _attributed(asked: Probe, shown: Batch, settings: SpatialSettings, by: int, say: Say) -> dict[str, Array]:
+def _attributed(probed: Probe, shown: Batch, settings: SpatialSettings, by: int, say: Say) -> dict[str, Array]:
     """Return the attributions to pixels of the shown images, with targets and predictions."""
-    explained, base = Explained(asked, shown), base_image(asked).to(shown.images)
+    explained, base = Explained(probed, shown), base_image(probed).to(shown.images)
     say("integrated gradients")
     found = integrated_gradients(explained, shown.images, base, settings.steps)
     say("occlusion")
@@ -148,7 +156,7 @@ def _attributed(asked: Probe, shown: Batch, settings: SpatialSettings, by: int, 
     arrays = {"difference": _array(found.difference), "residual": _array(found.residual)}
     for name, values in (("integrated_gradients", summed(found.pixels, by)), ("occlusion", hidden)):
         arrays[name], arrays[f"{name}_peak"] = packed(_array(values), (2, 3))
-    for name, objective in asked.objectives.items():
+    for name, objective in probed.objectives.items():
         if (field := getattr(objective.task, "field", None)) is None:
             continue
         arrays[f"prediction.{name}"] = prediction_array(field, explained.predictions[name], by)
@@ -161,11 +169,11 @@ def _patch(shown: Batch, settings: SpatialSettings) -> int:
     return settings.patch or max(1, max(shown.images.shape[-2:]) // 8)
 
 
-def _gallery(asked: Probe, seen: dict[str, ChannelStatistics]) -> dict[str, Array]:
+def _gallery(probed: Probe, seen: dict[str, ChannelStatistics]) -> dict[str, Array]:
     """Return the top images of all channels, each once and small."""
     wanted = sorted({int(number) for own in seen.values() if own.best is not None for number in own.best.ravel()})
     found, first = [], 0
-    for batch in asked.batches():
+    for batch in probed.batches():
         own = [number - first for number in wanted if first <= number < first + len(batch.images)]
         by = factor(batch.images.shape[-2], batch.images.shape[-1], SMALL)
         found += [image_array(batch.images[own], by)] if own else []
@@ -174,13 +182,13 @@ def _gallery(asked: Probe, seen: dict[str, ChannelStatistics]) -> dict[str, Arra
 
 
 def _index(
-    asked: Probe, shown: Batch, cells: Cells, seen: dict[str, ChannelStatistics], settings: SpatialSettings
+    probed: Probe, shown: Batch, cells: Cells, seen: dict[str, ChannelStatistics], settings: SpatialSettings
 ) -> dict[str, Any]:
     height, width = shown.images.shape[-2:]
-    fields = {name: getattr(objective.task, "field", None) for name, objective in asked.objectives.items()}
+    fields = {name: getattr(objective.task, "field", None) for name, objective in probed.objectives.items()}
     return {
-        "of": asked.settings.of,
-        "base": asked.settings.fill,
+        "of": probed.settings.of,
+        "base": probed.settings.fill,
         "images": list(range(len(shown.images))),
         "looked_at": next((own.images for own in islice(seen.values(), 1)), 0),
         "size": [height, width],

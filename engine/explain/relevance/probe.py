@@ -66,19 +66,19 @@ def probe(
     with evaluating(model), torch.no_grad():
         given = model(one)
         named = _tasks(given, tasks or getattr(batches, "tasks", None))
-        asked = objectives(named, settings.of)
+        explained = objectives(named, settings.of)
         sites = named_sites(model, layers, one) if layers else shared_sites(model, one)
-    found = Probe(model, lambda: _chunked(source, settings), asked, tuple(sites), settings)
+    found = Probe(model, lambda: _chunked(source, settings), explained, tuple(sites), settings)
     if not layers and not isinstance(getattr(model, "trunk", None), nn.Module):
-        return Probe(model, found.batches, asked, _used_by_several(found, first), settings)
+        return Probe(model, found.batches, explained, _used_by_several(found, first), settings)
     return found
 
 
-def restricted(asked: Probe, *, images: int | None = None, sites: Sequence[Site] | None = None) -> Probe:
+def restricted(probed: Probe, *, images: int | None = None, sites: Sequence[Site] | None = None) -> Probe:
     """Return the same on fewer images or at fewer sites."""
-    settings = replace(asked.settings, images=images or asked.settings.images)
-    own = tuple(asked.sites if sites is None else sites)
-    return Probe(asked.model, lambda: _chunked(asked.batches, settings), asked.objectives, own, settings)
+    settings = replace(probed.settings, images=images or probed.settings.images)
+    own = tuple(probed.sites if sites is None else sites)
+    return Probe(probed.model, lambda: _chunked(probed.batches, settings), probed.objectives, own, settings)
 
 
 def _source(batches: Images) -> Callable[[], Iterable[Any]]:

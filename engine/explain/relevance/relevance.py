@@ -61,23 +61,23 @@ def relevance(
     """
     if method not in get_args(Method):
         raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}.")
-    asked = probe(model, batches, layers=layers, tasks=tasks, settings=settings)
-    return probe_relevance(asked, method)
+    probed = probe(model, batches, layers=layers, tasks=tasks, settings=settings)
+    return probe_relevance(probed, method)
 
 
-def probe_relevance(asked: Probe, method: Method, means: Means | None = None) -> pd.DataFrame:
+def probe_relevance(probed: Probe, method: Method, means: Means | None = None) -> pd.DataFrame:
     """Return the frame of `relevance` for a probe; pass the channel means if they are known already."""
-    scores = Scores(tuple(asked.objectives), asked.sites, asked.settings.bootstrap, asked.settings.seed)
+    scores = Scores(tuple(probed.objectives), probed.sites, probed.settings.bootstrap, probed.settings.seed)
     if method == "taylor":
-        taylor(asked, means, scores)
+        taylor(probed, means, scores)
         return scores.frame()
-    means = channel_means(asked) if means is None else means
+    means = channel_means(probed) if means is None else means
     if method == "taylor_positions":
-        positions(asked, means, scores)
+        positions(probed, means, scores)
     else:
         from winnow.engine.explain.relevance.captum_methods import (
             captum_scores,  # seconds of import: only when one of its methods is wanted
         )
 
-        captum_scores(method, asked, means, scores)
+        captum_scores(method, probed, means, scores)
     return scores.frame()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.engine.explain.checks.overlap import mask_overlap
+from winnow.engine.explain.checks.overlap import survivor_overlap
 from winnow.engine.explain.usage import layer_usage, relevance_arrays, task_overlaps, tasks_of, usage
 
 TASKS = ("a", "b", "c")
@@ -112,11 +112,11 @@ def test_masks_of_runs_overlap_by_depth():
         "b": groups({"first": [1, 1, 0, 0], "second": [0, 0, 1, 0]}),
         "both": groups({"first": [1, 1, 1, 1], "second": [1, 1, 1, 0]}),
     }
-    found = mask_overlap(runs).set_index(["layer", "one", "other"])
+    found = survivor_overlap(runs).set_index(["layer", "one", "other"])
     assert found.loc[("first", "a", "b"), "jaccard"] == 1
     assert found.loc[("second", "a", "b"), "jaccard"] == 0
     assert found.loc[("second", "a", "both"), "one_in_other"] == 1
     assert found.loc[("second", "a", "both"), "other_in_one"] == pytest.approx(2 / 3)
     assert found.loc[("first", "a", "b"), "chance"] == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="the same network"):
-        mask_overlap({"a": runs["a"], "b": groups({"first": [1]})})
+        survivor_overlap({"a": runs["a"], "b": groups({"first": [1]})})

@@ -7,7 +7,7 @@ import pytest
 
 from winnow.engine.jobs.study_job import StudyError
 from winnow.engine.jobs.study_members import living_parameters, source_of
-from winnow.engine.runs.derived import newest
+from winnow.engine.runs.derived import newest_job
 from winnow.engine.runs.run import list_runs
 from winnow.engine.runs.snapshots import list_snapshots
 from winnow.engine.runs.study import create_study, find_study, list_studies
@@ -116,4 +116,4 @@ def test_what_is_left_is_timed_if_asked_for(tmp_path: Path, small, trained_here)
     measures = study.table("latency")
     assert set(measures["model"]) == {"dense", "masked", "pruned"}
     (run,) = list_runs(tmp_path)
-    assert set(measures["pruning"]) == {newest(run, "prune").id}
+    assert set(measures["pruning"]) == {newest_job(run, "prune").id}

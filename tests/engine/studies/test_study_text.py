@@ -11,7 +11,7 @@ import pytest
 from winnow.engine.cli.main import main
 from winnow.engine.runs.run import list_runs
 from winnow.engine.specs.study import parse_many
-from winnow.engine.studies.reporting_tables import csv, latex, markdown, paper_table
+from winnow.engine.studies.reporting_tables import csv_text, latex, markdown, paper_table
 from winnow.engine.studies.rows import FIGURES
 from winnow.engine.studies.scheduling.cluster import batch_cluster
 from winnow.engine.studies.tables import comparisons_table, elbow, path_table, summary_table
@@ -74,7 +74,7 @@ def test_the_paper_s_table_in_three_languages():
     text = latex(table)
     assert r"sparse, 70 \% & a+b & equal & 12.0 $\pm$ 11.0" in text
     assert r"$\Delta$\_m over dense [\%]" in text
-    assert csv(quantities()).splitlines()[1] == "dense,a+b,equal,,0.0,0,test,seg.miou,0.0"
+    assert csv_text(quantities()).splitlines()[1] == "dense,a+b,equal,,0.0,0,test,seg.miou,0.0"
 
 
 def test_an_elbow_is_where_a_curve_bends():

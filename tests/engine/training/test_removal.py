@@ -9,7 +9,7 @@ import torch
 from winnow.data.catalog import load
 from winnow.data.stacking import Stacked, stack
 from winnow.engine.jobs.epoch_report import groups_table, kernels_table
-from winnow.engine.jobs.restore import restore
+from winnow.engine.jobs.restore import restored_network
 from winnow.engine.jobs.run_data import fields
 from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.stop_request import StopRequest
@@ -268,7 +268,7 @@ def test_a_removal_is_recorded_and_undone(
     assert log["value"]["parameters"].iloc[0] < log["value"]["parameters_before"].iloc[0]
     assert log["value"]["parameters"].iloc[-1] == sum(p.numel() for p in ended.net.parameters())
     groups = len(run.norms.frame())
-    dense = restore(run, CPU)
+    dense = restored_network(run, CPU)
     assert sum(p.numel() for p in dense.net.parameters()) == log["value"]["parameters_before"].iloc[0]
     moments = dense.optimizer(run.spec.optimiser, dense.net).state_dict()["state"]
     for index, parameter in enumerate(dense.net.parameters()):

@@ -8,7 +8,7 @@ from tests.engine.explain.planted.network import planted_network
 from tests.engine.explain.planted.wiring import TASKS
 from winnow.data.planted import CAUSES, PATCH, Planted, looks
 from winnow.data.stacking import stack
-from winnow.engine.explain.maps.inputs import Explained, integrated_gradients
+from winnow.engine.explain.maps.attributions import Explained, integrated_gradients
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import base_image
 from winnow.engine.explain.relevance.probe import Probe, probe

@@ -6,7 +6,7 @@ from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
 from tests.engine.small_nets import batches, small_net
-from winnow.engine.explain.maps.inputs import Explained, integrated_gradients, occlusion
+from winnow.engine.explain.maps.attributions import Explained, integrated_gradients, occlusion
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.probe import probe
 from winnow.engine.explain.relevance.settings import Settings

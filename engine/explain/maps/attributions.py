@@ -1,7 +1,17 @@
-"""Maps of chosen channels on the shown images, and their statistics over all images.
+"""The maps of an explanation, computed on a frozen model.
 
-Two passes: one without gradients over all images, to find where a channel is silent and which images activate it most;
-one with a backward pass per task over the shown images, for the maps.
+**Channels** (`channel_statistics`, `channel_maps`): one pass without gradients over all images, to find where a channel
+is silent and which images activate it most, and one with a backward pass per task over the shown images.
+
+**Pixels** (`integrated_gradients`, `occlusion`), for the same objectives as relevance:
+
+    integrated gradients   (x − x') ∫₀¹ ∂f/∂x(x' + α(x − x')) dα, summed over colours
+    occlusion              f(x) − f(x with one patch in the base's colours)
+
+x' is the base image (the mean colours or black). The integral is a Gauss–Legendre sum, exact where f is a polynomial
+along the path; the residual is what the sum over pixels lacks of f(x) − f(x').
+
+Sources: Sundararajan et al., arXiv 1703.01365; Zeiler and Fergus, 1311.2901.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,29 +67,29 @@ class ChannelStatistics:
 
 
 @torch.no_grad()
-def channel_statistics(asked: Probe, cells: Cells, top: int) -> dict[str, ChannelStatistics]:
+def channel_statistics(probed: Probe, cells: Cells, top: int) -> dict[str, ChannelStatistics]:
     """Return the statistics of the channels over all images of the probe, on a frozen model."""
     found = {layer: ChannelStatistics(top) for layer in cells}
-    sites, first = [asked.site(layer) for layer in cells], 0
-    for batch in asked.batches():
+    sites, first = [probed.site(layer) for layer in cells], 0
+    for batch in probed.batches():
         with recorded(sites) as kept:
-            asked.model(batch.images)
+            probed.model(batch.images)
         for site in sites:
             found[site.name].add(_numpy(_maps(site, kept[site.name][0], cells[site.name])), first)
         first += len(batch.images)
     return found
 
 
-def channel_maps(asked: Probe, batch: Batch, cells: Cells, means: Means) -> Iterator[tuple[str, Array, Array]]:
+def channel_maps(probed: Probe, batch: Batch, cells: Cells, means: Means) -> Iterator[tuple[str, Array, Array]]:
     """Yield (layer, activation (C, B, h, w), reliance (C, T, B, h, w)) for the images of a batch."""
-    sites = [asked.site(layer) for layer in cells]
+    sites = [probed.site(layer) for layer in cells]
     with torch.enable_grad(), recorded(sites) as kept:
-        given = asked.model(batch.images)
+        given = probed.model(batch.images)
     tensors = [kept[site.name][0] for site in sites]
     grads = []
-    for place, (name, objective) in enumerate(asked.objectives.items()):
+    for place, (name, objective) in enumerate(probed.objectives.items()):
         value = objective.value(given[name], objective.freeze(given[name], batch.targets.get(name))).sum()
-        more = place < len(asked.objectives) - 1
+        more = place < len(probed.objectives) - 1
         grads.append(torch.autograd.grad(value, tensors, retain_graph=more, allow_unused=True))
     for place, site in enumerate(sites):
         tensor, chosen = tensors[place].detach(), cells[site.name]
@@ -118,3 +128,71 @@ def _maps(site: Site, values: Tensor, chosen: tuple[int, ...]) -> Tensor:
 def _numpy(tensor: Tensor) -> Array:
     found: Array = tensor.detach().float().cpu().numpy()
     return found
+
+
+@dataclass(frozen=True)
+class Integrated:
+    """Attributions (T, B, H, W); f(x) − f(base), and what the sum over the pixels lacks of it, (T, B)."""
+
+    pixels: Tensor
+    difference: Tensor
+    residual: Tensor
+
+
+class Explained:
+    """The objectives of some images: each task as one number per image, with its frozen part."""
+
+    def __init__(self, probed: Probe, batch: Batch) -> None:
+        self._probed = probed
+        with torch.no_grad():
+            given = probed.model(batch.images)
+        self._frozen = {
+            name: objective.freeze(given[name], batch.targets.get(name))
+            for name, objective in probed.objectives.items()
+        }
+        self.predictions: Mapping[str, Tensor] = given
+
+    def values(self, images: Tensor) -> Tensor:
+        """Return the numbers of images that are variants of the given ones, (T, B)."""
+        given = self._probed.model(images)
+        objectives = self._probed.objectives
+        return torch.stack([objectives[name].value(given[name], self._frozen[name]) for name in objectives])
+
+
+def integrated_gradients(explained: Explained, images: Tensor, base: Tensor, steps: int) -> Integrated:
+    """Return the integrated gradients of images (B, C, H, W) from a base (1, C, 1, 1), on a frozen model."""
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    away = images - base
+    sums: list[Tensor] = []
+    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        point = (base + float(node) * away).requires_grad_()
+        with torch.enable_grad():
+            values = explained.values(point).sum(1)
+        rows = [
+            torch.autograd.grad(value, point, retain_graph=place < len(values) - 1, allow_unused=True)[0]
+            for place, value in enumerate(values)
+        ]
+        part = torch.stack([torch.zeros_like(point) if row is None else row for row in rows]).detach()
+        sums = [part * float(weight) if not sums else sums[0] + part * float(weight)]
+    pixels = (sums[0] * away).sum(2)
+    with torch.no_grad():
+        difference = explained.values(images) - explained.values(base.expand_as(images))
+    return Integrated(pixels, difference, difference - pixels.sum((2, 3)))
+
+
+@torch.no_grad()
+def occlusion(explained: Explained, images: Tensor, base: Tensor, patch: int) -> Tensor:
+    """Return f(x) − f(x without a patch) for patches side by side, (T, B, ⌈H/patch⌉, ⌈W/patch⌉)."""
+    whole = explained.values(images)
+    rows, columns = (len(range(0, side, patch)) for side in images.shape[-2:])
+    parts = [whole - explained.values(hidden) for hidden in _hidden(images, base, patch)]
+    return torch.stack(parts, 2).reshape(*whole.shape, rows, columns)
+
+
+def _hidden(images: Tensor, base: Tensor, patch: int) -> Iterator[Tensor]:
+    height, width = images.shape[-2:]
+    for top in range(0, height, patch):
+        for left in range(0, width, patch):
+            found = images.clone()
+            found[:, :, top : top + patch, left : left + patch] = base
+            yield found
