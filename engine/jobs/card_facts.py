@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from winnow.data.catalog import DATASETS
 from winnow.engine.export import Exported, ModelFacts, Saved
 from winnow.engine.jobs.certificate_file import read_certificate
 from winnow.engine.runs.derived import DerivedJob
@@ -23,7 +22,7 @@ def card_facts(
 ) -> ModelFacts:
     """Return what a card says of the network of a pruning; `example` is the shape of one image, as a batch."""
     run, spec = pruning.run, pruning.run.spec
-    measures, known = _table(pruning, "measures"), DATASETS[spec.data.dataset].fields
+    measures, known = _table(pruning, "measures"), spec.data.fields
     tasks = _kept(pruning)
     return ModelFacts(
         name=f"{spec.name}, pruned",

@@ -4,7 +4,8 @@ import torch
 
 from winnow.engine.jobs.run_data import fields
 from winnow.engine.networks.multitask import build_network
-from winnow.engine.specs.train import NetworkSpec, TrainSpec
+from winnow.engine.specs.network import NetworkSpec
+from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.build import build_tasks
 
 STEPS = 24  # halvings of the factor: finer than one channel of the widest network
@@ -25,17 +26,17 @@ def narrowed(spec: TrainSpec, channels: int, parameters: int) -> NetworkSpec:
         middle = (low + high) / 2
         low, high = (middle, high) if fits(_scaled(spec, middle)) else (low, middle)
     found = _scaled(spec, low)
-    for stage in reversed(range(len(found.widths))):
-        wider = tuple(width + (place == stage) for place, width in enumerate(found.widths))
-        candidate = found.model_copy(update={"widths": wider})
-        if wider[stage] <= spec.network.widths[stage] and fits(candidate):
+    for stage in reversed(range(len(found.stages))):
+        wider = tuple(width + (place == stage) for place, width in enumerate(found.stages))
+        candidate = found.with_stages(wider)
+        if wider[stage] <= spec.network.stages[stage] and fits(candidate):
             found = candidate
     return found
 
 
 def _scaled(spec: TrainSpec, factor: float) -> NetworkSpec:
-    widths = tuple(max(1, round(factor * width)) for width in spec.network.widths)
-    return spec.network.model_copy(update={"widths": widths})
+    widths = tuple(max(1, round(factor * width)) for width in spec.network.stages)
+    return spec.network.with_stages(widths)
 
 
 def _count(spec: TrainSpec, network: NetworkSpec, channels: int) -> int:
