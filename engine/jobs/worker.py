@@ -22,6 +22,7 @@ from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.derived import DerivedJob, open_work
 from winnow.engine.runs.launch import TIED
+from winnow.engine.runs.provenance import note_start
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.jobs import JOBS
@@ -79,6 +80,7 @@ def _work(work: Run | DerivedJob | Study, writer: ResultWriter, ending: StopRequ
     """Do what was asked, and say how it ended."""
     try:
         writer.status(phase="starting" if isinstance(work, Study) else "importing torch")
+        note_start(work.path, work.spec)
         writer.finish(_done(work, writer, ending))
     except RankLostError:
         traceback.print_exc()

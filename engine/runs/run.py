@@ -4,6 +4,7 @@ runs/<utc-time>-<slug>/    a folder of work (engine.runs.work_folder), and
 groups/          norms of every group, one row per epoch (engine.runs.norm_log)
 weights/         checkpoints in safetensors, each with a manifest (engine.training.checkpoint); network.json
 snapshots/       networks kept on the way (engine.runs.snapshots)
+worked_with.json what the worker started on it with: packages, digests of our source and of the data (provenance)
 prune/, explain/, export/    what is done with the result: folders of work themselves (engine.runs.derived)
 """
 
