@@ -214,7 +214,7 @@ def _with_options(command: Command, options: list[Option]) -> Command:
 
 
 def _first_sentence(spec: type[BaseModel]) -> str:
-    text = (spec.__doc__ or "").splitlines()[0].rstrip(".")
+    text = (spec.__doc__ or getattr(spec, "summary", "") or spec.__name__).splitlines()[0].rstrip(".")
     return text[:1].lower() + text[1:]
 
 

@@ -70,7 +70,11 @@ class ResidualSpec(NetworkSpec):
         return self
 
 
-NETWORKS: Mapping[str, type[NetworkSpec]] = MappingProxyType({"residual": ResidualSpec})
+NETWORKS: Mapping[str, type[NetworkSpec]] = MappingProxyType(
+    {
+        "residual": ResidualSpec,
+    }
+)
 Network = Annotated[SerializeAsAny[NetworkSpec], chosen_by("network", NETWORKS, "residual")]
 """The type of a field that holds any of them; one without the key `network` is residual, as before there were kinds."""
 

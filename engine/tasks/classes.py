@@ -78,7 +78,12 @@ def mean_recall(matrix: Tensor) -> float:
 
 
 MEASURES: Mapping[str, Callable[[Tensor], float]] = MappingProxyType(
-    {"miou": mean_iou, "pixel_accuracy": accuracy, "accuracy": accuracy, "balanced_accuracy": mean_recall}
+    {
+        "miou": mean_iou,
+        "pixel_accuracy": accuracy,
+        "accuracy": accuracy,
+        "balanced_accuracy": mean_recall,
+    }
 )
 """What a metric of `engine.specs.tasks` computes from the confusion matrix, float64, rows true, columns predicted."""
 
