@@ -1,4 +1,4 @@
-"""The kinds of task by the kind of their target: what learns it, and the metrics that it is judged by.
+"""The kinds of task by the kind of their target: what learns it, and the metrics that it is evaluated by.
 
 `TASKS` is the registry. Its names are those of `data.kinds.KINDS`.
 """

@@ -148,8 +148,7 @@ class TrainSpec(Frozen):
         length = self.data.length("train")
         if length is not None and length < self.batch_size:
             raise ValueError(
-                f"`batch_size` must be at most `train_length` = {length}, the number of training images, got "
-                f"{self.batch_size}."
+                f"`batch_size` must be at most {length}, the number of training images, got {self.batch_size}."
             )
         parts = self.devices * self.accumulate
         if parts > self.batch_size:

@@ -1,4 +1,4 @@
-"""What a task is: a loss to train on, a meter to judge by, the best prediction that ignores the image.
+"""What a task is: a loss to train on, a meter to evaluate by, the best prediction that ignores the image.
 
 Predictions are raw network outputs, (B, outputs, H, W) for dense tasks and (B, outputs) for the others. Losses and
 metrics leave out what is unlabelled, and metrics are pooled over all labelled pixels of a split, never averaged over
@@ -35,7 +35,7 @@ class Meter(Protocol):
 
 
 class Task(Protocol):
-    """How one field of a data set is learned and judged."""
+    """How one field of a data set is learned and evaluated."""
 
     @property
     def field(self) -> Field:

@@ -143,7 +143,8 @@ def test_the_choices_of_the_penalty_are_those_of_the_registry() -> None:
         ({"name": ""}, "`name` must have at least 1 character, got ''."),
         ({"tasks": ["mood"]}, "`tasks` must be among seg, depth, normals, edges for data set scenes, got mood."),
         ({"network": {"widths": [8]}}, "`blocks` must have one entry per stage, 1 as `widths`, got 4."),
-        ({"batch_size": 601}, "`batch_size` must be at most `train_length` = 600, the number of training images"),
+        ({"batch_size": 2000, "data": {"dataset": "digits"}}, "`batch_size` must be at most 1258, the number of"),
+        ({"batch_size": 601}, "`batch_size` must be at most 600, the number of training images, got 601."),
     ],
 )
 def test_a_wrong_spec_is_refused_in_one_line(wrong: dict[str, object], says: str) -> None:
