@@ -56,8 +56,8 @@ class PenaltySpec(Frozen):
     )
     strength_of: Literal["loss", "max"] = Field(
         "loss",
-        description="unit of the strength. loss: λ itself; max: the smallest λ that outweighs the loss in every group "
-        "of the fresh network",
+        description="unit of the strength. loss: λ itself; max: λ_max, the smallest λ that outweighs the loss in "
+        "every group of the fresh network",
     )
     target: float | None = Field(
         None, gt=0, lt=100, description="share to make exactly zero, in %; λ is adjusted until it is reached"

@@ -33,17 +33,23 @@ class ManySpec(Frozen):
 
     kind: str
     format_version: Literal[1] = 1
-    name: str = Field("study", min_length=1, max_length=40, description="name; the names of its runs begin with it")
+    name: str = Field(
+        "study",
+        min_length=1,
+        max_length=40,
+        description="name of the study or path; the names of its runs begin with it",
+    )
     base: TrainSpec = Field(description="run that all others are made from")
     targets: tuple[Target, ...] = Field(
-        (), description="shares to make zero, in %, a run each; of what `target_of` says"
+        (), description="shares to make exactly zero, in %, one run each; `target_of` says of what"
     )
     strengths: tuple[Fraction, ...] = Field(
         (),
-        description="strengths, a run each, as parts of the λ that outweighs the loss in every fresh group",
+        description="strengths, one run each, as fractions of λ_max, the smallest λ that outweighs the loss in every "
+        "group of the fresh network",
     )
     seeds: tuple[Seed, ...] = Field(
-        (0,), min_length=1, description="seeds; runs are compared with those of the same seed"
+        (0,), min_length=1, description="seeds, one run each; only runs of the same seed are compared"
     )
     workers: int | None = Field(
         None,
