@@ -19,7 +19,6 @@ import pandas as pd
 from winnow.dashboard.frames.file_versions import Stamp, stamp
 from winnow.dashboard.frames.groups import norms as norm_log
 from winnow.dashboard.frames.summaries import summary
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.quantities import metrics as metrics_of
 from winnow.engine.runs.run import Run
@@ -39,7 +38,7 @@ def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str]:
     spec = summary(a).spec
     rows = []
     for task, name in first if spec is not None else ():
-        known = DATASETS[spec.data.dataset].fields.get(task) if spec is not None else None
+        known = spec.data.fields.get(task) if spec is not None else None
         metric = next((one for one in metrics_of(known) if one.name == name), None) if known else None
         if metric is not None and (task, name) in second:
             rows.append([task, name, metric.label, metric.unit, metric.better, first[task, name], second[task, name]])

@@ -29,7 +29,6 @@ from winnow.dashboard.frames.file_versions import Stamp, stamp
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.shared.formatting import COUNTED
 from winnow.dashboard.shared.selection import Selection
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.run import Run
 
 
@@ -100,7 +99,7 @@ def _training(path: Path, _log: Stamp, since: float) -> tuple[Drawing, Drawing, 
 
 
 def _looks(run: Run) -> dict[str, Style]:
-    return styles(list(DATASETS[run.spec.data.dataset].fields))
+    return styles(list(run.spec.data.fields))
 
 
 @lru_cache(maxsize=32)

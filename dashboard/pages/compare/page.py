@@ -21,7 +21,6 @@ from winnow.dashboard.shared.panel import draw, explain
 from winnow.dashboard.shared.run_figures import Drawing
 from winnow.dashboard.shared.selection import ONE, OTHER, RUN, recall
 from winnow.dashboard.shared.welcome import welcome
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.run import Run, list_runs
 
 TABS = ("Maps", "Metrics", "Layers", "Seeds", "Descriptions")
@@ -149,7 +148,7 @@ def _descriptions(a: Run, b: Run) -> None:
 def _gains(a: Path, b: Path, _a: Stamp, _b: Stamp) -> tuple[Drawing, str]:
     frame, split = pairs.metrics(Run(a), Run(b))
     spec = summary(Run(a)).spec
-    looks = styles(list(DATASETS[spec.data.dataset].fields)) if spec is not None else {}
+    looks = styles(list(spec.data.fields)) if spec is not None else {}
     return Drawing(gains.gains(frame, looks), frame), split
 
 

@@ -1,4 +1,4 @@
-"""Help that can be read: the options of a command under the headings of the spec's sections."""
+"""Help in sections: the options of a command under the headings of the spec's sections."""
 
 from typing import Any
 
