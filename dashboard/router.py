@@ -1,4 +1,4 @@
-"""The script of every session: which pages there are."""
+"""The script of every session: the links to all pages, and the page that is open."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ ICON = Path(__file__).parent / "icon.svg"
 
 st.set_page_config(page_title="Winnow", page_icon=ICON, layout="wide")
 st.logo(ICON, size="small")
-of_a_run = [navigation.groups(), navigation.tasks(), navigation.explain(), navigation.prune()]
-known = [navigation.runs(), navigation.train(), navigation.path(), *of_a_run, navigation.compare(), navigation.new()]
-st.navigation(known, position="top").run()
+opened = st.navigation(navigation.pages(), position="hidden")
+navigation.bar(opened)
+opened.run()
