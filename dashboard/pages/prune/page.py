@@ -72,6 +72,4 @@ def _refit_cost(run: Run) -> str:
     status, took = run.recorded_status(), elapsed(run.recorded_status())
     if took is None or not status.epoch:
         return ""
-    return (
-        f"An epoch of refit takes at most about as long as an epoch of training did: {duration(took / status.epoch)}."
-    )
+    return f"An epoch of refit takes at most as long as one of the training took: {duration(took / status.epoch)}."
