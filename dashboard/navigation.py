@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import streamlit as st
 
-from winnow.dashboard.canvas.components import script
+from winnow.dashboard.canvas.components import HERE, script
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, STUDY
 from winnow.dashboard.shared.choosing import completed, going
@@ -51,6 +51,7 @@ ENTRIES = {
     )
 }
 GOING = "going"
+STYLE = HERE / "navigation.css"
 _click = st.components.v2.component("winnow_going", html="<span></span>", js=script("going.js"))
 
 
@@ -65,6 +66,7 @@ def bar(opened: st.Page) -> None:
     """Draw the links to all pages; the link to the one that is open changes nothing."""
     chosen = completed([name for entry in ENTRIES.values() for name in entry.shows])
     said = address.linked()
+    st.html(STYLE)
     with st.container(horizontal=True, key="navigation", gap="xsmall"):
         for entry in ENTRIES.values():
             here = entry.url == (opened.url_path or HOME)

@@ -4,8 +4,9 @@
 const REPORT_AFTER = 150 // ms without another key before the page is told
 
 export class Picker {
-  // report: told of {of, layer, channel}, or {of} for nothing; later, soon: as setTimeout and clearTimeout
-  constructor(later = setTimeout, never = clearTimeout) {
+  // report: told of {of, layer, channel}, or {of} for nothing; later, never: as setTimeout and clearTimeout, which a
+  // browser lets nobody call as methods of something else
+  constructor(later = (act, wait) => setTimeout(act, wait), never = (timer) => clearTimeout(timer)) {
     Object.assign(this, { later, never, report: () => {}, cell: null, given: null, timer: null })
   }
 

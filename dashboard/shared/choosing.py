@@ -31,7 +31,6 @@ class Choice:
     name: str
     label: str
     width: int
-    show_label: bool = False
 
 
 def choose(choice: Choice, known: Mapping[str, str]) -> str | None:
@@ -49,7 +48,7 @@ def choose(choice: Choice, known: Mapping[str, str]) -> str | None:
         index=None,
         required=named in known,
         placeholder=f"Choose a {NOUNS[choice.name]}",
-        label_visibility="visible" if choice.show_label else "collapsed",
+        label_visibility="collapsed",
         width=choice.width,
         **address.following(choice.name, known, None, lambda chosen: _with(choice.name, chosen)),
     )

@@ -8,7 +8,7 @@ from tests.dashboard.pruning_making import write_pruning
 from winnow.dashboard import navigation
 from winnow.engine.runs.run import Run
 
-ROUTER = str(Path(__file__).resolve().parents[2] / "dashboard" / "router.py")
+ROUTER = str(Path(__file__).resolve().parents[2] / "dashboard" / "shared" / "router.py")
 MakeRun = Callable[..., Run]
 
 

@@ -59,9 +59,10 @@ def _chosen(runs: Mapping[str, Run]) -> tuple[Run | None, Run | None]:
     """Let the user choose A and B; say which of them is gone."""
     names = {identity: called(run) for identity, run in runs.items()}
     found = []
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="center"):
         for name, label in ((RUN, "A"), (OTHER, "B")):
-            found.append(runs.get(choose(Choice(name, label, 430, show_label=True), names) or ""))
+            st.markdown(f"**{label}**", width="content")
+            found.append(runs.get(choose(Choice(name, label, 430), names) or ""))
     for run, name in zip(found, (RUN, OTHER), strict=True):
         if run is None and address.named(name):
             gone(name)

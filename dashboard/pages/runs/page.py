@@ -29,9 +29,6 @@ def page() -> None:
     if not known:
         welcome()
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("Runs", anchor=False, width="content")
-        navigation.link("new", "New run")
     table, trade = address.tabs("runs_view", ("Table", "Trade-off"))
     if table.open:
         with table:
@@ -82,7 +79,7 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
     }
     return {
         "state": config.TextColumn("State", width=92),
-        "name": config.TextColumn("Name", width=112),
+        "name": config.TextColumn("Name", width=170),
         "strength": config.TextColumn("λ / target", width=80, help="Strength at the start, or the target"),
         **percent,
         **metrics,
