@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from winnow.data.sample import Field
-from winnow.engine.tasks.task import counted
+from winnow.engine.tasks.task import counted, share
 
 IGNORED = -1
 
@@ -52,25 +52,30 @@ class ConfusionMeter:
     def __init__(self, classes: int, metrics: tuple[str, ...]) -> None:
         self._classes, self._metrics = classes, metrics
         self._matrix = torch.zeros(classes, classes, dtype=torch.int64)
+        self._unknown = torch.zeros((), dtype=torch.int64)  # predictions that are NaN
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Count one batch: logits (B, K, …), classes (B, …)."""
         known = target != IGNORED
-        pairs = target[known] * self._classes + prediction.argmax(1)[known]
+        largest, guesses = prediction.max(1)
+        self._unknown += largest[known].isnan().sum().cpu()
+        pairs = target[known] * self._classes + guesses[known]
         counts = torch.bincount(pairs, minlength=self._classes**2).reshape(self._classes, -1)
         self._matrix += counts.cpu()
 
     @property
     def sums(self) -> list[Tensor]:
         """The pairs counted so far."""
-        return [self._matrix]
+        return [self._matrix, self._unknown]
 
     def compute(self) -> dict[str, float]:
         """Return IoU and recall averaged over the classes that occur, and accuracy, in per cent."""
+        if self._unknown:
+            return dict.fromkeys(self._metrics, float("nan"))
         matrix = self._matrix.double()
         hits, truths, guesses = matrix.diag(), matrix.sum(1), matrix.sum(0)
         union = truths + guesses - hits
-        accuracy = 100 * float(hits.sum() / matrix.sum().clamp(min=1))
+        accuracy = 100 * share(float(hits.sum()), float(matrix.sum()))
         values = {
             "miou": 100 * float((hits / union)[union > 0].mean()),
             "pixel_accuracy": accuracy,

@@ -19,6 +19,7 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.spaces import Slice, Space
 from winnow.engine.graph.trace import trace
 from winnow.engine.sparsity.groups.axis import Axis, Group
+from winnow.engine.sparsity.groups.layerwise import refuse_computed
 
 
 def coupled_groups(
@@ -35,8 +36,10 @@ def coupled_groups(
 
     Raises:
         NotTraceable: the model's channels cannot be followed.
+        TypeError: a weight is masked or parametrized.
 
     """
+    refuse_computed(model)
     graph = trace(model, example_inputs) if graph is None else graph
     parameters = dict(model.named_parameters(remove_duplicate=False))
     found: list[Group] = []
