@@ -72,7 +72,8 @@ class Steps:
             else:
                 found.append(Part(self._banks[place], (place,), _by_member(self._banks[place], lengths)))
         for places in alike.values():
-            length = torch.as_tensor(sgd_length(known[self._banks[places[0]].parameters[0]]))
+            first = self._banks[places[0]]
+            length = torch.as_tensor(sgd_length(known[first.parameters[0]]), dtype=first.kind_of_vectors)
             found += [Part(bank, own, length) for bank, own in self._joined(places)]
         return sorted(found, key=lambda part: part.places)
 
@@ -128,7 +129,7 @@ class Steps:
 def _by_member(bank: Bank, lengths: Sequence[Any]) -> Tensor:
     """Return (members, channels) from one number per member."""
     device = bank.present.device
-    each = [torch.as_tensor(length).to(device, bank.kind_of_vectors) for length in lengths]
+    each = [torch.as_tensor(length, dtype=bank.kind_of_vectors).to(device) for length in lengths]
     return torch.stack(each)[:, None].expand(-1, bank.channels)
 
 
