@@ -23,7 +23,7 @@ from winnow.data.catalog import DATASETS
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.quantities import metrics as metrics_of
 from winnow.engine.runs.run import Run
-from winnow.engine.studies.delta import gains
+from winnow.engine.studies.delta import relative_gains
 
 SPLITS = ("test", "kept", "val")
 IN_WORDS = {"test": "test images", "kept": "validation images", "val": "validation images, newest epoch"}
@@ -47,7 +47,7 @@ def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str]:
     judged = pd.DataFrame(
         {"value": frame["b"], "baseline": frame["a"], "higher_is_better": frame["better"] == "higher"}
     )
-    gain = gains(judged.astype({"value": float, "baseline": float})) if len(frame) else pd.Series(dtype=float)
+    gain = relative_gains(judged.astype({"value": float, "baseline": float})) if len(frame) else pd.Series(dtype=float)
     return frame.assign(difference=frame["b"] - frame["a"], gain=gain)[METRICS], IN_WORDS[split]
 
 

@@ -14,7 +14,7 @@ from winnow.engine.cli.follow import attend
 from winnow.engine.cli.options import flat_options, flat_values
 from winnow.engine.explain.checks.badges import badge
 from winnow.engine.runs import launch
-from winnow.engine.runs.derived import DerivedJob, Spec, derived_job, find_derived_job, newest, read
+from winnow.engine.runs.derived import DerivedJob, Spec, derived_job, find_derived_job, newest_job, read
 from winnow.engine.runs.run import Run, find
 from winnow.engine.specs.explain import ExplainSpec
 from winnow.engine.specs.prune import PruneSpec
@@ -52,7 +52,7 @@ def explain(run: str, as_json: bool, **given: Any) -> None:
 def export(run: str, formats: str | None, pruning: str | None, out: str | None, as_json: bool) -> None:
     """Write the pruned network of RUN in forms that others can use, each checked against it."""
     chosen = find(run)
-    found = find_derived_job(chosen, "prune", pruning) if pruning else newest(chosen, "prune")
+    found = find_derived_job(chosen, "prune", pruning) if pruning else newest_job(chosen, "prune")
     if found is None:
         raise click.UsageError(f"`RUN` should have been pruned: winnow prune {run}. Found {chosen.id} without.")
     wanted = {"formats": tuple(formats.split(","))} if formats else {}

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from winnow.data.catalog import DATASETS
 from winnow.engine.runs import launch
-from winnow.engine.runs.events import standing
+from winnow.engine.runs.events import current_events
 from winnow.engine.runs.quantities import SPARSITIES, metrics
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, WorkFolder
@@ -78,7 +78,7 @@ def _lines(work: WorkFolder) -> None:
 def outcome(run: Run) -> dict[str, Any]:
     """Return how a run stands: state, message, epoch, sparsities [%], {task: [metric, value, unit]} on validation."""
     status = run.status
-    events = standing(run.events())
+    events = current_events(run.events())
     judged = events[events["split"].isin(["val", "model"])].fillna({"task": ""})
     values = dict(zip(zip(judged["task"], judged["quantity"], strict=True), judged["value"], strict=True))
     figures: dict[str, Any] = {}

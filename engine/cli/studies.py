@@ -18,7 +18,7 @@ from winnow.engine.runs import launch
 from winnow.engine.runs.study import Study, create_study, find_study
 from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 from winnow.engine.studies.plan import plan
-from winnow.engine.studies.reporting_tables import FORMATS, csv, paper_table
+from winnow.engine.studies.reporting_tables import FORMATS, csv_text, paper_table
 from winnow.engine.studies.spec_hash import Known
 
 LEFT_OUT = ("seed", "keep", "test", "target")  # each run of a study gets its own, or has no choice
@@ -105,9 +105,11 @@ def _spec(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> 
 
 def _yaml(file: Path) -> dict[str, Any]:
     try:
-        import yaml  # type: ignore[import-untyped]  # comes with Dask
+        import yaml  # type: ignore[import-untyped]
     except ImportError as error:
-        raise click.UsageError("`--cluster` should find Dask: pip install 'winnow[cluster]'. Found none.") from error
+        raise click.UsageError(
+            "`--cluster` needs a package that is not installed: pyyaml. Run pip install 'winnow-mtl[cluster]'."
+        ) from error
     try:
         found = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
@@ -157,7 +159,7 @@ def write_tables(found: Study, folder: Path) -> None:
     """Write all tables of a study as CSV, and the paper's table on the test split in Markdown and LaTeX."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(found.path.glob("tables/*.parquet")):
-        (folder / f"{file.stem}.csv").write_text(csv(pd.read_parquet(file)))
+        (folder / f"{file.stem}.csv").write_text(csv_text(pd.read_parquet(file)))
     if _has(found, "summary"):
         shown = paper_table(found.table("summary"), definition(found))
         for suffix, written in FORMATS.items():

@@ -59,10 +59,10 @@ def main(arguments: list[str]) -> int:
 def _help(run: Run) -> int:
     """Train along with the process that writes; its end is ours, however it was asked to."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    from winnow.engine.jobs.other_ranks import Quiet
+    from winnow.engine.jobs.other_ranks import SilentWriter
     from winnow.engine.jobs.training_job import run_training
 
-    run_training(run, Quiet(run), StopRequest(run))
+    run_training(run, SilentWriter(run), StopRequest(run))
     return 0
 
 

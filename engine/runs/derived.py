@@ -4,8 +4,8 @@
     runs/<id>/explain/<utc-time>-<slug>/    spec.json of kind explain, tables, pictures
     runs/<id>/export/<utc-time>-<slug>/     spec.json of kind export, files/: what was asked for
 
-The run itself is never changed by them, and removing one undoes it. A run may have many of each; the newest that ended
-well speaks for it.
+They never change the run itself, and removing one undoes it. A run may have many of each; pages show the newest one
+that is done.
 """
 
 import json
@@ -41,12 +41,12 @@ class DerivedJob(WorkFolder):
 
     @property
     def run(self) -> Run:
-        """The run that it belongs to."""
+        """The run that the job works on."""
         return Run(self.path.parents[1])
 
     @property
     def kind(self) -> str:
-        """What is done: the name of the folder that it lies in."""
+        """prune, explain or export: the name of the folder that it lies in."""
         return self.path.parent.name
 
 
@@ -68,8 +68,8 @@ def derived_jobs(run: Run, kind: Kind) -> list[DerivedJob]:
     return [DerivedJob(folder) for folder in folders(run.path / kind)]
 
 
-def newest(run: Run, kind: Kind) -> DerivedJob | None:
-    """Return the newest derived job of a kind that ended well, None where there is none."""
+def newest_job(run: Run, kind: Kind) -> DerivedJob | None:
+    """Return the newest derived job of a kind that is done, None where there is none."""
     return next((found for found in derived_jobs(run, kind) if found.recorded_status().state == "done"), None)
 
 
@@ -77,12 +77,12 @@ def find_derived_job(run: Run, kind: Kind, name: str) -> DerivedJob:
     """Return the derived job with this id.
 
     Raises:
-        FileNotFoundError: no such one. A name is never a path.
+        FileNotFoundError: the run has no such job. A name is never a path.
 
     """
     known = {found.id: found for found in derived_jobs(run, kind)}
     if name not in known:
-        raise FileNotFoundError(f"`{kind}` should be among those of {run.id}, {sorted(known)}. Found {name!r}.")
+        raise FileNotFoundError(f"`{kind}` must be one of those of {run.id}, {sorted(known)}, got {name!r}.")
     return known[name]
 
 

@@ -22,6 +22,15 @@ class Counts:
 
     Everything is relative to the penalised parameters: those that lie in a group and can move. The flags
     `requires_grad` are read at each call where the banks are those of a `Proximal`.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 2))
+        >>> net[0].weight.data[:, 0] = 0
+        >>> found = banks(input_groups(net))
+        >>> counts = Counts(net, found, layer_macs(net, torch.ones(1, 4)))
+        >>> counts.percent("mac", [bank.norms() > 0 for bank in found])
+        25.0
+
     """
 
     def __init__(self, model: nn.Module, banks: Sequence[Bank], macs: Mapping[str, float]) -> None:

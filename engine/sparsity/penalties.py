@@ -99,6 +99,11 @@ class GroupLasso(_Weighted):
     Raises:
         ValueError: `strength` is negative or not finite; `weights` is unknown.
 
+    Examples:
+        >>> (bank,) = banks(input_groups(nn.Linear(4, 2)))
+        >>> GroupLasso(100.0).prox_(bank, torch.tensor(1.0)).tolist()  # the norms after a step of length 1
+        [0.0, 0.0, 0.0, 0.0]
+
     """
 
     def value(self, bank: Bank) -> Tensor:

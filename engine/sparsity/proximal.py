@@ -58,6 +58,16 @@ class Kept:
 
     `floor`: the share of each layer's groups that always live, at least one where it is positive; 0 lets layers die.
     `norms`: weights that keep the norm they have now, those of convolutions in front of a batch norm.
+
+    Examples:
+        >>> net = nn.Linear(4, 2)
+        >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> optimizer = Proximal(sgd, input_groups(net), GroupLasso(10.0), Kept(floor=0.5))
+        >>> net(torch.ones(1, 4)).square().sum().backward()
+        >>> optimizer.step()
+        >>> int((optimizer.norms[0] > 0).sum())  # half of the layer's groups
+        2
+
     """
 
     floor: float = 0.0
@@ -103,6 +113,14 @@ class Proximal(Wrapping):
         ValueError: an option without one (maximize, differentiable); no groups, or none that can move; groups that
             overlap, or that it does not hold.
         NotImplementedError: a penalty without a prox in closed form for these groups in this optimiser's metric.
+
+    Examples:
+        >>> net = nn.Linear(4, 2)
+        >>> optimizer = Proximal(torch.optim.SGD(net.parameters(), lr=0.1), input_groups(net), GroupLasso(10.0))
+        >>> net(torch.ones(1, 4)).square().sum().backward()
+        >>> optimizer.step()
+        >>> bool((net.weight == 0).all())  # exact zeros
+        True
 
     """
 

@@ -75,6 +75,20 @@ class Targeted:
     Raises:
         ValueError: a share of MACs where those of a module are not known.
 
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
+        >>> optimizer = Proximal(torch.optim.SGD(net.parameters(), lr=0.1), input_groups(net), GroupLasso(0.0))
+        >>> counts = Counts(net, optimizer.banks, layer_macs(net, torch.ones(1, 8)))
+        >>> control = Targeted(optimizer, 1e-3, counts, "group", 50.0, warm_up=0, refit_from=300)
+        >>> for step in range(310):
+        ...     control.before(step)
+        ...     x = torch.randn(16, 8)
+        ...     optimizer.zero_grad()
+        ...     (net(x) - x.sum(1, keepdim=True)).square().mean().backward()
+        ...     optimizer.step()
+        >>> sum(int((norms == 0).sum()) for norms in optimizer.norms)  # half of 8 + 8
+        8
+
     """
 
     proximal: Proximal

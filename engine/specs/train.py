@@ -176,8 +176,8 @@ class TrainSpec(Frozen):
             raise ValueError(f"`task_weights` should name {', '.join(self.tasks)}. Found {', '.join(weights)}.")
         if absent := missing_packages(self.balancing.balancing):
             raise ValueError(
-                f"`balancing` {self.balancing.balancing} should find its packages: pip install 'winnow[balancing]'. "
-                f"Found no {', '.join(absent)}."
+                f"`balancing` {self.balancing.balancing} needs packages that are not installed: {', '.join(absent)}. "
+                "Run pip install 'winnow-mtl[balancing]'."
             )
         return self
 

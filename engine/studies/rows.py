@@ -1,7 +1,7 @@
-"""What a run of a study came to, as plain rows: the only place where a study reads events.
+"""The results of a study's run as plain rows: the only place where a study reads events.
 
-A row of `results` is one metric of one task of one run on one split; see COLUMNS. The split `val` is that which chose
-the epoch, `test` the one that was looked at once.
+A row of `results` is one metric of one task of one run on one split; see COLUMNS. The split `val` chose the epoch;
+`test` was looked at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ WHO = ["arm", "subset", "balancing", "level_of", "level", "seed", "run"]
 SHARES = (*SPARSITIES, "removable_parameters", "removable_macs", "gathered_macs")
 FIGURES = (*SHARES, "skill", "strength", "parameters", "macs")
 COLUMNS = [*WHO, "split", "task", "metric", "value", "unit", "higher_is_better", "main", *FIGURES]
-SPLITS = {"kept": "val", "test": "test"}  # how the events call it, and how the tables do
+SPLITS = {"kept": "val", "test": "test"}  # the split's name in events, and in tables
 
 
 def result_rows(who: Mapping[str, object], run: Run) -> list[dict[str, object]]:
-    """Return the rows of a run that is done; `who` is its place in the study, WHO without the run."""
+    """Return the rows of a finished run; `who` is its place in the study, WHO without the run."""
     events = run.events()
     figures = final_figures(run, events)
     rows = []
@@ -45,7 +45,7 @@ def result_rows(who: Mapping[str, object], run: Run) -> list[dict[str, object]]:
 def final_figures(run: Run, events: pd.DataFrame | None = None) -> dict[str, float]:
     """Return the three sparsities and what is removable [%], the skill on validation, λ at the end, and the costs.
 
-    `parameters` and `macs` are those of the whole network, nothing removed.
+    `parameters` and `macs` are those of the whole network, with nothing removed.
     """
     events = run.events() if events is None else events
     ends = events[events["task"].isna() & events["split"].isin(["model", "kept"])]
@@ -59,7 +59,7 @@ def final_figures(run: Run, events: pd.DataFrame | None = None) -> dict[str, flo
     return found | _costs(run)
 
 
-def frame(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+def results_table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     """Return the rows as the table `results`."""
     return pd.DataFrame(list(rows), columns=pd.Index(COLUMNS))
 

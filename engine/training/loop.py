@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.graph.trace import trace
-from winnow.engine.measure import layer_macs
+from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.proximal import Kept, Proximal
@@ -30,7 +31,6 @@ from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.balancing.balancer import Balance
 from winnow.engine.training.balancing.build import build_balancer
-from winnow.engine.training.balancing.famo import statistics_kept
 from winnow.engine.training.batches import Batch, Batches
 from winnow.engine.training.distributed.alike import refuse_differing, seed_apart
 from winnow.engine.training.distributed.batch_norm import norms_over_all

@@ -8,7 +8,8 @@ import torch
 from tests.benchmarks.side_by_side import ratio
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
-from winnow.engine.explain.relevance import Settings, relevance
+from winnow.engine.explain.relevance.relevance import relevance
+from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.specs.train import NetworkSpec
 from winnow.engine.tasks.build import build_tasks

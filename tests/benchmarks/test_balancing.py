@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.networks.heads import LightHead
 from winnow.engine.networks.residual import ResidualTrunk
 from winnow.engine.specs.balancing import BalancingSpec
 from winnow.engine.specs.train import NetworkSpec
 from winnow.engine.training.balancing.balancer import Balancer
 from winnow.engine.training.balancing.build import build_balancer
-from winnow.engine.training.balancing.famo import statistics_kept
 
 TASKS = {"segmentation": 13, "depth": 1, "normals": 3}
 ROUNDS = 12

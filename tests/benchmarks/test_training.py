@@ -12,7 +12,7 @@ from tests.benchmarks.side_by_side import ratio
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.graph.trace import trace
-from winnow.engine.measure import layer_macs
+from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.networks.residual import ResidualTrunk
 from winnow.engine.sparsity.counts import Counts

@@ -18,7 +18,7 @@ from winnow.engine.runs.work_folder import Status
 from winnow.engine.specs.study import parse_many
 from winnow.engine.specs.train import parse
 from winnow.engine.studies.plan import Member, plan
-from winnow.engine.studies.rows import frame
+from winnow.engine.studies.rows import results_table
 from winnow.engine.studies.tables import study_tables
 
 BASE: dict[str, Any] = {"tasks": ["seg", "depth"], "epochs": 5, "threads": 1}
@@ -58,7 +58,7 @@ def write_results(study: Study, layers: tuple[Layer, ...], state: str = "done") 
         rows += results
         members.append([*_who(member), "done", run.id, place == 0, ""])
     (study.path / "tables").mkdir(exist_ok=True)
-    tables = {**study_tables(study, frame(rows)), "members": pd.DataFrame(members, columns=pd.Index(COLUMNS))}
+    tables = {**study_tables(study, results_table(rows)), "members": pd.DataFrame(members, columns=pd.Index(COLUMNS))}
     for name, table in tables.items():
         table.to_parquet(study.path / "tables" / f"{name}.parquet")
     status = DONE.model_copy(update={"state": state, "phase": f"{len(members)} of {len(members)} runs over"})

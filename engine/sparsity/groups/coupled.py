@@ -38,6 +38,12 @@ def coupled_groups(
         NotTraceable: the model's channels cannot be followed.
         TypeError: a weight is masked or parametrized.
 
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> groups = coupled_groups(net, torch.ones(1, 4))
+        >>> len(groups), len(groups[0].members)  # a hidden channel: its row, its bias, its column
+        (3, 3)
+
     """
     refuse_computed(model)
     graph = trace(model, example_inputs) if graph is None else graph

@@ -23,6 +23,11 @@ def input_groups(module: nn.Module) -> list[Group]:
     Convolution (O, I, k, k): W[:, i], O·k² weights. Grouped in g parts: channel i is read by its own part only, so
     O/g·k² weights. Transposed (I, O, k, k): W[i]. Linear (O, I): the column W[:, i]. Biases and norms belong to no
     input channel. A parameter that two modules share is grouped once. Source: Upadhyay et al., arXiv 2308.12114.
+
+    Examples:
+        >>> len(input_groups(nn.Linear(4, 2)))  # one group per input channel
+        4
+
     """
     found: list[Group] = []
     refuse_computed(module)
@@ -46,6 +51,11 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
 
     Raises:
         NotTraceable: with `example_inputs`, if the model's channels cannot be followed.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> len(output_groups(net, torch.ones(1, 4)))  # the hidden channels; what the model gives out is no group
+        3
 
     """
     if graph is None and example_inputs is not None:

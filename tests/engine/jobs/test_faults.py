@@ -16,7 +16,7 @@ from winnow.data.catalog import DATASETS, load
 from winnow.data.stacking import Stacked, stack
 from winnow.engine.cli.follow import outcome
 from winnow.engine.jobs.epoch_report import removable_shares
-from winnow.engine.measure import cost, sparsity
+from winnow.engine.measure.counts import cost, sparsity_table
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.run import Run, create
@@ -125,7 +125,7 @@ def test_fault_3_one_definition_counts_groups_everywhere(start):
     def along_inputs() -> float:
         banks = training.proximal.banks
         groups = [group for group in _all_groups(training.net) if group.layer in {bank.layer for bank in banks}]
-        return float(sparsity(training.net, groups=groups)["group_sparsity"].iloc[-1])
+        return float(sparsity_table(training.net, groups=groups)["group_sparsity"].iloc[-1])
 
     def along_outputs() -> float:
         weights = [p for name, p in training.net.trunk.named_parameters() if p.dim() == 4]

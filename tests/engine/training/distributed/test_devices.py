@@ -21,6 +21,7 @@ SMALL = ["--dataset", "digits", "--widths", "8,8", "--blocks", "1,1", "--head-wi
 def test_two_processes_train_a_run_and_end(runs_root: Path):
     command = [
         sys.executable,
+        "-P",
         "-c",
         "from winnow.engine.cli.main import main; main()",
         "train",
@@ -43,8 +44,8 @@ def test_two_processes_train_a_run_and_end(runs_root: Path):
 
 WORKER = """
 import os, psutil, sys, time
-from winnow.engine.folders import Status
-from winnow.engine.runs import Run
+from winnow.engine.runs.work_folder import Status
+from winnow.engine.runs.run import Run
 run = Run.open(sys.argv[1])
 try:
     lock = run.lock()

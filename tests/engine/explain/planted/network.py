@@ -1,12 +1,15 @@
 """A network for the data set `planted` whose weights are written down, not trained: who uses what is known.
 
+`planted_network(seed)` builds it; `recovery.recovery` holds what `engine.explain.relevance` and `engine.explain.usage`
+say about it against that truth.
+
 The trunk is three convolutions with ReLUs. The first holds a matched filter for the pattern of every cause, with a
-threshold above the answer of any other pattern; two 1×1 convolutions pass what it finds on, as
-`engine.explain.planted.wiring` says. The heads of the tasks have a hidden layer each, whose units serve one cause: the
-amount is their weighted sum, the strongest one and the place are read off by comparing them. Everything else leaks:
-every weight between living channels that the wiring does not want is random noise of standard deviation `leak` (those
-that it wants add up to 1 in every reader), as training leaves it. So no relevance of a living channel is exactly 0, and
-who uses it has to be told from who hardly notices it.
+threshold above the answer of any other pattern; two 1×1 convolutions pass what it finds on, as `wiring` says. The heads
+of the tasks have a hidden layer each, whose units serve one cause: the amount is their weighted sum, the strongest one
+and the place are read off by comparing them. Everything else leaks: every weight between living channels that the
+wiring does not want is random noise of standard deviation `leak` (those that it wants add up to 1 in every reader), as
+training leaves it. So no relevance of a living channel is exactly 0, and who uses it has to be told from who hardly
+notices it.
 
 The truth covers what the second and the third convolution read and the output of the trunk. The colours of the images,
 which the first one reads, are planted for nobody.
@@ -21,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from tests.engine.explain.planted.wiring import SCALES, TASKS, Flags, Stage, log_uniform, truth, wiring
 from winnow.data.planted import AMOUNT_SPREAD, AMOUNTS, CAUSES, CONTRAST, FIELDS, PATCH, WEAKEST, causes_of, looks
-from winnow.engine.explain.planted.wiring import SCALES, TASKS, Flags, Stage, log_uniform, truth, wiring
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.tasks.task import Task
@@ -40,7 +43,7 @@ M = TypeVar("M", nn.Conv2d, nn.Linear)
 
 @dataclass(frozen=True)
 class Planted:
-    """A network, its tasks, and who uses which channel: the columns of `engine.explain.planted.wiring.truth`."""
+    """A network, its tasks, and who uses which channel: the columns of `tests.engine.explain.planted.wiring.truth`."""
 
     net: MultiTaskNet
     tasks: dict[str, Task]
@@ -60,7 +63,7 @@ def planted_network(seed: int = 0, size: int = 64, leak: float = 1e-3) -> Plante
 
     """
     if not leak >= 0:
-        raise ValueError(f"`leak` should be at least 0. Found {leak}.")
+        raise ValueError(f"`leak` must be at least 0, got {leak}.")
     plan = wiring(seed)
     weights = _Weights(np.random.default_rng([seed, len(CAUSES)]), leak)
     trunk = nn.Sequential(_matched(plan.stages[0], seed, weights), nn.ReLU())

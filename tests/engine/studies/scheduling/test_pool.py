@@ -10,8 +10,8 @@ import pytest
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.train import TrainSpec, parse
-from winnow.engine.studies.scheduling.local import LocalPool, local_pool
 from winnow.engine.studies.scheduling.machine import Machine
+from winnow.engine.studies.scheduling.pool import LocalPool, local_pool
 
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}
 
@@ -77,4 +77,4 @@ def test_a_run_of_several_processes_is_no_single_worker():
         4: "2 at a time on this machine, 2 cores each",
     }
     crowded = local_pool(spec(devices=2), 2, Machine(2))
-    assert crowded.where == "2 at a time on this machine, 2 cores each, more than its 2 cores carry"
+    assert crowded.where == "2 at a time on this machine, 2 cores each, more than its 2 cores"

@@ -6,8 +6,8 @@ from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
 from tests.engine.small_nets import batches, small_net
-from winnow.engine.explain.maps.inputs import Explained, integrated_gradients, occlusion
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.maps.attributions import Explained, integrated_gradients, occlusion
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.probe import probe
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.training.batches import Batch
@@ -52,7 +52,7 @@ def test_the_sum_over_the_pixels_is_the_difference_less_the_residual(of: str):
     net = small_net()
     given, batch = explained(net, of)
     base = torch.zeros(1, 2, 1, 1)
-    with still(net):
+    with frozen_model(net):
         coarse, fine = (integrated_gradients(given, batch.images, base, steps) for steps in (2, 64))
     for found in (coarse, fine):
         torch.testing.assert_close(found.pixels.sum((2, 3)) + found.residual, found.difference)
@@ -64,7 +64,7 @@ def test_integrated_gradients_are_those_of_captum():
     net = small_net()
     given, batch = explained(net)
     base = torch.full((1, 2, 1, 1), 0.5)
-    with still(net):
+    with frozen_model(net):
         found = integrated_gradients(given, batch.images, base, 8)
         reference = IntegratedGradients(lambda images: given.values(images)[1]).attribute(
             batch.images, base.expand_as(batch.images), n_steps=8, method="gausslegendre", internal_batch_size=3

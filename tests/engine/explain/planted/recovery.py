@@ -11,6 +11,7 @@ measured, not computed: `relabelled` deals the true channels out anew, and the f
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 COLUMNS = ["layer", "figure", "value"]
 
@@ -21,7 +22,7 @@ def recovery(used: pd.DataFrame, relevance: pd.DataFrame, truth: pd.DataFrame) -
     Args:
         used: of `engine.explain.usage.usage`.
         relevance: of `engine.explain.relevance.relevance`, by one method.
-        truth: of `engine.explain.planted.network.planted_network`.
+        truth: of `tests.engine.explain.planted.network.planted_network`.
 
     Raises:
         ValueError: a channel of the truth is missing from one of the other frames.
@@ -31,7 +32,7 @@ def recovery(used: pd.DataFrame, relevance: pd.DataFrame, truth: pd.DataFrame) -
     labels = truth.merge(used[[*cells, "label"]], on=cells, suffixes=("_true", ""))
     pairs = _pairs(relevance, truth)
     if len(labels) != len(truth) or len(pairs) != len(truth) * relevance["task"].nunique():
-        raise ValueError(f"`used` and `relevance` should hold all {len(truth)} channels of the truth. Found fewer.")
+        raise ValueError(f"`used` and `relevance` must hold all {len(truth)} channels of the truth, got fewer.")
     rows = []
     for layer in ("", *dict.fromkeys(truth["layer"])):
         own = labels if not layer else labels[labels["layer"] == layer]
@@ -60,8 +61,5 @@ def _pairs(relevance: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
 
 
 def _auroc(scores: pd.Series, positive: pd.Series) -> float:
-    """Return the area under the curve by ranks (Mann and Whitney 1947); missing where all are of one kind."""
-    yes, no = int(positive.sum()), int((~positive).sum())
-    if not yes or not no:
-        return float("nan")
-    return float((scores.rank()[positive].sum() - yes * (yes + 1) / 2) / (yes * no))
+    """Return the area under the ROC curve; missing where all are of one kind."""
+    return float(roc_auc_score(positive, scores)) if positive.nunique() == 2 else float("nan")

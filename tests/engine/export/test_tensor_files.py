@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from winnow.engine.training.tensor_files import serialised, stored
+from winnow.engine.export.tensor_files import serialised, stored
 
 
 def test_each_tensor_is_there_once_with_its_other_names_beside():
