@@ -56,4 +56,4 @@ def _whole(value: Any) -> int | None:
         or value != int(value)
     ):
         return None
-    return int(value)
+    return int(value) if value == int(value) else None

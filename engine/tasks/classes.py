@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from winnow.data.sample import Field
 from winnow.engine.specs.tasks import TASKS
-from winnow.engine.tasks.task import counted
+from winnow.engine.tasks.task import counted, share
 
 IGNORED = -1
 
@@ -62,7 +62,7 @@ class Classification(Classes):
 
 def accuracy(matrix: Tensor) -> float:
     """Return the share of right predictions [%]."""
-    return 100 * float(matrix.diag().sum() / matrix.sum().clamp(min=1))
+    return 100 * share(float(matrix.diag().sum()), float(matrix.sum()))
 
 
 def mean_iou(matrix: Tensor) -> float:
@@ -94,20 +94,25 @@ class ConfusionMeter:
     def __init__(self, classes: int, metrics: tuple[str, ...]) -> None:
         self._classes, self._metrics = classes, metrics
         self._matrix = torch.zeros(classes, classes, dtype=torch.int64)
+        self._unknown = torch.zeros((), dtype=torch.int64)  # predictions that are NaN
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Count one batch: logits (B, K, …), classes (B, …)."""
         known = target != IGNORED
-        pairs = target[known] * self._classes + prediction.argmax(1)[known]
+        largest, guesses = prediction.max(1)
+        self._unknown += largest[known].isnan().sum().cpu()
+        pairs = target[known] * self._classes + guesses[known]
         counts = torch.bincount(pairs, minlength=self._classes**2).reshape(self._classes, -1)
         self._matrix += counts.cpu()
 
     @property
     def sums(self) -> list[Tensor]:
         """The pairs counted so far."""
-        return [self._matrix]
+        return [self._matrix, self._unknown]
 
     def compute(self) -> dict[str, float]:
-        """Return each metric by name."""
+        """Return each metric by name; NaN where a prediction is NaN or nothing is labelled."""
+        if self._unknown:
+            return dict.fromkeys(self._metrics, float("nan"))
         matrix = self._matrix.double()
         return {name: MEASURES[name](matrix) for name in self._metrics}

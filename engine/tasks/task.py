@@ -76,6 +76,11 @@ def masked_mean(values: Tensor, known: Tensor, count: Tensor | None = None) -> T
     return (values * known).sum() / (known.sum() if count is None else count).clamp(min=1)
 
 
+def share(total: float, count: float) -> float:
+    """Return total / count, NaN where nothing was counted: a task without labels has no metric."""
+    return total / count if count else float("nan")
+
+
 def counted(*masks: Tensor) -> Tensor:
     """Return how many entries of each mask are true, (masks,) int64."""
     return torch.stack([mask.sum() for mask in masks])
