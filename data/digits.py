@@ -21,6 +21,7 @@ from winnow.data.spec import DataSpec
 
 INK_SPREAD = 0.0341  # the standard deviation of `ink` over the training split of seed 0
 SHARES = MappingProxyType({"train": (0.0, 0.7), "val": (0.7, 0.85), "test": (0.85, 1.0)})
+LENGTHS = MappingProxyType({"train": 1258, "val": 270, "test": 269})  # whatever the seed
 FIELDS: Mapping[str, Field] = MappingProxyType(
     {
         "digit": Field(kind="classification", classes=tuple("0123456789")),
@@ -83,6 +84,10 @@ class DigitsData(DataSpec):
     def options(self, split: Split) -> dict[str, Any]:
         """Return the seed."""
         return {"seed": self.data_seed}
+
+    def length(self, split: Split) -> int:
+        """Return how many images a split has."""
+        return LENGTHS[split]
 
 
 def _load() -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -24,7 +24,7 @@ def check_whole(name: str, value: object, least: int) -> None:
 
 
 def checked_index(index: int, length: int) -> int:
-    """Return `index` as a plain integer, 0 ≤ index < length, else raise `IndexError`: a negative one does not count from the end."""
+    """Return `index` as a plain integer, 0 ≤ index < length, else raise `IndexError`; none counts from the end."""
     if not 0 <= as_index(index) < length:
         raise IndexError(f"`index` must be from 0 to {length - 1}, got {index}.")
     return as_index(index)

@@ -15,6 +15,7 @@ An image depends on (seed, split, index) alone. Items of the three splits are di
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -22,7 +23,7 @@ import numpy as np
 from pydantic import Field as Option
 
 from winnow.data.fashion.items import CLASSES, SIDE, items
-from winnow.data.fingerprint import fingerprint
+from winnow.data.fingerprint import files_below, fingerprint
 from winnow.data.parameters import check_split, check_whole, checked_index
 from winnow.data.sample import Field, Sample, Split
 from winnow.data.spec import DataSpec
@@ -113,4 +114,4 @@ class FashionData(DataSpec):
 
     def fingerprint(self) -> str:
         """Return a digest of the files below `root`; "" for the built-in images."""
-        return fingerprint(self.root) if self.root else ""
+        return fingerprint(files_below(Path(self.root).expanduser(), "*-ubyte*")) if self.root else ""

@@ -24,10 +24,10 @@ import pytest
 
 from winnow.engine.cli.follow import follow
 from winnow.engine.cli.studies import write_tables
+from winnow.engine.jobs.study_members import living_parameters
 from winnow.engine.runs import launch
 from winnow.engine.runs.study import Study, create_study, list_studies
 from winnow.engine.specs.study import StudySpec, parse_many
-from winnow.engine.studies.members import living_parameters
 from winnow.engine.studies.reporting_tables import paper_table
 
 pytestmark = [pytest.mark.claim, pytest.mark.timeout(6 * 3600)]
