@@ -46,7 +46,7 @@ def test_a_data_set_that_reads_no_files_has_no_fingerprint():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("faces", {}, "`name` must be one of scenes, digits, planted, got 'faces'"),
+        ("faces", {}, "`name` must be one of scenes, digits, fashion, planted, got 'faces'"),
         ("scenes", {"split": "all"}, "`split` must be one of train, val, test, got 'all'"),
         ("scenes", {"width": 3}, "Options of `scenes` must be among length, size, seed, got 'width'"),
         ("scenes", {"size": 4}, "`size` must be an integer, at least 8, got 4"),
