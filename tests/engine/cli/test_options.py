@@ -86,7 +86,7 @@ PARTS = ("penalty", "balancing", "optimiser")
     ("options", "says"),
     [
         ({"size": "32"}, "`size` is not an option of dataset digits, got 32. Its options are: data_seed."),
-        ({"dataset": "faces"}, "`dataset` must be one of scenes, digits, planted, got 'faces'."),
+        ({"dataset": "faces"}, "`dataset` must be one of scenes, digits, fashion, planted, got 'faces'."),
         ({"network": "vit"}, "`network` must be one of residual, got 'vit'."),
         ({"mix": "0.3"}, "`mix` is not an option of penalty group_lasso, got 0.3. Its own options are: none."),
         (
