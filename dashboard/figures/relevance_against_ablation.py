@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from winnow.dashboard.figures.cell_points import HOVER, RING, carried
 from winnow.dashboard.figures.style import empty, escaped, panels
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 
 MOST_POINTS = 1800  # SVG points
 DEPTHS = ((0.0, "#7A4FA3"), (0.5, "#2F8AA6"), (1.0, "#4FA35A"))  # from the input to the output; 3:1 on both pages
@@ -21,7 +21,7 @@ Edges = tuple[float, float]
 
 
 def relevance_against_ablation(
-    frame: pd.DataFrame, layers: Sequence[str], task: str, selected: Selection | None = None
+    frame: pd.DataFrame, layers: Sequence[str], task: str, selected: Cell | None = None
 ) -> go.Figure:
     """Draw `frame` (layer, channel, relevance, effect); of many channels, the most relevant."""
     if frame.empty:

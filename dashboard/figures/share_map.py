@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.cell_points import HOVER, RING, carried
 from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 from winnow.engine.explain.usage import DEAD, IDLE
 
 SVG_POINTS = 2000  # beyond, the points are drawn by WebGL
@@ -37,7 +37,7 @@ def share_map(
     tasks: Sequence[str],
     looks: Mapping[str, Style],
     layers: Sequence[str],
-    selected: Selection | None = None,
+    selected: Cell | None = None,
 ) -> go.Figure:
     """Draw `frame` (layer, channel, share, dominant, label), one row per layer of `layers`."""
     if frame.empty:

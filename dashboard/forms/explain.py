@@ -1,12 +1,11 @@
-"""The form for an explanation: widgets → ExplainSpec, leaf by leaf as the form for a run (dashboard.forms.run).
+"""The form for an explanation: widgets → ExplainSpec, field by field as the form for a run (dashboard.forms.run).
 
-What counts is `engine.runs.derived.read`, which checks everything again: nothing is written or started unless it
-agrees.
+`engine.runs.derived.read` checks everything again, and nothing is written or started unless it agrees.
 """
 
 import streamlit as st
 
-from winnow.dashboard.forms.widgets import Values, line
+from winnow.dashboard.forms.widgets import Values, field_row
 from winnow.dashboard.frames.groups import norms
 from winnow.dashboard.shared.formatting import sentence
 from winnow.engine.runs import launch
@@ -30,9 +29,9 @@ ADVANCED = [
     "device",
 ]
 COST = (
-    "With the defaults on the demo's network and one core: the shares after half a minute, the ablations that check "
-    "them within some minutes. The page fills as results come in, and can be left. The integrating methods, "
-    "feature ablation above all, take far longer than the first two."
+    "With the defaults, on the network of the demo and one core, the shares take half a minute, and the ablations that "
+    "check them a few minutes. Results appear as they come in, and you may leave the page. The integrating methods and "
+    "feature ablation take far longer than the first two."
 )
 
 
@@ -47,7 +46,7 @@ def new_explanation(run: Run) -> DerivedJob | None:
         help=ExplainSpec.model_fields["methods"].description,
         on_change="ignore",
     )
-    values = line(ExplainSpec, ESSENTIAL, form=FORM)
+    values = field_row(ExplainSpec, ESSENTIAL, form=FORM)
     with st.expander("Advanced", icon=":material/tune:", key=f"{FORM}_advanced"):
         about = ExplainSpec.model_fields["layers"].description
         layers = st.multiselect(
@@ -58,7 +57,7 @@ def new_explanation(run: Run) -> DerivedJob | None:
             help=about,
             on_change="ignore",
         )
-        values |= line(ExplainSpec, ADVANCED, form=FORM)
+        values |= field_row(ExplainSpec, ADVANCED, form=FORM)
     st.caption(COST)
     if st.button("Explain this run", key=f"{FORM}_submit", type="primary", icon=":material/lightbulb:"):
         return begun(run, {**values, "methods": methods, "layers": layers})

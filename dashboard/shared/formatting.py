@@ -5,14 +5,14 @@ Names of runs, tasks and layers come from users. Streamlit reads Markdown in mos
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
 
 from winnow.engine.runs.work_folder import State, Status
+from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.prune import Criterion, PruneSpec
-from winnow.engine.specs.train import PenaltySpec
 
 Colour = Literal["gray", "blue", "green", "orange", "red", "violet"]
 STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a page, colour
@@ -68,8 +68,8 @@ def elapsed(status: Status) -> float | None:
 
 
 def moment(seconds: float | None) -> str:
-    """Say a time (seconds since 1970, UTC) in the local zone."""
-    return "–" if seconds is None else f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+    """Say a time (seconds since 1970) in UTC, as the ids of runs do."""
+    return "–" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def power(value: float) -> str:

@@ -21,7 +21,7 @@ def welcome() -> None:
         st.space("small")
         with st.container(horizontal=True, vertical_alignment="center"):
             demo = st.button("Start the demo run", key="start_demo", type="primary", icon=":material/play_arrow:")
-            st.page_link(navigation.new(), label="Describe another run")
+            navigation.link("new", "Describe another run")
         st.caption("The demo takes about 2 minutes on 2 cores: 600 generated rooms, three tasks, 15 epochs.")
         if demo:
             _start_demo()
@@ -35,4 +35,4 @@ def _start_demo() -> None:
     except (JobError, OSError) as error:
         st.error(f"The demo could not be started: {sentence(str(error))}", icon=":material/error:")
     else:
-        navigation.open_run(identity)
+        navigation.go("train", run=identity)

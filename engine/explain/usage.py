@@ -86,6 +86,14 @@ def usage(relevance: pd.DataFrame, noise: pd.DataFrame | None = None) -> pd.Data
         relevance: as `engine.explain.relevance.relevance` gives it, by one method.
         noise: the same for the network with shuffled weights.
 
+    Examples:
+        >>> import pandas as pd
+        >>> cells = {"layer": "a", "channel": [0, 0, 1, 1], "task": ["seg", "depth"] * 2}
+        >>> found = [1.0, 0.0, 1.0, 1.0]  # of seg and depth, of channel 0 and then of channel 1
+        >>> measured = {"method": "taylor", "alive": True, "relevance": found, "low": found, "high": found}
+        >>> usage(pd.DataFrame(cells | measured))["label"].tolist()
+        ['seg', 'shared']
+
     """
     given = relevance_arrays(relevance)
     shares, low, high = _shares(given)

@@ -46,6 +46,13 @@ def save_model(folder: Path | str, model: nn.Module, example_inputs: Any) -> Sav
     Raises:
         NotDescribable: the model cannot be written down; nothing is written.
 
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     saved = save_model(f"{folder}/net", nn.Linear(4, 2), torch.ones(1, 4))
+        ...     sorted(path.name for path in Path(folder, "net").iterdir())
+        ['architecture.json', 'network.safetensors']
+
     """
     document, tensors = written(model, example_inputs)
     inputs = named_inputs(model, example_inputs)
@@ -67,6 +74,15 @@ def load_model(folder: Path | str) -> nn.Module:
 
     Raises:
         NotRebuildable: a file is missing, is not what it was when it was saved, or names what is not allowed.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> net = nn.Linear(4, 2)
+        >>> with TemporaryDirectory() as folder:
+        ...     saved = save_model(f"{folder}/net", net, torch.ones(1, 4))
+        ...     again = load_model(f"{folder}/net")
+        >>> torch.equal(again(torch.ones(1, 4)), net(torch.ones(1, 4)))
+        True
 
     """
     folder = Path(folder)

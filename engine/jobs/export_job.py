@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from winnow.data.catalog import DATASETS
 from winnow.engine.export import (
     Exported,
     ModelFacts,
@@ -115,7 +114,7 @@ def card_facts(
     `example` is the shape of a batch of one image.
     """
     run, spec = pruning.run, pruning.run.spec
-    measures, known = _table(pruning, "measures"), DATASETS[spec.data.dataset].fields
+    measures, known = _table(pruning, "measures"), spec.data.fields
     tasks = _kept(pruning)
     return ModelFacts(
         name=f"{spec.name}, pruned",

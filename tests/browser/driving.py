@@ -63,6 +63,11 @@ def settled(page: Page) -> None:
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=PATIENCE)
 
 
+def visit(page: Page, title: str) -> None:
+    """Open a page by its link at the top."""
+    keyed(page, "navigation").get_by_role("link", name=title, exact=True).click()
+
+
 def keyed(page: Page, key: str) -> Locator:
     """Return the element that the page's script calls `key`."""
     return page.locator(f".st-key-{key}")

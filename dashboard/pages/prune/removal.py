@@ -8,7 +8,7 @@ from winnow.dashboard.frames import prunings
 from winnow.dashboard.frames import what_if as sweeps
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.frames.tables import column
-from winnow.dashboard.pages.prune import figures
+from winnow.dashboard.pages.prune import pruning_figures
 from winnow.dashboard.pages.prune.before_after import pruned_source
 from winnow.dashboard.shared.formatting import digits, plain
 from winnow.dashboard.shared.panel import draw, explain
@@ -39,7 +39,7 @@ NO_SWEEP = (
 
 def layers(run: Run, shown: DerivedJob) -> None:
     """Draw what each layer lost."""
-    draw(figures.layers(shown), "removed_layers", removed_layers.READING, pruned_source(run, shown))
+    draw(pruning_figures.layers(shown), "removed_layers", removed_layers.READING, pruned_source(run, shown))
 
 
 def sweep(run: Run, shown: DerivedJob) -> None:
@@ -51,7 +51,7 @@ def sweep(run: Run, shown: DerivedJob) -> None:
         "Share of the", list(what_if.OF), format_func=what_if.OF.__getitem__, default="macs", required=True, key="of"
     )
     said = pruned_source(run, shown, "val")
-    draw(figures.sweep(run, shown, of), "what_if", what_if.READING, said)
+    draw(pruning_figures.sweep(run, shown, of), "what_if", what_if.READING, said)
     frame = sweeps.steps(shown, tasks(run.spec))
     numbers = {name: st.column_config.NumberColumn(format="%.1f %%") for name in ("groups", "parameters", "MACs")}
     numbers["groups"] = st.column_config.NumberColumn("channels", format="%.1f %%")

@@ -44,6 +44,20 @@ def relevance(
         ValueError: an unknown method, layer or task, or no images.
         NotAttributableError: the method would silently give wrong numbers on this model.
 
+    Examples:
+        >>> class Net(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.trunk = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3))
+        ...         self.heads = nn.ModuleDict({"sum": nn.Linear(3, 1)})
+        ...
+        ...     def forward(self, x):
+        ...         return {"sum": self.heads["sum"](self.trunk(x))}
+        >>> batches = [(torch.rand(8, 4), {"sum": torch.rand(8, 1)})]
+        >>> found = relevance(Net(), batches)
+        >>> found["layer"].value_counts().sort_index().to_dict()  # what each layer reads, and what the head reads
+        {'trunk': 3, 'trunk.0': 4, 'trunk.2': 3}
+
     """
     if method not in get_args(Method):
         raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}.")

@@ -16,10 +16,12 @@ here requests the cores by itself; request GPUs as your batch system wants it, f
 """
 
 import importlib
+import sys
 import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from winnow.engine.runs import launch
@@ -123,6 +125,7 @@ def batch_cluster(settings: Mapping[str, Any], cores: int = 1) -> Any:
     usual: dict[str, Any] = {
         "cores": cores,
         "processes": 1,
+        "python": f"{quote(sys.executable)} -P",  # nothing is imported from the folder in which a job starts
         "scheduler_options": {"dashboard_address": ":0"},  # any free port
     }
     if "cores" not in options:  # or Dask trains a run on each of them; the last --nthreads counts

@@ -1,6 +1,7 @@
 """The paper's tables as text, the path's marks by hand, and the commands as a user meets them."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,7 @@ def test_a_batch_system_is_asked_for_one_run_per_job(tmp_path: Path):
         script = cluster.job_script()
     assert "#SBATCH -p short" in script
     assert "--nthreads 1" in script
+    assert f"{sys.executable} -P -m " in script
 
 
 def test_a_job_has_the_cores_of_a_run_and_trains_one_at_a_time(tmp_path: Path):

@@ -26,7 +26,7 @@ def without_norms(net: MultiTaskNet) -> MultiTaskNet:
 
 def setting(accumulate: int, norms: bool, **changes: object) -> tuple[Training, Batches]:
     spec = parse({"threads": 1, **SCENES, "epochs": 1, "batch_size": 8, "accumulate": accumulate, **changes})
-    tasks = build_tasks(DATASETS["scenes"].fields, spec.tasks)
+    tasks = build_tasks(DATASETS["scenes"]().fields, spec.tasks)
     batches = Batches(images("scenes")["train"], tasks, spec.batch_size, torch.device("cpu"))
     torch.manual_seed(0)
     net = build_network(spec.network, tasks, 3)

@@ -16,7 +16,7 @@ from winnow.engine.explain.relevance.probe import Probe, probe
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.relevance.sites import Site
 from winnow.engine.networks.multitask import MultiTaskNet, build_network
-from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.specs.network import ResidualSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 
@@ -25,7 +25,7 @@ def digits(settings: Settings | None = None) -> tuple[MultiTaskNet, Probe]:
     data = load("digits", split="val")
     tasks = build_tasks(data.fields, tuple(data.fields)[:3])
     torch.manual_seed(0)
-    net = build_network(NetworkSpec(widths=(6, 8), blocks=(1, 1), head_width=6), tasks, 1)
+    net = build_network(ResidualSpec(widths=(6, 8), blocks=(1, 1), head_width=6), tasks, 1)
     given = Batches(stack(data, tuple(tasks)), tasks, 32, torch.device("cpu"))
     net(given.example().expand(8, -1, -1, -1) + torch.randn(8, 1, 8, 8))
     return net, probe(net, given, settings=settings or Settings(images=20))

@@ -19,7 +19,7 @@ from winnow.engine.sparsity.groups import input_groups
 from winnow.engine.specs.explain import METHODS, Method
 from winnow.engine.tasks.build import build_tasks
 
-FIELDS = {**DATASETS["scenes"].fields, **DATASETS["digits"].fields}
+FIELDS = {**DATASETS["scenes"]().fields, **DATASETS["digits"]().fields}
 
 
 def cell(frame: pd.DataFrame, task: str, layer: str, channel: int) -> pd.Series:

@@ -200,5 +200,5 @@ def test_missing_packages_are_named_with_the_cure(make, monkeypatch):
     monkeypatch.setattr("winnow.engine.specs.balancing.find_spec", lambda name: None if name == "torchjd" else True)
     assert missing_packages("upgrad") == ("torchjd",)
     assert missing_packages("nash_mtl") == ()
-    with pytest.raises(MissingPackageError, match=r"pip install 'winnow\[balancing\]'. Found no torchjd"):
+    with pytest.raises(MissingPackageError, match=r"installed: torchjd. Run pip install 'winnow-mtl\[balancing\]'"):
         make("upgrad")

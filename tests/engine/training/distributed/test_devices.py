@@ -21,6 +21,7 @@ SMALL = ["--dataset", "digits", "--widths", "8,8", "--blocks", "1,1", "--head-wi
 def test_two_processes_train_a_run_and_end(runs_root: Path):
     command = [
         sys.executable,
+        "-P",
         "-c",
         "from winnow.engine.cli.main import main; main()",
         "train",
