@@ -60,7 +60,7 @@ def run_export(run: Run, spec: ExportSpec, writer: ResultWriter, stop_requested:
     """
     pruning = find_derived_job(run, "prune", spec.pruning)
     if pruning.recorded_status().state != "done":
-        raise ValueError(f"`pruning` must be done, got {pruning.id}: {pruning.status.state}.")
+        raise ValueError(f"`pruning` must be done, got {pruning.id}: {pruning.status.state}. Wait, or take another.")
     torch.set_flush_denormal(True)
     model = load_model(pruning.path / "model").eval()
     images = example(run.spec)

@@ -59,7 +59,7 @@ def restored_network(run: Run, device: torch.device) -> Restored:
     found, skipped = newest_checkpoint(run.path / "weights")
     if found is None:
         damaged = f"only damaged ones: {', '.join(skipped)}" if skipped else "none"
-        raise ValueError(f"`run` must hold an intact checkpoint, got {damaged} in {run.id}.")
+        raise ValueError(f"`run` must hold an intact checkpoint, got {damaged} in {run.id}. Train an epoch first.")
     document = json.loads((run.path / "weights" / "network.json").read_text())
     fields = {name: _field(values) for name, values in document["tasks"].items()}
     tasks = build_tasks(fields, tuple(fields))

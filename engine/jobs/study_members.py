@@ -52,7 +52,7 @@ def source_of(run: Run) -> Source:
     for manifest in reversed(manifests(run.path / "weights")):
         if verified(manifest) is not None:
             return Source(run=run.id, sha256=str(json.loads(manifest.read_text())["sha256"]))
-    raise ValueError(f"`run` must hold an intact checkpoint, got none in {run.id}.")
+    raise ValueError(f"`run` must hold an intact checkpoint, got none in {run.id}. Train it again.")
 
 
 def living_parameters(run: Run) -> int:

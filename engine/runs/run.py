@@ -69,7 +69,10 @@ def find(name: str, root: Path | None = None) -> Run:
     known = list_runs(root)
     matching = [run for run in known if run.id == name] or [run for run in known if _spec_name(run) == name]
     if not matching:
-        raise FileNotFoundError(f"`run` must be the id or name of a run in {root or runs_folder()}, got {name!r}.")
+        where = root or runs_folder()
+        raise FileNotFoundError(
+            f"`run` must be the id or name of a run in {where}, got {name!r}. See the list: winnow runs list"
+        )
     return matching[0]
 
 
