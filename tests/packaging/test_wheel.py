@@ -20,7 +20,7 @@ from tests.packaging.page import errors, listening, messages
 PACKAGES = ("data", "engine", "dashboard")
 FILES = {"*.js", "*.css", "*.html", "icon.svg", "py.typed", "config.toml"}
 TINY = ["--dataset", "digits", "--widths", "6,8", "--blocks", "1,1", "--head-width", "6", "--batch-size", "200"]
-UP_WITHIN = 60.0  # s: a cold start of the server on a busy machine
+UP_WITHIN = 300.0  # s: a cold start of the server on a busy machine
 
 # What a user's own module does when somebody imports it: it leaves a mark, and breaks what wanted another one.
 PLANTED = """
@@ -108,7 +108,7 @@ def test_a_users_own_modules_keep_their_names(installed: Installed, tmp_path: Pa
 def test_a_run_is_trained_beside_a_users_own_modules(installed: Installed, folder: Path):
     asked = ["train", *TINY, "--epochs", "1", "--threads", "1", "--name", "tiny", "--json"]
     command = [str(installed.command), *asked]
-    done = subprocess.run(command, cwd=folder, env=theirs(), capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=folder, env=theirs(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     run = folder / "runs" / json.loads(done.stdout.splitlines()[-1])["run"]
     assert json.loads((run / "status.json").read_text())["state"] == "done"
