@@ -9,7 +9,7 @@ from tests.engine.small_nets import batches, small_net
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.explain.checks.ablation import BLOCK, COLUMNS, Deletion, ablations
-from winnow.engine.explain.checks.suffix import following
+from winnow.engine.explain.checks.suffix import suffix_of
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe
@@ -40,7 +40,7 @@ def test_a_suffix_gives_what_the_whole_model_gives_to_the_bit():
         images = next(asked.batches()).images
         sites = asked.sites if isinstance(net, MultiTaskNet) else probe(net, batches()).sites
         for site in sites:
-            with torch.no_grad(), frozen_model(net), following(net, site) as suffix:
+            with torch.no_grad(), frozen_model(net), suffix_of(net, site) as suffix:
                 suffix.record(images)
                 with site.changing(lambda x: x * 0.5):
                     found = [suffix.again(images) for _ in range(2)][1]
@@ -55,7 +55,7 @@ def test_what_ends_before_the_layer_is_not_run_again():
     runs: list[str] = []
     for name, module in net.named_modules():
         module.register_forward_pre_hook(lambda _, given, name=name: runs.append(name))
-    with torch.no_grad(), following(net, site) as suffix:
+    with torch.no_grad(), suffix_of(net, site) as suffix:
         suffix.record(next(asked.batches()).images)
         first = len(runs)
         suffix.again(next(asked.batches()).images)
