@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Verdict:
     """What a rule says about an array: the values that it looked at, which of them are right, what is expected."""
 
     values: Array
@@ -38,7 +38,7 @@ class TargetKind:
     whole: bool
     trailing: tuple[int, ...] = ()
     classes: int = 0
-    rules: tuple[Callable[[Array, str], Finding], ...] = ()
+    rules: tuple[Callable[[Array, str], Verdict], ...] = ()
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         """Return the shape of a target of an image of `size`, (height, width)."""
@@ -52,22 +52,22 @@ class TargetKind:
         """Return in words what the array holds, for a field of so many named classes."""
         return f"integers from -1 to {(classes or self.classes) - 1}" if self.whole else "float32"
 
-    def findings(self, target: Array, classes: int, unit: str) -> list[Finding]:
+    def verdicts(self, target: Array, classes: int, unit: str) -> list[Verdict]:
         """Return what each rule says about a target of the right shape and type."""
         if self.whole:
             last = (classes or self.classes) - 1
-            return [Finding(target, (target >= -1) & (target <= last), self.expected(classes))]
-        finite = Finding(target, np.isfinite(target), "finite")
+            return [Verdict(target, (target >= -1) & (target <= last), self.expected(classes))]
+        finite = Verdict(target, np.isfinite(target), "finite")
         return [finite] if not finite.right.all() else [finite, *(rule(target, unit) for rule in self.rules)]
 
 
-def _not_negative(target: Array, unit: str) -> Finding:
-    return Finding(target, target >= 0, f"at least 0 {unit}")
+def _not_negative(target: Array, unit: str) -> Verdict:
+    return Verdict(target, target >= 0, f"at least 0 {unit}")
 
 
-def _directions(target: Array, _: str) -> Finding:
+def _directions(target: Array, _: str) -> Verdict:
     norm = np.sqrt(np.square(target, dtype=np.float64).sum(-1))
-    return Finding(norm, (np.abs(norm - 1) <= UNIT_TOLERANCE) | (norm == 0), "vectors of norm 1 or 0")
+    return Verdict(norm, (np.abs(norm - 1) <= UNIT_TOLERANCE) | (norm == 0), "vectors of norm 1 or 0")
 
 
 KINDS: Mapping[str, TargetKind] = MappingProxyType(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from winnow.data.kinds import KINDS, Array, Finding
+from winnow.data.kinds import KINDS, Array, Verdict
 from winnow.data.sample import DataError, Field, Sample
 
 
@@ -39,7 +39,7 @@ def _check_image(image: Array, where: str) -> tuple[int, int]:
     if image.dtype not in (np.uint8, np.float32):
         raise DataError(where, "image", "uint8, or float32 in [0, 1]", image.dtype)
     if image.dtype == np.float32:
-        _check_values(Finding(image, (image >= 0) & (image <= 1), "finite and in [0, 1]"), (where, "image"))
+        _check_values(Verdict(image, (image >= 0) & (image <= 1), "finite and in [0, 1]"), (where, "image"))
     return image.shape[0], image.shape[1]
 
 
@@ -50,11 +50,11 @@ def _check_target(target: Array, known: Field, size: tuple[int, int], part: tupl
         raise DataError(*part, f"of shape {shape}", f"shape {target.shape}")
     if not kind.stored_right(target):
         raise DataError(*part, kind.expected(len(known.classes)), target.dtype)
-    for found in kind.findings(target, len(known.classes), known.unit):
+    for found in kind.verdicts(target, len(known.classes), known.unit):
         _check_values(found, part)
 
 
-def _check_values(found: Finding, part: tuple[str, str]) -> None:
+def _check_values(found: Verdict, part: tuple[str, str]) -> None:
     if found.right.all():
         return
     position = tuple(int(k) for k in np.argwhere(~found.right)[0])

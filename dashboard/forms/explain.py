@@ -5,14 +5,12 @@
 
 import streamlit as st
 
-from winnow.dashboard.forms.widgets import Values, field_row
+from winnow.dashboard.forms.starting import start_job
+from winnow.dashboard.forms.widgets import field_row
 from winnow.dashboard.frames.groups import norms
-from winnow.dashboard.shared.formatting import sentence
-from winnow.engine.runs import launch
-from winnow.engine.runs.derived import DerivedJob, derived_job, read
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import METHODS, ExplainSpec
-from winnow.engine.specs.frozen import SpecError
 
 FORM = "explain"
 ESSENTIAL = ["of", "images", "ablations", "ablation_images"]
@@ -60,16 +58,5 @@ def new_explanation(run: Run) -> DerivedJob | None:
         values |= field_row(ExplainSpec, ADVANCED, form=FORM)
     st.caption(COST)
     if st.button("Explain this run", key=f"{FORM}_submit", type="primary", icon=":material/lightbulb:"):
-        return begun(run, {**values, "methods": methods, "layers": layers})
+        return start_job(run, {"kind": "explain", **values, "methods": methods, "layers": layers})
     return None
-
-
-def begun(run: Run, values: Values) -> DerivedJob | None:
-    """Create and start an explanation, or say in one sentence what is wrong."""
-    try:
-        work = derived_job(run, read({"kind": "explain", **values}))
-        launch.start(work)
-    except (SpecError, launch.JobError, OSError) as error:
-        st.error(sentence(str(error)), icon=":material/error:")
-        return None
-    return work

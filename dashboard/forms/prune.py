@@ -6,12 +6,11 @@ everything again, and nothing is written or started unless it agrees.
 
 import streamlit as st
 
+from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.forms.widgets import Values, field_row, field_widget
-from winnow.dashboard.shared.formatting import CRITERIA, sentence
-from winnow.engine.runs import launch
-from winnow.engine.runs.derived import DerivedJob, derived_job, read
+from winnow.dashboard.shared.formatting import CRITERIA
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
-from winnow.engine.specs.frozen import DerivedSpec, SpecError
 from winnow.engine.specs.prune import Criterion, PruneSpec
 
 FORM = "prune"
@@ -39,28 +38,7 @@ def new_pruning(run: Run) -> DerivedJob | None:
     values |= field_row(PruneSpec, MEASURING, "Measuring", FORM)
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button("Start pruning", key="prune_submit", type="primary", icon=":material/content_cut:")
-        return begun(run, {"kind": "prune", "criterion": criterion, **values}, criterion) if clicked else None
-
-
-def begun(run: Run, values: Values, stem: str) -> DerivedJob | None:
-    """Create and start a derived job, or say in one sentence what is wrong."""
-    try:
-        return start(run, read(values), stem)
-    except (SpecError, launch.JobError, OSError) as error:
-        st.error(sentence(str(error)), icon=":material/error:")
-        return None
-
-
-def start(run: Run, spec: DerivedSpec, stem: str) -> DerivedJob:
-    """Create a derived job of a run and start its worker.
-
-    Raises:
-        JobError, OSError: the folder can't be written, or no process can be started.
-
-    """
-    work = derived_job(run, spec, stem)
-    launch.start(work)
-    return work
+        return start_job(run, {"kind": "prune", "criterion": criterion, **values}, criterion) if clicked else None
 
 
 def _what(run: Run) -> tuple[Criterion, Values]:

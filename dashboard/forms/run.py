@@ -14,11 +14,12 @@ from typing import Any, Literal
 import streamlit as st
 from pydantic import ValidationError
 
+from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.forms.widgets import Values, field_label, field_row, field_widget, option_label
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
 from winnow.engine.runs import launch
-from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.run import Run
 from winnow.engine.specs.balancing import BalancingSpec
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.network import NETWORKS
@@ -58,18 +59,6 @@ def new_run() -> Run | None:
         "optimiser": {**learning, **advanced["optimiser"]},
     }
     return _submitted(values)
-
-
-def start(spec: TrainSpec) -> Run:
-    """Create a run and start its worker.
-
-    Raises:
-        OSError: the run folder can't be written, or no process can be started.
-
-    """
-    run = create(spec)
-    launch.start(run)
-    return run
 
 
 def _data() -> tuple[Values, list[str]]:
@@ -168,7 +157,7 @@ def _submitted(values: dict[str, Any]) -> Run | None:
         if not st.button("Start run", key="new_submit", type="primary", icon=":material/play_arrow:"):
             return None
         try:
-            return start(parse(values))
+            return start_run(parse(values))
         except (SpecError, launch.JobError, OSError) as error:
             st.error(sentence(str(error)), icon=":material/error:")
     return None

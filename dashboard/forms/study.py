@@ -22,7 +22,7 @@ from winnow.engine.specs.study import Control, PathSpec, StudySpec, parse_many
 from winnow.engine.specs.train import TrainSpec, demo
 from winnow.engine.studies.plan import plan
 from winnow.engine.studies.scheduling.machine import this_machine
-from winnow.engine.studies.spec_hash import Known
+from winnow.engine.studies.spec_hash import KnownRuns
 
 FORM = "study"
 DEMO = "settings of the demo"
@@ -153,7 +153,7 @@ def _plan(values: Values) -> None:
     except (SpecError, ValueError) as error:
         st.error(sentence(str(error)), icon=":material/error:")
         return
-    known = Known(runs_folder())
+    known = KnownRuns(runs_folder())
     runs = pd.DataFrame(
         {
             "arm": member.arm,
@@ -167,7 +167,7 @@ def _plan(values: Values) -> None:
         for member in members
     )
     epochs = sum(m.spec.epochs for m, there in zip(members, runs["done already"], strict=True) if not there)
-    st.session_state[PLANNED] = Planned(spec, runs, cost(spec, epochs))
+    st.session_state[PLANNED] = Planned(spec, runs, cost_text(spec, epochs))
 
 
 def _offered(planned: Planned) -> Study | None:
@@ -181,7 +181,7 @@ def _offered(planned: Planned) -> Study | None:
     return _started(planned.spec)
 
 
-def cost(spec: PathSpec | StudySpec, epochs: int) -> str:
+def cost_text(spec: PathSpec | StudySpec, epochs: int) -> str:
     """Say how long so many epochs of a study take, as far as earlier runs tell."""
     long = f"At most {epochs} epochs in all"
     if spec.scheduler or spec.cluster:

@@ -25,7 +25,7 @@ from winnow.data.sample import Field, Sample
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.labels import CLASSES
 from winnow.data.scenes.render import render
-from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.rooms import draw_room
 
 SMALLEST = 8
 FIELDS: Mapping[str, Field] = MappingProxyType(
@@ -48,7 +48,7 @@ class Scenes(Generated):
 
     def drawn(self, stream: list[int]) -> Sample:
         """Draw the scene of a random stream; its noise depends on the size too."""
-        scene = draw(Dice(np.random.default_rng([*stream, 0])))
+        scene = draw_room(Dice(np.random.default_rng([*stream, 0])))
         return render(scene, int(self.size), np.random.default_rng([*stream, int(self.size)]))
 
 

@@ -44,13 +44,13 @@ def _command(kind: str) -> click.Command:
     return command
 
 
-@click.command(help=JOBS["export"].help)
+@click.command("export", help=JOBS["export"].help)
 @click.argument("run")
 @click.option("--format", "formats", default=None, metavar="NAME,…", help="safetensors, onnx, torch, card  [all]")
 @click.option("--pruning", default=None, help="which pruning of RUN  [the newest that is done]")
 @click.option("--out", default=None, type=click.Path(file_okay=False), help="copy the files to this folder")
 @as_json_option
-def export(run: str, formats: str | None, pruning: str | None, out: str | None, as_json: bool) -> None:
+def export_command(run: str, formats: str | None, pruning: str | None, out: str | None, as_json: bool) -> None:
     """Export a pruning: the newest that is done, unless one is named."""
     chosen = find(run)
     found = find_derived_job(chosen, "prune", pruning) if pruning else newest_job(chosen, "prune")
@@ -62,7 +62,7 @@ def export(run: str, formats: str | None, pruning: str | None, out: str | None, 
     sys.exit(_done(chosen, spec, as_json, out))
 
 
-OWN: Mapping[str, click.Command] = MappingProxyType({"export": export})
+OWN: Mapping[str, click.Command] = MappingProxyType({"export": export_command})
 
 
 def _require_free(out: str | None) -> None:
@@ -81,7 +81,7 @@ def _done(run: Run, spec: DerivedSpec, as_json: bool, out: str | None = None) ->
     if status.state == "done" and out is not None:
         shutil.copytree(work.path / "files", out, dirs_exist_ok=True)
     if as_json:
-        click.echo(json.dumps(outcome(run, work), allow_nan=False))
+        click.echo(json.dumps(job_outcome(run, work), allow_nan=False))
     elif status.state == "done":
         _say(work, out)
     else:
@@ -89,7 +89,7 @@ def _done(run: Run, spec: DerivedSpec, as_json: bool, out: str | None = None) ->
     return 0 if status.state in ("done", "stopped") else 1
 
 
-def outcome(run: Run, work: DerivedJob) -> dict[str, Any]:
+def job_outcome(run: Run, work: DerivedJob) -> dict[str, Any]:
     """Return the state of a derived job, and its main tables as records."""
     status = work.status
     tables = {name: records(work.table(name)) for name in JOBS[work.kind].tables if _has(work, name)}

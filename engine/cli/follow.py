@@ -23,20 +23,20 @@ def attend(work: WorkFolder, label: str, quiet: bool = False) -> bool:
     After the first Ctrl-C it finishes its step and saves its results; the second one ends it at once.
     """
     try:
-        follow(work, label, quiet)
+        show_progress(work, label, quiet)
     except KeyboardInterrupt:
         errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         errors.print("\nstopping after this step; press Ctrl-C again to end it at once")
         launch.stop(work)
         try:
-            follow(work, label, quiet=True)
+            show_progress(work, label, quiet=True)
         except KeyboardInterrupt:
             launch.kill(work)
         return True
     return False
 
 
-def follow(work: WorkFolder, label: str, quiet: bool = False) -> None:
+def show_progress(work: WorkFolder, label: str, quiet: bool = False) -> None:
     """Show the progress of a worker until it ends."""
     if quiet:
         while work.status.state in LIVE:

@@ -19,13 +19,13 @@ from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
-from winnow.engine.cli.studies import path, study
+from winnow.engine.cli.studies import path_command, study_command
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create, find, list_runs, runs_folder
 from winnow.engine.runs.undo import undo
 from winnow.engine.runs.verify import verify
 from winnow.engine.specs.frozen import SpecError
-from winnow.engine.specs.train import demo as demo_spec
+from winnow.engine.specs.train import demo
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,14 +34,14 @@ def winnow() -> None:
     """Train multi-task networks under group sparsity, and see which features each task relies on."""
 
 
-@winnow.command(cls=SectionedCommand)
+@winnow.command("train", cls=SectionedCommand)
 @click.option("--tasks", default=None, help="tasks, separated by commas; not set: the first three of the data set")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 @click.option("--replay", default=None, metavar="RUN", help="repeat RUN, with the changes of the strength made live")
 @click.option("--resume", default=None, metavar="RUN", help="continue RUN, which was stopped or lost")
 @click.option("--before-removal", is_flag=True, help="with --resume: undo the last removal and continue from before it")
 @spec_options
-def train(**given: Any) -> None:
+def train_command(**given: Any) -> None:
     """Train a network. Its results go to a run folder, which the dashboard shows."""
     as_json, undone = (given.pop(name) for name in ("as_json", "before_removal"))
     run = _asked(given.pop("replay"), given.pop("resume"), undone, given)
@@ -82,16 +82,16 @@ def _follow(run: Run, as_json: bool) -> int:
 
 for _derived in commands():
     winnow.add_command(_derived)
-winnow.add_command(study)
-winnow.add_command(path)
+winnow.add_command(study_command)
+winnow.add_command(path_command)
 
 
-@winnow.group()
-def runs() -> None:
+@winnow.group("runs")
+def runs_group() -> None:
     """List runs, show one, check one, remove one."""
 
 
-@runs.command("list")
+@runs_group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def runs_list(as_json: bool) -> None:
     """List all runs, newest first."""
@@ -105,7 +105,7 @@ def runs_list(as_json: bool) -> None:
         click.echo("no runs yet. Start the first one with `winnow demo`.")
 
 
-@runs.command("show")
+@runs_group.command("show")
 @click.argument("run")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def runs_show(run: str, as_json: bool) -> None:
@@ -120,7 +120,7 @@ def runs_show(run: str, as_json: bool) -> None:
     click.echo(chosen.spec.model_dump_json(indent=1))
 
 
-@runs.command("verify")
+@runs_group.command("verify")
 @click.argument("run")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def runs_verify(run: str, as_json: bool) -> None:
@@ -135,7 +135,7 @@ def runs_verify(run: str, as_json: bool) -> None:
     sys.exit(0 if all(finding.whole for finding in findings) else 1)
 
 
-@runs.command("rm")
+@runs_group.command("rm")
 @click.argument("run")
 @click.option("--yes", is_flag=True, help="do not ask")
 def runs_remove(run: str, yes: bool) -> None:
@@ -156,12 +156,12 @@ def dashboard(port: int, browser: bool) -> None:
     sys.exit(_serve(port, browser))
 
 
-@winnow.command()
+@winnow.command("demo")
 @click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="TCP port on 127.0.0.1")
 @click.option("--browser/--no-browser", default=True, show_default=True, help="open a browser window")
-def demo(port: int, browser: bool) -> None:
+def demo_command(port: int, browser: bool) -> None:
     """Train on the embedded rooms, about 2 minutes on 2 cores, and open the dashboard on the live run."""
-    run = create(demo_spec())
+    run = create(demo())
     launch.start(run)
     click.echo(f"training {run.id}; it continues when the page is closed")
     sys.exit(_serve(port, browser, f"/train?run={run.id}"))

@@ -18,7 +18,7 @@ from winnow.engine.runs.study import Study, create_study, find_study
 from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 from winnow.engine.studies.plan import plan
 from winnow.engine.studies.reporting_tables import FORMATS, csv_text, paper_table
-from winnow.engine.studies.spec_hash import Known
+from winnow.engine.studies.spec_hash import KnownRuns
 
 LEFT_OUT = ("seed", "keep", "test", "target")  # a study sets these for each of its runs
 OWN = ("only_plan", "resume", "show", "out", "as_json")  # options that are not about its spec
@@ -56,11 +56,11 @@ def _shared(command: Any) -> Any:
     return command
 
 
-@click.command(cls=_ManyCommand)
+@click.command("study", cls=_ManyCommand)
 @_shared
 @flat_options(StudySpec, HIDDEN)
 @spec_options
-def study(**given: Any) -> None:
+def study_command(**given: Any) -> None:
     """Train sets of tasks, dense and sparse, with controls and seeds, and compare them.
 
     A run has 1 thread unless --threads says otherwise.
@@ -68,11 +68,11 @@ def study(**given: Any) -> None:
     sys.exit(_many(StudySpec, given))
 
 
-@click.command(cls=_ManyCommand)
+@click.command("path", cls=_ManyCommand)
 @_shared
 @flat_options(PathSpec, HIDDEN)
 @spec_options
-def path(**given: Any) -> None:
+def path_command(**given: Any) -> None:
     """Train along a grid of targets or strengths, and see what sparsity costs.
 
     A run has 1 thread unless --threads says otherwise, and keeps a snapshot at every 5 % of sparsity unless --snapshots
@@ -135,7 +135,7 @@ def _planned(spec: StudySpec | PathSpec, as_json: bool) -> int:
     """Say which runs a spec needs, and which of them are there already."""
     from winnow.engine.runs.run import runs_folder
 
-    known = Known(runs_folder())
+    known = KnownRuns(runs_folder())
     members = plan(spec)
     there = {member.key for member in members if not member.needs.keys and known.done(member.spec)}
     if as_json:

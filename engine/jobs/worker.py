@@ -87,7 +87,7 @@ def _work(work: Run | DerivedJob | Study, writer: ResultWriter, ending: StopRequ
         return 1
     except Exception as error:  # noqa: BLE001 - whatever happens, the folder must say so
         traceback.print_exc()
-        writer.finish("failed", sentence(error))
+        writer.finish("failed", reason(error))
         return 1
     return 0
 
@@ -103,7 +103,7 @@ def _done(work: Run | DerivedJob | Study, writer: ResultWriter, ending: StopRequ
     return state
 
 
-def sentence(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Say in one sentence why a run failed."""
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return "out of memory: take a smaller batch or image, or more micro-batches (`accumulate`)"

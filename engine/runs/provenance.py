@@ -25,7 +25,7 @@ ENGINE, DATA = Path(__file__).parents[1], Path(winnow.data.__path__[0])
 
 
 @lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Return the versions of the packages that decide what a run becomes, of those that are installed."""
     found = {}
     for name in PACKAGES:
@@ -49,7 +49,7 @@ def _deciding(name: str) -> bool:
 def made_with(spec: Frozen) -> dict[str, Any]:
     """Return what a spec would be run with here and now: packages, and digests of our source and of its data."""
     data = spec.data.fingerprint() if isinstance(spec, TrainSpec) else ""
-    return {"packages": dict(versions()), "made_with": {"source": source_digest(), "data": data}}
+    return {"packages": dict(package_versions()), "made_with": {"source": source_digest(), "data": data}}
 
 
 def note_start(folder: Path, spec: Frozen) -> None:

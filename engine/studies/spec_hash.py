@@ -44,7 +44,7 @@ def document_hash(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:HASHED]
 
 
-class Known:
+class KnownRuns:
     """The runs that are done below a root, by their hash: what was trained once is not trained again."""
 
     def __init__(self, root: Path) -> None:

@@ -16,7 +16,7 @@ from winnow.engine.runs import provenance
 from winnow.engine.runs.provenance import APART, DATA, ENGINE, made_with, note_start, of_one_state, source_digest
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.train import TrainSpec, parse
-from winnow.engine.studies.spec_hash import Known, spec_hash
+from winnow.engine.studies.spec_hash import KnownRuns, spec_hash
 
 
 class OnDisk(DataSpec):
@@ -125,21 +125,21 @@ def test_a_run_made_in_one_state_of_the_code_is_not_trained_again(tmp_path: Path
     run = _done(tmp_path, starts=2)
     assert of_one_state(run.path)
     assert len(json.loads((run.path / provenance.STARTS).read_bytes())) == 1
-    assert Known(tmp_path).done(TrainSpec()) is not None
+    assert KnownRuns(tmp_path).done(TrainSpec()) is not None
 
 
 @pytest.mark.parametrize("changed", [{"packages": {"torch": "1.0"}}, {"made_with": {"source": "0", "data": ""}}])
 def test_a_run_resumed_under_other_code_stands_for_none(tmp_path: Path, changed: dict[str, Any]) -> None:
     run = _done(tmp_path, **changed)
     assert not of_one_state(run.path)
-    assert Known(tmp_path).done(TrainSpec()) is None
+    assert KnownRuns(tmp_path).done(TrainSpec()) is None
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "3", '[{"packages": 1}]'])
 def test_a_damaged_note_of_the_starts_stands_for_none(tmp_path: Path, content: str) -> None:
     run = _done(tmp_path)
     (run.path / provenance.STARTS).write_text(content)
-    assert Known(tmp_path).done(TrainSpec()) is None
+    assert KnownRuns(tmp_path).done(TrainSpec()) is None
 
 
 def test_changed_data_stop_a_run_before_it_goes_on(on_disk: TrainSpec, tmp_path: Path) -> None:

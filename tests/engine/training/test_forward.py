@@ -77,5 +77,5 @@ def test_a_micro_batch_keeps_nothing_between_trunk_and_heads():
 
 
 def test_an_image_is_needed_for_each_device_and_micro_batch():
-    with pytest.raises(ValueError, match="`batch_size` should be at least 12"):
+    with pytest.raises(ValueError, match="`batch_size` must be at least 12"):
         parse({**SCENES, "batch_size": 11, "devices": 3, "accumulate": 4})
