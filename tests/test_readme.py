@@ -121,7 +121,7 @@ def command_lines() -> list[str]:
     """Return the lines of all pages that call `winnow`, in blocks and within sentences, as one would type them."""
     found = set()
     for page in PAGES:
-        text = page.read_text()
+        text = page.read_text() if page.name not in OWN_TESTS else ""
         for shown in [*re.findall(r"^(winnow .*)$", text, re.M), *re.findall(r"`(winnow [^`]*)`", text)]:
             found.add(shown.split("  #")[0].strip())
     return sorted(found)
@@ -135,6 +135,7 @@ def test_a_command_line_is_understood(line: str, monkeypatch: pytest.MonkeyPatch
     while isinstance(command, click.Group) and arguments:
         context = command.make_context("winnow", [], parent=context, resilient_parsing=True)
         _, command, arguments = command.resolve_command(context, arguments)
+        assert command is not None, line
     for parameter in command.params:
         if isinstance(parameter.type, click.Path):
             monkeypatch.setattr(parameter, "type", click.STRING)
