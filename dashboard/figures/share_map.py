@@ -16,8 +16,8 @@ from winnow.engine.explain.usage import DEAD, IDLE
 SVG_POINTS = 2000  # beyond, the points are drawn by WebGL
 WIDTH = 800.0  # px: about what a row has for its channels
 READING = (
-    "One row per layer, from the input at the top, one mark per channel. Colour and shape: the task with the largest "
-    "share. Strong: all relevance is that task's; faint: all tasks rely on it alike. Grey ring: idle; grey stroke: "
+    "One row per layer, from the input at the top; one mark per channel. Colour and shape: the task with the largest "
+    "share. Strong: all relevance is that task's; faint: all tasks rely on it equally. Grey ring: idle; grey stroke: "
     "dead. Click a mark to select its channel."
 )
 

@@ -14,9 +14,9 @@ from winnow.engine.explain.usage import SHARED
 MOST_POINTS = 1500  # SVG points: those with the largest total, the selected one besides
 LARGE = 0.98  # quantile of the total from which on a point grows no more: a few channels of the input have it all
 READING = (
-    "One point per channel: the nearer to a corner, the more of its relevance is that task's; in the middle, all tasks "
-    "rely on it alike. Area: how much of all relevance the channel has. Colour and shape: its label, grey for shared. "
-    "Faint: uncertain, a wide interval. Click a point to select its channel."
+    "One point per channel: the nearer to a corner, the more of its relevance is that task's; in the middle, all "
+    "tasks rely on it equally. Area: the channel's share of all relevance. Colour and shape: its label, grey for "
+    "shared. Faint: uncertain, a wide interval. Click a point to select its channel."
 )
 
 

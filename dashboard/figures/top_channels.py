@@ -13,8 +13,8 @@ from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panel
 from winnow.dashboard.frames.cells import Cell
 
 READING = (
-    "The channels that this task relies on most, the first at the top: the bar is their relevance, the line its 95 % "
-    "interval over images. Two bars whose lines overlap are not told apart. Click a bar to select its channel."
+    "The channels that this task relies on most, the first at the top. Bar: relevance; line: its 95 % interval over "
+    "images. Two bars whose lines overlap cannot be ranked. Click a bar to select its channel."
 )
 OUTLINE = "#E8447A"
 

@@ -19,8 +19,8 @@ from winnow.engine.runs.work_folder import LIVE
 
 EVERY = 3.0  # seconds between two drawings of a live explanation
 EMPTY = (
-    "This run has not been explained yet. An explanation measures how much each task relies on every channel that the "
-    "tasks share, and checks that against what switching channels off does. It never changes the run."
+    "This run has not been explained yet. An explanation measures how much each task relies on each channel that the "
+    "tasks share, and checks the answer by switching channels off. It never changes the run."
 )
 NO_CHECKPOINT = "There is nothing to explain yet: the first checkpoint of a run is stored after its first epoch."
 

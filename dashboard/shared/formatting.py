@@ -1,4 +1,4 @@
-"""How numbers, times and other people's words are said on every page.
+"""How numbers, times and text from users are written on every page.
 
 Names of runs, tasks and layers come from users. Streamlit reads Markdown in most places, so such a name goes through
 `plain` first; Plotly reads a few HTML tags, so there it goes through `figures.look.escaped`.
@@ -133,7 +133,7 @@ def _three(value: float) -> str:
 def firmly(firmness: float) -> str:
     """Say how firmly a group is dead: the pull of the loss ÷ what the penalty withstands."""
     verdict = "firmly dead" if firmness < 0.5 else "dead" if firmness < 0.9 else "about to revive"
-    return f"The loss pulls at {firmness:.2f} of what the penalty withstands: {verdict}."
+    return f"The pull of the loss is {firmness:.2f} of what the penalty withstands: {verdict}."
 
 
 def asked(penalty: PenaltySpec) -> str:

@@ -74,6 +74,7 @@ def redrawn(
             st.rerun()
         draw(work, *more, **named)
 
+    part.__qualname__ = f"{draw.__module__}.{draw.__qualname__}"  # by which Streamlit tells one fragment from another
     st.fragment(part, run_every=every)()
 
 

@@ -1,4 +1,4 @@
-"""The figures of a run, kept as long as its files stand still.
+"""The figures of a run, cached until its files change.
 
 Building a Plotly figure takes some tens of milliseconds, more than all else on the page. A finished run is therefore
 drawn once, and so is a live one by all that look on. A figure that is handed out is never changed.

@@ -27,9 +27,7 @@ ALL = "all runs"
 COSTS: dict[pareto.Cost, str] = {"macs": "MACs", "parameters": "parameters", "latency": "latency"}
 PICKED = "run_of_a_point"
 SPLITS = {"test": "test images", "val": "validation images"}
-NO_LATENCY = (
-    "Latency is measured by a pruning: of the runs here, only those that were pruned on a quiet machine appear."
-)
+NO_LATENCY = "A pruning measures the latency: only runs that were pruned on a quiet machine appear here."
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def _of_runs() -> None:
     known = summaries()
     wanted = {column(task, metric): (task, metric) for one in known for task, (metric, _) in one.main_metrics().items()}
     if not wanted:
-        st.info("No run has been judged yet.", icon=":material/hourglass:")
+        st.info("No run has results yet.", icon=":material/hourglass:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         cost = _cost()

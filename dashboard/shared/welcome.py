@@ -15,8 +15,8 @@ def welcome() -> None:
     with st.container(width=760):
         st.title("Winnow")
         st.markdown(
-            "Winnow trains one network for several tasks under group sparsity, so that whole channels become exactly "
-            "zero and can be removed. Here you watch which ones survive, where, and what that costs each task."
+            "Winnow trains one network for several tasks under group sparsity: whole channels become exactly zero and "
+            "can be removed. Here you see which channels survive, where, and what the removal costs each task."
         )
         st.space("small")
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -26,7 +26,7 @@ def welcome() -> None:
         if demo:
             _start_demo()
         st.markdown("Or in a terminal: `winnow demo`")
-        st.caption(f"Runs are kept in {plain(str(runs_folder()))}; the variable WINNOW_RUNS names another folder.")
+        st.caption(f"Runs are kept in {plain(str(runs_folder()))}; set the variable WINNOW_RUNS to use another folder.")
 
 
 def _start_demo() -> None:

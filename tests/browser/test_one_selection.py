@@ -19,7 +19,7 @@ from tests.dashboard.making_studies import write_path
 from tests.dashboard.pruning_making import write_pruning
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
 from winnow.engine.runs.norm_log import Layer
-from winnow.engine.runs.run import Run
+from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study
 
 pytestmark = pytest.mark.browser
@@ -121,7 +121,8 @@ def test_a_run_that_is_opened_from_the_table_or_the_path_is_shown_everywhere(wor
     table = page.locator("[data-testid=stDataFrame] canvas").first
     expect(table).to_be_visible()
     settled(page)
-    table.click(position={"x": 16, "y": 37 + 37 + 18}, force=True)  # the second row: the older run
+    row = [run.id for run in list_runs(world.older.path.parent)].index(world.older.id)
+    table.click(position={"x": 16, "y": 37 * (row + 1) + 18}, force=True)
     before = _entries(page)
     keyed(page, "open_train").get_by_role("link").click()
     _shows(page, world.older, "Train")

@@ -114,9 +114,7 @@ def _channels(work: DerivedJob, view: View, about: str) -> None:
 def _deletion(work: DerivedJob, view: View, about: str) -> None:
     first = explanations.methods(work)[0]
     if view.method != first:
-        st.caption(
-            f"Channels were removed together in the order of {METHODS.get(first, first)}, the first method, only."
-        )
+        st.caption(f"These curves are measured for the first method only: {METHODS.get(first, first)}.")
     draw(explanation_figures.deletion(work, view.task), "deletion_curves", deletion_curves.READING, about)
 
 

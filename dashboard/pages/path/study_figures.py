@@ -1,4 +1,4 @@
-"""The figures of a study, kept as long as its tables stand still, as `dashboard.shared.run_figures` keeps a run's."""
+"""The figures of a study, cached until its tables change, as `dashboard.shared.run_figures` keeps a run's."""
 
 from collections.abc import Mapping
 from functools import lru_cache

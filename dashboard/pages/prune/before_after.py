@@ -14,8 +14,8 @@ from winnow.engine.runs.run import Run
 from winnow.engine.specs.prune import PruneSpec
 
 READING = (
-    "Dense: the network of the run as it is. Times: median of the rounds, with the 10th and the 90th percentile. "
-    "Metrics on the validation images; the arrow says which way is better."
+    "Dense: the network of the run as it is. Times: the median of the rounds, with the 10th and the 90th percentile. "
+    "Metrics: on the validation images; the arrow says which direction is better."
 )
 
 
@@ -33,7 +33,7 @@ def before_after(run: Run, shown: DerivedJob) -> None:
 
 
 def certified(shown: DerivedJob) -> None:
-    """Say whether the smaller network is the same network, and what that rests on."""
+    """Say whether the smaller network computes the same outputs, and how that was checked."""
     try:
         found = certificate(shown)
     except ValueError as error:
@@ -62,8 +62,8 @@ def _said(found: Certificate) -> str:
         f"{found.relative_error_float32:.1e} in float32, {found.relative_error_float64:.1e} in float64, on "
         f"{' and '.join(found.inputs) or 'no inputs'}."
     ]
-    parts += ["It takes inputs of these sizes only."] if found.fixed_sizes else []
-    parts += ["The refit came after that."] if found.refitted_afterwards else []
+    parts += ["It accepts only inputs of these sizes."] if found.fixed_sizes else []
+    parts += ["It was refitted after this check."] if found.refitted_afterwards else []
     return plain(" ".join(parts))
 
 

@@ -1,4 +1,4 @@
-"""The figures of a pruning, kept as long as its tables stand still, as `dashboard.shared.run_figures` keeps a run's."""
+"""The figures of a pruning, cached until its tables change, as `dashboard.shared.run_figures` keeps a run's."""
 
 from functools import lru_cache
 from pathlib import Path

@@ -86,7 +86,7 @@ def _drawn_as(tasks: int) -> str:
 def _left_out(work: DerivedJob, layer: str, drawn_as: str) -> str:
     """Say how many channels there are, and which of them the triangle leaves out."""
     whole, dead, idle = shares.left_out(work, layer)
-    verb = "are left out" if drawn_as == TRIANGLE else "have no task"
+    verb = "are left out" if drawn_as == TRIANGLE else "belong to no task"
     more = ternary.said_left_out(shares.cells(work, layer)) if drawn_as == TRIANGLE else ""
     return f"{whole} channels; {dead} dead and {idle} idle ones {verb}. {more}"
 
@@ -132,8 +132,8 @@ def _chosen_runs(run: Run, known: dict[str, Run]) -> Sequence[str]:
 def _no_others(known: int) -> None:
     if known < 2:
         st.info(
-            "No other run has a network of this shape. Train one for each task alone, with the same data, network, "
-            "penalty and seed: each costs about what this run did.",
+            "No other run has a network of this shape. Train one run for each task alone, with the same data, network, "
+            "penalty and seed. Each takes about as long as this run did.",
             icon=":material/add_circle:",
         )
     else:
