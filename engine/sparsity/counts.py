@@ -49,7 +49,7 @@ class Counts:
         self._counted = counted
         self._places: dict[int, list[tuple[int, int, float]]] = {}
         self._weights: dict[int, tuple[float, float]] = {}
-        self._groups = sum(int(bank.present.sum()) for bank in self.banks if bank.moves)
+        self._groups = sum(bank.count for bank in self.banks if bank.moves)
         for i, members in enumerate(moving):
             for axis in members:
                 key, matrix = id(axis.parameter), axis.parameter.dim() > 1

@@ -236,10 +236,7 @@ class L1(_Weighted):
         """Soft-threshold every entry by s λ. Return the norms."""
         bank.soften_(step * self._each(bank))
         norms = bank.norms()
-        kept = bank.kept(norms, norms)
-        if kept is not norms:  # a radius; the floor was left alone
-            bank.scale_(kept / norms.masked_fill(norms == 0, 1))
-        return kept
+        return thresholds.rescale_(bank, norms, norms, norms) if bank.keeps_norm else norms
 
     def violation(self, bank: Bank) -> Tensor:
         """Return the distance, entry by entry, as a norm per group."""

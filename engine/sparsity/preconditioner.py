@@ -180,7 +180,7 @@ def _filled(mean: Tensor, bank: Bank | Joint) -> Tensor:
     """Return the mean squares of groups, (channels,), those that are 0 replaced by the mean of their bank's others."""
     if mean.device.type == "cpu" and not bool((mean == 0).any()):
         return mean
-    parts = nn.utils.rnn.pad_sequence(bank.split(mean), batch_first=True)  # (banks, most channels)
+    parts = bank.rows(mean)
     return torch.where(mean == 0, bank.over(parts.sum(1) / (parts != 0).sum(1).clamp(min=1)), mean)
 
 

@@ -79,9 +79,8 @@ class Kept:
 
     def mark(self, bank: Bank) -> None:
         """Tell a bank what of it must be kept."""
-        present = int(bank.present.sum())
-        bank.floor = min(max(1, math.ceil(self.floor * present)), present) if self.floor else 0
-        whole = len(bank.all_members) == 1 and present == bank.channels
+        bank.floor = min(max(1, math.ceil(self.floor * bank.count)), bank.count) if self.floor else 0
+        whole = len(bank.all_members) == 1 and bank.count == bank.channels
         if whole and any(bank.parameters[0] is kept for kept in self.norms):
             bank.radius = float(bank.norms().norm())
 

@@ -51,9 +51,8 @@ def _shrink_in_blocks_(bank: Bank, step: Tensor, bound: Tensor) -> Tensor:
     squares = torch.stack([axis.squares() for axis in bank.members])
     norms, thresholds = squares.sqrt(), step * bound
     alive = ~(_over(norms, thresholds).square().sum(0) <= 1)  # so that NaN is alive
-    if bank.floor and int(alive.sum()) < bank.floor:
-        kept = squares.sum(0).topk(bank.floor).indices
-        thresholds, alive = thresholds.index_fill(1, kept, 0.0), alive.index_fill(0, kept, True)
+    if (spared := bank.spared(squares.sum(0), alive)) is not None:
+        thresholds, alive = thresholds.masked_fill(spared, 0.0), alive | spared
     norm = _root(norms, thresholds) * alive
     bank.scale_(torch.where(alive | (thresholds == 0), _over(norm, norm + thresholds, 1.0), 0.0))
     return norm

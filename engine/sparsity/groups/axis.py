@@ -114,6 +114,15 @@ class Axis:
             return sums[0]
         return torch.cat(sums) if self.axis == 0 else torch.stack(sums).sum(0)
 
+    def norms(self) -> Tensor:
+        """Return the norm of the parameter over everything but the channel: (channels,), in float32 at least."""
+        view = self.view(self.parameter.detach())
+        others = self._others(view)
+        if view.device.type == "cpu" or self.repeat > 1 or not others:
+            return self.squares().sqrt()
+        norms: Tensor = torch.linalg.vector_norm(view, dim=others, dtype=wide_type(view.dtype))
+        return norms.flatten()
+
     def _squares_at_once(self, view: Tensor) -> Tensor:
         others = self._others(view)
         if self.repeat > 1 or not others:

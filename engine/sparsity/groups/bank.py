@@ -9,7 +9,6 @@ exactly zero whatever the order.
 import copy
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -23,11 +22,11 @@ WeightRule = Literal["size", "none"]
 class Bank:
     """All groups of one structure.
 
-    `present` (channels,) marks the channels that are groups; the others, where a caller left some out, carry no
-    penalty. `size` is |g|, the same for all; after a removal it is still that of the dense network, whose other entries
-    are zero, so that λ c_g and the metric mean what they meant. A parameter of which several slices are members is
-    listed for each. What a proximal step must keep is part of the bank too: `floor` groups always live, and where
-    `radius` is a number, the bank keeps that norm.
+    `present` (channels,) marks the channels that are groups, `count` of them; the others, where a caller left some
+    out, carry no penalty. `size` is |g|, the same for all; after a removal it is still that of the dense network, whose
+    other entries are zero, so that λ c_g and the metric mean what they meant. A parameter of which several slices are
+    members is listed for each. What a proximal step must keep is part of the bank too: `floor` groups always live, and
+    where `radius` is a number, the bank keeps that norm.
 
     Where `in_training` is set, frozen parameters (`requires_grad` False) are no members: a group is what can move, and
     so are its norm and its size. The flags are read at each call, so that a layer may be frozen and unfrozen at any
@@ -45,13 +44,15 @@ class Bank:
         self.channels = first.members[0].channels
         self._present = torch.zeros(self.channels, dtype=torch.bool)
         self._present[[group.channel for group in groups]] = True
+        self.count = int(self._present.sum())
 
     def left(self, members: tuple[Axis, ...], channels: Tensor) -> "Bank":
         """Return what a removal leaves of the bank: its `channels`, which lie in other members now."""
         other = copy.copy(self)
         other.all_members, other.channels = members, len(channels)
         other._present = self.present[channels.to(self.present.device)]
-        other.floor = min(self.floor, int(other._present.sum()))
+        other.count = int(other._present.sum())
+        other.floor = min(self.floor, other.count)
         return other
 
     @property
@@ -114,14 +115,21 @@ class Bank:
         """Return one number per part, (parts,), for each of its channels: (channels,)."""
         return values.to(self.present.device).expand(self.channels)
 
+    def rows(self, values: Tensor) -> Tensor:
+        """Return a vector with a row for each part: (1, channels)."""
+        return values[None]
+
     def sums(self, tensors: Sequence[Tensor]) -> Tensor:
         """Sum tensors of the parameters' shapes over each group: (channels,)."""
         return _total([axis.sums(tensor) for axis, tensor in zip(self.members, tensors, strict=True)])
 
     def norms(self) -> Tensor:
         """Return ‖w_g‖₂ for every channel: (channels,)."""
+        members = self.members
         with torch.no_grad():
-            return _total([axis.squares() for axis in self.members]).sqrt()
+            if len(members) == 1:
+                return members[0].norms()
+            return _total([axis.squares() for axis in members]).sqrt()
 
     @torch.no_grad()
     def scale_(self, factors: Tensor) -> None:
@@ -135,34 +143,39 @@ class Bank:
             view.mul_(spread)
 
     @torch.no_grad()
-    def soften_(self, level: Tensor) -> None:
+    def soften_(self, level: Tensor, *, spare: bool = True) -> None:
         """Move every entry towards zero by its channel's level, in place; a level per member where it has two axes.
 
-        The `floor` largest groups are left alone, or no entry of a layer might survive.
+        With `spare`, the `floor` largest groups are left alone, or no entry of a layer might survive.
         """
         members = self.members
         levels = level.expand(len(members), self.channels)
-        if self.floor:
+        if self.floor and spare:
             levels = levels.index_fill(1, self.norms().topk(self.floor).indices, 0.0)
         for axis, own in zip(members, levels, strict=True):
             view, spread = axis.spread(own, axis.parameter)
             view.copy_(softened(view, spread))
 
+    @property
+    def keeps_norm(self) -> bool:
+        """Whether all groups together keep a norm."""
+        return self.radius is not None
+
     def kept(self, norms: Tensor, shrunk: Tensor) -> Tensor:
         """Return what the norms become, `shrunk` but for what must be kept: the floor, and the radius."""
-        if self.floor:
-            shrunk = self._with_floor(norms, shrunk)
+        if (spared := self.spared(norms, shrunk != 0)) is not None:
+            shrunk = torch.where(spared, norms, shrunk)
         if self.radius is not None:
             whole = shrunk.norm()
             shrunk = shrunk * (self.radius / whole.masked_fill(whole == 0, 1))
         return shrunk
 
-    def _with_floor(self, norms: Tensor, shrunk: Tensor) -> Tensor:
-        alive = (shrunk != 0).sum()
-        if norms.device.type == "cpu" and int(alive) >= self.floor:
-            return shrunk
-        largest = norms.topk(self.floor).indices
-        return torch.where(alive < self.floor, shrunk.index_copy(0, largest, norms[largest]), shrunk)
+    def spared(self, norms: Tensor, alive: Tensor) -> Tensor | None:
+        """Mark the groups that must not shrink, as too few would live, (channels,); None where the floor is met."""
+        if not self.floor or (norms.device.type == "cpu" and int(alive.sum()) >= self.floor):
+            return None
+        largest = torch.zeros_like(alive).index_fill(0, norms.topk(self.floor).indices, True)
+        return largest & (alive.sum() < self.floor)
 
 
 def softened(values: Tensor, level: Tensor) -> Tensor:
@@ -172,60 +185,6 @@ def softened(values: Tensor, level: Tensor) -> Tensor:
 
 def _total(sums: list[Tensor]) -> Tensor:
     return torch.stack(sums).sum(0) if len(sums) > 1 else sums[0]
-
-
-class Joint:
-    """Several banks that share no weight, as one vector of groups: what is done per group is done for all at once.
-
-    On a GPU, where each operation costs a launch, this is most of the price of a proximal step.
-    """
-
-    def __init__(self, banks: Sequence[Bank]) -> None:
-        self.parts = list(banks)
-        self._lengths = [bank.channels for bank in self.parts]
-        self._owners = torch.arange(len(banks)).repeat_interleave(torch.tensor(self._lengths))
-        self._owners = self._owners.to(self.parts[0].present.device)
-        self._weights: dict[WeightRule, Tensor] = {}
-
-    @cached_property
-    def size(self) -> Tensor:
-        """The number of weights of each group, (channels,)."""
-        return self.over(torch.tensor([float(bank.size) for bank in self.parts], dtype=self.parts[0].kind_of_vectors))
-
-    def weights(self, rule: WeightRule) -> Tensor:
-        """Return c_g, 0 for channels that are no groups: (channels,)."""
-        if rule not in self._weights:
-            self._weights[rule] = torch.cat([bank.weights(rule) for bank in self.parts])
-        return self._weights[rule]
-
-    def split(self, values: Tensor) -> list[Tensor]:
-        """Return the parts of a vector that belong to each bank."""
-        return list(torch.split(values, self._lengths))
-
-    def over(self, values: Tensor) -> Tensor:
-        """Return one number per bank for each of its channels: (channels,)."""
-        return values.to(self._owners.device)[self._owners]
-
-    def norms(self) -> Tensor:
-        """Return ‖w_g‖₂ for every channel: (channels,)."""
-        return torch.cat([bank.norms() for bank in self.parts])
-
-    def scale_(self, factors: Tensor) -> None:
-        """Multiply the weights of each group by its factor, in place."""
-        for bank, own in zip(self.parts, self.split(factors), strict=True):
-            bank.scale_(own)
-
-    def soften_(self, level: Tensor) -> None:
-        """Move every entry towards zero by its channel's level, in place."""
-        for bank, own in zip(self.parts, self.split(level.expand(sum(self._lengths))), strict=True):
-            bank.soften_(own)
-
-    def kept(self, norms: Tensor, shrunk: Tensor) -> Tensor:
-        """Return what the norms become, `shrunk` but for what must be kept: floors and radii."""
-        if not any(bank.floor or bank.radius is not None for bank in self.parts):
-            return shrunk
-        parts = zip(self.parts, self.split(norms), self.split(shrunk), strict=True)
-        return torch.cat([bank.kept(own, less) for bank, own, less in parts])
 
 
 def banks(groups: Sequence[Group]) -> list[Bank]:
