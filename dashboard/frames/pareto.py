@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames import before_after, studies
-from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import level_word
-from winnow.engine.runs.derived import newest
+from winnow.engine.runs.derived import newest_job
 from winnow.engine.runs.quantities import Metric
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -138,7 +138,7 @@ def _cost(run: Path, cost: Cost, total: tuple[float, float], removable: tuple[fl
 
 def _latency(run: Path) -> float:
     """Return the time of one forward pass of the pruned network [s], NaN where none was measured in quiet."""
-    pruning = newest(Run(run), "prune")
+    pruning = newest_job(Run(run), "prune")
     if pruning is None:
         return float("nan")
     known = before_after.costs(pruning)
@@ -148,11 +148,11 @@ def _latency(run: Path) -> float:
 
 def _total(run: Path) -> tuple[float, float]:
     file = run / "tables" / "components.parquet"
-    return _counted(file, stamp(file))
+    return _counted(file, version(file))
 
 
 @lru_cache(maxsize=4096)
-def _counted(file: Path, written: Stamp) -> tuple[float, float]:
+def _counted(file: Path, written: Version) -> tuple[float, float]:
     if not any(written):
         return float("nan"), float("nan")
     total = pd.read_parquet(file, columns=["parameters", "macs"]).iloc[-1]

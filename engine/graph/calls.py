@@ -5,8 +5,7 @@ counting, compaction, export and relevance take the same inputs.
 """
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.containers import flatten, plain_values, replaced
-from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.refusal import NotTraceable
 
 
@@ -131,15 +129,6 @@ def calls(model: nn.Module, example_inputs: Any) -> tuple[Call, ...]:
 def run(model: nn.Module, call: Call) -> Any:
     """Return what a model gives on a call, in the mode that the model is in."""
     return model(*call.args, **call.kwargs)
-
-
-@contextmanager
-def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """Hold a model in a mode for a while, by its own `train` or `eval`; give every module its mode back."""
-    with evaluating(model):
-        if training:
-            model.train()
-        yield
 
 
 def outputs(model: nn.Module, result: Any) -> list[tuple[str, Tensor]]:

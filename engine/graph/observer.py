@@ -61,7 +61,6 @@ class Observer(TorchFunctionMode):
         self.signature = Signature(recording)
         self.memory = Memory(recording)
         self.beneath = _Beneath(self)
-        self.quiet = 0
         self._state = state
 
     def __torch_function__(
@@ -94,8 +93,7 @@ class Observer(TorchFunctionMode):
         if name.endswith("_") or name.startswith("set") or "out" in kwargs or "::" in name:
             for tensor in given:
                 self._state.about_to_write(tensor)
-        self.quiet += 1
-        try:
+        with torch._C._DisableTorchDispatch():
             if name in VALUES:
                 self._value_taken(name, given)
             result = func(*args, **kwargs)
@@ -104,8 +102,6 @@ class Observer(TorchFunctionMode):
                 written = given[:1]
             if tensors_in((result,)) or written:
                 self._made(name, func, (args, kwargs), result, written)
-        finally:
-            self.quiet -= 1
         return result
 
     def enter_inputs(self, named: Iterable[tuple[str, Tensor]]) -> dict[str, Carrier]:
@@ -129,8 +125,10 @@ class Observer(TorchFunctionMode):
     def _made(self, name: str, func: Any, given: tuple[Any, Any], result: Any, written: list[Tensor]) -> None:
         """Note an operation that made or changed a tensor."""
         path, (args, kwargs) = self.paths.path, given
-        changed = [tensor for tensor in written if self.recording.name(tensor) is None]
-        self.signature.enter(name, path, given, [*tensors_in((result,)), *changed])
+        results = tensors_in((result,))
+        known = {id(tensor) for tensor in results}
+        changed = [t for t in written if id(t) not in known and self.recording.name(t) is None]
+        self.signature.enter(name, path, given, [*results, *changed])
         if not self.drawing:
             return
         node = f"{self.call}:{len(self.events)}:{name}"
@@ -185,14 +183,11 @@ class Observer(TorchFunctionMode):
         return kind.__module__.startswith("torch.nn.modules") and kind.__name__ in MODULE_RULES
 
     def _passive(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self.quiet += 1
-        try:
+        with torch._C._DisableTorchDispatch():
             result = func(*args, **kwargs)
             if name in SIZES and self.drawing and args and isinstance(args[0], Tensor):
                 return self._sized(result, args[0], [*args[1:], *kwargs.values()])
             return result
-        finally:
-            self.quiet -= 1
 
     def _whole_width(self, tensors: Iterable[Tensor]) -> None:
         """Note that the layer compares the last axis of its inputs with a number of its own."""
@@ -246,11 +241,8 @@ class _Beneath(TorchDispatchMode):
         self._observer = observer
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        kwargs = dict(kwargs or {})
-        if self._observer.quiet:
-            return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():
-            return self._observer.operate(name_of(func), func, args, kwargs)
+            return self._observer.operate(name_of(func), func, args, dict(kwargs or {}))
 
 
 def _takes_numbers(name: str) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.fx.node import map_aggregate
 
-from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.carriers import Carrier, squeezed
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
@@ -68,6 +68,8 @@ def _meet(recording: Recording, operation: Operation, carriers: list[Carrier]) -
     for labels in hosts[1:]:
         recording.partition.tie(np.broadcast_to(hosts[0], shape), np.broadcast_to(labels, shape))
     met = np.array(np.broadcast_to(hosts[0], shape))
+    if any(labels.size < met.size for labels in hosts):  # what was spread over positions may be the same at each
+        met = squeezed(recording.partition.roots(met))
     if sum(carrier.bears and not guest for carrier, guest in zip(carriers, guests, strict=True)) > 1:
         recording.joins.append(Join(operation.place, met.ravel()))
     for (_, labels), guest in zip(padded, guests, strict=True):

@@ -6,9 +6,10 @@ copied before; parameters are copied when an operation is about to write into on
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from winnow.engine.graph.refusal import NotTraceable
 
 LARGEST = 2**20  # elements of a tensor that is copied before, rather than when it is written to
 MOST = 100_000  # objects that a model may hold, after which nothing more is looked into
+SIMPLE = (str, int, float, bool, type(None), FunctionType, MethodType, type)
+CHANGEABLE, FIXED_CONTAINERS = (dict, list, set, deque), (tuple, frozenset)
 WRITTEN = "a parameter that the forward pass changes where it cannot be undone"
 
 
@@ -27,16 +30,13 @@ class Preserved:
     """The state of a model at one time."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._undo: list[Callable[[], None]] = []
+        self._contents: list[tuple[Any, Any]] = []
         self._seen: dict[int, Any] = {}
         self._copies: dict[int, tuple[Tensor, Tensor]] = {}
         self._watched: dict[int, _Watched] = {}
-        names = {id(parameter): name for name, parameter in model.named_parameters()}
-        for module in model.modules():
-            for parameter in module._parameters.values():
-                if parameter is not None:
-                    self._watch(parameter, names[id(parameter)])
-            self._keep(module)
+        for name, parameter in model.named_parameters():
+            self._watch(parameter, name)
+        self._keep(model)
         self._pointers = {pointer(held.tensor): held.tensor for held in self._watched.values()}
 
     def about_to_write(self, tensor: Tensor) -> None:
@@ -52,8 +52,9 @@ class Preserved:
             NotTraceable: a parameter was changed by something that was not seen.
 
         """
-        for undo in self._undo:
-            undo()
+        for value, before in self._contents:
+            if value or before:
+                _put_back(value, before)
         lost = [held.name for key, held in self._watched.items() if held.changed() and key not in self._copies]
         with torch.no_grad():
             for held in self._watched.values():
@@ -80,41 +81,31 @@ class Preserved:
                 self._watch(value, "a tensor that the model holds")
             elif id(value) not in self._watched and not is_lazy(value):
                 self._copies[id(value)] = (value, value.detach().clone())
-        elif isinstance(value, dict):
-            self._keep_contents(value, dict(value), lambda held, before: (held.clear(), held.update(before)))
-        elif isinstance(value, list):
-            self._keep_contents(value, list(value), lambda held, before: held.__setitem__(slice(None), before))
-        elif isinstance(value, set | deque):
-            before = list(value)
-            add = value.update if isinstance(value, set) else value.extend
-            self._undo.append(lambda: (value.clear(), add(before)) and None)
-        elif isinstance(value, tuple | frozenset):
+        elif isinstance(value, CHANGEABLE):
+            self._contents.append((value, value.copy()))
+            for part in value.values() if isinstance(value, dict) else value:
+                if type(part) not in SIMPLE:
+                    self._keep(part)
+        elif isinstance(value, FIXED_CONTAINERS):
             for part in value:
-                self._keep(part)
+                if type(part) not in SIMPLE:
+                    self._keep(part)
         elif isinstance(value, nn.Module) or not isinstance(value, CLOSED):
             attributes = getattr(value, "__dict__", None)
             if isinstance(attributes, dict):
                 self._keep(attributes)
 
-    def _keep_contents(self, value: Any, before: Any, put: Callable[[Any, Any], Any]) -> None:
-        def undo() -> None:
-            now = value
-            if len(now) != len(before) or not _identical(now, before):
-                put(now, before)
 
-        self._undo.append(undo)
-        for part in before.values() if isinstance(before, dict) else before:
-            if not isinstance(part, str | int | float | bool | None):
-                self._keep(part)
-
-
-def _identical(now: Any, before: Any) -> bool:
-    if isinstance(before, dict):
-        pairs = zip(now.items(), before.items(), strict=True)
-        return all(key is other or key == other for (key, _), (other, _) in pairs) and all(
-            one is other for one, other in zip(now.values(), before.values(), strict=True)
-        )
-    return all(one is other for one, other in zip(now, before, strict=True))
+def _put_back(value: Any, before: Any) -> None:
+    """Make a container what it was, if it is another now."""
+    if len(value) == len(before):
+        parts = zip(value.items(), before.items(), strict=True) if isinstance(value, dict) else zip(value, before, strict=True)
+        if not isinstance(value, dict) and all(one is other for one, other in parts):
+            return
+        if isinstance(value, dict) and all(k is l and v is w for (k, v), (l, w) in parts):
+            return
+    value.clear()
+    (value.extend if isinstance(value, list | deque) else value.update)(before)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ is what it was (`engine.graph.preserving`), the example too, and torch's random 
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from winnow.engine.graph.building import Passes, built
-from winnow.engine.graph.calls import Call, calls, in_mode, outputs, run
+from winnow.engine.graph.calls import Call, calls, outputs, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import evaluating, in_mode
 from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.preserving import Preserved, is_lazy, preserved
 from winnow.engine.graph.recording import Recording
@@ -41,6 +41,12 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
         NotTraceable: values that layers computed decide about the flow of control, the model returns no tensor, or its
             forward pass changes it for good.
         ValueError: the inputs do not fit the forward pass.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> graph = trace(net, torch.ones(1, 4))
+        >>> int(graph.channels()["removable"].sum())  # every weight is in use
+        0
 
     """
     inner, said = unwrapped(model)
@@ -133,10 +139,11 @@ class _Passes:
     def _draw_program(self, call: Call) -> None:
         recording = Recording(self._model, _images(call))
         try:
+            self._again()
             with in_mode(self._model, training=False):
-                self._again()
                 expected = run(self._model, _copied(call))
-                self._again()
+            self._again()
+            with in_mode(self._model, training=False):
                 self._drawn = drawn(self._model, recording, _copied(call), expected)
         except NotTraceable as error:
             self._not_run.append(f"no program: {error}")
@@ -146,7 +153,7 @@ class _Passes:
         self._ends.append((self._drawn.inputs, self._drawn.result))
 
     def _again(self) -> None:
-        """Put the model and the random state back to where they were."""
+        """Put the model, its modes too, and the random state back to where they were."""
         self._state.restore()
         torch.set_rng_state(self._random)
 
@@ -189,11 +196,3 @@ def named_inputs(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
         return dict(example_inputs)
     positional = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
     return dict(inspect.signature(model.forward).bind(*positional).arguments)
-
-
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Hold a model in evaluation mode; give it back its modes, and torch its random state."""
-    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
-    with evaluating(model), torch.random.fork_rng(devices=sorted(devices, key=str)):
-        yield

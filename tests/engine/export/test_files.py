@@ -120,7 +120,7 @@ def test_onnx_is_for_float32(tmp_path: Path):
 
 def test_missing_packages_are_named_with_the_way_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "PACKAGES", ("onnx", "onnxscript", "no_such_runtime"))
-    with pytest.raises(MissingPackages, match=r"no_such_runtime.*pip install 'winnow\[export\]'") as caught:
+    with pytest.raises(MissingPackages, match=r"no_such_runtime.*pip install 'winnow-mtl\[export\]'") as caught:
         export_onnx(Program(lambda m, x: m.a(x), a=conv(3, 2)), IMAGE, tmp_path / "net.onnx")
     assert "\n" not in str(caught.value)
 

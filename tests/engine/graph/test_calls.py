@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.calls import Call, calls, in_mode, outputs, run
+from winnow.engine.graph.calls import Call, calls, outputs, run
+from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.wrappers import unwrapped
 

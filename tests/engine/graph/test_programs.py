@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from tests.engine.graph.random_programs import CONTAINERS, KINDS, Gene, random_program
 from tests.engine.graph.surgery import removed
-from winnow.engine.graph.calls import Call, in_mode, run
+from winnow.engine.graph.calls import Call, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.examples import at_other_sizes, with_images
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.liveness import Liveness
+from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.trace import trace
 from winnow.engine.sparsity.groups import coupled_groups
 from winnow.engine.sparsity.groups.bank import banks
