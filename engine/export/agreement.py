@@ -12,18 +12,12 @@ from torch import Tensor, fx, nn
 
 from winnow.engine.export.drawing import plain
 from winnow.engine.export.refusal import NotDescribable
-<<<<<<< HEAD
 from winnow.engine.graph.calls import Call, in_mode, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.precision import private
 from winnow.engine.pruning.proof import NotExact
 from winnow.engine.pruning.trials import SEED, Trial, trials
-=======
-from winnow.engine.graph.examples import batch_size, batched
-from winnow.engine.graph.modes import undisturbed
-from winnow.engine.pruning.certificate import SEED
->>>>>>> graph
 
 FIXED = "and takes other sizes, which the program drawn on the example does not follow"
 

@@ -19,13 +19,9 @@ from winnow.engine.export.agreement import same_everywhere
 from winnow.engine.export.describing import tried, written
 from winnow.engine.export.rebuilding import rebuild
 from winnow.engine.export.refusal import NotRebuildable
-<<<<<<< HEAD
+from winnow.engine.export.tensor_files import serialised
 from winnow.engine.graph.calls import calls
 from winnow.engine.graph.wrappers import unwrapped
-=======
-from winnow.engine.export.tensor_files import serialised
-from winnow.engine.graph.trace import named_inputs
->>>>>>> graph
 from winnow.engine.runs.digests import digest
 from winnow.engine.runs.files import replace, replace_json
 

@@ -1,15 +1,10 @@
 """A certificate in a pruning's folder: certificate.json, with its long parts in the tables `removed` and `reasons`.
 
 certificate.json: format_version, criterion, tasks, compared_with (the model that the smaller one was compared with),
-<<<<<<< HEAD
 inputs, calls, sizes, tensors, elements, open (what was not compared, and why), the errors of
 `engine.pruning.Certificate`, layers and parameters_removed, hollow, fixed_sizes, fixed, refitted_afterwards (the
 certificate holds for the network before the refit). A file of before these were counted has no calls, sizes, tensors,
 elements, open and fixed.
-=======
-inputs, the errors of `engine.pruning.certificate`, layers and parameters_removed, hollow, fixed_sizes,
-refitted_afterwards (the certificate holds for the network before the refit).
->>>>>>> graph
 """
 
 import json
@@ -71,13 +66,9 @@ def read_certificate(pruning: WorkFolder) -> Certificate:
     """
     document: dict[str, Any] = json.loads((pruning.path / "certificate.json").read_text())
     if document.get("format_version") != 1:
-<<<<<<< HEAD
         raise ValueError(
             f"`format_version` must be 1, got {document.get('format_version')!r}. Use the version that wrote it."
         )
-=======
-        raise ValueError(f"`format_version` must be 1, got {document.get('format_version')!r}.")
->>>>>>> graph
     reasons = pruning.table("reasons")
     named: dict[str, Any] = {
         name: dict(zip(own["layer"], own["reason"], strict=True))

@@ -9,13 +9,8 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-<<<<<<< HEAD
 from winnow.engine.pruning.proof import FLOAT32, FLOAT64, NotExact, Proof
 from winnow.engine.pruning.shrinking import Cut
-=======
-from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.modes import undisturbed
->>>>>>> graph
 
 __all__ = ["FLOAT32", "FLOAT64", "Certificate", "NotExact"]
 

@@ -14,19 +14,13 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-<<<<<<< HEAD
 from winnow.engine.graph.calls import Call, calls
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
-from winnow.engine.graph.trace import trace, undisturbed
+from winnow.engine.graph.trace import trace
 from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.pruning.certificate import Certificate, compared, removed
-=======
-from winnow.engine.graph.modes import undisturbed
-from winnow.engine.graph.trace import named_inputs, trace
-from winnow.engine.networks.multitask import MultiTaskNet
-from winnow.engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
->>>>>>> graph
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured
 from winnow.engine.pruning.fitting import Unfit, fit_all, settle_shapes
 from winnow.engine.pruning.forms import KeepTasks, as_program, fixes_sizes, without_others

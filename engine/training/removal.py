@@ -24,11 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-<<<<<<< HEAD
 from winnow.engine.graph.containers import flatten
-=======
 from winnow.engine.graph.modes import statistics_kept, undisturbed
->>>>>>> graph
 from winnow.engine.graph.partition import Labels
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import MultiTaskNet
