@@ -12,8 +12,9 @@ from torch import Tensor, fx, nn
 
 from winnow.engine.export.drawing import plain
 from winnow.engine.export.refusal import NotDescribable
-from winnow.engine.graph.calls import Call, in_mode, run
+from winnow.engine.graph.calls import Call, run
 from winnow.engine.graph.containers import flatten
+from winnow.engine.graph.modes import in_mode
 from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.precision import private
 from winnow.engine.pruning.proof import NotExact

@@ -17,8 +17,9 @@ from winnow.engine.export.rebuilding import rebuild
 from winnow.engine.export.rebuilt import Rebuilt
 from winnow.engine.export.refusal import NotDescribable, NotRebuildable
 from winnow.engine.export.script import Script
-from winnow.engine.graph.calls import Call, calls, in_mode, run
+from winnow.engine.graph.calls import Call, calls, run
 from winnow.engine.graph.containers import flatten
+from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.pruning.precision import private
 

@@ -18,8 +18,9 @@ from torch.fx.node import map_aggregate
 
 from winnow.engine.export.allowed import LAYER_NAMES
 from winnow.engine.export.refusal import NotDescribable
-from winnow.engine.graph.calls import Call, in_mode
+from winnow.engine.graph.calls import Call
 from winnow.engine.graph.containers import flatten
+from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.running import Running

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.following import Effects, followed
-from winnow.engine.graph.functions import COUNTED, NUMERIC, NUMBERS, PASSIVE, SIZES, VALUES, name_of, opened, opens
+from winnow.engine.graph.functions import COUNTED, NUMBERS, NUMERIC, PASSIVE, SIZES, VALUES, name_of, opened, opens
 from winnow.engine.graph.memory import Memory
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.paths import Paths

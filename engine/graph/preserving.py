@@ -99,7 +99,11 @@ class Preserved:
 def _put_back(value: Any, before: Any) -> None:
     """Make a container what it was, if it is another now."""
     if len(value) == len(before):
-        parts = zip(value.items(), before.items(), strict=True) if isinstance(value, dict) else zip(value, before, strict=True)
+        parts = (
+            zip(value.items(), before.items(), strict=True)
+            if isinstance(value, dict)
+            else zip(value, before, strict=True)
+        )
         if not isinstance(value, dict) and all(one is other for one, other in parts):
             return
         if isinstance(value, dict) and all(k is l and v is w for (k, v), (l, w) in parts):

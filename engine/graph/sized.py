@@ -170,9 +170,40 @@ def plain(structure: Any) -> Any:
     return map_aggregate(structure, one)
 
 
-ARITHMETIC = """add sub mul floordiv mod truediv divmod pow radd rsub rmul rfloordiv rmod rtruediv rdivmod rpow
-neg abs pos round floor ceil trunc and or xor lshift rshift rand ror rxor""".split()
-COMPARED = "eq ne lt le gt ge".split()
+ARITHMETIC = [
+    "add",
+    "sub",
+    "mul",
+    "floordiv",
+    "mod",
+    "truediv",
+    "divmod",
+    "pow",
+    "radd",
+    "rsub",
+    "rmul",
+    "rfloordiv",
+    "rmod",
+    "rtruediv",
+    "rdivmod",
+    "rpow",
+    "neg",
+    "abs",
+    "pos",
+    "round",
+    "floor",
+    "ceil",
+    "trunc",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+    "rand",
+    "ror",
+    "rxor",
+]
+COMPARED = ["eq", "ne", "lt", "le", "gt", "ge"]
 
 
 def _arithmetic(kind: Any, name: str) -> Callable[..., Any]:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.fx.node import map_aggregate
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from winnow.engine.graph.calls import Call, in_mode, run
+from winnow.engine.graph.calls import Call, run
 from winnow.engine.graph.carriers import Carrier, squeezed
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.movement import moved
 from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.operation import tensors_in

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from winnow.engine.graph.calls import Call, in_mode, outputs, run
+from winnow.engine.graph.calls import Call, outputs, run
+from winnow.engine.graph.modes import in_mode
 from winnow.engine.pruning.precision import private
 from winnow.engine.pruning.proof import NotExact
 

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from winnow.engine.graph.calls import Call, in_mode, outputs, run
+from winnow.engine.graph.calls import Call, outputs, run
 from winnow.engine.graph.examples import images
+from winnow.engine.graph.modes import in_mode
 from winnow.engine.pruning.chance import Chance, same_chance
 from winnow.engine.pruning.precision import full_precision, in_precision, in_type, private
 from winnow.engine.pruning.trials import SEED, Trial

@@ -3,11 +3,9 @@
 And a model that was traced is, to the byte, what it was.
 """
 
-import pickle
-
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
