@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import nn
 
-from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.calls import Call
+from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.drawing import Drawn
 from winnow.engine.graph.finishing import classes, place_constants
 from winnow.engine.graph.graph import ChannelGraph

@@ -8,14 +8,80 @@ from typing import Any
 
 import torch
 
-PASSIVE = set(
-    """shape size dim ndim ndimension numel nelement stride dtype device layout __len__ is_floating_point is_complex
-    is_cuda is_contiguous requires_grad element_size itemsize nbytes get_device storage_offset is_leaf is_sparse grad_fn
-    grad is_nested is_quantized is_meta is_mkldnn is_signed is_inference is_conj is_neg is_mps is_xpu is_cpu names
-    data_ptr untyped_storage storage _version is_same_size is_pinned is_shared hash _base is_set_to has_names output_nr
-    retains_grad requires_grad_ is_sparse_csr name repr str _is_view is_distributed register_hook retain_grad class
-    is_coalesced dim_order format _set_grad_enabled is_grad_enabled result_type can_cast promote_types
-    _backward_hooks broadcast_shapes""".split()
+PASSIVE = frozenset(
+    [
+        "shape",
+        "size",
+        "dim",
+        "ndim",
+        "ndimension",
+        "numel",
+        "nelement",
+        "stride",
+        "dtype",
+        "device",
+        "layout",
+        "__len__",
+        "is_floating_point",
+        "is_complex",
+        "is_cuda",
+        "is_contiguous",
+        "requires_grad",
+        "element_size",
+        "itemsize",
+        "nbytes",
+        "get_device",
+        "storage_offset",
+        "is_leaf",
+        "is_sparse",
+        "grad_fn",
+        "grad",
+        "is_nested",
+        "is_quantized",
+        "is_meta",
+        "is_mkldnn",
+        "is_signed",
+        "is_inference",
+        "is_conj",
+        "is_neg",
+        "is_mps",
+        "is_xpu",
+        "is_cpu",
+        "names",
+        "data_ptr",
+        "untyped_storage",
+        "storage",
+        "_version",
+        "is_same_size",
+        "is_pinned",
+        "is_shared",
+        "hash",
+        "_base",
+        "is_set_to",
+        "has_names",
+        "output_nr",
+        "retains_grad",
+        "requires_grad_",
+        "is_sparse_csr",
+        "name",
+        "repr",
+        "str",
+        "_is_view",
+        "is_distributed",
+        "register_hook",
+        "retain_grad",
+        "class",
+        "is_coalesced",
+        "dim_order",
+        "format",
+        "_set_grad_enabled",
+        "is_grad_enabled",
+        "result_type",
+        "can_cast",
+        "promote_types",
+        "_backward_hooks",
+        "broadcast_shapes",
+    ]
 ) | {"set grad", "set requires_grad", "set _backward_hooks"}  # what tells of a tensor, and makes none
 SIZES = ("shape", "size", "numel", "nelement")
 NUMBERS = ("item", "tolist", "numpy", "__array__", "__float__", "__int__", "__complex__", "aten::_local_scalar_dense")
@@ -24,7 +90,7 @@ COUNTED = ("nonzero", "argwhere", "masked_select", "unique", "unique_consecutive
 NUMERIC = ("tensor", "as_tensor", "scalar_tensor", "full", "full_like", "arange", "linspace", "fill", "eye")
 SPECIAL = {torch.batch_norm: "aten_batch_norm", torch.instance_norm: "aten_instance_norm"}
 HOMES = ("torch", "_operator", "builtins", "math", "_VariableFunctions")
-DUNDERS = {f"__{name}__" for name in "bool float int index complex array contains len".split()}
+DUNDERS = "__bool__ __float__ __int__ __index__ __complex__ __array__ __contains__ __len__"
 CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 
 

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from torch import Tensor, fx, nn
 
-from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.calls import Call
+from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.observer import Event
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.records import Depthwise, Mix, Product, Site

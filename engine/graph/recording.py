@@ -10,8 +10,8 @@ from torch.fx.node import map_aggregate
 from winnow.engine.graph.carriers import Carrier, only_along
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels, Partition
-from winnow.engine.graph.records import Depthwise, Join, Mix, Product, Role, Site
 from winnow.engine.graph.preserving import is_lazy, pointer
+from winnow.engine.graph.records import Depthwise, Join, Mix, Product, Role, Site
 from winnow.engine.graph.steps import Named, Opaque, Spoil, Step, Unknown
 
 LARGEST_CONSTANT = 2**18  # entries of a parameter that may meet channels element by element

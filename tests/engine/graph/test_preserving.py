@@ -77,7 +77,11 @@ def test_an_example_that_the_model_writes_to_stays():
 
 def test_a_parameter_that_changes_unseen_is_refused():
     net = nn.Linear(3, 2)
-    with pytest.raises(NotTraceable, match="a parameter that the forward pass changes"), preserved(net), torch.no_grad():
+    with (
+        pytest.raises(NotTraceable, match="a parameter that the forward pass changes"),
+        preserved(net),
+        torch.no_grad(),
+    ):
         net.weight.add_(1)
 
 
