@@ -13,6 +13,11 @@ from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.rules import WEIGHTED, rule_of
 
+SIZES = {
+    "size", "shape", "dim", "ndim", "ndimension", "numel", "nelement", "stride", "dtype", "device", "layout",
+    "type", "is_floating_point", "is_complex", "is_cuda", "is_contiguous", "requires_grad", "element_size",
+    "itemsize", "nbytes", "get_device", "storage_offset", "is_leaf", "is_sparse",
+}  # fmt: skip
 UNKNOWN = "is not known to the channel graph"
 MISFIT = "is used in a way that the channel graph does not follow"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-PASSIVE = set(
+PASSIVE = frozenset(
     [
         "shape",
         "size",
@@ -90,7 +90,7 @@ COUNTED = ("nonzero", "argwhere", "masked_select", "unique", "unique_consecutive
 NUMERIC = ("tensor", "as_tensor", "scalar_tensor", "full", "full_like", "arange", "linspace", "fill", "eye")
 SPECIAL = {torch.batch_norm: "aten_batch_norm", torch.instance_norm: "aten_instance_norm"}
 HOMES = ("torch", "_operator", "builtins", "math", "_VariableFunctions")
-DUNDERS = {f"__{name}__" for name in ["bool", "float", "int", "index", "complex", "array", "contains", "len"]}
+DUNDERS = "__bool__ __float__ __int__ __index__ __complex__ __array__ __contains__ __len__"
 CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 
 

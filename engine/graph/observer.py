@@ -81,28 +81,29 @@ class Observer(TorchFunctionMode):
 
     def operate(self, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run an operation, and follow its channels."""
-        given = tensors_in((args, kwargs))
-        numbers = origins_in((args, kwargs))
-        if numbers:
+        if numbers := origins_in((args, kwargs)):
             args, kwargs = plain(args), plain(kwargs)
             if self.drawing and _takes_numbers(name):
                 self.book.number(numbers)
         if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
             self.book.context("autocast")
+        given = tensors_in((args, kwargs))
+        self._about_to_write(name, given, kwargs)
         before = [self._version(tensor) for tensor in given]
-        if name.endswith("_") or name.startswith("set") or "out" in kwargs or "::" in name:
-            for tensor in given:
-                self._state.about_to_write(tensor)
         with torch._C._DisableTorchDispatch():
             if name in VALUES:
                 self._value_taken(name, given)
             result = func(*args, **kwargs)
             written = [t for t, version in zip(given, before, strict=True) if self._version(t) != version]
-            if name == "set data":
-                written = given[:1]
+            written = given[:1] if name == "set data" else written
             if tensors_in((result,)) or written:
                 self._made(name, func, (args, kwargs), result, written)
         return result
+
+    def _about_to_write(self, name: str, given: list[Tensor], kwargs: Mapping[str, Any]) -> None:
+        if name.endswith("_") or name.startswith("set") or "out" in kwargs or "::" in name:
+            for tensor in given:
+                self._state.about_to_write(tensor)
 
     def enter_inputs(self, named: Iterable[tuple[str, Tensor]]) -> dict[str, Carrier]:
         """Enter the inputs of the call."""
@@ -233,11 +234,11 @@ class Observer(TorchFunctionMode):
         return tensor._version
 
 
-class _Beneath(TorchDispatchMode):
+class _Beneath(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves it untyped
     """Catches what reaches the dispatcher and was not seen as a function of torch."""
 
     def __init__(self, observer: Observer) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch leaves it untyped
         self._observer = observer
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:

@@ -122,9 +122,6 @@ def unrelated(recording: Recording, operation: Operation) -> Carrier:
     return recording.fixed(operation.node, operation.result)
 
 
-DRAWN = ("bernoulli", "rand", "normal", "poisson", "rrelu")  # at random: no constant comes of a constant
-
-
 def _filled(leaf: Any, constants: Iterator[Tensor]) -> Any:
     return next(constants) if isinstance(leaf, Carrier) else leaf
 
@@ -142,8 +139,6 @@ def _step(operation: Operation, carriers: list[Carrier], result: Carrier) -> Ste
             return torch.as_tensor(call(*args, **dict(kwargs)))
 
     shape, sources = result.labels.shape, tuple(carrier.index for carrier in carriers)
-    if any(part in operation.name for part in DRAWN):
-        return Opaque(result.index, sources, False, shape)
     try:
         evaluate([torch.zeros(carrier.labels.shape, dtype=torch.float64) for carrier in carriers])
     except (RuntimeError, TypeError):

@@ -6,15 +6,16 @@ copied before; parameters are copied when an operation is about to write into on
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from winnow.engine.graph.containers import CLOSED
 from winnow.engine.graph.refusal import NotTraceable
@@ -61,10 +62,7 @@ class Preserved:
                 if pointer(held.tensor) != pointer(held.data):
                     held.tensor.data = held.data
             for tensor, before in self._copies.values():
-                if tensor.shape != before.shape:
-                    tensor.data = before
-                elif not torch.equal(tensor, before):
-                    tensor.data.copy_(before)
+                _copy_back(tensor, before)
         if lost:
             raise NotTraceable("", f"{WRITTEN}, `{lost[0]}`", "change parameters outside of the forward pass")
 
@@ -77,39 +75,46 @@ class Preserved:
             return
         self._seen[id(value)] = value
         if isinstance(value, Tensor):
-            if value.numel() > LARGEST:
-                self._watch(value, "a tensor that the model holds")
-            elif id(value) not in self._watched and not is_lazy(value):
-                self._copies[id(value)] = (value, value.detach().clone())
+            self._keep_tensor(value)
         elif isinstance(value, CHANGEABLE):
             self._contents.append((value, value.copy()))
-            for part in value.values() if isinstance(value, dict) else value:
-                if type(part) not in SIMPLE:
-                    self._keep(part)
+            self._keep_parts(value.values() if isinstance(value, dict) else value)
         elif isinstance(value, FIXED_CONTAINERS):
-            for part in value:
-                if type(part) not in SIMPLE:
-                    self._keep(part)
+            self._keep_parts(value)
         elif isinstance(value, nn.Module) or not isinstance(value, CLOSED):
-            attributes = getattr(value, "__dict__", None)
-            if isinstance(attributes, dict):
-                self._keep(attributes)
+            self._keep_parts([getattr(value, "__dict__", None)])
+
+    def _keep_parts(self, parts: Iterable[Any]) -> None:
+        for part in parts:
+            if type(part) not in SIMPLE:
+                self._keep(part)
+
+    def _keep_tensor(self, tensor: Tensor) -> None:
+        if tensor.numel() > LARGEST:
+            self._watch(tensor, "a tensor that the model holds")
+        elif id(tensor) not in self._watched and not is_lazy(tensor):
+            self._copies[id(tensor)] = (tensor, tensor.detach().clone())
+
+
+def _copy_back(tensor: Tensor, before: Tensor) -> None:
+    if tensor.shape != before.shape:
+        tensor.data = before
+    elif not torch.equal(tensor, before):
+        tensor.data.copy_(before)
 
 
 def _put_back(value: Any, before: Any) -> None:
     """Make a container what it was, if it is another now."""
-    if len(value) == len(before):
-        parts = (
-            zip(value.items(), before.items(), strict=True)
-            if isinstance(value, dict)
-            else zip(value, before, strict=True)
-        )
-        if not isinstance(value, dict) and all(one is other for one, other in parts):
-            return
-        if isinstance(value, dict) and all(k is l and v is w for (k, v), (l, w) in parts):
-            return
+    if len(value) == len(before) and all(
+        one is other for one, other in zip(_parts(value), _parts(before), strict=True)
+    ):
+        return
     value.clear()
     (value.extend if isinstance(value, list | deque) else value.update)(before)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    return chain(value, value.values()) if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +140,7 @@ def pointer(tensor: Tensor) -> int:
 
 def is_lazy(tensor: Tensor) -> bool:
     """Whether a parameter or buffer has no shape before the first pass."""
-    return isinstance(tensor, UninitializedTensorMixin)
+    return isinstance(tensor, UninitializedParameter | UninitializedBuffer)
 
 
 def _version(tensor: Tensor) -> int:

@@ -35,7 +35,8 @@ MOVED_MODULES = "Flatten Unflatten PixelShuffle PixelUnshuffle ChannelShuffle"
 MOVED = """cat concat concatenate stack hstack vstack split split_with_sizes chunk tensor_split unbind getitem select
 narrow index_select view reshape flatten unflatten view_as reshape_as permute transpose t swapaxes swapdims movedim
 moveaxis squeeze unsqueeze expand expand_as broadcast_to repeat tile repeat_interleave roll flip rot90 T mT data
-pixel_shuffle pixel_unshuffle channel_shuffle unfold slice H mH adjoint unsafe_split unsafe_chunk ravel  fliplr flipud"""
+pixel_shuffle pixel_unshuffle channel_shuffle unfold slice H mH adjoint unsafe_split unsafe_chunk ravel fliplr
+flipud"""
 POOLED_MODULES = """MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d LPPool1d LPPool2d AdaptiveAvgPool1d
 AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d"""
 POOLED = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d adaptive_avg_pool1d

@@ -2,8 +2,8 @@
 
 The program runs on them as on plain numbers. A comparison (`if w % 4`) is written down with its line: the graph holds
 for sizes that decide alike. A size that is used as a number (`c ** -0.5`) belongs to the axes it was read from: if
-channels lie along one of them, they stay, since the number would change with them. (Python hides `2.0 * c` and `range(c)`: there, the program that is compared
-afterwards judges.)
+channels lie along one of them, they stay, since the number would change with them. Python hides `2.0 * c` and
+`range(c)`; there, the comparison of the smaller model with the model judges.
 """
 
 import linecache
@@ -80,8 +80,8 @@ def _line(through: bool = False) -> str:
     return f"{Path(name).name}:{number}: {linecache.getline(name, number).strip()}".rstrip(": ")
 
 
-class Sized(int):
-    """A size with the axes that it was computed from."""
+class _Remembering:
+    """A number with the axes that it was computed from."""
 
     origins: frozenset[Origin]
     book: "weakref.ref[Observations]"
@@ -92,16 +92,17 @@ class Sized(int):
             return value
         if isinstance(value, tuple):
             return tuple(self.made(part, other) for part in value)
-        origins = self.origins | getattr(other, "origins", frozenset())
-        return sized(value, origins, self.book)
+        return sized(value, self.origins | getattr(other, "origins", frozenset()), self.book)
 
     def noted(self, decided: bool) -> None:
         """Write down that it decided, or became a number."""
         book = self.book()
-        if book is None:
-            return
-        if not decided or book.decided("size"):
+        if book is not None and (not decided or book.decided("size")):
             book.number(self.origins)
+
+
+class Sized(_Remembering, int):
+    """A size."""
 
     def __bool__(self) -> bool:
         self.noted(decided=True)
@@ -118,13 +119,8 @@ class Sized(int):
     __hash__ = int.__hash__
 
 
-class SizedFloat(float):
-    """A number computed from sizes."""
-
-    origins: frozenset[Origin]
-    book: "weakref.ref[Observations]"
-    made = Sized.made
-    noted = Sized.noted
+class SizedFloat(_Remembering, float):
+    """A fraction of sizes."""
 
     def __bool__(self) -> bool:
         self.noted(decided=True)
@@ -170,40 +166,9 @@ def plain(structure: Any) -> Any:
     return map_aggregate(structure, one)
 
 
-ARITHMETIC = [
-    "add",
-    "sub",
-    "mul",
-    "floordiv",
-    "mod",
-    "truediv",
-    "divmod",
-    "pow",
-    "radd",
-    "rsub",
-    "rmul",
-    "rfloordiv",
-    "rmod",
-    "rtruediv",
-    "rdivmod",
-    "rpow",
-    "neg",
-    "abs",
-    "pos",
-    "round",
-    "floor",
-    "ceil",
-    "trunc",
-    "and",
-    "or",
-    "xor",
-    "lshift",
-    "rshift",
-    "rand",
-    "ror",
-    "rxor",
-]
-COMPARED = ["eq", "ne", "lt", "le", "gt", "ge"]
+ARITHMETIC = """add sub mul floordiv mod truediv divmod pow radd rsub rmul rfloordiv rmod rtruediv rdivmod rpow
+neg abs pos round floor ceil trunc and or xor lshift rshift rand ror rxor"""
+COMPARED = "eq ne lt le gt ge"
 
 
 def _arithmetic(kind: Any, name: str) -> Callable[..., Any]:
@@ -230,6 +195,6 @@ def _comparison(kind: Any, name: str) -> Callable[..., Any]:
 
 for _own, _kind in ((Sized, int), (SizedFloat, float)):
     for _names, _make in ((ARITHMETIC, _arithmetic), (COMPARED, _comparison)):
-        for _name in (f"__{_short}__" for _short in _names):
+        for _name in (f"__{_short}__" for _short in _names.split()):
             if hasattr(_kind, _name):
                 setattr(_own, _name, _make(_kind, _name))

@@ -13,17 +13,12 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
 from winnow.engine.graph.carriers import Carrier
-from winnow.engine.graph.following import Effects, followed
+from winnow.engine.graph.following import SIZES, Effects, followed
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.running import Running
 
-SIZES = {
-    "size", "shape", "dim", "ndim", "ndimension", "numel", "nelement", "stride", "dtype", "device", "layout",
-    "type", "is_floating_point", "is_complex", "is_cuda", "is_contiguous", "requires_grad", "element_size",
-    "itemsize", "nbytes", "get_device", "storage_offset", "is_leaf", "is_sparse",
-}  # fmt: skip
 TAKEN_OUT = "a number taken out of a tensor cannot be followed, so keep it a tensor"
 TORCH = ("torch", "_operator", "builtins", "math")
 
