@@ -4,12 +4,15 @@ STAMP := .venv/.stamp
 EXTRAS := balancing,cluster,dev,docs,export,report,samples
 # What the dashboard's first page imports: compiled at once, or the first visitor waits a second for it.
 FIRST := import sysconfig; p = sysconfig.get_path('purelib'); names = 'pandas numpy pyarrow streamlit pydantic dateutil google starlette uvicorn anyio'; print(*(f'{p}/{n}' for n in names.split()))
+PIP := -m pip install --disable-pip-version-check -q
+# The torch that `make constraints` writes down: the one that is written down already, unless you name another.
+TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: app test bench reliability claim browser docs constraints clean
+.PHONY: app test bench reliability claim tools docs newest constraints clean
 app: $(STAMP)
 	.venv/bin/winnow demo
 
-test: $(STAMP) browser
+test: $(STAMP) tools
 	.venv/bin/pytest
 
 bench: $(STAMP)
@@ -22,23 +25,33 @@ reliability: $(STAMP)
 claim: $(STAMP)
 	.venv/bin/pytest tests/studies/test_claim.py -m claim -s
 
-browser: $(STAMP)
-	@.venv/bin/python tests/find_browser.py
+# A browser and Node, for the tests that need them.
+tools: $(STAMP)
+	@.venv/bin/python tests/find_tools.py
 
+# The pages of docs/ and the API reference from the docstrings, as a site in site/.
 docs: $(STAMP)
-	.venv/bin/mkdocs build --strict
+	.venv/bin/python tests/link_packages.py
+	.venv/bin/mkdocs build --strict -q -f docs/site/mkdocs.yml
 
-# The newest versions that the ranges of pyproject.toml allow, written down: run `make test` with them before you commit.
+# All tests with the newest versions that the ranges of pyproject.toml allow, torch too: gigabytes, before a release.
+newest:
+	rm -rf .venv-newest && $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python $(PIP) -e '.[$(EXTRAS)]'
+	.venv-newest/bin/pytest
+
+# Writes down the newest versions that the ranges allow; `make constraints TORCH=2.14.1` for another torch.
 constraints:
-	$(PYTHON) -m venv .venv-newest
-	.venv-newest/bin/pip install --disable-pip-version-check -q '.[$(EXTRAS)]'
-	(sed -n '/^#/p' constraints.txt; .venv-newest/bin/pip freeze --exclude winnow-mtl | sed 's/+cpu$$//') > constraints.new
+	rm -rf .venv-newest && $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python $(PIP) 'torch==$(TORCH)' '.[$(EXTRAS)]'
+	sed -n '/^#/p' constraints.txt > constraints.new
+	.venv-newest/bin/pip freeze --all --exclude pip --exclude wheel --exclude winnow-mtl | sed 's/+cpu$$//' >> constraints.new
 	mv constraints.new constraints.txt
 	rm -rf .venv-newest
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/pip install --disable-pip-version-check --no-compile -q -e '.[$(EXTRAS)]' -c constraints.txt
+	.venv/bin/python $(PIP) --no-compile -e '.[$(EXTRAS)]' -c constraints.txt
 	.venv/bin/python -m compileall -q -j0 -x '/tests/' $$(.venv/bin/python -c "$(FIRST)")
 	touch $@
 

@@ -2,23 +2,81 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 import pytest
-from hypothesis import settings
+from hypothesis import register_random, settings
 
 from tests.link_packages import link
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-settings.register_profile("any machine", settings(), deadline=None)  # a busy one takes its time over an example
-settings.load_profile("any machine")
+settings.register_profile("wide", deadline=None)  # other examples each time: `pytest --hypothesis-profile=wide`
+settings.register_profile("same", deadline=None, derandomize=True)  # a busy machine takes its time over an example
+settings.load_profile("same")
 MANY = 200  # tests of a session that has time for the type check beside them
+
+
+class Torch:
+    """The random state of torch, as Hypothesis asks for it; nothing as long as no test has imported torch."""
+
+    @staticmethod
+    def seed(seed: int) -> None:
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(seed)
+
+    @staticmethod
+    def getstate() -> Any:
+        return sys.modules["torch"].get_rng_state() if "torch" in sys.modules else None
+
+    @staticmethod
+    def setstate(state: Any) -> None:
+        if state is not None:
+            sys.modules["torch"].set_rng_state(state)
+
+
+TORCH = Torch()  # Hypothesis holds it weakly
+register_random(TORCH)
+
+
+def seed(number: int = 0) -> None:
+    """Seed whatever draws without a generator of its own: torch, numpy, random."""
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002  # this is the state that a test could draw from
+    Torch.seed(number)
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """A module draws the same when it is imported, whatever was imported before."""
+    if isinstance(collector, pytest.Module):
+        seed()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A test draws the same, alone and after others."""
+    seed()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+    """What several tests share is drawn the same, whichever of them comes first; and that one draws as the others."""
+    shared = fixturedef.scope != "function"
+    if shared:
+        seed()
+    try:
+        return (yield)
+    finally:
+        if shared:
+            seed()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,17 +1,28 @@
-"""What the README shows works as shown."""
+"""What the README and the pages of docs/ show works as shown: every piece of Python, every command line, every link."""
 
 import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.engine.commanding import winnow
+from winnow.engine.cli import main as command_line
 from winnow.engine.graph.trace import trace
 from winnow.engine.sparsity.counts import living
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+OWN_TESTS = {"adding.md", "networks.md"}  # pages whose code other tests run
+TRAINED = ["--dataset", "digits", "--widths", "8,8", "--blocks", "1,1", "--head-width", "8", "--threads", "1"]
 
 
 class Own(nn.Module):
@@ -31,9 +42,25 @@ class Own(nn.Module):
         return {task: head(pooled) for task, head in self.heads.items()}
 
 
+def blocks() -> Iterator[str]:
+    """Yield the Python of all pages but those that have tests of their own."""
+    for page in PAGES:
+        if page.name not in OWN_TESTS:
+            yield from re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+
+
+OF_A_NETWORK = ("coupled_groups(net, example)", 'tasks=["depth"]', "save_model(", "relevance(net, batches)")
+OF_A_RUN = ("list_snapshots(Path(", "events.jsonl")
+
+
 def block(marker: str) -> str:
-    (found,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.S) if marker in code]
+    (found,) = [code for code in blocks() if marker in code]
     return found
+
+
+def test_every_piece_of_python_is_run():
+    run = [block(marker) for marker in (*OF_A_NETWORK, *OF_A_RUN)]
+    assert sorted(run) == sorted(blocks())
 
 
 def test_the_loop_of_your_own_removes_what_it_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -48,24 +75,101 @@ def test_the_loop_of_your_own_removes_what_it_was_asked_for(tmp_path: Path, monk
         return sum(functional.mse_loss(predictions[task][:, 0], value) for task, value in targets.items())
 
     names = {"net": net, "example": torch.rand(1, 1, 8, 8), "batch": batch, "loss": loss}
-    exec(block("coupled_groups(net, example)"), names)
+    in_the_loop, pruned, saved, explained = OF_A_NETWORK
+    exec(block(in_the_loop), names)
     zero = names["counts"].percent("mac", living(names["optimizer"].norms))
     assert zero == pytest.approx(70, abs=3)  # one channel of this small network is 3 % of its MACs
-    saved = trace(net, names["example"]).savings().iloc[-1]
-    assert saved["removable_macs"] > 0.6 * saved["macs"]
-    exec(block("compact(net, example)"), names)
+    savings = trace(net, names["example"]).savings().iloc[-1]
+    assert savings["removable_macs"] > 0.6 * savings["macs"]
+    exec(block(pruned), names)
     small = names["small"]
     assert small.certificate.max_error_float64 < 1e-10
     assert sum(p.numel() for p in small.model.parameters()) < 0.6 * sum(p.numel() for p in net.parameters())
     monkeypatch.chdir(tmp_path)
-    exec(block("save_model("), names)
+    exec(block(saved), names)
     faster = names["figures"].query("quantity == 'macs'").set_index("model")["value"]
     assert faster["lean"] < faster["dense"]
     with torch.no_grad():
         torch.testing.assert_close(names["lean"](names["example"]), small.model(names["example"]), rtol=0, atol=0)
     names["batches"] = [batch(step) for step in range(2)]
-    exec(block("relevance(net, batches)"), names)
+    exec(block(explained), names)
     dead = names["found"].query("not alive")
     assert set(names["used"]["label"]) <= {"shared", "brightness", "contrast", "idle", "dead"}
     assert len(dead) > 0
     assert (dead["relevance"] == 0).all()
+
+
+def test_a_run_folder_is_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    done = winnow(tmp_path / "runs", "train", *TRAINED, "--epochs", "2", "--target", "60", "--snapshots", "5")
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    level = max(int(path.name) for path in (run / "snapshots").iterdir())
+    monkeypatch.chdir(tmp_path)
+    snapshot, format_ = (block(marker).replace("<id>", run.name) for marker in OF_A_RUN)
+    names = {}
+    exec(snapshot.replace("/snapshots/35", f"/snapshots/{level}"), names)
+    points = names["list_snapshots"](run)
+    assert [point.level for point in points][-1] == level
+    assert sum(p.numel() for p in names["net"].parameters()) == points[-1].parameters
+    newest = sorted((run / "weights").glob("0*.safetensors"))[-1]
+    exec(format_.replace("00000740", newest.stem), names)
+    assert {"time", "epoch", "step", "task", "split", "quantity", "value"} <= set(names["events"])
+    assert len(names["weights"]) > 10
+
+
+def command_lines() -> list[str]:
+    """Return the lines of all pages that call `winnow`, in blocks and within sentences, as one would type them."""
+    found = set()
+    for page in PAGES:
+        text = page.read_text() if page.name not in OWN_TESTS else ""
+        for shown in [*re.findall(r"^(winnow .*)$", text, re.M), *re.findall(r"`(winnow [^`]*)`", text)]:
+            found.add(shown.split("  #")[0].strip())
+    return sorted(found)
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_a_command_line_is_understood(line: str, monkeypatch: pytest.MonkeyPatch):
+    """Parse it as `winnow` does, without doing it; files that it names need not be there."""
+    command, context = command_line.winnow, None
+    arguments = shlex.split(line)[1:]
+    while isinstance(command, click.Group) and arguments:
+        context = command.make_context("winnow", [], parent=context, resilient_parsing=True)
+        _, command, arguments = command.resolve_command(context, arguments)
+        assert command is not None, line
+    for parameter in command.params:
+        if isinstance(parameter.type, click.Path):
+            monkeypatch.setattr(parameter, "type", click.STRING)
+    with suppress(click.exceptions.Exit):  # of --help
+        command.make_context(command.name, arguments, parent=context)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        file, _, heading = target.partition("#")
+        other = (page.parent / file).resolve() if file else page
+        assert other.exists(), target
+        assert not heading or heading in headings(other), target
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and MkDocs write them."""
+    found = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_the_rooms_of_the_readme_are_those_on_the_disk():
+    text = (ROOT / "README.md").read_text()
+    shown = set(re.findall(r"^[├└]── (\w+)/", text, re.M))
+    assert shown == {path.parent.name for path in (ROOT / "engine").glob("*/__init__.py")}
+
+
+def test_the_site_is_built(tmp_path: Path):
+    """Every link and every name in the docstrings' references is right; docs/site/mkdocs.yml is strict about it."""
+    command = ["-P", "-m", "mkdocs", "build", "--strict", "-q", "-f", "docs/site/mkdocs.yml", "-d", str(tmp_path)]
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "compact" in (tmp_path / "api" / "engine-pruning.html").read_text()

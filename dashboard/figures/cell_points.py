@@ -4,6 +4,7 @@
 A click comes back from a browser, so what counts is the place and the channel, and both are checked again.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,6 +49,11 @@ def label_look(label: str, looks: Mapping[str, Style]) -> Style:
 
 def _whole(value: Any) -> int | None:
     """Return a whole number that is not negative, None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value < math.inf
+        or value != int(value)
+    ):
         return None
-    return int(value)
+    return int(value) if value == int(value) else None

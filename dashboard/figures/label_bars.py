@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
-from winnow.engine.explain.usage import DEAD, IDLE, SHARED, labels
+from winnow.engine.explain.usage import DEAD, IDLE, SHARED, all_labels
 
 READING = (
     "One bar per layer, from the input at the top. Shared: the share of its channels that several tasks use. In a "
@@ -23,7 +23,7 @@ def label_bars(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, St
     if frame.empty:
         return empty("The labels appear once the shares are measured.")
     figure = panels(height=rows_height(len(frame)))
-    for label in labels(tasks):
+    for label in all_labels(tasks):
         figure.add_trace(_bars(frame, label, marker(label, tasks, looks)))
     figure.update_layout(barmode="stack", bargap=0.28, showlegend=True, legend={"traceorder": "normal"})
     figure.update_yaxes(**layer_axis(frame))

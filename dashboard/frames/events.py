@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from winnow.dashboard.frames.file_versions import Version, version
-from winnow.engine.runs.events import read_events, standing
+from winnow.engine.runs.events import current_events, read_events
 from winnow.engine.runs.quantities import SPARSITIES
 from winnow.engine.runs.run import Run
 
@@ -105,7 +105,7 @@ def strength_in_force(run: Run) -> float:
 
 @lru_cache(maxsize=64)
 def _events(path: Path, _stamp: Version) -> pd.DataFrame:
-    log = standing(read_events(path))
+    log = current_events(read_events(path))
     return log.assign(at=_epochs_done(log))
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.groups import norms
 from winnow.dashboard.frames.summaries import summary
-from winnow.engine.explain.checks.overlap import COLUMNS, mask_overlap
+from winnow.engine.explain.checks.overlap import COLUMNS, survivor_overlap
 from winnow.engine.runs.run import Run
 
 MOST_RUNS = 6  # fifteen pairs: what a figure can show
@@ -60,7 +60,7 @@ def names(runs: Sequence[Run]) -> dict[str, Run]:
 @lru_cache(maxsize=16)
 def _overlap(paths: tuple[Path, ...], _versions: tuple[Version, ...]) -> pd.DataFrame:
     runs = [Run(path) for path in paths]
-    return mask_overlap({name: run.groups() for name, run in names(runs).items()})
+    return survivor_overlap({name: run.groups() for name, run in names(runs).items()})
 
 
 def _groups(run: Run) -> str | None:

@@ -20,11 +20,10 @@ from winnow.dashboard.frames.cells import Kind
 from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.groups import norms as norm_log
 from winnow.dashboard.frames.summaries import judged_on, summary
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.quantities import metrics as metrics_of
 from winnow.engine.runs.run import Run
-from winnow.engine.studies.delta import gains
+from winnow.engine.studies.delta import relative_gains
 
 SPLITS = ("test", "kept", "val")
 IN_WORDS = {"test": "test images", "kept": "validation images", "val": "validation images, newest epoch"}
@@ -43,7 +42,7 @@ def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
     spec = summary(a).spec
     rows = []
     for task, name in first if spec is not None else ():
-        known = DATASETS[spec.data.dataset].fields.get(task) if spec is not None else None
+        known = spec.data.fields.get(task) if spec is not None else None
         metric = next((one for one in metrics_of(known) if one.name == name), None) if known else None
         if metric is not None and (task, name) in second:
             rows.append([task, name, metric.label, metric.unit, metric.better, first[task, name], second[task, name]])
@@ -51,7 +50,7 @@ def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
     judged = pd.DataFrame(
         {"value": frame["b"], "baseline": frame["a"], "higher_is_better": frame["better"] == "higher"}
     )
-    gain = gains(judged.astype({"value": float, "baseline": float})) if len(frame) else pd.Series(dtype=float)
+    gain = relative_gains(judged.astype({"value": float, "baseline": float})) if len(frame) else pd.Series(dtype=float)
     whole = frame.assign(difference=frame["b"] - frame["a"], gain=gain)[METRICS]
     if differ := _other_images(a, b, "test" if split == "test" else "val"):
         whole = whole.assign(difference=np.nan, gain=np.nan)

@@ -24,7 +24,7 @@ from winnow.dashboard.frames import before_after, studies
 from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import level_word
-from winnow.engine.runs.derived import newest
+from winnow.engine.runs.derived import newest_job
 from winnow.engine.runs.quantities import Metric
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -139,7 +139,7 @@ def _cost(run: Path, cost: Cost, total: tuple[float, float], removable: tuple[fl
 
 def _latency(run: Path) -> float:
     """Return the time of one forward pass of the pruned network [s], NaN where none was measured in quiet."""
-    pruning = newest(Run(run), "prune")
+    pruning = newest_job(Run(run), "prune")
     if pruning is None:
         return float("nan")
     known = before_after.costs(pruning)

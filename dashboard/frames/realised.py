@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from winnow.dashboard.frames.before_after import costs
-from winnow.engine.runs.derived import newest
+from winnow.engine.runs.derived import newest_job
 from winnow.engine.runs.run import Run
 
 
@@ -24,7 +24,7 @@ class Realised:
 
 def realised(run: Run) -> Realised | None:
     """Return what the newest pruning of a run saves, None where nothing has been removed."""
-    found = newest(run, "prune")
+    found = newest_job(run, "prune")
     if found is None:
         return None
     known = costs(found)

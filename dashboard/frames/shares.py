@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.explanations import layers, table, tasks
-from winnow.engine.explain.usage import ALL, DEAD, IDLE, labels
+from winnow.engine.explain.usage import ALL, DEAD, IDLE, all_labels
 from winnow.engine.runs.derived import DerivedJob
 
 
@@ -57,7 +57,7 @@ def left_out(work: DerivedJob, layer: str = "") -> tuple[int, int, int]:
 
 def counts(work: DerivedJob) -> pd.DataFrame:
     """Return one row per layer: how many of its channels have which label."""
-    known, names = table(work, "layers"), list(labels(tasks(work)))
+    known, names = table(work, "layers"), list(all_labels(tasks(work)))
     own, counted = known[known["label"] != ALL], [f"channels_{name}" for name in names]
     if own.empty:
         return pd.DataFrame(columns=["layer", "depth", "total", *counted])

@@ -14,7 +14,6 @@ import numpy as np
 
 from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.groups import norms
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.quantities import SPARSITIES, Metric, metrics
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.work_folder import LIVE, Status
@@ -66,7 +65,7 @@ def summary(run: Run) -> Summary:
 
 def tasks(spec: TrainSpec) -> list[tuple[str, Metric]]:
     """Return the tasks of a spec, each with the metric that stands for it."""
-    fields = DATASETS[spec.data.dataset].fields
+    fields = spec.data.fields
     return [(task, metrics(fields[task])[0]) for task in spec.tasks]
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import STATES, duration, elapsed, measured, moment, power, state_word
 from winnow.engine.runs.quantities import SPARSITIES, Metric
-from winnow.engine.specs.train import PenaltySpec
+from winnow.engine.specs.penalty import PenaltySpec
 
 SPARSITY_TITLES = {
     "group_sparsity": "Groups zero",

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from winnow.dashboard.figures import channel_use, switched_off
-from winnow.dashboard.forms.explain import begun
+from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, reliance
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.summaries import tasks as tasks_of
@@ -151,5 +151,5 @@ def _offer(run: Run, work: DerivedJob, chosen: Cell) -> None:
         "channels": [],
         "maps": 0,
     }
-    if begun(run, wanted):
+    if start_job(run, wanted):
         st.rerun()

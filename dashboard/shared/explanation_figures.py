@@ -26,7 +26,6 @@ from winnow.dashboard.frames import explanations, masks, reliance, shares, trust
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.shared.panel import Chart
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
@@ -46,7 +45,7 @@ class View:
 
 def looks(work: DerivedJob) -> dict[str, Style]:
     """Return how each task of the run's data set is drawn."""
-    return styles(list(DATASETS[work.run.spec.data.dataset].fields))
+    return styles(list(work.run.spec.data.fields))
 
 
 def triangle(work: DerivedJob, layer: str, chosen: Cell | None) -> Chart:

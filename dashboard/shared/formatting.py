@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from winnow.engine.runs.work_folder import State, Status
+from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.prune import Criterion, PruneSpec
-from winnow.engine.specs.train import PenaltySpec
 
 Colour = Literal["gray", "blue", "green", "orange", "red", "violet"]
 STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a page, colour

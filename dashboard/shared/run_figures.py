@@ -26,7 +26,6 @@ from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.shared.formatting import COUNTED
 from winnow.dashboard.shared.panel import Chart
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.run import Run
 
 
@@ -89,7 +88,7 @@ def _training(path: Path, _log: Version, since: float) -> tuple[Chart, Chart, Ch
 
 
 def _looks(run: Run) -> dict[str, Style]:
-    return styles(list(DATASETS[run.spec.data.dataset].fields))
+    return styles(list(run.spec.data.fields))
 
 
 @lru_cache(maxsize=32)

@@ -18,7 +18,6 @@ from winnow.dashboard.frames.tables import column
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import Chart, draw
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.quantities import metrics
 from winnow.engine.runs.run import runs_folder
 from winnow.engine.runs.study import Study
@@ -82,7 +81,7 @@ def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
         for against, of in (("dense", "dense"), ("single", "single tasks"))
         if (known["against"] == against).any()
     ]
-    fields = DATASETS[spec.base.data.dataset].fields
+    fields = spec.base.data.fields
     for task in subset.split("+"):
         found += [
             Quantity(

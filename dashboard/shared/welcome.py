@@ -3,7 +3,7 @@
 import streamlit as st
 
 from winnow.dashboard import navigation
-from winnow.dashboard.forms.run import start
+from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.engine.runs.launch import JobError
 from winnow.engine.runs.run import runs_folder
@@ -31,7 +31,7 @@ def welcome() -> None:
 
 def _start_demo() -> None:
     try:
-        identity = start(demo_spec()).id
+        identity = start_run(demo_spec()).id
     except (JobError, OSError) as error:
         st.error(f"The demo could not be started: {sentence(str(error))}", icon=":material/error:")
     else:

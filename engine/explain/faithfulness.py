@@ -1,31 +1,29 @@
-"""Whether the explanation holds. Measured on this very model, beside every view.
+"""Whether an explanation holds, measured on the model that it explains.
 
-Relevance is held against single-channel ablation over surviving channels, against deletion in random order, against
-itself on the other half of the images, and against what is left of it when the heads, then the shared layers, are
-shuffled. The figures and the badge made of them stand in `engine.explain.checks.badges`.
+Relevance is compared with single-channel ablation over surviving channels, with deletion in random order, with itself
+on the other half of the images, and with the relevance that is left when the heads, then the shared layers, have
+shuffled weights. `engine.explain.checks.badges` lists the figures and makes a badge of them.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 from torch import nn
 
 from winnow.engine.explain.checks.ablation import Deletion, ablations
-from winnow.engine.explain.checks.agreement import agreement, compared, sample, split_half
+from winnow.engine.explain.checks.agreement import agreement, sample, split_half
 from winnow.engine.explain.checks.badges import COLUMNS
-from winnow.engine.explain.checks.deletion import curves, deletion_figures, orders
-from winnow.engine.explain.checks.randomising import shuffled, stages
-from winnow.engine.explain.relevance.means import Means, channel_means
-from winnow.engine.explain.relevance.probe import Images, Probe, Tasks, probe
-from winnow.engine.explain.relevance.relevance import measured
+from winnow.engine.explain.checks.deletion import curve_points, deletion_figures, orders
+from winnow.engine.explain.checks.randomising import randomisations
+from winnow.engine.explain.relevance.means import channel_means
+from winnow.engine.explain.relevance.probe import Images, Tasks, probe
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.specs.explain import Method
 
 
 @dataclass(frozen=True)
 class Checks:
-    """What is checked: `channels` per layer ablated, curves drawn, weights shuffled; `method` made the relevance."""
+    """Which checks: `channels` to ablate per layer, deletion curves, shuffled weights; `method` made the relevance."""
 
     method: Method = "taylor"
     channels: int = 32
@@ -42,35 +40,35 @@ def faithfulness(
     settings: Settings | None = None,
     checks: Checks | None = None,
 ) -> pd.DataFrame:
-    """Return one row per layer (and "", all of them), task and figure: layer, task, figure, value, method, images.
+    """Return one row per layer ("" for all layers), task and figure: layer, task, figure, value, method, images.
 
     Args:
-        model: as for `engine.explain.relevance.relevance`, which made the frame `relevance` on the same settings.
+        model: the model that `relevance` was measured on, with the same settings.
         batches: the images to ablate on.
-        relevance: of one method.
-        tasks: those of the batches by default.
-        settings: how it was measured, and how to ablate.
+        relevance: a frame of `engine.explain.relevance.relevance`, by one method.
+        tasks: the tasks of the batches by default.
+        settings: how relevance was measured, and how to ablate.
         checks: which checks, and how many channels.
 
     """
     checks = checks or Checks()
     layers = list(dict.fromkeys(relevance["layer"]))
-    asked = probe(model, batches, layers=layers, tasks=tasks, settings=settings)
-    means = channel_means(asked)
-    wanted = plan(relevance, checks.channels, asked.settings.seed, checks.deletion)
-    rows = list(ablations(asked, wanted, means))
+    probed = probe(model, batches, layers=layers, tasks=tasks, settings=settings)
+    means = channel_means(probed)
+    wanted = planned_deletions(relevance, checks.channels, probed.settings.seed, checks.deletion)
+    rows = list(ablations(probed, wanted, means))
     parts = [split_half(relevance)]
     if rows:
         ablated = pd.concat(rows, ignore_index=True)
-        parts += [agreement(relevance, ablated), deletion_figures(curves(ablated))]
+        parts += [agreement(relevance, ablated), deletion_figures(curve_points(ablated))]
     if checks.randomisation:
-        parts += [figures for figures, _ in randomisations(asked, checks.method, relevance, means)]
-    images = sum(len(batch.images) for batch in asked.batches())
-    return finished(parts, checks.method, images)
+        parts += [figures for figures, _ in randomisations(probed, checks.method, relevance, means)]
+    images = sum(len(batch.images) for batch in probed.batches())
+    return faithfulness_rows(parts, checks.method, images)
 
 
-def plan(relevance: pd.DataFrame, channels: int, seed: int, deletion: bool = True) -> list[Deletion]:
-    """Return what to remove: a stratified sample of surviving channels one by one, and the deletion curves."""
+def planned_deletions(relevance: pd.DataFrame, channels: int, seed: int, deletion: bool = True) -> list[Deletion]:
+    """Return what to ablate: a stratified sample of surviving channels, one by one, and deletion curves."""
     chosen = sample(relevance, channels, seed)
     cells = zip(chosen["layer"].tolist(), chosen["channel"].tolist(), strict=True)
     single = [Deletion(layer, (channel,)) for layer, channel in cells]
@@ -79,28 +77,7 @@ def plan(relevance: pd.DataFrame, channels: int, seed: int, deletion: bool = Tru
     return single + [removed for order in orders(relevance, seed) for removed in order.deletions()]
 
 
-def finished(parts: list[pd.DataFrame], method: Method, images: int) -> pd.DataFrame:
+def faithfulness_rows(parts: list[pd.DataFrame], method: Method, images: int) -> pd.DataFrame:
     """Return the figures of several checks as one frame."""
     whole = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=COLUMNS[:4])], ignore_index=True)
     return whole.assign(method=method, images=images)[COLUMNS]
-
-
-def randomisations(
-    asked: Probe, method: Method, relevance: pd.DataFrame, means: Means, after: Callable[[], None] = lambda: None
-) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Return, for every stage of shuffling, its figures and the relevance that the shuffled model has.
-
-    `means` are those of the model as it is; where the trunk is shuffled they are measured anew. `after` is called after
-    each stage.
-    """
-    quick = replace(asked, settings=replace(asked.settings, bootstrap=1))
-    found = []
-    for name, parameters in stages(asked):
-        with shuffled(parameters, asked.settings.seed):
-            own = means if name == "head_randomisation" else channel_means(quick)
-            frame = measured(quick, method, own)
-        raw = f"{name}_raw" if name == "head_randomisation" else ""
-        figures = compared(relevance, frame, (name, raw))
-        found.append((figures[figures["figure"] != ""], frame))
-        after()
-    return found

@@ -1,6 +1,8 @@
 """A model as files: a folder that rebuilds it without code, ONNX, a torch.export program, and a card to go with it.
 
 `load_model` reads nothing but safetensors and JSON, and takes only layers and operations from a list.
+May import: runs (files), graph, pruning (certificates).
+Start at `engine.export.saving`.
 """
 
 from winnow.engine.export.card import ModelFacts, model_card

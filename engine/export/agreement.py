@@ -13,7 +13,7 @@ from torch.utils import _pytree
 
 from winnow.engine.export.refusal import NotDescribable
 from winnow.engine.graph.examples import batch_size, batched
-from winnow.engine.graph.trace import undisturbed
+from winnow.engine.graph.modes import undisturbed
 from winnow.engine.pruning.certificate import SEED
 
 Inputs = Mapping[str, Any]

@@ -16,10 +16,10 @@ from torch.fx.node import map_aggregate
 from winnow.engine.export.allowed import LAYER_NAMES
 from winnow.engine.export.refusal import NotDescribable
 from winnow.engine.graph.following import SIZES
+from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.running import Running
-from winnow.engine.graph.trace import undisturbed
 from winnow.engine.graph.tracer import RunningTracer
 from winnow.engine.pruning.modes import follow_mode
 

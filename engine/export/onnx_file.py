@@ -45,8 +45,7 @@ def export_onnx(model: nn.Module, example_inputs: Any, path: Path | str) -> Expo
     """
     if missing := _missing():
         raise MissingPackages(
-            f"`onnx` should be installed with {' and '.join(PACKAGES[1:])}. Found no {', '.join(missing)}: "
-            "pip install 'winnow[export]'."
+            f"`onnx` needs packages that are not installed: {', '.join(missing)}. Run pip install 'winnow-mtl[export]'."
         )
     path, model, example_inputs = Path(path), _on_cpu(model), _moved(example_inputs)
     inputs = traced_inputs(model, example_inputs)

@@ -15,7 +15,7 @@ from winnow.engine.export.layers import built
 from winnow.engine.export.rebuilt import Holder, Rebuilt, RebuiltOnImages
 from winnow.engine.export.refusal import NotRebuildable
 from winnow.engine.export.script import script
-from winnow.engine.training.tensor_files import named_tensors
+from winnow.engine.export.tensor_files import named_tensors
 
 
 def rebuild(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:

@@ -19,10 +19,10 @@ from winnow.engine.export.agreement import same_everywhere
 from winnow.engine.export.describing import tried, written
 from winnow.engine.export.rebuilding import rebuild
 from winnow.engine.export.refusal import NotRebuildable
+from winnow.engine.export.tensor_files import serialised
 from winnow.engine.graph.trace import named_inputs
 from winnow.engine.runs.digests import digest
 from winnow.engine.runs.files import replace, replace_json
-from winnow.engine.training.tensor_files import serialised
 
 TENSORS, ARCHITECTURE = "network.safetensors", "architecture.json"
 LARGEST = 64 * 2**20  # bytes of an architecture; one of ours has some tens of thousands
@@ -46,6 +46,13 @@ def save_model(folder: Path | str, model: nn.Module, example_inputs: Any) -> Sav
     Raises:
         NotDescribable: the model cannot be written down; nothing is written.
 
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     saved = save_model(f"{folder}/net", nn.Linear(4, 2), torch.ones(1, 4))
+        ...     sorted(path.name for path in Path(folder, "net").iterdir())
+        ['architecture.json', 'network.safetensors']
+
     """
     document, tensors = written(model, example_inputs)
     inputs = named_inputs(model, example_inputs)
@@ -67,6 +74,15 @@ def load_model(folder: Path | str) -> nn.Module:
 
     Raises:
         NotRebuildable: a file is missing, is not what it was when it was saved, or names what is not allowed.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> net = nn.Linear(4, 2)
+        >>> with TemporaryDirectory() as folder:
+        ...     saved = save_model(f"{folder}/net", net, torch.ones(1, 4))
+        ...     again = load_model(f"{folder}/net")
+        >>> torch.equal(again(torch.ones(1, 4)), net(torch.ones(1, 4)))
+        True
 
     """
     folder = Path(folder)

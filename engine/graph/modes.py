@@ -1,14 +1,24 @@
-"""A model held in evaluation mode for a while."""
+"""A model held in a state for a while, and given back as it was, however the work ends.
 
-from collections.abc import Iterator
+with evaluating(model):              every module in evaluation mode
+with undisturbed(model):             the same, and the state of torch's random numbers kept
+with statistics_kept(model):         batch norms in training mode leave their running statistics alone
+with requiring_grad(parameters, wanted):  parameters that ask for gradients, or that do not
+with calling(module, function):      a module that calls a function in the place of its forward
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every module in eval mode, and each back into the mode that it was in."""
+    """Put every module in evaluation mode, and each back into the mode that it was in."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -16,3 +26,51 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Hold a model in evaluation mode; give it back its modes, and torch its random state."""
+    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
+    with evaluating(model), torch.random.fork_rng(devices=sorted(devices, key=str)):
+        yield
+
+
+@contextmanager
+def statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Within it, batch norms in training mode normalise by the batch and keep their running statistics as they are."""
+    tracking = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    for module in tracking:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in tracking:
+            module.track_running_stats = True
+
+
+@contextmanager
+def requiring_grad(parameters: Iterable[nn.Parameter], wanted: bool) -> Iterator[None]:
+    """Let parameters require gradients, or not; those that are changed are changed back afterwards."""
+    changed = [parameter for parameter in parameters if parameter.requires_grad != wanted]
+    for parameter in changed:
+        parameter.requires_grad_(wanted)
+    try:
+        yield
+    finally:
+        for parameter in changed:
+            parameter.requires_grad_(not wanted)
+
+
+@contextmanager
+def calling(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Let a module call another function instead of its forward."""
+    own = vars(module).get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.forward
+        else:
+            module.forward = own

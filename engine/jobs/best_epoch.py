@@ -1,13 +1,13 @@
-"""Which epoch's network a run stands for, and when there is no use in going on.
+"""The best epoch: the network that a run keeps, and early stopping.
 
-One network for all tasks: the one of the highest mean skill on the validation split (engine.studies.skill) is kept in
+One network for all tasks: the one with the highest mean skill on the validation split (engine.studies.skill), kept in
 
     weights/best.safetensors   `net.*` weights and buffers; after a removal `stays.*` as in a checkpoint
     weights/best.json          {format_version, step, epoch, skill, bytes, sha256}
 
-Only epochs count in which the network is of the kind that was asked for, so that a sparse run is never represented by
-what it was before its zeros were found. The file is written before the epoch's checkpoint: a run that resumes judges
-the same epochs again and comes to the same end.
+Only epochs count after the penalty has reached its strength and its target, so that a sparse run is never represented
+by the dense network it was before. The file is written before the epoch's checkpoint: a run that resumes evaluates the
+same epochs again and keeps the same network.
 """
 
 import json
@@ -29,8 +29,8 @@ from winnow.engine.training.state import Training
 MANIFEST = "best.json"
 
 
-class Selection:
-    """Watches the epochs of a training, keeps the best network, and ends the training when patience is over."""
+class BestEpoch:
+    """Keeps the network of the best epoch of a training, and ends the training when patience has run out."""
 
     def __init__(self, training: Training, batches: Batches, validation: Batches, folder: Path) -> None:
         self._training, self._manifest = training, folder / MANIFEST
@@ -38,34 +38,34 @@ class Selection:
         self._constant: Figures = constant_metrics(training.tasks, batches, validation) if self._wanted else {}
         self._fields: dict[str, Field] = {name: task.field for name, task in training.tasks.items()}
         self._steps = batches.steps
-        self._counts_from = settled_step(training.spec, batches.steps)
+        self._first_step = settled_step(training.spec, batches.steps)
 
-    def over(self) -> bool:
-        """Whether patience has run out."""
+    def patience_over(self) -> bool:
+        """Return whether there were too many epochs without a better one."""
         patience, best = self._training.spec.patience, self.best
         return patience > 0 and best is not None and self._training.step // self._steps - int(best["epoch"]) >= patience
 
     @property
     def best(self) -> dict[str, float] | None:
-        """What is known about the best epoch: epoch, step, skill; None before there is one."""
+        """The best epoch so far: its epoch, step and skill; None before there is one."""
         if not self._manifest.exists():
             return None
         found: dict[str, float] = json.loads(self._manifest.read_text())
         return found
 
     def watch(self, records: Records) -> Records:
-        """Pass the records on, up to the epoch with which patience runs out."""
-        if self.over():
+        """Pass the records on, up to the epoch after which patience has run out."""
+        if self.patience_over():
             return
         for record in records:
             if isinstance(record, EpochDone):
-                self._judge(record)
+                self._compare(record)
             yield record
-            if isinstance(record, EpochDone) and self.over():
+            if isinstance(record, EpochDone) and self.patience_over():
                 return
 
     def put_back(self) -> tuple[int, int]:
-        """Put the kept network into the training; return the epoch and step that it is from.
+        """Load the best network into the training; return its epoch and step.
 
         Raises:
             ValueError: its file is damaged.
@@ -76,13 +76,14 @@ class Selection:
             return training.step // self._steps, training.step
         content = verified(self._manifest)
         if content is None:
-            raise ValueError(f"`{MANIFEST}` should name the bytes beside it. Found a damaged file.")
+            raise ValueError(f"`{MANIFEST}` must have the digest of best.safetensors, got another: a file is damaged.")
         put_network(training, Checkpoint(load(content), best))
         training.proximal.norms = [bank.norms() for bank in training.proximal.banks]
         return int(best["epoch"]), int(best["step"])
 
-    def _judge(self, record: EpochDone) -> None:
-        if not self._wanted or record.step <= self._counts_from:
+    def _compare(self, record: EpochDone) -> None:
+        """Keep the network of this epoch if it is the best so far."""
+        if not self._wanted or record.step <= self._first_step:
             return
         reached = skill(record.metrics, self._constant, self._fields)
         best = self.best

@@ -1,7 +1,7 @@
-"""A certificate in a pruning's folder: certificate.json, and what is long in the tables `removed` and `reasons`.
+"""A certificate in a pruning's folder: certificate.json, with its long parts in the tables `removed` and `reasons`.
 
 certificate.json: format_version, criterion, tasks, compared_with (the model that the smaller one was compared with),
-inputs, the errors of `engine.pruning.Certificate`, layers and parameters_removed, hollow, fixed_sizes,
+inputs, the errors of `engine.pruning.certificate`, layers and parameters_removed, hollow, fixed_sizes,
 refitted_afterwards (the certificate holds for the network before the refit).
 """
 
@@ -37,24 +37,27 @@ def certificate_document(certificate: Certificate, spec: PruneSpec, compared: st
 
 
 def reasons_table(certificate: Certificate) -> pd.DataFrame:
-    """Return why channels stayed, and what layers do to have the rest gone: kind, layer, reason."""
+    """Return why channels were kept, and how layers changed so that the others could go: kind, layer, reason."""
     rows = [
         [kind, layer, reason] for kind, name in REASONS.items() for layer, reason in getattr(certificate, name).items()
     ]
-    rows += [["hollow", place, "dead as a whole; one channel stays for the program"] for place in certificate.hollow]
+    rows += [
+        ["hollow", place, "all channels are dead; one is kept so that the layer can run"]
+        for place in certificate.hollow
+    ]
     return pd.DataFrame(rows, columns=["kind", "layer", "reason"])
 
 
 def read_certificate(pruning: WorkFolder) -> Certificate:
-    """Return the certificate that a pruning's folder holds.
+    """Return the certificate in a pruning's folder.
 
     Raises:
-        ValueError, OSError: it is not there, or not of this form.
+        ValueError, OSError: it is missing, or not in this format.
 
     """
     document: dict[str, Any] = json.loads((pruning.path / "certificate.json").read_text())
     if document.get("format_version") != 1:
-        raise ValueError(f"`format_version` should be 1. Found {document.get('format_version')!r}.")
+        raise ValueError(f"`format_version` must be 1, got {document.get('format_version')!r}.")
     reasons = pruning.table("reasons")
     named: dict[str, Any] = {
         name: dict(zip(own["layer"], own["reason"], strict=True))

@@ -1,18 +1,18 @@
-"""What is written at the end of an epoch: metrics, norms, sparsities, alarms, and the tables of what stands then.
+"""What is written at the end of an epoch: metrics, norms, sparsities, alarms, and tables of the current network.
 
 | table        | columns                                                                                          |
 |--------------|--------------------------------------------------------------------------------------------------|
-| `groups`     | layer, channel, size, norm, relative (÷ the layer's largest), state, firmness (of the dead),     |
-|              | removable (the channel behind it), blocked (why not, in words)                                   |
+| `groups`     | layer, channel, size, norm, relative (÷ the layer's largest), state, firmness (of dead groups),  |
+|              | removable (whether its channel is), blocked (the reason if not)                                  |
 | `kernels`    | layer, channel, row, column, magnitude: √(mean over outputs of W²) at each position              |
-| `channels`   | every channel of the network: see engine.graph.tables.channels                                |
-| `components` | trunk, each head, total: parameters, MACs, how much could be removed (engine.graph.tables)    |
+| `channels`   | every channel of the network (engine.graph.tables.channels)                                      |
+| `components` | trunk, each head, total: parameters, MACs, how much could be removed (engine.graph.tables)       |
 
 `state` is dead (exactly zero), near (alive, below NEAR of its layer's largest norm) or alive. Tables are replaced at
 most every TABLES_EVERY seconds, and at the end of the run.
 
-All of it is said of the dense network, whatever has been removed by then: what went is dead at its own place, with a
-firmness of 0, and counts as removable.
+All of them are about the dense network, whatever has been removed so far: a removed channel is dead at its own place,
+with a firmness of 0, and counts as removable.
 """
 
 import time
@@ -65,7 +65,7 @@ class EpochReport:
             self._tables(liveness, saved)
 
     def tables(self) -> None:
-        """Replace the tables by what stands now."""
+        """Write the tables of the current network."""
         liveness = self._training.dense_graph().liveness()
         self._tables(liveness, savings(liveness))
 
@@ -79,7 +79,7 @@ class EpochReport:
         self._written = time.monotonic()
 
     def _alarms(self, place: tuple[int, int]) -> None:
-        """Record, once each time, the layers of which hardly a group is left."""
+        """Record the layers that have hardly a group left, once each time they get there."""
         proximal = self._training.proximal
         few = {
             bank.layer: int((norms > 0).sum())
@@ -92,7 +92,7 @@ class EpochReport:
 
 
 def removable_shares(saved: pd.DataFrame) -> dict[str, float]:
-    """Return how much of the whole network [%] `saved` says could be removed, without and with gathers of readers."""
+    """Return how much of the network [%] could be removed by the table `saved`, without and with gathering readers."""
     total = saved.iloc[-1]
     return {
         "removable_parameters": 100 * float(total["removable_parameters"] / total["parameters"]),
@@ -102,9 +102,9 @@ def removable_shares(saved: pd.DataFrame) -> dict[str, float]:
 
 
 def groups_table(training: Training) -> pd.DataFrame:
-    """Return one row per group: layer, channel, size, norm, relative, state, firmness (NaN for the living)."""
+    """Return one row per group: layer, channel, size, norm, relative, state, firmness (NaN for living groups)."""
     proximal = training.proximal
-    judged = proximal.whole(proximal.firmness(training.controller.base))  # in a refit the strength in force is 0
+    judged = proximal.whole(proximal.firmness(training.controller.base))  # during a refit the strength is 0
     frames = [
         _groups_of(bank, norms.detach().float().cpu().numpy(), firmness.detach().float().cpu().numpy())
         for bank, norms, firmness in zip(proximal.dense_banks, proximal.whole(proximal.norms), judged, strict=True)
@@ -130,7 +130,7 @@ def _groups_of(bank: Bank, norms: np.ndarray, firmness: np.ndarray) -> pd.DataFr
 
 
 def kernels_table(banks: list[Bank]) -> pd.DataFrame:
-    """Return one row per position of the kernels that read a channel, for two-dimensional input groups."""
+    """Return one row per position of the kernels that read a channel, for input groups of 2-d convolutions."""
     frames = [_kernels_of(bank) for bank in banks if bank.kind == "input" and bank.parameters[0].dim() == 4]
     columns = ["layer", "channel", "row", "column", "magnitude"]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

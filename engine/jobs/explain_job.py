@@ -1,4 +1,4 @@
-"""The explanation of a run, from its newest checkpoint to tables, the first ones within seconds.
+"""An explanation of a run, from its newest checkpoint to tables; the first ones are there within seconds.
 
 | table          | columns                                                                                            |
 |----------------|----------------------------------------------------------------------------------------------------|
@@ -12,13 +12,13 @@
 | `deletion`     | the curves: layer, task, order, draw, fraction, channels, loss, loss_change, effect                |
 | `faithfulness` | layer, task, figure, value, method, images: explain.checks.badges                                  |
 
-Beside them lies `spatial.safetensors`: where in the image (engine.explain.maps.store).
+Beside them is `spatial.safetensors`: where in the image (engine.explain.maps.store).
 
-In this order: relevance by the first method, shuffled weights (part of what decides what is idle), usage; affinity;
-maps; ablation and deletion, block after block; the other methods, layer after layer, each with its faithfulness. Every
-table is written as soon as there is something to see, and replaced as it grows. Asked to end, the job stops after the
-pass that it is in. Started again in the same folder, it takes up the ablations that it finds there, if they are of the
-same checkpoint.
+The order: relevance by the first method, shuffled weights (they help to decide what is idle), usage; affinity; maps;
+ablation and deletion, block after block; the other methods, layer after layer, each with its faithfulness. Every table
+is written as soon as there is something to see, and replaced as it grows. When asked to stop, the job ends after the
+current pass. Started again in the same folder, it continues with the ablations there, if they are of the same
+checkpoint.
 """
 
 import time
@@ -30,22 +30,24 @@ import numpy as np
 import pandas as pd
 
 from winnow.engine.explain.checks.ablation import Deletion, ablations
-from winnow.engine.explain.checks.affinity import gradient_cosines, transfer
+from winnow.engine.explain.checks.affinity import effect_correlations, gradient_cosines
 from winnow.engine.explain.checks.agreement import agreement, split_half
-from winnow.engine.explain.checks.deletion import curves, deletion_figures
+from winnow.engine.explain.checks.deletion import curve_points, deletion_figures
+from winnow.engine.explain.checks.randomising import randomisations
 from winnow.engine.explain.checks.structural import structural_use
-from winnow.engine.explain.faithfulness import finished, plan, randomisations
+from winnow.engine.explain.faithfulness import faithfulness_rows, planned_deletions
+from winnow.engine.explain.maps.making import SpatialSettings, check_cells, spatial, top_cells
+from winnow.engine.explain.maps.store import write_spatial
 from winnow.engine.explain.relevance.means import Means, channel_means
-from winnow.engine.explain.relevance.probe import Probe, narrowed, probe
+from winnow.engine.explain.relevance.probe import Probe, probe, restricted
 from winnow.engine.explain.relevance.refusals import NotAttributableError
-from winnow.engine.explain.relevance.relevance import measured
+from winnow.engine.explain.relevance.relevance import probe_relevance
 from winnow.engine.explain.relevance.settings import Settings
-from winnow.engine.explain.usage import layers, overlaps, usage
+from winnow.engine.explain.usage import layer_usage, task_overlaps, usage
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
-from winnow.engine.jobs.explain_maps import check_channels, write_maps
-from winnow.engine.jobs.explain_source import Source, source
-from winnow.engine.jobs.writer import Pen
+from winnow.engine.jobs.restore import ExplainedRun, explained_run
+from winnow.engine.jobs.writer import Writer
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import ExplainSpec, Method
 
@@ -53,41 +55,41 @@ TABLES_EVERY = 2.0  # s
 JOINT: tuple[Method, ...] = ("taylor", "taylor_positions", "gradient_x_activation")  # all layers in one pass
 
 
-class _EndedError(Exception):
-    """Somebody asked the job to end."""
+class _StoppedError(Exception):
+    """The job was asked to stop."""
 
 
-def run_explain(run: Run, spec: ExplainSpec, writer: Pen, asked_to_end: object) -> str:
+def run_explain(run: Run, spec: ExplainSpec, writer: Writer, stop_requested: object) -> str:
     """Explain the run's newest checkpoint; return the final state, `done` or `stopped`.
 
     Raises:
-        ValueError: no checkpoint is whole, a layer, channel or device does not exist.
+        ValueError: no checkpoint is intact, or a layer, channel or device does not exist.
 
     """
     writer.status(phase="reading the run", progress=0.0)
-    read = source(run, spec, lambda done, total: writer.tick(phase=f"reading image {done} of {total}"))
+    read = explained_run(run, spec, lambda done, total: writer.tick(phase=f"reading image {done} of {total}"))
     settings = Settings(
         of=spec.of, fill=spec.fill, images=spec.images, bootstrap=spec.bootstrap, steps=spec.steps, seed=spec.seed
     )
-    asked = probe(read.net, read.batches, layers=spec.layers or None, tasks=read.tasks, settings=settings)
-    check_channels(asked, spec)
-    writer.status(phase="means of the channels", progress=0.02)
-    job = _Job(spec, writer, asked_to_end, read, asked, channel_means(asked))
+    probed = probe(read.net, read.batches, layers=spec.layers or None, tasks=read.tasks, settings=settings)
+    check_cells(probed, _named_cells(spec))
+    writer.status(phase="measuring channel means", progress=0.02)
+    job = _Job(spec, writer, stop_requested, read, probed, channel_means(probed))
     try:
         job.go()
-    except _EndedError:
+    except _StoppedError:
         return "stopped"
     return "done"
 
 
 @dataclass
 class _Job:
-    """One explanation under way."""
+    """One running explanation."""
 
     spec: ExplainSpec
-    pen: Pen
-    ending: object
-    read: Source
+    writer: Writer
+    stop_requested: object
+    read: ExplainedRun
     probe: Probe
     means: Means
     relevance: dict[Method, pd.DataFrame] = field(default_factory=dict)
@@ -95,43 +97,44 @@ class _Job:
     refused: list[str] = field(default_factory=list)
 
     def go(self) -> None:
-        """Do everything, in the order in which it is wanted."""
+        """Do everything, in the order above."""
         first, *others = self.spec.methods
         self._attribute(first, (0.03, 0.10))
         if first not in self.relevance:
             raise ValueError(self.refused[0])
-        self._use(first)
-        self._say("how the tasks pull", 0.2)
+        self._write_usage(first)
+        self._begin("measuring gradient cosines of the tasks", 0.2)
         affinity = gradient_cosines(self.probe)
-        self.pen.table("affinity", affinity.assign(transfer=float("nan")))
+        self.writer.table("affinity", affinity.assign(transfer=float("nan")))
         if self.spec.maps:
-            telling = (self.pen.folder, lambda phase: self._say(phase, 0.22))
-            write_maps(self.probe, self.relevance[first], self.means, self.spec, telling)
+            self._write_maps(self.relevance[first])
         ablated = self._ablate(first, (0.25, 0.6 if others else 1.0))
-        self._judge(first, ablated)
+        self._compare(first, ablated)
         if ablated is not None:
-            self.pen.table("affinity", affinity.merge(transfer(ablated), on=["layer", "task", "other"], how="left"))
+            self.writer.table(
+                "affinity", affinity.merge(effect_correlations(ablated), on=["layer", "task", "other"], how="left")
+            )
         for place, method in enumerate(others):
             self._attribute(method, (0.6 + 0.4 * place / len(others), 0.6 + 0.4 * (place + 1) / len(others)))
-            self._judge(method, ablated)
+            self._compare(method, ablated)
 
-    def _say(self, phase: str, progress: float) -> None:
-        """Say what comes next; leave if somebody asked for that."""
-        if self.ending:
-            raise _EndedError
-        self.pen.status(phase=phase, progress=progress)
+    def _begin(self, phase: str, progress: float) -> None:
+        """Write the phase that begins; raise if the job was asked to stop."""
+        if self.stop_requested:
+            raise _StoppedError
+        self.writer.status(phase=phase, progress=progress)
 
     def _attribute(self, method: Method, span: tuple[float, float]) -> None:
-        """Measure relevance by a method, layer after layer where it takes each alone; a refusal is told, not fatal."""
+        """Measure relevance by a method, layer after layer where it takes one at a time; note a refusal and go on."""
         parts: list[pd.DataFrame] = []
         groups = [self.probe.sites] if method in JOINT else [(site,) for site in self.probe.sites]
         for place, sites in enumerate(groups):
-            self._say(f"relevance by {method}", span[0] + (span[1] - span[0]) * place / len(groups))
+            self._begin(f"measuring relevance by {method}", span[0] + (span[1] - span[0]) * place / len(groups))
             try:
-                parts.append(measured(narrowed(self.probe, sites=sites), method, self.means))
+                parts.append(probe_relevance(restricted(self.probe, sites=sites), method, self.means))
             except NotAttributableError as error:
                 self.refused.append(str(error))
-                self.pen.status(message=" ".join(self.refused))
+                self.writer.status(message=" ".join(self.refused))
                 return
             self.relevance[method] = pd.concat(parts, ignore_index=True)
             self._write_relevance()
@@ -139,79 +142,91 @@ class _Job:
     def _write_relevance(self) -> None:
         named = [frame.assign(method=method) for method, frame in self.relevance.items()]
         whole = pd.concat(named, ignore_index=True)
-        self.pen.table("relevance", whole[["method", *whole.columns.drop("method")]])
+        self.writer.table("relevance", whole[["method", *whole.columns.drop("method")]])
 
-    def _use(self, method: Method) -> None:
-        """Write who uses what, with the noise of a shuffled network where that is wanted."""
+    def _write_usage(self, method: Method) -> None:
+        """Write which task uses which channel, with the noise of a shuffled network where the spec asks for it."""
         relevance, noise = self.relevance[method], None
-        self.figures.append(finished([split_half(relevance)], method, self.read.images))
+        self.figures.append(faithfulness_rows([split_half(relevance)], method, self.read.images))
         if self.spec.randomisations and method in JOINT:
-            self._say("shuffled weights", 0.1)
-            found = randomisations(
-                self.probe, method, relevance, self.means, lambda: self._say("shuffled weights", 0.15)
-            )
+            phase = "measuring relevance with shuffled weights"
+            self._begin(phase, 0.1)
+            found = randomisations(self.probe, method, relevance, self.means, lambda: self._begin(phase, 0.15))
             noise = found[-1][1]
-            self.figures.append(finished([figures for figures, _ in found], method, self.read.images))
+            self.figures.append(faithfulness_rows([figures for figures, _ in found], method, self.read.images))
         used = usage(relevance, noise)
-        for name, frame in (("usage", used), ("layers", layers(used)), ("overlaps", overlaps(used))):
-            self.pen.table(name, frame)
-        self.pen.table("faithfulness", pd.concat(self.figures, ignore_index=True))
+        for name, frame in (("usage", used), ("layers", layer_usage(used)), ("overlaps", task_overlaps(used))):
+            self.writer.table(name, frame)
+        self.writer.table("faithfulness", pd.concat(self.figures, ignore_index=True))
         try:
-            self.pen.table("heads", structural_use(trace(self.read.net, self.read.batches.example())))
+            self.writer.table("heads", structural_use(trace(self.read.net, self.read.batches.example())))
         except NotTraceable as error:
-            self.refused.append(f"the heads' columns are left out: {error}")
+            self.refused.append(f"the table `heads` is missing: {error}")
+
+    def _write_maps(self, relevance: pd.DataFrame) -> None:
+        """Write the maps of the channels that the spec names, or else of the most relevant ones of every task."""
+        spec = self.spec
+        cells = _named_cells(spec) or top_cells(relevance, spec.map_channels, spec.layers or None)
+        settings = SpatialSettings(images=spec.maps, steps=spec.steps)
+        found = spatial(self.probe, cells, self.means, settings, lambda phase: self._begin(phase, 0.22))
+        write_spatial(self.writer.folder, found.arrays, found.index)
 
     def _ablate(self, method: Method, span: tuple[float, float]) -> pd.DataFrame | None:
-        """Return the rows of all ablations, those found in the folder included; None if there are none to do."""
-        wanted = plan(self.relevance[method], self.spec.ablations, self.spec.seed)
+        """Return the rows of all ablations, with those found in the folder; None if there are none to do."""
+        wanted = planned_deletions(self.relevance[method], self.spec.ablations, self.spec.seed)
         if not wanted:
             return None
-        rows = list(_found(self.pen.folder / "tables" / "ablation.parquet", self.read, wanted))
+        rows = list(_found(self.writer.folder / "tables" / "ablation.parquet", self.read, wanted))
         done = {key for frame in rows for key in _keys(frame)}
         written = 0.0
-        seen = narrowed(self.probe, images=min(self.spec.ablation_images, self.spec.images))
-        self._say(f"ablation: {len(done)} of {len(wanted)}", span[0])
+        seen = restricted(self.probe, images=min(self.spec.ablation_images, self.spec.images))
+        self._begin(f"ablation: {len(done)} of {len(wanted)}", span[0])
         for block in ablations(seen, wanted, self.means, done):
             rows.append(block.assign(step=self.read.step))
             done |= set(_keys(block))
             part = len(done) / len(wanted)
-            self.pen.tick(
+            self.writer.tick(
                 phase=f"ablation: {len(done)} of {len(wanted)}", progress=span[0] + (span[1] - span[0]) * part
             )
-            if self.ending or time.monotonic() - written > TABLES_EVERY:
+            if self.stop_requested or time.monotonic() - written > TABLES_EVERY:
                 self._write_ablation(rows)
                 written = time.monotonic()
-            if self.ending:
-                raise _EndedError
+            if self.stop_requested:
+                raise _StoppedError
         return self._write_ablation(rows)
 
     def _write_ablation(self, rows: Sequence[pd.DataFrame]) -> pd.DataFrame:
         whole = pd.concat(rows, ignore_index=True)
         whole = whole[["step", *whole.columns.drop("step")]]
-        self.pen.table("ablation", whole)
-        self.pen.table("deletion", curves(whole))
+        self.writer.table("ablation", whole)
+        self.writer.table("deletion", curve_points(whole))
         return whole
 
-    def _judge(self, method: Method, ablated: pd.DataFrame | None) -> None:
-        """Hold a method against the ablations, and write all figures so far."""
+    def _compare(self, method: Method, ablated: pd.DataFrame | None) -> None:
+        """Compare a method with the ablations, and write all figures so far."""
         if method not in self.relevance:
             return
         if method != self.spec.methods[0]:
-            self.figures.append(finished([split_half(self.relevance[method])], method, self.read.images))
+            self.figures.append(faithfulness_rows([split_half(self.relevance[method])], method, self.read.images))
         if ablated is not None:
             parts = [agreement(self.relevance[method], ablated)]
             if method == self.spec.methods[0]:
-                parts.append(deletion_figures(curves(ablated)))
-            self.figures.append(finished(parts, method, self.read.images))
-        self.pen.table("faithfulness", pd.concat(self.figures, ignore_index=True))
+                parts.append(deletion_figures(curve_points(ablated)))
+            self.figures.append(faithfulness_rows(parts, method, self.read.images))
+        self.writer.table("faithfulness", pd.concat(self.figures, ignore_index=True))
+
+
+def _named_cells(spec: ExplainSpec) -> dict[str, tuple[int, ...]]:
+    """Return {layer: channels} of the channels that the spec names for its maps; empty where it names none."""
+    return {spec.layers[0]: spec.channels} if spec.channels else {}
 
 
 def _keys(frame: pd.DataFrame) -> list[tuple[str, int, str]]:
-    """Return the key of the deletion behind every row."""
+    """Return the key of every row's deletion."""
     return list(zip(*(frame[name].tolist() for name in ("layer", "channel", "group")), strict=True))
 
 
-def _found(file: Path, read: Source, wanted: Sequence[Deletion]) -> Iterator[pd.DataFrame]:
+def _found(file: Path, read: ExplainedRun, wanted: Sequence[Deletion]) -> Iterator[pd.DataFrame]:
     """Yield the wanted rows of an earlier, interrupted job on the same checkpoint."""
     if not file.exists():
         return

@@ -1,4 +1,4 @@
-"""An export: the network of a pruning as files that others can use, each compared with it before it is kept.
+"""An export: the network of a pruning as files for other programs, each compared with it before it is kept.
 
 | table   | columns                                                                                               |
 |---------|-------------------------------------------------------------------------------------------------------|
@@ -6,7 +6,7 @@
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,8 +14,17 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.export import Exported, Saved, export_onnx, export_program, load_model, model_card, save_model
-from winnow.engine.jobs.card_facts import card_facts
+from winnow.engine.export import (
+    Exported,
+    ModelFacts,
+    Saved,
+    export_onnx,
+    export_program,
+    load_model,
+    model_card,
+    save_model,
+)
+from winnow.engine.jobs.certificate_file import read_certificate
 from winnow.engine.jobs.run_data import example
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
@@ -23,28 +32,35 @@ from winnow.engine.runs.derived import DerivedJob, find_derived_job
 from winnow.engine.runs.digests import digest
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import WorkFolder
 from winnow.engine.specs.export import ExportSpec, Format
+from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.specs.train import TrainSpec
 
+LIMITS = (
+    "The certificate is about the removal alone: the smaller network computes what the sparse one computed.",
+    "The metrics are those on the run's validation images, which may have helped to choose the epoch and the settings.",
+)
 COLUMNS = ["format", "file", "bytes", "sha256", "max_error"]
-Writer = Callable[[nn.Module, Tensor, Path], Exported]
-WRITERS: tuple[tuple[Format, str, Writer], ...] = (
+Export = Callable[[nn.Module, Tensor, Path], Exported]
+EXPORTS: tuple[tuple[Format, str, Export], ...] = (
     ("onnx", "model.onnx", export_onnx),
     ("torch", "model.pt2", export_program),
 )
 
 
-def run_export(run: Run, spec: ExportSpec, writer: ResultWriter, asked_to_end: StopRequest) -> str:
-    """Write the files that are asked for; return the final state.
+def run_export(run: Run, spec: ExportSpec, writer: ResultWriter, stop_requested: StopRequest) -> str:
+    """Write the requested files; return the final state, `done` or `stopped`.
 
     Raises:
         FileNotFoundError: the run has no such pruning.
-        ValueError: that pruning did not end well, or its network does not verify.
-        MissingPackages: ONNX is asked for and its packages are not there.
+        ValueError: that pruning is not done, or its network is damaged.
+        MissingPackages: ONNX is asked for and its packages are not installed.
 
     """
     pruning = find_derived_job(run, "prune", spec.pruning)
     if pruning.recorded_status().state != "done":
-        raise ValueError(f"`pruning` should be one that is done. Found {pruning.id}: {pruning.status.state}.")
+        raise ValueError(f"`pruning` must be done, got {pruning.id}: {pruning.status.state}. Wait, or take another.")
     torch.set_flush_denormal(True)
     model = load_model(pruning.path / "model").eval()
     images = example(run.spec)
@@ -54,7 +70,7 @@ def run_export(run: Run, spec: ExportSpec, writer: ResultWriter, asked_to_end: S
     exported: list[Exported] = []
     rows: list[list[Any]] = []
     for place, name in enumerate(kind for kind in get_args(Format) if kind in spec.formats):
-        if asked_to_end:
+        if stop_requested:
             return "stopped"
         writer.status(phase=f"writing {name}", progress=place / len(spec.formats))
         if name == "safetensors":
@@ -70,12 +86,12 @@ def run_export(run: Run, spec: ExportSpec, writer: ResultWriter, asked_to_end: S
 
 
 def _exported(name: Format, model: nn.Module, images: Tensor, folder: Path) -> Exported:
-    file, write = next((file, write) for kind, file, write in WRITERS if kind == name)
+    file, write = next((file, write) for kind, file, write in EXPORTS if kind == name)
     return write(model, images, folder / file)
 
 
 def _card(pruning: DerivedJob, folder: Path, images: Tensor, files: tuple[Saved | None, list[Exported]]) -> list[Any]:
-    """Write the card, and put the files that it tells how to load beside it."""
+    """Write the card, and put the files that it describes beside it."""
     saved, exported = files
     if saved is None:
         for name in ("network.safetensors", "architecture.json"):
@@ -88,3 +104,76 @@ def _card(pruning: DerivedJob, folder: Path, images: Tensor, files: tuple[Saved 
 def _row(kind: str, file: Path, error: float) -> list[Any]:
     content = file.read_bytes()
     return [kind, file.name, len(content), digest(content), error]
+
+
+def card_facts(
+    pruning: DerivedJob, example: Sequence[int], saved: Saved | None, exported: Sequence[Exported]
+) -> ModelFacts:
+    """Return what a model card says about a pruning's network, read from its folder and its run's; nothing is computed.
+
+    `example` is the shape of a batch of one image.
+    """
+    run, spec = pruning.run, pruning.run.spec
+    measures, known = _table(pruning, "measures"), spec.data.fields
+    tasks = _kept(pruning)
+    return ModelFacts(
+        name=f"{spec.name}, pruned",
+        summary=f"A multi-task network for {', '.join(tasks)}, trained on {spec.data.dataset} under group sparsity. "
+        "The channels that the penalty made zero, or that a budget chose, are removed.",
+        run=run.id,
+        spec=_described(spec, pruning),
+        dataset=f"{spec.data.dataset}: {_named(spec.data.model_dump(exclude={'dataset'}))}",
+        seeds=(spec.seed,),
+        packages=pruning.packages,
+        tasks={task: known[task].kind for task in tasks},
+        example=tuple(example),
+        certificate=read_certificate(pruning),
+        metrics=_before_and_after(_table(pruning, "metrics")),
+        measures=measures[measures["model"].isin(["dense", "pruned"])] if len(measures) else measures,
+        saved=saved,
+        exported=tuple(exported),
+        limits=LIMITS,
+    )
+
+
+def _described(spec: TrainSpec, pruning: DerivedJob) -> dict[str, str]:
+    """Return the settings that decided the result, named as in the specs."""
+    asked = pruning.spec
+    given = asked.model_dump(exclude_defaults=True, exclude={"kind"}) if isinstance(asked, PruneSpec) else {}
+    return {
+        "penalty": f"{spec.penalty.penalty} on {spec.penalty.groups} groups of the {spec.penalty.scope}",
+        "target": f"{spec.penalty.target:g} % of the {spec.penalty.target_of}s" if spec.penalty.target else "",
+        "strength": "" if spec.penalty.target else f"{spec.penalty.strength:g}",
+        "optimiser": f"{spec.optimiser.optimiser}, learning rate {spec.optimiser.learning_rate:g}",
+        "epochs": str(spec.epochs),
+        "pruning": _named(given) or "exact zeros only",
+    }
+
+
+def _named(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+
+
+def _kept(pruning: DerivedJob) -> list[str]:
+    asked = pruning.spec
+    chosen = asked.tasks if isinstance(asked, PruneSpec) else ()
+    return [task for task in pruning.run.spec.tasks if not chosen or task in chosen]
+
+
+def _before_and_after(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per metric: its value in the run's network and in the exported one."""
+    if metrics.empty:
+        return metrics
+    last = "refitted" if "refitted" in set(metrics["model"]) else "pruned"
+    keys = ["task", "metric", "unit"]
+    before, after = (metrics[metrics["model"] == name][[*keys, "value"]] for name in ("dense", last))
+    found = after.merge(before, on=keys, how="left", suffixes=("_after", "_before"))
+    return found.rename(columns={"value_before": "before", "value_after": "after"})[[*keys, "before", "after"]]
+
+
+def _table(work: WorkFolder, name: str) -> pd.DataFrame:
+    """Return a table, empty if it is missing."""
+    try:
+        return work.table(name)
+    except FileNotFoundError:
+        return pd.DataFrame()

@@ -1,4 +1,4 @@
-"""What the processes but rank 0 do: train along, write nothing, ask nothing of the run folder but its checkpoint."""
+"""What all processes but rank 0 do: train along, write nothing, read only the checkpoint."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +14,8 @@ from winnow.engine.training.loop import train, validate
 from winnow.engine.training.state import Training
 
 
-class Quiet(ResultWriter):
-    """A writer without a pen."""
+class SilentWriter(ResultWriter):
+    """Writes nothing."""
 
     def __init__(self, work: WorkFolder) -> None:
         self.folder = work.path
@@ -36,12 +36,12 @@ class Quiet(ResultWriter):
         """Write nothing."""
 
 
-def follow(training: Training, batches: Batches, validation: Batches, weights: Path) -> None:
-    """Take up the checkpoint that rank 0 takes up, and train along until it says that this is the end."""
+def train_along(training: Training, batches: Batches, validation: Batches, weights: Path) -> None:
+    """Load the checkpoint that rank 0 loads, and train along until it says that the training has ended."""
     load_checkpoint(weights, training)
     if training.step == 0:
-        validate(training, validation)  # as rank 0 does, which cannot do it alone
+        validate(training, validation)  # rank 0 does so too, and cannot do it alone
     with suppress(ToldToEndError):
         for _ in train(training, batches, validation):
             pass
-        go_on(training.ranks, training.controller)  # all is done: nothing can come but the end
+        go_on(training.ranks, training.controller)  # the training is over: only the end can come

@@ -1,32 +1,43 @@
-"""What a pruning leaves in its folder: tables for the page, and the certificate.
+"""A running pruning, and the tables that it writes.
 
 | table      | columns                                                                                             |
 |------------|-----------------------------------------------------------------------------------------------------|
-| `units`    | layer, channel, idle (of no use before), gone, score (of criterion norm or relevance; else NaN)     |
+| `units`    | layer, channel, idle (used by nothing before), gone (removed), score (NaN without a budget)         |
 | `sweep`    | share, threshold, groups, parameters, macs [%], task, metric, value (`engine.pruning.sweep`)        |
-| `saved`    | of (group, parameter, mac, latency), value [%]: what the choice saves of the network                |
+| `saved`    | of (group, parameter, mac, latency), value [%]: the share of the network that is saved              |
 | `removed`  | layer, shape_before, shape_after, parameters_before, parameters_after                               |
 | `reasons`  | kind (kept, gathered, folded, constant, hollow), layer, reason                                      |
 | `metrics`  | model (dense, pruned, refitted), task, metric, value, unit, higher_is_better; on the validation     |
 |            | images                                                                                              |
 | `measures` | model (dense, masked, pruned), quantity, batch, backend, value, low, high, unit, threads, steady    |
 
-`measures` is a frame of `engine.measure.compare`. `masked` is the network with what went at zero, still in its old
-shape: it computes what the pruned one computes, and shows what zeros alone save. The certificate lies beside the
-tables (`engine.jobs.certificate_file`).
+`measures` is a frame of `engine.measure.comparison.compare`. `masked` is the network with the removed channels set to
+zero, in its old shape: it computes what the pruned one computes, and shows what zeros alone save. The certificate is
+beside the tables (`engine.jobs.certificate_file`).
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from winnow.engine.export import NotDescribable, NotSame
-from winnow.engine.measure import Timing, compare
+from winnow.engine.jobs.restore import Restored
+from winnow.engine.jobs.writer import Writer
+from winnow.engine.measure.comparison import compare
+from winnow.engine.measure.timing import Timing
 from winnow.engine.runs.quantities import metrics as known_metrics
+from winnow.engine.runs.run import Run
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.tasks.task import Task
+from winnow.engine.training.batches import Batch, Batches
+from winnow.engine.training.evaluate import validated
+from winnow.engine.training.loop import EpochDone
 
+MetricsOf = dict[str, dict[str, float]]
+BEFORE_REFIT = 0.3  # of the progress
 METRICS = ["model", "task", "metric", "value", "unit", "higher_is_better"]
 
 
@@ -46,9 +57,9 @@ def metrics_table(found: Mapping[str, Mapping[str, Mapping[str, float]]], tasks:
 def measures_table(
     models: Mapping[str, nn.Module], example: Tensor, spec: PruneSpec, tell: Callable[[str, float], None]
 ) -> tuple[pd.DataFrame, str]:
-    """Return what several models cost and how long they take, side by side, and what could not be measured.
+    """Return what several models cost and how long they take, side by side, and a sentence on what was not measured.
 
-    Where a model can't be handed to ONNX Runtime, all are timed in torch alone.
+    Where ONNX Runtime cannot run a model, all are timed in torch alone.
     """
     timing = Timing(rounds=spec.rounds, threads=spec.threads)
     backends = None if spec.onnx else ("eager",)
@@ -57,3 +68,85 @@ def measures_table(
     except (NotDescribable, NotSame) as error:
         frame = compare(models, example, batches=spec.batches, backends=("eager",), timing=timing, progress=tell)
         return frame, f"not timed in ONNX Runtime: {error}"
+
+
+class Stopped(Exception):  # noqa: N818 - an end, no error
+    """The pruning was asked to stop."""
+
+
+@dataclass
+class Pruning:
+    """One running pruning: its spec, its network, and the metrics so far."""
+
+    run: Run
+    spec: PruneSpec
+    writer: Writer
+    stop_requested: object
+    restored: Restored
+    device: torch.device
+    validation: Batches
+    training: Batches | None
+    metrics: dict[str, MetricsOf] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> list[str]:
+        """The tasks whose heads are kept."""
+        return [task for task in self.restored.tasks if not self.spec.tasks or task in self.spec.tasks]
+
+    @property
+    def dropped(self) -> bool:
+        """Whether a head is removed."""
+        return len(self.kept) < len(self.restored.tasks)
+
+    def phase(self, phase: str, progress: float) -> None:
+        """Write what is done next; `progress` is in [0, 1] before the refit.
+
+        Raises:
+            Stopped: the pruning was asked to stop.
+
+        """
+        share = BEFORE_REFIT if self.spec.refit_epochs else 1.0
+        self.writer.status(phase=phase, progress=share * progress)
+        self.check_stop()
+
+    def check_stop(self) -> None:
+        """Raise `Stopped` if the pruning was asked to stop."""
+        if self.stop_requested:
+            raise Stopped
+
+    def evaluate(self, name: str, model: nn.Module, tasks: list[str]) -> None:
+        """Write the metrics of a model on the validation images."""
+        chosen = {task: self.restored.tasks[task] for task in tasks}
+        self.write_metrics(name, validated(model, chosen, self.validation))
+
+    def write_refit(self, record: EpochDone) -> None:
+        """Write the metrics after an epoch of the refit: the table, and one event each."""
+        values: dict[tuple[str | None, str], float | None] = {
+            (task, name): value for task, own in record.metrics.items() for name, value in own.items()
+        }
+        self.writer.events((record.epoch, record.step), "val", values)
+        self.write_metrics("refitted", record.metrics)
+
+    def write_metrics(self, name: str, metrics: MetricsOf) -> None:
+        """Add the metrics of one more model to the table."""
+        self.metrics[name] = metrics
+        self.writer.table("metrics", metrics_table(self.metrics, self.restored.tasks))
+
+
+def image_batch(images: Batches, count: int) -> Tensor:
+    """Return `count` images of a split as one batch; where there are fewer, they are repeated in turn."""
+    found = torch.cat([batch.images for batch in first_images(images, count)])
+    taken = found[torch.arange(count, device=found.device) % len(found)]
+    return taken.contiguous(memory_format=torch.channels_last)
+
+
+def first_images(images: Batches, count: int) -> list[Batch]:
+    """Return the first `count` images of a split, in batches."""
+    found: list[Batch] = []
+    for batch in images.in_order():
+        left = count - sum(len(taken.images) for taken in found)
+        if left <= 0:
+            break
+        targets = {name: target[:left] for name, target in batch.targets.items()}
+        found.append(Batch(batch.images[:left], targets))
+    return found

@@ -1,4 +1,4 @@
-"""One stretch of training under a user's eyes: steps counted, wishes granted, results written."""
+"""One session of training, from a start or a resume to the end or a stop: it writes results and meets requests."""
 
 import time
 from collections import defaultdict
@@ -27,29 +27,34 @@ PAUSE_POLL = 0.1  # s
 Records = Iterator[StepDone | EpochDone | Removed]
 
 
-class Session:
-    """Trains until the end or until somebody asks to stop, and writes what comes of it."""
+class TrainingSession:
+    """Trains until the end or until a stop is requested, and writes the results."""
 
     def __init__(
-        self, training: Training, batches: Batches, validation: Batches, writer: ResultWriter, ending: StopRequest
+        self,
+        training: Training,
+        batches: Batches,
+        validation: Batches,
+        writer: ResultWriter,
+        stop_requested: StopRequest,
     ) -> None:
         self.training, self.batches, self.validation, self.writer = training, batches, validation, writer
         self._report = EpochReport(training, writer)
         self._snapshots = Snapshots(training, validation.example(), writer)
-        self._ending = ending
+        self._stop_requested = stop_requested
         self._control = ControlReader(writer.folder / "control.json")
-        self._granted: float | None = None
+        self._strength_asked: float | None = None
         self._losses: dict[str, list[float]] = defaultdict(list)
         self._every = max(1, batches.steps // RECORDS_PER_EPOCH)
         self._clock, self._first = time.monotonic(), training.step
         self._last = (self._clock, training.step)
 
-    def enter(self) -> None:
-        """Take up the newest checkpoint, or write what is known before the first step."""
+    def begin(self) -> None:
+        """Load the newest checkpoint, or write what is known before the first step."""
         folder, training = self.writer.folder, self.training
         skipped = load_checkpoint(folder / "weights", training)
         if skipped:
-            self.writer.status(message=f"damaged checkpoints were passed over: {', '.join(skipped)}")
+            self.writer.status(message=f"damaged checkpoints were skipped: {', '.join(skipped)}")
         banks = training.proximal.dense_banks
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
         (folder / "weights").mkdir(exist_ok=True)
@@ -63,25 +68,25 @@ class Session:
             constant = constant_metrics(training.tasks, self.batches, self.validation)
             self._report.metrics((0, 0), "constant", constant)
             self._report.epoch(0, validate(training, self.validation))
-        self._snapshots.enter()
+        self._snapshots.begin()
         self._first = training.step
         self._clock = time.monotonic()
         self._last = (self._clock, training.step)
         self.writer.status(phase="training")
 
-    def go(self, watch: Callable[[Records], Records] = iter) -> str:
-        """Train until the end, or until somebody asks to stop; `watch` passes the records on, and may end them."""
+    def train(self, watch: Callable[[Records], Records] = iter) -> str:
+        """Train until the end or a stop; return the state. `watch` passes the records on, and may end them early."""
         for record in watch(train(self.training, self.batches, self.validation)):
             if isinstance(record, EpochDone):
                 self._report.epoch(record.epoch, record.metrics)
-                self._snapshots.look(record)
+                self._snapshots.after_epoch(record)
                 save_checkpoint(self.writer.folder / "weights", self.training, record.epoch)
             elif isinstance(record, Removed):
                 keep_before_removal(self.writer.folder / "weights", record.step)
                 self._write_removal(record)
             else:
                 self._count(record)
-                if self._grant(record):
+                if self._meet_requests(record):
                     self._report.tables()
                     save_checkpoint(self.writer.folder / "weights", self.training, record.epoch)
                     return "stopped"
@@ -89,7 +94,7 @@ class Session:
         return "done"
 
     def _count(self, record: StepDone) -> None:
-        """Gather the losses, write their means ten times an epoch."""
+        """Collect the losses, and write their means ten times an epoch."""
         for task, loss in record.losses.items():
             self._losses[task].append(loss)
         total = self.training.spec.epochs * self.batches.steps
@@ -140,31 +145,31 @@ class Session:
         }
         self.writer.events((record.epoch, record.step), "conflict", values)
 
-    def _grant(self, record: StepDone) -> bool:
+    def _meet_requests(self, record: StepDone) -> bool:
         """Do what the user asks; return whether that is to stop."""
         control = self._control.read()
         place = (record.epoch, record.step)
-        if control.strength is not None and control.strength != self._granted:
-            self._granted = control.strength
+        if control.strength is not None and control.strength != self._strength_asked:
+            self._strength_asked = control.strength
             if control.strength != self.training.controller.base:
                 self.training.controller.base = control.strength
                 self.writer.events(place, "control", {(None, "strength"): control.strength})
-        if control.pause and not control.stop and not self._ending:
+        if control.pause and not control.stop and not self._stop_requested:
             self._wait(place)
             control = self._control.read()
-            return self._grant(record) if not control.stop else self._stop(place)
-        return self._stop(place) if control.stop or self._ending else False
+            return self._meet_requests(record) if not control.stop else self._stop(place)
+        return self._stop(place) if control.stop or self._stop_requested else False
 
     def _stop(self, place: tuple[int, int]) -> bool:
         self.writer.events(place, "control", {(None, "stop"): None})
         return True
 
     def _wait(self, place: tuple[int, int]) -> None:
-        """Stand still until asked to go on or to stop."""
+        """Wait until asked to go on or to stop."""
         self.writer.events(place, "control", {(None, "pause"): None})
         self.writer.status(paused=True, phase="paused", remaining=None)
         began = time.monotonic()
-        while (control := self._control.read()).pause and not control.stop and not self._ending:
+        while (control := self._control.read()).pause and not control.stop and not self._stop_requested:
             time.sleep(PAUSE_POLL)
         self._clock += time.monotonic() - began
         self.writer.status(paused=False, phase="training")

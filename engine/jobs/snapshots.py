@@ -1,17 +1,17 @@
-"""Keeping networks on the way: after an epoch in which the sparsity first reached a multiple of so many per cent.
+"""Snapshots during training: after each epoch in which the sparsity first reached a multiple of some per cent.
 
-Where the spec asks for it (`snapshots`), the network as it stands is made smaller by its zeros, proved to be the same,
-and written as a folder that rebuilds it without the dense one (engine.runs.snapshots). The sparsity is that of the kind
-that the target is of, of the groups where there is none. An epoch that passes several multiples at once leaves one
-network, at the highest. What the run started with (the weights of another one) is not reached by it, and not kept.
+Where the spec asks for `snapshots`, the zeros of the current network are removed, the smaller network is proved to be
+the same, and it is written as a folder that loads without the dense one (engine.runs.snapshots). The sparsity is of the
+kind that the target has, and of groups where there is no target. An epoch that passes several multiples at once makes
+one snapshot, at the highest. A level that the run already had at its start (with another run's weights) makes none.
 
-Training is not touched: the network is only read, the random numbers go on where they were, and all of this comes after
-the epoch's validation, whose metrics it is told. `gather="always"` takes out every zero group, and needs no timing,
-which would differ from run to run. A network that can't be written down is said to be missing; the run goes on.
+Training is not affected: the network is only read, the random state is put back, and snapshots are made after the
+epoch's validation, whose metrics they hold. `gather="always"` removes every zero group and needs no timing, which would
+differ from run to run. Where a network cannot be written, the status says so and the run goes on.
 
 | table              | columns                                                                            |
 |--------------------|------------------------------------------------------------------------------------|
-| `snapshots`        | the fields of `engine.runs.snapshots.Snapshot` but for the metrics, and `folder`         |
+| `snapshots`        | the fields of `engine.runs.snapshots.Snapshot` without the metrics, and `folder`   |
 | `snapshot_metrics` | level, task, metric, value, unit, higher_is_better: on the validation images       |
 """
 
@@ -29,7 +29,7 @@ from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.jobs.certificate_file import certificate_document, reasons_table
 from winnow.engine.jobs.prune_report import metrics_table
 from winnow.engine.jobs.writer import ResultWriter
-from winnow.engine.measure import macs, parameters
+from winnow.engine.measure.counts import macs, parameters
 from winnow.engine.pruning import Certificate, NotExact, compact
 from winnow.engine.runs import snapshots
 from winnow.engine.runs.files import replace, replace_json
@@ -42,7 +42,7 @@ from winnow.engine.training.state import Training
 
 
 class Snapshots:
-    """Watches the sparsity of a training, and keeps the networks that its spec asks for."""
+    """Follows the sparsity of a training, and makes the snapshots that its spec asks for."""
 
     def __init__(self, training: Training, example: Tensor, writer: ResultWriter) -> None:
         self._training, self._example, self._writer = training, example, writer
@@ -51,8 +51,8 @@ class Snapshots:
         self._of = penalty.target_of if penalty.target is not None else "group"
         self._passed = 0
 
-    def enter(self) -> None:
-        """Find out what has been passed by now; the log of the norms must hold the network before the first step."""
+    def begin(self) -> None:
+        """Find the levels passed so far; the log of norms must hold the network before the first step."""
         if not self._every:
             return
         run = self._writer.folder
@@ -62,11 +62,11 @@ class Snapshots:
         begun = torch.from_numpy(NormLog(run / "groups").rows()["norm"][0].copy())
         banks = self._training.proximal.dense_banks
         start = self._level(list(torch.split(begun.to(self._training.device), [bank.channels for bank in banks])))
-        self._passed = max([start, *(known.level for known in snapshots.snapshots(run))])
+        self._passed = max([start, *(known.level for known in snapshots.list_snapshots(run))])
         self._tables()
 
-    def look(self, record: EpochDone) -> None:
-        """Keep the network as it stands after an epoch, if its sparsity has reached a new multiple."""
+    def after_epoch(self, record: EpochDone) -> None:
+        """Make a snapshot of the network after an epoch, if its sparsity has reached a new multiple."""
         if not self._every:
             return
         proximal = self._training.proximal
@@ -77,11 +77,11 @@ class Snapshots:
         try:
             self._keep(level, record)
         except (NotDescribable, NotExact, NotTraceable) as error:
-            self._writer.status(message=f"the network at {level} % was not kept: {error}")
+            self._writer.status(message=f"there is no snapshot at {level} %: {error}")
         self._tables()
 
     def _level(self, norms: list[Tensor]) -> int:
-        """Return the highest multiple that has been reached, to a tenth of a per cent: a target is met to a group."""
+        """Return the highest multiple reached, to a tenth of a per cent: a target is met to the nearest group."""
         share = self._training.counts.percent(self._of, living(norms))
         return self._every * math.floor(round(share, 1) / self._every)
 
@@ -119,8 +119,8 @@ class Snapshots:
         replace_json(folder / "certificate.json", certificate_document(certificate, PruneSpec(), compared))
 
     def _tables(self) -> None:
-        """Write the tables of what is there."""
-        known = snapshots.snapshots(self._writer.folder)
+        """Write the tables of all snapshots."""
+        known = snapshots.list_snapshots(self._writer.folder)
         found = {
             str(own.level): {
                 task: {name: math.nan if value is None else value for name, value in values.items()}
@@ -129,7 +129,7 @@ class Snapshots:
             for own in known
         }
         metrics = metrics_table(found, self._training.tasks).rename(columns={"model": "level"})
-        self._writer.table("snapshots", snapshots.table(self._writer.folder))
+        self._writer.table("snapshots", snapshots.snapshots_table(self._writer.folder))
         self._writer.table("snapshot_metrics", metrics.astype({"level": int}))
 
 

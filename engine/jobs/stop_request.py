@@ -1,18 +1,18 @@
-"""Whether somebody asked the worker to end: by a signal, or in control.json."""
+"""Whether the worker was asked to stop: by a signal, or in control.json."""
 
 from winnow.engine.runs.control import ControlReader
 from winnow.engine.runs.work_folder import WorkFolder
 
 
 class StopRequest:
-    """True from the moment that the work should end; asked between two steps, it costs one `stat`."""
+    """True, as a condition, once the work is to stop; to ask costs one `stat`."""
 
     def __init__(self, work: WorkFolder) -> None:
         self._control = ControlReader(work.path / "control.json")
         self._signalled = False
 
     def signal(self, signum: int, frame: object) -> None:
-        """Take note of a signal: the handler of SIGTERM."""
+        """Remember a signal: the handler of SIGTERM."""
         self._signalled = True
 
     def __bool__(self) -> bool:

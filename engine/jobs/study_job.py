@@ -1,9 +1,8 @@
-"""A study from its spec to its tables: members found or made, trained where they can be, their results gathered.
+"""A study from its spec to its tables: runs are found or made, trained, and their results collected.
 
-The process of a study trains nothing itself. It decides what comes next (`engine.studies.plan`), hands runs to a pool
-(`engine.studies.scheduling`), and writes tables as runs end. It may be stopped, which stops its runs, or be killed,
-which does not; started again, it goes on with the runs it had. A run that fails ends no other; those that need it are
-skipped.
+The process of a study trains nothing itself. It decides which run is next (`engine.studies.plan`), gives runs to a pool
+(`engine.studies.scheduling`), and writes tables as runs end. Stopping it stops its runs; killing it does not. Started
+again, it goes on with the runs it had. When a run fails, the others go on; those that need it are skipped.
 """
 
 import time
@@ -13,18 +12,17 @@ from typing import Literal
 import pandas as pd
 
 from winnow.engine.jobs.stop_request import StopRequest
+from winnow.engine.jobs.study_members import member_spec
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.study import COLUMNS, Study
 from winnow.engine.specs.study import PathSpec, StudySpec
-from winnow.engine.studies.latency import latency_rows, measured
-from winnow.engine.studies.members import filled
+from winnow.engine.studies.latency import latency_rows, timed_pruning
 from winnow.engine.studies.plan import Member, plan
-from winnow.engine.studies.rows import frame, result_rows
-from winnow.engine.studies.scheduling.local import local_pool
+from winnow.engine.studies.rows import result_rows, results_table
 from winnow.engine.studies.scheduling.machine import cores_of
-from winnow.engine.studies.scheduling.pool import Pool
-from winnow.engine.studies.spec_hash import Known
+from winnow.engine.studies.scheduling.pool import Pool, local_pool
+from winnow.engine.studies.spec_hash import KnownRuns
 from winnow.engine.studies.tables import study_tables
 
 POLL = 0.25  # s
@@ -33,17 +31,17 @@ OVER = ("done", "failed", "lost", "skipped")
 
 
 def run_study(
-    study: Study, writer: ResultWriter, asked_to_end: StopRequest, pool: Pool | None = None
+    study: Study, writer: ResultWriter, stop_requested: StopRequest, pool: Pool | None = None
 ) -> Literal["done", "stopped"]:
-    """Train what a study is made of, in the pool that its spec asks for, and write its tables; return the final state.
+    """Train the runs of a study, in the pool that its spec asks for, and write its tables; return the final state.
 
     Raises:
-        StudyError: some runs failed; everything else is done, and the tables are written.
+        StudyError: some runs failed; all others are done, and the tables are written.
 
     """
     pool = pool or build_pool(study.spec)
     try:
-        state = _Conductor(study, writer, pool).conduct(asked_to_end)
+        state = _RunningStudy(study, writer, pool).train(stop_requested)
     finally:
         pool.close()
     return state
@@ -54,7 +52,7 @@ class StudyError(ValueError):
 
 
 def build_pool(spec: StudySpec | PathSpec) -> Pool:
-    """Return what the spec trains on: a Dask cluster, or this machine."""
+    """Return the pool that the spec asks for: a Dask cluster, or this machine."""
     if spec.scheduler or spec.cluster:
         from winnow.engine.studies.scheduling.cluster import connected, started
 
@@ -64,7 +62,7 @@ def build_pool(spec: StudySpec | PathSpec) -> Pool:
 
 @dataclass
 class _Entry:
-    """Where a member stands."""
+    """A member, its run, and how far it is."""
 
     member: Member
     state: str = "waiting"
@@ -80,8 +78,8 @@ class _Entry:
 
 
 @dataclass
-class _Conductor:
-    """Knows the members of a study, what each waits for, and what came of those that ended."""
+class _RunningStudy:
+    """The members of a study, what each waits for, and the results of those that ended."""
 
     study: Study
     writer: ResultWriter
@@ -90,23 +88,23 @@ class _Conductor:
     written: pd.DataFrame | None = None
     tabled: tuple[int, float] = (0, 0.0)
 
-    def conduct(self, ending: StopRequest) -> Literal["done", "stopped"]:
-        """Train all members, or as many as there are before somebody asks to end."""
-        self.writer.status(phase="looking for runs that are there already", epochs=0)
-        self._take_up()
-        known = Known(self.study.root)
+    def train(self, stop_requested: StopRequest) -> Literal["done", "stopped"]:
+        """Train all members, or as many as there are before a stop is requested."""
+        self.writer.status(phase="looking for existing runs", epochs=0)
+        self._load_members()
+        known = KnownRuns(self.study.root)
         while any(entry.state not in OVER for entry in self.entries.values()):
-            if ending:
+            if stop_requested:
                 return self._stopped()
-            self._look()
-            self._begin(known)
-            self._say()
+            self._note_ended()
+            self._start_ready(known)
+            self._write_progress()
             if self._done() > self.tabled[0] and time.monotonic() - self.tabled[1] > TABLES_EVERY:
                 self._tables()
             time.sleep(POLL)
-        self._say()
+        self._write_progress()
         self._tables()
-        if self.study.spec.latency and not self._timed(ending):
+        if self.study.spec.latency and not self._time_runs(stop_requested):
             return "stopped"
         failed = [entry for entry in self.entries.values() if entry.state != "done"]
         if failed:
@@ -114,7 +112,7 @@ class _Conductor:
             raise StudyError(f"{len(failed)} of {len(self.entries)} runs failed, {first.member.key}: {first.message}")
         return "done"
 
-    def _take_up(self) -> None:
+    def _load_members(self) -> None:
         """Plan the members; those that had a run before the study was interrupted keep it."""
         self.entries = {member.key: _Entry(member) for member in plan(self.study.spec)}
         for _, row in self.study.members().iterrows():
@@ -125,52 +123,52 @@ class _Conductor:
                 if entry.run.status.state in ("done", "failed"):
                     self._end(entry, entry.run.status.state)
 
-    def _look(self) -> None:
-        """See which runs have ended, and which runs can't come any more."""
+    def _note_ended(self) -> None:
+        """Note which runs have ended, and which can no longer be trained."""
         for entry in self.entries.values():
             if entry.state == "running" and entry.run is not None and (state := self.pool.ended(entry.run)):
                 self._end(entry, state)
         for entry in self.entries.values():
             lost = [key for key in entry.member.needs.keys if self.entries[key].state in ("failed", "lost", "skipped")]
             if entry.state == "waiting" and lost:
-                entry.state, entry.message = "skipped", f"{lost[0]} did not come to its end"
+                entry.state, entry.message = "skipped", f"it needs {lost[0]}, which has failed"
 
     def _end(self, entry: _Entry, state: str) -> None:
-        """Take note of how a run ended; one that somebody stopped by hand counts as failed until it is resumed."""
+        """Note how a run ended; one that was stopped by hand counts as failed until it is resumed."""
         run = entry.run
         if run is None:
             return
         if state == "stopped":
-            state, entry.message = "failed", "somebody stopped it; starting the study again goes on with it"
+            state, entry.message = "failed", "it was stopped by hand: start the study again to resume it"
         else:
             entry.message = run.status.message
         entry.state = state
         if state == "done":
             entry.results = result_rows(self._who(entry.member), run)
 
-    def _begin(self, known: Known) -> None:
-        """Start what is ready and fits."""
+    def _start_ready(self, known: KnownRuns) -> None:
+        """Start the members that need no other any more, as long as the pool takes runs."""
         for entry in self.entries.values():
             if entry.state == "waiting" and all(self.entries[key].state == "done" for key in entry.member.needs.keys):
                 if not self.pool.free():
                     return
                 self._start(entry, known)
 
-    def _start(self, entry: _Entry, known: Known) -> None:
-        """Find or make the run of a member, and have it trained."""
+    def _start(self, entry: _Entry, known: KnownRuns) -> None:
+        """Find or make the run of a member, and give it to the pool."""
         if entry.run is None:
-            spec = filled(entry.member, {key: run for key, other in self.entries.items() if (run := other.run)})
+            spec = member_spec(entry.member, {key: run for key, other in self.entries.items() if (run := other.run)})
             if (found := known.done(spec)) is not None:
                 entry.run, entry.reused = found, True
                 self._end(entry, "done")
                 return
             entry.run = create(spec, self.study.root)
         entry.state = "running"
-        self._write_members()  # before the run starts: whatever happens then, the study knows it
+        self._write_members()  # before the run starts: the study knows it, whatever happens then
         self.pool.start(entry.run)
 
     def _stopped(self) -> Literal["stopped"]:
-        """Stop the runs that go, and wait for them."""
+        """Stop the runs that are going, and wait for them."""
         going = [entry for entry in self.entries.values() if entry.state == "running" and entry.run is not None]
         self.writer.status(phase=f"stopping {len(going)} runs")
         while going:
@@ -186,28 +184,28 @@ class _Conductor:
         self._tables()
         return "stopped"
 
-    def _timed(self, ending: StopRequest) -> bool:
-        """Prune and time the runs that are done; return False if somebody asked to end meanwhile."""
+    def _time_runs(self, stop_requested: StopRequest) -> bool:
+        """Prune and time the finished runs; return False if a stop was requested meanwhile."""
         found: list[pd.DataFrame] = []
         for entry in self.entries.values():
             if entry.state != "done" or entry.run is None:
                 continue
             self.writer.status(phase=f"timing {entry.member.key}")
-            pruning = measured(entry.run, self.study.spec.base.threads, lambda: bool(ending))
-            if ending:
+            pruning = timed_pruning(entry.run, self.study.spec.base.threads, lambda: bool(stop_requested))
+            if stop_requested:
                 return False
             if pruning is not None:
                 found.append(latency_rows(self._who(entry.member), entry.run, pruning))
                 self.writer.table("latency", pd.concat(found, ignore_index=True))
         return True
 
-    def _say(self) -> None:
-        """Write where the members stand, and how far the whole is."""
+    def _write_progress(self) -> None:
+        """Write the members' states, and how far the whole study is."""
         entries = self.entries.values()
         going = [entry.run for entry in entries if entry.state == "running" and entry.run is not None]
         over = sum(entry.state in OVER for entry in entries)
         part = (over + sum(run.recorded_status().progress for run in going)) / len(self.entries)
-        phase = f"{over} of {len(self.entries)} runs over, {len(going)} at work {self.pool.where}"
+        phase = f"{over} of {len(self.entries)} runs ended, {len(going)} running, {self.pool.where}"
         self._write_members()
         self.writer.tick(phase=phase, progress=part, step=over)
 
@@ -219,7 +217,7 @@ class _Conductor:
 
     def _tables(self) -> None:
         rows = [row for entry in self.entries.values() for row in entry.results]  # in the order of the plan
-        for name, table in study_tables(self.study, frame(rows)).items():
+        for name, table in study_tables(self.study, results_table(rows)).items():
             self.writer.table(name, table)
         self.tabled = (self._done(), time.monotonic())
 

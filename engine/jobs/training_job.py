@@ -1,36 +1,44 @@
-"""A training run from spec to last checkpoint: data, network, loop and pen composed. The worker's torch half."""
+"""A training run from spec to last checkpoint: data, network, loop and writer put together.
+
+At the end the network that the run keeps (engine.jobs.best_epoch) is evaluated and stored as the last checkpoint. The
+test split is looked at then, after everything is decided, and nowhere else.
+"""
+
+from collections.abc import Mapping
 
 import torch
 
-from winnow.engine.jobs.best_epoch import Selection
-from winnow.engine.jobs.conclusion import conclude
-from winnow.engine.jobs.other_ranks import follow
+from winnow.engine.jobs.best_epoch import BestEpoch
+from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
+from winnow.engine.jobs.other_ranks import train_along
 from winnow.engine.jobs.run_data import batches, fields, prepare
-from winnow.engine.jobs.session import Session
+from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.warm_start import measured_strength_max, start_from
 from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.run import Run
+from winnow.engine.sparsity.counts import living
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
+from winnow.engine.training.checkpoint import save_checkpoint
 from winnow.engine.training.distributed.joining import joined
 from winnow.engine.training.distributed.orders import tell_to_end
 from winnow.engine.training.distributed.place import place
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
-from winnow.engine.training.loop import Training, begin, start_at_constants
+from winnow.engine.training.loop import Training, begin, start_at_constants, validate
 
 
-def run_training(run: Run, writer: ResultWriter, asked_to_end: StopRequest) -> str:
-    """Train a run from where it stands; return the final state, `done` or `stopped`."""
+def run_training(run: Run, writer: ResultWriter, stop_requested: StopRequest) -> str:
+    """Train a run from its newest checkpoint, or from the start; return the final state, `done` or `stopped`."""
     here = place()
     device = prepare(run.spec.threads, run.spec.device, here)
     with joined(here, device) as ranks:
-        return run_on(run, writer, asked_to_end, device, ranks)
+        return run_on(run, writer, stop_requested, device, ranks)
 
 
-def run_on(run: Run, writer: ResultWriter, asked_to_end: StopRequest, device: torch.device, ranks: Ranks) -> str:
-    """Train a run on one device, together with the other processes of the run on theirs."""
+def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: torch.device, ranks: Ranks) -> str:
+    """Train a run on one device, together with the run's other processes on theirs."""
     spec = run.spec
     tasks = build_tasks(fields(spec), spec.tasks)
 
@@ -43,31 +51,46 @@ def run_on(run: Run, writer: ResultWriter, asked_to_end: StopRequest, device: to
     torch.manual_seed(spec.seed if fresh is None else fresh)
     training = begin(spec, build_network(spec.network, tasks, training_images.channels), tasks, training_images, ranks)
     start_at_constants(training, training_images)
-    began = _begun_with(training, training_images, run)
+    measured = _warm_start(training, training_images, run)
     if not ranks.leads:
-        follow(training, training_images, validation, run.path / "weights")
+        train_along(training, training_images, validation, run.path / "weights")
         return "done"
-    session = Session(training, training_images, validation, writer, asked_to_end)
-    session.enter()
-    if began and training.step == 0:
-        writer.events((0, 0), "start", began)
-    selection = Selection(training, training_images, validation, run.path / "weights")
-    state = session.go(selection.watch)
+    session = TrainingSession(training, training_images, validation, writer, stop_requested)
+    session.begin()
+    if measured and training.step == 0:
+        writer.events((0, 0), "start", measured)
+    best = BestEpoch(training, training_images, validation, run.path / "weights")
+    state = session.train(best.watch)
     tell_to_end(ranks)
-    training.ranks = ALONE  # what is still to do, this process does by itself
+    training.ranks = ALONE  # this process does the rest by itself
     if state == "done" and (spec.test or spec.keep == "best"):
-        writer.status(phase="judging the network that is kept")
+        writer.status(phase="evaluating the network that is kept")
         splits = {"kept": validation}
         if spec.test:
             splits["test"] = batches(spec, tasks, "test", device, say)
-        conclude(selection, training, writer, splits)
+        _conclude(best, training, writer, splits)
     return state
 
 
-def _begun_with(training: Training, images: Batches, run: Run) -> Values:
-    """Take over what the run starts from, in units of what the loss says; return what was measured.
+def _conclude(best: BestEpoch, training: Training, writer: ResultWriter, splits: Mapping[str, Batches]) -> None:
+    """Evaluate the kept network on each split, {name in the events: images}; write its tables and its checkpoint."""
+    place = best.put_back()
+    report = EpochReport(training, writer)
+    for split, images in splits.items():
+        report.metrics(place, split, validate(training, images))
+    shares = training.counts.all_percents(living(training.proximal.whole(training.proximal.norms)))
+    shares |= removable_shares(training.dense_graph().savings())
+    skill = {"skill": best.best["skill"]} if best.best is not None else {}
+    values: Values = {(None, name): value for name, value in {**shares, **skill}.items()}
+    writer.events(place, "kept", values)
+    report.tables()
+    save_checkpoint(writer.folder / "weights", training, place[0])
 
-    Before a resumed run's own checkpoint is loaded, all this is done again: it comes to the same.
+
+def _warm_start(training: Training, images: Batches, run: Run) -> Values:
+    """Start from other runs' weights and supports, and scale the strength, as the spec says; return what was measured.
+
+    A resumed run does this again before it loads its own checkpoint, with the same result.
     """
     measured: dict[tuple[str | None, str], float | None] = {}
     if training.spec.penalty.strength_of == "max":

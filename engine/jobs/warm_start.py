@@ -1,24 +1,25 @@
-"""What a run takes over from other runs: weights, and which groups may live.
+"""What a run takes from other runs: weights, and a support, which says which groups may be non-zero.
 
-Sources are named by run and by the digest of the checkpoint, so that a run says exactly what it began with, and does it
-again as long as that checkpoint is there. A support is read from the source's own network, by the names of its layers:
-a network of one task has the trunk that a network of three has.
+Sources are named by run and by the digest of the checkpoint, so that a run says exactly what it started from, and can
+be repeated as long as that checkpoint exists. A support is read from the source's own network, by the names of its
+layers: a network of one task has the same trunk as a network of three.
 
-Scores by which groups of several sources, or of the start's own weights, compare are those of LAMP (Lee et al. 2021,
-arXiv 2010.07611) with groups for weights: the share of the layer's energy that goes with a group once all weaker ones
-have gone.
+Groups of several sources, or of the start's own weights, are compared by their LAMP scores (`engine.pruning.scores`).
 """
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load
 from torch import Tensor
 
+from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.graph.trace import trace
-from winnow.engine.jobs.restore import restore
+from winnow.engine.jobs.restore import restored_network
+from winnow.engine.pruning.scores import lamp
 from winnow.engine.runs.digests import manifests, verified
 from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.counts import living
@@ -26,22 +27,21 @@ from winnow.engine.sparsity.groups import Bank, banks
 from winnow.engine.sparsity.strength import Targeted, best_support, strength_max, with_floor
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.specs.warm_start import Source, StartSpec
-from winnow.engine.training.balancing.famo import statistics_kept
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import Checkpoint
 from winnow.engine.training.setup import build_groups
 from winnow.engine.training.state import Training
 
-PASSES = 8  # batches over which the loss's pull on the groups is measured
+PASSES = 8  # batches over which the gradients of the groups are measured
 
 
 def start_from(training: Training, start: StartSpec, root: Path, example: Tensor) -> None:
-    """Put the weights of other runs below `root` into a fresh training, and hold its support where that is asked.
+    """Load the weights of other runs below `root` into a fresh training, and fix its support, as `start` says.
 
-    `example` is an image of the run's, (1, C, H, W): other networks are traced with it.
+    `example` is one of the run's images, (1, C, H, W): other networks are traced with it.
 
     Raises:
-        ValueError: a source is gone, damaged, or not of this network.
+        ValueError: a source is missing or damaged, or has another network.
 
     """
     if start.weights is not None:
@@ -57,7 +57,7 @@ def start_from(training: Training, start: StartSpec, root: Path, example: Tensor
 def measured_strength_max(training: Training, batches: Batches) -> float:
     """Return the λ that outweighs the summed task losses on every group, over the first batches of an epoch.
 
-    The weights, the statistics of the norms and the state of the random numbers stay as they are.
+    The weights, the statistics of batch norms and the random state stay as they are.
     """
     proximal = training.proximal
     weights = training.spec.balancing.task_weights
@@ -81,13 +81,13 @@ def source_run(source: Source, root: Path) -> Run:
     """Return the run that a source names.
 
     Raises:
-        ValueError: it is gone, or holds that checkpoint no longer.
+        ValueError: it does not exist, or no longer holds that checkpoint.
 
     """
     try:
         run = Run.open(root / source.run)
     except FileNotFoundError as error:
-        raise ValueError(f"`start` should name a run below {root}. Found {source.run}, which is not there.") from error
+        raise ValueError(f"`start` must name a run below {root}, got {source.run}, which does not exist.") from error
     _bytes(source, run)
     return run
 
@@ -97,20 +97,20 @@ def _bytes(source: Source, run: Run) -> bytes:
         content = verified(manifest)
         if content is not None and source.sha256 in manifest.read_text():
             return content
-    raise ValueError(f"`start` should name a checkpoint of {source.run} that is whole. Found none of {source.sha256}.")
+    raise ValueError(f"`start` must name an intact checkpoint of {source.run}, got none with digest {source.sha256}.")
 
 
 def _load(training: Training, source: Source, root: Path) -> None:
     run = source_run(source, root)
     if (run.spec.network, run.spec.tasks) != (training.spec.network, training.spec.tasks):
-        raise ValueError(f"`start` should have the network and tasks of this run. Found {source.run} with others.")
+        raise ValueError(f"`start` must have the network and tasks of this run, got {source.run} with others.")
     training.net.load_state_dict(Checkpoint(load(_bytes(source, run)), {}).dense(training.net))
 
 
 def _support(training: Training, start: StartSpec, root: Path, example: Tensor) -> list[Tensor]:
     own, zero = training.proximal.banks, partial(training.counts.percent, "parameter")
     if start.support == "strongest":
-        scores = [with_floor(bank, lamp(bank.norms())) for bank in own]
+        scores = [with_floor(bank, _lamp(bank.norms())) for bank in own]
         return best_support(scores, zero, start.zero_parameters or 0.0)
     found = [_norms(training.spec, source, root, example) for source in start.supports]
     known = [[norms[bank.layer] for norms in found if bank.layer in norms] for bank in own]
@@ -121,32 +121,28 @@ def _support(training: Training, start: StartSpec, root: Path, example: Tensor) 
 
 
 def _alive(bank: Bank, several: Sequence[Tensor]) -> Tensor:
-    """Return which groups of a bank live in one source at least; all where no source has the layer."""
+    """Return which groups of a bank are alive in at least one source; all where no source has the layer."""
     if not several:
         return torch.ones_like(bank.present)
     return (torch.stack(list(several)) > 0).any(0).to(bank.present.device) | ~bank.present
 
 
 def _agreed(bank: Bank, several: Sequence[Tensor]) -> Tensor:
-    """Return scores by which the group goes first on which all sources agree that it counts least."""
+    """Return scores that are lowest for groups that are weak in all sources."""
     if not several:
         return torch.full_like(bank.norms(), 2.0)
-    largest = torch.stack([lamp(norms) for norms in several]).amax(0).to(bank.norms())
+    largest = torch.stack([_lamp(norms) for norms in several]).amax(0).to(bank.norms())
     return with_floor(bank, largest)
 
 
-def lamp(norms: Tensor) -> Tensor:
-    """Return ‖w_g‖² over the sum of those no smaller in the layer, (groups,): 1 for the largest, 0 for the dead."""
-    squares = norms.double().square()
-    order = squares.argsort(descending=True, stable=True)
-    sums = squares[order].cumsum(0)
-    scores = torch.zeros_like(squares)
-    scores[order] = torch.where(sums > 0, squares[order] / sums.clamp(min=1e-300), torch.zeros_like(sums))
-    return scores.to(norms.dtype)
+def _lamp(norms: Tensor) -> Tensor:
+    """Return the LAMP scores of one layer's groups, (groups,)."""
+    squares = norms.double().square().cpu().numpy()
+    return torch.from_numpy(lamp(squares, np.zeros(len(squares), np.int64))).to(norms)
 
 
 def _norms(spec: TrainSpec, source: Source, root: Path, example: Tensor) -> dict[str, Tensor]:
     """Return the norms of a source's groups by layer, of the kind that this run penalises."""
-    net = restore(source_run(source, root), example.device).net
+    net = restored_network(source_run(source, root), example.device).net
     graph = trace(net, example)
     return {bank.layer: bank.norms() for bank in banks(build_groups(spec.penalty, net, graph, example))}

@@ -1,4 +1,4 @@
-"""The worker's pen: status, events and tables of a folder of work, written so that readers never meet half of them."""
+"""What a worker writes: status, events and tables of a folder of work; readers never see half of one."""
 
 import os
 import time
@@ -17,19 +17,19 @@ STATUS_EVERY = 0.5  # s
 Values = Mapping[tuple[str | None, str], float | None]  # {(task, quantity): value}
 
 
-class Pen(Protocol):
-    """What a job writes with; `ResultWriter` is the one that writes into a folder of work."""
+class Writer(Protocol):
+    """What a job writes with; `ResultWriter` writes into a folder of work."""
 
     @property
     def folder(self) -> Path:
-        """Where it writes: tables into `tables/`, files of the job's own beside them."""
+        """The folder: tables go into `tables/`, the job's own files beside it."""
         ...
 
     def status(self, **changes: object) -> None:
         """Change the status and write it now."""
 
     def tick(self, **changes: object) -> None:
-        """Change the status, and write it unless that happened a moment ago."""
+        """Change the status, and write it unless it was written a moment ago."""
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Replace the table `name`."""
@@ -39,7 +39,7 @@ class Pen(Protocol):
 
 
 class ResultWriter:
-    """Writes status.json (at most twice a second while nothing but numbers change) and events.jsonl."""
+    """Writes status.json (at most twice a second while only numbers change), events.jsonl and tables."""
 
     def __init__(self, work: WorkFolder) -> None:
         self.folder = work.path
@@ -68,13 +68,13 @@ class ResultWriter:
         self._written = time.monotonic()
 
     def tick(self, **changes: object) -> None:
-        """Change the status, and write it unless that happened a moment ago."""
+        """Change the status, and write it unless it was written a moment ago."""
         self._status = self._status.model_copy(update=changes)
         if time.monotonic() - self._written > STATUS_EVERY:
             self.status()
 
     def finish(self, state: str, message: str = "") -> None:
-        """Say how the work ended."""
+        """Write how the work ended."""
         ended = {"progress": 1.0} if state == "done" else {}
         self.status(state=state, phase=state, message=message, finished=time.time(), remaining=None, **ended)
 

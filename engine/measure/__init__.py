@@ -1,23 +1,6 @@
-"""What a network costs and how sparse it is: parameters, MACs, zero groups, bytes, seconds; several models at once."""
+"""What a network costs: parameters, multiply-accumulates, bytes on disk, memory and seconds of a forward pass.
 
-from winnow.engine.measure.comparison import compare, speed_ups
-from winnow.engine.measure.counts import cost, layer_macs, macs, parameters
-from winnow.engine.measure.memory import peak_memory
-from winnow.engine.measure.size import file_size
-from winnow.engine.measure.timing import STEADY, Timing, latency
-from winnow.engine.measure.zeros import sparsity
-
-__all__ = [
-    "STEADY",
-    "Timing",
-    "compare",
-    "cost",
-    "file_size",
-    "latency",
-    "layer_macs",
-    "macs",
-    "parameters",
-    "peak_memory",
-    "sparsity",
-    "speed_ups",
-]
+Counts come from torch's own counter; times are taken in turns, so that a busy machine slows all models alike.
+May import: graph, sparsity, export.
+Start at `engine.measure.counts`; `engine.measure.comparison` puts several models side by side.
+"""

@@ -1,4 +1,4 @@
-"""Several models beside one another, measured in one run: what they are counted, and how long they take, in turns."""
+"""Several models side by side, measured in one run: their counts and sizes, and their times, taken in turns."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +17,8 @@ from winnow.engine.graph.examples import batched
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.trace import named_inputs
 from winnow.engine.measure.counts import macs, parameters
-from winnow.engine.measure.memory import peak_memory
-from winnow.engine.measure.size import file_size
-from winnow.engine.measure.timing import Runner, Timing, eager, in_turns
+from winnow.engine.measure.memory import file_size, peak_memory
+from winnow.engine.measure.timing import Runner, Timing, check_batches, eager, in_turns
 
 COLUMNS = ["model", "quantity", "batch", "backend", "value", "low", "high", "unit", "threads", "steady"]
 BACKENDS = ("eager", "onnxruntime")
@@ -35,32 +34,38 @@ def compare(
     timing: Timing = Timing(),  # noqa: B008 - frozen
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Return what each model costs and how long it takes; a tidy frame, one figure a row.
+    """Return what each model costs and how long it takes: a tidy frame with one figure per row.
 
     Columns: model; quantity: parameters [1], macs [1] of one image, file_size [B], peak_memory [B] and latency [s] of a
-    forward pass; batch, images per pass (NaN where none); backend: eager, onnxruntime, or empty; value; low, high:
-    of a latency p10 and p90 over the rounds, of which value is the median, else the value; unit; threads; steady: False
-    for a latency whose p90/p10 is above 1.5, which is not to be quoted.
+    forward pass; batch, images per pass (NaN where it does not matter); backend: eager, onnxruntime or empty; value;
+    low, high: for a latency p10 and p90 over the rounds (value is the median), else the value; unit; threads; steady:
+    False for a latency whose p90/p10 is above 1.5. Do not quote such a figure.
 
     Every round times every model in every backend once, in an order that rotates. Models keep their modes.
 
     Args:
-        models: by the name in the frame. All take the example.
+        models: by their name in the frame. All must take the example.
         example_inputs: a tensor, a sequence of positional inputs, or a mapping of named ones; images are repeated to
             make a batch.
         batches: images per pass.
-        backends: among eager and onnxruntime. None: eager, and onnxruntime if its packages are installed and the
-            example is on the CPU, in float32.
+        backends: eager, onnxruntime or both. None: eager, and onnxruntime if its packages are installed and the example
+            is on the CPU, in float32.
         timing: rounds, seconds and threads.
-        progress: is told what is measured, and the part that is done, in [0, 1].
+        progress: called with what is measured and the part that is done, in [0, 1].
 
     Raises:
-        ValueError: no models, or an argument that is none of the above.
+        ValueError: no models, or an argument out of range.
         MissingPackages, NotDescribable, NotSame: onnxruntime was asked for and cannot run a model.
+
+    Examples:
+        >>> figures = compare({"net": nn.Linear(8, 2)}, torch.ones(1, 8), batches=[1], backends=["eager"])
+        >>> float(figures.set_index("quantity").loc["macs", "value"])
+        16.0
 
     """
     if not models:
-        raise ValueError("`models` should hold a model. Found none.")
+        raise ValueError("`models` must hold at least one model, got none.")
+    check_batches(batches)
     chosen = _backends(example_inputs, backends)
     tell = progress or (lambda what, part: None)
     rows: list[list[Any]] = []
@@ -89,14 +94,20 @@ def speed_ups(frame: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Return how much faster than a reference each model of a `compare` frame is.
 
     Columns: model, batch, backend; speed_up, the ratio of the medians; mac_ratio; achieved, speed_up ÷ mac_ratio;
-    steady, whether both times are.
+    steady, whether both times are steady.
 
     Raises:
         ValueError: the frame has no such model.
 
+    Examples:
+        >>> models = {"wide": nn.Linear(8, 2), "narrow": nn.Linear(8, 1)}
+        >>> figures = compare(models, torch.ones(1, 8), batches=[1], backends=["eager"])
+        >>> float(speed_ups(figures, "wide").set_index("model").loc["narrow", "mac_ratio"])
+        2.0
+
     """
     if reference not in set(frame["model"]):
-        raise ValueError(f"`reference` should be one of {list(frame['model'].unique())}. Found {reference!r}.")
+        raise ValueError(f"`reference` must be one of {list(frame['model'].unique())}, got {reference!r}.")
     work = frame[frame["quantity"] == "macs"].set_index("model")["value"]
     times = frame[frame["quantity"] == "latency"]
     base = times[times["model"] == reference].set_index(["batch", "backend"])
@@ -123,12 +134,12 @@ def _backends(example_inputs: Any, backends: Sequence[str] | None) -> tuple[str,
         plain = all(not leaf.is_cuda and leaf.dtype in (torch.float32, torch.int64) for leaf in leaves)
         return BACKENDS if plain and runtime_installed() else BACKENDS[:1]
     if not backends or any(backend not in BACKENDS for backend in backends):
-        raise ValueError(f"`backends` should be among {', '.join(BACKENDS)}. Found {list(backends)}.")
+        raise ValueError(f"`backends` must be some of {', '.join(BACKENDS)}, got {list(backends)}.")
     return tuple(dict.fromkeys(backends))
 
 
 def _counted(name: str, model: nn.Module, example_inputs: Any, batches: Sequence[int]) -> list[list[Any]]:
-    """Return the rows of what is counted rather than timed."""
+    """Return the rows of quantities that are counted, not timed."""
     inputs = named_inputs(model, example_inputs)
     figures = [
         ("parameters", np.nan, "", float(parameters(model)), "1"),
@@ -164,7 +175,7 @@ def _timed(
 
 
 def _part(tell: Progress, place: int, count: int) -> Callable[[int, int], None]:
-    """Return a progress of rounds as the last three quarters of the whole."""
+    """Return a function that reports rounds as part of the last three quarters of the whole."""
 
     def told(done: int, rounds: int) -> None:
         tell("latency", 0.25 + 0.75 * (place + done / rounds) / count)

@@ -1,8 +1,9 @@
-"""The memory of one forward pass at its peak: weights, inputs and all that is alive beside them.
+"""What a model takes in bytes: as a file, and at the peak of one forward pass.
 
-On the CPU every operation is watched as it returns: what it made is counted, what has been freed since is not. Live
-memory only grows when an operation returns, so the largest sum is the peak. A convolution's own work space, freed
-before it returns, is not seen: it belongs to the backend and its threads.
+The peak is that of weights, inputs and all activations that live at once. On the CPU every operation is watched as it
+returns: what it made is counted, what has been freed since is not. Live memory only grows when an operation returns, so
+the largest sum is the peak. A convolution's own work space, freed before it returns, is not seen: it belongs to the
+backend and its threads.
 """
 
 from typing import Any
@@ -13,17 +14,26 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from winnow.engine.export.tensor_files import named_tensors, serialised, stored
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.trace import named_inputs
-from winnow.engine.training.tensor_files import named_tensors
+
+
+def file_size(model: nn.Module) -> int:
+    """Return the bytes of the model's parameters and buffers as a safetensors file, header included.
+
+    A tensor with several names is stored once, as `engine.export.saving.save_model` stores it.
+    """
+    tensors, _ = stored(model)
+    return len(serialised(tensors))
 
 
 def peak_memory(model: nn.Module, example_inputs: Any) -> int:
     """Return the bytes at the peak of one forward pass in evaluation mode, without gradients.
 
-    On the CPU: the largest sum of all tensors that live at once: parameters, buffers, inputs and activations, each
-    memory block once and whole. On a GPU: `torch.cuda.max_memory_allocated` over the pass, which sees the work space
-    too, less what was allocated before, plus parameters, buffers and inputs.
+    On the CPU: the largest sum of all tensors that are alive at once: parameters, buffers, inputs and activations, with
+    each memory block counted once. On a GPU: `torch.cuda.max_memory_allocated` over the pass, which includes the work
+    space, minus what was allocated before, plus parameters, buffers and inputs.
     """
     inputs = named_inputs(model, example_inputs)
     fixed = [tensor for _, tensor in named_tensors(model)] + _tensors(inputs)
@@ -33,7 +43,7 @@ def peak_memory(model: nn.Module, example_inputs: Any) -> int:
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that live after each operation, and keeps the largest sum."""
+    """Counts the bytes of the tensors that are alive after each operation, and keeps the largest sum."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -41,7 +51,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.peak = 0
 
     def add(self, tensors: list[Tensor]) -> None:
-        """Count tensors, forget those that have been freed."""
+        """Count new tensors, and drop those that were freed."""
         self.alive = {key: entry for key, entry in self.alive.items() if not _freed(entry[0])}
         for tensor in tensors:
             storage = tensor.untyped_storage()

@@ -1,11 +1,11 @@
-"""Seconds of a forward pass, of several runners in turns: what a busy machine does to one it does to all.
+"""Seconds of a forward pass, of several models in turns, so that a busy machine slows them all alike.
 
-Each round gives every runner one short `blocked_autorange` of torch.utils.benchmark, which warms up, chooses a block
+In each round every runner gets one short `blocked_autorange` of torch.utils.benchmark, which warms up, chooses a block
 long enough for the clock, sets the number of threads and waits for a GPU. The order rotates from round to round. A
 round's figure is the median of its blocks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from torch.utils.benchmark import Timer
 from winnow.engine.graph.examples import batched
 from winnow.engine.graph.modes import evaluating
 
-STEADY = 1.5  # p90/p10 above which the machine was too busy: such a figure is not to be quoted
+STEADY = 1.5  # p90/p10 above which the machine was too busy: do not quote such a figure
 Runner = Callable[[], Any]
 Key = TypeVar("Key")
 
@@ -28,8 +28,12 @@ Key = TypeVar("Key")
 class Timing:
     """How long to measure.
 
-    rounds: figures per runner, at least 3. seconds: time for each of them; one pass at least is timed, and one before
-    it warms up. threads: of the forward pass; None for as many as torch uses now.
+    rounds: figures per runner, at least 3. seconds: time for each figure; at least one pass is timed, after one to warm
+    up. threads: of the forward pass; None for as many as torch uses now.
+
+    Raises:
+        ValueError: a value out of range.
+
     """
 
     rounds: int = 20
@@ -40,9 +44,9 @@ class Timing:
         for name, least in (("rounds", 3), ("threads", 1)):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise ValueError(f"`{name}` should be a whole number from {least}. Found {value!r}.")
+                raise ValueError(f"`{name}` must be a whole number from {least}, got {value!r}.")
         if not 0 < self.seconds < float("inf"):
-            raise ValueError(f"`seconds` should be above 0. Found {self.seconds!r}.")
+            raise ValueError(f"`seconds` must be above 0 and finite, got {self.seconds!r}.")
 
     @property
     def used_threads(self) -> int:
@@ -60,14 +64,14 @@ class Seconds:
 
     @property
     def steady(self) -> bool:
-        """Whether the machine was quiet enough to quote the figure."""
+        """Whether the machine was idle enough to quote the figure."""
         return self.p90 <= STEADY * self.p10
 
 
 def in_turns(
     runners: Mapping[Key, Runner], timing: Timing, progress: Callable[[int, int], None] | None = None
 ) -> dict[Key, Seconds]:
-    """Return the seconds of each runner; `progress` is told (rounds done, rounds)."""
+    """Return the seconds of each runner; `progress` is called with (rounds done, rounds)."""
     timers = {
         name: Timer("run()", globals={"run": run}, num_threads=timing.used_threads) for name, run in runners.items()
     }
@@ -92,9 +96,14 @@ def latency(
 ) -> pd.DataFrame:
     """Return the seconds per forward pass in eval mode, one row per batch size.
 
-    Columns: batch; median, p10, p90 over the rounds [s]; threads; steady, False where p90/p10 is above 1.5: the machine
-    was busy, do not quote such a figure.
+    Columns: batch; median, p10, p90 over the rounds [s]; threads; steady: False where p90/p10 is above 1.5, because the
+    machine was busy. Do not quote such a figure.
+
+    Raises:
+        ValueError: a batch size, a number of rounds or of threads out of range.
+
     """
+    check_batches(batches)
     timing, rows = Timing(rounds, threads=threads), []
     with evaluating(model):
         for size in batches:
@@ -103,8 +112,15 @@ def latency(
     return pd.DataFrame(rows, columns=["batch", "median", "p10", "p90", "threads", "steady"])
 
 
+def check_batches(batches: Sequence[int]) -> None:
+    """Raise `ValueError` where a batch size is not a positive whole number."""
+    for size in batches:
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"`batches` must be whole numbers from 1, got {size!r}.")
+
+
 def eager(model: nn.Module, inputs: Mapping[str, Any]) -> Runner:
-    """Return what runs one forward pass in torch, in inference mode."""
+    """Return a function that runs one forward pass in torch, in inference mode."""
 
     def run() -> None:
         with torch.inference_mode():

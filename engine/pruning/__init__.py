@@ -2,6 +2,8 @@
 
 `compact` removes every channel that nothing needs, by dead-channel elimination on the channel graph
 (`engine.graph`), and compares the result with the original in float32 and float64 before it returns it.
+May import: graph, sparsity, networks.
+Start at `engine.pruning.compact`.
 """
 
 from winnow.engine.graph.refusal import NotTraceable

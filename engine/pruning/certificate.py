@@ -16,7 +16,7 @@ from torch.func import functional_call
 from torch.utils import _pytree
 
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.trace import undisturbed
+from winnow.engine.graph.modes import undisturbed
 
 FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative error of a certificate
 SEED = 0

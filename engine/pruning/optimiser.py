@@ -36,6 +36,17 @@ def transfer(optimizer: Optimizer, compacted: Smaller) -> Optimizer:
     Raises:
         ValueError: an optimiser whose state is not known to go entry by entry with the weights.
 
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+        >>> net(torch.ones(1, 4)).sum().backward()
+        >>> optimizer.step()
+        >>> net[2].weight.data[:, 0] = 0
+        >>> small = compact(net, torch.ones(1, 4))
+        >>> after = transfer(optimizer, small)
+        >>> after.state[small.model[0].weight]["momentum_buffer"].shape
+        torch.Size([2, 4])
+
     """
     if type(optimizer) not in KNOWN:
         names = ", ".join(kind.__name__ for kind in KNOWN)

@@ -55,11 +55,11 @@ def norms(units: Units, compared: Literal["layer", "size"] = "layer") -> Values:
         sizes = np.array([group.size for group in units.groups], np.float64)
         scores: Values = np.sqrt(squares / sizes)
         return scores
-    return _shares_of_better(squares, units.classes)
+    return lamp(squares, units.classes)
 
 
-def _shares_of_better(squares: Values, classes: Labels) -> Values:
-    """Return each energy over the sum of those of its class that are no smaller."""
+def lamp(squares: Values, classes: Labels) -> Values:
+    """Return ‖w_u‖² over the sum of those of its class that are no smaller: 1 for the largest, 0 for the dead."""
     scores = np.zeros(len(squares))
     for kind in np.unique(classes):
         members = np.flatnonzero(classes == kind)

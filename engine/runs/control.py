@@ -11,34 +11,34 @@ from winnow.engine.specs.frozen import Frozen, Strength
 
 
 class Control(Frozen):
-    """The wishes that stand; `strength` is None until a user changes it."""
+    """What is asked of a live run now; `strength` is None until a user changes it."""
 
     stop: bool = False
     pause: bool = False
     strength: Strength | None = None
 
 
-def ask(path: Path, **wishes: object) -> Control:
-    """Change some of the wishes at `path` and keep the others; the last writer wins.
+def ask(path: Path, **requests: object) -> Control:
+    """Change some of the requests at `path` and keep the others; the last writer wins.
 
     Raises:
-        ValueError: a wish that can't be granted, such as a negative strength; nothing is written.
+        ValueError: a request that cannot be met, such as a negative strength; nothing is written.
 
     """
     with FileLock(path.with_suffix(".lock"), timeout=5):
-        standing = read_control(path)
+        current = read_control(path)
         try:
-            control = Control.model_validate({**standing.model_dump(), **wishes})
+            control = Control.model_validate({**current.model_dump(), **requests})
         except ValidationError as error:
             problem = error.errors()[0]
             expected = problem["msg"].removeprefix("Input should be ")
-            raise ValueError(f"`{problem['loc'][0]}` should be {expected}. Found {problem['input']!r}.") from error
+            raise ValueError(f"`{problem['loc'][0]}` must be {expected}, got {problem['input']!r}.") from error
         replace(path, control.model_dump_json().encode())
     return control
 
 
 def read_control(path: Path) -> Control:
-    """Return the standing wishes; a file that is absent or not ours asks nothing."""
+    """Return the current requests; a file that is absent or not ours asks for nothing."""
     try:
         return Control.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -46,7 +46,7 @@ def read_control(path: Path) -> Control:
 
 
 class ControlReader:
-    """Reads the wishes only when the file has changed: one `stat` per step, about a microsecond."""
+    """Reads the requests only when the file has changed: one `stat` per step, about a microsecond."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -54,12 +54,12 @@ class ControlReader:
         self._control = Control()
 
     def read(self) -> Control:
-        """Return the standing wishes."""
+        """Return the current requests."""
         try:
             status = os.stat(self._path)
         except FileNotFoundError:
             return self._control
-        stamp = (status.st_mtime_ns, status.st_ino)
-        if stamp != self._seen:
-            self._seen, self._control = stamp, read_control(self._path)
+        version = (status.st_mtime_ns, status.st_ino)
+        if version != self._seen:
+            self._seen, self._control = version, read_control(self._path)
         return self._control

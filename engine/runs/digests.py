@@ -1,14 +1,14 @@
-"""The manifests of a run's checkpoints: what makes a checkpoint exist, and whether its bytes are still those promised.
+"""The manifests of a run's checkpoints: without one a checkpoint does not exist, and its digest says if bytes changed.
 
-A checkpoint's tensors lie in `<step>.safetensors`; `<step>.json` beside it says how many bytes they are and their
-SHA-256. Neither safetensors nor torch notices a flipped bit; this does, and needs neither of them.
+A checkpoint's tensors are in `<step>.safetensors`; `<step>.json` beside it holds their number of bytes and their
+SHA-256. Neither safetensors nor torch notices a flipped bit; the digest does, and needs neither of them.
 """
 
 import hashlib
 import json
 from pathlib import Path
 
-BEFORE = "before"  # the folder, beside the checkpoints, of those before a removal
+BEFORE = "before"  # the folder, beside the checkpoints, of the checkpoints from before a removal
 
 
 def manifests(folder: Path) -> list[Path]:
@@ -17,15 +17,15 @@ def manifests(folder: Path) -> list[Path]:
 
 
 def digest(content: bytes) -> str:
-    """Return the SHA-256 of a file's bytes, as manifests and tables of files spell it."""
+    """Return the SHA-256 of a file's bytes, as manifests and tables of files write it."""
     return hashlib.sha256(content).hexdigest()
 
 
 def verified(manifest: Path) -> bytes | None:
-    """Return the tensors' bytes if they are those that the manifest promises, else None."""
+    """Return the tensors' bytes if they have the digest of the manifest, else None."""
     try:
-        promised = json.loads(manifest.read_text())["sha256"]
+        expected = json.loads(manifest.read_text())["sha256"]
         content = manifest.with_suffix(".safetensors").read_bytes()
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return content if digest(content) == promised else None
+    return content if digest(content) == expected else None

@@ -2,8 +2,8 @@
 
 A record is {time [s since 1970, UTC], epoch, step, task, split, quantity, value}. `epoch` counts from 1 (0 is before
 training), `step` counts the optimiser steps taken so far. `task` is null for what concerns the whole network. A value
-that is not finite is null. A line without its newline is still being written, or was torn by a crash: readers wait for
-it, and a worker that resumes cuts it off.
+that is not finite is null. A line without a newline at its end is being written, or was cut short by a crash: readers
+wait for the rest, and a worker that resumes removes it.
 """
 
 import io
@@ -54,7 +54,7 @@ def write_events(path: Path, events: list[Event]) -> None:
 def read_events(path: Path, since: int = 0) -> pd.DataFrame:
     """Return the whole records from byte `since` on, one row each.
 
-    `frame.attrs["offset"]` is the byte to go on from: `read_events(path, frame.attrs["offset"])` returns what is new.
+    `frame.attrs["offset"]` is where to go on: `read_events(path, frame.attrs["offset"])` returns what is new.
     """
     content = _whole_lines(path, since)
     if content:
@@ -66,8 +66,11 @@ def read_events(path: Path, since: int = 0) -> pd.DataFrame:
     return frame
 
 
-def standing(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the records that still hold: those before an `undo`, for later steps or of the run's end, are void."""
+def current_events(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the records that hold now.
+
+    An `undo` makes void what was recorded before it for later steps, and what was recorded at the run's end.
+    """
     holds = np.ones(len(frame), bool)
     split, step = frame["split"].to_numpy(), frame["step"].to_numpy()
     for place in np.flatnonzero((split == "control") & (frame["quantity"].to_numpy() == "undo")):
@@ -77,7 +80,7 @@ def standing(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cut_torn_line(path: Path) -> None:
-    """Drop an unfinished last line, so that the next record starts on a line of its own."""
+    """Remove an unfinished last line, so that the next record starts on a line of its own."""
     cut(path, len(_whole_lines(path, 0)))
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: each is written beside its place, flushed to the disk, and renamed onto it."""
+"""Files that are complete or absent: each is written under another name, flushed to the disk, and renamed."""
 
 import json
 import os
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Put `content` at `path` atomically: a reader meets the old file or the new one, and a crash leaves one of them.
+    """Put `content` at `path` atomically: readers see the old file or the new one, and a crash leaves one of them.
 
     Raises:
-        OSError: the disk is full or the folder is gone; the old file is untouched and no temporary is left.
+        OSError: the disk is full or the folder is gone; the old file is unchanged and no temporary file is left.
 
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -33,7 +33,7 @@ def replace_json(path: Path, value: Any) -> None:
 
 
 def append(path: Path, content: bytes) -> None:
-    """Add `content` to the end of `path` with one write, so that a reader of whole records never sees a mixture."""
+    """Add `content` to the end of `path` with one write, so that records of two writers are never mixed."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(descriptor, content)
@@ -42,7 +42,7 @@ def append(path: Path, content: bytes) -> None:
 
 
 def cut(path: Path, length: int) -> None:
-    """Drop what stands behind `length` bytes: the torn record that a killed writer left."""
+    """Remove all after `length` bytes: the unfinished record of a writer that was killed."""
     if path.exists() and path.stat().st_size > length:
         os.truncate(path, length)
 

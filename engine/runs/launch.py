@@ -1,8 +1,8 @@
 """Starting, stopping and killing the process that works on a run.
 
-A worker is a process of its own: a crash in training can't take the page down, and a run outlives the tab, the
-dashboard and the terminal. Its environment carries OMP_WAIT_POLICY=PASSIVE, without which two busy processes on two
-cores wait for one another ten times longer than they compute.
+A worker is a process of its own: a crash in training cannot take the page down, and a run outlives the browser tab,
+the dashboard and the terminal. Its environment has OMP_WAIT_POLICY=PASSIVE: without it, two busy processes on two cores
+spend ten times longer waiting for one another than computing.
 """
 
 import os
@@ -20,32 +20,32 @@ from winnow.engine.runs.work_folder import LIVE, Status, WorkFolder
 
 WORKER = "winnow.engine.jobs.worker"
 GPUS = "CUDA_VISIBLE_DEVICES"  # in the environment: the GPUs that a process sees, and numbers from 0
-TIED = "WINNOW_TIED"  # in the environment of a worker that should not outlive the process that started it
+TIED = "WINNOW_TIED"  # in the environment of a worker that must not outlive the process that started it
 
 
 class JobError(RuntimeError):
-    """What was asked of a job can't be done in the state that its run is in."""
+    """A request that a run cannot meet in its state."""
 
 
 def start(run: WorkFolder, gpus: Sequence[str] = ()) -> int:
-    """Start the worker of a run that waits, was stopped or was lost; return its process number.
+    """Start the worker of a run that is waiting, stopped or lost; return its process number.
 
-    Where `gpus` are named, it sees these only.
+    Where `gpus` are named, it sees only these.
 
     Raises:
-        JobError: the run is live already, or has ended.
+        JobError: the run has a worker, or is done or failed.
 
     """
     process = _spawned(run, {GPUS: ",".join(gpus)} if gpus else {})
-    threading.Thread(target=process.wait, daemon=True).start()  # collects the exit status, or a zombie stays behind
+    threading.Thread(target=process.wait, daemon=True).start()  # collects the exit status: no zombie
     return process.pid
 
 
 def work(run: WorkFolder) -> None:
-    """Start the worker of a run and wait until it ends. It stops the run if this process dies before.
+    """Start the worker of a run and wait until it ends. If this process dies before, the worker stops the run.
 
     Raises:
-        JobError: the run is live already, or has ended.
+        JobError: the run has a worker, or is done or failed.
 
     """
     process = _spawned(run, {TIED: "1"}, tied=True)
@@ -57,11 +57,11 @@ def work(run: WorkFolder) -> None:
 
 
 def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False) -> subprocess.Popen[bytes]:
-    """Start a worker, with some more in its environment; a tied one hears by the end of its input that we are gone."""
+    """Start a worker with additions to its environment; a tied one sees its input end when this process dies."""
     status = run.status
     waiting = status.state == "queued" and status.requested is None
     if not waiting and status.state not in ("stopped", "lost"):
-        raise JobError(f"`run` should be queued, stopped or lost to be started. Found {run.id}: {status.state}.")
+        raise JobError(f"`run` must be queued, stopped or lost to start, got {run.id}, which is {status.state}.")
     run.ask(stop=False, pause=False)
     requested = status.model_copy(update={"state": "queued", "phase": "starting", "requested": time.time()})
     replace(run.path / "status.json", requested.model_dump_json().encode())
@@ -77,14 +77,14 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
 
 
 def _command(run: WorkFolder) -> list[str]:
-    """Return what works on a folder: one process, or torchrun and as many as the spec asks for."""
+    """Return the command of a folder's worker: one process, or torchrun and as many as the spec asks for."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.devices}"]
     return [sys.executable, "-P", *(torchrun if run.devices > 1 else []), "-m", WORKER, str(run.path)]
 
 
 def _environment(run: WorkFolder) -> dict[str, str]:
-    """Return ours, with what two cores need; nothing is imported from the working folder (-P, for children too)."""
-    several = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}  # or torchrun says at length that it does so
+    """Return the worker's environment: ours, with no imports from the working folder (-P, for its children too)."""
+    several = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}  # or torchrun sets it, and warns at length
     needed = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", **safe_path()}
     inherited = {name: value for name, value in os.environ.items() if name != TIED}
     return {**inherited, **needed, **(several if run.devices > 1 else {})}
@@ -101,12 +101,12 @@ def safe_path() -> dict[str, str]:
 
 
 def stop(run: WorkFolder) -> None:
-    """Ask the worker to finish its step, store a checkpoint and end as `stopped`."""
+    """Ask the worker to finish its step, save a checkpoint and end as `stopped`."""
     run.ask(stop=True)
 
 
 def kill(run: WorkFolder) -> bool:
-    """End the worker at once, losing what came after its last checkpoint; return whether there was one to end."""
+    """End the worker at once, losing what came after its last checkpoint; return whether there was a worker."""
     process = worker_process(run.recorded_status())
     if process is None or not run.alive():
         return False
@@ -117,7 +117,7 @@ def kill(run: WorkFolder) -> bool:
 
 
 def _together(process: psutil.Process) -> list[psutil.Process]:
-    """Return a worker and those that torchrun started with it, by their command; torchrun then ends by itself."""
+    """Return a worker and the others that torchrun started with it, by their command; torchrun then ends by itself."""
     command = _command_of(process)
     with suppress(psutil.Error):
         parent = process.parent()
@@ -127,7 +127,7 @@ def _together(process: psutil.Process) -> list[psutil.Process]:
 
 
 def _command_of(process: psutil.Process) -> list[str]:
-    """Return a process's command, nothing of one that is over."""
+    """Return a process's command, nothing for one that has ended."""
     try:
         found: list[str] = process.cmdline()
     except psutil.Error:
@@ -136,7 +136,7 @@ def _command_of(process: psutil.Process) -> list[str]:
 
 
 def worker_process(status: Status) -> psutil.Process | None:
-    """Return the process that the status names, if it is still that one and not another with its number."""
+    """Return the process that the status names, unless another process has its number now."""
     if status.state not in LIVE or status.pid is None:
         return None
     try:

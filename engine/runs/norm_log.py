@@ -2,7 +2,7 @@
 
 `groups/layers.json` lists the layers in the order of the network: name, number of groups, entries per group.
 `groups/norms.bin` holds rows of equal length, little endian: epoch (int32), step (int32), strength (float32), then the
-norms of all groups (float32), layer after layer. A row that is not complete is not there yet. With numpy alone:
+norms of all groups (float32), layer after layer. Readers ignore a row that is not complete. With numpy alone:
 
     n = sum(layer["groups"] for layer in json.load(open("groups/layers.json")))
     np.fromfile("groups/norms.bin", [("epoch", "<i4"), ("step", "<i4"), ("strength", "<f4"), ("norm", "<f4", (n,))])
@@ -37,7 +37,7 @@ class NormLog:
         self._rows = folder / "norms.bin"
 
     def begin(self, layers: list[Layer]) -> None:
-        """Name the layers; a torn row of an interrupted run is cut off."""
+        """Write the layers; an unfinished row of an interrupted run is removed."""
         self._layers.parent.mkdir(exist_ok=True)
         replace_json(self._layers, [asdict(layer) for layer in layers])
         cut(self._rows, self.rows().nbytes)
@@ -72,7 +72,7 @@ class NormLog:
         layers, rows = self.layers(), self.rows()
         known = rows["epoch"].tolist()
         if epoch is not None and epoch not in known:
-            raise ValueError(f"`epoch` should be among the recorded ones, {known}. Found {epoch}.")
+            raise ValueError(f"`epoch` must be one of the recorded epochs, {known}, got {epoch}.")
         counts = [layer.groups for layer in layers]
         last = len(known) - 1 - known[::-1].index(epoch) if epoch is not None else -1
         norms = rows["norm"][last] if len(rows) else np.full(sum(counts), np.nan, np.float32)

@@ -1,10 +1,11 @@
-"""The run folder: the one door between the process that trains and those that look on.
+"""A training run's folder: all that the process that trains and the processes that read it share.
 
-runs/<utc-time>-<slug>/    a folder of work (engine.runs.work_folder), and
-groups/          norms of every group, one row per epoch (engine.runs.norm_log)
-weights/         checkpoints in safetensors, each with a manifest (engine.training.checkpoint); network.json
-snapshots/       networks kept on the way (engine.runs.snapshots)
-prune/, explain/, export/    what is done with the result: folders of work themselves (engine.runs.derived)
+runs/<utc-time>-<slug>/      a folder of work (engine.runs.work_folder), and in it
+groups/                      norms of every group, one row per epoch (engine.runs.norm_log)
+weights/                     checkpoints in safetensors, each with a manifest; network.json
+snapshots/                   networks kept during training (engine.runs.snapshots)
+worked_with.json             what the worker started with: packages, digests of our source and of the data (provenance)
+prune/, explain/, export/    jobs on the result, each a folder of work itself (engine.runs.derived)
 """
 
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from winnow.engine.runs.events import standing
+from winnow.engine.runs.events import current_events
 from winnow.engine.runs.norm_log import NormLog
 from winnow.engine.runs.work_folder import Status, WorkFolder, folders, make
 from winnow.engine.specs.frozen import SpecError
@@ -38,14 +39,14 @@ class Run(WorkFolder):
         return NormLog(self.path / "groups")
 
     def replay(self) -> TrainSpec:
-        """Return a spec that does again what was done, live changes of the strength at their steps included."""
-        events = standing(self.events())
+        """Return a spec that repeats this run, with the changes of the strength that were made while it ran."""
+        events = current_events(self.events())
         changes = events[(events["quantity"] == "strength") & (events["split"] == "control")]
-        lived = [
+        made = [
             StrengthChange(step=int(step), strength=float(value))
             for step, value in zip(changes["step"], changes["value"], strict=True)
         ]
-        return self.spec.model_copy(update={"strength_changes": (*self.spec.strength_changes, *lived)})
+        return self.spec.model_copy(update={"strength_changes": (*self.spec.strength_changes, *made)})
 
 
 def runs_folder() -> Path:
@@ -54,7 +55,7 @@ def runs_folder() -> Path:
 
 
 def create(spec: TrainSpec, root: Path | None = None) -> Run:
-    """Make the folder of a new run, whole or not at all, and return it queued."""
+    """Make the folder of a new run, completely or not at all; return the run, queued."""
     return Run(make(root or runs_folder(), spec.name, spec, Status(epochs=spec.epochs)))
 
 
@@ -62,18 +63,21 @@ def find(name: str, root: Path | None = None) -> Run:
     """Return the run called `name`: its id, or a spec's name (the newest of that name).
 
     Raises:
-        FileNotFoundError: no such run below the root. A name is never a path: what leaves the root is not found.
+        FileNotFoundError: no such run below the root. A name is never a path: what lies outside is not found.
 
     """
     known = list_runs(root)
     matching = [run for run in known if run.id == name] or [run for run in known if _spec_name(run) == name]
     if not matching:
-        raise FileNotFoundError(f"`run` should be the id or name of a run in {root or runs_folder()}. Found {name!r}.")
+        where = root or runs_folder()
+        raise FileNotFoundError(
+            f"`run` must be the id or name of a run in {where}, got {name!r}. See the list: winnow runs list"
+        )
     return matching[0]
 
 
 def list_runs(root: Path | None = None) -> list[Run]:
-    """Return all runs below the root, newest first; links that lead out of it are left out."""
+    """Return all runs below the root, newest first; links are left out."""
     return [Run(folder) for folder in folders(root or runs_folder(), ("train",))]
 
 

@@ -1,10 +1,10 @@
-"""Networks kept on the way: what a run was when its sparsity first reached each multiple of some per cent. No torch.
+"""Snapshots: the network of a run each time its sparsity first reached a multiple of some per cent, without its zeros.
 
-    snapshots/35/network.safetensors, architecture.json    the network without its zeros: `engine.export.load_model`
+    snapshots/35/network.safetensors, architecture.json    the smaller network: `winnow.engine.load_model` reads it
     snapshots/35/certificate.json, tables/                 the proof that it is the same (engine.jobs.certificate_file)
     snapshots/35/snapshot.json                             what it is: `Snapshot`
 
-A folder is renamed to its place when all that is in it, so that a snapshot is whole or not there.
+A folder gets its name when all files are in it, so that a snapshot is complete or absent.
 """
 
 import json
@@ -26,12 +26,12 @@ TABLE_COLUMNS = (
 
 
 class Snapshot(Frozen):
-    """One network kept on the way.
+    """One network kept during training.
 
     `level` [%] is the multiple that was reached, of groups, parameters or MACs (`of`); the sparsities [%] are those of
-    the penalised layers as they were then, after `epoch`. `parameters`, `macs` (of one image) and `bytes` (of its
-    file) are those of the network without its zeros, `metrics` those on the validation images after that epoch, None
-    where one is no number.
+    the penalised layers after `epoch`. `parameters`, `macs` (of one image) and `bytes` (of its file) are those of the
+    network without its zeros. `metrics` are those on the validation images after that epoch, None for one that is not
+    finite.
     """
 
     format_version: Literal[1] = 1
@@ -49,60 +49,61 @@ class Snapshot(Frozen):
 
 
 def folder_of(run: Path, level: int) -> Path:
-    """Return where the network of a level lies in a run's folder."""
+    """Return the folder of a level's network in a run's folder."""
     return run / FOLDER / str(level)
 
 
-def places(run: Path) -> list[Path]:
-    """Return the folders of all networks that a run kept on the way, the least sparse first."""
+def snapshot_folders(run: Path) -> list[Path]:
+    """Return the folders of all snapshots of a run, the least sparse first."""
     return sorted((place for place in (run / FOLDER).glob("*") if place.name.isdigit()), key=lambda own: int(own.name))
 
 
-def snapshots(run: Path) -> list[Snapshot]:
-    """Return what is known of the networks that a run kept on the way, the least sparse first; none that is damaged."""
+def list_snapshots(run: Path) -> list[Snapshot]:
+    """Return the snapshots of a run, the least sparse first; those whose description is damaged are left out."""
     found = []
-    for place in places(run):
+    for place in snapshot_folders(run):
         try:
-            found.append(read(place))
+            found.append(read_snapshot(place))
         except (OSError, ValueError):
             continue
     return found
 
 
-def read(place: Path) -> Snapshot:
-    """Return what a folder says about its network.
+def read_snapshot(folder: Path) -> Snapshot:
+    """Return the description of a snapshot.
 
     Raises:
-        ValueError, OSError: it says nothing that can be read.
+        ValueError, OSError: it is missing or damaged.
 
     """
     try:
-        return Snapshot.model_validate_json((place / DESCRIPTION).read_bytes())
+        return Snapshot.model_validate_json((folder / DESCRIPTION).read_bytes())
     except ValidationError as error:
-        raise ValueError(f"`{DESCRIPTION}` should describe a network. Found {error.errors()[0]['msg']}.") from error
+        problem = error.errors()[0]["msg"]
+        raise ValueError(f"`{DESCRIPTION}` must describe a network, got {problem!r} from its check.") from error
 
 
-def whole(place: Path) -> bool:
-    """Return whether the tensors of a network are those that its architecture promises."""
+def is_intact(folder: Path) -> bool:
+    """Return whether a snapshot's tensors have the digest that its architecture.json names."""
     try:
-        promised = json.loads((place / "architecture.json").read_bytes())["sha256"]
-        return digest((place / "network.safetensors").read_bytes()) == str(promised)
+        expected = json.loads((folder / "architecture.json").read_bytes())["sha256"]
+        return digest((folder / "network.safetensors").read_bytes()) == str(expected)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def drop_later(run: Path, step: int) -> None:
-    """Remove the networks from after a step, and those without a description: that part of the run is void."""
-    known = {own.level: own.step for own in snapshots(run)}
-    for place in places(run):
+    """Remove the snapshots from after a step, and those without a description: that part of the run is void."""
+    known = {own.level: own.step for own in list_snapshots(run)}
+    for place in snapshot_folders(run):
         if known.get(int(place.name), step + 1) > step:
             shutil.rmtree(place)
 
 
-def table(run: Path) -> pd.DataFrame:
-    """Return a row per network, its `folder` below the run's."""
+def snapshots_table(run: Path) -> pd.DataFrame:
+    """Return one row per snapshot; `folder` is relative to the run's."""
     rows = [
         {**known.model_dump(exclude={"metrics", "format_version"}), "folder": f"{FOLDER}/{known.level}"}
-        for known in snapshots(run)
+        for known in list_snapshots(run)
     ]
     return pd.DataFrame(rows, columns=pd.Index(TABLE_COLUMNS))

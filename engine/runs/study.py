@@ -1,11 +1,11 @@
-"""Studies and paths: folders of work that stand beside their runs, at the root of the runs folder.
+"""Studies and paths: folders of work beside their runs, in the runs folder.
 
     runs/<utc-time>-<slug>/    spec.json of kind study or path (engine.specs.study), status, events, log, lock, control
     tables/members.parquet     its runs: see COLUMNS
-    tables/…                   what came of them (engine.studies.tables)
+    tables/…                   their results (engine.studies.tables)
 
-The runs of a study are ordinary runs in the same root, so that every page works on them, and a study may refer to runs
-that another made: removing a study removes no run.
+The runs of a study are ordinary runs in the same folder, so that every page works on them. A study may use runs that
+another one made; removing a study removes no run.
 """
 
 import os
@@ -38,8 +38,8 @@ class Study(WorkFolder):
     def members(self) -> pd.DataFrame:
         """Return its runs: key, arm, subset of tasks, balancing, level, seed, state, run ("" before there is one).
 
-        `state` is that of the run, or `waiting` (for others), or `skipped` (since one that it needs failed); `reused`
-        says whether the run was there already. An empty frame before the study has begun.
+        `state` is that of the run, or `waiting` (for other runs), or `skipped` (a run that it needs failed); `reused`
+        says whether the run existed before. The frame is empty before the study has begun.
         """
         known = (self.path / "tables" / "members.parquet").is_file()
         return self.table("members") if known else pd.DataFrame(columns=pd.Index(COLUMNS))
@@ -53,12 +53,12 @@ class Study(WorkFolder):
         """
         known = self.members().set_index("key")["run"]
         if not known.get(key):
-            raise FileNotFoundError(f"`key` should be a member of {self.id} with a run. Found {key!r}.")
+            raise FileNotFoundError(f"`key` must be a member of {self.id} that has a run, got {key!r}.")
         return Run.open(self.root / os.path.basename(known[key]))
 
 
 def create_study(spec: StudySpec | PathSpec, root: Path | None = None) -> Study:
-    """Make the folder of a new study or path, whole or not at all, and return it queued."""
+    """Make the folder of a new study or path, completely or not at all; return it queued."""
     return Study(make(root or runs_folder(), spec.name, spec, Status()))
 
 
@@ -71,11 +71,11 @@ def find_study(name: str, root: Path | None = None) -> Study:
     """Return the study or path called `name`: its id, or a spec's name (the newest of that name).
 
     Raises:
-        FileNotFoundError: no such one. A name is never a path.
+        FileNotFoundError: no such study. A name is never a path.
 
     """
     known = list_studies(root)
     matching = [study for study in known if study.id == name] or [s for s in known if s.document()["name"] == name]
     if not matching:
-        raise FileNotFoundError(f"`study` should be the id or name of one in {root or runs_folder()}. Found {name!r}.")
+        raise FileNotFoundError(f"`study` must be the id or name of one in {root or runs_folder()}, got {name!r}.")
     return matching[0]

@@ -1,11 +1,11 @@
-"""Going back to before a removal: the checkpoint that was kept for it becomes the newest one.
+"""Going back to before a removal: the checkpoint from before it becomes the newest one.
 
-The run is stopped then, and goes on with the network as it was when it is started again. The removal that was undone is
-not done again; the next one that is due is. The log is never cut: an event `undo` says from which step on the records
-before it are void, and the norms of that moment stand at the end of their log once more.
+The run is stopped then; when it is started again, it goes on with the network as it was. The removal that was undone is
+not repeated; the next one that is due is made. The log is never cut: an event `undo` says from which step on the
+records before it are void, and the norms of that step are written once more at the end of their log.
 
-Only the moment of the undo is the user's: what follows it is as much a function of seed and step as ever. A replay of
-the run does not undo.
+Only when to undo is the user's choice: what follows depends on seed and step alone, as always. A replay of the run does
+not undo.
 """
 
 import json
@@ -23,76 +23,76 @@ from winnow.engine.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a run stands: after so many epochs and steps."""
+class Moment:
+    """A moment of a training: after so many epochs and steps."""
 
     epoch: int
     step: int
 
 
-def undo(run: Run) -> Place:
-    """Take a run back to before its last removal, and return where it stands then; again, to before the one before.
+def undo(run: Run) -> Moment:
+    """Take a run back to before its last removal, and return that moment; again, to before the removal before it.
 
     Raises:
-        ValueError: nothing was removed, the checkpoint from before it is damaged, or the run is at work.
+        ValueError: nothing was removed, the checkpoint from before it is damaged, or the run has a worker.
 
     """
     lock = run.lock()
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise ValueError(f"`run` should not be at work when a removal is undone. Found {run.id}: running.") from None
+        raise ValueError(f"`run` must not be running to undo a removal, got {run.id}. Stop it first.") from None
     try:
         if run.recorded_status().state == "queued":
-            raise ValueError(f"`run` should not be at work when a removal is undone. Found {run.id}: queued.")
+            raise ValueError(f"`run` must not be queued to undo a removal, got {run.id}. Let it start, then stop it.")
         return _undone(run)
     finally:
         lock.release()
 
 
-def _undone(run: Run) -> Place:
+def _undone(run: Run) -> Moment:
     weights = run.path / "weights"
     kept = manifests(weights / BEFORE)
     if not kept:
-        raise ValueError(f"`run` should have had a removal, to undo it. Found none in {run.id}.")
+        raise ValueError(f"`run` must have a removal to undo, got none in {run.id}.")
     content = verified(kept[-1])
     if content is None:
         raise ValueError(
-            f"`run` should hold the whole checkpoint from before its removal. Found it damaged: {kept[-1]}."
+            f"`run` must hold an intact checkpoint from before its removal, got a damaged one: {kept[-1]}."
         )
     manifest = json.loads(kept[-1].read_text())
-    place = Place(int(manifest["epoch"]), int(manifest["step"]))
+    back = Moment(int(manifest["epoch"]), int(manifest["step"]))
     own = weights / kept[-1].name
     replace(own.with_suffix(".safetensors"), content)
-    replace_json(own, {**manifest, "removal": place.step})  # it has been dealt with
+    replace_json(own, {**manifest, "removal": back.step})  # or it would be made again
     for later in reversed(manifests(weights)):
         if later.name > own.name:
-            _drop(later)
+            _delete(later)
     best = weights / "best.json"
-    if best.exists() and json.loads(best.read_text())["step"] > place.step:
-        _drop(best)  # of an epoch that is void
-    _record(run, place)
-    _drop(kept[-1])  # last: whatever ends this before can be done again
-    return place
+    if best.exists() and json.loads(best.read_text())["step"] > back.step:
+        _delete(best)  # of an epoch that is void
+    _record(run, back)
+    _delete(kept[-1])  # last: if this process ends before, the undo can be repeated
+    return back
 
 
-def _drop(manifest: Path) -> None:
+def _delete(manifest: Path) -> None:
     manifest.unlink()
     manifest.with_suffix(".safetensors").unlink(missing_ok=True)
 
 
-def _record(run: Run, place: Place) -> None:
+def _record(run: Run, back: Moment) -> None:
     log, now = run.path / "events.jsonl", time.time()
     cut_torn_line(log)
-    write_events(log, [Event(now, place.epoch, place.step, None, "control", "undo", None)])
-    _repeat_norms(run.norms, place)
+    write_events(log, [Event(now, back.epoch, back.step, None, "control", "undo", None)])
+    _repeat_norms(run.norms, back)
     stopped = {
         "state": "stopped",
         "phase": "stopped",
-        "message": f"taken back to before the removal after epoch {place.epoch}",
-        "epoch": place.epoch,
-        "step": place.step,
-        "progress": place.epoch / run.spec.epochs,
+        "message": f"the removal after epoch {back.epoch} is undone",
+        "epoch": back.epoch,
+        "step": back.step,
+        "progress": back.epoch / run.spec.epochs,
         "remaining": None,
         "finished": now,
         "updated": now,
@@ -101,11 +101,11 @@ def _record(run: Run, place: Place) -> None:
     replace(run.path / "status.json", status.model_dump_json().encode())
 
 
-def _repeat_norms(log: NormLog, place: Place) -> None:
-    """Put the newest row that still holds at the end of the log."""
+def _repeat_norms(log: NormLog, back: Moment) -> None:
+    """Write the newest row that holds once more, at the end of the log."""
     log.begin(log.layers())
     rows = log.rows()
-    rows = rows[rows["step"] <= place.step]
+    rows = rows[rows["step"] <= back.step]
     if len(rows):
         last = rows[-1]
         log.append(int(last["epoch"]), int(last["step"]), float(last["strength"]), last["norm"])

@@ -1,4 +1,4 @@
-"""Is a run folder whole? Every part is read as a reader would, every checkpoint against the digest in its manifest."""
+"""Is a run folder intact? Each file is read as any reader would read it; checkpoints are compared to their digests."""
 
 import json
 from collections.abc import Callable
@@ -10,21 +10,21 @@ import pyarrow as pa
 
 from winnow.engine.runs.digests import BEFORE, manifests, verified
 from winnow.engine.runs.run import Run
-from winnow.engine.runs.snapshots import FOLDER, places, read, whole
+from winnow.engine.runs.snapshots import FOLDER, is_intact, read_snapshot, snapshot_folders
 from winnow.engine.runs.work_folder import Status
 from winnow.engine.specs.frozen import SpecError
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One file of a run folder: whether it is whole, and in a few words what is in it or what is wrong."""
+class FileCheck:
+    """One file of a run folder: whether it is intact, and in short what is in it or what is wrong."""
 
     file: str
     whole: bool
     detail: str
 
 
-def verify(run: Run) -> list[Finding]:
+def verify(run: Run) -> list[FileCheck]:
     """Return a finding per file of the run: spec, status, events, norms, checkpoints, snapshots, tables."""
     return [
         _tried("spec.json", lambda: f"{run.spec.kind} {run.spec.name}"),
@@ -33,30 +33,30 @@ def verify(run: Run) -> list[Finding]:
         _tried("groups/norms.bin", lambda: f"{len(run.norms.rows())} rows of {len(run.norms.frame())} groups"),
         *(_checkpoint(manifest) for manifest in manifests(run.path / "weights")),
         *(_checkpoint(manifest, f"{BEFORE}/") for manifest in manifests(run.path / "weights" / BEFORE)),
-        *(_snapshot(place) for place in places(run.path)),
+        *(_snapshot(place) for place in snapshot_folders(run.path)),
         *(_table(file) for file in sorted(run.path.glob("tables/*.parquet"))),
     ]
 
 
-def _checkpoint(manifest: Path, folder: str = "") -> Finding:
+def _checkpoint(manifest: Path, folder: str = "") -> FileCheck:
     content = verified(manifest)
-    detail = "the bytes are not those of the manifest" if content is None else f"{len(content)} bytes, digest agrees"
-    return Finding(f"weights/{folder}{manifest.stem}.safetensors", content is not None, detail)
+    detail = "its digest is not that of the manifest" if content is None else f"{len(content)} bytes, digest agrees"
+    return FileCheck(f"weights/{folder}{manifest.stem}.safetensors", content is not None, detail)
 
 
-def _snapshot(place: Path) -> Finding:
+def _snapshot(place: Path) -> FileCheck:
     file = f"{FOLDER}/{place.name}/network.safetensors"
-    if not whole(place):
-        return Finding(file, False, "the bytes are not those that architecture.json promises")
-    return _tried(file, lambda: f"{read(place).bytes} bytes, digest agrees")
+    if not is_intact(place):
+        return FileCheck(file, False, "its digest is not that of architecture.json")
+    return _tried(file, lambda: f"{read_snapshot(place).bytes} bytes, digest agrees")
 
 
-def _table(file: Path) -> Finding:
+def _table(file: Path) -> FileCheck:
     return _tried(f"tables/{file.name}", lambda: f"{len(pd.read_parquet(file))} rows")
 
 
-def _tried(file: str, read: Callable[[], str]) -> Finding:
+def _tried(file: str, read: Callable[[], str]) -> FileCheck:
     try:
-        return Finding(file, True, read())
+        return FileCheck(file, True, read())
     except (OSError, SpecError, ValueError, TypeError, KeyError, json.JSONDecodeError, pa.ArrowException) as error:
-        return Finding(file, False, str(error).splitlines()[0] if str(error) else type(error).__name__)
+        return FileCheck(file, False, str(error).splitlines()[0] if str(error) else type(error).__name__)

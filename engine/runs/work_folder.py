@@ -1,16 +1,16 @@
-"""A folder that a worker works on: what was asked, where it stands, what came of it.
+"""A folder of work: what was asked for, its status, and its results.
 
     spec.json        written once, before the start
     status.json      queued → running → done | stopped | failed (message); replaced atomically
     events.jsonl     append-only (engine.runs.events)
     tables/*.parquet tidy tables
     control.json     what the user asks of the live worker (engine.runs.control)
-    lock             held while the worker lives        log.txt    the worker's output
+    lock             held while the worker is alive     log.txt    the worker's output
 
-The worker writes everything but spec.json and control.json. Life is a held lock, not a process number: a lock is free
-the moment its holder dies, while a number may belong to somebody else by then. `lost` is therefore derived: the status
-says running and the lock is free. A run (engine.runs.run) is such a folder, and so is what is done with its result
-afterwards (engine.runs.derived).
+The worker writes everything but spec.json and control.json. A worker is alive while it holds the lock: a lock is free
+the moment its holder dies, while a process number may by then belong to another process. So `lost` is written nowhere:
+it is a status that says running, with a lock that is free. Runs (engine.runs.run), the jobs on their results
+(engine.runs.derived) and studies (engine.runs.study) are such folders.
 """
 
 import json
@@ -22,7 +22,6 @@ import time
 from collections.abc import Container, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, Self
 
@@ -33,17 +32,19 @@ from pydantic import ValidationError
 from winnow.engine.runs.control import Control, ask, read_control
 from winnow.engine.runs.events import read_events
 from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.provenance import PARTS, made_with
 from winnow.engine.specs.frozen import Frozen
 
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
-PACKAGES = ("winnow-mtl", "torch", "numpy", "captum")
 START_GRACE = 30.0  # seconds that a started worker may take before it holds the lock
 SLOW_GRACE = 180.0  # the same where torchrun, which imports torch, starts it
+LOST = "its process died before it could say why: see log.txt"
+UNTOLD = "whether its process is alive cannot be told from here: the lock cannot be read"
 
 
 class Status(Frozen):
-    """Where a run stands; `progress` in [0, 1], times in seconds since 1970 (UTC)."""
+    """How far a run is; `progress` in [0, 1], times in seconds since 1970 (UTC)."""
 
     state: State = "queued"
     phase: str = "waiting to start"
@@ -79,12 +80,12 @@ class WorkFolder:
         """
         folder = Path(path).resolve()
         if not (folder / "spec.json").is_file():
-            raise FileNotFoundError(f"`path` should be a run folder, with a spec.json in it. Found {str(path)!r}.")
+            raise FileNotFoundError(f"`path` must be a run folder, with a spec.json in it, got {str(path)!r}.")
         return cls(folder)
 
     @property
     def id(self) -> str:
-        """The folder's name, by which the run is called everywhere."""
+        """The folder's name, which is the run's name everywhere."""
         return self.path.name
 
     @property
@@ -95,43 +96,52 @@ class WorkFolder:
 
     @cached_property
     def devices(self) -> int:
-        """How many processes work on it together."""
+        """How many processes train it together."""
         devices = self.document().get("devices", 1)
         return devices if isinstance(devices, int) else 1
 
     @property
     def status(self) -> Status:
-        """Where the run stands now; `lost` when the worker died without saying so."""
+        """The status now: `lost` where the recorded one says queued or running and its worker has died.
+
+        Where that cannot be told, the recorded status stands, and its message says so.
+        """
         status = self.recorded_status()
         if status.state not in LIVE or (status.state == "queued" and status.requested is None):
             return status
         grace = START_GRACE if self.devices == 1 else SLOW_GRACE
-        starting = status.state == "queued" and time.time() - (status.requested or 0.0) < grace
-        if starting or self.alive():
+        if status.state == "queued" and time.time() - (status.requested or 0.0) < grace:
             return status
-        return status.model_copy(update={"state": "lost", "message": "its process ended without a word"})
+        held = self._held()
+        if held is None:
+            return status.model_copy(update={"message": UNTOLD})
+        return status if held else status.model_copy(update={"state": "lost", "message": LOST})
 
     def recorded_status(self) -> Status:
-        """Return what status.json says, whether or not its writer still lives."""
+        """Return what status.json says, whether or not its writer is alive."""
         try:
             return Status.model_validate_json((self.path / "status.json").read_bytes())
         except (FileNotFoundError, ValidationError):
             return Status(state="failed", message="status.json is missing or damaged")
 
     def alive(self) -> bool:
-        """Return whether a worker holds the lock."""
+        """Return whether a worker holds the lock; True also where that cannot be told."""
+        return self._held() is not False
+
+    def _held(self) -> bool | None:
+        """Return whether a worker holds the lock; None where that cannot be told."""
         lock = self.lock()
         try:
             lock.acquire(timeout=0)
         except Timeout:
             return True
-        except OSError:  # a folder that can't be written to has no worker
-            return False
+        except OSError:  # the folder may be read only here, and be written elsewhere
+            return held_elsewhere(self.path / "lock")
         lock.release()
         return False
 
     def lock(self) -> FileLock:
-        """Return the lock that the worker holds for its whole life."""
+        """Return the lock that the worker holds as long as it is alive."""
         return FileLock(self.path / "lock", thread_local=False)
 
     def events(self, since: int = 0) -> pd.DataFrame:
@@ -147,54 +157,50 @@ class WorkFolder:
         """
         known = sorted(file.stem for file in self.path.glob("tables/*.parquet"))
         if name not in known:
-            raise FileNotFoundError(f"`name` should be among the tables of {self.id}, {known}. Found {name!r}.")
+            raise FileNotFoundError(f"`name` must be one of the tables of {self.id}, {known}, got {name!r}.")
         return pd.read_parquet(self.path / "tables" / f"{name}.parquet")
 
     def control(self) -> Control:
-        """Return what is asked of the run."""
+        """Return what is asked of the run now."""
         return read_control(self.path / "control.json")
 
-    def ask(self, **wishes: object) -> Control:
-        """Ask the live run to stop, pause, or take another strength; ValueError on a senseless wish."""
-        return ask(self.path / "control.json", **wishes)
+    def ask(self, **requests: object) -> Control:
+        """Ask the live run to stop, pause, or take another strength; ValueError on one that cannot be met."""
+        return ask(self.path / "control.json", **requests)
 
     def remove(self) -> None:
-        """Remove the folder and all it holds."""
+        """Remove the folder and everything in it."""
         shutil.rmtree(self.path)
 
     def document(self) -> dict[str, object]:
-        """Return what spec.json holds, the packages left out."""
+        """Return the spec that spec.json holds, without what was added when it was made (`engine.runs.provenance`)."""
         document: dict[str, object] = json.loads((self.path / "spec.json").read_text())
-        document.pop("packages", None)
+        for added in PARTS:
+            document.pop(added, None)
         return document
 
 
 def make(root: Path, stem: str, spec: Frozen, status: Status) -> Path:
-    """Make a new folder of work below `root`, whole or not at all; return it: <utc-time>-<stem>, perhaps numbered."""
+    """Make a new folder of work below `root`, completely or not at all; return it: <utc-time>-<stem>, or numbered."""
     root.mkdir(parents=True, exist_ok=True)
     draft = root / f".new-{secrets.token_hex(6)}"
     draft.mkdir()
-    document = {**spec.model_dump(mode="json"), "packages": versions()}
+    document = {**spec.model_dump(mode="json"), **made_with(spec)}
     replace_json(draft / "spec.json", document)
     replace(draft / "status.json", status.model_dump_json().encode())
     for identity in _identities(stem):
         try:
             draft.rename(root / identity)
-        except OSError:  # taken: a folder that holds something is never renamed onto
+        except OSError:  # the name is taken: a folder with files in it is never replaced
             continue
         return root / identity
     raise RuntimeError("unreachable: identities do not end")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that decide what a run becomes."""
-    return {name: version(name) for name in PACKAGES}
-
-
 def folders(root: Path, kinds: Container[str] | None = None) -> list[Path]:
     """Return the folders of work below `root`, newest first, of the wanted kinds (all by default).
 
-    Links that lead out of it are left out.
+    Links are left out, so that nothing outside the root is read.
     """
     if not root.is_dir():
         return []
@@ -204,9 +210,9 @@ def folders(root: Path, kinds: Container[str] | None = None) -> list[Path]:
 
 
 def kind_of(folder: Path) -> str:
-    """Return what a folder of work is for: the kind of its spec, "train" where that can't be read, "" without a spec.
+    """Return the kind of a folder's spec, "train" where it cannot be read, "" without a spec.
 
-    Only the beginning of the file is read, where the kind stands: a list of hundreds of folders is quick.
+    Only the beginning of the file is read, where the kind is written, so that hundreds of folders are listed quickly.
     """
     try:
         with (folder / "spec.json").open("rb") as file:
@@ -216,6 +222,24 @@ def kind_of(folder: Path) -> str:
         return ""
     except (OSError, ValueError, KeyError, TypeError):
         return "train"
+
+
+def held_elsewhere(lock: Path) -> bool | None:
+    """Return whether somebody holds a lock file that can only be read here; None where that cannot be told."""
+    try:
+        import fcntl  # not on Windows
+    except ImportError:
+        return None
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # closing the file gives it back
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    return False
 
 
 def _identities(name: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ entries are non-zero where both live, so that the living part is the product of 
 MACs follow the weight that makes them; biases and norms make none.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -19,34 +20,67 @@ Of = Literal["group", "parameter", "mac"]
 class Counts:
     """Counts for the banks of one model; `macs` are those of one image per module, by its name in `model`.
 
-    Everything is relative to the penalised parameters: those that lie in a group.
+    Everything is relative to the penalised parameters: those that lie in a group and can move. The flags
+    `requires_grad` are read at each call where the banks are those of a `Proximal`.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 2))
+        >>> net[0].weight.data[:, 0] = 0
+        >>> found = banks(input_groups(net))
+        >>> counts = Counts(net, found, layer_macs(net, torch.ones(1, 4)))
+        >>> counts.percent("mac", [bank.norms() > 0 for bank in found])
+        25.0
+
     """
 
     def __init__(self, model: nn.Module, banks: Sequence[Bank], macs: Mapping[str, float]) -> None:
         self.banks = list(banks)
-        owners = {id(p): name.rpartition(".")[0] for name, p in model.named_parameters()}
+        self._owners = {id(p): name.rpartition(".")[0] for name, p in model.named_parameters()}
+        self._macs = macs
+        self._counted: tuple[Axis, ...] = ()
+        self._count()
+
+    def _count(self) -> None:
+        """Look at which members can move, unless they are those of the last time."""
+        moving = [bank.members if bank.moves else () for bank in self.banks]
+        counted = tuple(axis for members in moving for axis in members)
+        if counted == self._counted:
+            return
+        self._counted = counted
         self._places: dict[int, list[tuple[int, int, float]]] = {}
         self._weights: dict[int, tuple[float, float]] = {}
-        self._groups = sum(int(bank.present.sum()) for bank in self.banks)
-        for i, bank in enumerate(self.banks):
-            for axis in bank.members:
+        self._groups = sum(bank.count for bank in self.banks if bank.moves)
+        for i, members in enumerate(moving):
+            for axis in members:
                 key, matrix = id(axis.parameter), axis.parameter.dim() > 1
                 self._places.setdefault(key, []).append((i, axis.axis, _share(axis)))
                 self._weights[key] = (
                     float(axis.parameter.numel()),
-                    macs.get(owners.get(key, ""), float("nan")) if matrix else 0.0,
+                    self._macs.get(self._owners.get(key, ""), float("nan")) if matrix else 0.0,
                 )
 
+    @property
+    def without_macs(self) -> list[str]:
+        """The modules whose MACs are not known, so that no share of MACs is either."""
+        self._count()
+        unknown = [key for key, (_, macs) in self._weights.items() if math.isnan(macs)]
+        return [self._owners.get(key, "a parameter of no module") for key in unknown]
+
     def percent(self, of: Of, alive: Sequence[Tensor]) -> float:
-        """Return the share [%] that is zero when only the groups marked in `alive`, (channels,) per bank, live."""
+        """Return the share [%] that is zero when only the groups marked in `alive`, (channels,) per bank, live.
+
+        0 where nothing can move; NaN for MACs that are not known.
+        """
+        self._count()
         if of == "group":
-            living = sum(int((mask & bank.present).sum()) for mask, bank in zip(alive, self.banks, strict=True))
-            return 100 * (1 - living / self._groups)
+            pairs = [(mask, bank) for mask, bank in zip(alive, self.banks, strict=True) if bank.moves]
+            living = sum(int((mask & bank.present).sum()) for mask, bank in pairs)
+            return 100 * (1 - living / max(self._groups, 1)) if pairs else 0.0
         place = 0 if of == "parameter" else 1
         counts = [float((mask | ~bank.present).sum()) for mask, bank in zip(alive, self.banks, strict=True)]
         total = sum(weights[place] for weights in self._weights.values())
         left = sum(weights[place] * self._living(key, counts) for key, weights in self._weights.items())
-        return 100 * (1 - left / total)
+        return 100 * (1 - left / total) if total else 0.0
 
     def all_percents(self, alive: Sequence[Tensor]) -> dict[str, float]:
         """Return {group_sparsity, parameter_sparsity, mac_sparsity} [%]."""
@@ -68,8 +102,8 @@ def _share(axis: Axis) -> float:
 
 
 def living(norms: Sequence[Tensor]) -> list[Tensor]:
-    """Return which groups live, (channels,) per bank."""
-    return [values > 0 for values in norms]
+    """Return which groups live, (channels,) per bank; one whose norm is NaN is no zero."""
+    return [values != 0 for values in norms]
 
 
 def strongest(bank: Bank, scores: Tensor) -> Tensor:

@@ -9,23 +9,22 @@ are the same problem:
     firmness   for a group at zero: the pull of the gradient ÷ what the penalty withstands; below 1 it stays dead
 
 A step length is one number, or one per channel (Adam's metric, constant within a group), or one per member and channel
-(groups that overlap, whose common metric is constant within a parameter). `engine.sparsity.thresholds` has the
-arithmetic.
+(groups that overlap, whose common metric is constant within a parameter; members with learning rates of their own).
+`engine.sparsity.thresholds` has the arithmetic.
 
 A penalty is a few numbers; the weights stay in the bank that the caller hands over.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
 from winnow.engine.sparsity import thresholds
-from winnow.engine.sparsity.groups import Bank
-
-WeightRule = Literal["size", "none"]
+from winnow.engine.sparsity.groups import Bank, Joint
+from winnow.engine.sparsity.groups.bank import WeightRule
 
 
 class Penalty(Protocol):
@@ -44,8 +43,12 @@ class Penalty(Protocol):
         """Return R(w), a scalar."""
         ...
 
-    def prox_(self, bank: Bank, step: Tensor) -> Tensor:
+    def prox_(self, bank: Bank | Joint, step: Tensor) -> Tensor:
         """Replace w by its prox, in place; `step` is (), (channels,) or (members, channels). Return the norms."""
+        ...
+
+    def refuse(self, layer: str, step_per_member: bool) -> None:
+        """Raise if there is no prox in closed form for such step lengths; `layer` names the groups."""
         ...
 
     def violation(self, bank: Bank) -> Tensor:
@@ -69,18 +72,24 @@ class _Weighted:
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength < float("inf"):
-            raise ValueError(f"`strength` should be a finite number ≥ 0. Found {self.strength}.")
+            raise ValueError(f"`strength` must be a finite number ≥ 0, got {self.strength}.")
         if self.weights not in ("size", "none"):
-            raise ValueError(f"`weights` should be 'size' or 'none'. Found {self.weights!r}.")
+            raise ValueError(f"`weights` must be 'size' or 'none', got {self.weights!r}.")
 
     def at(self, strength: float) -> Self:
         """Return the same penalty with another strength."""
         return type(self)(**{**self.__dict__, "strength": strength})
 
-    def _bound(self, bank: Bank) -> Tensor:
+    def refuse(self, layer: str, step_per_member: bool) -> None:
+        """Raise nothing: the prox is known for a step length per member too."""
+
+    def _bound(self, bank: Bank | Joint) -> Tensor:
         """Return λ c_g, 0 for channels that are no groups: (channels,)."""
-        weight = bank.size**0.5 if self.weights == "size" else 1.0
-        return self.strength * weight * bank.present.to(bank.parameters[0].dtype)
+        return self.strength * bank.weights(self.weights)
+
+    def _each(self, bank: Bank | Joint) -> Tensor:
+        """Return λ, 0 for channels that are no groups: (channels,)."""
+        return self.strength * bank.weights("none")
 
 
 @dataclass(frozen=True)
@@ -90,13 +99,18 @@ class GroupLasso(_Weighted):
     Raises:
         ValueError: `strength` is negative or not finite; `weights` is unknown.
 
+    Examples:
+        >>> (bank,) = banks(input_groups(nn.Linear(4, 2)))
+        >>> GroupLasso(100.0).prox_(bank, torch.tensor(1.0)).tolist()  # the norms after a step of length 1
+        [0.0, 0.0, 0.0, 0.0]
+
     """
 
     def value(self, bank: Bank) -> Tensor:
         """Return λ Σ_g c_g ‖w_g‖₂."""
         return (self._bound(bank) * bank.norms()).sum()
 
-    def prox_(self, bank: Bank, step: Tensor) -> Tensor:
+    def prox_(self, bank: Bank | Joint, step: Tensor) -> Tensor:
         """Shrink each group: w_g · max(0, 1 − s λ c_g / ‖w_g‖) for one step length s. Return the norms afterwards."""
         return thresholds.shrink_(bank, step, self._bound(bank))
 
@@ -123,21 +137,21 @@ class SparseGroupLasso(_Weighted):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.mix <= 1:
-            raise ValueError(f"`mix` should be in [0, 1]. Found {self.mix}.")
+            raise ValueError(f"`mix` must be in [0, 1], got {self.mix}.")
 
     def value(self, bank: Bank) -> Tensor:
         """Return λ Σ_g [(1 − α) c_g ‖w_g‖₂ + α ‖w_g‖₁]."""
-        absolute = self._entry(bank) * thresholds.absolute(bank)
+        absolute = self.mix * self._each(bank) * thresholds.absolute(bank)
         return ((1 - self.mix) * self._bound(bank) * bank.norms() + absolute).sum()
 
-    def prox_(self, bank: Bank, step: Tensor) -> Tensor:
+    def prox_(self, bank: Bank | Joint, step: Tensor) -> Tensor:
         """Soft-threshold every entry by s λ α, then shrink each group by s λ (1 − α) c_g: in this order."""
-        thresholds.soften_(bank, step * self._entry(bank))
+        bank.soften_(step * (self.mix * self._each(bank)))
         return thresholds.shrink_(bank, step, (1 - self.mix) * self._bound(bank))
 
     def violation(self, bank: Bank) -> Tensor:
         """Return the distance, entry by entry: where w = 0 the gradient may be up to λ α without cost."""
-        bound, entry = (1 - self.mix) * self._bound(bank), self._entry(bank)
+        bound, entry = (1 - self.mix) * self._bound(bank), self.mix * self._each(bank)
         moved = thresholds.entry_subgradients(bank, thresholds.gradients(bank), entry)
         return thresholds.distance(bank, moved, bank.norms(), bound)
 
@@ -145,11 +159,8 @@ class SparseGroupLasso(_Weighted):
         """Return ‖S(∇_g F, λ α)‖ / (λ (1 − α) c_g), S the soft threshold; max |∇| / λ for α = 1."""
         if self.mix == 1:
             return L1(self.strength).firmness(bank, gradients)
-        softened = thresholds.softened(bank, gradients, self._entry(bank))
+        softened = thresholds.softened(bank, gradients, self.mix * self._each(bank))
         return thresholds.pull(bank, softened, (1 - self.mix) * self._bound(bank))
-
-    def _entry(self, bank: Bank) -> Tensor:
-        return self.mix * self.strength * bank.present.to(bank.parameters[0].dtype)
 
 
 @dataclass(frozen=True)
@@ -170,7 +181,7 @@ class GroupMCP(_Weighted):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.concavity < float("inf"):
-            raise ValueError(f"`concavity` should be a finite number > 0. Found {self.concavity}.")
+            raise ValueError(f"`concavity` must be a finite number > 0, got {self.concavity}.")
 
     def value(self, bank: Bank) -> Tensor:
         """Return Σ_g of λ c_g t − t²/(2γ) at t = min(‖w_g‖, γ λ c_g)."""
@@ -178,16 +189,24 @@ class GroupMCP(_Weighted):
         norms = torch.minimum(bank.norms(), self.concavity * bound)
         return (bound * norms - norms.square() / (2 * self.concavity)).sum()
 
-    def prox_(self, bank: Bank, step: Tensor) -> Tensor:
+    def refuse(self, layer: str, step_per_member: bool) -> None:
+        """Raise for a step length per member."""
+        if step_per_member:
+            raise NotImplementedError(
+                f"`penalty` must not be GroupMCP where the members of a group take steps of different lengths, got "
+                f"{layer}: the prox has no closed form. Use SGD with one rate for all members, or GroupLasso."
+            )
+
+    def prox_(self, bank: Bank | Joint, step: Tensor) -> Tensor:
         """Apply the firm threshold to the norm of each group, the hard one where s ≥ γ. Return the norms."""
-        if step.dim() == 2:
-            raise NotImplementedError("GroupMCP has no closed-form prox for overlapping groups with Adam: use SGD.")
+        self.refuse("a bank", step.dim() == 2)
         norms, bound, gamma = bank.norms(), self._bound(bank), self.concavity
-        step = step.to(norms.device).expand_as(norms)
-        curved = (norms - step * bound) / (1 - step / gamma).clamp_(min=1e-12)
-        firm = torch.where(norms > gamma * bound, norms, curved.clamp_(min=0))
-        hard = torch.where(norms > bound * (step * gamma).sqrt(), norms, 0.0)
-        return thresholds.rescale_(bank, norms, torch.where(step < gamma, firm, hard))
+        step = step.to(norms).expand_as(norms)
+        slack = (1 - step / gamma).clamp(min=0)
+        curved = torch.minimum((norms - step * bound).clamp_(min=0) / slack.masked_fill(slack == 0, 1), norms)
+        firm = torch.where(norms > gamma * bound, norms, curved)
+        hard = torch.where(norms <= bound * (step * gamma).sqrt(), 0.0, norms)
+        return thresholds.rescale_(bank, norms, torch.where(slack > 0, firm, hard), step * bound)
 
     def violation(self, bank: Bank) -> Tensor:
         """Return ‖∇_g F + max(0, λ c_g − ‖w_g‖/γ) w_g/‖w_g‖‖ where w_g ≠ 0, max(0, ‖∇_g F‖ − λ c_g) elsewhere."""
@@ -211,23 +230,20 @@ class L1(_Weighted):
 
     def value(self, bank: Bank) -> Tensor:
         """Return λ Σ |w_i|."""
-        return (self._entry(bank) * thresholds.absolute(bank)).sum()
+        return (self._each(bank) * thresholds.absolute(bank)).sum()
 
-    def prox_(self, bank: Bank, step: Tensor) -> Tensor:
+    def prox_(self, bank: Bank | Joint, step: Tensor) -> Tensor:
         """Soft-threshold every entry by s λ. Return the norms."""
-        thresholds.soften_(bank, step * self._entry(bank))
+        bank.soften_(step * self._each(bank))
         norms = bank.norms()
-        return norms if bank.radius is None else thresholds.rescale_(bank, norms, norms)
+        return thresholds.rescale_(bank, norms, norms, norms) if bank.keeps_norm else norms
 
     def violation(self, bank: Bank) -> Tensor:
         """Return the distance, entry by entry, as a norm per group."""
-        entry = self._entry(bank)
+        entry = self._each(bank)
         moved = thresholds.entry_subgradients(bank, thresholds.gradients(bank), entry)
         return thresholds.distance(bank, moved, bank.norms(), torch.zeros_like(entry))
 
     def firmness(self, bank: Bank, gradients: Sequence[Tensor]) -> Tensor:
         """Return max |∇_i F| / λ over the entries of the group."""
-        return thresholds.ratio(thresholds.largest(bank, gradients), self._entry(bank))
-
-    def _entry(self, bank: Bank) -> Tensor:
-        return self.strength * bank.present.to(bank.parameters[0].dtype)
+        return thresholds.ratio(thresholds.largest(bank, gradients), self._each(bank))

@@ -5,126 +5,221 @@ A proximal step is right only in the metric of the step before it. Per optimiser
 - SGD: the step length is η. Torch's heavy-ball buffer grows to ∇F/(1−μ), so with momentum it is η (1−dampening)/(1−μ).
 - Adam, AdamW: elementwise η/(√v̂ + ε), in which the prox has no closed form. Here the metric is constant within each
   group, D_g = √(mean of v̂ over g) + ε, or, where groups overlap, within each parameter; the step is taken in it too.
+  With `amsgrad`, v̂ is the largest so far.
 
-`momentum` is the gradient as the optimiser remembers it, in units of ∇F: with weights at zero, it is what decides
-whether the next step wakes them.
+Where the members of a group have learning rates of their own, each has its own step length, η_m/D_g for Adam.
+
+While v̂ is exactly 0, nothing is known of a weight (its gradient has always been 0: a scale that starts at zero, a task
+without labels). η/ε would be a step length by which any penalty kills the group. So a channel without v̂ takes the
+metric of its layer, a parameter without v̂ that of the other members of its groups, and where these have none either the
+length is 0. Such weights have no smooth step in any metric, so that the fixed point stays the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from winnow.engine.sparsity.groups import Bank
-from winnow.engine.sparsity.thresholds import gradient
+from winnow.engine.sparsity.groups import Axis, Bank, Joint
+from winnow.engine.sparsity.groups.axis import wide_type
+from winnow.engine.sparsity.moments import Homes, Settings, advance, risen, second
 
-Settings = dict[str, Any]
+
+@dataclass(frozen=True)
+class Part:
+    """Banks whose prox is taken at once: their places among all banks, and the step length, see `penalties`."""
+
+    bank: Bank | Joint
+    places: tuple[int, ...]
+    length: Tensor
 
 
-def settings_of(optimizer: Optimizer, bank: Bank) -> Settings:
-    """Return the param_group that holds the bank; learning rates are read from it at every step.
+def sgd_length(settings: Settings) -> Any:
+    """Return SGD's step length: a number, or a scalar tensor where the rate is one."""
+    momentum = settings["momentum"]
+    return settings["lr"] * ((1 - settings["dampening"]) / (1 - momentum) if momentum else 1.0)
 
-    Raises:
-        ValueError: the optimiser does not hold the bank in one param_group, or uses an option with no proximal step.
 
+def differs_by_member(optimizer: Optimizer, bank: Bank, known: Homes, overlap: bool) -> bool:
+    """Return whether the members of a bank take steps of different lengths, whatever the gradients are."""
+    if isinstance(optimizer, SGD):
+        return len({_plain(sgd_length(known[parameter])) for parameter in bank.parameters}) > 1
+    return overlap or len({_rate(known[parameter]) for parameter in bank.parameters}) > 1
+
+
+class Steps:
+    """Takes the smooth step of the banks of one optimiser, and says how long it was.
+
+    `overlap`: the banks share parameters. `shares` are parameters that are part of a larger one, and which part: the
+    other entries are zero and count in the means. Joint banks are kept from step to step.
     """
-    homes = [
-        index
-        for parameter in bank.parameters
-        for index, group in enumerate(optimizer.param_groups)
-        if any(parameter is held for held in group["params"])
-    ]
-    if len(homes) != len(bank.parameters) or len(set(homes)) != 1:
-        raise ValueError(
-            f"`optimizer` should hold the groups of {bank.layer} in one of its param_groups. "
-            f"Found {len(bank.parameters)} parameters in param_groups {sorted(set(homes))}."
-        )
-    settings = optimizer.param_groups[homes[0]]
-    for option in ("amsgrad", "maximize"):
-        if settings.get(option):
-            raise ValueError(
-                f"`optimizer` should not use {option}: its proximal step is not known. Found {option}=True."
-            )
-    return settings
+
+    def __init__(self, banks: Sequence[Bank], overlap: bool, shares: Mapping[nn.Parameter, float]) -> None:
+        self._banks, self._overlap, self._shares = banks, overlap, shares
+        self._joints: dict[tuple[int, ...], Joint] = {}
+
+    def sgd(self, known: Homes, active: Sequence[int]) -> list[Part]:
+        """Return the lengths of a step that torch has taken."""
+        alike: dict[Any, list[int]] = {}
+        found = []
+        for place in active:
+            lengths = [sgd_length(known[parameter]) for parameter in self._banks[place].parameters]
+            if len({_plain(length) for length in lengths}) == 1:
+                alike.setdefault((_plain(lengths[0]), *self._kind(place)), []).append(place)
+            else:
+                found.append(Part(self._banks[place], (place,), _by_member(self._banks[place], lengths)))
+        for places in alike.values():
+            first = self._banks[places[0]]
+            length = torch.as_tensor(sgd_length(known[first.parameters[0]]), dtype=first.kind_of_vectors)
+            found += [Part(bank, own, length) for bank, own in self._joined(places)]
+        return sorted(found, key=lambda part: part.places)
+
+    @torch.no_grad()
+    def adam(self, optimizer: Optimizer, known: Homes, active: Sequence[int]) -> list[Part]:
+        """Move what has a gradient by −(η/D) m̂, and return the lengths η/D."""
+        fresh = dict.fromkeys(p for place in active for p in self._banks[place].parameters if p.grad is not None)
+        advance(optimizer, fresh, known)
+        if self._overlap:
+            return self._adam_by_parameter(optimizer, known, active, fresh)
+        alike: dict[Any, list[int]] = {}
+        found = []
+        for place in active:
+            bank = self._banks[place]
+            recipes = {_recipe(optimizer.state.get(p, {}), known[p]) for p in bank.parameters}
+            if len(recipes) == 1 and None not in recipes:
+                alike.setdefault((*recipes, *self._kind(place)), []).append(place)
+            else:
+                found.append(Part(bank, (place,), _mixed_step(optimizer, bank, known, fresh)))
+        for places in alike.values():
+            found += [Part(bank, own, _common_step(optimizer, bank, known)) for bank, own in self._joined(places)]
+        return sorted(found, key=lambda part: part.places)
+
+    def _adam_by_parameter(
+        self, optimizer: Optimizer, known: Homes, active: Sequence[int], fresh: Iterable[nn.Parameter]
+    ) -> list[Part]:
+        held = dict.fromkeys(p for place in active for p in self._banks[place].parameters)
+        squares = {p: _mean_square(optimizer.state.get(p), p, known[p], self._shares.get(p, 1.0)) for p in held}
+        for parameter in fresh:
+            state, settings = optimizer.state[parameter], known[parameter]
+            length = _length(squares[parameter].sqrt(), settings) / risen(state, settings, 0)
+            parameter.sub_(state["exp_avg"] * length)
+        return [
+            Part(self._banks[place], (place,), _lengths_by_parameter(self._banks[place], known, squares))
+            for place in active
+        ]
+
+    def _joined(self, places: Sequence[int]) -> Iterator[tuple[Bank | Joint, tuple[int, ...]]]:
+        """Yield banks that take one step length each, as many at once as can be."""
+        if self._overlap or len(places) == 1:
+            yield from ((self._banks[place], (place,)) for place in places)
+            return
+        own = tuple(places)
+        if own not in self._joints:
+            self._joints[own] = Joint([self._banks[place] for place in places])
+        yield self._joints[own], own
+
+    def _kind(self, place: int) -> tuple[torch.device, torch.dtype]:
+        bank = self._banks[place]
+        return bank.all_members[0].parameter.device, bank.kind_of_vectors
 
 
-def sgd_length(settings: Settings) -> Tensor:
-    """Return SGD's step length, a scalar on the CPU, which broadcasts against any device."""
-    momentum, rate = settings["momentum"], float(settings["lr"])
-    return torch.tensor(rate * (1 - settings["dampening"]) / (1 - momentum) if momentum else rate)
+def _by_member(bank: Bank, lengths: Sequence[Any]) -> Tensor:
+    """Return (members, channels) from one number per member."""
+    device = bank.present.device
+    each = [torch.as_tensor(length, dtype=bank.kind_of_vectors).to(device) for length in lengths]
+    return torch.stack(each)[:, None].expand(-1, bank.channels)
 
 
-@torch.no_grad()
-def adam_group_step(optimizer: Optimizer, bank: Bank, settings: Settings) -> Tensor:
-    """Move the bank by −(η/D_g) m̂ and return η/D_g, (channels,)."""
-    states = [advance(optimizer, parameter, settings) for parameter in bank.parameters]
-    beta1, beta2 = settings["betas"]
-    taken = float(states[0]["step"])
-    mean_square = bank.sums([state["exp_avg_sq"] for state in states]) / (bank.size * (1 - beta2**taken))
-    length: Tensor = settings["lr"] / (mean_square.sqrt() + settings["eps"])
-    for axis, state in zip(bank.members, states, strict=True):
-        moved, spread = axis.spread(length / (1 - beta1**taken), axis.parameter)
-        moved.sub_(spread * axis.view(state["exp_avg"]))
+def _common_step(optimizer: Optimizer, bank: Bank | Joint, known: Homes) -> Tensor:
+    """Move banks whose members have one recipe by −(η/D_g) m̂ and return η/D_g: (channels,)."""
+    first = bank.parts[0].parameters[0]
+    settings, state = known[first], optimizer.state[first]
+    sums = [own.sums([second(optimizer.state[p], settings) for p in own.parameters]) for own in bank.parts]
+    mean = torch.cat(sums) / (bank.size * risen(state, settings, 1))
+    length = _length(_filled(mean, bank).sqrt(), settings)
+    for own, moved in zip(bank.parts, bank.split(length / risen(state, settings, 0)), strict=True):
+        for axis in own.members:
+            _move(axis, moved, optimizer.state[axis.parameter]["exp_avg"])
     return length
 
 
-@torch.no_grad()
-def adam_parameter_steps(
-    optimizer: Optimizer,
-    held: Iterable[tuple[nn.Parameter, Settings]],
-    parts: Mapping[nn.Parameter, float] = MappingProxyType({}),
-) -> dict[nn.Parameter, Tensor]:
-    """Move each parameter by −(η/D) m̂ with one D for all its entries; return the lengths η/D, scalars.
+def _mixed_step(optimizer: Optimizer, bank: Bank, known: Homes, fresh: Mapping[nn.Parameter, None]) -> Tensor:
+    """Move a bank whose members differ (in their rates, or in how many steps they took) in one metric per group.
 
-    A parameter in `parts` is that part of a larger one, whose other entries are zero and count in the mean.
+    Return its lengths: (members, channels), or (channels,) where they are the same for all members.
     """
-    lengths = {}
-    for parameter, settings in held:
-        state = advance(optimizer, parameter, settings)
-        beta1, beta2 = settings["betas"]
-        taken = float(state["step"])
-        deviation = (state["exp_avg_sq"].mean() * parts.get(parameter, 1.0) / (1 - beta2**taken)).sqrt() + settings[
-            "eps"
-        ]
-        lengths[parameter] = settings["lr"] / deviation
-        parameter.sub_(state["exp_avg"] * (lengths[parameter] / (1 - beta1**taken)))
-    return lengths
+    total, size = torch.zeros(bank.channels, dtype=bank.kind_of_vectors, device=bank.present.device), 0
+    for axis, own_size in zip(bank.members, bank.sizes, strict=True):
+        if state := optimizer.state.get(axis.parameter):
+            settings = known[axis.parameter]
+            total = total + axis.sums(second(state, settings)) / risen(state, settings, 1)
+            size += own_size
+    deviation = _filled(total / max(size, 1), bank).sqrt()
+    lengths = [_length(deviation, known[parameter]) for parameter in bank.parameters]
+    for axis, length in zip(bank.members, lengths, strict=True):
+        if axis.parameter in fresh:
+            state = optimizer.state[axis.parameter]
+            _move(axis, length / risen(state, known[axis.parameter], 0), state["exp_avg"])
+    alike = len({_rate(known[parameter]) for parameter in bank.parameters}) == 1
+    return lengths[0] if alike else torch.stack(lengths)
 
 
-def advance(optimizer: Optimizer, parameter: nn.Parameter, settings: Settings) -> dict[str, Tensor]:
-    """Take the gradient into Adam's moments; they keep torch's own names, so that its state_dict stays torch's."""
-    state: dict[str, Tensor] = optimizer.state[parameter]
+def _lengths_by_parameter(bank: Bank, known: Homes, squares: Mapping[nn.Parameter, Tensor]) -> Tensor:
+    """Return (members, channels): each parameter in its own metric, or, without evidence, in that of the others."""
+    own = torch.stack([squares[parameter] for parameter in bank.parameters]).to(bank.present.device)
+    evident = (own != 0).sum().clamp(min=1)
+    deviations = torch.where(own == 0, own.sum() / evident, own).sqrt()
+    lengths = [_length(deviation, known[p]) for deviation, p in zip(deviations, bank.parameters, strict=True)]
+    return torch.stack(lengths)[:, None].expand(-1, bank.channels)
+
+
+def _filled(mean: Tensor, bank: Bank | Joint) -> Tensor:
+    """Return the mean squares of groups, (channels,), those that are 0 replaced by the mean of their bank's others."""
+    if mean.device.type == "cpu" and not bool((mean == 0).any()):
+        return mean
+    parts = bank.rows(mean)
+    return torch.where(mean == 0, bank.over(parts.sum(1) / (parts != 0).sum(1).clamp(min=1)), mean)
+
+
+def _length(deviation: Tensor, settings: Settings) -> Tensor:
+    """Return η/(√v̂ + ε), 0 where v̂ is."""
+    length: Tensor = settings["lr"] / (deviation + settings["eps"])
+    return length.masked_fill(deviation == 0, 0.0)
+
+
+def _move(axis: Axis, length: Tensor, moment: Tensor) -> None:
+    view, spread = axis.spread(length, axis.parameter)
+    if moment.dtype == view.dtype:
+        view.addcmul_(spread, axis.view(moment), value=-1)
+    else:
+        view.sub_(spread * axis.view(moment))
+
+
+def _mean_square(state: Mapping[str, Tensor] | None, parameter: Tensor, settings: Settings, share: float) -> Tensor:
+    """Return the mean of v̂ over a parameter, a scalar; 0 where there is none yet."""
     if not state:
-        state["step"] = torch.tensor(0.0)
-        state["exp_avg"] = torch.zeros_like(parameter)
-        state["exp_avg_sq"] = torch.zeros_like(parameter)
-    beta1, beta2 = settings["betas"]
-    slope = gradient(parameter)
-    if settings["weight_decay"] and not settings["decoupled_weight_decay"]:
-        slope = slope.add(parameter, alpha=settings["weight_decay"])
-    state["step"] += 1
-    state["exp_avg"].lerp_(slope, 1 - beta1)
-    state["exp_avg_sq"].mul_(beta2).addcmul_(slope, slope, value=1 - beta2)
-    return state
+        return torch.zeros((), dtype=wide_type(parameter.dtype), device=parameter.device)
+    mean: Tensor = second(state, settings).mean() * share / risen(state, settings, 1)
+    return mean
 
 
-@torch.no_grad()
-def momentum(optimizer: Optimizer, parameters: Sequence[nn.Parameter], settings: Settings) -> list[Tensor]:
-    """Return ∇F of each parameter as the optimiser remembers it: its bias-corrected mean, or the last gradient."""
-    return [_remembered(optimizer, parameter, settings) for parameter in parameters]
+def _rate(settings: Settings) -> tuple[Any, ...]:
+    return _plain(settings["lr"]), _plain(settings["eps"])
 
 
-def _remembered(optimizer: Optimizer, parameter: nn.Parameter, settings: Settings) -> Tensor:
-    state = optimizer.state.get(parameter, {})
-    if isinstance(optimizer, SGD):
-        buffer = state.get("momentum_buffer")
-        if buffer is not None:
-            remembered: Tensor = buffer * ((1 - settings["momentum"]) / (1 - settings["dampening"]))
-            return remembered
-    elif state:
-        corrected: Tensor = state["exp_avg"] / (1 - settings["betas"][0] ** float(state["step"]))
-        return corrected
-    return gradient(parameter)
+def _recipe(state: Mapping[str, Tensor], settings: Settings) -> tuple[Any, ...] | None:
+    """Return all that the lengths of a parameter follow from but its v; None where that cannot be compared."""
+    if not state or state["step"].device.type != "cpu":
+        return None
+    betas = tuple(float(beta) for beta in settings["betas"])
+    return *_rate(settings), betas, bool(settings.get("amsgrad")), float(state["step"])
+
+
+def _plain(value: Any) -> Any:
+    """Return what tells a number from others: a rate on a GPU is not read, for that would wait for it."""
+    if isinstance(value, Tensor) and value.device.type != "cpu":
+        return id(value)
+    return float(value)

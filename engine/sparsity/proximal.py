@@ -42,10 +42,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from winnow.engine.sparsity import preconditioner
+from winnow.engine.sparsity import moments, readiness
 from winnow.engine.sparsity.groups import Bank, Group, banks
 from winnow.engine.sparsity.groups.remaining import Remaining
 from winnow.engine.sparsity.penalties import Penalty
+from winnow.engine.sparsity.preconditioner import Part, Steps
+from winnow.engine.sparsity.wrapping import Wrapping
 
 DRIFT = 0.05  # weight of the newest step in the mean change of the norms
 
@@ -56,6 +58,16 @@ class Kept:
 
     `floor`: the share of each layer's groups that always live, at least one where it is positive; 0 lets layers die.
     `norms`: weights that keep the norm they have now, those of convolutions in front of a batch norm.
+
+    Examples:
+        >>> net = nn.Linear(4, 2)
+        >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> optimizer = Proximal(sgd, input_groups(net), GroupLasso(10.0), Kept(floor=0.5))
+        >>> net(torch.ones(1, 4)).square().sum().backward()
+        >>> optimizer.step()
+        >>> int((optimizer.norms[0] > 0).sum())  # half of the layer's groups
+        2
+
     """
 
     floor: float = 0.0
@@ -63,29 +75,51 @@ class Kept:
 
     def __post_init__(self) -> None:
         if not 0 <= self.floor <= 1:
-            raise ValueError(f"`floor` should be in [0, 1]. Found {self.floor}.")
+            raise ValueError(f"`floor` must be in [0, 1], got {self.floor}.")
 
     def mark(self, bank: Bank) -> None:
         """Tell a bank what of it must be kept."""
-        present = int(bank.present.sum())
-        bank.floor = min(max(1, math.ceil(self.floor * present)), present) if self.floor else 0
-        whole = len(bank.members) == 1 and present == bank.channels
+        bank.floor = min(max(1, math.ceil(self.floor * bank.count)), bank.count) if self.floor else 0
+        whole = len(bank.all_members) == 1 and bank.count == bank.channels
         if whole and any(bank.parameters[0] is kept for kept in self.norms):
             bank.radius = float(bank.norms().norm())
 
 
-class Proximal:
-    """An optimiser followed by the proximal step; used like the optimiser itself.
+class Proximal(Wrapping):
+    """An optimiser followed by the proximal step; it is a `torch.optim.Optimizer`, and used like the one inside it.
+
+    Its fixed point solves min_w F(w) + λ Σ_g c_g ‖w_g‖ (or the sum over groups of another penalty), F the mean of the
+    losses that the steps were taken on. With steps that alternate between tasks, F is the mean of the tasks' losses:
+    a sum of K losses is K times that, and needs K times the λ for the same zeros.
+
+    - A step moves a bank of groups if any member has a gradient. Members without one (`None`: the head of a task
+      whose turn it is not) count as having gradient 0: they take no smooth step, and shrink with their group.
+      A bank without any gradient is left as it is.
+    - Frozen members (`requires_grad` False) are never written. A group is what of it can move: norm, c_g and counts
+      leave the rest out. The flags are read at each step.
+    - Members may be in several param_groups. Where rates differ, each member takes its own step length s_m, and the
+      prox is argmin_z ½ Σ_m ‖z_m − w_m‖²/s_m + R(z), solved by Newton's method to rounding.
+    - Weights of half precision: norms, thresholds and moments are float32, and each result is rounded once.
 
     Args:
-        optimizer: SGD (with or without momentum), Adam or AdamW, holding every parameter of the groups.
+        optimizer: SGD (with or without momentum), Adam or AdamW, holding every trainable parameter of the groups.
         groups: what lives or dies together, from `engine.sparsity.groups`.
         penalty: value and prox; its strength may be changed between steps through `.strength`.
         kept: what the step must keep: a floor per layer, norms under batch norm. Nothing by default.
 
     Raises:
-        TypeError: the optimiser has no proximal step here.
-        ValueError: an option without one (amsgrad, maximize); groups that overlap, or that it does not hold.
+        TypeError: the optimiser has no proximal step here, or parameters are shards (FSDP2).
+        ValueError: an option without one (maximize, differentiable); no groups, or none that can move; groups that
+            overlap, or that it does not hold.
+        NotImplementedError: a penalty without a prox in closed form for these groups in this optimiser's metric.
+
+    Examples:
+        >>> net = nn.Linear(4, 2)
+        >>> optimizer = Proximal(torch.optim.SGD(net.parameters(), lr=0.1), input_groups(net), GroupLasso(10.0))
+        >>> net(torch.ones(1, 4)).square().sum().backward()
+        >>> optimizer.step()
+        >>> bool((net.weight == 0).all())  # exact zeros
+        True
 
     """
 
@@ -93,14 +127,15 @@ class Proximal:
         self, optimizer: Optimizer, groups: Sequence[Group], penalty: Penalty, kept: Kept | None = None
     ) -> None:
         if type(optimizer) not in (SGD, Adam, AdamW):
-            raise TypeError(f"`optimizer` should be SGD, Adam or AdamW. Found {type(optimizer).__name__}.")
-        self.optimizer = optimizer
+            raise TypeError(f"`optimizer` must be SGD, Adam or AdamW, got {type(optimizer).__name__}.")
         self.penalty = penalty
         self.banks = banks(groups)
         for bank in self.banks:
+            bank.in_training = True
             (kept or Kept()).mark(bank)
-        self._settings = [preconditioner.settings_of(optimizer, bank) for bank in self.banks]
         self._overlap = _overlap(self.banks)
+        readiness.refuse_still(self.banks)
+        readiness.refuse(optimizer, self.banks, penalty, self._overlap)
         self.dense_banks = self.banks
         """The banks of the dense network: those of now, until something is removed."""
         self._left: list[Remaining] | None = None
@@ -110,6 +145,17 @@ class Proximal:
         """‖w_g‖ of every group after the last step, one vector per bank: what the prox computed anyway."""
         self.drift = [torch.zeros_like(norms) for norms in self.norms]
         """How much ‖w_g‖ changes in a step, a running mean over some twenty: what will die is seen coming."""
+        super().__init__(optimizer)
+
+    def adopt(self, optimizer: Optimizer) -> None:
+        """Go on with this optimiser."""
+        super().adopt(optimizer)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Remember how the parameters are now."""
+        self._seen = readiness.seen(self.banks, moments.homes(self.optimizer))
+        self._steps = Steps(self.banks, self._overlap, self._shares())
 
     @property
     def strength(self) -> float:
@@ -123,82 +169,95 @@ class Proximal:
 
     def value(self) -> Tensor:
         """Return R(w) at the current weights, a scalar."""
-        return torch.stack([self.penalty.value(bank) for bank in self.banks]).sum()
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
-        self.optimizer.zero_grad(set_to_none=set_to_none)
+        return torch.stack([self.penalty.value(bank) for bank in self.banks if bank.moves]).sum()
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
-        """Take one step of the optimiser and one of the prox. A bank without gradients is left as it is."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step of the optimiser and one of the prox; nothing is moved if one of them is refused."""
         with torch.enable_grad():
             loss = closure() if closure is not None else None
-        ready = [all(p.grad is not None for p in bank.parameters) for bank in self.banks]
-        moving = [i for i, moves in enumerate(ready) if moves]
-        if isinstance(self.optimizer, SGD):
-            self.optimizer.step()
-        else:
-            with _set_aside([self.banks[i] for i in moving]):
-                self.optimizer.step()
-        lengths = self._smooth_lengths(moving)
-        before = list(self.norms)
-        for i in moving:
-            self.norms[i] = self._prox(i, lengths(i))
+        self._look()
+        ready = [bank.moves and any(p.grad is not None for p in bank.parameters) for bank in self.banks]
+        moving = [place for place, moves in enumerate(ready) if moves]
+        parts = self._smooth_step(moving)
+        before = self.norms
+        self.norms = list(before)
+        for part in parts:
+            for place, norms in zip(part.places, part.bank.split(self._prox(part)), strict=True):
+                self.norms[place] = norms
         if self._overlap:  # a later bank has scaled what an earlier one holds
             self.norms = [bank.norms() for bank in self.banks]
-        for drift, old, new in zip(self.drift, before, self.norms, strict=True):
-            drift.lerp_(new - old, DRIFT)
+        self._drift(before)
         return loss
 
-    def _prox(self, i: int, length: Tensor) -> Tensor:
-        """Take the proximal step of a bank, or, once the support is frozen, keep the dead at zero."""
-        if self.support is None:
-            return self.penalty.prox_(self.banks[i], length)
-        self.banks[i].scale_(self.support[i].to(self.norms[i].dtype))
-        return self.banks[i].norms()
+    def _look(self) -> None:
+        """Refuse what has no proximal step; follow parameters that are elsewhere, of another type, or frozen now."""
+        known = readiness.refuse(self.optimizer, self.banks, self.penalty, self._overlap)
+        if readiness.seen(self.banks, known) != self._seen:
+            readiness.move_state(self.optimizer, {p for bank in self.banks for p in bank.parameters})
+            self.norms = [bank.norms() for bank in self.banks]
+            self.drift = [drift.to(norms) for drift, norms in zip(self.drift, self.norms, strict=True)]
+            self._settle()
 
-    def _smooth_lengths(self, moving: Sequence[int]) -> Callable[[int], Tensor]:
-        """Return what takes the smooth step of a bank, unless it is taken, and gives its length."""
+    def _smooth_step(self, moving: Sequence[int]) -> list[Part]:
+        """Move everything along the gradient; return the banks that moved, and by which lengths."""
+        known = moments.homes(self.optimizer)
         if isinstance(self.optimizer, SGD):
-            return lambda i: preconditioner.sgd_length(self._settings[i])
-        if not self._overlap:
-            return lambda i: preconditioner.adam_group_step(self.optimizer, self.banks[i], self._settings[i])
-        held = {p: self._settings[i] for i in moving for p in self.banks[i].parameters}
-        taken = preconditioner.adam_parameter_steps(self.optimizer, held.items(), self._parts())
-        return lambda i: torch.stack([taken[p] for p in self.banks[i].parameters])[:, None].expand(
-            -1, self.banks[i].channels
-        )
+            with self.inside():
+                self.optimizer.step()
+            return self._steps.sgd(known, moving)
+        with _set_aside([self.banks[place] for place in moving]), self.inside():
+            self.optimizer.step()
+        return self._steps.adam(self.optimizer, known, moving)
+
+    def _prox(self, part: Part) -> Tensor:
+        """Take a proximal step, or, once the support is frozen, keep the dead at zero; return the norms."""
+        if self.support is None:
+            return self.penalty.prox_(part.bank, part.length)
+        alive = torch.cat([self.support[place] for place in part.places])
+        part.bank.scale_(alive.to(part.bank.parts[0].present.device, part.bank.parts[0].kind_of_vectors))
+        return part.bank.norms()
+
+    def _drift(self, before: Sequence[Tensor]) -> None:
+        """Take the change of the norms into its running mean."""
+        if len({(norms.device, norms.dtype) for norms in self.norms}) > 1:
+            for drift, old, new in zip(self.drift, before, self.norms, strict=True):
+                drift.lerp_(new - old, DRIFT)
+            return
+        change = torch.cat(self.norms) - torch.cat(list(before))
+        whole = torch.cat(self.drift).lerp_(change, DRIFT)
+        self.drift = list(torch.split(whole, [bank.channels for bank in self.banks]))
 
     def freeze(self, support: Sequence[Tensor] | None = None) -> None:
         """From now on keep the dead groups at zero and leave the others free of the penalty: a refit of the support.
 
-        `support` says which groups may live, (channels,) per bank; by default those that live now.
+        `support` says which groups may live, (channels,) per bank; by default those that live now. Frozen parameters
+        are not written.
         """
-        self.support = [norms > 0 for norms in self.norms] if support is None else list(support)
+        self.support = [norms != 0 for norms in self.norms] if support is None else list(support)
         for bank, alive in zip(self.banks, self.support, strict=True):
-            bank.scale_(alive.to(bank.parameters[0].dtype))
+            if bank.moves:
+                bank.scale_(alive.to(bank.present.device, bank.kind_of_vectors))
         self.norms = [bank.norms() for bank in self.banks]
 
     def follow(self, optimizer: Optimizer, left: Sequence[Remaining]) -> None:
         """Go on with a smaller model: its optimiser, and what is left of the banks. All state is cut alike."""
-        self.optimizer = optimizer
         if self.support is not None:
             self.support = [self.support[own.place][own.channels] for own in left]
         self.drift = [self.drift[own.place][own.channels] for own in left]
         self.banks = [own.bank for own in left]
-        self._settings = [preconditioner.settings_of(optimizer, bank) for bank in self.banks]
         self.norms = [bank.norms() for bank in self.banks]
         before = self._left
         self._left = [own if before is None else _through(before[own.place], own) for own in left]
+        self.adopt(optimizer)
 
     def regrow(self, optimizer: Optimizer) -> None:
         """Go on with the dense model again, whose optimiser this is: what was removed is there again, as zeros."""
         self.support = None if self.support is None else self.whole(self.support)
         self.drift = self.whole(self.drift)
-        self.optimizer, self.banks, self._left = optimizer, self.dense_banks, None
-        self._settings = [preconditioner.settings_of(optimizer, bank) for bank in self.banks]
+        self.banks, self._left = self.dense_banks, None
         self.norms = [bank.norms() for bank in self.banks]
+        self.adopt(optimizer)
 
     def whole(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return vectors (channels,) per bank for the banks of the dense network: 0 for channels that were removed."""
@@ -210,12 +269,12 @@ class Proximal:
             found[left.place][left.channels] = own
         return found
 
-    def _parts(self) -> dict[nn.Parameter, float]:
+    def _shares(self) -> dict[nn.Parameter, float]:
         """Return what part of the dense network's parameter each one is, where that is not all."""
         return {
-            own: own.numel() / dense.numel()
+            own.parameter: own.parameter.numel() / dense.parameter.numel()
             for left in self._left or ()
-            for own, dense in zip(left.bank.parameters, self.dense_banks[left.place].parameters, strict=True)
+            for own, dense in zip(left.bank.all_members, self.dense_banks[left.place].all_members, strict=True)
         }
 
     def firmness(self, strength: float | None = None) -> list[Tensor]:
@@ -225,29 +284,33 @@ class Proximal:
         `strength` is the λ to judge by, the one in force by default.
         """
         penalty = self.penalty if strength is None else self.penalty.at(strength)
-        return [
-            penalty.firmness(bank, preconditioner.momentum(self.optimizer, bank.parameters, settings))
-            for bank, settings in zip(self.banks, self._settings, strict=True)
-        ]
+        known = moments.homes(self.optimizer)
+        return [penalty.firmness(bank, moments.momentum(self.optimizer, bank, known)) for bank in self.banks]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a resumed run needs: the optimiser's state, strength, frozen support, norms, their drift."""
-        return {
-            "optimizer": self.optimizer.state_dict(),
-            "strength": self.strength,
-            "support": self.support,
-            "norms": self.norms,
-            "drift": self.drift,
-        }
+        """Return the optimiser's own state_dict, and beside it `proximal`: strength, frozen support, norms, drift.
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.strength = state["strength"]
-        self.support = state.get("support")
-        self._settings = [preconditioner.settings_of(self.optimizer, bank) for bank in self.banks]
-        self.norms = [known.clone() for known in state.get("norms") or [bank.norms() for bank in self.banks]]
-        self.drift = [known.clone() for known in state.get("drift", self.drift)]
+        All of it is tensors, numbers, lists and dictionaries: `torch.load(…, weights_only=True)` reads it.
+        """
+        own = {"strength": self.strength, "support": self.support, "norms": self.norms, "drift": self.drift}
+        return {**super().state_dict(), "proximal": own}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned; that of the bare optimiser will do, and leaves strength and support."""
+        super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
+        readiness.restore_wide(self.optimizer, state_dict, {p for bank in self.banks for p in bank.parameters})
+        known = state_dict.get("proximal", {})
+        devices = [bank.present.device for bank in self.banks]
+
+        def placed(name: str, otherwise: Sequence[Tensor]) -> list[Tensor]:
+            values = known.get(name) or otherwise
+            return [value.detach().clone().to(device) for value, device in zip(values, devices, strict=True)]
+
+        self.strength = known.get("strength", self.strength)
+        self.support = placed("support", ()) if known.get("support") else None
+        self.norms = placed("norms", [bank.norms() for bank in self.banks])
+        self.drift = placed("drift", [torch.zeros_like(norms) for norms in self.norms])
+        self._settle()
 
 
 def _through(before: Remaining, then: Remaining) -> Remaining:
@@ -257,7 +320,7 @@ def _through(before: Remaining, then: Remaining) -> Remaining:
 
 def _overlap(found: Sequence[Bank]) -> bool:
     """Return whether a parameter lies in two groups, or only in part in any: no metric of one group fits it then."""
-    members = [axis for bank in found for axis in bank.members]
+    members = [axis for bank in found for axis in bank.all_members]
     partly = any(axis.size * axis.channels < axis.parameter.numel() for axis in members)
     return partly or len({id(axis.parameter) for axis in members}) < len(members)
 

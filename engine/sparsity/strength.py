@@ -71,6 +71,24 @@ class Targeted:
     """λ so that `percent` [%] of the groups, parameters or MACs are zero when the refit begins; `base` is λ now.
 
     `zero` [%] of them are so at the start.
+
+    Raises:
+        ValueError: a share of MACs where those of a module are not known.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
+        >>> optimizer = Proximal(torch.optim.SGD(net.parameters(), lr=0.1), input_groups(net), GroupLasso(0.0))
+        >>> counts = Counts(net, optimizer.banks, layer_macs(net, torch.ones(1, 8)))
+        >>> control = Targeted(optimizer, 1e-3, counts, "group", 50.0, warm_up=0, refit_from=300)
+        >>> for step in range(310):
+        ...     control.before(step)
+        ...     x = torch.randn(16, 8)
+        ...     optimizer.zero_grad()
+        ...     (net(x) - x.sum(1, keepdim=True)).square().mean().backward()
+        ...     optimizer.step()
+        >>> sum(int((norms == 0).sum()) for norms in optimizer.norms)  # half of 8 + 8
+        8
+
     """
 
     proximal: Proximal
@@ -82,6 +100,13 @@ class Targeted:
     refit_from: int
     zero: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.of == "mac" and (unknown := self.counts.without_macs):
+            raise ValueError(
+                "`of` must be 'group' or 'parameter' where the MACs of a module are not known, got 'mac' and none of "
+                f"{', '.join(unknown[:5])}. Choose a share of parameters, or give `Counts` the MACs."
+            )
+
     def before(self, step: int) -> None:
         """Move the strength by the gap to the rising target; settle and freeze the support at the refit."""
         if step >= self.refit_from:
@@ -92,6 +117,8 @@ class Targeted:
         if done >= 0:
             ahead = min(AHEAD, 1 - done)
             gap = (self.wanted(done + ahead) - self._zero(ahead * span)) / 100
+            if not math.isfinite(gap):
+                raise ArithmeticError(f"norms became NaN at step {step + 1}, so that no strength follows from them")
             rate = DECADES * math.log(10) / span
             self.base = min(self.base * math.exp(rate * min(max(gap / SATURATED, -1), 1)), 1e6)
         self.proximal.strength = self.base if done >= 0 else 0.0
@@ -104,7 +131,7 @@ class Targeted:
     def _zero(self, steps: float) -> float:
         """Return the share [%] that will be zero after so many steps more, if the norms go on as they do."""
         surviving = [
-            (norms > 0) & (norms + steps * drift > 0)
+            (norms != 0) & ~(norms + steps * drift <= 0)
             for norms, drift in zip(self.proximal.norms, self.proximal.drift, strict=True)
         ]
         return self.counts.percent(self.of, self.proximal.whole(surviving))
@@ -152,9 +179,16 @@ def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:
 
     With the groups at zero this is λ_max: the start is a fixed point from it on. Elsewhere it is the strength at which
     every group is pulled to zero harder than the loss pulls, to first order, and the unit for grids of strengths.
+
+    Raises:
+        ArithmeticError: a gradient is NaN or infinite.
+
     """
     unit = penalty.at(1.0)
-    return max(float(unit.firmness(bank, gradients(bank)).max()) for bank in banks)
+    found = float(torch.stack([unit.firmness(bank, gradients(bank)).max().cpu() for bank in banks]).max())
+    if not math.isfinite(found):
+        raise ArithmeticError(f"gradients became {found}, so that no strength follows from them")
+    return found
 
 
 def _freeze(proximal: Proximal, support: Callable[[], list[Tensor]] | None) -> None:
@@ -165,12 +199,18 @@ def _freeze(proximal: Proximal, support: Callable[[], list[Tensor]] | None) -> N
 
 def _scores(bank: Bank, norms: Tensor, firmness: Tensor) -> Tensor:
     """Return an order in which to keep groups: in (1, 2] for survivors, below 1 for the dead."""
-    relative = norms / norms.max().clamp(min=1e-30)
-    return with_floor(bank, torch.where(norms > 0, 1 + relative, firmness / (1 + firmness)))
+    largest = norms.max()
+    relative = norms / largest.masked_fill(largest == 0, 1)
+    return with_floor(bank, torch.where(norms != 0, 1 + relative, firmness / (1 + firmness)))
 
 
 def with_floor(bank: Bank, scores: Tensor) -> Tensor:
-    """Return a bank's scores, those of its floor and of channels that are no groups above all others."""
+    """Return a bank's scores, those of its floor and of channels that are no groups above all others.
+
+    Where nothing of the bank can move, all are.
+    """
+    if not bank.moves:
+        return torch.full_like(scores, KEPT_BY_FLOOR)
     scores = scores.index_add(0, strongest(bank, scores), torch.full((bank.floor,), KEPT_BY_FLOOR).to(scores))
     return scores.masked_fill(~bank.present, KEPT_BY_FLOOR)
 

@@ -1,8 +1,13 @@
 """The arithmetic that penalties share: thresholds on the entries and on the norms of a bank's groups.
 
 With one step length per member, a group shrinks by different factors θ/(θ + t_m), t_m = s_m b: θ = ‖z‖ is the root of
-Σ_m ‖w_m‖²/(θ + t_m)² = 1. The left side falls and is convex, so that Newton's method, started left of the root, rises
-to it without overshooting. The group is zero iff Σ_m ‖w_m‖²/t_m² ≤ 1: the root is then not positive.
+φ(θ) = Σ_m ‖w_m‖²/(θ + t_m)² = 1. The group is zero iff φ(0) ≤ 1: the root is then not positive. Newton's method runs on
+1/√φ(θ) = 1: the left side rises and is concave (a power mean of the (θ + t_m)/‖w_m‖, which are linear), so that it
+climbs to the root from the left without overshooting, and meets it in one step where all lengths are equal. It starts
+at a bound from below, max(‖w‖ − max_m t_m, max_m (‖w_m‖ − t_m), 0).
+
+Nothing is divided by a small constant: a threshold of 0 (λ = 0, or a length of 0) leaves the weights their bits, and a
+group that is zero stays so. What is NaN or infinite stays that: it is never taken for a zero.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,66 +15,64 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.sparsity.groups import Axis, Bank
+from winnow.engine.sparsity.groups import Axis, Bank, Joint
+from winnow.engine.sparsity.groups.axis import wide
+from winnow.engine.sparsity.groups.bank import softened as _soft
 
-NEWTON = 12  # iterations; the error squares in each
+NEWTON = 10  # iterations; the error squares in each
 
 
 @torch.no_grad()
-def shrink_(bank: Bank, step: Tensor, bound: Tensor) -> Tensor:
+def shrink_(bank: Bank | Joint, step: Tensor, bound: Tensor) -> Tensor:
     """Apply the prox of Σ_g b_g ‖w_g‖ in place; `step` as in engine.sparsity.penalties. Return the norms afterwards."""
     if step.dim() == 2:
+        if isinstance(bank, Joint):
+            raise TypeError("`bank` must be one Bank where each member has its own step length, got several.")
         return _shrink_in_blocks_(bank, step, bound)
     norms = bank.norms()
-    return rescale_(bank, norms, (norms - step * bound).clamp_(min=0))
+    thresholds = step * bound
+    return rescale_(bank, norms, (norms - thresholds).clamp_(min=0), thresholds)
 
 
 @torch.no_grad()
-def rescale_(bank: Bank, norms: Tensor, shrunk: Tensor) -> Tensor:
+def rescale_(bank: Bank | Joint, norms: Tensor, shrunk: Tensor, thresholds: Tensor) -> Tensor:
     """Scale the groups from `norms` to `shrunk`, within what the bank wants kept; return the norms afterwards.
 
     Where fewer than `bank.floor` groups would live, its largest ones are not shrunk. Where the bank has a `radius`,
-    the survivors are scaled so that all groups together keep that norm.
+    the survivors are scaled so that all groups together keep that norm. A norm of 0 may be one that is too small to
+    square: a threshold makes it an exact zero, no threshold leaves the weights as they are.
     """
-    if bank.floor and int((shrunk > 0).sum()) < bank.floor:
-        kept = norms.topk(bank.floor).indices
-        shrunk = shrunk.index_copy(0, kept, norms[kept])
-    if bank.radius is not None:
-        shrunk = shrunk * (bank.radius / shrunk.norm().clamp(min=1e-12))
-    bank.scale_(shrunk / norms.masked_fill(norms == 0, 1))
+    shrunk = bank.kept(norms, shrunk)
+    bank.scale_(torch.where(norms == 0, (thresholds == 0).to(norms), shrunk / norms.masked_fill(norms == 0, 1)))
     return shrunk
 
 
 def _shrink_in_blocks_(bank: Bank, step: Tensor, bound: Tensor) -> Tensor:
     squares = torch.stack([axis.squares() for axis in bank.members])
-    thresholds = step * bound
-    alive = (squares / thresholds.square().clamp(min=1e-60)).sum(0) > 1
-    if bank.floor and int(alive.sum()) < bank.floor:
-        kept = squares.sum(0).topk(bank.floor).indices
-        thresholds, alive = thresholds.index_fill(1, kept, 0.0), alive.index_fill(0, kept, True)
-    norm = (squares.sum(0).sqrt() - thresholds.amax(0)).clamp(min=0)
-    for _ in range(NEWTON):
-        parts = squares / (norm + thresholds).square().clamp(min=1e-60)
-        slope = 2 * (parts / (norm + thresholds).clamp(min=1e-30)).sum(0)
-        norm = norm + (parts.sum(0) - 1).clamp(min=0) / slope.clamp(min=1e-30)
-    norm = norm * alive
-    factors = norm / (norm + thresholds).masked_fill(~alive, 1)
-    bank.scale_(factors)
+    norms, thresholds = squares.sqrt(), step * bound
+    alive = ~(_over(norms, thresholds).square().sum(0) <= 1)  # so that NaN is alive
+    if (spared := bank.spared(squares.sum(0), alive)) is not None:
+        thresholds, alive = thresholds.masked_fill(spared, 0.0), alive | spared
+    norm = _root(norms, thresholds) * alive
+    bank.scale_(torch.where(alive | (thresholds == 0), _over(norm, norm + thresholds, 1.0), 0.0))
     return norm
 
 
-@torch.no_grad()
-def soften_(bank: Bank, level: Tensor) -> None:
-    """Move every entry towards zero by its channel's level, in place; a level per member where it has two axes.
+def _root(norms: Tensor, thresholds: Tensor) -> Tensor:
+    """Return θ with Σ_m n_m²/(θ + t_m)² = 1 of groups that live, (channels,), from (members, channels)."""
+    least = norms.square().sum(0).sqrt() - thresholds.amax(0)
+    root = torch.maximum(least, (norms - thresholds).amax(0)).clamp(min=0)
+    for _ in range(NEWTON):
+        parts = _over(norms, root + thresholds)
+        whole = parts.square().sum(0).sqrt()
+        slope = _over(parts.square(), root + thresholds).sum(0)
+        root = root + _over(whole.square() * (whole - 1).clamp(min=0), slope)
+    return root
 
-    The `bank.floor` largest groups are left alone, or no entry of a layer might survive.
-    """
-    levels = level.expand(len(bank.members), -1)
-    if bank.floor:
-        levels = levels.index_fill(1, bank.norms().topk(bank.floor).indices, 0.0)
-    for axis, own in zip(bank.members, levels, strict=True):
-        view, spread = axis.spread(own, axis.parameter)
-        view.copy_(_soft(view, spread))
+
+def _over(values: Tensor, divisors: Tensor, nothing: float = 0.0) -> Tensor:
+    """Return values / divisors; for 0 / 0 return `nothing`."""
+    return (values / divisors).masked_fill((values == 0) & (divisors == 0), nothing)
 
 
 @torch.no_grad()
@@ -106,19 +109,19 @@ def distance(bank: Bank, gradients: Sequence[Tensor], norms: Tensor, slope: Tens
 
 
 def gradients(bank: Bank) -> list[Tensor]:
-    """Return the gradients of the bank's parameters, zeros where there is none."""
+    """Return the gradients of the bank's parameters, zeros where there is none, in float32 at least."""
     return [gradient(parameter) for parameter in bank.parameters]
 
 
 def gradient(parameter: nn.Parameter) -> Tensor:
-    """Return the gradient of a parameter, zeros where there is none."""
-    return parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+    """Return the gradient of a parameter, zeros where there is none, in float32 at least."""
+    return wide(parameter.grad if parameter.grad is not None else torch.zeros_like(parameter).detach())
 
 
 @torch.no_grad()
 def absolute(bank: Bank) -> Tensor:
     """Return ‖w_g‖₁: (channels,)."""
-    return bank.sums([parameter.abs() for parameter in bank.parameters])
+    return bank.sums([wide(parameter).abs() for parameter in bank.parameters])
 
 
 def pull(bank: Bank, gradients: Sequence[Tensor], bound: Tensor) -> Tensor:
@@ -151,7 +154,3 @@ def _placed(axis: Axis, like: Tensor, values: Tensor) -> Tensor:
     whole = torch.zeros_like(like)
     axis.view(whole).copy_(values)
     return whole
-
-
-def _soft(values: Tensor, level: Tensor) -> Tensor:
-    return values.sign() * (values.abs() - level).clamp(min=0)

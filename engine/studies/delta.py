@@ -1,14 +1,14 @@
-"""Δ_m: how much better, in per cent, a network is than its baselines, over tasks. Pure; three definitions are in use.
+"""Δ_m: how much better, in per cent, a network is than its baselines, over tasks. Three definitions are in use.
 
 With the sign s = +1 where higher is better and −1 where lower is, and the relative gain g = 100 · s · (M − B) / B of a
 metric M over that of the baseline B:
 
     main     mean over tasks of g of the task's main metric (Vandenhende et al. 2021, eq. 10)
     task     mean over tasks of the mean g over the task's metrics (LibMTL)
-    metric   mean g over the metrics of all tasks (Nash-MTL, CAGrad, FAMO): a task of five metrics counts five times
+    metric   mean g over the metrics of all tasks (Nash-MTL, CAGrad, FAMO): a task with five metrics counts five times
 
-The baselines of `single` are the dense networks of each task alone, of the same seed; that of `dense` is the dense
-network of the same tasks. They are referred to by run.
+Against `single`, the baselines are the dense networks of each task alone, with the same seed; against `dense`, the
+baseline is the dense network of the same tasks. Tables name them by run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ COLUMNS = [*RUN, "against", "definition", "delta", "shown", "baselines"]
 CELL = ["split", "seed", "task", "metric"]
 
 
-def gains(values: pd.DataFrame) -> pd.Series:
+def relative_gains(values: pd.DataFrame) -> pd.Series:
     """Return g [%] of each row of a frame (value, baseline, higher_is_better); NaN where the baseline is 0."""
     sign = np.where(values["higher_is_better"].astype(bool), 1.0, -1.0)
     baseline = values["baseline"].where(values["baseline"] != 0)
@@ -42,20 +42,20 @@ def delta(values: pd.DataFrame, definition: str) -> float:
         return float(values.groupby("task")["gain"].apply(lambda own: own.mean(skipna=False)).mean(skipna=False))
     if definition == "metric":
         return float(values["gain"].mean(skipna=False))
-    raise ValueError(f"`definition` should be one of {', '.join(DEFINITIONS)}. Found {definition!r}.")
+    raise ValueError(f"`definition` must be one of {', '.join(DEFINITIONS)}, got {definition!r}.")
 
 
 def delta_table(results: pd.DataFrame, shown: str) -> pd.DataFrame:
     """Return Δ_m of every run of a study in all definitions, against the single tasks and against the dense network.
 
-    Columns: COLUMNS; `shown` marks the definition that pages show first, `baselines` are the runs, with commas. Runs
+    Columns: COLUMNS; `shown` marks the definition that pages show first; `baselines` are runs, with commas. Runs
     whose baselines are not done yet have no rows.
     """
     rows: list[Mapping[str, object]] = []
     for against, baselines in (("single", _single(results)), ("dense", _dense(results))):
         on = CELL if against == "single" else [*CELL, "subset", "balancing"]
         joined = results.merge(baselines, on=on, how="left")
-        joined["gain"] = gains(joined)
+        joined["gain"] = relative_gains(joined)
         for who, own in joined.groupby(RUN, sort=False):
             if own["baseline_run"].notna().all():
                 rows += _rows(dict(zip(RUN, who, strict=True)), against, own, shown)

@@ -1,4 +1,4 @@
-"""Means over seeds and how sure they are: Student's t, two-sided. Differences are paired, seed by seed."""
+"""Means over seeds with their confidence intervals: Student's t, two-sided. Differences are paired, seed by seed."""
 
 import math
 from collections.abc import Sequence
@@ -19,16 +19,18 @@ class Mean:
 
 
 def mean_of(values: Sequence[float], confidence: float = CONFIDENCE) -> Mean:
-    """Return the mean of some values and its interval, mean ± t · std / √n; without limits for a single value.
+    """Return the mean of some values and its interval, mean ± t · std / √n; infinite for a single value.
 
-    Of paired differences it is the paired interval.
+    For paired differences it is the paired interval.
 
     Raises:
         ValueError: no values, or a confidence that is not between 0 and 1.
 
     """
-    if not values or not 0 < confidence < 1:
-        raise ValueError(f"`values` should be some, `confidence` in (0, 1). Found {len(values)} and {confidence}.")
+    if not values:
+        raise ValueError("`values` must hold at least one value, got none.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` must be between 0 and 1, got {confidence}.")
     n = len(values)
     mean = math.fsum(values) / n
     if n == 1:
@@ -40,6 +42,6 @@ def mean_of(values: Sequence[float], confidence: float = CONFIDENCE) -> Mean:
 
 def _quantile(probability: float, freedom: int) -> float:
     """Return the quantile of Student's t."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped]  # takes a second to import
+    from scipy.special import stdtrit  # type: ignore[import-untyped]  # a second of import; scipy.stats takes five
 
     return float(stdtrit(freedom, probability))

@@ -1,9 +1,8 @@
-"""How fast the runs of a study are once what is zero is gone: each is pruned, and timed when nothing else of it runs.
+"""How fast the runs of a study are without their zeros: each is pruned, and timed while no other run of it trains.
 
-A pruning (engine.runs.derived) is left in each run's folder, so that the Prune page shows it; one that is there already
-is referred to. The table `latency` holds what they measured: the columns of `measures` (engine.jobs.prune_report)
-behind those that say which member it is, and `pruning`, its id. Timings are of the machine that the study's own process
-runs on.
+Each pruning (engine.runs.derived) is in its run's folder, where the Prune page shows it; one that exists is used again.
+The table `latency` holds their measurements: the columns that identify the member, `run`, `pruning` (its id), and those
+of `measures` (engine.jobs.prune_report). The timings are of the machine that the study's own process runs on.
 """
 
 import time
@@ -21,8 +20,8 @@ from winnow.engine.specs.prune import PruneSpec
 POLL = 0.2  # s
 
 
-def measured(run: Run, threads: int, asked_to_end: Callable[[], bool]) -> DerivedJob | None:
-    """Return the pruning of a run's zeros that is done, made now if there is none; None if it failed or was stopped."""
+def timed_pruning(run: Run, threads: int, stop_requested: Callable[[], bool]) -> DerivedJob | None:
+    """Return a finished pruning of a run's zeros, made now if there is none; None if it failed or was stopped."""
     wanted = PruneSpec(threads=threads, onnx=False)
     found = next((known for known in derived_jobs(run, "prune") if _is(known, wanted)), None)
     if found is not None:
@@ -30,14 +29,14 @@ def measured(run: Run, threads: int, asked_to_end: Callable[[], bool]) -> Derive
     work = derived_job(run, wanted, "study")
     launch.start(work)
     while work.status.state in LIVE:
-        if asked_to_end():
+        if stop_requested():
             launch.stop(work)
         time.sleep(POLL)
     return work if work.status.state == "done" else None
 
 
 def latency_rows(who: Mapping[str, object], run: Run, pruning: DerivedJob) -> pd.DataFrame:
-    """Return what a pruning measured, behind the columns of its member."""
+    """Return the measurements of a pruning, after the columns that identify its member."""
     frame = pruning.table("measures")
     first = {**who, "run": run.id, "pruning": pruning.id}
     for place, (name, value) in enumerate(first.items()):

@@ -1,43 +1,45 @@
-"""Which runs a study or a path is made of: a pure function of its spec.
+"""Which runs a study or a path consists of: a pure function of its spec.
 
 | arm         | what it is                                                                                           |
 |-------------|------------------------------------------------------------------------------------------------------|
-| `dense`     | no penalty; of each task alone too, as Δ_m's baseline                                                |
+| `dense`     | no penalty; also of each task alone, as the baseline of Δ_m                                          |
 | `sparse`    | the penalty of the base, at a target or a strength; from fresh weights, or (`warm`) from those of    |
 |             | the dense run                                                                                        |
-| `scratch`   | the support of the sparse run, held from the first step on, its weights fresh and of another seed    |
-| `magnitude` | the trained weights of the dense run, its largest groups held, as many parameters zero as in the     |
-|             | sparse run, trained again                                                                            |
-| `unanimous` | the same weights; the groups that go are those on which the sparse runs of the single tasks agree    |
-|             | (DiSparse, Sun et al. 2022, with groups for weights), as many parameters zero                        |
-| `small`     | a dense network, narrower everywhere by one factor, of as many parameters as the sparse one has left |
+| `scratch`   | the support of the sparse run, fixed from the first step on, with fresh weights of another seed      |
+| `magnitude` | the trained weights of the dense run, its largest groups as fixed support, with as many zero         |
+|             | parameters as the sparse run, trained again                                                          |
+| `unanimous` | the same weights and number of zeros; the zero groups are those on which the sparse runs of the      |
+|             | single tasks agree (DiSparse, Sun et al. 2022, with groups for weights)                              |
+| `small`     | a dense network, narrower everywhere by one factor, with as many parameters as the sparse one keeps  |
 | `continued` | the dense run trained once more, from its own weights                                                |
 
-All runs get the same epochs, so that those that start from trained weights are trained twice as long in all. Where the
-sparse runs start from fresh ones, that is to the advantage of the controls that do not. With `warm` all are trained for
-as long: `scratch` and `small`, which have no trained weights to start from, get twice the epochs, and `continued` is
-what a dense network makes of them. A single task has nothing to balance, so that it is trained once for all balancings.
+All runs get the same number of epochs, so that those that start from trained weights are trained twice as long in
+total. Where the sparse runs start from fresh weights, this favours the controls that do not. With `warm` all are
+trained equally long: `scratch` and `small`, which have no trained weights to start from, get twice the epochs, and
+`continued` shows what a dense network gains from them. A single task has nothing to balance, so it is trained once for
+all balancings.
 
-What another run decides (whose weights, how many parameters) is left open here: `Member.needs` says whose, and
-`engine.studies.members` fills it in once that run is done.
+What depends on another run's result (its weights, its number of parameters) is left open here: `Member.needs` names
+that run, and `engine.jobs.study_members` fills it in when the run is done.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.study import PathSpec, StudySpec, TaskSet
-from winnow.engine.specs.train import PenaltySpec, TrainSpec, parse
+from winnow.engine.specs.train import TrainSpec, parse
 
 Arm = Literal["dense", "sparse", "scratch", "magnitude", "unanimous", "small", "continued"]
 Of = Literal["", "target", "strength"]
 FRESH: tuple[Arm, ...] = ("scratch", "small")
-OTHER_SEED = 1_000_003  # added for fresh weights: those of the same seed would be a lottery ticket
+OTHER_SEED = 1_000_003  # added for fresh weights: those of the same seed would be the lottery ticket
 
 
 @dataclass(frozen=True)
 class Level:
-    """How sparse: a target [%], a fraction of strength_max, or nothing."""
+    """How sparse: a target [%], a fraction of strength_max, or neither."""
 
     of: Of = ""
     value: float = 0.0
@@ -48,7 +50,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Needs:
-    """Keys of the members that must be done first: for the weights, the supports, the number of parameters."""
+    """Keys of the members that must be done first, for their weights, supports, or numbers of parameters."""
 
     weights: str = ""
     supports: tuple[str, ...] = ()
@@ -65,7 +67,7 @@ NOTHING = Needs()
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a study: its place in the comparison, its spec as far as it is known, and what it waits for."""
+    """One run of a study: its place in the comparison, its spec as far as it is known, and what it needs first."""
 
     arm: Arm
     tasks: TaskSet
@@ -77,17 +79,17 @@ class Member:
 
     @property
     def subset(self) -> str:
-        """The tasks as one word."""
+        """The tasks, joined by "+"."""
         return "+".join(self.tasks)
 
     @property
     def key(self) -> str:
-        """What the member is called in its study."""
+        """The member's name in its study."""
         return f"{self.arm}{self.level}/{self.subset}/{self.balancing}/{self.seed}"
 
 
 def plan(spec: StudySpec | PathSpec) -> tuple[Member, ...]:
-    """Return the members, each behind those that it needs, and none twice."""
+    """Return the members, each after those that it needs, and none twice."""
     found: dict[str, Member] = {}
     for member in _path(spec) if isinstance(spec, PathSpec) else _study(spec):
         found.setdefault(member.key, member)
@@ -110,7 +112,7 @@ def _study(spec: StudySpec) -> Iterator[Member]:
 
 
 def levels_of(spec: StudySpec | PathSpec) -> tuple[Level, ...]:
-    """Return the sparsities asked for, the weaker ones first."""
+    """Return the requested levels, the weaker ones first."""
     targets = tuple(Level("target", value) for value in sorted(spec.targets))
     return targets + tuple(Level("strength", value) for value in sorted(spec.strengths))
 
@@ -149,7 +151,7 @@ def _control(spec: StudySpec, arm: Arm, balancing: str, level: Level, seed: int)
         "continued": Needs(weights=dense),
     }[arm]
     if arm == "continued":
-        level = Level()  # no sparsity in it: one run for all levels
+        level = Level()  # it has no sparsity: one run for all levels
     return _member(spec, arm, everything, balancing, (level, seed), needs)
 
 
@@ -187,5 +189,5 @@ def _balancings(spec: StudySpec, tasks: TaskSet) -> tuple[str, ...]:
 
 
 def _balancing(tasks: TaskSet, balancing: str) -> str:
-    """Return how the tasks are weighed: a single one has nothing to balance."""
+    """Return the balancing of some tasks: a single task has nothing to balance."""
     return "equal" if len(tasks) == 1 else balancing

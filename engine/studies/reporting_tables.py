@@ -1,7 +1,7 @@
-"""A study's results as the tables of a paper: Markdown, LaTeX and CSV. Pure text from frames, free of torch.
+"""A study's results as the tables of a paper: Markdown, LaTeX and CSV. Text from tables; no torch.
 
-One row per arm, tasks and balancing; one column per quantity: mean ± standard deviation over seeds, and in the columns
-of Δ_m the 95 % interval of the mean, which is paired by seed by its definition.
+One row per arm, tasks and balancing; one column per quantity: mean ± standard deviation over seeds. The columns of Δ_m
+show the 95 % interval of the mean instead; Δ_m is paired by seed by its definition.
 """
 
 import math
@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from winnow.engine.runs.quantities import METRICS, Metric
+from winnow.engine.runs.quantities import Metric
 from winnow.engine.specs.study import Definition
+from winnow.engine.specs.tasks import TASKS
 
 ROW = ["arm", "subset", "balancing", "level_of", "level"]
 FIGURES = MappingProxyType(
@@ -27,8 +28,8 @@ SPECIAL = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "Δ": r"$\Delta$", "�
 
 
 @dataclass(frozen=True)
-class Quantity:
-    """A column: its name in `summary`, what stands above it, and whether the interval is shown instead of the std."""
+class Column:
+    """A column: its name in `summary`, its title, and whether it shows the interval instead of the std."""
 
     name: str
     title: str
@@ -74,23 +75,23 @@ def latex(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def csv(table: pd.DataFrame) -> str:
-    """Return any table as CSV, numbers in full."""
+def csv_text(table: pd.DataFrame) -> str:
+    """Return any table as CSV, with all digits of its numbers."""
     return table.to_csv(index=False)
 
 
 FORMATS: Mapping[str, Callable[[pd.DataFrame], str]] = MappingProxyType({"md": markdown, "tex": latex})
 
 
-def _quantities(own: pd.DataFrame, definition: Definition) -> Sequence[Quantity]:
+def _quantities(own: pd.DataFrame, definition: Definition) -> Sequence[Column]:
     known = list(dict.fromkeys(own["quantity"]))
-    units = {metric.name: metric for metrics in METRICS.values() for metric in metrics}
+    units = {metric.name: metric for kind in TASKS.values() for metric in kind.metrics}
     tasks = [name for name in known if "." in name and not name.startswith("delta.")]
-    shown = [Quantity(name, _title(name, units)) for name in tasks]
+    shown = [Column(name, _title(name, units)) for name in tasks]
     deltas = {"single": "Δ_m over single tasks [%]", "dense": "Δ_m over dense [%]"}
-    shown += [Quantity(f"delta.{of}.{definition}", title, True) for of, title in deltas.items()]
+    shown += [Column(f"delta.{of}.{definition}", title, True) for of, title in deltas.items()]
     return [quantity for quantity in shown if quantity.name in known] + [
-        Quantity(name, title) for name, title in FIGURES.items() if name in known
+        Column(name, title) for name, title in FIGURES.items() if name in known
     ]
 
 
@@ -106,7 +107,7 @@ def _arm(arm: str, of: str, level: object) -> str:
     return f"{arm}, {level:g} %" if of == "target" else f"{arm}, {level:g} λ_max"
 
 
-def _cell(found: pd.DataFrame, quantity: Quantity) -> str:
+def _cell(found: pd.DataFrame, quantity: Column) -> str:
     if quantity.name not in found.index:
         return "–"
     mean, std, low, high = found.loc[[quantity.name], ["mean", "std", "low", "high"]].to_numpy(float)[0]
@@ -116,7 +117,7 @@ def _cell(found: pd.DataFrame, quantity: Quantity) -> str:
 
 
 def _number(value: float, like: float | None = None) -> str:
-    """Return three or four digits that count; a deviation with as many decimals as its mean."""
+    """Return three or four significant digits; a deviation gets as many decimals as its mean."""
     size = abs(value if like is None else like)
     return f"{value:.{1 if size >= 10 else 2 if size >= 1 else 4}f}"
 

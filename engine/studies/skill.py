@@ -3,9 +3,8 @@
     skill_t = (M_t − M_constant) / (M_perfect − M_constant)
 
 with the main metric of each task (the first of engine.runs.quantities): 0 for the prediction that ignores the image, 1
-for a perfect one. It is what weather forecasts are judged by (Murphy 1988). Unlike the summed loss it does not depend
-on the units of the tasks, and unlike Δ_m it needs no other run: so it says which epoch was the best, and where a path
-bends.
+for a perfect one. Weather forecasts are scored this way (Murphy 1988). Unlike the summed loss it does not depend on the
+units of the tasks, and unlike Δ_m it needs no other run. So it chooses the best epoch and the elbow of a path.
 """
 
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ Figures = Mapping[str, Mapping[str, float]]  # {task: {metric: value}}
 
 
 def skill(reached: Figures, constant: Figures, fields: Mapping[str, Field]) -> float:
-    """Return the mean skill [1] of what was reached over the tasks; −∞ where a metric is no number."""
+    """Return the mean skill [1] over the tasks; −∞ where a metric is NaN."""
     parts = [_skill(reached[task], constant[task], metrics(fields[task])[0]) for task in reached]
     mean = sum(parts) / len(parts)
     return mean if mean == mean else float("-inf")
@@ -29,7 +28,7 @@ def _skill(reached: Mapping[str, float], constant: Mapping[str, float], metric: 
 
 
 def perfect(metric: Metric) -> float:
-    """Return the best value that a metric can take: 0 for errors, else 100 % or 1."""
+    """Return the best value of a metric: 0 for errors, else 100 % or 1."""
     if metric.better == "lower":
         return 0.0
     return 100.0 if metric.unit == "%" else 1.0

@@ -1,4 +1,4 @@
-"""The tables of a study: what its runs came to, compared. Computed anew from `results` whenever a run ends.
+"""The tables of a study: the results of its runs, compared. They are computed again whenever a run ends.
 
 | table         | a row is                                                                                          |
 |---------------|---------------------------------------------------------------------------------------------------|
@@ -7,51 +7,66 @@
 | `summary`     | a quantity of an arm over its seeds: mean, std, n, low, high (95 % interval of the mean), and     |
 |               | difference, difference_low, difference_high, pairs: paired by seed with the dense arm of the same |
 |               | tasks and balancing                                                                               |
-| `comparisons` | Δ_m of an arm less that of another at the same level, paired by seed, as `summary`                |
-| `jaccard`     | how far two seeds of an arm have the same survivors (engine.explain.checks.overlap)               |
+| `comparisons` | Δ_m of an arm minus that of another at the same level, paired by seed, as in `summary`            |
+| `jaccard`     | overlap of the survivors of two seeds of an arm (engine.explain.checks.overlap)                   |
 | `latency`     | a measure of a pruned run, if asked for (engine.studies.latency)                                  |
-| `path`        | a grid point of a path; `deaths`: a group, and where it dies (engine.studies.path_tables)         |
+| `path`        | a point of a path, the densest first                                                              |
+| `deaths`      | a group: layer, channel, the point from which on it is dead in the runs of the first seed (none   |
+|               | for survivors), and its level                                                                     |
 
 The quantities of `summary` are `<task>.<metric>`, `delta.<against>.<definition>` and the figures of a run.
+
+The columns of `path`: point, level_of, level, seeds, runs (with commas), strength (λ at the end), the three sparsities,
+what is removable, skill (mean over seeds, on validation) and its standard error, `<split>.<task>.<metric>` for every
+metric, and two marks:
+
+- elbow: where the skill begins to fall: the point farthest above the chord of the curve (group sparsity, skill), both
+  scaled to [0, 1] (Satopää et al. 2011, "kneedle"); none where no point is above it;
+- one_standard_error: the sparsest point whose skill is within one standard error of the best one's (Breiman et al.
+  1984). The error is that over seeds, so that a single seed has no mark.
 """
 
 from collections.abc import Iterator
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from winnow.engine.explain.checks.overlap import mask_overlap
+from winnow.engine.explain.checks.overlap import survivor_overlap
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import PathSpec, StudySpec
 from winnow.engine.studies.delta import delta_table
 from winnow.engine.studies.intervals import mean_of
-from winnow.engine.studies.path_tables import path_tables
 from winnow.engine.studies.rows import FIGURES
 
 ARM = ["arm", "subset", "balancing", "level_of", "level"]
+LEVEL = ["level_of", "level"]
 KEY = [*ARM, "seed", "split"]
 MEANS = ["mean", "std", "n", "low", "high"]
 PAIRED = ["difference", "difference_low", "difference_high", "pairs"]
 
 
 def study_tables(study: Study, results: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the tables of a study by name, from the results of those of its runs that are done."""
+    """Return the tables of a study by name, from the results of its finished runs."""
     definition = study.spec.definition if isinstance(study.spec, StudySpec) else "main"
     deltas = delta_table(results, definition)
     quantities = long_quantities(results, deltas)
     found = {
         "results": results,
         "delta": deltas,
-        "summary": summary(quantities),
-        "comparisons": comparisons(deltas),
-        "jaccard": jaccard(study, results),
+        "summary": summary_table(quantities),
+        "comparisons": comparisons_table(deltas),
+        "jaccard": jaccard_table(study, results),
     }
-    return found | (path_tables(study, results) if isinstance(study.spec, PathSpec) else {})
+    if isinstance(study.spec, PathSpec):
+        found |= {"path": path_table(results), "deaths": deaths_table(study, results)}
+    return found
 
 
 def long_quantities(results: pd.DataFrame, deltas: pd.DataFrame) -> pd.DataFrame:
-    """Return everything that has a mean over seeds, one value a row: KEY, quantity, value."""
+    """Return all quantities that have a mean over seeds, one value per row: KEY, quantity, value."""
     metrics = results.assign(quantity=results["task"].astype(str) + "." + results["metric"].astype(str))
     ratios = deltas.assign(quantity="delta." + deltas["against"] + "." + deltas["definition"], value=deltas["delta"])
     figures = results.drop_duplicates(KEY).melt(KEY, list(FIGURES), "quantity", "figure")
@@ -60,7 +75,7 @@ def long_quantities(results: pd.DataFrame, deltas: pd.DataFrame) -> pd.DataFrame
     return pd.concat([part.astype({"value": float}) for part in parts if len(part)] or parts, ignore_index=True)
 
 
-def summary(quantities: pd.DataFrame) -> pd.DataFrame:
+def summary_table(quantities: pd.DataFrame) -> pd.DataFrame:
     """Return means over seeds with their intervals, and paired differences from the dense arm."""
     dense = quantities[quantities["arm"] == "dense"]
     keys = ["subset", "balancing", "split", "quantity", "seed"]
@@ -75,10 +90,11 @@ def summary(quantities: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index([*ARM, "split", "quantity", *MEANS, *PAIRED]))
 
 
-def comparisons(deltas: pd.DataFrame) -> pd.DataFrame:
-    """Return Δ_m of each arm less that of each other one of the same tasks, balancing and level.
+def comparisons_table(deltas: pd.DataFrame) -> pd.DataFrame:
+    """Return Δ_m of each arm minus that of each other arm with the same tasks, balancing and level.
 
-    An arm without a level (`continued`) is held against those of every level; the dense one is what Δ_m is of.
+    An arm without a level (`continued`) is compared with the arms of every level. The dense arm is left out: Δ_m is
+    relative to it.
     """
     kind = ["subset", "balancing", "split", "against", "definition"]
     cell = [*kind, "level_of", "level"]
@@ -96,15 +112,15 @@ def comparisons(deltas: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index([*cell, "arm", "other", *PAIRED]))
 
 
-def jaccard(study: Study, results: pd.DataFrame) -> pd.DataFrame:
-    """Return how far the survivors of two seeds are the same, for each arm with zeros, layer by layer."""
+def jaccard_table(study: Study, results: pd.DataFrame) -> pd.DataFrame:
+    """Return the overlap of the survivors of every two seeds, for each arm with zeros, layer by layer."""
     sparse = results[results["group_sparsity"] > 0]
     found = []
     for who, own in sparse.groupby(ARM, sort=False):
         runs = own.drop_duplicates("seed").set_index("seed")["run"]
         if len(runs) > 1:
             masks = {str(seed): Run(study.root / str(run)).table("groups") for seed, run in runs.items()}
-            overlaps = mask_overlap(masks)
+            overlaps = survivor_overlap(masks)
             for place, (name, value) in enumerate(zip(ARM, who, strict=True)):
                 overlaps.insert(place, name, [value] * len(overlaps))
             found.append(overlaps)
@@ -122,3 +138,60 @@ def _difference(differences: list[float]) -> list[float]:
         return [nan, nan, nan, 0]
     found = mean_of(differences)
     return [found.mean, found.low, found.high, found.n]
+
+
+def path_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per point of a path, the densest first."""
+    if not len(results):
+        return pd.DataFrame(columns=pd.Index(["point", *LEVEL, "elbow", "one_standard_error"]))
+    named = results.assign(name=results[["split", "task", "metric"]].agg(".".join, axis=1))
+    metrics = named.pivot_table("value", LEVEL, "name", sort=False)
+    runs = results.drop_duplicates([*LEVEL, "seed"])
+    grouped = runs.groupby(LEVEL, sort=False)
+    table = grouped[list(FIGURES)].mean()
+    table.insert(0, "runs", grouped["run"].agg(",".join))
+    table.insert(0, "seeds", grouped.size())
+    table["skill_error"] = grouped["skill"].sem()
+    table = table.join(metrics).reset_index().sort_values(["group_sparsity", "level"], kind="stable")
+    table.insert(0, "point", range(len(table)))
+    table["elbow"] = np.arange(len(table)) == elbow(table["group_sparsity"].to_numpy(), table["skill"].to_numpy())
+    table["one_standard_error"] = np.arange(len(table)) == one_standard_error(table)
+    return table.reset_index(drop=True)
+
+
+def elbow(sparsity: NDArray[np.float64], skill: NDArray[np.float64]) -> int:
+    """Return the index of the point farthest above the chord of a curve, -1 where none is above it."""
+    if len(sparsity) < 3 or np.ptp(sparsity) == 0 or np.ptp(skill) == 0 or not np.isfinite(skill).all():
+        return -1
+    x = (sparsity - sparsity.min()) / np.ptp(sparsity)
+    y = (skill - skill.min()) / np.ptp(skill)
+    above = y - (y[0] + (y[-1] - y[0]) * (x - x[0]) / (x[-1] - x[0]))
+    return int(above.argmax()) if above.max() > 1e-9 else -1
+
+
+def one_standard_error(table: pd.DataFrame) -> int:
+    """Return the index of the sparsest row within one standard error of the best skill, -1 without errors."""
+    skill, errors = table["skill"].to_numpy(float), table["skill_error"].to_numpy(float)
+    if not np.isfinite(skill).all():
+        return -1
+    best = int(skill.argmax())
+    within = np.flatnonzero(skill >= skill[best] - errors[best])
+    return int(within[-1]) if len(within) else -1
+
+
+def deaths_table(study: Study, results: pd.DataFrame) -> pd.DataFrame:
+    """Return the point from which on each group is dead, in the runs of the first seed."""
+    own = results[results["seed"] == results["seed"].min()].drop_duplicates(LEVEL)
+    own = own.sort_values(["group_sparsity", "level"], kind="stable")
+    tables = [Run(study.root / str(run)).table("groups") for run in own["run"]]
+    if not tables:
+        return pd.DataFrame(columns=pd.Index(["layer", "channel", "point", "level"]))
+    dead = np.stack([(table["norm"] == 0).to_numpy() for table in tables])  # (points, groups)
+    since = np.flip(np.logical_and.accumulate(np.flip(dead, 0), 0), 0)  # dead from here to the end
+    point = np.where(since.any(0), since.argmax(0), -1)
+    levels = own["level"].to_numpy(float)
+    frame = tables[0][["layer", "channel"]].copy()
+    frame["point"] = pd.array(point, dtype="Int64")
+    frame["level"] = np.where(point >= 0, levels[point], np.nan)
+    frame.loc[point < 0, "point"] = pd.NA
+    return frame.reset_index(drop=True)

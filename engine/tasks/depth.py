@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from winnow.data.sample import Field
-from winnow.engine.tasks.task import counted, masked_mean
+from winnow.engine.tasks.task import counted, masked_mean, share
 
 NEAREST = 0.01  # m; a prediction below it counts as it in ratios
 
@@ -53,7 +53,8 @@ class DepthMeter:
         error = (guess - truth).abs()
         near = guess.clamp(min=NEAREST)
         close = torch.maximum(near / truth, truth / near) < 1.25
-        terms = [torch.ones_like(error), error, error / truth, error.square(), close.double()]
+        close = close.double().masked_fill(error.isnan(), torch.nan)
+        terms = [torch.ones_like(error), error, error / truth, error.square(), close]
         self._sums += torch.stack(terms).sum(1).cpu()
 
     @property
@@ -64,10 +65,9 @@ class DepthMeter:
     def compute(self) -> dict[str, float]:
         """Return absolute error and RMSE [m], relative error [%], share with max(p/g, g/p) < 1.25 [%]."""
         n, absolute, relative, squared, close = self._sums.tolist()
-        n = max(n, 1.0)
         return {
-            "abs_error": absolute / n,
-            "rel_error": 100 * relative / n,
-            "rmse": (squared / n) ** 0.5,
-            "delta_1": 100 * close / n,
+            "abs_error": share(absolute, n),
+            "rel_error": 100 * share(relative, n),
+            "rmse": share(squared, n) ** 0.5,
+            "delta_1": 100 * share(close, n),
         }

@@ -1,5 +1,6 @@
 """Whether a pixel lies on an edge: cross-entropy balanced between the few edges and the many others."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -49,23 +50,27 @@ class EdgeMeter:
 
     def __init__(self) -> None:
         self._counts = torch.zeros(2, BINS, dtype=torch.int64)  # others, edges
+        self._unknown = torch.zeros((), dtype=torch.int64)  # predictions that are NaN
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in one batch."""
-        bins = (prediction[:, 0].sigmoid() * BINS).long().clamp(max=BINS - 1)
+        self._unknown += (prediction[:, 0].isnan() & (target >= 0)).sum().cpu()
+        bins = (prediction[:, 0].sigmoid().nan_to_num() * BINS).long().clamp(max=BINS - 1)
         for kind in (0, 1):
             self._counts[kind] += torch.bincount(bins[target == kind], minlength=BINS).cpu()
 
     @property
     def sums(self) -> list[Tensor]:
         """The counts so far."""
-        return [self._counts]
+        return [self._counts, self._unknown]
 
     def compute(self) -> dict[str, float]:
         """Return F at the best threshold of the split and the average precision, in per cent.
 
         Pixel by pixel, without the tolerance in place of the boundary benchmarks: lower than their ODS-F.
         """
+        if self._unknown or not self._counts.any():
+            return {"f_measure": math.nan, "average_precision": math.nan}
         others, edges = self._counts.flip(1).cumsum(1).double()  # by falling threshold
         precision = edges / (edges + others).clamp(min=1)
         recall = edges / edges[-1].clamp(min=1)

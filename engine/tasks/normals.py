@@ -1,5 +1,6 @@
 """The direction of the surface at every pixel: 1 − cosine; angles by atan2, which keeps small ones exact."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from winnow.data.sample import Field
-from winnow.engine.tasks.task import counted, masked_mean
+from winnow.engine.tasks.task import counted, masked_mean, share
 
 BINS = 3600  # of 0.05° for the median
 
@@ -57,9 +58,10 @@ class AngleMeter:
         guess = functional.normalize(prediction.movedim(1, 3)[known].double(), dim=1)
         truth = functional.normalize(target[known].double(), dim=1)
         angle = torch.rad2deg(2 * torch.atan2((guess - truth).norm(dim=1), (guess + truth).norm(dim=1)))
-        within = [(angle < bound).double() for bound in (11.25, 22.5, 30.0)]
+        unknown = angle.isnan()
+        within = [(angle < bound).double().masked_fill(unknown, torch.nan) for bound in (11.25, 22.5, 30.0)]
         self._sums += torch.stack([torch.ones_like(angle), angle, *within]).sum(1).cpu()
-        bins = (angle * (BINS / 180)).long().clamp(max=BINS - 1)
+        bins = (angle.nan_to_num() * (BINS / 180)).long().clamp(max=BINS - 1)
         self._histogram += torch.bincount(bins, minlength=BINS).cpu()
 
     @property
@@ -70,10 +72,11 @@ class AngleMeter:
     def compute(self) -> dict[str, float]:
         """Return mean and median angle [°, the median within 0.025] and the shares within three bounds [%]."""
         n, total, *within = self._sums.tolist()
-        n = max(n, 1.0)
+        mean = share(total, n)
         middle = int((self._histogram.cumsum(0) * 2 < n).sum())
-        shares = {f"within_{bound}": 100 * count / n for bound, count in zip((11, 22, 30), within, strict=True)}
-        return {"mean_angle": total / n, "median_angle": (middle + 0.5) * 180 / BINS, **shares}
+        median = mean if math.isnan(mean) else (middle + 0.5) * 180 / BINS
+        shares = {f"within_{bound}": 100 * share(count, n) for bound, count in zip((11, 22, 30), within, strict=True)}
+        return {"mean_angle": mean, "median_angle": median, **shares}
 
 
 def _known(target: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from winnow.data.sample import Field
-from winnow.engine.tasks.task import counted
+from winnow.engine.tasks.task import counted, share
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,6 @@ class ValueMeter:
     def compute(self) -> dict[str, float]:
         """Return MAE and RMSE in the field's unit, and R² = 1 − Σe²/Σ(y − ȳ)²."""
         n, absolute, squared, total, total_squared = self._sums.tolist()
-        spread = total_squared - total**2 / n
+        spread = total_squared - share(total**2, n)
         r2 = 1 - squared / spread if spread > 0 else float("nan")
-        return {"mae": absolute / n, "rmse": (squared / n) ** 0.5, "r2": r2}
+        return {"mae": share(absolute, n), "rmse": share(squared, n) ** 0.5, "r2": r2}

@@ -165,7 +165,13 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     tensors["random.cpu"] = torch.get_rng_state()
     if training.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(training.device)
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return {name: _own(tensor) for name, tensor in tensors.items()}
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """Return a tensor on the CPU that is no part of another one: a file holds none that share their memory."""
+    plain = tensor.detach().cpu().contiguous()
+    return plain if plain.untyped_storage().nbytes() == plain.nbytes else plain.clone()
 
 
 def _restore(training: Training, found: Checkpoint) -> None:
@@ -179,11 +185,14 @@ def _restore(training: Training, found: Checkpoint) -> None:
     }
     training.proximal.load_state_dict(
         {
-            "optimizer": {**described, "state": found.moments()},
-            "strength": float(manifest["strength"]),
-            "support": [alive.bool() for alive in known["support"]] or None,
-            "norms": known["norms"],
-            "drift": known["drift"] or training.proximal.drift,
+            **described,
+            "state": found.moments(),
+            "proximal": {
+                "strength": float(manifest["strength"]),
+                "support": [alive.bool() for alive in known["support"]] or None,
+                "norms": known["norms"],
+                "drift": known["drift"] or training.proximal.drift,
+            },
         }
     )
     training.controller.base = float(manifest["base"])

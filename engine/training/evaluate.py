@@ -1,13 +1,20 @@
-"""A network judged on a split: the loss and the metrics of every task, each computed once over all images."""
+"""A network judged on a split: the loss and the metrics of every task, each computed once over all images.
 
+A loss divides by what is labelled in the whole split, so that it is the same for every size of the batches. A task
+without any label in the split has no loss and no metric: NaN.
+"""
+
+import math
 from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from winnow.engine.tasks.task import Meter, Task
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
+
+AT_ONCE = 64  # targets that are looked at together
 
 
 @torch.inference_mode()
@@ -21,24 +28,28 @@ def validated(
     net.eval()
     meters = {name: task.meter() for name, task in tasks.items()}
     losses = dict.fromkeys(tasks, 0.0)
-    seen = 0
+    counts = {name: labelled(task, batches, name).to(batches.device) for name, task in tasks.items()}
     for batch in batches.in_order(ranks):
         predictions = net(batch.images)
-        seen += len(batch.images)
         for name, task in tasks.items():
-            losses[name] += float(task.loss(predictions[name], batch.targets[name])) * len(batch.images)
+            losses[name] += float(task.loss(predictions[name], batch.targets[name], counts[name]))
             meters[name].update(predictions[name], batch.targets[name])
     if ranks.count > 1:
-        losses, seen = _joined(losses, seen, meters, ranks)
-    return {name: {"loss": losses[name] / seen, **meters[name].compute()} for name in tasks}
+        losses = _joined(losses, meters, ranks)
+    found = {name: {"loss": losses[name], **meters[name].compute()} for name in tasks}
+    return {name: own if counts[name].any() else dict.fromkeys(own, math.nan) for name, own in found.items()}
 
 
-def _joined(
-    losses: dict[str, float], seen: int, meters: Mapping[str, Meter], ranks: Ranks
-) -> tuple[dict[str, float], int]:
-    """Add up what the ranks have gathered: losses and images are returned, meters changed in place."""
+def labelled(task: Task, batches: Batches, name: str) -> Tensor:
+    """Return how much of a split a task's loss divides by, (counts,): all zero where it has no label."""
+    parts = torch.split(batches.target(name), AT_ONCE)
+    return torch.stack([task.counts(part) for part in parts]).sum(0)
+
+
+def _joined(losses: dict[str, float], meters: Mapping[str, Meter], ranks: Ranks) -> dict[str, float]:
+    """Return the losses of all ranks, added up; meters are joined in place."""
     for meter in meters.values():
         for gathered in meter.sums:
             ranks.sum_(gathered)
-    *summed, images = ranks.sum_(torch.tensor([*losses.values(), seen], dtype=torch.float64)).tolist()
-    return dict(zip(losses, summed, strict=True)), int(images)
+    summed = ranks.sum_(torch.tensor([*losses.values()], dtype=torch.float64)).tolist()
+    return dict(zip(losses, summed, strict=True))

@@ -14,15 +14,15 @@ Several processes may train one network (`training.ranks`): each passes its slic
 once a step, and the weights move alike everywhere. What a consumer changes or asks of rank 0 holds for all of them.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.graph.trace import trace
-from winnow.engine.measure import layer_macs
+from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.proximal import Kept, Proximal
@@ -31,22 +31,19 @@ from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.balancing.balancer import Balance
 from winnow.engine.training.balancing.build import build_balancer
-from winnow.engine.training.balancing.famo import statistics_kept
 from winnow.engine.training.batches import Batch, Batches
 from winnow.engine.training.distributed.alike import refuse_differing, seed_apart
 from winnow.engine.training.distributed.batch_norm import norms_over_all
 from winnow.engine.training.distributed.orders import go_on
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
-from winnow.engine.training.evaluate import validated
+from winnow.engine.training.divergence import NonFiniteLossError as NonFiniteLossError
+from winnow.engine.training.divergence import finite, refuse_diverged
+from winnow.engine.training.evaluate import labelled, validated
 from winnow.engine.training.forward import forward
 from winnow.engine.training.optimisers import build_optimizer, set_rate
 from winnow.engine.training.removal import Removed, due, remove
 from winnow.engine.training.setup import build_controller, build_groups, build_penalty
 from winnow.engine.training.state import Training as Training
-
-
-class NonFiniteLossError(ArithmeticError):
-    """A loss that is no number any more; the weights are those before the step."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +85,15 @@ def begin(
 
 @torch.no_grad()
 def start_at_constants(training: Training, batches: Batches) -> None:
-    """Set each head's last bias to the best constant, so that no step is spent on finding the mean."""
+    """Set each head's last bias to the best constant, so that no step is spent on finding the mean.
+
+    Raises:
+        ValueError: a task has no label in the training images.
+
+    """
     for name, task in training.tasks.items():
+        if not labelled(task, batches, name).any():
+            raise ValueError(f"`tasks` must have labels in the training images, got none of {name}. Leave it out.")
         last: nn.Module = training.net.heads[name].out  # type: ignore[assignment]
         last.get_parameter("bias").copy_(task.constant(batches.target(name)))
 
@@ -98,7 +102,7 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
     """Train from `training.step` to the end of the last epoch.
 
     Raises:
-        NonFiniteLossError: a loss became NaN or infinite; the message names epoch, step and task.
+        NonFiniteLossError: a loss or a weight became NaN or infinite; the message names epoch, step and task.
         RanksDifferError: the processes that train together do not hold the same weights at the start or after an epoch.
 
     """
@@ -123,7 +127,12 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
                 training.balancer.end_epoch()  # before the record: a run stopped here has closed its epoch
             yield StepDone(epoch + 1, training.step, losses, strength, balance)
         _agree(training)
-        yield EpochDone(epoch + 1, training.step, validate(training, validation))
+        metrics = validate(training, validation)
+        judged = {
+            name: metrics[name] for name, task in training.tasks.items() if labelled(task, validation, name).any()
+        }
+        refuse_diverged(training.net, judged, f"epoch {epoch + 1}, step {training.step}")
+        yield EpochDone(epoch + 1, training.step, metrics)
 
 
 def _agree(training: Training) -> None:
@@ -148,22 +157,6 @@ def _step(training: Training, batch: Batch, where: str) -> tuple[dict[str, float
             with torch.no_grad(), statistics_kept(training.net):
                 balancer.after_step(forward(training, batch)[1])
     return values, balance
-
-
-def finite(losses: Mapping[str, Tensor], where: str) -> dict[str, float]:
-    """Return the losses as numbers.
-
-    Raises:
-        NonFiniteLossError: one is none any more; the message says where.
-
-    """
-    values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise NonFiniteLossError(
-                f"loss became {'NaN' if math.isnan(value) else 'infinite'} at {where} (task {name})"
-            )
-    return values
 
 
 def validate(training: Training, batches: Batches) -> dict[str, dict[str, float]]:

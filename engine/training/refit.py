@@ -26,8 +26,9 @@ from torch.optim import Optimizer
 from winnow.engine.specs.train import OptimiserSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch, Batches
-from winnow.engine.training.evaluate import validated
-from winnow.engine.training.loop import EpochDone, finite
+from winnow.engine.training.divergence import finite, refuse_diverged
+from winnow.engine.training.evaluate import labelled, validated
+from winnow.engine.training.loop import EpochDone
 from winnow.engine.training.optimisers import build_optimizer, set_rate
 
 
@@ -49,9 +50,9 @@ class Refit:
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
-            raise ValueError(f"`epochs` should be at least 1. Found {self.epochs}.")
+            raise ValueError(f"`epochs` must be at least 1, got {self.epochs}.")
         if negative := {task: weight for task, weight in self.weights.items() if not weight >= 0}:
-            raise ValueError(f"`weights` should be at least 0. Found {negative}.")
+            raise ValueError(f"`weights` must be at least 0, got {negative}.")
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,12 @@ def refit(
         optimizer: one that goes on, from `engine.pruning.transfer`; its rate is set by the settings. None: a fresh one.
 
     Raises:
-        NonFiniteLossError: a loss became NaN or infinite; the message names epoch, step and task.
+        NonFiniteLossError: a loss or a weight became NaN or infinite; the message names epoch, step and task.
         ValueError: weights for tasks that are not there.
 
     """
     if unknown := [task for task in settings.weights if task not in tasks]:
-        raise ValueError(f"`weights` should name {', '.join(tasks)}. Found {', '.join(unknown)}.")
+        raise ValueError(f"`weights` must name {', '.join(tasks)}, got {', '.join(unknown)}.")
     optimizer = build_optimizer(settings.optimiser, model.parameters()) if optimizer is None else optimizer
     zeros = _zeros(model)
     step, total = 0, settings.epochs * split.training.steps
@@ -106,7 +107,10 @@ def refit(
             optimizer.step()
             step += 1
             yield RefitStep(epoch + 1, step, values)
-        yield EpochDone(epoch + 1, step, validated(model, tasks, split.validation))
+        metrics = validated(model, tasks, split.validation)
+        judged = {name: metrics[name] for name, task in tasks.items() if labelled(task, split.validation, name).any()}
+        refuse_diverged(model, judged, f"epoch {epoch + 1} of the refit, step {step}")
+        yield EpochDone(epoch + 1, step, metrics)
 
 
 def _losses(model: nn.Module, tasks: Mapping[str, Task], batch: Batch, bf16: bool) -> dict[str, Tensor]:

@@ -24,16 +24,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from winnow.engine.graph.modes import statistics_kept, undisturbed
 from winnow.engine.graph.partition import Labels
-from winnow.engine.graph.trace import undisturbed
-from winnow.engine.measure import layer_macs
+from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import Certificate, NotExact, compact, transfer
 from winnow.engine.pruning import optimiser as moving
 from winnow.engine.pruning.certificate import in_type, run_in_type, tensors_of
 from winnow.engine.pruning.kept import composed, widened
 from winnow.engine.sparsity.groups.remaining import Remaining, Smaller, remaining
-from winnow.engine.training.balancing.famo import statistics_kept
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.state import Training
 

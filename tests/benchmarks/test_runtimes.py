@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tests.benchmarks.test_pruning import MODELS, generic, silenced
-from winnow.engine.measure import Timing, compare, speed_ups
+from winnow.engine.measure.comparison import compare, speed_ups
+from winnow.engine.measure.timing import Timing
 from winnow.engine.pruning import compact
 
 pytestmark = pytest.mark.bench

@@ -12,7 +12,7 @@ from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import create
-from winnow.engine.runs.snapshots import places, snapshots
+from winnow.engine.runs.snapshots import list_snapshots, snapshot_folders
 from winnow.engine.specs.train import demo
 from winnow.engine.training.loop import EpochDone
 
@@ -26,10 +26,10 @@ def test_keeping_a_network_beside_an_epoch_of_the_demo(tmp_path: Path, figure, m
     look, ends, kept = Snapshots.look, [], []
 
     def timed(self: Snapshots, record: EpochDone) -> None:
-        before, began = len(places(run.path)), time.process_time()
+        before, began = len(snapshot_folders(run.path)), time.process_time()
         look(self, record)
         ended = time.process_time()
-        if len(places(run.path)) > before:
+        if len(snapshot_folders(run.path)) > before:
             kept.append(ended - began)
         ends.append((began, ended))
 
@@ -38,7 +38,7 @@ def test_keeping_a_network_beside_an_epoch_of_the_demo(tmp_path: Path, figure, m
         run_training(run, ResultWriter(run), StopRequest(run))
     epochs = [began - ended for (_, ended), (began, _) in pairwise(ends)]
     share = median(kept) / median(epochs)
-    levels = ", ".join(f"{point.level} % after epoch {point.epoch}" for point in snapshots(run.path))
+    levels = ", ".join(f"{point.level} % after epoch {point.epoch}" for point in list_snapshots(run.path))
     figure(
         f"keeping a network ÷ an epoch of the demo ({levels})",
         f"{share:.3f} ({median(kept):.2f} s of {median(epochs):.1f} s, processor time, one thread)",

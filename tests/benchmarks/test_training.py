@@ -12,7 +12,7 @@ from tests.benchmarks.side_by_side import ratio
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.graph.trace import trace
-from winnow.engine.measure import layer_macs
+from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.networks.residual import ResidualTrunk
 from winnow.engine.sparsity.counts import Counts
@@ -21,7 +21,8 @@ from winnow.engine.sparsity.penalties import GroupLasso
 from winnow.engine.sparsity.proximal import Kept, Proximal
 from winnow.engine.sparsity.scale_free import scale_free_weights
 from winnow.engine.sparsity.strength import Targeted
-from winnow.engine.specs.train import NetworkSpec, parse
+from winnow.engine.specs.network import ResidualSpec
+from winnow.engine.specs.train import parse
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.loop import begin, train
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.bench
 
 CLOCK = time.process_time  # one thread, so that other work on the machine does not count
 
-RESNET18 = NetworkSpec(widths=(64, 128, 256, 512), dilated=False, stem="large")
+RESNET18 = ResidualSpec(widths=(64, 128, 256, 512), dilated=False, stem="large")
 OPTIMISERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "sgd": lambda net: torch.optim.SGD(net.parameters(), 1e-2, momentum=0.9),
     "adamw": lambda net: torch.optim.AdamW(net.parameters(), 1e-3),

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-from tests.find_browser import find
+from tests.find_tools import find
 
 ARGUMENTS = (
     "--no-sandbox",

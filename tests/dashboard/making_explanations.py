@@ -12,7 +12,7 @@ import pandas as pd
 
 from tests.dashboard.making import START, STEP
 from winnow.engine.explain.checks.badges import COLUMNS
-from winnow.engine.explain.usage import layers, overlaps, usage
+from winnow.engine.explain.usage import layer_usage, task_overlaps, usage
 from winnow.engine.runs.derived import DerivedJob, derived_job
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run
@@ -33,7 +33,7 @@ def write_explanation(run: Run, state: str = "done", ablated: bool = True, **spe
     relevance = pd.concat([_relevance(tasks, widths, method) for method in asked.methods], ignore_index=True)
     first = relevance[relevance["method"] == asked.methods[0]].drop(columns="method")
     used = usage(first)
-    tables = {"relevance": relevance, "usage": used, "layers": layers(used), "overlaps": overlaps(used)}
+    tables = {"relevance": relevance, "usage": used, "layers": layer_usage(used), "overlaps": task_overlaps(used)}
     tables |= {"heads": _heads(tasks), "affinity": _affinity(tasks, widths)}
     if ablated:
         tables |= {"ablation": _ablation(first), "deletion": _deletion(tasks, widths)}

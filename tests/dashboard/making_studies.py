@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from tests.dashboard.making import START
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.norm_log import Layer
@@ -18,7 +17,7 @@ from winnow.engine.runs.work_folder import Status
 from winnow.engine.specs.study import parse_many
 from winnow.engine.specs.train import parse
 from winnow.engine.studies.plan import Member, plan
-from winnow.engine.studies.rows import frame
+from winnow.engine.studies.rows import results_table
 from winnow.engine.studies.tables import study_tables
 
 BASE: dict[str, Any] = {"tasks": ["seg", "depth"], "epochs": 5, "threads": 1}
@@ -58,7 +57,7 @@ def write_results(study: Study, layers: tuple[Layer, ...], state: str = "done") 
         rows += results
         members.append([*_who(member), "done", run.id, place == 0, ""])
     (study.path / "tables").mkdir(exist_ok=True)
-    tables = {**study_tables(study, frame(rows)), "members": pd.DataFrame(members, columns=pd.Index(COLUMNS))}
+    tables = {**study_tables(study, results_table(rows)), "members": pd.DataFrame(members, columns=pd.Index(COLUMNS))}
     for name, table in tables.items():
         table.to_parquet(study.path / "tables" / f"{name}.parquet")
     status = DONE.model_copy(update={"state": state, "phase": f"{len(members)} of {len(members)} runs over"})
@@ -139,7 +138,7 @@ def _results(member: Member, run: Run) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for split in ("val", "test"):
         for task in member.tasks:
-            for place, metric in enumerate(metrics(DATASETS[run.spec.data.dataset].fields[task])):
+            for place, metric in enumerate(metrics(run.spec.data.fields[task])):
                 higher = metric.better == "higher"
                 value = 50 * (1 - loss) if higher else 0.4 * (1 + loss)
                 judged = {"split": split, "task": task, "metric": metric.name, "value": value, "unit": metric.unit}

@@ -22,12 +22,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from winnow.engine.cli.follow import follow
+from winnow.engine.cli.follow import show_progress
 from winnow.engine.cli.studies import write_tables
+from winnow.engine.jobs.study_members import living_parameters
 from winnow.engine.runs import launch
 from winnow.engine.runs.study import Study, create_study, list_studies
 from winnow.engine.specs.study import StudySpec, parse_many
-from winnow.engine.studies.members import living_parameters
 from winnow.engine.studies.reporting_tables import paper_table
 
 pytestmark = [pytest.mark.claim, pytest.mark.timeout(6 * 3600)]
@@ -71,7 +71,7 @@ def study() -> Study:
     found = earlier[0] if earlier else create_study(wanted)
     if found.status.state not in ("running", "queued") or not found.alive():
         launch.start(found)
-    follow(found, "claim")
+    show_progress(found, "claim")
     return found
 
 

@@ -17,7 +17,8 @@ from winnow.data.catalog import load
 from winnow.data.stacking import Stacked, stack
 from winnow.engine.explain.checks.badges import median
 from winnow.engine.explain.faithfulness import Checks, faithfulness
-from winnow.engine.explain.relevance import Settings, relevance
+from winnow.engine.explain.relevance.relevance import relevance
+from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.usage import usage
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.sparsity.counts import living

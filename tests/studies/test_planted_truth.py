@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.engine.explain.planted.network import LAYERS, planted_network
+from tests.engine.explain.planted.recovery import recovery, relabelled
+from tests.engine.explain.planted.wiring import TASKS
 from winnow.data.planted import Planted as Data
 from winnow.data.stacking import stack
-from winnow.engine.explain.faithfulness import randomisations
-from winnow.engine.explain.planted.network import LAYERS, planted_network
-from winnow.engine.explain.planted.recovery import recovery, relabelled
-from winnow.engine.explain.planted.wiring import TASKS
+from winnow.engine.explain.checks.randomising import randomisations
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import probe
-from winnow.engine.explain.relevance.relevance import measured
+from winnow.engine.explain.relevance.relevance import probe_relevance
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.usage import usage
 from winnow.engine.specs.explain import Method, Of
@@ -50,7 +50,7 @@ def rows(method: Method, of: Of, leak: float, seed: int) -> list[dict[str, objec
     given = Batches(stack(Data("val", IMAGES, SIZE, seed), TASKS), planted.tasks, 16, torch.device("cpu"))
     asked = probe(planted.net, given, layers=LAYERS, settings=Settings(of=of, steps=8))
     means = channel_means(asked)
-    found = measured(asked, method, means)
+    found = probe_relevance(asked, method, means)
     case = {"method": method, "of": of, "leak": leak, "seed": seed}
     noises = {"none": None}
     if method == "taylor":

@@ -24,7 +24,6 @@ from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import Chart, draw, explain
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.run import Run, list_runs
 
 TABS = ("Maps", "Metrics", "Layers", "Seeds", "Descriptions")
@@ -165,7 +164,7 @@ def _descriptions(a: Run, b: Run) -> None:
 def _gains(a: Path, b: Path, _a: Version, _b: Version) -> tuple[Chart, str, str]:
     frame, split, differ = pairs.metrics(Run(a), Run(b))
     spec = summary(Run(a)).spec
-    looks = styles(list(DATASETS[spec.data.dataset].fields)) if spec is not None else {}
+    looks = styles(list(spec.data.fields)) if spec is not None else {}
     return Chart(gains.gains(frame, looks), frame), split, differ
 
 

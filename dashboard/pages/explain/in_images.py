@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from winnow.dashboard.figures import pictures
 from winnow.dashboard.figures.pictures import Picture
-from winnow.dashboard.forms.explain import begun
+from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, maps
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.shared import address
@@ -82,7 +82,7 @@ def _map(work: DerivedJob, chosen: Cell) -> None:
     """Start an explanation of the channel's layer that makes maps of this channel, and nothing that takes long."""
     asked = explanations.asked(work).model_dump(mode="json")
     wanted = {"layers": [chosen.layer], "channels": [chosen.channel], "ablations": 0, "randomisations": False}
-    if begun(work.run, {**asked, **wanted, "methods": asked["methods"][:1], "maps": asked["maps"] or 8}):
+    if start_job(work.run, {**asked, **wanted, "methods": asked["methods"][:1], "maps": asked["maps"] or 8}):
         st.rerun()
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from winnow.dashboard import navigation
 from winnow.dashboard.canvas.path_scrubber import READING, Request, path_scrubber
 from winnow.dashboard.figures import death_order, norm_path, path_curve
-from winnow.dashboard.forms.run import start
+from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.frames import paths
 from winnow.dashboard.frames.cost import per_epoch
 from winnow.dashboard.pages.path import study_figures
@@ -85,7 +85,7 @@ def _train_here(study: Study, spec: PathSpec, level: float) -> None:
         if not wanted:
             return
         try:
-            run = start(spec_at(spec, level))
+            run = start_run(spec_at(spec, level))
         except (SpecError, ValueError, JobError, OSError) as error:
             st.error(sentence(str(error)), icon=":material/error:")
             return

@@ -12,7 +12,6 @@ from winnow.dashboard.frames import differences, paths, studies
 from winnow.dashboard.frames.file_versions import Version
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.shared.panel import Chart
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import PathSpec
 
@@ -53,7 +52,7 @@ def _course(path: Path, _tables: tuple[Version, ...]) -> tuple[Course, Mapping[s
     spec = study.spec
     if not isinstance(spec, PathSpec):
         raise ValueError(f"`study` should be a path. Found a {spec.kind}.")
-    looks = styles(list(DATASETS[spec.base.data.dataset].fields))
+    looks = styles(list(spec.base.data.fields))
     made = Course(study.id, spec, paths.networks(study), tasks(spec.base), looks)
     return made, payload(made)
 

@@ -20,7 +20,7 @@ from winnow.dashboard.shared.panel import draw, explain, keyed
 from winnow.dashboard.shared.trade_off import pareto_of
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import Definition, StudySpec
-from winnow.engine.studies.reporting_tables import csv as text_csv
+from winnow.engine.studies.reporting_tables import csv_text as text_csv
 from winnow.engine.studies.reporting_tables import latex, markdown, paper_table
 
 TABS = ("Table", "Differences", "Trade-off", "Seeds", "Its runs")

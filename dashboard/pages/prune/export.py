@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from winnow.dashboard.forms.prune import begun
+from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames.exports import exports, files
 from winnow.dashboard.shared.formatting import amount, plain
 from winnow.dashboard.shared.progress import message, state_line
@@ -52,7 +52,7 @@ def _new(run: Run, shown: DerivedJob) -> None:
     st.caption(MEANING)
     if st.button("Write files", key="export_submit", type="primary", icon=":material/save:"):
         values = {"kind": "export", "pruning": shown.id, "formats": chosen}
-        if begun(run, values, "export"):
+        if start_job(run, values):
             st.rerun()
 
 

@@ -12,7 +12,6 @@ from winnow.dashboard.frames import what_if as sweeps
 from winnow.dashboard.frames.file_versions import Version
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.shared.panel import Chart
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
@@ -78,4 +77,4 @@ def _sweep(run: Path, shown: Path, _tables: tuple[Version, ...], of: str) -> Cha
 
 
 def _looks(run: Run) -> dict[str, Style]:
-    return styles(list(DATASETS[run.spec.data.dataset].fields))
+    return styles(list(run.spec.data.fields))

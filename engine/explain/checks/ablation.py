@@ -1,7 +1,7 @@
-"""The ground truth: channels are removed, and every task's loss and metric are measured again.
+"""Ablation, the ground truth: channels are removed, and every task's loss and metric are measured again.
 
 What is removed is what one layer reads of some of its channels (a cell; see `engine.explain.relevance`): the activation
-is replaced by the channel's mean over images and positions, or by zero. Only what follows the layer runs again
+is replaced by the channel's mean over images and positions, or by zero. Only the modules after the layer run again
 (`engine.explain.checks.suffix`), which is exact. Columns of the rows:
 
 | column                               |                                                                              |
@@ -9,15 +9,15 @@ is replaced by the channel's mean over images and positions, or by zero. Only wh
 | layer, channel                       | the cell; channel is -1 where several are removed together                   |
 | group                                | the name of the deletion, "" for a single channel                            |
 | channels                             | how many are removed                                                         |
-| task, fill, images                   | which task is judged, what fills the place, on how many images               |
-| loss, loss_change                    | mean over images of each image's loss, and its rise over the whole model's   |
-| effect                               | mean over images of |change| of what is explained, the loss or the output    |
+| task, fill, images                   | the task, what replaces the channels, how many images                        |
+| loss, loss_change                    | mean over images of each image's loss, and its rise above the full model's   |
+| effect                               | mean over images of |change| of the objective, the loss or the output        |
 | metric, value, value_change          | the task's main metric (runs.quantities); None and NaN for a plain function|
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,15 +25,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from winnow.engine.explain.checks.suffix import Suffix, following
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.checks.suffix import Suffix, suffix_of
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.sites import Change, Site
 from winnow.engine.runs.quantities import metrics
 from winnow.engine.training.batches import Batch
 
-BLOCK = 16  # deletions judged on one recorded prefix, and lost if the process ends
+BLOCK = 16  # deletions measured on one recorded prefix; if the process ends, one block is lost
 COLUMNS = [
     "layer", "channel", "group", "channels", "task", "fill", "images", "loss", "loss_change", "effect", "metric",
     "value", "value_change",
@@ -42,7 +42,7 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Deletion:
-    """Channels of one layer to be removed together, and what that is called; a single channel needs no name."""
+    """Channels of one layer that are removed together, and the name of that; a single channel needs no name."""
 
     layer: str
     channels: tuple[int, ...]
@@ -50,18 +50,18 @@ class Deletion:
 
     @property
     def channel(self) -> int:
-        """The channel, -1 if there are several or a name."""
+        """The channel; -1 for several, or where there is a name."""
         return self.channels[0] if len(self.channels) == 1 and not self.group else -1
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """What tells this from other deletions in a table."""
+        """What identifies this deletion in a table."""
         return self.layer, self.channel, self.group
 
 
 @dataclass
-class _Tally:
-    """What is summed over the images for one deletion (or none) and one task."""
+class _Sums:
+    """Sums over the images for one task and one deletion, or none."""
 
     meter: Any
     loss: float = 0.0
@@ -80,17 +80,10 @@ class _Tally:
         return float(self.meter.compute()[name]) if name is not None else np.nan
 
 
-@dataclass
-class _Judged:
-    """The tallies of one deletion, by task."""
-
-    tallies: dict[str, _Tally] = field(default_factory=dict)
-
-
 def ablations(
     probe: Probe, deletions: Sequence[Deletion], means: Means, done: Collection[tuple[str, int, str]] = ()
 ) -> Iterator[pd.DataFrame]:
-    """Yield the rows of the deletions, some at a time, layer after layer; those whose key is in `done` are skipped.
+    """Yield the rows of the deletions, block by block, layer after layer; those whose key is in `done` are skipped.
 
     Raises:
         ValueError: a deletion names a layer or a channel that the probe does not have.
@@ -108,39 +101,37 @@ def _check(probe: Probe, deletions: Sequence[Deletion]) -> None:
     widths = {site.name: site.channels for site in probe.sites}
     for deletion in deletions:
         if deletion.layer not in widths:
-            raise ValueError(f"`deletions` should lie in {', '.join(widths)}. Found layer {deletion.layer!r}.")
+            raise ValueError(f"`deletions` must be in layers {', '.join(widths)}, got layer {deletion.layer!r}.")
         width = widths[deletion.layer]
         if not deletion.channels or min(deletion.channels) < 0 or max(deletion.channels) >= width:
             raise ValueError(
-                f"`deletions` should name channels 0 to {width - 1} of {deletion.layer}. Found {deletion.channels}."
+                f"`deletions` must name channels 0 to {width - 1} of {deletion.layer}, got {deletion.channels}."
             )
 
 
 @torch.no_grad()
 def _block(probe: Probe, site: Site, deletions: Sequence[Deletion], means: Means) -> pd.DataFrame:
-    """Judge some deletions of one layer on all images: one recorded pass, then the layer's suffix for each."""
-    judged = [_Judged(_tallies(probe)) for _ in range(len(deletions) + 1)]
+    """Measure some deletions of one layer on all images: one recorded pass, then the layer's suffix for each."""
+    sums = [_empty_sums(probe) for _ in range(len(deletions) + 1)]  # first those of the full model
     images = 0
-    with still(probe.model), following(probe.model, site) as suffix:
+    with frozen_model(probe.model), suffix_of(probe.model, site) as suffix:
         for batch in probe.batches():
             images += len(batch.images)
-            _judge(_Seen(probe, batch), suffix, [None, *(_removing(site, d, means) for d in deletions)], judged)
-    frames = [
-        _rows(probe, deletion, judged[0], own, images) for deletion, own in zip(deletions, judged[1:], strict=True)
-    ]
+            _measure(_Compared(probe, batch), suffix, [None, *(_removing(site, d, means) for d in deletions)], sums)
+    frames = [_rows(probe, deletion, sums[0], own, images) for deletion, own in zip(deletions, sums[1:], strict=True)]
     return pd.concat(frames, ignore_index=True)
 
 
-class _Seen:
-    """One batch, with what is frozen and the values of the whole model."""
+class _Compared:
+    """One batch, with the frozen part of the objectives and the values of the full model."""
 
     def __init__(self, probe: Probe, batch: Batch) -> None:
         self.probe, self.batch = probe, batch
         self.frozen: dict[str, Tensor] = {}
         self.whole: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def judge(self, predictions: Any, tallies: dict[str, _Tally]) -> None:
-        """Add a pass to the tallies; the first one is that of the whole model."""
+    def add(self, predictions: Any, sums: dict[str, _Sums]) -> None:
+        """Add a pass to the sums; the first pass is that of the full model."""
         for name, objective in self.probe.objectives.items():
             prediction, target = (
                 predictions[name],
@@ -151,14 +142,16 @@ class _Seen:
             losses = objective.losses.value(prediction, target)
             values = losses if objective.of == "loss" else objective.value(prediction, self.frozen[name])
             before, start = self.whole.setdefault(name, (losses, values))
-            tallies[name].add(prediction, target, (losses, before), values - start)
+            sums[name].add(prediction, target, (losses, before), values - start)
 
 
-def _judge(seen: _Seen, suffix: Suffix, changes: Sequence[Change | None], judged: Sequence[_Judged]) -> None:
-    images = seen.batch.images
-    for change, own in zip(changes, judged, strict=True):
+def _measure(
+    compared: _Compared, suffix: Suffix, changes: Sequence[Change | None], sums: Sequence[dict[str, _Sums]]
+) -> None:
+    images = compared.batch.images
+    for change, own in zip(changes, sums, strict=True):
         with suffix.site.changing(change) if change is not None else nullcontext():
-            seen.judge(suffix.record(images) if change is None else suffix.again(images), own.tallies)
+            compared.add(suffix.record(images) if change is None else suffix.again(images), own)
 
 
 def _removing(site: Site, deletion: Deletion, means: Means) -> Change:
@@ -174,15 +167,15 @@ def _removing(site: Site, deletion: Deletion, means: Means) -> Change:
     return change
 
 
-def _tallies(probe: Probe) -> dict[str, _Tally]:
+def _empty_sums(probe: Probe) -> dict[str, _Sums]:
     meters = {name: getattr(o.task, "meter", lambda: None)() for name, o in probe.objectives.items()}
-    return {name: _Tally(meter) for name, meter in meters.items()}
+    return {name: _Sums(meter) for name, meter in meters.items()}
 
 
-def _rows(probe: Probe, deletion: Deletion, whole: _Judged, own: _Judged, images: int) -> pd.DataFrame:
+def _rows(probe: Probe, deletion: Deletion, full: dict[str, _Sums], own: dict[str, _Sums], images: int) -> pd.DataFrame:
     rows = []
     for name, objective in probe.objectives.items():
-        before, after = whole.tallies[name], own.tallies[name]
+        before, after = full[name], own[name]
         metric = metrics(objective.task.field)[0].name if before.meter is not None else None
         value = after.metric(metric)
         start = [deletion.layer, deletion.channel, deletion.group, len(deletion.channels), name]

@@ -1,8 +1,8 @@
-"""Whether tasks pull a layer the same way, and whether what harms one harms the other.
+"""Affinity of tasks: whether they pull a layer the same way, and whether the same channels matter to them.
 
-Two answers per layer and pair of tasks, one from training's side and one from use: the cosine of the gradients of
-their losses with respect to the layer's weights (conflict where it is negative; Yu et al., arXiv 2001.06782, per
-layer as in Recon, 2302.11289), and the rank correlation over ablated channels of how much each task changes.
+Two numbers per layer and pair of tasks: the cosine of the gradients of their losses with respect to the layer's weights
+(they conflict where it is negative; Yu et al., arXiv 2001.06782, per layer as in Recon, 2302.11289), and the rank
+correlation of the effects of the same ablations on the two tasks.
 """
 
 from itertools import combinations
@@ -12,27 +12,27 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.explain.checks.ranks import spearman
+from winnow.engine.explain.checks.agreement import spearman
 from winnow.engine.explain.relevance.probe import Probe
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import evaluating, requiring_grad
 from winnow.engine.training.batches import Batch
 
 KEYS = ["layer", "task", "other"]
 
 
-def affinity(probe: Probe, ablated: pd.DataFrame | None = None) -> pd.DataFrame:
+def task_affinity(probe: Probe, ablated: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return one row per layer and two tasks: layer, task, other, cosine, conflict_rate, transfer.
 
-    cosine: of the gradients of the mean losses over all images. conflict_rate: share of the batches in which it is
+    cosine: of the gradients of the mean losses over all images. conflict_rate: share of the batches where it is
     negative. transfer: Spearman correlation of the two tasks' `effect` over the single channels in `ablated`.
     """
     found = gradient_cosines(probe)
-    moved = transfer(ablated) if ablated is not None else pd.DataFrame(columns=[*KEYS, "transfer"])
+    moved = effect_correlations(ablated) if ablated is not None else pd.DataFrame(columns=[*KEYS, "transfer"])
     return found.merge(moved, on=KEYS, how="left")
 
 
-def transfer(ablated: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per layer and two tasks, from rows of `ablation`: layer, task, other, transfer."""
+def effect_correlations(ablated: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per layer and two tasks, from rows of an ablation: layer, task, other, transfer."""
     single = ablated[ablated["channel"] >= 0]
     tasks = list(dict.fromkeys(single["task"]))
     rows = []
@@ -50,7 +50,7 @@ def gradient_cosines(probe: Probe) -> pd.DataFrame:
         return pd.DataFrame(columns=[*KEYS, "cosine", "conflict_rate"])
     sums: list[list[Tensor]] = []
     cosines: list[list[list[float]]] = []
-    with evaluating(probe.model), torch.enable_grad():
+    with evaluating(probe.model), requiring_grad(weights.values(), wanted=True), torch.enable_grad():
         for batch in probe.batches():
             rows = _rows(probe, batch, list(weights.values()))
             cosines.append([_cosines([row[i] for row in rows]) for i in range(len(weights))])
@@ -67,9 +67,6 @@ def gradient_cosines(probe: Probe) -> pd.DataFrame:
 
 def _rows(probe: Probe, batch: Batch, weights: list[nn.Parameter]) -> list[list[Tensor]]:
     """Return each task's gradient of the summed loss at the weights."""
-    held = [weight for weight in weights if not weight.requires_grad]
-    for weight in held:
-        weight.requires_grad_(True)
     predictions = probe.model(batch.images)
     rows = []
     for name, objective in probe.objectives.items():
@@ -77,8 +74,6 @@ def _rows(probe: Probe, batch: Batch, weights: list[nn.Parameter]) -> list[list[
         value = own.value(predictions[name], own.freeze(predictions[name], batch.targets.get(name))).sum()
         grads = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
         rows.append([torch.zeros_like(w) if g is None else g for g, w in zip(grads, weights, strict=True)])
-    for weight in held:
-        weight.requires_grad_(False)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The badge beside every explanation: does it hold? Fixed rules on the faithfulness frame, free of torch.
+"""The badge beside every explanation: does it hold? Fixed rules on the faithfulness frame; no torch.
 
 The frame has the columns layer ("" for all layers together), task, figure, value, method, images. Its figures:
 
@@ -7,13 +7,13 @@ The frame has the columns layer ("" for all layers together), task, figure, valu
 | `rank_correlation`     | Spearman of relevance with the effect of ablation, over surviving channels                  |
 | `rise_correlation`     | the same with the signed rise of the loss                                                   |
 | `share_correlation`    | Spearman of the task's share with its share of the effects                                  |
-| `sample`               | how many surviving channels these are over                                                  |
-| `deletion_auc`         | mean rise of the loss while channels go, the most relevant first                            |
+| `sample`               | number of surviving channels in these correlations                                          |
+| `deletion_auc`         | mean rise of the loss while channels are deleted, the most relevant first                   |
 | `deletion_random`      | the same in random order, mean over draws                                                   |
 | `split_half`           | Spearman of the relevance over even images with that over odd ones                          |
-| `share_split_half`     | the same of shares                                                                          |
-| `head_randomisation`   | Spearman of the task's share with that after the heads' weights were shuffled: should vanish|
-| `head_randomisation_raw` | the same of relevance, which claims nothing about tasks and need not vanish               |
+| `share_split_half`     | the same for shares                                                                         |
+| `head_randomisation`   | Spearman of the task's share with that after the heads' weights are shuffled: ideally 0     |
+| `head_randomisation_raw` | the same for relevance; it says nothing about tasks and need not be 0                     |
 | `cascade_1` …          | as `head_randomisation`, with the last quarter, half, … of the shared layers shuffled too   |
 """
 
@@ -26,7 +26,7 @@ Colour = Literal["green", "amber", "red", "grey"]
 COLUMNS = ["layer", "task", "figure", "value", "method", "images"]
 GOOD, FAIR, GONE = 0.7, 0.4, 0.2
 RARE = 1 / 20  # of the deletion curves
-WORDS = MappingProxyType(
+TITLES = MappingProxyType(
     {
         "rank_correlation": "rank correlation with ablation",
         "share_correlation": "of task shares",
@@ -37,29 +37,32 @@ WORDS = MappingProxyType(
 
 
 def badge(frame: pd.DataFrame) -> tuple[Colour, str]:
-    """Return colour and text for a part of a faithfulness frame: one method, as many layers and tasks as are shown.
+    """Return colour and text for a part of a faithfulness frame: one method, and the layers and tasks that are shown.
 
-    Judged are medians over the layers and tasks. The colour is that of the weaker of rank correlation and, with several
-    tasks, share correlation: green from 0.7, amber from 0.4, else red; grey where nothing was ablated. At most amber
-    where the shares still correlate above 0.2 (by size) after the heads were shuffled, or where in more than one of
-    twenty curves deletion by relevance harms no more than in random order. A curve in which it does not is named in any
-    case; a layer that does more harm than good on these images makes one.
+    The rules use medians over the layers and tasks. The colour is that of the weaker of rank correlation and, with
+    several tasks, share correlation: green from 0.7, amber from 0.4, else red; grey where nothing was ablated. It is
+    amber at best where the shares correlate above 0.2 (in absolute value) after the heads were shuffled, or where in
+    more than one of twenty curves deletion by relevance harms no more than in random order. Each such curve is named in
+    the text; a layer that does more harm than good on these images causes one.
     """
-    medians = {name: median(frame, name) for name in WORDS}
+    medians = {name: median(frame, name) for name in TITLES}
     text = ", ".join(
-        [_head(frame), *(f"{WORDS[name]} {value:.2f}" for name, value in medians.items() if value == value)]
+        [_head(frame), *(f"{TITLES[name]} {value:.2f}" for name, value in medians.items() if value == value)]
     )
-    judged = [medians[name] for name in ("rank_correlation", "share_correlation") if medians[name] == medians[name]]
-    if not judged:
-        return "grey", f"{text}; not held against ablation"
-    least = min(judged)
+    correlations = [
+        medians[name] for name in ("rank_correlation", "share_correlation") if medians[name] == medians[name]
+    ]
+    if not correlations:
+        return "grey", f"{text}; not compared with ablation"
+    least = min(correlations)
     colour: Colour = "green" if least >= GOOD else "amber" if least >= FAIR else "red"
-    outlived = abs(medians["head_randomisation"]) > GONE
+    unspecific = abs(medians["head_randomisation"]) > GONE
     lost, curves = _lost_curves(frame)
-    if colour == "green" and (outlived or lost > RARE * curves):
+    if colour == "green" and (unspecific or lost > RARE * curves):
         colour = "amber"
-    doubts = ["the shares outlive the heads"] if outlived else []
-    doubts += [f"deletion is no worse than random in {lost} of {curves} curves"] if lost else []
+    doubts = ["the shares hardly depend on the heads"] if unspecific else []
+    if lost:
+        doubts.append(f"deletion by relevance does no more harm than random deletion in {lost} of {curves} curves")
     return colour, "; ".join([text, *doubts])
 
 

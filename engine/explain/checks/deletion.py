@@ -1,7 +1,7 @@
-"""The deletion curve: channels of a layer go, the most relevant first, and the loss rises sooner than in random order.
+"""Deletion curves: a layer's channels are deleted, the most relevant first; the loss rises sooner than in random order.
 
-Only surviving channels are ordered, as `engine.explain.checks.agreement` defines them. Free of torch, but for the
-deletions themselves, which `engine.explain.checks.ablation` carries out.
+Only surviving channels are ordered, as `engine.explain.checks.agreement` defines them. `engine.explain.checks.ablation`
+carries the deletions out.
 """
 
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from winnow.engine.explain.checks.badges import COLUMNS
 
 FRACTIONS = (0.1, 0.25, 0.5, 0.75)  # of a layer's surviving channels
 DRAWS = 3
-LEAST = 4  # survivors: below, there is no curve
+LEAST = 4  # survivors: with fewer there is no curve
 MARK = "deletion"
 
 
 @dataclass(frozen=True)
 class Order:
-    """The channels of a layer in the order in which they go: by a task's relevance, or drawn at random."""
+    """The channels of a layer in the order of their deletion: by a task's relevance, or drawn at random."""
 
     layer: str
     name: str
     channels: tuple[int, ...]
 
     def deletions(self) -> list[Deletion]:
-        """Return what is removed at each fraction, at least one channel more each time."""
+        """Return the deletion at each fraction, each with at least one channel more."""
         count = len(self.channels)
         sizes = [max(place, round(fraction * count)) for place, fraction in enumerate(FRACTIONS, 1)]
         return [Deletion(self.layer, self.channels[:size], f"{MARK}:{self.name}:{size / count:.6f}") for size in sizes]
@@ -51,10 +51,10 @@ def orders(relevance: pd.DataFrame, seed: int, draws: int = DRAWS) -> list[Order
     return found
 
 
-def curves(ablated: pd.DataFrame) -> pd.DataFrame:
+def curve_points(ablated: pd.DataFrame) -> pd.DataFrame:
     """Return the points of the curves: layer, task, order, draw, fraction, channels, loss, loss_change, effect.
 
-    order is `relevance` (of this very task) or `random`, with its draw; at fraction 0 nothing is removed yet.
+    order is `relevance` (of the row's own task) or `random`, with its draw; at fraction 0 nothing is deleted yet.
     """
     own = ablated[ablated["group"].str.startswith(f"{MARK}:")].reset_index(drop=True)
     parts = own["group"].str.split(":", expand=True)

@@ -1,8 +1,8 @@
-"""Do tasks choose the same channels? Masks of survivors of several runs, layer by layer. Free of torch.
+"""Do tasks choose the same channels? The surviving channels of several runs compared, layer by layer; no torch.
 
-Where single-task runs agree early and part ways late, the layers up to there are what the tasks want to share: the
-watershed of DiSparse (Sun et al., arXiv 2206.04662). Held against a multi-task run: which of its survivors does each
-task want on its own?
+Where single-task runs agree in early layers and differ in later ones, the early layers are what the tasks can share:
+the watershed of DiSparse (Sun et al., arXiv 2206.04662). Compared with a multi-task run: which of its survivors does
+each task choose alone?
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ import pandas as pd
 COLUMNS = ["layer", "depth", "one", "other", "jaccard", "chance", "one_in_other", "other_in_one"]
 
 
-def mask_overlap(survivors: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return, for every layer and every two runs, how far their surviving channels are the same.
+def survivor_overlap(survivors: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return, for every layer and every two runs, how much their surviving channels overlap.
 
-    Columns: layer, depth (0 at the input), one, other (the runs' names), jaccard (|A ∩ B| / |A ∪ B|), chance (what two
-    random sets of these sizes would have), one_in_other (|A ∩ B| / |A|), other_in_one. Missing where a set is empty.
+    Columns: layer, depth (0 at the input), one, other (the runs' names), jaccard (|A ∩ B| / |A ∪ B|), chance (that of
+    two random sets of these sizes), one_in_other (|A ∩ B| / |A|), other_in_one. Missing where a set is empty.
 
     Args:
-        survivors: by run, a frame with the columns layer, channel, norm: `Run.groups()`, or the table `groups`.
+        survivors: for each run a frame with the columns layer, channel, norm: `Run.groups()`, or the table `groups`.
 
     Raises:
         ValueError: two runs whose networks differ in layers or channels.
@@ -30,7 +30,7 @@ def mask_overlap(survivors: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for one, other in combinations(masks, 2):
         if not masks[one].index.equals(masks[other].index):
-            raise ValueError(f"`survivors` should be of runs with one network. Found two: {one} and {other}.")
+            raise ValueError(f"`survivors` must be of runs with the same network, got others in {one} and {other}.")
         both = pd.DataFrame({"one": masks[one], "other": masks[other]})
         for depth, (layer, own) in enumerate(both.groupby(level="layer", sort=False)):
             rows.append([layer, depth, one, other, *_figures(own)])

@@ -1,27 +1,54 @@
-"""A model with shuffled weights: what an explanation still says of it, it never learnt from the tasks.
+"""A model with shuffled weights: what an explanation says about it cannot come from what the tasks have taught.
 
-The entries of every weight that are not zero change places, at random (after Adebayo et al., arXiv 1810.03292). Norms,
-zeros and the statistics of batch norms stay, so that neither scale nor sparsity gives the difference away. First the
-heads alone, then the last quarter, half, three quarters and all of the shared layers as well.
+The non-zero entries of every weight are permuted at random (after Adebayo et al., arXiv 1810.03292). Norms, zeros and
+the statistics of batch norms stay the same, so that neither scale nor sparsity tells the two models apart. First the
+heads alone are shuffled, then the last quarter, half, three quarters and all of the shared layers too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
+import pandas as pd
 import torch
 from torch import nn
 
+from winnow.engine.explain.checks.agreement import compared
+from winnow.engine.explain.relevance.means import Means, channel_means
 from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.relevance import probe_relevance
 from winnow.engine.explain.relevance.sites import Site
 from winnow.engine.sparsity.groups import input_groups
+from winnow.engine.specs.explain import Method
 
 PARTS = 4
 
 
-def stages(probe: Probe) -> list[tuple[str, list[nn.Parameter]]]:
-    """Return what is shuffled in which stage, the earlier stages included: `head_randomisation`, then `cascade_1` ….
+def randomisations(
+    probed: Probe, method: Method, relevance: pd.DataFrame, means: Means, after: Callable[[], None] = lambda: None
+) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Return, for every stage of shuffling, its figures and the relevance of the shuffled model.
 
-    Shared are the sites of the probe and all else below `model.trunk`; without a trunk, the sites alone.
+    `means` are those of the model itself; where the trunk is shuffled, they are measured again. `after` is called after
+    each stage.
+    """
+    quick = replace(probed, settings=replace(probed.settings, bootstrap=1))
+    found = []
+    for name, parameters in stages(probed):
+        with shuffled(parameters, probed.settings.seed):
+            own = means if name == "head_randomisation" else channel_means(quick)
+            frame = probe_relevance(quick, method, own)
+        raw = f"{name}_raw" if name == "head_randomisation" else ""
+        figures = compared(relevance, frame, (name, raw))
+        found.append((figures[figures["figure"] != ""], frame))
+        after()
+    return found
+
+
+def stages(probe: Probe) -> list[tuple[str, list[nn.Parameter]]]:
+    """Return the weights that each stage shuffles, with those of earlier stages: `head_randomisation`, `cascade_1` ….
+
+    Shared layers are the sites of the probe and everything in `model.trunk`; without a trunk, the sites alone.
     """
     shared = _shared(probe)
     known = {id(parameter) for parameter in shared}
@@ -35,7 +62,7 @@ def stages(probe: Probe) -> list[tuple[str, list[nn.Parameter]]]:
 
 @contextmanager
 def shuffled(parameters: Sequence[nn.Parameter], seed: int) -> Iterator[None]:
-    """Shuffle the entries that are not zero, within each parameter; put all back afterwards, to the bit."""
+    """Permute the non-zero entries within each parameter; put them back afterwards, to the bit."""
     chance = torch.Generator().manual_seed(seed)
     with ExitStack() as stack:
         for parameter in parameters:

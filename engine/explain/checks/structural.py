@@ -1,7 +1,7 @@
-"""Which shared channels do the heads read at all? Exact zeros in the columns of the heads, whatever is attributed.
+"""Which shared channels do the heads read at all? The columns of the heads' weights that are exactly zero.
 
-Attributed use is measured on images and has an interval; structural use is certain: a column that is exactly zero
-makes the channel invisible to that reader, on every image.
+Relevance is measured on images and has an interval; this is certain: where a column is exactly zero, its reader cannot
+see the channel, on any image.
 """
 
 import pandas as pd
@@ -12,10 +12,10 @@ from winnow.engine.graph.records import Site
 
 
 def structural_use(graph: ChannelGraph, trunk: str = "trunk", heads: str = "heads") -> pd.DataFrame:
-    """Return one row per head's reader and shared channel: task, layer, channel, norm, zero.
+    """Return one row per reader in a head and shared channel: task, layer, channel, norm, zero.
 
-    A reader is a layer of `heads.<task>` that reads channels which the trunk makes; layer and channel are the names of
-    its input group. norm is ‖W[:, channel]‖, zero whether it is exactly 0.
+    A reader is a layer of `heads.<task>` that reads channels of the trunk; layer and channel are those of its input
+    group. norm is ‖W[:, channel]‖; zero says whether it is exactly 0.
     """
     made = {
         int(label)

@@ -1,9 +1,9 @@
-"""A model run from one layer on: what ends before the layer begins is taken from an earlier pass on the same images.
+"""The suffix of a model: it runs from one layer on, with the results of earlier modules from a recorded pass.
 
-The order in which modules run does not depend on what a layer is changed into, in evaluation mode: so every call that
-was over when the layer was called gives the same again, and its result, kept whole for the outermost such modules, can
-stand in for it. Nothing is assumed of the model's structure, and functions between modules run as they are. Exact, to
-the bit. Calls are counted per module, so that a module used before and after the layer is kept where it may be.
+In evaluation mode the order in which modules run does not depend on a change at a layer. So every call that was
+finished when the layer was called gives the same result again, and the recorded one can replace it; results are kept
+for the outermost such modules only. Nothing is assumed about the model's structure, and functions between modules run
+again. Exact, to the bit. Calls are counted per module, so that a module may be used both before and after the layer.
 """
 
 from collections import Counter
@@ -15,15 +15,15 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from winnow.engine.explain.relevance.frozen_model import calling
 from winnow.engine.explain.relevance.sites import Site
+from winnow.engine.graph.modes import calling
 
 Call = tuple[nn.Module, int]
 
 
 @dataclass
 class Suffix:
-    """Use inside `following(model, site)`: call `record(images)` once, then `again(images)` as often as wanted."""
+    """Use it inside `suffix_of(model, site)`: call `record(images)` once, then `again(images)` as often as you like."""
 
     model: nn.Module
     site: Site
@@ -33,7 +33,7 @@ class Suffix:
     _kept: dict[Call, tuple[Any, Counter[nn.Module]]] = field(default_factory=dict)
 
     def record(self, images: Tensor) -> Any:
-        """Return the model's outputs, and keep what ends before the layer begins."""
+        """Return the model's outputs, and keep the results of calls that end before the layer begins."""
         self._kept.clear()
         self._recording, self._reached = True, False
         return self._run(images)
@@ -48,7 +48,7 @@ class Suffix:
         return self.model(images)
 
     def wrapped(self, module: nn.Module) -> Callable[..., Any]:
-        """Return what a module's forward becomes."""
+        """Return the function that replaces a module's forward."""
         forward = module.forward
 
         def call(*given: Any, **named: Any) -> Any:
@@ -71,7 +71,7 @@ class Suffix:
         return call
 
     def _keep(self, key: Call, result: Any, before: set[Call]) -> None:
-        """Keep a result in the place of those that it was made of."""
+        """Keep a result instead of those of the modules inside."""
         for inner in set(self._kept) - before:
             del self._kept[inner]
         self._kept[key] = (_copied(result), self._counts.copy())
@@ -81,7 +81,7 @@ class Suffix:
             return forward(*given, **named)
         result, counts = self._kept[key]
         self._counts = counts.copy()
-        return _copied(result)  # whoever reads it may write into it
+        return _copied(result)  # a reader may write into it
 
 
 def _copied(result: Any) -> Any:
@@ -89,8 +89,8 @@ def _copied(result: Any) -> Any:
 
 
 @contextmanager
-def following(model: nn.Module, site: Site) -> Iterator[Suffix]:
-    """Yield what runs the model from a site on."""
+def suffix_of(model: nn.Module, site: Site) -> Iterator[Suffix]:
+    """Yield the suffix of a model after a site."""
     suffix = Suffix(model, site)
     with ExitStack() as stack:
         for module in list(model.modules()):

@@ -1,4 +1,4 @@
-"""Where in the image: what a channel answers to and where it is silent, and which pixels a task relies on.
+"""Where in the image a channel is active or silent, and which pixels a task relies on.
 
-`making.spatial` computes it, `engine.explain.maps.store` writes and reads it.
+`engine.explain.maps.making` computes the maps; `engine.explain.maps.store` writes and reads them, without torch.
 """

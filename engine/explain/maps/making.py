@@ -1,22 +1,31 @@
-"""Everything that the maps of an explanation hold, from a probe and the channels that were chosen."""
+"""All maps of an explanation, from a probe and the chosen channels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from winnow.engine.explain.maps.channels import Cells, Seen, looked_through, maps, stored
-from winnow.engine.explain.maps.inputs import Explained, integrated_gradients, occlusion
-from winnow.engine.explain.maps.pictures import factor, pictures, prediction, summed, target
+from winnow.engine.explain.maps.attributions import (
+    Cells,
+    ChannelStatistics,
+    Explained,
+    channel_maps,
+    channel_statistics,
+    integrated_gradients,
+    layer_arrays,
+    occlusion,
+)
+from winnow.engine.explain.maps.pictures import factor, image_array, prediction_array, summed, target_array
 from winnow.engine.explain.maps.store import packed
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means, base_image
-from winnow.engine.explain.relevance.probe import Probe, narrowed
+from winnow.engine.explain.relevance.probe import Probe, restricted
 from winnow.engine.training.batches import Batch
 
 Array = NDArray[Any]
@@ -28,9 +37,9 @@ SMALL = 64  # side of a picture in the gallery [pixel]
 class SpatialSettings:
     """How much is stored, and how fine.
 
-    images: how many are shown, the first ones. top: images per channel that drive it most. steps: points on the path of
-    integrated gradients. patch: side of what is occluded [pixel]; an eighth of the image if not set. side: of a stored
-    image, at most [pixel].
+    images: how many are shown, the first ones. top: how many of the images that activate a channel most. steps: points
+    on the path of integrated gradients. patch: side of an occluded patch [pixel], by default an eighth of the image.
+    side: the longest side of a stored image [pixel].
 
     Raises:
         ValueError: a number below 1.
@@ -47,71 +56,99 @@ class SpatialSettings:
         for name in ("images", "top", "steps", "patch", "side"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"`{name}` should be at least 1. Found {value}.")
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
 
 
 @dataclass(frozen=True)
 class Spatial:
-    """What `engine.explain.maps.store.write_spatial` takes: arrays by name, and the index."""
+    """What `engine.explain.maps.store.write_spatial` writes: arrays by name, and the index."""
 
     arrays: dict[str, Array]
     index: dict[str, Any]
 
 
 def spatial(
-    asked: Probe, cells: Cells, means: Means, settings: SpatialSettings | None = None, say: Say = lambda _: None
+    probed: Probe, cells: Cells, means: Means, settings: SpatialSettings | None = None, say: Say = lambda _: None
 ) -> Spatial:
     """Return the maps of the chosen channels and of the tasks, as `engine.explain.maps.store` describes them.
 
     Args:
-        asked: the model, the images to look through and what is explained; its sites include the layers of `cells`.
-        cells: {layer: channels}, as `engine.explain.maps.choosing.top_cells` gives them.
-        means: what stands for a missing channel, of `engine.explain.relevance.means.channel_means`.
+        probed: the model, its images and objectives; its sites include the layers of `cells`.
+        cells: {layer: channels}, as `top_cells` gives them.
+        means: what replaces a removed channel, from `engine.explain.relevance.means.channel_means`.
         settings: how many images, how fine.
-        say: is told what comes next, before it does; may raise to end the work.
+        say: called with each phase before it begins; it may raise to end the work.
 
     Raises:
         ValueError: a layer or a channel that the probe does not have.
 
     """
-    check_cells(asked, cells)
+    check_cells(probed, cells)
     settings = settings or SpatialSettings()
-    shown = _first(asked, settings.images)
-    with still(asked.model):
-        say("what drives the channels")
-        seen = looked_through(asked, cells, settings.top)
-        say("maps of the channels")
+    shown = _first(probed, settings.images)
+    with frozen_model(probed.model):
+        say("finding the images that activate each channel")
+        seen = channel_statistics(probed, cells, settings.top)
+        say("making maps of the channels")
         arrays = {
             name: array
-            for layer, activation, reliance in maps(asked, shown, cells, means)
-            for name, array in stored(layer, seen[layer], activation, reliance).items()
+            for layer, activation, reliance in channel_maps(probed, shown, cells, means)
+            for name, array in layer_arrays(layer, seen[layer], activation, reliance).items()
         }
         by = factor(shown.images.shape[-2], shown.images.shape[-1], settings.side)
-        arrays |= _attributed(asked, shown, settings, by, say)
-    arrays |= {"images": pictures(shown.images, by)}
-    arrays |= _gallery(asked, seen)
-    return Spatial(arrays, _index(asked, shown, cells, seen, settings))
+        arrays |= _attributed(probed, shown, settings, by, say)
+    arrays |= {"images": image_array(shown.images, by)}
+    arrays |= _gallery(probed, seen)
+    return Spatial(arrays, _index(probed, shown, cells, seen, settings))
 
 
-def check_cells(asked: Probe, cells: Cells) -> None:
-    """Raise `ValueError` where a layer or a channel is none of the probe's."""
-    widths = {site.name: site.channels for site in asked.sites}
+def top_cells(
+    relevance: pd.DataFrame, per_task: int = 12, layers: Sequence[str] | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Return {layer: channels}: in each layer the channels with the most relevance for each task, without dead ones.
+
+    Args:
+        relevance: a frame of `engine.explain.relevance.relevance`, by one method.
+        per_task: how many channels for each task; a channel may be chosen for several.
+        layers: by default the last one of the frame, the features that the heads read.
+
+    Raises:
+        ValueError: fewer than one channel, or a layer that the frame does not have.
+
+    """
+    if per_task < 1:
+        raise ValueError(f"`per_task` must be at least 1, got {per_task}.")
+    known = list(dict.fromkeys(relevance["layer"]))
+    wanted = known[-1:] if layers is None else list(layers)
+    if unknown := [layer for layer in wanted if layer not in known]:
+        raise ValueError(f"`layers` must be layers of the frame, {', '.join(known)}, got {', '.join(unknown)}.")
+    found = {}
+    for layer in wanted:
+        own = relevance[(relevance["layer"] == layer) & (relevance["relevance"] > 0)]
+        best = own.sort_values("relevance", ascending=False, kind="stable").groupby("task", sort=False).head(per_task)
+        found[layer] = tuple(sorted({int(channel) for channel in best["channel"]}))
+    return {layer: channels for layer, channels in found.items() if channels}
+
+
+def check_cells(probed: Probe, cells: Cells) -> None:
+    """Raise `ValueError` for a layer or a channel that the probe does not have."""
+    widths = {site.name: site.channels for site in probed.sites}
     for layer, channels in cells.items():
         if layer not in widths:
-            raise ValueError(f"`cells` should lie in {', '.join(widths)}. Found layer {layer!r}.")
+            raise ValueError(f"`cells` must be in layers {', '.join(widths)}, got layer {layer!r}.")
         if not channels or min(channels) < 0 or max(channels) >= widths[layer] or len(set(channels)) < len(channels):
-            raise ValueError(f"`cells` should name channels 0 to {widths[layer] - 1} of {layer}. Found {channels}.")
+            raise ValueError(f"`cells` must name channels 0 to {widths[layer] - 1} of {layer}, got {channels}.")
 
 
-def _first(asked: Probe, count: int) -> Batch:
-    parts = list(narrowed(asked, images=count).batches())
+def _first(probed: Probe, count: int) -> Batch:
+    parts = list(restricted(probed, images=count).batches())
     targets = {name: torch.cat([part.targets[name] for part in parts]) for name in parts[0].targets}
     return Batch(torch.cat([part.images for part in parts]), targets)
 
 
-def _attributed(asked: Probe, shown: Batch, settings: SpatialSettings, by: int, say: Say) -> dict[str, Array]:
-    """Return the attributions to pixels, with targets and predictions, of the shown images."""
-    explained, base = Explained(asked, shown), base_image(asked).to(shown.images)
+def _attributed(probed: Probe, shown: Batch, settings: SpatialSettings, by: int, say: Say) -> dict[str, Array]:
+    """Return the attributions to pixels of the shown images, with targets and predictions."""
+    explained, base = Explained(probed, shown), base_image(probed).to(shown.images)
     say("integrated gradients")
     found = integrated_gradients(explained, shown.images, base, settings.steps)
     say("occlusion")
@@ -119,12 +156,12 @@ def _attributed(asked: Probe, shown: Batch, settings: SpatialSettings, by: int, 
     arrays = {"difference": _array(found.difference), "residual": _array(found.residual)}
     for name, values in (("integrated_gradients", summed(found.pixels, by)), ("occlusion", hidden)):
         arrays[name], arrays[f"{name}_peak"] = packed(_array(values), (2, 3))
-    for name, objective in asked.objectives.items():
+    for name, objective in probed.objectives.items():
         if (field := getattr(objective.task, "field", None)) is None:
             continue
-        arrays[f"prediction.{name}"] = prediction(field, explained.predictions[name], by)
+        arrays[f"prediction.{name}"] = prediction_array(field, explained.predictions[name], by)
         if name in shown.targets:
-            arrays[f"target.{name}"] = target(field, shown.targets[name], by)
+            arrays[f"target.{name}"] = target_array(field, shown.targets[name], by)
     return arrays
 
 
@@ -132,26 +169,26 @@ def _patch(shown: Batch, settings: SpatialSettings) -> int:
     return settings.patch or max(1, max(shown.images.shape[-2:]) // 8)
 
 
-def _gallery(asked: Probe, seen: dict[str, Seen]) -> dict[str, Array]:
-    """Return the top images of all channels, each once, reduced."""
+def _gallery(probed: Probe, seen: dict[str, ChannelStatistics]) -> dict[str, Array]:
+    """Return the top images of all channels, each once and small."""
     wanted = sorted({int(number) for own in seen.values() if own.best is not None for number in own.best.ravel()})
     found, first = [], 0
-    for batch in asked.batches():
+    for batch in probed.batches():
         own = [number - first for number in wanted if first <= number < first + len(batch.images)]
         by = factor(batch.images.shape[-2], batch.images.shape[-1], SMALL)
-        found += [pictures(batch.images[own], by)] if own else []
+        found += [image_array(batch.images[own], by)] if own else []
         first += len(batch.images)
     return {"gallery": np.concatenate(found), "gallery_of": np.array(wanted, np.int32)} if found else {}
 
 
 def _index(
-    asked: Probe, shown: Batch, cells: Cells, seen: dict[str, Seen], settings: SpatialSettings
+    probed: Probe, shown: Batch, cells: Cells, seen: dict[str, ChannelStatistics], settings: SpatialSettings
 ) -> dict[str, Any]:
     height, width = shown.images.shape[-2:]
-    fields = {name: getattr(objective.task, "field", None) for name, objective in asked.objectives.items()}
+    fields = {name: getattr(objective.task, "field", None) for name, objective in probed.objectives.items()}
     return {
-        "of": asked.settings.of,
-        "base": asked.settings.fill,
+        "of": probed.settings.of,
+        "base": probed.settings.fill,
         "images": list(range(len(shown.images))),
         "looked_at": next((own.images for own in islice(seen.values(), 1)), 0),
         "size": [height, width],

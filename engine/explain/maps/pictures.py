@@ -1,4 +1,4 @@
-"""Images, targets and predictions as arrays that a page can draw.
+"""Images, targets and predictions as arrays for a page to draw.
 
 | kind             | target                         | prediction                                 |
 |------------------|--------------------------------|--------------------------------------------|
@@ -9,7 +9,7 @@
 | `classification` | (K,) int16, missing: -1        | (K, classes) float16, probabilities        |
 | `regression`     | (K,) float32 [unit]            | (K,) float32 [unit]                        |
 
-Images beyond a given side are reduced by a whole factor: colours are averaged, maps take every so-many-th pixel.
+Images with a side above the limit are reduced by a whole factor k: colours are averaged, maps take every k-th pixel.
 """
 
 from typing import Any
@@ -26,27 +26,27 @@ Array = NDArray[Any]
 
 
 def factor(height: int, width: int, side: int) -> int:
-    """Return by which whole factor an image is reduced so that no side exceeds `side`."""
+    """Return the whole factor that reduces an image so that no side exceeds `side`."""
     return -(-max(height, width) // side)
 
 
-def pictures(images: Tensor, by: int = 1) -> Array:
-    """Return images (B, C, H, W) in [0, 1] as uint8 (B, H, W, 1 or 3): of other numbers of channels, the mean."""
+def image_array(images: Tensor, by: int = 1) -> Array:
+    """Return images (B, C, H, W) in [0, 1] as uint8 (B, H, W, 1 or 3); other numbers of channels are averaged."""
     shown = images if images.shape[1] in (1, 3) else images.mean(1, keepdim=True)
     small = functional.avg_pool2d(shown.float(), by, ceil_mode=True) if by > 1 else shown
     return _array((small.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1))
 
 
-def target(field: Field, values: Tensor, by: int = 1) -> Array:
-    """Return targets as the table says."""
+def target_array(field: Field, values: Tensor, by: int = 1) -> Array:
+    """Return targets in the form of the table above."""
     small = values[:, ::by, ::by] if field.dense else values
     if field.kind == "regression":
         return _array(small.float())
     return _array(small.half() if field.kind in ("depth", "normals") else small.to(torch.int16))
 
 
-def prediction(field: Field, values: Tensor, by: int = 1) -> Array:
-    """Return raw outputs (B, outputs, H, W) or (B, outputs) as the table says."""
+def prediction_array(field: Field, values: Tensor, by: int = 1) -> Array:
+    """Return raw outputs (B, outputs, H, W) or (B, outputs) in the form of the table above."""
     small = values[:, :, ::by, ::by] if field.dense else values
     if field.kind == "segmentation":
         return _array(small.argmax(1).to(torch.int16))

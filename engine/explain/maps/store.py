@@ -1,13 +1,13 @@
-"""Where in the image: the maps of an explanation as one file that needs no torch to be read.
+"""The maps of an explanation as one file, which is read without torch.
 
 `spatial.safetensors` holds the arrays below; its header holds `index`, a JSON text: {format_version, of, base, images
 [numbers in the split], looked_at, size [height, width of the originals], tasks {name: {kind, classes, unit}}, layers
-{name: [channels]}, patch, steps}. K images are shown, N were looked through, T tasks, C channels of a layer, M top
-images. Floats are float16 in units of a peak that is stored beside them, so that nothing over- or underflows.
+{name: [channels]}, patch, steps}. K images are shown of N in all; T tasks, C channels of a layer, M top images. Floats
+are float16 in units of a peak that is stored beside them, so that nothing overflows or underflows.
 
 | array                                    | shape           | meaning                                                 |
 |------------------------------------------|-----------------|---------------------------------------------------------|
-| `images`                                 | (K, H, W, 1|3)  | uint8; larger images come reduced by a whole factor     |
+| `images`                                 | (K, H, W, 1|3)  | uint8; larger images are reduced by a whole factor      |
 | `target.<task>`, `prediction.<task>`     | (K, …)          | see `explain.maps.pictures`                             |
 | `activation.<layer>`, `…_peak.<layer>`   | (C, K, h, w)    | what the layer reads, at its own resolution             |
 | `silent.<layer>`                         | (C, h, w)       | part of the N images with exactly 0 at the position     |
@@ -15,10 +15,10 @@ images. Floats are float16 in units of a peak that is stored beside them, so tha
 | `reliance.<layer>`, `…_peak.<layer>`     | (C, T, K, h, w) | |(a − μ) ∂f_t/∂a|: where task t relies on the channel   |
 | `mean.<layer>`, `max.<layer>`            | (C, N)          | float32, of the activation over each image              |
 | `top.<layer>`                            | (C, M)          | int32: images of the greatest mean, numbers in the split|
-| `top_activation.<layer>`                 | (C, M, h, w)    | what they show; in units of `activation_peak`           |
+| `top_activation.<layer>`                 | (C, M, h, w)    | the activation there; in units of `activation_peak`     |
 | `gallery`, `gallery_of`                  | (G, h, w, 1|3)  | the top images, small; their numbers in the split       |
 | `integrated_gradients`, `…_peak`         | (T, K, H, W)    | signed; its sum is f(x) − f(base) less the residual     |
-| `difference`, `residual`                 | (T, K)          | f(x) − f(base), and what the sum over the pixels misses |
+| `difference`, `residual`                 | (T, K)          | f(x) − f(base), and what the sum over the pixels lacks  |
 | `occlusion`, `…_peak`                    | (T, K, p, q)    | f(x) − f(x with the patch in the colours of the base)   |
 """
 
@@ -43,7 +43,7 @@ Method = Literal["integrated_gradients", "occlusion"]
 
 
 def write_spatial(folder: Path, arrays: Mapping[str, Array], index: Mapping[str, Any]) -> Path:
-    """Put the file into a folder, whole or not at all; return its path."""
+    """Write the file into a folder, completely or not at all; return its path."""
     text = json.dumps({"format_version": FORMAT_VERSION, **index}, allow_nan=False)
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     replace(folder / NAME, save(plain, metadata={"index": text}))
@@ -59,7 +59,7 @@ def packed(values: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Top:
-    """The images in which a channel is strongest, best first: numbers, mean activations, pictures, activations."""
+    """The images that activate a channel most, strongest first: numbers, mean activations, pictures, activations."""
 
     numbers: list[int]
     means: Array
@@ -70,23 +70,25 @@ class Top:
 class SpatialStore:
     """Reads the file in a folder, array by array.
 
-    Raises `ValueError` where there is none, or one that is damaged or of another format; a `KeyError` never leaves it:
-    a layer, channel or task that was not asked for is a `ValueError` too.
+    Raises:
+        ValueError: there is no file, it is damaged or of another format version; in the methods, a layer, channel or
+            task that it does not hold.
+
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
         if not self._path.exists():
-            raise ValueError(f"`folder` should hold {NAME}. Found none in {folder.name}.")
+            raise ValueError(f"`folder` must hold {NAME}, got none in {folder.name}.")
         try:
             with safe_open(self._path, "np") as file:
                 self.index: dict[str, Any] = json.loads((file.metadata() or {}).get("index", "{}"))
                 self._names = set(file.keys())
         except SafetensorError as error:
-            raise ValueError(f"`folder` should hold a whole {NAME}. Found a damaged one: {error}.") from error
+            raise ValueError(f"`folder` must hold an intact {NAME}, got a damaged one: {error}.") from error
         if self.index.get("format_version") != FORMAT_VERSION:
             found = self.index.get("format_version")
-            raise ValueError(f"{NAME} should have format version {FORMAT_VERSION}. Found {found}.")
+            raise ValueError(f"{NAME} must have format version {FORMAT_VERSION}, got {found}. Explain the run again.")
         self.tasks: tuple[str, ...] = tuple(self.index["tasks"])
         self.numbers: tuple[int, ...] = tuple(self.index["images"])
 
@@ -104,11 +106,11 @@ class SpatialStore:
         return self._array("images")
 
     def target(self, task: str) -> Array | None:
-        """Return a task's targets of the shown images; None where they were not known."""
+        """Return a task's targets of the shown images; None where there are none."""
         return self._known("target", task)
 
     def prediction(self, task: str) -> Array | None:
-        """Return a task's predictions for the shown images; None of a task that nobody described."""
+        """Return a task's predictions for the shown images; None for a task without a description."""
         return self._known("prediction", task)
 
     def activation(self, layer: str, channel: int) -> Array:
@@ -135,12 +137,12 @@ class SpatialStore:
         return found
 
     def per_image(self, layer: str, channel: int) -> pd.DataFrame:
-        """Return a channel's mean and greatest activation in every image looked at: mean, max."""
+        """Return a channel's mean and greatest activation in each of the N images: mean, max."""
         values = {name: self._cell(name, layer, channel) for name in ("mean", "max")}
         return pd.DataFrame(values)
 
     def top(self, layer: str, channel: int) -> Top:
-        """Return the images in which a channel is strongest."""
+        """Return the images that activate a channel most."""
         numbers = [int(number) for number in self._cell("top", layer, channel)]
         gallery = {int(number): place for place, number in enumerate(self._array("gallery_of"))}
         pictures = self._array("gallery")[[gallery[number] for number in numbers]]
@@ -149,14 +151,14 @@ class SpatialStore:
         return Top(numbers, means, pictures, maps * self._peak("activation", layer, channel))
 
     def attribution(self, method: Method, task: str) -> Array:
-        """Return a task's attribution over the shown images: (K, H, W), or of occlusion (K, p, q), one per patch."""
+        """Return a task's attribution over the shown images: (K, H, W), or for occlusion (K, p, q), one per patch."""
         place = self._task(task)
         peak = self._array(f"{method}_peak")[place]
         found: Array = self._array(method)[place].astype(np.float32) * peak[:, None, None]
         return found
 
     def completeness(self) -> pd.DataFrame:
-        """Return what integrated gradients promise, and what is missing: task, image, difference, residual."""
+        """Return the completeness of integrated gradients: task, image, difference, residual."""
         rows = [(task, number) for task in self.tasks for number in self.numbers]
         parts = {name: self._array(name).ravel() for name in ("difference", "residual")}
         return pd.DataFrame(rows, columns=["task", "image"]).assign(**parts)
@@ -172,12 +174,12 @@ class SpatialStore:
 
     def _task(self, task: str) -> int:
         if task not in self.tasks:
-            raise ValueError(f"`task` should be one of {', '.join(self.tasks)}. Found {task!r}.")
+            raise ValueError(f"`task` must be one of {', '.join(self.tasks)}, got {task!r}.")
         return self.tasks.index(task)
 
     def _cell(self, part: str, layer: str, channel: int) -> Array:
         if not self.has(layer, channel):
-            raise ValueError(f"`channel` should be one that has maps. Found {layer!r}, {channel}.")
+            raise ValueError(f"`channel` must have maps (`cells()` lists them), got channel {channel} of {layer!r}.")
         with safe_open(self._path, "np") as file:
             found: Array = file.get_slice(f"{part}.{layer}")[self.index["layers"][layer].index(channel)]
         return found
@@ -186,8 +188,8 @@ class SpatialStore:
         return self._cell(f"{part}_peak", layer, channel)
 
 
-def resized(values: Array, height: int, width: int) -> Array:
-    """Return maps (…, h, w) at another size: the value of the nearest place, so that no position is invented."""
+def resized_maps(values: Array, height: int, width: int) -> Array:
+    """Return maps (…, h, w) at another size: each value is that of the nearest position; nothing is interpolated."""
     rows = (np.arange(height) * values.shape[-2]) // height
     columns = (np.arange(width) * values.shape[-1]) // width
     found: Array = values[..., rows[:, None], columns]

@@ -1,7 +1,7 @@
-"""What Captum computes, at the same sites and of the same numbers as everything else. The only file that knows Captum.
+"""Captum's methods, at the same sites and for the same objectives as our own. The only file that imports Captum.
 
-Its attributions are per position. Here they are summed over positions, with their sign, and the absolute value of an
-image's sum is taken, as `taylor` does it.
+Captum attributes to every position. Here the attributions of an image are summed over positions, with their sign, and
+the absolute value of the sum is taken, as in `taylor`.
 
 | method                       | contribution of an activation a                  | the sum over all a                 |
 |------------------------------|--------------------------------------------------|------------------------------------|
@@ -13,8 +13,8 @@ image's sum is taken, as `taylor` does it.
 | `feature_ablation`           | f(x) − f(x, μ_c in channel c's place)            | (the reference)                    |
 
 a' is a at the base image: the mean colours with fill "mean", black with "zero" (`engine.explain.relevance.means`).
-Conductance and DeepLift sum to f(x) − f(base) where every path passes the layer; the residual of a reader inside a
-residual block therefore holds what goes around it. `difference` and `residual` are means over images, so that
+Conductance and DeepLift sum to f(x) − f(base) where every path passes the layer; for a reader inside a residual block,
+the residual is what goes around it. `difference` and `residual` are means over images, so that
 Σ_c signed + residual = difference exactly; only the three methods with such a sum have them.
 
 Sources: Dhamdhere et al., arXiv 1805.12233; Sundararajan et al., 1703.01365; Leino et al., 1802.03788; Shrikumar et
@@ -38,18 +38,18 @@ from captum.attr import (
 )
 from torch import Tensor, nn
 
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means, base_image
 from winnow.engine.explain.relevance.objectives import Objective
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.refusals import NotAttributableError, refuse_deep_lift, refuse_reuse
 from winnow.engine.explain.relevance.scores import Scores
-from winnow.engine.explain.relevance.sites import Gate, Site, gated, passing
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.explain.relevance.sites import Gate, Site, gates_at, recorded
+from winnow.engine.graph.modes import evaluating, requiring_grad
 from winnow.engine.specs.explain import Method
 from winnow.engine.training.batches import Batch
 
-PROMISING = ("conductance", "layer_integrated_gradients", "deep_lift")
+COMPLETE = ("conductance", "layer_integrated_gradients", "deep_lift")
 INTEGRATING = {
     "conductance": LayerConductance,
     "layer_integrated_gradients": LayerIntegratedGradients,
@@ -58,7 +58,7 @@ INTEGRATING = {
 
 
 class _OfTask(nn.Module):
-    """A task's number per image, (B,): a 0-d result or a dict is nothing that Captum takes."""
+    """A task's number per image, (B,): Captum takes neither a dict nor a single number for the batch."""
 
     def __init__(self, model: nn.Module, task: str, objective: Objective) -> None:
         super().__init__()
@@ -69,46 +69,39 @@ class _OfTask(nn.Module):
 
 
 def captum_scores(method: Method, probe: Probe, means: Means, scores: Scores) -> None:
-    """Add what a method of Captum's says of every site and task to the scores.
+    """Add the contributions by a method of Captum's, for every site and task, to the scores.
 
     Raises:
-        NotAttributableError: the method would silently be wrong on this model.
+        NotAttributableError: the method would silently give wrong numbers on this model.
 
     """
     base = base_image(probe)
     with _held(method, probe.model), torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Captum speaks of the hooks that it sets
+        warnings.simplefilter("ignore")  # Captum warns about the hooks that it sets
         _refuse(method, probe)
         for batch in probe.batches():
             _Call(method, probe, means, batch, base).add_to(scores)
 
 
 def _refuse(method: Method, probe: Probe) -> None:
-    """Raise where the method would be wrong."""
+    """Raise where the method would give wrong numbers."""
     example = next(probe.batches()).images
     refuse_reuse(probe.model, {site.name: site.module for site in probe.sites}, example, method)
     if method == "deep_lift":
         if probe.settings.of == "loss":
-            raise NotAttributableError("`of` should be output with deep_lift, whose rules end before the loss.")
+            raise NotAttributableError("`of` must be output with deep_lift, got loss: its rules do not cover losses.")
         refuse_deep_lift(probe.model, example)
 
 
 @contextmanager
 def _held(method: Method, model: nn.Module) -> Iterator[None]:
-    """Hold a model at rest; for DeepLift with its norms in place, and with weights that all ask for gradients."""
-    if method != "deep_lift":
-        with still(model):
+    """Hold a model frozen; for DeepLift with its batch norms in place and with weights that all ask for gradients."""
+    if method == "deep_lift":
+        with evaluating(model), requiring_grad(model.parameters(), wanted=True):
             yield
-        return
-    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
-    with evaluating(model):
-        for parameter in frozen:
-            parameter.requires_grad_(True)
-        try:
+    else:
+        with frozen_model(model):
             yield
-        finally:
-            for parameter in frozen:
-                parameter.requires_grad_(False)
 
 
 class _Call:
@@ -124,23 +117,23 @@ class _Call:
         }
 
     def add_to(self, scores: Scores) -> None:
-        """Add this batch's contributions, and their signed sums where the method promises something of them."""
+        """Add this batch's contributions, and their signed sums where the method is complete."""
         by_task = [self._attributions(task) for task in self.probe.objectives]
         sums = [torch.cat([self._gathered(s, found[s.name]) for s in self.probe.sites], 1) for found in by_task]
         signed = _array(torch.stack(sums, 1))
         scores.add(np.abs(signed))
-        if self.method in PROMISING:
+        if self.method in COMPLETE:
             scores.add_signed(signed, _array(self._differences()))
 
     def _gathered(self, site: Site, values: Tensor) -> Tensor:
-        """Return (B, channels): the sum over positions; of an ablation, which each position repeats, their mean."""
+        """Return (B, channels): the sum over positions; their mean for an ablation, which is equal at all of them."""
         flat = site.per_channel(values)
         return flat.mean(2) if self.method == "feature_ablation" else flat.sum(2)
 
     def _attributions(self, task: str) -> dict[str, Tensor]:
         function = _OfTask(self.probe.model, task, self.probe.objectives[task])
         frozen = self.frozen[task]
-        with gated(self.probe.sites) as gates:
+        with gates_at(self.probe.sites) as gates:
             if self.method == "gradient_x_activation":
                 together = LayerGradientXActivation(function, list(gates.values()))
                 given = together.attribute(self.images, additional_forward_args=(frozen,))
@@ -158,7 +151,7 @@ class _Call:
         return _one(kind(function, gate).attribute(self.images, self.base, **extra, **steps)).detach()
 
     def _ablated(self, function: nn.Module, site: Site, gate: Gate, extra: Mapping[str, Any]) -> Tensor:
-        with torch.no_grad(), passing([site]) as kept:
+        with torch.no_grad(), recorded([site]) as kept:
             function(self.images, *extra["additional_forward_args"])
             like = kept[site.name][0][:1]
         mask = site.shaped(torch.arange(site.channels), like.new_zeros(like.shape, dtype=torch.long))
@@ -169,12 +162,12 @@ class _Call:
 
     @torch.no_grad()
     def _differences(self) -> Tensor:
-        """Return f(x) − f(baseline) as the method means it: (B, tasks, sites)."""
+        """Return f(x) − f(baseline) in the sense of the method, (B, tasks, sites)."""
         sites = self.probe.sites
         at_images, at_base = self._values(self.images), self._values(self.base)
         if self.method != "layer_integrated_gradients":
             return (at_images - at_base)[:, :, None].expand(-1, -1, len(sites))
-        with passing(sites) as kept:
+        with recorded(sites) as kept:
             self.probe.model(self.base)
         return torch.stack([at_images - self._replaced(site, kept[site.name]) for site in sites], 2)
 
@@ -188,7 +181,7 @@ class _Call:
 
 
 def _one(given: Any) -> Tensor:
-    """Return the only tensor of what Captum hands back."""
+    """Return the one tensor in what Captum returns."""
     found: Tensor = given[0] if isinstance(given, tuple | list) else given
     return found
 

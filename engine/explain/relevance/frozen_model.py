@@ -1,9 +1,9 @@
-"""A model at rest: evaluation mode, frozen weights, batch norms folded into the convolutions before them.
+"""A frozen model: evaluation mode, weights without gradients, batch norms folded into the convolutions before them.
 
-Gradients then cost what those of the activations do. In evaluation mode a batch norm is the scale s = γ/√(σ² + ε) and
-the shift β − μs, so that norm(W ∗ x) = (sW) ∗ x + (β − μs), to rounding; its own backward would cost half of a
-convolution's. Folded are the pairs that stand side by side in an `nn.Sequential` and nowhere else, where nobody else
-can read what lies between them. Zeros of W stay zeros.
+Gradients then cost no more than those of the activations. In evaluation mode a batch norm is the scale s = γ/√(σ² + ε)
+and the shift β − μs, so that norm(W ∗ x) = (sW) ∗ x + (β − μs), up to rounding; its own backward pass would cost half
+of a convolution's. Only pairs are folded that follow one another in an `nn.Sequential` and are used nowhere else, so
+that nothing can read the tensor between them. Zeros of W stay zeros.
 """
 
 from collections import Counter
@@ -15,41 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import calling, evaluating, requiring_grad
 
 PAIRS = ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d), (nn.Conv3d, nn.BatchNorm3d))
 
 
 @contextmanager
-def still(model: nn.Module) -> Iterator[None]:
-    """Hold a model at rest for a while; its modes, weights and modules are afterwards what they were."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with evaluating(model), ExitStack() as stack:
-        for parameter in trained:
-            parameter.requires_grad_(False)
-            stack.callback(parameter.requires_grad_, True)
+def frozen_model(model: nn.Module) -> Iterator[None]:
+    """Hold a model frozen for a while; afterwards its modes, weights and modules are what they were."""
+    with evaluating(model), requiring_grad(model.parameters(), wanted=False), ExitStack() as stack:
         for convolution, norm in _pairs(model):
             stack.enter_context(calling(convolution, _folded(convolution, norm)))
             stack.enter_context(calling(norm, _unchanged))
         yield
 
 
-@contextmanager
-def calling(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """Let a module call another function in the place of its forward."""
-    own = vars(module).get("forward")
-    module.forward = forward
-    try:
-        yield
-    finally:
-        if own is None:
-            del module.forward
-        else:
-            module.forward = own
-
-
 def _pairs(model: nn.Module) -> Iterator[tuple[Any, Any]]:
-    """Yield every convolution with the batch norm that alone reads it."""
+    """Yield every convolution and batch norm where only that batch norm reads the convolution."""
     places = Counter(module for _, module in model.named_modules(remove_duplicate=False))
     for parent in model.modules():
         if type(parent) is not nn.Sequential or places[parent] > 1:

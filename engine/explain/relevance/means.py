@@ -1,4 +1,4 @@
-"""The mean of every channel at every site, over images and positions: what stands for a channel that is missing."""
+"""The mean of every channel at every site, over images and positions: it replaces a channel that is removed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 import torch
 from torch import Tensor
 
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.sites import Site
 
@@ -14,36 +14,36 @@ Means = Mapping[str, Tensor]
 
 
 class _EnoughError(Exception):
-    """Everything that was wanted has passed: the rest of the pass is of no interest."""
+    """All sites have been passed: the rest of the forward pass is not needed."""
 
 
 class ChannelSums:
-    """Sums of what passes the sites, over images, positions and calls, in double precision."""
+    """Sums of the activations at the sites, over images, positions and calls, in double precision."""
 
     def __init__(self, sites: Sequence[Site]) -> None:
         self._totals = {site.name: torch.zeros(site.channels, dtype=torch.float64) for site in sites}
         self._counts = dict.fromkeys(self._totals, 0)
 
     def add(self, site: Site, x: Tensor) -> None:
-        """Take in a tensor that passed a site."""
+        """Add an activation at a site."""
         values = site.per_channel(x)
         self._totals[site.name] += values.sum(2).sum(0).double().cpu()
         self._counts[site.name] += values.shape[0] * values.shape[2]
 
     def means(self) -> dict[str, Tensor]:
-        """Return the mean of every channel so far, (channels,) per site; zero where nothing passed."""
+        """Return the mean of every channel so far, (channels,) per site; zero at a site that was never passed."""
         return {name: (total / max(self._counts[name], 1)).float() for name, total in self._totals.items()}
 
 
-class _Listener:
-    """Sums what passes the sites; ends a pass at its last site, once it is known how many calls there are."""
+class _Summing:
+    """Sums the activations at the sites; ends a pass after its last site, once the number of calls is known."""
 
     def __init__(self, sites: Sequence[Site]) -> None:
         self.sums = ChannelSums(sites)
         self.calls, self.expected = 0, 0
 
     def adding(self, site: Site) -> Callable[[Tensor], Tensor]:
-        """Return what takes a tensor in at a site, and hands it on."""
+        """Return a function that adds an activation at a site and returns it unchanged."""
 
         def add(x: Tensor) -> Tensor:
             self.sums.add(site, x)
@@ -57,26 +57,26 @@ class _Listener:
 
 @torch.no_grad()
 def channel_means(probe: Probe) -> dict[str, Tensor]:
-    """Return what fills a missing channel, (channels,) per site: its mean, or zero, as the settings say.
+    """Return what replaces a removed channel, (channels,) per site: its mean, or zero, as the settings say.
 
-    One pass without gradients, in which the heads do not run.
+    One pass without gradients; the heads do not run.
     """
     if probe.settings.fill == "zero":
         return {site.name: torch.zeros(site.channels) for site in probe.sites}
-    listener = _Listener(probe.sites)
-    with still(probe.model), ExitStack() as stack:
+    summing = _Summing(probe.sites)
+    with frozen_model(probe.model), ExitStack() as stack:
         for site in probe.sites:
-            stack.enter_context(site.changing(listener.adding(site)))
+            stack.enter_context(site.changing(summing.adding(site)))
         for batch in probe.batches():
-            listener.calls = 0
+            summing.calls = 0
             with suppress(_EnoughError):
                 probe.model(batch.images)
-            listener.expected = listener.calls
-    return listener.sums.means()
+            summing.expected = summing.calls
+    return summing.sums.means()
 
 
 def base_image(probe: Probe) -> Tensor:
-    """Return the image at which path methods start, (1, C, 1, 1): the mean colours, or black."""
+    """Return the image where path methods start, (1, C, 1, 1): the mean colours, or black."""
     total, pixels = torch.zeros(1, dtype=torch.float64), 0
     for batch in probe.batches():
         colours = batch.images.flatten(2)

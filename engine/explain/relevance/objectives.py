@@ -9,10 +9,10 @@
 | `classification` |                         | logit of the predicted class                                        |
 | `regression`     |                         | the prediction                                                      |
 
-Every output is a linear functional Σ prediction · weight whose weights, the predicted class among them, are frozen at
-the unperturbed prediction (the pattern of Captum's segmentation tutorial). Means, not sums: the size of a crop scales
-nothing. Tasks that are a plain function (prediction, target) → (B,) are losses; their output, and that of tasks that
-nobody described, is the mean over positions of the largest output there.
+Every output is a linear functional Σ prediction · weight. Its weights, and with them the predicted class, are frozen at
+the unperturbed prediction (as in Captum's segmentation tutorial). They are means, not sums, so that the size of a crop
+does not matter. A task may also be a plain function (prediction, target) → (B,), which is its loss; its output, like
+that of a task without a description, is the mean over positions of the largest output there.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Objective:
-    """One number per image of one task: `freeze` what must not move, then `value`."""
+    """One number per image of one task: first `freeze` what must stay constant, then take `value`."""
 
     def __init__(self, task: Task | Loss | None, of: Of) -> None:
         self.task: Any = task
@@ -40,7 +40,9 @@ class Objective:
         if self.of == "output":
             return output_weights(self.task, prediction.detach(), target)
         if target is None:
-            raise ValueError("`batches` should hold targets, or `of` should be output. Found images alone.")
+            raise ValueError(
+                "`batches` must hold targets to explain losses, got images alone. Add them, or set of='output'."
+            )
         return target
 
     def value(self, prediction: Tensor, frozen: Tensor) -> Tensor:
@@ -69,12 +71,12 @@ def image_losses(task: Any, prediction: Tensor, target: Tensor) -> Tensor:
         return losses
     alone = zip(
         torch.split(prediction, 1), torch.split(target, 1), strict=True
-    )  # a slice each would cost a whole gradient each
+    )  # slices would make a whole gradient each
     return torch.stack([task.loss(own, truth) for own, truth in alone])
 
 
 def output_weights(task: Any, prediction: Tensor, target: Tensor | None) -> Tensor:
-    """Return the weights of the linear functional that stands for a task's output, of the prediction's shape."""
+    """Return the weights of the linear functional for a task's output, in the prediction's shape."""
     kind = task.field.kind if hasattr(task, "field") else None
     if kind == "edges":
         return prediction.sign() / prediction[0].numel()
@@ -90,7 +92,7 @@ def output_weights(task: Any, prediction: Tensor, target: Tensor | None) -> Tens
 
 
 def _plain(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return the loss of a task that nobody described: cross-entropy of integer targets, else squared error, (B,)."""
+    """Return the loss of a task without a description, (B,): cross-entropy for integer targets, else squared error."""
     if not target.is_floating_point():
         losses = functional.cross_entropy(prediction, target, ignore_index=-1, reduction="none")
     else:

@@ -1,4 +1,4 @@
-"""What every measurement needs: the model, the images, what is explained, and where."""
+"""A probe: the model, the images, the objectives and the sites of a measurement, put together and checked once."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.objectives import Loss, Objective, objectives
 from winnow.engine.explain.relevance.settings import Settings
-from winnow.engine.explain.relevance.sites import Site, named_sites, passing, shared_sites
+from winnow.engine.explain.relevance.sites import Site, named_sites, recorded, shared_sites
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch, Batches
@@ -21,7 +21,7 @@ Images = Batches | Iterable[Any]
 
 @dataclass(frozen=True)
 class Probe:
-    """A model seen through some images: `batches()` yields them anew each time, at most `chunk` of them at once."""
+    """A model and the images to measure it on: `batches()` yields them again each time, at most `chunk` at once."""
 
     model: nn.Module
     batches: Callable[[], Iterator[Batch]]
@@ -42,44 +42,43 @@ def probe(
     tasks: Tasks | None = None,
     settings: Settings | None = None,
 ) -> Probe:
-    """Return everything that a measurement needs.
+    """Return the probe of a model.
 
     Args:
         model: any module whose forward returns a dict {task: tensor}.
         batches: `engine.training.batches.Batches`, or batches that are `Batch`, pairs (images, {task: target}) or
-        images alone;
-            an iterator is read into memory once, anything else is read anew for each pass.
+            images alone. An iterator is read into memory once; anything else is read again for each pass.
         layers: names of layers; by default all that the tasks share.
         tasks: what the model's outputs are: `Task`s or functions (prediction, target) → (B,). By default those of
-            `Batches`; without any, cross-entropy is taken for integer targets and squared error for the others.
+            `Batches`; without any, cross-entropy is taken for integer targets and squared error for others.
         settings: how to measure.
 
     Raises:
-        ValueError: no images, an unknown layer, a task that the model has no output for.
+        ValueError: no images, an unknown layer, or a task without an output of the model.
 
     """
     settings = settings or Settings()
     source = _source(batches)
     first = next(_chunked(source, settings), None)
     if first is None:
-        raise ValueError("`batches` should hold at least one image. Found none.")
-    one = first.images[:1]  # enough to see what the model gives
+        raise ValueError("`batches` must hold at least one image, got none.")
+    one = first.images[:1]  # enough to see the model's outputs
     with evaluating(model), torch.no_grad():
         given = model(one)
         named = _tasks(given, tasks or getattr(batches, "tasks", None))
-        asked = objectives(named, settings.of)
+        explained = objectives(named, settings.of)
         sites = named_sites(model, layers, one) if layers else shared_sites(model, one)
-    found = Probe(model, lambda: _chunked(source, settings), asked, tuple(sites), settings)
+    found = Probe(model, lambda: _chunked(source, settings), explained, tuple(sites), settings)
     if not layers and not isinstance(getattr(model, "trunk", None), nn.Module):
-        return Probe(model, found.batches, asked, _used_by_several(found, first), settings)
+        return Probe(model, found.batches, explained, _used_by_several(found, first), settings)
     return found
 
 
-def narrowed(asked: Probe, *, images: int | None = None, sites: Sequence[Site] | None = None) -> Probe:
+def restricted(probed: Probe, *, images: int | None = None, sites: Sequence[Site] | None = None) -> Probe:
     """Return the same on fewer images or at fewer sites."""
-    settings = replace(asked.settings, images=images or asked.settings.images)
-    own = tuple(asked.sites if sites is None else sites)
-    return Probe(asked.model, lambda: _chunked(asked.batches, settings), asked.objectives, own, settings)
+    settings = replace(probed.settings, images=images or probed.settings.images)
+    own = tuple(probed.sites if sites is None else sites)
+    return Probe(probed.model, lambda: _chunked(probed.batches, settings), probed.objectives, own, settings)
 
 
 def _source(batches: Images) -> Callable[[], Iterable[Any]]:
@@ -113,18 +112,18 @@ def _batch(given: Any) -> Batch:
 
 def _tasks(given: Mapping[str, Tensor], tasks: Tasks | None) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        raise ValueError(f"`model` should return a dict {{task: tensor}}. Found {type(given).__name__}.")
+        raise ValueError(f"`model` must return a dict {{task: tensor}}, got {type(given).__name__}.")
     if tasks is None:
         return dict.fromkeys(given)
     if unknown := [name for name in tasks if name not in given]:
-        raise ValueError(f"`tasks` should be among {', '.join(given)}. Found {', '.join(unknown)}.")
+        raise ValueError(f"`tasks` must be outputs of the model, {', '.join(given)}, got {', '.join(unknown)}.")
     return dict(tasks)
 
 
 def _used_by_several(found: Probe, batch: Batch) -> tuple[Site, ...]:
-    """Return the sites that at least two tasks depend on (all, of a model with one task)."""
+    """Return the sites that at least two tasks depend on; all sites that the task depends on where there is one."""
     least = min(2, len(found.objectives))
-    with still(found.model), torch.enable_grad(), passing(found.sites) as kept:
+    with frozen_model(found.model), torch.enable_grad(), recorded(found.sites) as kept:
         predictions = found.model(batch.images[:1])
         counts = dict.fromkeys(kept, 0)
         tensors = {name: calls[0] for name, calls in kept.items() if calls}

@@ -1,9 +1,8 @@
-"""Why a method would be wrong on a model, found out before it is run.
+"""Models on which a method would silently give wrong numbers: they are refused by name before anything is computed.
 
-DeepLift multiplies through each non-linearity by its own rule, which Captum knows for some modules only. Of the others
-(SiLU, GELU, hard-swish), and of a ReLU that is a function or a tensor's method, it takes the plain gradient without a
-word, and the sums come out wrong; max-pooling too is off by up to a factor. A module that is called twice breaks its
-hooks. So those are refused by name.
+DeepLift has a rule for each non-linearity, and Captum has these rules for some modules only. For the others (SiLU,
+GELU, hard-swish), and for a ReLU that is a function or a tensor's method, it silently takes the plain gradient, and the
+sums come out wrong; with max-pooling they are wrong by up to a factor. A module that is called twice breaks its hooks.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ EXACT = (
     nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.Flatten, nn.Unflatten, nn.Identity,
     nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.Upsample, nn.ZeroPad2d, nn.ReflectionPad2d,
 )  # fmt: skip
-BENT = {
+NON_LINEAR = {
     "relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "elu", "elu_", "celu", "selu", "silu", "gelu", "mish",
     "hardswish", "hardtanh", "hardsigmoid", "sigmoid", "sigmoid_", "tanh", "tanh_", "softplus", "softmax",
     "log_softmax", "clamp", "clamp_", "clamp_min", "max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool2d",
@@ -30,21 +29,21 @@ BENT = {
 
 
 class NotAttributableError(ValueError):
-    """A method that would silently give wrong numbers on this model; the message says what stands in its way."""
+    """A method would silently give wrong numbers on this model; the message says why."""
 
 
 def refuse_reuse(model: nn.Module, layers: Mapping[str, nn.Module], images: Tensor, method: str) -> None:
-    """Raise where a layer to be explained is called more than once: Captum would look at one call only."""
+    """Raise where a layer to be explained is called more than once: Captum would see one call only."""
     calls = _calls(model, images)
     for name, layer in layers.items():
         if calls.get(layer, 0) > 1:
             raise NotAttributableError(
-                f"`method` should be taylor for layer {name}, which is called {calls[layer]} times. Found {method}."
+                f"`method` must be taylor for layer {name}, which is called {calls[layer]} times, got {method}."
             )
 
 
 def refuse_deep_lift(model: nn.Module, images: Tensor) -> None:
-    """Raise `NotAttributableError` where Captum's DeepLift is incomplete on this model without saying so."""
+    """Raise `NotAttributableError` where Captum's DeepLift would silently be incomplete on this model."""
     names = {module: name for name, module in model.named_modules()}
     for module, count in _calls(model, images).items():
         if any(module.children()):
@@ -53,12 +52,14 @@ def refuse_deep_lift(model: nn.Module, images: Tensor) -> None:
             raise _deep_lift(f"module {names[module]} is called {count} times")
         if type(module) not in EXACT:
             raise _deep_lift(f"no rule is known for {names[module]}, a {type(module).__name__}")
-    if bent := _functions(model, images):
-        raise _deep_lift(f"the function {bent} bends its input outside of a module")
+    if function := _functions(model, images):
+        raise _deep_lift(f"the non-linear function {function} is called outside of a module")
 
 
 def _deep_lift(reason: str) -> NotAttributableError:
-    return NotAttributableError(f"`method` should not be deep_lift here: {reason}, so its sums would be wrong.")
+    return NotAttributableError(
+        f"`method` must not be deep_lift here: {reason}, so its sums would be wrong. Take taylor."
+    )
 
 
 @torch.no_grad()
@@ -82,34 +83,34 @@ class _Watch(TorchFunctionMode):
     def __init__(self, inside: list[nn.Module]) -> None:
         super().__init__()
         self.inside = inside
-        self.bent: list[str] = []
+        self.found: list[str] = []
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         leaf = bool(self.inside) and not any(self.inside[-1].children())
-        if name in BENT and not (leaf and type(self.inside[-1]) in EXACT):
-            self.bent.append(name)
+        if name in NON_LINEAR and not (leaf and type(self.inside[-1]) in EXACT):
+            self.found.append(name)
         return func(*args, **(kwargs or {}))
 
 
 @torch.no_grad()
 def _functions(model: nn.Module, images: Tensor) -> str | None:
-    """Return the name of the first function that bends its input outside of a module, None if there is none."""
+    """Return the name of the first non-linear function that is called outside of a module, None if there is none."""
     inside: list[nn.Module] = []
-    with _following(model, inside), _Watch(inside) as watch:
+    with _tracking(model, inside), _Watch(inside) as watch:
         model(images[:1])
-    return watch.bent[0] if watch.bent else None
+    return watch.found[0] if watch.found else None
 
 
 @contextmanager
-def _following(model: nn.Module, inside: list[nn.Module]) -> Iterator[None]:
+def _tracking(model: nn.Module, inside: list[nn.Module]) -> Iterator[None]:
     """Keep in `inside` which modules are running."""
     with ExitStack() as stack:
         for module in model.modules():
             stack.callback(module.register_forward_pre_hook(lambda m, _: inside.append(m)).remove)
-            stack.callback(module.register_forward_hook(lambda m, given, result: _left(inside)).remove)
+            stack.callback(module.register_forward_hook(lambda m, given, result: _leave(inside)).remove)
         yield
 
 
-def _left(inside: list[nn.Module]) -> None:
+def _leave(inside: list[nn.Module]) -> None:
     inside.pop()

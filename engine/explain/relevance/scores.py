@@ -1,8 +1,8 @@
 """From contributions per image to relevance with an interval, in memory that does not grow with the images.
 
 The interval is a Poisson bootstrap over images: image b counts w_rb ~ Poisson(1) times in resampling r, so that sums
-can be kept instead of images (Chamandy et al. 2012). Its ends are the 2.5 and 97.5 % quantiles over the resamplings,
-and never leave the mean itself outside.
+can be kept instead of images (Chamandy et al. 2012). Its ends are the 2.5 and 97.5 % quantiles over the resamplings;
+it is widened, where necessary, to include the mean itself.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Scores:
         self._chance = np.random.default_rng(self.seed)
 
     def add(self, contributions: NDArray[np.float32]) -> None:
-        """Take in Σ |contribution| of some images: (B, tasks, cells)."""
+        """Add Σ |contribution| of some images: (B, tasks, cells)."""
         weights = self._chance.poisson(1.0, (len(contributions), self.resamplings)).astype(np.float32)
         flat = contributions.reshape(len(contributions), -1)
         self._resampled += (weights.T @ flat).reshape(self._resampled.shape)
@@ -50,16 +50,16 @@ class Scores:
         self._images += len(contributions)
 
     def add_signed(self, contributions: NDArray[np.float32], differences: NDArray[np.float32]) -> None:
-        """Take in what keeps its sign: Σ contribution (B, tasks, cells), f(x) − f(baseline) (B, tasks, sites)."""
+        """Add the signed sums: Σ contribution (B, tasks, cells), f(x) − f(baseline) (B, tasks, sites)."""
         if self._signed is None:
             self._signed, self._differences = np.zeros(self._halves.shape[1:]), np.zeros(self._differences.shape)
         self._signed += contributions.sum(0)
         self._differences += differences.sum(0)
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per task and cell: COLUMNS, then SIGNED where signs were taken in.
+        """Return one row per task and cell: COLUMNS, then SIGNED where signed sums were added.
 
-        `even` and `odd` are the relevance over every other image, for the split-half figure.
+        `even` and `odd` are the relevance over every second image, for the split-half figure.
         """
         mean = self._halves.sum(0) / max(self._images, 1)
         low, high = self._interval(mean)

@@ -1,7 +1,7 @@
-"""Where relevance is measured and channels are removed: sites, and the gates put there for a while.
+"""Where relevance is measured and channels are removed: sites, and the gates that are put there for a while.
 
-A gate stands between a tensor and the one layer that reads it, so that what passes it belongs to this reader alone: its
-gradient is that of the paths through the reader, and changing it changes nothing else.
+A gate is between a tensor and one layer that reads it, so that its output belongs to this reader alone: the gradient
+there is that of the paths through the reader, and a change there changes nothing else.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ Change = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A layer and the end of it that counts; `channels` of them along dimension `dim` of the tensor there."""
+    """The input or output of a layer; its tensor has `channels` channels along dimension `dim`."""
 
     name: str
     module: nn.Module
@@ -30,11 +30,11 @@ class Site:
 
     @property
     def dim(self) -> int:
-        """The channel dimension: 1, but the last one of what a linear layer reads."""
+        """The channel dimension: 1, but the last one for a linear layer."""
         return -1 if isinstance(self.module, nn.Linear) else 1
 
     def alive(self) -> list[bool]:
-        """Return, per channel, whether the layer reads it with a weight that is not zero (an output: always)."""
+        """Return, per channel, whether the layer reads it with a weight that is not zero; always True at an output."""
         if self.axis is None:
             return [True] * self.channels
         found: list[bool] = (self.axis.squares() > 0).tolist()
@@ -64,16 +64,16 @@ class Site:
 
 
 class Gate(nn.Module):
-    """Passes a tensor on as one that nobody else holds; Captum takes it for the layer."""
+    """Passes a tensor on as a tensor of its own; Captum attributes to it as to a layer."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the same values as another tensor, one that a gradient can be asked of."""
+        """Return the same values as another tensor, which can have a gradient."""
         passed = x.view_as(x)
         return passed if passed.requires_grad or not torch.is_grad_enabled() else passed.requires_grad_()
 
 
 @contextmanager
-def gated(sites: Sequence[Site]) -> Iterator[dict[str, Gate]]:
+def gates_at(sites: Sequence[Site]) -> Iterator[dict[str, Gate]]:
     """Put a gate at every site; yield them by the sites' names."""
     gates = {site.name: Gate() for site in sites}
     with ExitStack() as stack:
@@ -83,10 +83,10 @@ def gated(sites: Sequence[Site]) -> Iterator[dict[str, Gate]]:
 
 
 @contextmanager
-def passing(sites: Sequence[Site]) -> Iterator[dict[str, list[Tensor]]]:
-    """Put a gate at every site and keep what passes; yield it by name, one tensor for every call of the layer."""
+def recorded(sites: Sequence[Site]) -> Iterator[dict[str, list[Tensor]]]:
+    """Put a gate at every site and keep its outputs; yield them by name, one tensor for every call of the layer."""
     kept: dict[str, list[Tensor]] = {site.name: [] for site in sites}
-    with gated(sites) as gates, ExitStack() as stack:
+    with gates_at(sites) as gates, ExitStack() as stack:
         for site in sites:
             handle = gates[site.name].register_forward_hook(_keeping(kept[site.name], site.end == "output"))
             stack.callback(handle.remove)
@@ -96,13 +96,13 @@ def passing(sites: Sequence[Site]) -> Iterator[dict[str, list[Tensor]]]:
 def _keeping(kept: list[Tensor], written: bool) -> Callable[[nn.Module, Any, Tensor], Tensor]:
     def keep(_: nn.Module, given: Any, passed: Tensor) -> Tensor:
         kept.append(passed)
-        return passed.clone() if written else passed  # whoever reads an output may write into it
+        return passed.clone() if written else passed  # a reader of an output may write into it
 
     return keep
 
 
 def shared_sites(model: nn.Module, example: Tensor) -> list[Site]:
-    """Return the sites that tasks share: all readers in `model.trunk` and its output, else in the whole model."""
+    """Return the sites that tasks may share: the readers in `model.trunk` and its output, or else all readers."""
     trunk = getattr(model, "trunk", None)
     readers = _readers(model)
     if not isinstance(trunk, nn.Module):
@@ -116,19 +116,19 @@ def named_sites(model: nn.Module, layers: Sequence[str], example: Tensor) -> lis
     """Return the sites of the named layers, in this order.
 
     Raises:
-        ValueError: a name that the model does not have, one that is named twice, or an output that is no channel map.
+        ValueError: a name that the model does not have, a name given twice, or an output without channels.
 
     """
     readers, modules = _readers(model), dict(model.named_modules())
     if len(set(layers)) != len(layers):
-        raise ValueError(f"`layers` should name each layer once. Found {', '.join(layers)}.")
+        raise ValueError(f"`layers` must name each layer once, got {', '.join(layers)}.")
     found = []
     for name in layers:
         site = readers.get(name)
         if site is None and name in modules and name:
             site = _output_site(name, modules[name], model, example)
         if site is None:
-            raise ValueError(f"`layers` should name layers of the model that give channels. Found {name!r}.")
+            raise ValueError(f"`layers` must name modules of the model whose tensors have channels, got {name!r}.")
         found.append(site)
     return found
 
@@ -140,7 +140,7 @@ def _readers(model: nn.Module) -> dict[str, Site]:
 
 
 def _output_site(name: str, module: nn.Module, model: nn.Module, example: Tensor) -> Site | None:
-    """Return the site at a module's output; None where that is no single tensor with channels, or never made."""
+    """Return the site at a module's output; None where that is not one tensor with channels, or never computed."""
     seen: list[Any] = []
     handle = module.register_forward_hook(lambda _, given, result: seen.append(result))
     try:

@@ -9,47 +9,115 @@ exactly zero whatever the order.
 import copy
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.sparsity.groups.axis import Axis, Group
+from winnow.engine.sparsity.groups.axis import Axis, Group, wide_type
+
+WeightRule = Literal["size", "none"]
 
 
 class Bank:
     """All groups of one structure.
 
-    `present` (channels,) marks the channels that are groups; the others, where a caller left some out, carry no
-    penalty. `size` is |g|, the same for all; after a removal it is still that of the dense network, whose other entries
-    are zero, so that λ c_g and the metric mean what they meant. A parameter of which several slices are members is
-    listed for each. What a proximal step must keep stands here too: `floor` groups always live, and where `radius` is a
-    number, the bank keeps that norm.
+    `present` (channels,) marks the channels that are groups, `count` of them; the others, where a caller left some
+    out, carry no penalty. `size` is |g|, the same for all; after a removal it is still that of the dense network, whose
+    other entries are zero, so that λ c_g and the metric mean what they meant. A parameter of which several slices are
+    members is listed for each. What a proximal step must keep is part of the bank too: `floor` groups always live, and
+    where `radius` is a number, the bank keeps that norm.
+
+    Where `in_training` is set, frozen parameters (`requires_grad` False) are no members: a group is what can move, and
+    so are its norm and its size. The flags are read at each call, so that a layer may be frozen and unfrozen at any
+    time. A bank of which nothing can move keeps all its members, is not in training (`moves`), and must not be written.
     """
 
     floor: int = 0
     radius: float | None = None
+    in_training: bool = False
 
     def __init__(self, groups: Sequence[Group]) -> None:
         first = groups[0]
-        self.layer, self.kind, self.members = first.layer, first.kind, first.members
-        self.size = first.size
-        self.channels = self.members[0].channels
-        present = torch.zeros(self.channels, dtype=torch.bool)
-        present[[group.channel for group in groups]] = True
-        self.present = present.to(self.parameters[0].device)
+        self.layer, self.kind, self.all_members = first.layer, first.kind, first.members
+        self._sizes = tuple(axis.size for axis in first.members)
+        self.channels = first.members[0].channels
+        self._present = torch.zeros(self.channels, dtype=torch.bool)
+        self._present[[group.channel for group in groups]] = True
+        self.count = int(self._present.sum())
 
     def left(self, members: tuple[Axis, ...], channels: Tensor) -> "Bank":
         """Return what a removal leaves of the bank: its `channels`, which lie in other members now."""
         other = copy.copy(self)
-        other.members, other.channels = members, len(channels)
-        other.present = self.present[channels.to(self.present.device)]
-        other.floor = min(self.floor, int(other.present.sum()))
+        other.all_members, other.channels = members, len(channels)
+        other._present = self.present[channels.to(self.present.device)]
+        other.count = int(other._present.sum())
+        other.floor = min(self.floor, other.count)
         return other
+
+    @property
+    def members(self) -> tuple[Axis, ...]:
+        """The slices that the groups consist of; in training, those that can move."""
+        if not self.in_training or all(axis.parameter.requires_grad for axis in self.all_members):
+            return self.all_members
+        return tuple(axis for axis in self.all_members if axis.parameter.requires_grad) or self.all_members
+
+    @property
+    def moves(self) -> bool:
+        """Whether a step may write to the groups."""
+        return not self.in_training or any(axis.parameter.requires_grad for axis in self.all_members)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of weights that each member adds to a group, in the dense network."""
+        members = self.members
+        if members is self.all_members:
+            return self._sizes
+        return tuple(size for axis, size in zip(self.all_members, self._sizes, strict=True) if axis in members)
+
+    @property
+    def size(self) -> int:
+        """The number of weights of each group, |g|."""
+        return sum(self.sizes)
+
+    @property
+    def present(self) -> Tensor:
+        """Which channels are groups, (channels,), on the parameters' device."""
+        device = self.all_members[0].parameter.device
+        if self._present.device != device:
+            self._present = self._present.to(device)
+        return self._present
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """The parameters that the groups lie in, one per member."""
         return [axis.parameter for axis in self.members]
+
+    @property
+    def kind_of_vectors(self) -> torch.dtype:
+        """The type of norms, thresholds and lengths: float32 for parameters of half precision, else theirs."""
+        return wide_type(self.all_members[0].parameter.dtype)
+
+    def weights(self, rule: WeightRule) -> Tensor:
+        """Return c_g: √|g| ("size") or 1 ("none"), and 0 for channels that are no groups: (channels,)."""
+        return (self.size**0.5 if rule == "size" else 1.0) * self.present.to(self.kind_of_vectors)
+
+    @property
+    def parts(self) -> "list[Bank]":
+        """The banks of which this is made, as a `Joint` has several: itself."""
+        return [self]
+
+    def split(self, values: Tensor) -> list[Tensor]:
+        """Return the parts of a vector that belong to each of `parts`."""
+        return [values]
+
+    def over(self, values: Tensor) -> Tensor:
+        """Return one number per part, (parts,), for each of its channels: (channels,)."""
+        return values.to(self.present.device).expand(self.channels)
+
+    def rows(self, values: Tensor) -> Tensor:
+        """Return a vector with a row for each part: (1, channels)."""
+        return values[None]
 
     def sums(self, tensors: Sequence[Tensor]) -> Tensor:
         """Sum tensors of the parameters' shapes over each group: (channels,)."""
@@ -57,8 +125,11 @@ class Bank:
 
     def norms(self) -> Tensor:
         """Return ‖w_g‖₂ for every channel: (channels,)."""
+        members = self.members
         with torch.no_grad():
-            return _total([axis.squares() for axis in self.members]).sqrt()
+            if len(members) == 1:
+                return members[0].norms()
+            return _total([axis.squares() for axis in members]).sqrt()
 
     @torch.no_grad()
     def scale_(self, factors: Tensor) -> None:
@@ -66,9 +137,50 @@ class Bank:
 
         `factors` is (channels,), or (members, channels) where each member has its own.
         """
-        for axis, own in zip(self.members, factors.expand(len(self.members), -1), strict=True):
+        members = self.members
+        for axis, own in zip(members, factors.expand(len(members), -1), strict=True):
             view, spread = axis.spread(own, axis.parameter)
             view.mul_(spread)
+
+    @torch.no_grad()
+    def soften_(self, level: Tensor, *, spare: bool = True) -> None:
+        """Move every entry towards zero by its channel's level, in place; a level per member where it has two axes.
+
+        With `spare`, the `floor` largest groups are left alone, or no entry of a layer might survive.
+        """
+        members = self.members
+        levels = level.expand(len(members), self.channels)
+        if self.floor and spare:
+            levels = levels.index_fill(1, self.norms().topk(self.floor).indices, 0.0)
+        for axis, own in zip(members, levels, strict=True):
+            view, spread = axis.spread(own, axis.parameter)
+            view.copy_(softened(view, spread))
+
+    @property
+    def keeps_norm(self) -> bool:
+        """Whether all groups together keep a norm."""
+        return self.radius is not None
+
+    def kept(self, norms: Tensor, shrunk: Tensor) -> Tensor:
+        """Return what the norms become, `shrunk` but for what must be kept: the floor, and the radius."""
+        if (spared := self.spared(norms, shrunk != 0)) is not None:
+            shrunk = torch.where(spared, norms, shrunk)
+        if self.radius is not None:
+            whole = shrunk.norm()
+            shrunk = shrunk * (self.radius / whole.masked_fill(whole == 0, 1))
+        return shrunk
+
+    def spared(self, norms: Tensor, alive: Tensor) -> Tensor | None:
+        """Mark the groups that must not shrink, as too few would live, (channels,); None where the floor is met."""
+        if not self.floor or (norms.device.type == "cpu" and int(alive.sum()) >= self.floor):
+            return None
+        largest = torch.zeros_like(alive).index_fill(0, norms.topk(self.floor).indices, True)
+        return largest & (alive.sum() < self.floor)
+
+
+def softened(values: Tensor, level: Tensor) -> Tensor:
+    """Return the soft threshold: sign(v) · max(0, |v| − level)."""
+    return values.sign() * (values.abs() - level).clamp(min=0)
 
 
 def _total(sums: list[Tensor]) -> Tensor:
@@ -97,13 +209,13 @@ def banks(groups: Sequence[Group]) -> list[Bank]:
 def _refuse_overlap(found: Sequence[Bank]) -> None:
     owners: dict[int, list[tuple[Bank, Axis]]] = defaultdict(list)
     for bank in found:
-        for axis in bank.members:
+        for axis in bank.all_members:
             owners[id(axis.parameter)].append((bank, axis))
     for sharing in owners.values():
         if len(sharing) > 1 and (pair := _overlapping(sharing)):
             raise ValueError(
-                "`groups` should touch each parameter along one axis only. "
-                f"Found overlapping groups in {pair[0]} and {pair[1]}."
+                f"`groups` must hold each parameter along one axis only, got {pair[0]} and {pair[1]}, which overlap. "
+                "Leave one of them out, or use `coupled_groups`."
             )
 
 

@@ -19,6 +19,7 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.spaces import Slice, Space
 from winnow.engine.graph.trace import trace
 from winnow.engine.sparsity.groups.axis import Axis, Group
+from winnow.engine.sparsity.groups.layerwise import refuse_computed
 
 
 def coupled_groups(
@@ -35,8 +36,16 @@ def coupled_groups(
 
     Raises:
         NotTraceable: the model's channels cannot be followed.
+        TypeError: a weight is masked or parametrized.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> groups = coupled_groups(net, torch.ones(1, 4))
+        >>> len(groups), len(groups[0].members)  # a hidden channel: its row, its bias, its column
+        (3, 3)
 
     """
+    refuse_computed(model)
     graph = trace(model, example_inputs) if graph is None else graph
     parameters = dict(model.named_parameters(remove_duplicate=False))
     found: list[Group] = []

@@ -1,10 +1,13 @@
 """Groups of one layer each: what it reads from an input channel, or what it writes to an output channel."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import is_pruned
 
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.trace import trace
@@ -20,15 +23,21 @@ def input_groups(module: nn.Module) -> list[Group]:
     Convolution (O, I, k, k): W[:, i], O·k² weights. Grouped in g parts: channel i is read by its own part only, so
     O/g·k² weights. Transposed (I, O, k, k): W[i]. Linear (O, I): the column W[:, i]. Biases and norms belong to no
     input channel. A parameter that two modules share is grouped once. Source: Upadhyay et al., arXiv 2308.12114.
+
+    Examples:
+        >>> len(input_groups(nn.Linear(4, 2)))  # one group per input channel
+        4
+
     """
     found: list[Group] = []
+    refuse_computed(module)
     for name, layer in _layers(module):
         if isinstance(layer, CONVOLUTIONS):
             members = (Axis(_weight(layer), axis=1, blocks=layer.groups),)
         else:
             members = (Axis(_weight(layer), axis=0 if isinstance(layer, TRANSPOSED) else 1),)
         found += [Group(name, channel, "input", members) for channel in range(members[0].channels)]
-    return found
+    return _or_say_why(found, module)
 
 
 def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: ChannelGraph | None = None) -> list[Group]:
@@ -43,10 +52,16 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
     Raises:
         NotTraceable: with `example_inputs`, if the model's channels cannot be followed.
 
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> len(output_groups(net, torch.ones(1, 4)))  # the hidden channels; what the model gives out is no group
+        3
+
     """
     if graph is None and example_inputs is not None:
         graph = trace(model, example_inputs)
     found: list[Group] = []
+    refuse_computed(model)
     for name, layer in _layers(model):
         members = [_filters(layer)]
         if isinstance(layer.bias, nn.Parameter):
@@ -56,6 +71,51 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
             members += _norm_after(graph, members[0])
             hidden = ~_reaching(graph, members[0])
         found += [Group(name, channel, "output", tuple(members)) for channel in np.flatnonzero(hidden).tolist()]
+    return _or_say_why(found, model)
+
+
+def refuse_computed(module: nn.Module) -> None:
+    """Raise if a weight or bias is computed from other parameters: no step on those makes a group of it zero.
+
+    Raises:
+        TypeError: masks of `torch.nn.utils.prune`, parametrizations, weight norm, spectral norm.
+
+    """
+    for path, layer in module.named_modules():
+        for name in ("weight", "bias"):
+            if isinstance(getattr(layer, name, None), Tensor) and not isinstance(getattr(layer, name), nn.Parameter):
+                _refuse_if_computed(f"{path}.{name}".lstrip("."), layer, name)
+
+
+def _refuse_if_computed(full_name: str, layer: nn.Module, name: str) -> None:
+    if parametrize.is_parametrized(layer, name):
+        way = f"torch.nn.utils.parametrize.remove_parametrizations(layer, '{name}')"
+    elif f"{name}_mask" in layer._buffers and is_pruned(layer):
+        way = f"torch.nn.utils.prune.remove(layer, '{name}')"
+    elif any(own.startswith(f"{name}_") for own in layer._parameters):
+        way = "remove_weight_norm or remove_spectral_norm of torch.nn.utils"
+    else:
+        return  # a buffer, or a tensor of the layer's own
+    raise TypeError(
+        f"`{full_name}` must be a parameter, got a tensor that is computed from others at each pass. "
+        f"Call {way} and make the optimiser anew, or leave the layer out."
+    )
+
+
+def _or_say_why(found: list[Group], module: nn.Module) -> list[Group]:
+    """Return the groups; where there are none, warn of what holds the weights."""
+    if not found:
+        holders = [
+            f"{path or 'the module itself'} ({type(layer).__name__})"
+            for path, layer in module.named_modules()
+            if any(parameter.dim() > 1 for parameter in layer.parameters(recurse=False))
+        ]
+        if holders:
+            warnings.warn(
+                f"No group: there is no convolution or linear layer. The weights are in {', '.join(holders[:5])}. "
+                "Make their groups of Axis and Group of engine.sparsity.groups, or build on nn.Linear or nn.Conv2d.",
+                stacklevel=3,
+            )
     return found
 
 
@@ -71,7 +131,7 @@ def _layers(module: nn.Module) -> Iterator[tuple[str, Any]]:
 def _weight(layer: nn.Module) -> nn.Parameter:
     weight = layer.weight
     if not isinstance(weight, nn.Parameter):
-        raise TypeError(f"`module` should hold plain parameters. Found a weight of type {type(weight).__name__}.")
+        raise TypeError(f"`module` must hold plain parameters, got a weight of type {type(weight).__name__}.")
     return weight
 
 

@@ -36,10 +36,10 @@ def remaining(place: int, bank: Bank, smaller: Mapping[nn.Parameter, Smaller]) -
         ValueError: members that do not keep the same channels, so that no group is whole.
 
     """
-    found = [_left(axis, smaller[axis.parameter]) for axis in bank.members]
+    found = [_left(axis, smaller[axis.parameter]) for axis in bank.all_members]
     first = found[0][1]
     if any(not np.array_equal(first, channels) for _, channels in found):
-        raise ValueError(f"`bank` should lose the same channels in every member. Found others in {bank.layer}.")
+        raise ValueError(f"`bank` must lose the same channels in every member, got different ones in {bank.layer}.")
     members = tuple(axis for axis, _ in found if axis is not None)
     if not len(first):
         return None

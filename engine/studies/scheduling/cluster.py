@@ -1,31 +1,41 @@
 """Runs on a Dask cluster: an existing scheduler, or one that dask-jobqueue starts on SLURM, PBS, LSF or SGE.
 
-There is no queue of our own: Dask holds the runs, gives each to a worker, and gives it to another when that one dies.
-All that travels is the path of the run's folder; what comes of it is read from there.
+Dask is the queue: it holds the runs, gives each to one of its workers, and gives it to another one when that worker
+dies. Only the path of the run's folder is sent, so that the runs folder, and this package, must be found under the same
+path everywhere (a shared file system). Results are read from the folder.
 
-A worker of Dask trains one run at a time for each of its threads, in processes of their own. So it should have one
-thread (`dask worker --nthreads 1`), and the cores and GPUs of one run: `threads` cores, or `devices` where those are
-more; where it trains on GPUs, `devices` of them, and no others in sight (CUDA_VISIBLE_DEVICES, which batch systems set
-for the GPUs of a job). A job that is started here gets the cores by itself; GPUs are asked for in the words of the
-batch system, such as `job_extra_directives: ["--gres=gpu:2"]`.
+What Dask sends is `train_run`: it starts the same process as a single machine would, and waits for it. When Dask's
+worker is killed, the process that it started notices it, saves a checkpoint and stops (or dies with it); the next
+worker goes on from there.
+
+A Dask worker trains as many runs at a time as it has threads. Start it with one (`dask worker --nthreads 1`), and give
+it the cores and GPUs of one run: `threads` cores, or `devices` if that is more; for training on GPUs, `devices` of them
+and no others visible (CUDA_VISIBLE_DEVICES, which batch systems set for the GPUs of a job). A cluster that is started
+here requests the cores by itself; request GPUs as your batch system wants it, for example with
+`job_extra_directives: ["--gres=gpu:2"]`.
 """
 
 import importlib
+import sys
+import time
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
+from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 from winnow.engine.studies.scheduling.pool import ATTEMPTS
-from winnow.engine.studies.scheduling.remote import train_run
 
-MISSING = "`{asked}` should find its packages: pip install 'winnow[cluster]'. Found no {package}."
+MISSING = "`{asked}` needs the package {package}, which is not installed. Run: pip install 'winnow-mtl[cluster]'"
 CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
+POLL = 0.2  # s
 
 
 class ClusterPool:
-    """Runs handed to Dask, all that are ready at once."""
+    """Runs given to Dask, all that are ready at once."""
 
     def __init__(self, client: Any, cluster: Any = None) -> None:
         self._client, self._cluster = client, cluster
@@ -33,20 +43,20 @@ class ClusterPool:
 
     @property
     def where(self) -> str:
-        """In words, where the runs are trained."""
+        """Where the runs are trained, for the status line."""
         return f"on the Dask cluster at {self._client.scheduler.address}"
 
     def free(self) -> bool:
-        """Return True: Dask takes all."""
+        """Return True: Dask has a queue."""
         return True
 
     def start(self, run: Run) -> None:
-        """Hand a run to Dask; its worker waits for one that still holds the run."""
+        """Give a run to Dask; its worker waits while another process still holds the run."""
         key = f"{run.id}-{len(self._futures)}"
         self._futures[run.id] = self._client.submit(train_run, str(run.path), key=key, pure=False, retries=ATTEMPTS - 1)
 
     def ended(self, run: Run) -> str:
-        """Return the state that a run ended in, "" while it goes on or waits for a worker."""
+        """Return the final state of a run, "" while it goes on or waits for a worker."""
         future = self._futures[run.id]
         if not future.done():
             return ""
@@ -58,7 +68,7 @@ class ClusterPool:
         return state if state in ("done", "failed", "stopped") else "lost"
 
     def stop(self, run: Run) -> None:
-        """Ask a run to store a checkpoint and end, or take it back if no worker has begun it."""
+        """Ask a run to save a checkpoint and end, or withdraw it if no worker has begun it."""
         status = run.status
         if status.state == "queued" and status.requested is None:
             self._futures[run.id].cancel()
@@ -66,7 +76,7 @@ class ClusterPool:
             run.ask(stop=True)
 
     def close(self) -> None:
-        """Let go of the scheduler, and end the cluster if it was started for this."""
+        """Disconnect from the scheduler, and end the cluster if it was started here."""
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
@@ -76,7 +86,7 @@ def connected(address: str) -> ClusterPool:
     """Return the pool of the Dask scheduler at an address.
 
     Raises:
-        ValueError: Dask is not installed, or nobody answers there.
+        ValueError: Dask is not installed, or no scheduler answers there.
 
     """
     _require("scheduler", "distributed")
@@ -85,7 +95,7 @@ def connected(address: str) -> ClusterPool:
         client = distributed.Client(address, set_as_default=False)
     except OSError as error:
         raise ValueError(
-            f"`scheduler` should be the address of a Dask scheduler. Found no answer at {address}."
+            f"`scheduler` must be the address of a Dask scheduler, got no answer at {address}. Is it running?"
         ) from error
     return ClusterPool(client)
 
@@ -93,7 +103,7 @@ def connected(address: str) -> ClusterPool:
 def started(settings: Mapping[str, Any], cores: int = 1) -> ClusterPool:
     """Return the pool of a new cluster: {cluster: slurm, pbs, lsf or sge, jobs: how many, options of dask-jobqueue}.
 
-    A job trains one run at a time, on so many `cores`, unless the settings name other ones.
+    A job trains one run at a time, on `cores` cores unless the settings name another number.
 
     Raises:
         ValueError: Dask or dask-jobqueue is not installed.
@@ -107,7 +117,7 @@ def started(settings: Mapping[str, Any], cores: int = 1) -> ClusterPool:
 
 
 def batch_cluster(settings: Mapping[str, Any], cores: int = 1) -> Any:
-    """Return a cluster of dask-jobqueue without workers yet: a job has the cores of a run, and trains one at a time."""
+    """Return a cluster of dask-jobqueue, without workers yet: each job has the cores of one run at a time."""
     _require("cluster", "dask_jobqueue")
     jobqueue = importlib.import_module("dask_jobqueue")
     named = {name: value for name, value in settings.items() if name not in ("cluster", "jobs")}
@@ -115,9 +125,10 @@ def batch_cluster(settings: Mapping[str, Any], cores: int = 1) -> Any:
     usual: dict[str, Any] = {
         "cores": cores,
         "processes": 1,
-        "scheduler_options": {"dashboard_address": ":0"},  # any port that is free
+        "python": f"{quote(sys.executable)} -P",  # nothing is imported from the folder in which a job starts
+        "scheduler_options": {"dashboard_address": ":0"},  # any free port
     }
-    if "cores" not in options:  # Dask would train a run on each of them; of two numbers of threads the last one counts
+    if "cores" not in options:  # or Dask trains a run on each of them; the last --nthreads counts
         usual["worker_extra_args"] = [*options.pop("worker_extra_args", ()), "--nthreads", "1"]
     return getattr(jobqueue, CLUSTERS[str(settings["cluster"])])(**{**usual, **options})
 
@@ -125,3 +136,30 @@ def batch_cluster(settings: Mapping[str, Any], cores: int = 1) -> Any:
 def _require(asked: str, package: str) -> None:
     if find_spec(package) is None:
         raise ValueError(MISSING.format(asked=asked, package=package))
+
+
+class LostError(RuntimeError):
+    """A run whose process died each time that it was started."""
+
+
+def train_run(folder: str) -> str:
+    """Train the run in a folder from its newest checkpoint, or from the start; return its final state.
+
+    Raises:
+        LostError: its process was lost each time that it was started.
+
+    """
+    run = Run.open(Path(folder))
+    for _ in range(ATTEMPTS):
+        _wait_for_another(run)
+        if run.status.state not in ("done", "failed"):
+            launch.work(run)
+        if (state := run.status.state) != "lost":
+            return state
+    raise LostError(f"the process of {run.id} was lost {ATTEMPTS} times")
+
+
+def _wait_for_another(run: Run) -> None:
+    """Wait while another worker, which is about to stop, still holds the run."""
+    while (status := run.status).state in LIVE and not (status.state == "queued" and status.requested is None):
+        time.sleep(POLL)

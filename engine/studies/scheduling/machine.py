@@ -1,7 +1,7 @@
-"""How many runs a machine carries: its cores and GPUs, against what one run takes. Free of torch.
+"""How many runs a machine can train at a time: its cores and GPUs, and what one run takes. No torch.
 
-A run's threads are those of all its processes together, and each process has one at the least. It trains on GPUs where
-its device is not "cpu" and there are as many as it has processes; then each process has a GPU to itself.
+A run's threads are those of all its processes together, at least one each. It trains on GPUs where its device is not
+"cpu" and there are at least as many as it has processes; then each process has a GPU to itself.
 """
 
 import os
@@ -14,9 +14,9 @@ from pathlib import Path
 from winnow.engine.runs.launch import GPUS
 from winnow.engine.specs.train import TrainSpec
 
-DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # one of them is there on Linux where a GPU may be
+DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # on Linux one of them exists where there may be a GPU
 COUNT = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
-PATIENCE = 120.0  # s, for torch to say how many GPUs there are
+PATIENCE = 120.0  # s, for torch to count the GPUs
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Machine:
         return run.devices if run.device != "cpu" and len(self.gpus) >= run.devices else 0
 
     def at_a_time(self, run: TrainSpec, wanted: int | None = None) -> int:
-        """Return how many runs like this one to train at a time, one at least.
+        """Return how many runs like this one to train at a time, at least one.
 
-        That is as many as are `wanted`, or as its cores and GPUs carry. Runs of one process may share a GPU where more
-        are wanted; those of several never do.
+        It is the number `wanted`, or else as many as cores and GPUs allow. Runs of one process share GPUs if more are
+        wanted than there are; runs of several processes never do.
         """
         each = self.gpus_of(run)
         on_gpus = len(self.gpus) // each if each else sys.maxsize
@@ -43,21 +43,21 @@ class Machine:
         return max(1, min(self.cores // cores_of(run), on_gpus))
 
     def in_words(self, run: TrainSpec, count: int) -> str:
-        """Say what each of so many runs takes, "" where that is one core; and if it is more than there is."""
+        """Return what each of `count` runs takes, "" for one core, and a warning if that is more than there is."""
         cores, each = cores_of(run), self.gpus_of(run)
         parts = [f"{cores} cores"] if cores > 1 else []
         parts += [f"{each} GPU{'s' if each > 1 else ''}"] if each else []
         said = f", {' and '.join(parts)} each" if parts else ""
-        return said + (f", more than its {self.cores} cores carry" if count * cores > self.cores else "")
+        return said + (f", more than its {self.cores} cores" if count * cores > self.cores else "")
 
 
 def cores_of(run: TrainSpec) -> int:
-    """Return how many cores a run keeps busy: its threads, dealt out evenly to its processes, one each at least."""
+    """Return how many cores a run keeps busy: its threads, evenly over its processes, at least one each."""
     return run.devices * max(1, run.threads // run.devices)
 
 
 def this_machine(device: str = "auto") -> Machine:
-    """Return what this process may use; GPUs are looked for unless `device` is "cpu"."""
+    """Return the cores and GPUs that this process may use; no GPU is looked for where `device` is "cpu"."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return Machine(cores, () if device == "cpu" else gpus())
@@ -65,7 +65,7 @@ def this_machine(device: str = "auto") -> Machine:
 
 @cache
 def gpus() -> tuple[str, ...]:
-    """Return the names of the GPUs that torch finds; a process of its own asks it, as its import takes seconds."""
+    """Return the names of the GPUs that torch finds, asked in a process of its own: its import takes seconds."""
     possible = sys.platform == "win32" or any(Path(device).exists() for device in DEVICES)
     named = os.environ.get(GPUS)
     if not possible or named == "":

@@ -40,8 +40,8 @@ def build_balancer(spec: BalancingSpec, tasks: Sequence[str]) -> Balancer:
     """
     if absent := missing_packages(spec.balancing):
         raise MissingPackageError(
-            f"`balancing` {spec.balancing} should find its packages: pip install 'winnow[balancing]'. "
-            f"Found no {', '.join(absent)}."
+            f"`balancing` {spec.balancing} needs packages that are not installed: {', '.join(absent)}. "
+            "Run pip install 'winnow-mtl[balancing]'."
         )
     if spec.balancing in OWN:
         return OWN[spec.balancing](spec, tasks)

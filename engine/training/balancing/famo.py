@@ -4,17 +4,15 @@
     after     ξ ← Adam step against Jᵀδ,   δ_t = log L_t(before) − log L_t(after),   J = ∂z/∂ξ
 
 δ needs the losses of the same batch after the step, so the step costs another forward pass: in train mode, as before
-it, but with the running statistics of batch norms left alone (`statistics_kept`). The proximal step is part of what
-happened in between. TorchJD's FAMO is the judge in the tests; it keeps its Adam state out of `state_dict`, which a
-resumed run needs, and knows no unlabelled tasks.
+it, but with the running statistics of batch norms left alone (`engine.graph.modes.statistics_kept`). The proximal step
+is part of what happened in between. TorchJD's FAMO is the judge in the tests; it keeps its Adam state out of
+`state_dict`, which a resumed run needs, and knows no unlabelled tasks.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from winnow.engine.specs.balancing import Scope
 from winnow.engine.training.balancing.losses import LossBalancer
@@ -54,16 +52,3 @@ class Famo(LossBalancer):
         z = torch.softmax(self.logits.value, 0)
         self.logits.descend(z * (change - (z * change).sum()))
         self._before = None
-
-
-@contextmanager
-def statistics_kept(net: nn.Module) -> Iterator[None]:
-    """Within it, batch norms in train mode normalise by the batch and leave their running statistics as they are."""
-    tracking = [module for module in net.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
-    for module in tracking:
-        module.track_running_stats = False
-    try:
-        yield
-    finally:
-        for module in tracking:
-            module.track_running_stats = True

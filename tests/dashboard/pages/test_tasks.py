@@ -143,7 +143,7 @@ def test_a_request_that_makes_no_sense_starts_nothing(make_run: Callable[..., Ru
     page = _page(run=run.id)
     page.multiselect(key="explain_methods").set_value(["deep_lift"])
     page.button(key="explain_submit").click().run()
-    assert "should be output" in page.error[0].value
+    assert "must be output" in page.error[0].value
     assert not derived_jobs(run, "explain")
 
 

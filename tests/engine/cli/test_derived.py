@@ -10,9 +10,9 @@ import torch
 
 from tests.engine.commanding import Trained, winnow, winnow_here
 from winnow.engine.export import load_model, model_card
-from winnow.engine.jobs.card_facts import card_facts
 from winnow.engine.jobs.certificate_file import read_certificate
-from winnow.engine.runs.derived import find_derived_job, newest
+from winnow.engine.jobs.export_job import card_facts
+from winnow.engine.runs.derived import find_derived_job, newest_job
 from winnow.engine.runs.run import Run, find
 
 QUICK = ("--no-onnx", "--rounds", "3", "--batches", "1,4", "--threads", "1", "--json")
@@ -46,7 +46,7 @@ def test_prune_says_what_it_removed(pruned: tuple[Path, dict], run: Run):
 
 
 def test_read_certificate(run: Run):
-    work = newest(run, "prune")
+    work = newest_job(run, "prune")
     assert work is not None
     certificate = read_certificate(work)
     assert certificate.relative_error_float64 <= 1e-10
@@ -58,7 +58,7 @@ def test_read_certificate(run: Run):
 
 
 def test_card_facts(run: Run):
-    work = newest(run, "prune")
+    work = newest_job(run, "prune")
     assert work is not None
     facts = card_facts(work, (1, 1, 8, 8), None, ())
     assert facts.run == run.id
@@ -83,16 +83,16 @@ def test_export_writes_files_that_agree_and_overwrites_nothing(pruned: tuple[Pat
     assert run.id in (out / "README.md").read_text()
     again = winnow_here("export", "tiny", "--out", str(out))
     assert again.returncode == 2
-    assert "`--out` should be a new or an empty folder" in again.stderr
+    assert "`--out` must be a new or an empty folder" in again.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("prune", "tiny", "--criterion", "norm"), "`budget` should be given"),
+        (("prune", "tiny", "--criterion", "norm"), "`budget` must be given"),
         (("prune", "tiny", "--budget", "120"), "`budget`"),
-        (("prune", "nothing"), "`run` should be"),
-        (("export", "tiny", "--pruning", "../x"), "`prune` should be among"),
+        (("prune", "nothing"), "`run` must be"),
+        (("export", "tiny", "--pruning", "../x"), "`prune` must be one of"),
         (("export", "tiny", "--format", "pickle"), "`formats.0`"),
         (("explain", "tiny", "--methods", "guessing"), "`methods.0`"),
     ],

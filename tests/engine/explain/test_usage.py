@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.engine.explain.checks.overlap import mask_overlap
-from winnow.engine.explain.usage import layers, overlaps, table, tasks_of, usage
+from winnow.engine.explain.checks.overlap import survivor_overlap
+from winnow.engine.explain.usage import layer_usage, relevance_arrays, task_overlaps, tasks_of, usage
 
 TASKS = ("a", "b", "c")
 
@@ -72,7 +72,7 @@ def test_shares_are_parts_of_one_and_lie_in_their_intervals(values: list[list[fl
 
 def test_layers_count_and_weigh():
     used = usage(frame({**KNOWN, "m": [[1, 0, 0]] * 3}))
-    found = layers(used)
+    found = layer_usage(used)
     assert found.query("layer == 'l' and label == 'all'")["channels"].item() == 6
     assert found.query("layer == 'l' and label != 'all'")["part"].sum() == pytest.approx(1)
     assert found.query("layer == 'm' and label == 'a'")["share_a"].item() == 1
@@ -81,7 +81,7 @@ def test_layers_count_and_weigh():
 
 
 def test_overlaps_count_every_set_of_tasks():
-    found = overlaps(usage(frame(KNOWN)))
+    found = task_overlaps(usage(frame(KNOWN)))
     whole = found[found["layer"] == ""].set_index("tasks")["channels"]
     assert whole.to_dict() == {"a": 1, "b": 0, "c": 0, "a+b": 1, "a+c": 0, "b+c": 2, "a+b+c": 0}
     assert len(found) == 2 * 7
@@ -93,8 +93,8 @@ def test_tasks_with_awkward_names_are_found():
 
 
 def test_a_frame_that_is_no_relevance_of_one_method_is_refused():
-    with pytest.raises(ValueError, match="Found no high"):
-        table(frame(KNOWN).drop(columns="high"))
+    with pytest.raises(ValueError, match="got none of high"):
+        relevance_arrays(frame(KNOWN).drop(columns="high"))
     with pytest.raises(ValueError, match="one row for every task and cell"):
         usage(pd.concat([frame(KNOWN), frame(KNOWN)]))
     with pytest.raises(ValueError, match="one row for every task and cell"):
@@ -112,11 +112,11 @@ def test_masks_of_runs_overlap_by_depth():
         "b": groups({"first": [1, 1, 0, 0], "second": [0, 0, 1, 0]}),
         "both": groups({"first": [1, 1, 1, 1], "second": [1, 1, 1, 0]}),
     }
-    found = mask_overlap(runs).set_index(["layer", "one", "other"])
+    found = survivor_overlap(runs).set_index(["layer", "one", "other"])
     assert found.loc[("first", "a", "b"), "jaccard"] == 1
     assert found.loc[("second", "a", "b"), "jaccard"] == 0
     assert found.loc[("second", "a", "both"), "one_in_other"] == 1
     assert found.loc[("second", "a", "both"), "other_in_one"] == pytest.approx(2 / 3)
     assert found.loc[("first", "a", "b"), "chance"] == pytest.approx(1 / 3)
-    with pytest.raises(ValueError, match="one network"):
-        mask_overlap({"a": runs["a"], "b": groups({"first": [1]})})
+    with pytest.raises(ValueError, match="the same network"):
+        survivor_overlap({"a": runs["a"], "b": groups({"first": [1]})})

@@ -10,7 +10,8 @@ import torch
 from tests.engine.pruning.test_compact import silenced
 from winnow.engine.export import ModelFacts, export_onnx, model_card, save_model
 from winnow.engine.export.card import METRIC_COLUMNS, scaled
-from winnow.engine.measure import Timing, compare
+from winnow.engine.measure.comparison import compare
+from winnow.engine.measure.timing import Timing
 from winnow.engine.pruning import compact
 
 

@@ -72,7 +72,7 @@ def test_an_exported_program(name: str, tmp_path: Path):
     assert [words.rpartition("; ")[2] for words in found.compared] == ["1 image", "3 images"] * 2
     content = found.path.read_bytes()
     assert (len(content), content[:2]) == (found.bytes, b"PK")
-    assert str(Path(sys.modules["engine"].__path__[0])).encode() not in content
+    assert str(Path(sys.modules["winnow.engine"].__path__[0])).encode() not in content
     with pytest.raises(ValueError, match=r"`path` should end in \.pt2"):
         export_program(net, x, tmp_path / "net.onnx")
 
@@ -120,7 +120,7 @@ def test_onnx_is_for_float32(tmp_path: Path):
 
 def test_missing_packages_are_named_with_the_way_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "PACKAGES", ("onnx", "onnxscript", "no_such_runtime"))
-    with pytest.raises(MissingPackages, match=r"no_such_runtime.*pip install 'winnow\[export\]'") as caught:
+    with pytest.raises(MissingPackages, match=r"no_such_runtime.*pip install 'winnow-mtl\[export\]'") as caught:
         export_onnx(Program(lambda m, x: m.a(x), a=conv(3, 2)), IMAGE, tmp_path / "net.onnx")
     assert "\n" not in str(caught.value)
 

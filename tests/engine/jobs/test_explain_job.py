@@ -103,7 +103,7 @@ def test_what_a_method_refuses_is_told_and_the_rest_goes_on(run: Run, tmp_path: 
     pen = Pen(tmp_path, [])
     wanted = spec(methods=("taylor", "deep_lift"), of="output", ablations=2, randomisations=False, layers=("trunk",))
     assert run_explain(run, wanted, pen, []) == "done"
-    assert any("`method` should not be deep_lift here" in str(said.get("message")) for said in pen.said)
+    assert any("`method` must not be deep_lift here" in str(said.get("message")) for said in pen.said)
     assert set(read(tmp_path, "relevance")["method"]) == {"taylor"}
 
 
@@ -122,11 +122,11 @@ def test_any_channel_is_mapped_on_request(run: Run, tmp_path: Path):
     asked = {"layers": ("trunk.stages.1.0.conv1.0",), "channels": (0, 4), "maps": 1}
     run_explain(run, spec(ablations=0, randomisations=False, **asked), Pen(tmp_path, []), [])
     assert SpatialStore(tmp_path).cells().to_numpy().tolist() == [[asked["layers"][0], 0], [asked["layers"][0], 4]]
-    with pytest.raises(ValueError, match="should name channels 0 to 5"):
+    with pytest.raises(ValueError, match="must name channels 0 to 5"):
         run_explain(run, spec(**{**asked, "channels": (6,)}), Pen(tmp_path, []), [])
 
 
 def test_a_run_without_a_checkpoint_is_refused(tmp_path: Path):
     bare = create(parse({"data": {"dataset": "digits"}}), tmp_path)
-    with pytest.raises(ValueError, match="`run` should hold a checkpoint"):
+    with pytest.raises(ValueError, match="`run` must hold an intact checkpoint"):
         run_explain(bare, spec(), Pen(tmp_path / "job", []), [])

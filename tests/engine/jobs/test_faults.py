@@ -16,7 +16,7 @@ from winnow.data.catalog import DATASETS, load
 from winnow.data.stacking import Stacked, stack
 from winnow.engine.cli.follow import outcome
 from winnow.engine.jobs.epoch_report import removable_shares
-from winnow.engine.measure import cost, sparsity
+from winnow.engine.measure.counts import cost, sparsity_table
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.run import Run, create
@@ -125,7 +125,7 @@ def test_fault_3_one_definition_counts_groups_everywhere(start):
     def along_inputs() -> float:
         banks = training.proximal.banks
         groups = [group for group in _all_groups(training.net) if group.layer in {bank.layer for bank in banks}]
-        return float(sparsity(training.net, groups=groups)["group_sparsity"].iloc[-1])
+        return float(sparsity_table(training.net, groups=groups)["group_sparsity"].iloc[-1])
 
     def along_outputs() -> float:
         weights = [p for name, p in training.net.trunk.named_parameters() if p.dim() == 4]
@@ -266,7 +266,7 @@ def _pooled(task, parts: Iterator[tuple[Tensor, Tensor]]) -> dict[str, float]:
 
 def test_fault_10_depth_is_in_metres_and_rmse_has_its_root():
     torch.manual_seed(0)
-    task = build_tasks(DATASETS["scenes"].fields, ["depth"])["depth"]
+    task = build_tasks(DATASETS["scenes"]().fields, ["depth"])["depth"]
     target = torch.rand(3, 8, 8) * torch.tensor([1.0, 4.0, 9.0])[:, None, None] + 0.5
     prediction = target[:, None] + 0.3
 
@@ -289,7 +289,7 @@ def test_fault_10_depth_is_in_metres_and_rmse_has_its_root():
 
 def test_fault_10_iou_is_pooled_over_the_split():
     torch.manual_seed(0)
-    task = build_tasks(DATASETS["scenes"].fields, ["seg"])["seg"]
+    task = build_tasks(DATASETS["scenes"]().fields, ["seg"])["seg"]
     target = torch.randint(0, 13, (4, 8, 8))
     target[0] = 2
     prediction = torch.randn(4, 13, 8, 8)

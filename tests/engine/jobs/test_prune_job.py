@@ -11,8 +11,8 @@ import torch
 from tests.engine.trained_digits import SMALL, untrained
 from winnow.engine.export import load_model
 from winnow.engine.jobs.prune_job import run_prune
-from winnow.engine.jobs.restore import restore
-from winnow.engine.jobs.session import Session
+from winnow.engine.jobs.restore import restored_network
+from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.prune import PruneSpec
@@ -51,9 +51,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = create(parse(SPEC), tmp_path_factory.mktemp("runs"))
     training, images, validation = untrained(run.spec)
     writer = ResultWriter(run)
-    session = Session(training, images, validation, writer, [])
-    session.enter()
-    writer.finish(session.go())
+    session = TrainingSession(training, images, validation, writer, [])
+    session.begin()
+    writer.finish(session.train())
     assert run.status.state == "done"
     return run
 
@@ -95,7 +95,7 @@ def test_what_the_penalty_zeroed_goes_and_nothing_else_changes(run: Run, tmp_pat
     assert certificate["relative_error_float64"] <= 1e-10
     images = torch.rand(3, 1, 8, 8)
     same = load_model(pen.folder / "model")(images)["digit"]
-    torch.testing.assert_close(same, restore(run, images.device).net(images)["digit"])
+    torch.testing.assert_close(same, restored_network(run, images.device).net(images)["digit"])
     assert run.id in certificate["compared_with"]
     assert "gathered" in set(pen.read("reasons")["kind"])
     assert not (pen.folder / "sweep.parquet").exists()
@@ -141,14 +141,14 @@ def test_a_pruning_by_relevance(run: Run, tmp_path: Path):
 
 
 def test_tasks_and_budgets_that_cannot_be_are_refused(run: Run, tmp_path: Path):
-    with pytest.raises(ValueError, match="`tasks` should be among those of the run"):
+    with pytest.raises(ValueError, match="`tasks` must be tasks of the run"):
         run_prune(run, asked(tasks=("taste",)), Pen(tmp_path / "one"), [])
     with pytest.raises(ValueError, match="`budget` should be at most"):
         run_prune(run, asked(criterion="norm", budget=99.9), Pen(tmp_path / "two"), [])
 
 
 def test_the_network_comes_back_as_it_was_left(run: Run):
-    found = restore(run, torch.device("cpu"))
+    found = restored_network(run, torch.device("cpu"))
     assert (found.epoch, list(found.tasks)) == (2, list(run.spec.tasks))
     assert not found.net.training
     optimizer = found.optimizer(run.spec.optimiser, found.net)
@@ -157,13 +157,13 @@ def test_the_network_comes_back_as_it_was_left(run: Run):
 
 def test_a_damaged_checkpoint_is_passed_over_and_none_is_refused(run: Run, tmp_path: Path):
     copied = create(run.spec, tmp_path)
-    with pytest.raises(ValueError, match="`run` should hold a checkpoint. Found none"):
-        restore(copied, torch.device("cpu"))
+    with pytest.raises(ValueError, match="`run` must hold an intact checkpoint, got none"):
+        restored_network(copied, torch.device("cpu"))
     (copied.path / "weights").mkdir()
     for file in (run.path / "weights").iterdir():
         (copied.path / "weights" / file.name).write_bytes(file.read_bytes())
     *_, newest = sorted((copied.path / "weights").glob("*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-1] + b"?")
-    found = restore(copied, torch.device("cpu"))
+    found = restored_network(copied, torch.device("cpu"))
     assert found.skipped == [newest.stem]
     assert found.epoch == 1

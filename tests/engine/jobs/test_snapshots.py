@@ -75,7 +75,7 @@ def last_weights(run: Run) -> dict[str, object]:
 
 
 def test_levels_are_multiples_and_each_is_the_first_time_that_it_was_reached(kept: Run):
-    found = snapshots.snapshots(kept.path)
+    found = snapshots.list_snapshots(kept.path)
     shares = kept.events().query("quantity == 'group_sparsity' and split == 'model'").set_index("epoch")["value"]
     assert len(found) >= 2
     assert found[-1].level == 60
@@ -90,7 +90,7 @@ def test_levels_are_multiples_and_each_is_the_first_time_that_it_was_reached(kep
 def test_a_network_kept_is_the_network_of_its_epoch(kept: Run):
     tasks = build_tasks(fields(kept.spec), kept.spec.tasks)
     images = batches(kept.spec, tasks, "val", torch.device("cpu"), lambda _: None)
-    found = snapshots.snapshots(kept.path)
+    found = snapshots.list_snapshots(kept.path)
     for point in (found[0], found[-1]):
         place = snapshots.folder_of(kept.path, point.level)
         small = load_model(place)
@@ -128,36 +128,36 @@ def test_training_is_the_same_bit_by_bit(kept: Run, plain: Run):
 
 
 def test_a_resumed_run_keeps_none_twice_and_comes_to_the_same(kept: Run, tmp_path: Path, work: Work):
-    middle = snapshots.snapshots(kept.path)[0].epoch
+    middle = snapshots.list_snapshots(kept.path)[0].epoch
     run = work(create(spec(5), tmp_path), middle)
     assert run.recorded_status().state == "stopped"
-    before = {place.name: place.stat().st_mtime_ns for place in snapshots.places(run.path)}
+    before = {place.name: place.stat().st_mtime_ns for place in snapshots.snapshot_folders(run.path)}
     assert before
     work(run)
-    after = {place.name: place.stat().st_mtime_ns for place in snapshots.places(run.path)}
+    after = {place.name: place.stat().st_mtime_ns for place in snapshots.snapshot_folders(run.path)}
     assert before.items() <= after.items()
-    assert snapshots.snapshots(run.path) == snapshots.snapshots(kept.path)
-    for place in snapshots.places(run.path):
+    assert snapshots.list_snapshots(run.path) == snapshots.list_snapshots(kept.path)
+    for place in snapshots.snapshot_folders(run.path):
         own = snapshots.folder_of(kept.path, int(place.name)) / "network.safetensors"
         assert (place / "network.safetensors").read_bytes() == own.read_bytes()
 
 
 def test_what_comes_after_the_step_gone_back_to_is_dropped(kept: Run, tmp_path: Path):
-    found = snapshots.snapshots(kept.path)
+    found = snapshots.list_snapshots(kept.path)
     for point in found:
         (tmp_path / "snapshots" / str(point.level)).mkdir(parents=True)
         (tmp_path / "snapshots" / str(point.level) / "snapshot.json").write_text(point.model_dump_json())
     (tmp_path / "snapshots" / "99").mkdir()  # says nothing
     snapshots.drop_later(tmp_path, found[0].step)
-    assert [point.level for point in snapshots.snapshots(tmp_path)] == [point.level for point in found[:1]]
-    assert len(snapshots.places(tmp_path)) == 1
+    assert [point.level for point in snapshots.list_snapshots(tmp_path)] == [point.level for point in found[:1]]
+    assert len(snapshots.snapshot_folders(tmp_path)) == 1
 
 
 def test_verify_reads_the_networks_kept(kept: Run, tmp_path: Path):
     files = [finding for finding in verify(kept) if finding.file.startswith("snapshots/")]
-    assert len(files) == len(snapshots.places(kept.path))
+    assert len(files) == len(snapshots.snapshot_folders(kept.path))
     assert all(finding.whole for finding in verify(kept))
-    file = snapshots.places(kept.path)[0] / "network.safetensors"
+    file = snapshots.snapshot_folders(kept.path)[0] / "network.safetensors"
     content = file.read_bytes()
     try:
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -174,8 +174,8 @@ def test_what_a_run_starts_with_is_not_reached_by_it(kept: Run, work: Work):
     run = work(create(spec(5, epochs=2, start=start), kept.path.parent))
     at_start = run.events().query("quantity == 'group_sparsity' and epoch == 0")["value"].iloc[0]
     assert at_start == pytest.approx(60, abs=1)
-    assert all(point.level > 60 for point in snapshots.snapshots(run.path))
-    assert len(run.table("snapshots")) == len(snapshots.snapshots(run.path))
+    assert all(point.level > 60 for point in snapshots.list_snapshots(run.path))
+    assert len(run.table("snapshots")) == len(snapshots.list_snapshots(run.path))
 
 
 def test_a_network_that_cannot_be_kept_is_said_and_the_run_goes_on(
@@ -195,6 +195,6 @@ def test_a_network_that_cannot_be_kept_is_said_and_the_run_goes_on(
     monkeypatch.setattr(ResultWriter, "status", note)
     run = work(create(spec(5, epochs=4), tmp_path))
     assert run.recorded_status().state == "done"
-    assert any("% was not kept" in message for message in said)
-    assert not snapshots.places(run.path)
+    assert any("there is no snapshot at" in message for message in said)
+    assert not snapshots.snapshot_folders(run.path)
     assert not list(run.path.glob("snapshots/.new-*"))

@@ -7,8 +7,10 @@ from torch import nn
 
 from tests.engine.pruning.test_compact import silenced
 from winnow.engine.export import save_model
-from winnow.engine.measure import Timing, compare, file_size, macs, parameters, peak_memory, speed_ups
-from winnow.engine.measure.comparison import COLUMNS
+from winnow.engine.measure.comparison import COLUMNS, compare, speed_ups
+from winnow.engine.measure.counts import macs, parameters
+from winnow.engine.measure.memory import file_size, peak_memory
+from winnow.engine.measure.timing import Timing
 from winnow.engine.pruning import compact
 
 QUICK = Timing(3, 1e-3, threads=1)
@@ -78,7 +80,7 @@ def test_speed_ups_are_ratios_of_medians():
     assert list(found["mac_ratio"]) == [5.0, 5.0]
     assert list(found["achieved"]) == [0.6, 0.8]
     assert list(found["steady"]) == [True, False]
-    with pytest.raises(ValueError, match="`reference` should be"):
+    with pytest.raises(ValueError, match="`reference` must be"):
         speed_ups(frame, "masked")
 
 
@@ -86,9 +88,9 @@ def test_speed_ups_are_ratios_of_medians():
 def test_what_cannot_be_compared_is_refused(options, models):
     nets, x = models
     (name,) = options
-    with pytest.raises(ValueError, match=f"`{name}` should be"):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
         compare(nets, x, timing=QUICK, **({"backends": ("eager",)} | options))
-    with pytest.raises(ValueError, match="`models` should"):
+    with pytest.raises(ValueError, match="`models` must"):
         compare({}, x)
 
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.engine.pruning.test_compact import silenced
-from winnow.engine.measure import cost, macs, parameters
+from winnow.engine.measure.counts import cost, macs, parameters
 from winnow.engine.pruning import compact
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.measure import peak_memory
+from winnow.engine.measure.memory import peak_memory
 
 FLOAT = 4
 X = torch.randn(2, 3, 8, 8)

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from winnow.engine.measure import STEADY, Timing, latency
-from winnow.engine.measure.timing import Seconds, in_turns
+from winnow.engine.measure.timing import STEADY, Seconds, Timing, in_turns, latency
 
 NET, X = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.randn(2, 3, 8, 8)
 
@@ -56,11 +55,11 @@ def test_a_busy_machine_is_named():
 )
 def test_what_cannot_be_measured_is_refused(options: dict[str, float]):
     (name,) = options
-    with pytest.raises(ValueError, match=f"`{name}` should be"):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
         Timing(**options)
 
 
 @pytest.mark.parametrize("size", [0, 1.5, True])
 def test_batches_are_numbers_of_images(size: float):
-    with pytest.raises(ValueError, match="`batches` should be whole numbers"):
+    with pytest.raises(ValueError, match="`batches` must be whole numbers"):
         latency(NET, X, batches=(size,))

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from winnow.engine.jobs.stop_request import StopRequest
-from winnow.engine.runs.derived import DerivedJob, derived_job, derived_jobs, find_derived_job, newest, open_work, read
+from winnow.engine.runs.derived import (
+    DerivedJob,
+    derived_job,
+    derived_jobs,
+    find_derived_job,
+    newest_job,
+    open_work,
+    read,
+)
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, create, list_runs
 from winnow.engine.runs.work_folder import Status
@@ -42,14 +50,14 @@ def test_a_run_opens_as_a_run(run: Run):
 
 def test_the_newest_that_ended_well_speaks_for_the_run(run: Run):
     first, second, third = (derived_job(run, ExportSpec(pruning=str(number))) for number in range(3))
-    assert newest(run, "export") is None
+    assert newest_job(run, "export") is None
     ended(first, "done"), ended(second, "done"), ended(third, "failed")
-    found = newest(run, "export")
+    found = newest_job(run, "export")
     assert found is not None
     assert found.id == second.id
     assert [work.id for work in derived_jobs(run, "export")] == [third.id, second.id, first.id]
     second.remove()
-    undone = newest(run, "export")
+    undone = newest_job(run, "export")
     assert undone is not None
     assert undone.id == first.id
 
@@ -58,7 +66,7 @@ def test_the_newest_that_ended_well_speaks_for_the_run(run: Run):
 def test_find_derived_job_takes_no_path(run: Run, name: str):
     made = derived_job(run, ExportSpec(pruning="x"))
     assert find_derived_job(run, "export", made.id).path == made.path
-    with pytest.raises(FileNotFoundError, match="`export` should be among"):
+    with pytest.raises(FileNotFoundError, match="`export` must be one of"):
         find_derived_job(run, "export", name)
 
 
@@ -67,7 +75,8 @@ def test_find_derived_job_takes_no_path(run: Run, name: str):
     [
         ({"kind": "export", "pruning": "x", "formats": ["pickle"]}, "formats"),
         ({"kind": "export", "pruning": ""}, "pruning"),
-        ({"kind": "wash"}, "spec"),
+        ({"kind": "wash"}, "`kind` must be one of prune, explain, export, got 'wash'"),
+        ({}, "`kind` must be one of"),
     ],
 )
 def test_read_refuses_in_one_line(values: dict[str, object], says: str):

@@ -176,14 +176,14 @@ def test_firmness_below_one_is_a_group_that_stays_dead(name: str):
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("strength", [-1.0, float("nan"), float("inf")])
 def test_a_strength_that_is_no_strength_is_refused(name: str, strength: float):
-    with pytest.raises(ValueError, match="`strength` should be"):
+    with pytest.raises(ValueError, match="`strength` must be"):
         ALL[name](strength, "size")
 
 
 def test_numbers_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="`mix` should be in"):
+    with pytest.raises(ValueError, match="`mix` must be in"):
         SparseGroupLasso(1.0, mix=1.5)
-    with pytest.raises(ValueError, match="`concavity` should be"):
+    with pytest.raises(ValueError, match="`concavity` must be"):
         GroupMCP(1.0, concavity=0.0)
-    with pytest.raises(ValueError, match="`weights` should be"):
+    with pytest.raises(ValueError, match="`weights` must be"):
         L1(1.0, weights="some")

@@ -79,4 +79,4 @@ def test_nobody_at_the_scheduler_is_said_in_a_sentence(tmp_path: Path, small, un
     launch.start(study)
     until(lambda: study.status.state not in LIVE, "end")
     assert study.status.state == "failed"
-    assert "`scheduler` should be the address of a Dask scheduler" in study.status.message
+    assert "`scheduler` must be the address of a Dask scheduler" in study.status.message

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from winnow.engine.jobs.study_job import StudyError
-from winnow.engine.runs.derived import newest
+from winnow.engine.jobs.study_members import living_parameters, source_of
+from winnow.engine.runs.derived import newest_job
 from winnow.engine.runs.run import list_runs
-from winnow.engine.runs.snapshots import snapshots
+from winnow.engine.runs.snapshots import list_snapshots
 from winnow.engine.runs.study import create_study, find_study, list_studies
 from winnow.engine.specs.study import parse_many
-from winnow.engine.studies.members import living_parameters, source_of
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_warm_path_goes_from_neighbour_to_neighbour(tmp_path: Path, small, tra
     starts = [study.run(f"sparse-target-{level}/digit+ink/equal/0").spec.start for level in (30, 60)]
     assert starts[0].weights == source_of(study.run("dense/digit+ink/equal/0"))
     assert starts[1].weights == source_of(study.run("sparse-target-30/digit+ink/equal/0"))
-    kept = {key: len(snapshots(study.run(key).path)) for key in study.members()["key"]}
+    kept = {key: len(list_snapshots(study.run(key).path)) for key in study.members()["key"]}
     assert all(count >= 1 for key, count in kept.items() if key.startswith("sparse-target-30"))
     assert not any(count for key, count in kept.items() if key.startswith("dense"))
     deaths = study.table("deaths")
@@ -116,4 +116,4 @@ def test_what_is_left_is_timed_if_asked_for(tmp_path: Path, small, trained_here)
     measures = study.table("latency")
     assert set(measures["model"]) == {"dense", "masked", "pruned"}
     (run,) = list_runs(tmp_path)
-    assert set(measures["pruning"]) == {newest(run, "prune").id}
+    assert set(measures["pruning"]) == {newest_job(run, "prune").id}

@@ -1,6 +1,7 @@
 """The paper's tables as text, the path's marks by hand, and the commands as a user meets them."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,10 @@ import pytest
 from winnow.engine.cli.main import main
 from winnow.engine.runs.run import list_runs
 from winnow.engine.specs.study import parse_many
-from winnow.engine.studies.path_tables import elbow, path_table
-from winnow.engine.studies.reporting_tables import csv, latex, markdown, paper_table
+from winnow.engine.studies.reporting_tables import csv_text, latex, markdown, paper_table
 from winnow.engine.studies.rows import FIGURES
 from winnow.engine.studies.scheduling.cluster import batch_cluster
-from winnow.engine.studies.tables import comparisons, summary
+from winnow.engine.studies.tables import comparisons_table, elbow, path_table, summary_table
 
 SMALL = ["--dataset", "digits", "--tasks", "digit,ink", "--widths", "8,8", "--blocks", "1,1", "--epochs", "2"]
 
@@ -46,7 +46,7 @@ def quantities() -> pd.DataFrame:
 
 
 def test_means_and_paired_differences():
-    found = summary(quantities()).set_index(["arm", "quantity"]).loc["sparse", "seg.miou"]
+    found = summary_table(quantities()).set_index(["arm", "quantity"]).loc["sparse", "seg.miou"]
     assert (found["mean"], found["n"], found["difference"], found["pairs"]) == (12.0, 3, 2.0, 3)
     assert found["std"] == pytest.approx(11.0)
     assert found["difference_low"] == pytest.approx(2 - 4.3026527 / np.sqrt(3))
@@ -60,12 +60,12 @@ def test_comparisons_are_paired_by_seed():
         for seed in (0, 1)
         for arm, better in (("sparse", 3.0), ("small", 1.0))
     ]
-    (found,) = comparisons(pd.DataFrame(rows)).to_dict("records")
+    (found,) = comparisons_table(pd.DataFrame(rows)).to_dict("records")
     assert (found["arm"], found["other"], found["difference"], found["pairs"]) == ("sparse", "small", 2.0, 2)
 
 
 def test_the_paper_s_table_in_three_languages():
-    table = paper_table(summary(quantities()), "main")
+    table = paper_table(summary_table(quantities()), "main")
     assert table.columns.tolist() == ["arm", "tasks", "balancing", "seg mean IoU [%]", "Δ_m over dense [%]", "n"]
     assert table["arm"].tolist() == ["dense", "sparse, 70 %"]
     assert table["seg mean IoU [%]"].tolist() == ["10.0 ± 10.0", "12.0 ± 11.0"]
@@ -74,7 +74,7 @@ def test_the_paper_s_table_in_three_languages():
     text = latex(table)
     assert r"sparse, 70 \% & a+b & equal & 12.0 $\pm$ 11.0" in text
     assert r"$\Delta$\_m over dense [\%]" in text
-    assert csv(quantities()).splitlines()[1] == "dense,a+b,equal,,0.0,0,test,seg.miou,0.0"
+    assert csv_text(quantities()).splitlines()[1] == "dense,a+b,equal,,0.0,0,test,seg.miou,0.0"
 
 
 def test_an_elbow_is_where_a_curve_bends():
@@ -137,6 +137,7 @@ def test_a_batch_system_is_asked_for_one_run_per_job(tmp_path: Path):
         script = cluster.job_script()
     assert "#SBATCH -p short" in script
     assert "--nthreads 1" in script
+    assert f"{sys.executable} -P -m " in script
 
 
 def test_a_job_has_the_cores_of_a_run_and_trains_one_at_a_time(tmp_path: Path):

@@ -71,11 +71,11 @@ def test_a_tailored_program_is_refitted_for_its_task():
 def test_what_cannot_be_is_refused(cut: tuple):
     _, tasks, images, validation, _ = trained()
     model, split = copy.deepcopy(cut[1].model), Split(images, validation)
-    with pytest.raises(ValueError, match="`epochs` should be at least 1"):
+    with pytest.raises(ValueError, match="`epochs` must be at least 1"):
         Refit(0)
-    with pytest.raises(ValueError, match="`weights` should be at least 0"):
+    with pytest.raises(ValueError, match="`weights` must be at least 0"):
         Refit(1, weights={"digit": -1.0})
-    with pytest.raises(ValueError, match="`weights` should name"):
+    with pytest.raises(ValueError, match="`weights` must name"):
         next(refit(model, tasks, split, Refit(1, weights={"taste": 1.0})))
     nn.init.constant_(model.heads["ink"].out.bias, float("nan"))
     with pytest.raises(NonFiniteLossError, match="epoch 1 of the refit, step 1"):

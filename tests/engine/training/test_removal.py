@@ -9,16 +9,16 @@ import torch
 from winnow.data.catalog import load
 from winnow.data.stacking import Stacked, stack
 from winnow.engine.jobs.epoch_report import groups_table, kernels_table
-from winnow.engine.jobs.restore import restore
+from winnow.engine.jobs.restore import restored_network
 from winnow.engine.jobs.run_data import fields
-from winnow.engine.jobs.session import Session
+from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.networks.multitask import MultiTaskNet, build_network
 from winnow.engine.pruning.kept import widened
 from winnow.engine.runs.digests import manifests
-from winnow.engine.runs.events import standing
+from winnow.engine.runs.events import current_events
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.undo import undo
 from winnow.engine.runs.work_folder import WorkFolder
@@ -241,9 +241,9 @@ def silencing(training: Training, *images: Batches) -> Records:
     return silenced(train(training, *images), training)
 
 
-def session(run: Run, made: Setting) -> Session:
+def session(run: Run, made: Setting) -> TrainingSession:
     training, batches, validation = made
-    return Session(training, batches, validation, ResultWriter(run), StopRequest(run))
+    return TrainingSession(training, batches, validation, ResultWriter(run), StopRequest(run))
 
 
 def trained(run: Run, setting: Callable[[TrainSpec], Setting], monkeypatch: pytest.MonkeyPatch) -> Training:
@@ -253,8 +253,8 @@ def trained(run: Run, setting: Callable[[TrainSpec], Setting], monkeypatch: pyte
         "winnow.engine.jobs.session.train", lambda training, *images: silenced(train(training, *images), training)
     )
     own = session(run, made)
-    own.enter()
-    ResultWriter(run).finish(own.go())
+    own.begin()
+    ResultWriter(run).finish(own.train())
     return made[0]
 
 
@@ -268,7 +268,7 @@ def test_a_removal_is_recorded_and_undone(
     assert log["value"]["parameters"].iloc[0] < log["value"]["parameters_before"].iloc[0]
     assert log["value"]["parameters"].iloc[-1] == sum(p.numel() for p in ended.net.parameters())
     groups = len(run.norms.frame())
-    dense = restore(run, CPU)
+    dense = restored_network(run, CPU)
     assert sum(p.numel() for p in dense.net.parameters()) == log["value"]["parameters_before"].iloc[0]
     moments = dense.optimizer(run.spec.optimiser, dense.net).state_dict()["state"]
     for index, parameter in enumerate(dense.net.parameters()):
@@ -278,18 +278,18 @@ def test_a_removal_is_recorded_and_undone(
     assert (place.epoch, place.step) == (1, STEPS)
     assert run.status.state == "stopped"
     assert [int(file.stem) for file in manifests(run.path / "weights")][-1] == STEPS
-    assert standing(run.events()).query("split == 'removal'").empty
-    assert standing(run.events())["step"].max() == STEPS
+    assert current_events(run.events()).query("split == 'removal'").empty
+    assert current_events(run.events())["step"].max() == STEPS
     assert run.norms.rows()["step"][-1] == STEPS
-    with pytest.raises(ValueError, match="should have had a removal, to undo it"):
+    with pytest.raises(ValueError, match="must have a removal to undo"):
         undo(run)
     made = setting(run.spec)
     again = session(run, made)
-    again.enter()
+    again.begin()
     assert made[0].step == STEPS
     assert not made[0].stays
-    again.go()
-    kept = standing(run.events()).query("split == 'removal'")
+    again.train()
+    kept = current_events(run.events()).query("split == 'removal'")
     assert 3 * STEPS in kept["step"].tolist()
     assert STEPS not in kept["step"].tolist()  # what was undone is not done again
     assert len(run.norms.frame()) == groups
@@ -356,7 +356,7 @@ def test_the_best_epoch_is_put_back_at_the_size_that_it_had(runs_root: Path, mon
     before = log.query("split == 'val' and task == 'digit' and epoch == 2").set_index("quantity")["value"]
     assert judged["accuracy"] == before["accuracy"]
     undo(run)
-    assert standing(run.events()).query("split == 'kept'").empty
+    assert current_events(run.events()).query("split == 'kept'").empty
 
 
 def test_no_removal_is_undone_while_a_worker_is_at_it(runs_root: Path):

@@ -9,14 +9,13 @@ import torch
 
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
-from winnow.engine.explain.maps.choosing import top_cells
-from winnow.engine.explain.maps.making import Spatial, SpatialSettings, spatial
+from winnow.engine.explain.maps.making import Spatial, SpatialSettings, spatial, top_cells
 from winnow.engine.explain.maps.store import SpatialStore, write_spatial
 from winnow.engine.explain.relevance.means import channel_means
-from winnow.engine.explain.relevance.probe import Probe, narrowed, probe
-from winnow.engine.explain.relevance.relevance import measured
+from winnow.engine.explain.relevance.probe import Probe, probe, restricted
+from winnow.engine.explain.relevance.relevance import probe_relevance
 from winnow.engine.networks.multitask import build_network
-from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.specs.network import ResidualSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 
@@ -32,7 +31,7 @@ def asked() -> Probe:
     rooms = load("scenes", split="val", length=9, size=32)
     tasks = build_tasks(rooms.fields, TASKS)
     torch.manual_seed(0)
-    net = build_network(NetworkSpec(widths=(6, 8), blocks=(1, 1), head_width=4), tasks, 3)
+    net = build_network(ResidualSpec(widths=(6, 8), blocks=(1, 1), head_width=4), tasks, 3)
     given = Batches(stack(rooms, TASKS), tasks, 4, torch.device("cpu"))
     for batch in given.in_order():
         net(batch.images)
@@ -76,7 +75,7 @@ def test_activations_silence_and_top_images_are_those_of_the_network(asked, stor
 
 
 def test_reliance_adds_up_to_relevance_position_by_position(asked: Probe, store: SpatialStore):
-    relevance = measured(narrowed(asked, images=3), "taylor_positions", channel_means(asked))
+    relevance = probe_relevance(restricted(asked, images=3), "taylor_positions", channel_means(asked))
     known = relevance.set_index(["task", "layer", "channel"])["relevance"]
     for task in TASKS:
         for layer, channels in CELLS.items():
@@ -138,15 +137,15 @@ def test_top_cells_are_the_most_relevant_of_each_task_and_alive():
     assert top_cells(relevance, 1) == {"l": (0, 3)}
     assert top_cells(relevance, 9) == {"l": (0, 2, 3)}
     assert top_cells(relevance, 1, ["k"]) == {"k": (0,)}
-    with pytest.raises(ValueError, match="`layers` should be among k, l. Found m"):
+    with pytest.raises(ValueError, match="`layers` must be layers of the frame, k, l, got m"):
         top_cells(relevance, 1, ["m"])
-    with pytest.raises(ValueError, match="`per_task` should be at least 1"):
+    with pytest.raises(ValueError, match="`per_task` must be at least 1"):
         top_cells(relevance, 0)
 
 
 @pytest.mark.parametrize(
     ("cells", "says"),
-    [({"stem": (0,)}, "should lie in .* Found layer 'stem'"), ({"trunk": (8,)}, "0 to 7"), ({"trunk": ()}, "0 to 7")],
+    [({"stem": (0,)}, "must be in layers .* got layer 'stem'"), ({"trunk": (8,)}, "0 to 7"), ({"trunk": ()}, "0 to 7")],
 )
 def test_channels_that_there_are_not_are_refused(asked: Probe, cells: dict[str, tuple[int, ...]], says: str):
     with pytest.raises(ValueError, match=says):
@@ -154,14 +153,14 @@ def test_channels_that_there_are_not_are_refused(asked: Probe, cells: dict[str, 
 
 
 def test_settings_are_checked():
-    with pytest.raises(ValueError, match="`steps` should be at least 1. Found 0"):
+    with pytest.raises(ValueError, match="`steps` must be at least 1, got 0"):
         SpatialSettings(steps=0)
 
 
 def test_a_classification_and_a_number_come_back(tmp_path: Path):
     images = load("planted", split="val", length=6, size=36)
     tasks = build_tasks(images.fields, ("strongest", "amount"))
-    net = build_network(NetworkSpec(widths=(4,), blocks=(1,), head_width=4), tasks, 3).eval()
+    net = build_network(ResidualSpec(widths=(4,), blocks=(1,), head_width=4), tasks, 3).eval()
     given = Batches(stack(images, tuple(tasks)), tasks, 16, torch.device("cpu"))
     asked = probe(net, given, layers=["trunk"])
     found = spatial(asked, {"trunk": (1,)}, channel_means(asked), SETTINGS)

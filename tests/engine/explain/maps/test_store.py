@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from winnow.engine.explain.maps.store import NAME, SpatialStore, packed, resized, write_spatial
+from winnow.engine.explain.maps.store import NAME, SpatialStore, packed, resized_maps, write_spatial
 
 INDEX = {"tasks": {"a": {}}, "images": [0, 1], "layers": {"l": [3, 7]}}
 
@@ -30,22 +30,22 @@ def test_a_channel_is_found_by_its_number(tmp_path: Path):
 
 def test_what_is_not_there_is_named(tmp_path: Path):
     store = write(tmp_path)
-    with pytest.raises(ValueError, match="`channel` should be one that has maps. Found 'l', 4"):
+    with pytest.raises(ValueError, match="`channel` must have maps .* got channel 4 of 'l'"):
         store.activation("l", 4)
-    with pytest.raises(ValueError, match="`task` should be one of a. Found 'b'"):
+    with pytest.raises(ValueError, match="`task` must be one of a, got 'b'"):
         store.attribution("occlusion", "b")
     assert store.prediction("a") is None
 
 
 def test_a_file_that_is_missing_damaged_or_of_another_format_is_refused(tmp_path: Path):
-    with pytest.raises(ValueError, match="Found none in"):
+    with pytest.raises(ValueError, match="got none in"):
         SpatialStore(tmp_path)
     write(tmp_path)
     whole = (tmp_path / NAME).read_bytes()
     (tmp_path / NAME).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="Found a damaged one"):
+    with pytest.raises(ValueError, match="got a damaged one"):
         SpatialStore(tmp_path)
-    with pytest.raises(ValueError, match="format version 1. Found 2"):
+    with pytest.raises(ValueError, match="format version 1, got 2"):
         write(tmp_path, format_version=2)
 
 
@@ -58,6 +58,6 @@ def test_packing_keeps_values_to_a_thousandth_of_their_peak(values: np.ndarray):
 
 
 def test_resizing_repeats_the_nearest_place():
-    found = resized(np.array([[1, 2], [3, 4]]), 4, 6)
+    found = resized_maps(np.array([[1, 2], [3, 4]]), 4, 6)
     assert found.tolist() == [[1, 1, 1, 2, 2, 2]] * 2 + [[3, 3, 3, 4, 4, 4]] * 2
-    assert resized(np.arange(16).reshape(4, 4), 2, 2).tolist() == [[0, 2], [8, 10]]
+    assert resized_maps(np.arange(16).reshape(4, 4), 2, 2).tolist() == [[0, 2], [8, 10]]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.engine.explain.planted.network import LAYERS, Planted, planted_network
+from tests.engine.explain.planted.wiring import TASKS
 from winnow.data.planted import Planted as Data
 from winnow.data.stacking import stack
-from winnow.engine.explain.planted.network import LAYERS, Planted, planted_network
-from winnow.engine.explain.planted.wiring import TASKS
 from winnow.engine.training.batches import Batches
 
 SIZE = 40
@@ -87,5 +87,5 @@ def test_a_seed_says_it_all():
 
 
 def test_a_negative_leak_is_refused():
-    with pytest.raises(ValueError, match="`leak` should be at least 0. Found -1"):
+    with pytest.raises(ValueError, match="`leak` must be at least 0, got -1"):
         planted_network(leak=-1)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.engine.explain.planted.network import planted_network
+from tests.engine.explain.planted.wiring import TASKS
 from winnow.data.planted import CAUSES, PATCH, Planted, looks
 from winnow.data.stacking import stack
-from winnow.engine.explain.maps.inputs import Explained, integrated_gradients
-from winnow.engine.explain.planted.network import planted_network
-from winnow.engine.explain.planted.wiring import TASKS
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.maps.attributions import Explained, integrated_gradients
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import base_image
 from winnow.engine.explain.relevance.probe import Probe, probe
 from winnow.engine.explain.relevance.settings import Settings
@@ -38,7 +38,7 @@ def asked() -> tuple[Probe, Batch]:
 
 def test_integrated_gradients_lie_on_the_causes_that_a_task_needs(asked: tuple[Probe, Batch]):
     seen, batch = asked
-    with still(seen.model):
+    with frozen_model(seen.model):
         given = Explained(seen, batch)
         pixels = integrated_gradients(given, batch.images, base_image(seen), 8).pixels.abs().numpy()
     sums = np.zeros(NEEDED.shape)

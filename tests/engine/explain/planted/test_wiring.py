@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tests.engine.explain.planted.wiring import TASKS, truth, wiring
 from winnow.data.planted import CAUSES
-from winnow.engine.explain.planted.wiring import TASKS, truth, wiring
 
 SEEDS = range(4)
 

@@ -1,4 +1,4 @@
-"""Captum's methods at our sites: they keep their promises, agree with what they should, and are refused where wrong."""
+"""Captum's methods at our sites: complete where they claim it, in agreement with ours, refused where wrong."""
 
 import numpy as np
 import pandas as pd
@@ -9,10 +9,11 @@ from torch.nn import functional
 
 from tests.engine.small_nets import READERS, batches, small_net
 from winnow.engine.explain.checks.ablation import Deletion, ablations
-from winnow.engine.explain.relevance import Settings, relevance
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import probe
 from winnow.engine.explain.relevance.refusals import NotAttributableError
+from winnow.engine.explain.relevance.relevance import relevance
+from winnow.engine.explain.relevance.settings import Settings
 
 OUTPUT = Settings(of="output", bootstrap=5, steps=16)
 
@@ -106,11 +107,11 @@ class Pooling(nn.Module):
     ],
 )
 def test_deep_lift_is_refused_by_name_where_it_would_be_wrong(act: type[nn.Module], reason: str):
-    with pytest.raises(NotAttributableError, match=f"`method` should not be deep_lift here.*({reason})"):
+    with pytest.raises(NotAttributableError, match=f"`method` must not be deep_lift here.*({reason})"):
         relevance(small_net(act=act), batches(1), method="deep_lift", settings=OUTPUT)
 
 
-def test_deep_lift_is_refused_where_a_function_bends_between_modules():
+def test_deep_lift_is_refused_where_a_function_is_called_between_modules():
     class Wrapped(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -119,7 +120,7 @@ def test_deep_lift_is_refused_where_a_function_bends_between_modules():
         def forward(self, x: Tensor) -> dict[str, Tensor]:
             return {name: functional.relu(given) for name, given in self.net(x).items()}
 
-    with pytest.raises(NotAttributableError, match="the function relu bends its input outside of a module"):
+    with pytest.raises(NotAttributableError, match="the non-linear function relu is called outside of a module"):
         relevance(Wrapped(), batches(1), method="deep_lift", settings=OUTPUT)
 
 
@@ -131,7 +132,7 @@ def test_deep_lift_takes_a_model_with_frozen_weights():
 
 
 def test_deep_lift_knows_nothing_of_a_loss():
-    with pytest.raises(NotAttributableError, match="`of` should be output"):
+    with pytest.raises(NotAttributableError, match="`of` must be output"):
         relevance(small_net(), batches(1), method="deep_lift")
 
 

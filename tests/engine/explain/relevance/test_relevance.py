@@ -9,17 +9,17 @@ from torch.nn import functional
 from tests.engine.small_nets import READERS, batches, small_net
 from winnow.data.catalog import DATASETS
 from winnow.data.sample import Field
-from winnow.engine.explain.relevance import Settings, relevance
-from winnow.engine.explain.relevance.frozen_model import still
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.objectives import Objective
 from winnow.engine.explain.relevance.probe import probe
-from winnow.engine.explain.relevance.relevance import measured
+from winnow.engine.explain.relevance.relevance import probe_relevance, relevance
+from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.sparsity.groups import input_groups
 from winnow.engine.specs.explain import METHODS, Method
 from winnow.engine.tasks.build import build_tasks
 
-FIELDS = {**DATASETS["scenes"].fields, **DATASETS["digits"].fields}
+FIELDS = {**DATASETS["scenes"]().fields, **DATASETS["digits"]().fields}
 
 
 def cell(frame: pd.DataFrame, task: str, layer: str, channel: int) -> pd.Series:
@@ -65,12 +65,12 @@ def test_a_zero_group_has_relevance_zero_and_is_not_alive():
 
 def test_one_pass_finds_what_known_means_find(monkeypatch: pytest.MonkeyPatch):
     asked = probe(small_net(), batches(3, 4))
-    known = measured(asked, "taylor", channel_means(asked))
-    pd.testing.assert_frame_equal(measured(asked, "taylor"), known, rtol=1e-4, atol=1e-7)
+    known = probe_relevance(asked, "taylor", channel_means(asked))
+    pd.testing.assert_frame_equal(probe_relevance(asked, "taylor"), known, rtol=1e-4, atol=1e-7)
     monkeypatch.setattr(
         "winnow.engine.explain.relevance.taylor.KEPT", 4
     )  # more images than are kept: the means take a pass
-    pd.testing.assert_frame_equal(measured(asked, "taylor"), known, rtol=1e-4, atol=1e-7)
+    pd.testing.assert_frame_equal(probe_relevance(asked, "taylor"), known, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("fill", ["mean", "zero"])
@@ -107,7 +107,7 @@ def test_the_model_comes_back_as_it_was(method: str):
 def test_a_model_at_rest_computes_the_same():
     net, images = small_net(), batches(1)[0].images
     expected = net(images)
-    with still(net):
+    with frozen_model(net):
         found = net(images)
     assert not torch.equal(expected["map"], found["map"])  # the norm was folded
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -142,10 +142,10 @@ def test_layers_are_chosen_by_name_and_without_a_trunk_those_that_several_tasks_
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"layers": ["nowhere"]}, "`layers` should name layers of the model"),
+        ({"layers": ["nowhere"]}, "`layers` must name modules of the model"),
         ({"layers": ["trunk", "trunk"]}, "each layer once"),
-        ({"method": "magic"}, "`method` should be one of taylor"),
-        ({"tasks": {"other": None}}, "`tasks` should be among map, number"),
+        ({"method": "magic"}, "`method` must be one of taylor"),
+        ({"tasks": {"other": None}}, "`tasks` must be outputs of the model, map, number"),
     ],
 )
 def test_what_cannot_be_is_refused(wrong: dict[str, object], message: str):
@@ -155,7 +155,7 @@ def test_what_cannot_be_is_refused(wrong: dict[str, object], message: str):
 
 @pytest.mark.parametrize("wrong", [{"of": "mood"}, {"images": 0}, {"fill": "noise"}, {"steps": 1}])
 def test_settings_are_checked(wrong: dict[str, object]):
-    with pytest.raises(ValueError, match="should be"):
+    with pytest.raises(ValueError, match="must be"):
         Settings(**wrong)  # type: ignore[arg-type]
 
 
@@ -163,7 +163,7 @@ def test_no_images_are_refused_and_images_alone_have_an_output_only():
     with pytest.raises(ValueError, match="at least one image"):
         relevance(small_net(), [])
     alone = [batch.images for batch in batches(1)]
-    with pytest.raises(ValueError, match="`of` should be output"):
+    with pytest.raises(ValueError, match="set of='output'"):
         relevance(small_net(), alone)
     assert relevance(small_net(), alone, settings=Settings(of="output"))["relevance"].sum() > 0
 

@@ -59,7 +59,7 @@ def test_what_a_run_takes_is_said():
     assert Machine(4).in_words(run(), 4) == ""
     assert Machine(4).in_words(run(devices=2), 2) == ", 2 cores each"
     assert Machine(4, ("0", "1")).in_words(run(devices=2), 1) == ", 2 cores and 2 GPUs each"
-    assert Machine(2).in_words(run(threads=2), 2) == ", 2 cores each, more than its 2 cores carry"
+    assert Machine(2).in_words(run(threads=2), 2) == ", 2 cores each, more than its 2 cores"
 
 
 def test_this_machine_has_cores_and_no_gpus_for_the_cpu():

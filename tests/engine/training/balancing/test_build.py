@@ -187,9 +187,9 @@ def test_only_uncertainty_gives_parameters_to_the_optimiser(make):
 
 
 def test_static_weights_belong_to_static_and_name_each_task(make):
-    with pytest.raises(ValidationError, match="should give each task a weight"):
+    with pytest.raises(ValidationError, match="must give each task a weight"):
         BalancingSpec(balancing="static")
-    with pytest.raises(ValidationError, match="should be left out with dwa"):
+    with pytest.raises(ValidationError, match="must be left out with dwa"):
         BalancingSpec(balancing="dwa", task_weights={"depth": 1.0})
     with pytest.raises(ValueError, match="should name depth, edges, normals. Found depth"):
         make("static", task_weights={"depth": 1.0})
@@ -200,5 +200,5 @@ def test_missing_packages_are_named_with_the_cure(make, monkeypatch):
     monkeypatch.setattr("winnow.engine.specs.balancing.find_spec", lambda name: None if name == "torchjd" else True)
     assert missing_packages("upgrad") == ("torchjd",)
     assert missing_packages("nash_mtl") == ()
-    with pytest.raises(MissingPackageError, match=r"pip install 'winnow\[balancing\]'. Found no torchjd"):
+    with pytest.raises(MissingPackageError, match=r"installed: torchjd. Run pip install 'winnow-mtl\[balancing\]'"):
         make("upgrad")

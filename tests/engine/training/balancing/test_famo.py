@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 from torchjd.scalarization import FAMO
 
-from winnow.engine.training.balancing.famo import Famo, statistics_kept
+from winnow.engine.graph.modes import statistics_kept
+from winnow.engine.training.balancing.famo import Famo
 
 TASKS = ("a", "b", "c")
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.engine.training.distributed.cases import CASES, NORMS, normalised, spec_of, trained
-from winnow.engine.jobs.other_ranks import Quiet
+from winnow.engine.jobs.other_ranks import SilentWriter
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_on
 from winnow.engine.jobs.writer import ResultWriter
@@ -33,7 +33,9 @@ from winnow.engine.training.distributed.ranks import Ranks
 def work_on(folder: Path, ranks: Ranks) -> str:
     """Train a run as the worker does."""
     run = Run.open(folder)
-    return run_on(run, ResultWriter(run) if ranks.leads else Quiet(run), StopRequest(run), torch.device("cpu"), ranks)
+    return run_on(
+        run, ResultWriter(run) if ranks.leads else SilentWriter(run), StopRequest(run), torch.device("cpu"), ranks
+    )
 
 
 def norms(ranks: Ranks) -> dict[str, Tensor]:

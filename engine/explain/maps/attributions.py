@@ -1,0 +1,198 @@
+"""The maps of an explanation, computed on a frozen model.
+
+**Channels** (`channel_statistics`, `channel_maps`): one pass without gradients over all images, to find where a channel
+is silent and which images activate it most, and one with a backward pass per task over the shown images.
+
+**Pixels** (`integrated_gradients`, `occlusion`), for the same objectives as relevance:
+
+    integrated gradients   (x − x') ∫₀¹ ∂f/∂x(x' + α(x − x')) dα, summed over colours
+    occlusion              f(x) − f(x with one patch in the base's colours)
+
+x' is the base image (the mean colours or black). The integral is a Gauss–Legendre sum, exact where f is a polynomial
+along the path; the residual is what the sum over pixels lacks of f(x) − f(x').
+
+Sources: Sundararajan et al., arXiv 1703.01365; Zeiler and Fergus, 1311.2901.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from winnow.engine.explain.maps.store import packed
+from winnow.engine.explain.relevance.means import Means
+from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.sites import Site, recorded
+from winnow.engine.training.batches import Batch
+
+Array = NDArray[Any]
+Cells = Mapping[str, tuple[int, ...]]
+
+
+@dataclass
+class ChannelStatistics:
+    """One layer's chosen channels over all images: mean and max (C, N), maps of the top M images, counts of silence."""
+
+    top: int
+    means: list[Array] = field(default_factory=list)
+    maxima: list[Array] = field(default_factory=list)
+    silent: Array = field(default_factory=lambda: np.zeros(()))
+    best: Array | None = None  # (C, M) images, best first
+    scores: Array | None = None
+    maps: Array | None = None  # (C, M, h, w)
+
+    def add(self, values: Array, first: int) -> None:
+        """Add activations (C, B, h, w) of the images from number `first` on."""
+        means = values.mean((2, 3))
+        self.means.append(means)
+        self.maxima.append(values.max((2, 3)))
+        self.silent = self.silent + (values == 0).sum(1)
+        numbers = np.broadcast_to(np.arange(first, first + values.shape[1]), means.shape)
+        if self.best is not None and self.scores is not None and self.maps is not None:
+            numbers = np.concatenate([self.best, numbers], 1)
+            means = np.concatenate([self.scores, means], 1)
+            values = np.concatenate([self.maps, values], 1)
+        order = np.argsort(-means, axis=1, kind="stable")[:, : self.top]
+        self.best, self.scores = (np.take_along_axis(part, order, 1) for part in (numbers, means))
+        self.maps = np.take_along_axis(values, order[:, :, None, None], 1)
+
+    @property
+    def images(self) -> int:
+        """The number of images so far."""
+        return sum(part.shape[1] for part in self.means)
+
+
+@torch.no_grad()
+def channel_statistics(probed: Probe, cells: Cells, top: int) -> dict[str, ChannelStatistics]:
+    """Return the statistics of the channels over all images of the probe, on a frozen model."""
+    found = {layer: ChannelStatistics(top) for layer in cells}
+    sites, first = [probed.site(layer) for layer in cells], 0
+    for batch in probed.batches():
+        with recorded(sites) as kept:
+            probed.model(batch.images)
+        for site in sites:
+            found[site.name].add(_numpy(_maps(site, kept[site.name][0], cells[site.name])), first)
+        first += len(batch.images)
+    return found
+
+
+def channel_maps(probed: Probe, batch: Batch, cells: Cells, means: Means) -> Iterator[tuple[str, Array, Array]]:
+    """Yield (layer, activation (C, B, h, w), reliance (C, T, B, h, w)) for the images of a batch."""
+    sites = [probed.site(layer) for layer in cells]
+    with torch.enable_grad(), recorded(sites) as kept:
+        given = probed.model(batch.images)
+    tensors = [kept[site.name][0] for site in sites]
+    grads = []
+    for place, (name, objective) in enumerate(probed.objectives.items()):
+        value = objective.value(given[name], objective.freeze(given[name], batch.targets.get(name))).sum()
+        more = place < len(probed.objectives) - 1
+        grads.append(torch.autograd.grad(value, tensors, retain_graph=more, allow_unused=True))
+    for place, site in enumerate(sites):
+        tensor, chosen = tensors[place].detach(), cells[site.name]
+        away = tensor - site.shaped(means[site.name], tensor)
+        own = [torch.zeros_like(tensor) if of[place] is None else of[place] for of in grads]
+        reliance = torch.stack([_maps(site, (away * grad).abs(), chosen) for grad in own], 1)
+        yield site.name, _numpy(_maps(site, tensor, chosen)), _numpy(reliance)
+
+
+def layer_arrays(layer: str, seen: ChannelStatistics, activation: Array, reliance: Array) -> dict[str, Array]:
+    """Return a layer's arrays as `engine.explain.maps.store` names them."""
+    assembled = np.concatenate([activation, seen.maps], 1) if seen.maps is not None else activation
+    units, peak = packed(assembled, (1, 2, 3))
+    shown = activation.shape[1]
+    relied, relied_peak = packed(reliance, (2, 3, 4))
+    return {
+        f"activation.{layer}": units[:, :shown],
+        f"activation_peak.{layer}": peak,
+        f"silent.{layer}": np.asarray(seen.silent / max(seen.images, 1), np.float16),
+        f"silent_here.{layer}": (activation == 0).astype(np.uint8),
+        f"reliance.{layer}": relied,
+        f"reliance_peak.{layer}": relied_peak,
+        f"mean.{layer}": np.concatenate(seen.means, 1).astype(np.float32),
+        f"max.{layer}": np.concatenate(seen.maxima, 1).astype(np.float32),
+        f"top.{layer}": np.asarray(seen.best, np.int32),
+        f"top_activation.{layer}": units[:, shown:],
+    }
+
+
+def _maps(site: Site, values: Tensor, chosen: tuple[int, ...]) -> Tensor:
+    """Return the chosen channels of (B, …, channels, …) as (C, B, h, w); with fewer spatial dimensions h is 1."""
+    own = values.movedim(site.dim, 0)[list(chosen)]
+    return own if own.dim() == 4 else own.flatten(2)[:, :, None] if own.dim() > 2 else own[:, :, None, None]
+
+
+def _numpy(tensor: Tensor) -> Array:
+    found: Array = tensor.detach().float().cpu().numpy()
+    return found
+
+
+@dataclass(frozen=True)
+class Integrated:
+    """Attributions (T, B, H, W); f(x) − f(base), and what the sum over the pixels lacks of it, (T, B)."""
+
+    pixels: Tensor
+    difference: Tensor
+    residual: Tensor
+
+
+class Explained:
+    """The objectives of some images: each task as one number per image, with its frozen part."""
+
+    def __init__(self, probed: Probe, batch: Batch) -> None:
+        self._probed = probed
+        with torch.no_grad():
+            given = probed.model(batch.images)
+        self._frozen = {
+            name: objective.freeze(given[name], batch.targets.get(name))
+            for name, objective in probed.objectives.items()
+        }
+        self.predictions: Mapping[str, Tensor] = given
+
+    def values(self, images: Tensor) -> Tensor:
+        """Return the numbers of images that are variants of the given ones, (T, B)."""
+        given = self._probed.model(images)
+        objectives = self._probed.objectives
+        return torch.stack([objectives[name].value(given[name], self._frozen[name]) for name in objectives])
+
+
+def integrated_gradients(explained: Explained, images: Tensor, base: Tensor, steps: int) -> Integrated:
+    """Return the integrated gradients of images (B, C, H, W) from a base (1, C, 1, 1), on a frozen model."""
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    away = images - base
+    sums: list[Tensor] = []
+    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        point = (base + float(node) * away).requires_grad_()
+        with torch.enable_grad():
+            values = explained.values(point).sum(1)
+        rows = [
+            torch.autograd.grad(value, point, retain_graph=place < len(values) - 1, allow_unused=True)[0]
+            for place, value in enumerate(values)
+        ]
+        part = torch.stack([torch.zeros_like(point) if row is None else row for row in rows]).detach()
+        sums = [part * float(weight) if not sums else sums[0] + part * float(weight)]
+    pixels = (sums[0] * away).sum(2)
+    with torch.no_grad():
+        difference = explained.values(images) - explained.values(base.expand_as(images))
+    return Integrated(pixels, difference, difference - pixels.sum((2, 3)))
+
+
+@torch.no_grad()
+def occlusion(explained: Explained, images: Tensor, base: Tensor, patch: int) -> Tensor:
+    """Return f(x) − f(x without a patch) for patches side by side, (T, B, ⌈H/patch⌉, ⌈W/patch⌉)."""
+    whole = explained.values(images)
+    rows, columns = (len(range(0, side, patch)) for side in images.shape[-2:])
+    parts = [whole - explained.values(hidden) for hidden in _hidden(images, base, patch)]
+    return torch.stack(parts, 2).reshape(*whole.shape, rows, columns)
+
+
+def _hidden(images: Tensor, base: Tensor, patch: int) -> Iterator[Tensor]:
+    height, width = images.shape[-2:]
+    for top in range(0, height, patch):
+        for left in range(0, width, patch):
+            found = images.clone()
+            found[:, :, top : top + patch, left : left + patch] = base
+            yield found
