@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from winnow.dashboard.frames import current
-from winnow.dashboard.frames.realised import realised
+from winnow.dashboard.frames.before_after import realised
 from winnow.dashboard.frames.summaries import Summary, summary
 from winnow.dashboard.frames.tables import SPARSITY_TITLES
 from winnow.dashboard.shared.formatting import measured
