@@ -22,20 +22,16 @@ length, which the schedule takes to zero.
 Under batch norm the loss ignores the scale of a convolution, so a penalty on its norm can fall at no loss, and layers
 shrink or grow until λ means something else in each. With `Kept.norms`, the layers named keep the norm that they began
 with: min F + R subject to ‖W_l‖ = ‖W_l⁰‖. The rescaling leaves the function as it is and costs nothing. It is not the
-default: where a target holds the sparsity, λ means the same whatever the layers' norms are, and in our study (three
-seeds, two data sets) the zeros were less even and the tasks worse at equal sparsity, but for 90 % on one of the two.
+default: in our study (three seeds, two data sets) the zeros were less even and the tasks worse at equal sparsity.
 
 The penalty acts here and nowhere else: never add it to the loss as well.
 
-When channels were removed from the model, `follow` goes on with what is left, as the dense model would with all that
-went held at zero: |g|, floors and kept norms stay those of the dense network, and so do the means that Adam's metric
-takes. `whole` puts what is known of the groups on the dense network's channels.
+When channels were removed, `follow` goes on with what is left, as the dense model would with all that went held at
+zero: |g|, floors, kept norms and Adam's means stay the dense network's. `whole` answers on its channels.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -45,44 +41,12 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from winnow.engine.sparsity import moments, readiness
 from winnow.engine.sparsity.groups import Bank, Group, banks
 from winnow.engine.sparsity.groups.remaining import Remaining
+from winnow.engine.sparsity.kept import Kept
 from winnow.engine.sparsity.penalties import Penalty
 from winnow.engine.sparsity.preconditioner import Part, Steps
 from winnow.engine.sparsity.wrapping import Wrapping
 
 DRIFT = 0.05  # weight of the newest step in the mean change of the norms
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What a proximal step must keep.
-
-    `floor`: the share of each layer's groups that always live, at least one where it is positive; 0 lets layers die.
-    `norms`: weights that keep the norm they have now, those of convolutions in front of a batch norm.
-
-    Examples:
-        >>> net = nn.Linear(4, 2)
-        >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1)
-        >>> optimizer = Proximal(sgd, input_groups(net), GroupLasso(10.0), Kept(floor=0.5))
-        >>> net(torch.ones(1, 4)).square().sum().backward()
-        >>> optimizer.step()
-        >>> int((optimizer.norms[0] > 0).sum())  # half of the layer's groups
-        2
-
-    """
-
-    floor: float = 0.0
-    norms: Sequence[nn.Parameter] = ()
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.floor <= 1:
-            raise ValueError(f"`floor` must be in [0, 1], got {self.floor}.")
-
-    def mark(self, bank: Bank) -> None:
-        """Tell a bank what of it must be kept."""
-        bank.floor = min(max(1, math.ceil(self.floor * bank.count)), bank.count) if self.floor else 0
-        whole = len(bank.all_members) == 1 and bank.count == bank.channels
-        if whole and any(bank.parameters[0] is kept for kept in self.norms):
-            bank.radius = float(bank.norms().norm())
 
 
 class Proximal(Wrapping):
