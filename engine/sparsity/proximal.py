@@ -8,16 +8,14 @@ min F + R only if both use the same metric and the same step length. Three short
 
       w_g ← prox of (η/D_g)·R at  w_g − (η/D_g)·m̂_g,      m̂ = m/(1−β₁ᵗ),  v̂ = v/(1−β₂ᵗ)
 
-  which is closed form, gives exact zeros, and costs a few per cent of a training step
-  (`engine.sparsity.preconditioner`). Weights outside the groups take torch's own step. The exact prox in an elementwise
-  metric (Yun et al. 2021, Deleu & Bengio 2021) needs a Newton iteration per group, and costs several training steps.
+  which is closed form and gives exact zeros (`engine.sparsity.preconditioner`). Weights outside the groups take torch's
+  own step. The exact prox in an elementwise metric (Yun et al. 2021, Deleu & Bengio 2021) costs several training steps.
 - Decoupled weight decay (AdamW) inside the penalised groups adds a term that the metric does not know: it is left out
   of them. Coupled decay (SGD, Adam) is part of F, and stays.
 
-Groups that overlap (`coupled`: a weight lies in the group of the channel it reads and in that of the channel it
-writes) have no joint prox in closed form. Their banks are solved one after the other, an incremental proximal step
-(Bertsekas 2011): every prox only scales, so zeros stay exact, and the fixed point is off by the order of the step
-length, which the schedule takes to zero.
+Groups that overlap (`coupled`: a weight lies in the group it reads from and in the one it writes to) have no joint prox
+in closed form. Their banks are solved one after the other, an incremental proximal step (Bertsekas 2011): every prox only
+scales, so zeros stay exact; the fixed point is off by the order of the step length, which the schedule takes to zero.
 
 Under batch norm the loss ignores the scale of a convolution, so a penalty on its norm can fall at no loss, and layers
 shrink or grow until λ means something else in each. With `Kept.norms`, the layers named keep the norm that they began
