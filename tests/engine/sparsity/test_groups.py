@@ -105,7 +105,7 @@ def test_windows_lie_on_the_axis_and_do_not_overlap():
     first, second = (Group(str(i), 0, "input", (Axis(weight, 1, start=i, length=3),)) for i in (0, 3))
     assert [bank.layer for bank in banks([first, second])] == ["0", "3"]
     third = Group("2", 0, "input", (Axis(weight, 1, start=2, length=2),))
-    with pytest.raises(ValueError, match="Found overlapping groups in 0 and 2"):
+    with pytest.raises(ValueError, match="got 0 and 2, which overlap"):
         banks([first, third])
 
 
