@@ -8,11 +8,11 @@ PIP := -m pip install --disable-pip-version-check -q
 # The torch that `make constraints` writes down: the one that is written down already, unless you name another.
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: app test bench reliability claim browser docs newest constraints clean
+.PHONY: app test bench reliability claim tools docs newest constraints clean
 app: $(STAMP)
 	.venv/bin/winnow demo
 
-test: $(STAMP) browser
+test: $(STAMP) tools
 	.venv/bin/pytest
 
 bench: $(STAMP)
@@ -25,8 +25,9 @@ reliability: $(STAMP)
 claim: $(STAMP)
 	.venv/bin/pytest tests/studies/test_claim.py -m claim -s
 
-browser: $(STAMP)
-	@.venv/bin/python tests/find_browser.py
+# A browser and Node, for the tests that need them.
+tools: $(STAMP)
+	@.venv/bin/python tests/find_tools.py
 
 # The pages of docs/ and the API reference from the docstrings, as a site in site/.
 docs: $(STAMP)

@@ -2,7 +2,7 @@
 
 The first page needs pandas and Arrow, a third of a second of imports, more than one where Python keeps no bytecode.
 They are made while the first browser loads its scripts, not when it asks for the page; a session that comes sooner
-waits for the same import. What a session draws is in router.py.
+waits for the same import. What a session draws is in shared/router.py.
 """
 
 import sys
@@ -34,4 +34,4 @@ def _import_ahead() -> None:
         sys.setswitchinterval(usual)
 
 
-app = st.App(HERE / "router.py", lifespan=warmed)
+app = st.App(HERE / "shared" / "router.py", lifespan=warmed)

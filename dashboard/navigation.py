@@ -1,138 +1,114 @@
-"""The pages, and the way from one to another.
+"""The pages, and the ways from one to another.
 
-A page is imported when it is opened, so that the table of runs does not wait for the figures. The chosen run stands in
-the address as `run`, to which the pages of one run bind their selector: a copied link opens the same run.
+A page is one line of the table below and one folder, `dashboard/pages/<name>/page.py` with a function `page()`. It is
+imported when it is opened, so that the table of runs does not wait for the figures, and so that pages may link to one
+another without importing one another. Every link carries the address: the run and what else is chosen goes along, a
+click is one entry in the browser's history, and a link that is copied or opened in a new tab shows the same.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from typing import NoReturn
 
 import streamlit as st
 
-from winnow.dashboard.shared.selection import ONE, OTHER, RUN
+from winnow.dashboard.canvas.components import HERE, script
+from winnow.dashboard.shared import address
+from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, STUDY
+from winnow.dashboard.shared.choosing import completed, going
 
 
-def runs() -> st.Page:
-    """Return the page with the table of runs, or the welcome where there are none."""
-    return st.Page(_runs, title="Runs", icon=":material/table_rows:", url_path="runs", help="All runs, and comparisons")
+@dataclass(frozen=True)
+class Entry:
+    """One page: its place in the address, how it is called, its icon, what it answers, and what it shows one of."""
+
+    url: str
+    title: str
+    icon: str
+    help: str
+    shows: tuple[str, ...] = (RUN,)
+
+    @property
+    def module(self) -> str:
+        """The module whose `page()` draws it."""
+        return f"winnow.dashboard.pages.{self.url}.page"
 
 
-def train() -> st.Page:
-    """Return the page of one run."""
-    return st.Page(
-        _train, title="Train", icon=":material/monitoring:", url_path="train", help="Watch and drive one run"
+HOME = "runs"
+ENTRIES = {
+    entry.url: entry
+    for entry in (
+        Entry("runs", "Runs", "table_rows", "All runs, and comparisons", ()),
+        Entry("train", "Train", "monitoring", "Watch and drive one run"),
+        Entry("path", "Path", "timeline", "What sparsity costs: paths and studies", (STUDY,)),
+        Entry("groups", "Groups", "grid_on", "Which groups survive, and where"),
+        Entry("tasks", "Tasks", "hub", "Which features are shared, which specific", (RUN, EXPLANATION)),
+        Entry("explain", "Explain", "lightbulb", "What a task relies on, and whether that is true", (RUN, EXPLANATION)),
+        Entry("prune", "Prune", "content_cut", "Remove, measure, export", (RUN, PRUNING)),
+        Entry("compare", "Compare", "compare", "One run against another", (RUN, OTHER)),
+        Entry("new", "New run", "add_circle", "Describe and start a run", ()),
     )
+}
+GOING = "going"
+STYLE = HERE / "navigation.css"
+_click = st.components.v2.component("winnow_going", html="<span></span>", js=script("going.js"))
 
 
-def path() -> st.Page:
-    """Return the page of regularisation paths and studies."""
-    return st.Page(
-        _path, title="Path", icon=":material/timeline:", url_path="path", help="What sparsity costs: paths and studies"
-    )
+def pages() -> list[st.Page]:
+    """Return all pages, and the one that stands at the root: the table of runs, which also answers by its name."""
+    home = ENTRIES[HOME]
+    root = st.Page(_opener(home), title=home.title, icon=_icon(home), url_path="home", default=True)
+    return [root, *(_page(entry) for entry in ENTRIES.values())]
 
 
-def groups() -> st.Page:
-    """Return the page of the groups of one run."""
-    return st.Page(
-        _groups, title="Groups", icon=":material/grid_on:", url_path="groups", help="Which groups survive, and where"
-    )
+def bar(opened: st.Page) -> None:
+    """Draw the links to all pages; the link to the one that is open changes nothing."""
+    chosen = completed([name for entry in ENTRIES.values() for name in entry.shows])
+    said = address.linked()
+    st.html(STYLE)
+    with st.container(horizontal=True, key="navigation", gap="xsmall"):
+        for entry in ENTRIES.values():
+            here = entry.url == (opened.url_path or HOME)
+            shown = {name: chosen[name] for name in entry.shows if name in chosen}
+            st.page_link(
+                opened if here else _page(entry),
+                label=entry.title,
+                icon=_icon(entry),
+                help=entry.help,
+                query_params=address.whole() if here else {**said, **shown},
+            )
 
 
-def tasks() -> st.Page:
-    """Return the page of what the tasks of one run share."""
-    return st.Page(
-        _tasks, title="Tasks", icon=":material/hub:", url_path="tasks", help="Which features are shared, which specific"
-    )
+def link(url: str, label: str, **chosen: str) -> None:
+    """Draw a link to a page with something chosen there."""
+    entry = ENTRIES[url]
+    st.page_link(_page(entry), label=label, icon=_icon(entry), query_params=going(chosen))
 
 
-def explain() -> st.Page:
-    """Return the page of what each task of one run relies on."""
-    return st.Page(
-        _explain,
-        title="Explain",
-        icon=":material/lightbulb:",
-        url_path="explain",
-        help="Which features a task relies on, and whether that is true",
-    )
+def go(url: str, **chosen: str) -> NoReturn:
+    """Open a page with something chosen there, and draw nothing more of this one.
+
+    The browser clicks the link: another way would leave two entries in its history. Where it can't, the link is there.
+    """
+    with st.container(key=GOING):
+        link(url, f"Open {ENTRIES[url].title}", **chosen)
+    _click(key=f"go_to_{url}", data={"link": f".st-key-{GOING} a"})
+    st.stop()
 
 
-def prune() -> st.Page:
-    """Return the page of what is removed from one run's network."""
-    return st.Page(
-        _prune, title="Prune", icon=":material/content_cut:", url_path="prune", help="Remove, measure, export"
-    )
+def _page(entry: Entry) -> st.Page:
+    return st.Page(_opener(entry), title=entry.title, icon=_icon(entry), url_path=entry.url, help=entry.help)
 
 
-def compare() -> st.Page:
-    """Return the page that holds one run against another."""
-    return st.Page(
-        _compare, title="Compare", icon=":material/compare:", url_path="compare", help="One run against another"
-    )
+def _icon(entry: Entry) -> str:
+    return f":material/{entry.icon}:"
 
 
-def new() -> st.Page:
-    """Return the page with the form for a new run."""
-    return st.Page(_new, title="New run", icon=":material/add_circle:", url_path="new", help="Describe and start a run")
+def _opener(entry: Entry) -> Callable[[], None]:
+    """Return what draws a page, imported when it is called."""
 
+    def opened() -> None:
+        import_module(entry.module).page()
 
-def open_run(identity: str) -> NoReturn:
-    """Go to the Train page and show a run there."""
-    st.switch_page(train(), query_params={RUN: identity})
-
-
-def compare_runs(one: str, other: str) -> NoReturn:
-    """Go to the Compare page with two runs."""
-    st.switch_page(compare(), query_params={ONE: one, OTHER: other})
-
-
-def _runs() -> None:
-    from winnow.dashboard.pages.runs.page import page
-
-    page()
-
-
-def _train() -> None:
-    from winnow.dashboard.pages.train.page import page
-
-    page()
-
-
-def _path() -> None:
-    from winnow.dashboard.pages.path.page import page
-
-    page()
-
-
-def _groups() -> None:
-    from winnow.dashboard.pages.groups.page import page
-
-    page()
-
-
-def _tasks() -> None:
-    from winnow.dashboard.pages.tasks.page import page
-
-    page()
-
-
-def _explain() -> None:
-    from winnow.dashboard.pages.explain.page import page
-
-    page()
-
-
-def _prune() -> None:
-    from winnow.dashboard.pages.prune.page import page
-
-    page()
-
-
-def _compare() -> None:
-    from winnow.dashboard.pages.compare.page import page
-
-    page()
-
-
-def _new() -> None:
-    from winnow.dashboard.pages.new.page import page
-
-    page()
+    return opened

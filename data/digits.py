@@ -9,15 +9,19 @@ Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field as Option
 
 from winnow.data.parameters import check_split, check_whole, checked_index
 from winnow.data.sample import Field, Sample, Split
+from winnow.data.spec import DataSpec
 
 INK_SPREAD = 0.0341  # the standard deviation of `ink` over the training split of seed 0
 SHARES = MappingProxyType({"train": (0.0, 0.7), "val": (0.7, 0.85), "test": (0.85, 1.0)})
+LENGTHS = MappingProxyType({"train": 1258, "val": 270, "test": 269})  # whatever the seed
 FIELDS: Mapping[str, Field] = MappingProxyType(
     {
         "digit": Field(kind="classification", classes=tuple("0123456789")),
@@ -30,7 +34,9 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
 class Digits:
     """One split of the digits: of each digit 70 % train, 15 % val and 15 % test, drawn by `seed`.
 
-    Raises `ValueError` for an unknown split or a negative seed.
+    Raises:
+        ValueError: an unknown split or a negative seed.
+
     """
 
     def __init__(self, split: Split, seed: int = 0) -> None:
@@ -63,6 +69,25 @@ class Digits:
             "ink": np.asarray(levels.mean() / 16, np.float32),
         }
         return Sample(((levels * 255 + 8) // 16).astype(np.uint8)[:, :, None], targets)
+
+
+class DigitsData(DataSpec):
+    """Handwritten digits of 8 × 8 pixels, the smallest real data."""
+
+    summary = "Handwritten digits, 8 × 8 grey: which digit, even or odd, how much ink. 1797 real images."
+    known = FIELDS
+    source = Digits
+
+    dataset: Literal["digits"] = "digits"
+    data_seed: int = Option(0, ge=0, description="seed of the split into training, validation and test images")
+
+    def options(self, split: Split) -> dict[str, Any]:
+        """Return the seed."""
+        return {"seed": self.data_seed}
+
+    def length(self, split: Split) -> int:
+        """Return how many images a split has."""
+        return LENGTHS[split]
 
 
 def _load() -> tuple[NDArray[np.int64], NDArray[np.int64]]:

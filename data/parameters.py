@@ -1,6 +1,6 @@
-"""Checks of what a caller asks of a data set: its split, its whole numbers, an index into it.
+"""Checks of the parameters that a data set is called with: the split, whole numbers, an index.
 
-Samples are checked by `data.validation`; these are the questions, not the answers.
+What a data set returns is checked by `data.validation`.
 """
 
 from operator import index as as_index
@@ -14,17 +14,17 @@ from winnow.data.sample import Split
 def check_split(split: object) -> None:
     """Raise `ValueError` unless the split is one that there is."""
     if split not in get_args(Split):
-        raise ValueError(f"`split` should be one of {', '.join(get_args(Split))}. Found {split!r}.")
+        raise ValueError(f"`split` must be one of {', '.join(get_args(Split))}, got {split!r}.")
 
 
 def check_whole(name: str, value: object, least: int) -> None:
     """Raise `ValueError` unless the parameter `name` is an integer, numpy's included, of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"`{name}` should be an integer, at least {least}. Found {value!r}.")
+        raise ValueError(f"`{name}` must be an integer, at least {least}, got {value!r}.")
 
 
 def checked_index(index: int, length: int) -> int:
-    """Return `index` as a plain integer, 0 ≤ index < length, else raise `IndexError`: none counts from the end."""
+    """Return `index` as a plain integer, 0 ≤ index < length, else raise `IndexError`; none counts from the end."""
     if not 0 <= as_index(index) < length:
-        raise IndexError(f"`index` should be from 0 to {length - 1}. Found {index}.")
+        raise IndexError(f"`index` must be from 0 to {length - 1}, got {index}.")
     return as_index(index)

@@ -1,4 +1,4 @@
-"""Images whose causes are known, and so which of them each task needs: a truth to hold explanations against.
+"""Images whose causes are known, and which of them each task needs: a ground truth for explanations.
 
 An image is grey with up to twelve small patterns on it, one per *cause*: a wavelet of one of four directions in one of
 three opponent colours (light–dark, red–green, blue–yellow; orthogonal, so that they do not meet). A cause is there
@@ -22,13 +22,14 @@ an image on (seed, split, index) and the size.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field as Option
 
-from winnow.data.parameters import check_split, check_whole, checked_index
-from winnow.data.sample import Field, Sample, Split
+from winnow.data.generated import Generated, GeneratedData
+from winnow.data.sample import Field, Sample
 
 CAUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -73,48 +74,41 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Planted:
-    """`length` images of size × size pixels.
+class Planted(Generated):
+    """`length` images of size × size pixels, at least 36."""
 
-    Raises `ValueError` for an unknown split, a negative length or seed, or a size under 36.
-    """
-
-    split: Split
-    length: int
-    size: int = 64
-    seed: int = 0
+    name: ClassVar[str] = "planted"
+    fields: ClassVar[Mapping[str, Field]] = FIELDS
+    smallest: ClassVar[int] = SMALLEST
     _looks: Array = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_split(self.split)
-        for name, least in (("length", 0), ("size", SMALLEST), ("seed", 0)):
-            check_whole(name, getattr(self, name), least)
+        super().__post_init__()
         object.__setattr__(self, "_looks", looks(int(self.seed)))
 
-    @property
-    def name(self) -> str:
-        """What the data set is called."""
-        return "planted"
-
-    @property
-    def fields(self) -> Mapping[str, Field]:
-        """What is known about each image."""
-        return FIELDS
-
-    def __len__(self) -> int:
-        return int(self.length)
-
-    def sample(self, index: int) -> Sample:
-        """Return the image at `index`, 0 ≤ index < length, else raise `IndexError`."""
-        place = checked_index(index, self.length)
-        stream = [int(self.seed), get_args(Split).index(self.split), place, int(self.size)]
-        chance = np.random.default_rng(stream)
+    def drawn(self, stream: list[int]) -> Sample:
+        """Draw the image of a random stream: which causes are there, how strong, and where."""
+        chance = np.random.default_rng([*stream, int(self.size)])
         present = chance.random(len(CAUSES)) < PRESENT
         strengths = np.where(present, chance.uniform(WEAKEST, 1.0, len(CAUSES)), 0.0)
         corners = _corners(chance, int(self.size))
         patches = self._looks * strengths[:, None, None, None].astype(np.float32)
         image = _drawn(patches, corners, int(self.size), chance)
         return Sample(image, _targets(dict(zip(CAUSES, strengths, strict=True)), corners, int(self.size)))
+
+
+class PlantedData(GeneratedData):
+    """Patterns of which it is known which task needs them: a ground truth for explanations."""
+
+    summary = (
+        "Patterns whose causes are known: an amount, the strongest one, the place of each. Which task needs which is "
+        "given, so that explanations can be checked."
+    )
+    known = FIELDS
+    source = Planted
+
+    dataset: Literal["planted"] = "planted"
+    size: int = Option(64, ge=SMALLEST, le=1024, description="image side in pixels")
 
 
 def looks(seed: int) -> Array:

@@ -1,10 +1,11 @@
 """What a data set is: images, and for each of them the targets of several tasks.
 
 A data set is anything with a length, named `fields` (what is known about each image) and `sample(i)`. Arrays are
-numpy with height and width first; torch is the engine's business. Every sample passes `data.validation.validate` on
-entry, so that the code behind it never meets a wrong shape, a NaN or a class that does not exist.
+numpy with height and width first; only the engine knows torch. Every sample passes `data.validation.validate` on entry,
+so that the code behind it never meets a wrong shape, a NaN or a class that does not exist.
 
-Missing values are marked in the array itself, as in the NYU-v2 files that multi-task papers exchange:
+Missing values are marked in the array itself, as in the NYU-v2 files that multi-task papers exchange. The kinds of
+target (`data.kinds.KINDS`):
 
 | kind             | array                      | range                       | missing   |
 |------------------|----------------------------|-----------------------------|-----------|
@@ -22,7 +23,8 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-Kind = Literal["segmentation", "depth", "normals", "edges", "classification", "regression"]
+from winnow.data.kinds import KINDS
+
 Split = Literal["train", "val", "test"]
 Array = NDArray[Any]
 
@@ -33,17 +35,25 @@ class Field:
 
     `scale` is a typical spread of a regression target in its unit; losses divide by it, so that a target in
     kilometres does not outweigh one in metres.
+
+    Raises:
+        ValueError: there is no such kind in `data.kinds.KINDS`.
+
     """
 
-    kind: Kind
+    kind: str
     classes: tuple[str, ...] = ()
     unit: str = "1"
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, got {self.kind!r}.")
+
     @property
     def dense(self) -> bool:
         """Whether there is a value at every pixel."""
-        return self.kind in ("segmentation", "depth", "normals", "edges")
+        return KINDS[self.kind].dense
 
 
 @dataclass(frozen=True)
@@ -78,4 +88,4 @@ class DataError(ValueError):
     """A sample that is not what its field promises; the message says where, what was expected, what was found."""
 
     def __init__(self, where: str, part: str, expected: str, found: object) -> None:
-        super().__init__(f"{where}: `{part}` should be {expected}. Found {found}.")
+        super().__init__(f"{where}: `{part}` must be {expected}, got {found}.")

@@ -1,4 +1,4 @@
-"""Checks of samples on entry, against the table in `data.sample`.
+"""Checks of samples on entry, against the table in `data.sample` and the kinds of `data.kinds`.
 
 A failed check is a `DataError` that names the sample, the field, what was expected and what was found; where a single
 value is at fault, the message holds the first such value and its position.
@@ -7,11 +7,9 @@ value is at fault, the message holds the first such value and its position.
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from winnow.data.sample import Array, DataError, Field, Sample
-
-UNIT_TOLERANCE = 1e-3
+from winnow.data.kinds import KINDS, Array, Verdict
+from winnow.data.sample import DataError, Field, Sample
 
 
 def validate(sample: Sample, fields: Mapping[str, Field], where: str) -> Sample:
@@ -41,49 +39,24 @@ def _check_image(image: Array, where: str) -> tuple[int, int]:
     if image.dtype not in (np.uint8, np.float32):
         raise DataError(where, "image", "uint8, or float32 in [0, 1]", image.dtype)
     if image.dtype == np.float32:
-        _check_values(image, (image >= 0) & (image <= 1), "finite and in [0, 1]", (where, "image"))
+        _check_values(Verdict(image, (image >= 0) & (image <= 1), "finite and in [0, 1]"), (where, "image"))
     return image.shape[0], image.shape[1]
 
 
 def _check_target(target: Array, known: Field, size: tuple[int, int], part: tuple[str, str]) -> None:
-    shape = _shape(known, size)
+    kind = KINDS[known.kind]
+    shape = kind.shape(size)
     if target.shape != shape:
         raise DataError(*part, f"of shape {shape}", f"shape {target.shape}")
-    if known.kind in ("depth", "normals", "regression"):
-        _check_real(target, known, part)
-    else:
-        _check_whole(target, known, part)
+    if not kind.stored_right(target):
+        raise DataError(*part, kind.expected(len(known.classes)), target.dtype)
+    for found in kind.verdicts(target, len(known.classes), known.unit):
+        _check_values(found, part)
 
 
-def _shape(known: Field, size: tuple[int, int]) -> tuple[int, ...]:
-    if not known.dense:
-        return ()
-    return (*size, 3) if known.kind == "normals" else size
-
-
-def _check_real(target: Array, known: Field, part: tuple[str, str]) -> None:
-    if target.dtype != np.float32:
-        raise DataError(*part, "float32", target.dtype)
-    _check_values(target, np.isfinite(target), "finite", part)
-    if known.kind == "depth":
-        _check_values(target, target >= 0, f"at least 0 {known.unit}", part)
-    if known.kind == "normals":
-        norm = np.sqrt(np.square(target, dtype=np.float64).sum(-1))
-        right = (np.abs(norm - 1) <= UNIT_TOLERANCE) | (norm == 0)
-        _check_values(norm, right, "vectors of norm 1 or 0", part)
-
-
-def _check_whole(target: Array, known: Field, part: tuple[str, str]) -> None:
-    last = 1 if known.kind == "edges" else len(known.classes) - 1
-    expected = f"integers from -1 to {last}"
-    if not np.issubdtype(target.dtype, np.integer):
-        raise DataError(*part, expected, target.dtype)
-    _check_values(target, (target >= -1) & (target <= last), expected, part)
-
-
-def _check_values(values: Array, right: NDArray[np.bool_], expected: str, part: tuple[str, str]) -> None:
-    if right.all():
+def _check_values(found: Verdict, part: tuple[str, str]) -> None:
+    if found.right.all():
         return
-    position = tuple(int(k) for k in np.argwhere(~right)[0])
+    position = tuple(int(k) for k in np.argwhere(~found.right)[0])
     at = f" at {position}" if position else ""
-    raise DataError(*part, expected, f"{values[position]:.6g}{at}")
+    raise DataError(*part, found.expected, f"{found.values[position]:.6g}{at}")

@@ -10,12 +10,9 @@ where the scale spans two decades; the numbers themselves are in the CSV.
 
 import base64
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-HERE = Path(__file__).parent
 
 STEPS = 126
 NEAR_BIT = 128
@@ -47,17 +44,3 @@ def levels(norms: NDArray[np.float32], near: NDArray[np.bool_], scale: Scale) ->
 def text(values: NDArray[np.uint8]) -> str:
     """Return bytes as the base64 text that the browser reads."""
     return base64.b64encode(values.tobytes()).decode("ascii")
-
-
-def script(*names: str) -> str:
-    """Return the files of a component as one module."""
-    return _joined(HERE / "pens.js", *(HERE / name for name in ("levels.js", *names)))
-
-
-def style(*names: str) -> str:
-    """Return the style sheets of a component as one."""
-    return _joined(HERE / "pens.css", *(HERE / name for name in ("levels.css", *names)))
-
-
-def _joined(*files: Path) -> str:
-    return "\n".join(file.read_text(encoding="utf-8") for file in files)

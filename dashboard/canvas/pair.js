@@ -1,33 +1,28 @@
 // Two maps and their difference. A cell that is pointed at or selected in one is framed in all three.
 
-// blue: only in A, orange: only in B, grey: in both alike; colours that read on a white and on a dark page
-const APART = ["#2166c4", "#8fb4dd", "#9c9ca3", "#e6ae7c", "#d55e00"]
-const ONLY_A = 254
-const ONLY_B = 255
+import { APART, CIVIDIS, brief, differencePalette, gradient, normPalette, said } from "./colours.js"
+import { ChannelMap, mounted } from "./map.js"
+import { Picker } from "./picking.js"
+import { bytesOf, cellNamed, groupOf, has, nameOf, rowsOf } from "./rows.js"
+
 const pairs = new WeakMap()
 
 export default function (component) {
-  const { data, parentElement } = component
-  let pair = pairs.get(parentElement)
-  if (!pair) {
-    pair = new Pair(parentElement.querySelector(".pair"))
-    pairs.set(parentElement, pair)
-  }
-  pair.update(data)
-  return () => {
-    pair.close()
-    pairs.delete(parentElement)
-  }
+  const [pair, close] = mounted(pairs, component, (parent) => new Pair(parent.querySelector(".pair")))
+  pair.picker.report = (value) => component.setTriggerValue("picked", value)
+  pair.update(component.data)
+  return close
 }
 
 class Pair {
   constructor(root) {
-    this.root = root
     this.find = (name) => root.querySelector(name)
+    this.picker = new Picker()
+    this.palettes = [normPalette(), normPalette(), differencePalette()]
     this.maps = ["A", "B", "difference"].map((name) => this.made(name))
-    this.find(".scale").style.background = `linear-gradient(90deg, ${CIVIDIS.join(", ")})`
-    this.find(".apart").style.background = `linear-gradient(90deg, ${APART.join(", ")})`
-    this.observer = new ResizeObserver(() => this.layout())
+    this.find(".scale").style.background = gradient(CIVIDIS)
+    this.find(".apart").style.background = gradient(APART)
+    this.observer = new ResizeObserver(() => this.maps.forEach((map) => map.resize() && map.draw()))
     this.observer.observe(root)
   }
 
@@ -35,57 +30,54 @@ class Pair {
     const one = this.find("template").content.firstElementChild.cloneNode(true)
     this.find(".three").append(one)
     one.querySelector("canvas").setAttribute("aria-label", `Map ${name}: layers by channels. Arrow keys move.`)
-    const map = new LevelMap(one.querySelector(".board"), { say: (cell) => this.say(cell) })
+    const map = new ChannelMap(one.querySelector(".board"), {
+      say: (cell) => this.say(cell),
+      moved: (cell) => this.maps.forEach((other) => other.mark("hovered", cell)),
+      picked: (cell, key) => this.pick(cell, key),
+    })
     map.title = one.querySelector(".title")
-    map.moved = (cell) => this.maps.forEach((other) => other.mark("hovered", cell))
-    map.picked = (cell) => this.pick(cell)
     return map
   }
 
   close() {
     this.observer.disconnect()
+    this.picker.close()
   }
 
   update(data) {
-    if (this.data && this.data.digest === data.digest) return
+    if (this.data?.digest !== data.digest) this.draw(data)
     this.data = data
+    if (this.picker.adopt(data.of, data.selected, cellNamed(this.rows, data.selected))) this.mark(this.picker.cell)
+  }
+
+  draw(data) {
+    this.data = data
+    this.rows = rowsOf(data.layers, data.counts)
     this.levels = [data.a, data.b, data.difference].map(bytesOf)
     const titles = [`A · ${data.titles[0]}`, `B · ${data.titles[1]}`, "Difference, B against A"]
     this.maps.forEach((map, i) => {
       map.title.textContent = titles[i]
-      map.layers(data.layers, data.counts)
+      map.show(this.rows, this.levels[i], this.palettes[i])
     })
     this.find(".low").textContent = `norm [1], log scale: ≤ ${brief(data.low)}`
     this.find(".high").textContent = brief(data.high)
-    this.pick(null)
-    this.layout()
+    this.mark(has(this.rows, this.picker.cell) ? this.picker.cell : null)
   }
 
-  layout() {
-    if (!this.data || !this.root.clientWidth) return
-    this.maps.forEach((map, i) => {
-      map.layout()
-      map.show(this.levels[i], ...(i < 2 ? normColours() : differenceColours()))
-    })
-  }
-
-  pick(cell) {
+  mark(cell) {
     this.maps.forEach((map) => map.mark("selected", cell))
-    this.find(".fate").textContent = cell ? this.say(cell).replace("\n", ", ") : "Click a channel to compare it."
+    this.find(".both").textContent = cell ? this.say(cell).replace("\n", ", ") : "Click a channel to compare it."
     this.find(".said").textContent = cell ? this.say(cell) : "nothing selected"
   }
 
-  say(cell) {
-    const row = this.maps[0].rows[cell.row]
-    const [a, b] = this.levels.slice(0, 2).map((levels) => normSaid(levels[row.first + cell.channel], this.data))
-    return `${row.name}\nchannel ${cell.channel}: A ${a}; B ${b}`
+  pick(cell, key) {
+    this.picker.pick(cell, nameOf(this.rows, cell), key)
+    this.mark(cell)
   }
-}
 
-function differenceColours() {
-  const colours = new Uint32Array(256)
-  colours.set(between(APART.slice(1, 4), 253), 1)
-  colours[ONLY_A] = pixel(APART[0])
-  colours[ONLY_B] = pixel(APART[4])
-  return [colours, new Uint32Array(256)]
+  say(cell) {
+    const group = groupOf(this.rows, cell)
+    const [a, b] = this.levels.slice(0, 2).map((levels) => said(levels[group], this.data))
+    return `${this.rows[cell.row].name}\n${this.data.noun} ${cell.channel}: A ${a}; B ${b}`
+  }
 }

@@ -5,6 +5,7 @@ that is a tenth in B of what it is in A to one that is ten times as large.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +13,20 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from winnow.dashboard.canvas.levels import HERE, levels, scale_of, script, style, text
+from winnow.dashboard.canvas.components import markup, named, reported, script, style
+from winnow.dashboard.canvas.levels import levels, scale_of, text
+from winnow.dashboard.frames.cells import NOUNS, Cell, Kind
 from winnow.engine.runs.norm_log import Layer
 
 ONLY_A, ONLY_B = 254, 255
 MIDDLE, REACH = 127, 126
 READING = (
-    "Left A, middle B, right the difference: blue lives only in A, orange only in B, grey in both (bluer where the "
-    "norm is larger in A, more orange where it is larger in B), hatched in neither. The scale of the norms is one for "
-    "both. A cell that is pointed at is framed in all three; click one, or walk with the arrow keys."
+    "Left A, middle B, right the difference. Blue: alive only in A; orange: only in B; grey: in both, bluer where the "
+    "norm is larger in A and more orange where it is larger in B; hatched: in neither. Both maps have one scale of "
+    "norms. A cell that is pointed at is framed in all three; click one, or move with the arrow keys."
 )
 _mount = st.components.v2.component(
-    "winnow_pair_maps",
-    html=(HERE / "pair.html").read_text(encoding="utf-8"),
-    css=style("pair.css"),
-    js=script("pair.js"),
+    "winnow_pair_maps", html=markup("pair.html"), css=style("pair.css"), js=script("pair.js")
 )
 
 
@@ -38,11 +38,20 @@ class Pair:
     layers: tuple[Layer, ...]
     norms: NDArray[np.float32]
     near: NDArray[np.bool_]
+    kind: Kind = "input"
+    selected: Cell | None = None
 
 
-def pair_maps(pair: Pair, key: str) -> None:
-    """Draw the three maps."""
-    _mount(key=key, data=payload(pair))
+def pair_maps(pair: Pair, key: str, picked: Callable[[Cell | None], None]) -> None:
+    """Draw the three maps; `picked` is called before the page is drawn again, with the cell that the user went to."""
+    data = payload(pair)
+
+    def report() -> None:
+        heard, cell = reported(st.session_state[key].get("picked"), data["of"], pair.layers, pair.kind)
+        if heard:
+            picked(cell)
+
+    _mount(key=key, data=data, on_picked_change=report)
 
 
 def payload(pair: Pair) -> dict[str, Any]:
@@ -58,8 +67,10 @@ def payload(pair: Pair) -> dict[str, Any]:
         "difference": text(difference(*pair.norms)),
         "low": scale.low,
         "high": scale.high,
+        "noun": NOUNS[pair.kind],
     }
-    return {**sent, "digest": hashlib.sha256(repr(sorted(sent.items())).encode()).hexdigest()[:16]}
+    digest = hashlib.sha256(repr(sorted(sent.items())).encode()).hexdigest()[:16]
+    return {**sent, "digest": digest, "of": digest, "selected": named(pair.selected)}
 
 
 def difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.uint8]:

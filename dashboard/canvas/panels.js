@@ -4,7 +4,7 @@
 const HIGH = 96 // px of a chart
 const MARGIN = { left: 40, right: 10, top: 8, bottom: 8 }
 
-function made(name, attributes = {}, parent = null) {
+export function made(name, attributes = {}, parent = null) {
   const svg = ["svg", "path", "circle", "line", "text"].includes(name)
   const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name)
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
@@ -12,7 +12,7 @@ function made(name, attributes = {}, parent = null) {
   return element
 }
 
-class Panel {
+export class Panel {
   // data: {title, unit, digits, curves: [{name, colour, values}]}; places: of the points, in [0, 1]
   constructor(parent, data, places, marks) {
     Object.assign(this, { data, places, marks })

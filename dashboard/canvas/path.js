@@ -1,21 +1,21 @@
 // The scrubber of a path: slider, charts and map move together, in the browser alone. What is shown is always a network
 // that was trained: between two of them the nearest is shown and called so.
 
+import { deadFrom, levelAt, nearest, pointAfter } from "./axis.js"
+import { CIVIDIS, brief, gradient, normPalette, said } from "./colours.js"
+import { ChannelMap, mounted } from "./map.js"
+import { Panel, made } from "./panels.js"
+import { Picker } from "./picking.js"
+import { bytesOf, cellNamed, groupOf, has, nameOf, rowsOf } from "./rows.js"
+
 const scrubbers = new WeakMap()
 
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component
-  let scrubber = scrubbers.get(parentElement)
-  if (!scrubber) {
-    scrubber = new Scrubber(parentElement.querySelector(".scrubber"))
-    scrubbers.set(parentElement, scrubber)
-  }
-  scrubber.report = (value) => setTriggerValue("asked", value)
-  scrubber.update(data)
-  return () => {
-    scrubber.close()
-    scrubbers.delete(parentElement)
-  }
+  const [scrubber, close] = mounted(scrubbers, component, (parent) => new Scrubber(parent.querySelector(".scrubber")))
+  scrubber.ask = (value) => component.setTriggerValue("asked", { of: scrubber.data.of, ...value })
+  scrubber.picker.report = (value) => component.setTriggerValue("picked", value)
+  scrubber.update(component.data)
+  return close
 }
 
 class Scrubber {
@@ -23,14 +23,17 @@ class Scrubber {
     this.root = root
     this.find = (name) => root.querySelector(name)
     this.input = this.find("input")
-    this.map = new LevelMap(this.find(".board"), { say: (cell) => this.say(cell), picked: (cell) => this.pick(cell) })
-    this.map.moved = (cell) => this.map.mark("hovered", cell)
-    this.colours = normColours()
+    this.picker = new Picker()
+    this.palette = normPalette()
+    this.map = new ChannelMap(this.find(".board"), {
+      say: (cell) => this.say(cell),
+      picked: (cell, key) => this.pick(cell, key),
+    })
     this.input.oninput = () => this.go(this.input.value / 1000)
     this.input.onkeydown = (event) => this.step(event)
-    this.find(".open").onclick = () => this.report({ what: "open", path: this.data.path, run: this.here().run })
-    this.find(".train").onclick = () => this.report({ what: "train", path: this.data.path, level: this.level(this.at) })
-    this.find(".scale").style.background = `linear-gradient(90deg, ${CIVIDIS.join(", ")})`
+    this.find(".open").onclick = () => this.ask({ what: "open", run: this.here().run })
+    this.find(".train").onclick = () => this.ask({ what: "train", level: levelAt(this.data.axis, this.at) })
+    this.find(".scale").style.background = gradient(CIVIDIS)
     this.dragged()
     this.observer = new ResizeObserver(() => this.layout())
     this.observer.observe(root)
@@ -38,19 +41,25 @@ class Scrubber {
 
   close() {
     this.observer.disconnect()
+    this.picker.close()
     cancelAnimationFrame(this.frame)
   }
 
   update(data) {
-    const same = this.data && this.data.digest === data.digest
-    if (same) return
-    const other = !this.data || this.data.path !== data.path
+    if (this.data?.digest !== data.digest) this.take(data)
     this.data = data
+    if (this.picker.adopt(data.of, data.selected, cellNamed(this.rows, data.selected))) this.mark(this.picker.cell)
+  }
+
+  take(data) {
+    const other = this.data?.of !== data.of
+    this.data = data
+    this.rows = rowsOf(data.layers, data.counts)
     this.groups = data.counts.reduce((sum, count) => sum + count, 0)
     this.levels = bytesOf(data.levels)
+    this.painted = -1
     if (other) this.at = data.points[data.first].place
-    if (other) this.map.mark("selected", null)
-    this.map.layers(data.layers, data.counts)
+    if (other || !has(this.rows, this.picker.cell)) this.picker.cell = null
     this.find(".low").textContent = `norm [1], log scale: ≤ ${brief(data.low)}`
     this.find(".high").textContent = brief(data.high)
     this.charts()
@@ -73,7 +82,7 @@ class Scrubber {
 
   layout() {
     if (!this.data || !this.root.clientWidth) return
-    this.map.layout()
+    this.map.resize()
     this.painted = -1
     this.panels.forEach((panel) => panel.layout())
     this.draw()
@@ -97,12 +106,10 @@ class Scrubber {
 
   // An arrow goes to the next trained point.
   step(event) {
-    const last = this.data.points.length - 1
-    const now = this.nearest()
-    const steps = { ArrowLeft: now - 1, ArrowDown: now - 1, ArrowRight: now + 1, ArrowUp: now + 1, Home: 0, End: last }
-    if (!(event.key in steps)) return
+    const target = pointAfter(event.key, nearest(this.data.points, this.at), this.data.points.length - 1)
+    if (target === undefined) return
     event.preventDefault()
-    this.go(this.data.points[Math.min(Math.max(steps[event.key], 0), last)].place)
+    this.go(this.data.points[target].place)
   }
 
   go(place) {
@@ -111,43 +118,27 @@ class Scrubber {
     this.frame = requestAnimationFrame(() => this.draw())
   }
 
-  nearest() {
-    let best = 0
-    this.data.points.forEach(({ place }, i) => {
-      if (Math.abs(place - this.at) < Math.abs(this.data.points[best].place - this.at)) best = i
-    })
-    return best
-  }
-
   here() {
-    return this.data.points[this.nearest()]
-  }
-
-  // What a place on the axis asks for, which no interpolated network answers: 0 is dense.
-  level(place) {
-    const { low, high, first, log } = this.data.axis
-    if (!log) return Math.round(place * high * 10) / 10
-    if (place < first / 2) return 0
-    return Number((low * Math.exp((Math.max(place - first, 0) / (1 - first)) * Math.log(high / low))).toPrecision(3))
+    return this.data.points[nearest(this.data.points, this.at)]
   }
 
   draw() {
-    const point = this.nearest()
+    const point = nearest(this.data.points, this.at)
     const { label, place, marks, run } = this.data.points[point]
+    const level = levelAt(this.data.axis, this.at)
+    const between = Math.abs(place - this.at) > 0.002
     this.input.value = Math.round(1000 * this.at)
     this.input.setAttribute("aria-valuetext", label)
     this.find(".level").textContent = label
-    const between = Math.abs(place - this.at) > 0.002
-    const asked = between ? `nearest computed to ${this.level(this.at)}${this.data.axis.unit}` : ""
-    this.find(".asked").textContent = asked
+    this.find(".asked").textContent = between ? `nearest computed to ${level}${this.data.axis.unit}` : ""
     this.find(".marks").textContent = marks.join(" · ")
     this.find(".open").disabled = !run
-    this.find(".train").disabled = !between || !this.level(this.at)
+    this.find(".train").disabled = !between || !level
     this.find(".train").title = between ? "Train a network at this place" : "Move between two trained points first"
     this.panels.forEach((panel) => panel.show(point))
-    if (point !== this.painted) this.map.show(this.of(point), ...this.colours)
+    if (point !== this.painted) this.map.show(this.rows, this.of(point), this.palette)
     this.painted = point
-    this.fate()
+    this.along()
   }
 
   of(point) {
@@ -155,29 +146,32 @@ class Scrubber {
   }
 
   say(cell) {
-    const row = this.map.rows[cell.row]
-    const level = this.of(this.nearest())[row.first + cell.channel]
-    return `${row.name}\nchannel ${cell.channel}: ${normSaid(level, this.data)}`
+    const level = this.of(nearest(this.data.points, this.at))[groupOf(this.rows, cell)]
+    return `${this.rows[cell.row].name}\n${this.data.noun} ${cell.channel}: ${said(level, this.data)}`
   }
 
-  pick(cell) {
+  pick(cell, key) {
+    this.picker.pick(cell, nameOf(this.rows, cell), key)
+    this.mark(cell)
+  }
+
+  mark(cell) {
     this.map.mark("selected", cell)
-    this.fate()
+    this.along()
     this.find(".said").textContent = cell ? this.say(cell) : "nothing selected"
   }
 
-  // Say of the selected channel what became of it along the path.
-  fate() {
-    const cell = this.map.selected
-    const words = this.find(".fate")
+  // Say of the selected channel where along the path it dies.
+  along() {
+    const cell = this.picker.cell
+    const words = this.find(".along")
     if (!cell) {
       words.textContent = "Click a channel to see where along the path it dies."
       return
     }
-    const group = this.map.rows[cell.row].first + cell.channel
-    const dead = this.data.points.map((_, point) => !this.of(point)[group])
-    const since = dead.lastIndexOf(false) + 1
-    const ends = since < dead.length ? `dead from ${this.data.points[since].label} on` : "alive to the end of the path"
+    const group = groupOf(this.rows, cell)
+    const since = deadFrom(this.data.points.map((_, point) => !this.of(point)[group]))
+    const ends = since < this.data.points.length ? `dead from ${this.data.points[since].label} on` : "alive to the end of the path"
     words.textContent = `${this.say(cell).replace("\n", ", ")}; ${ends}`
   }
 }

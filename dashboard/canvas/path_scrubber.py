@@ -1,6 +1,6 @@
 """The scrubber of a path: one slider moves the charts and the survival map, in the browser, with no server trip.
 
-All networks of a path are sent once (engine: dashboard.canvas.levels). The page hears of it only when the user asks
+All networks of a path are sent once (dashboard.canvas.levels). The page hears of it only when the user asks
 for something: to open the run of a point, or to train where no network has been trained yet.
 """
 
@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from winnow.dashboard.canvas.levels import HERE, levels, scale_of, script, style, text
+from winnow.dashboard.canvas.components import markup, named, reported, script, style
+from winnow.dashboard.canvas.levels import levels, scale_of, text
 from winnow.dashboard.figures.style import NEUTRAL, Style
+from winnow.dashboard.frames.cells import NOUNS, Cell
 from winnow.dashboard.frames.paths import FIRST, Networks
 from winnow.engine.runs.quantities import Metric
 from winnow.engine.specs.study import PathSpec
@@ -29,21 +31,18 @@ COUNTS = {  # with colours of no task, as the tasks stand beside them
 }
 MARKS = {"elbow": "elbow", "one_standard_error": "one standard error"}
 READING = (
-    "Move the slider, drag over a chart, or walk with the arrow keys: every point is a network that was trained, here "
-    "of the first seed; between two of them the nearest is shown and none is interpolated. Metrics: on the validation "
+    "Move the slider, drag over a chart, or use the arrow keys. Every point is a network that was trained, here that "
+    "of the first seed; between two points the nearest is shown, nothing is interpolated. Metrics: on the validation "
     "images, mean over seeds. Elbow: where the skill begins to fall. One standard error: the sparsest point whose "
     "skill is within one standard error of the best. Map: one row per layer, from the input at the top."
 )
 _mount = st.components.v2.component(
-    "winnow_path_scrubber",
-    html=(HERE / "path.html").read_text(encoding="utf-8"),
-    css=style("path.css"),
-    js=script("panels.js", "path.js"),
+    "winnow_path_scrubber", html=markup("path.html"), css=style("path.css"), js=script("path.js")
 )
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What was asked of the page: to open a run of a path, or to train at a level (target in %, or part of λ_max)."""
 
     path: str
@@ -62,28 +61,44 @@ class Course:
     styles: Mapping[str, Style]
 
 
-def path_scrubber(course: Course, sent: Mapping[str, Any], key: str, asked: Callable[[Wish], None]) -> None:
-    """Draw the scrubber of what was `sent` (`payload`); `asked` is called before the page is drawn again."""
+def path_scrubber(
+    course: Course,
+    sent: Mapping[str, Any],
+    chosen: Cell | None,
+    asked: Callable[[Request], None],
+    picked: Callable[[Cell | None], None],
+) -> None:
+    """Draw the scrubber of what was `sent` (`payload`), with a cell selected.
 
-    def report() -> None:
+    `asked` and `picked` are called before the page is drawn again.
+    """
+    key = "path_scrubber"
+
+    def ask() -> None:
         value = st.session_state[key].get("asked")
-        if isinstance(value, Mapping) and (found := wish(value, course)) is not None:
+        if isinstance(value, Mapping) and (found := request(value, course)) is not None:
             asked(found)
 
-    _mount(key=key, data=dict(sent), on_asked_change=report)
+    def pick() -> None:
+        kind = course.spec.base.penalty.groups
+        heard, cell = reported(st.session_state[key].get("picked"), course.path, course.networks.layers, kind)
+        if heard:
+            picked(cell)
+
+    _mount(key=key, data={**sent, "selected": named(chosen)}, on_asked_change=ask, on_picked_change=pick)
 
 
-def wish(value: Mapping[str, Any], course: Course) -> Wish | None:
+def request(value: Mapping[str, Any], course: Course) -> Request | None:
     """Return what a browser asks for, None where this path can't grant it."""
-    if value.get("path") != course.path:
+    if value.get("of") != course.path:
         return None
     run, level = value.get("run"), value.get("level")
     if value.get("what") == "open" and run in course.networks.points["run"].tolist():
-        return Wish(course.path, run=str(run))
+        return Request(course.path, run=str(run))
     most = 100 if course.spec.targets else MOST_STRENGTH
     if value.get("what") != "train" or isinstance(level, bool) or not isinstance(level, int | float):
         return None
-    return Wish(course.path, level=float(level)) if 0 < level < most else None
+    return Request(course.path, level=float(level)) if 0 < level < most else None
 
 
 def payload(course: Course) -> dict[str, Any]:
@@ -92,7 +107,8 @@ def payload(course: Course) -> dict[str, Any]:
     scale = scale_of(known.norms)
     packed = text(levels(known.norms, known.near, scale))
     sent = {
-        "path": course.path,
+        "of": course.path,
+        "noun": NOUNS[course.spec.base.penalty.groups],
         "layers": [layer.name for layer in known.layers],
         "counts": [layer.groups for layer in known.layers],
         "levels": packed,

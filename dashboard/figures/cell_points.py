@@ -4,6 +4,7 @@
 A click comes back from a browser, so what counts is the place and the channel, and both are checked again.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from winnow.dashboard.figures.style import NEUTRAL, Style, escaped
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 from winnow.engine.explain.usage import DEAD, IDLE, SHARED
 from winnow.engine.runs.norm_log import Layer
 
@@ -29,7 +30,7 @@ def carried(frame: pd.DataFrame, layers: Sequence[str], more: Sequence[str] = ()
     return np.column_stack([names, place, frame["channel"], *(frame[name] for name in more)]).astype(object)
 
 
-def picked(points: Sequence[Mapping[str, Any]], layers: Sequence[Layer]) -> Selection | None:
+def picked(points: Sequence[Mapping[str, Any]], layers: Sequence[Layer]) -> Cell | None:
     """Return the cell that a browser says was clicked; None for nothing, or for one that these layers don't have."""
     for point in points:
         data = point.get("customdata")
@@ -37,7 +38,7 @@ def picked(points: Sequence[Mapping[str, Any]], layers: Sequence[Layer]) -> Sele
             continue
         place, channel = (_whole(data[i] if isinstance(data, Sequence) else data.get(str(i))) for i in (1, 2))
         if place is not None and channel is not None and place < len(layers) and channel < layers[place].groups:
-            return Selection(layers[place].name, channel)
+            return Cell(layers[place].name, channel)
     return None
 
 
@@ -48,6 +49,11 @@ def label_look(label: str, looks: Mapping[str, Style]) -> Style:
 
 def _whole(value: Any) -> int | None:
     """Return a whole number that is not negative, None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value < math.inf
+        or value != int(value)
+    ):
         return None
-    return int(value)
+    return int(value) if value == int(value) else None

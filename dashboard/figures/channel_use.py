@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
 
 READING = (
-    "How much of each task's whole relevance this channel has, with the 95 % interval over images; in brackets the "
-    "task's share of the channel."
+    "Share of each task's total relevance that falls on this channel, with the 95 % interval over images. In "
+    "brackets: the task's share of the channel."
 )
 
 
@@ -44,7 +44,7 @@ def channel_use(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
     ]
     figure.update_layout(bargap=0.35, margin={"t": 8})
     figure.update_yaxes(tickvals=np.arange(len(frame)), ticktext=words, range=[len(frame) - 0.4, -0.6], showgrid=False)
-    figure.update_xaxes(title_text="part of the task's relevance [%]", rangemode="tozero")
+    figure.update_xaxes(title_text="share of the task's relevance [%]", rangemode="tozero")
     return figure
 
 

@@ -9,9 +9,9 @@ from winnow.dashboard.figures.style import empty, escaped, panels
 
 SHADES = [[0.0, "rgba(128,132,149,0.10)"], [0.5, "#8a8678"], [1.0, "#c43d00"]]
 READING = (
-    "One row per layer, from the input at the top, one column per point of the path: the part of the layer's groups "
-    "that is dead there. A row that turns red early is given up first. The CSV lists the point from which on each "
-    "group is dead, in the runs of the first seed."
+    "One row per layer, from the input at the top; one column per point of the path: the share of the layer's groups "
+    "that is dead there. A row that turns red early is given up first. The CSV lists, for each group, the first "
+    "point at which it is dead, in the runs of the first seed."
 )
 
 
@@ -42,7 +42,7 @@ def death_order(frame: pd.DataFrame) -> go.Figure:
     figure.update_yaxes(**layer_axis(layers))
     every = max(1, len(labels) // 20)
     figure.update_xaxes(
-        title_text="asked of the path",
+        title_text="point of the path",
         tickvals=np.arange(0, len(labels), every),
         ticktext=labels[::every],
         showgrid=False,

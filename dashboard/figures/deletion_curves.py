@@ -12,9 +12,9 @@ from winnow.dashboard.figures.style import NEUTRAL, Style, empty, panels
 MOST_LAYERS = 12
 COLUMNS = 4
 READING = (
-    "One panel per layer: the rise of the task's loss while its living channels are removed, the most relevant first "
-    "(coloured), and in random order (grey: the mean of the draws and the range between them). If the relevance is "
-    "true, the coloured curve stands above the grey one from the start."
+    "One panel per layer: the rise of the task's loss while the layer's living channels are removed. Coloured: the "
+    "most relevant first. Grey: in random order, the mean of the draws and their range. If the relevance is right, "
+    "the coloured curve lies above the grey one from the start."
 )
 
 

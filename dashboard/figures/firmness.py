@@ -9,8 +9,9 @@ from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, panels
 WIDTH = 0.05  # of a bin
 LAST = 1.2  # beyond it all stand in the last bin
 READING = (
-    "All groups that are exactly zero, by firmness: the pull of the loss ÷ what the penalty withstands. Near 0: "
-    "nothing wants the group back. Near 1: about to revive, unless a refit holds it. The last bar holds all beyond."
+    "All groups that are exactly zero, by firmness: the pull of the loss ÷ what the penalty withstands. Near 0: the "
+    "loss does not pull the group back. Near 1: about to revive, unless a refit keeps it at zero. The last bar holds "
+    "all larger values."
 )
 
 

@@ -12,8 +12,8 @@ from winnow.dashboard.shared.formatting import measured
 LEAST = 1.0  # % to each side, or rounding would look like a change
 READING = (
     "One bar per metric of the tasks that both runs have: how much better B is than A, in per cent of A's value, "
-    "whichever way the metric counts. To the right of 0 B is better. Two runs of one seed each differ by chance too: "
-    "several seeds say by how much."
+    "whether higher or lower is better. To the right of 0 B is better. Two runs differ by chance too; several seeds "
+    "show by how much."
 )
 
 

@@ -12,15 +12,16 @@ from winnow.dashboard.figures.style import Style, empty, escaped, panels
 
 READING = (
     "One bar per layer of a head that reads the trunk: the channels that it reads, and those whose column is exactly "
-    "zero, so that the task can't use them there whatever the image. A penalty on the trunk alone leaves all columns "
-    "of the heads alive."
+    "zero, so that the task cannot use them. A penalty on the trunk alone zeroes no column of the heads."
 )
 
 
 def head_use(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
     """Draw `frame` (task, layer, channels, ignored) as stacked bars."""
     if frame.empty:
-        return empty("Which columns of the heads are zero is not known: the network could not be traced.", height=200)
+        return empty(
+            "The network could not be traced, so it is not known which columns of the heads are zero.", height=200
+        )
     figure = panels(height=90 + 34 * len(frame))
     rows = np.arange(len(frame), dtype=np.int32)
     read = (frame["channels"] - frame["ignored"]).to_numpy(np.int32)

@@ -19,7 +19,7 @@ LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 READING = (
-    "One bar per layer, from the input at the top: its groups that live in both networks, in one of them, or in "
+    "One bar per layer, from the input at the top: its groups that are alive in both networks, in one of them, or in "
     "neither. Long blue and orange parts: the networks chose different channels there."
 )
 
@@ -27,7 +27,7 @@ READING = (
 def kept_by_both(frame: pd.DataFrame) -> go.Figure:
     """Draw `frame` (dashboard.frames.pairs.layers) as stacked bars."""
     if frame.empty:
-        return empty("The networks are not of one shape.", height=300)
+        return empty("The networks have different shapes.", height=300)
     drawn = largest(frame, (frame["only_a"] + frame["only_b"]) / frame["total"])
     figure = panels(height=rows_height(len(drawn)))
     names = [escaped(name) for name in drawn["layer"]]

@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.style import CIVIDIS, empty, panels
 
 READING = (
-    "Each cell is a position of the kernels that read this channel: the root mean square, over the outputs, of the "
-    "weights there; colours start at 0."
+    "Each cell is one position of the kernels that read this channel: the root mean square of the weights there, "
+    "over the outputs. The colours start at 0."
 )
 NOT_RECORDED = "Kernel positions are recorded for input groups of convolutions."
 HEIGHT = 230

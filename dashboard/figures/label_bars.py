@@ -12,8 +12,8 @@ from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panel
 from winnow.engine.explain.usage import DEAD, IDLE, SHARED, all_labels
 
 READING = (
-    "One bar per layer, from the input at the top: the part of its channels that several tasks use (shared), that a "
-    "single task uses, that live but that no task relies on (idle), and that are exactly zero (dead)."
+    "One bar per layer, from the input at the top. Shared: the share of its channels that several tasks use. In a "
+    "task's colour: that only this task uses. Idle: alive, but no task relies on it. Dead: exactly zero."
 )
 PATTERNS = ("", "\\", ".", "-")  # a task's, by its marker, so that nothing is said by colour alone
 
@@ -21,7 +21,7 @@ PATTERNS = ("", "\\", ".", "-")  # a task's, by its marker, so that nothing is s
 def label_bars(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, Style]) -> go.Figure:
     """Draw `frame` (layer, total, channels_<label>…) as stacked bars that all end at 100 %."""
     if frame.empty:
-        return empty("The labels are counted once the shares are measured.")
+        return empty("The labels appear once the shares are measured.")
     figure = panels(height=rows_height(len(frame)))
     for label in all_labels(tasks):
         figure.add_trace(_bars(frame, label, marker(label, tasks, looks)))

@@ -16,8 +16,9 @@ LOOKS: dict[str, dict[str, Any]] = {
     "pruned": {"color": SMALLER, "symbol": "circle", "size": 12},
 }
 READING = (
-    "The time of one forward pass on a log axis: the median of rounds taken in turns, with the 10th and the 90th "
-    "percentile. Zeros in place: what went is zero, but still computed. Pale: the machine was busy, do not quote it."
+    "The time of one forward pass, on a log axis: the median of rounds taken in turns, with the 10th and the 90th "
+    "percentile. Zeros in place: what will be removed is zero, but still computed. Pale: the machine was busy, do "
+    "not quote the time."
 )
 
 
@@ -26,7 +27,7 @@ def latencies(frame: pd.DataFrame, titles: list[str]) -> go.Figure:
     timed = (frame["quantity"] == "latency") & frame["dense"].notna()
     drawn = frame[timed].reset_index(drop=True)
     if drawn.empty:
-        return empty("Times are taken once the smaller network is there.")
+        return empty("Times are taken once the smaller network exists.")
     figure = panels(height=140 + 66 * len(drawn))
     for place, model in enumerate(MODELS):
         rows = drawn.index.to_numpy() + 0.25 * (place - 1)

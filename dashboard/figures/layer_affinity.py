@@ -14,15 +14,15 @@ SHOWN = {"cosine": "gradients: cosine", "transfer": "ablations: rank correlation
 MOST_CELLS = 120  # with a number in each
 READING = (
     "One row per layer, one column per pair of tasks. Left: the cosine between the gradients of their losses at the "
-    "layer's weights; below 0 they pull it apart. Right: whether the channels whose removal harms one task are those "
-    "whose removal harms the other; near 1 they rely on the same channels. Blank: not measured."
+    "layer's weights; below 0 the tasks pull the layer apart. Right: the agreement on which channels matter when "
+    "removed; near 1 both tasks rely on the same channels. Blank: not measured."
 )
 
 
 def layer_affinity(frame: pd.DataFrame) -> go.Figure:
     """Draw `frame` (layer, depth, task, other, cosine, transfer) as two maps side by side."""
     if frame.empty:
-        return empty("The affinity is measured of two tasks or more.")
+        return empty("Affinity needs two tasks or more.")
     layers = frame.drop_duplicates("layer")
     pairs = list(dict.fromkeys(zip(frame["task"], frame["other"], strict=True)))
     figure = panels(1, 2, list(SHOWN.values()), height=rows_height(len(layers)))

@@ -11,8 +11,8 @@ from winnow.dashboard.figures.style import COLOURS, NEAR, NEUTRAL, empty, escape
 
 MOST_LAYERS = 60
 READING = (
-    "One bar per layer, from the input at the top: its groups that are alive, those near the threshold, and those "
-    "that are exactly zero; the numbers say alive / total."
+    "One bar per layer, from the input at the top: its groups that are alive, near the threshold, or exactly zero. "
+    "The numbers say alive / total."
 )
 LOOKS: dict[str, dict[str, Any]] = {
     "alive": {"color": COLOURS[0]},

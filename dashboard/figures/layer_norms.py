@@ -12,12 +12,12 @@ from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, pan
 MOST_CURVES = 12  # layers drawn one by one; of a deeper network every k-th
 MOST_POINTS = 8000  # of all channels of a layer together
 LAYERS_READING = (
-    "One curve per layer, from the input (violet) to the output (green): the median norm of the groups that still "
-    "live. A curve ends where the last group of its layer died."
+    "One curve per layer, from the input (violet) to the output (green): the median norm of the living groups. A curve "
+    "ends where the last group of its layer died."
 )
 CHANNELS_READING = (
-    "One curve per channel of the layer. A curve that ends, at a cross, is a channel that died there; "
-    "the blue ones are alive at the end."
+    "One curve per channel of the layer. A curve that ends at a cross is a channel that died there; blue channels are "
+    "alive at the end."
 )
 
 

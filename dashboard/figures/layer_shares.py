@@ -11,15 +11,16 @@ from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
 
 READING = (
-    "One bar per layer, from the input at the top: the part of the relevance of its channels that is each task's, each "
-    "task's whole relevance counting alike. The dotted lines stand where all tasks rely on a layer alike."
+    "One bar per layer, from the input at the top: how the relevance of its channels divides among the tasks, each "
+    "task's total relevance counting the same. The dotted lines show where the bars would end if all tasks relied on "
+    "a layer equally."
 )
 
 
 def layer_shares(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, Style]) -> go.Figure:
     """Draw `frame` (layer, share_<task>…) as stacked bars that all end at 100 %."""
     if frame.empty:
-        return empty("The shares are summed once they are measured.")
+        return empty("The shares appear once they are measured.")
     figure = panels(height=rows_height(len(frame)))
     names = np.array([escaped(str(name)) for name in frame["layer"]], object)
     for task in tasks:

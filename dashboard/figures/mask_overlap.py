@@ -9,9 +9,9 @@ from winnow.dashboard.figures.style import COLOURS, DASHES, MARKERS, empty, esca
 
 MOST_PAIRS = 12
 READING = (
-    "One curve per pair of runs, from the input to the output: channels that survive in both ÷ in either. Grey, "
-    "dotted: what two random sets of the same sizes would share. Where a curve falls to its grey one, the tasks want "
-    "different features: share the layers before, part behind."
+    "One curve per pair of runs, from the input to the output: channels that survive in both ÷ channels that survive "
+    "in either. Grey, dotted: what two random sets of the same sizes would share. Where a curve falls to its grey "
+    "one, the two runs chose their channels independently of one another."
 )
 
 

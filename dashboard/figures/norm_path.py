@@ -8,15 +8,15 @@ from winnow.dashboard.figures.style import CIVIDIS, NEUTRAL, empty, panels
 
 MOST = 50  # channels
 READING = (
-    "One line per channel, at most the 50 of largest norm, the smaller the darker; a line ends where its channel is "
-    "dead (cross). Networks of different points are trained apart: lines join dots, nothing lies between them."
+    "One line per channel, at most the 50 with the largest norms; smaller norms are darker. A line ends, at a cross, "
+    "where its channel is dead. The networks were trained separately: the lines only join the dots."
 )
 
 
 def norm_path(frame: pd.DataFrame) -> go.Figure:
     """Draw `frame` (dashboard.frames.paths.norms), one line per channel."""
     if frame.empty or frame["norm"].isna().all():
-        return empty("No channel of this layer lives at any point.", height=420)
+        return empty("No channel of this layer is alive at any point.", height=420)
     grid = frame.pivot_table("norm", "channel", "level", dropna=False)
     kept = grid.max(axis=1).nlargest(MOST).dropna().index
     along = frame.drop_duplicates("level").set_index("level").loc[grid.columns, ["group_sparsity", "label"]]

@@ -11,8 +11,8 @@ from winnow.dashboard.figures.style import COLOURS, NEAR, NEUTRAL, empty, escape
 
 MOST_POINTS = 1500  # SVG points: the near ones; a box holds the others
 READING = (
-    "One row per layer: the norms of its living groups, on a log axis. Thin line: smallest to largest; bar: the middle "
-    "half; dot: median; amber: each group near the threshold. The dead have no place on a log axis."
+    "One row per layer: the norms of its living groups, on a log axis. Thin line: smallest to largest; bar: the "
+    "middle half; dot: median; amber: each group near the threshold. Dead groups have no place on a log axis."
 )
 
 

@@ -8,9 +8,9 @@ from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, pan
 
 LOOKS = {"dense": ("from the dense network", COLOURS[0], "circle"), "arm": ("from another arm", COLOURS[1], "square")}
 READING = (
-    "One row per comparison, paired seed by seed: the mean difference of Δ_m in percentage points, to the right of 0 "
-    "the first is better, with the 95 % interval of the mean (Student's t). An interval that holds 0 shows no "
-    "difference. Without a whisker: one seed, no interval."
+    "One row per comparison, paired seed by seed: the mean difference of Δ_m in percentage points, with the 95 % "
+    "interval of the mean (Student's t). To the right of 0 the first is better. An interval that contains 0 shows no "
+    "difference. No whisker: one seed, so no interval."
 )
 
 

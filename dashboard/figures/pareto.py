@@ -15,9 +15,9 @@ MOST_TITLES = 12
 COSTS = {"macs": ("MACs of one image, what can be removed taken away", "1"), "parameters": ("parameters left", "1"),
          "latency": ("time of one forward pass, pruned", "s")}  # fmt: skip
 READING = (
-    "One mark per arm or run, its whiskers the 95 % interval of the mean over seeds; pale dots are single seeds. To "
-    "the left is cheaper. Joined by the line: those that no other one beats in both. Click a mark or a dot to open its "
-    "run."
+    "One mark per arm or run, with the 95 % interval of the mean over seeds as whiskers; pale dots are single seeds. "
+    "Cheaper is to the left. The line joins those that no other beats in both cost and quality. Click a mark or a "
+    "dot to open its run."
 )
 
 
@@ -33,7 +33,7 @@ class Axes:
 def pareto(found: pd.DataFrame, points: pd.DataFrame, axes: Axes) -> go.Figure:
     """Draw `found` and `points` (dashboard.frames.pareto: `groups`, and the runs that they are made of)."""
     if found.empty:
-        return empty("No run has both: a known cost and what is held against it.", height=420)
+        return empty("No run has both a known cost and this result.", height=420)
     figure = panels(height=520)
     figure.add_trace(_line(found))
     several = points[points.groupby("group")["run"].transform("size") > 1]

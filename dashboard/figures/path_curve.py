@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, escaped, panels
 
 READING = (
-    "One dot per point of the path: the part of the groups that is exactly zero, and the mean over tasks of how far "
-    "the network is from the constant prediction (0) to a perfect one (1), with its standard error over seeds. Elbow: "
-    "the dot farthest above the straight line between the ends. One standard error: the sparsest dot within one "
-    "standard error of the best (with several seeds)."
+    "One dot per point of the path: the share of the groups that is exactly zero, and the skill, from 0 for the "
+    "constant prediction to 1 for a perfect one, mean over tasks, with its standard error over seeds. Elbow: the dot "
+    "farthest above the straight line between the ends. One standard error: the sparsest dot within one standard "
+    "error of the best, with several seeds."
 )
 MARKS = {"elbow": ("elbow", "diamond-open"), "one_standard_error": ("one standard error", "square-open")}
 

@@ -8,20 +8,20 @@ import plotly.graph_objects as go
 
 from winnow.dashboard.figures.cell_points import HOVER, RING, carried
 from winnow.dashboard.figures.style import empty, escaped, panels
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 
 MOST_POINTS = 1800  # SVG points
 DEPTHS = ((0.0, "#7A4FA3"), (0.5, "#2F8AA6"), (1.0, "#4FA35A"))  # from the input to the output; 3:1 on both pages
 READING = (
-    "One point per channel that was switched off alone, coloured by the depth of its layer. If the relevance is true, "
-    "points rise from the lower left to the upper right: what is said to matter does. Both axes are logarithmic; a "
-    "channel without any effect stands at the left or lower edge. Click a point to select its channel."
+    "One point per channel that was switched off alone, coloured by the depth of its layer. If the relevance is "
+    "right, the points rise from the lower left to the upper right. Both axes are logarithmic; a channel without any "
+    "effect is at the left or lower edge. Click a point to select its channel."
 )
 Edges = tuple[float, float]
 
 
 def relevance_against_ablation(
-    frame: pd.DataFrame, layers: Sequence[str], task: str, selected: Selection | None = None
+    frame: pd.DataFrame, layers: Sequence[str], task: str, selected: Cell | None = None
 ) -> go.Figure:
     """Draw `frame` (layer, channel, relevance, effect); of many channels, the most relevant."""
     if frame.empty:

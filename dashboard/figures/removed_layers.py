@@ -10,9 +10,9 @@ from winnow.dashboard.figures.layer_counts import largest, layer_axis, left_out,
 from winnow.dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels
 
 READING = (
-    "One bar per layer that lost something, from the input at the top: the parameters that are left, and, hatched, "
-    "those that went; the words give the shape of its weight before and after. Norms shrink with the layers before "
-    "them: they stand in the CSV only."
+    "One bar per layer that lost something, from the input at the top: the parameters that are left and, hatched, "
+    "those that were removed. The text gives the shape of its weight before and after. Normalisation layers shrink "
+    "with the layers before them and are in the CSV only."
 )
 
 
@@ -20,7 +20,7 @@ def removed_layers(frame: pd.DataFrame) -> go.Figure:
     """Draw `frame` (dashboard.frames.prunings.removed) but for the norms, whose weights are vectors."""
     matrices = frame[frame["shape_before"].astype(str).str.contains("×")].reset_index(drop=True)
     if matrices.empty:
-        return empty("Nothing has been removed: no channel was without use.")
+        return empty("Nothing has been removed: every channel is used.")
     lost = 1 - matrices["parameters_after"] / matrices["parameters_before"]
     drawn = largest(matrices, lost)
     figure = panels(height=rows_height(len(drawn)))

@@ -11,10 +11,10 @@ from winnow.dashboard.shared.formatting import level_word
 MOST_ARMS = 8
 ARM = ["arm", "subset", "balancing", "level_of", "level"]
 READING = (
-    "One curve per arm, from the input to the output: channels that survive in two seeds ÷ in either, mean over the "
-    "pairs of seeds, with the range of the pairs. Grey, dotted: what two random sets of the same sizes would share, of "
-    "the first arm. Seeds start from different weights, so that channels have no common name: a value near chance is "
-    "usual."
+    "One curve per arm, from the input to the output: channels that survive in two seeds ÷ channels that survive in "
+    "either, mean over the pairs of seeds, with the range of the pairs. Grey, dotted: what two random sets of the "
+    "same sizes would share, for the first arm. Seeds start from different weights, so equal numbers do not mean "
+    "equal channels: a value near chance is normal."
 )
 
 

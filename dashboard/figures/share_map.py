@@ -10,14 +10,14 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.cell_points import HOVER, RING, carried
 from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 from winnow.engine.explain.usage import DEAD, IDLE
 
 SVG_POINTS = 2000  # beyond, the points are drawn by WebGL
 WIDTH = 800.0  # px: about what a row has for its channels
 READING = (
-    "One row per layer, from the input at the top, one mark per channel. Colour and shape: the task with the largest "
-    "share. Strong: all relevance is that task's; faint: all tasks rely on it alike. Grey ring: idle; grey stroke: "
+    "One row per layer, from the input at the top; one mark per channel. Colour and shape: the task with the largest "
+    "share. Strong: all relevance is that task's; faint: all tasks rely on it equally. Grey ring: idle; grey stroke: "
     "dead. Click a mark to select its channel."
 )
 
@@ -37,7 +37,7 @@ def share_map(
     tasks: Sequence[str],
     looks: Mapping[str, Style],
     layers: Sequence[str],
-    selected: Selection | None = None,
+    selected: Cell | None = None,
 ) -> go.Figure:
     """Draw `frame` (layer, channel, share, dominant, label), one row per layer of `layers`."""
     if frame.empty:

@@ -10,9 +10,9 @@ from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panel
 from winnow.engine.explain.checks.badges import GONE
 
 READING = (
-    "The rank correlation of each task's shares with those of the same network after its weights were shuffled: first "
-    "the heads alone, then more and more of the shared layers, from the output on. It has to fall into the grey band: "
-    "what outlives the weights is not an explanation of what they learnt."
+    "The rank correlation of each task's shares with the shares after the weights of the network were shuffled: "
+    "first the heads alone, then more and more of the shared layers, from the output on. It must fall into the grey "
+    "band: an explanation that survives shuffled weights does not explain what they learnt."
 )
 
 

@@ -10,9 +10,9 @@ from winnow.dashboard.shared.formatting import amount
 
 COUNTS = {"group_sparsity": "groups", "parameter_sparsity": "parameters", "mac_sparsity": "MACs"}
 READING = (
-    "The part of the penalised layers that is exactly zero: counted in groups, in parameters, and in multiply–adds "
-    "of one image. Layers outside the penalty are not counted. Dotted lines with numbers: what was zero and needed by "
-    "nobody was removed from the network, so many parameters before and after; here it still counts as zero."
+    "The share of the penalised layers that is exactly zero: counted in groups, in parameters, and in multiply–adds "
+    "of one image. Layers outside the penalty are not counted. Dotted lines: zeros that no layer needed were removed "
+    "from the network; the numbers are its parameters before and after. They still count as zero here."
 )
 
 

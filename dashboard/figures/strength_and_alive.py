@@ -8,8 +8,9 @@ from winnow.dashboard.figures.style import COLOURS, empty, mark, panels, xy
 from winnow.dashboard.shared.formatting import power
 
 READING = (
-    "Top: share of the groups that are not zero. Bottom: the strength λ in force, on a log axis (0 can't be drawn "
-    "there). Dotted lines: where a user changed it, or where the refit began, which holds the zeros without a penalty."
+    "Top: share of the groups that are not zero. Bottom: the strength λ in force, on a log axis, which cannot show "
+    "0. Dotted lines: where a user changed the strength, or where the refit began, which keeps the zeros and has no "
+    "penalty."
 )
 
 

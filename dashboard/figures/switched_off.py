@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
 
 READING = (
-    "The measured rise of each task's loss, in per cent of the loss with the channel on. To the right: the task needs "
-    "the channel; to the left: it is better off without; near 0: it does not care."
+    "The measured rise of each task's loss, in per cent of the loss with the channel on. To the right: the task "
+    "needs the channel. To the left: the task is better without it. Near 0: it makes no difference."
 )
 
 

@@ -11,8 +11,8 @@ from winnow.engine.explain.usage import JOIN
 
 MOST_SETS = 20
 READING = (
-    "One column per set of tasks: its bar counts the channels that exactly the tasks with a filled dot use, and no "
-    "other task. The largest set stands on the left."
+    "One column per set of tasks: its bar counts the channels that exactly the tasks with a filled dot use. The "
+    "largest set is on the left."
 )
 
 

@@ -8,15 +8,15 @@ import plotly.graph_objects as go
 
 from winnow.dashboard.figures.cell_points import HOVER, RING, carried, label_look
 from winnow.dashboard.figures.style import GRID, Style, empty, escaped, panels
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 from winnow.engine.explain.usage import SHARED
 
 MOST_POINTS = 1500  # SVG points: those with the largest total, the selected one besides
 LARGE = 0.98  # quantile of the total from which on a point grows no more: a few channels of the input have it all
 READING = (
-    "One point per channel: the nearer to a corner, the more of its relevance is that task's; in the middle, all tasks "
-    "rely on it alike. Area: how much of all relevance the channel has. Colour and shape: its label, grey for shared. "
-    "Faint: uncertain, a wide interval. Click a point to select its channel."
+    "One point per channel: the nearer to a corner, the more of its relevance is that task's; in the middle, all "
+    "tasks rely on it equally. Area: the channel's share of all relevance. Colour and shape: its label, grey for "
+    "shared. Faint: uncertain, a wide interval. Click a point to select its channel."
 )
 
 
@@ -25,7 +25,7 @@ def ternary(
     tasks: Sequence[str],
     looks: Mapping[str, Style],
     layers: Sequence[str],
-    selected: Selection | None = None,
+    selected: Cell | None = None,
 ) -> go.Figure:
     """Draw `frame` (layer, channel, share_<task>…, total, label, certainty) of three tasks."""
     if frame.empty:
@@ -45,13 +45,13 @@ def ternary(
     return figure
 
 
-def said_left_out(frame: pd.DataFrame, selected: Selection | None = None) -> str:
+def said_left_out(frame: pd.DataFrame, selected: Cell | None = None) -> str:
     """Say how many channels are not drawn; nothing where all are."""
     more = len(frame) - len(_drawn(frame, selected))
     return f"The {len(frame) - more} most relevant are drawn; {more} more stand in the CSV." if more else ""
 
 
-def _drawn(frame: pd.DataFrame, selected: Selection | None) -> pd.DataFrame:
+def _drawn(frame: pd.DataFrame, selected: Cell | None) -> pd.DataFrame:
     if len(frame) <= MOST_POINTS:
         return frame
     kept = frame["total"].nlargest(MOST_POINTS).index
@@ -83,7 +83,7 @@ def _points(
     )
 
 
-def _ring(figure: go.Figure, drawn: pd.DataFrame, tasks: Sequence[str], selected: Selection | None) -> None:
+def _ring(figure: go.Figure, drawn: pd.DataFrame, tasks: Sequence[str], selected: Cell | None) -> None:
     """Draw a ring around the selected channel."""
     if selected is None:
         return

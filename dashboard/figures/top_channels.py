@@ -10,17 +10,17 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.cell_points import HOVER, carried
 from winnow.dashboard.figures.layer_names import shortened
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 
 READING = (
-    "The channels that this task relies on most, the first at the top: the bar is their relevance, the line its 95 % "
-    "interval over images. Two bars whose lines overlap are not told apart. Click a bar to select its channel."
+    "The channels that this task relies on most, the first at the top. Bar: relevance; line: its 95 % interval over "
+    "images. Two bars whose lines overlap cannot be ranked. Click a bar to select its channel."
 )
 OUTLINE = "#E8447A"
 
 
 def top_channels(
-    frame: pd.DataFrame, look: Style, layers: Sequence[str], unit: str, selected: Selection | None = None
+    frame: pd.DataFrame, look: Style, layers: Sequence[str], unit: str, selected: Cell | None = None
 ) -> go.Figure:
     """Draw `frame` (layer, channel, relevance, low, high, part, label), the first row at the top."""
     if frame.empty:
@@ -72,7 +72,7 @@ def _interval(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _chosen(frame: pd.DataFrame, selected: Selection | None) -> np.ndarray:
+def _chosen(frame: pd.DataFrame, selected: Cell | None) -> np.ndarray:
     if selected is None:
         return np.zeros(len(frame), bool)
     return ((frame["layer"] == selected.layer) & (frame["channel"] == selected.channel)).to_numpy(bool)

@@ -12,8 +12,8 @@ from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panel
 MOST_TASKS = 4
 OF = {"groups": "channels", "parameters": "parameters", "macs": "MACs"}
 READING = (
-    "One chart per task: its main metric on the validation images if this much were removed at once, without a refit. "
-    "Dots are measured, the dotted lines between them only join them. Dashed: the dense network. Vertical: what this "
+    "One chart per task: its main metric on the validation images if this much were removed at once, without a "
+    "refit. Dots are measured; the dotted lines only join them. Dashed: the dense network. Vertical: what this "
     "pruning removed."
 )
 

@@ -8,8 +8,9 @@ from winnow.dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, pan
 from winnow.dashboard.shared.formatting import amount
 
 READING = (
-    "Bars: what the pruned network costs, as a share of the dense one; the dotted line is the dense network. Whiskers "
-    "of a time: a tenth of the rounds were faster, a tenth slower. Hatched grey: the machine was busy, do not quote it."
+    "Bars: what the pruned network costs, as a share of the dense one; the dotted line is the dense network. "
+    "Whiskers of a time: the 10th and the 90th percentile of the rounds. Hatched grey: the machine was busy, do not "
+    "quote the time."
 )
 BUSY = {"color": "rgba(128,132,149,0.12)", "pattern": {"shape": "/", "fgcolor": NEUTRAL, "size": 5}}
 

@@ -1,19 +1,16 @@
-"""The form for an explanation: widgets → ExplainSpec, leaf by leaf as the form for a run (dashboard.forms.run).
+"""The form for an explanation: widgets → ExplainSpec, field by field as the form for a run (dashboard.forms.run).
 
-What counts is `engine.runs.derived.read`, which checks everything again: nothing is written or started unless it
-agrees.
+`engine.runs.derived.read` checks everything again, and nothing is written or started unless it agrees.
 """
 
 import streamlit as st
 
-from winnow.dashboard.forms.widgets import Values, line
+from winnow.dashboard.forms.starting import start_job
+from winnow.dashboard.forms.widgets import field_row
 from winnow.dashboard.frames.groups import norms
-from winnow.dashboard.shared.formatting import sentence
-from winnow.engine.runs import launch
-from winnow.engine.runs.derived import DerivedJob, derived_job, read
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import METHODS, ExplainSpec
-from winnow.engine.specs.frozen import SpecError
 
 FORM = "explain"
 ESSENTIAL = ["of", "images", "ablations", "ablation_images"]
@@ -30,9 +27,9 @@ ADVANCED = [
     "device",
 ]
 COST = (
-    "With the defaults on the demo's network and one core: the shares after half a minute, the ablations that check "
-    "them within some minutes. The page fills as results come in, and can be left. The integrating methods, "
-    "feature ablation above all, take far longer than the first two."
+    "With the defaults, on the network of the demo and one core, the shares take half a minute, and the ablations that "
+    "check them a few minutes. Results appear as they come in, and you may leave the page. The integrating methods and "
+    "feature ablation take far longer than the first two."
 )
 
 
@@ -47,7 +44,7 @@ def new_explanation(run: Run) -> DerivedJob | None:
         help=ExplainSpec.model_fields["methods"].description,
         on_change="ignore",
     )
-    values = line(ExplainSpec, ESSENTIAL, form=FORM)
+    values = field_row(ExplainSpec, ESSENTIAL, form=FORM)
     with st.expander("Advanced", icon=":material/tune:", key=f"{FORM}_advanced"):
         about = ExplainSpec.model_fields["layers"].description
         layers = st.multiselect(
@@ -58,19 +55,8 @@ def new_explanation(run: Run) -> DerivedJob | None:
             help=about,
             on_change="ignore",
         )
-        values |= line(ExplainSpec, ADVANCED, form=FORM)
+        values |= field_row(ExplainSpec, ADVANCED, form=FORM)
     st.caption(COST)
     if st.button("Explain this run", key=f"{FORM}_submit", type="primary", icon=":material/lightbulb:"):
-        return begun(run, {**values, "methods": methods, "layers": layers})
+        return start_job(run, {"kind": "explain", **values, "methods": methods, "layers": layers})
     return None
-
-
-def begun(run: Run, values: Values) -> DerivedJob | None:
-    """Create and start an explanation, or say in one sentence what is wrong."""
-    try:
-        work = derived_job(run, read({"kind": "explain", **values}))
-        launch.start(work)
-    except (SpecError, launch.JobError, OSError) as error:
-        st.error(sentence(str(error)), icon=":material/error:")
-        return None
-    return work

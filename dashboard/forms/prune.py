@@ -1,17 +1,16 @@
-"""The form for a new pruning: widgets → PruneSpec, leaf by leaf as the form for a run (dashboard.forms.run).
+"""The form for a new pruning: widgets → PruneSpec, field by field as the form for a run (dashboard.forms.run).
 
-One widget redraws the page: the criterion, as it decides whether there is a budget. What counts is
-`engine.runs.derived.read`, which checks everything again: nothing is written or started unless it agrees.
+One widget redraws the page: the criterion, as it decides whether there is a budget. `engine.runs.derived.read` checks
+everything again, and nothing is written or started unless it agrees.
 """
 
 import streamlit as st
 
-from winnow.dashboard.forms.widgets import Values, leaf, line
-from winnow.dashboard.shared.formatting import CRITERIA, sentence
-from winnow.engine.runs import launch
-from winnow.engine.runs.derived import DerivedJob, Spec, derived_job, read
+from winnow.dashboard.forms.starting import start_job
+from winnow.dashboard.forms.widgets import Values, field_row, field_widget
+from winnow.dashboard.shared.formatting import CRITERIA
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
-from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.prune import Criterion, PruneSpec
 
 FORM = "prune"
@@ -24,47 +23,26 @@ BUDGET: dict[Criterion, list[str]] = {
 REFIT = ["refit_epochs", "learning_rate", "seed", "gather"]
 MEASURING = ["batches", "onnx", "rounds", "threads", "device"]
 MEANINGS: dict[Criterion, str] = {
-    "zeros": "Removes what nothing uses. Every output stays the same, and a certificate says how exactly.",
-    "norm": "Zeroes the channels of lowest norm, besides, until the budget is met; the metrics change, and are "
-    "measured. A refit wins some of them back.",
-    "relevance": "Zeroes the channels on which the tasks rely least, until the budget is met; the metrics change, and "
-    "are measured. A refit wins some of them back.",
+    "zeros": "Removes channels that nothing uses. Every output stays the same; a certificate says how exactly.",
+    "norm": "Also zeroes the channels of lowest norm until the budget is met. This changes the metrics, which are "
+    "measured. A refit recovers part of the loss.",
+    "relevance": "Also zeroes the channels that the tasks rely on least until the budget is met. This changes the "
+    "metrics, which are measured. A refit recovers part of the loss.",
 }
 
 
 def new_pruning(run: Run) -> DerivedJob | None:
     """Draw the form; return the pruning that it has just created and started, if it has."""
     criterion, values = _what(run)
-    values |= line(PruneSpec, REFIT, "Afterwards", FORM)
-    values |= line(PruneSpec, MEASURING, "Measuring", FORM)
+    values |= field_row(PruneSpec, REFIT, "Afterwards", FORM)
+    values |= field_row(PruneSpec, MEASURING, "Measuring", FORM)
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button("Start pruning", key="prune_submit", type="primary", icon=":material/content_cut:")
-        return begun(run, {"kind": "prune", "criterion": criterion, **values}, criterion) if clicked else None
-
-
-def begun(run: Run, values: Values, stem: str) -> DerivedJob | None:
-    """Create and start a derived job, or say in one sentence what is wrong."""
-    try:
-        return start(run, read(values), stem)
-    except (SpecError, launch.JobError, OSError) as error:
-        st.error(sentence(str(error)), icon=":material/error:")
-        return None
-
-
-def start(run: Run, spec: Spec, stem: str) -> DerivedJob:
-    """Create a derived job of a run and start its worker.
-
-    Raises:
-        JobError, OSError: the folder can't be written, or no process can be started.
-
-    """
-    work = derived_job(run, spec, stem)
-    launch.start(work)
-    return work
+        return start_job(run, {"kind": "prune", "criterion": criterion, **values}, criterion) if clicked else None
 
 
 def _what(run: Run) -> tuple[Criterion, Values]:
-    """Ask what goes, down to which budget, and which heads stay."""
+    """Ask what to remove, down to which budget, and which heads stay."""
     columns = st.columns([2, 1, 2], vertical_alignment="bottom")
     with columns[0]:
         criterion: Criterion = st.segmented_control(
@@ -78,12 +56,12 @@ def _what(run: Run) -> tuple[Criterion, Values]:
     values: Values = {}
     if criterion != "zeros":
         with columns[1]:
-            values["budget"] = leaf(PruneSpec, "budget", USUAL_BUDGET, FORM)
+            values["budget"] = field_widget(PruneSpec, "budget", USUAL_BUDGET, FORM)
     about = PruneSpec.model_fields["tasks"].description
     values["tasks"] = columns[2].multiselect(
         "Heads to keep", run.spec.tasks, key=f"{FORM}_tasks", placeholder="all", help=about, on_change="ignore"
     )
     st.caption(MEANINGS[criterion])
     if BUDGET[criterion]:
-        values |= line(PruneSpec, BUDGET[criterion], form=FORM)
+        values |= field_row(PruneSpec, BUDGET[criterion], form=FORM)
     return criterion, values

@@ -1,37 +1,44 @@
 """The form for a new run: widgets → TrainSpec.
 
-Defaults, limits and explanations are read from the leaves of the spec, so that form, command line and README say the
-same. The widgets guide the hand; what counts is `engine.specs.train.parse`, which checks everything again on the
-server: nothing is written or started unless it agrees. Two widgets redraw the page: the data set, as it decides which
-tasks there are, and the way in which sparsity is asked for.
+Defaults, limits and explanations are read from the fields of the spec, so that the form and the command line say the
+same. What there is to choose from is read from the registries (`engine.specs.registry`). The form only collects values:
+`engine.specs.train.parse` checks everything again on the server, and nothing is written or started unless it agrees.
+
+Four widgets redraw the page, as they decide which others there are: the data set, the kind of network, the penalty, and
+whether a target or a strength is asked for.
 """
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import streamlit as st
+from pydantic import ValidationError
 
-from winnow.dashboard.forms.widgets import Values, leaf, line
+from winnow.dashboard.forms.starting import start_run
+from winnow.dashboard.forms.widgets import Values, field_label, field_row, field_widget, option_label
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
 from winnow.engine.runs import launch
-from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.run import Run
 from winnow.engine.specs.balancing import BalancingSpec
-from winnow.engine.specs.data import DigitsData, PlantedData, ScenesData
-from winnow.engine.specs.frozen import Frozen, SpecError
-from winnow.engine.specs.train import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.network import NETWORKS
+from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
+from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
 
-DATA: dict[str, type[Frozen]] = {"scenes": ScenesData, "digits": DigitsData, "planted": PlantedData}
 Way = Literal["target", "strength"]
 WAYS: dict[Way, str] = {"target": "target", "strength": "strength λ"}
 USUAL_TARGET = 50.0  # %
 MEANINGS: dict[Way, str] = {
-    "target": "This share of the penalised layers will be exactly zero: λ is moved until it is, then the zeros are "
-    "held and the rest is refitted without a penalty.",
-    "strength": "How hard every group is pulled towards zero: 0 trains the dense network, a larger strength zeroes "
-    "more groups, sooner. It can be changed while the run is live.",
+    "target": "This share of the penalised layers will be exactly zero. λ is adjusted until it is reached; then the "
+    "zeros are kept, and the rest is refitted without a penalty.",
+    "strength": "How strongly every group is pulled towards zero. 0 trains the dense network; a larger λ makes more "
+    "groups zero, and sooner. You can change it while the run is live.",
 }
-KIND = ["penalty", "groups", "scope", "weights", "mix", "concavity", "normalisation", "strength_of"]
+KIND = ["groups", "scope", "weights", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
+TRAINING = ["seed", "threads", "device", "devices", "accumulate", "flips", "bf16"]
+RESULT = ["patience", "keep", "test", "snapshots"]
 
 
 def new_run() -> Run | None:
@@ -54,48 +61,37 @@ def new_run() -> Run | None:
     return _submitted(values)
 
 
-def start(spec: TrainSpec) -> Run:
-    """Create a run and start its worker.
-
-    Raises:
-        OSError: the run folder can't be written, or no process can be started.
-
-    """
-    run = create(spec)
-    launch.start(run)
-    return run
-
-
 def _data() -> tuple[Values, list[str]]:
-    """Ask for the data set and its tasks."""
+    """Ask for the data set, its options and its tasks."""
     left, right = st.columns(2)
-    name = left.selectbox("Data set", list(DATA), key="new_dataset")
-    fields = list(DATASETS[name].fields)
+    name = left.selectbox("Data set", list(DATASETS), key="new_dataset")
     left.caption(plain(DATASETS[name].summary))
-    about = "One head is trained per task; all share the trunk. None named: the first three."
+    values = {"dataset": name, **field_row(DATASETS[name], _besides("dataset", DATASETS[name].model_fields))}
+    try:
+        fields = list(DATASETS[name].model_validate(values).fields)
+    except ValidationError:  # an option is wrong, which is said when the run is started
+        fields = []
+    about = "One head is trained per task. All tasks share the trunk. Left empty: the first three."
     tasks = right.multiselect(
         "Tasks", fields, default=fields[:3], key=f"new_tasks_{name}", help=about, on_change="ignore"
     )
-    return {
-        "dataset": name,
-        **line(DATA[name], [leaf for leaf in DATA[name].model_fields if leaf != "dataset"]),
-    }, tasks
+    return values, tasks
 
 
 def _essentials() -> tuple[Values, Values]:
-    """Ask for what every run needs besides its sparsity: the run's own leaves, the optimiser's."""
+    """Ask for what every run needs besides its sparsity; return the run's own fields, and the optimiser's."""
     columns = st.columns(4)
     basic: Values = {}
     for column, name in zip(columns, ("name", "epochs", "batch_size"), strict=False):
         with column:
-            basic[name] = leaf(TrainSpec, name)
+            basic[name] = field_widget(TrainSpec, name)
     with columns[3]:
-        learning = {"learning_rate": leaf(OptimiserSpec, "learning_rate")}
+        learning = {"learning_rate": field_widget(OptimiserSpec, "learning_rate")}
     return basic, learning
 
 
 def _sparsity() -> tuple[Way, Values]:
-    """Ask for a target or for a strength; return which, and the leaves of the penalty that say it."""
+    """Ask for a target or for a strength; return which, and the fields of the penalty that say it."""
     columns = st.columns(4, vertical_alignment="bottom")
     with columns[0]:
         way: Way = st.segmented_control(
@@ -104,31 +100,55 @@ def _sparsity() -> tuple[Way, Values]:
     values: Values = {}
     with columns[1]:
         if way == "target":
-            values["target"] = leaf(PenaltySpec, "target", USUAL_TARGET)
+            values["target"] = field_widget(PenaltySpec, "target", USUAL_TARGET)
         else:
-            values["strength"] = leaf(PenaltySpec, "strength")
+            values["strength"] = field_widget(PenaltySpec, "strength")
     if way == "target":
         with columns[2]:
-            values["target_of"] = leaf(PenaltySpec, "target_of")
+            values["target_of"] = field_widget(PenaltySpec, "target_of")
     st.caption(MEANINGS[way])
     return way, values
 
 
 def _advanced(way: Way) -> dict[str, Values]:
     """Ask for the rest, one part of the spec after the other."""
-    shapes = [name for name in NetworkSpec.model_fields if name != "dilated"]
     return {
-        "network": line(NetworkSpec, [*shapes, "dilated"], "Network"),
+        "network": _network(),
         "penalty": {
-            **line(PenaltySpec, KIND, "Penalty"),
-            **line(PenaltySpec, [*COURSE, "strength"] if way == "target" else COURSE, "Course of the strength"),
+            **_penalty(),
+            **field_row(PenaltySpec, [*COURSE, "strength"] if way == "target" else COURSE, "Course of the strength"),
         },
-        "balancing": line(BalancingSpec, list(BalancingSpec.model_fields), "Balancing of the tasks"),
-        "optimiser": line(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
-        "run": line(
-            TrainSpec, ["seed", "threads", "device", "devices", "accumulate", "flips", "bf16", "snapshots"], "Run"
-        ),
+        "balancing": field_row(BalancingSpec, BalancingSpec.model_fields, "Balancing of the tasks"),
+        "optimiser": field_row(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
+        "run": {**field_row(TrainSpec, TRAINING, "Training"), **field_row(TrainSpec, RESULT, "Network that is kept")},
     }
+
+
+def _network() -> Values:
+    """Ask for the kind of network, where there are several, and for its options."""
+    st.markdown("**Network**")
+    kinds = list(NETWORKS)
+    name = (
+        st.selectbox("Kind of network", kinds, key="new_network", format_func=option_label) if kinds[1:] else kinds[0]
+    )
+    return {"network": name, **field_row(NETWORKS[name], _besides("network", NETWORKS[name].model_fields))}
+
+
+def _penalty() -> Values:
+    """Ask for the penalty, its own parameters and its groups."""
+    st.markdown("**Penalty**")
+    name = st.selectbox(
+        field_label(PenaltySpec, "penalty"),
+        list(PENALTIES),
+        format_func=option_label,
+        key="new_penalty",
+        help=PenaltySpec.model_fields["penalty"].description,
+    )
+    return {"penalty": name, **field_row(PenaltySpec, [*PENALTIES[name].parameters, *KIND])}
+
+
+def _besides(name: str, names: Iterable[str]) -> list[str]:
+    return [other for other in names if other != name]
 
 
 def _submitted(values: dict[str, Any]) -> Run | None:
@@ -137,7 +157,7 @@ def _submitted(values: dict[str, Any]) -> Run | None:
         if not st.button("Start run", key="new_submit", type="primary", icon=":material/play_arrow:"):
             return None
         try:
-            return start(parse(values))
+            return start_run(parse(values))
         except (SpecError, launch.JobError, OSError) as error:
             st.error(sentence(str(error)), icon=":material/error:")
     return None

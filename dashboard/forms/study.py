@@ -1,9 +1,8 @@
-"""The form for a new path or study: widgets → PathSpec or StudySpec, made from a run's description.
+"""The form for a new path or study: widgets → PathSpec or StudySpec, made from the settings of a run.
 
-Few leaves: everything that decides a single run comes from a run that is there, or from the demo's description, so that
-the form for a run (dashboard.forms.run) need not be drawn twice. Nothing starts before its plan stands there: how many
-runs, how many of them are there already, how long they take as far as that is known. What is started is what was
-planned.
+It has few fields: everything that decides a single run comes from a run that is there, or from the demo, so that the
+form for a run (dashboard.forms.run) is not drawn twice. Nothing starts before its plan is shown: how many runs, how
+many of them are done already, and how long they take as far as that is known. Exactly what was planned is started.
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from winnow.dashboard.forms.widgets import Values, leaf, line
+from winnow.dashboard.forms.widgets import Values, field_row, field_widget
 from winnow.dashboard.frames.cost import per_epoch
 from winnow.dashboard.shared.formatting import duration, level_word, plain, sentence
 from winnow.engine.runs import launch
@@ -23,10 +22,10 @@ from winnow.engine.specs.study import Control, PathSpec, StudySpec, parse_many
 from winnow.engine.specs.train import TrainSpec, demo
 from winnow.engine.studies.plan import plan
 from winnow.engine.studies.scheduling.machine import this_machine
-from winnow.engine.studies.spec_hash import Known
+from winnow.engine.studies.spec_hash import KnownRuns
 
 FORM = "study"
-DEMO = "the demo's description"
+DEMO = "settings of the demo"
 CONTROLS: dict[Control, str] = {
     "scratch": "same support, from scratch",
     "magnitude": "largest groups of the dense one",
@@ -37,20 +36,20 @@ CONTROLS: dict[Control, str] = {
 Kind = Literal["path", "study"]
 KINDS: dict[Kind, str] = {"path": "Path", "study": "Study"}
 MEANINGS: dict[Kind, str] = {
-    "path": "One set of tasks at each sparsity, and dense: what does the strength buy?",
-    "study": "Sets of tasks, dense and sparse, seeds and controls: is the sparse network as good as the dense one?",
+    "path": "One set of tasks, dense and at each sparsity: what does sparsity cost?",
+    "study": "Sets of tasks, dense and sparse, with seeds and controls: is a sparse network as good as a dense one?",
 }
 USUAL = (20, 40, 60, 80)  # targets [%]
 PLANNED = "planned_study"
 BASE_HELP = (
-    "The run whose description all others are made from: data, tasks, network, penalty, optimiser, balancing. One "
-    "thread a run, and no removal while training, as each run keeps its best network."
+    "The run whose settings all others are made from: data, tasks, network, penalty, optimiser, balancing. Each run "
+    "has one thread. It removes nothing while training, because it keeps its best network."
 )
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What stands there to be started: the spec, its runs one a row, and what they take in words."""
+    """What may be started: the spec, its runs one a row, and in words what they take."""
 
     spec: PathSpec | StudySpec
     runs: pd.DataFrame
@@ -90,25 +89,25 @@ def _common(kind: Kind) -> Values:
     columns = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
     values: Values = {"name": name}
     with columns[0]:
-        values["targets"] = leaf(model, "targets", USUAL, FORM)
+        values["targets"] = field_widget(model, "targets", USUAL, FORM)
     for column, part in zip(columns[1:], ("strengths", "seeds", "workers"), strict=True):
         with column:
-            values[part] = leaf(model, part, form=FORM)
+            values[part] = field_widget(model, part, form=FORM)
     with st.container(horizontal=True, vertical_alignment="center"):
-        values["warm"] = leaf(model, "warm", form=f"{FORM}_{kind}")
-        values["latency"] = leaf(model, "latency", form=FORM)
+        values["warm"] = field_widget(model, "warm", form=f"{FORM}_{kind}")
+        values["latency"] = field_widget(model, "latency", form=FORM)
     return {**values, "base": _changed(base, long)}
 
 
 def _length(place: Any, name: str, label: str, base: tuple[str, TrainSpec]) -> Any:
-    """Ask for a number of epochs, at first that of the base, which is called so."""
+    """Ask for a number of epochs; the default is that of the base, given with its name."""
     about = TrainSpec.model_fields[name].description
     value, key = getattr(base[1], name), f"{FORM}_{name}_{base[0]}"
     return place.number_input(label, 0, 100_000, value=value, key=key, help=about, on_change="ignore")
 
 
 def _changed(base: TrainSpec, long: Values) -> Values:
-    """Return the base as a study may have it: from nothing, changed by nobody, with no removal while it trains."""
+    """Return the base as a study may have it: fresh weights, no changes of the strength, no removal while training."""
     values = base.model_dump()
     values["penalty"] |= {"removal": 0}
     if not values["snapshots"]:
@@ -117,7 +116,7 @@ def _changed(base: TrainSpec, long: Values) -> Values:
 
 
 def _base() -> tuple[str, TrainSpec]:
-    """Ask which description the runs are made from; return what it is called, and it."""
+    """Ask which settings the runs are made from; return what they are called, and their spec."""
     known = {run.id: run for run in list_runs()}
     chosen = st.selectbox("Made from", [DEMO, *known], key=f"{FORM}_base", help=BASE_HELP)
     try:
@@ -129,7 +128,7 @@ def _base() -> tuple[str, TrainSpec]:
 
 def _of_study() -> Values:
     """Ask for what a study has besides."""
-    values = line(StudySpec, ["subsets", "definition"], form=FORM)
+    values = field_row(StudySpec, ["subsets", "definition"], form=FORM)
     left, right = st.columns(2)
     values["controls"] = left.multiselect(
         "Controls",
@@ -141,12 +140,12 @@ def _of_study() -> Values:
         on_change="ignore",
     )
     with right:
-        values["balancings"] = leaf(StudySpec, "balancings", form=FORM)
+        values["balancings"] = field_widget(StudySpec, "balancings", form=FORM)
     return values
 
 
 def _plan(values: Values) -> None:
-    """Note what the values ask for and what that takes, or say in one sentence what is wrong."""
+    """Keep the plan of what the values ask for, or say in one sentence what is wrong."""
     st.session_state.pop(PLANNED, None)
     try:
         spec = parse_many(values)
@@ -154,7 +153,7 @@ def _plan(values: Values) -> None:
     except (SpecError, ValueError) as error:
         st.error(sentence(str(error)), icon=":material/error:")
         return
-    known = Known(runs_folder())
+    known = KnownRuns(runs_folder())
     runs = pd.DataFrame(
         {
             "arm": member.arm,
@@ -162,36 +161,36 @@ def _plan(values: Values) -> None:
             "balancing": member.balancing,
             "sparsity": level_word(member.level.of, member.level.value),
             "seed": member.seed,
-            "there already": not member.needs.keys and known.done(member.spec) is not None,
+            "done already": not member.needs.keys and known.done(member.spec) is not None,
             "after": ", ".join(member.needs.keys),
         }
         for member in members
     )
-    epochs = sum(m.spec.epochs for m, there in zip(members, runs["there already"], strict=True) if not there)
-    st.session_state[PLANNED] = Planned(spec, runs, cost(spec, epochs))
+    epochs = sum(m.spec.epochs for m, there in zip(members, runs["done already"], strict=True) if not there)
+    st.session_state[PLANNED] = Planned(spec, runs, cost_text(spec, epochs))
 
 
 def _offered(planned: Planned) -> Study | None:
     """Show the plan, and offer to start exactly that."""
-    runs, there = len(planned.runs), int(planned.runs["there already"].sum())
+    runs, there = len(planned.runs), int(planned.runs["done already"].sum())
     with st.container(border=True, key="study_planned"):
-        st.markdown(f"**{plain(planned.spec.name)}: {runs} runs**, {there} of them there already. {planned.takes}")
+        st.markdown(f"**{plain(planned.spec.name)}: {runs} runs**, {there} of them already done. {planned.takes}")
         st.dataframe(planned.runs, key="study_plan_table", hide_index=True, height="content" if runs <= 10 else 360)
         if not st.button("Start these runs", key="study_submit", type="primary", icon=":material/play_arrow:"):
             return None
     return _started(planned.spec)
 
 
-def cost(spec: PathSpec | StudySpec, epochs: int) -> str:
-    """Say how long so many epochs of a study's runs take, as far as runs like them tell."""
-    long = f"{epochs} epochs in all at most"
+def cost_text(spec: PathSpec | StudySpec, epochs: int) -> str:
+    """Say how long so many epochs of a study take, as far as earlier runs tell."""
+    long = f"At most {epochs} epochs in all"
     if spec.scheduler or spec.cluster:
         return f"{long}, on a cluster."
     took, workers = per_epoch(spec.base), this_machine(spec.base.device).at_a_time(spec.base, spec.workers)
-    long = f"{long}, {workers} at a time"
+    long = f"{long}, {workers} runs at a time"
     if took is None:
-        return f"{long}. How long that takes is not known: no run of this data and network on one thread has ended."
-    return f"{long}: {duration(took * epochs / workers)} at most, as runs like these have taken."
+        return f"{long}. How long that takes is not known: no run with this data and network on one thread has ended."
+    return f"{long}: {duration(took * epochs / workers)} at most, judging by earlier runs like these."
 
 
 def _started(spec: PathSpec | StudySpec) -> Study | None:

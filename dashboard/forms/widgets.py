@@ -1,23 +1,27 @@
-"""One leaf of a spec as one widget: default, limits and explanation are the leaf's own.
+"""One field of a spec as one widget: default, limits and explanation are the field's own.
 
-The widget's key is the name of the form, `_` and the name of the leaf. It redraws nothing: what was entered travels
-with the next click. An optional leaf left empty is not set.
+The widget's key is the name of the form, `_` and the name of the field. It does not redraw the page: what was entered
+is sent with the next click. An optional field that is left empty is not set.
 """
 
+from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from winnow.dashboard.shared.formatting import COUNTED
 
+PER_ROW = 4
+LONGEST = 1000  # characters of a text whose field sets no limit
 LABELS = {
     "size": "Image side [px]",
     "train_length": "Training images",
     "val_length": "Validation images",
+    "test_length": "Test images",
     "strength": "Strength λ",
     "strength_of": "Unit of the strength",
     "target": "Target [%]",
@@ -39,6 +43,9 @@ LABELS = {
     "radius": "Radius c",
     "record_every": "Record every [steps]",
     "bf16": "bfloat16",
+    "patience": "Patience [epochs]",
+    "keep": "Network to keep",
+    "test": "Evaluate on the test split",
     "accumulate": "Micro-batches per step",
     "budget": "Budget [%]",
     "budget_of": "Share of the",
@@ -66,41 +73,55 @@ LABELS = {
 Values = dict[str, Any]
 
 
-def leaf(model: type[BaseModel], name: str, default: Any = None, form: str = "new") -> Any:
-    """Draw the widget of one leaf of a spec, with its own default unless one is given, and return its raw value."""
+def field_widget(model: type[BaseModel], name: str, default: Any = None, form: str = "new") -> Any:
+    """Draw the widget of one field of a spec, with its own default unless one is given, and return its raw value."""
     info = model.model_fields[name]
-    label = LABELS.get(name, name.replace("_", " ").capitalize())
-    if default is None:
+    label = field_label(model, name)
+    if default is None and not info.is_required():
         default = info.get_default(call_default_factory=True)
     about: Values = {"key": f"{form}_{name}", "help": info.description, "on_change": "ignore"}
     if get_origin(info.annotation) is Literal:
         options = get_args(info.annotation)
-        return st.selectbox(label, options, index=options.index(default), format_func=_said, **about)
+        return st.selectbox(label, options, index=options.index(default), format_func=option_label, **about)
     if isinstance(default, bool):
         return st.toggle(label, value=default, **about)
     if isinstance(default, tuple):
-        return _numbers(st.text_input(label, ", ".join(map(str, default)), **about))
+        return _entries(st.text_input(label, ", ".join(map(str, default)), **about))
     if isinstance(default, dict):
         return _by_name(st.text_input(label, "", placeholder="not set", **about))
-    if isinstance(default, str):
-        return st.text_input(label, default, max_chars=80, **about)
+    if str in _kinds(info)[0]:
+        return st.text_input(label, default or "", max_chars=_longest(info), **about)
     return _number(label, default, info, about)
 
 
-def line(model: type[BaseModel], names: list[str], title: str = "", form: str = "new") -> Values:
-    """Draw some leaves of a model side by side, four to a line."""
+def field_row(model: type[BaseModel], names: Iterable[str], title: str = "", form: str = "new") -> Values:
+    """Draw some fields of a spec side by side, four to a row."""
     if title:
         st.markdown(f"**{title}**")
     values: Values = {}
-    for first in range(0, len(names), 4):
-        for column, name in zip(st.columns(4, vertical_alignment="bottom"), names[first : first + 4], strict=False):
+    for row in _rows(list(names)):
+        for column, name in zip(st.columns(PER_ROW, vertical_alignment="bottom"), row, strict=False):
             with column:
-                values[name] = leaf(model, name, form=form)
+                values[name] = field_widget(model, name, form=form)
     return values
 
 
+def _rows(names: list[str]) -> list[list[str]]:
+    return [names[first : first + PER_ROW] for first in range(0, len(names), PER_ROW)]
+
+
+def field_label(model: type[BaseModel], name: str) -> str:
+    """Return what a field is called in a form: its title, or its name in words."""
+    return model.model_fields[name].title or LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def option_label(option: str) -> str:
+    """Return what a choice is called in a form."""
+    return COUNTED.get(option, option.replace("_", " "))
+
+
 def _number(label: str, default: float | None, info: FieldInfo, about: Values) -> float | None:
-    """Draw a number within the limits of its leaf; a small fraction gets an exponent, as strengths span decades."""
+    """Draw a number within the limits of its field; a small fraction gets an exponent, as strengths span decades."""
     kinds, limits = _kinds(info)
     kind: type[int] | type[float] = int if int in kinds else float
     lows = [bound.ge if isinstance(bound, Ge) else bound.gt for bound in limits if isinstance(bound, Ge | Gt)]
@@ -121,7 +142,7 @@ def _number(label: str, default: float | None, info: FieldInfo, about: Values) -
 
 
 def _kinds(info: FieldInfo) -> tuple[list[Any], list[Any]]:
-    """Return the types that a leaf may have, and its limits, those of an annotated type included."""
+    """Return the types that a field may have, and its limits, those of an annotated type included."""
     whole = info.annotation
     parts = get_args(whole) if isinstance(whole, UnionType) or get_origin(whole) is Union else (whole,)
     limits = list(info.metadata)
@@ -132,7 +153,7 @@ def _kinds(info: FieldInfo) -> tuple[list[Any], list[Any]]:
 
 
 def _bound(bounds: list[Any], kind: type[int] | type[float]) -> float | None:
-    """Return the bound that a browser can keep: its integers are exact below 2⁵³."""
+    """Return the bound, if a browser can represent it: its integers are exact below 2⁵³."""
     return kind(bounds[0]) if bounds and float(bounds[0]) < 2**53 else None
 
 
@@ -146,17 +167,17 @@ def _format(default: float | None) -> str:
     return "%.2e" if default and default < 0.01 else "%.4g"
 
 
-def _said(option: str) -> str:
-    """Say an option in words."""
-    return COUNTED.get(option, option.replace("_", " "))
+def _longest(info: FieldInfo) -> int:
+    """Return how many characters a text may have."""
+    return next((limit.max_length for limit in info.metadata if isinstance(limit, MaxLen)), LONGEST)
 
 
-def _numbers(text: str) -> list[str]:
-    """Split "24, 48" into its entries; the spec turns them into numbers or says which is none."""
+def _entries(text: str) -> list[str]:
+    """Split "24, 48" into its entries; the spec turns them into numbers, or says which one is not a number."""
     return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
 def _by_name(text: str) -> dict[str, str]:
-    """Split "seg=1, depth=2" into names and numbers; the spec says what is none."""
-    pairs = [entry.partition("=") for entry in _numbers(text)]
+    """Split "seg=1, depth=2" into names and numbers; the spec says which one is not a number."""
+    pairs = [entry.partition("=") for entry in _entries(text)]
     return {name.strip(): value.strip() for name, _, value in pairs}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.engine.runs.derived import DerivedJob
 
 FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative errors that engine.pruning.certificate lets pass
@@ -39,11 +39,11 @@ def certificate(pruning: DerivedJob) -> Certificate | None:
 
     """
     path = pruning.path / "certificate.json"
-    return _read(path, stamp(path))
+    return _read(path, version(path))
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, written: Stamp) -> Certificate | None:
+def _read(path: Path, written: Version) -> Certificate | None:
     if not any(written):
         return None
     try:

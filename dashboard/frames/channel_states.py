@@ -1,4 +1,4 @@
-"""What became of each channel: dead, near the threshold or alive, and when it died.
+"""The state of each group: dead, near the threshold or alive; and when it died.
 
 | function   | columns                                                                                             |
 |------------|-----------------------------------------------------------------------------------------------------|
@@ -21,9 +21,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from winnow.dashboard.frames import current as standing
-from winnow.dashboard.frames import events
-from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames import current, events
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.groups import Norms, norms
 from winnow.engine.runs.quantities import ALARM, NEAR
 from winnow.engine.runs.run import Run
@@ -49,11 +48,11 @@ def layers(run: Run) -> pd.DataFrame:
     known = norms(run)
     if not len(known.values):
         return pd.DataFrame(columns=["layer", *STATES, "total", *QUARTILES])
-    return _layers(run.path, *(stamp(run.path / name) for name in ("groups/norms.bin", "tables/groups.parquet")))
+    return _layers(run.path, *(version(run.path / name) for name in ("groups/norms.bin", "tables/groups.parquet")))
 
 
 @lru_cache(maxsize=32)
-def _layers(path: Path, _rows: Stamp, _tables: Stamp) -> pd.DataFrame:
+def _layers(path: Path, _rows: Version, _tables: Version) -> pd.DataFrame:
     run = Run(path)
     known = norms(run)
     parts = zip(known.layers, _parts(known), _split(known, states(run)), strict=True)
@@ -69,20 +68,20 @@ def alarms(run: Run) -> pd.DataFrame:
 
 
 def states(run: Run) -> State:
-    """Return the place in STATES of every group (groups,): the engine's word, the rule where its table is older."""
+    """Return the place in STATES of every group (groups,): what the engine says, the rule where its table is older."""
     known = norms(run)
     now = newest(known)
     ruled = np.where(near(known), NEAR_PLACE, 2 * (now > 0))
-    table = standing.groups(run)
+    table = current.groups(run)
     if table.empty or not len(now):
         return ruled
     starts = dict(zip((layer.name for layer in known.layers), known.starts.tolist(), strict=False))
     first = table["layer"].map(starts)
     table = table[first.notna()]
     place = (first.dropna() + table["channel"]).to_numpy(np.intp)
-    current = table["norm"].to_numpy(np.float32) == now[place]
+    same = table["norm"].to_numpy(np.float32) == now[place]
     said = table["state"].map({state: index for index, state in enumerate(STATES)}).to_numpy(np.intp)
-    ruled[place[current]] = said[current]
+    ruled[place[same]] = said[same]
     return ruled
 
 

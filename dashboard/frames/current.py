@@ -15,8 +15,8 @@ A run that has not finished its first epoch has none of them: the frames are emp
 
 import pandas as pd
 
-from winnow.dashboard.frames.file_versions import Stamp
-from winnow.dashboard.frames.stored_tables import stored, stored_stamp
+from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.engine.runs.run import Run
 
 COLUMNS = {
@@ -85,6 +85,6 @@ def edge(run: Run) -> pd.DataFrame:
     return close.assign(distance=distance).sort_values("distance", kind="stable")[columns].reset_index(drop=True)
 
 
-def tables_stamp(run: Run) -> Stamp:
+def tables_version(run: Run) -> Version:
     """Return when the tables were last replaced."""
-    return stored_stamp(run, "groups")
+    return stored_version(run, "groups")

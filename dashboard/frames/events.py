@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.engine.runs.events import current_events, read_events
 from winnow.engine.runs.quantities import SPARSITIES
 from winnow.engine.runs.run import Run
@@ -30,7 +30,7 @@ COSINE = "cosine:"
 def events(run: Run) -> pd.DataFrame:
     """Return the whole log, read again only when the file has grown."""
     path = run.path / "events.jsonl"
-    return _events(path, stamp(path))
+    return _events(path, version(path))
 
 
 def curves(run: Run, since: float = 0.0) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def strength_in_force(run: Run) -> float:
 
 
 @lru_cache(maxsize=64)
-def _events(path: Path, _stamp: Stamp) -> pd.DataFrame:
+def _events(path: Path, _stamp: Version) -> pd.DataFrame:
     log = current_events(read_events(path))
     return log.assign(at=_epochs_done(log))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from winnow.dashboard.frames.file_versions import Stamp
-from winnow.dashboard.frames.stored_tables import stored, stored_stamp
+from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.engine.explain.checks import badges
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
 from winnow.engine.runs.norm_log import Layer
@@ -66,7 +66,7 @@ def asked(work: DerivedJob) -> ExplainSpec:
 
 def begun(work: DerivedJob) -> bool:
     """Return whether there is something to see of an explanation."""
-    return any(table_stamp(work, "relevance"))
+    return any(table_version(work, "relevance"))
 
 
 def table(work: DerivedJob, name: str) -> pd.DataFrame:
@@ -74,19 +74,19 @@ def table(work: DerivedJob, name: str) -> pd.DataFrame:
     return stored(work, name, COLUMNS)
 
 
-def table_stamp(work: DerivedJob, name: str) -> Stamp:
+def table_version(work: DerivedJob, name: str) -> Version:
     """Return when a table was last replaced."""
-    return stored_stamp(work, name)
+    return stored_version(work, name)
 
 
-def stamps(work: DerivedJob) -> tuple[Stamp, ...]:
+def versions(work: DerivedJob) -> tuple[Version, ...]:
     """Return when each table was last replaced: the key of whatever is made of them."""
-    return tuple(table_stamp(work, name) for name in COLUMNS)
+    return tuple(table_version(work, name) for name in COLUMNS)
 
 
 def layers(work: DerivedJob) -> tuple[Layer, ...]:
     """Return the layers that are explained, in the order of the network, each as wide as it has cells."""
-    return _layers(work.path, table_stamp(work, "relevance"))
+    return _layers(work.path, table_version(work, "relevance"))
 
 
 def tasks(work: DerivedJob) -> list[str]:
@@ -100,7 +100,7 @@ def methods(work: DerivedJob) -> list[str]:
 
 
 @lru_cache(maxsize=32)
-def _layers(path: Path, _written: Stamp) -> tuple[Layer, ...]:
+def _layers(path: Path, _written: Version) -> tuple[Layer, ...]:
     known = table(DerivedJob(path), "relevance")
     widths = known.groupby("layer", sort=False)["channel"].max() + 1
     return tuple(Layer(str(name), int(width), 0) for name, width in widths.items())

@@ -1,15 +1,15 @@
-"""When a file was last changed: the key of every cache of what was read from it.
+"""The version of a file: the key of every cache of what was read from it.
 
-A cache is keyed on the path and this stamp, never on the arrays: two different arrays may look the same to a sampled
-hash, while an appended file never keeps its size, nor a replaced one its time.
+A cache is keyed on the path and this version, never on the arrays: two different arrays may look the same to a sampled
+hash, while an appended file never keeps its size, nor a replaced one its time of change.
 """
 
 from pathlib import Path
 
-Stamp = tuple[int, int]
+Version = tuple[int, int]
 
 
-def stamp(path: Path) -> Stamp:
+def version(path: Path) -> Version:
     """Return (size [bytes], time of the last change [ns]) of a file, zeros where there is none."""
     try:
         found = path.stat()

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.engine.runs.norm_log import Layer, NormLog
 from winnow.engine.runs.run import Run
 
@@ -56,11 +56,11 @@ class Norms:
 def norms(run: Run) -> Norms:
     """Return the whole norm log, read again only when the file has grown."""
     folder = run.path / "groups"
-    return _norms(folder, stamp(folder / "layers.json"), stamp(folder / "norms.bin"))
+    return _norms(folder, version(folder / "layers.json"), version(folder / "norms.bin"))
 
 
 @lru_cache(maxsize=16)
-def _norms(folder: Path, _layers: Stamp, _rows: Stamp) -> Norms:
+def _norms(folder: Path, _layers: Version, _rows: Version) -> Norms:
     log = NormLog(folder)
     rows: NDArray[Any] = log.rows()
     least = np.minimum.accumulate(rows["epoch"][::-1])[::-1]  # a resumed run may record epochs twice: the newest hold

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.explanations import explanations
-from winnow.dashboard.frames.file_versions import Stamp, stamp
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.data.sample import Field
 from winnow.engine.explain.maps.store import NAME, SpatialStore
 from winnow.engine.runs.derived import DerivedJob
@@ -16,10 +16,10 @@ from winnow.engine.runs.digests import manifests
 
 def store(work: DerivedJob) -> SpatialStore | None:
     """Return the maps of an explanation; None where there are none, or where they can't be read."""
-    return _store(work.path, stamp(work.path / NAME))
+    return _store(work.path, version(work.path / NAME))
 
 
-def store_for(work: DerivedJob, chosen: Selection | None) -> SpatialStore | None:
+def store_for(work: DerivedJob, chosen: Cell | None) -> SpatialStore | None:
     """Return the maps of an explanation; where they lack the channel, those of another of the same checkpoint."""
     own = store(work)
     if chosen is None or (own is not None and own.has(chosen.layer, chosen.channel)):
@@ -37,15 +37,13 @@ def field(maps: SpatialStore, task: str) -> Field | None:
     return Field(kind=known["kind"], classes=tuple(known["classes"]), unit=known["unit"]) if known else None
 
 
-def cells(maps: SpatialStore) -> list[Selection]:
+def cells(maps: SpatialStore) -> list[Cell]:
     """Return the channels that have maps."""
     known = maps.cells()
-    return [
-        Selection(str(layer), int(channel)) for layer, channel in zip(known["layer"], known["channel"], strict=True)
-    ]
+    return [Cell(str(layer), int(channel)) for layer, channel in zip(known["layer"], known["channel"], strict=True)]
 
 
-def answers(maps: SpatialStore, chosen: Selection) -> pd.DataFrame:
+def answers(maps: SpatialStore, chosen: Cell) -> pd.DataFrame:
     """Return a channel's activation in every image that was looked at, the strongest first: image, mean, max."""
     frame = maps.per_image(chosen.layer, chosen.channel)
     return frame.rename_axis("image").reset_index().sort_values("mean", ascending=False, ignore_index=True)
@@ -58,7 +56,7 @@ def _of_the_newest(work: DerivedJob) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _store(folder: Path, written: Stamp) -> SpatialStore | None:
+def _store(folder: Path, written: Version) -> SpatialStore | None:
     if not any(written):
         return None
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.groups import norms
 from winnow.dashboard.frames.summaries import summary
 from winnow.engine.explain.checks.overlap import COLUMNS, survivor_overlap
@@ -44,7 +44,7 @@ def overlap(runs: Sequence[Run]) -> pd.DataFrame:
     if len(runs) < 2:
         return pd.DataFrame(columns=COLUMNS)
     paths = tuple(run.path for run in runs)
-    return _overlap(paths, tuple(stamp(path / "groups" / "norms.bin") for path in paths))
+    return _overlap(paths, tuple(version(path / "groups" / "norms.bin") for path in paths))
 
 
 def names(runs: Sequence[Run]) -> dict[str, Run]:
@@ -58,7 +58,7 @@ def names(runs: Sequence[Run]) -> dict[str, Run]:
 
 
 @lru_cache(maxsize=16)
-def _overlap(paths: tuple[Path, ...], _stamps: tuple[Stamp, ...]) -> pd.DataFrame:
+def _overlap(paths: tuple[Path, ...], _versions: tuple[Version, ...]) -> pd.DataFrame:
     runs = [Run(path) for path in paths]
     return survivor_overlap({name: run.groups() for name, run in names(runs).items()})
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.cells import Kind
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.groups import norms as norm_log
 from winnow.dashboard.frames.summaries import summary
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.quantities import metrics as metrics_of
 from winnow.engine.runs.run import Run
@@ -39,7 +39,7 @@ def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str]:
     spec = summary(a).spec
     rows = []
     for task, name in first if spec is not None else ():
-        known = DATASETS[spec.data.dataset].fields.get(task) if spec is not None else None
+        known = spec.data.fields.get(task) if spec is not None else None
         metric = next((one for one in metrics_of(known) if one.name == name), None) if known else None
         if metric is not None and (task, name) in second:
             rows.append([task, name, metric.label, metric.unit, metric.better, first[task, name], second[task, name]])
@@ -59,11 +59,17 @@ def shape(run: Run) -> tuple[Layer, ...]:
         return ()
 
 
+def kind(run: Run) -> Kind | None:
+    """Return the kind of a run's groups, None where its spec can't be read."""
+    spec = summary(run).spec
+    return None if spec is None else spec.penalty.groups
+
+
 def groups(a: Run, b: Run) -> pd.DataFrame:
-    """Return the norms of both, group by group; no rows where the networks are not of one shape."""
-    if shape(a) != shape(b) or not shape(a):
+    """Return the norms of both, group by group; no rows where the networks or their groups are not of one shape."""
+    if shape(a) != shape(b) or not shape(a) or kind(a) != kind(b):
         return pd.DataFrame(columns=["layer", "channel", "a", "b", "near_a", "near_b"])
-    first, second = (_groups(run.path, *_stamps(run)) for run in (a, b))
+    first, second = (_groups(run.path, *_versions(run)) for run in (a, b))
     frame = first[["layer", "channel"]].assign(a=first["norm"], b=second["norm"])
     return frame.assign(near_a=first["state"] == "near", near_b=second["state"] == "near")
 
@@ -95,15 +101,15 @@ def _alike(run: Run) -> str | None:
 
 
 def _reached(run: Run) -> dict[str, dict[Key, float]]:
-    return _read(run.path, stamp(run.path / "events.jsonl"))
+    return _read(run.path, version(run.path / "events.jsonl"))
 
 
-def _stamps(run: Run) -> tuple[Stamp, Stamp]:
-    return stamp(run.path / "tables" / "groups.parquet"), stamp(run.path / "groups" / "norms.bin")
+def _versions(run: Run) -> tuple[Version, Version]:
+    return version(run.path / "tables" / "groups.parquet"), version(run.path / "groups" / "norms.bin")
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, _log: Stamp) -> dict[str, dict[Key, float]]:
+def _read(path: Path, _log: Version) -> dict[str, dict[Key, float]]:
     """Return the last value of each metric by split."""
     events = Run(path).events()
     own = events[events["task"].notna() & events["split"].isin(list(SPLITS))]
@@ -116,7 +122,7 @@ def _read(path: Path, _log: Stamp) -> dict[str, dict[Key, float]]:
 
 
 @lru_cache(maxsize=32)
-def _groups(path: Path, table: Stamp, _rows: Stamp) -> pd.DataFrame:
+def _groups(path: Path, table: Version, _rows: Version) -> pd.DataFrame:
     """Return the groups of the network that a run stands for; of the newest epoch as long as there is no table."""
     if any(table):
         return Run(path).table("groups").astype({"layer": str})

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames import before_after, studies
-from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import level_word
 from winnow.engine.runs.derived import newest_job
@@ -148,11 +148,11 @@ def _latency(run: Path) -> float:
 
 def _total(run: Path) -> tuple[float, float]:
     file = run / "tables" / "components.parquet"
-    return _counted(file, stamp(file))
+    return _counted(file, version(file))
 
 
 @lru_cache(maxsize=4096)
-def _counted(file: Path, written: Stamp) -> tuple[float, float]:
+def _counted(file: Path, written: Version) -> tuple[float, float]:
     if not any(written):
         return float("nan"), float("nan")
     total = pd.read_parquet(file, columns=["parameters", "macs"]).iloc[-1]

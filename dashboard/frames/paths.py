@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from winnow.dashboard.frames import studies
-from winnow.dashboard.frames.file_versions import Stamp
+from winnow.dashboard.frames.file_versions import Version
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -45,7 +45,7 @@ class Networks:
 
 def networks(study: Study) -> Networks:
     """Return the points of a path whose run is still there, and their networks."""
-    return _networks(study.path, studies.stamps(study, "path"))
+    return _networks(study.path, studies.versions(study, "path"))
 
 
 def points(study: Study) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def _places(ordered: pd.DataFrame) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=8)
-def _networks(path: Path, _table: tuple[Stamp, ...]) -> Networks:
+def _networks(path: Path, _table: tuple[Version, ...]) -> Networks:
     study = Study(path)
     ordered = points(study)
     tables = [_groups(study.root / Path(str(run)).name) for run in ordered["run"]]

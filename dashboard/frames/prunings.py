@@ -14,9 +14,12 @@ A pruning that has not come so far has no such table: the frame is empty then, w
 
 import pandas as pd
 
-from winnow.dashboard.frames.file_versions import Stamp, stamp
-from winnow.dashboard.frames.stored_tables import stored, stored_stamp
+from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.stored_tables import stored, stored_version
+from winnow.dashboard.shared.formatting import STATES, asked_of, moment
 from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.prune import PruneSpec
 
 COLUMNS = {
     "metrics": ("model", "task", "metric", "value", "unit", "higher_is_better"),
@@ -70,6 +73,16 @@ def saved(pruning: DerivedJob) -> dict[str, float]:
     return dict(zip(frame["of"].astype(str), frame["value"].astype(float), strict=True))
 
 
-def stamps(pruning: DerivedJob) -> tuple[Stamp, ...]:
+def versions(pruning: DerivedJob) -> tuple[Version, ...]:
     """Return when each table, and the certificate, was last replaced."""
-    return (*(stored_stamp(pruning, name) for name in COLUMNS), stamp(pruning.path / "certificate.json"))
+    return (*(stored_version(pruning, name) for name in COLUMNS), version(pruning.path / "certificate.json"))
+
+
+def called(pruning: DerivedJob) -> str:
+    """Return how a pruning is called in a selector: how it ended, when it was made, what was asked."""
+    status = pruning.recorded_status()
+    try:
+        asked = asked_of(pruning.spec) if isinstance(pruning.spec, PruneSpec) else pruning.id
+    except (OSError, SpecError, ValueError):
+        asked = pruning.id
+    return f"{STATES[status.state][0]} {moment(status.started or status.requested)} · {asked}"

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.explanations import explanations, methods, table, table_stamp
-from winnow.dashboard.frames.file_versions import Stamp
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.frames.explanations import explanations, methods, table, table_version
+from winnow.dashboard.frames.file_versions import Version
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
@@ -27,11 +27,11 @@ MOVED = ["task", "metric", "value", "value_change", "loss", "loss_change", "effe
 
 def ranked(work: DerivedJob, method: str, task: str, layer: str = "") -> pd.DataFrame:
     """Return the cells with relevance for a task, of one layer or of all, the most relevant first."""
-    found = _ranked(work.path, (table_stamp(work, "relevance"), table_stamp(work, "usage")), method, task)
+    found = _ranked(work.path, (table_version(work, "relevance"), table_version(work, "usage")), method, task)
     return found if not layer else found[found["layer"] == layer].reset_index(drop=True)
 
 
-def channel(work: DerivedJob, method: str, chosen: Selection) -> pd.DataFrame:
+def channel(work: DerivedJob, method: str, chosen: Cell) -> pd.DataFrame:
     """Return how much each task relies on one cell."""
     every = table(work, "relevance")
     every = every[every["method"] == method]
@@ -43,14 +43,14 @@ def channel(work: DerivedJob, method: str, chosen: Selection) -> pd.DataFrame:
     return pd.DataFrame(parts).assign(**shares).reset_index()
 
 
-def use(work: DerivedJob, chosen: Selection) -> pd.Series | None:
+def use(work: DerivedJob, chosen: Cell) -> pd.Series | None:
     """Return the row of one cell in the table of usage, None where there is none."""
     used = table(work, "usage")
     own = used[(used["channel"] == chosen.channel) & (used["layer"] == chosen.layer)]
     return own.iloc[0] if len(own) else None
 
 
-def moves(run: Run, work: DerivedJob, chosen: Selection) -> pd.DataFrame:
+def moves(run: Run, work: DerivedJob, chosen: Cell) -> pd.DataFrame:
     """Return what switching one channel off does to every task; no rows where that was not measured.
 
     The explanation's own ablation counts first; one of another explanation serves if it is of the same checkpoint.
@@ -70,7 +70,7 @@ def _step(work: DerivedJob) -> int | None:
     return int(known["step"].iloc[0]) if len(known) else None
 
 
-def _shares(work: DerivedJob, method: str, chosen: Selection, tasks: list[str]) -> dict[str, list[float]]:
+def _shares(work: DerivedJob, method: str, chosen: Cell, tasks: list[str]) -> dict[str, list[float]]:
     """Return the cell's share of each task with its interval; the table of usage is of the first method."""
     row = use(work, chosen) if method == next(iter(methods(work)), None) else None
     ends = {"share": "share_", "share_low": "low_share_", "share_high": "high_share_"}
@@ -81,7 +81,7 @@ def _shares(work: DerivedJob, method: str, chosen: Selection, tasks: list[str]) 
 
 
 @lru_cache(maxsize=32)
-def _ranked(path: Path, _stamps: tuple[Stamp, ...], method: str, task: str) -> pd.DataFrame:
+def _ranked(path: Path, _versions: tuple[Version, ...], method: str, task: str) -> pd.DataFrame:
     work = DerivedJob(path)
     every = table(work, "relevance")
     own = every[(every["method"] == method) & (every["task"] == task)]

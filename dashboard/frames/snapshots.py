@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from winnow.dashboard.frames import studies
-from winnow.dashboard.frames.file_versions import Stamp
-from winnow.dashboard.frames.stored_tables import stored, stored_stamp
+from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.frames.tables import column
 from winnow.dashboard.shared.formatting import COUNTED, level_word
@@ -31,7 +31,7 @@ def snapshots(study: Study) -> pd.DataFrame:
     parts = []
     for _, member in members[members["run"] != ""].iterrows():
         run = WorkFolder(study.root / Path(str(member["run"])).name)
-        known = _kept(run.path, tuple(stored_stamp(run, name) for name in STORED))
+        known = _kept(run.path, tuple(stored_version(run, name) for name in STORED))
         said = level_word(str(member["level_of"]), float(member["level"]))
         parts.append(known.assign(run=said, seed=int(member["seed"])))
     found = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
@@ -47,7 +47,7 @@ def metric_columns(study: Study) -> dict[str, Metric]:
 
 
 @lru_cache(maxsize=256)
-def _kept(path: Path, _written: tuple[Stamp, ...]) -> pd.DataFrame:
+def _kept(path: Path, _written: tuple[Version, ...]) -> pd.DataFrame:
     run = WorkFolder(path)
     table, metrics = (stored(run, name, STORED) for name in STORED)
     if table.empty or metrics.empty:

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.engine.runs.work_folder import WorkFolder
 
 
 def stored(work: WorkFolder, name: str, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """Return the table `name`, without rows and with its `columns` where it is not there yet."""
     path = _path(work, name)
-    written = stamp(path)
+    written = version(path)
     return _read(path, written) if any(written) else pd.DataFrame(columns=list(columns[name]))
 
 
-def stored_stamp(work: WorkFolder, name: str) -> Stamp:
+def stored_version(work: WorkFolder, name: str) -> Version:
     """Return when a table was last replaced: the key of whatever is made of it."""
-    return stamp(_path(work, name))
+    return version(_path(work, name))
 
 
 def _path(work: WorkFolder, name: str) -> Path:
@@ -30,5 +30,5 @@ def _path(work: WorkFolder, name: str) -> Path:
 
 
 @lru_cache(maxsize=256)
-def _read(path: Path, _written: Stamp) -> pd.DataFrame:
+def _read(path: Path, _written: Version) -> pd.DataFrame:
     return pd.read_parquet(path)

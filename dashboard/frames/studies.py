@@ -7,12 +7,14 @@ columns that the pages need, as a study is looked at while it goes on.
 |---------------|---------------------------|-------------------------------------------------------------------------|
 | `members`     | runs of a study           | state, arm, tasks, balancing, sparsity, seed, reused, run, message      |
 | `definitions` | arms with a Δ_m           | arm, tasks, balancing, then Δ_m [%] in each definition, seeds           |
+| `latencies`   | arm × batch               | arm, tasks, balancing, batch, before and after [ms]: medians over runs  |
+|               |                           | of their medians; runs; quiet: whether the machine was, in all of them  |
 """
 
 import pandas as pd
 
-from winnow.dashboard.frames.file_versions import Stamp
-from winnow.dashboard.frames.stored_tables import stored, stored_stamp
+from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.dashboard.shared.formatting import STATES, level_word
 from winnow.engine.runs.study import COLUMNS as MEMBERS
 from winnow.engine.runs.study import Study, list_studies
@@ -22,6 +24,7 @@ from winnow.engine.studies.delta import DEFINITIONS
 from winnow.engine.studies.rows import COLUMNS as RESULTS
 
 WHO = ("arm", "subset", "balancing", "level_of", "level")
+LATENCIES = ("arm", "tasks", "balancing", "batch", "before", "after", "runs", "quiet")
 PAIRED = ("difference", "difference_low", "difference_high", "pairs")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "members": tuple(MEMBERS),
@@ -54,9 +57,9 @@ def table(study: Study, name: str) -> pd.DataFrame:
     return stored(study, name, COLUMNS)
 
 
-def stamps(study: Study, *names: str) -> tuple[Stamp, ...]:
+def versions(study: Study, *names: str) -> tuple[Version, ...]:
     """Return when some tables (all by default) were last replaced: the key of whatever is made of them."""
-    return tuple(stored_stamp(study, name) for name in names or COLUMNS)
+    return tuple(stored_version(study, name) for name in names or COLUMNS)
 
 
 def begun(study: Study) -> bool:
@@ -107,3 +110,23 @@ def _interval(found: pd.DataFrame, quantity: str) -> str:
         return "–"
     mean, low, high, n = (float(found[name][quantity]) for name in ("mean", "low", "high", "n"))
     return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" if n > 1 else f"{mean:+.2f}"
+
+
+def called(study: Study) -> str:
+    """Return how a study is called in a selector: its kind, its name, which may be another's too, and its id."""
+    known = spec(study)
+    return study.id if known is None else f"{known.kind} {known.name} · {study.id}"
+
+
+def latencies(study: Study) -> pd.DataFrame:
+    """Return the times of one forward pass before and after what is zero was removed, none where nothing was timed."""
+    known = table(study, "latency")
+    own = known[(known["quantity"] == "latency") & (known["backend"] == "eager")]
+    rows = []
+    for who, cells in own.groupby([*WHO, "batch"], sort=False):
+        arm, subset, balancing, of, level, batch = who
+        times = {name: 1000 * cells.loc[cells["model"] == name, "value"].astype(float) for name in ("dense", "pruned")}
+        said = f"{arm}, {level_word(str(of), float(str(level)))}" if of else arm
+        medians = [times["dense"].median(), times["pruned"].median()]
+        rows.append([said, subset, balancing, int(str(batch)), *medians, cells["run"].nunique(), cells["steady"].all()])
+    return pd.DataFrame(rows, columns=pd.Index(LATENCIES))

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.groups import norms
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.quantities import SPARSITIES, Metric, metrics
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.work_folder import LIVE, Status
@@ -58,7 +57,7 @@ def summaries() -> list[Summary]:
 def summary(run: Run) -> Summary:
     """Return the summary of a run; whether a live run still lives is asked anew each time."""
     files = [run.path / name for name in ("spec.json", "status.json", "events.jsonl", "groups/norms.bin")]
-    kept = _summary(run.path, tuple(stamp(file) for file in files))
+    kept = _summary(run.path, tuple(version(file) for file in files))
     if kept.status.state not in LIVE:
         return kept
     return Summary(kept.id, kept.spec, run.status, kept.newest, kept.alive)
@@ -66,12 +65,12 @@ def summary(run: Run) -> Summary:
 
 def tasks(spec: TrainSpec) -> list[tuple[str, Metric]]:
     """Return the tasks of a spec, each with the metric that stands for it."""
-    fields = DATASETS[spec.data.dataset].fields
+    fields = spec.data.fields
     return [(task, metrics(fields[task])[0]) for task in spec.tasks]
 
 
 @lru_cache(maxsize=4096)
-def _summary(path: Path, _stamps: tuple[Stamp, ...]) -> Summary:
+def _summary(path: Path, _versions: tuple[Version, ...]) -> Summary:
     run = Run(path)
     return Summary(run.id, _spec(run), run.recorded_status(), _newest(path / "events.jsonl"), _alive(run))
 
@@ -101,7 +100,7 @@ def _values(lines: Iterable[bytes]) -> dict[tuple[str | None, str], float]:
 
 def _lines(path: Path, last: int | None = None) -> list[bytes]:
     """Return the whole lines of a log, or those of about its `last` bytes; a frame of them takes ten times as long."""
-    size, _ = stamp(path)
+    size, _ = version(path)
     if not size:
         return []
     with path.open("rb") as file:

@@ -4,7 +4,7 @@
 |-----------|---------------------------------------|---------------------------------------------------------|
 | `runs`    | runs, newest first                    | state, name, strength, alive [%, a list], the three     |
 |           |                                       | sparsities [%], the main metrics, started, duration, id |
-| `compare` | leaves of the specs that differ, then | what, and one per run, as text                          |
+| `compare` | fields of the specs that differ, then | what, and one per run, as text                          |
 |           | the results                           |                                                         |
 """
 
@@ -17,7 +17,7 @@ import pandas as pd
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import STATES, duration, elapsed, measured, moment, power, state_word
 from winnow.engine.runs.quantities import SPARSITIES, Metric
-from winnow.engine.specs.train import PenaltySpec
+from winnow.engine.specs.penalty import PenaltySpec
 
 SPARSITY_TITLES = {
     "group_sparsity": "Groups zero",
@@ -48,7 +48,7 @@ def column(task: str, metric: Metric) -> str:
 def compare(summaries: Sequence[Summary]) -> pd.DataFrame:
     """Return what differs between the specs of some runs, and their results, one column per run."""
     titles = _titles(summaries)
-    specs = [_leaves(summary.spec.model_dump(mode="json")) if summary.spec else {} for summary in summaries]
+    specs = [_fields(summary.spec.model_dump(mode="json")) if summary.spec else {} for summary in summaries]
     names = dict.fromkeys(name for spec in specs for name in spec)
     shown = {name: [_said(name, spec.get(name)) for spec in specs] for name in names if name != "name"}
     differing = {name: values for name, values in shown.items() if len(set(values)) > 1}
@@ -67,7 +67,7 @@ def _row(summary: Summary) -> dict[str, Any]:
         "alive": list(summary.alive),
         **{quantity: summary.sparsity(quantity) for quantity in SPARSITIES},
         **results,
-        "started": moment(summary.status.started),
+        "started": moment(summary.status.started).removesuffix(" UTC"),
         "duration": duration(elapsed(summary.status)),
         "id": summary.id,
     }
@@ -86,11 +86,11 @@ def _titles(summaries: Sequence[Summary]) -> list[str]:
     ]
 
 
-def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten nested dictionaries to dotted names such as penalty.strength."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        flat |= _fields(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
 
 

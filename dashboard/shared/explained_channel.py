@@ -4,39 +4,42 @@ import pandas as pd
 import streamlit as st
 
 from winnow.dashboard.figures import channel_use, switched_off
-from winnow.dashboard.forms.explain import begun
+from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, reliance
+from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.summaries import tasks as tasks_of
 from winnow.dashboard.shared import explanation_figures
 from winnow.dashboard.shared.explanation import provenance
 from winnow.dashboard.shared.formatting import measured, plain
 from winnow.dashboard.shared.panel import draw
-from winnow.dashboard.shared.selection import Selection, select
+from winnow.dashboard.shared.selection import Selected, say_absent, select
 from winnow.engine.explain.usage import DEAD, IDLE, SHARED
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.quantities import Metric
 from winnow.engine.runs.run import Run
 
 SAID = {
-    DEAD: "exactly zero: no task can use it",
-    IDLE: "idle: it lives, but no task relies on it more than on noise",
+    DEAD: "dead, exactly zero: no task can use it",
+    IDLE: "idle: it is alive, but no task relies on it more than on noise",
     SHARED: "shared by several tasks",
 }
 SWITCHED = (
-    "Its input to the layer is replaced by the channel's {fill}, all else stays: measured on {images} images, against "
-    "the whole network on the same images."
+    "What the layer reads of this channel is replaced by the channel's {fill}; nothing else changes. Measured on "
+    "{images} images, against the whole network on the same images."
 )
 
 
-def explained_channel(run: Run, work: DerivedJob, method: str, chosen: Selection | None) -> None:
+def explained_channel(run: Run, work: DerivedJob, method: str, found: Selected) -> None:
     """Draw all that an explanation knows about the selected channel."""
     st.subheader("Selected channel", anchor=False)
+    chosen = found.cell
     _choice(work, chosen)
     if chosen is None:
+        say_absent(found)
         st.info("Select a channel: click a point or a bar, or name it above.", icon=":material/touch_app:")
         return
     row = reliance.use(work, chosen)
-    st.text(f"{chosen.layer}, channel {chosen.channel}{_label(row)}")
+    st.text(f"{chosen}{_label(row)}")
     draw(
         explanation_figures.used(work, method, chosen),
         "channel_use",
@@ -54,7 +57,7 @@ def _label(row: pd.Series | None) -> str:
     return f": {SAID.get(label, f'specific to {label}')}{by}"
 
 
-def _choice(work: DerivedJob, chosen: Selection | None) -> None:
+def _choice(work: DerivedJob, chosen: Cell | None) -> None:
     """Name a channel by its layer and number: what a click on a figure does, for those who can't or won't click."""
     widths = {layer.name: layer.groups for layer in explanations.layers(work)}
     st.session_state["channel_layer"] = chosen.layer if chosen else None
@@ -82,23 +85,23 @@ def _named(widths: dict[str, int]) -> None:
     if layer not in widths:
         select(None)
         return
-    select(layer, number if 0 <= int(number) < widths[layer] else 0)
+    select(Cell(layer, int(number) if 0 <= int(number) < widths[layer] else 0))
 
 
-def _off(run: Run, work: DerivedJob, chosen: Selection, row: pd.Series | None) -> None:
+def _off(run: Run, work: DerivedJob, chosen: Cell, row: pd.Series | None) -> None:
     st.markdown("**Switched off**")
     if row is not None and row["label"] == DEAD:
         st.caption("It is exactly zero: switching it off changes no output of any task.")
         return
-    drawing = explanation_figures.off(work, chosen)
-    if drawing.frame.empty:
+    chart = explanation_figures.off(work, chosen)
+    if chart.frame.empty:
         _offer(run, work, chosen)
         return
-    first = drawing.frame.iloc[0]
+    first = chart.frame.iloc[0]
     fill = "mean over images and positions" if first["fill"] == "mean" else "zero"
-    _metrics(run, drawing.frame)
+    _metrics(run, chart.frame)
     how = SWITCHED.format(fill=fill, images=int(first["images"]))
-    draw(drawing, "switched_off", switched_off.READING, f"{plain(run.spec.name)} · {plain(run.id)} · {how}")
+    draw(chart, "switched_off", switched_off.READING, f"{plain(run.spec.name)} · {plain(run.id)} · {how}")
 
 
 def _metrics(run: Run, frame: pd.DataFrame) -> None:
@@ -128,7 +131,7 @@ def _moved(change: float, unit: str) -> str:
     return f"{change:+.2g}{units.get(unit, f' {unit}')}"
 
 
-def _offer(run: Run, work: DerivedJob, chosen: Selection) -> None:
+def _offer(run: Run, work: DerivedJob, chosen: Cell) -> None:
     """Offer to measure what was not: an explanation of this layer that switches off each of its living channels."""
     asked = explanations.asked(work)
     width = {layer.name: layer.groups for layer in explanations.layers(work)}[chosen.layer]
@@ -148,5 +151,5 @@ def _offer(run: Run, work: DerivedJob, chosen: Selection) -> None:
         "channels": [],
         "maps": 0,
     }
-    if begun(run, wanted):
+    if start_job(run, wanted):
         st.rerun()

@@ -1,18 +1,18 @@
-"""The explanation that a page is about: which one, where it stands, whether it can be believed."""
+"""The explanation that a page is about: which one, how far it is, whether it can be believed."""
 
 import streamlit as st
 
 from winnow.dashboard.frames import explanations, trust
+from winnow.dashboard.shared.address import EXPLANATION
+from winnow.dashboard.shared.choosing import Choice, choose
+from winnow.dashboard.shared.controls import resume, stop
 from winnow.dashboard.shared.formatting import STATES, Colour, moment, plain, sentence, state_word
 from winnow.dashboard.shared.formatting import asked as strength
-from winnow.dashboard.shared.selection import EXPLANATION, keep
 from winnow.engine.explain.checks import badges
-from winnow.engine.runs import launch
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
-STARTED = "explanation_to_show"
 BADGES: dict[badges.Colour, tuple[str, str, Colour]] = {
     "green": ("holds", ":material/verified:", "green"),
     "amber": ("holds in part", ":material/rule:", "orange"),
@@ -30,35 +30,27 @@ METHODS = {
     "feature_ablation": "feature ablation",
 }
 RULES = (
-    "Green: the weaker of the two rank correlations with ablation, of relevance and of the tasks' shares, is 0.7 or "
-    "more. Amber: 0.4 or more, or the shares outlive shuffled heads, or deletion is no worse than random in more than "
-    "one of twenty curves. Red: less. Grey: nothing was ablated."
+    "Two rank correlations with ablation are measured: of relevance, and of the tasks' shares. Green: the weaker one "
+    "is 0.7 or more. Amber: it is 0.4 or more; or the shares stay the same when the heads are shuffled; or deletion "
+    "is no worse than in random order in more than one of twenty curves. Red: it is less than 0.4. Grey: nothing was "
+    "ablated."
 )
 
 
-def chosen(run: Run) -> DerivedJob | None:
-    """Let the user choose an explanation of a run, the newest whole one at first; None where there is none."""
+def chosen(run: Run) -> tuple[DerivedJob | None, bool]:
+    """Let the user choose an explanation of a run, the newest whole one at first.
+
+    Return it, and whether the run has any: where the address names one that is gone, that is said, and it is None.
+    """
     works = {work.id: work for work in explanations.explanations(run)}
     if not works:
-        return None
-    _best_unless_chosen(works)
-    identity = st.selectbox(
-        "Explanation",
-        list(works),
-        format_func=lambda name: _called(works[name]) if name in works else name,
-        index=None,
-        required=True,
-        key=EXPLANATION,
-        bind="query-params",
-        label_visibility="collapsed",
-        width=440,
-    )
-    keep()
-    return works.get(identity or "") or explanations.best(list(works.values()))
+        return None, False
+    identity = choose(Choice(EXPLANATION, "Explanation", 440), {name: _called(work) for name, work in works.items()})
+    return works.get(identity or ""), True
 
 
-def standing(work: DerivedJob, drawn: str, named: bool = False) -> None:
-    """Say where an explanation stands while it is made or if it failed; when that changes, draw the whole page.
+def progress(work: DerivedJob, drawn: str, named: bool = False) -> None:
+    """Say how far an explanation is while it is made, or why it failed; when its state changes, draw the whole page.
 
     `named`: say which explanation this is, where the page shows another one.
     """
@@ -66,6 +58,7 @@ def standing(work: DerivedJob, drawn: str, named: bool = False) -> None:
     if status.state != drawn:
         st.rerun()
     _, icon, colour = STATES[status.state]
+    key = f"explain_{work.id}_"
     if status.state in LIVE:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(state_word(status), icon=icon, color=colour)
@@ -74,23 +67,23 @@ def standing(work: DerivedJob, drawn: str, named: bool = False) -> None:
                 text=plain(f"{_called(work)}: {status.phase}" if named else status.phase),
                 width="stretch",
             )
-            _end(work)
+            stop(work, "", key)
     elif status.state in ("stopped", "lost"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(state_word(status), icon=icon, color=colour)
-            st.caption("What was measured until then stands below.", width="content")
-            _go_on(work)
+            st.caption("What was measured before is shown below.", width="content")
+            resume(work, "Resume", key, primary=False)
     if status.message:
         tell = st.error if status.state == "failed" else st.info
         tell(sentence(status.message), icon=icon if status.state == "failed" else ":material/info:")
 
 
 def badge(work: DerivedJob, method: str, tasks: tuple[str, ...] = ()) -> None:
-    """Say whether what a method says of some tasks holds, by the engine's rules, with its figures."""
+    """Say whether what a method says of some tasks, all where none is named, holds, with the figures behind it."""
     colour, words = trust.verdict(work, method, tasks)
     name, icon, shown = BADGES[colour]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(name, icon=icon, color=shown, help=RULES)
+        st.badge(f"{name} for {_of(tasks)}", icon=icon, color=shown, help=RULES)
         st.caption(plain(words), width="stretch")
 
 
@@ -101,20 +94,13 @@ def provenance(run: Run, work: DerivedJob, method: str, tasks: tuple[str, ...] =
     known = explanations.table(work, "faithfulness")
     images = int(known["images"].max()) if len(known) else asked.images
     facts = [run.spec.name, run.id, strength(run.spec.penalty), method, f"{images} {asked.split} images"]
-    facts += [f"of the {asked.of}", f"against {asked.fill}", f"faithfulness: {BADGES[colour][0]}", work.id]
+    facts += [f"of the {asked.of}", f"against {asked.fill}"]
+    facts += [f"faithfulness for {_of(tasks)}: {BADGES[colour][0]}", work.id]
     return plain(" · ".join(facts))
 
 
-def _best_unless_chosen(works: dict[str, DerivedJob]) -> None:
-    """Choose the best explanation where neither session nor address names one of this run; or the one just started."""
-    started = st.session_state.pop(STARTED, None)
-    named = started or st.session_state.get(EXPLANATION) or st.query_params.get(EXPLANATION)
-    best = explanations.best(list(works.values()))
-    if (named in works and not started) or best is None:
-        return
-    shown = named if named in works else best.id
-    st.query_params[EXPLANATION] = shown
-    st.session_state[EXPLANATION] = shown
+def _of(tasks: tuple[str, ...]) -> str:
+    return plain(", ".join(tasks)) if tasks else "all tasks"
 
 
 def _called(work: DerivedJob) -> str:
@@ -124,33 +110,3 @@ def _called(work: DerivedJob) -> str:
     more = f" and {len(asked.methods) - 1} more" if len(asked.methods) > 1 else ""
     glyph = STATES[status.state][0]
     return f"{glyph} {moment(status.started or status.requested)} · {layers} · {METHODS[asked.methods[0]]}{more}"
-
-
-def _end(work: DerivedJob) -> None:
-    if not work.control().stop:
-        st.button("Stop", key=f"explain_stop_{work.id}", icon=":material/stop:", on_click=launch.stop, args=(work,))
-        return
-    st.button(
-        "Kill now",
-        key=f"explain_kill_{work.id}",
-        type="primary",
-        icon=":material/dangerous:",
-        on_click=_kill,
-        args=(work,),
-    )
-
-
-def _kill(work: DerivedJob) -> None:
-    if not launch.kill(work):
-        st.toast("There is no process to end any more.", icon=":material/info:")
-
-
-def _go_on(work: DerivedJob) -> None:
-    if not st.button("Go on", key=f"explain_resume_{work.id}", icon=":material/play_arrow:"):
-        return
-    try:
-        launch.start(work)
-    except (launch.JobError, OSError) as error:
-        st.error(sentence(str(error)), icon=":material/error:")
-        return
-    st.rerun()

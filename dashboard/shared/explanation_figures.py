@@ -23,15 +23,14 @@ from winnow.dashboard.figures import (
 )
 from winnow.dashboard.figures.style import Style, styles
 from winnow.dashboard.frames import explanations, masks, reliance, shares, trust
-from winnow.dashboard.frames.file_versions import Stamp, stamp
-from winnow.dashboard.shared.run_figures import Drawing
-from winnow.dashboard.shared.selection import Selection
-from winnow.data.catalog import DATASETS
+from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
 MOST_CHANNELS = 20
-Stamps = tuple[Stamp, ...]
+Versions = tuple[Version, ...]
 
 
 @dataclass(frozen=True)
@@ -41,183 +40,183 @@ class View:
     method: str
     task: str
     layer: str = ""
-    chosen: Selection | None = None
+    chosen: Cell | None = None
 
 
 def looks(work: DerivedJob) -> dict[str, Style]:
     """Return how each task of the run's data set is drawn."""
-    return styles(list(DATASETS[work.run.spec.data.dataset].fields))
+    return styles(list(work.run.spec.data.fields))
 
 
-def triangle(work: DerivedJob, layer: str, chosen: Selection | None) -> Drawing:
+def triangle(work: DerivedJob, layer: str, chosen: Cell | None) -> Chart:
     """Return the channels between three tasks."""
-    return _triangle(work.path, explanations.stamps(work), layer, chosen)
+    return _triangle(work.path, explanations.versions(work), layer, chosen)
 
 
-def mapped(work: DerivedJob, chosen: Selection | None) -> Drawing:
+def mapped(work: DerivedJob, chosen: Cell | None) -> Chart:
     """Return the channels of all layers by their dominant task."""
-    return _mapped(work.path, explanations.stamps(work), chosen)
+    return _mapped(work.path, explanations.versions(work), chosen)
 
 
-def layered(work: DerivedJob) -> Drawing:
+def layered(work: DerivedJob) -> Chart:
     """Return the labels of the channels of every layer."""
-    return _layered(work.path, explanations.stamps(work))
+    return _layered(work.path, explanations.versions(work))
 
 
-def leaning(work: DerivedJob) -> Drawing:
+def leaning(work: DerivedJob) -> Chart:
     """Return whose the relevance of every layer is."""
-    return _leaning(work.path, explanations.stamps(work))
+    return _leaning(work.path, explanations.versions(work))
 
 
-def sets(work: DerivedJob, layer: str) -> Drawing:
+def sets(work: DerivedJob, layer: str) -> Chart:
     """Return how many channels each set of tasks uses."""
-    return _sets(work.path, explanations.stamps(work), layer)
+    return _sets(work.path, explanations.versions(work), layer)
 
 
-def affinity(work: DerivedJob) -> Drawing:
+def affinity(work: DerivedJob) -> Chart:
     """Return how the tasks pull each layer."""
-    return _affinity(work.path, explanations.stamps(work))
+    return _affinity(work.path, explanations.versions(work))
 
 
-def heads(work: DerivedJob) -> Drawing:
+def heads(work: DerivedJob) -> Chart:
     """Return what each head reads."""
-    return _heads(work.path, explanations.stamps(work))
+    return _heads(work.path, explanations.versions(work))
 
 
-def overlap(runs: Sequence[Run]) -> Drawing:
+def overlap(runs: Sequence[Run]) -> Chart:
     """Return how far the survivors of some runs agree."""
     paths = tuple(run.path for run in runs)
-    return _overlap(paths, tuple(stamp(path / "groups" / "norms.bin") for path in paths))
+    return _overlap(paths, tuple(version(path / "groups" / "norms.bin") for path in paths))
 
 
-def top(work: DerivedJob, view: View) -> Drawing:
+def top(work: DerivedJob, view: View) -> Chart:
     """Return the channels that a task relies on most."""
-    return _top(work.path, explanations.stamps(work), view)
+    return _top(work.path, explanations.versions(work), view)
 
 
-def against(work: DerivedJob, view: View) -> Drawing:
+def against(work: DerivedJob, view: View) -> Chart:
     """Return relevance against ablation."""
-    return _against(work.path, explanations.stamps(work), view)
+    return _against(work.path, explanations.versions(work), view)
 
 
-def deletion(work: DerivedJob, task: str) -> Drawing:
+def deletion(work: DerivedJob, task: str) -> Chart:
     """Return the deletion curves of a task."""
-    return _deletion(work.path, explanations.stamps(work), task)
+    return _deletion(work.path, explanations.versions(work), task)
 
 
-def randomised(work: DerivedJob, method: str) -> Drawing:
+def randomised(work: DerivedJob, method: str) -> Chart:
     """Return what is left of the shares under shuffled weights."""
-    return _randomised(work.path, explanations.stamps(work), method)
+    return _randomised(work.path, explanations.versions(work), method)
 
 
-def used(work: DerivedJob, method: str, chosen: Selection) -> Drawing:
+def used(work: DerivedJob, method: str, chosen: Cell) -> Chart:
     """Return how much each task relies on one channel."""
-    return _used(work.path, explanations.stamps(work), method, chosen)
+    return _used(work.path, explanations.versions(work), method, chosen)
 
 
-def off(work: DerivedJob, chosen: Selection) -> Drawing:
+def off(work: DerivedJob, chosen: Cell) -> Chart:
     """Return what switching one channel off does to every task."""
-    every = tuple(explanations.table_stamp(other, "ablation") for other in explanations.explanations(work.run))
-    return _off(work.path, (*explanations.stamps(work), *every), chosen)
+    every = tuple(explanations.table_version(other, "ablation") for other in explanations.explanations(work.run))
+    return _off(work.path, (*explanations.versions(work), *every), chosen)
 
 
 @lru_cache(maxsize=32)
-def _triangle(path: Path, _stamps: Stamps, layer: str, chosen: Selection | None) -> Drawing:
+def _triangle(path: Path, _versions: Versions, layer: str, chosen: Cell | None) -> Chart:
     work = DerivedJob(path)
     frame, names = shares.cells(work, layer), _names(work)
-    return Drawing(ternary.ternary(frame, explanations.tasks(work), looks(work), names, chosen), frame)
+    return Chart(ternary.ternary(frame, explanations.tasks(work), looks(work), names, chosen), frame)
 
 
 @lru_cache(maxsize=32)
-def _mapped(path: Path, _stamps: Stamps, chosen: Selection | None) -> Drawing:
+def _mapped(path: Path, _versions: Versions, chosen: Cell | None) -> Chart:
     work = DerivedJob(path)
     frame, names = shares.map_cells(work), _names(work)
-    return Drawing(share_map.share_map(frame, explanations.tasks(work), looks(work), names, chosen), frame)
+    return Chart(share_map.share_map(frame, explanations.tasks(work), looks(work), names, chosen), frame)
 
 
 @lru_cache(maxsize=32)
-def _layered(path: Path, _stamps: Stamps) -> Drawing:
+def _layered(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
     frame = shares.counts(work)
-    return Drawing(label_bars.label_bars(frame, explanations.tasks(work), looks(work)), frame)
+    return Chart(label_bars.label_bars(frame, explanations.tasks(work), looks(work)), frame)
 
 
 @lru_cache(maxsize=32)
-def _leaning(path: Path, _stamps: Stamps) -> Drawing:
+def _leaning(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
     frame = shares.layer_shares(work)
-    return Drawing(layer_shares.layer_shares(frame, explanations.tasks(work), looks(work)), frame)
+    return Chart(layer_shares.layer_shares(frame, explanations.tasks(work), looks(work)), frame)
 
 
 @lru_cache(maxsize=64)
-def _sets(path: Path, _stamps: Stamps, layer: str) -> Drawing:
+def _sets(path: Path, _versions: Versions, layer: str) -> Chart:
     work = DerivedJob(path)
     frame = shares.overlaps(work, layer)
-    return Drawing(task_sets.task_sets(frame, explanations.tasks(work), looks(work)), frame)
+    return Chart(task_sets.task_sets(frame, explanations.tasks(work), looks(work)), frame)
 
 
 @lru_cache(maxsize=32)
-def _affinity(path: Path, _stamps: Stamps) -> Drawing:
+def _affinity(path: Path, _versions: Versions) -> Chart:
     frame = shares.affinity(DerivedJob(path))
-    return Drawing(layer_affinity.layer_affinity(frame), frame)
+    return Chart(layer_affinity.layer_affinity(frame), frame)
 
 
 @lru_cache(maxsize=32)
-def _heads(path: Path, _stamps: Stamps) -> Drawing:
+def _heads(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
     frame = shares.heads(work)
-    return Drawing(head_use.head_use(frame, looks(work)), frame)
+    return Chart(head_use.head_use(frame, looks(work)), frame)
 
 
 @lru_cache(maxsize=16)
-def _overlap(paths: tuple[Path, ...], _stamps: Stamps) -> Drawing:
+def _overlap(paths: tuple[Path, ...], _versions: Versions) -> Chart:
     frame = masks.overlap([Run(path) for path in paths])
-    return Drawing(mask_overlap.mask_overlap(frame), frame)
+    return Chart(mask_overlap.mask_overlap(frame), frame)
 
 
 @lru_cache(maxsize=64)
-def _top(path: Path, _stamps: Stamps, view: View) -> Drawing:
+def _top(path: Path, _versions: Versions, view: View) -> Chart:
     work = DerivedJob(path)
     frame = reliance.ranked(work, view.method, view.task, view.layer)
     unit = explanations.asked(work).of
     shown = frame.head(MOST_CHANNELS)
-    return Drawing(top_channels.top_channels(shown, looks(work)[view.task], _names(work), unit, view.chosen), frame)
+    return Chart(top_channels.top_channels(shown, looks(work)[view.task], _names(work), unit, view.chosen), frame)
 
 
 @lru_cache(maxsize=64)
-def _against(path: Path, _stamps: Stamps, view: View) -> Drawing:
+def _against(path: Path, _versions: Versions, view: View) -> Chart:
     work = DerivedJob(path)
     frame = trust.against(work, view.method, view.task)
     draw = relevance_against_ablation.relevance_against_ablation
-    return Drawing(draw(frame, _names(work), view.task, view.chosen), frame)
+    return Chart(draw(frame, _names(work), view.task, view.chosen), frame)
 
 
 @lru_cache(maxsize=32)
-def _deletion(path: Path, _stamps: Stamps, task: str) -> Drawing:
+def _deletion(path: Path, _versions: Versions, task: str) -> Chart:
     work = DerivedJob(path)
     frame = trust.deletion(work, task)
-    return Drawing(deletion_curves.deletion_curves(frame, _names(work), looks(work)[task]), frame)
+    return Chart(deletion_curves.deletion_curves(frame, _names(work), looks(work)[task]), frame)
 
 
 @lru_cache(maxsize=32)
-def _randomised(path: Path, _stamps: Stamps, method: str) -> Drawing:
+def _randomised(path: Path, _versions: Versions, method: str) -> Chart:
     work = DerivedJob(path)
     frame = trust.randomised(work, method)
-    return Drawing(shuffled_weights.shuffled_weights(frame, looks(work)), frame)
+    return Chart(shuffled_weights.shuffled_weights(frame, looks(work)), frame)
 
 
 @lru_cache(maxsize=128)
-def _used(path: Path, _stamps: Stamps, method: str, chosen: Selection) -> Drawing:
+def _used(path: Path, _versions: Versions, method: str, chosen: Cell) -> Chart:
     work = DerivedJob(path)
     frame = reliance.channel(work, method, chosen)
-    return Drawing(channel_use.channel_use(frame, looks(work)), frame)
+    return Chart(channel_use.channel_use(frame, looks(work)), frame)
 
 
 @lru_cache(maxsize=128)
-def _off(path: Path, _stamps: Stamps, chosen: Selection) -> Drawing:
+def _off(path: Path, _versions: Versions, chosen: Cell) -> Chart:
     work = DerivedJob(path)
     frame = reliance.moves(work.run, work, chosen)
-    return Drawing(switched_off.switched_off(frame, looks(work)), frame)
+    return Chart(switched_off.switched_off(frame, looks(work)), frame)
 
 
 def _names(work: DerivedJob) -> tuple[str, ...]:

@@ -1,17 +1,17 @@
-"""What the Tasks and the Explain page have in common: the run, its explanation, how that stands, and a new one."""
+"""What the Tasks and the Explain page have in common: the run, its explanation, how far that is, and a new one."""
 
 from collections.abc import Callable
-from typing import NoReturn
 
 import streamlit as st
 
 from winnow.dashboard.figures.cell_points import picked
 from winnow.dashboard.forms.explain import new_explanation
 from winnow.dashboard.frames import explanations
-from winnow.dashboard.shared import explanation
-from winnow.dashboard.shared.run_bar import run_bar
-from winnow.dashboard.shared.run_choice import frozen, readable
-from winnow.dashboard.shared.selection import select
+from winnow.dashboard.shared import address, explanation
+from winnow.dashboard.shared.address import EXPLANATION
+from winnow.dashboard.shared.choosing import gone
+from winnow.dashboard.shared.run_bar import frozen, readable, redrawn, run_bar
+from winnow.dashboard.shared.selection import Selected, select, selected
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.run import Run
@@ -19,13 +19,13 @@ from winnow.engine.runs.work_folder import LIVE
 
 EVERY = 3.0  # seconds between two drawings of a live explanation
 EMPTY = (
-    "This run has not been explained yet. An explanation measures how much each task relies on every channel that the "
-    "tasks share, and checks that against what switching channels off does. It never changes the run."
+    "This run has not been explained yet. An explanation measures how much each task relies on each channel that the "
+    "tasks share, and checks the answer by switching channels off. It never changes the run."
 )
 NO_CHECKPOINT = "There is nothing to explain yet: the first checkpoint of a run is stored after its first epoch."
 
 
-def explained(views: Callable[[Run, DerivedJob], None]) -> None:
+def explained(views: Callable[[DerivedJob, Run], None]) -> None:
     """Draw a page about an explanation of the chosen run; `views` draws what is particular to it."""
     if (bar := run_bar()) is None:
         return
@@ -33,31 +33,39 @@ def explained(views: Callable[[Run, DerivedJob], None]) -> None:
     with beside:
         if not readable(run):
             return
-        work = explanation.chosen(run)
+        work, some = explanation.chosen(run)
         live = [other for other in explanations.explanations(run) if other.status.state in LIVE]
-        still = frozen(bool(live))
+        held = frozen(bool(live))
+    if work is None and (some or address.named(EXPLANATION)):
+        gone(EXPLANATION, f"of run {run.id}", others=some)
+        return
     if work is None:
         _first(run)
         return
-    shown = [work, *(other for other in live if other.id != work.id)]
-    states = tuple(other.status.state for other in shown)
-    st.fragment(_standing, run_every=EVERY / 2 if live else None)(shown, states)
+    for other in [work, *(other for other in live if other.id != work.id)]:
+        every = EVERY / 2 if live else None
+        redrawn(explanation.progress, every, other, other.status.state, named=other.id != work.id)
     if explanations.begun(work):
-        st.fragment(views, run_every=EVERY if live and not still else None)(run, work)
+        redrawn(views, EVERY if live and not held else None, work, run)
     elif live:
-        st.info("The first shares stand here within half a minute.", icon=":material/hourglass_empty:")
+        st.info("The first shares appear here within half a minute.", icon=":material/hourglass_empty:")
     st.space("small")
-    with st.expander("Explain this run anew", icon=":material/add:", key="explain_anew"):
+    with st.expander("Explain this run again", icon=":material/add:", key="explain_again"):
         _form(run)
 
 
+def cell_of(work: DerivedJob) -> Selected:
+    """Return the selected cell if the explanation has it: its cells are the input channels of layers."""
+    return selected(explanations.layers(work), "input", "this explanation")
+
+
 def click(work: DerivedJob) -> Callable[[list[object]], None]:
-    """Return what turns clicked points into the linked selection."""
+    """Return what turns clicked points into the selected cell."""
 
     def take(points: list[object]) -> None:
         found = picked([point for point in points if isinstance(point, dict)], explanations.layers(work))
         if found is not None:
-            select(found.layer, found.channel)
+            select(found)
 
     return take
 
@@ -65,19 +73,15 @@ def click(work: DerivedJob) -> Callable[[list[object]], None]:
 def layer_of(work: DerivedJob, key: str) -> str:
     """Let the user look at one layer only; "" for all of them."""
     names = [layer.name for layer in explanations.layers(work)]
-    return st.selectbox(
+    chosen: str = st.selectbox(
         "Layer",
         ["", *names],
         format_func=lambda name: name or "all layers",
-        key=key,
         label_visibility="collapsed",
         width=300,
+        **address.following(key, ["", *names], ""),
     )
-
-
-def _standing(shown: list[DerivedJob], states: tuple[str, ...]) -> None:
-    for place, (work, state) in enumerate(zip(shown, states, strict=True)):
-        explanation.standing(work, state, named=place > 0)
+    return chosen
 
 
 def _first(run: Run) -> None:
@@ -93,10 +97,4 @@ def _first(run: Run) -> None:
 
 def _form(run: Run) -> None:
     if work := new_explanation(run):
-        _show(work)
-
-
-def _show(work: DerivedJob) -> NoReturn:
-    """Draw the page anew with this explanation, whose selector stands on it already."""
-    st.session_state[explanation.STARTED] = work.id
-    st.rerun()
+        address.moved({EXPLANATION: work.id})

@@ -1,18 +1,18 @@
-"""How numbers, times and other people's words are said on every page.
+"""How numbers, times and text from users are written on every page.
 
 Names of runs, tasks and layers come from users. Streamlit reads Markdown in most places, so such a name goes through
 `plain` first; Plotly reads a few HTML tags, so there it goes through `figures.look.escaped`.
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
 
 from winnow.engine.runs.work_folder import State, Status
+from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.prune import Criterion, PruneSpec
-from winnow.engine.specs.train import PenaltySpec
 
 Colour = Literal["gray", "blue", "green", "orange", "red", "violet"]
 STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a page, colour
@@ -68,8 +68,8 @@ def elapsed(status: Status) -> float | None:
 
 
 def moment(seconds: float | None) -> str:
-    """Say a time (seconds since 1970, UTC) in the local zone."""
-    return "–" if seconds is None else f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+    """Say a time (seconds since 1970) in UTC, as the ids of runs do."""
+    return "–" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def power(value: float) -> str:
@@ -133,7 +133,7 @@ def _three(value: float) -> str:
 def firmly(firmness: float) -> str:
     """Say how firmly a group is dead: the pull of the loss ÷ what the penalty withstands."""
     verdict = "firmly dead" if firmness < 0.5 else "dead" if firmness < 0.9 else "about to revive"
-    return f"The loss pulls at {firmness:.2f} of what the penalty withstands: {verdict}."
+    return f"The pull of the loss is {firmness:.2f} of what the penalty withstands: {verdict}."
 
 
 def asked(penalty: PenaltySpec) -> str:

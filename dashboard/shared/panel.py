@@ -1,40 +1,46 @@
-"""A figure as it stands on every page: the plot, how to read it, what it shows of which run, and its data as CSV."""
+"""A figure on a page: the plot, how to read it, what it shows of which run, and its data as CSV."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.shared.formatting import asked, plain
-from winnow.dashboard.shared.run_figures import Drawing
 from winnow.engine.runs.run import Run
 
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
-def draw(
-    drawing: Drawing, key: str, reading: str, source: str, picked: Callable[[list[Any]], None] | None = None
-) -> None:
+@dataclass(frozen=True)
+class Chart:
+    """A figure and the frame that it shows."""
+
+    figure: go.Figure
+    frame: pd.DataFrame
+
+
+def draw(chart: Chart, key: str, reading: str, source: str, picked: Callable[[list[Any]], None] | None = None) -> None:
     """Draw a figure, its reading and its source, and offer its frame for download.
 
     Where `picked` is given, it is called with the points that were clicked, before the page is drawn again.
     """
     name = f"{key}_figure"
     if picked is None:
-        st.plotly_chart(drawing.figure, key=name, config=CONFIG, alt=reading)
+        st.plotly_chart(chart.figure, key=name, config=CONFIG, alt=reading)
     else:
         clicked = partial(_clicked, name, picked)
-        st.plotly_chart(
-            drawing.figure, key=name, config=CONFIG, alt=reading, on_select=clicked, selection_mode="points"
-        )
-    explain(lambda: drawing.frame, key, reading, source)
+        st.plotly_chart(chart.figure, key=name, config=CONFIG, alt=reading, on_select=clicked, selection_mode="points")
+    explain(lambda: chart.frame, key, reading, source)
 
 
 def explain(frame: Callable[[], pd.DataFrame], key: str, reading: str, source: str) -> None:
-    """Write how to read what stands above and what it was made from; the frame is made when it is downloaded."""
+    """Write how to read what is shown above and what it was made from; the frame is made when it is downloaded."""
     with st.container(horizontal=True, vertical_alignment="top", horizontal_alignment="distribute", wrap=False):
         st.caption(f"{reading}  \n{source}", width="stretch")
         st.download_button(
@@ -48,6 +54,11 @@ def explain(frame: Callable[[], pd.DataFrame], key: str, reading: str, source: s
             on_click="ignore",
             help="The numbers of this figure",
         )
+
+
+def keyed(name: str, rows: Iterable[object]) -> str:
+    """Return the key of a table whose rows are selected by their place: other rows, another key, nothing selected."""
+    return f"{name}_{hashlib.sha256(repr(list(rows)).encode()).hexdigest()[:12]}"
 
 
 def _clicked(name: str, picked: Callable[[list[Any]], None]) -> None:

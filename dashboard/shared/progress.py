@@ -1,4 +1,4 @@
-"""Where a run stands: state, epoch, time left, and what it is waiting for; its headline numbers."""
+"""How far a run is: state, epoch, time left, and what it is waiting for; its headline numbers."""
 
 import streamlit as st
 
@@ -20,9 +20,12 @@ from winnow.dashboard.shared.formatting import (
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, Status
 
-CONSTANT = "On the validation images, after the newest epoch; and what the best prediction that ignores the image gets."
-ZERO = "The part of the penalised layers that is exactly zero; stem and heads, which are not penalised, don't count."
-REMEDY = "A larger floor or a smaller {} keeps more of them."
+CONSTANT = (
+    "On the validation images, after the newest epoch. Below: the difference from the best prediction that ignores the "
+    "image."
+)
+ZERO = "The share of the penalised layers that is exactly zero. Layers outside the penalty are not counted."
+REMEDY = "To keep more of them, use a larger floor or a smaller {}."
 MOST_ALARMS = 3  # layers named
 
 
@@ -45,7 +48,7 @@ def progress(run: Run, drawn: tuple[str, bool]) -> None:
 
 
 def message(status: Status) -> None:
-    """Say what the worker has to say, a failure in red."""
+    """Say what the worker reports, a failure in red."""
     if status.message:
         tell = st.error if status.state == "failed" else st.info
         tell(sentence(status.message), icon=STATES[status.state][1])
@@ -67,12 +70,12 @@ def _times(status: Status) -> list[str]:
 
 
 def _alarms(run: Run) -> None:
-    """Warn of layers of which hardly a group is left."""
+    """Warn of layers that have hardly any group left."""
     found = channel_states.alarms(run).sort_values("alive").reset_index(drop=True)
     if found.empty:
         return
     named = [f"{row.alive} of {row.total} groups left in {row.layer}" for row in found.head(MOST_ALARMS).itertuples()]
-    more = f", and few in {len(found) - MOST_ALARMS} more layers" if len(found) > MOST_ALARMS else ""
+    more = f", and few in {len(found) - MOST_ALARMS} other layers" if len(found) > MOST_ALARMS else ""
     remedy = REMEDY.format("strength" if run.spec.penalty.target is None else "target")
     st.warning(plain(f"{', '.join(named)}{more}. {remedy}"), icon=":material/warning:")
 

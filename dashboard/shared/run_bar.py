@@ -1,19 +1,94 @@
-"""The bar on top of a page about one run: its selector, and what the page puts beside it."""
+"""What pages about one folder of work have in common: the run's selector, whether it can be read, parts that redraw.
+
+A part is drawn again on its own. What it shows may be removed meanwhile, in another tab or a terminal: then the page is
+drawn as a whole, which says so and offers nothing.
+"""
+
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from winnow.dashboard.shared.run_choice import chosen
+from winnow.dashboard.shared import address
+from winnow.dashboard.shared.address import RUN
+from winnow.dashboard.shared.choosing import Choice, called, choose, gone
+from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.dashboard.shared.welcome import welcome
+from winnow.engine.runs.launch import JobError
 from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.study import Study
+from winnow.engine.runs.work_folder import WorkFolder
+from winnow.engine.specs.frozen import SpecError
+
+Work = TypeVar("Work", bound=WorkFolder)
+More = ParamSpec("More")
 
 
 def run_bar() -> tuple[Run, DeltaGenerator] | None:
-    """Let the user choose a run; return it and the bar. Where there is none yet, draw the welcome and return None."""
+    """Let the user choose a run; return it and the bar for what stands beside it.
+
+    None where there is none to show: the welcome is drawn where no run exists, and a run that is gone is said.
+    """
     runs = {run.id: run for run in list_runs()}
     if not runs:
+        if address.named(RUN):
+            gone(RUN, others=False)
         welcome()
         return None
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
-        return runs[chosen(list(runs))], bar
+        chosen = choose(Choice(RUN, "Run", 460), {name: called(run) for name, run in runs.items()})
+    if chosen is None:
+        gone(RUN)
+        return None
+    return runs[chosen], bar
+
+
+def frozen(live: bool) -> bool:
+    """Ask, of what is live, whether to stop redrawing."""
+    return live and st.toggle("Freeze", key="freeze", help="Stop redrawing the figures, to zoom and read in peace")
+
+
+def readable(work: Run | Study) -> bool:
+    """Return whether the spec can be read; one that can't is said here, once, and not in every figure."""
+    try:
+        return bool(work.spec)
+    except (OSError, SpecError, ValueError) as error:
+        noun = "run" if isinstance(work, Run) else "study"
+        st.error(f"This {noun} can't be shown: {sentence(str(error))}", icon=":material/error:")
+        return False
+
+
+def redrawn(
+    draw: Callable[Concatenate[Work, More], None],
+    every: float | None,
+    work: Work,
+    *more: More.args,
+    **named: More.kwargs,
+) -> None:
+    """Draw a part of the page that is about `work`, and again every so many seconds, or only when it is used."""
+
+    def part() -> None:
+        if not there(work):
+            st.rerun()
+        draw(work, *more, **named)
+
+    part.__qualname__ = f"{draw.__module__}.{draw.__qualname__}"  # by which Streamlit tells one fragment from another
+    st.fragment(part, run_every=every)()
+
+
+def there(work: WorkFolder) -> bool:
+    """Return whether a folder of work is still there."""
+    return (work.path / "spec.json").is_file()
+
+
+def act(work: WorkFolder, deed: Callable[[], object]) -> None:
+    """Do what a click asks of a folder of work, or say in one sentence why it can't be done."""
+    if not there(work):
+        st.toast(f"{plain(work.id)} is gone: it was removed meanwhile.", icon=":material/link_off:")
+        return
+    try:
+        deed()
+    except (JobError, OSError, ValueError) as error:
+        st.toast(sentence(str(error)), icon=":material/error:")

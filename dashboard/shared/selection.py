@@ -1,72 +1,79 @@
-"""The one linked selection: a channel of a layer, the same in every view.
+"""The selected cell, the same on every page; it stands in the address as `layer`, `channel` and, if need be, `kind`.
 
-It lives in the address as `layer` and `channel`, beside `run`: a copied link shows it again, and the browser's Back
-undoes it. An address can be written by anyone, so it counts only where the run has such a channel. The navigation
-clears the address; the session therefore keeps what it said last, for the next page to write it there again.
+An address can be written by anyone, and a cell of one kind is none of another: it counts only where the page shows
+cells of its kind and has this one. Where it does not, the page says so instead of showing a namesake.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import streamlit as st
 
+from winnow.dashboard.frames.cells import KINDS, NOUNS, Cell, Kind, known
+from winnow.dashboard.shared import address
+from winnow.dashboard.shared.address import CHANNEL, KIND, LAYER
+from winnow.dashboard.shared.formatting import plain
 from winnow.engine.runs.norm_log import Layer
-
-RUN, LAYER, CHANNEL = "run", "layer", "channel"
-PRUNING, EXPLANATION, TASK = "pruning", "explanation", "task"
-STUDY = "study"
-ONE, OTHER = "a", "b"  # the two runs that are compared
-LINKED = (RUN, LAYER, CHANNEL, PRUNING, EXPLANATION, TASK, STUDY)
-KEPT = "linked"
 
 
 @dataclass(frozen=True)
-class Selection:
-    """One channel of one layer."""
+class Selected:
+    """The selected cell if it is one of this page; otherwise why it is not, in Markdown, "" where nothing is."""
 
-    layer: str
-    channel: int
+    cell: Cell | None = None
+    absent: str = ""
 
 
-def selected(layers: Iterable[Layer]) -> Selection | None:
-    """Return the channel that the address names, if it is one of these layers'."""
-    return known(st.query_params.get(LAYER, ""), st.query_params.get(CHANNEL, ""), layers)
+def selected(layers: Iterable[Layer], kind: Kind, where: str = "this network") -> Selected:
+    """Return the cell that the address names, if it is one of these layers' and of this kind."""
+    layer, channel, own = address.named(LAYER), address.named(CHANNEL), _kind()
+    if layer is None or channel is None:
+        return Selected()
+    if own != kind:
+        noun = NOUNS[own] if own else "cell of an unknown kind"
+        return Selected(absent=_other_kind(f"{layer}, {noun} {channel}", kind))
+    found = known(layer, channel, kind, layers)
+    if found is None:
+        return Selected(absent=f"The selected {plain(f'{NOUNS[kind]} {channel} of {layer}')} is not in {where}.")
+    return Selected(found)
 
 
 def selected_layer(layers: Iterable[Layer]) -> str | None:
     """Return the layer that the address names, with or without a channel, if it is one of these."""
-    named = st.query_params.get(LAYER)
+    named = address.named(LAYER)
     return named if named in {layer.name for layer in layers} else None
 
 
-def select(layer: str | None, channel: int | None = None) -> None:
-    """Write the selection to the address: a channel, a whole layer, or nothing."""
-    named = {LAYER: layer, CHANNEL: None if channel is None else str(channel)}
-    for name in (CHANNEL, LAYER):  # in this order: Back must never meet a channel without its layer
-        if named[name] is None and name in st.query_params:
-            del st.query_params[name]
-    wanted = {name: value for name, value in named.items() if value is not None}
-    if wanted:
-        st.query_params.update(wanted)
-    keep()
+def select(cell: Cell | None) -> None:
+    """Select a cell, or nothing."""
+    if cell is None:
+        address.change({LAYER: None, CHANNEL: None, KIND: None})
+        return
+    kind = None if cell.kind == "input" else cell.kind
+    address.change({LAYER: cell.layer, CHANNEL: str(cell.channel), KIND: kind})
 
 
-def keep() -> None:
-    """Note what the address says, for the next page."""
-    st.session_state[KEPT] = {name: st.query_params[name] for name in LINKED if name in st.query_params}
+def select_layer(layer: str) -> None:
+    """Select a whole layer."""
+    address.change({LAYER: layer, CHANNEL: None, KIND: None})
 
 
-def recall() -> None:
-    """Write what was noted to an address that names no run; one that does is somebody's link and counts as it is."""
-    kept = st.session_state.get(KEPT)
-    if kept and RUN not in st.query_params:
-        st.query_params.update({name: value for name, value in kept.items() if name not in st.query_params})
+def say_absent(found: Selected) -> None:
+    """Say why the selected cell is not shown, where it is not."""
+    if found.absent:
+        st.info(found.absent, icon=":material/swap_horiz:")
 
 
-def known(layer: str, channel: str, layers: Iterable[Layer]) -> Selection | None:
-    """Return the selection that two texts describe; None unless one of the layers is called so and is wide enough."""
-    widths = {known.name: known.groups for known in layers}
-    if not re.fullmatch(r"[0-9]{1,9}", channel) or int(channel) >= widths.get(layer, 0):
-        return None
-    return Selection(layer, int(channel))
+def _kind() -> Kind | None:
+    """Return the kind that the address names, None for a word that is none."""
+    named = address.named(KIND) or "input"
+    return next((kind for kind in KINDS if kind == named), None)
+
+
+def _other_kind(said: str, kind: Kind) -> str:
+    """Say that a cell of another kind has no place among the cells of this one."""
+    return (
+        f"Selected: {plain(said)}. This page shows cells of another kind, each one {NOUNS[kind]} of a layer. "
+        f"The run does not record which of them belong to it. Select {'an' if kind == 'input' else 'a'} {NOUNS[kind]} "
+        "here."
+    )

@@ -1,11 +1,12 @@
-"""The survival map as it stands on a page: the order of its channels, the map, how to read it."""
+"""The survival map on a page: the order of its channels, the map, how to read it."""
 
 import streamlit as st
 
 from winnow.dashboard.canvas import survival_map
 from winnow.dashboard.frames import channel_states, groups
+from winnow.dashboard.shared import address
 from winnow.dashboard.shared.panel import explain, source
-from winnow.dashboard.shared.selection import Selection, select, selected
+from winnow.dashboard.shared.selection import Selected, select, selected
 from winnow.engine.runs.run import Run
 
 ORDERS: dict[channel_states.Order, str] = {
@@ -15,27 +16,18 @@ ORDERS: dict[channel_states.Order, str] = {
 }
 
 
-def survival(run: Run) -> Selection | None:
-    """Draw the map of a run that has norms; return the channel that is selected."""
-    norms = groups.norms(run)
+def survival(run: Run) -> Selected:
+    """Draw the map of a run that has norms; return what is selected."""
+    norms, kind = groups.norms(run), run.spec.penalty.groups
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("Channels by", width="content")
-        by = st.segmented_control(
-            "Order of the channels",
-            list(ORDERS),
-            format_func=ORDERS.__getitem__,
-            default="network",
-            required=True,
-            key="order",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
-    chosen = selected(norms.layers)
-    board = survival_map.Board(run.id, norms, by, chosen, channel_states.states(run) == channel_states.NEAR_PLACE)
-    survival_map.survival_map(board, "survival_map", _picked)
-    reading, moment = survival_map.reading(run.spec.penalty.groups), f"{source(run)} · after epoch {norms.at[-1]}"
+        by = address.segments("order", "Order of the channels", ORDERS, "network", quiet=True)
+    found = selected(norms.layers, kind)
+    near = channel_states.states(run) == channel_states.NEAR_PLACE
+    survival_map.survival_map(survival_map.Board(run.id, norms, kind, by, found.cell, near), "survival_map", select)
+    reading, moment = survival_map.reading(kind), f"{source(run)} · after epoch {norms.at[-1]}"
     explain(lambda: channel_states.channels(run), "survival_map", reading, moment)
-    return chosen
+    return found
 
 
 def no_norms() -> None:
@@ -45,7 +37,3 @@ def no_norms() -> None:
         "The Train page says what the run is waiting for.",
         icon=":material/grid_on:",
     )
-
-
-def _picked(chosen: Selection | None) -> None:
-    select(chosen.layer, chosen.channel) if chosen else select(None)

@@ -11,13 +11,12 @@ import streamlit as st
 from winnow.dashboard import navigation
 from winnow.dashboard.figures import pareto as figure
 from winnow.dashboard.frames import pareto, studies
-from winnow.dashboard.frames.file_versions import Stamp
+from winnow.dashboard.frames.file_versions import Version
 from winnow.dashboard.frames.summaries import summaries
 from winnow.dashboard.frames.tables import column
+from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import draw
-from winnow.dashboard.shared.run_figures import Drawing
-from winnow.data.catalog import DATASETS
+from winnow.dashboard.shared.panel import Chart, draw
 from winnow.engine.runs.quantities import metrics
 from winnow.engine.runs.run import runs_folder
 from winnow.engine.runs.study import Study
@@ -28,9 +27,7 @@ ALL = "all runs"
 COSTS: dict[pareto.Cost, str] = {"macs": "MACs", "parameters": "parameters", "latency": "latency"}
 PICKED = "run_of_a_point"
 SPLITS = {"test": "test images", "val": "validation images"}
-NO_LATENCY = (
-    "Latency is measured by a pruning: of the runs here, only those that were pruned on a quiet machine appear."
-)
+NO_LATENCY = "A pruning measures the latency: only runs that were pruned on a quiet machine appear here."
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,9 @@ def pareto_of_all() -> None:
         "Of",
         [*known, ALL],
         format_func=lambda identity: _called(known.get(identity)),
-        key="pareto_of",
         label_visibility="collapsed",
         width=460,
+        **address.following("pareto_of", [*known, ALL], next(iter(known), ALL)),
     )
     if name in known:
         pareto_of(known[name])
@@ -63,10 +60,10 @@ def pareto_of(study: Study) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         subset, split, cost = _subset(study), _split(), _cost()
         wanted = _quantity(quantities(study, subset, split))
-    drawing = _drawing(study.path, studies.stamps(study, "results", "delta"), wanted, cost)
+    chart = _drawing(study.path, studies.versions(study, "results", "delta"), wanted, cost)
     if cost == "latency":  # prunings come and go without the study's tables
-        drawing = _made(study, wanted, cost)
-    _drawn(drawing, f"{plain(study.spec.name)} · {plain(study.id)} · {SPLITS[split]} · tasks {plain(subset)}", cost)
+        chart = _made(study, wanted, cost)
+    _drawn(chart, f"{plain(study.spec.name)} · {plain(study.id)} · {SPLITS[split]} · tasks {plain(subset)}", cost)
 
 
 def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
@@ -83,7 +80,7 @@ def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
         for against, of in (("dense", "dense"), ("single", "single tasks"))
         if (known["against"] == against).any()
     ]
-    fields = DATASETS[spec.base.data.dataset].fields
+    fields = spec.base.data.fields
     for task in subset.split("+"):
         found += [
             Quantity(
@@ -98,7 +95,7 @@ def _of_runs() -> None:
     known = summaries()
     wanted = {column(task, metric): (task, metric) for one in known for task, (metric, _) in one.main_metrics().items()}
     if not wanted:
-        st.info("No run has been judged yet.", icon=":material/hourglass:")
+        st.info("No run has results yet.", icon=":material/hourglass:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         cost = _cost()
@@ -108,12 +105,12 @@ def _of_runs() -> None:
     _drawn(_figure(points, title, metric.better == "higher", cost), "all runs · validation images, newest epoch", cost)
 
 
-def _drawn(drawing: Drawing, source: str, cost: pareto.Cost) -> None:
+def _drawn(chart: Chart, source: str, cost: pareto.Cost) -> None:
     if run := st.session_state.pop(PICKED, None):
-        navigation.open_run(run)
+        navigation.go("train", run=run)
     if cost == "latency":
         st.caption(NO_LATENCY)
-    draw(drawing, "pareto", figure.READING, source, _pick)
+    draw(chart, "pareto", figure.READING, source, _pick)
 
 
 def _pick(points: list[Any]) -> None:
@@ -127,19 +124,19 @@ def _pick(points: list[Any]) -> None:
 
 
 @lru_cache(maxsize=32)
-def _drawing(path: Path, _tables: tuple[Stamp, ...], wanted: Quantity, cost: pareto.Cost) -> Drawing:
+def _drawing(path: Path, _tables: tuple[Version, ...], wanted: Quantity, cost: pareto.Cost) -> Chart:
     return _made(Study(path), wanted, cost)
 
 
-def _made(study: Study, wanted: Quantity, cost: pareto.Cost) -> Drawing:
+def _made(study: Study, wanted: Quantity, cost: pareto.Cost) -> Chart:
     points = pareto.of_study(study, wanted.reached, cost)
     return _figure(points, wanted.title, wanted.reached.higher, cost)
 
 
-def _figure(points: pd.DataFrame, title: str, higher: bool, cost: pareto.Cost) -> Drawing:
+def _figure(points: pd.DataFrame, title: str, higher: bool, cost: pareto.Cost) -> Chart:
     found = pareto.groups(points, higher)
     shown = found.drop(columns="group")
-    return Drawing(figure.pareto(found, points, figure.Axes(cost, title, higher)), shown)
+    return Chart(figure.pareto(found, points, figure.Axes(cost, title, higher)), shown)
 
 
 def _subset(study: Study) -> str:
@@ -154,15 +151,7 @@ def _split() -> str:
 
 
 def _cost() -> pareto.Cost:
-    return st.segmented_control(
-        "Cost",
-        list(COSTS),
-        format_func=COSTS.__getitem__,
-        default="macs",
-        required=True,
-        key="cost",
-        bind="query-params",
-    )
+    return address.segments("cost", "Cost", COSTS, "macs")
 
 
 def _quantity(known: list[Quantity]) -> Quantity:
@@ -171,4 +160,4 @@ def _quantity(known: list[Quantity]) -> Quantity:
 
 
 def _called(study: Study | None) -> str:
-    return ALL if study is None else f"{study.spec.kind} {study.id}"
+    return ALL if study is None else studies.called(study)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from winnow.dashboard import navigation
-from winnow.dashboard.forms.run import start
+from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.engine.runs.launch import JobError
 from winnow.engine.runs.run import runs_folder
@@ -15,24 +15,24 @@ def welcome() -> None:
     with st.container(width=760):
         st.title("Winnow")
         st.markdown(
-            "Winnow trains one network for several tasks under group sparsity, so that whole channels become exactly "
-            "zero and can be removed. Here you watch which ones survive, where, and what that costs each task."
+            "Winnow trains one network for several tasks under group sparsity: whole channels become exactly zero and "
+            "can be removed. Here you see which channels survive, where, and what the removal costs each task."
         )
         st.space("small")
         with st.container(horizontal=True, vertical_alignment="center"):
             demo = st.button("Start the demo run", key="start_demo", type="primary", icon=":material/play_arrow:")
-            st.page_link(navigation.new(), label="Describe another run")
+            navigation.link("new", "Describe another run")
         st.caption("The demo takes about 2 minutes on 2 cores: 600 generated rooms, three tasks, 15 epochs.")
         if demo:
             _start_demo()
         st.markdown("Or in a terminal: `winnow demo`")
-        st.caption(f"Runs are kept in {plain(str(runs_folder()))}; the variable WINNOW_RUNS names another folder.")
+        st.caption(f"Runs are kept in {plain(str(runs_folder()))}; set the variable WINNOW_RUNS to use another folder.")
 
 
 def _start_demo() -> None:
     try:
-        identity = start(demo_spec()).id
+        identity = start_run(demo_spec()).id
     except (JobError, OSError) as error:
         st.error(f"The demo could not be started: {sentence(str(error))}", icon=":material/error:")
     else:
-        navigation.open_run(identity)
+        navigation.go("train", run=identity)

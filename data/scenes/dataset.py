@@ -15,16 +15,17 @@ size; noise depends on the size too. Splits use different random streams, so tha
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import get_args
+from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field as Option
 
-from winnow.data.parameters import check_split, check_whole, checked_index
-from winnow.data.sample import Field, Sample, Split
+from winnow.data.generated import Generated, GeneratedData
+from winnow.data.sample import Field, Sample
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.labels import CLASSES
 from winnow.data.scenes.render import render
-from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.rooms import draw_room
 
 SMALLEST = 8
 FIELDS: Mapping[str, Field] = MappingProxyType(
@@ -38,38 +39,25 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Scenes:
-    """`length` scenes of size × size pixels.
+class Scenes(Generated):
+    """`length` scenes of size × size pixels, at least 8."""
 
-    Raises `ValueError` for an unknown split, a negative length or seed, or a size under 8.
-    """
+    name: ClassVar[str] = "scenes"
+    fields: ClassVar[Mapping[str, Field]] = FIELDS
+    smallest: ClassVar[int] = SMALLEST
 
-    split: Split
-    length: int
-    size: int = 64
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_split(self.split)
-        for name, least in (("length", 0), ("size", SMALLEST), ("seed", 0)):
-            check_whole(name, getattr(self, name), least)
-
-    @property
-    def name(self) -> str:
-        """What the data set is called."""
-        return "scenes"
-
-    @property
-    def fields(self) -> Mapping[str, Field]:
-        """What is known about each image."""
-        return FIELDS
-
-    def __len__(self) -> int:
-        return int(self.length)
-
-    def sample(self, index: int) -> Sample:
-        """Return the scene at `index`, 0 ≤ index < length, else raise `IndexError`."""
-        place = checked_index(index, self.length)
-        stream = [int(self.seed), get_args(Split).index(self.split), place]
-        scene = draw(Dice(np.random.default_rng([*stream, 0])))
+    def drawn(self, stream: list[int]) -> Sample:
+        """Draw the scene of a random stream; its noise depends on the size too."""
+        scene = draw_room(Dice(np.random.default_rng([*stream, 0])))
         return render(scene, int(self.size), np.random.default_rng([*stream, int(self.size)]))
+
+
+class ScenesData(GeneratedData):
+    """Synthetic rooms: as many as wanted, of any size."""
+
+    summary = "Synthetic rooms: 13 classes, depth, surface normals and edges. Any size and number, from a seed."
+    known = FIELDS
+    source = Scenes
+
+    dataset: Literal["scenes"] = "scenes"
+    size: int = Option(64, ge=SMALLEST, le=1024, description="image side in pixels")

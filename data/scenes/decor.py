@@ -14,7 +14,7 @@ WARM = (1.0, 0.78, 0.5)
 def ornament(dice: Dice, height: float) -> list[Part]:
     """Return a vase, a ball, a box, a pot plant or a bowl, at most `height` tall, around the origin."""
     kind = dice.count(0, 4)
-    paint = paints.plain(paints.tint(dice, paints.VIVIDS + paints.PASTELS), gloss=dice.between(0, 0.5))
+    paint = paints.uniform(paints.tint(dice, paints.VIVIDS + paints.PASTELS), gloss=dice.between(0, 0.5))
     size = height * dice.between(0.6, 0.95)
     if kind == 0:
         neck = tube((0, size * 0.6, 0), size * 0.4, (size * 0.14, size * 0.2), Label.OBJECTS, paint)
@@ -27,13 +27,13 @@ def ornament(dice: Dice, height: float) -> list[Part]:
     if kind == 3:
         return plant(dice, size)
     bowl = tube((0, 0, 0), size * 0.3, (size * 0.2, size * 0.48), Label.OBJECTS, paint)
-    fruit = paints.plain(paints.tint(dice, ("d98e32", "a5b536", "b5322b")))
+    fruit = paints.uniform(paints.tint(dice, ("d98e32", "a5b536", "b5322b")))
     return [bowl, ball((0, size * 0.3, 0), (size * 0.36, size * 0.14, size * 0.36), Label.OBJECTS, fruit)]
 
 
 def plant(dice: Dice, height: float) -> list[Part]:
     """Return a pot with foliage of three ellipsoids."""
-    pot = paints.plain(paints.tint(dice, ("a5603c", "d8d2c8", "5a5f66", "8a9a8a")))
+    pot = paints.uniform(paints.tint(dice, ("a5603c", "d8d2c8", "5a5f66", "8a9a8a")))
     green = paints.tint(dice, ("4c7a35", "2f5a2c", "6b8f45"))
     leaves = Paint(Texture.FOLIAGE, green, paints.shade(green, 0.35), 0.04, seed=paints.seed(dice))
     rim = height * 0.16
@@ -47,7 +47,7 @@ def plant(dice: Dice, height: float) -> list[Part]:
 
 def table_lamp(dice: Dice, lit: bool) -> list[Part]:
     """Return a lamp with a conical shade."""
-    foot, shade = paints.plain(paints.tint(dice, paints.VIVIDS), 0.4), paints.plain(WARM, glow=1.0 if lit else 0.15)
+    foot, shade = paints.uniform(paints.tint(dice, paints.VIVIDS), 0.4), paints.uniform(WARM, glow=1.0 if lit else 0.15)
     return [
         ball((0, 0.1, 0), (0.07, 0.1, 0.07), Label.OBJECTS, foot),
         tube((0, 0.2, 0), 0.06, (0.015, 0.015), Label.OBJECTS, foot),
@@ -58,7 +58,7 @@ def table_lamp(dice: Dice, lit: bool) -> list[Part]:
 def floor_lamp(dice: Dice, lit: bool) -> Piece:
     """Return a standing lamp."""
     frame, height = paints.metal(dice), dice.between(1.4, 1.7)
-    shade = paints.plain(WARM, glow=1.0 if lit else 0.15)
+    shade = paints.uniform(WARM, glow=1.0 if lit else 0.15)
     parts = [
         tube((0, 0, 0.2), 0.03, (0.15, 0.14), Label.OBJECTS, frame),
         tube((0, 0.03, 0.2), height - 0.25, (0.018, 0.018), Label.OBJECTS, frame),
@@ -69,11 +69,11 @@ def floor_lamp(dice: Dice, lit: bool) -> Piece:
 
 def ceiling_lamp(dice: Dice, height: float, lit: bool) -> list[Part]:
     """Return a lamp on a ceiling at this height: a dish, a globe or a cone on a cord."""
-    kind, shade = dice.count(0, 2), paints.plain((0.95, 0.9, 0.8), glow=1.0 if lit else 0.2)
+    kind, shade = dice.count(0, 2), paints.uniform((0.95, 0.9, 0.8), glow=1.0 if lit else 0.2)
     if kind == 0:
         return [tube((0, height - 0.08, 0), 0.08, (0.2, 0.24), Label.OBJECTS, shade)]
     drop = dice.between(0.25, 0.5)
-    cord = tube((0, height - drop, 0), drop, (0.012, 0.012), Label.OBJECTS, paints.plain((0.05, 0.05, 0.05)))
+    cord = tube((0, height - drop, 0), drop, (0.012, 0.012), Label.OBJECTS, paints.uniform((0.05, 0.05, 0.05)))
     if kind == 1:
         return [cord, ball((0, height - drop - 0.12, 0), (0.15, 0.15, 0.15), Label.OBJECTS, shade)]
     return [cord, tube((0, height - drop - 0.2, 0), 0.22, (0.24, 0.08), Label.OBJECTS, shade)]
@@ -87,7 +87,7 @@ def screen(dice: Dice, width: float, stand: bool) -> list[Part]:
     panel = box((-half, half), (low, low + width * 0.58), (0, 0.05), Label.TV, face)
     if not stand:
         return [panel]
-    foot = paints.plain((0.02, 0.02, 0.02), 0.4)
+    foot = paints.uniform((0.02, 0.02, 0.02), 0.4)
     return [
         panel,
         box((-0.04, 0.04), (0.02, low), (0, 0.04), Label.TV, foot),
@@ -100,7 +100,7 @@ def pile(dice: Dice) -> list[Part]:
     parts, low = [], 0.0
     for _ in range(dice.count(2, 4)):
         x, z, thick = dice.between(0.1, 0.14), dice.between(0.08, 0.11), dice.between(0.02, 0.045)
-        cover = paints.plain(paints.tint(dice, paints.VIVIDS + paints.FABRICS))
+        cover = paints.uniform(paints.tint(dice, paints.VIVIDS + paints.FABRICS))
         parts.append(box((-x, x), (low, low + thick), (-z, z), Label.BOOKS, cover))
         low += thick
     return parts
@@ -131,7 +131,7 @@ def window(dice: Dice, height: float, day: bool) -> Piece:
     """Return a window `height` tall with frame, sill and, often, curtains; its lower edge is at y = 0."""
     half, bright = dice.between(0.45, 0.95), 1.0 if day else 0.12
     glass = Paint(Texture.WINDOW, (0.75, 0.85, 1.0), (0.2, 0.3, 0.12), 1, 1.0, bright, paints.seed(dice))
-    white = paints.plain(paints.linear("e6e3dc"), 0.2)
+    white = paints.uniform(paints.linear("e6e3dc"), 0.2)
     parts = [
         box((-half, half), (0, height), (0, 0.03), Label.WINDOW, glass),
         box((-half - 0.06, half + 0.06), (-0.04, 0), (0, 0.12), Label.WINDOW, white),
@@ -153,8 +153,8 @@ def door(dice: Dice) -> Piece:
     """Return a closed door with its knob."""
     colour = paints.tint(dice, (*paints.WOODS, "e6e3dc", "d8d2c6"))
     leaf = Paint(Texture.PANELS, colour, paints.shade(colour, 0.55), 1, 0.15)
-    trim = paints.plain(paints.shade(colour, 1.15))
-    knob = paints.plain((0.5, 0.45, 0.35), 0.8)
+    trim = paints.uniform(paints.shade(colour, 1.15))
+    knob = paints.uniform((0.5, 0.45, 0.35), 0.8)
     parts = [
         box((-0.48, 0.48), (0, 2.08), (0, 0.03), Label.WALL, trim),
         box((-0.41, 0.41), (0, 2.02), (0.03, 0.045), Label.WALL, leaf),

@@ -46,7 +46,7 @@ def living_room(layout: Layout, dice: Dice) -> None:
         layout.against(decor.floor_lamp(dice, dice.chance(0.6)))
 
 
-def study(layout: Layout, dice: Dice) -> None:
+def home_office(layout: Layout, dice: Dice) -> None:
     """Furnish with desks and swivel chairs, bookcases and cabinets."""
     for _ in range(dice.count(1, 2)):
         _desk(layout, dice)
@@ -72,7 +72,7 @@ def dining_room(layout: Layout, dice: Dice) -> None:
 def kitchen(layout: Layout, dice: Dice) -> None:
     """Furnish with units along a wall, a refrigerator and a small table."""
     span = min(layout.extent[0], layout.extent[2])
-    layout.against(storage.kitchen(dice, span * dice.between(0.5, 0.75)))
+    layout.against(storage.kitchen_units(dice, span * dice.between(0.5, 0.75)))
     if dice.chance(0.8):
         layout.against(storage.refrigerator(dice))
     if dice.chance(0.7):

@@ -14,7 +14,7 @@ from winnow.data.scenes.camera import Floats, rectangles
 from winnow.data.scenes.parts import Vector
 from winnow.data.scenes.scene import FACES, Scene, Solids
 from winnow.data.scenes.shadows import Ways, arriving
-from winnow.data.scenes.solids import turned
+from winnow.data.scenes.solids import rotated
 from winnow.data.scenes.visibility import Surface
 
 DOUBLINGS = 6  # of the exponent of highlights, 64
@@ -88,13 +88,13 @@ def _contact(scene: Scene, solids: Solids, surface: Surface) -> Floats:
     cosine, sine = np.cos(yaw), np.sin(yaw)
     centre, half = centre[..., None, None], half[..., None, None]
     room = np.where(surface.ids < FACES, np.float32(0.5), np.float32(0))
-    areas = rectangles(scene.camera, turned(points, cosine[:, None], -sine[:, None]), len(room)).tolist()
+    areas = rectangles(scene.camera, rotated(points, cosine[:, None], -sine[:, None]), len(room)).tolist()
     for k, (top, bottom, left, right) in enumerate(areas):
         if top >= bottom or left >= right:
             continue
         part = (slice(top, bottom), slice(left, right))
         point = surface.point[(slice(None), *part)]
-        local = turned(point, cosine[k], sine[k]) if yaw[k] else point
+        local = rotated(point, cosine[k], sine[k]) if yaw[k] else point
         gap = np.abs(local - centre[k]) - half[k]
         share[part] *= 1 - room[part] * np.exp(np.maximum(gap, 0).sum(0) * np.float32(-9))
     return share

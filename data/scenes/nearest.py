@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from winnow.data.scenes.camera import NEAR, Floats, rectangles
 from winnow.data.scenes.parts import Vector
 from winnow.data.scenes.scene import Scene, Solids
-from winnow.data.scenes.solids import Body, Rays, beam, span, spans, turned
+from winnow.data.scenes.solids import Body, Rays, beam, rotated, span, spans
 
 Ids = NDArray[np.int64]
 Box = tuple[slice, slice]
@@ -46,7 +46,7 @@ def bounds(solids: Solids, chosen: Ids) -> Floats:
 def around(solids: Solids, chosen: Ids, origin: Vector) -> Floats:
     """Return the centres (3, N) of the chosen solids relative to a point of the room, in their frames."""
     point = np.repeat(np.array(origin, np.float32)[:, None], len(chosen), 1)
-    return np.take(solids.centre, chosen, 1) - turned(point, solids.cosine[chosen], solids.sine[chosen])
+    return np.take(solids.centre, chosen, 1) - rotated(point, solids.cosine[chosen], solids.sine[chosen])
 
 
 def met(solids: Solids, ids: Ids, centre: Floats, direction: Floats) -> tuple[Floats, Floats]:
@@ -55,14 +55,14 @@ def met(solids: Solids, ids: Ids, centre: Floats, direction: Floats) -> tuple[Fl
     `centre` (3, n) is relative to the origin of the rays, in the frames of the solids.
     """
     if solids.yaw[ids].any():
-        direction = turned(direction, solids.cosine[ids], solids.sine[ids])
+        direction = rotated(direction, solids.cosine[ids], solids.sine[ids])
     return spans(solids.shape[ids], centre, np.take(solids.half, ids, 1), solids.taper[ids], beam(direction))
 
 
 def _corners(solids: Solids, chosen: Ids) -> Floats:
     """Return the corners (3, N, 8) of the bounding boxes of the chosen solids in the axes of the room."""
     box = np.take(solids.centre, chosen, 1)[:, :, None] + bounds(solids, chosen)[:, :, None] * SIGNS[:, None, :]
-    return turned(box, solids.cosine[chosen, None], -solids.sine[chosen, None])
+    return rotated(box, solids.cosine[chosen, None], -solids.sine[chosen, None])
 
 
 def _frames(solids: Solids, chosen: Ids, view: Floats) -> dict[float, Rays]:
@@ -71,7 +71,7 @@ def _frames(solids: Solids, chosen: Ids, view: Floats) -> dict[float, Rays]:
     for k in chosen.tolist():
         yaw = float(solids.yaw[k])
         if yaw not in beams:
-            beams[yaw] = beam(turned(view, solids.cosine[k], solids.sine[k]))
+            beams[yaw] = beam(rotated(view, solids.cosine[k], solids.sine[k]))
     return beams
 
 

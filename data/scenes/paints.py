@@ -100,14 +100,14 @@ def fabric(dice: Dice, codes: tuple[str, ...] = FABRICS) -> Paint:
     return Paint(texture, colour, second, dice.between(0.1, 0.28), seed=seed(dice))
 
 
-def plain(colour: Colour, gloss: float = 0.0, glow: float = 0.0) -> Paint:
+def uniform(colour: Colour, gloss: float = 0.0, glow: float = 0.0) -> Paint:
     """Return a paint of one colour."""
     return Paint(Texture.PLAIN, colour, shade(colour, 0.85), gloss=gloss, glow=glow)
 
 
 def metal(dice: Dice) -> Paint:
     """Return a metal or dark plastic."""
-    return plain(tint(dice, METALS), gloss=0.5)
+    return uniform(tint(dice, METALS), gloss=0.5)
 
 
 def walls(dice: Dice, accent: bool) -> Paint:

@@ -12,14 +12,14 @@ from winnow.data.scenes.parts import Placed
 from winnow.data.scenes.scene import Light, Scene
 
 KINDS = (
-    furnishing.bedroom, furnishing.bedroom, furnishing.living_room, furnishing.living_room, furnishing.study,
+    furnishing.bedroom, furnishing.bedroom, furnishing.living_room, furnishing.living_room, furnishing.home_office,
     furnishing.dining_room, furnishing.kitchen,
 )  # fmt: skip
 DAYLIGHT = ((1.0, 1.0, 1.0), (0.86, 0.94, 1.1), (1.1, 0.98, 0.82))
 WARM = (1.0, 0.8, 0.58)
 
 
-def draw(dice: Dice) -> Scene:
+def draw_room(dice: Dice) -> Scene:
     """Return a furnished room with its lights and a camera in it."""
     extent = (dice.between(2.8, 4.9), dice.between(2.35, 2.8), dice.between(3.4, 5.6))
     camera = placed_camera(dice, extent)
@@ -71,7 +71,7 @@ def _surfaces(dice: Dice) -> tuple[Paint, ...]:
     accent = paints.walls(dice, accent=True) if dice.chance(0.3) else wall
     sides = [wall] * 4
     sides[dice.pick((0, 1, 3))] = accent
-    ceiling = paints.plain(paints.tint(dice, ("f2f0ea", "e8e6e0", "efe9dc"), 0.05))
+    ceiling = paints.uniform(paints.tint(dice, ("f2f0ea", "e8e6e0", "efe9dc"), 0.05))
     return (sides[0], sides[1], paints.floors(dice), ceiling, sides[2], sides[3])
 
 

@@ -17,7 +17,7 @@ def bed(dice: Dice) -> Piece:
     """Return a bed with headboard, mattress, blanket and pillows."""
     half, length, top = dice.pick((0.48, 0.7, 0.82)), dice.between(1.95, 2.1), dice.between(0.46, 0.56)
     frame, blanket = paints.wood(dice), paints.fabric(dice, paints.FABRICS + paints.PASTELS)
-    sheet = paints.plain(paints.tint(dice, paints.PASTELS, 0.05))
+    sheet = paints.uniform(paints.tint(dice, paints.PASTELS, 0.05))
     fold = length * dice.between(0.3, 0.5)
     parts = [
         box((-half, half), (0.1, 0.28), (0.04, length), Label.BED, frame),
@@ -30,7 +30,7 @@ def bed(dice: Dice) -> Piece:
         foot = (0, dice.between(0.35, 0.7))
         parts.append(box((-half - 0.03, half + 0.03), foot, (length, length + 0.05), Label.BED, frame))
     count = 1 if half < 0.6 else 2
-    pillow = paints.plain(paints.tint(dice, paints.PASTELS)) if dice.chance(0.6) else paints.fabric(dice)
+    pillow = paints.uniform(paints.tint(dice, paints.PASTELS)) if dice.chance(0.6) else paints.fabric(dice)
     width = half / count
     for k in range(count):
         centre = ((2 * k + 1) * width - half, top + 0.07, 0.3)

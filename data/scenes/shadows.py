@@ -16,7 +16,7 @@ from winnow.data.scenes.camera import Floats
 from winnow.data.scenes.nearest import Ids, around, bounds, met
 from winnow.data.scenes.parts import Vector
 from winnow.data.scenes.scene import Solids
-from winnow.data.scenes.solids import Mask, turned
+from winnow.data.scenes.solids import Mask, rotated
 from winnow.data.scenes.visibility import Surface
 
 SOFT = np.float32(0.05)
@@ -84,7 +84,7 @@ def _casters(solids: Solids, origin: Vector) -> Casters:
     ids = solids.casts
     centre, half = around(solids, ids, origin), bounds(solids, ids)
     away, radius = np.sqrt((centre * centre).sum(0)), np.sqrt((half * half).sum(0))
-    axis = turned(centre / away, solids.cosine[ids], -solids.sine[ids]).T
+    axis = rotated(centre / away, solids.cosine[ids], -solids.sine[ids]).T
     cosine = np.sqrt(1 - np.minimum(radius / away, 1) ** 2)
     cosine[radius >= away] = -1
     return Casters(ids, centre, axis, (cosine - MARGIN)[:, None])

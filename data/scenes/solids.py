@@ -60,8 +60,8 @@ def beam(direction: Floats) -> Rays:
     return Rays(direction, inverse, np.abs(inverse))
 
 
-def turned(vectors: Floats, cosine: Turn, sine: Turn) -> Floats:
-    """Return vectors (3, …) of the room in the frame turned by an angle; with −sine, those of the frame in the room."""
+def rotated(vectors: Floats, cosine: Turn, sine: Turn) -> Floats:
+    """Return vectors (3, …) of the room in a frame rotated by an angle; with −sine, the reverse."""
     x, y, z = vectors
     out = np.empty(vectors.shape, vectors.dtype)
     out[0], out[1], out[2] = cosine * x - sine * z, y, sine * x + cosine * z

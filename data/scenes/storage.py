@@ -44,7 +44,7 @@ def _bay(dice: Dice, width: float, height: float) -> list[Part]:
 
 def cabinet(dice: Dice, width: float, depth: float, height: float) -> Piece:
     """Return a cabinet, chest of drawers, night stand or wardrobe with a drawn front."""
-    paint = paints.wood(dice) if dice.chance(0.7) else paints.plain(paints.tint(dice, paints.PASTELS))
+    paint = paints.wood(dice) if dice.chance(0.7) else paints.uniform(paints.tint(dice, paints.PASTELS))
     half, row = width / 2, dice.between(0.2, 0.3) if height < 1.3 else height * 0.48
     front = Paint(Texture.DRAWERS, paint.first, paint.second, row, paint.gloss, seed=max(1, round(width / 0.55)))
     parts = [
@@ -63,17 +63,17 @@ def wall_shelf(dice: Dice) -> Piece:
     return Piece(parts, 2 * half, 0.22, 0.32)
 
 
-def kitchen(dice: Dice, width: float) -> Piece:
+def kitchen_units(dice: Dice, width: float) -> Piece:
     """Return a row of base units, a worktop, tiles and wall units."""
     colour = paints.tint(dice, paints.PASTELS + paints.WOODS)
     front = Paint(Texture.DRAWERS, colour, paints.shade(colour, 0.6), 0.78, 0.2, seed=max(2, round(width / 0.55)))
     upper = front._replace(scale=0.65)
-    top = paints.plain(paints.tint(dice, paints.STONES + paints.METALS), gloss=0.4)
+    top = paints.uniform(paints.tint(dice, paints.STONES + paints.METALS), gloss=0.4)
     stone = paints.tint(dice, paints.PASTELS)
     tiles = Paint(Texture.TILES, stone, paints.shade(stone, 0.8), 0.12, 0.4, seed=paints.seed(dice))
     half, gap = width / 2, dice.between(1.4, 1.5)
     parts = [
-        box((-half, half), (0, 0.1), (0, 0.52), Label.FURNITURE, paints.plain((0.03, 0.03, 0.03))),
+        box((-half, half), (0, 0.1), (0, 0.52), Label.FURNITURE, paints.uniform((0.03, 0.03, 0.03))),
         box((-half, half), (0.1, 0.88), (0, 0.58), Label.FURNITURE, front),
         box((-half, half), (0.88, 0.92), (0, 0.62), Label.FURNITURE, top),
         box((-half, half), (0.92, gap), (0, 0.01), Label.WALL, tiles),

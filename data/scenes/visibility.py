@@ -12,7 +12,7 @@ from winnow.data.scenes.camera import Floats, rays
 from winnow.data.scenes.nearest import Ids, nearest
 from winnow.data.scenes.parts import Shape
 from winnow.data.scenes.scene import FACES, Scene, Solids
-from winnow.data.scenes.solids import turned
+from winnow.data.scenes.solids import rotated
 
 ZERO, ONE = np.float32(0), np.float32(1)
 AXES = np.arange(3)[:, None, None]
@@ -39,7 +39,7 @@ class Surface:
     front: NDArray[np.bool_]
 
 
-def seen(scene: Scene, solids: Solids, size: int) -> Surface:
+def visible_surface(scene: Scene, solids: Solids, size: int) -> Surface:
     """Return what the camera sees in an image of size × size pixels."""
     view = rays(scene.camera, size)
     depth, ids = nearest(scene, solids, view)
@@ -51,8 +51,8 @@ def seen(scene: Scene, solids: Solids, size: int) -> Surface:
 def _deferred(solids: Solids, depth: Floats, ids: Ids, point: Floats, view: Floats) -> Surface:
     askew = solids.yaw.any()
     cosine, sine = (solids.cosine[ids], solids.sine[ids]) if askew else (ONE, ZERO)
-    local = turned(point, cosine, sine) if askew else point.copy()
-    toward = -turned(view, cosine, sine) if askew else -view
+    local = rotated(point, cosine, sine) if askew else point.copy()
+    toward = -rotated(view, cosine, sine) if askew else -view
     half = np.take(solids.half, ids, 1)
     local -= np.take(solids.centre, ids, 1)
     relative = local / half
@@ -65,7 +65,7 @@ def _deferred(solids: Solids, depth: Floats, ids: Ids, point: Floats, view: Floa
         pixels = (solids.shape == shape)[ids]
         if pixels.any():
             normal[:, pixels], face[pixels], uv[0][pixels] = _round(solids, shape, ids[pixels], relative[:, pixels])
-    normal = turned(normal, cosine, -sine) if askew else normal
+    normal = rotated(normal, cosine, -sine) if askew else normal
     return Surface(depth, ids, face, point, normal, view, uv, extent, axis == _thin(solids)[ids])
 
 

@@ -10,6 +10,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "dashboard" / "pictures"
 TOP = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}  # at the top of the repository; their page
+SURFACE = "api/surface.md"
 ROOMS = [ROOT / "data", *sorted(path.parent for path in (ROOT / "engine").glob("*/__init__.py"))]
 
 
@@ -17,7 +18,7 @@ def on_config(config: Any) -> Any:
     """List the pages of the API in the navigation."""
     for entry in config.nav:
         if "API" in entry:
-            entry["API"] = [{name(room): page(room)} for room in ROOMS]
+            entry["API"] = [{"from winnow.engine import …": SURFACE}, *({name(room): page(room)} for room in ROOMS)]
     return config
 
 
@@ -25,6 +26,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made here, and the pictures that they show."""
     for source, path in TOP.items():
         files.append(File.generated(config, path, content=moved((ROOT / source).read_text())))
+    files.append(File.generated(config, SURFACE, content=surface()))
     for room in ROOMS:
         files.append(File.generated(config, page(room), content=reference(room)))
     for picture in sorted(PICTURES.glob("*.png")):
@@ -69,8 +71,40 @@ def reference(room: Path) -> str:
     return "\n".join(lines)
 
 
+def surface() -> str:
+    """Return the page of what `winnow.engine` hands on: each name, what it is, and where it is described."""
+    lines = [
+        "# `from winnow.engine import …`",
+        "",
+        "Imported when first used.",
+        "",
+        "| name | what it is |",
+        "|---|---|",
+    ]
+    imports = [node for node in ast.walk(parsed(ROOT / "engine" / "__init__.py")) if isinstance(node, ast.ImportFrom)]
+    homes = {alias.name: str(node.module) for node in imports for alias in node.names if "winnow" in str(node.module)}
+    for known, module in sorted(homes.items(), key=lambda item: item[0].lower()):
+        lines.append(f"| [`{known}`][{module}.{known}] | {summary(known, module)} |")
+    return "\n".join(lines)
+
+
+def summary(known: str, module: str) -> str:
+    """Return the first sentence of a docstring, as a cell of a table."""
+    path = ROOT.joinpath(*module.split(".")[1:])
+    tree = parsed(path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py")
+    definitions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    (node,) = [node for node in definitions if node.name == known]
+    first = (ast.get_docstring(node) or "").split("\n\n")[0]
+    return " ".join(first.split()).replace("|", "\\|")
+
+
+def parsed(file: Path) -> ast.Module:
+    """Return a module's syntax tree; nothing is imported."""
+    return ast.parse(file.read_text())
+
+
 def public(file: Path) -> bool:
     """Return whether a module defines something public; what a package hands on stands with the module it is from."""
-    nodes = ast.parse(file.read_text()).body
+    nodes = parsed(file).body
     defined = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     return any(not name.startswith("_") for name in defined)

@@ -1,10 +1,12 @@
-"""`winnow prune`, `winnow explain`, `winnow export`: what is done with a run's result, from a terminal."""
+"""`winnow prune`, `winnow explain`, `winnow export`: jobs on the result of a run, from a terminal."""
 
 import json
 import math
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -14,61 +16,63 @@ from winnow.engine.cli.follow import attend
 from winnow.engine.cli.options import flat_options, flat_values
 from winnow.engine.explain.checks.badges import badge
 from winnow.engine.runs import launch
-from winnow.engine.runs.derived import DerivedJob, Spec, derived_job, find_derived_job, newest_job, read
+from winnow.engine.runs.derived import KINDS, DerivedJob, derived_job, find_derived_job, newest_job, read
 from winnow.engine.runs.run import Run, find
-from winnow.engine.specs.explain import ExplainSpec
-from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.specs.frozen import DerivedSpec
+from winnow.engine.specs.jobs import JOBS
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
-SHOWN = {"prune": ("metrics", "measures"), "explain": ("layers", "faithfulness"), "export": ("files",)}
 
 
-@click.command()
-@click.argument("run")
-@as_json_option
-@flat_options(PruneSpec)
-def prune(run: str, as_json: bool, **given: Any) -> None:
-    """Remove from RUN's network what is zero, or what counts least; measure before and after."""
-    chosen = find(run)
-    sys.exit(_done(chosen, read({"kind": "prune", **flat_values(PruneSpec, given)}), as_json))
+def commands() -> list[click.Command]:
+    """Return a command per kind of derived job: that of its spec, unless it has one of its own below."""
+    return [OWN.get(kind) or _command(kind) for kind in KINDS]
 
 
-@click.command()
-@click.argument("run")
-@as_json_option
-@flat_options(ExplainSpec)
-def explain(run: str, as_json: bool, **given: Any) -> None:
-    """Find out which channels of RUN each task relies on, and whether that is true."""
-    chosen = find(run)
-    sys.exit(_done(chosen, read({"kind": "explain", **flat_values(ExplainSpec, given)}), as_json))
+def _command(kind: str) -> click.Command:
+    """Return `winnow KIND RUN`, with an option per field of the kind's spec."""
+    job = JOBS[kind]
+
+    @click.command(kind, help=job.help)
+    @click.argument("run")
+    @as_json_option
+    @flat_options(job.spec)
+    def command(run: str, as_json: bool, **given: Any) -> None:
+        chosen = find(run)
+        sys.exit(_done(chosen, read({"kind": kind, **flat_values(job.spec, given)}), as_json))
+
+    return command
 
 
-@click.command()
+@click.command("export", help=JOBS["export"].help)
 @click.argument("run")
 @click.option("--format", "formats", default=None, metavar="NAME,…", help="safetensors, onnx, torch, card  [all]")
 @click.option("--pruning", default=None, help="which pruning of RUN  [the newest that is done]")
 @click.option("--out", default=None, type=click.Path(file_okay=False), help="copy the files to this folder")
 @as_json_option
-def export(run: str, formats: str | None, pruning: str | None, out: str | None, as_json: bool) -> None:
-    """Write the pruned network of RUN in forms that others can use, each checked against it."""
+def export_command(run: str, formats: str | None, pruning: str | None, out: str | None, as_json: bool) -> None:
+    """Export a pruning: the newest that is done, unless one is named."""
     chosen = find(run)
     found = find_derived_job(chosen, "prune", pruning) if pruning else newest_job(chosen, "prune")
     if found is None:
-        raise click.UsageError(f"`RUN` should have been pruned: winnow prune {run}. Found {chosen.id} without.")
+        raise click.UsageError(f"`RUN` must be pruned first, got {chosen.id}, which is not. Do winnow prune {run}.")
     wanted = {"formats": tuple(formats.split(","))} if formats else {}
     spec = read({"kind": "export", "pruning": found.id, **wanted})
     _require_free(out)
     sys.exit(_done(chosen, spec, as_json, out))
 
 
+OWN: Mapping[str, click.Command] = MappingProxyType({"export": export_command})
+
+
 def _require_free(out: str | None) -> None:
-    """Refuse a folder that holds something: nothing of a user's is overwritten."""
+    """Refuse a folder that is not empty: a user's files are never overwritten."""
     if out is not None and Path(out).exists() and any(Path(out).iterdir()):
-        raise click.UsageError(f"`--out` should be a new or an empty folder. Found {out}.")
+        raise click.UsageError(f"`--out` must be a new or an empty folder, got {out}.")
 
 
-def _done(run: Run, spec: Spec, as_json: bool, out: str | None = None) -> int:
-    """Do what was asked in a worker, show what came of it; return the exit code."""
+def _done(run: Run, spec: DerivedSpec, as_json: bool, out: str | None = None) -> int:
+    """Do the job in a worker and show its results; return the exit code."""
     work = derived_job(run, spec)
     launch.start(work)
     if attend(work, f"{run.spec.name}, {spec.kind}", quiet=as_json):
@@ -77,7 +81,7 @@ def _done(run: Run, spec: Spec, as_json: bool, out: str | None = None) -> int:
     if status.state == "done" and out is not None:
         shutil.copytree(work.path / "files", out, dirs_exist_ok=True)
     if as_json:
-        click.echo(json.dumps(outcome(run, work), allow_nan=False))
+        click.echo(json.dumps(job_outcome(run, work), allow_nan=False))
     elif status.state == "done":
         _say(work, out)
     else:
@@ -85,10 +89,10 @@ def _done(run: Run, spec: Spec, as_json: bool, out: str | None = None) -> int:
     return 0 if status.state in ("done", "stopped") else 1
 
 
-def outcome(run: Run, work: DerivedJob) -> dict[str, Any]:
-    """Return how a derived job stands, and its main tables as records."""
+def job_outcome(run: Run, work: DerivedJob) -> dict[str, Any]:
+    """Return the state of a derived job, and its main tables as records."""
     status = work.status
-    tables = {name: records(work.table(name)) for name in SHOWN[work.kind] if _has(work, name)}
+    tables = {name: records(work.table(name)) for name in JOBS[work.kind].tables if _has(work, name)}
     return {
         "run": run.id,
         work.kind: work.id,
@@ -100,7 +104,7 @@ def outcome(run: Run, work: DerivedJob) -> dict[str, Any]:
 
 
 def _say(work: DerivedJob, out: str | None) -> None:
-    for name in SHOWN[work.kind]:
+    for name in JOBS[work.kind].tables:
         if _has(work, name):
             shown = _condensed(name, work.table(name))
             click.echo(shown.to_string(index=False, float_format="{:.4g}".format, na_rep="–") + "\n")
@@ -111,7 +115,7 @@ def _say(work: DerivedJob, out: str | None) -> None:
 
 
 def _condensed(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return what a terminal has room for: one row per metric or figure, a column per model or task."""
+    """Return a table that fits a terminal: one row per metric or figure, a column per model or task."""
     if name == "metrics":
         order = list(dict.fromkeys(frame["model"]))
         return frame.pivot_table(index=["task", "metric", "unit"], columns="model", values="value", sort=False)[

@@ -1,4 +1,4 @@
-"""Looking on while a run goes: a progress bar with the time left on a terminal, plain lines elsewhere."""
+"""The progress of a live worker: a bar with the time left on a terminal, plain lines elsewhere."""
 
 import math
 import sys
@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs import launch
 from winnow.engine.runs.events import current_events
 from winnow.engine.runs.quantities import SPARSITIES, metrics
@@ -21,23 +20,23 @@ POLL = 0.25  # s
 def attend(work: WorkFolder, label: str, quiet: bool = False) -> bool:
     """Show the progress of a worker until it ends; return whether the user stopped it with Ctrl-C.
 
-    The first Ctrl-C lets it finish its step and store what it has, the second ends it at once.
+    After the first Ctrl-C it finishes its step and saves its results; the second one ends it at once.
     """
     try:
-        follow(work, label, quiet)
+        show_progress(work, label, quiet)
     except KeyboardInterrupt:
         errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        errors.print("\nstopping after this step; Ctrl-C again ends it at once")
+        errors.print("\nstopping after this step; press Ctrl-C again to end it at once")
         launch.stop(work)
         try:
-            follow(work, label, quiet=True)
+            show_progress(work, label, quiet=True)
         except KeyboardInterrupt:
             launch.kill(work)
         return True
     return False
 
 
-def follow(work: WorkFolder, label: str, quiet: bool = False) -> None:
+def show_progress(work: WorkFolder, label: str, quiet: bool = False) -> None:
     """Show the progress of a worker until it ends."""
     if quiet:
         while work.status.state in LIVE:
@@ -76,14 +75,14 @@ def _lines(work: WorkFolder) -> None:
 
 
 def outcome(run: Run) -> dict[str, Any]:
-    """Return how a run stands: state, message, epoch, sparsities [%], {task: [metric, value, unit]} on validation."""
+    """Return the state of a run: message, epoch, sparsities [%], {task: [metric, value, unit]} on validation."""
     status = run.status
     events = current_events(run.events())
     judged = events[events["split"].isin(["val", "model"])].fillna({"task": ""})
     values = dict(zip(zip(judged["task"], judged["quantity"], strict=True), judged["value"], strict=True))
     figures: dict[str, Any] = {}
     for task in run.spec.tasks:
-        main = metrics(DATASETS[run.spec.data.dataset].fields[task])[0]
+        main = metrics(run.spec.data.fields[task])[0]
         if (task, main.name) in values:
             figures[task] = [main.name, _number(values[task, main.name]), main.unit]
     return {

@@ -1,6 +1,6 @@
-"""The command `winnow`: the same jobs as the page's, from a terminal.
+"""The command `winnow`: the jobs of the dashboard, from a terminal.
 
-Exit codes: 0 done, 1 the run failed (its folder says why), 2 the request was wrong (one line, nothing written), 130
+Exit codes: 0 done; 1 the run failed, and its folder says why; 2 the request was wrong, and nothing was written; 130
 stopped from the keyboard. With --json the last line of standard output is one JSON object.
 """
 
@@ -15,18 +15,17 @@ from typing import Any
 
 import click
 
-from winnow.data.catalog import DATASETS
-from winnow.engine.cli.derived import explain, export, prune
+from winnow.engine.cli._help_sections import SectionedCommand
+from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
-from winnow.engine.cli.help_sections import SectionedCommand
-from winnow.engine.cli.options import spec_of, spec_options
-from winnow.engine.cli.studies import path, study
+from winnow.engine.cli.options import require_alone, spec_of, spec_options
+from winnow.engine.cli.studies import path_command, study_command
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create, find, list_runs, runs_folder
 from winnow.engine.runs.undo import undo
 from winnow.engine.runs.verify import verify
 from winnow.engine.specs.frozen import SpecError
-from winnow.engine.specs.train import demo as demo_spec
+from winnow.engine.specs.train import demo
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,34 +34,41 @@ def winnow() -> None:
     """Train multi-task networks under group sparsity, and see which features each task relies on."""
 
 
-@winnow.command(cls=SectionedCommand)
-@click.option("--dataset", default="scenes", show_default=True, help=f"data set: {', '.join(DATASETS)}")
-@click.option("--tasks", default=None, help="tasks, separated by commas  [default: the first three of the data set]")
+@winnow.command("train", cls=SectionedCommand)
+@click.option("--tasks", default=None, help="tasks, separated by commas; not set: the first three of the data set")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
-@click.option("--replay", default=None, help="do again what this run did, live changes of the strength included")
-@click.option("--resume", default=None, help="go on with this stopped or lost run")
-@click.option("--before-removal", is_flag=True, help="with --resume: undo the last removal, and go on from before it")
+@click.option("--replay", default=None, metavar="RUN", help="repeat RUN, with the changes of the strength made live")
+@click.option("--resume", default=None, metavar="RUN", help="continue RUN, which was stopped or lost")
+@click.option("--before-removal", is_flag=True, help="with --resume: undo the last removal and continue from before it")
 @spec_options
-def train(**given: Any) -> None:
-    """Train a network; its results go to a run folder, which the dashboard shows."""
-    as_json, replayed, resumed, undone = (given.pop(name) for name in ("as_json", "replay", "resume", "before_removal"))
-    if undone:
-        undo(_named(resumed))
-    run = find(resumed) if resumed else create(find(replayed).replay() if replayed else spec_of(given))
+def train_command(**given: Any) -> None:
+    """Train a network. Its results go to a run folder, which the dashboard shows."""
+    as_json, undone = (given.pop(name) for name in ("as_json", "before_removal"))
+    run = _asked(given.pop("replay"), given.pop("resume"), undone, given)
     launch.start(run)
     sys.exit(_follow(run, as_json))
 
 
-def _named(resumed: str | None) -> Run:
-    if resumed is None:
-        raise click.UsageError("`--before-removal` should come with --resume RUN. Found none.")
-    return find(resumed)
+def _asked(replayed: str | None, resumed: str | None, undone: bool, given: Mapping[str, Any]) -> Run:
+    """Return the run to work on: a new one, the repetition of one, or one to continue."""
+    if undone and resumed is None:
+        raise click.UsageError("`--before-removal` must come with `--resume RUN`, got none.")
+    if resumed is not None:
+        require_alone("--resume", {"replay": replayed, **given})
+        run = find(resumed)
+        if undone:
+            undo(run)
+        return run
+    if replayed is not None:
+        require_alone("--replay", given)
+        return create(find(replayed).replay())
+    return create(spec_of(given))
 
 
 def _follow(run: Run, as_json: bool) -> int:
     """Show the run's progress until it ends; return the exit code."""
     if attend(run, run.spec.name, quiet=as_json):
-        click.echo(f"stopped; go on with: winnow train --resume {run.id}", err=True)
+        click.echo(f"stopped; to continue: winnow train --resume {run.id}", err=True)
         return 130
     result = outcome(run)
     if as_json:
@@ -74,19 +80,18 @@ def _follow(run: Run, as_json: bool) -> int:
     return 0 if result["state"] in ("done", "stopped") else 1
 
 
-winnow.add_command(prune)
-winnow.add_command(explain)
-winnow.add_command(export)
-winnow.add_command(study)
-winnow.add_command(path)
+for _derived in commands():
+    winnow.add_command(_derived)
+winnow.add_command(study_command)
+winnow.add_command(path_command)
 
 
-@winnow.group()
-def runs() -> None:
+@winnow.group("runs")
+def runs_group() -> None:
     """List runs, show one, check one, remove one."""
 
 
-@runs.command("list")
+@runs_group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def runs_list(as_json: bool) -> None:
     """List all runs, newest first."""
@@ -97,10 +102,10 @@ def runs_list(as_json: bool) -> None:
     for entry in found:
         click.echo(f"{entry['run']:44} {entry['state']:8} epoch {entry['epoch']:4}  {_figures(entry)}")
     if not found:
-        click.echo("no runs yet: `winnow demo` makes the first")
+        click.echo("no runs yet. Start the first one with `winnow demo`.")
 
 
-@runs.command("show")
+@runs_group.command("show")
 @click.argument("run")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def runs_show(run: str, as_json: bool) -> None:
@@ -115,11 +120,11 @@ def runs_show(run: str, as_json: bool) -> None:
     click.echo(chosen.spec.model_dump_json(indent=1))
 
 
-@runs.command("verify")
+@runs_group.command("verify")
 @click.argument("run")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def runs_verify(run: str, as_json: bool) -> None:
-    """Check every file of RUN, checkpoints against their digests; exit code 1 if one is damaged."""
+    """Check every file of RUN, checkpoints by their digests. Exit code 1 if one is damaged."""
     chosen = find(run)
     findings = verify(chosen)
     if as_json:
@@ -130,14 +135,14 @@ def runs_verify(run: str, as_json: bool) -> None:
     sys.exit(0 if all(finding.whole for finding in findings) else 1)
 
 
-@runs.command("rm")
+@runs_group.command("rm")
 @click.argument("run")
 @click.option("--yes", is_flag=True, help="do not ask")
 def runs_remove(run: str, yes: bool) -> None:
-    """Remove RUN and all it holds."""
+    """Remove the folder of RUN with everything in it."""
     chosen = find(run)
     if chosen.alive():
-        raise click.UsageError(f"`RUN` should have ended. Found {chosen.id}: {chosen.status.state}.")
+        raise click.UsageError(f"`RUN` must have ended, got {chosen.id}: {chosen.status.state}. Stop it first.")
     if not yes:
         click.confirm(f"remove {chosen.path}?", abort=True)
     chosen.remove()
@@ -151,14 +156,14 @@ def dashboard(port: int, browser: bool) -> None:
     sys.exit(_serve(port, browser))
 
 
-@winnow.command()
+@winnow.command("demo")
 @click.option("--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="TCP port on 127.0.0.1")
 @click.option("--browser/--no-browser", default=True, show_default=True, help="open a browser window")
-def demo(port: int, browser: bool) -> None:
-    """Train on the embedded rooms (about 2 minutes on 2 cores) and open the dashboard on the live run."""
-    run = create(demo_spec())
+def demo_command(port: int, browser: bool) -> None:
+    """Train on the embedded rooms, about 2 minutes on 2 cores, and open the dashboard on the live run."""
+    run = create(demo())
     launch.start(run)
-    click.echo(f"training {run.id}; it goes on when the page is closed")
+    click.echo(f"training {run.id}; it continues when the page is closed")
     sys.exit(_serve(port, browser, f"/train?run={run.id}"))
 
 
@@ -169,7 +174,7 @@ def _serve(port: int, browser: bool, page: str = "") -> int:
 
     found = find_spec("winnow.dashboard.app")
     if found is None or found.origin is None:
-        raise click.UsageError("the dashboard is not installed beside the engine")
+        raise click.UsageError("the dashboard is not installed. Do pip install winnow-mtl.")
     address = f"http://127.0.0.1:{port}{page}"
     click.echo(f"dashboard: {address}")
     flags = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]

@@ -1,105 +1,229 @@
-"""The options of `winnow train` and its followers, one per leaf of a spec: name, kind, choices, meaning, default."""
+"""The options of `winnow train` and its followers, one per field of a spec: name, type, choices, meaning, default.
 
-from collections.abc import Callable, Mapping
+A section of the spec may have several kinds, each with fields of its own: every data set, every kind of network. The
+options are those of all kinds. The help says to which an option belongs, and an option that the chosen kind does not
+have is refused.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType, NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from winnow.engine.cli.help_sections import SectionOption
+from winnow.data.catalog import DATASETS
+from winnow.engine.cli._help_sections import SectionOption
 from winnow.engine.specs.balancing import BalancingSpec
-from winnow.engine.specs.data import ScenesData
-from winnow.engine.specs.train import NetworkSpec, OptimiserSpec, PenaltySpec, TrainSpec, parse
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.network import NETWORKS
+from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
+from winnow.engine.specs.registry import entry
+from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
 
-SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
+Command = Callable[..., Any]
+NOT_SET = "not set"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the spec: which field names its kind, and the spec of each kind. With one kind, `key` is ""."""
+
+    key: str
+    kinds: Mapping[str, type[BaseModel]]
+
+
+SECTIONS: Mapping[str, Section] = MappingProxyType(
     {
-        "data": ScenesData,
-        "network": NetworkSpec,
-        "penalty": PenaltySpec,
-        "balancing": BalancingSpec,
-        "optimiser": OptimiserSpec,
+        "data": Section("dataset", DATASETS),
+        "network": Section("network", NETWORKS),
+        "penalty": Section("", {"": PenaltySpec}),
+        "balancing": Section("", {"": BalancingSpec}),
+        "optimiser": Section("", {"": OptimiserSpec}),
     }
 )
-HIDDEN = ("kind", "format_version", "strength_changes", "start", "tasks", "dataset", *SECTIONS)
-Command = Callable[..., Any]
-Leaves = list[tuple[str | None, str, FieldInfo]]  # section of the spec, name, field
+ELSEWHERE = ("kind", "format_version", "strength_changes", "start", "tasks", *SECTIONS)
+"""Fields of the spec of a run that are no option here: constants, sections, and `--tasks`, which its command has."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option: its section, its name, the field behind it for each kind that has it, and whose alone it is.
+
+    `only` names the kinds that use it, of a choice within the section: "" for all of them.
+    """
+
+    section: str | None
+    name: str
+    fields: Mapping[str, FieldInfo]
+    only: str = ""
+
+    @property
+    def field(self) -> FieldInfo:
+        """The field behind it, of the first kind that has it."""
+        return next(iter(self.fields.values()))
+
+    @property
+    def chooses(self) -> bool:
+        """Whether its value is the kind of its section."""
+        return self.section is not None and self.name == SECTIONS[self.section].key
+
+    @property
+    def metavar(self) -> str | None:
+        """How its value is written; None for a switch."""
+        if self.chooses:
+            return "|".join(self.fields)
+        return None if self.field.annotation is bool else _metavar(self.field.annotation)
+
+    @property
+    def help(self) -> str:
+        """What it means and its default; kind by kind where they differ."""
+        if self.chooses:
+            kinds = SECTIONS[self.section or ""].kinds
+            said = "; ".join(f"{kind}: {_first_sentence(spec)}" for kind, spec in kinds.items())
+            return f"{said}  [default: {next(iter(kinds))}]"
+        meaning = _by_kind({kind: info.description or "" for kind, info in self.fields.items()})
+        default = _by_kind({kind: _shown(info) for kind, info in self.fields.items()})
+        shown = "" if NOT_SET + ":" in meaning else f"  [default: {default}]"
+        return f"{meaning}{f' ({self.only} only)' if self.only else ''}{shown}"
 
 
 def spec_options(command: Command) -> Command:
-    """Give a command one option per leaf of the spec of a training run."""
-    return _with_options(command, _training_leaves())
+    """Give a command one option per field of the spec of a training run."""
+    return _with_options(command, training_options())
 
 
 def flat_options(spec: type[BaseModel], hidden: tuple[str, ...] = ()) -> Callable[[Command], Command]:
-    """Return what gives a command one option per leaf of a spec without sections, but for those hidden."""
-    return lambda command: _with_options(command, _flat_leaves(spec, hidden))
+    """Return what gives a command one option per field of a spec without sections, except those hidden."""
+    return lambda command: _with_options(command, _flat(spec, hidden))
 
 
 def spec_of(given: Mapping[str, Any]) -> TrainSpec:
     """Return the spec that the options describe; what was not given keeps its default.
 
     Raises:
-        SpecError: an option is not what its leaf expects.
+        SpecError: an option is not what its field expects, or belongs to another data set, network or penalty.
 
     """
-    values: dict[str, Any] = {"data": {"dataset": given["dataset"]}}
-    if given["tasks"]:
-        values["tasks"] = _parts(given["tasks"])
-    for section, name, info in _training_leaves():
-        if (value := given.get(name)) is not None:
-            home = values if section is None else values.setdefault(section, {})
-            home[name] = _parsed(value, info)
+    values: dict[str, Any] = {"tasks": _parts(given["tasks"])} if given["tasks"] else {}
+    kinds = {name: _chosen(section, given) for name, section in SECTIONS.items()}
+    for option in training_options():
+        if (value := given.get(option.name)) is None:
+            continue
+        if option.section is None:
+            values[option.name] = _parsed(value, option.field)
+            continue
+        kind = kinds[option.section]
+        _require_used(option, kind, given)
+        values.setdefault(option.section, {})[option.name] = _parsed(value, option.fields[kind])
     return parse(values)
 
 
 def flat_values(spec: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the options say about a spec without sections, for the spec to judge."""
-    return {name: _parsed(given[name], info) for _, name, info in _flat_leaves(spec, ()) if given.get(name) is not None}
+    return {
+        option.name: _parsed(given[option.name], option.field)
+        for option in _flat(spec, ())
+        if given.get(option.name) is not None
+    }
 
 
-def _with_options(command: Command, leaves: Leaves) -> Command:
-    for section, name, info in reversed(leaves):
-        flag = f"--{name.replace('_', '-')}"
-        text = f"{info.description}  [default: {_shown(info)}]"
-        if info.annotation is bool:
-            option = click.option(
-                f"{flag}/--no-{name.replace('_', '-')}",
-                name,
-                cls=SectionOption,
-                section=section,
-                default=None,
-                help=text,
+def require_alone(alone: str, given: Mapping[str, Any]) -> None:
+    """Refuse every option of a spec beside `alone`, which takes up a spec that is there.
+
+    Raises:
+        UsageError: one is given.
+
+    """
+    for name, value in given.items():
+        if value is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise click.UsageError(
+                f"`{flag}` must be left out with `{alone}`, which takes all options from what is there."
             )
-        else:
-            option = click.option(
-                flag,
-                name,
-                cls=SectionOption,
-                section=section,
-                metavar=_metavar(info.annotation),
-                default=None,
-                help=text,
-            )
-        command = option(command)
+
+
+def training_options() -> list[Option]:
+    """Return the options of a training run, in the order of the help."""
+    found = [Option(None, name, {"": info}) for name, info in TrainSpec.model_fields.items() if name not in ELSEWHERE]
+    for name, section in SECTIONS.items():
+        names = dict.fromkeys([*filter(None, [section.key]), *_names(section)])
+        found += [_option(name, field) for field in names if field == name or field not in ELSEWHERE]
+    return found
+
+
+def _names(section: Section) -> Iterator[str]:
+    return (field for spec in section.kinds.values() for field in spec.model_fields)
+
+
+def _option(section: str, name: str) -> Option:
+    kinds = SECTIONS[section].kinds
+    fields = {kind: spec.model_fields[name] for kind, spec in kinds.items() if name in spec.model_fields}
+    owners: Iterable[str] = fields if len(fields) < len(kinds) else ()
+    if section == "penalty":
+        owners = [kind for kind, penalty in PENALTIES.items() if name in penalty.parameters]
+    return Option(section, name, fields, " and ".join(owners))
+
+
+def _flat(spec: type[BaseModel], hidden: tuple[str, ...]) -> list[Option]:
+    left_out = {"kind", "format_version", *hidden}
+    return [Option(None, name, {"": info}) for name, info in spec.model_fields.items() if name not in left_out]
+
+
+def _chosen(section: Section, given: Mapping[str, Any]) -> str:
+    """Return which kind of a section the options choose; the first one where they do not say."""
+    kind = str(given.get(section.key) or next(iter(section.kinds)))
+    try:
+        entry(section.kinds, kind, section.key)
+    except ValueError as error:
+        raise SpecError(str(error)) from error
+    return kind
+
+
+def _require_used(option: Option, kind: str, given: Mapping[str, Any]) -> None:
+    """Refuse an option that the chosen data set, network or penalty does not have."""
+    section, value = option.section or "", given[option.name]
+    if kind not in option.fields:
+        spec, key = SECTIONS[section].kinds[kind], SECTIONS[section].key
+        own = ", ".join(name for name in spec.model_fields if name != key) or "none"
+        raise SpecError(f"`{option.name}` is not an option of {key} {kind}, got {value}. Its options are: {own}.")
+    chosen = given.get("penalty") or PenaltySpec().penalty
+    if section == "penalty" and option.only and chosen in PENALTIES and chosen not in option.only.split(" and "):
+        own = ", ".join(PENALTIES[chosen].parameters) or "none"
+        raise SpecError(
+            f"`{option.name}` is not an option of penalty {chosen}, got {value}. Its own options are: {own}."
+        )
+
+
+def _with_options(command: Command, options: list[Option]) -> Command:
+    for option in reversed(options):
+        dashed = option.name.replace("_", "-")
+        switch = option.field.annotation is bool
+        command = click.option(
+            f"--{dashed}/--no-{dashed}" if switch else f"--{dashed}",
+            option.name,
+            cls=SectionOption,
+            section=option.section,
+            default=None,
+            metavar=option.metavar,
+            help=option.help,
+        )(command)
     return command
 
 
-def _training_leaves() -> Leaves:
-    own: Leaves = [(None, name, info) for name, info in TrainSpec.model_fields.items() if name not in HIDDEN]
-    inner: Leaves = [
-        (section, name, info)
-        for section, model in SECTIONS.items()
-        for name, info in model.model_fields.items()
-        if section == name or name not in HIDDEN
-    ]
-    return own + inner
+def _first_sentence(spec: type[BaseModel]) -> str:
+    text = (spec.__doc__ or getattr(spec, "summary", "") or spec.__name__).splitlines()[0].rstrip(".")
+    return text[:1].lower() + text[1:]
 
 
-def _flat_leaves(spec: type[BaseModel], hidden: tuple[str, ...]) -> Leaves:
-    left_out = {"kind", "format_version", *hidden}
-    return [(None, name, info) for name, info in spec.model_fields.items() if name not in left_out]
+def _by_kind(said: Mapping[str, str]) -> str:
+    """Say once what all kinds say, otherwise kind by kind."""
+    kinds: dict[str, list[str]] = {}
+    for kind, text in said.items():
+        kinds.setdefault(text, []).append(kind)
+    return next(iter(kinds)) if len(kinds) == 1 else "; ".join(f"{', '.join(of)}: {text}" for text, of in kinds.items())
 
 
 def _parsed(value: Any, info: FieldInfo) -> Any:
@@ -116,9 +240,11 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _shown(info: FieldInfo) -> str:
-    default = info.get_default(call_default_factory=True, validated_data={})
-    if default is None or default == {}:
+    if info.is_required():
         return "none"
+    default = info.get_default(call_default_factory=True, validated_data={})
+    if default is None or default in ({}, (), ""):
+        return NOT_SET
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
@@ -129,7 +255,7 @@ def _metavar(annotation: Any) -> str:
         return "|".join(arguments)
     if origin is Annotated:
         return _metavar(arguments[0])
-    if origin is UnionType:
+    if origin in (Union, UnionType):
         return _metavar(next(kind for kind in arguments if kind is not NoneType))
     if origin is tuple:
         return f"{_metavar(arguments[0])},…"

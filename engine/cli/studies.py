@@ -9,25 +9,25 @@ from typing import Any
 import click
 import pandas as pd
 
-from winnow.data.catalog import DATASETS
+from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.derived import records
 from winnow.engine.cli.follow import attend
-from winnow.engine.cli.help_sections import SectionedCommand
-from winnow.engine.cli.options import flat_options, flat_values, spec_of, spec_options
+from winnow.engine.cli.options import flat_options, flat_values, require_alone, spec_of, spec_options
 from winnow.engine.runs import launch
 from winnow.engine.runs.study import Study, create_study, find_study
 from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 from winnow.engine.studies.plan import plan
 from winnow.engine.studies.reporting_tables import FORMATS, csv_text, paper_table
-from winnow.engine.studies.spec_hash import Known
+from winnow.engine.studies.spec_hash import KnownRuns
 
-LEFT_OUT = ("seed", "keep", "test", "target")  # each run of a study gets its own, or has no choice
+LEFT_OUT = ("seed", "keep", "test", "target")  # a study sets these for each of its runs
+OWN = ("only_plan", "resume", "show", "out", "as_json")  # options that are not about its spec
 SHOWN = {"study": ("members", "summary", "delta", "comparisons"), "path": ("members", "path")}
 HIDDEN = ("name", "base", "cluster")
 
 
 class _ManyCommand(SectionedCommand):
-    """A command with the options of a training run, but for those that a study decides."""
+    """A command with the options of a training run, except those that a study sets."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -36,17 +36,18 @@ class _ManyCommand(SectionedCommand):
 
 def _shared(command: Any) -> Any:
     options = (
-        click.option("--dataset", default="scenes", show_default=True, help=f"data set: {', '.join(DATASETS)}"),
-        click.option("--tasks", default=None, help="tasks, with commas  [default: the first three of the data set]"),
-        click.option("--plan", "only_plan", is_flag=True, help="show which runs it takes; write nothing"),
-        click.option("--resume", default=None, metavar="NAME", help="go on with this one, stopped or lost"),
-        click.option("--show", default=None, metavar="NAME", help="show what this one came to"),
-        click.option("--out", default=None, type=click.Path(file_okay=False), help="write its tables to this folder"),
+        click.option(
+            "--tasks", default=None, help="tasks, separated by commas; not set: the first three of the data set"
+        ),
+        click.option("--plan", "only_plan", is_flag=True, help="show the runs that this needs; write nothing"),
+        click.option("--resume", default=None, metavar="NAME", help="continue this one, which was stopped or lost"),
+        click.option("--show", default=None, metavar="NAME", help="show the results of this one"),
+        click.option("--out", default=None, type=click.Path(file_okay=False), help="write the tables to this folder"),
         click.option(
             "--cluster",
             default=None,
             type=click.Path(exists=True, dir_okay=False),
-            help="YAML for a Dask cluster: cluster (slurm, pbs, lsf, sge), jobs, and options of dask-jobqueue",
+            help="YAML file for a Dask cluster: cluster (slurm, pbs, lsf or sge), jobs, and options of dask-jobqueue",
         ),
         click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end"),
     )
@@ -55,26 +56,37 @@ def _shared(command: Any) -> Any:
     return command
 
 
-@click.command(cls=_ManyCommand)
+@click.command("study", cls=_ManyCommand)
 @_shared
 @flat_options(StudySpec, HIDDEN)
 @spec_options
-def study(**given: Any) -> None:
-    """Train sets of tasks, dense and sparse, with controls and seeds, and compare them. Threads of a run: 1."""
+def study_command(**given: Any) -> None:
+    """Train sets of tasks, dense and sparse, with controls and seeds, and compare them.
+
+    A run has 1 thread unless --threads says otherwise.
+    """
     sys.exit(_many(StudySpec, given))
 
 
-@click.command(cls=_ManyCommand)
+@click.command("path", cls=_ManyCommand)
 @_shared
 @flat_options(PathSpec, HIDDEN)
 @spec_options
-def path(**given: Any) -> None:
-    """Train along a grid of targets or strengths, and see what sparsity costs. Threads of a run: 1; snapshots: 5 %."""
+def path_command(**given: Any) -> None:
+    """Train along a grid of targets or strengths, and see what sparsity costs.
+
+    A run has 1 thread unless --threads says otherwise, and keeps a snapshot at every 5 % of sparsity unless --snapshots
+    says otherwise.
+    """
     sys.exit(_many(PathSpec, given))
 
 
 def _many(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> int:
     """Do what was asked; return the exit code."""
+    for alone, other in (("show", "resume"), ("resume", "show")):
+        if given[alone]:
+            unused = {"plan": given["only_plan"] or None, other: given[other]}
+            require_alone(f"--{alone}", {**unused, **{name: given[name] for name in given if name not in OWN}})
     if given["show"]:
         return _shown(find_study(given["show"]), given)
     if given["resume"]:
@@ -86,13 +98,13 @@ def _many(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> 
         found = create_study(spec)
     launch.start(found)
     if attend(found, found.spec.name, quiet=given["as_json"]):
-        click.echo(f"stopped; go on with: winnow {found.spec.kind} --resume {found.id}", err=True)
+        click.echo(f"stopped; to continue: winnow {found.spec.kind} --resume {found.id}", err=True)
         return 130
     return _shown(found, given)
 
 
 def _spec(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> StudySpec | PathSpec:
-    """Return the spec that the options describe; raise `SpecError` where they describe none."""
+    """Return the spec that the options describe; raise `SpecError` where they make none."""
     kind = str(model.model_fields["kind"].default)
     base = spec_of({**given, "threads": given["threads"] or "1", "name": kind})
     unsaid = None if given["snapshots"] else {"snapshots"}  # a path has a default of its own
@@ -113,17 +125,17 @@ def _yaml(file: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
-        raise click.UsageError(f"`--cluster` should be a YAML file. Found {file}: {error!s:.80}.") from error
+        raise click.UsageError(f"`--cluster` must be a YAML file, got {file}: {error!s:.80}.") from error
     if not isinstance(found, dict):
-        raise click.UsageError(f"`--cluster` should hold names and values. Found {type(found).__name__} in {file}.")
+        raise click.UsageError(f"`--cluster` must hold names and values, got {type(found).__name__} in {file}.")
     return found
 
 
 def _planned(spec: StudySpec | PathSpec, as_json: bool) -> int:
-    """Say which runs a spec takes, and which of them are there already."""
+    """Say which runs a spec needs, and which of them are there already."""
     from winnow.engine.runs.run import runs_folder
 
-    known = Known(runs_folder())
+    known = KnownRuns(runs_folder())
     members = plan(spec)
     there = {member.key for member in members if not member.needs.keys and known.done(member.spec)}
     if as_json:
@@ -138,7 +150,7 @@ def _planned(spec: StudySpec | PathSpec, as_json: bool) -> int:
 
 
 def _shown(found: Study, given: Mapping[str, Any]) -> int:
-    """Show what a study came to; return the exit code."""
+    """Show the results of a study; return the exit code."""
     status = found.status
     if given["out"]:
         write_tables(found, Path(given["out"]))

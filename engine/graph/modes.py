@@ -3,7 +3,7 @@
 with evaluating(model):              every module in evaluation mode
 with undisturbed(model):             the same, and the state of torch's random numbers kept
 with statistics_kept(model):         batch norms in training mode leave their running statistics alone
-with gradients(parameters, wanted):  parameters that ask for gradients, or that do not
+with requiring_grad(parameters, wanted):  parameters that ask for gradients, or that do not
 with calling(module, function):      a module that calls a function in the place of its forward
 """
 
@@ -50,8 +50,8 @@ def statistics_kept(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def gradients(parameters: Iterable[nn.Parameter], wanted: bool) -> Iterator[None]:
-    """Let parameters ask for gradients, or not; those that did otherwise do so again afterwards."""
+def requiring_grad(parameters: Iterable[nn.Parameter], wanted: bool) -> Iterator[None]:
+    """Let parameters require gradients, or not; those that are changed are changed back afterwards."""
     changed = [parameter for parameter in parameters if parameter.requires_grad != wanted]
     for parameter in changed:
         parameter.requires_grad_(wanted)
@@ -64,7 +64,7 @@ def gradients(parameters: Iterable[nn.Parameter], wanted: bool) -> Iterator[None
 
 @contextmanager
 def calling(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """Let a module call another function in the place of its forward."""
+    """Let a module call another function instead of its forward."""
     own = vars(module).get("forward")
     module.forward = forward
     try:

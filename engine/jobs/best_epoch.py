@@ -76,7 +76,7 @@ class BestEpoch:
             return training.step // self._steps, training.step
         content = verified(self._manifest)
         if content is None:
-            raise ValueError(f"`{MANIFEST}` must have the digest of best.safetensors, got another: one is damaged.")
+            raise ValueError(f"`{MANIFEST}` must have the digest of best.safetensors, got another: a file is damaged.")
         put_network(training, Checkpoint(load(content), best))
         training.proximal.norms = [bank.norms() for bank in training.proximal.banks]
         return int(best["epoch"]), int(best["step"])

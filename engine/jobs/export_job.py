@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from winnow.data.catalog import DATASETS
 from winnow.engine.export import (
     Exported,
     ModelFacts,
@@ -61,7 +60,7 @@ def run_export(run: Run, spec: ExportSpec, writer: ResultWriter, stop_requested:
     """
     pruning = find_derived_job(run, "prune", spec.pruning)
     if pruning.recorded_status().state != "done":
-        raise ValueError(f"`pruning` must be done, got {pruning.id}: {pruning.status.state}.")
+        raise ValueError(f"`pruning` must be done, got {pruning.id}: {pruning.status.state}. Wait, or take another.")
     torch.set_flush_denormal(True)
     model = load_model(pruning.path / "model").eval()
     images = example(run.spec)
@@ -115,7 +114,7 @@ def card_facts(
     `example` is the shape of a batch of one image.
     """
     run, spec = pruning.run, pruning.run.spec
-    measures, known = _table(pruning, "measures"), DATASETS[spec.data.dataset].fields
+    measures, known = _table(pruning, "measures"), spec.data.fields
     tasks = _kept(pruning)
     return ModelFacts(
         name=f"{spec.name}, pruned",

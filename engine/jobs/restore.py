@@ -17,7 +17,8 @@ from winnow.engine.jobs.run_data import dataset, prepare
 from winnow.engine.networks.multitask import MultiTaskNet, build_network
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import ExplainSpec
-from winnow.engine.specs.train import NetworkSpec, OptimiserSpec
+from winnow.engine.specs.network import parse_network
+from winnow.engine.specs.train import OptimiserSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batches
@@ -58,11 +59,11 @@ def restored_network(run: Run, device: torch.device) -> Restored:
     found, skipped = newest_checkpoint(run.path / "weights")
     if found is None:
         damaged = f"only damaged ones: {', '.join(skipped)}" if skipped else "none"
-        raise ValueError(f"`run` must hold an intact checkpoint, got {damaged} in {run.id}.")
+        raise ValueError(f"`run` must hold an intact checkpoint, got {damaged} in {run.id}. Train an epoch first.")
     document = json.loads((run.path / "weights" / "network.json").read_text())
     fields = {name: _field(values) for name, values in document["tasks"].items()}
     tasks = build_tasks(fields, tuple(fields))
-    net = build_network(NetworkSpec.model_validate(document["network"]), tasks, document["channels"])
+    net = build_network(parse_network(document["network"]), tasks, document["channels"])
     return _restored(net.to(device), tasks, found, skipped)
 
 

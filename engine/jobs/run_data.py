@@ -5,10 +5,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from winnow.data.catalog import load
 from winnow.data.sample import Dataset, Field, Split
 from winnow.data.stacking import Stacked, stack
-from winnow.engine.specs.data import DigitsData
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batches
@@ -36,12 +34,12 @@ def prepare(threads: int, device: str, place: Place | None = None) -> torch.devi
 
 def fields(spec: TrainSpec) -> Mapping[str, Field]:
     """Return what is known about each image of a run's data set."""
-    return dataset(spec, "val").fields
+    return spec.data.fields
 
 
 def dataset(spec: TrainSpec, split: Split) -> Dataset:
     """Return a split of a run's data set, not yet read."""
-    return load(spec.data.dataset, split=split, **_options(spec, split))
+    return spec.data.load(split)
 
 
 def example(spec: TrainSpec) -> Tensor:
@@ -52,22 +50,12 @@ def example(spec: TrainSpec) -> Tensor:
 
 
 def batches(spec: TrainSpec, tasks: Mapping[str, Task], split: Split, device: torch.device, say: Say) -> Batches:
-    """Return a split of a run's images and the targets of the tasks; `say` is told how far it is."""
+    """Return a split of a run's images and the targets of the tasks; `say` reports the progress."""
     return Batches(_read(spec, tuple(tasks), split, say), tasks, spec.batch_size, device)
 
 
 def _read(spec: TrainSpec, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
-    verb = "rendering" if spec.data.dataset == "scenes" else "reading"
-
     def progress(done: int, total: int) -> None:
-        say(f"{verb} {spec.data.dataset} ({split}): {done} of {total}")
+        say(f"{spec.data.verb} {spec.data.dataset} ({split}): {done} of {total}")
 
     return stack(dataset(spec, split), tasks, progress)
-
-
-def _options(spec: TrainSpec, split: Split) -> dict[str, int]:
-    data = spec.data
-    if isinstance(data, DigitsData):
-        return {"seed": data.data_seed}
-    lengths = {"train": data.train_length, "val": data.val_length, "test": data.test_length}
-    return {"length": lengths[split], "size": data.size, "seed": data.data_seed}

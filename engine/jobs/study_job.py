@@ -22,7 +22,7 @@ from winnow.engine.studies.plan import Member, plan
 from winnow.engine.studies.rows import result_rows, results_table
 from winnow.engine.studies.scheduling.machine import cores_of
 from winnow.engine.studies.scheduling.pool import Pool, local_pool
-from winnow.engine.studies.spec_hash import Known
+from winnow.engine.studies.spec_hash import KnownRuns
 from winnow.engine.studies.tables import study_tables
 
 POLL = 0.25  # s
@@ -92,7 +92,7 @@ class _RunningStudy:
         """Train all members, or as many as there are before a stop is requested."""
         self.writer.status(phase="looking for existing runs", epochs=0)
         self._load_members()
-        known = Known(self.study.root)
+        known = KnownRuns(self.study.root)
         while any(entry.state not in OVER for entry in self.entries.values()):
             if stop_requested:
                 return self._stopped()
@@ -146,7 +146,7 @@ class _RunningStudy:
         if state == "done":
             entry.results = result_rows(self._who(entry.member), run)
 
-    def _start_ready(self, known: Known) -> None:
+    def _start_ready(self, known: KnownRuns) -> None:
         """Start the members that need no other any more, as long as the pool takes runs."""
         for entry in self.entries.values():
             if entry.state == "waiting" and all(self.entries[key].state == "done" for key in entry.member.needs.keys):
@@ -154,7 +154,7 @@ class _RunningStudy:
                     return
                 self._start(entry, known)
 
-    def _start(self, entry: _Entry, known: Known) -> None:
+    def _start(self, entry: _Entry, known: KnownRuns) -> None:
         """Find or make the run of a member, and give it to the pool."""
         if entry.run is None:
             spec = member_spec(entry.member, {key: run for key, other in self.entries.items() if (run := other.run)})

@@ -8,7 +8,8 @@ from safetensors.numpy import load
 
 from winnow.engine.runs.digests import manifests, verified
 from winnow.engine.runs.run import Run
-from winnow.engine.specs.train import NetworkSpec, TrainSpec, parse
+from winnow.engine.specs.network import NetworkSpec
+from winnow.engine.specs.train import TrainSpec, parse
 from winnow.engine.specs.warm_start import Source, StartSpec
 from winnow.engine.studies.plan import OTHER_SEED, Member
 from winnow.engine.studies.rows import final_figures
@@ -51,7 +52,7 @@ def source_of(run: Run) -> Source:
     for manifest in reversed(manifests(run.path / "weights")):
         if verified(manifest) is not None:
             return Source(run=run.id, sha256=str(json.loads(manifest.read_text())["sha256"]))
-    raise ValueError(f"`run` must hold an intact checkpoint, got none in {run.id}.")
+    raise ValueError(f"`run` must hold an intact checkpoint, got none in {run.id}. Train it again.")
 
 
 def living_parameters(run: Run) -> int:
@@ -83,17 +84,17 @@ def network_of_size(spec: TrainSpec, channels: int, parameters: int) -> NetworkS
         middle = (low + high) / 2
         low, high = (middle, high) if fits(_scaled(spec, middle)) else (low, middle)
     found = _scaled(spec, low)
-    for stage in reversed(range(len(found.widths))):
-        wider = tuple(width + (place == stage) for place, width in enumerate(found.widths))
-        candidate = found.model_copy(update={"widths": wider})
-        if wider[stage] <= spec.network.widths[stage] and fits(candidate):
+    for stage in reversed(range(len(found.stages))):
+        wider = tuple(width + (place == stage) for place, width in enumerate(found.stages))
+        candidate = found.with_stages(wider)
+        if wider[stage] <= spec.network.stages[stage] and fits(candidate):
             found = candidate
     return found
 
 
 def _scaled(spec: TrainSpec, factor: float) -> NetworkSpec:
-    widths = tuple(max(1, round(factor * width)) for width in spec.network.widths)
-    return spec.network.model_copy(update={"widths": widths})
+    widths = tuple(max(1, round(factor * width)) for width in spec.network.stages)
+    return spec.network.with_stages(widths)
 
 
 def _count(spec: TrainSpec, network: NetworkSpec, channels: int) -> int:

@@ -1,12 +1,24 @@
 """What a task adds to the shared features: a light dense head, DeepLab's ASPP, or a classifier."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from winnow.engine.networks.residual import conv_norm
+from winnow.engine.specs.registry import entry
+from winnow.engine.tasks.task import Task
 
 RATES = (12, 24, 36)  # of the atrous convolutions, for features at 1/8
+
+
+def conv_norm(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """Return a convolution without bias that keeps the size (at stride 1), and its batch norm."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
 
 
 class LightHead(nn.Module):
@@ -62,3 +74,18 @@ class ClassifierHead(nn.Module):
         """Return one row of outputs per image."""
         prediction: Tensor = self.out(self.hidden(self.pool(x)))
         return prediction
+
+
+DENSE: Mapping[str, Callable[[int, int, int], nn.Module]] = MappingProxyType({"light": LightHead, "aspp": AsppHead})
+"""The heads of dense tasks, by the name that a spec gives them."""
+
+
+def build_head(task: Task, dense: str, inputs: int, width: int) -> nn.Module:
+    """Return the head of a task on features of `inputs` channels; a dense task gets the one called `dense`.
+
+    Raises:
+        ValueError: no head of that name.
+
+    """
+    head = entry(DENSE, dense, "head") if task.field.dense else ClassifierHead
+    return head(inputs, width, task.outputs)

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from winnow.engine.networks.heads import AsppHead, ClassifierHead, LightHead
-from winnow.engine.networks.residual import ResidualTrunk
-from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.specs.network import NetworkSpec
 from winnow.engine.tasks.task import Task
 
 
@@ -32,16 +30,8 @@ class MultiTaskNet(nn.Module):
 
 def build_network(spec: NetworkSpec, tasks: Mapping[str, Task], channels: int) -> MultiTaskNet:
     """Return the network that the spec describes, for images of `channels` channels, freshly initialised."""
-    trunk = ResidualTrunk(spec, channels)
-    heads = {name: _head(spec, task, trunk.outputs) for name, task in tasks.items()}
-    return MultiTaskNet(trunk, heads)
-
-
-def _head(spec: NetworkSpec, task: Task, inputs: int) -> nn.Module:
-    if not task.field.dense:
-        return ClassifierHead(inputs, spec.head_width, task.outputs)
-    head = LightHead if spec.head == "light" else AsppHead
-    return head(inputs, spec.head_width, task.outputs)
+    net: MultiTaskNet = spec.build.load()(spec, tasks, channels)
+    return net
 
 
 def _to_size(prediction: Tensor, size: torch.Size) -> Tensor:

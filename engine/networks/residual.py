@@ -1,20 +1,23 @@
 """The shared trunk: a residual network (He et al., arXiv 1512.03385), dilated on request (Yu et al., 1705.09914)."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 from torch import Tensor, nn
 
-from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.networks.heads import build_head, conv_norm
+from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.specs.network import ResidualSpec
+from winnow.engine.tasks.task import Task
 
 EXPANSION = 4
 
 
-def conv_norm(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Return a convolution without bias that keeps the size (at stride 1), and its batch norm."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, bias=False),
-        nn.BatchNorm2d(outputs),
-    )
+def build_residual(spec: ResidualSpec, tasks: Mapping[str, Task], channels: int) -> MultiTaskNet:
+    """Return a residual trunk for images of `channels` channels, and a head per task, freshly initialised."""
+    trunk = ResidualTrunk(spec, channels)
+    heads = {name: build_head(task, spec.head, trunk.outputs, spec.head_width) for name, task in tasks.items()}
+    return MultiTaskNet(trunk, heads)
 
 
 class BasicBlock(nn.Module):
@@ -66,7 +69,7 @@ class Bottleneck(nn.Module):
 class ResidualTrunk(nn.Module):
     """Stem and stages; stage i halves the size for i > 0, or, if dilated and among the last two, widens its view."""
 
-    def __init__(self, spec: NetworkSpec, channels: int) -> None:
+    def __init__(self, spec: ResidualSpec, channels: int) -> None:
         super().__init__()
         block = BasicBlock if spec.block == "basic" else Bottleneck
         self.stem = _stem(spec, channels)
@@ -94,7 +97,7 @@ class ResidualTrunk(nn.Module):
         return features
 
 
-def _stem(spec: NetworkSpec, channels: int) -> nn.Sequential:
+def _stem(spec: ResidualSpec, channels: int) -> nn.Sequential:
     width = spec.widths[0]
     if spec.stem == "small":
         return nn.Sequential(conv_norm(channels, width, 3, 2), nn.ReLU())

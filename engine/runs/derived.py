@@ -12,30 +12,25 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import KINDS as STUDIES
 from winnow.engine.runs.study import Study
 from winnow.engine.runs.work_folder import Status, WorkFolder, folders, kind_of, make
-from winnow.engine.specs.explain import ExplainSpec
-from winnow.engine.specs.export import ExportSpec
-from winnow.engine.specs.frozen import SpecError, first_line
-from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.specs.frozen import DerivedSpec, SpecError, first_line
+from winnow.engine.specs.jobs import JOBS
+from winnow.engine.specs.registry import entry
 
-Kind = Literal["prune", "explain", "export"]
-Spec = PruneSpec | ExplainSpec | ExportSpec
-KINDS: tuple[Kind, ...] = ("prune", "explain", "export")
-_SPECS: TypeAdapter[Spec] = TypeAdapter(Annotated[Spec, Field(discriminator="kind")])
+KINDS = tuple(kind for kind, job in JOBS.items() if job.derived)
 
 
 class DerivedJob(WorkFolder):
     """One pruning, explanation or export of a run."""
 
     @cached_property
-    def spec(self) -> Spec:
+    def spec(self) -> DerivedSpec:
         """What was asked; raises `SpecError` where the file is not a spec that this version can read."""
         return read(self.document())
 
@@ -50,30 +45,34 @@ class DerivedJob(WorkFolder):
         return self.path.parent.name
 
 
-def read(values: Mapping[str, object]) -> Spec:
+def read(values: Mapping[str, object]) -> DerivedSpec:
     """Return the spec that a dictionary describes; raise `SpecError` with one line otherwise."""
+    known = {kind: job.spec for kind, job in JOBS.items() if issubclass(job.spec, DerivedSpec)}
     try:
-        return _SPECS.validate_json(json.dumps(values))
+        spec = entry(known, values.get("kind"), "kind").model_validate_json(json.dumps(values))
     except ValidationError as error:
         raise SpecError(first_line(error)) from error
+    except ValueError as error:
+        raise SpecError(str(error)) from error
+    return spec
 
 
-def derived_job(run: Run, spec: Spec, stem: str = "") -> DerivedJob:
+def derived_job(run: Run, spec: DerivedSpec, stem: str = "") -> DerivedJob:
     """Make the folder of a new derived job of `run`, whole or not at all, and return it queued."""
     return DerivedJob(make(run.path / spec.kind, stem or spec.kind, spec, Status()))
 
 
-def derived_jobs(run: Run, kind: Kind) -> list[DerivedJob]:
+def derived_jobs(run: Run, kind: str) -> list[DerivedJob]:
     """Return the run's derived jobs of a kind, newest first."""
     return [DerivedJob(folder) for folder in folders(run.path / kind)]
 
 
-def newest_job(run: Run, kind: Kind) -> DerivedJob | None:
+def newest_job(run: Run, kind: str) -> DerivedJob | None:
     """Return the newest derived job of a kind that is done, None where there is none."""
     return next((found for found in derived_jobs(run, kind) if found.recorded_status().state == "done"), None)
 
 
-def find_derived_job(run: Run, kind: Kind, name: str) -> DerivedJob:
+def find_derived_job(run: Run, kind: str, name: str) -> DerivedJob:
     """Return the derived job with this id.
 
     Raises:
@@ -91,10 +90,11 @@ def open_work(path: str | Path) -> Run | DerivedJob | Study:
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: its kind is none of `engine.specs.jobs.JOBS`.
 
     """
     found = WorkFolder.open(path)
     kind = kind_of(found.path)
-    if kind in STUDIES:
-        return Study(found.path)
-    return DerivedJob(found.path) if kind in KINDS else Run(found.path)
+    if entry(JOBS, kind, "kind").derived:
+        return DerivedJob(found.path)
+    return Study(found.path) if kind in STUDIES else Run(found.path)

@@ -61,7 +61,7 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
     status = run.status
     waiting = status.state == "queued" and status.requested is None
     if not waiting and status.state not in ("stopped", "lost"):
-        raise JobError(f"`run` must be queued, stopped or lost to be started, got {run.id}: {status.state}.")
+        raise JobError(f"`run` must be queued, stopped or lost to start, got {run.id}, which is {status.state}.")
     run.ask(stop=False, pause=False)
     requested = status.model_copy(update={"state": "queued", "phase": "starting", "requested": time.time()})
     replace(run.path / "status.json", requested.model_dump_json().encode())

@@ -4,6 +4,7 @@ runs/<utc-time>-<slug>/      a folder of work (engine.runs.work_folder), and in 
 groups/                      norms of every group, one row per epoch (engine.runs.norm_log)
 weights/                     checkpoints in safetensors, each with a manifest; network.json
 snapshots/                   networks kept during training (engine.runs.snapshots)
+worked_with.json             what the worker started with: packages, digests of our source and of the data (provenance)
 prune/, explain/, export/    jobs on the result, each a folder of work itself (engine.runs.derived)
 """
 
@@ -68,7 +69,10 @@ def find(name: str, root: Path | None = None) -> Run:
     known = list_runs(root)
     matching = [run for run in known if run.id == name] or [run for run in known if _spec_name(run) == name]
     if not matching:
-        raise FileNotFoundError(f"`run` must be the id or name of a run in {root or runs_folder()}, got {name!r}.")
+        where = root or runs_folder()
+        raise FileNotFoundError(
+            f"`run` must be the id or name of a run in {where}, got {name!r}. See the list: winnow runs list"
+        )
     return matching[0]
 
 

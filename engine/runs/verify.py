@@ -16,7 +16,7 @@ from winnow.engine.specs.frozen import SpecError
 
 
 @dataclass(frozen=True)
-class Finding:
+class FileCheck:
     """One file of a run folder: whether it is intact, and in short what is in it or what is wrong."""
 
     file: str
@@ -24,7 +24,7 @@ class Finding:
     detail: str
 
 
-def verify(run: Run) -> list[Finding]:
+def verify(run: Run) -> list[FileCheck]:
     """Return a finding per file of the run: spec, status, events, norms, checkpoints, snapshots, tables."""
     return [
         _tried("spec.json", lambda: f"{run.spec.kind} {run.spec.name}"),
@@ -38,25 +38,25 @@ def verify(run: Run) -> list[Finding]:
     ]
 
 
-def _checkpoint(manifest: Path, folder: str = "") -> Finding:
+def _checkpoint(manifest: Path, folder: str = "") -> FileCheck:
     content = verified(manifest)
     detail = "its digest is not that of the manifest" if content is None else f"{len(content)} bytes, digest agrees"
-    return Finding(f"weights/{folder}{manifest.stem}.safetensors", content is not None, detail)
+    return FileCheck(f"weights/{folder}{manifest.stem}.safetensors", content is not None, detail)
 
 
-def _snapshot(place: Path) -> Finding:
+def _snapshot(place: Path) -> FileCheck:
     file = f"{FOLDER}/{place.name}/network.safetensors"
     if not is_intact(place):
-        return Finding(file, False, "its digest is not that of architecture.json")
+        return FileCheck(file, False, "its digest is not that of architecture.json")
     return _tried(file, lambda: f"{read_snapshot(place).bytes} bytes, digest agrees")
 
 
-def _table(file: Path) -> Finding:
+def _table(file: Path) -> FileCheck:
     return _tried(f"tables/{file.name}", lambda: f"{len(pd.read_parquet(file))} rows")
 
 
-def _tried(file: str, read: Callable[[], str]) -> Finding:
+def _tried(file: str, read: Callable[[], str]) -> FileCheck:
     try:
-        return Finding(file, True, read())
+        return FileCheck(file, True, read())
     except (OSError, SpecError, ValueError, TypeError, KeyError, json.JSONDecodeError, pa.ArrowException) as error:
-        return Finding(file, False, str(error).splitlines()[0] if str(error) else type(error).__name__)
+        return FileCheck(file, False, str(error).splitlines()[0] if str(error) else type(error).__name__)

@@ -22,7 +22,6 @@ import time
 from collections.abc import Container, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, Self
 
@@ -33,12 +32,12 @@ from pydantic import ValidationError
 from winnow.engine.runs.control import Control, ask, read_control
 from winnow.engine.runs.events import read_events
 from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.provenance import PARTS, made_with
 from winnow.engine.specs.frozen import Frozen
 
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
-PACKAGES = ("winnow-mtl", "torch", "numpy", "captum")
-START_GRACE = 30.0  # seconds that a started worker may take until it holds the lock
+START_GRACE = 30.0  # seconds that a started worker may take before it holds the lock
 SLOW_GRACE = 180.0  # the same where torchrun, which imports torch, starts it
 LOST = "its process died before it could say why: see log.txt"
 UNTOLD = "whether its process is alive cannot be told from here: the lock cannot be read"
@@ -174,9 +173,10 @@ class WorkFolder:
         shutil.rmtree(self.path)
 
     def document(self) -> dict[str, object]:
-        """Return what spec.json holds, without the packages."""
+        """Return the spec that spec.json holds, without what was added when it was made (`engine.runs.provenance`)."""
         document: dict[str, object] = json.loads((self.path / "spec.json").read_text())
-        document.pop("packages", None)
+        for added in PARTS:
+            document.pop(added, None)
         return document
 
 
@@ -185,7 +185,7 @@ def make(root: Path, stem: str, spec: Frozen, status: Status) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     draft = root / f".new-{secrets.token_hex(6)}"
     draft.mkdir()
-    document = {**spec.model_dump(mode="json"), "packages": versions()}
+    document = {**spec.model_dump(mode="json"), **made_with(spec)}
     replace_json(draft / "spec.json", document)
     replace(draft / "status.json", status.model_dump_json().encode())
     for identity in _identities(stem):
@@ -195,11 +195,6 @@ def make(root: Path, stem: str, spec: Frozen, status: Status) -> Path:
             continue
         return root / identity
     raise RuntimeError("unreachable: identities do not end")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that a run's result depends on."""
-    return {name: version(name) for name in PACKAGES}
 
 
 def folders(root: Path, kinds: Container[str] | None = None) -> list[Path]:

@@ -1,12 +1,13 @@
-"""What a run may ask of its balancing: frozen, validated, JSON in and out, free of torch."""
+"""What a run may ask of its balancing of the tasks."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, model_validator
-from pydantic import Field as Leaf
+from pydantic import Field, model_validator
+
+from winnow.engine.specs.frozen import Frozen, Positive
 
 Method = Literal[
     "equal",
@@ -38,41 +39,40 @@ PACKAGES: Mapping[Method, tuple[str, ...]] = MappingProxyType(
 )
 """What a method imports beyond the engine's own dependencies: the extra `balancing`."""
 
-Positive = Annotated[float, Leaf(gt=0, allow_inf_nan=False)]
-Weight = Annotated[float, Leaf(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class BalancingSpec(BaseModel):
+class BalancingSpec(Frozen):
     """How the losses of the tasks combine into one update; the penalty stays outside."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    balancing: Method = Leaf("equal", description="how the task losses, or their gradients, are weighed")
-    gradients: Scope = Leaf(
-        "features", description="where task gradients are compared: shared features (cheap), or the trunk's parameters"
+    balancing: Method = Field("equal", description="how the task losses, or their gradients, are weighted")
+    gradients: Scope = Field(
+        "features",
+        description="where the gradients of tasks are compared. features: at the shared features, which is cheap; "
+        "parameters: on the trunk's weights",
     )
-    task_weights: dict[str, Weight] = Leaf(
-        default_factory=dict, description="weight per task, as seg=1,depth=2 (static only)"
+    task_weights: dict[str, Weight] = Field(
+        default_factory=dict, description="weight of each task, as seg=1,depth=2 (static only)"
     )
-    temperature: Positive = Leaf(2.0, description="of the softmax over loss ratios; high: nearly equal (dwa only)")
-    asymmetry: Weight = Leaf(1.5, description="α, how hard slow tasks are pulled along (gradnorm only)")
-    weights_rate: Positive = Leaf(
-        0.025, description="learning rate of the task weights themselves (gradnorm and famo only)"
+    temperature: Positive = Field(
+        2.0, description="temperature of the softmax over loss ratios; a high one weights nearly equally (dwa only)"
     )
-    radius: Annotated[float, Leaf(ge=0, lt=1)] = Leaf(
-        0.5, description="c, how far from the mean gradient, as a part of its length (cagrad only)"
+    asymmetry: Weight = Field(1.5, description="α, how strongly slow tasks are sped up (gradnorm only)")
+    weights_rate: Positive = Field(0.025, description="learning rate of the task weights (gradnorm and famo only)")
+    radius: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5, description="c, largest distance from the mean gradient, as a share of its length (cagrad only)"
     )
-    record_every: int = Leaf(50, ge=0, description="steps between two records of the conflict of tasks; 0: never")
+    record_every: int = Field(50, ge=0, description="steps between two records of the conflict between tasks; 0: never")
 
     @model_validator(mode="after")
     def _weights_belong_to_static(self) -> Self:
         if self.balancing == "static" and not any(self.task_weights.values()):
             raise ValueError(
-                f"`task_weights` should give each task a weight, one of them above 0, with static. "
-                f"Found {self.task_weights}."
+                f"`task_weights` must give each task a weight, at least one of them above 0, with static, got "
+                f"{self.task_weights}. Write them as seg=1,depth=2."
             )
         if self.balancing != "static" and self.task_weights:
-            raise ValueError(f"`task_weights` should be left out with {self.balancing}. Found {self.task_weights}.")
+            raise ValueError(f"`task_weights` must be left out with {self.balancing}, got {self.task_weights}.")
         return self
 
 

@@ -1,11 +1,10 @@
-"""What an explanation is asked to do: frozen, validated, JSON in and out, free of torch."""
+"""What an explanation is asked to do."""
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field as Leaf
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from winnow.engine.specs.frozen import Frozen, available_cores
+from winnow.engine.specs.frozen import DerivedSpec, available_cores
 
 Method = Literal[
     "taylor",
@@ -20,55 +19,61 @@ Method = Literal[
 Of = Literal["loss", "output"]
 Fill = Literal["mean", "zero"]
 METHODS: tuple[Method, ...] = get_args(Method)
-Channel = Annotated[int, Leaf(ge=0)]
-Name = Annotated[str, Leaf(min_length=1, max_length=200)]
+Channel = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class ExplainSpec(Frozen):
-    """Which features of a finished or stopped run each task relies on, and whether that is true."""
+class ExplainSpec(DerivedSpec):
+    """Which features of a finished or stopped run each task relies on, with checks of the answer."""
 
     kind: Literal["explain"] = "explain"
-    format_version: Literal[1] = 1
-    methods: tuple[Method, ...] = Leaf(
+    methods: tuple[Method, ...] = Field(
         ("taylor",), min_length=1, description="how relevance is measured; the first one decides the labels"
     )
-    of: Of = Leaf("loss", description="what is explained: each task's loss, or its output as one number per image")
-    fill: Fill = Leaf("mean", description="what stands for a missing channel: its mean over the images, or zero")
-    images: int = Leaf(64, ge=2, le=100_000, description="images to look at, the first of the split")
-    split: Literal["train", "val", "test"] = Leaf("val", description="where the images come from")
-    layers: tuple[Name, ...] = Leaf((), description="layers to explain; none named: all that the tasks share")
-    maps: int = Leaf(8, ge=0, le=64, description="images to map channels and pixels on, the first ones; 0: no maps")
-    map_channels: int = Leaf(
-        12, ge=1, le=1000, description="channels per task to map, the most relevant of the last layer or of `layers`"
+    of: Of = Field(
+        "loss", description="what is explained: the loss of each task, or its output summed up in one number per image"
     )
-    channels: tuple[Channel, ...] = Leaf((), description="channels to map instead, of the one layer in `layers`")
-    ablations: int = Leaf(
-        16, ge=0, le=100_000, description="living channels per layer to remove one by one, as the ground truth; 0: none"
+    fill: Fill = Field("mean", description="what replaces a removed channel: its mean over the images, or zero")
+    images: int = Field(64, ge=2, le=100_000, description="number of images, the first ones of the split")
+    split: Literal["train", "val", "test"] = Field("val", description="where the images come from")
+    layers: tuple[Name, ...] = Field((), description="layers to explain; not set: all that the tasks share")
+    maps: int = Field(8, ge=0, le=64, description="number of images to draw maps on, the first ones; 0: no maps")
+    map_channels: int = Field(
+        12,
+        ge=1,
+        le=1000,
+        description="channels per task to draw maps of, the most relevant ones of the last layer or of `layers`",
     )
-    ablation_images: int = Leaf(32, ge=2, le=100_000, description="images for ablation and deletion, at most `images`")
-    bootstrap: int = Leaf(200, ge=10, le=10_000, description="resamplings of the images behind each interval")
-    randomisations: bool = Leaf(True, description="repeat with shuffled weights, where the explanation has to fall")
-    steps: int = Leaf(16, ge=2, le=1000, description="points on the path of the integrating methods")
-    seed: int = Leaf(0, ge=0, lt=2**63, description="seed of resampling, sampling and shuffling")
-    threads: int = Leaf(default_factory=available_cores, ge=1, le=1024, description="CPU threads")
-    device: Literal["auto", "cpu", "cuda"] = Leaf("auto", description="where to compute")
+    channels: tuple[Channel, ...] = Field(
+        (), description="draw maps of these channels instead; `layers` must then name their layer"
+    )
+    ablations: int = Field(
+        16, ge=0, le=100_000, description="channels per layer to remove one by one, to check the relevance; 0: none"
+    )
+    ablation_images: int = Field(32, ge=2, le=100_000, description="images for ablation and deletion, at most `images`")
+    bootstrap: int = Field(200, ge=10, le=10_000, description="bootstrap samples behind each interval")
+    randomisations: bool = Field(True, description="repeat with shuffled weights, which must change the explanation")
+    steps: int = Field(16, ge=2, le=1000, description="steps of the methods that integrate along a path")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of the bootstrap, the choice of channels and the shuffling")
+    threads: int = Field(default_factory=available_cores, ge=1, le=1024, description="CPU threads")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute")
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
         for name in ("methods", "layers", "channels"):
             values = [str(value) for value in getattr(self, name)]
             if len(set(values)) != len(values):
-                raise ValueError(f"`{name}` should name each one once. Found {', '.join(values)}.")
+                raise ValueError(f"`{name}` must name each one once, got {', '.join(values)}.")
         return self
 
     @model_validator(mode="after")
     def _channels_lie_in_one_layer(self) -> Self:
         if self.channels and len(self.layers) != 1:
-            raise ValueError(f"`layers` should name the one layer of `channels`. Found {len(self.layers)} layers.")
+            raise ValueError(f"`layers` must name the one layer of `channels`, got {len(self.layers)} layers.")
         return self
 
     @model_validator(mode="after")
     def _deep_lift_sees_an_output(self) -> Self:
         if "deep_lift" in self.methods and self.of == "loss":
-            raise ValueError("`of` should be output with deep_lift, whose rules end before the loss. Found loss.")
+            raise ValueError("`of` must be output with deep_lift, whose rules end before the loss, got loss.")
         return self

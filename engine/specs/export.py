@@ -1,22 +1,22 @@
-"""What an export is asked to do: which pruned model leaves, and in which forms."""
+"""What an export is asked to do: which pruned model, in which formats."""
 
 from typing import Literal
 
-from pydantic import Field as Leaf
+from pydantic import Field
 
-from winnow.engine.specs.frozen import Frozen
+from winnow.engine.specs.frozen import DerivedSpec
 
 Format = Literal["safetensors", "onnx", "torch", "card"]
 
 
-class ExportSpec(Frozen):
+class ExportSpec(DerivedSpec):
     """One export of a pruned model."""
 
     kind: Literal["export"] = "export"
-    format_version: Literal[1] = 1
-    pruning: str = Leaf(min_length=1, max_length=200, description="which pruning of the run leaves")
-    formats: tuple[Format, ...] = Leaf(
+    pruning: str = Field(min_length=1, max_length=200, description="id of the pruning to export")
+    formats: tuple[Format, ...] = Field(
         ("safetensors", "onnx", "torch", "card"),
         min_length=1,
-        description="weights and architecture; ONNX; a torch.export program; a model card in Markdown",
+        description="formats. safetensors: weights and architecture; onnx: ONNX; torch: a torch.export program; card: "
+        "a model card in Markdown",
     )

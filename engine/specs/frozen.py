@@ -1,26 +1,32 @@
 """What every spec is made of: a record that can't be changed, the limits of its numbers, the sentence of a refusal."""
 
 import os
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic import Field as Leaf
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from winnow.data.catalog import DATASETS
-
-Width = Annotated[int, Leaf(ge=1, le=8192)]
-Positive = Annotated[float, Leaf(gt=0, allow_inf_nan=False)]
-Strength = Annotated[float, Leaf(ge=0, allow_inf_nan=False)]
+Width = Annotated[int, Field(ge=1, le=8192)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+LONGEST = 80  # characters of a value that a message quotes
 
 
 class SpecError(ValueError):
-    """A spec that can't be run; the message is one line: parameter, expected, found."""
+    """A spec that can't be run; the message is one line: parameter, what it must be, what it is."""
 
 
 class Frozen(BaseModel):
     """A record that can't be changed, knows its fields and refuses others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DerivedSpec(Frozen):
+    """What is asked for about the result of a run: a pruning, an explanation, an export."""
+
+    kind: str
+    format_version: Literal[1] = 1
 
 
 def available_cores() -> int:
@@ -30,13 +36,17 @@ def available_cores() -> int:
 
 
 def first_line(error: ValidationError) -> str:
-    """Say the first problem as parameter, expected, found."""
+    """Say the first problem in one line: `parameter` must be X, got Y."""
     problem = error.errors()[0]
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return message
-    place = [str(part) for part in problem["loc"] if part not in DATASETS]
+    place = [str(part) for part in problem["loc"]]
     parameter = ".".join(place[-2:] if place and place[-1].isdigit() else place[-1:]) or "spec"
+    if problem["type"] == "missing":
+        return f"`{parameter}` must be given."
+    got = f"{problem['input']!r:.{LONGEST}}"
     if problem["type"] == "extra_forbidden":
-        return f"`{parameter}` is not an option here. Found {problem['input']!r}."
-    return f"`{parameter}`: {message[0].lower() + message[1:]}. Found {problem['input']!r}."
+        return f"`{parameter}` is not an option here, got {got}. Leave it out."
+    must = re.sub(r"^\w+ should ", "must ", message).partition(", unable to ")[0]
+    return f"`{parameter}` {must if must != message else f'is wrong: {message}'}, got {got}."

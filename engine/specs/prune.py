@@ -1,61 +1,69 @@
-"""What a pruning is asked to do: frozen, validated, JSON in and out. Free of torch, for pages and command lines."""
+"""What a pruning is asked to do."""
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field as Leaf
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from winnow.engine.specs.frozen import Frozen, Positive, available_cores
+from winnow.engine.specs.frozen import DerivedSpec, Positive, available_cores
 
 Criterion = Literal["zeros", "norm", "relevance"]
 BudgetOf = Literal["group", "parameter", "mac", "latency"]
-Batch = Annotated[int, Leaf(ge=1, le=65_536)]
+Batch = Annotated[int, Field(ge=1, le=65_536)]
 
 
-class PruneSpec(Frozen):
+class PruneSpec(DerivedSpec):
     """The removal of channels from the network of a finished or stopped run, and what is measured about it."""
 
     kind: Literal["prune"] = "prune"
-    format_version: Literal[1] = 1
-    criterion: Criterion = Leaf(
-        "zeros", description="what goes: only what the penalty zeroed, or also channels of low norm or low relevance"
+    criterion: Criterion = Field(
+        "zeros",
+        description="what to remove. zeros: only what is exactly zero; norm, relevance: also the channels of lowest "
+        "norm or relevance",
     )
-    budget: float | None = Leaf(
-        None, gt=0, lt=100, description="per cent of the network to save (needed unless only zeros go)"
+    budget: float | None = Field(
+        None, gt=0, lt=100, description="share of the network to save, in %; needed with norm and relevance"
     )
-    budget_of: BudgetOf = Leaf(
-        "mac", description="what the budget is a share of; latency is timed at the first of the batches"
+    budget_of: BudgetOf = Field(
+        "mac", description="what the budget is a share of; latency is measured at the first batch size"
     )
-    compared: Literal["layer", "size"] = Leaf(
-        "layer", description="norms: a channel's share of its layer, or its norm ÷ √(weights) whatever the layer"
+    compared: Literal["layer", "size"] = Field(
+        "layer",
+        description="how norms of different layers compare (norm only). layer: as shares of their layer; size: divided "
+        "by √(number of weights)",
     )
-    floor: float = Leaf(0.0, ge=0, lt=1, description="part of each layer's channels that always stays; one at least")
-    gather: Literal["auto", "always", "never"] = Leaf(
-        "auto", description="whether a layer that uses a part of a stream picks its channels: where it pays, or as said"
+    floor: float = Field(
+        0.0, ge=0, lt=1, description="share of each layer's channels that always stays; at least one does"
     )
-    tasks: tuple[str, ...] = Leaf((), description="heads to keep; none named: all")
-    refit_epochs: int = Leaf(0, ge=0, le=100_000, description="epochs of training without penalty after the removal")
-    learning_rate: Positive | None = Leaf(
-        None, description="step length at the start of the refit; if not set, that of the run"
+    gather: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="let a layer pick the channels that it uses from a shared stream, and drop the others. auto: where "
+        "that saves time",
     )
-    relevance_images: int = Leaf(
-        128, ge=1, le=1_000_000, description="training images on which relevance is measured (criterion relevance)"
+    tasks: tuple[str, ...] = Field((), description="tasks whose heads to keep; not set: all")
+    refit_epochs: int = Field(
+        0, ge=0, le=100_000, description="epochs of training without penalty after the removal; 0: none"
     )
-    batches: tuple[Batch, ...] = Leaf((1, 16), min_length=1, max_length=8, description="batch sizes to time")
-    rounds: int = Leaf(20, ge=3, le=1000, description="timings of each model, in turns")
-    onnx: bool = Leaf(True, description="time ONNX Runtime beside torch, where it is installed")
-    seed: int = Leaf(0, ge=0, lt=2**63, description="seed of the order and flips of the refit")
-    threads: int = Leaf(default_factory=available_cores, ge=1, le=1024, description="CPU threads")
-    device: Literal["auto", "cpu", "cuda"] = Leaf("auto", description="where to compute")
+    learning_rate: Positive | None = Field(
+        None, description="learning rate at the start of the refit; not set: that of the run"
+    )
+    relevance_images: int = Field(
+        128, ge=1, le=1_000_000, description="training images to measure relevance on (relevance only)"
+    )
+    batches: tuple[Batch, ...] = Field((1, 16), min_length=1, max_length=8, description="batch sizes to time")
+    rounds: int = Field(20, ge=3, le=1000, description="timings of each model; the models take turns")
+    onnx: bool = Field(True, description="also time ONNX Runtime, where it is installed")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of the order and the flips of the images in the refit")
+    threads: int = Field(default_factory=available_cores, ge=1, le=1024, description="CPU threads")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute")
 
     @model_validator(mode="after")
     def _a_budget_where_it_counts(self) -> Self:
         if self.criterion == "zeros" and self.budget is not None:
             raise ValueError(
-                f"`budget` should be left out with criterion zeros, which removes nothing else. Found {self.budget:g}."
+                f"`budget` must be left out with criterion zeros, which removes nothing else, got {self.budget:g}."
             )
         if self.criterion != "zeros" and self.budget is None:
-            raise ValueError(f"`budget` should be given with criterion {self.criterion}. Found none.")
+            raise ValueError(f"`budget` must be given with criterion {self.criterion}, got none.")
         return self
 
     @model_validator(mode="after")
@@ -63,5 +71,5 @@ class PruneSpec(Frozen):
         for name in ("tasks", "batches"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
-                raise ValueError(f"`{name}` should name each one once. Found {', '.join(map(str, values))}.")
+                raise ValueError(f"`{name}` must name each one once, got {', '.join(map(str, values))}.")
         return self

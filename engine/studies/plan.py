@@ -27,8 +27,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.study import PathSpec, StudySpec, TaskSet
-from winnow.engine.specs.train import PenaltySpec, TrainSpec, parse
+from winnow.engine.specs.train import TrainSpec, parse
 
 Arm = Literal["dense", "sparse", "scratch", "magnitude", "unanimous", "small", "continued"]
 Of = Literal["", "target", "strength"]

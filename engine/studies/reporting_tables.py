@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from winnow.engine.runs.quantities import METRICS, Metric
+from winnow.engine.runs.quantities import Metric
 from winnow.engine.specs.study import Definition
+from winnow.engine.specs.tasks import TASKS
 
 ROW = ["arm", "subset", "balancing", "level_of", "level"]
 FIGURES = MappingProxyType(
@@ -84,7 +85,7 @@ FORMATS: Mapping[str, Callable[[pd.DataFrame], str]] = MappingProxyType({"md": m
 
 def _quantities(own: pd.DataFrame, definition: Definition) -> Sequence[Column]:
     known = list(dict.fromkeys(own["quantity"]))
-    units = {metric.name: metric for metrics in METRICS.values() for metric in metrics}
+    units = {metric.name: metric for kind in TASKS.values() for metric in kind.metrics}
     tasks = [name for name in known if "." in name and not name.startswith("delta.")]
     shown = [Column(name, _title(name, units)) for name in tasks]
     deltas = {"single": "Δ_m over single tasks [%]", "dense": "Δ_m over dense [%]"}

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.quantities import SPARSITIES, metrics
 from winnow.engine.runs.run import Run
 from winnow.engine.studies.skill import Figures, skill
@@ -28,7 +27,7 @@ def result_rows(who: Mapping[str, object], run: Run) -> list[dict[str, object]]:
     for split, named in SPLITS.items():
         reached = _by_task(events, split)
         for task, own in reached.items():
-            for place, metric in enumerate(metrics(DATASETS[run.spec.data.dataset].fields[task])):
+            for place, metric in enumerate(metrics(run.spec.data.fields[task])):
                 judged = {
                     "split": named,
                     "task": task,
@@ -52,7 +51,7 @@ def final_figures(run: Run, events: pd.DataFrame | None = None) -> dict[str, flo
     last = dict(zip(ends["quantity"], ends["value"], strict=True))
     found = {name: float(last.get(name, float("nan"))) for name in SHARES}
     constant, reached = _by_task(events, "constant"), _by_task(events, "kept")
-    fields = DATASETS[run.spec.data.dataset].fields
+    fields = run.spec.data.fields
     found["skill"] = skill(reached, constant, fields) if reached and constant else float("nan")
     strengths = events[(events["quantity"] == "strength") & (events["split"] == "train") & (events["value"] > 0)]
     found["strength"] = float(strengths["value"].iloc[-1]) if len(strengths) else 0.0

@@ -1,8 +1,16 @@
-"""What a run is, as one number: two runs of one hash end with the same bits on one machine.
+"""What a run is, as one hash: two runs of one hash end with the same bits on one machine.
 
-The hash is that of the spec's JSON with sorted keys, and of the package versions, but for what does not decide the
-result: the run's name, the names of the runs it starts from (the digests of their checkpoints stay), and which networks
-are kept on the way. So a run that kept none stands for one that should have; where there are both, the latter is taken.
+The hash covers all that decides the result:
+
+- the spec, as JSON with sorted keys, except what decides nothing: the name of the run, the names of the runs that it
+  starts from (the digests of their checkpoints count), and which networks are kept on the way;
+- the versions of the packages (`engine.runs.provenance.PACKAGES`);
+- our own source: all of `data` and `engine` except the rooms that only read results. An edit of the code makes every
+  run a new one;
+- the files of a data set on disk, by their digest (`data.fingerprint`, which says what escapes it).
+
+It does not cover the machine: its processor, its libraries, CUDA. A run that kept no networks on the way stands for one
+that was asked to keep some; where there are both, the latter is taken.
 """
 
 import copy
@@ -12,8 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from winnow.engine.runs.provenance import made_with, of_one_state
 from winnow.engine.runs.run import Run, list_runs
-from winnow.engine.runs.work_folder import versions
 from winnow.engine.specs.train import TrainSpec
 
 HASHED = 16  # hexadecimal digits
@@ -21,7 +29,7 @@ HASHED = 16  # hexadecimal digits
 
 def spec_hash(spec: TrainSpec) -> str:
     """Return the hash of a run that this installation would make of a spec."""
-    return document_hash({**spec.model_dump(mode="json"), "packages": versions()})
+    return document_hash({**spec.model_dump(mode="json"), **made_with(spec)})
 
 
 def document_hash(document: Mapping[str, Any]) -> str:
@@ -36,7 +44,7 @@ def document_hash(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:HASHED]
 
 
-class Known:
+class KnownRuns:
     """The runs that are done below a root, by their hash: what was trained once is not trained again."""
 
     def __init__(self, root: Path) -> None:
@@ -49,15 +57,17 @@ class Known:
             self._runs.setdefault(found, []).append(run)
 
     def done(self, spec: TrainSpec) -> Run | None:
-        """Return the newest run of a spec that is done and whose strength nobody changed while it ran.
+        """Return the newest run of a spec that is done.
 
-        One that kept the networks that the spec asks for comes before those that did not.
+        It comes from one state of the code, and its strength was not changed while it ran. One that kept the networks
+        that the spec asks for is taken before those that did not.
         """
         candidates = self._runs.get(spec_hash(spec), [])
         if spec.snapshots:
             candidates = sorted(candidates, key=lambda run: run.document().get("snapshots") != spec.snapshots)
-        return next((run for run in candidates if run.recorded_status().state == "done" and not _changed(run)), None)
+        return next((run for run in candidates if run.recorded_status().state == "done" and _as_asked(run)), None)
 
 
-def _changed(run: Run) -> bool:
-    return len(run.replay().strength_changes) > len(run.spec.strength_changes)
+def _as_asked(run: Run) -> bool:
+    lived = len(run.replay().strength_changes)
+    return lived == len(run.spec.strength_changes) and of_one_state(run.path)

@@ -1,29 +1,23 @@
 """From the fields of a data set to tasks."""
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 
-from winnow.data.sample import Field, Kind
-from winnow.engine.tasks.classification import Classification
-from winnow.engine.tasks.depth import Depth
-from winnow.engine.tasks.edges import Edges
-from winnow.engine.tasks.normals import Normals
-from winnow.engine.tasks.regression import Regression
-from winnow.engine.tasks.segmentation import Segmentation
+from winnow.data.sample import Field
+from winnow.engine.specs.registry import entry
+from winnow.engine.specs.tasks import TASKS
 from winnow.engine.tasks.task import Task
-
-TASKS: Mapping[Kind, Callable[[Field], Task]] = MappingProxyType(
-    {
-        "segmentation": Segmentation,
-        "depth": Depth,
-        "normals": Normals,
-        "edges": Edges,
-        "classification": Classification,
-        "regression": Regression,
-    }
-)
 
 
 def build_tasks(fields: Mapping[str, Field], names: Sequence[str]) -> dict[str, Task]:
-    """Return the tasks of the named fields, in the order of `names`."""
-    return {name: TASKS[fields[name].kind](fields[name]) for name in names}
+    """Return the tasks of the named fields, in the order of `names`.
+
+    Raises:
+        ValueError: no such field, or no task for fields of its kind.
+
+    """
+    return {name: _task(entry(fields, name, "tasks")) for name in names}
+
+
+def _task(field: Field) -> Task:
+    task: Task = entry(TASKS, field.kind, "kind").make.load()(field)
+    return task

@@ -1,8 +1,8 @@
-"""What a task is: a loss to train on, a meter to judge by, the best prediction that ignores the image.
+"""What a task is: a loss to train on, a meter to evaluate by, the best prediction that ignores the image.
 
 Predictions are raw network outputs, (B, outputs, H, W) for dense tasks and (B, outputs) for the others. Losses and
 metrics leave out what is unlabelled, and metrics are pooled over all labelled pixels of a split, never averaged over
-batches. The names, units and directions of the metrics stand in `engine.runs.quantities`.
+batches. The names, units and directions of the metrics are those of `engine.specs.tasks.TASKS`.
 
 A batch may be computed in parts, one after the other or on several devices. Then the loss of a part is its share of
 the loss of the whole, so that losses and gradients of the parts add up to those of the whole: what a mean divides by is
@@ -35,7 +35,7 @@ class Meter(Protocol):
 
 
 class Task(Protocol):
-    """How one field of a data set is learned and judged."""
+    """How one field of a data set is learned and evaluated."""
 
     @property
     def field(self) -> Field:

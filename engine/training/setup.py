@@ -1,5 +1,6 @@
-"""From a spec's penalty to what enforces it: groups, penalty, controller of the strength."""
+"""From a spec's penalty to what applies it: groups, penalty, controller of the strength."""
 
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from torch import Tensor
@@ -8,37 +9,48 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import Group, coupled_groups, input_groups, output_groups
-from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
+from winnow.engine.sparsity.penalties import Penalty
 from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.sparsity.strength import Controller, Scheduled, Targeted
-from winnow.engine.specs.train import PenaltySpec, TrainSpec
+from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
+from winnow.engine.specs.registry import entry
+from winnow.engine.specs.train import TrainSpec
 
 START = 0.1  # of the spec's strength: where λ starts when a target moves it
 SCOPES = MappingProxyType({"trunk": ("trunk",), "heads": ("heads",), "both": ("trunk", "heads")})
 
 
 def build_groups(spec: PenaltySpec, net: MultiTaskNet, graph: ChannelGraph, example: Tensor) -> list[Group]:
-    """Return the groups of the wanted kind that lie in the wanted part of the network, named as in the whole of it.
+    """Return the groups of the wanted kind in the wanted part of the network, named as in the whole network.
 
-    A coupled group lies where its channel is made; its readers may stand elsewhere.
+    A coupled group belongs to the part in which its channel is written; layers of another part may read it.
+
+    Raises:
+        ValueError: no groups or no scope of that name.
+
     """
-    if spec.groups == "input":
-        found = input_groups(net)
-    elif spec.groups == "output":
-        found = output_groups(net, graph=graph)
-    else:
-        return coupled_groups(net, example, within=SCOPES[spec.scope], graph=graph)
-    return [group for group in found if group.layer.partition(".")[0] in SCOPES[spec.scope]]
+    scope = entry(SCOPES, spec.scope, "scope")
+    makers: Mapping[str, Callable[[], list[Group]]] = {
+        "input": lambda: input_groups(net),
+        "output": lambda: output_groups(net, graph=graph),
+        "coupled": lambda: coupled_groups(net, example, within=scope, graph=graph),
+    }
+    found = entry(makers, spec.groups, "groups")()
+    inside = spec.groups == "coupled"  # these are chosen by their part already
+    return [group for group in found if inside or group.layer.partition(".")[0] in scope]
 
 
 def build_penalty(spec: PenaltySpec) -> Penalty:
-    """Return the penalty that the spec names, at its strength."""
-    if spec.penalty == "sparse_group_lasso":
-        return SparseGroupLasso(spec.strength, spec.weights, spec.mix)
-    if spec.penalty == "group_mcp":
-        return GroupMCP(spec.strength, spec.weights, spec.concavity)
-    kind = L1 if spec.penalty == "l1" else GroupLasso
-    return kind(spec.strength, spec.weights)
+    """Return the penalty that the spec names, at its strength.
+
+    Raises:
+        ValueError: no penalty of that name.
+
+    """
+    kind = entry(PENALTIES, spec.penalty, "penalty")
+    parameters = {name: getattr(spec, name) for name in kind.parameters}
+    penalty: Penalty = kind.make.load()(spec.strength, spec.weights, **parameters)
+    return penalty
 
 
 def build_controller(spec: TrainSpec, proximal: Proximal, counts: Counts, steps: int) -> Controller:
@@ -51,13 +63,13 @@ def build_controller(spec: TrainSpec, proximal: Proximal, counts: Counts, steps:
 
 
 def refit_step(spec: TrainSpec, steps: int) -> int:
-    """Return the step from which on the support is held, for `steps` of them an epoch; the last one without refit."""
+    """Return the step from which on the zeros are kept, for `steps` of them an epoch; the last one without refit."""
     total = spec.epochs * steps
     return total - round(spec.penalty.refit_share * total)
 
 
 def settled_step(spec: TrainSpec, steps: int) -> int:
-    """Return the step from which on the network is of the kind that was asked for: support found, strength reached."""
+    """Return the step from which on the network is what was asked for: zeros found, full strength reached."""
     if spec.penalty.refit_share > 0:
         return refit_step(spec, steps)
     return min(spec.penalty.warm_up + spec.penalty.ramp, spec.epochs - 1) * steps

@@ -11,7 +11,7 @@ from winnow.data.stacking import stack
 from winnow.engine.explain.relevance.relevance import relevance
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.networks.multitask import build_network
-from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.specs.network import ResidualSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 
@@ -26,7 +26,7 @@ def test_relevance_of_all_layers_and_tasks_costs_little_more_than_a_training_pas
     torch.set_num_threads(1)
     tasks = build_tasks(load("scenes", split="val").fields, TASKS)
     batches = Batches(stack(load("scenes", split="val", length=IMAGES), TASKS), tasks, 32, torch.device("cpu"))
-    net = build_network(NetworkSpec(), tasks, batches.channels).to(memory_format=torch.channels_last)
+    net = build_network(ResidualSpec(), tasks, batches.channels).to(memory_format=torch.channels_last)
 
     def training_pass() -> None:
         for batch in batches.in_order():

@@ -16,7 +16,7 @@ from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.networks.heads import LightHead
 from winnow.engine.networks.residual import ResidualTrunk
 from winnow.engine.specs.balancing import BalancingSpec
-from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.specs.network import ResidualSpec
 from winnow.engine.training.balancing.balancer import Balancer
 from winnow.engine.training.balancing.build import build_balancer
 
@@ -31,7 +31,7 @@ class Bench:
 
     def __init__(self, dilated: bool) -> None:
         torch.manual_seed(0)
-        spec = NetworkSpec(widths=(64, 128, 256, 512), blocks=(2, 2, 2, 2), stem="large", dilated=dilated)
+        spec = ResidualSpec(widths=(64, 128, 256, 512), blocks=(2, 2, 2, 2), stem="large", dilated=dilated)
         self.trunk = ResidualTrunk(spec, 3).to(memory_format=torch.channels_last)
         self.heads = nn.ModuleDict({t: LightHead(self.trunk.outputs, 48, n) for t, n in TASKS.items()})
         self.net = nn.ModuleList([self.trunk, self.heads])

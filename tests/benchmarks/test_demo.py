@@ -46,7 +46,7 @@ def test_the_demo_is_useful_within_two_minutes(tmp_path: Path, figure):
     result = outcome(run)
     constant = events[events["split"] == "constant"].set_index(["task", "quantity"])["value"]
     for task in run.spec.tasks:
-        main = metrics(DATASETS["scenes"].fields[task])[0]
+        main = metrics(DATASETS["scenes"]().fields[task])[0]
         level, value = constant[task, main.name], result["metrics"][task][1]
         figure(f"demo, {task}: {main.label}", f"{value:.3g} {main.unit}", f"constant prediction {level:.3g}")
         better = value / level >= FAR[main.name] if main.better == "higher" else value / level <= FAR[main.name]

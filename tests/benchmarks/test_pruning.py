@@ -19,7 +19,7 @@ from winnow.engine.networks.heads import AsppHead
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.networks.residual import ResidualTrunk
 from winnow.engine.pruning import compact
-from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.specs.network import ResidualSpec
 
 pytestmark = pytest.mark.bench
 
@@ -32,7 +32,7 @@ THEIRS = "torch-pruning==1.6.1"
 
 def trunk(block: str, dilated: bool = False) -> ResidualTrunk:
     blocks = (2, 2, 2, 2) if block == "basic" else (3, 4, 6, 3)
-    return ResidualTrunk(NetworkSpec(block=block, widths=WIDTHS, blocks=blocks, dilated=dilated, stem="large"), 3)
+    return ResidualTrunk(ResidualSpec(block=block, widths=WIDTHS, blocks=blocks, dilated=dilated, stem="large"), 3)
 
 
 def classifier(block: str) -> nn.Module:

@@ -20,7 +20,8 @@ from winnow.engine.sparsity.groups import input_groups, scale_free_weights
 from winnow.engine.sparsity.penalties import GroupLasso
 from winnow.engine.sparsity.proximal import Kept, Proximal
 from winnow.engine.sparsity.strength import Targeted
-from winnow.engine.specs.train import NetworkSpec, parse
+from winnow.engine.specs.network import ResidualSpec
+from winnow.engine.specs.train import parse
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.loop import begin, train
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.bench
 
 CLOCK = time.process_time  # one thread, so that other work on the machine does not count
 
-RESNET18 = NetworkSpec(widths=(64, 128, 256, 512), dilated=False, stem="large")
+RESNET18 = ResidualSpec(widths=(64, 128, 256, 512), dilated=False, stem="large")
 OPTIMISERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "sgd": lambda net: torch.optim.SGD(net.parameters(), 1e-2, momentum=0.9),
     "adamw": lambda net: torch.optim.AdamW(net.parameters(), 1e-3),

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-from tests.find_browser import find
+from tests.find_tools import find
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -61,6 +61,11 @@ def settled(page: Page) -> None:
     """Wait until the page's script has run and everything it sent stands there."""
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=PATIENCE)
+
+
+def visit(page: Page, title: str) -> None:
+    """Open a page by its link at the top."""
+    keyed(page, "navigation").get_by_role("link", name=title, exact=True).click()
 
 
 def keyed(page: Page, key: str) -> Locator:

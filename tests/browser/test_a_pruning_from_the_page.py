@@ -90,7 +90,7 @@ def _before_and_after(page: Page, run: Run) -> None:
 def _undo(page: Page, run: Run) -> None:
     """A second look, a click, and the run is as if it had never been pruned."""
     page.get_by_role("button", name="Remove this pruning").click()
-    page.get_by_role("button", name="Delete for good").click()
+    page.get_by_role("button", name="Delete permanently").click()
     expect(page.get_by_text("Nothing has been removed from this run yet")).to_be_visible()
     assert not derived_jobs(run, "prune")
     assert run.status.state == "done"

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Position, expect
 
-from tests.browser.driving import SIZE, Faults, fill, keyed, settled
+from tests.browser.driving import SIZE, Faults, fill, keyed, settled, visit
 from tests.browser.serving import serving
 from winnow.engine.runs.run import Run, list_runs
 
@@ -44,7 +44,7 @@ def _start(page: Page, address: str) -> None:
     """From the empty folder to a run on the smallest data, long enough to outlive the test."""
     page.goto(address)
     expect(page.get_by_role("button", name="Start the demo run")).to_be_visible()
-    page.get_by_test_id("stTopNavLink").filter(has_text="New run").click()
+    visit(page, "New run")
     keyed(page, "new_dataset").locator("input").click()
     page.get_by_role("option", name="digits").click()
     expect(page.get_by_text("handwritten digits")).to_be_visible()
@@ -93,7 +93,7 @@ def _come_back(context: BrowserContext, link: str, run: Run) -> Page:
     page = context.new_page()
     page.goto(link)
     expect(page.get_by_text(re.compile(r"training: epoch \d+ of 5000"))).to_be_visible()
-    expect(page.get_by_text("from the form", exact=True)).to_be_visible()
+    expect(page.get_by_text("from the form", exact=True).first).to_be_visible()
     assert f"run={run.id}" in page.url
     return page
 
@@ -104,14 +104,14 @@ def _walk_the_map(page: Page) -> None:
     canvas = page.locator("canvas[aria-roledescription='survival map']")
     layer, channel, at = _a_cell(page, canvas)
     canvas.click(position=at)
-    expect(page.get_by_text(f"{layer}, channel {channel}: ")).to_be_visible()
+    expect(page.get_by_text(f"{layer}, input channel {channel}: ")).to_be_visible()
     canvas.press("ArrowRight")
-    expect(page.get_by_text(f"{layer}, channel {channel + 1}: ")).to_be_visible()
+    expect(page.get_by_text(f"{layer}, input channel {channel + 1}: ")).to_be_visible()
     expect(page.locator(".js-plotly-plot .scatterlayer .trace").first).to_be_visible()
     page.get_by_role("radio", name="epoch of death").click()
-    expect(page).to_have_url(re.compile("order=epoch"))
+    expect(page).to_have_url(re.compile("order=death"))
     page.reload()  # all of it stands in the address
-    expect(page.get_by_text(f"{layer}, channel {channel + 1}: ")).to_be_visible()
+    expect(page.get_by_text(f"{layer}, input channel {channel + 1}: ")).to_be_visible()
     expect(page.get_by_role("radio", name="epoch of death")).to_be_checked()
     expect(page.locator(".map .count")).to_contain_text("alive")  # the reloaded map has its data, and hears keys
     canvas.press("Escape")
@@ -124,7 +124,7 @@ def _a_cell(page: Page, canvas: Locator) -> tuple[str, int, Position]:
     tip = page.locator(".tip")
     for x in range(80, 400, 6):
         canvas.hover(position={"x": x, "y": 35})
-        if found := re.fullmatch(r"(.+)\nchannel (\d+): .*", tip.inner_text()):
+        if found := re.fullmatch(r"(.+)\ninput channel (\d+): .*", tip.inner_text()):
             return found[1], int(found[2]), {"x": x, "y": 35}
     raise AssertionError("there is no cell in the second row of the map")
 

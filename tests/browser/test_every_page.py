@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Position, expect
 
-from tests.browser.driving import SIZE, Faults, settled
+from tests.browser.driving import SIZE, Faults, settled, visit
 from tests.browser.serving import serving
 from tests.dashboard.making import write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
@@ -63,37 +63,37 @@ def test_no_page_raises_in_light_or_dark(browser: Browser, tmp_path: Path) -> No
 def _walk(page: Page, address: str, pictures: Path) -> None:
     page.goto(address)
     _seen(page, "[data-testid=stDataFrame] canvas", pictures / "runs.png")
-    _visit(page, "Train")
+    visit(page, "Train")
     for view, drawn in VIEWS.items():
         page.get_by_role("tab", name=view).click()
         _seen(page, drawn, pictures / f"{view.lower().replace(' ', '-')}.png")
     _groups(page, pictures)
     _prune(page, pictures)
     for title, drawn in OTHERS.items():
-        _visit(page, title)
+        visit(page, title)
         _seen(page, drawn, pictures / f"page-{title.lower().replace(' ', '-')}.png")
 
 
 def _groups(page: Page, pictures: Path) -> None:
     """A click on a cell shows its kernel; the channel stays selected in every view and on the way to Train and back."""
     run = page.url.partition("run=")[2].partition("&")[0]
-    _visit(page, "Groups")
+    visit(page, "Groups")
     _seen(page, MAP, pictures / "groups.png")
     assert f"run={run}" in page.url
     page.locator(MAP).first.click(position=_first_cell(page))
-    expect(page.get_by_text("stem, channel 0: alive")).to_be_visible()
+    expect(page.get_by_text("stem, input channel 0: alive")).to_be_visible()
     _seen(page, ".js-plotly-plot .heatmaplayer image", pictures / "groups-channel.png")
     for part, drawn in PARTS.items():
         page.get_by_role("tab", name=part).click()
         _seen(page, drawn, pictures / f"groups-{part.lower().replace(' ', '-')}.png")
-        expect(page.get_by_text("stem, channel 0: alive")).to_be_visible()
-    _visit(page, "Train")
+        expect(page.get_by_text("stem, input channel 0: alive")).to_be_visible()
+    visit(page, "Train")
     expect(page).to_have_url(re.compile(f"run={run}.*layer=stem&channel=0"))
 
 
 def _prune(page: Page, pictures: Path) -> None:
     """Before and after, then each view of the second row."""
-    _visit(page, "Prune")
+    visit(page, "Prune")
     expect(page.get_by_text("The smaller network gives the outputs")).to_be_visible()
     _seen(page, ".js-plotly-plot .barlayer .trace", pictures / "prune.png")
     for detail, drawn in DETAILS.items():
@@ -106,13 +106,9 @@ def _first_cell(page: Page) -> Position:
     tip, canvas = page.locator(".tip"), page.locator(MAP).first
     for x in range(20, 400, 6):
         canvas.hover(position={"x": x, "y": 12})
-        if "channel 0" in tip.inner_text():
+        if "input channel 0" in tip.inner_text():
             return {"x": x, "y": 12}
     raise AssertionError("there is no cell in the first row of the map")
-
-
-def _visit(page: Page, title: str) -> None:
-    page.get_by_test_id("stTopNavLink").filter(has_text=title).click()
 
 
 def _seen(page: Page, drawn: str, picture: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.driving import SIZE, Faults, settled
+from tests.browser.driving import SIZE, Faults, settled, visit
 from tests.browser.serving import serving
 from tests.dashboard.making import write_checkpoint, write_run
 from tests.dashboard.making_explanations import write_explanation
@@ -36,21 +36,17 @@ def test_a_click_selects_a_channel_for_both_pages(browser: Browser, tmp_path: Pa
 
 def _both(page: Page) -> None:
     _tasks(page)
-    _visit_explain(page)
+    visit(page, "Explain")
     _explain(page)
 
 
 def _once(page: Page) -> None:
     """In dark, both pages are only looked at."""
     expect(page.locator(".ternarylayer .trace").first).to_be_visible()
-    _visit_explain(page)
+    visit(page, "Explain")
     expect(page.locator(".barlayer .point path").first).to_be_visible()
     settled(page)
     expect(page.get_by_test_id("stException")).to_have_count(0)
-
-
-def _visit_explain(page: Page) -> None:
-    page.get_by_test_id("stTopNavLink").filter(has_text="Explain").click()
 
 
 def _tasks(page: Page) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.driving import SIZE, Faults, settled
+from tests.browser.driving import SIZE, Faults, keyed, settled, visit
 from tests.browser.serving import serving
 from tests.dashboard.making_studies import write_path
 from winnow.engine.runs.norm_log import Layer
@@ -53,7 +53,8 @@ def test_scrubbing_a_path_asks_the_server_for_nothing(browser: Browser, tmp_path
         slider = page.locator(".scrubber input[type=range]")
         expect(slider).to_be_visible()
         settled(page)
-        assert [link.inner_text().split("\n")[-1] for link in page.get_by_test_id("stTopNavLink").all()] == PAGES
+        links = keyed(page, "navigation").get_by_role("link").all()
+        assert [link.inner_text().split("\n")[-1] for link in links] == PAGES
         _scrub(page, heard)
         _ask(page)
         _compare(page, heard)
@@ -79,12 +80,15 @@ def _scrub(page: Page, heard: list[str]) -> None:
     slider.press("ArrowRight")
     expect(level).to_have_text("60 %")
     expect(page.locator(".scrubber .panel").first).to_contain_text("groups 60.0")
-    canvas.click(position={"x": 90, "y": 8})
-    expect(page.locator(".scrubber .fate")).to_contain_text(re.compile("layer 0, channel .*(dead from|to the end)"))
     slider.press("Home")
     expect(level).to_have_text("dense")
     assert canvas.evaluate(PIXELS) == dense
     assert len(heard) == before
+    canvas.click(position={"x": 90, "y": 8})
+    expect(page.locator(".scrubber .along")).to_contain_text(
+        re.compile("layer 0, input channel .*(dead from|to the end)")
+    )
+    expect(page).to_have_url(re.compile(r"layer=layer\+0&channel=\d+"))  # what is selected is, on every page
 
 
 def _ask(page: Page) -> None:
@@ -100,15 +104,17 @@ def _ask(page: Page) -> None:
 
 
 def _compare(page: Page, heard: list[str]) -> None:
-    """A cell that is pointed at or clicked in one map is framed in all three, without the server."""
-    page.get_by_test_id("stTopNavLink").filter(has_text="Compare").click()
-    expect(page).to_have_url(re.compile(r"a=\d+-\d+-made-up-sparse-target-40.*&b="))
+    """The cell of the path is framed in all three maps; so is one that is pointed at, or clicked instead."""
+    visit(page, "Compare")
+    expect(page).to_have_url(re.compile(r"run=\d+-\d+-made-up-sparse-target-40.*&other="))
     expect(page.locator(PAIR)).to_have_count(3)
     settled(page)
+    expect(page.locator(".pair .frame.selected:visible")).to_have_count(3)
     before = len(heard)
     page.locator(PAIR).nth(1).hover(position={"x": 120, "y": 30})
     expect(page.locator(".pair .frame.hovered:visible")).to_have_count(3)
+    assert len(heard) == before
     page.locator(PAIR).nth(1).click(position={"x": 120, "y": 30})
     expect(page.locator(".pair .frame.selected:visible")).to_have_count(3)
-    expect(page.locator(".pair .fate")).to_contain_text(re.compile("layer 1, channel .*: A .*; B "))
-    assert len(heard) == before
+    expect(page.locator(".pair .both")).to_contain_text(re.compile("layer 1, input channel .*: A .*; B "))
+    expect(page).to_have_url(re.compile(r"layer=layer\+1"))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from winnow.data.catalog import DATASETS
 from winnow.engine.explain.maps.store import packed, write_spatial
 from winnow.engine.runs.derived import DerivedJob
 
@@ -19,7 +18,7 @@ CHANNELS = [0, 1]
 def write_maps(work: DerivedJob, layer: str = "trunk") -> Path:
     """Put maps of two channels of a layer into the folder of an explanation."""
     tasks = list(work.run.spec.tasks)
-    fields = {task: DATASETS[work.run.spec.data.dataset].fields[task] for task in tasks}
+    fields = {task: work.run.spec.data.fields[task] for task in tasks}
     index = {
         "of": "loss", "base": "mean", "images": list(range(SHOWN)), "looked_at": IMAGES, "size": [SIDE, SIDE],
         "tasks": {t: {"kind": f.kind, "classes": list(f.classes), "unit": f.unit} for t, f in fields.items()},

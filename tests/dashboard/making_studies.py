@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from tests.dashboard.making import START
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.norm_log import Layer
@@ -139,7 +138,7 @@ def _results(member: Member, run: Run) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for split in ("val", "test"):
         for task in member.tasks:
-            for place, metric in enumerate(metrics(DATASETS[run.spec.data.dataset].fields[task])):
+            for place, metric in enumerate(metrics(run.spec.data.fields[task])):
                 higher = metric.better == "higher"
                 value = 50 * (1 - loss) if higher else 0.4 * (1 + loss)
                 judged = {"split": split, "task": task, "metric": metric.name, "value": value, "unit": metric.unit}

@@ -64,11 +64,11 @@ def test_the_scale_of_ink_is_its_spread_over_the_training_split(splits):
 
 @pytest.mark.parametrize("index", [-1, 270])
 def test_an_index_outside_is_an_index_error(splits, index):
-    with pytest.raises(IndexError, match=f"`index` should be from 0 to 269. Found {index}"):
+    with pytest.raises(IndexError, match=f"`index` must be from 0 to 269, got {index}"):
         splits["val"].sample(index)
 
 
 @pytest.mark.parametrize(("arguments", "name"), [(("all",), "split"), (("val", -1), "seed"), (("val", 0.5), "seed")])
 def test_a_wrong_parameter_is_named(arguments, name):
-    with pytest.raises(ValueError, match=f"`{name}` should be .* Found"):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*, got"):
         Digits(*arguments)

@@ -78,7 +78,7 @@ def test_an_image_depends_on_seed_split_and_index_alone(samples):
 
 
 def test_an_index_outside_is_an_index_error():
-    with pytest.raises(IndexError, match="`index` should be from 0 to 4. Found 5"):
+    with pytest.raises(IndexError, match="`index` must be from 0 to 4, got 5"):
         Planted("val", 5, SIZE).sample(5)
 
 
@@ -86,5 +86,5 @@ def test_an_index_outside_is_an_index_error():
     ("arguments", "name"), [(("all", 5), "split"), (("val", -1), "length"), (("val", 5, 35), "size")]
 )
 def test_a_wrong_parameter_is_named(arguments, name):
-    with pytest.raises(ValueError, match=f"`{name}` should be .* Found"):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*, got"):
         Planted(*arguments)

@@ -15,7 +15,7 @@ def test_a_field_with_one_value_per_image_is_not_dense(kind):
 
 def test_a_data_error_says_where_what_was_expected_and_what_was_found():
     error = DataError("scenes[3]", "seg", "integers from -1 to 12", "13 at (4, 7)")
-    assert str(error) == "scenes[3]: `seg` should be integers from -1 to 12. Found 13 at (4, 7)."
+    assert str(error) == "scenes[3]: `seg` must be integers from -1 to 12, got 13 at (4, 7)."
 
 
 def test_a_data_error_is_a_value_error():

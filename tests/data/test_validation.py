@@ -47,43 +47,43 @@ def test_a_sample_that_keeps_its_promise_comes_back_itself():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.01, 1.01])
 def test_a_real_image_lies_in_the_unit_interval(value):
-    with pytest.raises(DataError, match=r"here: `image` should be finite and in \[0, 1\]"):
+    with pytest.raises(DataError, match=r"here: `image` must be finite and in \[0, 1\]"):
         validate(sample(image=put((4, 5, 3), np.float32, value)), FIELDS, "here")
 
 
 @pytest.mark.parametrize(
     ("part", "wrong", "message"),
     [
-        ("image", np.zeros((4, 5), np.uint8), r"channels\), none of them 0\. Found shape \(4, 5\)"),
-        ("image", np.zeros((0, 5, 3), np.uint8), r"Found shape \(0, 5, 3\)"),
-        ("image", np.zeros((4, 5, 3), np.float64), "uint8, or float32 .* Found float64"),
-        ("image", None, "a numpy array. Found NoneType"),
-        ("seg", put((4, 5), np.int64, 3), r"`seg` should be integers from -1 to 2\. Found 3 at \(2, 3\)"),
-        ("seg", put((4, 5), np.int64, -2), r"Found -2 at \(2, 3\)"),
-        ("seg", np.zeros((4, 5), np.float32), "integers from -1 to 2. Found float32"),
-        ("seg", np.zeros((5, 4), np.int8), r"of shape \(4, 5\)\. Found shape \(5, 4\)"),
-        ("depth", put((4, 5), np.float32, -1), r"at least 0 m\. Found -1 at \(2, 3\)"),
-        ("depth", put((4, 5), np.float32, np.nan), r"finite\. Found nan at \(2, 3\)"),
-        ("depth", np.zeros((4, 5), np.float64), "float32. Found float64"),
-        ("normals", put((4, 5, 3), np.float32, 0.9), r"vectors of norm 1 or 0\. Found 0.9 at \(2, 3\)"),
+        ("image", np.zeros((4, 5), np.uint8), r"channels\), none of them 0, got shape \(4, 5\)"),
+        ("image", np.zeros((0, 5, 3), np.uint8), r"got shape \(0, 5, 3\)"),
+        ("image", np.zeros((4, 5, 3), np.float64), "uint8, or float32 .*, got float64"),
+        ("image", None, "a numpy array, got NoneType"),
+        ("seg", put((4, 5), np.int64, 3), r"`seg` must be integers from -1 to 2, got 3 at \(2, 3\)"),
+        ("seg", put((4, 5), np.int64, -2), r"got -2 at \(2, 3\)"),
+        ("seg", np.zeros((4, 5), np.float32), "integers from -1 to 2, got float32"),
+        ("seg", np.zeros((5, 4), np.int8), r"of shape \(4, 5\), got shape \(5, 4\)"),
+        ("depth", put((4, 5), np.float32, -1), r"at least 0 m, got -1 at \(2, 3\)"),
+        ("depth", put((4, 5), np.float32, np.nan), r"finite, got nan at \(2, 3\)"),
+        ("depth", np.zeros((4, 5), np.float64), "float32, got float64"),
+        ("normals", put((4, 5, 3), np.float32, 0.9), r"vectors of norm 1 or 0, got 0.9 at \(2, 3\)"),
         ("normals", put((4, 5, 3), np.float32, 3e38), "norm 1 or 0"),
-        ("edges", put((4, 5), np.uint8, 2), r"integers from -1 to 1\. Found 2 at \(2, 3\)"),
-        ("kind", np.asarray(2), r"integers from -1 to 1\. Found 2\."),
+        ("edges", put((4, 5), np.uint8, 2), r"integers from -1 to 1, got 2 at \(2, 3\)"),
+        ("kind", np.asarray(2), r"integers from -1 to 1, got 2\."),
         ("kind", np.zeros(1, np.int64), r"of shape \(\)"),
-        ("ink", np.asarray(np.inf, np.float32), "finite. Found inf"),
-        ("ink", 2**70, "float32. Found object"),
-        ("ink", "much", "a numpy array. Found str"),
+        ("ink", np.asarray(np.inf, np.float32), "finite, got inf"),
+        ("ink", 2**70, "float32, got object"),
+        ("ink", "much", "a numpy array, got str"),
     ],
 )
 def test_the_message_names_the_field_the_promise_and_the_culprit(part, wrong, message):
     with pytest.raises(DataError, match=message) as caught:
         validate(sample(**{part: wrong}), FIELDS, "scenes[3]")
-    assert str(caught.value).startswith(f"scenes[3]: `{part}` should be ")
+    assert str(caught.value).startswith(f"scenes[3]: `{part}` must be ")
 
 
 def test_a_missing_target_is_named():
     bare = Sample(np.zeros((4, 5, 3), np.uint8), {"seg": np.zeros((4, 5), np.int8)})
-    with pytest.raises(DataError, match="`depth` should be among the targets. Found seg"):
+    with pytest.raises(DataError, match="`depth` must be among the targets, got seg"):
         validate(bare, FIELDS, "here")
 
 
@@ -113,10 +113,10 @@ def test_whatever_comes_in_nothing_but_a_data_error_comes_out(part, value):
         message = "" if validate(tried, FIELDS, "here") is tried else "another sample"
     except DataError as error:
         message = re.sub(r"^here: `\w+`", "", str(error))  # an image of another size makes a target wrong
-    assert message == "" or message.startswith(" should be ")
+    assert message == "" or message.startswith(" must be ")
 
 
 @given(targets=st.one_of(st.none(), st.integers(), st.lists(st.text(max_size=2), max_size=3)))
 def test_targets_are_a_mapping(targets):
-    with pytest.raises(DataError, match="`targets` should be a mapping"):
+    with pytest.raises(DataError, match="`targets` must be a mapping"):
         validate(Sample(np.zeros((4, 5, 3), np.uint8), targets), FIELDS, "here")

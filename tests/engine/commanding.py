@@ -40,7 +40,7 @@ def winnow(root: Path, *arguments: str, code: str = START, cwd: Path | None = No
     """Run the command on the runs below `root` in a new process, with `more` in its environment."""
     environment: Mapping[str, str] = {**os.environ, "WINNOW_RUNS": str(root), **more}
     command = [sys.executable, "-P", "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd, timeout=600)
 
 
 def winnow_here(*arguments: str) -> Done:

@@ -7,7 +7,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
-PATIENCE = 60.0  # s for one message: a busy machine
+PATIENCE = 300.0  # s for one message: a busy machine
 
 
 def messages(port: int, origin: str | None = None) -> list[ForwardMsg]:

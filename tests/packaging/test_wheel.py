@@ -18,9 +18,9 @@ from tests.packaging.installing import ROOT, Installed, build, install, theirs
 from tests.packaging.page import errors, listening, messages
 
 PACKAGES = ("data", "engine", "dashboard")
-FILES = {"*.js", "*.css", "*.html", "icon.svg", "py.typed", "config.toml"}
+LEFT_OUT = ("dashboard/pictures/", "dashboard/canvas/package.json")  # for the README, and for Node's tests
 TINY = ["--dataset", "digits", "--widths", "6,8", "--blocks", "1,1", "--head-width", "6", "--batch-size", "200"]
-UP_WITHIN = 60.0  # s: a cold start of the server on a busy machine
+UP_WITHIN = 300.0  # s: a cold start of the server on a busy machine
 
 # What a user's own module does when somebody imports it: it leaves a mark, and breaks what wanted another one.
 PLANTED = """
@@ -83,8 +83,10 @@ def test_the_list_of_packages_is_the_packages_on_disk():
 def test_the_wheel_holds_all_files_of_the_packages_and_nothing_else(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    files = [file for package in PACKAGES for kind in ("*.py", *FILES) for file in (ROOT / package).rglob(kind)]
-    assert held == {f"winnow/{file.relative_to(ROOT)}" for file in files}
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKAGES]
+    files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    there = [file for file in files if (ROOT / file).exists() and not file.startswith(LEFT_OUT)]
+    assert held == {f"winnow/{file}" for file in there}, "what is no Python belongs in package-data of pyproject.toml"
     assert {"winnow/dashboard/.streamlit/config.toml", "winnow/dashboard/icon.svg"} <= held
     assert {f"winnow/{package}/py.typed" for package in PACKAGES} <= held
 
@@ -108,7 +110,7 @@ def test_a_users_own_modules_keep_their_names(installed: Installed, tmp_path: Pa
 def test_a_run_is_trained_beside_a_users_own_modules(installed: Installed, folder: Path):
     asked = ["train", *TINY, "--epochs", "1", "--threads", "1", "--name", "tiny", "--json"]
     command = [str(installed.command), *asked]
-    done = subprocess.run(command, cwd=folder, env=theirs(), capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=folder, env=theirs(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     run = folder / "runs" / json.loads(done.stdout.splitlines()[-1])["run"]
     assert json.loads((run / "status.json").read_text())["state"] == "done"

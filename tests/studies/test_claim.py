@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from winnow.engine.cli.follow import follow
+from winnow.engine.cli.follow import show_progress
 from winnow.engine.cli.studies import write_tables
 from winnow.engine.jobs.study_members import living_parameters
 from winnow.engine.runs import launch
@@ -71,7 +71,7 @@ def study() -> Study:
     found = earlier[0] if earlier else create_study(wanted)
     if found.status.state not in ("running", "queued") or not found.alive():
         launch.start(found)
-    follow(found, "claim")
+    show_progress(found, "claim")
     return found
 
 

@@ -1,8 +1,9 @@
 """A against B: two synced maps and the difference, what each reached, and whether they kept the same groups.
 
-Both runs stand in the address as `a` and `b`, so that a copied link shows the same comparison.
+A is the run of the other pages, `run` in the address; B is `other`.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,26 +15,27 @@ from winnow.dashboard.canvas.pair_maps import READING, Pair, pair_maps
 from winnow.dashboard.figures import gains, kept_by_both, mask_overlap
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import masks, pairs, tables
-from winnow.dashboard.frames.file_versions import Stamp, stamp
+from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.summaries import summary
+from winnow.dashboard.shared import address
+from winnow.dashboard.shared.address import OTHER, RUN
+from winnow.dashboard.shared.choosing import Choice, called, choose, gone
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import draw, explain
-from winnow.dashboard.shared.run_figures import Drawing
-from winnow.dashboard.shared.selection import ONE, OTHER, RUN, recall
+from winnow.dashboard.shared.panel import Chart, draw, explain
+from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
-from winnow.data.catalog import DATASETS
 from winnow.engine.runs.run import Run, list_runs
 
 TABS = ("Maps", "Metrics", "Layers", "Seeds", "Descriptions")
 SAME = "Choose two different runs to compare them."
-ALONE = "One run is there so far: another seed, another strength or another set of tasks makes a comparison."
+ALONE = "There is one run so far. Train another one to compare: with another seed, strength or set of tasks."
 NO_SHAPE = (
-    "The two networks have other layers or widths, or groups of another kind, so that their channels can't be laid "
-    "over one another. Their metrics can still be compared."
+    "The two networks have different layers or widths, or groups of different kinds, so their maps cannot be compared "
+    "channel by channel. Their metrics can still be compared."
 )
 NO_SEEDS = (
-    "Neither run has a sibling: the same description with another seed. Train one, or make a study with several seeds, "
-    "to see which of the differences are more than chance."
+    "Neither run has a sibling with the same description and another seed. Train one, or make a study with several "
+    "seeds, to see which differences are more than chance."
 )
 
 
@@ -41,38 +43,41 @@ def page() -> None:
     """Draw the comparison of the two chosen runs."""
     runs = {run.id: run for run in list_runs()}
     if not runs:
+        if address.named(RUN):
+            gone(RUN, others=False)
         welcome()
         return
-    recall()  # the run of the other pages is A at first
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        a, b = (runs[name] for name in _chosen(list(runs)))
+    a, b = _chosen(runs)
+    if len(runs) == 1:
+        st.info(ALONE, icon=":material/compare:")
+    elif a is not None and b is not None:
+        _compared(a, b)
+
+
+def _chosen(runs: Mapping[str, Run]) -> tuple[Run | None, Run | None]:
+    """Let the user choose A and B; say which of them is gone."""
+    names = {identity: called(run) for identity, run in runs.items()}
+    found = []
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for name, label in ((RUN, "A"), (OTHER, "B")):
+            st.markdown(f"**{label}**", width="content")
+            found.append(runs.get(choose(Choice(name, label, 430), names) or ""))
+    for run, name in zip(found, (RUN, OTHER), strict=True):
+        if run is None and address.named(name):
+            gone(name)
+    return found[0], found[1]
+
+
+def _compared(a: Run, b: Run) -> None:
+    """Draw the open view."""
     if a.id == b.id:
-        st.info(ALONE if len(runs) == 1 else SAME, icon=":material/compare:")
+        st.info(SAME, icon=":material/compare:")
         return
-    made = st.tabs(TABS, key="against_one_another", on_change="rerun", bind="query-params")
-    for tab, view in zip(made, (_maps, _metrics, _layers, _seeds, _descriptions), strict=True):
+    views = (_maps, _metrics, _layers, _seeds, _descriptions)
+    for tab, view in zip(address.tabs("against_one_another", TABS), views, strict=True):
         if tab.open:
             with tab:
                 view(a, b)
-
-
-def _chosen(known: list[str]) -> list[str]:
-    """Let the user choose A and B: at first the run of the other pages, or the second newest, and the newest."""
-    first = st.query_params.get(RUN) or (known[1] if len(known) > 1 else known[0])
-    usual = {
-        ONE: first if first in known else known[0],
-        OTHER: next((name for name in known if name != first), known[0]),
-    }
-    found = []
-    for key, label in ((ONE, "A"), (OTHER, "B")):
-        named = st.session_state.get(key) or st.query_params.get(key)
-        if named is None:
-            st.query_params[key] = usual[key]
-        if named not in known:
-            st.session_state[key] = usual[key]
-        chosen = st.selectbox(label, known, index=None, required=True, key=key, bind="query-params", width=430)
-        found.append(chosen if chosen in known else usual[key])
-    return found
 
 
 def _maps(a: Run, b: Run) -> None:
@@ -82,15 +87,19 @@ def _maps(a: Run, b: Run) -> None:
         return
     norms = frame[["a", "b"]].to_numpy(np.float32).T
     near = frame[["near_a", "near_b"]].to_numpy(bool).T
-    pair_maps(Pair((_named(a), _named(b)), pairs.shape(a), norms, near), "pair_maps")
+    kind = pairs.kind(a) or "input"
+    found = selected(pairs.shape(a), kind, "these networks")
+    pair = Pair((_named(a), _named(b)), pairs.shape(a), norms, near, kind, found.cell)
+    pair_maps(pair, "pair_maps", select)
+    say_absent(found)
     explain(lambda: frame, "pair", READING, _about(a, b))
 
 
 def _metrics(a: Run, b: Run) -> None:
-    drawing, split = _gains(a.path, b.path, stamp(a.path / "events.jsonl"), stamp(b.path / "events.jsonl"))
-    draw(drawing, "gains", gains.READING, f"{_about(a, b)} · {split}")
-    if len(drawing.frame):
-        _numbers(drawing.frame)
+    chart, split = _gains(a.path, b.path, version(a.path / "events.jsonl"), version(b.path / "events.jsonl"))
+    draw(chart, "gains", gains.READING, f"{_about(a, b)} · {split}")
+    if len(chart.frame):
+        _numbers(chart.frame)
 
 
 def _numbers(frame: pd.DataFrame) -> None:
@@ -117,9 +126,9 @@ def _layers(a: Run, b: Run) -> None:
         st.info(NO_SHAPE, icon=":material/grid_off:")
         return
     counted = pairs.layers(frame)
-    draw(Drawing(kept_by_both.kept_by_both(counted), counted), "kept_by_both", kept_by_both.READING, _about(a, b))
+    draw(Chart(kept_by_both.kept_by_both(counted), counted), "kept_by_both", kept_by_both.READING, _about(a, b))
     overlap = masks.overlap([a, b])
-    draw(Drawing(mask_overlap.mask_overlap(overlap), overlap), "pair_overlap", mask_overlap.READING, _about(a, b))
+    draw(Chart(mask_overlap.mask_overlap(overlap), overlap), "pair_overlap", mask_overlap.READING, _about(a, b))
 
 
 def _seeds(a: Run, b: Run) -> None:
@@ -131,8 +140,8 @@ def _seeds(a: Run, b: Run) -> None:
             continue
         overlap, drawn = masks.overlap(known[: masks.MOST_RUNS]), True
         st.subheader(f"{name} over {len(known[: masks.MOST_RUNS])} seeds", anchor=False)
-        drawing = Drawing(mask_overlap.mask_overlap(overlap), overlap)
-        draw(drawing, f"seeds_{name}", mask_overlap.READING, f"{name}: {_named(run)} · {plain(run.id)}")
+        chart = Chart(mask_overlap.mask_overlap(overlap), overlap)
+        draw(chart, f"seeds_{name}", mask_overlap.READING, f"{name}: {_named(run)} · {plain(run.id)}")
     if not drawn:
         st.info(NO_SEEDS, icon=":material/casino:")
 
@@ -146,11 +155,11 @@ def _descriptions(a: Run, b: Run) -> None:
 
 
 @lru_cache(maxsize=32)
-def _gains(a: Path, b: Path, _a: Stamp, _b: Stamp) -> tuple[Drawing, str]:
+def _gains(a: Path, b: Path, _a: Version, _b: Version) -> tuple[Chart, str]:
     frame, split = pairs.metrics(Run(a), Run(b))
     spec = summary(Run(a)).spec
-    looks = styles(list(DATASETS[spec.data.dataset].fields)) if spec is not None else {}
-    return Drawing(gains.gains(frame, looks), frame), split
+    looks = styles(list(spec.data.fields)) if spec is not None else {}
+    return Chart(gains.gains(frame, looks), frame), split
 
 
 def _named(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""One image: what it is, what the network makes of it, which pixels a task relies on, what the channel answers to."""
+"""One image: input, target and prediction, which pixels a task relies on, where the selected channel is active."""
 
 from typing import Any
 
@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from winnow.dashboard.figures import pictures
 from winnow.dashboard.figures.pictures import Picture
-from winnow.dashboard.forms.explain import begun
+from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, maps
+from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import measured, plain
 from winnow.dashboard.shared.panel import explain
-from winnow.dashboard.shared.selection import Selection, select
+from winnow.dashboard.shared.selection import select
 from winnow.data.sample import Field
 from winnow.engine.explain.maps.store import Method, SpatialStore
 from winnow.engine.runs.derived import DerivedJob
@@ -23,17 +25,17 @@ METHODS: tuple[Method, ...] = ("integrated_gradients", "occlusion")
 ACROSS = 3  # pictures side by side, at least: alone they would fill the page
 BRIGHT = 0.995  # quantile of a map over the shown images from which on it is at its brightest
 READING = (
-    "Maps over the grey image: where the image shows, nothing; yellow: most, of all shown images. Integrated gradients "
-    "and occlusion: which pixels the task's {of} hangs on. Reliance: where a task would feel it if the channel were at "
-    "its mean. Strokes: the channel is exactly 0 there."
+    "Each map lies over the grey image. Yellow: the largest values over all shown images; no colour: nothing. "
+    "Integrated gradients and occlusion: the pixels on which the task's {of} depends. Reliance: where a task would "
+    "change if the channel were at its mean. Strokes: the channel is exactly 0 there."
 )
 NONE = (
-    "This explanation has no maps: where in the images the channels that matter most answer and where they are silent, "
-    "and which pixels each task relies on. Explain the run anew, below, to have them: some seconds more."
+    "This explanation has no maps. Maps show where in the images a channel is active and where it is silent, and which "
+    "pixels each task relies on. Explain the run again, below, to make them: it takes some seconds more."
 )
 
 
-def in_images(work: DerivedJob, task: str, chosen: Selection | None, about: str) -> None:
+def in_images(work: DerivedJob, task: str, chosen: Cell | None, about: str) -> None:
     """Draw one of the shown images with all that is known over it."""
     known = maps.store_for(work, chosen)
     if known is None:
@@ -47,7 +49,7 @@ def in_images(work: DerivedJob, task: str, chosen: Selection | None, about: str)
     if chosen is None or not known.has(chosen.layer, chosen.channel):
         with_maps(work, known, chosen)
     else:
-        st.text(f"{chosen.layer}, channel {chosen.channel}")
+        st.text(str(chosen))
         _row(_channel(known, chosen, place, picture))
     explain(known.completeness, "in_images", READING.format(of=known.index["of"]), f"{about} · {_made(known, task)}")
 
@@ -57,14 +59,14 @@ def no_maps() -> None:
     st.info(NONE, icon=":material/image:")
 
 
-def with_maps(work: DerivedJob, known: SpatialStore, chosen: Selection | None) -> None:
+def with_maps(work: DerivedJob, known: SpatialStore, chosen: Cell | None) -> None:
     """Say which channels have maps, and let the user select one of them, or ask for maps of the selected one."""
     cells = maps.cells(known)
     words = "Select a channel that has maps." if chosen is None else "There are no maps of the selected channel."
     st.selectbox(
         f"{words} These {len(cells)} have:",
         cells,
-        format_func=lambda cell: f"{cell.layer}, channel {cell.channel}",
+        format_func=str,
         index=None,
         key="cell_with_maps",
         placeholder="channel",
@@ -76,33 +78,24 @@ def with_maps(work: DerivedJob, known: SpatialStore, chosen: Selection | None) -
         _map(work, chosen)
 
 
-def _map(work: DerivedJob, chosen: Selection) -> None:
+def _map(work: DerivedJob, chosen: Cell) -> None:
     """Start an explanation of the channel's layer that makes maps of this channel, and nothing that takes long."""
     asked = explanations.asked(work).model_dump(mode="json")
     wanted = {"layers": [chosen.layer], "channels": [chosen.channel], "ablations": 0, "randomisations": False}
-    if begun(work.run, {**asked, **wanted, "methods": asked["methods"][:1], "maps": asked["maps"] or 8}):
+    if start_job(work.run, {**asked, **wanted, "methods": asked["methods"][:1], "maps": asked["maps"] or 8}):
         st.rerun()
 
 
 def _selected() -> None:
     cell = st.session_state["cell_with_maps"]
-    if isinstance(cell, Selection):
-        select(cell.layer, cell.channel)
+    if isinstance(cell, Cell):
+        select(cell)
 
 
 def _image(known: SpatialStore) -> int:
     """Ask which of the shown images; return its place."""
-    places = list(range(len(known.numbers)))
-    place = st.segmented_control(
-        "Image",
-        places,
-        format_func=lambda at: str(known.numbers[at]),
-        default=0,
-        required=True,
-        key="image",
-        bind="query-params",
-    )
-    return place if place in places else 0
+    titles = {place: str(number) for place, number in enumerate(known.numbers)}
+    return address.segments("image", "Image", titles, 0)
 
 
 def _row(shown: list[Shown]) -> None:
@@ -173,7 +166,7 @@ def _attributions(known: SpatialStore, task: str, place: int, picture: Picture) 
     ]
 
 
-def _channel(known: SpatialStore, chosen: Selection, place: int, picture: Picture) -> list[Shown]:
+def _channel(known: SpatialStore, chosen: Cell, place: int, picture: Picture) -> list[Shown]:
     """Return where a channel answers, silent places struck, and where each task relies on it."""
     layer, channel = chosen.layer, chosen.channel
     activation, silent = np.abs(known.activation(layer, channel)), known.silent_here(layer, channel)[place]

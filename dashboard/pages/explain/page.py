@@ -1,33 +1,44 @@
 """Which features does a task rely on, and is it true? The page Explain.
 
-One task and one method at a time; the method that agrees best with ablation on this very run is taken at first. The
-views stand on the left, the selected channel on the right of all of them. Only the open view is drawn: four Plotly
+One task and one method at a time; the method that agrees best with ablation on this run is taken at first. The views
+are on the left, the selected channel on the right of all of them. Only the open view is drawn: four Plotly
 charts at most, the channel's two included.
 """
 
+import pandas as pd
 import streamlit as st
 
 from winnow.dashboard.figures import deletion_curves, relevance_against_ablation, shuffled_weights, top_channels
 from winnow.dashboard.frames import explanations, trust
 from winnow.dashboard.pages.explain.in_images import in_images
-from winnow.dashboard.pages.explain.method_table import method_table
 from winnow.dashboard.pages.explain.top_images import top_images
-from winnow.dashboard.shared import explanation_figures
+from winnow.dashboard.shared import address, explanation_figures
+from winnow.dashboard.shared.address import TASK
 from winnow.dashboard.shared.explained_channel import explained_channel
-from winnow.dashboard.shared.explanation import METHODS, badge, provenance
+from winnow.dashboard.shared.explanation import BADGES, METHODS, badge, provenance
 from winnow.dashboard.shared.explanation_figures import View
-from winnow.dashboard.shared.explanation_page import click, explained, layer_of
+from winnow.dashboard.shared.explanation_page import cell_of, click, explained, layer_of
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import draw
-from winnow.dashboard.shared.selection import TASK, keep, selected
+from winnow.dashboard.shared.panel import draw, explain
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
 MEANINGS = (
-    "Taylor: mean over images of |Σ (a − μ)·∂L/∂a|, the first-order effect of replacing the channel by its mean; "
-    "position by position: of Σ |(a − μ)·∂L/∂a|. The others are Captum's. Recommended is the one that agrees best with "
-    "what switching channels off does, on this run."
+    "Taylor: mean over images of |Σ (a − μ)·∂L/∂a|, the first-order effect of replacing the channel by its mean. "
+    "Position by position: mean of Σ |(a − μ)·∂L/∂a|. The others are Captum's. The recommended method is the one that "
+    "agrees best, on this run, with what switching channels off does."
 )
+METHODS_READING = (
+    "Medians over layers and tasks. With ablation: do the channels that are said to matter, matter? Shares: do they "
+    "matter to that task? Between halves: do other images give the same answer? Heads shuffled: the shares must "
+    "change, to a correlation below 0.2. ★: the method whose weaker correlation with ablation is the largest."
+)
+METHODS_TITLES = {
+    "rank_correlation": "with ablation",
+    "share_correlation": "shares, with ablation",
+    "split_half": "between halves",
+    "head_randomisation": "heads shuffled",
+}
 TABS = ("Channels", "Against ablation", "Shuffled weights", "Images", "Top images")
 
 
@@ -36,47 +47,36 @@ def page() -> None:
     explained(_explain)
 
 
-def _explain(run: Run, work: DerivedJob) -> None:
+def _explain(work: DerivedJob, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         task, method = _task(work), _method(work)
     badge(work, method, (task,))
-    view = View(method, task, chosen=selected(explanations.layers(work)))
+    found = cell_of(work)
+    view = View(method, task, chosen=found.cell)
     left, right = st.columns([2, 1], gap="large")
     with left:
         _views(run, work, view)
     with right:
-        explained_channel(run, work, method, view.chosen)
+        explained_channel(run, work, method, found)
 
 
 def _task(work: DerivedJob) -> str:
-    tasks = explanations.tasks(work)
-    task = st.segmented_control(
-        "Task", tasks, format_func=plain, default=tasks[0], required=True, key=TASK, bind="query-params"
-    )
-    keep()
-    return task if task in tasks else tasks[0]
+    titles = {task: plain(task) for task in explanations.tasks(work)}
+    return address.segments(TASK, "Task", titles, next(iter(titles)))
 
 
 def _method(work: DerivedJob) -> str:
     """Ask for the method; the recommended one is taken at first, and named."""
-    methods, best = explanations.methods(work), trust.recommended(work)
-    method = st.segmented_control(
-        "Method",
-        methods,
-        format_func=lambda name: METHODS.get(name, name),
-        default=best or methods[0],
-        required=True,
-        key="method",
-        bind="query-params",
-        help=MEANINGS,
-    )
-    if best is not None and len(methods) > 1:
-        st.caption(f"Recommended on this run: {METHODS.get(best, best)}", width="content")
-    return method if method in methods else methods[0]
+    titles = {name: METHODS.get(name, name) for name in explanations.methods(work)}
+    best = trust.recommended(work)
+    method = address.segments("method", "Method", titles, best or next(iter(titles)), about=MEANINGS)
+    if best is not None and len(titles) > 1:
+        st.caption(f"Recommended on this run: {titles[best]}", width="content")
+    return method
 
 
 def _views(run: Run, work: DerivedJob, view: View) -> None:
-    channels, against, shuffled, images, top = st.tabs(TABS, key="trust", on_change="rerun", bind="query-params")
+    channels, against, shuffled, images, top = address.tabs("trust", TABS)
     about = provenance(run, work, view.method, (view.task,))
     if channels.open:
         with channels:
@@ -93,8 +93,8 @@ def _views(run: Run, work: DerivedJob, view: View) -> None:
             _deletion(work, view, about)
     if shuffled.open:
         with shuffled:
-            drawing = explanation_figures.randomised(work, view.method)
-            draw(drawing, "shuffled_weights", shuffled_weights.READING, about)
+            chart = explanation_figures.randomised(work, view.method)
+            draw(chart, "shuffled_weights", shuffled_weights.READING, about)
     if images.open:
         with images:
             in_images(work, view.task, view.chosen, about)
@@ -108,13 +108,36 @@ def _channels(work: DerivedJob, view: View, about: str) -> None:
     narrowed = View(view.method, view.task, layer, view.chosen)
     draw(explanation_figures.top(work, narrowed), "top_channels", top_channels.READING, about, click(work))
     st.markdown("**Which method to believe**")
-    method_table(work, about)
+    _method_table(work, about)
 
 
 def _deletion(work: DerivedJob, view: View, about: str) -> None:
     first = explanations.methods(work)[0]
     if view.method != first:
-        st.caption(
-            f"Channels were removed together in the order of {METHODS.get(first, first)}, the first method, only."
-        )
+        st.caption(f"These curves are measured for the first method only: {METHODS.get(first, first)}.")
     draw(explanation_figures.deletion(work, view.task), "deletion_curves", deletion_curves.READING, about)
+
+
+def _method_table(work: DerivedJob, about: str) -> None:
+    """Draw the methods side by side, as measured on this run; the one to believe is marked."""
+    frame = trust.methods(work)
+    shown = pd.DataFrame(
+        {
+            "": ["★" if best else "" for best in frame["recommended"]],
+            "method": [METHODS.get(name, name) for name in frame["method"]],
+            **{name: frame[name] for name in METHODS_TITLES},
+            "verdict": [BADGES[colour][0] for colour in frame["colour"]],
+        }
+    )
+    config = st.column_config
+    numbers = {name: config.NumberColumn(title, format="%.2f", width=110) for name, title in METHODS_TITLES.items()}
+    st.dataframe(
+        shown,
+        key="methods",
+        hide_index=True,
+        row_height=30,
+        height="content",
+        placeholder="–",
+        column_config={"": config.TextColumn(width=30), **numbers},
+    )
+    explain(lambda: frame, "methods", METHODS_READING, about)

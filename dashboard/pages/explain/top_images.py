@@ -1,26 +1,27 @@
-"""One channel: the images that it answers to most, where in them, and where it is silent on the average."""
+"""One channel: the images in which it is most active, where in them, and where it is silent on average."""
 
 import numpy as np
 import streamlit as st
 
 from winnow.dashboard.figures import pictures
 from winnow.dashboard.frames import maps
+from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.pages.explain.in_images import no_maps, over, with_maps
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import explain
-from winnow.dashboard.shared.selection import Selection
 from winnow.engine.explain.maps.store import SpatialStore
 from winnow.engine.runs.derived import DerivedJob
 
 ACROSS = 3  # pictures side by side
 READING = (
-    "The images in which the channel's mean activation is greatest, the first on the left, and over them where it "
-    "answers: yellow most. Silence: the part of all images in which the channel is exactly 0 at that position."
+    "The images in which the channel's mean activation is largest, the largest on the left. Over each: where the "
+    "channel is active; yellow is most. Silence: the share of all images in which the channel is exactly 0 at that "
+    "position."
 )
 
 
-def top_images(work: DerivedJob, chosen: Selection | None, about: str) -> None:
-    """Draw the images that a channel answers to most."""
+def top_images(work: DerivedJob, chosen: Cell | None, about: str) -> None:
+    """Draw the images in which a channel is most active."""
     known = maps.store_for(work, chosen)
     if known is None:
         no_maps()
@@ -29,13 +30,13 @@ def top_images(work: DerivedJob, chosen: Selection | None, about: str) -> None:
         with_maps(work, known, chosen)
         return
     answers = maps.answers(known, chosen)
-    st.text(f"{chosen.layer}, channel {chosen.channel}: what it answers to among {len(answers)} images")
+    st.text(f"{chosen}: the images where it is most active, of {len(answers)}")
     _gallery(known, chosen)
     _silence(known, chosen)
     explain(lambda: maps.answers(known, chosen), "top_images", READING, about)
 
 
-def _gallery(known: SpatialStore, chosen: Selection) -> None:
+def _gallery(known: SpatialStore, chosen: Cell) -> None:
     best = known.top(chosen.layer, chosen.channel)
     activations = np.abs(best.activations)
     for first in range(0, len(best.numbers), ACROSS):
@@ -49,7 +50,7 @@ def _gallery(known: SpatialStore, chosen: Selection) -> None:
             )
 
 
-def _silence(known: SpatialStore, chosen: Selection) -> None:
+def _silence(known: SpatialStore, chosen: Cell) -> None:
     """Say how often the channel is exactly 0, and show where."""
     silent = known.silent(chosen.layer, chosen.channel)
     left, right = st.columns([1, 2], vertical_alignment="center")
@@ -57,7 +58,7 @@ def _silence(known: SpatialStore, chosen: Selection) -> None:
     said = "silence, by position"
     left.image(pictures.overlaid(blank, silent, 1.0), caption=said, width="stretch", output_format="PNG", alt=said)
     right.metric(
-        "Silent, of all positions and images",
+        "Silent, share of all positions and images",
         f"{100 * float(silent.mean()):.0f} %",
-        help="A channel is silent where it is exactly 0: behind a ReLU, where nothing that it answers to is there",
+        help="A channel is silent where it is exactly 0: behind a ReLU, wherever nothing activates it",
     )

@@ -1,7 +1,7 @@
-"""Which groups survive, and where? The three honest numbers, the survival map and what else shows the groups now.
+"""Which groups survive, and where? The sparsity numbers, the survival map and what else shows the groups now.
 
-The views stand on the left, the selected channel on the right of all of them, so that a click on the map or on a row of
-a table is answered in the same place. Only the open view is drawn: four Plotly charts at most, the channel's included.
+The views are on the left, the selected channel on the right of all of them, so that a click on the map or on a row of a
+table is answered in the same place. Only the open view is drawn: four Plotly charts at most, the channel's included.
 """
 
 import pandas as pd
@@ -9,13 +9,13 @@ import streamlit as st
 
 from winnow.dashboard.figures import firmness, layer_counts, norm_spread
 from winnow.dashboard.frames import current, groups
-from winnow.dashboard.pages.groups.sparsity_numbers import honest
-from winnow.dashboard.shared import run_figures
+from winnow.dashboard.frames.cells import Cell, Kind
+from winnow.dashboard.pages.groups.sparsity_numbers import sparsity_numbers
+from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.channel import channel
 from winnow.dashboard.shared.norms_over_epochs import over_epochs
 from winnow.dashboard.shared.panel import draw, explain, source
-from winnow.dashboard.shared.run_bar import run_bar
-from winnow.dashboard.shared.run_choice import frozen, readable
+from winnow.dashboard.shared.run_bar import frozen, readable, redrawn, run_bar
 from winnow.dashboard.shared.selection import select, selected
 from winnow.dashboard.shared.survival import no_norms, survival
 from winnow.engine.runs.run import Run
@@ -23,11 +23,11 @@ from winnow.engine.runs.work_folder import LIVE
 
 EVERY = 2.0  # seconds between two drawings of a live run
 TABS = ("Survival map", "Layers", "Over epochs", "Firmness")
-MOST_ROWS = 300  # of the table of the nearest to the edge; its download holds all
+MOST_ROWS = 300  # of the table of the closest to a change; its download holds all
 EDGE = (
-    "Groups near the threshold and dead ones, the nearest to a change first. Distance: of a living group, its norm ÷ "
-    "the largest of its layer (at 0 it dies); of a dead one, 1 − firmness (at 0 it revives). Tick a row to select its "
-    "channel."
+    "Dead groups and groups near the threshold, the closest to a change first. Distance of a living group: its norm "
+    "÷ the largest norm of its layer; at 0 it dies. Distance of a dead group: 1 − firmness; at 0 it revives. Tick a "
+    "row to select its channel."
 )
 
 
@@ -38,30 +38,30 @@ def page() -> None:
     run, beside = bar
     with beside:
         live = run.status.state in LIVE
-        still = frozen(live)
+        held = frozen(live)
     if readable(run):
-        st.fragment(_groups, run_every=EVERY if live and not still else None)(run, live)
+        redrawn(_groups, EVERY if live and not held else None, run, live)
 
 
 def _groups(run: Run, drawn_live: bool) -> None:
-    """Draw all; once the run has ended, draw the whole page, which then stands still."""
+    """Draw all; once the run has ended, draw the whole page, which then does not change any more."""
     if drawn_live and run.status.state not in LIVE:
         st.rerun()
     norms = groups.norms(run)
     if not len(norms.values):
         no_norms()
         return
-    honest(run)
+    sparsity_numbers(run)
     left, right = st.columns([2, 1], gap="large")
     with left:
         _views(run)
     with right:
         st.subheader("Selected channel", anchor=False)
-        channel(run, selected(norms.layers))
+        channel(run, selected(norms.layers, run.spec.penalty.groups))
 
 
 def _views(run: Run) -> None:
-    survival_tab, now, over, firm = st.tabs(TABS, key="part", on_change="rerun", bind="query-params")
+    survival_tab, now, over, firm = address.tabs("part", TABS)
     if survival_tab.open:
         with survival_tab:
             survival(run)
@@ -86,16 +86,16 @@ def _layers(run: Run) -> None:
 def _firmness(run: Run) -> None:
     moment = f"{source(run)} · after epoch {groups.norms(run).at[-1]}"
     draw(run_figures.firm(run), "firmness", firmness.READING, moment)
-    st.subheader("Nearest to the edge", anchor=False)
+    st.subheader("Closest to a change", anchor=False)
     frame = current.edge(run)
     if frame.empty:
-        st.info("No group is zero or near the threshold: a larger strength or target would move some.")
+        st.info("No group is zero or near the threshold. A larger strength or target would bring some there.")
         return
-    _edge(frame.head(MOST_ROWS))
+    _edge(frame.head(MOST_ROWS), run.spec.penalty.groups)
     explain(lambda: current.edge(run), "edge", EDGE, moment)
 
 
-def _edge(shown: pd.DataFrame) -> None:
+def _edge(shown: pd.DataFrame, kind: Kind) -> None:
     config = st.column_config
     st.dataframe(
         shown,
@@ -103,7 +103,7 @@ def _edge(shown: pd.DataFrame) -> None:
         hide_index=True,
         height=330,
         row_height=30,
-        on_select=lambda: _ticked(shown),
+        on_select=lambda: _ticked(shown, kind),
         selection_mode="single-row",
         column_order=[name for name in shown.columns if name != "relative"],
         column_config={
@@ -115,9 +115,9 @@ def _edge(shown: pd.DataFrame) -> None:
     )
 
 
-def _ticked(shown: pd.DataFrame) -> None:
+def _ticked(shown: pd.DataFrame, kind: Kind) -> None:
     """Select the channel of the row that was ticked."""
     rows = st.session_state["edge_table"].selection.rows
     if rows and rows[0] < len(shown):
         row = shown.iloc[rows[0]]
-        select(str(row["layer"]), int(row["channel"]))
+        select(Cell(str(row["layer"]), int(row["channel"]), kind))

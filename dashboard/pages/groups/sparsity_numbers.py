@@ -1,4 +1,4 @@
-"""The three honest numbers: what is zero, what of that can be removed, what has been removed."""
+"""The sparsity numbers: what is zero, what of that can be removed, what has been removed."""
 
 from typing import Any
 
@@ -13,19 +13,19 @@ from winnow.dashboard.shared.formatting import measured
 from winnow.dashboard.shared.panel import explain, source
 from winnow.engine.runs.run import Run
 
-ZERO = "The part of the penalised layers that is exactly zero. A zero still costs its multiply–add."
+ZERO = "The share of the penalised layers that is exactly zero. A zero still costs its multiply–add."
 REMOVABLE = (
-    "The part of the whole network that could be removed without changing a single output: channels that no layer "
-    "uses. With gathers: if, besides, each layer reads only the channels that it uses."
+    "The share of the whole network that could be removed without changing any output: channels that no layer uses. "
+    "With gathers: each layer also picks only the channels that it uses."
 )
 REALISED = (
-    "What the newest pruning of this run saves of the whole network, measured: multiply–adds, parameters, and the time "
-    "of one image."
+    "What the newest pruning of this run saves of the whole network, as measured: multiply–adds, parameters, and the "
+    "time of one image."
 )
-READING = "A channel can go once every layer that reads it ignores it: zero and removable differ."
+READING = "Zero and removable differ: a channel can be removed only once every layer that reads it ignores it."
 
 
-def honest(run: Run) -> None:
+def sparsity_numbers(run: Run) -> None:
     """Draw the numbers of a run, and beside them the components of its network."""
     known = summary(run)
     numbers, table = st.columns([6, 5], gap="medium")

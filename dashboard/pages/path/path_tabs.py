@@ -1,30 +1,39 @@
-"""The views of a path: the scrubber first; then its curve, norms, order of death, what was kept on the way, tables.
+"""The views of a path: the scrubber first; then its curve, norms, order of death, snapshots, tables.
 
-Only the open view is drawn.
+Only the open view is drawn. Where the scrubber stands at a place that has no network, a run can be started there, like
+the others of the path.
 """
 
 import streamlit as st
 
 from winnow.dashboard import navigation
-from winnow.dashboard.canvas.path_scrubber import READING, Wish, path_scrubber
+from winnow.dashboard.canvas.path_scrubber import READING, Request, path_scrubber
 from winnow.dashboard.figures import death_order, norm_path, path_curve
+from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.frames import paths
+from winnow.dashboard.frames.cost import per_epoch
 from winnow.dashboard.pages.path import study_figures
 from winnow.dashboard.pages.path.snapshots import kept_on_the_way
 from winnow.dashboard.pages.path.study_tabs import about, seeds, tables, the_runs
-from winnow.dashboard.pages.path.train_here import ASKED, train_here
+from winnow.dashboard.shared import address
+from winnow.dashboard.shared.formatting import duration, level_word, plain, sentence
 from winnow.dashboard.shared.panel import draw, explain
+from winnow.dashboard.shared.selection import say_absent, select, selected
+from winnow.engine.runs.launch import JobError
 from winnow.engine.runs.study import Study
-from winnow.engine.specs.study import PathSpec
+from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.study import PathSpec, parse_many
+from winnow.engine.specs.train import TrainSpec
+from winnow.engine.studies.plan import plan
 
-TABS = ("Scrub", "Curve", "Norms", "Order of death", "Kept on the way", "Table", "Seeds", "Its runs")
+TABS = ("Scrub", "Curve", "Norms", "Order of death", "Snapshots", "Table", "Seeds", "Its runs")
+ASKED = "asked_of_path"  # in the session: what the scrubber asked for
 
 
 def path_views(study: Study, spec: PathSpec) -> None:
     """Draw the open view of a path."""
-    made = st.tabs(TABS, key="along", on_change="rerun", bind="query-params")
     views = (_scrub, _curve, _norms, _deaths, kept_on_the_way, tables, seeds, the_runs)
-    for tab, view in zip(made, views, strict=True):
+    for tab, view in zip(address.tabs("along", TABS), views, strict=True):
         if tab.open:
             with tab:
                 view(study)
@@ -36,26 +45,59 @@ def _scrub(study: Study) -> None:
         st.info("The map is drawn once a run of the path has ended.", icon=":material/grid_on:")
         return
     course, sent = study_figures.course(study)
-    path_scrubber(course, sent, "path_scrubber", _note)
+    found = selected(course.networks.layers, spec.base.penalty.groups, "this path's network")
+    path_scrubber(course, sent, found.cell, _note, select)
+    say_absent(found)
     gone = len(paths.points(study)) - len(course.networks.points)
-    missing = f" · the runs of {gone} point{'s' if gone > 1 else ''} are gone, or of another network" if gone else ""
+    missing = f" · {gone} point{'s' if gone > 1 else ''} left out: run removed, or other network" if gone else ""
     explain(lambda: paths.points(study), "path", READING, about(study, "val") + missing)
     _granted(study, spec)
 
 
-def _note(wish: Wish) -> None:
-    st.session_state[ASKED] = wish
+def _note(request: Request) -> None:
+    st.session_state[ASKED] = request
 
 
 def _granted(study: Study, spec: PathSpec) -> None:
     """Do what the scrubber was asked: open a run, or offer to train where none was trained."""
-    wish = st.session_state.get(ASKED)
-    if not isinstance(wish, Wish) or wish.path != study.id:
+    request = st.session_state.get(ASKED)
+    if not isinstance(request, Request) or request.path != study.id:
         return
-    if wish.run:
+    if request.run:
         del st.session_state[ASKED]
-        navigation.open_run(wish.run)
-    train_here(study, spec, wish.level)
+        navigation.go("train", run=request.run)
+    _train_here(study, spec, request.level)
+
+
+def _train_here(study: Study, spec: PathSpec, level: float) -> None:
+    """Say what would be trained and what that costs, and start it on a click."""
+    of = "target" if spec.targets else "strength"
+    with st.container(border=True, key="train_here"):
+        took = per_epoch(spec.base)
+        cost = "" if took is None else f" Runs like this one took at most {duration(took * spec.base.epochs)}."
+        st.markdown(
+            f"**Train at {plain(level_word(of, level))}**: seed {spec.seeds[0]}, at most {spec.base.epochs} epochs, "
+            f"from fresh weights. Everything else is as in this path.{cost}"
+        )
+        with st.container(horizontal=True):
+            wanted = st.button("Start this run", key="train_here_start", type="primary", icon=":material/play_arrow:")
+            st.button("Cancel", key="train_here_not", on_click=st.session_state.pop, args=(ASKED, None))
+        if not wanted:
+            return
+        try:
+            run = start_run(spec_at(spec, level))
+        except (SpecError, ValueError, JobError, OSError) as error:
+            st.error(sentence(str(error)), icon=":material/error:")
+            return
+    st.session_state.pop(ASKED, None)
+    navigation.go("train", run=run.id)
+
+
+def spec_at(spec: PathSpec, level: float) -> TrainSpec:
+    """Return the run that the path would make of another level, for its first seed."""
+    grid = {"targets": (level,), "strengths": ()} if spec.targets else {"targets": (), "strengths": (level,)}
+    asked = parse_many({**spec.model_dump(), **grid, "warm": False, "seeds": spec.seeds[:1]})
+    return next(member.spec for member in plan(asked) if member.arm == "sparse")
 
 
 def _curve(study: Study) -> None:
@@ -65,9 +107,10 @@ def _curve(study: Study) -> None:
 def _norms(study: Study) -> None:
     names = [layer.name for layer in paths.networks(study).layers]
     if not names:
-        st.info("The norms come with the first run that has ended.", icon=":material/hourglass:")
+        st.info("The norms appear with the first run that has ended.", icon=":material/hourglass:")
         return
-    layer = st.selectbox("Layer", names, key="path_layer", label_visibility="collapsed", width=300)
+    widget = address.following("path_layer", names, names[0])
+    layer = st.selectbox("Layer", names, label_visibility="collapsed", width=300, **widget)
     draw(study_figures.norms(study, layer), "norm_path", norm_path.READING, about(study))
 
 

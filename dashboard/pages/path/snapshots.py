@@ -1,4 +1,4 @@
-"""The networks kept on the way along a path: a table, and the line of Python that loads the one that is ticked."""
+"""The snapshots of a path, networks kept during training: a table, and the Python that loads the one that is ticked."""
 
 from typing import Any
 
@@ -8,30 +8,30 @@ import streamlit as st
 from winnow.dashboard.frames import snapshots, tables
 from winnow.dashboard.pages.path.study_tabs import about
 from winnow.dashboard.shared.formatting import amount, digits
-from winnow.dashboard.shared.panel import explain
+from winnow.dashboard.shared.panel import explain, keyed
 from winnow.engine.runs.study import Study
 
 NONE = (
-    "No networks were kept on the way. The runs of a path keep one whenever their sparsity first reaches a multiple of "
-    "5 %, unless `--snapshots` says otherwise; a run that was there before the path, and only referred to, keeps what "
-    "it has. Networks after a run's end: the Prune page."
+    "There are no snapshots. The runs of a path keep a network whenever their sparsity first reaches a multiple of 5 "
+    "%, unless `--snapshots` says otherwise. A run that was there before the path keeps what it has. To make a small "
+    "network after a run has ended, use the Prune page."
 )
 READING = (
-    "The network as it was at the end of the epoch in which the sparsity first reached the level, its zeros removed. "
-    "It was not refitted at that sparsity, nor chosen by anything: the run's own end may be better at the same "
-    "sparsity. Sparsities are those of the penalised layers; parameters and MACs are those of the whole small network."
+    "The network at the end of the epoch in which the sparsity first reached the level, its zeros removed. It was "
+    "not refitted at that sparsity: the network at the end of a run may be better at the same sparsity. Sparsities "
+    "are those of the penalised layers; parameters and MACs are those of the whole small network."
 )
 
 
 def kept_on_the_way(study: Study) -> None:
-    """List the networks kept on the way; one that is ticked is offered to be loaded."""
+    """List the snapshots; how to load one that is ticked is shown."""
     frame = snapshots.snapshots(study)
     if frame.empty:
         st.info(NONE, icon=":material/deployed_code:")
         return
     event = st.dataframe(
         _counted(frame),
-        key=f"snapshots_{len(frame)}",
+        key=keyed("snapshots", frame["folder"]),
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
@@ -44,7 +44,7 @@ def kept_on_the_way(study: Study) -> None:
         folder = str(frame["folder"].iloc[rows[0]])
         st.code(f"from winnow.engine.export import load_model\n\nnet = load_model({folder!r})", language="python")
     else:
-        st.info("Tick one to see how it is loaded.", icon=":material/check_box:")
+        st.info("Tick a row to see how its network is loaded.", icon=":material/check_box:")
 
 
 def _counted(frame: pd.DataFrame) -> pd.DataFrame:

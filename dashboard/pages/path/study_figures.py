@@ -1,4 +1,4 @@
-"""The figures of a study, kept as long as its tables stand still, as `dashboard.shared.run_figures` keeps a run's."""
+"""The figures of a study, cached until its tables change, as `dashboard.shared.run_figures` keeps a run's."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -9,81 +9,80 @@ from winnow.dashboard.canvas.path_scrubber import Course, payload
 from winnow.dashboard.figures import death_order, norm_path, paired_differences, path_curve, seed_overlap
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import differences, paths, studies
-from winnow.dashboard.frames.file_versions import Stamp
+from winnow.dashboard.frames.file_versions import Version
 from winnow.dashboard.frames.summaries import tasks
-from winnow.dashboard.shared.run_figures import Drawing
-from winnow.data.catalog import DATASETS
+from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import PathSpec
 
 
 def course(study: Study) -> tuple[Course, Mapping[str, Any]]:
     """Return a path as the scrubber takes it, and what is sent to the browser."""
-    return _course(study.path, studies.stamps(study, "path"))
+    return _course(study.path, studies.versions(study, "path"))
 
 
-def curve(study: Study) -> Drawing:
+def curve(study: Study) -> Chart:
     """Return the skill along a path."""
-    return _curve(study.path, studies.stamps(study, "path"))
+    return _curve(study.path, studies.versions(study, "path"))
 
 
-def norms(study: Study, layer: str) -> Drawing:
+def norms(study: Study, layer: str) -> Chart:
     """Return the norms of a layer along a path."""
-    return _norms(study.path, studies.stamps(study, "path"), layer)
+    return _norms(study.path, studies.versions(study, "path"), layer)
 
 
-def deaths(study: Study) -> Drawing:
+def deaths(study: Study) -> Chart:
     """Return who is dead at which point."""
-    return _deaths(study.path, studies.stamps(study, "path"))
+    return _deaths(study.path, studies.versions(study, "path"))
 
 
-def paired(study: Study, which: differences.Which) -> Drawing:
+def paired(study: Study, which: differences.Which) -> Chart:
     """Return the paired differences of the arms."""
-    return _paired(study.path, studies.stamps(study, "summary", "comparisons"), which)
+    return _paired(study.path, studies.versions(study, "summary", "comparisons"), which)
 
 
-def seeds(study: Study) -> Drawing:
+def seeds(study: Study) -> Chart:
     """Return how far the seeds of an arm agree."""
-    return _seeds(study.path, studies.stamps(study, "jaccard"))
+    return _seeds(study.path, studies.versions(study, "jaccard"))
 
 
 @lru_cache(maxsize=8)
-def _course(path: Path, _tables: tuple[Stamp, ...]) -> tuple[Course, Mapping[str, Any]]:
+def _course(path: Path, _tables: tuple[Version, ...]) -> tuple[Course, Mapping[str, Any]]:
     study = Study(path)
     spec = study.spec
     if not isinstance(spec, PathSpec):
         raise ValueError(f"`study` should be a path. Found a {spec.kind}.")
-    looks = styles(list(DATASETS[spec.base.data.dataset].fields))
+    looks = styles(list(spec.base.data.fields))
     made = Course(study.id, spec, paths.networks(study), tasks(spec.base), looks)
     return made, payload(made)
 
 
 @lru_cache(maxsize=16)
-def _curve(path: Path, _tables: tuple[Stamp, ...]) -> Drawing:
+def _curve(path: Path, _tables: tuple[Version, ...]) -> Chart:
     frame = paths.points(Study(path))
-    return Drawing(path_curve.path_curve(frame), frame)
+    return Chart(path_curve.path_curve(frame), frame)
 
 
 @lru_cache(maxsize=32)
-def _norms(path: Path, _tables: tuple[Stamp, ...], layer: str) -> Drawing:
+def _norms(path: Path, _tables: tuple[Version, ...], layer: str) -> Chart:
     frame = paths.norms(Study(path), layer)
-    return Drawing(norm_path.norm_path(frame), frame)
+    return Chart(norm_path.norm_path(frame), frame)
 
 
 @lru_cache(maxsize=16)
-def _deaths(path: Path, _tables: tuple[Stamp, ...]) -> Drawing:
+def _deaths(path: Path, _tables: tuple[Version, ...]) -> Chart:
     study = Study(path)
     shares = paths.deaths(study)
-    return Drawing(death_order.death_order(shares), studies.table(study, "deaths"))
+    return Chart(death_order.death_order(shares), studies.table(study, "deaths"))
 
 
 @lru_cache(maxsize=64)
-def _paired(path: Path, _tables: tuple[Stamp, ...], which: differences.Which) -> Drawing:
+def _paired(path: Path, _tables: tuple[Version, ...], which: differences.Which) -> Chart:
     frame = differences.paired(Study(path), which)
-    return Drawing(paired_differences.paired_differences(frame), frame)
+    return Chart(paired_differences.paired_differences(frame), frame)
 
 
 @lru_cache(maxsize=16)
-def _seeds(path: Path, _tables: tuple[Stamp, ...]) -> Drawing:
+def _seeds(path: Path, _tables: tuple[Version, ...]) -> Chart:
     frame = studies.table(Study(path), "jaccard")
-    return Drawing(seed_overlap.seed_overlap(frame), frame)
+    return Chart(seed_overlap.seed_overlap(frame), frame)

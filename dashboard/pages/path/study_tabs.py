@@ -5,7 +5,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import get_args
 
 import pandas as pd
 import streamlit as st
@@ -14,10 +13,10 @@ from winnow.dashboard import navigation
 from winnow.dashboard.figures import paired_differences, seed_overlap
 from winnow.dashboard.frames import differences, studies
 from winnow.dashboard.frames.csv_export import csv
-from winnow.dashboard.frames.latency import latencies
 from winnow.dashboard.pages.path import study_figures
+from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import draw, explain
+from winnow.dashboard.shared.panel import draw, explain, keyed
 from winnow.dashboard.shared.trade_off import pareto_of
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import Definition, StudySpec
@@ -42,8 +41,8 @@ READING = (
     "better than the baseline."
 )
 LATENCY = (
-    "One forward pass of a batch on this machine, before and after the removal of what nothing uses: the median over "
-    "runs of each run's median. No output is changed by it."
+    "One forward pass of a batch on this machine, before and after the removal of what no layer uses: the median over "
+    "runs of each run's median. The removal changes no output."
 )
 FILES = {"csv": ("CSV", "text/csv"), "tex": ("LaTeX", "text/x-tex"), "md": ("Markdown", "text/markdown")}
 ROWS = "study_runs"
@@ -52,8 +51,9 @@ WHO = ("arm", "tasks", "balancing")
 
 def study_views(study: Study) -> None:
     """Draw the open view of a study."""
-    made = st.tabs(TABS, key="compared", on_change="rerun", bind="query-params")
-    for tab, view in zip(made, (tables, _differences, pareto_of, seeds, the_runs), strict=True):
+    for tab, view in zip(
+        address.tabs("compared", TABS), (tables, _differences, pareto_of, seeds, the_runs), strict=True
+    ):
         if tab.open:
             with tab:
                 view(study)
@@ -73,7 +73,7 @@ def tables(study: Study) -> None:
     summary = studies.table(study, "summary")
     table = paper_table(summary, shown, split)
     if table.empty:
-        st.info("The table is made once a run has been judged.", icon=":material/hourglass:")
+        st.info("The table appears once a run has been judged.", icon=":material/hourglass:")
         return
     _table(table)
     st.caption(f"{READING} {MEANINGS[shown]}.  \n{about(study, split)}")
@@ -100,18 +100,18 @@ def the_runs(study: Study) -> None:
     frame = studies.members(study)
     event = st.dataframe(
         frame,
-        key=f"{ROWS}_{len(frame)}",
+        key=keyed(ROWS, frame["run"]),  # rows are selected by place: with other rows, none is selected
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(frame) <= 15 else 560,
         column_config={"reused": st.column_config.CheckboxColumn(help="Was there before this study")},
     )
-    st.caption("In the order of the plan. A reused run was trained before this study began.")
+    st.caption("In the order of the plan. A reused run was trained before this study began. Tick a run to open it.")
     rows = [row for row in event.selection.rows if row < len(frame)]
     run = str(frame["run"].iloc[rows[0]]) if rows else ""
-    if run and st.button("Open in Train", key="open_member", type="primary", icon=":material/monitoring:"):
-        navigation.open_run(run)
+    if run:
+        navigation.link("train", "Open in Train", run=run)
 
 
 def _differences(study: Study) -> None:
@@ -146,11 +146,11 @@ def _table(table: pd.DataFrame) -> None:
 
 def _latencies(study: Study) -> None:
     """Draw the times after compaction, where the study took them."""
-    frame = latencies(study)
+    frame = studies.latencies(study)
     if frame.empty:
         return
     config = st.column_config
-    st.subheader("Latency once what is zero is gone", anchor=False)
+    st.subheader("Latency before and after the removal of zeros", anchor=False)
     st.dataframe(
         frame,
         key="study_latency",
@@ -185,41 +185,18 @@ def _downloads(table: pd.DataFrame, summary: pd.DataFrame) -> None:
 
 
 def _split() -> str:
-    return st.segmented_control(
-        "Judged on",
-        list(SPLITS),
-        format_func=SPLITS.__getitem__,
-        default="test",
-        required=True,
-        key="split",
-        bind="query-params",
-    )
+    return address.segments("split", "Judged on", SPLITS, "test")
 
 
 def _definition(study: Study) -> Definition:
     """Ask which Δ_m is shown: that of the study at first."""
     spec = study.spec
     usual: Definition = spec.definition if isinstance(spec, StudySpec) else "main"
-    return st.segmented_control(
-        "Δ_m over the",
-        list(get_args(Definition)),
-        format_func=DEFINITIONS.__getitem__,
-        default=usual,
-        required=True,
-        key=f"definition_{study.id}",
-    )
+    return address.segments("definition", "Δ_m over the", DEFINITIONS, usual)
 
 
 def _against() -> str:
-    return st.segmented_control(
-        "Against",
-        list(AGAINST),
-        format_func=AGAINST.__getitem__,
-        default="dense",
-        required=True,
-        key="against",
-        bind="query-params",
-    )
+    return address.segments("against", "Against", AGAINST, "dense")
 
 
 def _seeds(study: Study) -> str:

@@ -6,7 +6,7 @@ from winnow.dashboard.figures import latencies, task_changes, what_is_left
 from winnow.dashboard.frames.before_after import refitted
 from winnow.dashboard.frames.certificate import Certificate, certificate
 from winnow.dashboard.frames.prunings import measures
-from winnow.dashboard.pages.prune import figures as pruned_drawings
+from winnow.dashboard.pages.prune import pruning_figures
 from winnow.dashboard.shared.formatting import asked_of, plain, sentence
 from winnow.dashboard.shared.panel import draw, explain, source
 from winnow.engine.runs.derived import DerivedJob
@@ -14,8 +14,8 @@ from winnow.engine.runs.run import Run
 from winnow.engine.specs.prune import PruneSpec
 
 READING = (
-    "Dense: the network of the run as it is. Times: median of the rounds, with the 10th and the 90th percentile. "
-    "Metrics on the validation images; the arrow says which way is better."
+    "Dense: the network of the run as it is. Times: the median of the rounds, with the 10th and the 90th percentile. "
+    "Metrics: on the validation images; the arrow says which direction is better."
 )
 
 
@@ -23,7 +23,7 @@ def before_after(run: Run, shown: DerivedJob) -> None:
     """Draw what the network was and what it is."""
     certified(shown)
     table, figures = st.columns([11, 9], gap="medium")
-    changes, spent = pruned_drawings.changes(run, shown), pruned_drawings.costs(shown)
+    changes, spent = pruning_figures.changes(run, shown), pruning_figures.costs(shown)
     with table:
         _table(run, shown)
         draw(changes, "task_changes", task_changes.READING, pruned_source(run, shown, "val"))
@@ -33,7 +33,7 @@ def before_after(run: Run, shown: DerivedJob) -> None:
 
 
 def certified(shown: DerivedJob) -> None:
-    """Say whether the smaller network is the same network, and what that rests on."""
+    """Say whether the smaller network computes the same outputs, and how that was checked."""
     try:
         found = certificate(shown)
     except ValueError as error:
@@ -62,13 +62,13 @@ def _said(found: Certificate) -> str:
         f"{found.relative_error_float32:.1e} in float32, {found.relative_error_float64:.1e} in float64, on "
         f"{' and '.join(found.inputs) or 'no inputs'}."
     ]
-    parts += ["It takes inputs of these sizes only."] if found.fixed_sizes else []
-    parts += ["The refit came after that."] if found.refitted_afterwards else []
+    parts += ["It accepts only inputs of these sizes."] if found.fixed_sizes else []
+    parts += ["It was refitted after this check."] if found.refitted_afterwards else []
     return plain(" ".join(parts))
 
 
 def _table(run: Run, shown: DerivedJob) -> None:
-    frame = pruned_drawings.table(run, shown)
+    frame = pruning_figures.table(run, shown)
     if not refitted(shown):
         frame = frame.drop(columns="refitted")
     config = st.column_config
@@ -83,4 +83,4 @@ def _table(run: Run, shown: DerivedJob) -> None:
             name: config.TextColumn("" if name == "what" else name, width=widths[name]) for name in frame.columns
         },
     )
-    explain(lambda: pruned_drawings.table(run, shown), "before_after", READING, pruned_source(run, shown, "val"))
+    explain(lambda: pruning_figures.table(run, shown), "before_after", READING, pruned_source(run, shown, "val"))

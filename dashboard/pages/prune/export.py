@@ -1,14 +1,15 @@
-"""The files that leave: written by a job of their own, each offered for download. A file is read when it is clicked."""
+"""The files of a pruned network: written by a job of their own, each offered for download, and read when clicked."""
 
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from winnow.dashboard.forms.prune import begun
+from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames.exports import exports, files
 from winnow.dashboard.shared.formatting import amount, plain
 from winnow.dashboard.shared.progress import message, state_line
+from winnow.dashboard.shared.run_bar import redrawn
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
@@ -22,26 +23,26 @@ FORMATS: dict[Format, str] = {
     "card": "model card",
 }
 MEANING = (
-    "Each file is compared with the pruned network before it is offered. None of them needs the dense network, and "
-    "none holds a pickle. It takes some seconds."
+    "Each file is compared with the pruned network before it is offered. No file needs the dense network, and none "
+    "contains a pickle. Writing takes some seconds."
 )
 
 
 def export(run: Run, shown: DerivedJob) -> None:
     """Offer to write files, and those that were written."""
     if shown.status.state != "done":
-        st.info("The network can leave once the pruning is done.", icon=":material/hourglass:")
+        st.info("The network can be exported once the pruning is done.", icon=":material/hourglass:")
         return
     _new(run, shown)
     known = exports(run, shown.id)
     live = any(found.status.state in LIVE for found in known)
-    st.fragment(_list, run_every=EVERY if live else None)(run, shown, live)
+    redrawn(_list, EVERY if live else None, shown, run, live)
 
 
 def _new(run: Run, shown: DerivedJob) -> None:
-    """Ask for the forms, and start the job."""
+    """Ask for the formats, and start the job."""
     chosen = st.pills(
-        "Forms",
+        "Formats",
         list(FORMATS),
         selection_mode="multi",
         default=list(ExportSpec.model_fields["formats"].default),
@@ -51,12 +52,12 @@ def _new(run: Run, shown: DerivedJob) -> None:
     st.caption(MEANING)
     if st.button("Write files", key="export_submit", type="primary", icon=":material/save:"):
         values = {"kind": "export", "pruning": shown.id, "formats": chosen}
-        if begun(run, values, "export"):
+        if start_job(run, values):
             st.rerun()
 
 
-def _list(run: Run, shown: DerivedJob, drawn_live: bool) -> None:
-    """List the exports, newest first; once none is live any more, draw the page, which then stands still."""
+def _list(shown: DerivedJob, run: Run, drawn_live: bool) -> None:
+    """List the exports, newest first; once none is live any more, draw the whole page once more."""
     known = exports(run, shown.id)
     if drawn_live and all(found.status.state not in LIVE for found in known):
         st.rerun()

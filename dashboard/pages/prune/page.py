@@ -1,27 +1,31 @@
-"""What do I ship? A run's prunings: one to start, one to look at, and the files that leave.
+"""What do I ship? A run's prunings: one to start, one to look at, and its files.
 
-The page redraws its parts on their own while a pruning is live, and stands still once it has ended; the run itself is
-never changed.
+The page redraws its parts on their own while a pruning is live, and does not change any more once it has ended; the run
+itself is never changed.
 """
 
 import streamlit as st
 
 from winnow.dashboard.forms.prune import new_pruning
+from winnow.dashboard.frames.prunings import called
 from winnow.dashboard.pages.prune.pruning import pruning as draw_pruning
+from winnow.dashboard.shared import address
+from winnow.dashboard.shared.address import PRUNING
+from winnow.dashboard.shared.choosing import Choice, choose, gone
 from winnow.dashboard.shared.formatting import duration, elapsed
-from winnow.dashboard.shared.run_bar import run_bar
-from winnow.dashboard.shared.run_choice import chosen_pruning, readable, show_pruning
+from winnow.dashboard.shared.run_bar import readable, run_bar
 from winnow.engine.runs.derived import derived_jobs
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
 NOTHING = (
-    "Nothing has been removed from this run yet. Exact zeros, the default, change no output: the network is judged on "
-    "the validation images and timed before and after, which takes well under a minute for one like the demo's. "
+    "Nothing has been removed from this run yet. By default only exact zeros go, which changes no output. The network "
+    "is judged on the validation images and timed, before and after; for a network like the demo's this takes less "
+    "than a minute. "
 )
 NOT_YET = "Pruning starts from a checkpoint, and this run has none yet: the first is stored after its first epoch."
-STILL = "This run is live: pruning starts from its newest checkpoint once it is done, stopped or paused for good."
+RUNNING = "This run is live. It can be pruned, from its newest checkpoint, once it is done or stopped."
 
 
 def page() -> None:
@@ -29,10 +33,16 @@ def page() -> None:
     if (bar := run_bar()) is None:
         return
     run, beside = bar
+    known = {found.id: found for found in derived_jobs(run, "prune")}
+    shown = None
     with beside:
-        known = {found.id: found for found in derived_jobs(run, "prune")}
-        shown = known[chosen_pruning(list(known))] if known else None
+        if known:
+            names = {name: called(found) for name, found in known.items()}
+            shown = known.get(choose(Choice(PRUNING, "Pruning", 380), names) or "")
     if not readable(run):
+        return
+    if shown is None and address.named(PRUNING):
+        gone(PRUNING, f"of run {run.id}", others=bool(known))
         return
     _new(run, len(known))
     if shown is not None:
@@ -48,13 +58,13 @@ def _new(run: Run, others: int) -> None:
         st.info(NOTHING + _refit_cost(run), icon=":material/content_cut:")
     with st.expander("New pruning", expanded=not others, icon=":material/add:", key=f"new_pruning_{others}"):
         if started := new_pruning(run):
-            show_pruning(started.id)
+            address.moved({PRUNING: started.id})
 
 
 def _waits(run: Run) -> str:
     if not manifests(run.path / "weights"):
         return NOT_YET
-    return STILL if run.status.state in LIVE else ""
+    return RUNNING if run.status.state in LIVE else ""
 
 
 def _refit_cost(run: Run) -> str:
@@ -62,6 +72,4 @@ def _refit_cost(run: Run) -> str:
     status, took = run.recorded_status(), elapsed(run.recorded_status())
     if took is None or not status.epoch:
         return ""
-    return (
-        f"An epoch of refit takes about as long as one of the training took at most: {duration(took / status.epoch)}."
-    )
+    return f"An epoch of refit takes at most as long as one of the training took: {duration(took / status.epoch)}."

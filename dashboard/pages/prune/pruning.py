@@ -1,16 +1,19 @@
-"""One pruning: where it stands, what it did, and what can be done with it."""
+"""One pruning: how far it is, what it did, and what can be done with it."""
 
 import streamlit as st
 
 from winnow.dashboard.frames import prunings
+from winnow.dashboard.frames.exports import exports
 from winnow.dashboard.frames.log import tail
 from winnow.dashboard.pages.prune.before_after import before_after
 from winnow.dashboard.pages.prune.export import export
 from winnow.dashboard.pages.prune.removal import layers, reasons, sweep
-from winnow.dashboard.pages.prune.undo import undo
+from winnow.dashboard.shared import address
+from winnow.dashboard.shared.address import PRUNING
 from winnow.dashboard.shared.controls import resume, stop
 from winnow.dashboard.shared.formatting import asked_of, plain, sentence
 from winnow.dashboard.shared.progress import message, state_line
+from winnow.dashboard.shared.run_bar import act, redrawn
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, State, Status
@@ -18,7 +21,7 @@ from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.prune import PruneSpec
 
 EVERY = 1.0  # s between two looks at a live pruning; its figures are drawn half as often
-ENDING = "StopRequest after this step; what it has found so far stays. Killing ends it at once."
+STOPPING = "The pruning stops after this step; what it has found so far is kept. Kill it to end it at once."
 TABS = ("Layers", "What if", "Reasons", "Export")
 
 
@@ -29,15 +32,15 @@ def pruning(run: Run, shown: DerivedJob) -> None:
     live = state in LIVE
     left, right = st.columns([5, 1], vertical_alignment="top")
     with left:
-        st.fragment(_standing, run_every=EVERY if live else None)(run, shown, state)
+        redrawn(_progress, EVERY if live else None, shown, run, state)
         _controls(shown)
     if not live:
         with right, st.container(horizontal=True, horizontal_alignment="right"):
-            undo(run, shown)
+            _undo(run, shown)
     if state == "failed" and (text := tail(shown.path / "log.txt")):
         st.code(text, language=None, height=260, wrap_lines=True)
     if spec is not None:
-        st.fragment(_results, run_every=2 * EVERY if live else None)(run, shown)
+        redrawn(_results, 2 * EVERY if live else None, shown, run)
 
 
 def _spec(shown: DerivedJob) -> PruneSpec | None:
@@ -50,7 +53,7 @@ def _spec(shown: DerivedJob) -> PruneSpec | None:
     return found if isinstance(found, PruneSpec) else None
 
 
-def _standing(run: Run, shown: DerivedJob, drawn: State) -> None:
+def _progress(shown: DerivedJob, run: Run, drawn: State) -> None:
     """Draw the state; when it is no longer the one that the page was drawn with, draw the page."""
     status = shown.status
     if status.state != drawn:
@@ -67,7 +70,7 @@ def _facts(run: Run, shown: DerivedJob) -> list[str]:
     except (OSError, SpecError, ValueError):
         asked = ""
     started, trained = shown.recorded_status().started, run.recorded_status().started
-    later = ["the run was trained on since"] if started and trained and trained > started else []
+    later = ["the run was trained further since then"] if started and trained and trained > started else []
     return [f"**{plain(asked or shown.id)}**", *later]
 
 
@@ -78,20 +81,53 @@ def _doing(status: Status) -> str:
 def _controls(shown: DerivedJob) -> None:
     status = shown.status
     if status.state in LIVE and status.requested is not None:
-        stop(shown, ENDING)
+        stop(shown, STOPPING)
     elif status.state in (*LIVE, "stopped", "lost"):
         resume(shown, "Start pruning" if status.state == "queued" else "Start again")
 
 
-def _results(run: Run, shown: DerivedJob) -> None:
+def _results(shown: DerivedJob, run: Run) -> None:
     """Draw what is known by now: the first view, and the open tab of the second."""
     if prunings.metrics(shown).empty:
         if shown.status.state in LIVE:
-            st.info("The first figures come once the network has been judged as it is.", icon=":material/hourglass:")
+            st.info("The first figures appear once the dense network has been judged.", icon=":material/hourglass:")
         return
     before_after(run, shown)
-    tabs = st.tabs(TABS, key="detail", on_change="rerun", bind="query-params")
-    for tab, draw in zip(tabs, (layers, sweep, reasons, export), strict=True):
+    for tab, draw in zip(address.tabs("detail", TABS), (layers, sweep, reasons, export), strict=True):
         if tab.open:
             with tab:
                 draw(run, shown)
+
+
+def _undo(run: Run, shown: DerivedJob) -> None:
+    """Offer to remove a pruning with all it holds, after a second look; the run is as before, it was never changed."""
+    with st.popover("Remove this pruning", icon=":material/undo:", type="tertiary"):
+        written = exports(run, shown.id)
+        more = f" and its {len(written)} export{'s' if len(written) > 1 else ''}" if written else ""
+        st.markdown(
+            f"This deletes the figures of this pruning, its network{more}. The run stays as it is: it was never "
+            "changed."
+        )
+        st.button(
+            "Delete permanently",
+            key="undo",
+            type="primary",
+            icon=":material/delete:",
+            on_click=_undone,
+            args=(run, shown),
+        )
+
+
+def _undone(run: Run, shown: DerivedJob) -> None:
+    """Remove a pruning, and leave it: the page turns to the newest that is left."""
+    act(shown, lambda: _remove([*exports(run, shown.id), shown]))
+    if not (shown.path / "spec.json").exists():
+        address.change({PRUNING: None})
+
+
+def _remove(works: list[DerivedJob]) -> None:
+    """Remove the folders, unless a worker still writes into one."""
+    if any(work.status.state in LIVE and work.alive() for work in works):
+        raise ValueError("A worker still writes there. Stop it, or wait until it is done.")
+    for work in works:
+        work.remove()

@@ -1,4 +1,4 @@
-"""The second view of a pruning: layer by layer, what if more went, and why what stayed did."""
+"""The second view of a pruning: layer by layer, what if more were removed, and why some channels were kept."""
 
 import pandas as pd
 import streamlit as st
@@ -8,7 +8,7 @@ from winnow.dashboard.frames import prunings
 from winnow.dashboard.frames import what_if as sweeps
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.frames.tables import column
-from winnow.dashboard.pages.prune import figures
+from winnow.dashboard.pages.prune import pruning_figures
 from winnow.dashboard.pages.prune.before_after import pruned_source
 from winnow.dashboard.shared.formatting import digits, plain
 from winnow.dashboard.shared.panel import draw, explain
@@ -16,30 +16,30 @@ from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
 KINDS = {  # of a row of reasons: its title, and what it means
-    "kept": ("Stayed, though no layer uses it", "The program of the model needs these channels, for this reason."),
+    "kept": ("Kept, though no layer uses it", "The code of the model needs these channels, for the reason given."),
     "gathered": (
         "Gather their channels",
-        "These layers use only a part of a stream that others use as a whole: they pick their channels from it.",
+        "These layers use only some channels of a stream that other layers use as a whole. They pick theirs from it.",
     ),
-    "folded": ("Took over constants", "What the removed channels gave was constant; these layers carry it on."),
+    "folded": ("Took over constants", "The removed channels were constant. These layers now add their contribution."),
     "constant": ("Read constants", "These layers still read channels that are constant."),
-    "hollow": ("Dead as a whole", "Nothing of these is used; one channel stays, so that the program runs as it did."),
+    "hollow": ("Dead as a whole", "No channel of these layers is used. One is kept, so that the code still runs."),
 }
 ALIASES = {"kept_for": "kept", "constants": "constant"}
-REASONS = "One row per layer, and the reason in the words of the engine."
+REASONS = "One row per layer, with the reason that the engine gives."
 STEPS = (
-    "One row per step of the sweep: the highest score that would go (− for nothing but zeros), what that saves of the "
+    "One row per step of the sweep: the highest score that would be removed (– for zeros only), what that saves of the "
     "network, and the metric of each task without a refit."
 )
 NO_SWEEP = (
-    "What if more went? The criteria low norms and low relevance put the channels in an order: a pruning by one of "
-    "them judges the network at ten shares removed, which costs ten looks at the validation images."
+    "What if more were removed? A pruning by low norms or low relevance puts the channels in order and judges the "
+    "network at ten shares removed. That takes ten passes over the validation images. Start one to see the sweep."
 )
 
 
 def layers(run: Run, shown: DerivedJob) -> None:
     """Draw what each layer lost."""
-    draw(figures.layers(shown), "removed_layers", removed_layers.READING, pruned_source(run, shown))
+    draw(pruning_figures.layers(shown), "removed_layers", removed_layers.READING, pruned_source(run, shown))
 
 
 def sweep(run: Run, shown: DerivedJob) -> None:
@@ -51,7 +51,7 @@ def sweep(run: Run, shown: DerivedJob) -> None:
         "Share of the", list(what_if.OF), format_func=what_if.OF.__getitem__, default="macs", required=True, key="of"
     )
     said = pruned_source(run, shown, "val")
-    draw(figures.sweep(run, shown, of), "what_if", what_if.READING, said)
+    draw(pruning_figures.sweep(run, shown, of), "what_if", what_if.READING, said)
     frame = sweeps.steps(shown, tasks(run.spec))
     numbers = {name: st.column_config.NumberColumn(format="%.1f %%") for name in ("groups", "parameters", "MACs")}
     numbers["groups"] = st.column_config.NumberColumn("channels", format="%.1f %%")
@@ -69,10 +69,10 @@ def sweep(run: Run, shown: DerivedJob) -> None:
 
 
 def reasons(run: Run, shown: DerivedJob) -> None:
-    """List what gathers, what was folded, and what stayed and why."""
+    """List what gathers, what was folded, and what was kept and why."""
     frame = prunings.reasons(shown)
     if frame.empty:
-        st.info("Every channel without use could go: none had to stay, and no layer gathers or takes over constants.")
+        st.info("Every unused channel was removed. No layer gathers channels or takes over constants.")
         return
     kinds = frame["kind"].replace(ALIASES)
     for kind in dict.fromkeys(kinds):

@@ -9,16 +9,17 @@ from winnow.dashboard import navigation
 from winnow.dashboard.frames import tables
 from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.frames.summaries import Summary, summaries
-from winnow.dashboard.shared.formatting import digits
+from winnow.dashboard.shared import address
+from winnow.dashboard.shared.formatting import digits, plain
+from winnow.dashboard.shared.panel import keyed
 from winnow.dashboard.shared.welcome import welcome
-from winnow.engine.runs.work_folder import LIVE
 
 MOST_ROWS = 15  # in sight; the table scrolls beyond
 WIDTHS = {"group_sparsity": 86, "parameter_sparsity": 110, "mac_sparsity": 84}  # [px]: the titles fit
-EVERY = 5.0  # seconds between two looks at live runs
+EVERY = 5.0  # seconds between two looks at the folder: a run may be started or removed anywhere
 READING = (
-    "Sparsity: the part of the penalised layers that is exactly zero. Metrics: on the validation images, after the "
-    "newest epoch; the arrow says which way is better."
+    "Sparsity: the share of the penalised layers that is exactly zero. Metrics: on the validation images, after the "
+    "newest epoch; the arrow says which direction is better."
 )
 
 
@@ -28,15 +29,10 @@ def page() -> None:
     if not known:
         welcome()
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("Runs", anchor=False, width="content")
-        if st.button("New run", key="runs_new", icon=":material/add:"):
-            st.switch_page(navigation.new())
-    live = any(summary.status.state in LIVE for summary in known)
-    table, trade = st.tabs(("Table", "Trade-off"), key="runs_view", on_change="rerun", bind="query-params")
+    table, trade = address.tabs("runs_view", ("Table", "Trade-off"))
     if table.open:
         with table:
-            st.fragment(_table, run_every=EVERY if live else None)()
+            st.fragment(_table, run_every=EVERY)([summary.id for summary in known])
     if trade.open:
         with trade:
             _trade_off()
@@ -48,12 +44,15 @@ def _trade_off() -> None:
     pareto_of_all()
 
 
-def _table() -> None:
+def _table(drawn: Sequence[str]) -> None:
+    """Draw the table; once there are other runs than were drawn, draw the whole page, whose links name the newest."""
     known = summaries()
+    if [summary.id for summary in known] != drawn:
+        st.rerun()
     frame = tables.runs(known)
     event = st.container(key="runs_table").dataframe(
         frame,
-        key=f"runs_table_{len(known)}",  # rows are selected by place: a run more or less, and no row is
+        key=keyed("runs_table", frame["id"]),
         hide_index=True,
         column_order=[name for name in frame.columns if name != "id"],
         column_config=_columns(known),
@@ -80,12 +79,12 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
     }
     return {
         "state": config.TextColumn("State", width=92),
-        "name": config.TextColumn("Name", width=112),
-        "strength": config.TextColumn("λ / target", width=80, help="Strength at the start, or the share wanted zero"),
+        "name": config.TextColumn("Name", width=170),
+        "strength": config.TextColumn("λ / target", width=80, help="Strength at the start, or the target"),
         **percent,
         **metrics,
         "alive": config.LineChartColumn("Groups alive", y_min=0, y_max=100, width=88, help="0 to 100 %, over epochs"),
-        "started": config.TextColumn("Started", width=122),
+        "started": config.TextColumn("Started [UTC]", width=122),
         "duration": config.TextColumn("Duration", width=74),
     }
 
@@ -95,11 +94,11 @@ def _selected(chosen: Sequence[Summary]) -> None:
     if not chosen:
         st.info("Tick one run to open it, or several to compare them.", icon=":material/check_box:")
     elif len(chosen) == 1:
-        if st.button("Open in Train", key="open_train", type="primary", icon=":material/monitoring:"):
-            navigation.open_run(chosen[0].id)
+        with st.container(key="open_train"):
+            navigation.link("train", f"Open {plain(chosen[0].name)} in Train", run=chosen[0].id)
     else:
-        if len(chosen) == 2 and st.button("Open in Compare", key="open_compare", icon=":material/compare:"):
-            navigation.compare_runs(chosen[0].id, chosen[1].id)
+        if len(chosen) == 2:
+            navigation.link("compare", "Open both in Compare", run=chosen[0].id, other=chosen[1].id)
         _compare(chosen)
 
 

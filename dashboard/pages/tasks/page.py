@@ -1,6 +1,6 @@
 """Shared or specific? Where the tasks of a run use the same channels, and where each has its own.
 
-The views stand on the left, the selected channel on the right of all of them. Only the open view is drawn: four Plotly
+The views are on the left, the selected channel on the right of all of them. Only the open view is drawn: four Plotly
 charts at most, the channel's two included.
 """
 
@@ -19,12 +19,12 @@ from winnow.dashboard.figures import (
     ternary,
 )
 from winnow.dashboard.frames import explanations, masks, shares
-from winnow.dashboard.shared import explanation_figures
+from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.shared import address, explanation_figures
 from winnow.dashboard.shared.explained_channel import explained_channel
 from winnow.dashboard.shared.explanation import badge, provenance
-from winnow.dashboard.shared.explanation_page import click, explained, layer_of
+from winnow.dashboard.shared.explanation_page import cell_of, click, explained, layer_of
 from winnow.dashboard.shared.panel import draw, source
-from winnow.dashboard.shared.selection import Selection, selected
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run, list_runs
 
@@ -32,8 +32,8 @@ TABS = ("Shares", "Layers", "Affinity", "Heads", "Between runs")
 TRIANGLE, MAP = "triangle", "map"
 CHANNELS, RELEVANCE = "channels", "relevance"
 ALONE = (
-    "Where two networks choose the same channels: compare a run of several tasks with runs of one task each, or those "
-    "with one another. They have to start from the same network."
+    "Do two networks choose the same channels? Compare a run of several tasks with runs of one task each, or those "
+    "runs with one another. They must start from the same network."
 )
 
 
@@ -42,19 +42,19 @@ def page() -> None:
     explained(_tasks)
 
 
-def _tasks(run: Run, work: DerivedJob) -> None:
+def _tasks(work: DerivedJob, run: Run) -> None:
     method = explanations.methods(work)[0]
     badge(work, method)
-    chosen = selected(explanations.layers(work))
+    found = cell_of(work)
     left, right = st.columns([2, 1], gap="large")
     with left:
-        _views(run, work, chosen)
+        _views(run, work, found.cell)
     with right:
-        explained_channel(run, work, method, chosen)
+        explained_channel(run, work, method, found)
 
 
-def _views(run: Run, work: DerivedJob, chosen: Selection | None) -> None:
-    made, method = st.tabs(TABS, key="use", on_change="rerun", bind="query-params"), explanations.methods(work)[0]
+def _views(run: Run, work: DerivedJob, chosen: Cell | None) -> None:
+    made, method = address.tabs("use", TABS), explanations.methods(work)[0]
     about = provenance(run, work, method)
     for tab, draw_view in zip(made, (_shares, _layers, _affinity, _heads), strict=False):
         if tab.open:
@@ -65,7 +65,7 @@ def _views(run: Run, work: DerivedJob, chosen: Selection | None) -> None:
             _between_runs(run)
 
 
-def _shares(work: DerivedJob, chosen: Selection | None, about: str) -> None:
+def _shares(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     """Draw the shares: between three tasks, or as a map for any number."""
     with st.container(horizontal=True, vertical_alignment="center"):
         drawn_as = _drawn_as(len(explanations.tasks(work)))
@@ -80,35 +80,20 @@ def _shares(work: DerivedJob, chosen: Selection | None, about: str) -> None:
 def _drawn_as(tasks: int) -> str:
     if tasks != 3:
         return MAP
-    return st.segmented_control(
-        "Drawn as",
-        (TRIANGLE, MAP),
-        default=TRIANGLE,
-        required=True,
-        key="drawn_as",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
+    return address.segments("drawn_as", "Drawn as", {TRIANGLE: TRIANGLE, MAP: MAP}, TRIANGLE, quiet=True)
 
 
 def _left_out(work: DerivedJob, layer: str, drawn_as: str) -> str:
     """Say how many channels there are, and which of them the triangle leaves out."""
     whole, dead, idle = shares.left_out(work, layer)
-    verb = "are left out" if drawn_as == TRIANGLE else "have no task"
+    verb = "are left out" if drawn_as == TRIANGLE else "belong to no task"
     more = ternary.said_left_out(shares.cells(work, layer)) if drawn_as == TRIANGLE else ""
     return f"{whole} channels; {dead} dead and {idle} idle ones {verb}. {more}"
 
 
-def _layers(work: DerivedJob, chosen: Selection | None, about: str) -> None:
-    counted = st.segmented_control(
-        "Bars count",
-        (CHANNELS, RELEVANCE),
-        default=CHANNELS,
-        required=True,
-        key="counted",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
+def _layers(work: DerivedJob, chosen: Cell | None, about: str) -> None:
+    titles = {CHANNELS: CHANNELS, RELEVANCE: RELEVANCE}
+    counted = address.segments("counted", "Bars count", titles, CHANNELS, quiet=True)
     if counted == CHANNELS:
         draw(explanation_figures.layered(work), "label_bars", label_bars.READING, about)
     else:
@@ -117,11 +102,11 @@ def _layers(work: DerivedJob, chosen: Selection | None, about: str) -> None:
     draw(explanation_figures.sets(work, layer), "task_sets", task_sets.READING, about)
 
 
-def _affinity(work: DerivedJob, chosen: Selection | None, about: str) -> None:
+def _affinity(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     draw(explanation_figures.affinity(work), "layer_affinity", layer_affinity.READING, about)
 
 
-def _heads(work: DerivedJob, chosen: Selection | None, about: str) -> None:
+def _heads(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     draw(explanation_figures.heads(work), "head_use", head_use.READING, about)
 
 
@@ -130,11 +115,11 @@ def _between_runs(run: Run) -> None:
     known = masks.names([run, *masks.comparable(run, list_runs())])
     st.caption(ALONE)
     names = _chosen_runs(run, known)
-    drawing = explanation_figures.overlap([known[name] for name in names])
-    if drawing.frame.empty:
+    chart = explanation_figures.overlap([known[name] for name in names])
+    if chart.frame.empty:
         _no_others(len(known))
         return
-    draw(drawing, "mask_overlap", mask_overlap.READING, source(run))
+    draw(chart, "mask_overlap", mask_overlap.READING, source(run))
 
 
 def _chosen_runs(run: Run, known: dict[str, Run]) -> Sequence[str]:
@@ -147,8 +132,8 @@ def _chosen_runs(run: Run, known: dict[str, Run]) -> Sequence[str]:
 def _no_others(known: int) -> None:
     if known < 2:
         st.info(
-            "No other run has a network of this shape. Train one for each task alone, with the same data, network, "
-            "penalty and seed: each costs about what this run did.",
+            "No other run has a network of this shape. Train one run for each task alone, with the same data, network, "
+            "penalty and seed. Each takes about as long as this run did.",
             icon=":material/add_circle:",
         )
     else:

@@ -1,21 +1,30 @@
-"""Is the run healthy? Its state, its controls, and its curves while it lives and afterwards.
+"""Is the run healthy? Its state, its controls, and its curves while it is live and afterwards.
 
-Three parts redraw on their own: the state every second, the views every two seconds while the run is live and not
+Three parts redraw on their own: the state every second, the open view every two seconds while the run is live and not
 frozen, the controls only when used, so that a click never waits for a figure. When the state changes, the whole page is
-drawn once more, and a finished run stands still.
+drawn once more, and the page of a finished run does not change any more.
 """
 
 import streamlit as st
 
-from winnow.dashboard.pages.train.tabs import views
+from winnow.dashboard.figures import losses_and_metrics, one_channel, sparsities, strength_and_alive, task_conflict
+from winnow.dashboard.frames import events, groups
+from winnow.dashboard.frames.log import tail
+from winnow.dashboard.shared import address, run_figures
+from winnow.dashboard.shared.channel import describe
 from winnow.dashboard.shared.controls import controls
+from winnow.dashboard.shared.norms_over_epochs import over_epochs
+from winnow.dashboard.shared.panel import draw, source
 from winnow.dashboard.shared.progress import phase, progress
-from winnow.dashboard.shared.run_bar import run_bar
-from winnow.dashboard.shared.run_choice import frozen, readable
+from winnow.dashboard.shared.run_bar import frozen, readable, redrawn, run_bar
+from winnow.dashboard.shared.selection import say_absent
+from winnow.dashboard.shared.survival import no_norms, survival
+from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
 EVERY = 2.0  # seconds between two drawings of the figures; a Plotly figure is mounted anew each time
 WINDOWS = (0, 5, 10, 20, 50, 100, 500)
+TABS = ("Curves", "Tasks", "Survival map", "Norms by layer", "Log")
 
 
 def page() -> None:
@@ -26,12 +35,12 @@ def page() -> None:
     with beside:
         live = run.status.state in LIVE
         window = _window()
-        still = frozen(live)
+        held = frozen(live)
     if not readable(run):
         return
-    st.fragment(progress, run_every=EVERY / 2 if live else None)(run, phase(run.status))
-    st.fragment(controls)(run)
-    st.fragment(views, run_every=EVERY if live and not still else None)(run, window)
+    redrawn(progress, EVERY / 2 if live else None, run, phase(run.status))
+    redrawn(controls, None, run)
+    redrawn(_views, EVERY if live and not held else None, run, window)
 
 
 def _window() -> int:
@@ -39,12 +48,73 @@ def _window() -> int:
     return st.selectbox(
         "Show",
         WINDOWS,
-        format_func=_epochs,
+        format_func=lambda last: f"last {last} epochs" if last else "all epochs",
         key="window",
         label_visibility="collapsed",
         width=170,
     )
 
 
-def _epochs(last: int) -> str:
-    return f"last {last} epochs" if last else "all epochs"
+def _views(run: Run, window: int) -> None:
+    """Draw the open view with the last `window` epochs, 0 for all."""
+    since = _since(run, window)
+    curves, together, map_tab, layers, log = address.tabs("view", TABS)
+    if curves.open:
+        with curves:
+            _curves(run, since)
+    if together.open:
+        with together:
+            _together(run, since)
+    if map_tab.open:
+        with map_tab:
+            _survival(run)
+    if layers.open:
+        with layers:
+            over_epochs(run, since)
+    if log.open:
+        with log:
+            _log(run)
+
+
+def _since(run: Run, window: int) -> float:
+    """Return the epoch from which on to draw."""
+    log = events.events(run)
+    return max(float(log["at"].max()) - window, 0.0) if window and len(log) else 0.0
+
+
+def _curves(run: Run, since: float) -> None:
+    curves, regularity, counts = run_figures.training(run, since)
+    draw(curves, "losses_and_metrics", losses_and_metrics.READING, source(run, "val"))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        draw(regularity, "strength_and_alive", strength_and_alive.READING, source(run, "train"))
+    with right:
+        draw(counts, "sparsities", sparsities.READING, source(run))
+
+
+def _together(run: Run, since: float) -> None:
+    conflict, weights = run_figures.tasks_together(run, since)
+    draw(conflict, "task_conflict", task_conflict.CONFLICT_READING, source(run, "train"))
+    if len(weights.frame):
+        draw(weights, "task_weights", task_conflict.WEIGHTS_READING, source(run, "train"))
+    else:
+        st.caption("All tasks have had the same weight, 1.")
+
+
+def _survival(run: Run) -> None:
+    if not len(groups.norms(run).values):
+        no_norms()
+        return
+    found = survival(run)
+    if found.cell is None:
+        say_absent(found)
+        st.caption("Select a channel to see its norm over the epochs.")
+        return
+    describe(run, found.cell)
+    draw(run_figures.channel(run, found.cell)[0], "one_channel", one_channel.READING, source(run))
+
+
+def _log(run: Run) -> None:
+    text = tail(run.path / "log.txt")
+    st.code(text or "The worker has not written anything yet.", language=None, height=420, wrap_lines=True)
+    st.caption("The last 40 lines of log.txt in the run folder.")

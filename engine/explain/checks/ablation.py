@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from winnow.engine.explain.checks.suffix import Suffix, following
+from winnow.engine.explain.checks.suffix import Suffix, suffix_of
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means
 from winnow.engine.explain.relevance.probe import Probe
@@ -114,7 +114,7 @@ def _block(probe: Probe, site: Site, deletions: Sequence[Deletion], means: Means
     """Measure some deletions of one layer on all images: one recorded pass, then the layer's suffix for each."""
     sums = [_empty_sums(probe) for _ in range(len(deletions) + 1)]  # first those of the full model
     images = 0
-    with frozen_model(probe.model), following(probe.model, site) as suffix:
+    with frozen_model(probe.model), suffix_of(probe.model, site) as suffix:
         for batch in probe.batches():
             images += len(batch.images)
             _measure(_Compared(probe, batch), suffix, [None, *(_removing(site, d, means) for d in deletions)], sums)

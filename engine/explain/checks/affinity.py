@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from winnow.engine.explain.checks.agreement import spearman
 from winnow.engine.explain.relevance.probe import Probe
-from winnow.engine.graph.modes import evaluating, gradients
+from winnow.engine.graph.modes import evaluating, requiring_grad
 from winnow.engine.training.batches import Batch
 
 KEYS = ["layer", "task", "other"]
@@ -50,7 +50,7 @@ def gradient_cosines(probe: Probe) -> pd.DataFrame:
         return pd.DataFrame(columns=[*KEYS, "cosine", "conflict_rate"])
     sums: list[list[Tensor]] = []
     cosines: list[list[list[float]]] = []
-    with evaluating(probe.model), gradients(weights.values(), wanted=True), torch.enable_grad():
+    with evaluating(probe.model), requiring_grad(weights.values(), wanted=True), torch.enable_grad():
         for batch in probe.batches():
             rows = _rows(probe, batch, list(weights.values()))
             cosines.append([_cosines([row[i] for row in rows]) for i in range(len(weights))])

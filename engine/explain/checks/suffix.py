@@ -23,7 +23,7 @@ Call = tuple[nn.Module, int]
 
 @dataclass
 class Suffix:
-    """Use it inside `following(model, site)`: call `record(images)` once, then `again(images)` as often as you like."""
+    """Use it inside `suffix_of(model, site)`: call `record(images)` once, then `again(images)` as often as you like."""
 
     model: nn.Module
     site: Site
@@ -89,7 +89,7 @@ def _copied(result: Any) -> Any:
 
 
 @contextmanager
-def following(model: nn.Module, site: Site) -> Iterator[Suffix]:
+def suffix_of(model: nn.Module, site: Site) -> Iterator[Suffix]:
     """Yield the suffix of a model after a site."""
     suffix = Suffix(model, site)
     with ExitStack() as stack:

@@ -128,7 +128,7 @@ def named_sites(model: nn.Module, layers: Sequence[str], example: Tensor) -> lis
         if site is None and name in modules and name:
             site = _output_site(name, modules[name], model, example)
         if site is None:
-            raise ValueError(f"`layers` must name layers of the model that have channels, got {name!r}.")
+            raise ValueError(f"`layers` must name modules of the model whose tensors have channels, got {name!r}.")
         found.append(site)
     return found
 

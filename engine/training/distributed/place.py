@@ -1,9 +1,9 @@
-"""Where a process stands among those that train one network together, from what torchrun says. Free of torch.
+"""The rank of a process among those that train one network together, as torchrun says. Free of torch.
 
     torchrun --nproc-per-node N -m winnow.engine.jobs.worker RUN
 
-starts N processes, on one machine or on several that share the runs folder; each knows its number from its environment.
-Rank 0 holds the run's lock and alone writes; the others compute (engine.training.distributed.following).
+starts N processes, on one machine or on several that share the runs folder. Each reads its rank from its environment.
+Rank 0 holds the run's lock and alone writes; the others only compute (engine.jobs.other_ranks).
 """
 
 import os
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 class RankLostError(RuntimeError):
-    """Another process of this run has ended, and this one can't go on: the run is lost, and can be resumed."""
+    """Another process of this run has ended, so this one can't continue: the run is lost, and can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Place:
 
 
 def place(environment: Mapping[str, str] = os.environ) -> Place:
-    """Return where this process stands; alone if torchrun did not start it."""
+    """Return the place of this process: the only one, unless torchrun started it."""
     if "TORCHELASTIC_RUN_ID" not in environment:
         return Place()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")

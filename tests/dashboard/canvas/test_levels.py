@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from winnow.dashboard.canvas.levels import NEAR_BIT, STEPS, Scale, levels, scale_of, script, text
+from winnow.dashboard.canvas.levels import NEAR_BIT, STEPS, Scale, levels, scale_of, text
 
 
 def _norm(level: int, scale: Scale) -> float:
@@ -47,10 +47,3 @@ def test_what_lies_beyond_the_scale_gets_its_ends() -> None:
 def test_a_path_of_41_networks_of_64_layers_and_512_channels_is_below_two_megabytes() -> None:
     assert len(text(np.ones((41, 64 * 512), np.uint8))) == pytest.approx(1.79e6, rel=0.01)
     assert base64.b64decode(text(np.arange(5, dtype=np.uint8))) == bytes(range(5))
-
-
-@pytest.mark.parametrize("names", [("panels.js", "path.js"), ("pair.js",)])
-def test_the_scripts_never_write_html(names: tuple[str, ...]) -> None:
-    written = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(")
-    assert not any(word in script(*names) for word in written)
-    assert script(*names).count("export default") == 1

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.dashboard.making_studies import write_path
-from winnow.dashboard.canvas.path_scrubber import Wish
-from winnow.dashboard.canvas.path_scrubber import wish as read
+from winnow.dashboard.canvas.path_scrubber import Request
+from winnow.dashboard.canvas.path_scrubber import request as read
 from winnow.dashboard.frames import paths
 from winnow.dashboard.frames.paths import FIRST
 from winnow.dashboard.pages.path.study_figures import course
@@ -65,8 +65,8 @@ def test_elbow_and_one_standard_error_are_marked(path: Study) -> None:
 def test_what_the_browser_asks_for_is_checked(path: Study) -> None:
     made, sent = course(path)
     run = sent["points"][2]["run"]
-    assert read({"what": "open", "path": path.id, "run": run}, made) == Wish(path.id, run=run)
-    assert read({"what": "train", "path": path.id, "level": 44.8}, made) == Wish(path.id, level=44.8)
+    assert read({"what": "open", "of": path.id, "run": run}, made) == Request(path.id, run=run)
+    assert read({"what": "train", "of": path.id, "level": 44.8}, made) == Request(path.id, level=44.8)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_what_the_browser_asks_for_is_checked(path: Study) -> None:
         {"what": "train", "level": float("nan")},
         {"what": "train", "level": True},
         {"what": "train", "level": "50"},
-        {"what": "train", "level": 50, "path": "another"},
+        {"what": "train", "level": 50, "of": "another"},
         {"what": "remove"},
     ],
 )
-def test_a_wish_that_makes_no_sense_is_none(path: Study, value: dict[str, Any]) -> None:
-    assert read({"path": path.id, **value}, course(path)[0]) is None
+def test_a_request_that_makes_no_sense_is_none(path: Study, value: dict[str, Any]) -> None:
+    assert read({"of": path.id, **value}, course(path)[0]) is None
 
 
 def test_a_point_whose_run_is_gone_is_left_out(runs_root: Path) -> None:

@@ -1,15 +1,13 @@
 import base64
-import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from winnow.dashboard.canvas.levels import style
-from winnow.dashboard.canvas.survival_map import HERE, SCRIPT, STYLE, Board, payload, selection
+from winnow.dashboard.canvas.survival_map import Board, payload
+from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.groups import Norms, norms
-from winnow.dashboard.shared.selection import Selection
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.run import Run
 
@@ -32,47 +30,15 @@ def test_the_newest_norms_travel_as_four_byte_floats(make_run: MakeRun) -> None:
 def test_near_travels_as_one_bit_and_an_order_as_two_bytes_a_channel(make_run: MakeRun) -> None:
     run = make_run(epochs=1)
     run.norms.append(2, 20, 0.0, np.array([1, 2, 0.05, 0, 3, 0.1, 2], np.float32))
-    sent = payload(Board("r", norms(run), "norm", Selection("stem", 2)))
+    sent = payload(Board("r", norms(run), "output", "norm", Cell("stem", 2, "output")))
     assert np.unpackbits(_read(sent["near"], "u1"), bitorder="little")[:7].tolist() == [0, 0, 1, 0, 0, 1, 0]
     assert _read(sent["order"], "<u2").tolist() == [1, 0, 2, 1, 3, 2, 0]
-    assert sent["selected"] == {"layer": "stem", "channel": 2}
+    assert (sent["selected"], sent["noun"]) == ({"layer": "stem", "channel": 2}, "filter")
 
 
 @pytest.mark.parametrize(("by", "most"), [("network", 185_000), ("death", 275_000)])
 def test_a_map_of_64_layers_and_512_channels_stays_small(by: Any, most: int) -> None:
     layers = tuple(Layer(f"layer {i}", 512, 9) for i in range(64))
     rows = np.ones((1, 64 * 512), np.float32)
-    sent = payload(Board("r", Norms(layers, np.zeros(1, np.int32), np.zeros(1, np.float32), rows), by))
+    sent = payload(Board("r", Norms(layers, np.zeros(1, np.int32), np.zeros(1, np.float32), rows), "input", by))
     assert sum(len(part) for part in sent.values() if isinstance(part, str)) < most
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        {},
-        {"layer": "nowhere", "channel": 0},
-        {"layer": "stem", "channel": 3},
-        {"layer": "stem", "channel": -1},
-        {"layer": "stem", "channel": "0"},
-        {"layer": "stem", "channel": True},
-        {"layer": ["stem"], "channel": 0},
-    ],
-)
-def test_a_selection_that_this_run_does_not_have_is_none(make_run: MakeRun, value: dict[str, Any]) -> None:
-    assert selection(value, norms(make_run())) is None
-
-
-def test_a_selection_that_exists_is_taken(make_run: MakeRun) -> None:
-    assert selection({"layer": "stem", "channel": 2}, norms(make_run())) == Selection("stem", 2)
-
-
-def test_the_script_never_writes_html() -> None:
-    assert not any(
-        word in SCRIPT for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(")
-    )
-
-
-def test_all_maps_are_drawn_in_one_style() -> None:
-    common = (HERE / "pens.css").read_text()
-    assert all(sheet.startswith(common) for sheet in (STYLE, style("pair.css"), style("path.css")))
-    assert not set(re.findall(r"^([^ ].*) \{$", STYLE[len(common) :], re.MULTILINE)) & {".tip", ".said", ".board"}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from winnow.dashboard.figures.cell_points import carried, label_look, picked
 from winnow.dashboard.figures.style import NEUTRAL, styles
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 from winnow.engine.runs.norm_log import Layer
 
 LAYERS = [Layer("stem", 3, 0), Layer("<b>deep</b>", 4, 0)]
@@ -15,8 +15,8 @@ def test_a_click_comes_back_as_the_cell_that_was_drawn() -> None:
     frame = pd.DataFrame({"layer": ["stem", "<b>deep</b>"], "channel": [2, 3], "more": [0.5, 1.5]})
     data = carried(frame, [layer.name for layer in LAYERS], ["more"])
     assert data.tolist() == [["stem", 0, 2, 0.5], ["&lt;b&gt;deep&lt;/b&gt;", 1, 3, 1.5]]
-    assert picked([{"customdata": data[1].tolist()}], LAYERS) == Selection("<b>deep</b>", 3)
-    assert picked([{"customdata": {"0": "stem", "1": 0, "2": 1.0}}], LAYERS) == Selection("stem", 1)
+    assert picked([{"customdata": data[1].tolist()}], LAYERS) == Cell("<b>deep</b>", 3)
+    assert picked([{"customdata": {"0": "stem", "1": 0, "2": 1.0}}], LAYERS) == Cell("stem", 1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from winnow.dashboard.figures.shuffled_weights import shuffled_weights
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.figures.switched_off import switched_off
 from winnow.dashboard.figures.top_channels import top_channels
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 
 LOOKS = styles(["seg", "depth"])
 NAMES = ["stem", "<b>deep</b>"]
@@ -23,7 +23,7 @@ def _ranked(count: int) -> pd.DataFrame:
 
 
 def test_the_first_channel_stands_at_the_top_with_its_interval() -> None:
-    figure = top_channels(_ranked(3), LOOKS["seg"], NAMES, "loss", Selection("<b>deep</b>", 1))
+    figure = top_channels(_ranked(3), LOOKS["seg"], NAMES, "loss", Cell("<b>deep</b>", 1))
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
     assert list(figure.data[0].error_x.array) == pytest.approx([1, 1, 1])
     assert list(figure.data[0].error_x.arrayminus) == pytest.approx([0.5] * 3)
@@ -35,7 +35,7 @@ def test_the_first_channel_stands_at_the_top_with_its_interval() -> None:
 def test_relevance_and_effect_stand_on_log_axes_zeros_at_the_edge() -> None:
     frame = _ranked(10)
     frame.loc[9, "effect"] = 0.0
-    figure = relevance_against_ablation(frame, NAMES, "<b>seg</b>", Selection("stem", 0))
+    figure = relevance_against_ablation(frame, NAMES, "<b>seg</b>", Cell("stem", 0))
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
     assert min(figure.data[0].y) > 0
     assert figure.data[1].name == "selected"

@@ -14,7 +14,7 @@ from winnow.dashboard.figures.share_map import share_map
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.figures.task_sets import task_sets
 from winnow.dashboard.figures.ternary import MOST_POINTS, said_left_out, ternary
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 
 TASKS = ["seg", "depth", "normals"]
 LOOKS = styles(TASKS)
@@ -49,7 +49,7 @@ def test_the_names_of_layers_and_tasks_are_text() -> None:
 
 def test_of_many_channels_the_most_relevant_are_drawn_and_the_selected_one() -> None:
     frame = _cells(MOST_POINTS + 100)
-    last = Selection("<b>deep</b>", MOST_POINTS + 99)
+    last = Cell("<b>deep</b>", MOST_POINTS + 99)
     drawn = sum(len(trace.a) for trace in ternary(frame, TASKS, LOOKS, NAMES).data)
     figure = ternary(frame, TASKS, LOOKS, NAMES, last)
     assert drawn == MOST_POINTS
@@ -61,7 +61,7 @@ def test_of_many_channels_the_most_relevant_are_drawn_and_the_selected_one() -> 
 def test_the_map_has_a_row_per_layer_and_marks_the_dead_apart() -> None:
     frame = _cells(6)
     frame.loc[5, ["label", "dominant", "share"]] = ["dead", None, np.nan]
-    figure = share_map(frame, TASKS, LOOKS, NAMES, Selection("stem", 2))
+    figure = share_map(frame, TASKS, LOOKS, NAMES, Cell("stem", 2))
     assert [trace.name for trace in figure.data] == ["seg", "dead", "selected"]
     assert list(figure.layout.yaxis.ticktext) == ["stem", "&lt;b&gt;deep&lt;/b&gt;"]
     assert (figure.data[2].x[0], figure.data[2].y[0]) == (2, 0)

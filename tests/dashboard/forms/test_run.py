@@ -1,11 +1,15 @@
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from streamlit.testing.v1 import AppTest
 
+from winnow.data.catalog import DATASETS
 from winnow.engine.runs.run import list_runs
-from winnow.engine.specs.balancing import BalancingSpec
-from winnow.engine.specs.train import NetworkSpec, OptimiserSpec, PenaltySpec, parse
+from winnow.engine.specs.network import NETWORKS
+from winnow.engine.specs.penalty import PENALTIES
+from winnow.engine.specs.train import TrainSpec, parse
 
 
 def _form() -> AppTest:
@@ -86,7 +90,7 @@ def test_a_strength_can_be_asked_for_instead_of_a_target(runs_root: Path, end_wo
     assert (run.spec.penalty.target, run.spec.penalty.strength) == (None, 2e-4)
 
 
-def test_a_share_of_the_macs_and_every_other_leaf_of_the_penalty_can_be_asked_for(
+def test_a_share_of_the_macs_and_every_other_field_of_the_penalty_can_be_asked_for(
     runs_root: Path, end_workers: None
 ) -> None:
     page = _form()
@@ -103,7 +107,7 @@ def test_a_share_of_the_macs_and_every_other_leaf_of_the_penalty_can_be_asked_fo
     assert (penalty.penalty, penalty.refit, penalty.floor) == ("sparse_group_lasso", 0.4, 0.1)
 
 
-def test_an_optional_leaf_is_empty_and_may_be_emptied(runs_root: Path, end_workers: None) -> None:
+def test_an_optional_field_is_empty_and_may_be_emptied(runs_root: Path, end_workers: None) -> None:
     page = _form()
     assert page.number_input(key="new_refit").value is None
     page.number_input(key="new_refit").set_value(0.4).run()
@@ -133,15 +137,70 @@ def test_weights_that_make_no_sense_start_nothing(runs_root: Path, text: str) ->
     assert not list(runs_root.iterdir())
 
 
-def test_every_leaf_of_the_spec_has_a_widget(runs_root: Path) -> None:
+def _drawn(page: AppTest) -> set[str | None]:
+    kinds = (page.number_input, page.selectbox, page.text_input, page.toggle, page.segmented_control, page.multiselect)
+    return {widget.key for kind in kinds for widget in kind}
+
+
+def _pages() -> Iterator[AppTest]:
+    """Yield the form as it opens, with a strength instead of a target, and with every other kind that there is."""
     page = _form()
-    drawn = {
-        widget.key
-        for kind in (page.number_input, page.selectbox, page.text_input, page.toggle, page.segmented_control)
-        for widget in kind
-    }
-    parts = (PenaltySpec, BalancingSpec, OptimiserSpec, NetworkSpec)
-    assert {f"new_{name}" for part in parts for name in part.model_fields} <= drawn
+    yield page
+    yield page.segmented_control(key="new_way").set_value("strength").run()
+    for key, registry in (("new_dataset", DATASETS), ("new_network", NETWORKS), ("new_penalty", PENALTIES)):
+        for kind in list(registry)[1:]:
+            yield page.selectbox(key=key).set_value(kind).run()
+
+
+def _fields(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the names of all fields of a spec, those of its parts instead of the parts, of every kind of part."""
+    kinds: dict[str, Iterable[type[BaseModel]]] = {"data": DATASETS.values(), "network": NETWORKS.values()}
+    for name, info in model.model_fields.items():
+        part = info.annotation
+        if name in kinds and model is TrainSpec:
+            for spec in kinds[name]:
+                yield from _fields(spec)
+        elif isinstance(part, type) and issubclass(part, BaseModel):
+            yield from _fields(part)
+        else:
+            yield name
+
+
+WITHOUT = {
+    "kind": "a constant",
+    "format_version": "a constant",
+    "start": "weights of other runs: studies and the Path page set it",
+    "strength_changes": "what was done to a live run: a replay sets it",
+}
+
+
+def test_every_field_of_the_spec_has_a_widget(runs_root: Path) -> None:
+    drawn = set().union(*(_drawn(page) for page in _pages()))
+    drawn |= {"new_tasks"} if any(str(key).startswith("new_tasks_") for key in drawn) else set()
+    drawn |= {"new_network"} if len(NETWORKS) == 1 else set()  # there is nothing to choose
+    missing = {name for name in _fields(TrainSpec) if f"new_{name}" not in drawn}
+    assert missing == set(WITHOUT)
+
+
+def test_a_parameter_is_offered_with_its_own_penalty_only(runs_root: Path, end_workers: None) -> None:
+    page = _form()
+    assert not {"new_mix", "new_concavity"} & _drawn(page)
+    page.selectbox(key="new_penalty").set_value("sparse_group_lasso").run()
+    assert "new_concavity" not in _drawn(page)
+    page.number_input(key="new_mix").set_value(0.2)
+    page.button(key="new_submit").click().run()
+    (run,) = list_runs(runs_root)
+    assert (run.spec.penalty.penalty, run.spec.penalty.mix) == ("sparse_group_lasso", 0.2)
+
+
+def test_the_kept_network_may_be_the_best_one_and_be_tested(runs_root: Path, end_workers: None) -> None:
+    page = _form()
+    page.number_input(key="new_patience").set_value(3)
+    page.selectbox(key="new_keep").set_value("best")
+    page.toggle(key="new_test").set_value(True)
+    page.button(key="new_submit").click().run()
+    (run,) = list_runs(runs_root)
+    assert (run.spec.patience, run.spec.keep, run.spec.test) == (3, "best", True)
 
 
 def test_the_strength_is_written_with_an_exponent_and_starts_at_zero(runs_root: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_path_is_planned_before_it_is_started(runs_root: Path, end_workers: No
     assert not any(button.key == "study_submit" for button in page.button)
     page.button(key="study_plan").click().run()
     assert not page.exception
-    assert "path: 5 runs, 0 of them there already" in said(page).replace("*", "")
+    assert "path: 5 runs, 0 of them already done" in said(page).replace("*", "")
     assert "How long that takes is not known" in said(page)
     assert not list_studies(runs_root)
     page.button(key="study_submit").click().run()
@@ -72,8 +72,8 @@ def test_a_base_is_a_run_that_is_there_and_its_time_is_known(runs_root: Path) ->
     page.text_input(key="study_targets").set_value("20, 30")
     page.button(key="study_plan").click().run()
     assert not page.exception
-    assert "3 runs, 2 of them there already. 5 epochs in all at most" in said(page).replace("*", "")
-    assert "as runs like these have taken" in said(page)
+    assert "3 runs, 2 of them already done. At most 5 epochs in all" in said(page).replace("*", "")
+    assert "judging by earlier runs like these" in said(page)
 
 
 @pytest.mark.parametrize(

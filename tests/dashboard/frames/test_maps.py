@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 from tests.dashboard.making_maps import write_maps
 from winnow.dashboard.frames import maps
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 from winnow.engine.runs.derived import DerivedJob
 
 Make = Callable[..., DerivedJob]
@@ -14,7 +14,7 @@ def test_an_explanation_has_maps_once_they_are_written(make_explained: Make) -> 
     write_maps(work)
     known = maps.store(work)
     assert known is not None
-    assert maps.cells(known) == [Selection("trunk", 0), Selection("trunk", 1)]
+    assert maps.cells(known) == [Cell("trunk", 0), Cell("trunk", 1)]
     assert maps.store(work) is known
 
 
@@ -30,7 +30,7 @@ def test_the_strongest_answers_come_first(make_explained: Make) -> None:
     write_maps(work)
     known = maps.store(work)
     assert known is not None
-    frame = maps.answers(known, Selection("trunk", 0))
+    frame = maps.answers(known, Cell("trunk", 0))
     assert frame["image"].tolist() == [5, 4, 3, 2, 1, 0]
     assert frame["max"].tolist() == [6, 5, 4, 3, 2, 1]
 

@@ -11,9 +11,9 @@ from tests.dashboard.pruning_making import TIMES, write_pruning
 from winnow.dashboard.frames import pareto
 from winnow.dashboard.frames.pareto import Reached
 from winnow.dashboard.frames.summaries import summaries, summary
-from winnow.engine.runs.quantities import METRICS
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
+from winnow.engine.specs.tasks import TASKS
 
 DELTA = Reached("test", "seg+depth", against="dense", definition="main")
 
@@ -65,7 +65,7 @@ def test_latency_is_that_of_a_pruning_and_runs_without_one_are_left_out(runs_roo
 
 
 def test_all_runs_of_a_task_stand_together_but_for_their_seeds(study: Study) -> None:
-    metric = METRICS["segmentation"][0]
+    metric = TASKS["segmentation"].metrics[0]
     known = [summary(study.run(key)) for key in study.members()["key"]]
     points = pareto.of_runs(known, study.root, ("seg", metric), "macs")
     trained = study.members().query("subset != 'depth'")
@@ -79,7 +79,7 @@ def test_a_run_without_tables_has_no_cost(runs_root: Path) -> None:
     study = write_study(runs_root, subsets=["all"])
     run = study.run("dense/seg+depth/equal/0")
     (run.path / "tables" / "components.parquet").unlink()
-    points = pareto.of_runs(summaries(), study.root, ("seg", METRICS["segmentation"][0]), "macs")
+    points = pareto.of_runs(summaries(), study.root, ("seg", TASKS["segmentation"].metrics[0]), "macs")
     assert run.id not in points["run"].tolist()
     assert Run(run.path).id == run.id
 

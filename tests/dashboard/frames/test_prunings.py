@@ -109,10 +109,10 @@ def test_a_pruning_that_has_found_nothing_yet_has_empty_frames(run: Run) -> None
 
 
 def test_a_table_that_is_replaced_is_read_again(pruning: DerivedJob) -> None:
-    before = prunings.stamps(pruning)
+    before = prunings.versions(pruning)
     write_table(pruning, "removed", prunings.removed(pruning).iloc[:1])
     assert len(prunings.removed(pruning)) == 1
-    assert prunings.stamps(pruning) != before
+    assert prunings.versions(pruning) != before
 
 
 @pytest.mark.parametrize(

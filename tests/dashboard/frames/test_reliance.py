@@ -4,7 +4,7 @@ import pytest
 
 from tests.dashboard.making_explanations import write_explanation
 from winnow.dashboard.frames import reliance
-from winnow.dashboard.shared.selection import Selection
+from winnow.dashboard.frames.cells import Cell
 from winnow.engine.runs.derived import DerivedJob
 
 Make = Callable[..., DerivedJob]
@@ -20,7 +20,7 @@ def test_the_most_relevant_come_first_and_the_dead_not_at_all(make_explained: Ma
 
 
 def test_a_channel_says_what_each_task_has_of_it(make_explained: Make) -> None:
-    frame = reliance.channel(make_explained(), "taylor", Selection("stem", 1)).set_index("task")
+    frame = reliance.channel(make_explained(), "taylor", Cell("stem", 1)).set_index("task")
     assert frame.loc["seg", "part"] > 10 * frame.loc["depth", "part"]
     assert frame.loc["seg", "share"] > 0.9
     assert (frame["low"] <= frame["part"]).all()
@@ -28,15 +28,15 @@ def test_a_channel_says_what_each_task_has_of_it(make_explained: Make) -> None:
 
 def test_shares_belong_to_the_first_method(make_explained: Make) -> None:
     work = make_explained(methods=["taylor", "conductance"])
-    assert reliance.channel(work, "conductance", Selection("stem", 1))["share"].isna().all()
+    assert reliance.channel(work, "conductance", Cell("stem", 1))["share"].isna().all()
 
 
 def test_switching_off_moves_every_task(make_explained: Make) -> None:
     work = make_explained()
-    frame = reliance.moves(work.run, work, Selection("stem", 0)).set_index("task")
+    frame = reliance.moves(work.run, work, Cell("stem", 0)).set_index("task")
     assert list(frame.index) == ["seg", "depth", "normals"]
     assert frame.loc["seg", "value_change"] < 0 < frame.loc["depth", "value_change"]
-    assert reliance.moves(work.run, work, Selection("stem", 2)).empty
+    assert reliance.moves(work.run, work, Cell("stem", 2)).empty
 
 
 def test_an_ablation_of_another_explanation_counts_if_it_is_of_the_same_checkpoint(make_explained: Make) -> None:
@@ -45,10 +45,10 @@ def test_an_ablation_of_another_explanation_counts_if_it_is_of_the_same_checkpoi
     path = other.path / "tables" / "ablation.parquet"
     rows = other.table("ablation")
     rows.assign(channel=2).to_parquet(path)
-    assert len(reliance.moves(work.run, work, Selection("stem", 2))) > 0
+    assert len(reliance.moves(work.run, work, Cell("stem", 2))) > 0
     rows.assign(channel=2, step=60, images=5).to_parquet(path)
-    assert reliance.moves(work.run, work, Selection("stem", 2)).empty
+    assert reliance.moves(work.run, work, Cell("stem", 2)).empty
 
 
 def test_a_cell_that_is_not_there_is_none(make_explained: Make) -> None:
-    assert reliance.use(make_explained(), Selection("stem", 9)) is None
+    assert reliance.use(make_explained(), Cell("stem", 9)) is None

@@ -7,7 +7,6 @@ import pytest
 from tests.dashboard.making_studies import BASE, write_path, write_study
 from winnow.dashboard.frames import cost, studies
 from winnow.dashboard.frames.differences import Which, paired
-from winnow.dashboard.frames.latency import latencies
 from winnow.engine.runs.study import Study, create_study
 from winnow.engine.specs.train import parse
 from winnow.engine.studies.rows import WHO
@@ -74,7 +73,7 @@ def test_differences_are_those_of_the_engine_paired_by_seed(study: Study) -> Non
 
 def test_latencies_are_medians_over_runs(runs_root: Path) -> None:
     study = write_study(runs_root, subsets=["all"], targets=[50, 60])
-    assert latencies(study).empty
+    assert studies.latencies(study).empty
     runs = study.table("results").drop_duplicates("run").head(3)[WHO]
     arm = {"arm": "dense", "subset": "seg", "level_of": "", "level": 0.0}
     timed = {"pruning": "p", "quantity": "latency", "batch": 1, "backend": "eager"}
@@ -84,7 +83,7 @@ def test_latencies_are_medians_over_runs(runs_root: Path) -> None:
         for model, value in (("dense", 0.01), ("pruned", 0.001 * (place + 1)))
     ]
     pd.DataFrame(times).to_parquet(study.path / "tables" / "latency.parquet")
-    (row,) = latencies(study).to_dict("records")
+    (row,) = studies.latencies(study).to_dict("records")
     assert (row["arm"], row["before"], row["after"], row["runs"]) == ("dense", 10.0, 2.0, 3)
     assert not row["quiet"]
 

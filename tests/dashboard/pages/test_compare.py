@@ -30,7 +30,7 @@ def _page(**address: str) -> AppTest:
 )
 def test_only_the_open_view_is_drawn(the_path: Study, view: str, charts: int) -> None:
     a, b = (the_path.run(f"sparse-target-40/seg+depth/equal/{seed}").id for seed in (0, 1))
-    page = _page(a=a, b=b, against_one_another=view)
+    page = _page(run=a, other=b, against_one_another=view)
     assert not page.exception
     assert len(page.get("plotly_chart")) == charts
     assert f"A: made up sparse-target-40 seg+depth equal s0, {a}" in said(page) or view == "Seeds"
@@ -39,38 +39,47 @@ def test_only_the_open_view_is_drawn(the_path: Study, view: str, charts: int) ->
 def test_the_two_newest_runs_are_compared_at_first(make_run: MakeRun) -> None:
     older, newer = make_run(), make_run()
     page = _page()
-    assert {page.query_params["a"], page.query_params["b"]} == {older.id, newer.id}
-    assert page.query_params["a"] != page.query_params["b"]
+    assert (page.query_params["run"], page.query_params["other"]) == (newer.id, older.id)
 
 
 def test_the_run_of_the_other_pages_is_a(make_run: MakeRun) -> None:
     oldest = make_run()
     make_run()
     make_run()
-    assert _page(run=oldest.id).query_params["a"] == oldest.id
+    assert _page(run=oldest.id).selectbox(key="run").value == oldest.id
 
 
 @pytest.mark.parametrize("name", ["nonsense", "../../etc", "<script>"])
-def test_an_address_that_names_no_run_falls_back(make_run: MakeRun, name: str) -> None:
+def test_an_address_that_names_no_run_says_so_and_compares_nothing(make_run: MakeRun, name: str) -> None:
     make_run()
     newest = make_run()
-    page = _page(a=name, b=newest.id)
-    assert not page.exception
-    assert page.selectbox(key="a").value != name
+    for address in ({"run": name, "other": newest.id}, {"run": newest.id, "other": name}):
+        page = _page(**address)
+        assert not page.exception
+        assert [error.value[:15] for error in page.error] == ["There is no run"]
+        assert not page.get("tab")
 
 
 def test_a_run_is_not_compared_with_itself(make_run: MakeRun) -> None:
     run = make_run()
-    page = _page(a=run.id, b=run.id)
+    assert "There is one run so far" in _page(run=run.id).info[0].value
+    make_run()
+    page = _page(run=run.id, other=run.id)
     assert not page.exception
-    assert "makes a comparison" in page.info[0].value
+    assert "two different runs" in page.info[0].value
 
 
 def test_networks_of_another_shape_are_said(runs_root: Path, make_run: MakeRun) -> None:
     run, path = make_run(), write_path(runs_root, targets=[40])
-    page = _page(a=run.id, b=path.run("dense/seg+depth/equal/0").id)
+    page = _page(run=run.id, other=path.run("dense/seg+depth/equal/0").id)
     assert not page.exception
-    assert "can't be laid over one another" in page.info[0].value
+    assert "cannot be compared channel by channel" in page.info[0].value
+
+
+def test_groups_of_another_kind_are_not_laid_over_one_another(make_run: MakeRun) -> None:
+    inputs, filters = make_run(), make_run(penalty={"groups": "output"})
+    page = _page(run=inputs.id, other=filters.id)
+    assert "groups of different kinds" in page.info[0].value
 
 
 def test_without_siblings_it_says_how_to_get_some(make_run: MakeRun) -> None:

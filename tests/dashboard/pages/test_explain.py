@@ -55,7 +55,7 @@ def test_the_method_that_agrees_best_is_taken_and_the_others_stand_beside_it(mak
     table = page.dataframe[0].value
     assert table["method"].tolist() == ["Taylor", "conductance"]
     assert table[""].tolist() == ["", "★"]
-    assert "taylor, 8 images" in said(_page(run=page.query_params["run"], method="Taylor"))
+    assert "taylor, 8 images" in said(_page(run=page.query_params["run"], method="taylor"))
 
 
 @pytest.mark.parametrize(("trust", "charts"), [("Channels", 1), ("Against ablation", 2), ("Shuffled weights", 1)])
@@ -78,14 +78,14 @@ def test_the_badge_is_the_tasks_own(make_explained: Make) -> None:
     known = work.table("faithfulness")
     known.loc[(known["task"] == "depth") & (known["figure"] == "share_correlation"), "value"] = 0.1
     known.to_parquet(work.path / "tables" / "faithfulness.parquet")
-    assert "faithfulness: does not hold" in said(_page(run=work.run.id, task="depth"))
-    assert "faithfulness: holds ·" in said(_page(run=work.run.id, task="seg"))
+    assert "faithfulness for depth: does not hold" in said(_page(run=work.run.id, task="depth"))
+    assert "faithfulness for seg: holds ·" in said(_page(run=work.run.id, task="seg"))
 
 
 def test_an_explanation_without_ablation_says_that_it_was_not_checked(make_explained: Make) -> None:
     page = _page(run=make_explained(ablated=False).run.id, trust="Against ablation")
     assert not page.exception
-    assert "faithfulness: not checked" in said(page)
+    assert "faithfulness for seg: not checked" in said(page)
     assert "No channel has been switched off yet" in page.get("plotly_chart")[0].proto.spec
 
 

@@ -26,7 +26,7 @@ def _page(**address: str) -> AppTest:
     return page.run()
 
 
-def test_the_three_honest_numbers_stand_above_the_map(make_whole_run: MakeRun) -> None:
+def test_the_sparsity_numbers_are_shown_above_the_map(make_whole_run: MakeRun) -> None:
     page = _page(run=make_whole_run().id)
     assert not page.exception
     shown = {metric.label: (metric.value, metric.delta) for metric in page.metric}
@@ -48,8 +48,8 @@ def test_the_selected_channel_shows_its_record_its_kernel_and_what_blocks_it(mak
     assert not page.exception
     assert len(page.get("plotly_chart")) == 2
     assert "heatmap" in page.get("plotly_chart")[1].proto.spec
-    assert "stem, channel 1: alive" in said(page)
-    assert "stays. add: 4 readers, 3 still use it (<b>a</b>, b, c)" in said(page)
+    assert "stem, input channel 1: alive" in said(page)
+    assert "cannot be removed. add: 4 readers, 3 still use it (<b>a</b>, b, c)" in said(page)
 
 
 def test_a_dead_channel_says_how_firmly_and_whether_it_can_go(make_whole_run: MakeRun) -> None:

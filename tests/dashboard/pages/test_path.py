@@ -1,3 +1,4 @@
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.making_studies import BASE, write_path, write_study
 from tests.dashboard.reading import said
-from winnow.dashboard.canvas.path_scrubber import Wish
-from winnow.dashboard.pages.path.train_here import ASKED, spec_at
+from winnow.dashboard.canvas.path_scrubber import Request
+from winnow.dashboard.pages.path.path_tabs import ASKED, spec_at
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study, create_study, list_studies
@@ -60,7 +61,7 @@ def test_a_path_is_said_and_its_points_are_offered(runs_root: Path) -> None:
     assert not page.exception
     assert page.query_params["study"] == study.id
     assert "path · seg+depth · 20, 40, 60, 80 % · 1 seed · 5 done" in said(page)
-    assert "none is interpolated" in said(page)
+    assert "nothing is interpolated" in said(page)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_a_path_is_said_and_its_points_are_offered(runs_root: Path) -> None:
         ("Curve", 1),
         ("Norms", 1),
         ("Order of death", 1),
-        ("Kept on the way", 0),
+        ("Snapshots", 0),
         ("Table", 0),
         ("Seeds", 1),
         ("Its runs", 0),
@@ -130,7 +131,7 @@ def test_a_study_that_has_no_results_yet_says_what_it_waits_for(runs_root: Path)
     assert "as soon as the first run has ended" in page.info[0].value
 
 
-@pytest.mark.parametrize(("state", "word"), [("stopped", "Go on"), ("queued", "Start")])
+@pytest.mark.parametrize(("state", "word"), [("stopped", "Resume"), ("queued", "Start")])
 def test_a_study_that_does_not_work_can_be_started(runs_root: Path, state: str, word: str) -> None:
     study = write_study(runs_root, subsets=["all"])
     _status(study, state=state, requested=None)
@@ -157,19 +158,25 @@ def test_a_damaged_spec_is_said_and_the_others_can_be_chosen(runs_root: Path) ->
 
 
 @pytest.mark.parametrize("name", ["nonsense", "../../etc", "<script>"])
-def test_an_address_that_names_no_study_falls_back_to_the_newest(the_study: Study, name: str) -> None:
+def test_an_address_that_names_no_study_says_so_and_shows_none(the_study: Study, name: str) -> None:
     page = _page(study=name)
     assert not page.exception
-    assert page.selectbox(key="study").value == list_studies(the_study.root)[0].id
+    assert f"There is no study or path {name}" in re.sub(r"\\(.)", r"\1", page.error[0].value)
+    assert page.selectbox(key="study").value is None
+    assert not page.get("tab")
+    page.selectbox(key="study").select_index(0).run()
+    assert not page.error
+    assert page.query_params["study"] == list_studies(the_study.root)[0].id
 
 
 def test_train_here_says_what_it_costs_and_starts_that_run(runs_root: Path, end_workers: None) -> None:
     study = write_path(runs_root, targets=[40])
     page = AppTest.from_function(_path, default_timeout=60)
-    page.session_state[ASKED] = Wish(study.id, level=44.8)
+    page.session_state[ASKED] = Request(study.id, level=44.8)
     page.run()
-    assert page.button(key="train_here_not").label == "Leave it"
-    assert "Train at 44.8 %: seed 0, 5 epochs at most, 50 s at most" in said(page).replace("*", "")
+    assert page.button(key="train_here_not").label == "Cancel"
+    assert "Train at 44.8 %: seed 0, at most 5 epochs, from fresh weights" in said(page).replace("*", "")
+    assert "took at most 50 s" in said(page)
     page.button(key="train_here_start").click().run()
     newest = max(list_runs(runs_root), key=lambda run: run.status.requested or 0)
     assert (newest.spec.penalty.target, newest.spec.tasks) == (44.8, ("seg", "depth"))
@@ -178,7 +185,7 @@ def test_train_here_says_what_it_costs_and_starts_that_run(runs_root: Path, end_
 
 def test_what_was_asked_of_another_path_is_not_offered(the_path: Study) -> None:
     page = AppTest.from_function(_path, default_timeout=60)
-    page.session_state[ASKED] = Wish("another", level=44.8)
+    page.session_state[ASKED] = Request("another", level=44.8)
     page.query_params["study"] = the_path.id
     page.run()
     assert not any(button.key == "train_here_start" for button in page.button)

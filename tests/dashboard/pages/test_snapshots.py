@@ -50,7 +50,7 @@ def _page(study: Study) -> AppTest:
         page()
 
     page = AppTest.from_function(script, default_timeout=60)
-    page.query_params["study"], page.query_params["along"] = study.id, "Kept on the way"
+    page.query_params["study"], page.query_params["along"] = study.id, "Snapshots"
     return page.run()
 
 
@@ -71,13 +71,13 @@ def test_the_page_lists_them(path: Study) -> None:
     assert len(table) == 5
     assert table["parameters"].iloc[0] == "412 k"
     assert "its zeros removed" in said(page)
-    assert "Tick one" in page.info[0].value
+    assert "Tick a row" in page.info[0].value
 
 
 def test_a_path_that_kept_none_says_why(runs_root: Path) -> None:
     page = _page(write_path(runs_root, targets=[20]))
     assert not page.exception
-    assert "No networks were kept on the way" in page.info[0].value
+    assert "There are no snapshots" in page.info[0].value
     assert not len(page.dataframe)
 
 

@@ -64,7 +64,7 @@ def test_the_badge_and_the_captions_carry_method_images_and_faithfulness(make_ex
     page = _page(run=work.run.id)
     assert "rank correlation with ablation 0.75" in said(page)
     assert f"small · {work.run.id} · {asked(work.run.spec.penalty)} · taylor · 8 val images" in said(page)
-    assert "faithfulness: holds" in said(page)
+    assert "faithfulness for all tasks: holds" in said(page)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_only_the_open_view_is_drawn_and_never_more_than_four_charts(
 
 def test_a_selected_channel_says_whose_it_is_and_what_its_loss_does_to_all_tasks(make_explained: Make) -> None:
     page = _page(run=make_explained().run.id, layer="<b>deep</b>", channel="1")
-    assert "<b>deep</b>, channel 1: specific to seg" in said(page)
+    assert "<b>deep</b>, input channel 1: specific to seg" in said(page)
     assert [metric.label.partition(" ")[0] for metric in page.metric] == ["seg", "depth", "normals"]
     assert page.metric[0].delta.startswith("-0.05")
 
@@ -143,7 +143,7 @@ def test_a_request_that_makes_no_sense_starts_nothing(make_run: Callable[..., Ru
     page = _page(run=run.id)
     page.multiselect(key="explain_methods").set_value(["deep_lift"])
     page.button(key="explain_submit").click().run()
-    assert "should be output" in page.error[0].value
+    assert "must be output" in page.error[0].value
     assert not derived_jobs(run, "explain")
 
 
@@ -162,17 +162,19 @@ def test_a_failure_is_said_in_one_sentence(make_explained: Make) -> None:
 def test_a_stopped_explanation_shows_what_it_has_and_can_go_on(make_explained: Make) -> None:
     work = make_explained(state="stopped")
     page = _page(run=work.run.id)
-    assert page.button(key=f"explain_resume_{work.id}").label == "Go on"
+    assert page.button(key=f"explain_{work.id}_resume").label == "Resume"
     assert page.get("plotly_chart")
 
 
-def test_an_explanation_is_chosen_by_the_address_and_a_wrong_one_falls_back(make_explained: Make) -> None:
+def test_an_explanation_is_chosen_by_the_address_and_a_wrong_one_is_said(make_explained: Make) -> None:
     work = make_explained()
     part = write_explanation(work.run, layers=["stem"])
     assert _page(run=work.run.id).query_params["explanation"] == work.id
     page = _page(run=work.run.id, explanation=part.id)
     assert "3 channels" in said(page)
-    assert _page(run=work.run.id, explanation="../../etc").selectbox(key="explanation").value == work.id
+    page = _page(run=work.run.id, explanation="../../etc")
+    assert "There is no explanation" in page.error[0].value
+    assert not page.get("plotly_chart")
 
 
 def test_without_runs_it_offers_the_demo(runs_root: object) -> None:
@@ -196,10 +198,10 @@ def test_live_explanations_say_what_they_do_and_can_be_stopped(make_explained: M
         assert page.progress[0].text == "ablation: 3 of 9"
         assert page.progress[1].text.endswith("reading the run")
         assert "stem" in page.progress[1].text
-        page.button(key=f"explain_stop_{work.id}").click().run()
+        page.button(key=f"explain_{work.id}_stop").click().run()
         assert work.control().stop
         assert not other.control().stop
-        assert page.button(key=f"explain_kill_{work.id}").label == "Kill now"
+        assert page.button(key=f"explain_{work.id}_kill").label == "Kill now"
 
 
 @contextmanager

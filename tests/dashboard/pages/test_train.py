@@ -56,11 +56,14 @@ def test_the_newest_run_is_shown_where_none_is_named(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("name", ["nonsense", "../../etc", "<script>"])
-def test_an_address_that_names_no_run_falls_back_to_the_newest(make_run: MakeRun, name: str) -> None:
-    run = make_run()
+def test_an_address_that_names_no_run_says_so_and_shows_none(make_run: MakeRun, name: str) -> None:
+    make_run()
     page = _page(run=name)
     assert not page.exception
-    assert page.selectbox(key="run").value == run.id
+    assert f"There is no run {name}" in re.sub(r"\\(.)", r"\1", page.error[0].value)
+    assert page.selectbox(key="run").value is None
+    assert not page.get("plotly_chart")
+    assert not page.button
 
 
 def test_captions_carry_run_strength_and_split(make_run: MakeRun) -> None:
@@ -85,7 +88,7 @@ def test_a_stopped_run_can_be_resumed(make_run: MakeRun) -> None:
     assert page.button(key="resume").label == "Resume training"
 
 
-def test_a_live_run_is_driven_by_wishes(make_run: MakeRun) -> None:
+def test_a_live_run_is_driven_by_requests(make_run: MakeRun) -> None:
     run = make_run()
     with _working(run, progress=0.6):
         page = _page(run=run.id)
@@ -97,14 +100,14 @@ def test_a_live_run_is_driven_by_wishes(make_run: MakeRun) -> None:
         assert run.control().strength is None
         page.button(key="apply").click().run()
         assert run.control().strength == 0.02
-        assert "2e-2 asked for" in said(page)
+        assert "requested: 2e-2" in said(page)
 
 
 def test_a_live_run_with_a_target_says_what_becomes_of_a_strength_that_is_applied(make_run: MakeRun) -> None:
     run = make_run(penalty={"target": 60})
     with _working(run):
         page = _page(run=run.id)
-        assert "the target moves λ on from what you apply" in said(page)
+        assert "the target goes on to move λ from what you apply" in said(page)
         page.number_input(key="strength_input").set_value(0.02)
         page.button(key="apply").click().run()
         assert run.control().strength == 0.02
@@ -192,7 +195,7 @@ def test_without_runs_it_offers_the_demo(runs_root: Path) -> None:
 def test_the_selected_channel_comes_from_the_address(make_run: MakeRun) -> None:
     page = _page(run=make_run().id, view="Survival map", layer="<b>deep</b>", channel="3")
     assert not page.exception
-    assert "<b>deep</b>, channel 3: dead, last alive after epoch 0" in said(page)
+    assert "<b>deep</b>, input channel 3: dead, last alive after epoch 0" in said(page)
     assert len(page.get("plotly_chart")) == 1
 
 
@@ -213,7 +216,7 @@ def test_the_layer_of_the_norms_is_the_selected_one(make_run: MakeRun) -> None:
     assert page.selectbox(key="norms_layer").value == "stem"
 
 
-@pytest.mark.parametrize(("order", "shown"), [("epoch of death", "death"), ("<script>", "network")])
+@pytest.mark.parametrize(("order", "shown"), [("death", "death"), ("<script>", "network")])
 def test_the_order_of_the_channels_comes_from_the_address(make_run: MakeRun, order: str, shown: str) -> None:
     page = _page(run=make_run().id, view="Survival map", order=order)
     assert not page.exception

@@ -19,8 +19,8 @@ from winnow.dashboard.shared.formatting import (
     state_word,
 )
 from winnow.engine.runs.work_folder import Status
+from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.prune import PruneSpec
-from winnow.engine.specs.train import PenaltySpec
 
 
 @given(st.text(alphabet=st.characters(codec="ascii", exclude_categories=["C"]), max_size=40))

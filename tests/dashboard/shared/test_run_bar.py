@@ -20,7 +20,10 @@ def test_the_run_that_the_address_names_is_chosen_and_the_newest_without_one(mak
     first, second = make_run(), make_run()
     page = AppTest.from_function(_bar, default_timeout=30).run()
     assert page.text[0].value == second.id
-    assert [page.selectbox[0].options, page.caption[0].value] == [[second.id, first.id], "beside the selector"]
+    assert [page.selectbox[0].options, page.caption[0].value] == [
+        [f"small · {run.id}" for run in (second, first)],
+        "beside the selector",
+    ]
     page = AppTest.from_function(_bar, default_timeout=30)
     page.query_params["run"] = first.id
     assert page.run().text[0].value == first.id

@@ -127,7 +127,7 @@ def test_glass_is_often_missing_from_the_depth(many):
 
 @pytest.mark.parametrize("index", [-1, 3])
 def test_an_index_outside_is_an_index_error(index):
-    with pytest.raises(IndexError, match=f"`index` should be from 0 to 2. Found {index}"):
+    with pytest.raises(IndexError, match=f"`index` must be from 0 to 2, got {index}"):
         Scenes("train", 3).sample(index)
 
 
@@ -137,5 +137,5 @@ def test_an_index_outside_is_an_index_error(index):
      (("train", 1, 7), "size"), (("train", 1, 8, -1), "seed")],
 )  # fmt: skip
 def test_a_wrong_parameter_is_named(arguments, name):
-    with pytest.raises(ValueError, match=f"`{name}` should be .* Found"):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*, got"):
         Scenes(*arguments)

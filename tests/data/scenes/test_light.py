@@ -6,18 +6,18 @@ from winnow.data.scenes.camera import look
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.labels import Label
 from winnow.data.scenes.light import radiance
-from winnow.data.scenes.paints import plain
+from winnow.data.scenes.paints import uniform
 from winnow.data.scenes.parts import box, placed
-from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.rooms import draw_room
 from winnow.data.scenes.scene import Light, table
-from winnow.data.scenes.visibility import seen
+from winnow.data.scenes.visibility import visible_surface
 
 SIZE = 40
 
 
 def bright(scene):
     solids = table(scene)
-    surface = seen(scene, solids, SIZE)
+    surface = visible_surface(scene, solids, SIZE)
     return solids.glow[surface.ids] == 0, surface, radiance(scene, solids, surface, np.full((3, SIZE, SIZE), 0.5))
 
 
@@ -28,7 +28,7 @@ def scaled(scene, factor):
 
 def test_light_adds():
     for seed in range(5):
-        scene = draw(Dice(np.random.default_rng(seed)))
+        scene = draw_room(Dice(np.random.default_rng(seed)))
         dull, _, once = bright(scene)
         _, _, thrice = bright(scaled(scene, 3))
         assert np.allclose(thrice[:, dull], 3 * once[:, dull], rtol=1e-4)
@@ -36,7 +36,7 @@ def test_light_adds():
 
 def test_every_point_gets_some_light_and_a_lamp_takes_none_away():
     for seed in range(5):
-        scene = draw(Dice(np.random.default_rng(seed)))
+        scene = draw_room(Dice(np.random.default_rng(seed)))
         _, _, dark = bright(replace(scene, lights=()))
         _, _, lit = bright(scene)
         assert dark.min() > 0
@@ -47,7 +47,7 @@ def test_every_point_gets_some_light_and_a_lamp_takes_none_away():
 def test_shadows_only_darken():
     changed = 0
     for seed in range(5):
-        scene = draw(Dice(np.random.default_rng(seed)))
+        scene = draw_room(Dice(np.random.default_rng(seed)))
         bare = replace(scene, lights=tuple(light._replace(shadows=False) for light in scene.lights))
         _, _, with_shadows = bright(scene)
         _, _, without = bright(bare)
@@ -57,7 +57,7 @@ def test_shadows_only_darken():
 
 
 def test_a_lamp_lights_the_faces_that_are_turned_to_it():
-    scene = draw(Dice(np.random.default_rng(0)))
+    scene = draw_room(Dice(np.random.default_rng(0)))
     lamp = Light((scene.extent[0] / 2, 0.2, scene.extent[2] / 2), (1.0, 1.0, 1.0), 2.0, None, False)
     dull, surface, lit = bright(replace(scene, lights=(lamp,)))
     _, _, dark = bright(replace(scene, lights=()))
@@ -69,7 +69,7 @@ def test_a_lamp_lights_the_faces_that_are_turned_to_it():
 
 
 def empty_room():
-    scene, grey = draw(Dice(np.random.default_rng(0))), plain((0.5, 0.5, 0.5))
+    scene, grey = draw_room(Dice(np.random.default_rng(0))), uniform((0.5, 0.5, 0.5))
     camera = look((2.0, 1.6, 0.3), (2.0, 0.6, 3.5), 0.0, 0.7)
     return replace(scene, extent=(4.0, 2.5, 5.0), surfaces=(grey,) * 6, pieces=(), lights=(), camera=camera)
 
@@ -86,7 +86,7 @@ def test_a_window_lights_nothing_behind_it():
 
 
 def test_the_floor_is_darker_beside_furniture():
-    shelf = box((-0.4, 0.4), (0, 0.5), (-0.2, 0.2), Label.FURNITURE, plain((0.5, 0.5, 0.5)))
+    shelf = box((-0.4, 0.4), (0, 0.5), (-0.2, 0.2), Label.FURNITURE, uniform((0.5, 0.5, 0.5)))
     _, _, before = bright(empty_room())
     _, surface, after = bright(replace(empty_room(), pieces=(placed([shelf], 2.0, 2.5, 0.0),)))
     x, _, z = surface.point

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from winnow.data.scenes import decor, seating, storage
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.labels import Label
-from winnow.data.scenes.paints import plain
+from winnow.data.scenes.paints import uniform
 from winnow.data.scenes.parts import ball, box, moved, placed, tube, turned
 
-GREY = plain((0.5, 0.5, 0.5))
+GREY = uniform((0.5, 0.5, 0.5))
 PARTS = [
     box((-0.2, 0.6), (0, 1), (0, 0.3), Label.TABLE, GREY),
     ball((0.5, 0.2, -0.4), (0.1, 0.2, 0.3), Label.OBJECTS, GREY),
@@ -47,7 +47,7 @@ def test_furniture_stands_on_the_floor_in_front_of_its_back_within_its_width(see
     pieces = [
         seating.bed(dice), seating.sofa(dice, 3), seating.table(dice, 1.2, 0.7, 0.74), seating.desk(dice),
         storage.bookcase(dice), storage.cabinet(dice, 0.9, 0.5, 1.0), storage.refrigerator(dice),
-        storage.kitchen(dice, 2.0), decor.floor_lamp(dice, True), decor.door(dice),
+        storage.kitchen_units(dice, 2.0), decor.floor_lamp(dice, True), decor.door(dice),
     ]  # fmt: skip
     for piece in pieces:
         low = np.min([np.subtract(p.centre, p.half) for p in piece.parts], axis=0)

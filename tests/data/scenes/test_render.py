@@ -6,14 +6,14 @@ import pytest
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.labels import Label
 from winnow.data.scenes.render import render
-from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.rooms import draw_room
 
 SIZE = 96
 
 
 def pictures(count):
     for i in range(count):
-        scene = draw(Dice(np.random.default_rng([11, i])))
+        scene = draw_room(Dice(np.random.default_rng([11, i])))
         yield scene, render(scene, SIZE, np.random.default_rng([11, i, 1])).targets
 
 

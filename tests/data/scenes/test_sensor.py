@@ -6,17 +6,17 @@ import pytest
 from winnow.data.scenes import sensor
 from winnow.data.scenes.camera import look
 from winnow.data.scenes.dice import Dice
-from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.rooms import draw_room
 from winnow.data.scenes.scene import table
-from winnow.data.scenes.visibility import seen
+from winnow.data.scenes.visibility import visible_surface
 
 SIZE = 64
 
 
 def seen_scene(seed):
-    scene = draw(Dice(np.random.default_rng(seed)))
+    scene = draw_room(Dice(np.random.default_rng(seed)))
     solids = table(scene)
-    return scene, solids, seen(scene, solids, SIZE)
+    return scene, solids, visible_surface(scene, solids, SIZE)
 
 
 def test_the_projector_leaves_a_stripe_left_of_what_is_nearer():

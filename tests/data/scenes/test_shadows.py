@@ -5,21 +5,21 @@ from winnow.data.scenes.camera import look
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.labels import Label
 from winnow.data.scenes.nearest import around, met
-from winnow.data.scenes.paints import plain
+from winnow.data.scenes.paints import uniform
 from winnow.data.scenes.parts import ball, box, placed
-from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.rooms import draw_room
 from winnow.data.scenes.scene import Scene, table
 from winnow.data.scenes.shadows import LARGE, SOFT, Ways, arriving
-from winnow.data.scenes.visibility import seen
+from winnow.data.scenes.visibility import visible_surface
 
-GREY = plain((0.5, 0.5, 0.5))
+GREY = uniform((0.5, 0.5, 0.5))
 LAMP = (2.0, 2.4, 2.5)
 
 
 def shares(scene, size, origin):
     """Return the points that are seen and the share of a lamp's light that arrives there, (3, S, S) and (S, S)."""
     solids = table(scene)
-    surface = seen(scene, solids, size)
+    surface = visible_surface(scene, solids, size)
     away = surface.point - np.array(origin, np.float32)[:, None, None]
     length = np.sqrt((away * away).sum(0))
     ways = Ways(away / length, length)
@@ -44,7 +44,7 @@ def room(parts):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_no_shadow_is_lost_to_the_cones_around_solids(seed):
-    scene = draw(Dice(np.random.default_rng(seed)))
+    scene = draw_room(Dice(np.random.default_rng(seed)))
     for light in scene.lights:
         solids, _, ways, share = shares(scene, 48, light.position)
         assert np.abs(share - slow(solids, ways, light.position)).max() < 1e-3
@@ -53,7 +53,7 @@ def test_no_shadow_is_lost_to_the_cones_around_solids(seed):
 def test_asking_every_second_point_first_loses_next_to_nothing():
     wrong = []
     for seed in range(6):
-        scene = draw(Dice(np.random.default_rng(seed)))
+        scene = draw_room(Dice(np.random.default_rng(seed)))
         for light in scene.lights:
             solids, _, ways, share = shares(scene, LARGE + 1, light.position)
             wrong.append(np.abs(share - slow(solids, ways, light.position)).mean())

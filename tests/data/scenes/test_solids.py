@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.data.scenes.parts import Shape
-from winnow.data.scenes.solids import Body, beam, span, spans, turned
+from winnow.data.scenes.solids import Body, beam, rotated, span, spans
 
 SIDE = 24
 
@@ -60,7 +60,7 @@ def test_many_solids_at_once_are_met_where_each_is_met_alone(seed, counts):
 def test_turning_keeps_lengths_and_heights_and_can_be_undone(yaw, vector):
     vector = np.array(vector, np.float32)
     cosine, sine = np.float32(np.cos(yaw)), np.float32(np.sin(yaw))
-    out = turned(vector, cosine, sine)
+    out = rotated(vector, cosine, sine)
     assert out[1] == vector[1]
     assert np.linalg.norm(out) == pytest.approx(np.linalg.norm(vector), abs=1e-4)
-    assert turned(out, cosine, -sine) == pytest.approx(vector, abs=1e-4)
+    assert rotated(out, cosine, -sine) == pytest.approx(vector, abs=1e-4)

@@ -5,16 +5,16 @@ import pytest
 
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.paints import Texture
-from winnow.data.scenes.rooms import draw
+from winnow.data.scenes.rooms import draw_room
 from winnow.data.scenes.scene import table
 from winnow.data.scenes.textures import reflectance
-from winnow.data.scenes.visibility import seen
+from winnow.data.scenes.visibility import visible_surface
 
 
 def look(seed, size=48):
-    scene = draw(Dice(np.random.default_rng(seed)))
+    scene = draw_room(Dice(np.random.default_rng(seed)))
     solids = table(scene)
-    return solids, seen(scene, solids, size)
+    return solids, visible_surface(scene, solids, size)
 
 
 @pytest.fixture(scope="module")

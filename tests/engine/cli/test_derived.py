@@ -83,13 +83,13 @@ def test_export_writes_files_that_agree_and_overwrites_nothing(pruned: tuple[Pat
     assert run.id in (out / "README.md").read_text()
     again = winnow_here("export", "tiny", "--out", str(out))
     assert again.returncode == 2
-    assert "`--out` should be a new or an empty folder" in again.stderr
+    assert "`--out` must be a new or an empty folder" in again.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("prune", "tiny", "--criterion", "norm"), "`budget` should be given"),
+        (("prune", "tiny", "--criterion", "norm"), "`budget` must be given"),
         (("prune", "tiny", "--budget", "120"), "`budget`"),
         (("prune", "nothing"), "`run` must be"),
         (("export", "tiny", "--pruning", "../x"), "`prune` must be one of"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.modes import calling, evaluating, gradients, statistics_kept, undisturbed
+from winnow.engine.graph.modes import calling, evaluating, requiring_grad, statistics_kept, undisturbed
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def double(x: Tensor) -> Tensor:
 def test_all_is_put_back(model: nn.Module, fails: bool):
     before = state(model)
     contexts = (
-        evaluating(model), undisturbed(model), statistics_kept(model), gradients(model.parameters(), wanted=True),
-        gradients(model.parameters(), wanted=False), calling(model[0], double),
+        evaluating(model), undisturbed(model), statistics_kept(model), requiring_grad(model.parameters(), wanted=True),
+        requiring_grad(model.parameters(), wanted=False), calling(model[0], double),
     )  # fmt: skip
     for context in contexts:
         with suppress(RuntimeError), context:
@@ -68,8 +68,8 @@ def test_statistics_kept(model: nn.Module):
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_gradients(model: nn.Module, wanted: bool):
-    with gradients(model.parameters(), wanted):
+def test_requiring_grad(model: nn.Module, wanted: bool):
+    with requiring_grad(model.parameters(), wanted):
         assert [parameter.requires_grad for parameter in model.parameters()] == [wanted] * 4
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from winnow.engine.networks.heads import AsppHead, ClassifierHead, LightHead
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.networks.residual import ResidualTrunk
-from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.specs.network import ResidualSpec
 
 
 def cbr(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, **options) -> nn.Sequential:
@@ -23,7 +23,7 @@ class Ours(nn.Module):
 
     def __new__(cls, block: str = "basic", head: type = LightHead, stem: str = "small") -> MultiTaskNet:
         blocks = (2, 1) if block == "basic" else (1, 1)
-        spec = NetworkSpec(block=block, widths=(6, 8), blocks=blocks, stem=stem, head_width=7)
+        spec = ResidualSpec(block=block, widths=(6, 8), blocks=blocks, stem=stem, head_width=7)
         trunk = ResidualTrunk(spec, 3)
         other = ClassifierHead(trunk.outputs, 7, 3)
         return MultiTaskNet(

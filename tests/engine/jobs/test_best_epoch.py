@@ -19,7 +19,7 @@ from winnow.engine.specs.train import parse
 from winnow.engine.studies.skill import skill
 
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}
-FIELDS = DATASETS["digits"].fields
+FIELDS = DATASETS["digits"]().fields
 
 
 def spec(epochs: int, **changes: object):

@@ -266,7 +266,7 @@ def _pooled(task, parts: Iterator[tuple[Tensor, Tensor]]) -> dict[str, float]:
 
 def test_fault_10_depth_is_in_metres_and_rmse_has_its_root():
     torch.manual_seed(0)
-    task = build_tasks(DATASETS["scenes"].fields, ["depth"])["depth"]
+    task = build_tasks(DATASETS["scenes"]().fields, ["depth"])["depth"]
     target = torch.rand(3, 8, 8) * torch.tensor([1.0, 4.0, 9.0])[:, None, None] + 0.5
     prediction = target[:, None] + 0.3
 
@@ -289,7 +289,7 @@ def test_fault_10_depth_is_in_metres_and_rmse_has_its_root():
 
 def test_fault_10_iou_is_pooled_over_the_split():
     torch.manual_seed(0)
-    task = build_tasks(DATASETS["scenes"].fields, ["seg"])["seg"]
+    task = build_tasks(DATASETS["scenes"]().fields, ["seg"])["seg"]
     target = torch.randint(0, 13, (4, 8, 8))
     target[0] = 2
     prediction = torch.randn(4, 13, 8, 8)

@@ -75,7 +75,8 @@ def test_find_derived_job_takes_no_path(run: Run, name: str):
     [
         ({"kind": "export", "pruning": "x", "formats": ["pickle"]}, "formats"),
         ({"kind": "export", "pruning": ""}, "pruning"),
-        ({"kind": "wash"}, "spec"),
+        ({"kind": "wash"}, "`kind` must be one of prune, explain, export, got 'wash'"),
+        ({}, "`kind` must be one of"),
     ],
 )
 def test_read_refuses_in_one_line(values: dict[str, object], says: str):

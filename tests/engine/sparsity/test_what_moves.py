@@ -7,7 +7,7 @@ from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
 from torch.optim import SGD, AdamW
 
-from winnow.engine.measure.counts import layer_macs
+from winnow.engine import layer_macs
 from winnow.engine.sparsity.counts import Counts, living
 from winnow.engine.sparsity.groups import coupled_groups, input_groups, output_groups
 from winnow.engine.sparsity.penalties import GroupLasso

@@ -19,15 +19,15 @@ def test_there_and_back():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"images": 0}, "`images`: input should be greater than or equal to 2. Found 0."),
-        ({"methods": ["magic"]}, "`methods.0`: input should be 'taylor'"),
+        ({"images": 0}, "`images` must be greater than or equal to 2, got 0."),
+        ({"methods": ["magic"]}, "`methods.0` must be 'taylor'"),
         ({"methods": []}, "`methods`"),
-        ({"methods": ["taylor", "taylor"]}, "`methods` should name each one once. Found taylor, taylor."),
-        ({"methods": ["deep_lift"]}, "`of` should be output with deep_lift"),
-        ({"channels": [3]}, "`layers` should name the one layer of `channels`. Found 0 layers."),
-        ({"channels": [3, 3], "layers": ["trunk"]}, "`channels` should name each one once. Found 3, 3."),
-        ({"speed": 3}, "`speed` is not an option here. Found 3."),
-        ({"fill": "noise"}, "`fill`: input should be 'mean' or 'zero'"),
+        ({"methods": ["taylor", "taylor"]}, "`methods` must name each one once, got taylor, taylor."),
+        ({"methods": ["deep_lift"]}, "`of` must be output with deep_lift"),
+        ({"channels": [3]}, "`layers` must name the one layer of `channels`, got 0 layers."),
+        ({"channels": [3, 3], "layers": ["trunk"]}, "`channels` must name each one once, got 3, 3."),
+        ({"speed": 3}, "`speed` is not an option here, got 3. Leave it out."),
+        ({"fill": "noise"}, "`fill` must be 'mean' or 'zero'"),
     ],
 )
 def test_a_wrong_request_is_one_line(wrong: dict[str, object], message: str):

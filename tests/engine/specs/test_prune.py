@@ -15,10 +15,10 @@ def test_it_survives_json():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"criterion": "norm"}, "`budget` should be given with criterion norm. Found none."),
-        ({"budget": 40}, "`budget` should be left out with criterion zeros, which removes nothing else. Found 40."),
-        ({"tasks": ("seg", "seg")}, "`tasks` should name each one once. Found seg, seg."),
-        ({"batches": (1, 1)}, "`batches` should name each one once. Found 1, 1."),
+        ({"criterion": "norm"}, "`budget` must be given with criterion norm, got none."),
+        ({"budget": 40}, "`budget` must be left out with criterion zeros, which removes nothing else, got 40."),
+        ({"tasks": ("seg", "seg")}, "`tasks` must name each one once, got seg, seg."),
+        ({"batches": (1, 1)}, "`batches` must name each one once, got 1, 1."),
         ({"criterion": "norm", "budget": 100}, "less than 100"),
         ({"criterion": "norm", "budget": float("nan")}, "finite"),
         ({"floor": 1}, "less than 1"),

@@ -13,7 +13,7 @@ from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 from winnow.engine.specs.train import parse
 from winnow.engine.studies.plan import Member, plan
-from winnow.engine.studies.spec_hash import Known, document_hash, spec_hash
+from winnow.engine.studies.spec_hash import KnownRuns, document_hash, spec_hash
 
 TASKS = ("seg", "depth", "normals")
 
@@ -177,7 +177,7 @@ def test_a_run_that_kept_what_is_asked_for_comes_before_one_that_did_not(tmp_pat
         return run
 
     keeping, plain = done(5), done(0)  # the newest comes last
-    known = Known(tmp_path)
+    known = KnownRuns(tmp_path)
     assert known.done(base).id == plain.id
     assert known.done(keeping.spec).id == keeping.id
     assert known.done(base.model_copy(update={"snapshots": 10})).id == plain.id

@@ -9,11 +9,11 @@ from winnow.data.catalog import DATASETS
 from winnow.data.sample import Field
 from winnow.engine.runs.quantities import metrics
 from winnow.engine.tasks.build import build_tasks
+from winnow.engine.tasks.classes import Segmentation
 from winnow.engine.tasks.depth import Depth
 from winnow.engine.tasks.normals import Normals
-from winnow.engine.tasks.segmentation import Segmentation
 
-FIELDS = {**DATASETS["scenes"].fields, **DATASETS["digits"].fields}
+FIELDS = {**DATASETS["scenes"]().fields, **DATASETS["digits"]().fields}
 
 
 def example(field: Field) -> torch.Tensor:

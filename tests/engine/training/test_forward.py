@@ -26,7 +26,7 @@ def without_norms(net: MultiTaskNet) -> MultiTaskNet:
 
 def setting(accumulate: int, norms: bool, **changes: object) -> tuple[Training, Batches]:
     spec = parse({"threads": 1, **SCENES, "epochs": 1, "batch_size": 8, "accumulate": accumulate, **changes})
-    tasks = build_tasks(DATASETS["scenes"].fields, spec.tasks)
+    tasks = build_tasks(DATASETS["scenes"]().fields, spec.tasks)
     batches = Batches(images("scenes")["train"], tasks, spec.batch_size, torch.device("cpu"))
     torch.manual_seed(0)
     net = build_network(spec.network, tasks, 3)
@@ -77,5 +77,5 @@ def test_a_micro_batch_keeps_nothing_between_trunk_and_heads():
 
 
 def test_an_image_is_needed_for_each_device_and_micro_batch():
-    with pytest.raises(ValueError, match="`batch_size` should be at least 12"):
+    with pytest.raises(ValueError, match="`batch_size` must be at least 12"):
         parse({**SCENES, "batch_size": 11, "devices": 3, "accumulate": 4})

@@ -10,14 +10,15 @@ from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.digests import manifests
-from winnow.engine.specs.train import NetworkSpec, TrainSpec, parse
+from winnow.engine.specs.network import ResidualSpec
+from winnow.engine.specs.train import TrainSpec, parse
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import load_checkpoint, save_checkpoint
 from winnow.engine.training.loop import EpochDone, NonFiniteLossError, Training, begin, start_at_constants, train
 
 CPU = torch.device("cpu")
-SMALL = NetworkSpec(widths=(8, 16), blocks=(1, 1), head_width=8)
+SMALL = ResidualSpec(widths=(8, 16), blocks=(1, 1), head_width=8)
 
 
 def digits(epochs: int = 2, **changes: object) -> TrainSpec:

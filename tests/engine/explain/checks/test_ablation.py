@@ -9,14 +9,14 @@ from tests.engine.small_nets import batches, small_net
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.explain.checks.ablation import BLOCK, COLUMNS, Deletion, ablations
-from winnow.engine.explain.checks.suffix import following
+from winnow.engine.explain.checks.suffix import suffix_of
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.relevance.sites import Site
 from winnow.engine.networks.multitask import MultiTaskNet, build_network
-from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.specs.network import ResidualSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 
@@ -25,7 +25,7 @@ def digits(settings: Settings | None = None) -> tuple[MultiTaskNet, Probe]:
     data = load("digits", split="val")
     tasks = build_tasks(data.fields, tuple(data.fields)[:3])
     torch.manual_seed(0)
-    net = build_network(NetworkSpec(widths=(6, 8), blocks=(1, 1), head_width=6), tasks, 1)
+    net = build_network(ResidualSpec(widths=(6, 8), blocks=(1, 1), head_width=6), tasks, 1)
     given = Batches(stack(data, tuple(tasks)), tasks, 32, torch.device("cpu"))
     net(given.example().expand(8, -1, -1, -1) + torch.randn(8, 1, 8, 8))
     return net, probe(net, given, settings=settings or Settings(images=20))
@@ -40,7 +40,7 @@ def test_a_suffix_gives_what_the_whole_model_gives_to_the_bit():
         images = next(asked.batches()).images
         sites = asked.sites if isinstance(net, MultiTaskNet) else probe(net, batches()).sites
         for site in sites:
-            with torch.no_grad(), frozen_model(net), following(net, site) as suffix:
+            with torch.no_grad(), frozen_model(net), suffix_of(net, site) as suffix:
                 suffix.record(images)
                 with site.changing(lambda x: x * 0.5):
                     found = [suffix.again(images) for _ in range(2)][1]
@@ -55,7 +55,7 @@ def test_what_ends_before_the_layer_is_not_run_again():
     runs: list[str] = []
     for name, module in net.named_modules():
         module.register_forward_pre_hook(lambda _, given, name=name: runs.append(name))
-    with torch.no_grad(), following(net, site) as suffix:
+    with torch.no_grad(), suffix_of(net, site) as suffix:
         suffix.record(next(asked.batches()).images)
         first = len(runs)
         suffix.again(next(asked.batches()).images)

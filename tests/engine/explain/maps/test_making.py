@@ -15,7 +15,7 @@ from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe, restricted
 from winnow.engine.explain.relevance.relevance import probe_relevance
 from winnow.engine.networks.multitask import build_network
-from winnow.engine.specs.train import NetworkSpec
+from winnow.engine.specs.network import ResidualSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 
@@ -31,7 +31,7 @@ def asked() -> Probe:
     rooms = load("scenes", split="val", length=9, size=32)
     tasks = build_tasks(rooms.fields, TASKS)
     torch.manual_seed(0)
-    net = build_network(NetworkSpec(widths=(6, 8), blocks=(1, 1), head_width=4), tasks, 3)
+    net = build_network(ResidualSpec(widths=(6, 8), blocks=(1, 1), head_width=4), tasks, 3)
     given = Batches(stack(rooms, TASKS), tasks, 4, torch.device("cpu"))
     for batch in given.in_order():
         net(batch.images)
@@ -160,7 +160,7 @@ def test_settings_are_checked():
 def test_a_classification_and_a_number_come_back(tmp_path: Path):
     images = load("planted", split="val", length=6, size=36)
     tasks = build_tasks(images.fields, ("strongest", "amount"))
-    net = build_network(NetworkSpec(widths=(4,), blocks=(1,), head_width=4), tasks, 3).eval()
+    net = build_network(ResidualSpec(widths=(4,), blocks=(1,), head_width=4), tasks, 3).eval()
     given = Batches(stack(images, tuple(tasks)), tasks, 16, torch.device("cpu"))
     asked = probe(net, given, layers=["trunk"])
     found = spatial(asked, {"trunk": (1,)}, channel_means(asked), SETTINGS)

@@ -19,7 +19,7 @@ from winnow.engine.sparsity.groups import input_groups
 from winnow.engine.specs.explain import METHODS, Method
 from winnow.engine.tasks.build import build_tasks
 
-FIELDS = {**DATASETS["scenes"].fields, **DATASETS["digits"].fields}
+FIELDS = {**DATASETS["scenes"]().fields, **DATASETS["digits"]().fields}
 
 
 def cell(frame: pd.DataFrame, task: str, layer: str, channel: int) -> pd.Series:
@@ -142,7 +142,7 @@ def test_layers_are_chosen_by_name_and_without_a_trunk_those_that_several_tasks_
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"layers": ["nowhere"]}, "`layers` must name layers of the model"),
+        ({"layers": ["nowhere"]}, "`layers` must name modules of the model"),
         ({"layers": ["trunk", "trunk"]}, "each layer once"),
         ({"method": "magic"}, "`method` must be one of taylor"),
         ({"tasks": {"other": None}}, "`tasks` must be outputs of the model, map, number"),

@@ -187,9 +187,9 @@ def test_only_uncertainty_gives_parameters_to_the_optimiser(make):
 
 
 def test_static_weights_belong_to_static_and_name_each_task(make):
-    with pytest.raises(ValidationError, match="should give each task a weight"):
+    with pytest.raises(ValidationError, match="must give each task a weight"):
         BalancingSpec(balancing="static")
-    with pytest.raises(ValidationError, match="should be left out with dwa"):
+    with pytest.raises(ValidationError, match="must be left out with dwa"):
         BalancingSpec(balancing="dwa", task_weights={"depth": 1.0})
     with pytest.raises(ValueError, match="must name depth, edges, normals, got depth"):
         make("static", task_weights={"depth": 1.0})

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from winnow.data.catalog import DATASETS, load
+from winnow.data.catalog import load
 from winnow.data.stacking import Stacked, stack
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.specs.train import TrainSpec, parse
@@ -91,7 +91,7 @@ def images(dataset: str) -> dict[str, Stacked]:
 def trained(spec: TrainSpec, ranks: Ranks) -> dict[str, Tensor]:
     """Return what a training comes to: metrics before it, losses and balance of every step, weights, state, norms."""
     stacked = images(spec.data.dataset)
-    tasks = build_tasks(DATASETS[spec.data.dataset].fields, spec.tasks)
+    tasks = build_tasks(spec.data.fields, spec.tasks)
     batches, validation = (
         Batches(stacked[split], tasks, spec.batch_size, torch.device("cpu")) for split in ("train", "val")
     )

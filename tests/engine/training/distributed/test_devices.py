@@ -31,7 +31,7 @@ def test_two_processes_train_a_run_and_end(runs_root: Path):
     ]
     environment = {**os.environ, "WINNOW_RUNS": str(runs_root)}
     environment.pop("OMP_NUM_THREADS", None)
-    done = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, timeout=600)
     result = json.loads(done.stdout.splitlines()[-1])
     run = Run.open(runs_root / result["run"])
     log = (run.path / "log.txt").read_text()

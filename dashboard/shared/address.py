@@ -1,0 +1,95 @@
+"""The address of the page: the one place that says what the page shows.
+
+Every choice that a copied link must restore is a query parameter. The page reads it at the start of each run, and the
+widgets follow it, never the other way round. A click writes the address once, so that it is one entry in the browser's
+history; then the whole page is drawn again, as the links to the other pages carry the address too. No widget is bound
+to a parameter: Streamlit lets nobody else write a bound one, and takes it from the address when the page changes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import streamlit as st
+
+RUN, OTHER, STUDY = "run", "other", "study"  # the run, the one it is compared with, the study or path
+PRUNING, EXPLANATION = "pruning", "explanation"  # of the run
+LAYER, CHANNEL, KIND = "layer", "channel", "kind"  # the selected cell, see dashboard.frames.cells
+TASK = "task"
+LINKED = (RUN, OTHER, STUDY, PRUNING, EXPLANATION, LAYER, CHANNEL, KIND, TASK)  # what goes along to other pages
+MOST = 1000  # characters of a name that is worth reading
+
+Named = Mapping[str, str | None]
+Option = TypeVar("Option")
+
+
+def named(name: str) -> str | None:
+    """Return what the address says of `name`; None where it says nothing."""
+    found = st.query_params.get(name)
+    return found[:MOST] if found else None
+
+
+def linked() -> dict[str, str]:
+    """Return what goes along to other pages."""
+    return {name: value for name in LINKED if (value := named(name)) is not None}
+
+
+def whole() -> dict[str, str]:
+    """Return all that the address says."""
+    found: dict[str, str] = st.query_params.to_dict()
+    return found
+
+
+def change(changes: Named) -> None:
+    """Write the changes to the address, None for what goes, and draw the page again; nothing where nothing changes."""
+    before = whole()
+    after = {name: value for name, value in {**before, **changes}.items() if value is not None}
+    if after != before:
+        st.query_params.from_dict(after)
+        st.rerun()
+
+
+def moved(changes: Named) -> NoReturn:
+    """Write the changes and draw the page again, even where nothing changes."""
+    change(changes)
+    st.rerun()
+
+
+def following(
+    name: str,
+    options: Iterable[Any],
+    usual: Any,
+    others: Callable[[Any], Named] | None = None,
+) -> dict[str, Any]:
+    """Return the key and the callback of a widget that follows the address; `usual` is what no word in it means.
+
+    `others` says what else changes with the value that was chosen. An option stands in the address as its text.
+    """
+    texts = {str(option): option for option in options}
+    st.session_state[name] = texts.get(named(name) or "", usual)
+
+    def write() -> None:
+        value = st.session_state[name]
+        change({name: None if value is None or value == usual else str(value), **(others(value) if others else {})})
+
+    return {"key": name, "on_change": write}
+
+
+def segments(
+    name: str, label: str, titles: Mapping[Option, str], usual: Option, quiet: bool = False, about: str | None = None
+) -> Option:
+    """Let the user choose one of a few options (option → title), kept in the address; `quiet` hides the label."""
+    chosen = st.segmented_control(
+        label,
+        list(titles),
+        format_func=lambda option: titles[option],
+        required=True,
+        label_visibility="collapsed" if quiet else "visible",
+        help=about,
+        **following(name, titles, usual),
+    )
+    return chosen if chosen in titles else usual
+
+
+def tabs(name: str, titles: Sequence[str]) -> Sequence[Any]:
+    """Return tabs of which the address says the open one; only that one is to be drawn."""
+    return st.tabs(titles, **following(name, titles, titles[0]))

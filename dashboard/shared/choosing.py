@@ -1,0 +1,120 @@
+"""Choosing what a page shows: a run, another one, a pruning or an explanation of the run, a study.
+
+What is chosen stands in the address. Where the address says nothing, the usual one is written there: the newest, so
+that a page never turns to another by itself when a newer one comes. Where it names one that is not there, the page says
+so and shows nothing in its place.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from winnow.dashboard.frames import explanations
+from winnow.dashboard.frames.summaries import summary
+from winnow.dashboard.shared import address
+from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, STUDY
+from winnow.dashboard.shared.formatting import plain
+from winnow.engine.runs.derived import derived_jobs
+from winnow.engine.runs.run import Run, list_runs, runs_folder
+from winnow.engine.runs.study import list_studies
+from winnow.engine.runs.work_folder import WorkFolder
+
+OF_A_RUN = (PRUNING, EXPLANATION)  # belong to the run: another run has others
+NOUNS = {RUN: "run", OTHER: "run", STUDY: "study or path", PRUNING: "pruning", EXPLANATION: "explanation"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One selector: which word of the address, how it is labelled, how wide it is [px]."""
+
+    name: str
+    label: str
+    width: int
+
+
+def choose(choice: Choice, known: Mapping[str, str]) -> str | None:
+    """Let the user choose one of `known` (id → what it is called, the usual first); return the id, None if it is gone.
+
+    The page is drawn anew where the address says nothing, with the usual one in it.
+    """
+    named = address.named(choice.name)
+    if named is None:
+        address.change({choice.name: completed([RUN, choice.name]).get(choice.name)})
+    st.selectbox(
+        choice.label,
+        list(known),
+        format_func=lambda identity: known.get(identity, identity),
+        index=None,
+        required=named in known,
+        placeholder=f"Choose a {NOUNS[choice.name]}",
+        label_visibility="collapsed",
+        width=choice.width,
+        **address.following(choice.name, known, None, lambda chosen: _with(choice.name, chosen)),
+    )
+    return named if named in known else None
+
+
+def gone(name: str, where: str = "", others: bool = True) -> None:
+    """Say that what the address names is not there, and that nothing is shown in its place."""
+    noun, named = NOUNS[name], address.named(name) or ""
+    st.error(
+        f"There is no {noun} {plain(named)} {plain(where or f'in {runs_folder()}')}. It was removed or renamed, or "
+        "the link comes from elsewhere. Nothing is shown in its "
+        f"place{f': choose another {noun} above' if others else ''}.",
+        icon=":material/link_off:",
+    )
+
+
+def completed(names: Sequence[str]) -> dict[str, str]:
+    """Return what the address says, with the usual ones of `names` where it says nothing; a run comes first."""
+    said, runs = address.linked(), list_runs()
+    for name in dict.fromkeys(names):
+        found = said.get(name) or _usual(name, said.get(RUN, ""), runs)
+        if found is not None:
+            said[name] = found
+    return said
+
+
+def _usual(name: str, run: str, runs: Sequence[Run]) -> str | None:
+    """Return what is shown where the address says nothing of `name`, None where there is nothing to show."""
+    if name == RUN:
+        return _first(runs)
+    if name == OTHER:
+        return _first([other for other in runs if other.id != run])
+    if name == STUDY:
+        return _first(list_studies())
+    of = next((known for known in runs if known.id == run), None)
+    if of is None:
+        return None
+    if name == PRUNING:
+        return _first(derived_jobs(of, "prune"))
+    if name == EXPLANATION:
+        best = explanations.best(explanations.explanations(of))
+        return _first([best] if best else [])
+    raise KeyError(f"`name` must be one of {', '.join(NOUNS)}, got {name!r}.")
+
+
+def going(chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return what goes along to another page where something is chosen on the way."""
+    said: dict[str, str | None] = dict(address.linked())
+    if chosen.get(RUN, said.get(RUN)) != said.get(RUN):
+        said |= _with(RUN, chosen[RUN])
+    return {name: value for name, value in {**said, **chosen}.items() if value is not None}
+
+
+def called(run: Run) -> str:
+    """Return how a run is called in a selector: its name, which may be another's too, and its id."""
+    return f"{summary(run).name} · {run.id}"
+
+
+def _first(works: Sequence[WorkFolder]) -> str | None:
+    return works[0].id if works else None
+
+
+def _with(name: str, chosen: str | None) -> dict[str, str | None]:
+    """Return what else changes with a choice: another run has other prunings and explanations."""
+    if name != RUN:
+        return {}
+    same = {OTHER: None} if chosen is not None and chosen == address.named(OTHER) else {}
+    return {**dict.fromkeys(OF_A_RUN), **same}

@@ -1,0 +1,45 @@
+"""What a run may ask of a data set: one frozen record per data set, its options as fields with limits and help.
+
+The command line and the form draw the options of a data set from its spec. The spec says itself what each split gets of
+them, what is known about each image, and which files it reads. `data.catalog.DATASETS` lists the specs by name.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from winnow.data.sample import Dataset, Field, Split
+
+
+class DataSpec(BaseModel):
+    """One data set with its options; a subclass per data set sets `dataset`, `source`, `summary` and `known`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    dataset: str
+    summary: ClassVar[str]  # one line for a form
+    known: ClassVar[Mapping[str, Field]]  # what `fields` returns, where it is the same for all options
+    source: ClassVar[Callable[..., Dataset]]  # a class: source(split, **options)
+    verb: ClassVar[str] = "reading"  # what it takes to have the images, as a progress line says it
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """What is known about each image, in the order in which tasks are listed."""
+        return self.known
+
+    def options(self, split: Split) -> dict[str, Any]:
+        """Return what `source` is called with for a split, beside the split itself."""
+        raise NotImplementedError(f"{type(self).__name__}.options")
+
+    def load(self, split: Split) -> Dataset:
+        """Return a split, not yet read."""
+        return type(self).source(split, **self.options(split))
+
+    def length(self, split: Split) -> int | None:
+        """Return how many images a split has, None where only loading it tells."""
+        return None
+
+    def fingerprint(self) -> str:
+        """Return a digest of the files that it reads (`data.fingerprint`), "" where it reads none of the user's."""
+        return ""

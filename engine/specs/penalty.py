@@ -1,0 +1,102 @@
+"""What a run may ask of its penalty: R(w), its groups, the course of its strength λ; and the registry of penalties."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from winnow.engine.specs.frozen import Frozen, Positive, Strength
+from winnow.engine.specs.registry import Reference
+
+
+@dataclass(frozen=True)
+class PenaltyKind:
+    """A penalty: the class that computes it, which fields of `PenaltySpec` it takes besides, what it penalises.
+
+    The class is called with strength, weights and, by name, `parameters`. `any_metric`: whether its prox has a closed
+    form for one step length per member, which Adam gives to the members of a coupled group.
+    """
+
+    make: Reference
+    penalises: str
+    parameters: tuple[str, ...] = ()
+    any_metric: bool = True
+
+
+_PENALTIES = "winnow.engine.sparsity.penalties"
+PENALTIES: Mapping[str, PenaltyKind] = MappingProxyType(
+    {
+        "group_lasso": PenaltyKind(Reference(_PENALTIES, "GroupLasso"), "the norm of each group"),
+        "sparse_group_lasso": PenaltyKind(
+            Reference(_PENALTIES, "SparseGroupLasso"), "the norm of each group, and single entries", ("mix",)
+        ),
+        "group_mcp": PenaltyKind(
+            Reference(_PENALTIES, "GroupMCP"), "only small norms of groups", ("concavity",), any_metric=False
+        ),
+        "l1": PenaltyKind(Reference(_PENALTIES, "L1"), "single entries"),
+    }
+)
+if TYPE_CHECKING:
+    PenaltyName = str
+else:
+    PenaltyName = Literal[tuple(PENALTIES)]
+
+
+class PenaltySpec(Frozen):
+    """R(w), which weights become zero together, and how the strength λ changes over the run."""
+
+    penalty: PenaltyName = Field(
+        "group_lasso",
+        description="what is penalised. " + "; ".join(f"{name}: {kind.penalises}" for name, kind in PENALTIES.items()),
+    )
+    strength: Strength = Field(
+        1e-3, description="λ, the weight of the penalty; with a target, λ starts at a tenth of it"
+    )
+    strength_of: Literal["loss", "max"] = Field(
+        "loss",
+        description="unit of the strength. loss: λ itself; max: λ_max, the smallest λ that outweighs the loss in "
+        "every group of the fresh network",
+    )
+    target: float | None = Field(
+        None, gt=0, lt=100, description="share to make exactly zero, in %; λ is adjusted until it is reached"
+    )
+    target_of: Literal["group", "parameter", "mac"] = Field("group", description="what the target is a share of")
+    groups: Literal["input", "output", "coupled"] = Field(
+        "input",
+        description="what becomes zero together. input: an input channel of a layer, as in the paper; output: a "
+        "filter; coupled: a channel with all layers that write or read it",
+    )
+    scope: Literal["trunk", "heads", "both"] = Field("trunk", description="which layers are penalised")
+    weights: Literal["size", "none"] = Field(
+        "size", description="c_g, the weight of each group. size: √(its number of entries); none: 1"
+    )
+    mix: float = Field(0.5, ge=0, le=1, description="α, the share of the penalty on single entries")
+    concavity: Positive = Field(3.0, description="γ; groups whose norm exceeds γ λ c_g are not shrunk")
+    normalisation: Literal["plain", "aware"] = Field(
+        "plain",
+        description="before a batch norm. plain: the penalty may shrink a whole layer; aware: the norm of each layer "
+        "is kept (input groups)",
+    )
+    warm_up: int = Field(0, ge=0, le=100_000, description="epochs without penalty at the start")
+    ramp: int = Field(
+        0, ge=0, le=100_000, description="epochs after the warm-up over which λ rises from 0; without a target"
+    )
+    refit: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="last share of the run: no penalty, zeros are kept; not set: 0.25 with a target, else 0",
+    )
+    removal: int = Field(
+        0, ge=0, le=100_000, description="epochs between removals of zero channels while training; 0: no removal"
+    )
+    floor: float = Field(
+        0.05, ge=0, le=1, description="share of each layer's groups that is never made zero; 0: a layer may die out"
+    )
+
+    @property
+    def refit_share(self) -> float:
+        """The last part of the run that is a refit of the frozen support."""
+        return self.refit if self.refit is not None else 0.25 if self.target is not None else 0.0

@@ -1,0 +1,137 @@
+"""What is gone is said by name, on every page, and nothing acts on what is not shown."""
+
+import shutil
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboard.making import write_checkpoint
+from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.pruning_making import write_pruning
+from tests.dashboard.reading import said
+from winnow.dashboard.frames.exports import exports
+from winnow.engine.runs import launch
+from winnow.engine.runs.derived import derived_jobs
+from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.work_folder import WorkFolder
+
+MakeRun = Callable[..., Run]
+OF_A_RUN = ["train", "groups", "tasks", "explain", "prune", "compare"]
+
+
+def _page(url: str, **address: str) -> AppTest:
+    def script(url: str) -> None:
+        from importlib import import_module
+
+        import_module(f"winnow.dashboard.pages.{url}.page").page()
+
+    page = AppTest.from_function(script, default_timeout=60, kwargs={"url": url})
+    for name, value in address.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders of work whose worker a page wanted to start."""
+    found: list[str] = []
+
+    def start(work: WorkFolder, gpus: object = ()) -> int:
+        found.append(work.id)
+        return 1
+
+    monkeypatch.setattr(launch, "start", start)
+    return found
+
+
+@pytest.mark.parametrize("url", OF_A_RUN)
+def test_a_link_to_a_removed_run_says_so_by_name_and_shows_nothing_else(make_stored_run: MakeRun, url: str) -> None:
+    gone, newest = make_stored_run(name="gone"), make_stored_run(name="newest")
+    write_explanation(newest)
+    write_pruning(newest)
+    gone.remove()
+    page = _page(url, run=gone.id)
+    assert not page.exception
+    assert f"There is no run {gone.id}" in page.error[0].value.replace("\\", "")
+    assert not page.button
+    assert not page.get("plotly_chart")
+    assert not page.get("tab")
+    assert not page.metric
+    assert newest.id not in said(page)
+    assert page.query_params["run"] == gone.id
+
+
+@pytest.mark.parametrize(
+    ("url", "key"), [("train", "resume"), ("prune", "prune_submit"), ("explain", "explain_submit")]
+)
+def test_a_click_on_the_page_of_a_run_that_was_removed_meanwhile_starts_nothing(
+    make_stored_run: MakeRun, started: list[str], url: str, key: str
+) -> None:
+    shown, other = make_stored_run(state="stopped"), make_stored_run(state="stopped")
+    page = _page(url, run=shown.id)
+    assert page.selectbox(key="run").value == shown.id
+    shutil.rmtree(shown.path)
+    page.button(key=key).click().run()
+    assert not page.exception
+    assert started == []
+    assert f"There is no run {shown.id}" in page.error[0].value.replace("\\", "")
+    assert not page.button
+    assert [run.id for run in list_runs()] == [other.id]
+    assert not [*derived_jobs(other, "prune"), *derived_jobs(other, "explain")]
+
+
+def test_a_run_that_comes_later_does_not_take_the_place_of_the_one_that_is_shown(make_stored_run: MakeRun) -> None:
+    shown = make_stored_run(state="stopped")
+    page = _page("train")
+    make_stored_run(state="stopped")
+    assert page.run().selectbox(key="run").value == shown.id
+
+
+def test_another_run_leaves_the_pruning_and_the_explanation_behind(make_stored_run: MakeRun) -> None:
+    one, other = make_stored_run(), make_stored_run()
+    address = {"pruning": write_pruning(one).id, "layer": "stem", "channel": "1"}
+    page = _page("train", run=one.id, explanation="of one", other=other.id, **address)
+    page.selectbox(key="run").select(other.id).run()
+    assert dict(page.query_params) == {"run": other.id, "layer": "stem", "channel": "1"}
+
+
+@pytest.mark.parametrize(("url", "name"), [("tasks", "explanation"), ("explain", "explanation"), ("prune", "pruning")])
+def test_what_was_made_of_a_run_and_is_gone_is_said(make_stored_run: MakeRun, url: str, name: str) -> None:
+    run = make_stored_run(tasks=["seg", "depth", "normals"])
+    works = [make(run) for make in (write_explanation, write_pruning) for _ in range(2)]
+    gone = next(
+        work for work in works if work.kind == name[:7].replace("pruning", "prune").replace("explana", "explain")
+    )
+    gone.remove()
+    page = _page(url, run=run.id, **{name: gone.id})
+    assert not page.exception
+    assert f"There is no {name} {gone.id}" in page.error[0].value.replace("\\", "")
+    assert not page.get("plotly_chart")
+    assert not page.button
+
+
+def test_a_pruning_that_was_removed_meanwhile_is_not_removed_again(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    older, newer = write_pruning(run, stem="a"), write_pruning(run, stem="b")
+    page = _page("prune", run=run.id, pruning=newer.id)
+    newer.remove()
+    page.button(key="undo").click().run()
+    assert not page.exception
+    assert [work.id for work in derived_jobs(run, "prune")] == [older.id]
+    assert not exports(run, older.id)
+
+
+@pytest.mark.parametrize("key", ["pause", "stop", "apply"])
+def test_a_request_to_a_run_that_is_gone_writes_nothing(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    run = write_checkpoint(make_run(state="running"))
+    monkeypatch.setattr(WorkFolder, "alive", lambda _: True)
+    page = _page("train", run=run.id)
+    shutil.rmtree(run.path)
+    page.button(key=key).click().run()
+    assert not page.exception
+    assert not run.path.exists()
+    assert page.title[0].value == "Winnow"  # no run is left
+    assert "There is no run" in page.error[0].value

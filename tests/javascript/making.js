@@ -1,0 +1,16 @@
+// What the server sends, made by hand.
+
+export function base64(typed) {
+  return Buffer.from(typed.buffer, typed.byteOffset, typed.byteLength).toString("base64")
+}
+
+// A seeded stream of numbers in [0, 1): mulberry32
+export function random(seed) {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
+  }
+}
