@@ -47,9 +47,8 @@ if TYPE_CHECKING:
     from winnow.engine.sparsity.groups.bank import Bank, banks
     from winnow.engine.sparsity.groups.coupled import coupled_groups
     from winnow.engine.sparsity.groups.layerwise import input_groups, output_groups
-    from winnow.engine.sparsity.kept import Kept
     from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
-    from winnow.engine.sparsity.proximal import Proximal
+    from winnow.engine.sparsity.proximal import Kept, Proximal
     from winnow.engine.sparsity.strength import Scheduled, Targeted, strength_max
 
 __all__ = [
@@ -134,9 +133,8 @@ _HOMES = MappingProxyType(
         "sparsity.groups.bank": "Bank banks",
         "sparsity.groups.coupled": "coupled_groups",
         "sparsity.groups.layerwise": "input_groups output_groups",
-        "sparsity.kept": "Kept",
         "sparsity.penalties": "GroupLasso GroupMCP L1 Penalty SparseGroupLasso",
-        "sparsity.proximal": "Proximal",
+        "sparsity.proximal": "Kept Proximal",
         "sparsity.strength": "Scheduled Targeted strength_max",
     }
 )

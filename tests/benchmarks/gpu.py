@@ -36,9 +36,8 @@ if importlib.util.find_spec("pandas") is None:
     sys.modules["pandas"] = _Tables("pandas")
 
 from winnow.engine.sparsity.groups import Group, banks, coupled_groups, input_groups, output_groups
-from winnow.engine.sparsity.kept import Kept
 from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
-from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.sparsity.proximal import Kept, Proximal
 
 OPTIMISERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "sgd": lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9),

@@ -8,9 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from winnow.engine.sparsity.groups import Axis, Group, input_groups, output_groups
-from winnow.engine.sparsity.kept import Kept
 from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, SparseGroupLasso
-from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.sparsity.proximal import Kept, Proximal
 
 VIEWS = ("view", "split", "expand", "squeeze", "slice", "narrow", "select", "detach", "alias", "unbind", "permute")
 PENALTIES = [GroupLasso(0.1), SparseGroupLasso(0.1), GroupMCP(0.1), L1(0.1)]

@@ -8,9 +8,8 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, RMSprop
 
 from winnow.engine.sparsity.groups import Axis, Group, input_groups
-from winnow.engine.sparsity.kept import Kept
 from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
-from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.sparsity.proximal import Kept, Proximal
 
 OPTIMISERS = {
     "sgd": lambda p: SGD(p, lr=0.2),

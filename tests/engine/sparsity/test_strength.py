@@ -9,9 +9,8 @@ from torch import nn
 
 from winnow.engine.sparsity.counts import Counts, living
 from winnow.engine.sparsity.groups import input_groups
-from winnow.engine.sparsity.kept import Kept
 from winnow.engine.sparsity.penalties import GroupLasso
-from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.sparsity.proximal import Kept, Proximal
 from winnow.engine.sparsity.strength import Scheduled, Targeted, settled_support, strength_max
 
 

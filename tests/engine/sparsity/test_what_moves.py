@@ -10,9 +10,8 @@ from torch.optim import SGD, AdamW
 from winnow.engine import layer_macs
 from winnow.engine.sparsity.counts import Counts, living
 from winnow.engine.sparsity.groups import coupled_groups, input_groups, output_groups
-from winnow.engine.sparsity.kept import Kept
 from winnow.engine.sparsity.penalties import GroupLasso
-from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.sparsity.proximal import Kept, Proximal
 from winnow.engine.sparsity.strength import Targeted
 
 OPTIMISERS = {"sgd": lambda p: SGD(p, 0.05, momentum=0.9), "adamw": lambda p: AdamW(p, 1e-2)}

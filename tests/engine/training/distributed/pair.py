@@ -21,9 +21,8 @@ from winnow.engine.jobs.training_job import run_on
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.groups import input_groups
-from winnow.engine.sparsity.kept import Kept
 from winnow.engine.sparsity.penalties import GroupLasso
-from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.sparsity.proximal import Kept, Proximal
 from winnow.engine.training.balancing.gramian import GramianBalancer
 from winnow.engine.training.distributed.alike import RanksDifferError, refuse_differing, seed_apart
 from winnow.engine.training.distributed.batch_norm import norms_over_all
