@@ -82,7 +82,7 @@ def remove(training: Training, batches: Batches) -> Removed | None:
     if not any(cut.stays for cut in found.cuts):
         return None
     if not isinstance(found.model, MultiTaskNet):
-        raise TypeError("`net` should be able to lose channels as it is. Found a program that has to change with them.")
+        raise TypeError("`net` must be able to lose channels as it is, got a program that has to change with them.")
     _check(training.net, found.model, next(batches.in_order()).images[:IMAGES])
     before = _size(training.net, example)
     follow(training, found)
@@ -93,7 +93,7 @@ def remove(training: Training, batches: Batches) -> Removed | None:
 def follow(training: Training, smaller: moving.Smaller) -> None:
     """Go on with a smaller copy of the network: optimiser, groups and what is known of them are cut as it was."""
     if not isinstance(smaller.model, MultiTaskNet):
-        raise TypeError(f"`smaller` should hold a MultiTaskNet. Found {type(smaller.model).__name__}.")
+        raise TypeError(f"`smaller` must hold a MultiTaskNet, got {type(smaller.model).__name__}.")
     proximal = training.proximal
     left = _left(training, smaller)
     proximal.follow(transfer(proximal.optimizer, smaller), left)
@@ -156,8 +156,8 @@ def _check(net: nn.Module, small: nn.Module, images: Tensor) -> None:
         error = float((one - two).abs().max() / one.abs().max().clamp(min=1e-30))
         if not error <= BOUND:
             raise NotExact(
-                f"`net` should give the same outputs in training mode when zeros are removed, within {BOUND:g} of "
-                f"their scale. Found {error:.2g}."
+                f"`net` must give the same outputs in training mode when zeros are removed, within {BOUND:g} of their "
+                f"scale, got {error:.2g}."
             )
 
 
