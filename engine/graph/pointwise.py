@@ -18,6 +18,7 @@ from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Join
+from winnow.engine.graph.signature import RANDOM
 from winnow.engine.graph.steps import Chosen, Halved, Opaque, Pointwise, Step
 
 ABSORBING = ("mul", "imul", "multiply")
@@ -139,6 +140,8 @@ def _step(operation: Operation, carriers: list[Carrier], result: Carrier) -> Ste
             return torch.as_tensor(call(*args, **dict(kwargs)))
 
     shape, sources = result.labels.shape, tuple(carrier.index for carrier in carriers)
+    if operation.name.startswith(RANDOM):  # what it gives is another number at each pass, never a constant
+        return Opaque(result.index, sources, False, shape)
     try:
         evaluate([torch.zeros(carrier.labels.shape, dtype=torch.float64) for carrier in carriers])
     except (RuntimeError, TypeError):

@@ -227,9 +227,11 @@ def settle_shapes(graph: ChannelGraph, twin: nn.Module, kept: Flags) -> None:
         shape = expected_shape(by_node[event.node][0], kept) if by_node[event.node] else None
         if shape is None:
             continue
-        if isinstance(layer, nn.modules.instancenorm._InstanceNorm) and layer.weight is None:
+        if isinstance(layer, nn.modules.instancenorm._InstanceNorm) and not layer.affine:
             norm: Any = layer
             norm.num_features = shape[-norm._get_no_batch_dim()]
-        if isinstance(layer, nn.Unflatten) and -1 not in layer.unflattened_size:
-            start = layer.dim % (len(shape) - len(layer.unflattened_size) + 1)
-            layer.unflattened_size = shape[start : start + len(layer.unflattened_size)]
+        if isinstance(layer, nn.Unflatten):
+            unflatten: Any = layer
+            sizes = unflatten.unflattened_size
+            start = unflatten.dim % (len(shape) - len(sizes) + 1)
+            unflatten.unflattened_size = sizes if -1 in sizes else shape[start : start + len(sizes)]

@@ -156,7 +156,7 @@ def test_other_tasks_go_with_all_that_only_they_used():
     torch.testing.assert_close(found.model(x)["depth"], net(x)["depth"])
     gone = found.certificate.removed.query("parameters_after == 0").layer
     assert set(gone.str.split(".").str[1]) == {"seg", "kind"}
-    with pytest.raises(ValueError, match="`tasks` should be among"):
+    with pytest.raises(ValueError, match="`tasks` must be among"):
         compact(net, x, tasks=["edges"])
 
 
@@ -194,7 +194,7 @@ def test_what_is_not_the_same_is_not_handed_out():
     net = Program(program, a=conv(3, 6), out=conv(6, 2)).eval()
     with torch.no_grad():
         net.out.weight[:, 1] = 0
-    with pytest.raises(NotExact, match="`model` should give the same outputs when compacted"):
+    with pytest.raises(NotExact, match="`model` must give the same outputs when it is compacted"):
         compact(net, X)
 
 

@@ -47,7 +47,7 @@ def test_the_cost_decides():
     assert compact(net, x, gather=free).certificate.gathered == every
     assert compact(net, x, gather=dear).certificate.gathered == {}
     compact(net, x)  # by the coefficients of this machine
-    with pytest.raises(ValueError, match="`gather` should be"):
+    with pytest.raises(ValueError, match="`gather` must be"):
         compact(net, x, gather="sometimes")
 
 
