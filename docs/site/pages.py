@@ -84,18 +84,21 @@ def surface() -> str:
     imports = [node for node in ast.walk(parsed(ROOT / "engine" / "__init__.py")) if isinstance(node, ast.ImportFrom)]
     homes = {alias.name: str(node.module) for node in imports for alias in node.names if "winnow" in str(node.module)}
     for known, module in sorted(homes.items(), key=lambda item: item[0].lower()):
-        lines.append(f"| [`{known}`][{module}.{known}] | {summary(known, module)} |")
+        home, node = defined(known, module)
+        first = " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split()).replace("|", "\\|")
+        lines.append(f"| [`{known}`][{home}.{known}] | {first} |")
     return "\n".join(lines)
 
 
-def summary(known: str, module: str) -> str:
-    """Return the first sentence of a docstring, as a cell of a table."""
+def defined(known: str, module: str) -> tuple[str, ast.FunctionDef | ast.ClassDef]:
+    """Return the module that defines a name which `module` defines or hands on, and the definition."""
     path = ROOT.joinpath(*module.split(".")[1:])
-    tree = parsed(path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py")
-    definitions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    (node,) = [node for node in definitions if node.name == known]
-    first = (ast.get_docstring(node) or "").split("\n\n")[0]
-    return " ".join(first.split()).replace("|", "\\|")
+    for node in parsed(path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py").body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == known:
+            return module, node
+        if isinstance(node, ast.ImportFrom) and known in {alias.name for alias in node.names}:
+            return defined(known, str(node.module))
+    raise LookupError(f"`{module}` must define or import `{known}`, which `winnow.engine` hands on.")
 
 
 def parsed(file: Path) -> ast.Module:
