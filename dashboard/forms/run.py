@@ -21,7 +21,6 @@ from winnow.data.catalog import DATASETS
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.balancing import BalancingSpec
-from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.network import NETWORKS
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
@@ -158,6 +157,6 @@ def _submitted(values: dict[str, Any]) -> Run | None:
             return None
         try:
             return start_run(parse(values))
-        except (SpecError, launch.JobError, OSError) as error:
+        except (ValueError, launch.JobError, OSError) as error:
             st.error(sentence(str(error)), icon=":material/error:")
     return None

@@ -15,6 +15,7 @@ def start_run(spec: TrainSpec) -> Run:
     """Create a run and start its worker.
 
     Raises:
+        ValueError: the data set can't read its files.
         JobError, OSError: the run folder can't be written, or no process can be started.
 
     """

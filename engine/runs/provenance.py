@@ -37,9 +37,13 @@ def package_versions() -> dict[str, str]:
 
 
 def source_digest(engine: Path = ENGINE, data: Path = DATA) -> str:
-    """Return the digest of our source that decides a result: all of `data` and `engine`, without the rooms in APART."""
+    """Return the digest of our source that decides a result: `engine` without the rooms in APART, and all of `data`.
+
+    That is the Python of both, and the images that come with the data sets.
+    """
     files = {f"engine/{name}": path for name, path in files_below(engine, "*.py").items() if _deciding(name)}
-    return fingerprint({**files, **{f"data/{name}": path for name, path in files_below(data, "*.py").items()}})
+    files |= {f"data/{name}": path for name, path in files_below(data).items() if "__pycache__" not in path.parts}
+    return fingerprint(files)
 
 
 def _deciding(name: str) -> bool:

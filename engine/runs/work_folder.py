@@ -182,10 +182,10 @@ class WorkFolder:
 
 def make(root: Path, stem: str, spec: Frozen, status: Status) -> Path:
     """Make a new folder of work below `root`, completely or not at all; return it: <utc-time>-<stem>, or numbered."""
+    document = {**spec.model_dump(mode="json"), **made_with(spec)}
     root.mkdir(parents=True, exist_ok=True)
     draft = root / f".new-{secrets.token_hex(6)}"
     draft.mkdir()
-    document = {**spec.model_dump(mode="json"), **made_with(spec)}
     replace_json(draft / "spec.json", document)
     replace(draft / "status.json", status.model_dump_json().encode())
     for identity in _identities(stem):

@@ -72,6 +72,16 @@ def test_a_batch_larger_than_the_data_is_refused(runs_root: Path) -> None:
     assert not list(runs_root.iterdir())
 
 
+def test_a_folder_without_the_data_is_said_and_starts_nothing(runs_root: Path, tmp_path: Path) -> None:
+    page = _form()
+    page.selectbox(key="new_dataset").select("fashion").run()
+    page.text_input(key="new_root").set_value(str(tmp_path / "nowhere"))
+    page.button(key="new_submit").click().run()
+    assert not page.exception
+    assert "`root`" in page.error[0].value
+    assert not list(runs_root.iterdir())
+
+
 def test_another_data_set_offers_its_own_tasks_and_options(runs_root: Path) -> None:
     page = _form()
     page.selectbox(key="new_dataset").select("digits").run()

@@ -56,10 +56,12 @@ def test_a_copy_of_the_source_has_its_digest(copies: tuple[Path, Path]) -> None:
     assert source_digest(*copies) == source_digest()
 
 
-@pytest.mark.parametrize("file", ["engine/training/loop.py", "engine/jobs/best_epoch.py", "data/digits.py"])
+@pytest.mark.parametrize(
+    "file", ["engine/training/loop.py", "engine/jobs/best_epoch.py", "data/digits.py", "data/fashion/subset.npz"]
+)
 def test_an_edit_of_the_source_that_decides_changes_the_digest(copies: tuple[Path, Path], file: str) -> None:
     edited = copies[0].parent / file
-    edited.write_text(edited.read_text() + "\n# edited\n")
+    edited.write_bytes(edited.read_bytes() + b"\n# edited\n")
     assert source_digest(*copies) != source_digest()
 
 
@@ -154,3 +156,10 @@ def test_made_with_is_no_part_of_the_spec(tmp_path: Path) -> None:
     run = create(TrainSpec(), tmp_path)
     assert run.spec == TrainSpec()
     assert run.packages == made_with(TrainSpec())["packages"]
+
+
+def test_a_run_whose_data_cannot_be_read_leaves_no_folder(on_disk: TrainSpec, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "images")
+    with pytest.raises(ValueError, match="`root` must be a folder"):
+        create(on_disk, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
