@@ -15,8 +15,8 @@ MOST_CELLS = 120  # with a number in each
 READING = (
     "One row per layer, one column per pair of tasks. Left: the cosine between the gradients of their losses at the "
     "layer's weights; below 0 the tasks pull the layer apart. Right: the agreement on which channels matter when "
-    "removed; near 1 both tasks rely on the same channels. In brackets: the number of channels that were removed "
-    "alone; a few are weak evidence. Blank: not measured."
+    "removed; near 1 both tasks rely on the same channels. In brackets: how many channels were removed alone; "
+    "a few are weak evidence. Blank: not measured."
 )
 
 
