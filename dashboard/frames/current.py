@@ -19,6 +19,7 @@ from winnow.dashboard.frames.file_versions import Version
 from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.engine.runs.run import Run
 
+OF_AN_IMAGE = "the model's input"  # in the reason why a channel stays: engine.graph.tables
 COLUMNS = {
     "groups": ("layer", "channel", "size", "norm", "relative", "state", "firmness", "removable", "blocked"),
     "kernels": ("layer", "channel", "row", "column", "magnitude"),
@@ -83,6 +84,15 @@ def edge(run: Run) -> pd.DataFrame:
     distance = (1 - close["firmness"]).clip(lower=0).where(close["state"] == "dead", close["relative"])
     columns = ["layer", "channel", "state", "distance", "norm", "relative", "firmness", "removable"]
     return close.assign(distance=distance).sort_values("distance", kind="stable")[columns].reset_index(drop=True)
+
+
+def image_layers(run: Run) -> set[str]:
+    """Return the layers whose groups are channels of the images; none where the groups are not input channels."""
+    known = groups(run)
+    if run.spec.penalty.groups != "input" or known.empty:
+        return set()
+    images = known["blocked"].astype(str).str.contains(OF_AN_IMAGE, regex=False)
+    return {str(layer) for layer, own in images.groupby(known["layer"].astype(str)) if own.all()}
 
 
 def tables_version(run: Run) -> Version:

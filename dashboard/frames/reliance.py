@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.frames.current import image_layers
 from winnow.dashboard.frames.explanations import explanations, methods, table, table_version
 from winnow.dashboard.frames.file_versions import Version
 from winnow.engine.runs.derived import DerivedJob
@@ -26,9 +27,15 @@ MOVED = ["task", "metric", "value", "value_change", "loss", "loss_change", "effe
 
 
 def ranked(work: DerivedJob, method: str, task: str, layer: str = "") -> pd.DataFrame:
-    """Return the cells with relevance for a task, of one layer or of all, the most relevant first."""
+    """Return the cells with relevance for a task, the most relevant first: of one layer, or of all that read features.
+
+    Layers that read the images themselves are left out of all; one that is named is shown whatever it reads.
+    """
     found = _ranked(work.path, (table_version(work, "relevance"), table_version(work, "usage")), method, task)
-    return found if not layer else found[found["layer"] == layer].reset_index(drop=True)
+    if layer:
+        return found[found["layer"] == layer].reset_index(drop=True)
+    images = image_layers(work.run)  # red, green and blue are no features that the network made
+    return found[~found["layer"].isin(images)].reset_index(drop=True) if images else found
 
 
 def channel(work: DerivedJob, method: str, chosen: Cell) -> pd.DataFrame:

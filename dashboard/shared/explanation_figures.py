@@ -22,7 +22,7 @@ from winnow.dashboard.figures import (
     top_channels,
 )
 from winnow.dashboard.figures.style import Style, styles
-from winnow.dashboard.frames import explanations, masks, reliance, shares, trust
+from winnow.dashboard.frames import current, explanations, masks, reliance, shares, trust
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.shared.panel import Chart
@@ -91,7 +91,7 @@ def overlap(runs: Sequence[Run]) -> Chart:
 
 def top(work: DerivedJob, view: View) -> Chart:
     """Return the channels that a task relies on most."""
-    return _top(work.path, explanations.versions(work), view)
+    return _top(work.path, (*explanations.versions(work), current.tables_version(work.run)), view)
 
 
 def against(work: DerivedJob, view: View) -> Chart:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from winnow.dashboard.figures import deletion_curves, relevance_against_ablation, shuffled_weights, top_channels
 from winnow.dashboard.frames import explanations, trust
+from winnow.dashboard.frames.current import image_layers
 from winnow.dashboard.pages.explain.in_images import in_images
 from winnow.dashboard.pages.explain.top_images import top_images
 from winnow.dashboard.shared import address, explanation_figures
@@ -105,6 +106,8 @@ def _views(run: Run, work: DerivedJob, view: View) -> None:
 
 def _channels(work: DerivedJob, view: View, about: str) -> None:
     layer = layer_of(work, "top_layer")
+    if not layer and (images := image_layers(work.run)):
+        st.caption(f"Without {plain(', '.join(sorted(images)))}: what it reads are the channels of the images.")
     narrowed = View(view.method, view.task, layer, view.chosen)
     draw(explanation_figures.top(work, narrowed), "top_channels", top_channels.READING, about, click(work))
     st.markdown("**Which method to believe**")

@@ -1,10 +1,14 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.dashboard.making import write_tables
 from tests.dashboard.making_explanations import write_explanation
+from winnow import engine
 from winnow.dashboard.frames import reliance
 from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.frames.current import OF_AN_IMAGE
 from winnow.engine.runs.derived import DerivedJob
 
 Make = Callable[..., DerivedJob]
@@ -52,3 +56,13 @@ def test_an_ablation_of_another_explanation_counts_if_it_is_of_the_same_checkpoi
 
 def test_a_cell_that_is_not_there_is_none(make_explained: Make) -> None:
     assert reliance.use(make_explained(), Cell("stem", 9)) is None
+
+
+def test_channels_of_the_images_are_not_ranked_among_features(make_explained: Make) -> None:
+    work = make_explained()
+    groups = write_tables(work.run).table("groups")
+    blocked = groups["blocked"].where(groups["layer"] != "stem", f"images: {OF_AN_IMAGE} images")
+    assert OF_AN_IMAGE in Path(engine.__path__[0], "graph", "tables.py").read_text()  # where the engine says so
+    groups.assign(blocked=blocked).to_parquet(work.run.path / "tables" / "groups.parquet")
+    assert set(reliance.ranked(work, "taylor", "seg")["layer"]) == {"<b>deep</b>", "trunk"}
+    assert set(reliance.ranked(work, "taylor", "seg", "stem")["layer"]) == {"stem"}
