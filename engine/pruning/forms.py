@@ -15,7 +15,6 @@ from winnow.engine.pruning.guards import only_shape, only_value
 from winnow.engine.pruning.plan import Plan
 from winnow.engine.pruning.program import Program
 
-
 MODE_AT = {  # the place of `training` among the arguments
     **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"), 2),
     **dict.fromkeys(("batch_norm",), 5),
@@ -110,7 +109,7 @@ def _check_inputs(fx_graph: fx.Graph, graph: ChannelGraph, call: Call) -> None:
 
 
 def follow_mode(fx_graph: fx.Graph) -> None:
-    """Let what was drawn in evaluation mode ask for the mode again: dropout and batch norm, written with `self.training`.
+    """Let dropout and batch norm as functions, drawn in evaluation mode, ask for the mode again.
 
     A model that passes False whatever its mode differs then in training mode, and the proof says so.
     """
