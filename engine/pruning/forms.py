@@ -12,9 +12,13 @@ from torch import Tensor, fx, nn
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.pruning.guards import only_shape, only_value
-from winnow.engine.pruning.modes import follow_mode
 from winnow.engine.pruning.plan import Plan
 from winnow.engine.pruning.program import Program
+
+MODE_AT = {  # the place of `training` among the arguments
+    **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"), 2),
+    **dict.fromkeys(("batch_norm",), 5),
+}
 
 
 class Absent(nn.Module):
@@ -102,3 +106,20 @@ def _check_inputs(fx_graph: fx.Graph, graph: ChannelGraph, call: Call) -> None:
                     node.replace_all_uses_with(checked, delete_user_cb=lambda user, own=checked: user is not own)
             elif value is None or isinstance(value, bool | int | float | str):
                 fx_graph.call_function(only_value, (node, value, str(node.target)))
+
+
+def follow_mode(fx_graph: fx.Graph) -> None:
+    """Let dropout and batch norm as functions, drawn in evaluation mode, ask for the mode again.
+
+    A model that passes False whatever its mode differs then in training mode, and the proof says so.
+    """
+    for node in list(fx_graph.nodes):
+        place = MODE_AT.get(getattr(node.target, "__name__", "")) if node.op == "call_function" else None
+        if place is None or (node.args[place] if place < len(node.args) else node.kwargs.get("training")) is not False:
+            continue
+        with fx_graph.inserting_before(node):
+            mode = fx_graph.create_node("get_attr", "training")
+        if place < len(node.args):
+            node.args = (*node.args[:place], mode, *node.args[place + 1 :])
+        else:
+            node.kwargs = {**node.kwargs, "training": mode}
