@@ -64,8 +64,8 @@ def pages() -> list[st.Page]:
 
 def bar(opened: st.Page) -> None:
     """Draw the links to all pages; the link to the one that is open changes nothing."""
-    chosen = completed([name for entry in ENTRIES.values() for name in entry.shows])
     said = address.linked()
+    chosen = completed([name for entry in ENTRIES.values() for name in entry.shows], said)
     st.html(STYLE)
     with st.container(horizontal=True, key="navigation", gap="xsmall"):
         for entry in ENTRIES.values():

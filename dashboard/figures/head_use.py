@@ -7,8 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.layer_counts import LOOKS
-from winnow.dashboard.figures.layer_names import shortened
-from winnow.dashboard.figures.style import Style, empty, escaped, panels
+from winnow.dashboard.figures.style import Style, empty, escaped, panels, shortened
 
 READING = (
     "One bar per layer of a head that reads the trunk: the channels that it reads, and those whose column is exactly "

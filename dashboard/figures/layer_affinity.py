@@ -15,12 +15,13 @@ MOST_CELLS = 120  # with a number in each
 READING = (
     "One row per layer, one column per pair of tasks. Left: the cosine between the gradients of their losses at the "
     "layer's weights; below 0 the tasks pull the layer apart. Right: the agreement on which channels matter when "
-    "removed; near 1 both tasks rely on the same channels. Blank: not measured."
+    "removed; near 1 both tasks rely on the same channels. In brackets: how many channels were removed alone; "
+    "a few are weak evidence. Blank: not measured."
 )
 
 
 def layer_affinity(frame: pd.DataFrame) -> go.Figure:
-    """Draw `frame` (layer, depth, task, other, cosine, transfer) as two maps side by side."""
+    """Draw `frame` (layer, depth, task, other, cosine, transfer, ablated) as two maps side by side."""
     if frame.empty:
         return empty("Affinity needs two tasks or more.")
     layers = frame.drop_duplicates("layer")
@@ -31,7 +32,7 @@ def layer_affinity(frame: pd.DataFrame) -> go.Figure:
         grid = (
             named.pivot(index="layer", columns="pair", values=figured).reindex(layers["layer"]).reindex(columns=pairs)
         )
-        _map(figure, grid.to_numpy(np.float32), column, [escaped(str(name)) for name in layers["layer"]])
+        _map(figure, grid.to_numpy(np.float32), column, layers)
     words = [f"{escaped(str(one))} – {escaped(str(other))}" for one, other in pairs]
     figure.update_xaxes(tickvals=np.arange(len(pairs)), ticktext=words, showgrid=False, tickangle=0)
     figure.update_yaxes(**layer_axis(layers))
@@ -39,12 +40,14 @@ def layer_affinity(frame: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def _map(figure: go.Figure, values: np.ndarray, column: int, layers: list[str]) -> None:
+def _map(figure: go.Figure, values: np.ndarray, column: int, layers: pd.DataFrame) -> None:
     bar: dict[str, Any] = {"thickness": 12, "outlinewidth": 0, "tickvals": [-1, 0, 1]}
+    count, hover = ("", "") if column == 1 else (" (%{customdata[1]})", "<br>from %{customdata[1]} channels")
+    about = [[escaped(str(row.layer)), row.ablated] for row in layers.itertuples()]
     figure.add_trace(
         go.Heatmap(
             z=values,
-            customdata=np.repeat(np.array(layers, object)[:, None], values.shape[1], axis=1),
+            customdata=np.repeat(np.array(about, object)[:, None], values.shape[1], axis=1),
             colorscale=[list(stop) for stop in DIVERGING],
             zmin=-1,
             zmax=1,
@@ -52,9 +55,9 @@ def _map(figure: go.Figure, values: np.ndarray, column: int, layers: list[str]) 
             ygap=1,
             showscale=column == 1,
             colorbar={**bar, "title": {"text": "[1]"}, "len": 0.5},
-            texttemplate="%{z:.2f}" if values.size <= MOST_CELLS else None,
+            texttemplate=f"%{{z:.2f}}{count}" if values.size <= MOST_CELLS else None,
             textfont={"size": 11},
-            hovertemplate="%{customdata}<br>%{z:.2f}<extra></extra>",
+            hovertemplate=f"%{{customdata[0]}}<br>%{{z:.2f}}{hover}<extra></extra>",
         ),
         row=1,
         col=column,

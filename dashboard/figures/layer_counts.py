@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.layer_names import shortened
-from winnow.dashboard.figures.style import COLOURS, NEAR, NEUTRAL, empty, escaped, panels
+from winnow.dashboard.figures.style import COLOURS, NEAR, NEUTRAL, empty, escaped, panels, shortened
 
 MOST_LAYERS = 60
 READING = (

@@ -33,7 +33,7 @@ def median_norms(frame: pd.DataFrame) -> go.Figure:
         figure.add_trace(_layer(frame[frame["depth"] == place], colour))
     figure.update_layout(showlegend=True, legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"})
     figure.update_yaxes(title_text="median norm of living groups [1]", **_LOG)
-    figure.update_xaxes(title_text="epoch")
+    figure.update_xaxes(title_text=f"epoch{_part(len(drawn), depth + 1, 'layers')}")
     return figure
 
 
@@ -51,8 +51,14 @@ def channel_norms(frame: pd.DataFrame, layer: str) -> go.Figure:
     figure.add_trace(_deaths(dead))
     figure.update_layout(showlegend=True)
     figure.update_yaxes(title_text=f"norm of the groups of {escaped(layer)} [1]", **_LOG)
-    figure.update_xaxes(title_text="epoch")
+    drawn, whole = (one["channel"].nunique() for one in (kept, frame))
+    figure.update_xaxes(title_text=f"epoch{_part(drawn, whole, 'channels')}")
     return figure
+
+
+def _part(drawn: int, whole: int, noun: str) -> str:
+    """Say how many of the layers or channels are drawn, where not all are."""
+    return f" · {drawn} of {whole} {noun}, evenly spread; all are in the CSV" if drawn < whole else ""
 
 
 _LOG: dict[str, Any] = {"type": "log", "exponentformat": "power", "dtick": 1, "minor": {"showgrid": False}}

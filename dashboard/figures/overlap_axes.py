@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.layer_names import shortened
-from winnow.dashboard.figures.style import NEUTRAL, escaped
+from winnow.dashboard.figures.style import NEUTRAL, escaped, shortened
 
 LONGEST = 26  # characters of a layer's name
 

@@ -115,3 +115,11 @@ def xy(frame: pd.DataFrame, value: str) -> dict[str, NDArray[np.float32]]:
     """Return the coordinates of a curve over epochs, thinned and in four bytes each."""
     drawn = thinned(frame, value)
     return {"x": drawn["at"].to_numpy(np.float32), "y": drawn[value].to_numpy(np.float32)}
+
+
+def shortened(name: str, length: int) -> str:
+    """Return a name of at most `length` characters, the end of a longer one, which says more than its start.
+
+    Escape it afterwards, or the cut may go through an escape.
+    """
+    return name if len(name) <= length else f"…{name[1 - length :]}"

@@ -8,8 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.cell_points import HOVER, carried
-from winnow.dashboard.figures.layer_names import shortened
-from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, shortened
 from winnow.dashboard.frames.cells import Cell
 
 READING = (

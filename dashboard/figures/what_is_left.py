@@ -20,7 +20,7 @@ def what_is_left(frame: pd.DataFrame, titles: list[str]) -> go.Figure:
     known = frame["left"].notna()
     drawn = frame[known].reset_index(drop=True)
     if drawn.empty:
-        return empty("Costs are measured once the smaller network is there.")
+        return empty("Costs are measured once the smaller network exists.")
     figure = panels(height=110 + 27 * max(len(drawn), 3))
     for steady in (True, False):
         _bars(figure, drawn[drawn["steady"].astype(bool) == steady], steady)
@@ -67,7 +67,7 @@ def _bars(figure: go.Figure, own: pd.DataFrame, steady: bool) -> None:
 
 def _texts(figure: go.Figure, drawn: pd.DataFrame) -> None:
     """Write behind each bar how many times smaller it is."""
-    ends = drawn[["left", "left_high"]].max(axis=1)
+    ends = drawn[["left", "left_high"]].max(axis=1).clip(lower=100.0)  # right of the line of the dense network
     texts = [_text(row) for _, row in drawn.iterrows()]
     figure.add_trace(
         go.Scatter(
@@ -87,5 +87,5 @@ def _text(row: pd.Series) -> str:
     if not row["steady"]:
         return "busy"
     times = row["dense"] / row["pruned"] if row["pruned"] else np.nan
-    word = "faster" if row["quantity"] == "latency" else "less"
-    return f"{times:.2g}× {word}" if times >= 1.05 else "the same" if times > 0.95 else f"{1 / times:.2g}× more"
+    less, more = ("faster", "slower") if row["quantity"] == "latency" else ("less", "more")
+    return f"{times:.2g}× {less}" if times >= 1.05 else "the same" if times > 0.95 else f"{1 / times:.2g}× {more}"

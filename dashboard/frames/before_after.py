@@ -12,13 +12,15 @@ no backend, they are 0 and "".
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.prunings import measures, metrics
-from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.runs.derived import DerivedJob, newest_job
 from winnow.engine.runs.quantities import Metric
+from winnow.engine.runs.run import Run
 
 MODELS = ("dense", "masked", "pruned")
 ORDER = ("parameters", "macs", "file_size", "peak_memory", "latency")
@@ -33,6 +35,19 @@ BACKENDS = {"eager": "eager", "torch": "eager", "onnxruntime": "ONNX Runtime"}  
 ENDS = ("value", "low", "high")
 AFTER = ("dense", "pruned", "refitted")
 Main = Sequence[tuple[str, Metric]]
+
+
+@dataclass(frozen=True)
+class Realised:
+    """What a pruning saves of the whole network [%]; NaN where it was not measured.
+
+    The latency is that of the smallest batch in eager mode, and NaN where the machine was busy.
+    """
+
+    pruning: str
+    parameters: float
+    macs: float
+    latency: float
 
 
 def costs(pruning: DerivedJob) -> pd.DataFrame:
@@ -62,6 +77,21 @@ def changes(pruning: DerivedJob, main: Main) -> pd.DataFrame:
         rows.append([task, metric.name, metric.label, metric.unit, metric.better, dense, *after, *relative])
     columns = ["task", "metric", "label", "unit", "better", *AFTER, "pruned_change", "refitted_change"]
     return pd.DataFrame(rows, columns=columns).dropna(subset="dense").reset_index(drop=True)
+
+
+def realised(run: Run) -> Realised | None:
+    """Return what the newest pruning of a run saves, None where nothing has been removed."""
+    found = newest_job(run, "prune")
+    if found is None:
+        return None
+    known = costs(found)
+    timed = known[(known["quantity"] == "latency") & (known["backend"] == "eager") & known["steady"].astype(bool)]
+    left = {
+        "parameters": known.loc[known["quantity"] == "parameters", "left"],
+        "macs": known.loc[known["quantity"] == "macs", "left"],
+        "latency": timed.sort_values("batch")["left"],
+    }
+    return Realised(found.id, **{name: 100 - float(own.iloc[0]) if len(own) else np.nan for name, own in left.items()})
 
 
 def refitted(pruning: DerivedJob) -> bool:

@@ -20,7 +20,14 @@ class Certificate(BaseModel):
     max_error_float64: float
     relative_error_float32: float
     relative_error_float64: float
+    relative_error_training: float | None = None
     inputs: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
+    tensors: int = 0
+    elements: int = 0
+    open: dict[str, str] = {}
+    fixed: tuple[str, ...] = ()
     compared_with: str = "the network of the run"
     fixed_sizes: bool = False
     refitted_afterwards: bool = False

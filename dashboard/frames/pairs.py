@@ -19,7 +19,7 @@ import pandas as pd
 from winnow.dashboard.frames.cells import Kind
 from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.groups import norms as norm_log
-from winnow.dashboard.frames.summaries import summary
+from winnow.dashboard.frames.summaries import judged_on, summary
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.quantities import metrics as metrics_of
 from winnow.engine.runs.run import Run
@@ -31,8 +31,11 @@ METRICS = ["task", "metric", "label", "unit", "better", "a", "b", "difference", 
 Key = tuple[str, str]
 
 
-def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str]:
-    """Return the metrics of both, and the split that they were taken from, in words."""
+def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
+    """Return the metrics of both, the split that they were taken from, in words, and how its images differ.
+
+    Where the images differ, no metric of one is better than that of the other: difference and gain are missing.
+    """
     reached = (_reached(a), _reached(b))
     split = next((name for name in SPLITS if all(found[name] for found in reached)), "val")
     first, second = (found[split] for found in reached)
@@ -48,7 +51,18 @@ def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str]:
         {"value": frame["b"], "baseline": frame["a"], "higher_is_better": frame["better"] == "higher"}
     )
     gain = relative_gains(judged.astype({"value": float, "baseline": float})) if len(frame) else pd.Series(dtype=float)
-    return frame.assign(difference=frame["b"] - frame["a"], gain=gain)[METRICS], IN_WORDS[split]
+    whole = frame.assign(difference=frame["b"] - frame["a"], gain=gain)[METRICS]
+    if differ := _other_images(a, b, "test" if split == "test" else "val"):
+        whole = whole.assign(difference=np.nan, gain=np.nan)
+    return whole, IN_WORDS[split], differ
+
+
+def _other_images(a: Run, b: Run, split: str) -> str:
+    """Say in which parts of their descriptions the images of a split differ, "" where they are the same."""
+    specs = [spec for spec in (summary(a).spec, summary(b).spec) if spec is not None]
+    one, other = (judged_on(spec, split) for spec in specs) if len(specs) == 2 else ({}, {})
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    return ", ".join(f"{name} {one.get(name, '–')} in A, {other.get(name, '–')} in B" for name in names)
 
 
 def shape(run: Run) -> tuple[Layer, ...]:

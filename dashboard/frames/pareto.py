@@ -90,6 +90,7 @@ def groups(points: pd.DataFrame, higher: bool) -> pd.DataFrame:
     """Return the runs that differ in the seed alone as one row each; `higher`: whether more is better."""
     rows = []
     for group, own in points.groupby("group", sort=False):
+        own = own.drop_duplicates("seed")  # a run that was repeated is no second seed; the newest counts
         first = own.sort_values("seed", kind="stable").iloc[0]
         cost, reached = mean_of(own["cost"].tolist()), mean_of(own["reached"].tolist())
         ends = [cost.mean, cost.low, cost.high, reached.mean, reached.low, reached.high]

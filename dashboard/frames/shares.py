@@ -8,7 +8,8 @@
 | `counts`       | layer, depth, total, and channels_<label>…: how many channels of each layer are what                |
 | `layer_shares` | layer, depth, share_<task>…, total: whose the relevance of each layer is                            |
 | `overlaps`     | tasks, size, channels: how many channels each set of tasks uses, the largest first                  |
-| `affinity`     | layer, depth, task, other, cosine, conflict_rate, transfer                                          |
+| `affinity`     | layer, depth, task, other, cosine, conflict_rate, transfer, ablated: how many channels transfer is  |
+|                | of                                                                                                  |
 | `heads`        | task, layer, channels, ignored: per reader of a head, how many of its columns are exactly zero      |
 """
 
@@ -85,7 +86,10 @@ def affinity(work: DerivedJob) -> pd.DataFrame:
     """Return how far each two tasks pull each layer the same way, in the order of the network."""
     known = table(work, "affinity")
     depth = {layer.name: place for place, layer in enumerate(layers(work))}
-    placed = known.assign(depth=known["layer"].map(depth))
+    alone = table(work, "ablation")
+    counted = alone[alone["channel"] >= 0].groupby(alone["layer"].astype(str))["channel"].nunique()
+    ablated = known["layer"].astype(str).map(counted).fillna(0).astype(int)
+    placed = known.assign(depth=known["layer"].map(depth), ablated=ablated)
     return placed.sort_values("depth", kind="stable").reset_index(drop=True)
 
 

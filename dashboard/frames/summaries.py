@@ -69,6 +69,12 @@ def tasks(spec: TrainSpec) -> list[tuple[str, Metric]]:
     return [(task, metrics(fields[task])[0]) for task in spec.tasks]
 
 
+def judged_on(spec: TrainSpec, split: str) -> dict[str, object]:
+    """Return what decides the images of a split (val, test): runs that differ in it were judged on different images."""
+    others = {f"{other}_length" for other in ("train", "val", "test") if other != split}
+    return {name: value for name, value in spec.data.model_dump(mode="json").items() if name not in others}
+
+
 @lru_cache(maxsize=4096)
 def _summary(path: Path, _versions: tuple[Version, ...]) -> Summary:
     run = Run(path)

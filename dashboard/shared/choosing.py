@@ -26,11 +26,12 @@ NOUNS = {RUN: "run", OTHER: "run", STUDY: "study or path", PRUNING: "pruning", E
 
 @dataclass(frozen=True)
 class Choice:
-    """One selector: which word of the address, how it is labelled, how wide it is [px]."""
+    """One selector: which word of the address, how it is labelled, how wide it is [px], what else the page shows."""
 
     name: str
     label: str
     width: int
+    shows: tuple[str, ...] = ()
 
 
 def choose(choice: Choice, known: Mapping[str, str]) -> str | None:
@@ -40,7 +41,7 @@ def choose(choice: Choice, known: Mapping[str, str]) -> str | None:
     """
     named = address.named(choice.name)
     if named is None:
-        address.change({choice.name: completed([RUN, choice.name]).get(choice.name)})
+        address.change(completed([RUN, choice.name, *choice.shows], address.linked()))
     st.selectbox(
         choice.label,
         list(known),
@@ -50,7 +51,7 @@ def choose(choice: Choice, known: Mapping[str, str]) -> str | None:
         placeholder=f"Choose a {NOUNS[choice.name]}",
         label_visibility="collapsed",
         width=choice.width,
-        **address.following(choice.name, known, None, lambda chosen: _with(choice.name, chosen)),
+        **address.following(choice.name, known, None, lambda chosen: _with(choice, chosen)),
     )
     return named if named in known else None
 
@@ -66,9 +67,9 @@ def gone(name: str, where: str = "", others: bool = True) -> None:
     )
 
 
-def completed(names: Sequence[str]) -> dict[str, str]:
-    """Return what the address says, with the usual ones of `names` where it says nothing; a run comes first."""
-    said, runs = address.linked(), list_runs()
+def completed(names: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+    """Return what is `known` of an address, with the usual ones of `names` where it says nothing; a run comes first."""
+    said, runs = dict(known), list_runs()
     for name in dict.fromkeys(names):
         found = said.get(name) or _usual(name, said.get(RUN, ""), runs)
         if found is not None:
@@ -99,7 +100,7 @@ def going(chosen: Mapping[str, str]) -> dict[str, str]:
     """Return what goes along to another page where something is chosen on the way."""
     said: dict[str, str | None] = dict(address.linked())
     if chosen.get(RUN, said.get(RUN)) != said.get(RUN):
-        said |= _with(RUN, chosen[RUN])
+        said |= _without(chosen[RUN])
     return {name: value for name, value in {**said, **chosen}.items() if value is not None}
 
 
@@ -112,9 +113,16 @@ def _first(works: Sequence[WorkFolder]) -> str | None:
     return works[0].id if works else None
 
 
-def _with(name: str, chosen: str | None) -> dict[str, str | None]:
-    """Return what else changes with a choice: another run has other prunings and explanations."""
-    if name != RUN:
+def _with(choice: Choice, chosen: str | None) -> Mapping[str, str | None]:
+    """Return what else changes with a choice: a run's prunings and explanations are the run's own."""
+    if choice.name != RUN or chosen is None:
         return {}
-    same = {OTHER: None} if chosen is not None and chosen == address.named(OTHER) else {}
+    gone = _without(chosen)
+    said = {name: value for name, value in address.linked().items() if name not in gone}
+    return {**gone, **completed(choice.shows, {**said, RUN: chosen})}
+
+
+def _without(run: str) -> dict[str, str | None]:
+    """Return what does not go along to another run."""
+    same = {OTHER: None} if run == address.named(OTHER) else {}
     return {**dict.fromkeys(OF_A_RUN), **same}

@@ -27,7 +27,7 @@ NO_CHECKPOINT = "There is nothing to explain yet: the first checkpoint of a run 
 
 def explained(views: Callable[[DerivedJob, Run], None]) -> None:
     """Draw a page about an explanation of the chosen run; `views` draws what is particular to it."""
-    if (bar := run_bar()) is None:
+    if (bar := run_bar(EXPLANATION)) is None:
         return
     run, beside = bar
     with beside:

@@ -27,6 +27,7 @@ CONSTANT = (
 ZERO = "The share of the penalised layers that is exactly zero. Layers outside the penalty are not counted."
 REMEDY = "To keep more of them, use a larger floor or a smaller {}."
 MOST_ALARMS = 3  # layers named
+TILE = 112  # px: all alike; tiles that stretch run into what is below where they need two rows
 
 
 def phase(status: Status) -> tuple[str, bool]:
@@ -123,7 +124,7 @@ def _headline(run: Run) -> None:
                 delta_description="against constant",
                 help=CONSTANT,
                 border=True,
-                height="stretch",
+                height=TILE,
             )
         for quantity, title in SPARSITY_TITLES.items():
-            st.metric(title, measured(known.sparsity(quantity), "%"), help=ZERO, border=True, height="stretch")
+            st.metric(title, measured(known.sparsity(quantity), "%"), help=ZERO, border=True, height=TILE)

@@ -25,8 +25,8 @@ Work = TypeVar("Work", bound=WorkFolder)
 More = ParamSpec("More")
 
 
-def run_bar() -> tuple[Run, DeltaGenerator] | None:
-    """Let the user choose a run; return it and the bar for what stands beside it.
+def run_bar(*shows: str) -> tuple[Run, DeltaGenerator] | None:
+    """Let the user choose a run; return it and the bar for what stands beside it. `shows`: what else the page shows.
 
     None where there is none to show: the welcome is drawn where no run exists, and a run that is gone is said.
     """
@@ -38,7 +38,7 @@ def run_bar() -> tuple[Run, DeltaGenerator] | None:
         return None
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
-        chosen = choose(Choice(RUN, "Run", 460), {name: called(run) for name, run in runs.items()})
+        chosen = choose(Choice(RUN, "Run", 460, shows), {name: called(run) for name, run in runs.items()})
     if chosen is None:
         gone(RUN)
         return None

@@ -1,5 +1,6 @@
 """What does quality cost? The trade-off of a study, or of all runs; a click on a point opens its run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from winnow.dashboard import navigation
 from winnow.dashboard.figures import pareto as figure
 from winnow.dashboard.frames import pareto, studies
 from winnow.dashboard.frames.file_versions import Version
-from winnow.dashboard.frames.summaries import summaries
+from winnow.dashboard.frames.summaries import Summary, judged_on, summaries
 from winnow.dashboard.frames.tables import column
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import plain
@@ -92,7 +93,7 @@ def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
 
 
 def _of_runs() -> None:
-    known = summaries()
+    known = _of_the_same_images(summaries())
     wanted = {column(task, metric): (task, metric) for one in known for task, (metric, _) in one.main_metrics().items()}
     if not wanted:
         st.info("No run has results yet.", icon=":material/hourglass:")
@@ -103,6 +104,28 @@ def _of_runs() -> None:
     task, metric = wanted[title]
     points = pareto.of_runs(known, runs_folder(), (task, metric), cost)
     _drawn(_figure(points, title, metric.better == "higher", cost), "all runs · validation images, newest epoch", cost)
+
+
+def _of_the_same_images(known: Sequence[Summary]) -> list[Summary]:
+    """Return the runs that were judged on the same images: of several sets, the user chooses one."""
+    sets: dict[str, list[Summary]] = {}
+    for one in known:
+        if one.spec is not None:
+            facts = judged_on(one.spec, "val")
+            named = ", ".join(f"{name} {value}" for name, value in facts.items() if name != "dataset")
+            sets.setdefault(f"{facts['dataset']} ({named})", []).append(one)
+    if len(sets) < 2:
+        return list(known)
+    most = max(sets, key=lambda name: len(sets[name]))
+    chosen: str = st.selectbox(
+        "Judged on",
+        list(sets),
+        format_func=lambda name: f"{name} · {len(sets[name])} runs",
+        help="Only runs that were judged on the same images are drawn together",
+        width=460,
+        **address.following("pareto_images", sets, most),
+    )
+    return sets[chosen]
 
 
 def _drawn(chart: Chart, source: str, cost: pareto.Cost) -> None:

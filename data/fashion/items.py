@@ -30,7 +30,6 @@ CLASSES = (
 )
 SUBSET = Path(__file__).with_name("subset.npz")
 FILES: Mapping[str, str] = MappingProxyType({"train": "train", "test": "t10k"})
-INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts the files
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,8 @@ def items(split: Split, root: str = "") -> Items:
 
     Args:
         split: "train", "val" (first half of the test images) or "test" (second half): no item is in two of them.
-        root: a folder with the four IDX files, gzipped or not; "" for the 6,000 + 2,000 images of the package.
+        root: a folder with the four IDX files, gzipped or not (Debian's package dataset-fashion-mnist has them in
+            /usr/share/datasets/fashion-mnist); "" for the 6,000 + 2,000 images of the package.
 
     Raises:
         DataError: a file is missing, damaged, or not what its name says.

@@ -1,55 +1,79 @@
 """Whether two forms of a model give the same: bit by bit for a rebuilt one, within 1e-4 for one in another runtime.
 
-Both run in evaluation mode on the example, on random inputs, with other numbers of images and at twice the size; what
-the model itself does not take is left out.
+Both run on every call in its modes, on the example and on random inputs, with other numbers of images and at other
+resolutions and lengths (`engine.pruning.trials`); what the model itself does not take is left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils import _pytree
 
+from winnow.engine.export.drawing import plain
 from winnow.engine.export.refusal import NotDescribable
-from winnow.engine.graph.examples import batch_size, batched
-from winnow.engine.graph.modes import undisturbed
-from winnow.engine.pruning.certificate import SEED
+from winnow.engine.graph.calls import Call, run
+from winnow.engine.graph.containers import flatten
+from winnow.engine.graph.modes import in_mode
+from winnow.engine.pruning.gradients import same_gradients
+from winnow.engine.pruning.precision import private
+from winnow.engine.pruning.proof import NotExact
+from winnow.engine.pruning.trials import SEED, Trial, trials
 
-Inputs = Mapping[str, Any]
 FIXED = "and takes other sizes, which the program drawn on the example does not follow"
 
 
-def same_everywhere(model: nn.Module, other: nn.Module, inputs: Inputs) -> None:
-    """Compare a model with its rebuilt form, bit by bit.
+def same_everywhere(model: nn.Module, other: nn.Module, calls: Sequence[Call]) -> None:
+    """Compare a model with its rebuilt form, bit by bit: outputs, and in training mode the buffers that it updates.
 
     Raises:
-        NotDescribable: they differ, or the rebuilt one takes fewer sizes.
+        NotDescribable: they differ, the rebuilt one takes fewer sizes, or trains other parameters.
 
     """
-    for words, given in _variants(model, inputs).items():
+    dense, rebuilt = private(model), private(other)
+    for trial in trials(model, calls):
         try:
-            expected = outputs(model, given)
+            expected = _given(dense, trial)
         except Exception:
-            if words == "the example":
+            if trial.required and not trial.call.training:
                 raise
             continue
         try:
-            found = outputs(other, tuple(given.values()))
+            found = _given(rebuilt, trial)
         except Exception as error:
-            raise NotDescribable(f"`model` should have one program. Found that it runs on {words} {FIXED}.") from error
+            line = str(error).partition("\n")[0][:300]
+            raise NotDescribable(
+                f"`model` should have one program. Found that it runs on {trial.words} {FIXED} ({line})."
+            ) from error
         if not _equal(expected, found):
-            raise NotDescribable(f"`model` should be what its program says. Found other outputs on {words}.")
+            raise NotDescribable(f"`model` should be what its program says. Found other outputs on {trial.words}.")
+    try:
+        same_gradients(model, other, calls)
+    except NotExact as error:
+        raise NotDescribable(str(error)) from error
 
 
-def outputs(model: nn.Module, given: Inputs | tuple[Any, ...]) -> dict[str, Tensor]:
-    """Return the tensors that a model gives, by their place in the result, such as `['depth']`."""
-    run = model.forward if isinstance(model, fx.GraphModule) else model  # called itself, it prints what fails
-    with undisturbed(model), torch.no_grad():
+def _given(model: nn.Module, trial: Trial) -> dict[str, Tensor]:
+    """Return the outputs of a model on a trial, and in training mode its buffers behind it."""
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        found = outputs(model, trial.call)
+        buffers = dict(model.named_buffers()) if trial.call.training else {}
+        return found | {f"buffer {name}": buffer.clone() for name, buffer in buffers.items()}
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(before[name])
+
+
+def outputs(model: nn.Module, call: Call) -> dict[str, Tensor]:
+    """Return the tensors that a model gives on a call in its mode, by their path in the result, such as `depth`."""
+    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
+    with in_mode(model, bool(call.training)), torch.no_grad(), torch.random.fork_rng(sorted(devices, key=str)):
         torch.manual_seed(SEED)
-        result = run(*given) if isinstance(given, tuple) else run(**given)
-    leaves, _ = _pytree.tree_flatten_with_path(_plain(result))
-    return {_pytree.keystr(path): leaf for path, leaf in leaves if isinstance(leaf, Tensor)}
+        # called itself, an fx.GraphModule prints what fails
+        result = model.forward(*call.args, **call.kwargs) if isinstance(model, fx.GraphModule) else run(model, call)
+    return dict(flatten(plain(result)))
 
 
 def relative_error(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> float:
@@ -67,36 +91,11 @@ def relative_error(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) 
     return worst
 
 
-def _variants(model: nn.Module, inputs: Inputs) -> dict[str, Inputs]:
-    few = batched(model, inputs, min(batch_size(inputs), 2))
-    return {
-        "the example": inputs,
-        "one image": batched(model, inputs, 1),
-        "one image more": batched(model, inputs, batch_size(inputs) + 1),
-        "images of twice the size": {name: _pytree.tree_map(_doubled, value) for name, value in few.items()},
-    }
-
-
-def _doubled(leaf: Any) -> Any:
-    if not isinstance(leaf, Tensor) or leaf.dim() < 3:
-        return leaf
-    return leaf.repeat(1, 1, *[2] * (leaf.dim() - 2))
-
-
-def _plain(result: Any) -> Any:
-    """Return a structure of plain tuples, lists and dicts; fx has kinds of its own."""
-    if isinstance(result, dict):
-        return {key: _plain(value) for key, value in result.items()}
-    if isinstance(result, tuple | list):
-        return [_plain(value) for value in result]
-    return result
-
-
 def _equal(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> bool:
-    if list(expected) != list(found):
-        return False
-    pairs = [(one, found[place]) for place, one in expected.items()]
-    return all(
+    """Whether outputs are the same bits in the same order; buffers may stand in another."""
+    ours, theirs = ([name for name in part if not name.startswith("buffer ")] for part in (expected, found))
+    pairs: list[tuple[Any, Any]] = [(expected.get(name, value), value) for name, value in found.items()]
+    return ours == theirs and all(
         one.dtype == other.dtype
         and one.shape == other.shape
         and bool(((one == other) | (one.isnan() & other.isnan())).all())

@@ -123,9 +123,15 @@ def _certificate(certificate: Certificate | None) -> str:
         ["float32", f"{certificate.max_error_float32:.2g}", f"{certificate.relative_error_float32:.2g}"],
         ["float64", f"{certificate.max_error_float64:.2g}", f"{certificate.relative_error_float64:.2g}"],
     ]
-    head = "The outputs were compared with those of the network before the removal, in evaluation mode, on:"
+    if certificate.relative_error_training is not None:
+        rows.append(["float64, training mode", "", f"{certificate.relative_error_training:.2g}"])
+    head = "The outputs were compared with those of the network before the removal, on:"
     inputs = "\n".join(f"- {_text(words)}" for words in certificate.inputs)
     parts = [head, inputs, table(("precision", "largest error", "relative to the output's scale"), rows)]
+    if certificate.elements:
+        sizes = f" Other sizes: {', '.join(map(_text, certificate.sizes))}." if certificate.sizes else ""
+        parts.append(f"{certificate.tensors:,} tensors with {certificate.elements:,} elements in float64.{sizes}")
+    parts += [f"Not compared: {_text(what)} ({_text(why)})." for what, why in certificate.open.items()]
     for words, found in (
         ("Channels gathered by", certificate.gathered),
         ("Constants taken over by", certificate.folded),

@@ -1,21 +1,27 @@
 """`architecture(model, example_inputs)`: a model as a document, which is tried out before it is handed out."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils import _pytree
 
 from winnow.engine.export.agreement import same_everywhere
 from winnow.engine.export.allowed import ATTRIBUTES, FUNCTION_NAMES, GETATTR, METHODS
 from winnow.engine.export.arguments import encoded
-from winnow.engine.export.drawing import Drawn, drawn
+from winnow.engine.export.both_modes import merged
+from winnow.engine.export.drawing import FROZEN, Drawn, drawn
 from winnow.engine.export.layers import described
 from winnow.engine.export.rebuilding import rebuild
 from winnow.engine.export.rebuilt import Rebuilt
 from winnow.engine.export.refusal import NotDescribable, NotRebuildable
-from winnow.engine.graph.trace import named_inputs
+from winnow.engine.export.script import Script
+from winnow.engine.graph.calls import Call, calls, run
+from winnow.engine.graph.containers import flatten
+from winnow.engine.graph.modes import in_mode
+from winnow.engine.graph.wrappers import unwrapped
+from winnow.engine.pruning.precision import private
 
 FORMAT_VERSION = 1
 
@@ -24,8 +30,11 @@ def architecture(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
     """Return the document from which `rebuild` makes the model, given its tensors; it is plain JSON.
 
     It holds layers with the arguments of their constructors, and the program between them; nothing of the network that
-    the model was cut from. It is tried out: the rebuilt model gives the very bits that the model gives in eval mode, on
-    the example, with other numbers of images, and at twice the size, wherever the model itself takes these.
+    the model was cut from. Where the model takes another way in training mode, it holds the program of that mode too.
+    Plain arguments, and sizes of which the code makes numbers, are those of the example: the rebuilt model refuses
+    others. Containers of a class of one's own come back as dicts. It is tried out: the rebuilt model gives the very
+    bits that the model gives, in both modes, on every call, with other numbers of images, and at other resolutions and
+    lengths, wherever the model itself takes these.
 
     Raises:
         NotDescribable: a layer or an operation is not among those allowed, the program cannot be drawn, takes fewer
@@ -33,7 +42,8 @@ def architecture(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
 
     """
     document, tensors = written(model, example_inputs)
-    same_everywhere(model, tried(document, tensors), named_inputs(model, example_inputs))
+    model, _ = unwrapped(model)
+    same_everywhere(model, tried(document, tensors), calls(model, example_inputs))
     return document
 
 
@@ -53,11 +63,12 @@ def tried(document: dict[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
 
 def written(model: nn.Module, example_inputs: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return a model's document, not tried out, and its tensors."""
-    inputs = named_inputs(model, example_inputs)
-    program, constants = _program(model, inputs)
-    called = dict.fromkeys(step["target"] for step in program["program"] if step["op"] == "layer")
+    model, _ = unwrapped(model)
+    found = _programs(model, _one_call(model, example_inputs))
+    every = [*found.evaluating["program"], *(found.training["program"] if found.training else ())]
+    called = dict.fromkeys(step["target"] for step in every if step["op"] == "layer")
     layers = {path: described(path, model.get_submodule(path)) for path in called}
-    kept = dict(_tensors(model, layers, program["program"], constants))
+    kept = dict(_tensors(model, layers, every, found.constants))
     tied, first = _tied(kept)
     document = {
         "format_version": FORMAT_VERSION,
@@ -65,32 +76,102 @@ def written(model: nn.Module, example_inputs: Any) -> tuple[dict[str, Any], dict
         "layers": layers,
         "tensors": {name: _stored(kept[name]) for name in first},
         "tied": tied,
-        **program,
+        "inputs": found.inputs,
+        **found.evaluating,
     }
+    document |= {"in_training": found.training} if found.training else {}
+    document |= {"modes": found.modes} if found.modes else {}
     return document, {name: kept[name].detach() for name in first}
 
 
-def _program(model: nn.Module, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-    """Return {inputs, program, result}, and the tensors that the program keeps beside the model's."""
+@dataclass(frozen=True, eq=False)
+class _Programs:
+    """What a document says of the program: {program, result} of evaluation mode, and of training mode if it differs.
+
+    `constants` are the tensors that a program keeps beside the model's; `modes` those of the parts that it asks.
+    """
+
+    inputs: list[dict[str, Any]]
+    evaluating: dict[str, Any]
+    training: dict[str, Any] | None
+    constants: Mapping[str, Tensor]
+    modes: dict[str, bool]
+
+
+def _one_call(model: nn.Module, example_inputs: Any) -> Call:
+    """Return the call that the program is drawn on; several must agree in what is no tensor.
+
+    Raises:
+        NotDescribable: they do not.
+
+    """
+    found = calls(model, example_inputs)
+    facts = [call.options(model) for call in found]
+    if other := next((fact for fact in facts if fact != facts[0]), None):
+        raise NotDescribable(
+            f"`example_inputs` must be calls with the same plain arguments, got {facts[0]} and {other}. "
+            "Save one model for each."
+        )
+    return found[0]
+
+
+def _programs(model: nn.Module, call: Call) -> _Programs:
     if isinstance(model, Rebuilt):
-        script = model._script
-        found = [given.model_dump(by_alias=True) for given in script.inputs]
-        steps = [step.model_dump() for step in script.steps]
-        return {"inputs": found, "program": steps, "result": encoded(script.result)}, {}
-    program = drawn(model, inputs)
+        return _rewritten(model)
+    evaluating = drawn(model, call.in_mode(False))
+    inputs = [_input(node, call, model) for node in evaluating.fx_graph.nodes if node.op == "placeholder"]
+    training = _in_training(model, call)
+    parts, one = ({}, True) if training is None else merged(evaluating, training)
+    modes = {path: model.get_submodule(path).training for path in parts if path}
+    whole = _steps(model, evaluating)
+    if one or training is None:
+        return _Programs(inputs, whole, None, evaluating.constants, modes)
+    renamed = {name: f"training_{name}" for name in training.constants}
+    for node in training.fx_graph.nodes:
+        node.target = renamed.get(str(node.target), node.target) if node.op == "get_attr" else node.target
+    other = {renamed[name]: tensor for name, tensor in training.constants.items()}
+    apart = _steps(model, Drawn(training.fx_graph, other))
+    return _Programs(inputs, whole, apart, {**evaluating.constants, **other}, {})
+
+
+def _in_training(model: nn.Module, call: Call) -> Drawn | None:
+    """Return the program of training mode, None where the model does not run in it."""
+    try:
+        with in_mode(twin := private(model), True), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            run(twin, call)
+    except Exception:  # noqa: BLE001 - a batch norm of one value, say: there is nothing to be drawn
+        return None
+    return drawn(model, call.in_mode(True))
+
+
+def _steps(model: nn.Module, program: Drawn) -> dict[str, Any]:
     nodes = list(program.fx_graph.nodes)
-    return {
-        "inputs": [_input(node, inputs) for node in nodes if node.op == "placeholder"],
-        "program": [_step(model, program, node) for node in nodes if node.op not in ("placeholder", "output")],
-        "result": encoded(nodes[-1].args[0]),
-    }, program.constants
+    steps = [_step(model, program, node) for node in nodes if node.op not in ("placeholder", "output")]
+    return {"program": steps, "result": encoded(nodes[-1].args[0])}
 
 
-def _input(node: fx.Node, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    name = str(node.target)
+def _rewritten(model: Rebuilt) -> _Programs:
+    """Return what the document of a rebuilt model said."""
+    scripts = [_said(script) for script in (model._script, model._in_training) if script is not None]
+    found = [given.model_dump(by_alias=True) for given in model._script.inputs]
+    asked = {step.target.rpartition(".")[0] for step in model._script.steps if step.op == "mode"} - {""}
+    modes = {path: model.get_submodule(path).training for path in sorted(asked)}
+    return _Programs(found, scripts[0], scripts[1] if len(scripts) > 1 else None, {}, modes)
+
+
+def _said(script: Script) -> dict[str, Any]:
+    return {"program": [_short(step.model_dump()) for step in script.steps], "result": encoded(script.result)}
+
+
+def _short(step: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in step.items() if name != "frozen" or value}
+
+
+def _input(node: fx.Node, call: Call, model: nn.Module) -> dict[str, Any]:
+    name, inputs = str(node.target), call.named(model)
     if name.startswith("*"):
         raise NotDescribable(f"`model` should name the inputs of its forward pass. Found {name}.")
-    leaves = [leaf for leaf in _pytree.tree_leaves(inputs.get(name)) if isinstance(leaf, Tensor)]
+    leaves = [leaf for _, leaf in flatten(inputs[name][1])] if name in inputs else []
     found = {
         "argument": name,
         "name": node.name,
@@ -99,20 +180,22 @@ def _input(node: fx.Node, inputs: Mapping[str, Any]) -> dict[str, Any]:
         "optional": bool(node.args),
         "default": encoded(node.args[0]) if node.args else None,
     }
-    if name not in inputs and not node.args:
+    if (name not in inputs or inputs[name][0] != "given") and not node.args:
         raise NotDescribable(f"`example_inputs` should hold every input. Found none for {name}.")
     return found
 
 
 def _step(model: nn.Module, program: Drawn, node: fx.Node) -> dict[str, Any]:
     op, target, args = _operation(model, program, node)
-    return {
+    found = {
         "name": node.name,
         "op": op,
         "target": target,
         "args": encoded(list(args)),
         "kwargs": encoded(dict(node.kwargs)),
+        "frozen": bool(node.meta.get(FROZEN)) and op in ("call", "method", "layer"),
     }
+    return _short(found)
 
 
 def _operation(model: nn.Module, program: Drawn, node: fx.Node) -> tuple[str, str, tuple[Any, ...]]:
@@ -121,8 +204,8 @@ def _operation(model: nn.Module, program: Drawn, node: fx.Node) -> tuple[str, st
     if node.op == "call_module":
         return "layer", target, node.args
     if node.op == "get_attr":
-        if target == "training":
-            return "mode", "training", ()
+        if target.rpartition(".")[2] == "training":
+            return "mode", target, ()
         if not isinstance(_attribute(model, program.constants, target), Tensor):
             raise NotDescribable(f"`model` should keep tensors and layers alone. Found another thing at `{target}`.")
         return "tensor", target, ()

@@ -7,7 +7,10 @@ A program is a list of steps, each named after the result that it gives and free
     part     an attribute of an earlier result, such as its shape
     layer    a layer of `layers`, by its path
     tensor   a parameter or buffer of `tensors`, by its path
-    mode     whether the model is in training mode
+    mode     whether the model, or a part of it, is in training mode
+
+A step that is `frozen` runs without gradients, as under torch.no_grad. Where the model takes another way in training
+mode, `in_training` holds the program of that mode; `modes` are those of parts that the program asks for.
 
 Pydantic judges the form, strictly and without further keys; `engine.export.rebuilding` judges the content.
 """
@@ -66,6 +69,14 @@ class Step(_Strict):
     target: Annotated[str, Leaf(max_length=400)]
     args: Any = []
     kwargs: Any = {}
+    frozen: bool = False
+
+
+class Program(_Strict):
+    """The steps of one mode, and what they give."""
+
+    program: list[Step]
+    result: Any
 
 
 class Document(_Strict):
@@ -79,6 +90,8 @@ class Document(_Strict):
     tied: dict[Path, Path]
     program: list[Step]
     result: Any
+    in_training: Program | None = None
+    modes: dict[Path, bool] = {}
 
 
 def checked(document: Any) -> Document:

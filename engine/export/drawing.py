@@ -1,12 +1,15 @@
-"""The program of a model: an `fx.GraphModule`'s own, or drawn while the model runs on the example.
+"""The program of a model on a call, drawn by torch.fx while the model runs, with what it takes for granted.
 
-Drawn as the channel graph is (`engine.graph.tracer`), but without following channels, and with our gathering layers
-as layers. Sizes stay computed; where torch.fx cannot do without plain numbers they are fixed, and whoever uses the
-program finds out whether the model takes other sizes.
+Sizes stay computed. Where Python makes a number of one (a branch, a loop, `int`), the program holds for that number
+alone, and a step is put there that refuses another (`engine.pruning.guards.only_value`); so are plain arguments.
+Operations under torch.no_grad are marked. Drawn are private copies of the model, so that nothing is left in it.
 """
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import torch
@@ -15,23 +18,76 @@ from torch.fx.node import map_aggregate
 
 from winnow.engine.export.allowed import LAYER_NAMES
 from winnow.engine.export.refusal import NotDescribable
-from winnow.engine.graph.following import SIZES
-from winnow.engine.graph.modes import undisturbed
+from winnow.engine.graph.calls import Call
+from winnow.engine.graph.containers import flatten
+from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.running import Running
 from winnow.engine.graph.tracer import RunningTracer
-from winnow.engine.pruning.modes import follow_mode
+from winnow.engine.pruning.guards import only_shape, only_value
+from winnow.engine.pruning.precision import private
 
-PURE = SIZES | {"getattr", "getitem", "eq", "ne", "lt", "le", "gt", "ge"}
+PURE = {"size", "shape", "dim", "ndim", "numel", "dtype", "device", "getattr", "getitem", "len", "truth"}
+FROZEN = "frozen"  # the key of a node's meta: whether it ran without gradients
+PATH = "at"  # and the module that it ran in
+RANDOM_STATE = 0
+MAKERS = ("rand", "randn", "zeros", "ones", "full", "arange", "linspace", "eye", "randint", "randperm", "tensor")
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A program, and the tensors that it keeps beside the model's own."""
+    """The program of one mode, and the tensors that it keeps beside the model's own."""
 
     fx_graph: fx.Graph
     constants: Mapping[str, Tensor]
+
+
+class Observed(Running):
+    """A proxy that writes a step into the program wherever Python makes a number of a size."""
+
+    def _said(self, value: Any, node: Any) -> Any:
+        tracer: Any = self.tracer
+        where = f"a size in {tracer.path or 'the model'}"
+        tracer.create_proxy("call_function", only_value, (node, value, where), {})
+        return value
+
+    def _asked(self, call: Any) -> Any:
+        tracer: Any = self.tracer
+        return tracer.create_proxy("call_function", call, (self,), {})
+
+    def __bool__(self) -> bool:
+        value = super().__bool__()
+        return value if isinstance(self.concrete, str | None) else self._said(value, self._asked(operator.truth))
+
+    def __index__(self) -> int:
+        return int(self._said(super().__index__(), self))
+
+    def __int__(self) -> int:
+        return int(self._said(self._number(), self))
+
+    def __float__(self) -> float:
+        return float(self._said(self._number(), self))
+
+    def __len__(self) -> int:
+        return self._counted()
+
+    def __iter__(self) -> Any:
+        if not isinstance(self.concrete, Mapping):
+            self._counted()
+        return super().__iter__()
+
+    def _counted(self) -> int:
+        count = self.counted()
+        known = len(self.concrete)
+        return known if isinstance(self.concrete, Mapping) else int(self._said(known, count))
+
+    def counted(self) -> Any:
+        """Return the length as a proxy."""
+        shape: Any = self.shape if isinstance(self.concrete, Tensor) else None
+        return self._asked(len) if shape is None else shape[0]
+
+    __hash__ = Running.__hash__
 
 
 class Drawing(RunningTracer):
@@ -41,26 +97,68 @@ class Drawing(RunningTracer):
         """Whether a module is a layer of the document."""
         return type(m) in LAYER_NAMES
 
+    def proxy(self, node: fx.Node) -> Running:
+        """Return a proxy that is watched."""
+        return Observed(node, self)
+
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:
+        """Give back what the forward returns in plain containers."""
+        function, args = super().create_args_for_root(root_fn, is_module, concrete_args)
+
+        def hooked(*given: Any) -> Any:
+            result = function(*given)
+            for hook in self.root._forward_hooks.values():  # such as the one that leaves other tasks out
+                changed = hook(self.root, given, result)
+                result = result if changed is None else changed
+            return plain(result)
+
+        return hooked, args
+
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **options: Any) -> Any:
         """Draw an operation and run it."""
         proxy: Any = fx.Tracer.create_proxy(self, kind, target, args, kwargs, *rest, **options)
+        proxy.node.meta[FROZEN], proxy.node.meta[PATH] = not torch.is_grad_enabled(), self.path
         if kind == "placeholder":
             return self._enter_input(proxy, str(target))
         if kind == "get_attr":
             proxy.concrete = self._run(lambda: _attribute(self.root, str(target)))
             return proxy
+        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda") or torch.is_inference_mode_enabled():
+            raise NotDescribable(f"`model` must run without autocast and inference mode, got one at `{self.path}`.")
         args, kwargs = _concrete(args), _concrete(kwargs)
         _, call, _ = self._callee(kind, target)
         proxy.concrete = self._run(lambda: call(*args, **kwargs))
-        fixed = self.fixed_sizes and not _holds_tensor(proxy.concrete)
+        fixed = self.fixed_sizes and not flatten(proxy.concrete)
         return proxy.concrete if fixed else proxy
 
-    def _input(self, node: str, leaf: Any) -> Any:
-        return None
+    def _enter_input(self, proxy: Any, name: str) -> Any:
+        """Return an input as a proxy; a plain one is what it is in the call, and the program checks it."""
+        given = name in self.inputs
+        value = self.inputs[name] if given else (proxy.node.args[0] if proxy.node.args else None)
+        if not given or not flatten(value):
+            proxy.concrete = value
+            self.checked.append((proxy, value, name))
+            return value
+        proxy.concrete = value
+        if self.fixed_sizes and isinstance(value, Tensor):
+            checked: Any = fx.Tracer.create_proxy(self, "call_function", only_shape, (proxy, tuple(value.shape)), {})
+            checked.concrete = value
+            return checked
+        return proxy
+
+    def trace(self, *args: Any, **kwargs: Any) -> fx.Graph:
+        """Draw the model."""
+        self.checked: list[tuple[Any, Any, str]] = []
+        fx_graph = super().trace(*args, **kwargs)
+        inputs = [node for node in fx_graph.nodes if node.op == "placeholder"]
+        for proxy, value, name in self.checked:
+            with fx_graph.inserting_after(inputs[-1]):
+                fx_graph.call_function(only_value, (proxy.node, value, name))
+        return fx_graph
 
 
-def drawn(model: nn.Module, inputs: Mapping[str, Any]) -> Drawn:
-    """Return the program of a model.
+def drawn(model: nn.Module, call: Call) -> Drawn:
+    """Return the program of a model on a call, in the mode of the call.
 
     Raises:
         NotDescribable: torch.fx cannot draw it.
@@ -69,16 +167,17 @@ def drawn(model: nn.Module, inputs: Mapping[str, Any]) -> Drawn:
     if isinstance(model, fx.GraphModule):
         return Drawn(_without_idle(_copy(model.graph)), {})
     try:
-        found = _attempt(model, inputs, fixed_sizes=False)
+        found = _attempt(model, call, fixed_sizes=False)
+    except NotDescribable:
+        raise
     except Exception:  # noqa: BLE001 - whatever fx does not take, plain numbers may help
-        found = _fixed(model, inputs)
-    follow_mode(found.fx_graph)
+        found = _fixed(model, call)
     return Drawn(_without_idle(found.fx_graph), found.constants)
 
 
-def _fixed(model: nn.Module, inputs: Mapping[str, Any]) -> Drawn:
+def _fixed(model: nn.Module, call: Call) -> Drawn:
     try:
-        return _attempt(model, inputs, fixed_sizes=True)
+        return _attempt(model, call, fixed_sizes=True)
     except NotTraceable as error:
         raise NotDescribable(str(error)) from error
     except Exception as error:
@@ -88,16 +187,75 @@ def _fixed(model: nn.Module, inputs: Mapping[str, Any]) -> Drawn:
         ) from error
 
 
-def _attempt(model: nn.Module, inputs: Mapping[str, Any], fixed_sizes: bool) -> Drawn:
-    before = set(vars(model))
-    tracer = Drawing(Recording(model, 1), inputs, fixed_sizes)
+def _attempt(model: nn.Module, call: Call, fixed_sizes: bool) -> Drawn:
+    twin = private(model).requires_grad_(False)
+    inputs = {name: value for name, (how, value) in call.named(model).items() if how == "given"}
+    before = set(vars(twin))
+    tracer = Drawing(Recording(twin, 1), inputs, fixed_sizes)
+    with _sizes_drawn(twin), in_mode(twin, bool(call.training)), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_STATE)
+        fx_graph = tracer.trace(twin)
+    return Drawn(fx_graph, {name: vars(twin)[name] for name in set(vars(twin)) - before})
+
+
+@contextmanager
+def _sizes_drawn(model: nn.Module) -> Iterator[None]:
+    """Let `len` and the functions that make tensors of a size take proxies; by themselves they would ask for numbers.
+
+    `len` is exchanged in the modules that the model's code is in. Whoever else calls them finds what he expects.
+    """
+    places = {id(found): found for module in model.modules() if (found := _code_of(module)) is not None}
+    patched = [place for place in places.values() if "len" not in place]
+    makers = {name: getattr(torch, name) for name in MAKERS}
+    for place in patched:
+        place["len"] = _length
+    for name, maker in makers.items():
+        setattr(torch, name, _drawing(maker))
     try:
-        with undisturbed(model), torch.no_grad():
-            fx_graph = tracer.trace(model)
-        return Drawn(fx_graph, {name: vars(model)[name] for name in set(vars(model)) - before})
+        yield
     finally:
-        for name in set(vars(model)) - before:
-            delattr(model, name)
+        for place in patched:
+            del place["len"]
+        for name, maker in makers.items():
+            setattr(torch, name, maker)
+
+
+def _drawing(maker: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that is drawn where it is given a proxy."""
+
+    @wraps(maker)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        found: list[Observed] = []
+        map_aggregate((args, kwargs), lambda leaf: found.append(leaf) if isinstance(leaf, Observed) else None)
+        if not found:
+            return maker(*args, **kwargs)
+        tracer: Any = found[0].tracer
+        return tracer.create_proxy("call_function", maker, args, kwargs)
+
+    return made
+
+
+def _code_of(module: nn.Module) -> dict[str, Any] | None:
+    """Return the globals of the module's forward pass, None for torch's own."""
+    found: dict[str, Any] = getattr(type(module).forward, "__globals__", {})
+    return None if str(found.get("__name__", "torch")).partition(".")[0] == "torch" else found
+
+
+def _length(value: Any) -> Any:
+    return value.counted() if isinstance(value, Observed) else len(value)
+
+
+def plain(result: Any) -> Any:
+    """Return a result in dicts, lists and tuples; a container of one's own becomes a dict of what it holds."""
+    if isinstance(result, Mapping):
+        return {key: plain(value) for key, value in result.items()}
+    if type(result) in (tuple, list, torch.Size):
+        return type(result)([plain(value) for value in result])
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return {name: plain(value) for name, value in zip(result._fields, result, strict=True)}
+    if isinstance(result, Tensor | fx.Proxy | bool | int | float | str | None):
+        return result
+    return {name: plain(value) for name, value in vars(result).items()} if hasattr(result, "__dict__") else result
 
 
 def _copy(fx_graph: fx.Graph) -> fx.Graph:
@@ -117,10 +275,6 @@ def _without_idle(fx_graph: fx.Graph) -> fx.Graph:
 
 def _concrete(structure: Any) -> Any:
     return map_aggregate(structure, lambda leaf: leaf.concrete if isinstance(leaf, Running) else leaf)
-
-
-def _holds_tensor(value: Any) -> bool:
-    return any(isinstance(leaf, Tensor) for leaf in torch.utils._pytree.tree_leaves(value))
 
 
 def _attribute(root: Any, path: str) -> Any:

@@ -4,8 +4,8 @@ torch.export takes sizes 0 and 1 of an example for constants, so the example is 
 random, of the example's mean and deviation: a file keeps its example, and no image of the user is to leave so.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from torch.utils import _pytree
 
 from winnow.engine.export.agreement import outputs, relative_error
 from winnow.engine.export.refusal import NotDescribable, NotSame
-from winnow.engine.graph.examples import batch_size, batched
-from winnow.engine.graph.trace import named_inputs
-from winnow.engine.pruning.certificate import FLOAT32, samples
+from winnow.engine.graph.calls import Call, calls
+from winnow.engine.graph.examples import images, with_images
+from winnow.engine.pruning.proof import FLOAT32
+from winnow.engine.pruning.trials import random_like
 
 TRACED, OTHER = 2, 3  # images: in the example that is traced, and in one more that is compared
 
@@ -38,54 +39,70 @@ class Exported:
     notes: tuple[str, ...] = ()
 
 
-def traced_inputs(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
-    """Return random inputs like the example, of at least two images."""
-    inputs = named_inputs(model, example_inputs)
-    drawn = list(samples(inputs).values())[-1]
-    return batched(model, drawn, max(batch_size(inputs), TRACED))
+def traced_call(model: nn.Module, example_inputs: Any) -> Call:
+    """Return a call in evaluation mode on random inputs like the example, of at least two images, by name.
+
+    Raises:
+        NotDescribable: there are calls with other plain arguments or in training mode, of which no file holds two.
+
+    """
+    found = calls(model, example_inputs)
+    facts = [call.options(model) for call in found]
+    if other := next((fact for fact in facts if fact != facts[0]), None):
+        raise NotDescribable(
+            f"`example_inputs` must be calls with the same plain arguments, got {facts[0]} and {other}. "
+            "Export one file for each."
+        )
+    if any(call.training for call in found):
+        raise NotDescribable("`example_inputs` must be calls in evaluation mode, got training mode. Leave it out.")
+    call = random_like(_by_name(model, found[0]).in_mode(False))
+    return with_images(call, max(images(call), TRACED))
 
 
-def varying(inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _by_name(model: nn.Module, call: Call) -> Call:
+    """Return a call with its inputs by name, where the forward pass names them all."""
+    named = {name: value for name, (how, value) in call.named(model).items() if how == "given"}
+    return call if any("." in name or name.isdigit() for name in named) else replace(call, args=(), kwargs=named)
+
+
+def varying(call: Call) -> Any:
     """Return, for each input, that its first axis is the batch, where it is."""
-    images, batch = batch_size(inputs), torch.export.Dim("batch", min=1, max=2**20)
+    count, batch = images(call), torch.export.Dim("batch", min=1, max=2**20)
 
     def axes(leaf: Any) -> Any:
-        return {0: batch} if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == images else None
+        return {0: batch} if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == count else None
 
-    return {name: _pytree.tree_map(axes, value) for name, value in inputs.items()}
+    args, kwargs = _pytree.tree_map(axes, call.args), {n: _pytree.tree_map(axes, v) for n, v in call.kwargs.items()}
+    return kwargs if not args else (*args, *kwargs.values())
 
 
 def agreed(
-    model: nn.Module, example_inputs: Any, run: Callable[[Mapping[str, Any]], Mapping[str, Tensor]]
+    model: nn.Module, example_inputs: Any, run: Callable[[Call], Mapping[str, Tensor]]
 ) -> tuple[float, tuple[str, ...]]:
     """Return the largest relative error of another runtime, and the inputs that were compared.
 
-    These are the example and random inputs of its shape, each as given, with one image, and with another number.
+    These are the examples of every call and random inputs of their shapes, each as given, with one image, and with
+    another number.
 
     Raises:
         NotDescribable: the model itself does not take one of them.
         NotSame: it is above 1e-4, or the runtime does not take one of them.
 
     """
-    inputs = named_inputs(model, example_inputs)
-    images = batch_size(inputs)
     compared: dict[str, float] = {}
-    for words, given in samples(inputs).items():
-        for size in dict.fromkeys((images, 1, OTHER if images != OTHER else TRACED)):
-            some = batched(model, given, size)
-            where = f"{words}; {size} image{'s' * (size > 1)}"
-            try:
-                expected = outputs(model, some)
-            except (RuntimeError, ValueError) as error:
-                found = str(error).partition("\n")[0]
-                raise NotDescribable(
-                    f"`model` should take any number of images to be exported. Found on {where}: {found}"
-                ) from error
-            try:
-                compared[where] = relative_error(expected, run(some))
-            except Exception as error:  # each runtime has its own kinds
-                found = str(error).partition("\n")[0]
-                raise NotSame(f"`model` should run when exported. Found on {where}: {found}") from error
+    for where, call in _compared_on(model, example_inputs):
+        try:
+            expected = outputs(model, call)
+        except (RuntimeError, ValueError) as error:
+            found = str(error).partition("\n")[0]
+            raise NotDescribable(
+                f"`model` should take any number of images to be exported. Found on {where}: {found}"
+            ) from error
+        try:
+            compared[where] = relative_error(expected, run(call))
+        except Exception as error:  # each runtime has its own kinds
+            found = str(error).partition("\n")[0]
+            raise NotSame(f"`model` should run when exported. Found on {where}: {found}") from error
     worst = max(compared, key=lambda where: compared[where])
     if not compared[worst] <= FLOAT32:
         raise NotSame(
@@ -95,7 +112,16 @@ def agreed(
     return compared[worst], tuple(compared)
 
 
-def names_of(found: Mapping[str, Tensor]) -> list[str]:
-    """Return names for outputs: `depth` for `['depth']`, `output_0` for a single one."""
-    words = ["_".join(part for part in place.replace("]", "").replace("'", "").split("[") if part) for place in found]
+def _compared_on(model: nn.Module, example_inputs: Any) -> Iterator[tuple[str, Call]]:
+    for given in calls(model, example_inputs):
+        call = _by_name(model, given).in_mode(False)
+        words, count = call.described(model), images(call)
+        for kind, some in (("the example", call), ("normal, of its mean and deviation", random_like(call))):
+            for size in dict.fromkeys((count, 1, OTHER if count != OTHER else TRACED)):
+                yield f"{kind}: {words}; {size} image{'s' * (size > 1)}", with_images(some, size)
+
+
+def names_of(found: Iterable[str]) -> list[str]:
+    """Return names for outputs by their paths: `depth` for itself, `output_0` for a single one or a place."""
+    words = [place.replace(".", "_") for place in found]
     return [word if word and not word[0].isdigit() else f"output_{word or 0}" for word in words]

@@ -16,7 +16,16 @@ from winnow.engine.export.arguments import decoded, encoded, refs
 from winnow.engine.export.refusal import NotDescribable, NotRebuildable
 from winnow.engine.pruning.selecting import Gather, Selecting
 
-ELSEWHERE = ("self", "device", "dtype")  # said by the tensors
+ELSEWHERE = ("self", "device", "dtype", "_weight", "_freeze")  # said by the tensors
+RECURRENT = "input_size hidden_size num_layers bias batch_first dropout bidirectional"
+VARIADIC: dict[type[nn.Module], str] = {  # constructors that do not name their arguments
+    nn.LSTM: f"{RECURRENT} proj_size",
+    nn.GRU: RECURRENT,
+    nn.RNN: f"{RECURRENT} nonlinearity",
+}
+PRESENT: dict[type[nn.Module], dict[str, str]] = {  # arguments that are told by whether a tensor is there
+    nn.MultiheadAttention: {"bias": "in_proj_bias", "add_bias_kv": "bias_k"},
+}
 
 
 def described(path: str, layer: nn.Module) -> dict[str, Any]:
@@ -58,7 +67,9 @@ def _arguments(path: str, layer: Any) -> dict[str, Any]:
     if isinstance(layer, Gather):
         return {"index": len(layer.index), "axis": layer.axis}
     for name, parameter in _signature(type(layer)).items():
-        if hasattr(layer, name):
+        if name in PRESENT.get(type(layer), {}):
+            found[name] = getattr(layer, PRESENT[type(layer)][name]) is not None
+        elif hasattr(layer, name):
             value = getattr(layer, name)
             found[name] = value is not None if name == "bias" and not isinstance(value, bool) else value
         elif parameter.default is parameter.empty:
@@ -70,6 +81,9 @@ def _arguments(path: str, layer: Any) -> dict[str, Any]:
 
 
 def _signature(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
+    if kind in VARIADIC:
+        plain = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        return {name: inspect.Parameter(name, plain) for name in VARIADIC[kind].split()}
     parameters = inspect.signature(kind.__init__).parameters
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return {name: p for name, p in parameters.items() if name not in ELSEWHERE and p.kind not in variadic}

@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree
 
 from winnow.engine.export.agreement import outputs
-from winnow.engine.export.graphs import Exported, agreed, names_of, traced_inputs, varying
+from winnow.engine.export.graphs import Exported, agreed, names_of, traced_call, varying
 from winnow.engine.export.notes import noted
 from winnow.engine.export.refusal import MissingPackages, NotDescribable
+from winnow.engine.graph.calls import Call, calls
 from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.runs.digests import digest
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -47,13 +48,14 @@ def export_onnx(model: nn.Module, example_inputs: Any, path: Path | str) -> Expo
         raise MissingPackages(
             f"`onnx` needs packages that are not installed: {', '.join(missing)}. Run pip install 'winnow-mtl[export]'."
         )
-    path, model, example_inputs = Path(path), _on_cpu(model), _moved(example_inputs)
-    inputs = traced_inputs(model, example_inputs)
+    path, model = Path(path), _on_cpu(unwrapped(model)[0])
+    example_inputs = [call.changed(Tensor.cpu) for call in calls(model, example_inputs)]
+    call = traced_call(model, example_inputs)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         file = Path(folder) / path.name
-        notes = _write(model, inputs, file)
+        notes = _write(model, call, file)
         session = Session(file, threads=torch.get_num_threads())
-        names = list(outputs(model, inputs))
+        names = list(outputs(model, call))
         error, compared = agreed(model, example_inputs, lambda given: dict(zip(names, session(given), strict=True)))
         content = file.read_bytes()
         with file.open("rb") as whole:
@@ -74,9 +76,10 @@ class Session:
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.names = [given.name for given in self.session.get_inputs()]
 
-    def feed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def feed(self, inputs: Call | Mapping[str, Any]) -> dict[str, Any]:
         """Return inputs as the session takes them."""
-        leaves = [leaf for leaf in _pytree.tree_leaves(dict(inputs)) if isinstance(leaf, Tensor)]
+        call = inputs if isinstance(inputs, Call) else Call(kwargs=inputs)
+        leaves = [leaf for _, leaf in call.tensors()]
         return {name: leaf.contiguous().numpy() for name, leaf in zip(self.names, leaves, strict=True)}
 
     def run(self, feed: Mapping[str, Any]) -> list[Any]:
@@ -84,21 +87,20 @@ class Session:
         found: list[Any] = self.session.run(None, dict(feed))
         return found
 
-    def __call__(self, inputs: Mapping[str, Any]) -> list[Tensor]:
+    def __call__(self, inputs: Call | Mapping[str, Any]) -> list[Tensor]:
         """Return the outputs as tensors."""
         return [torch.from_numpy(array) for array in self.run(self.feed(inputs))]
 
 
-def _write(model: nn.Module, inputs: dict[str, Any], file: Path) -> tuple[str, ...]:
+def _write(model: nn.Module, call: Call, file: Path) -> tuple[str, ...]:
     """Write the file, and return what the exporter warned of."""
-    found = outputs(model, inputs)
-    leaves = [leaf for leaf in _pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]
-    names = list(inputs) if len(leaves) == len(inputs) else None
+    found, inputs = outputs(model, call), call.kwargs
+    names = list(inputs) if len(call.tensors()) == len(inputs) and not call.args else None
     with noted() as notes, evaluating(model):
         try:
             program: Any = torch.onnx.export(
-                model, kwargs=inputs, dynamo=True, verbose=False,
-                input_names=names, output_names=names_of(found), dynamic_shapes=varying(inputs),
+                model, call.args, kwargs=dict(inputs), dynamo=True, verbose=False,
+                input_names=names, output_names=names_of(found), dynamic_shapes=varying(call),
             )  # fmt: skip
         except Exception as error:
             reason = str(error).partition("\n")[0]
@@ -115,10 +117,6 @@ def _on_cpu(model: nn.Module) -> nn.Module:
     if wrong:
         raise NotDescribable(f"`model` should be in float32 for ONNX: model.float(). Found {', '.join(sorted(wrong))}.")
     return copy.deepcopy(model).cpu() if any(tensor.is_cuda for tensor in tensors) else model
-
-
-def _moved(inputs: Any) -> Any:
-    return _pytree.tree_map(lambda leaf: leaf.cpu() if isinstance(leaf, Tensor) else leaf, inputs)
 
 
 def _missing() -> list[str]:

@@ -14,10 +14,12 @@ import torch
 from torch import nn
 
 from winnow.engine.export.agreement import outputs
-from winnow.engine.export.graphs import Exported, agreed, traced_inputs, varying
+from winnow.engine.export.graphs import Exported, agreed, traced_call, varying
 from winnow.engine.export.notes import noted
 from winnow.engine.export.refusal import NotDescribable
+from winnow.engine.graph.calls import Call
 from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.runs.digests import digest
 
 
@@ -37,9 +39,10 @@ def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> E
     path = Path(path)
     if path.suffix != ".pt2":
         raise ValueError(f"`path` should end in .pt2. Found {path.name}.")
-    inputs = traced_inputs(model, example_inputs)
+    model, _ = unwrapped(model)
+    call = traced_call(model, example_inputs)
     with noted() as notes:
-        program = _program(model, inputs)
+        program = _program(model, call)
         module = program.module()
     error, compared = agreed(model, example_inputs, lambda given: outputs(_Frozen(module), given))
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
@@ -59,15 +62,17 @@ class _Frozen(nn.Module):
         super().__init__()
         self._run = [module]
 
-    def forward(self, **given: Any) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the program gives."""
-        return self._run[0](**given)
+        return self._run[0](*args, **kwargs)
 
 
-def _program(model: nn.Module, inputs: dict[str, Any]) -> torch.export.ExportedProgram:
+def _program(model: nn.Module, call: Call) -> torch.export.ExportedProgram:
     try:
         with evaluating(model), torch.no_grad():
-            program = torch.export.export(model, (), inputs, dynamic_shapes=varying(inputs), strict=False)
+            program = torch.export.export(
+                model, call.args, dict(call.kwargs), dynamic_shapes=varying(call), strict=False
+            )
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise NotDescribable(f"`model` should be one that torch.export can export. Found {reason}") from error

@@ -38,11 +38,15 @@ def rebuild(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Mo
         branch = _branch(model, path)
         _free(branch, path)
         branch.add_module(path.rpartition(".")[2], layer)
-    for path in dict.fromkeys(step.target for step in form.program if step.op == "tensor"):
+    steps = [*form.program, *(form.in_training.program if form.in_training else ())]
+    for path in dict.fromkeys(step.target for step in steps if step.op == "tensor"):
         _hold(model, path, owned)
+    for path, training in form.modes.items():
+        _branch(model, f"{path}.training").training = training
     if left := set(owned) - _names(model):
         raise NotRebuildable(f"`tensors` should be those of the layers and the program. Found {sorted(left)[0]!r} too.")
     model._script = script(form)
+    model._in_training = script(form, in_training=True) if form.in_training else None
     return model
 
 
@@ -76,18 +80,22 @@ def _adopted(name: str, entry: Stored, tensor: Tensor | None) -> Tensor:
 
 def _furnish(path: str, layer: nn.Module, owned: Mapping[str, Tensor]) -> None:
     """Put the tensors into a layer that was built without memory."""
-    for held in (layer._parameters, layer._buffers):
-        for name, empty in held.items():
-            if empty is None:
-                continue
-            tensor = owned.get(f"{path}.{name}")
-            if tensor is None or isinstance(tensor, nn.Parameter) != (held is layer._parameters):
-                raise NotRebuildable(f"`tensors` should hold {path}.{name} for its layer. Found none of its kind.")
-            if tensor.shape != empty.shape or tensor.is_floating_point() != empty.is_floating_point():
-                raise NotRebuildable(
-                    f"`{path}.{name}` should be {list(empty.shape)} for its layer. Found {list(tensor.shape)}."
-                )
-            held[name] = tensor  # type: ignore[assignment]
+    for part, module in layer.named_modules():
+        for held in (module._parameters, module._buffers):
+            for name, empty in held.items():
+                if empty is not None:
+                    held[name] = _fitting(f"{path}.{part}.{name}" if part else f"{path}.{name}", empty, owned)
+        if isinstance(module, nn.RNNBase):
+            module._init_flat_weights()
+
+
+def _fitting(name: str, empty: Tensor, owned: Mapping[str, Tensor]) -> Tensor:
+    tensor = owned.get(name)
+    if tensor is None or isinstance(tensor, nn.Parameter) != isinstance(empty, nn.Parameter):
+        raise NotRebuildable(f"`tensors` should hold {name} for its layer. Found none of its kind.")
+    if tensor.shape != empty.shape or tensor.is_floating_point() != empty.is_floating_point():
+        raise NotRebuildable(f"`{name}` should be {list(empty.shape)} for its layer. Found {list(tensor.shape)}.")
+    return tensor
 
 
 def _branch(model: nn.Module, path: str) -> nn.Module:

@@ -20,7 +20,8 @@ from winnow.engine.export.describing import tried, written
 from winnow.engine.export.rebuilding import rebuild
 from winnow.engine.export.refusal import NotRebuildable
 from winnow.engine.export.tensor_files import serialised
-from winnow.engine.graph.trace import named_inputs
+from winnow.engine.graph.calls import calls
+from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.runs.digests import digest
 from winnow.engine.runs.files import replace, replace_json
 
@@ -55,11 +56,11 @@ def save_model(folder: Path | str, model: nn.Module, example_inputs: Any) -> Sav
 
     """
     document, tensors = written(model, example_inputs)
-    inputs = named_inputs(model, example_inputs)
+    model, _ = unwrapped(model)
     content = serialised(tensors)
     devices = {tensor.device for tensor in tensors.values()}
     again = tried(document, load(content))
-    same_everywhere(model, again.to(devices.pop()) if len(devices) == 1 else again, inputs)
+    same_everywhere(model, again.to(devices.pop()) if len(devices) == 1 else again, calls(model, example_inputs))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     saved = Saved(folder / TENSORS, len(content), digest(content))

@@ -9,6 +9,7 @@ from torch import nn
 
 from winnow.engine.export.allowed import ATTRIBUTES, FUNCTIONS, METHODS
 from winnow.engine.export.arguments import Ref, decoded, filled, refs
+from winnow.engine.export.bounds import ADVICE, STEPS, number_bounded
 from winnow.engine.export.document import Document, Input, Step
 from winnow.engine.export.refusal import NotRebuildable
 
@@ -18,13 +19,17 @@ Get = Callable[[Mapping[str, Any]], Any]  # given the results by name
 
 @dataclass(frozen=True, eq=False)
 class Instruction:
-    """A step made ready: what to call with which arguments, and which results are let go of behind it."""
+    """A step made ready: what to call with which arguments, and which results are let go of behind it.
+
+    `frozen`: whether it runs without gradients.
+    """
 
     name: str
     call: Call
     args: tuple[Get, ...]
     kwargs: dict[str, Get]
     done: tuple[str, ...]
+    frozen: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,35 +43,39 @@ class Script:
     result: Any = None  # a template
 
 
-def script(form: Document) -> Script:
-    """Return the program of a document.
+def script(form: Document, in_training: bool = False) -> Script:
+    """Return the program of a document, or the one that it has for training mode.
 
     Raises:
-        NotRebuildable: a target is not allowed, or a reference leads nowhere.
+        NotRebuildable: a target is not allowed, a reference leads nowhere, or the program is too long.
 
     """
+    other = form.in_training if in_training else None
+    program, end = (form.program, form.result) if other is None else (other.program, other.result)
+    if len(program) > STEPS:
+        raise NotRebuildable(f"`program` must have at most {STEPS} steps, got {len(program)}. {ADVICE}")
     known = {given.name for given in form.inputs}
     if len(known) < len(form.inputs) or len({given.argument for given in form.inputs}) < len(form.inputs):
         raise NotRebuildable("`inputs` should have names of their own. Found one twice.")
     templates: dict[str, tuple[list[Any], dict[str, Any]]] = {}
-    for step in form.program:
+    for step in program:
         args, kwargs = decoded(step.args), decoded(step.kwargs)
         _check(step, args, kwargs, known)
         templates[step.name] = args, kwargs
         known.add(step.name)
-    result = decoded(form.result)
+    result = decoded(end)
     _known(refs(result), known, "result")
     defaults = {given.argument: decoded(given.default) for given in form.inputs if given.optional}
     _known(refs(defaults), set(), "inputs")
     done = _last_uses(templates, set(refs(result)))
-    ready = [_ready(step, _callee(step, form), templates[step.name], done[step.name]) for step in form.program]
-    return Script(tuple(form.inputs), defaults, tuple(form.program), tuple(ready), result)
+    ready = [_ready(step, _callee(step, form), templates[step.name], done[step.name]) for step in program]
+    return Script(tuple(form.inputs), defaults, tuple(program), tuple(ready), result)
 
 
 def _ready(step: Step, call: Call, templates: tuple[list[Any], dict[str, Any]], done: list[str]) -> Instruction:
     args, kwargs = templates
     named = {name: _getter(template) for name, template in kwargs.items()}
-    return Instruction(step.name, call, tuple(_getter(template) for template in args), named, tuple(done))
+    return Instruction(step.name, call, tuple(_getter(template) for template in args), named, tuple(done), step.frozen)
 
 
 def _getter(template: Any) -> Get:
@@ -119,7 +128,7 @@ def _callee(step: Step, form: Document) -> Call:
         "part": ATTRIBUTES,
         "layer": form.layers,
         "tensor": form.tensors | form.tied,
-        "mode": ("training",),
+        "mode": {"training", *(f"{path}.training" for path in form.modes)},
     }
     if step.target not in allowed[step.op]:
         raise NotRebuildable(
@@ -130,6 +139,9 @@ def _callee(step: Step, form: Document) -> Call:
 
 def _function(target: str) -> Call:
     function = FUNCTIONS[target]
+    home, _, name = target.rpartition(".")
+    if home in ("operator", "builtins"):
+        function = number_bounded(name, function)
     return lambda _, *args, **kwargs: function(*args, **kwargs)
 
 
@@ -158,11 +170,9 @@ def _at(model: nn.Module, path: list[str]) -> Any:
     return model
 
 
-def _mode(_: str) -> Call:
-    def mode(model: nn.Module) -> bool:
-        return model.training
-
-    return mode
+def _mode(target: str) -> Call:
+    path = target.split(".")[:-1]
+    return lambda model: _at(model, path).training
 
 
 MAKERS: dict[str, Callable[[str], Call]] = {

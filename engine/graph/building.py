@@ -2,36 +2,61 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
-from torch import Tensor, fx, nn
+from torch import nn
 
+from winnow.engine.graph.calls import Call
 from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.drawing import Drawn
 from winnow.engine.graph.finishing import classes, place_constants
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.layer_steps import ProductStep
+from winnow.engine.graph.observer import Event
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Depthwise, Join, Mix, Product, Site
 from winnow.engine.graph.running import Running
+from winnow.engine.graph.sized import Context, Decision, Origin
 from winnow.engine.graph.spaces import Slice, Space, gathered, names, slices
-from winnow.engine.graph.tracer import RunningTracer
 
 Ends = Mapping[str, Labels]
+Use = TypeVar("Use", Product, Depthwise)
 
 
-def built(model: nn.Module, tracer: RunningTracer, fx_graph: fx.Graph, constants: dict[str, Tensor]) -> ChannelGraph:
-    """Return the graph of a model that a tracer has run through."""
-    recording = tracer.recording
-    inputs, outputs = dict(_ends(tracer.input_carriers)), dict(_ends(tracer.result))
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """What the passes of a model gave: one recording, and the ends of each pass as carriers by their paths."""
+
+    recording: Recording
+    ends: Sequence[tuple[Mapping[str, Any], Any]]
+    drawn: Drawn | None
+    calls: tuple[Call, ...]
+    events: tuple[Event, ...]
+    decisions: tuple[Decision, ...]
+    contexts: tuple[Context, ...]
+    numbers: Mapping[Origin, str]
+    unused: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def built(model: nn.Module, passes: Passes) -> ChannelGraph:
+    """Return the graph of a model from its passes."""
+    recording = passes.recording
+    inputs, outputs = (_joined([dict(_ends(ends[side])) for ends in passes.ends]) for side in (0, 1))
+    _pin_numbers(recording, passes.numbers)
     place_constants(recording)
-    number = classes(recording, [*inputs.values(), *outputs.values()])
+    every = [carrier for carriers in (*inputs.values(), *outputs.values()) for carrier in carriers]
+    number = classes(recording, every)
     flows = tuple(flow.mapped(number) for flow in recording.flows)
     sites = tuple(replace(site, channels=number[site.channels]) for site in recording.sites.values())
     ends = [
-        {name or default: _distinct(number[carrier.labels]) for name, carrier in part.items()}
+        {
+            name or default: _distinct(number[np.concatenate([carrier.labels.ravel() for carrier in carriers])])
+            for name, carriers in part.items()
+        }
         for part, default in ((inputs, "input"), (outputs, "output"))
     ]
     count = int(number.max()) + 1
@@ -39,23 +64,63 @@ def built(model: nn.Module, tracer: RunningTracer, fx_graph: fx.Graph, constants
     joins = [Join(join.name, number[join.channels]) for join in recording.joins]
     return ChannelGraph(
         model=model,
-        fx_graph=fx_graph,
-        tensor_constants=constants,
+        program=passes.drawn.fx_graph if passes.drawn else None,
+        tensor_constants=passes.drawn.constants if passes.drawn else {},
         count=count,
         sites=sites,
         spaces=_spaces(count, sites, flows, (ends[0], ends[1]), joins, unmade),
-        products=tuple(flow for flow in flows if isinstance(flow, Product)),
-        depthwise=tuple(use.mapped(number) for use in recording.layer_uses if isinstance(use, Depthwise)),
+        products=_once([flow for flow in flows if isinstance(flow, Product)], recording.first),
+        depthwise=_once(
+            [use.mapped(number) for use in recording.layer_uses if isinstance(use, Depthwise)], recording.first
+        ),
         flows=flows,
         steps=tuple(step.mapped(number) if isinstance(step, ProductStep) else step for step in recording.steps),
-        ends={name or "output": carrier.index for name, carrier in outputs.items()},
+        ends={name or "output": tuple(carrier.index for carrier in carriers) for name, carriers in outputs.items()},
         carriers=tuple(replace(carrier, labels=number[carrier.labels]) for carrier in recording.carriers),
         inputs=ends[0],
         outputs=ends[1],
         unmade=unmade,
         norms_after=_norms_after(recording),
-        fixed_sizes=tracer.fixed_sizes,
+        fixed_sizes=passes.drawn is not None and passes.drawn.fixed_sizes,
+        calls=passes.calls,
+        events=passes.events,
+        decisions=passes.decisions,
+        contexts=passes.contexts,
+        pinned=tuple(dict.fromkeys(recording.not_understood)),
+        unused=passes.unused,
+        notes=passes.notes,
     )
+
+
+def _joined(parts: Sequence[Mapping[str, Carrier]]) -> dict[str, list[Carrier]]:
+    found: dict[str, list[Carrier]] = {}
+    for part in parts:
+        for name, carrier in part.items():
+            found.setdefault(name, []).append(carrier)
+    return found
+
+
+def _once(uses: Sequence[Use], first: int) -> tuple[Use, ...]:
+    """Return the uses of layers in the first pass, and those of layers that only later passes use.
+
+    `first` counts the tensors of the first pass.
+    """
+    known = {use.weight for use in uses if use.result < first}
+    return tuple(use for use in uses if use.result < first or use.weight not in known)
+
+
+def _pin_numbers(recording: Recording, numbers: Mapping[Origin, str]) -> None:
+    """Enter that channels stay whose number the program takes for a number."""
+    for (source, axis), path in numbers.items():
+        if isinstance(source, str):
+            site = recording.sites.get((source, axis))
+            labels = None if site is None else site.channels
+        else:
+            whole = recording.carriers[source].labels
+            labels = whole.ravel() if whole.shape[axis] > 1 else None
+        if labels is not None:
+            reason = "its number of channels is used as a number"
+            recording.flows.append(Mix(path or "the model itself", reason, np.unique(labels), np.array([FIXED])))
 
 
 def _distinct(labels: Labels) -> Labels:

@@ -8,11 +8,13 @@ from winnow.engine.graph.carriers import Carrier, squeezed
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Mix, Site
+from winnow.engine.graph.weights import Flags
 
 
 def place_constants(recording: Recording) -> None:
     """Give every parameter that meets channels element by element its site; where no axis fits, nothing is dropped."""
-    touched = {name for name, labels in recording.constants.items() if _touched(recording, labels)}
+    reached = _reached(recording)
+    touched = {name for name, labels in recording.constants.items() if reached[recording.partition.roots(labels)].any()}
     layered = {parameter for parameter, _ in recording.sites} & recording.direct
     shapeless = {name for name in touched if name in layered or _axis(recording, recording.constants[name]) is None}
     for name in sorted(shapeless | layered):
@@ -28,11 +30,16 @@ def place_constants(recording: Recording) -> None:
             recording.sites[(name, axis)] = Site(name.rpartition(".")[0], name, axis, "constant", channels)
 
 
-def _touched(recording: Recording, labels: Labels) -> bool:
-    bearing = [carrier.labels.ravel() for carrier in recording.carriers if carrier.bears]
-    return bool(bearing) and bool(
-        np.isin(recording.partition.roots(labels), recording.partition.roots(np.concatenate(bearing))).any()
-    )
+def _reached(recording: Recording) -> Flags:
+    """Return for every label whether it is the root of one that a layer's channels reach."""
+    found = np.zeros(recording.partition.size, bool)
+    for carrier in recording.carriers if recording.constants else ():
+        if carrier.bears:
+            found[carrier.labels.ravel()] = True
+    roots = recording.partition.roots(np.flatnonzero(found))
+    found[:] = False
+    found[roots] = True
+    return found
 
 
 def _axis(recording: Recording, labels: Labels) -> int | None:
@@ -50,7 +57,10 @@ def classes(recording: Recording, ends: Iterable[Carrier]) -> Labels:
     seen += [site.channels.ravel() for site in recording.sites.values()]
     seen += [carrier.labels.ravel() for carrier in recording.carriers if carrier.bears]
     roots = recording.partition.roots(np.concatenate(seen))
-    unique, first = np.unique(roots, return_index=True)
     number = np.zeros(recording.partition.size, np.int64)
+    first = np.full(recording.partition.size, -1)
+    first[roots[::-1]] = np.arange(len(roots))[::-1]  # of equal places the last one written stays
+    unique = np.flatnonzero(first >= 0)
+    first = first[unique]
     number[unique[np.argsort(first)]] = np.arange(len(unique))
     return number[recording.partition.roots(np.arange(recording.partition.size))]

@@ -1,12 +1,13 @@
-"""One operation followed: sizes pass, structures are taken apart, tensors go to their rule, the rest is refused."""
+"""One operation followed: sizes pass, structures are taken apart, tensors go to their rule, the rest is pinned."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 from torch.fx.node import map_aggregate
 
 from winnow.engine.graph.carriers import Carrier
-from winnow.engine.graph.movement import unchanged
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
@@ -17,29 +18,28 @@ SIZES = {
     "type", "is_floating_point", "is_complex", "is_cuda", "is_contiguous", "requires_grad", "element_size",
     "itemsize", "nbytes", "get_device", "storage_offset", "is_leaf", "is_sparse",
 }  # fmt: skip
-UNKNOWN = "the channel graph does not know it, so use operations that it knows, or keep it out of the model"
-TAKEN_OUT = "a number taken out of a tensor cannot be followed, so keep it a tensor"
+UNKNOWN = "is not known to the channel graph"
+MISFIT = "is used in a way that the channel graph does not follow"
 
 
-def followed(recording: Recording, operation: Operation, overwritten: list[Carrier]) -> Any:
-    """Return the carriers of the result, in its structure.
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """What else is known of an operation: the tensors whose memory it wrote to, and its operands, weights included."""
 
-    Raises:
-        NotTraceable: channels of a layer reach an operation that has no rule.
+    written: Sequence[Carrier] = ()
+    whole: Callable[[], tuple[Any, Any]] | None = None
 
-    """
-    if not tensors_in((operation.result,)):
-        if operation.carriers() and operation.name not in SIZES:
-            raise operation.refusal(TAKEN_OUT)
-        return operation.result
+
+def followed(recording: Recording, operation: Operation, effects: Effects) -> Any:
+    """Return the carriers of the result, in its structure; what is not understood is pinned."""
     if operation.name == "getitem" and not isinstance(operation.args[0], Tensor):
         return operation.carried_args[0][operation.args[1]]
     if operation.name == "getattr":
         return _part(operation)
-    carried = _by_rule(recording, operation)
+    carried = _by_rule(recording, operation, effects)
     recording.pin(operation)
     results = {carrier.index for carrier in carriers_in((carried,))}
-    for carrier in overwritten:
+    for carrier in effects.written:
         recording.spoil(carrier, results)
     return carried
 
@@ -52,22 +52,38 @@ def _part(operation: Operation) -> Any:
     raise operation.refusal(UNKNOWN)
 
 
-def _by_rule(recording: Recording, operation: Operation) -> Any:
-    bears = any(carrier.bears for carrier in operation.carriers())
+def _by_rule(recording: Recording, operation: Operation, effects: Effects) -> Any:
     rule = rule_of(operation)
     if rule not in WEIGHTED:
         recording.meets(operation)
+    reason = UNKNOWN
     if rule is not None and operation.carriers():
         try:
-            return rule(recording, operation)
-        except NotTraceable:
-            if bears:
-                raise
-    if not bears:
-        return map_aggregate(operation.result, lambda leaf: _fixed(recording, operation, leaf))
-    if any(operation.result is value for value in operation.args):
-        return unchanged(recording, operation)
-    raise operation.refusal(UNKNOWN)
+            carried = rule(recording, operation)
+            if _fits(operation.result, carried):
+                return carried
+            reason = MISFIT
+        except NotTraceable as error:
+            reason = error.advice
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+            reason = MISFIT
+    if effects.whole is not None:
+        args, kwargs = effects.whole()
+        operation = replace(operation, carried_args=args, carried_kwargs=kwargs)
+    if rule in WEIGHTED or any(carrier.bears for carrier in operation.carriers()):
+        return recording.pinned(operation, reason)
+    recording.meets(operation)
+    return map_aggregate(operation.result, lambda leaf: _fixed(recording, operation, leaf))
+
+
+def _fits(result: Any, carried: Any) -> bool:
+    """Whether a rule gave a carrier for every tensor, with labels that lie on it."""
+    tensors, carriers = tensors_in((result,)), list(carriers_in((carried,)))
+    return len(tensors) == len(carriers) and all(
+        carrier.labels.ndim == tensor.dim()
+        and all(n in (1, size) for n, size in zip(carrier.labels.shape, tensor.shape, strict=True))
+        for tensor, carrier in zip(tensors, carriers, strict=True)
+    )
 
 
 def _fixed(recording: Recording, operation: Operation, leaf: Any) -> Any:

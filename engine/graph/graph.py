@@ -11,6 +11,12 @@ that stand in the weights now and says which channels nobody uses. All that a co
 - `products`: every use of a layer, in order, with rows, columns and multiply-accumulates; `liveness.used[p.result]`
   says which columns each really uses, which is what a reader could gather, and `liveness.constants[p.result]` which
   constant it sees in each. A row that stays only for the shape of a sum may be anything: no output depends on it.
+- `calls`: what was run, each in both modes unless it names one; `events`: every operation, in order, by the name of
+  its node. Two passes of one program have the same events.
+- `decisions`: lines of the program where a size, or a value of an input, decides about its way. The graph holds for
+  calls that decide alike. `contexts`: where gradients are off, autocast is on, hooks run or weights are computed.
+- `pinned`: (place, reason) of the operations that are not understood: what they take and give stays.
+- `unused`: parameters that no call uses, so that what they read is not known. `notes`: what else is to be said.
 - `norms_after`: the batch norm directly behind a layer, by the name of the layer's weight.
 """
 
@@ -21,9 +27,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from torch import Tensor, fx, nn
 
+from winnow.engine.graph.calls import Call
 from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.observer import Event
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.records import Depthwise, Mix, Product, Site
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.sized import Context, Decision
 from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.steps import Step
 
@@ -36,7 +46,7 @@ class ChannelGraph:
     """What `trace` returns. Channels are numbered from 1; 0 stands for what is fixed."""
 
     model: nn.Module
-    fx_graph: fx.Graph
+    program: fx.Graph | None
     tensor_constants: Mapping[str, Tensor]
     count: int
     sites: tuple[Site, ...]
@@ -48,10 +58,30 @@ class ChannelGraph:
     carriers: tuple[Carrier, ...]
     inputs: Mapping[str, Labels]
     outputs: Mapping[str, Labels]
-    ends: Mapping[str, int]
+    ends: Mapping[str, tuple[int, ...]]
     unmade: Labels
     norms_after: Mapping[str, str]
     fixed_sizes: bool
+    calls: tuple[Call, ...] = ()
+    events: tuple[Event, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    contexts: tuple[Context, ...] = ()
+    pinned: tuple[tuple[str, str], ...] = ()
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fx_graph(self) -> fx.Graph:
+        """The program of the model.
+
+        Raises:
+            NotTraceable: it was not asked for, or torch.fx cannot draw it.
+
+        """
+        if self.program is None:
+            why = next((note for note in self.notes if note.startswith("no program")), "no program was asked for")
+            raise NotTraceable("", why, "keep the model in its own class, or trace with `program=True`")
+        return self.program
 
     def tensors(self, node: str) -> tuple[Carrier, ...]:
         """Return what a node of `fx_graph` gave: its tensors with their shapes and the channels of their elements."""

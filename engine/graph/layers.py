@@ -140,4 +140,6 @@ def _depthwise(recording: Recording, operation: Operation, layer: Weighted, axis
 
 def _places(recording: Recording, carrier: Carrier, axis: int) -> float:
     """Return how many places of one image the channels of a tensor stand at."""
+    if not recording.primary:  # another call: what an image costs is counted in the first one
+        return 0.0
     return float(np.prod(carrier.shape)) / carrier.shape[axis] / recording.images

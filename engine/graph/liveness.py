@@ -13,7 +13,7 @@ import numpy as np
 
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.partition import FIXED
-from winnow.engine.graph.records import Mix
+from winnow.engine.graph.records import Mix, Product
 from winnow.engine.graph.steps import Demand, Known
 from winnow.engine.graph.weights import Flags, Values, Weights
 
@@ -47,6 +47,7 @@ class Liveness:
         if unknown := [name for name in self.outputs if name not in graph.outputs]:
             raise ValueError(f"`outputs` should be among {sorted(graph.outputs)}. Found {unknown}.")
         self._weights = Weights(graph.model, training)
+        self._later = _later(graph)
         self.constants = self._forward()
         self._settle(np.zeros(graph.count, bool) if keep is None else keep)
 
@@ -62,6 +63,8 @@ class Liveness:
         self.used: dict[int, Flags] = {}
         while (found := self._backward() | keep).sum() > self.live.sum():
             self.live = found
+        for later, first in self._later.items():
+            self.used[first] = self.used[first] | self.used[later]
         self.kept = self.live | ~_written(self.graph)
 
     def needed(self, mix: Mix) -> bool:
@@ -73,6 +76,9 @@ class Liveness:
         known = Known()
         for step in self.graph.steps:
             step.forward(known, self._weights)
+        for later, first in self._later.items():
+            one, other = known.seen[first], known.seen[later]
+            known.seen[first] = known.seen[later] = np.where(one == other, one, np.nan)
         return known.seen
 
     def _backward(self) -> Flags:
@@ -80,8 +86,10 @@ class Liveness:
         graph = self.graph
         needs = [np.zeros(carrier.labels.shape, bool) for carrier in graph.carriers]
         for name in self.outputs:
-            needs[graph.ends[name]][...] = True
-        demand = Demand(needs, self._weights, self.constants, self.live, self.used, self.folded)
+            for end in graph.ends[name]:
+                needs[end][...] = True
+        folded = self.folded | {later for later, first in self._later.items() if first in self.folded}
+        demand = Demand(needs, self._weights, self.constants, self.live, self.used, folded)
         for step in reversed(graph.steps):
             step.backward(demand)
         live = np.zeros(graph.count, bool)
@@ -93,6 +101,16 @@ class Liveness:
             if isinstance(flow, Mix) and self.needed(flow):
                 live[flow.sources] = True
         return live
+
+
+def _later(graph: ChannelGraph) -> dict[int, int]:
+    """Return for each use of a layer in a later pass the one use that stands for it in the first."""
+    shown = {product.result for product in graph.products}
+    uses: dict[str, list[int]] = {}
+    for product in graph.products:
+        uses.setdefault(product.weight, []).append(product.result)
+    products = [flow for flow in graph.flows if isinstance(flow, Product) and flow.result not in shown]
+    return {product.result: first for product in products for first in uses[product.weight][:1]}
 
 
 def _written(graph: ChannelGraph) -> Flags:

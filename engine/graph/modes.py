@@ -1,6 +1,7 @@
 """A model held in a state for a while, and given back as it was, however the work ends.
 
 with evaluating(model):              every module in evaluation mode
+with in_mode(model, training):        the mode asked for, by the model's own `train` or `eval`
 with undisturbed(model):             the same, and the state of torch's random numbers kept
 with statistics_kept(model):         batch norms in training mode leave their running statistics alone
 with requiring_grad(parameters, wanted):  parameters that ask for gradients, or that do not
@@ -26,6 +27,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """Hold a model in a mode for a while, by its own `train` or `eval`; give every module its mode back."""
+    with evaluating(model):
+        if training:
+            model.train()
+        yield
 
 
 @contextmanager

@@ -9,7 +9,9 @@ channel shuffle). Dropping single channels would tear such a grid: all but the d
 are tied. A channel shuffle is such a grid inside one operation: the same positions of its groups are tied.
 """
 
+import operator
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +22,16 @@ from winnow.engine.graph.carriers import Carrier, numbered, squeezed, squeezed_t
 from winnow.engine.graph.operation import Operation, carriers_in
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
-from winnow.engine.graph.steps import Keep, Move
+from winnow.engine.graph.steps import Chosen, Keep, Move
 
 
 def moved(recording: Recording, operation: Operation) -> Any:
-    """Any operation that moves elements of its first argument (or of the list in it); other tensors are indices."""
+    """Any operation that moves elements of its first argument (or of the list in it); other tensors are indices.
+
+    Raises:
+        NotTraceable: an index that depends on the input, or on chance, picks channels.
+
+    """
     if operation.name in ("cat", "concat", "concatenate") and (joined := _joined(recording, operation)) is not None:
         return joined
     if operation.name in ("ChannelShuffle", "channel_shuffle"):
@@ -33,10 +40,87 @@ def moved(recording: Recording, operation: Operation) -> Any:
         recording.tie_blocks(recording.along(operation.carrier(), 1), blocks)
     first = operation.carried_args[0] if operation.carried_args else operation.carried_kwargs.get("input")
     sources = list(carriers_in(first))
+    indices = [] if operation.name.endswith("_as") else _indices(recording, operation, sources)
+    if indices and _picks_channels(recording, operation, sources, indices):
+        raise operation.refusal("picks channels by values that depend on the input or on chance")
     ids, result = _run_on_ids(operation, sources), operation.result
     if isinstance(ids, Tensor):
-        return _placed(recording, operation, sources, (ids, result))
-    return tuple(_placed(recording, operation, sources, pair) for pair in zip(ids, result, strict=True))
+        return _placed(recording, operation, [sources, indices], (ids, result))
+    return tuple(_placed(recording, operation, [sources, indices], pair) for pair in zip(ids, result, strict=True))
+
+
+def assigned(recording: Recording, operation: Operation) -> Carrier:
+    """x[index] = value: the channels of the part that is written to are those of the value.
+
+    Raises:
+        NotTraceable: an index that depends on the input, or on chance, picks channels.
+
+    """
+    target, (_, place, value) = operation.carrier(), operation.args
+    given = operation.carried_args[2]
+    sources = [target, given] if isinstance(given, Carrier) else [target]
+    indices = [c for c in carriers_in((operation.carried_args[1],)) if c.index in recording.varying]
+    part = replace(operation, name="getitem", args=(operation.args[0], place), carried_args=operation.carried_args[:2])
+    part = replace(part, call=operator.getitem)
+    if indices and _picks_channels(recording, part, [target], indices):
+        raise operation.refusal("picks channels by values that depend on the input or on chance")
+    ids = numbered(target.labels, target.shape, 0).clone()
+    written = ids[place]
+    if isinstance(given, Carrier):
+        new = numbered(given.labels, given.shape, target.labels.size).expand(written.shape)
+        pairs = np.unique(np.stack([written.reshape(-1).numpy(), new.reshape(-1).numpy()]), axis=1)
+        every = np.concatenate([source.labels.ravel() for source in sources])
+        recording.partition.tie(every[pairs[0]], every[pairs[1]])
+        ids[place] = new
+    else:
+        ids[place] = -1
+    return _placed(recording, operation, [sources, indices], (ids, operation.args[0]), fill=_number(value))
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _indices(recording: Recording, operation: Operation, sources: list[Carrier]) -> list[Carrier]:
+    """Return the operands that are not moved, and are not the same each time."""
+    chosen = {id(source) for source in sources}
+    return [c for c in operation.carriers() if id(c) not in chosen and (c.bears or c.index in recording.varying)]
+
+
+def _picks_channels(recording: Recording, operation: Operation, sources: list[Carrier], indices: list[Carrier]) -> bool:
+    """Whether other values of the indices would give other channels."""
+    every = np.concatenate([*(source.labels.ravel() for source in sources), [FIXED]])
+    chosen = {index.index for index in indices}
+    found = []
+    for place in (0, 1):
+        args = _at(operation.args, operation.carried_args, chosen, place)
+        kwargs = _at(operation.kwargs, operation.carried_kwargs, chosen, place)
+        try:
+            moved_to = _run_on_ids(replace(operation, args=args, kwargs=kwargs), sources)
+        except (IndexError, RuntimeError):  # an axis of length 1
+            continue
+        parts = [moved_to] if isinstance(moved_to, Tensor) else list(moved_to)
+        found.append([squeezed(recording.partition.roots(every[squeezed_tensor(part)])) for part in parts])
+    return len(found) > 1 and not all(
+        len(one.ravel()) == len(other.ravel()) and (one.ravel() == other.ravel()).all()
+        for one, other in zip(*found, strict=True)
+    )
+
+
+def _at(value: Any, carried: Any, chosen: set[int], place: int) -> Any:
+    """Return arguments with other values for the chosen indices: `place` throughout, or one place of a mask."""
+    if isinstance(carried, Carrier):
+        if carried.index not in chosen:
+            return value
+        changed = torch.full_like(value, 0 if value.dtype == torch.bool else place)
+        if value.dtype == torch.bool and value.numel():
+            changed.view(-1)[-place] = True
+        return changed
+    if isinstance(carried, dict):
+        return {key: _at(value[key], part, chosen, place) for key, part in carried.items()}
+    if isinstance(carried, tuple | list):
+        return type(carried)(_at(v, c, chosen, place) for v, c in zip(value, carried, strict=True))
+    return value
 
 
 def unchanged(recording: Recording, operation: Operation) -> Carrier:
@@ -88,19 +172,26 @@ def _pads(operation: Operation) -> Sequence[int]:
 
 
 def _placed(
-    recording: Recording, operation: Operation, sources: list[Carrier], moved_to: tuple[Tensor, Tensor]
+    recording: Recording,
+    operation: Operation,
+    taken: list[list[Carrier]],
+    moved_to: tuple[Tensor, Tensor],
+    fill: float | None = None,
 ) -> Carrier:
-    """Return the carrier of one moved tensor, from its ids and itself."""
-    ids, value = moved_to
+    """Return the carrier of one moved tensor, from its ids and itself; `taken` are what is moved, and the indices."""
+    (sources, indices), (ids, value) = taken, moved_to
     index = squeezed_tensor(ids)
     every = np.concatenate([*(source.labels.ravel() for source in sources), [FIXED]])
     labels = squeezed(recording.partition.roots(every[index]))
-    bears = any(source.bears for source in sources)
+    bears = any(source.bears for source in (*sources, *indices))
     if bears and sum(length > 1 for length in labels.shape) > 1:
         labels = _one_dimension(recording, labels)
     made = recording.carrier(operation.node, value, labels, bears)
     origins = tuple(source.index for source in sources)
-    recording.steps.append(Move(made.index, origins, index, _fill(operation), labels.shape))
+    padding = _fill(operation) if fill is None else fill
+    recording.steps.append(Move(made.index, origins, index, padding, labels.shape))
+    if indices:
+        recording.steps.append(Chosen(made.index, tuple(index.index for index in indices)))
     return made
 
 

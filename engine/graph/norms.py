@@ -27,6 +27,12 @@ def batch_norm_function(recording: Recording, operation: Operation) -> Carrier:
     return _batch(recording, operation, tuple(tensors), operation.value(7, "eps", 1e-5))
 
 
+def batch_norm_of_aten(recording: Recording, operation: Operation) -> Carrier:
+    """torch.batch_norm, whose arguments stand in another order."""
+    places = ((1, "weight"), (2, "bias"), (3, "running_mean"), (4, "running_var"))
+    return _batch(recording, operation, tuple(operation.value(*place) for place in places), operation.value(7, "eps"))
+
+
 def instance_norm_module(recording: Recording, operation: Operation) -> Carrier:
     """InstanceNorm1d, 2d, 3d: channels before the spatial dimensions."""
     norm: Any = operation.module
@@ -83,7 +89,7 @@ def _batch(recording: Recording, operation: Operation, tensors: tuple[Tensor | N
     recording.steps.append(
         NormStep(source.index, result.index, axis, scale, shift, statistics, True, result.labels.shape)
     )
-    if operation.module is not None:
+    if operation.module is not None or f"{operation.path}.weight" == scale:
         recording.norms.append((operation.path, source.index))
     return result
 

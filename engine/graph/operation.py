@@ -26,11 +26,12 @@ class Operation:
     carried_args: tuple[Any, ...]
     carried_kwargs: dict[str, Any]
     result: Any
+    leaf: bool = False  # whether it is all that a layer of torch.nn does
 
     @property
     def place(self) -> str:
         """Where it stands, for the user: the module's path, or the path and the function in it."""
-        return self.path if self.module is not None else f"{self.path}.{self.name}".lstrip(".")
+        return self.path if self.module is not None or self.leaf else f"{self.path}.{self.name}".lstrip(".")
 
     def value(self, place: int, name: str, default: Any = None) -> Any:
         """Return an argument by place or name."""

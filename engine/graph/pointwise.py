@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from torch.fx.node import map_aggregate
 
-from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.carriers import Carrier, squeezed
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Join
-from winnow.engine.graph.steps import Halved, Opaque, Pointwise, Step
+from winnow.engine.graph.signature import RANDOM
+from winnow.engine.graph.steps import Chosen, Halved, Opaque, Pointwise, Step
 
 ABSORBING = ("mul", "imul", "multiply")
 
@@ -68,6 +69,8 @@ def _meet(recording: Recording, operation: Operation, carriers: list[Carrier]) -
     for labels in hosts[1:]:
         recording.partition.tie(np.broadcast_to(hosts[0], shape), np.broadcast_to(labels, shape))
     met = np.array(np.broadcast_to(hosts[0], shape))
+    if any(labels.size < met.size for labels in hosts):  # what was spread over positions may be the same at each
+        met = squeezed(recording.partition.roots(met))
     if sum(carrier.bears and not guest for carrier, guest in zip(carriers, guests, strict=True)) > 1:
         recording.joins.append(Join(operation.place, met.ravel()))
     for (_, labels), guest in zip(padded, guests, strict=True):
@@ -83,6 +86,21 @@ def _is_guest(place: int, padded: Sequence[tuple[tuple[int, ...], Labels]]) -> b
         length == 1 and any(labels.shape[axis] > 1 for i, (_, labels) in enumerate(padded) if i != place)
         for axis, length in enumerate(shape)
     )
+
+
+def indexed(recording: Recording, operation: Operation) -> Carrier:
+    """index_add and index_copy: whole slices along `dim` go to other places; what lies across meets as in a sum."""
+    target, axis = operation.carrier(), operation.value(1, "dim") % operation.result.dim()
+    index = operation.carrier(2, "index")
+    source = operation.carrier(3, "source")
+    if len(source.shape) != len(target.shape) or {target.labels.shape[axis], source.labels.shape[axis]} != {1}:
+        raise operation.refusal("moves channels to places that the values of an index give")
+    labels = _meet(recording, operation, [target, source])
+    result = recording.result(operation, labels)
+    recording.steps.append(Opaque(result.index, (target.index, source.index), False, labels.shape))
+    if index.bears:
+        recording.steps.append(Chosen(result.index, (index.index,)))
+    return result
 
 
 def gated(recording: Recording, operation: Operation) -> Carrier:
@@ -122,6 +140,8 @@ def _step(operation: Operation, carriers: list[Carrier], result: Carrier) -> Ste
             return torch.as_tensor(call(*args, **dict(kwargs)))
 
     shape, sources = result.labels.shape, tuple(carrier.index for carrier in carriers)
+    if operation.name.startswith(RANDOM):  # what it gives is another number at each pass, never a constant
+        return Opaque(result.index, sources, False, shape)
     try:
         evaluate([torch.zeros(carrier.labels.shape, dtype=torch.float64) for carrier in carriers])
     except (RuntimeError, TypeError):

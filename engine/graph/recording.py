@@ -1,15 +1,18 @@
 """The notebook of a trace: ties, sites, flows and steps, written by the rules while the model runs once."""
 
 import math
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+from torch.fx.node import map_aggregate
 
 from winnow.engine.graph.carriers import Carrier, only_along
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels, Partition
+from winnow.engine.graph.preserving import is_lazy, pointer
 from winnow.engine.graph.records import Depthwise, Join, Mix, Product, Role, Site
-from winnow.engine.graph.steps import Named, Spoil, Step, Unknown
+from winnow.engine.graph.steps import Named, Opaque, Spoil, Step, Unknown
 
 LARGEST_CONSTANT = 2**18  # entries of a parameter that may meet channels element by element
 
@@ -18,7 +21,10 @@ class Recording:
     """Everything that the rules find out, in the order of the forward pass."""
 
     def __init__(self, model: nn.Module, images: int) -> None:
-        self.images = images
+        self.images, self.primary = images, True
+        self.start = 0  # where the tensors of the present pass begin
+        self.first = 0  # the number of tensors of the first pass
+        self.varying: set[int] = set()
         self.partition = Partition()
         self.carriers: list[Carrier] = []
         self.sites: dict[tuple[str, int], Site] = {}
@@ -30,9 +36,14 @@ class Recording:
         self.unmade: list[Labels] = []
         self.norms: list[tuple[str, int]] = []
         self.direct: set[str] = set()
+        self.not_understood: list[tuple[str, str]] = []
         self._named: dict[int, str] = {}
         self._names = {id(tensor): name for name, tensor in reversed(list(model.named_parameters()))}
         self._names |= {id(tensor): name for name, tensor in reversed(list(model.named_buffers()))}
+        self._memory: dict[int, set[str]] = {}
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if not is_lazy(tensor):
+                self._memory.setdefault(pointer(tensor), set()).add(name)
 
     def name(self, tensor: Tensor | None) -> str | None:
         """Return the full name of a parameter or buffer of the model."""
@@ -66,7 +77,7 @@ class Recording:
 
     def input(self, node: str, value: Tensor) -> Carrier:
         """Enter an input of the model: channels along dimension 1, which stay."""
-        labels = self.unmade_labels(node, value.shape[1]).reshape([1, -1] + [1] * (value.dim() - 2))
+        labels = self.unmade_labels(node.rpartition(":")[2], value.shape[1]).reshape([1, -1] + [1] * (value.dim() - 2))
         made = self.carrier(node, value, labels, bears=False)
         self.steps.append(Unknown(made.index, labels.shape))
         return made
@@ -80,12 +91,42 @@ class Recording:
 
     def spoil(self, written: Carrier, results: set[int]) -> None:
         """Note that the memory of a tensor was overwritten: of all that share it, only the results are known."""
-        shared = (c.index for c in self.carriers if c.storage == written.storage and c.index not in results)
+        passed = self.carriers[self.start :]
+        shared = (c.index for c in passed if c.storage == written.storage and c.index not in results)
         self.steps.append(Spoil(tuple(shared), tuple(results)))
 
     def meets(self, operation: Operation) -> None:
         """Note the parameters that an operation takes as plain tensors, not as a layer's weights."""
         self.direct |= {self._named[c.index] for c in operation.carriers() if c.index in self._named}
+
+    def named_by(self, carrier: Carrier) -> set[str]:
+        """Return the name of the parameter or buffer that a carrier is, in a set; an empty one if it is none."""
+        return {self._named[carrier.index]} if carrier.index in self._named else set()
+
+    def shares(self, tensor: Tensor) -> set[str]:
+        """Return the parameters and buffers that a plain tensor shares its memory with; they are used directly."""
+        found = self._memory.get(pointer(tensor), set()) if tensor.numel() else set()
+        self.direct |= found
+        return found
+
+    def pinned(self, operation: Operation, reason: str) -> Any:
+        """Return the result of an operation that is not understood: all that it takes stays, and all that it gives."""
+        self.meets(operation)
+        self.not_understood.append((operation.place, reason))
+        sources = [carrier.labels.ravel() for carrier in operation.carriers()]
+        labels = self.unmade_labels(operation.place, 1)
+        if sources and (every := np.unique(np.concatenate(sources))).any():
+            self.flows.append(Mix(operation.place, reason, every, labels))
+        origins = tuple(carrier.index for carrier in operation.carriers())
+
+        def one(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            made = self.result(operation, labels.reshape((1,) * leaf.dim()), leaf)
+            self.steps.append(Opaque(made.index, origins, True, made.labels.shape))
+            return made
+
+        return map_aggregate(operation.result, one)
 
     def pin(self, operation: Operation) -> None:
         """Enter the channels that an operation has tied to something that cannot shrink."""

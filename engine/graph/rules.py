@@ -23,15 +23,20 @@ sqrt rsqrt square pow reciprocal sin cos tan asin acos atan atan2 sinh cosh erf 
 ceil round trunc frac clamp clip clamp_min clamp_max minimum maximum lerp addcmul addcdiv
 where masked_fill nan_to_num xlogy hypot eq ne lt le gt ge logical_and logical_or
 logical_not logical_xor and_ or_ isnan isfinite isinf zeros_like ones_like full_like
-rand_like randn_like empty_like bernoulli"""
+rand_like randn_like empty_like bernoulli radd rsub rmul rdiv rtruediv rfloordiv rmod rpow ipow and or xor rand ror
+rxor invert bitwise_and bitwise_or bitwise_xor bitwise_not copy zero fill int long short bool char byte
+sinc erfinv digamma lgamma sgn signbit logaddexp logaddexp2 heaviside float_power fmax fmin greater less greater_equal
+less_equal not_equal log_sigmoid isclose deg2rad rad2deg exp2 copysign ldexp nextafter arctan arctan2 arcsin
+arccos absolute negative positive fix"""
 UNCHANGED_MODULES = "Identity Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout"
 UNCHANGED = """contiguous clone detach to type type_as float double half bfloat16 cpu cuda dropout dropout1d dropout2d
-dropout3d alpha_dropout feature_dropout feature_alpha_dropout requires_grad_ identity"""
+dropout3d alpha_dropout feature_dropout feature_alpha_dropout requires_grad_ identity alias lift_fresh _to_copy"""
 MOVED_MODULES = "Flatten Unflatten PixelShuffle PixelUnshuffle ChannelShuffle"
 MOVED = """cat concat concatenate stack hstack vstack split split_with_sizes chunk tensor_split unbind getitem select
 narrow index_select view reshape flatten unflatten view_as reshape_as permute transpose t swapaxes swapdims movedim
 moveaxis squeeze unsqueeze expand expand_as broadcast_to repeat tile repeat_interleave roll flip rot90 T mT data
-pixel_shuffle pixel_unshuffle channel_shuffle"""
+pixel_shuffle pixel_unshuffle channel_shuffle unfold slice H mH adjoint unsafe_split unsafe_chunk ravel fliplr
+flipud"""
 POOLED_MODULES = """MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d LPPool1d LPPool2d AdaptiveAvgPool1d
 AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d"""
 POOLED = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d adaptive_avg_pool1d
@@ -43,10 +48,11 @@ PADDED_MODULES = " ".join(
     for dimensions in (1, 2, 3)
 )
 REDUCED = """mean sum amax amin max min median std var norm linalg_vector_norm logsumexp prod all any
-argmax argmin count_nonzero"""
+argmax argmin count_nonzero var_mean std_mean aminmax nanmean nansum"""
 SOFTMAXED_MODULES = "Softmax Softmax2d LogSoftmax Softmin"
 SOFTMAXED = "softmax log_softmax softmin normalize cumsum cumprod sort"
-MULTIPLIED = "matmul bmm mm einsum baddbmm scaled_dot_product_attention cosine_similarity"
+MULTIPLIED = """matmul rmatmul bmm mm mv dot einsum baddbmm addmm addbmm addmv tensordot scaled_dot_product_attention
+cosine_similarity cdist outer kron"""
 
 
 def _named(names: str, rule: Rule) -> dict[str, Rule]:
@@ -76,6 +82,7 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named("conv_transpose1d conv_transpose2d conv_transpose3d", layers.convolution_function),
     **_named("linear", layers.linear_function),
     **_named("batch_norm", norms.batch_norm_function),
+    **_named("aten_batch_norm", norms.batch_norm_of_aten),
     **_named("instance_norm", norms.instance_norm_function),
     **_named("group_norm", norms.group_norm_function),
     **_named("layer_norm rms_norm", norms.layer_norm_function),
@@ -89,6 +96,10 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named(POOLED, spatial.pooled),
     **_named("interpolate upsample", spatial.interpolated),
     **_named("pad", spatial.padded),
+    **_named("max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices", spatial.pooled_with_places),
+    **_named("max_unpool1d max_unpool2d max_unpool3d", spatial.unpooled),
+    **_named("setitem", movement.assigned),
+    **_named("index_add index_copy", pointwise.indexed),
     **_named(REDUCED, spatial.reduced),
     **_named(SOFTMAXED, spatial.softmaxed),
     **_named(MULTIPLIED, spatial.multiplied),
@@ -98,6 +109,7 @@ WEIGHTED = (  # their tensors but the first are weights
     layers.convolution_function,
     layers.linear_function,
     norms.batch_norm_function,
+    norms.batch_norm_of_aten,
     norms.instance_norm_function,
     norms.group_norm_function,
     norms.layer_norm_function,
@@ -105,12 +117,25 @@ WEIGHTED = (  # their tensors but the first are weights
 )
 
 
+PLACELESS = (pointwise.pointwise, movement.moved, movement.unchanged, spatial.multiplied)
+
+
 def rule_of(operation: Operation) -> Rule | None:
     """Return the rule of an operation, None if there is none."""
     if operation.module is not None:
         exact = type(operation.module).__module__.startswith("torch.nn.modules")
         return MODULE_RULES.get(operation.name) if exact else None
-    name = operation.name
+    return rule_named(operation.name)
+
+
+def rule_named(name: str) -> Rule | None:
+    """Return the rule of a function by its name, as `engine.graph.functions.name_of` gives it, None if there is none.
+
+    Operators of the dispatcher (`aten::…`) take their arguments in another order than functions; only those rules
+    apply that do not look at arguments by place.
+    """
+    operator, name = name.startswith("aten::"), name.removeprefix("aten::")
     if name not in FUNCTION_RULES and name.endswith("_"):
         name = name.removesuffix("_")
-    return FUNCTION_RULES.get(name)
+    rule = FUNCTION_RULES.get(name)
+    return rule if not operator or rule in PLACELESS else None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torch import fx
+from torch import Tensor, fx
 
 from winnow.engine.graph.operation import tensors_in
 from winnow.engine.graph.refusal import NotTraceable
@@ -34,7 +34,12 @@ class Running(fx.Proxy):
     def _number(self) -> Any:
         if tensors_in((self.concrete,)):
             raise NotTraceable(self.tracer.path, CONTROL, ADVICE)  # type: ignore[attr-defined]
+        self._frozen()
         return self.concrete
+
+    def _frozen(self) -> None:
+        """Note that a size became a plain number: the program that is drawn holds for this size."""
+        self.tracer.frozen.append(self.tracer.path)  # type: ignore[attr-defined]
 
     def __bool__(self) -> bool:
         return bool(self._number())
@@ -55,6 +60,8 @@ class Running(fx.Proxy):
         return id(self)
 
     def __len__(self) -> int:
+        if isinstance(self.concrete, Tensor):
+            self._frozen()
         return len(self.concrete)
 
     def __contains__(self, item: Any) -> bool:

@@ -5,7 +5,7 @@ space apart where it must, and a residual stream is one space with many writers.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -75,7 +75,8 @@ def gathered(count: int, lists: Sequence[Labels]) -> list[Labels]:
     next_block = 1
     for entries in lists:
         found, times = np.unique(entries, return_counts=True)
-        _, refined = np.unique(np.stack([block[found], times]), axis=1, return_inverse=True)
+        keys = block[found] * (int(times.max(initial=0)) + 1) + times
+        _, refined = np.unique(keys, return_inverse=True)
         block[found] = next_block + refined.ravel()
         next_block += int(refined.max(initial=0)) + 1
     block[0] = 0
@@ -113,8 +114,12 @@ def runs(entries: NDArray[np.int64], places: Labels, size: int) -> list[tuple[in
 
 def names(spaces: Sequence[Sequence[Slice]], channels: Sequence[Labels], joins: Sequence[Join]) -> list[str]:
     """Name every space by its one writer (or the part of it), or by the last operation that joined its writers."""
-    joined: Mapping[int, str] = {int(channel): join.name for join in joins for channel in join.channels}
-    found = [_name(parts, joined.get(int(members[0]))) for parts, members in zip(spaces, channels, strict=True)]
+    firsts = [int(members[0]) for members in channels]
+    last = np.full(max([*firsts, *(int(join.channels.max(initial=0)) for join in joins)], default=0) + 1, -1)
+    for place, join in enumerate(joins):
+        last[join.channels] = place
+    joined = [joins[last[first]].name if last[first] >= 0 else None for first in firsts]
+    found = [_name(parts, name) for parts, name in zip(spaces, joined, strict=True)]
     counts = Counter(found)
     ranged = [
         f"{name}[{parts[0].start}:{parts[0].start + parts[0].length * parts[0].repeat}]"

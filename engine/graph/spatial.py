@@ -5,6 +5,7 @@ along one of them, a pooling makes them one, and a mean or a softmax mixes them.
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,30 @@ def pooled(recording: Recording, operation: Operation) -> Carrier:
         dimensions = next(int(digit) for digit in operation.name if digit.isdigit())
         return _over_space(recording, operation, result.dim() - dimensions, 0.0 if zero_only else None)
     raise operation.refusal("leave out its indices")
+
+
+def pooled_with_places(recording: Recording, operation: Operation) -> tuple[Carrier, ...]:
+    """Max pooling that returns the places too: a place for each channel, of which nothing is known."""
+    values, places = operation.result
+    dimensions = next(int(digit) for digit in operation.name if digit.isdigit())
+    first = _over_space(recording, replace(operation, result=values), values.dim() - dimensions, None)
+    second = recording.result(operation, first.labels, places)
+    recording.steps.append(Opaque(second.index, (operation.carrier().index,), False, second.labels.shape))
+    return first, second
+
+
+def unpooled(recording: Recording, operation: Operation) -> Carrier:
+    """Max unpooling: values go to the places of their own channel, zero elsewhere."""
+    source, places = operation.carrier(), operation.carrier(1, "indices")
+    dimensions = next(int(digit) for digit in operation.name if digit.isdigit())
+    if any(n > 1 for part in (source, places) for n in part.labels.shape[len(source.shape) - dimensions :]):
+        raise operation.refusal("has channels over space")
+    shape = np.broadcast_shapes(source.labels.shape, places.labels.shape)
+    labels = np.broadcast_to(source.labels, shape)
+    recording.partition.tie(labels, np.broadcast_to(places.labels, shape))
+    result = recording.result(operation, np.array(labels))
+    recording.steps.append(Opaque(result.index, (source.index, places.index), False, shape))
+    return result
 
 
 def interpolated(recording: Recording, operation: Operation) -> Carrier:

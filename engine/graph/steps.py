@@ -235,6 +235,23 @@ class Opaque:
 
 
 @dataclass(frozen=True, eq=False)
+class Chosen:
+    """What a result depends on besides the elements that it is made of, such as a computed index; all of it."""
+
+    result: int
+    sources: tuple[int, ...]
+
+    def forward(self, known: Known, weights: Weights) -> None:
+        """Forget what is known of the result: elsewhere other elements are chosen."""
+        known[self.result] = np.full_like(known[self.result], np.nan)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for all of the sources if anything of the result is needed."""
+        for source in self.sources:
+            demand.ask(source, np.array(demand.needs[self.result].any()))
+
+
+@dataclass(frozen=True, eq=False)
 class Halved:
     """A gated unit: every result is made of the same place in both halves of its source along `axis`."""
 

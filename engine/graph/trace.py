@@ -1,38 +1,46 @@
-"""`trace(model, example_inputs)`: the model runs once on the example, and its channel graph is drawn.
+"""`trace(model, example_inputs)`: the model runs on its calls, and its channel graph is drawn.
 
-The pass is one for inference: no gradients, evaluation mode, the random state put back; mode, weights and buffers are
-what they were, and nothing stays hooked. A second, plain pass judges the first: the traced program must give the very
-outputs that the model gives.
+Every call is run in evaluation and in training mode, unless it names one; what any of them reads is needed. A pass
+that does what an earlier one did adds nothing and is not drawn. The passes are without gradients; afterwards the model
+is what it was (`engine.graph.preserving`), the example too, and torch's random state is put back.
 """
 
 import inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
-from winnow.engine.graph.building import built
+from winnow.engine.graph.building import Passes, built
+from winnow.engine.graph.calls import Call, calls, outputs, run
+from winnow.engine.graph.containers import flatten
+from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.modes import undisturbed
+from winnow.engine.graph.modes import evaluating, in_mode
+from winnow.engine.graph.observer import Observer
+from winnow.engine.graph.preserving import Preserved, is_lazy, preserved
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
-from winnow.engine.graph.running import Running
-from winnow.engine.graph.tracer import RunningTracer
-
-DIFFERENT = "the traced program gives other outputs than the model, so look for hooks, isinstance or in-place tricks"
-LIMITS = "torch.fx cannot draw it, so write it with tensors, sizes and options"
+from winnow.engine.graph.sized import Context
+from winnow.engine.graph.wrappers import unwrapped
 
 
-def trace(model: nn.Module, example_inputs: Any) -> ChannelGraph:
+def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> ChannelGraph:
     """Return the channel graph of a model.
 
     Args:
-        model: any module whose forward returns tensors, in tuples, lists or dicts as it likes.
-        example_inputs: a tensor, a sequence of positional inputs, or a mapping of named ones.
+        model: any module whose forward returns tensors, in containers as it likes. Wrappers are taken off.
+        example_inputs: what `engine.graph.calls.calls` takes: a tensor, positional or named inputs, or `Call`s.
+        program: whether to draw the program too (`ChannelGraph.fx_graph`), where torch.fx can.
 
     Raises:
-        NotTraceable: an operation on channels is not understood, or the flow of control depends on values.
+        NotTraceable: values that layers computed decide about the flow of control, the model returns no tensor, or its
+            forward pass changes it for good.
+        ValueError: the inputs do not fit the forward pass.
 
     Examples:
         >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
@@ -41,66 +49,150 @@ def trace(model: nn.Module, example_inputs: Any) -> ChannelGraph:
         0
 
     """
-    inputs = named_inputs(model, example_inputs)
-    with undisturbed(model), torch.no_grad():
-        state = torch.get_rng_state()
-        expected = model(**inputs)
-        torch.set_rng_state(state)
-        tracer, fx_graph, constants = _drawn(model, inputs)
-    if not _equal(expected, _values(tracer.result)):
-        raise NotTraceable("", "a program that fx does not see whole", DIFFERENT)
-    return built(model, tracer, fx_graph, constants)
+    inner, said = unwrapped(model)
+    given = calls(inner, example_inputs)
+    _not_lazy(inner)
+    with preserved(inner) as state, evaluating(inner), torch.no_grad(), _eager():
+        passes = _Passes(inner, state, program)
+        for call in given:
+            for one in call.modes():
+                passes.add(one, asked=call.training is not None)
+    return built(inner, passes.found(given, said))
+
+
+class _Passes:
+    """The passes of a model so far, in one recording."""
+
+    def __init__(self, model: nn.Module, state: Preserved, program: bool) -> None:
+        self._model, self._state, self._program = model, state, program
+        self._random = torch.get_rng_state()
+        self._recording = Recording(model, 1)
+        self._drawn: Drawn | None = None
+        self._observers: list[Observer] = []
+        self._signatures: list[Any] = []
+        self._used: set[str] = set()
+        self._ends: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+        self._not_run: list[str] = []
+
+    def add(self, call: Call, asked: bool) -> None:
+        """Run a call in its mode, and draw it if it does something new."""
+        first = not self._signatures
+        if first and self._program:
+            self._draw_program(call)
+        if not first and self._repeats(call, asked):
+            return
+        recording = self._recording
+        recording.primary = first and self._drawn is None
+        recording.images, recording.start = _images(call), len(recording.carriers)
+        observer = Observer(self._model, recording, self._state, len(self._observers), drawing=True)
+        inputs, found = self._observed(observer, call)
+        if recording.primary:
+            recording.first = len(recording.carriers)
+        self._observers.append(observer)
+        self._signatures.append(observer.signature.entries)
+        self._used |= observer.memory.used | observer.signature.used
+        self._ends.append((inputs, found))
+
+    def found(self, given: tuple[Call, ...], said: tuple[str, ...]) -> Passes:
+        """Return all that the passes gave."""
+        books = [observer.book for observer in self._observers]
+        return Passes(
+            recording=self._recording,
+            ends=self._ends,
+            drawn=self._drawn,
+            calls=given,
+            events=tuple(event for observer in self._observers for event in observer.events),
+            contexts=(*contexts_of(self._model), *dict.fromkeys(found for book in books for found in book.contexts)),
+            decisions=tuple(dict.fromkeys(decision for book in books for decision in book.decisions)),
+            numbers={origin: path for book in books for origin, path in book.numbers.items()},
+            unused=tuple(name for name, _ in self._model.named_parameters() if name not in self._used),
+            notes=(*said, *self._not_run),
+        )
+
+    def _repeats(self, call: Call, asked: bool) -> bool:
+        """Whether a pass does what an earlier one did, or cannot be run in a mode that nobody asked for."""
+        watcher = Observer(self._model, self._recording, self._state, -1, drawing=False)
+        try:
+            self._observed(watcher, call)
+        except NotTraceable:
+            raise
+        except Exception as error:
+            if asked or not call.training:
+                raise
+            problem = f"{type(error).__name__}: {error}".partition("\n")[0]
+            self._not_run.append(f"training mode was not run ({problem}), so that what only it reads is not known")
+            return True
+        self._used |= watcher.signature.used
+        return watcher.signature.entries in self._signatures
+
+    def _observed(self, observer: Observer, call: Call) -> tuple[Any, Any]:
+        """Run a call under an observer; return the carriers of its inputs and outputs by their paths."""
+        self._again()
+        copied = _copied(call)
+        named = {name: value for name, (_, value) in copied.named(self._model).items()}
+        inputs = observer.enter_inputs(flatten(named))
+        with in_mode(self._model, bool(call.training)), observer.paths, observer.beneath, observer:
+            result = run(self._model, copied)
+        found = outputs(self._model, result)
+        return inputs, observer.ends(found)
+
+    def _draw_program(self, call: Call) -> None:
+        recording = Recording(self._model, _images(call))
+        try:
+            self._again()
+            with in_mode(self._model, training=False):
+                expected = run(self._model, _copied(call))
+            self._again()
+            with in_mode(self._model, training=False):
+                self._drawn = drawn(self._model, recording, _copied(call), expected)
+        except NotTraceable as error:
+            self._not_run.append(f"no program: {error}")
+            return
+        recording.first = len(recording.carriers)
+        self._recording = recording
+        self._ends.append((self._drawn.inputs, self._drawn.result))
+
+    def _again(self) -> None:
+        """Put the model, its modes too, and the random state back to where they were."""
+        self._state.restore()
+        torch.set_rng_state(self._random)
+
+
+def contexts_of(model: nn.Module) -> Iterator[Context]:
+    """Yield the modules whose calls do more than their forward: hooks, and weights that are computed."""
+    for name, module in model.named_modules():
+        if is_parametrized(module):
+            yield Context(name, "parametrization")
+        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
+            yield Context(name, "hook")
+
+
+def _copied(call: Call) -> Call:
+    """Return a call on copies of its tensors: equal ones stay one tensor, and what the pass writes stays in it."""
+    copies: dict[int, Tensor] = {}
+    return call.changed(lambda leaf: copies.setdefault(id(leaf), leaf.detach().clone()))
+
+
+def _eager() -> AbstractContextManager[Any]:
+    """Run what is compiled as it was written; where the compiler was never loaded, nothing is compiled."""
+    loaded = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if loaded else nullcontext()
+
+
+def _images(call: Call) -> int:
+    lengths = [len(leaf) for _, leaf in call.tensors() if leaf.dim() > 1]
+    return max(lengths[0], 1) if lengths else 1
+
+
+def _not_lazy(model: nn.Module) -> None:
+    for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
+        if is_lazy(parameter):
+            raise NotTraceable(name.rpartition(".")[0], "a parameter without a shape", "run the model once before")
 
 
 def named_inputs(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
-    """Return example inputs by the names of the forward pass's arguments."""
+    """Return example inputs by the names of the forward pass's arguments; see `engine.graph.calls` for any call."""
     if isinstance(example_inputs, Mapping):
         return dict(example_inputs)
     positional = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
     return dict(inspect.signature(model.forward).bind(*positional).arguments)
-
-
-def _images(inputs: Mapping[str, Any]) -> int:
-    tensors = [value for value in inputs.values() if isinstance(value, Tensor) and value.dim() > 1]
-    return max(len(tensors[0]), 1) if tensors else 1
-
-
-def _drawn(model: nn.Module, inputs: dict[str, Any]) -> tuple[RunningTracer, fx.Graph, dict[str, Tensor]]:
-    """Return the tracer, its graph and the tensors that it keeps; sizes are fixed only where nothing else helps."""
-    state = torch.get_rng_state()
-    try:
-        return _attempt(model, RunningTracer(Recording(model, _images(inputs)), inputs))
-    except NotTraceable:
-        raise
-    except Exception:  # noqa: BLE001 - whatever fx does not take, plain numbers may help
-        torch.set_rng_state(state)
-    tracer = RunningTracer(Recording(model, _images(inputs)), inputs, fixed_sizes=True)
-    try:
-        return _attempt(model, tracer)
-    except NotTraceable:
-        raise
-    except Exception as error:
-        raise NotTraceable(tracer.path, f"`{type(error).__name__}: {error}`", LIMITS) from error
-
-
-def _attempt(model: nn.Module, tracer: RunningTracer) -> tuple[RunningTracer, fx.Graph, dict[str, Tensor]]:
-    before = set(vars(model))
-    try:
-        fx_graph = tracer.trace(model)
-        return tracer, fx_graph, {name: vars(model)[name] for name in set(vars(model)) - before}
-    finally:
-        for name in set(vars(model)) - before:
-            delattr(model, name)
-
-
-def _values(result: Any) -> Any:
-    return torch.utils._pytree.tree_map(lambda leaf: leaf.concrete if isinstance(leaf, Running) else leaf, result)
-
-
-def _equal(expected: Any, found: Any) -> bool:
-    pairs = zip(*(torch.utils._pytree.tree_leaves(part) for part in (expected, found)), strict=True)
-    return all(
-        torch.allclose(one, other, rtol=1e-4, atol=1e-6, equal_nan=True)
-        for one, other in pairs
-        if isinstance(one, Tensor) and isinstance(other, Tensor) and one.is_floating_point()
-    )

@@ -13,11 +13,13 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
 from winnow.engine.graph.carriers import Carrier
-from winnow.engine.graph.following import followed
+from winnow.engine.graph.following import SIZES, Effects, followed
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.running import Running
 
+TAKEN_OUT = "a number taken out of a tensor cannot be followed, so keep it a tensor"
 TORCH = ("torch", "_operator", "builtins", "math")
 
 
@@ -30,6 +32,7 @@ class RunningTracer(fx.Tracer):
         super().__init__()
         self.recording, self.inputs, self.fixed_sizes = recording, inputs, fixed_sizes
         self.result: Any = None
+        self.frozen: list[str] = []
         self.input_carriers: dict[str, Any] = {}
         self._paths = [""]
         self._busy = False
@@ -87,8 +90,15 @@ class RunningTracer(fx.Tracer):
         changed = [tensor._version != version for tensor, version in zip(given, versions, strict=True)]
         written = [carrier for carrier, new in zip(carriers_in(carried), changed, strict=True) if new]
         proxy.concrete = result
-        proxy.carried = self._run(lambda: followed(self.recording, operation, written))
+        proxy.carried = self._run(lambda: self._followed(operation, written))
         return result if self.fixed_sizes and not tensors_in((result,)) else proxy
+
+    def _followed(self, operation: Operation, written: list[Carrier]) -> Any:
+        if tensors_in((operation.result,)):
+            return followed(self.recording, operation, Effects(written))
+        if operation.carriers() and operation.name not in SIZES:
+            raise operation.refusal(TAKEN_OUT)
+        return operation.result
 
     def _callee(self, kind: str, target: Any) -> tuple[str, Callable[..., Any], nn.Module | None]:
         if kind == "call_module":
@@ -109,6 +119,8 @@ class RunningTracer(fx.Tracer):
 
     def _enter_input(self, proxy: Running, name: str) -> Any:
         """Return an input as a proxy, an argument without example as its default."""
+        if name.startswith("*"):
+            raise NotTraceable(self.path, f"`{name}` in the signature", "torch.fx cannot draw it")
         if name not in self.inputs:
             return proxy.node.args[0] if proxy.node.args else None
         proxy.concrete = self.inputs[name]

@@ -1,8 +1,10 @@
 """A certificate in a pruning's folder: certificate.json, with its long parts in the tables `removed` and `reasons`.
 
 certificate.json: format_version, criterion, tasks, compared_with (the model that the smaller one was compared with),
-inputs, the errors of `engine.pruning.certificate`, layers and parameters_removed, hollow, fixed_sizes,
-refitted_afterwards (the certificate holds for the network before the refit).
+inputs, calls, sizes, tensors, elements, open (what was not compared, and why), the errors of
+`engine.pruning.Certificate`, layers and parameters_removed, hollow, fixed_sizes, fixed, refitted_afterwards (the
+certificate holds for the network before the refit). A file of before these were counted has no calls, sizes, tensors,
+elements, open and fixed.
 """
 
 import json
@@ -28,6 +30,13 @@ def certificate_document(certificate: Certificate, spec: PruneSpec, compared: st
         "compared_with": compared,
         "inputs": list(certificate.inputs),
         **{name: getattr(certificate, name) for name in ERRORS},
+        "relative_error_training": certificate.relative_error_training,
+        "calls": list(certificate.calls),
+        "sizes": list(certificate.sizes),
+        "tensors": certificate.tensors,
+        "elements": certificate.elements,
+        "open": dict(certificate.open),
+        "fixed": list(certificate.fixed),
         "layers": len(removed),
         "parameters_removed": int((removed["parameters_before"] - removed["parameters_after"]).sum()),
         "hollow": list(certificate.hollow),
@@ -57,7 +66,9 @@ def read_certificate(pruning: WorkFolder) -> Certificate:
     """
     document: dict[str, Any] = json.loads((pruning.path / "certificate.json").read_text())
     if document.get("format_version") != 1:
-        raise ValueError(f"`format_version` must be 1, got {document.get('format_version')!r}.")
+        raise ValueError(
+            f"`format_version` must be 1, got {document.get('format_version')!r}. Use the version that wrote it."
+        )
     reasons = pruning.table("reasons")
     named: dict[str, Any] = {
         name: dict(zip(own["layer"], own["reason"], strict=True))
@@ -67,4 +78,8 @@ def read_certificate(pruning: WorkFolder) -> Certificate:
     values: dict[str, Any] = {name: float(document[name]) for name in ERRORS}
     values |= {"inputs": tuple(document["inputs"]), "hollow": tuple(document["hollow"])}
     values |= {"removed": pruning.table("removed"), "fixed_sizes": bool(document["fixed_sizes"])}
+    trained = document.get("relative_error_training")
+    values |= {name: tuple(document.get(name, ())) for name in ("calls", "sizes", "fixed")}
+    values |= {name: int(document.get(name, 0)) for name in ("tensors", "elements")}
+    values |= {"open": dict(document.get("open", {})), "relative_error_training": trained and float(trained)}
     return Certificate(**values, **named)

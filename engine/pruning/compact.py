@@ -1,29 +1,42 @@
-"""`compact(model, example_inputs)`: trace, plan, shrink, rewrite, prove.
+"""`compact(model, example_inputs)`: trace, plan, shrink, prove; rewrite only where nothing else is exact.
 
-The smaller model is of the same class as the model where only layers changed their sizes, so that everything that
-knows the class goes on working. Where the program had to change it is an `fx.GraphModule` whose layers keep their
-names.
+The smaller model is of the same class as the model where only layers change their sizes, so that everything that knows
+the class goes on working. Where the code names sizes that change, it is an `fx.GraphModule` whose layers keep their
+names, if one program holds for every call; else the model keeps its class, and the channels at these sizes stay.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import fx, nn
 
+from winnow.engine.graph.calls import Call, calls
+from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.modes import undisturbed
-from winnow.engine.graph.trace import named_inputs, trace
-from winnow.engine.networks.multitask import MultiTaskNet
-from winnow.engine.pruning.certificate import FLOAT32, FLOAT64, Certificate, Errors, NotExact, errors, samples
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.trace import trace
+from winnow.engine.graph.wrappers import unwrapped
+from winnow.engine.pruning.certificate import Certificate, compared, removed
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured
-from winnow.engine.pruning.modes import follow_mode
-from winnow.engine.pruning.plan import Plan, chosen, planned
-from winnow.engine.pruning.program import Program, Unfit
-from winnow.engine.pruning.readers import Reading, readings_in_words
-from winnow.engine.pruning.remaining import constants_in_words
-from winnow.engine.pruning.removed import removed
+from winnow.engine.pruning.fitting import Unfit, fit_all, settle_shapes
+from winnow.engine.pruning.forms import KeepTasks, as_program, fixes_sizes, without_others
+from winnow.engine.pruning.gradients import same_gradients
+from winnow.engine.pruning.guards import guarded
+from winnow.engine.pruning.plan import Plan, planned
+from winnow.engine.pruning.program import Program
+from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
+from winnow.engine.pruning.readers import GatherMode, constants_in_words, readings_in_words
 from winnow.engine.pruning.shrinking import Cut, shrunk
+from winnow.engine.pruning.sizes import fit
+from winnow.engine.pruning.trials import trials
+
+EVALUATION_ONLY = (
+    "some channels are constant in evaluation mode only: compact(…, training=True) keeps them, and compares both modes"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +60,15 @@ def compact(
 
     The model itself is never modified. The smaller one trains, moves and exports as any module does, is in the mode
     that the model is in, and takes inputs of any size that the model takes (the certificate names the exception, a
-    program that could only be drawn with fixed sizes). A channel that is constant in evaluation
-    mode (a zero filter under batch norm) is taken over by its readers as that constant; in training mode the dense
-    model would make another one of it until its running statistics have settled.
+    program that could only be drawn with fixed sizes). It holds for the calls of the certificate: a plain argument
+    that none of them has is refused when it comes. Both modes are compared, but where a channel is constant in
+    evaluation mode alone (a zero filter under batch norm): its readers take it over as that constant, and in training
+    mode the dense model would make another one of it until its running statistics have settled.
 
     Args:
         model: any module that `engine.graph.trace` follows.
-        example_inputs: a tensor, a sequence of positional inputs, or a mapping of named ones.
+        example_inputs: a tensor, a sequence of positional inputs, a mapping of named ones, or one or several
+            `engine.graph.calls.Call`, each with its plain arguments and its mode.
         gather: whether a layer on a stream, of which it uses a part only, picks its channels and has a smaller weight:
             wherever it uses fewer, never, or where it saves time by `engine.pruning.cost`, with the coefficients
             measured on this machine ("auto") or given.
@@ -77,12 +92,14 @@ def compact(
 
     """
     if not isinstance(gather, Coefficients) and gather not in ("auto", "always", "never"):
-        raise ValueError(f"`gather` should be auto, always, never or Coefficients. Found {gather!r}.")
-    inputs = named_inputs(model, example_inputs)
-    graph = trace(model, inputs)
-    mode = measured(_device(model), layout_of(model, inputs.values())) if gather == "auto" else gather
-    plan = planned(graph, tasks, mode, training)
-    return _certified(_built(plan, inputs), tasks, inputs)
+        raise ValueError(f"`gather` must be auto, always, never or Coefficients, got {gather!r}. Choose one of them.")
+    model, _ = unwrapped(model)
+    given = calls(model, example_inputs)
+    graph = trace(model, given)
+    tensors = (leaf for call in given for _, leaf in call.tensors())
+    mode = measured(_device(model), layout_of(model, tensors)) if gather == "auto" else gather
+    training = training or any(call.training for call in given)
+    return _Compaction(graph, given, tasks, mode, training).found()
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -91,96 +108,174 @@ def _device(model: nn.Module) -> torch.device:
 
 @dataclass(frozen=True, eq=False)
 class _Built:
-    """A plan that fits, the shrunk copy of the model, and its program."""
+    """A plan that fits, the shrunk copy of the model, and how it was cut."""
 
     plan: Plan
-    twin: nn.Module
+    small: nn.Module
     cuts: dict[str, Cut]
-    program: Program
-    readings: Mapping[str, Reading]
 
 
-def _built(plan: Plan, inputs: dict[str, Any]) -> _Built:
-    """Shrink and copy the program; channels for which that does not fit stay."""
-    while True:
-        readings = plan.readings()
-        twin, cuts = shrunk(plan.graph.model, plan.liveness, readings)
-        for name, constant in plan.graph.tensor_constants.items():
-            setattr(twin, name, constant.clone())
+@dataclass(frozen=True, eq=False)
+class _Compaction:
+    """The forms of one smaller model, tried in order until one is proved."""
+
+    graph: ChannelGraph
+    calls: tuple[Call, ...]
+    tasks: Sequence[str] | None
+    gather: GatherMode
+    training: bool
+
+    def found(self) -> Compacted:
+        """Return the first form that is exact.
+
+        Raises:
+            NotExact: none is.
+
+        """
+        last: Exception | None = None
+        for form in self._forms():
+            try:
+                return form()
+            except (NotExact, Unfit) as error:
+                last = error
+        if isinstance(last, NotExact):
+            raise last
+        raise NotExact(f"`model` must have a smaller form, got none ({last}). Keep the model as it is.") from last
+
+    def _forms(self) -> Iterator[Callable[[], Compacted]]:
+        """Yield the ways to a smaller model: those in its own class, a program, its own class with more channels."""
+        if self.tasks is not None:
+            yield partial(self._without_others, self.tasks, emptied=False)
+            yield partial(self._without_others, self.tasks, emptied=True)
+        yield self._as_itself
+        yield self._as_program
+        yield self._as_it_fits
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return planned(self.graph, self.tasks, self.gather, self.training)
+
+    @cached_property
+    def _both(self) -> bool:
+        """Whether both modes must agree: no channel goes that is constant in evaluation mode alone."""
+        if self.training:
+            return True
+        held = planned(self.graph, self.tasks, self.gather, training=True)
+        return bool((held.liveness.kept == self._plan.liveness.kept).all()) and not self._plan.liveness.folded
+
+    def _shrunk(self, plan: Plan) -> _Built:
+        twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
+        for module in twin.modules():
+            fit(module)
+        settle_shapes(plan.graph, twin, plan.liveness.kept)
+        return _Built(plan, twin, cuts)
+
+    def _without_others(self, tasks: Sequence[str], emptied: bool) -> Compacted:
+        built = self._shrunk(self._plan)
+        without_others(built.small, built.plan, tasks, emptied)
+        return self._proved(built)
+
+    def _as_itself(self) -> Compacted:
+        built = self._shrunk(self._plan.running("all"))
+        fit_all(built.plan, built.small, self.calls)
+        return self._own(built)
+
+    def _as_it_fits(self) -> Compacted:
+        """Keep the channels at every operation that does not run with fewer."""
+        plan = self._plan.running("all")
+        while True:
+            built = self._shrunk(plan)
+            try:
+                fit_all(plan, built.small, self.calls)
+                return self._own(built)
+            except Unfit as unfit:
+                plan = _kept(plan, unfit)
+
+    def _own(self, built: _Built) -> Compacted:
+        if self.tasks is not None:
+            built.small.register_forward_hook(KeepTasks(self.tasks))
+        return self._proved(built)
+
+    def _as_program(self) -> Compacted:
+        """Return the program, if it also follows the mode where the smaller model itself may not be compared in it."""
         try:
-            with undisturbed(twin), torch.no_grad():
-                return _Built(plan, twin, cuts, Program(plan, twin, inputs, readings), readings)
-        except Unfit as unfit:
-            plan = plan.keeping(unfit.channels, unfit.place, unfit.reason)
+            graph = trace(self.graph.model, self.calls, program=True)
+        except NotTraceable as error:
+            raise NotExact(str(error)) from error
+        if graph.program is None:
+            raise NotExact(f"`model` must have a program, got none: {'; '.join(graph.notes)}.")
+        if graph.contexts:
+            raise NotExact(f"`model` must run in one context as a program, got {graph.contexts[0]}.")
+        if not self._both:
+            held = self._program(planned(graph, self.tasks, self.gather, training=True))
+            self._proof(held, [call for call in self._modes() if call.training])
+        built = self._program(planned(graph, self.tasks, self.gather, self.training))
+        same_gradients(graph.model, built.small, self.calls)
+        return self._proved(built)
+
+    def _program(self, plan: Plan) -> _Built:
+        """Shrink, and copy the program with the sizes that it names put right; what does not fit stays."""
+        plan = plan.running("program")
+        named = self.calls[0].named(plan.graph.model).items()
+        inputs = {name: value for name, (how, value) in named if how == "given"}
+        while True:
+            twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
+            for name, constant in plan.graph.tensor_constants.items():
+                setattr(twin, name, constant.clone())
+            try:
+                with undisturbed(twin), torch.no_grad():
+                    program = Program(plan, twin, inputs)
+            except Unfit as unfit:
+                plan = _kept(plan, unfit)
+                continue
+            return _Built(plan, as_program(plan, twin, program, self.calls[0]), cuts)
+
+    def _modes(self) -> list[Call]:
+        return [each for call in self.calls for each in call.modes()]
+
+    def _proof(self, built: _Built, compared_on: Sequence[Call]) -> Proof:
+        exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}
+        graph = built.plan.graph
+        fixed = isinstance(built.small, fx.GraphModule) and fixes_sizes(graph)
+        pair = Pair(graph.model, built.small, exact, self.tasks)
+        return proved(pair, trials(graph.model, compared_on, sizes=not fixed))
+
+    def _proved(self, built: _Built) -> Compacted:
+        """Return a form of the smaller model with its certificate.
+
+        Raises:
+            NotExact: it has none.
+
+        """
+        modes = self.calls if self._both else [call for call in self._modes() if not call.training]
+        proof = self._proof(built, modes)
+        if not self._both:
+            proof.open["training mode"] = EVALUATION_ONLY
+        plan, small, cuts = built.plan, built.small, tuple(built.cuts.values())
+        program = isinstance(small, fx.GraphModule)
+        words: dict[str, Any] = readings_in_words(plan.readings())
+        certificate = Certificate(
+            **compared(plan.graph.model, proof),
+            removed=removed(cuts, small),
+            kept_for=plan.kept_for,
+            constants=constants_in_words(plan.liveness),
+            hollow=plan.hollow,
+            fixed_sizes=program and fixes_sizes(plan.graph),
+            fixed=tuple(
+                f"{one.module or 'the model'}, {one.place}: a {one.kind} decides" for one in plan.graph.decisions
+            ),
+            **words,
+        )
+        if not program and any(cut.stays for cut in cuts):
+            guarded(small, plan.graph.model, self.calls)
+        return Compacted(small, certificate, cuts)
 
 
-def _certified(built: _Built, tasks: Sequence[str] | None, inputs: dict[str, Any]) -> Compacted:
-    """Return the first form of the smaller model that is exact: its own class, then its program."""
-    program = _as_program(built)
-    own = None if built.program.rewritten else _as_itself(built, tasks)
-    found = None
-    if own is not None:
-        try:
-            found = _proved(built, own, tasks, inputs)
-        except Exception:  # noqa: BLE001 - whatever the class does with sizes that it does not expect
-            found = None
-    return found or _proved(built, program, tasks, inputs)
-
-
-def _proved(built: _Built, small: nn.Module, tasks: Sequence[str] | None, inputs: dict[str, Any]) -> Compacted:
-    """Return a form of the smaller model with its certificate.
-
-    Raises:
-        NotExact: it has none.
-
-    """
-    select: Callable[[Any], Any] = (lambda result: result) if tasks is None else lambda result: chosen(result, tasks)
-    given = samples(inputs)
-    exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}
-    found: dict[torch.dtype, Errors] = {}
-    for dtype, bound in ((torch.float32, FLOAT32), (torch.float64, FLOAT64)):
-        found[dtype] = errors(built.plan.graph, small, list(given.values()), dtype, select, exact)
-        if not found[dtype].relative <= bound:
-            raise NotExact(
-                f"`model` should give the same outputs when compacted, within {bound:g} of their scale in {dtype}. "
-                f"Found {found[dtype].relative:.2g}."
-            )
-    single, double = found[torch.float32], found[torch.float64]
-    cuts = tuple(built.cuts.values())
-    certificate = Certificate(
-        max_error_float32=single.absolute,
-        max_error_float64=double.absolute,
-        relative_error_float32=single.relative,
-        relative_error_float64=double.relative,
-        inputs=tuple(given),
-        removed=removed(cuts, small),
-        kept_for=built.plan.kept_for,
-        constants=constants_in_words(built.plan.liveness),
-        hollow=built.plan.hollow,
-        fixed_sizes=built.plan.graph.fixed_sizes and isinstance(small, fx.GraphModule),
-        **readings_in_words(built.readings),
-    )
-    return Compacted(small, certificate, cuts)
-
-
-def _as_program(built: _Built) -> fx.GraphModule:
-    model = built.plan.graph.model
-    follow_mode(built.program.fx_graph)
-    small = fx.GraphModule(built.twin, built.program.fx_graph, type(model).__name__)
-    modes = {name: module.training for name, module in model.named_modules()}
-    for name, module in small.named_modules():
-        module.training = modes.get(name, model.training)
-    return small
-
-
-def _as_itself(built: _Built, tasks: Sequence[str] | None) -> nn.Module | None:
-    """Return the copy of the model in its own class, None where that cannot leave out the other tasks."""
-    twin = built.twin
-    for name in built.plan.graph.tensor_constants:
-        delattr(twin, name)
-    if tasks is not None:
-        if not isinstance(twin, MultiTaskNet):
-            return None
-        for name in set(twin.heads) - set(tasks):
-            del twin.heads[name]
-    return twin
+def _kept(plan: Plan, unfit: Unfit) -> Plan:
+    """Return the plan with the channels around an operation kept; with all of them, where they stay already."""
+    try:
+        return plan.keeping(unfit.channels, unfit.place, unfit.reason)
+    except ValueError:
+        if plan.liveness.kept.all():
+            raise NotExact(f"`model` must run when it is copied, got {unfit}. Keep the model as it is.") from unfit
+        return plan.keeping(np.arange(plan.graph.count), unfit.place, unfit.reason)

@@ -6,13 +6,13 @@ No graph is needed: layers take the sizes that their weights have.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.partition import Labels
 from winnow.engine.pruning.shrinking import Cut, copied
+from winnow.engine.pruning.sizes import fit
 
 Stays = Mapping[str, Mapping[int, Labels]]
 
@@ -32,7 +32,7 @@ def left_of(model: nn.Module, stays: Stays) -> Left:
     """
     twin, cuts = copied(model, stays)
     for module in twin.modules():
-        _fit(module)
+        fit(module)
     return Left(twin, tuple(cuts.values()))
 
 
@@ -65,22 +65,3 @@ def dense_state(small: Mapping[str, Tensor], stays: Stays, dense: Mapping[str, T
         name: widened(tensor, dense[name].shape, stays.get(name, {}), float(name.endswith("running_var")))
         for name, tensor in small.items()
     }
-
-
-def _fit(module: nn.Module) -> None:
-    """Give a layer the sizes that its weights have."""
-    layer: Any = module
-    weight: Any = getattr(layer, "weight", None)
-    if isinstance(module, nn.modules.conv._ConvNd):
-        rows, columns = weight.shape[:2]
-        if layer.groups > 1 and layer.groups == layer.in_channels:  # depthwise: a block per channel
-            layer.groups = rows * layer.groups // (layer.in_channels if layer.transposed else layer.out_channels)
-        sizes = (rows, columns * layer.groups)
-        layer.in_channels, layer.out_channels = sizes if layer.transposed else sizes[::-1]
-    elif isinstance(module, nn.Linear):
-        layer.out_features, layer.in_features = weight.shape
-    elif isinstance(module, nn.modules.batchnorm._NormBase):
-        known = weight if weight is not None else layer.running_mean
-        layer.num_features = layer.num_features if known is None else len(known)
-    elif isinstance(module, nn.PReLU):
-        layer.num_parameters = weight.numel()

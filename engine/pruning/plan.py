@@ -1,36 +1,43 @@
-"""Which channels go: all that no output needs, but for one of every tensor that the program could not do without.
+"""Which channels go: all that no output needs, but for one of every tensor that the model could not do without.
 
-A branch may be dead as a whole and still stand in the program, for its sum with the stream. It keeps one channel: the
-program runs as it did, in training too, at next to no cost.
+A branch may be dead as a whole and still be run, for its sum with the stream. It keeps one channel: the model runs as
+it did, in training too, at next to no cost.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import fx, nn
 
+from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.liveness import Liveness
-from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.partition import FIXED, Labels
+from winnow.engine.graph.records import Product
 from winnow.engine.graph.weights import Flags
-from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning.readers import LEAST_ONES, GatherMode, Reading, foldable, folded_columns, readings
 
 WRITING = ("iadd", "isub", "imul", "itruediv", "setitem")
+Runs = Literal["all", "needed", "program"]
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The channels that stay, the nodes of the program that stay, and what was kept against the weights' word."""
+    """The channels that stay, and what was kept against the weights' word.
+
+    runs: what the smaller model runs: all operations, as its own class does; those that could matter for the tasks and
+    are in no module of `gone`, where the parts of other tasks are taken out; or those of the program that was drawn.
+    """
 
     graph: ChannelGraph
     liveness: Liveness
-    nodes: tuple[fx.Node, ...]
-    result: Any
+    tasks: tuple[str, ...] | None = None
+    runs: Runs = "all"
     gather: GatherMode = "never"
     kept_for: dict[str, str] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
     hollow: tuple[str, ...] = ()  # operations dead as a whole, with one channel left
 
     def keeping(self, channels: Labels, place: str, reason: str) -> "Plan":
@@ -43,13 +50,26 @@ class Plan:
         keep = self.liveness.kept.copy()
         keep[channels] = True
         if (keep == self.liveness.kept).all():
-            raise ValueError(f"`model` should run with fewer channels. Found {place}: {reason}.")
+            raise ValueError(f"`model` must run with fewer channels, got {place}: {reason}. Keep the model as it is.")
         kept_for = {**self.kept_for, place: reason}
         return _runnable(replace(self, liveness=self.liveness.keeping(keep), kept_for=kept_for))
 
+    def running(self, runs: Runs, gone: frozenset[str] = frozenset()) -> "Plan":
+        """Return the plan for a model that runs more or less of its operations."""
+        return _runnable(replace(self, runs=runs, gone=gone))
+
     def readings(self) -> dict[str, Reading]:
-        """Return the layers that read otherwise than their input is; several share a gather only in a program."""
-        return readings(self.liveness, self.gather, sharing=not isinstance(self.graph.model, MultiTaskNet))
+        """Return the layers that read otherwise than their input is."""
+        return readings(self.liveness, self.gather)
+
+    def result(self) -> Any:
+        """Return what the program gives, without the outputs of other tasks."""
+        output = next(node for node in self.graph.fx_graph.nodes if node.op == "output").args[0]
+        return output if self.tasks is None else {name: output[name] for name in output if name in self.tasks}
+
+    def nodes(self) -> tuple[fx.Node, ...]:
+        """Return the nodes of the program that its result needs, in order."""
+        return _alive(self.graph, self.result())
 
 
 def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode, training: bool = False) -> Plan:
@@ -59,17 +79,57 @@ def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode
         ValueError: `tasks` names none of the model's outputs.
 
     """
-    output = next(node for node in graph.fx_graph.nodes if node.op == "output")
-    result = output.args[0] if tasks is None else chosen(output.args[0], tasks)
-    outputs = [name for name in graph.outputs if tasks is None or name.partition(".")[0] in tasks]
-    nodes = _alive(graph, result)
+    outputs = list(graph.outputs) if tasks is None else _outputs_of(graph, tasks)
     liveness = Liveness(graph, outputs, training=training)
     constant = set() if training else foldable(graph, liveness.constants)
-    return (
-        _folding(Plan(graph, liveness, nodes, result, gather), constant)
-        if constant
-        else _runnable(Plan(graph, liveness, nodes, result, gather))
-    )
+    named = None if tasks is None else tuple(tasks)
+    plan = Plan(graph, liveness, named, "all" if tasks is None else "needed", gather, gone=idle(graph, outputs, named))
+    return _folding(plan, constant) if constant else _runnable(plan)
+
+
+def _outputs_of(graph: ChannelGraph, tasks: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(name.partition(".")[0] for name in graph.outputs))
+    if not tasks or any(task not in names for task in tasks):
+        raise ValueError(f"`tasks` must be among the model's outputs {names}, got {list(tasks)}. Name some of them.")
+    return [name for name in graph.outputs if name.partition(".")[0] in tasks]
+
+
+def reaching(graph: ChannelGraph, outputs: Collection[str]) -> Flags:
+    """Return which channels could matter for some outputs, whatever the weights, (channels,)."""
+    reached = np.zeros(graph.count, bool)
+    for name in outputs:
+        reached[graph.outputs[name]] = True
+    before = -1
+    while before < reached.sum():
+        before = int(reached.sum())
+        for flow in reversed(graph.flows):
+            ends = (flow.columns, flow.rows) if isinstance(flow, Product) else (flow.sources, flow.results)
+            sources, results = ends
+            if reached[results].any():
+                reached[sources] = True
+    reached[FIXED] = False
+    return reached
+
+
+def idle(graph: ChannelGraph, outputs: Collection[str], tasks: Sequence[str] | None) -> frozenset[str]:
+    """Return the modules that only other outputs need: no channel of theirs could matter, or they bear their name."""
+    if tasks is None:
+        return frozenset()
+    reached, path_of = reaching(graph, outputs), {event.node: event.path for event in graph.events}
+    ran: set[str] = set()
+    needed: set[str] = set()
+    for carrier in graph.carriers:
+        if carrier.bears and carrier.node in path_of:
+            ran |= above(path_of[carrier.node])
+            needed |= above(path_of[carrier.node]) if reached[carrier.labels].any() else set()
+    others = {name.partition(".")[0] for name in graph.outputs} - set(tasks)
+    named = {
+        f"{path}.{name}".lstrip(".")
+        for path, module in graph.model.named_modules()
+        if isinstance(module, nn.ModuleDict) and set(tasks) <= set(module)
+        for name in others & set(module)
+    }
+    return frozenset((ran - needed) | named)
 
 
 def _folding(plan: Plan, folded: Collection[int]) -> Plan:
@@ -80,19 +140,6 @@ def _folding(plan: Plan, folded: Collection[int]) -> Plan:
     found = {product.result: len(folded_columns(plan.liveness, product)) for product in products}
     poor = {result for result, columns in found.items() if 0 < columns < LEAST_ONES}
     return _folding(plan, set(folded) - poor) if poor else plan
-
-
-def chosen(result: Any, tasks: Sequence[str]) -> dict[str, Any]:
-    """Return the entries of a model's result that belong to the tasks.
-
-    Raises:
-        ValueError: `tasks` is empty, or names what is not in the result.
-
-    """
-    names = list(result) if isinstance(result, dict) else []
-    if not tasks or any(task not in names for task in tasks):
-        raise ValueError(f"`tasks` should be among the model's outputs {names}. Found {list(tasks)}.")
-    return {name: result[name] for name in names if name in tasks}
 
 
 def _alive(graph: ChannelGraph, result: Any) -> tuple[fx.Node, ...]:
@@ -118,22 +165,49 @@ def _writes(model: nn.Module, node: fx.Node) -> bool:
     return (name.endswith("_") and not name.endswith("__")) or name in WRITING or bool(node.kwargs.get("inplace"))
 
 
+def observed(carrier: Carrier) -> bool:
+    """Whether a tensor was seen in a pass of the model, not in one of the program that was drawn."""
+    return ":" in carrier.node
+
+
+def _run_by(plan: Plan) -> list[Carrier]:
+    """Return the tensors with channels that the smaller model makes."""
+    bearing = [carrier for carrier in plan.graph.carriers if carrier.bears]
+    if plan.runs == "program":
+        alive = {node.name for node in plan.nodes()}
+        return [carrier for carrier in bearing if carrier.node in alive]
+    seen = [carrier for carrier in bearing if observed(carrier)]
+    if plan.runs == "all":
+        return seen
+    reached = reaching(plan.graph, plan.liveness.outputs)
+    absent = {event.node for event in plan.graph.events if above(event.path) & plan.gone}
+    return [carrier for carrier in seen if carrier.node not in absent and reached[carrier.labels].any()]
+
+
+def above(path: str) -> set[str]:
+    """Return the path of a module and those of the modules that hold it, but the model itself."""
+    parts = path.split(".") if path else []
+    return {".".join(parts[: place + 1]) for place in range(len(parts))}
+
+
 def _runnable(plan: Plan) -> Plan:
     """Keep one channel of every tensor that would be left without any."""
-    alive, liveness = {node.name for node in plan.nodes}, plan.liveness
-    empty = [
-        carrier
-        for carrier in plan.graph.carriers
-        if carrier.bears and carrier.node in alive and not liveness.kept[carrier.labels].any()
-    ]
-    if not empty:
-        return plan
-    first = _flags(len(liveness.kept), [int(carrier.labels.flat[0]) for carrier in empty])
-    hollow = tuple(dict.fromkeys((*plan.hollow, *(carrier.node for carrier in empty))))
-    return _runnable(replace(plan, liveness=liveness.keeping(liveness.kept | first), hollow=hollow))
+    carriers = _run_by(plan)
+    while empty := [carrier for carrier in carriers if not plan.liveness.kept[carrier.labels].any()]:
+        first = np.zeros(len(plan.liveness.kept), bool)
+        first[[int(carrier.labels.flat[0]) for carrier in empty]] = True
+        named = places(plan.graph)
+        hollow = dict.fromkeys((*plan.hollow, *(named.get(carrier.node, carrier.node) for carrier in empty)))
+        plan = replace(plan, liveness=plan.liveness.keeping(plan.liveness.kept | first), hollow=tuple(hollow))
+    return plan
 
 
-def _flags(count: int, channels: Sequence[int]) -> Flags:
-    flags = np.zeros(count, bool)
-    flags[list(channels)] = True
-    return flags
+def places(graph: ChannelGraph) -> dict[str, str]:
+    """Return where each operation of the passes is, for the user: its layer, or the module's path and its own name."""
+    modules = dict(graph.model.named_modules())
+    found = {}
+    for event in graph.events:
+        module = modules.get(event.path)
+        layer = module is not None and type(module).__module__.startswith("torch.nn.modules") and event.path
+        found[event.node] = event.path if layer else f"{event.path}.{event.name.removeprefix('aten::')}".lstrip(".")
+    return found

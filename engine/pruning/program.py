@@ -19,36 +19,26 @@ from torch import Tensor, fx, nn
 from winnow.engine.graph.carriers import Carrier, squeezed
 from winnow.engine.graph.movement import moved
 from winnow.engine.graph.operation import tensors_in
-from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.rules import FUNCTION_RULES, MODULE_RULES
+from winnow.engine.pruning.fitting import Unfit, expected_shape
 from winnow.engine.pruning.plan import Plan
-from winnow.engine.pruning.readers import Reading
-from winnow.engine.pruning.selecting import Gather
 from winnow.engine.pruning.sizes import Sized, name_of, resize, settle
 
 
-class Unfit(Exception):  # noqa: N818 - a message between plan and program, never seen outside
-    """A node that does not run with fewer channels; `channels` are those to keep for it."""
-
-    def __init__(self, place: str, reason: str, channels: Labels) -> None:
-        super().__init__(f"{place}: {reason}")
-        self.place, self.reason, self.channels = place, reason, channels
-
-
 class Program:
-    """The copied graph, and whether a node had to change (`rewritten`)."""
+    """The copied graph."""
 
-    def __init__(self, plan: Plan, twin: nn.Module, inputs: Mapping[str, Any], readings: Mapping[str, Reading]) -> None:
-        self.plan, self.twin, self.inputs, self.readings = plan, twin, inputs, readings
-        self._gathers: dict[str, fx.Node] = {}
-        self.fx_graph, self.rewritten = fx.Graph(), False
+    def __init__(self, plan: Plan, twin: nn.Module, inputs: Mapping[str, Any]) -> None:
+        self.plan, self.twin, self.inputs = plan, twin, inputs
+        self.fx_graph = fx.Graph()
         self.copies: dict[fx.Node, fx.Node] = {}
         self._values: dict[fx.Node, Any] = {}
-        self._left = Counter(operand for node in plan.nodes for operand in node.all_input_nodes)
+        nodes = plan.nodes()
+        self._left = Counter(operand for node in nodes for operand in node.all_input_nodes)
         self._carriers: dict[fx.Node, tuple[Carrier, ...]] = {}
-        for node in plan.nodes:
+        for node in nodes:
             self._copy(node)
-        self.fx_graph.output(fx.map_arg(plan.result, lambda node: self.copies[node]))
+        self.fx_graph.output(fx.map_arg(plan.result(), lambda node: self.copies[node]))
 
     def carriers(self, node: fx.Node) -> tuple[Carrier, ...]:
         """Return the tensors that a node gave, in order; of a part of a tuple, that part."""
@@ -58,14 +48,8 @@ class Program:
         return tuple(replace(carrier, labels=squeezed(carrier.labels)) for carrier in found)
 
     def expected(self, carrier: Carrier) -> tuple[int, ...] | None:
-        """Return the shape of a tensor with the channels that stay, None where they have no axis."""
-        axes = [axis for axis, length in enumerate(carrier.labels.shape) if length > 1]
-        shape = list(carrier.shape)
-        if len(axes) > 1:
-            return None
-        if axes:
-            shape[axes[0]] = int(self.plan.liveness.kept[carrier.labels].sum())
-        return tuple(shape)
+        """Return the shape of a tensor with the channels that stay, None where they have no single axis."""
+        return expected_shape(carrier, self.plan.liveness.kept)
 
     def _copy(self, node: fx.Node) -> None:
         self._carriers[node] = carriers = self.carriers(node)
@@ -78,12 +62,10 @@ class Program:
             self.expected,
             bool(self.plan.graph.tensors(node.name)),
         )
-        if node.op == "call_module" and (reading := self.readings.get(str(node.target))) and reading.shared:
-            self._gather(copied, reading)
         if node.op == "call_module":
             settle(self.twin.get_submodule(str(node.target)), sized)
-        elif sized.shrinks and resize(copied, sized):
-            self.rewritten = True
+        elif sized.shrinks:
+            resize(copied, sized)
         try:
             value = self._run(copied)
             self._check(node, value)
@@ -97,22 +79,18 @@ class Program:
             if not self._left[operand]:
                 del self._values[self.copies[operand]]
 
-    def _gather(self, copied: fx.Node, reading: Reading) -> None:
-        """Put the gather that several readers share between one of them and the stream."""
-        if reading.shared not in self._gathers and reading.index is not None:
-            index = torch.from_numpy(reading.index).to(self.twin.get_parameter(reading.product.weight).device)
-            self.twin.add_module(reading.shared, Gather(index, reading.product.axis))
-            with self.fx_graph.inserting_before(copied):
-                gather = self.fx_graph.call_module(reading.shared, (copied.args[0],))
-            self._gathers[reading.shared] = gather
-            self._values[gather] = self._run(gather)
-        copied.args, self.rewritten = (self._gathers[reading.shared], *copied.args[1:]), True
-
     def _sources(self, node: fx.Node) -> tuple[Carrier, ...]:
         return tuple(carrier for operand in node.all_input_nodes for carrier in self._carriers[operand])
 
+    def _origins(self, node: fx.Node) -> list[Carrier]:
+        """Return the tensors that a node takes, and those that the numbers which it takes were computed from."""
+        found: list[Carrier] = []
+        for operand in node.all_input_nodes:
+            found += self._carriers[operand] or self._origins(operand)
+        return found
+
     def _unfit(self, node: fx.Node, reason: str) -> Unfit:
-        every = [carrier.labels.ravel() for carrier in (*self._sources(node), *self._carriers[node])]
+        every = [carrier.labels.ravel() for carrier in (*self._origins(node), *self._carriers[node])]
         return Unfit(node.name, reason, np.unique(np.concatenate([np.zeros(1, np.int64), *every])))
 
     def _run(self, node: fx.Node, swapped: Mapping[fx.Node, Any] | None = None) -> Any:

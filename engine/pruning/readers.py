@@ -1,19 +1,22 @@
 """What each layer reads once the channels are gone: fewer columns, gathered ones, constants taken over.
 
-Only a layer that is a module and used once can be changed so; any other reads what its input still has.
+Only a layer that is a module and used once can be changed so; any other reads what its input still has. A channel is
+constant in evaluation mode where a zero filter passes a batch norm. Where a reader cannot take the constant over, the
+channel stays, exact and idle, and `constants_in_words` says why.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from torch import fx
 
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
-from winnow.engine.graph.records import Product
+from winnow.engine.graph.records import Mix, Product
 from winnow.engine.graph.weights import Flags, Values
 from winnow.engine.pruning.cost import Coefficients
 from winnow.engine.pruning.selecting import SELECTING
@@ -27,7 +30,7 @@ class Reading:
     """What a layer reads: `stays`, columns of its weight; `index`, their places in its input (None: it has no others).
 
     `folded` are columns whose channels went and that held `constants`: through a channel of ones (`ones`) or in the
-    bias. `shared` names the gather that several layers have in common.
+    bias.
     """
 
     product: Product
@@ -35,7 +38,6 @@ class Reading:
     index: Labels | None
     folded: Labels
     constants: Values
-    shared: str = ""
 
     @property
     def ones(self) -> bool:
@@ -45,20 +47,26 @@ class Reading:
 
 def changeable(graph: ChannelGraph) -> dict[int, Product]:
     """Return the products of layers that can read otherwise, by their results."""
-    nodes = {node.name: node for node in graph.fx_graph.nodes}
-    plain = {str(node.target) for node in graph.fx_graph.nodes if node.op == "get_attr"}
+    ran = {event.node: event.path for event in graph.events}
+    ran |= {node.name: str(node.target) for node in (graph.program.nodes if graph.program else ()) if _is_layer(node)}
+    plain = {flow.layer for flow in graph.flows if isinstance(flow, Mix)}  # parameters that are used in two ways
     uses = Counter(product.weight for product in graph.products)
     names = Counter(id(parameter) for _, parameter in graph.model.named_parameters(remove_duplicate=False))
+    modules = dict(graph.model.named_modules())
     found = {}
     for product in graph.products:
-        node = nodes[graph.carriers[product.result].node]
-        if node.op != "call_module" or uses[product.weight] > 1 or {product.weight, product.bias} & plain:
+        layer: Any = modules.get(product.layer)
+        itself = ran.get(graph.carriers[product.result].node) == product.layer
+        if not itself or uses[product.weight] > 1 or {product.weight, product.bias} & plain:
             continue
-        layer: Any = graph.model.get_submodule(str(node.target))
         tied = any(names[id(parameter)] > 1 for parameter in layer.parameters())
         if type(layer) in SELECTING and not tied and product.weight == f"{product.layer}.weight":
             found[product.result] = product
     return found
+
+
+def _is_layer(node: fx.Node) -> bool:
+    return bool(node.op == "call_module")
 
 
 def foldable(graph: ChannelGraph, constants: Mapping[int, Values]) -> set[int]:
@@ -74,7 +82,7 @@ def foldable(graph: ChannelGraph, constants: Mapping[int, Values]) -> set[int]:
     return found
 
 
-def readings(liveness: Liveness, gather: GatherMode, sharing: bool) -> dict[str, Reading]:
+def readings(liveness: Liveness, gather: GatherMode) -> dict[str, Reading]:
     """Return what the layers read that read otherwise than their input is, by the layer's name."""
     found = {}
     for product in changeable(liveness.graph).values():
@@ -83,7 +91,7 @@ def readings(liveness: Liveness, gather: GatherMode, sharing: bool) -> dict[str,
         reading = _reading(liveness, product, gather)
         if reading.index is not None or len(reading.folded):
             found[product.layer] = reading
-    return _shared(found) if sharing else found
+    return found
 
 
 def readings_in_words(readings: Mapping[str, Reading]) -> dict[str, dict[str, str]]:
@@ -95,6 +103,19 @@ def readings_in_words(readings: Mapping[str, Reading]) -> dict[str, dict[str, st
         if len(found.folded)
     }
     return {"gathered": gathered, "folded": folded}
+
+
+def constants_in_words(liveness: Liveness) -> dict[str, str]:
+    """Return, by layer, how many constant channels it still reads as channels, and why."""
+    able = changeable(liveness.graph)
+    found = {}
+    for product in liveness.graph.products:
+        held = _constant(liveness, product)
+        staying = held & liveness.kept[product.columns]
+        if staying.any() and liveness.kept[product.rows].any():
+            reason = _reason(liveness, product, product.result in able, int(held.sum()))
+            found[product.layer] = f"{int(staying.sum())} constant: {reason}"
+    return found
 
 
 def folded_columns(liveness: Liveness, product: Product) -> Labels:
@@ -132,12 +153,22 @@ def _pays(liveness: Liveness, product: Product, used: Flags, gather: GatherMode)
     return gather.pays(macs, 2 * float(entries) * size)
 
 
-def _shared(found: dict[str, Reading]) -> dict[str, Reading]:
-    """Give the layers that gather the same channels of the same tensor one gather."""
-    alike: dict[tuple[int, bytes], list[str]] = defaultdict(list)
-    for layer, reading in found.items():
-        if reading.index is not None:
-            alike[(reading.product.source, reading.index.tobytes())].append(layer)
-    several = [layers for layers in alike.values() if len(layers) > 1]
-    names = {layer: f"gather_{place}" for place, layers in enumerate(several) for layer in layers}
-    return {layer: replace(reading, shared=names.get(layer, "")) for layer, reading in found.items()}
+def _constant(liveness: Liveness, product: Product) -> Flags:
+    """Return the columns that hold a constant other than zero which the layer uses."""
+    seen = liveness.constants[product.result]
+    held: Flags = np.isfinite(seen) & (np.nan_to_num(seen) != 0) & liveness.used[product.result]
+    return held
+
+
+def _reason(liveness: Liveness, product: Product, able: bool, held: int) -> str:
+    if product.result in liveness.folded:
+        return "something else needs the channel"
+    if product.transposed:
+        return "a transposed convolution makes no constant of a constant"
+    if not able:
+        return "the layer's weight is shared, or it is no plain module"
+    if product.blocks > 1 and product.padded:
+        return "a grouped convolution with padding takes no channel of ones"
+    if product.padded and held < LEAST_ONES:
+        return "a channel of ones would take as much"
+    return "the padding makes no constant of a constant"

@@ -130,15 +130,17 @@ def channels_at(graph: ChannelGraph, layer: str, end: Literal["input", "output"]
     sources += [depthwise.source for depthwise in graph.depthwise if depthwise.layer == layer]
     if sources and end == "input":
         return [graph.carriers[source].labels.ravel() for source in sources]
-    last: dict[str, str] = {}
-    for node in graph.fx_graph.nodes:
-        for use, (module, _) in (node.meta.get("nn_module_stack") or {}).items():
-            if module == layer:
-                last[use] = node.name
-    found = [[carrier for carrier in graph.tensors(node) if carrier.bears] for node in last.values()]
+    found = [[carrier for carrier in graph.tensors(node) if carrier.bears] for node in _last_of(graph, layer)]
     if not found or any(len(tensors) != 1 for tensors in found):
         raise ValueError(f"`layer` should be a module of the model that gives one tensor. Found {layer!r}.")
     return [tensors[0].labels.ravel() for tensors in found]
+
+
+def _last_of(graph: ChannelGraph, layer: str) -> list[str]:
+    """Return the last operation of every run through a module, by its node."""
+    inside = [event.path == layer or event.path.startswith(f"{layer}.") for event in graph.events]
+    ends = zip(inside, [*inside[1:], False], graph.events, strict=True)
+    return [event.node for here, behind, event in ends if here and not behind]
 
 
 def _places(channels: NDArray[Any], length: int, layer: str) -> NDArray[Any]:

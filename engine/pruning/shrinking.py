@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
+from winnow.engine.pruning.precision import plain_tensors
 from winnow.engine.pruning.readers import Reading
 from winnow.engine.pruning.selecting import select
 
@@ -60,6 +61,8 @@ def copied(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> tuple
     tensors: dict[str, Tensor] = dict(model.named_parameters()) | dict(model.named_buffers())
     cuts = {name: _cut(name, tensor, stays.get(name, {})) for name, tensor in tensors.items()}
     memo: dict[int, object] = {id(tensor): cuts[name].after for name, tensor in tensors.items()}
+    for kept in plain_tensors(model):
+        memo.setdefault(id(kept), kept.detach().clone())
     return copy.deepcopy(model, memo), cuts
 
 
@@ -76,7 +79,7 @@ def _read(model: nn.Module, layer: Any, reading: Reading, liveness: Liveness, cu
             new = Cut(name, (), lambda: None, layer.weight.detach())
             before = 0.0 if layer.bias is None else layer.bias.detach().double()
             _replace(layer, "bias", cuts.setdefault(name, new), summed.reshape(len(summed), -1).sum(1) + before)
-    index = None if reading.index is None or reading.shared else torch.from_numpy(reading.index)
+    index = None if reading.index is None else torch.from_numpy(reading.index)
     if index is not None or reading.ones:
         select(layer, None if index is None else index.to(layer.weight.device), reading.ones, product.axis)
 

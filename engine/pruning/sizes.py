@@ -49,12 +49,11 @@ def name_of(node: fx.Node) -> str:
     return getattr(node.target, "__name__", str(node.target))
 
 
-def resize(copied: fx.Node, sized: Sized) -> bool:
-    """Put the sizes in a copied node right; return whether there were any."""
+def resize(copied: fx.Node, sized: Sized) -> None:
+    """Put the sizes in a copied node right."""
     name = name_of(copied)
-    before = (copied.target, copied.args, copied.kwargs)
     if not sized.sources or not sized.results:
-        return False
+        return
     if name in SPLITS:
         _resize_split(copied, sized)
     elif name == "getitem" and sized.entered:
@@ -65,38 +64,45 @@ def resize(copied: fx.Node, sized: Sized) -> bool:
         _resize_shape(copied, sized)
     elif name in BLOCKS:
         _resize_blocks(copied, sized)
-    return (copied.target, copied.args, copied.kwargs) != before
 
 
-def settle(module: nn.Module, sized: Sized) -> None:
-    """Make the sizes that a layer holds agree with its smaller weights and input."""
+def fit(module: nn.Module, source: tuple[int, ...] | None = None) -> None:
+    """Give a layer the sizes that its weights have; `source` is the shape of its input, for norms without weights."""
     layer: Any = module
     weight: Any = getattr(layer, "weight", None)
-    source = sized.expected(sized.sources[0]) if sized.sources else None
     if isinstance(module, nn.modules.conv._ConvNd):
-        _settle_convolution(layer, source)
+        rows, columns = weight.shape[:2]
+        if layer.groups > 1 and layer.groups == layer.in_channels:  # depthwise: a block per channel
+            layer.groups = rows * layer.groups // (layer.in_channels if layer.transposed else layer.out_channels)
+        sizes = (rows, columns * layer.groups)
+        layer.in_channels, layer.out_channels = sizes if layer.transposed else sizes[::-1]
     elif isinstance(module, nn.Linear):
         layer.out_features, layer.in_features = weight.shape
+    elif isinstance(module, nn.Embedding):
+        layer.num_embeddings, layer.embedding_dim = weight.shape
     elif isinstance(module, nn.PReLU):
         layer.num_parameters = weight.numel()
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
         layer.normalized_shape = layer.normalized_shape if weight is None else tuple(weight.shape)
-    elif isinstance(module, nn.modules.batchnorm._NormBase) and source is not None:
-        layer.num_features = layer.num_features if weight is None and layer.running_mean is None else source[1]
-        if isinstance(module, nn.modules.instancenorm._InstanceNorm):
-            layer.num_features = source[-layer._get_no_batch_dim()]
-    elif isinstance(module, nn.Unflatten) and sized.shrinks:
-        _settle_unflatten(layer, sized)
+    elif isinstance(module, nn.modules.batchnorm._NormBase):
+        layer.num_features = _features(layer, source)
 
 
-def _settle_convolution(layer: Any, source: tuple[int, ...] | None) -> None:
-    rows, columns = layer.weight.shape[:2]
-    if layer.groups > 1 and layer.groups == layer.in_channels and source is not None:
-        layer.groups = source[1 - layer.weight.dim()]
-    if layer.transposed:
-        layer.in_channels, layer.out_channels = rows, columns * layer.groups
-    else:
-        layer.out_channels, layer.in_channels = rows, columns * layer.groups
+def _features(norm: Any, source: tuple[int, ...] | None) -> int:
+    known = norm.weight if norm.weight is not None else norm.running_mean
+    if known is not None:
+        return len(known)
+    if source is None or not isinstance(norm, nn.modules.instancenorm._InstanceNorm):
+        return int(norm.num_features)
+    channels: Any = norm
+    return int(source[-channels._get_no_batch_dim()])
+
+
+def settle(module: nn.Module, sized: Sized) -> None:
+    """Make the sizes that a layer holds agree with its smaller weights and input."""
+    fit(module, sized.expected(sized.sources[0]) if sized.sources else None)
+    if isinstance(module, nn.Unflatten) and sized.shrinks:
+        _settle_unflatten(module, sized)
 
 
 def _settle_unflatten(layer: Any, sized: Sized) -> None:
@@ -166,7 +172,8 @@ def _resize_shape(copied: fx.Node, sized: Sized) -> None:
     given = copied.args[first:] if len(copied.args) > first else tuple(copied.kwargs.values())[-1:]
     packed = len(given) == 1 and isinstance(given[0], tuple | list)
     sizes: Any = given[0] if packed else given
-    if after is None or not all(isinstance(size, int | fx.Node) for size in sizes):
+    whole = len(given) == 1 and isinstance(given[0], fx.Node)  # a torch.Size, which is computed
+    if after is None or whole or not all(isinstance(size, int | fx.Node) for size in sizes):
         return
     start = _argument(copied, 1, "dim") % len(sized.sources[0].shape) if first == 2 else 0
     shapes = list(zip(before, after, strict=True))[start : start + len(sizes)]

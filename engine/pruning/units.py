@@ -87,7 +87,7 @@ def units(
         NotTraceable: the model's channels cannot be followed.
 
     """
-    graph = trace(model, example_inputs) if graph is None else graph
+    graph = trace(model, example_inputs, program=True) if graph is None else graph
     spaces = removable_spaces(graph, within)
     sizes = [len(space.channels) for space in spaces]
     empty = [np.zeros(0, np.int64)]

@@ -32,10 +32,7 @@ went held at zero: |g|, floors and kept norms stay those of the dense network, a
 takes. `whole` puts what is known of the groups on the dense network's channels.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -43,46 +40,15 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from winnow.engine.sparsity import moments, readiness
-from winnow.engine.sparsity.groups import Bank, Group, banks
+from winnow.engine.sparsity.groups import Group, banks
+from winnow.engine.sparsity.groups.bank import Kept as Kept
+from winnow.engine.sparsity.groups.bank import overlapping
 from winnow.engine.sparsity.groups.remaining import Remaining
 from winnow.engine.sparsity.penalties import Penalty
 from winnow.engine.sparsity.preconditioner import Part, Steps
-from winnow.engine.sparsity.wrapping import Wrapping
+from winnow.engine.sparsity.wrapping import Wrapping, set_aside
 
 DRIFT = 0.05  # weight of the newest step in the mean change of the norms
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What a proximal step must keep.
-
-    `floor`: the share of each layer's groups that always live, at least one where it is positive; 0 lets layers die.
-    `norms`: weights that keep the norm they have now, those of convolutions in front of a batch norm.
-
-    Examples:
-        >>> net = nn.Linear(4, 2)
-        >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1)
-        >>> optimizer = Proximal(sgd, input_groups(net), GroupLasso(10.0), Kept(floor=0.5))
-        >>> net(torch.ones(1, 4)).square().sum().backward()
-        >>> optimizer.step()
-        >>> int((optimizer.norms[0] > 0).sum())  # half of the layer's groups
-        2
-
-    """
-
-    floor: float = 0.0
-    norms: Sequence[nn.Parameter] = ()
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.floor <= 1:
-            raise ValueError(f"`floor` must be in [0, 1], got {self.floor}.")
-
-    def mark(self, bank: Bank) -> None:
-        """Tell a bank what of it must be kept."""
-        bank.floor = min(max(1, math.ceil(self.floor * bank.count)), bank.count) if self.floor else 0
-        whole = len(bank.all_members) == 1 and bank.count == bank.channels
-        if whole and any(bank.parameters[0] is kept for kept in self.norms):
-            bank.radius = float(bank.norms().norm())
 
 
 class Proximal(Wrapping):
@@ -133,7 +99,7 @@ class Proximal(Wrapping):
         for bank in self.banks:
             bank.in_training = True
             (kept or Kept()).mark(bank)
-        self._overlap = _overlap(self.banks)
+        self._overlap = overlapping(self.banks)
         readiness.refuse_still(self.banks)
         readiness.refuse(optimizer, self.banks, penalty, self._overlap)
         self.dense_banks = self.banks
@@ -206,7 +172,7 @@ class Proximal(Wrapping):
             with self.inside():
                 self.optimizer.step()
             return self._steps.sgd(known, moving)
-        with _set_aside([self.banks[place] for place in moving]), self.inside():
+        with set_aside([p for place in moving for p in self.banks[place].parameters]), self.inside():
             self.optimizer.step()
         return self._steps.adam(self.optimizer, known, moving)
 
@@ -316,23 +282,3 @@ class Proximal(Wrapping):
 def _through(before: Remaining, then: Remaining) -> Remaining:
     """Return what two removals, one after the other, leave of a bank."""
     return Remaining(then.bank, before.place, before.channels[then.channels])
-
-
-def _overlap(found: Sequence[Bank]) -> bool:
-    """Return whether a parameter lies in two groups, or only in part in any: no metric of one group fits it then."""
-    members = [axis for bank in found for axis in bank.all_members]
-    partly = any(axis.size * axis.channels < axis.parameter.numel() for axis in members)
-    return partly or len({id(axis.parameter) for axis in members}) < len(members)
-
-
-@contextmanager
-def _set_aside(moving: Sequence[Bank]) -> Iterator[None]:
-    """Hide the gradients of the penalised weights, so that torch's step moves the others alone."""
-    hidden = {p: p.grad for bank in moving for p in bank.parameters}
-    for parameter in hidden:
-        parameter.grad = None
-    try:
-        yield
-    finally:
-        for parameter, gradient in hidden.items():
-            parameter.grad = gradient

@@ -5,10 +5,11 @@ set `param_groups`, `state` and `defaults`, register hooks, copy and pickle. All
 inside.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 Attributes = dict[str, Any]
@@ -101,3 +102,16 @@ def _refuse_alone(optimizer: Optimizer, args: tuple[Any, ...], kwargs: Mapping[s
             f"`step` must be that of Proximal, got that of the {type(optimizer).__name__} inside it, which would leave "
             "the penalty out. Call `step` of Proximal; GradScaler, schedulers and trainers take Proximal too."
         )
+
+
+@contextmanager
+def set_aside(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """Hide the gradients of some parameters, so that an optimiser's step moves the others alone."""
+    hidden = {parameter: parameter.grad for parameter in parameters}
+    for parameter in hidden:
+        parameter.grad = None
+    try:
+        yield
+    finally:
+        for parameter, gradient in hidden.items():
+            parameter.grad = gradient

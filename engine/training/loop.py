@@ -25,8 +25,8 @@ from winnow.engine.graph.trace import trace
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.sparsity.counts import Counts
+from winnow.engine.sparsity.groups import scale_free_weights
 from winnow.engine.sparsity.proximal import Kept, Proximal
-from winnow.engine.sparsity.scale_free import scale_free_weights
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.balancing.balancer import Balance

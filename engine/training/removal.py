@@ -24,14 +24,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.modes import statistics_kept, undisturbed
 from winnow.engine.graph.partition import Labels
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import Certificate, NotExact, compact, transfer
 from winnow.engine.pruning import optimiser as moving
-from winnow.engine.pruning.certificate import in_type, run_in_type, tensors_of
 from winnow.engine.pruning.kept import composed, widened
+from winnow.engine.pruning.precision import in_type, run_in_type
 from winnow.engine.sparsity.groups.remaining import Remaining, Smaller, remaining
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.state import Training
@@ -81,7 +82,7 @@ def remove(training: Training, batches: Batches) -> Removed | None:
     if not any(cut.stays for cut in found.cuts):
         return None
     if not isinstance(found.model, MultiTaskNet):
-        raise TypeError("`net` should be able to lose channels as it is. Found a program that has to change with them.")
+        raise TypeError("`net` must be able to lose channels as it is, got a program that has to change with them.")
     _check(training.net, found.model, next(batches.in_order()).images[:IMAGES])
     before = _size(training.net, example)
     follow(training, found)
@@ -92,7 +93,7 @@ def remove(training: Training, batches: Batches) -> Removed | None:
 def follow(training: Training, smaller: moving.Smaller) -> None:
     """Go on with a smaller copy of the network: optimiser, groups and what is known of them are cut as it was."""
     if not isinstance(smaller.model, MultiTaskNet):
-        raise TypeError(f"`smaller` should hold a MultiTaskNet. Found {type(smaller.model).__name__}.")
+        raise TypeError(f"`smaller` must hold a MultiTaskNet, got {type(smaller.model).__name__}.")
     proximal = training.proximal
     left = _left(training, smaller)
     proximal.follow(transfer(proximal.optimizer, smaller), left)
@@ -150,13 +151,13 @@ def _size(net: nn.Module, example: Tensor) -> Size:
 @torch.no_grad()
 def _check(net: nn.Module, small: nn.Module, images: Tensor) -> None:
     """Raise if two networks differ where batch norms use the batch's own statistics."""
-    expected, found = (tensors_of(_in_training(model, images)) for model in (net, small))
-    for one, two in zip(expected, found, strict=True):
+    expected, found = (flatten(_in_training(model, images)) for model in (net, small))
+    for (_, one), (_, two) in zip(expected, found, strict=True):
         error = float((one - two).abs().max() / one.abs().max().clamp(min=1e-30))
         if not error <= BOUND:
             raise NotExact(
-                f"`net` should give the same outputs in training mode when zeros are removed, within {BOUND:g} of "
-                f"their scale. Found {error:.2g}."
+                f"`net` must give the same outputs in training mode when zeros are removed, within {BOUND:g} of their "
+                f"scale, got {error:.2g}."
             )
 
 

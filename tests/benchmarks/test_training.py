@@ -16,10 +16,9 @@ from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.networks.residual import ResidualTrunk
 from winnow.engine.sparsity.counts import Counts
-from winnow.engine.sparsity.groups import input_groups
+from winnow.engine.sparsity.groups import input_groups, scale_free_weights
 from winnow.engine.sparsity.penalties import GroupLasso
 from winnow.engine.sparsity.proximal import Kept, Proximal
-from winnow.engine.sparsity.scale_free import scale_free_weights
 from winnow.engine.sparsity.strength import Targeted
 from winnow.engine.specs.network import ResidualSpec
 from winnow.engine.specs.train import parse

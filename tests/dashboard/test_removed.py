@@ -123,12 +123,10 @@ def test_a_pruning_that_was_removed_meanwhile_is_not_removed_again(make_stored_r
 
 
 @pytest.mark.parametrize("key", ["pause", "stop", "apply"])
-def test_a_request_to_a_run_that_is_gone_writes_nothing(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
+def test_a_request_to_a_run_that_is_gone_writes_nothing(make_run: MakeRun, key: str) -> None:
     run = write_checkpoint(make_run(state="running"))
-    monkeypatch.setattr(WorkFolder, "alive", lambda _: True)
-    page = _page("train", run=run.id)
+    with run.lock():
+        page = _page("train", run=run.id)
     shutil.rmtree(run.path)
     page.button(key=key).click().run()
     assert not page.exception

@@ -29,6 +29,9 @@ from winnow.engine.runs.run import Run, list_runs
 TABS = ("Maps", "Metrics", "Layers", "Seeds", "Descriptions")
 SAME = "Choose two different runs to compare them."
 ALONE = "There is one run so far. Train another one to compare: with another seed, strength or set of tasks."
+OTHER_IMAGES = (
+    "The two runs were judged on different images: {}. Their metrics cannot be compared, so no difference is shown."
+)
 NO_SHAPE = (
     "The two networks have different layers or widths, or groups of different kinds, so their maps cannot be compared "
     "channel by channel. Their metrics can still be compared."
@@ -61,7 +64,7 @@ def _chosen(runs: Mapping[str, Run]) -> tuple[Run | None, Run | None]:
     with st.container(horizontal=True, vertical_alignment="center"):
         for name, label in ((RUN, "A"), (OTHER, "B")):
             st.markdown(f"**{label}**", width="content")
-            found.append(runs.get(choose(Choice(name, label, 430), names) or ""))
+            found.append(runs.get(choose(Choice(name, label, 430, (OTHER,)), names) or ""))
     for run, name in zip(found, (RUN, OTHER), strict=True):
         if run is None and address.named(name):
             gone(name)
@@ -96,8 +99,11 @@ def _maps(a: Run, b: Run) -> None:
 
 
 def _metrics(a: Run, b: Run) -> None:
-    chart, split = _gains(a.path, b.path, version(a.path / "events.jsonl"), version(b.path / "events.jsonl"))
-    draw(chart, "gains", gains.READING, f"{_about(a, b)} · {split}")
+    chart, split, differ = _gains(a.path, b.path, version(a.path / "events.jsonl"), version(b.path / "events.jsonl"))
+    if differ:
+        st.warning(OTHER_IMAGES.format(plain(differ)), icon=":material/warning:")
+    else:
+        draw(chart, "gains", gains.READING, f"{_about(a, b)} · {split}")
     if len(chart.frame):
         _numbers(chart.frame)
 
@@ -155,11 +161,11 @@ def _descriptions(a: Run, b: Run) -> None:
 
 
 @lru_cache(maxsize=32)
-def _gains(a: Path, b: Path, _a: Version, _b: Version) -> tuple[Chart, str]:
-    frame, split = pairs.metrics(Run(a), Run(b))
+def _gains(a: Path, b: Path, _a: Version, _b: Version) -> tuple[Chart, str, str]:
+    frame, split, differ = pairs.metrics(Run(a), Run(b))
     spec = summary(Run(a)).spec
     looks = styles(list(spec.data.fields)) if spec is not None else {}
-    return Chart(gains.gains(frame, looks), frame), split
+    return Chart(gains.gains(frame, looks), frame), split, differ
 
 
 def _named(run: Run) -> str:

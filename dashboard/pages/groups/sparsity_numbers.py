@@ -6,11 +6,12 @@ import numpy as np
 import streamlit as st
 
 from winnow.dashboard.frames import current
-from winnow.dashboard.frames.realised import realised
+from winnow.dashboard.frames.before_after import realised
 from winnow.dashboard.frames.summaries import Summary, summary
 from winnow.dashboard.frames.tables import SPARSITY_TITLES
 from winnow.dashboard.shared.formatting import measured
 from winnow.dashboard.shared.panel import explain, source
+from winnow.dashboard.shared.progress import TILE
 from winnow.engine.runs.run import Run
 
 ZERO = "The share of the penalised layers that is exactly zero. A zero still costs its multiply–add."
@@ -42,7 +43,7 @@ def sparsity_numbers(run: Run) -> None:
 
 def _removable(known: Summary) -> None:
     gathered = known.newest.get((None, "gathered_macs"), np.nan)
-    _metric("Parameters removable", known.newest.get((None, "removable_parameters"), np.nan), REMOVABLE)
+    _metric("Parameters removable", known.newest.get((None, "removable_parameters"), np.nan), REMOVABLE, "")
     more = "" if np.isnan(gathered) else f"{_percent(gathered)} with gathers"
     _metric("MACs removable", known.newest.get((None, "removable_macs"), np.nan), REMOVABLE, more)
 
@@ -57,7 +58,7 @@ def _realised(run: Run) -> None:
     _metric("Realised: MACs", found.macs, REALISED, ", ".join(more))
 
 
-def _metric(title: str, value: float, about: str, more: str = "") -> None:
+def _metric(title: str, value: float, about: str, more: str | None = None) -> None:
     st.metric(
         title,
         _percent(value),
@@ -66,7 +67,7 @@ def _metric(title: str, value: float, about: str, more: str = "") -> None:
         delta_arrow="off",
         help=about,
         border=True,
-        height="stretch",
+        height="content" if more is None else TILE,
     )
 
 

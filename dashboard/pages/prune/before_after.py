@@ -62,6 +62,12 @@ def _said(found: Certificate) -> str:
         f"{found.relative_error_float32:.1e} in float32, {found.relative_error_float64:.1e} in float64, on "
         f"{' and '.join(found.inputs) or 'no inputs'}."
     ]
+    if found.elements:
+        others = f", and at {len(found.sizes)} other sizes" if found.sizes else ""
+        parts.append(f"{found.tensors:,} output tensors with {found.elements:,} elements were compared{others}.")
+    if found.relative_error_training is not None:
+        parts.append(f"Largest relative error in training mode: {found.relative_error_training:.1e}.")
+    parts += [f"Not compared: {what} ({why})." for what, why in found.open.items()]
     parts += ["It accepts only inputs of these sizes."] if found.fixed_sizes else []
     parts += ["It was refitted after this check."] if found.refitted_afterwards else []
     return plain(" ".join(parts))

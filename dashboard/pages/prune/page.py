@@ -30,7 +30,7 @@ RUNNING = "This run is live. It can be pruned, from its newest checkpoint, once 
 
 def page() -> None:
     """Draw the prunings of the chosen run."""
-    if (bar := run_bar()) is None:
+    if (bar := run_bar(PRUNING)) is None:
         return
     run, beside = bar
     known = {found.id: found for found in derived_jobs(run, "prune")}

@@ -10,10 +10,11 @@ from winnow.dashboard.pages.prune.export import export
 from winnow.dashboard.pages.prune.removal import layers, reasons, sweep
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING
+from winnow.dashboard.shared.choosing import completed
 from winnow.dashboard.shared.controls import resume, stop
 from winnow.dashboard.shared.formatting import asked_of, plain, sentence
 from winnow.dashboard.shared.progress import message, state_line
-from winnow.dashboard.shared.run_bar import act, redrawn
+from winnow.dashboard.shared.run_bar import act, redrawn, there
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, State, Status
@@ -121,8 +122,9 @@ def _undo(run: Run, shown: DerivedJob) -> None:
 def _undone(run: Run, shown: DerivedJob) -> None:
     """Remove a pruning, and leave it: the page turns to the newest that is left."""
     act(shown, lambda: _remove([*exports(run, shown.id), shown]))
-    if not (shown.path / "spec.json").exists():
-        address.change({PRUNING: None})
+    if not there(shown):
+        others = {name: value for name, value in address.linked().items() if name != PRUNING}
+        address.change({PRUNING: completed([PRUNING], others).get(PRUNING)})
 
 
 def _remove(works: list[DerivedJob]) -> None:

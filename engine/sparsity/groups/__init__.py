@@ -13,6 +13,17 @@ from winnow.engine.sparsity.groups.axis import Axis, Group, Kind
 from winnow.engine.sparsity.groups.bank import Bank, banks
 from winnow.engine.sparsity.groups.coupled import coupled_groups
 from winnow.engine.sparsity.groups.joint import Joint
-from winnow.engine.sparsity.groups.layerwise import input_groups, output_groups
+from winnow.engine.sparsity.groups.layerwise import input_groups, output_groups, scale_free_weights
 
-__all__ = ["Axis", "Bank", "Group", "Joint", "Kind", "banks", "coupled_groups", "input_groups", "output_groups"]
+__all__ = [
+    "Axis",
+    "Bank",
+    "Group",
+    "Joint",
+    "Kind",
+    "banks",
+    "coupled_groups",
+    "input_groups",
+    "output_groups",
+    "scale_free_weights",
+]

@@ -52,12 +52,10 @@ class Axis:
     def __post_init__(self) -> None:
         windowed = self.start > 0 or self.length is not None or self.repeat > 1
         if self.blocks > 1 and (windowed or self.axis != 1):
-            raise ValueError("`blocks` should be 1 but for the whole of axis 1. Found a window or another axis.")
+            raise ValueError(f"`blocks` must be 1 for a window or another axis than 1, got {self.blocks}.")
         end, extent = self.start + self.channels * self.repeat, self.extent
         if not 0 <= self.start < end <= extent:
-            raise ValueError(
-                f"`start` and `length` should lie on the axis, 0 to {extent}. Found {self.start} to {end}."
-            )
+            raise ValueError(f"`start` and `length` must lie on the axis, 0 to {extent}, got {self.start} to {end}.")
 
     @property
     def extent(self) -> int:

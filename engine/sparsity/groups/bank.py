@@ -7,8 +7,10 @@ exactly zero whatever the order.
 """
 
 import copy
+import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -178,6 +180,39 @@ class Bank:
         return largest & (alive.sum() < self.floor)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a proximal step must keep.
+
+    `floor`: the share of each layer's groups that always live, at least one where it is positive; 0 lets layers die.
+    `norms`: weights that keep the norm they have now, those of convolutions in front of a batch norm.
+
+    Examples:
+        >>> net = nn.Linear(4, 2)
+        >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> optimizer = Proximal(sgd, input_groups(net), GroupLasso(10.0), Kept(floor=0.5))
+        >>> net(torch.ones(1, 4)).square().sum().backward()
+        >>> optimizer.step()
+        >>> int((optimizer.norms[0] > 0).sum())  # half of the layer's groups
+        2
+
+    """
+
+    floor: float = 0.0
+    norms: Sequence[nn.Parameter] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"`floor` must be in [0, 1], got {self.floor}.")
+
+    def mark(self, bank: Bank) -> None:
+        """Tell a bank what of it must be kept."""
+        bank.floor = min(max(1, math.ceil(self.floor * bank.count)), bank.count) if self.floor else 0
+        whole = len(bank.all_members) == 1 and bank.count == bank.channels
+        if whole and any(bank.parameters[0] is kept for kept in self.norms):
+            bank.radius = float(bank.norms().norm())
+
+
 def softened(values: Tensor, level: Tensor) -> Tensor:
     """Return the soft threshold: sign(v) · max(0, |v| − level)."""
     return values.sign() * (values.abs() - level).clamp(min=0)
@@ -234,3 +269,10 @@ def _overlapping(sharing: Sequence[tuple[Bank, Axis]]) -> tuple[str, str] | None
                 return owner, bank.layer
             places[place] = bank.layer
     return None
+
+
+def overlapping(found: Sequence[Bank]) -> bool:
+    """Return whether a parameter lies in two groups, or only in part in any: no metric of one group fits it then."""
+    members = [axis for bank in found for axis in bank.all_members]
+    partly = any(axis.size * axis.channels < axis.parameter.numel() for axis in members)
+    return partly or len({id(axis.parameter) for axis in members}) < len(members)

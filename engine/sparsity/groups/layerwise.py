@@ -158,3 +158,13 @@ def _reaching(graph: ChannelGraph, filters: Axis) -> "np.ndarray[tuple[int], np.
         if site.parameter in names and site.axis == filters.axis:
             return np.tile(np.isin(site.channels, outputs), filters.blocks)
     return np.zeros(filters.channels, bool)
+
+
+def scale_free_weights(graph: ChannelGraph) -> list[nn.Parameter]:
+    """Return the weights of all layers without bias that a batch norm follows, and nothing else reads.
+
+    The loss ignores their scale: loss(c W) = loss(W) for every c > 0 (van Laarhoven 2017), so that a penalty on the
+    norm alone can fall at no loss. `engine.sparsity.proximal.Kept` takes them as the weights that keep their norm.
+    """
+    layers = [(name, graph.model.get_submodule(name.rpartition(".")[0])) for name in graph.norms_after]
+    return [graph.model.get_parameter(name) for name, layer in layers if getattr(layer, "bias", None) is None]

@@ -56,7 +56,7 @@ def _left(axis: Axis, smaller: Smaller) -> tuple[Axis | None, Labels]:
     inside = entries[(entries >= axis.start) & (entries < end)]
     channels = np.unique((inside - axis.start) // axis.repeat)
     if len(channels) * axis.repeat != len(inside):
-        raise ValueError("`smaller` should keep or lose a channel's entries together. Found a part of them.")
+        raise ValueError("`smaller` must keep or lose a channel's entries together, got a part of them.")
     if not len(channels):
         return None, channels
     start = int((entries < axis.start).sum())

@@ -113,7 +113,7 @@ class Balancer(nn.Module, ABC):
     def stacked(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Return the losses (K,) in the order of the tasks."""
         if losses.keys() != set(self.tasks):
-            raise ValueError(f"`losses` should name {', '.join(self.tasks)}. Found {', '.join(losses) or 'none'}.")
+            raise ValueError(f"`losses` must name {', '.join(self.tasks)}, got {', '.join(losses) or 'none'}.")
         return torch.stack([losses[task] for task in self.tasks])
 
     def places(self, cut: Cut, shared: Sequence[nn.Parameter]) -> list[Tensor]:
@@ -122,7 +122,7 @@ class Balancer(nn.Module, ABC):
             return [cut.features]
         learned: list[Tensor] = [parameter for parameter in shared if parameter.requires_grad]
         if not learned:
-            raise ValueError("`shared` should hold the trunk's parameters at scope parameters. Found none to learn.")
+            raise ValueError("`shared` must hold the trunk's parameters at scope parameters, got none to learn.")
         return learned
 
     def products(self, rows: Sequence[Row]) -> Tensor:
@@ -135,6 +135,4 @@ class Balancer(nn.Module, ABC):
         """Raise if a loss is below 0."""
         for task, value in zip(self.tasks, values.tolist(), strict=True):
             if value < 0:
-                raise ValueError(
-                    f"`losses` should not be negative with method {method}. Found {value:g} (task {task})."
-                )
+                raise ValueError(f"`losses` must be at least 0 with method {method}, got {value:g} (task {task}).")

@@ -44,7 +44,7 @@ class Famo(LossBalancer):
     def after_step(self, losses: Mapping[str, Tensor]) -> None:
         """Move ξ by the change of the log losses."""
         if self._before is None:
-            raise ValueError("`after_step` should follow `backward` on the same batch. Found no backward before it.")
+            raise ValueError("`after_step` must follow `backward` on the same batch, got no backward before it.")
         before, after = self._before, self.stacked(losses)
         self.refuse_negative(after, "famo")
         change = torch.log(before + SMALL) - torch.log(after + SMALL)

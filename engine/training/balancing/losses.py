@@ -77,7 +77,7 @@ class Static(LossBalancer):
     def __init__(self, tasks: Sequence[str], weights: Mapping[str, float], scope: Scope = "features") -> None:
         super().__init__(tasks, scope)
         if weights.keys() != set(tasks):
-            raise ValueError(f"`weights` should name {', '.join(tasks)}. Found {', '.join(weights) or 'none'}.")
+            raise ValueError(f"`weights` must name {', '.join(tasks)}, got {', '.join(weights) or 'none'}.")
         self.register_buffer("fixed", torch.tensor([float(weights[task]) for task in tasks]))
 
     def weights(self, values: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def own_device(wanted: str, place: Place) -> torch.device:
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if wanted == "cuda" and found < place.local_count:
         lacking = "without a CUDA device" if not found else f"for {place.local_count} processes and {found} GPUs"
-        raise ValueError(f"`device` should be one that this machine has. Found 'cuda' {lacking}.")
+        raise ValueError(f"`device` must be one that this machine has, got 'cuda' {lacking}.")
     if wanted == "cpu" or found < place.local_count:
         return torch.device("cpu")
     if place.count == 1:

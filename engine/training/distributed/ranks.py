@@ -30,7 +30,7 @@ class Ranks:
 
     def __post_init__(self) -> None:
         if not 0 <= self.index < self.count:
-            raise ValueError(f"`index` should be below `count` = {self.count}. Found {self.index}.")
+            raise ValueError(f"`index` must be below `count` = {self.count}, got {self.index}.")
 
     @property
     def leads(self) -> bool:

@@ -25,9 +25,12 @@ def test_one_curve_per_layer_on_a_log_axis() -> None:
 
 
 def test_of_a_deep_network_some_layers_are_drawn_the_ends_among_them() -> None:
-    names = [trace.name for trace in median_norms(_layers(50)).data]
+    figure = median_norms(_layers(50))
+    names = [trace.name for trace in figure.data]
     assert len(names) == MOST_CURVES
     assert (names[0], names[-1]) == ("l0", "l49")
+    assert f"{MOST_CURVES} of 50 layers" in figure.layout.xaxis.title.text
+    assert median_norms(_layers(3)).layout.xaxis.title.text == "epoch"
 
 
 def test_dead_channels_end_and_living_ones_go_on() -> None:

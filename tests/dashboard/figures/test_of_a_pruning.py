@@ -58,7 +58,7 @@ def test_a_network_that_stayed_as_it_is_or_grew_slower_is_not_called_faster(prun
     frame, titles = _costs(pruning)
     frame[["pruned", "left"]] = np.array([frame["dense"] * [1, 1.02, 2, 2, 1, 1], [100, 102, 200, 200, 100, 100]]).T
     words = what_is_left(frame, titles).data[-1].text
-    assert [text.strip() for text in words][:4] == ["the same", "the same", "2× more", "2× more"]
+    assert [text.strip() for text in words][:4] == ["the same", "the same", "2× more", "2× slower"]
 
 
 def test_each_task_changes_in_its_colour_before_and_after_the_refit(pruning: DerivedJob, make_run: object) -> None:

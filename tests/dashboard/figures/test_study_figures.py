@@ -97,7 +97,7 @@ def test_the_trade_off_marks_the_front_and_carries_its_runs(study: Study) -> Non
 
 def test_gains_are_drawn_in_the_colours_of_the_tasks(path: Study) -> None:
     a, b = (path.run(f"{name}/seg+depth/equal/0") for name in ("dense", "sparse-target-80"))
-    frame, _ = pairs.metrics(a, b)
+    frame = pairs.metrics(a, b)[0]
     figure = gains(frame, LOOKS)
     assert list(figure.data[0].marker.color) == [LOOKS["seg"].colour] * 2 + [LOOKS["depth"].colour] * 4
     low, high = figure.layout.xaxis.range

@@ -109,10 +109,11 @@ def test_overlap_is_drawn_over_the_depth_beside_chance() -> None:
 
 def test_affinity_has_a_map_of_gradients_and_one_of_ablations() -> None:
     frame = pd.DataFrame({"layer": NAMES, "depth": [0, 1], "task": "seg", "other": "depth", "cosine": [0.5, -0.5]})
-    figure = layer_affinity(frame.assign(transfer=[np.nan, 0.9]))
+    figure = layer_affinity(frame.assign(transfer=[np.nan, 0.9], ablated=[0, 6]))
     assert [trace.type for trace in figure.data] == ["heatmap", "heatmap"]
     assert (figure.data[0].zmin, figure.data[0].zmax) == (-1, 1)
     assert np.isnan(figure.data[1].z).tolist() == [[True], [False]]
+    assert (figure.data[1].customdata[1][0][1], "customdata[1]" in figure.data[1].texttemplate) == (6, True)
     assert list(figure.layout.yaxis.ticktext)[1] == "&lt;b&gt;deep&lt;/b&gt;"
 
 

@@ -21,7 +21,7 @@ def _runs(path: Study, *levels: str, seed: int = 0) -> tuple[Run, Run]:
 
 def test_metrics_are_those_of_the_test_split_with_their_gain(path: Study) -> None:
     a, b = _runs(path, "dense", "sparse-target-80")
-    found, split = pairs.metrics(a, b)
+    found, split, _ = pairs.metrics(a, b)
     assert split == "test images"
     assert found["task"].tolist() == ["seg"] * 2 + ["depth"] * 4
     row = found.set_index("metric").loc["abs_error"]
@@ -38,7 +38,7 @@ def test_the_other_way_round_the_sign_turns(path: Study) -> None:
 def test_without_a_test_both_are_held_against_validation(make_run: MakeRun, path: Study) -> None:
     a, b = _runs(path, "dense", "sparse-target-80")
     c = make_run(tasks=["depth", "seg"])
-    found, split = pairs.metrics(a, c)
+    found, split, _ = pairs.metrics(a, c)
     assert split == "validation images, newest epoch"
     assert found["metric"].tolist() == ["abs_error"]
     assert pairs.metrics(a, b)[1] == "test images"
@@ -65,3 +65,11 @@ def test_siblings_differ_in_the_seed_alone(path: Study) -> None:
     others = {path.run(f"sparse-target-40/seg+depth/equal/{seed}").id for seed in (1, 2)}
     first, *rest = (run.id for run in pairs.siblings(a, list_runs(path.root)))
     assert (first, set(rest)) == (a.id, others)
+
+
+def test_metrics_of_other_images_have_no_difference(make_run: Callable[..., Run]) -> None:
+    a, b, c = (make_run(data={"dataset": "scenes", **data}) for data in ({}, {"val_length": 16}, {"train_length": 90}))
+    found, _, differ = pairs.metrics(a, b)
+    assert differ == "val_length 150 in A, 16 in B"
+    assert found[["difference", "gain"]].isna().all(axis=None)
+    assert pairs.metrics(a, c)[2] == ""

@@ -7,8 +7,8 @@ import pytest
 
 from tests.dashboard.pruning_making import CERTIFICATE, measures, write_export, write_pruning, write_table
 from winnow.dashboard.frames import before_after, before_after_text, exports, prunings, what_if
+from winnow.dashboard.frames.before_after import realised
 from winnow.dashboard.frames.certificate import certificate
-from winnow.dashboard.frames.realised import realised
 from winnow.dashboard.frames.summaries import tasks
 from winnow.engine.runs.derived import DerivedJob, derived_job
 from winnow.engine.runs.files import replace_json

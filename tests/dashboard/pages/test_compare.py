@@ -97,3 +97,11 @@ def test_a_damaged_spec_hides_nothing(make_run: MakeRun) -> None:
     (make_run().path / "spec.json").write_text("{")
     for view in ("Maps", "Metrics", "Layers", "Seeds", "Descriptions"):
         assert not _page(against_one_another=view).exception
+
+
+def test_runs_that_were_judged_on_other_images_have_no_gain(make_run: MakeRun) -> None:
+    one, other = make_run(), make_run(data={"dataset": "scenes", "data_seed": 7})
+    page = _page(run=one.id, other=other.id, against_one_another="Metrics")
+    assert not page.exception
+    assert "different images: data_seed 0 in A, 7 in B" in page.warning[0].value.replace("\\", "")
+    assert not page.get("plotly_chart")

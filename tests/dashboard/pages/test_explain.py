@@ -70,7 +70,7 @@ def test_only_the_open_view_is_drawn_and_never_more_than_four_charts(
 def test_deletion_is_in_the_order_of_the_first_method_and_says_so(make_explained: Make) -> None:
     work = make_explained(methods=["taylor", "conductance"])
     page = _page(run=work.run.id, trust="Against ablation", method="conductance")
-    assert "the first method, only" in said(page)
+    assert "measured for the first method only" in said(page)
 
 
 def test_the_badge_is_the_tasks_own(make_explained: Make) -> None:

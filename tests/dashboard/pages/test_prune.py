@@ -168,7 +168,7 @@ def test_a_stopped_pruning_can_be_started_again(make_stored_run: MakeRun) -> Non
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [({"relative_error_float32": 1e-3}, "not exact"), ({"fixed_sizes": True}, "inputs of these sizes only")],
+    [({"relative_error_float32": 1e-3}, "not exact"), ({"fixed_sizes": True}, "accepts only inputs of these sizes")],
 )
 def test_the_certificate_says_what_it_does_not_cover(
     make_stored_run: MakeRun, content: dict[str, object], found: str

@@ -28,7 +28,7 @@ def _keep(run: Run, *levels: int) -> None:
         found = Snapshot.model_validate({**where, **shares, **counted, "metrics": metrics})
         (place / DESCRIPTION).write_text(found.model_dump_json())
         rows += [(level, task, name, value) for task, own in metrics.items() for name, value in own.items()]
-    kept.table(run.path).to_parquet(run.path / "tables" / "snapshots.parquet")
+    kept.snapshots_table(run.path).to_parquet(run.path / "tables" / "snapshots.parquet")
     metrics_of = pd.DataFrame(rows, columns=pd.Index(["level", "task", "metric", "value"]))
     metrics_of.to_parquet(run.path / "tables" / "snapshot_metrics.parquet")
 

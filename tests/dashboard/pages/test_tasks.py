@@ -116,7 +116,7 @@ def test_single_task_runs_are_compared_layer_by_layer(make_explained: Make, make
 
 def test_without_another_run_it_says_what_to_train(make_explained: Make) -> None:
     page = _page(run=make_explained().run.id, use="Between runs")
-    assert "Train one for each task alone" in page.info[0].value
+    assert "Train one run for each task alone" in page.info[0].value
 
 
 def test_a_run_that_was_not_explained_offers_it_and_says_what_it_costs(

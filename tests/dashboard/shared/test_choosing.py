@@ -15,9 +15,10 @@ def _completed(**address: str) -> dict[str, str]:
     def script() -> None:
         import streamlit as st
 
+        from winnow.dashboard.shared import address
         from winnow.dashboard.shared.choosing import completed
 
-        st.json(completed(["run", "other", "study", "pruning", "explanation"]))
+        st.json(completed(["run", "other", "study", "pruning", "explanation"], address.linked()))
 
     page = AppTest.from_function(script, default_timeout=30)
     for name, value in address.items():

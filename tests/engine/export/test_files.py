@@ -126,5 +126,4 @@ def test_missing_packages_are_named_with_the_way_to_get_them(tmp_path: Path, mon
 
 
 def test_outputs_are_named_after_the_tasks():
-    places = {"['depth']": IMAGE, "['both'][0]": IMAGE, "[1]": IMAGE, "": IMAGE}
-    assert names_of(places) == ["depth", "both_0", "output_1", "output_0"]
+    assert names_of(["depth", "both.0", "1", ""]) == ["depth", "both_0", "output_1", "output_0"]

@@ -54,6 +54,16 @@ OWN_ARGUMENTS = {
     "GELU": lambda _: {"approximate": "tanh"},
     "Softplus": lambda _: {"beta": 2.0},
     "Hardshrink": lambda _: {"lambd": 0.3},
+    "MaxUnpool": lambda dims: {"kernel_size": SIDE[dims], "stride": 2},
+    "Embedding": lambda _: {"num_embeddings": 5, "embedding_dim": 3, "padding_idx": 2, "max_norm": 1.5},
+    "LSTM": lambda _: {"input_size": 3, "hidden_size": 4, "num_layers": 2, "bidirectional": True, "proj_size": 2},
+    "GRU": lambda _: {"input_size": 3, "hidden_size": 4, "bias": False, "batch_first": True, "dropout": 0.0},
+    "RNN": lambda _: {"input_size": 3, "hidden_size": 4, "nonlinearity": "relu"},
+    **{f"{kind}Cell": lambda _: {"input_size": 3, "hidden_size": 4, "bias": False} for kind in ("LSTM", "GRU", "RNN")},
+    "MultiheadAttention": lambda _: {"embed_dim": 8, "num_heads": 2, "kdim": 6, "batch_first": True, "bias": False},
+    "CosineSimilarity": lambda _: {"dim": 2, "eps": 1e-3},
+    "Fold": lambda _: {"output_size": (4, 5), "kernel_size": 2},
+    "Unfold": lambda _: {"kernel_size": (2, 3), "dilation": 2},
 }
 PLAIN = [name.rpartition(".")[2] for name in LAYERS if name.startswith("torch.nn.")]
 

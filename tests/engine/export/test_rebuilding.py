@@ -15,6 +15,7 @@ from tests.engine.pruning.test_readers import READERS, constants
 from winnow.engine.export import NotDescribable, architecture, rebuild
 from winnow.engine.export.agreement import outputs
 from winnow.engine.export.describing import written
+from winnow.engine.graph.calls import Call
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import compact
 
@@ -28,7 +29,7 @@ def again(model: nn.Module, x: Tensor) -> nn.Module:
 
 
 def same(one: nn.Module, other: nn.Module, x: Tensor) -> bool:
-    expected, found = outputs(one, (x,)), outputs(other, (x,))
+    expected, found = outputs(one, Call((x,))), outputs(other, Call((x,)))
     return list(expected) == list(found) and all(torch.equal(value, found[place]) for place, value in expected.items())
 
 
@@ -73,7 +74,7 @@ def test_constants_and_channels_of_ones(reader: str):
     assert same(small, again(small, x), x)
 
 
-def test_gathers_shared_by_readers_are_layers():
+def test_readers_that_gather_are_layers():
     def program(m: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         y = torch.relu(m.a(x))
         return m.one(y), m.two(y), m.rest(y)
@@ -85,7 +86,7 @@ def test_gathers_shared_by_readers_are_layers():
     x = torch.randn(2, 3, 9, 9)
     small = compact(net, x, gather="always").model
     kinds = {layer["class"] for layer in architecture(small, x)["layers"].values()}
-    assert kinds == {"torch.nn.Conv2d", "winnow.Gather"}
+    assert kinds == {"torch.nn.Conv2d", "winnow.SelectingConv2d"}
     assert same(small, again(small, x), torch.randn(5, 3, 7, 12))
 
 

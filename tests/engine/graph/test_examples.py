@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from winnow.engine.graph.examples import batch_size, batched
+from winnow.engine.graph.calls import Call
+from winnow.engine.graph.examples import at_other_sizes, batch_size, batched, images, with_images
 
 NET = nn.Identity()
 
@@ -31,5 +32,24 @@ def test_the_layout_stays():
 
 @pytest.mark.parametrize("inputs", [{}, {"x": torch.zeros(0, 3)}, {"x": torch.tensor(1.0)}])
 def test_an_example_holds_an_image(inputs):
-    with pytest.raises(ValueError, match="`example_inputs` should hold"):
+    with pytest.raises(ValueError, match="`example_inputs` must hold"):
         batch_size(inputs)
+
+
+def test_calls_at_other_sizes():
+    image, mask = torch.randn(2, 3, 8, 8), torch.ones(2, 8)
+    found = at_other_sizes(Call((image,), {"mask": mask, "task": "seg"}))
+    shapes = {title: [tuple(leaf.shape) for _, leaf in call.tensors()] for title, call in found.items()}
+    assert shapes == {"8 → 16": [(2, 3, 16, 16), (2, 16)], "8 → 9": [(2, 3, 9, 9), (2, 9)]}
+    assert all(call.kwargs["task"] == "seg" for call in found.values())
+    oblong = at_other_sizes(Call((torch.randn(2, 3, 4, 6),)))
+    assert [tuple(call.args[0].shape[2:]) for call in oblong.values()] == [(8, 6), (5, 6), (4, 12), (4, 7), (8, 12)]
+
+
+def test_with_images():
+    call = with_images(Call((torch.zeros(2, 3), torch.zeros(7)), training=True), 5)
+    assert [len(leaf) for _, leaf in call.tensors()] == [5, 7]
+    assert call.training is True
+    assert images(call) == 5
+    with pytest.raises(ValueError, match="must be a whole number from 1"):
+        with_images(call, 0)

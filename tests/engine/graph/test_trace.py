@@ -14,7 +14,11 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.engine.graph.zoo import ZOO, Program, build, conv
+from winnow.engine.graph.calls import Call
+from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.sized import Context
+from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.trace import trace
 
 X = torch.randn(2, 3, 16, 16)
@@ -77,47 +81,179 @@ def refused(program: Callable[[nn.Module, Tensor], Tensor], **parts: nn.Module |
 
 
 REFUSED = {
-    "fft_fft2": (lambda m, x: m.out(torch.fft.fft2(m.a(x)).real), {}),
-    "unfold": (lambda m, x: F.unfold(m.out(m.a(x)), 2), {}),
-    "LSTM": (lambda m, x: m.l(m.a(x).flatten(2).mT)[0], {"l": nn.LSTM(6, 4)}),
-    "ParametrizedConv2d": (lambda m, x: m.out(m.b(m.a(x))), {"b": weight_norm(conv(6, 6))}),
-    "conv2d": (lambda m, x: F.conv2d(m.a(x), m.w - m.w.mean()), {"w": nn.Parameter(torch.randn(4, 6, 1, 1))}),
-    "linear": (
-        lambda m, x: F.linear(F.linear(x.mean((2, 3)), m.w), m.w.t()),
-        {"w": nn.Parameter(torch.randn(6, 3))},
-    ),
     "item": (lambda m, x: m.out(m.a(x) * m.a(x).max().item()), {}),
     "flow of control": (lambda m, x: m.out(m.a(x)) if m.a(x).mean() > 0 else x, {}),
-    "assignment": (lambda m, x: m.a(x).__setitem__(0, 1.0), {}),
-    "max_pool2d_with_indices": (lambda m, x: F.max_pool2d(m.a(x), 2, return_indices=True)[0], {}),
-    "mul": (lambda m, x: (lambda v: v[:, :, None] * v[:, None])(m.a(x).mean((2, 3))), {}),
-    "fx does not see": (lambda m, x: m.a(x) if isinstance(x, Tensor) else m.a(x) + 1, {}),
+    "torch.func": (lambda m, x: m.out(torch.vmap(lambda image: 2 * image)(m.a(x))), {}),
+    "without a tensor": (lambda m, x: 1.0, {}),
+    "without a shape": (lambda m, x: m.out(m.a(x)), {"l": nn.LazyLinear(2)}),
 }
 
 
 @pytest.mark.parametrize("operation", REFUSED)
-def test_what_is_not_understood_is_refused_by_name(operation: str):
+def test_what_would_make_the_whole_wrong_is_refused_by_name(operation: str):
     program, parts = REFUSED[operation]
     assert operation in str(refused(program, **parts))
 
 
-def test_the_refusal_names_the_module():
-    net = nn.Sequential(
-        conv(3, 6), nn.Sequential(nn.ReLU(), Program(lambda m, x: m.a(x.cumsum(1).cummax(1)[0]), a=conv(6, 6)))
-    )
-    with pytest.raises(NotTraceable, match=r"Found `cummax` in `1\.1`: the channel graph does not know it") as caught:
-        trace(net, X)
-    assert (caught.value.path, caught.value.operation) == ("1.1", "`cummax`")
+def test_inference_mode_is_refused_by_name():
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return m.out(m.a(x).relu_())
+
+    assert "use torch.no_grad" in str(refused(program))
 
 
-def test_a_hook_that_changes_a_layer_is_noticed():
+NOT_UNDERSTOOD = {
+    "fft_fft2": (lambda m, x: m.out(torch.fft.fft2(m.a(x)).real), {}),
+    "unfold": (lambda m, x: F.unfold(m.a(x), 2), {}),
+    "l.lstm": (lambda m, x: m.l(m.a(x).flatten(2).mT)[0], {"l": nn.LSTM(6, 4)}),
+    "b.conv2d": (lambda m, x: m.out(m.b(m.a(x))), {"b": weight_norm(conv(6, 6))}),
+    "conv2d": (lambda m, x: F.conv2d(m.a(x), m.w - m.w.mean()), {"w": nn.Parameter(torch.randn(4, 6, 1, 1))}),
+    "linear": (
+        lambda m, x: F.linear(F.linear(m.a(x).mean((2, 3)), m.w), m.w.t()),
+        {"w": nn.Parameter(torch.randn(6, 6))},
+    ),
+    "grid_sampler": (lambda m, x: m.out(F.grid_sample(m.a(x), torch.zeros(2, 4, 4, 2), align_corners=False)), {}),
+    "mul": (lambda m, x: (lambda v: v[:, :, None] * v[:, None])(m.a(x).mean((2, 3))), {}),
+    "getitem": (lambda m, x: m.out(m.a(x)[:, m.a(x).mean((0, 2, 3)).argsort()]), {}),
+    "scatter_add": (lambda m, x: m.a(x).scatter_add(2, torch.zeros(2, 6, 1, 16, dtype=torch.int64), m.a(x)), {}),
+    "cummax": (lambda m, x: m.out(m.a(x).cummax(1)[0]), {}),
+    "special_i0": (lambda m, x: m.out(torch.ops.aten.special_i0(m.a(x))), {}),
+}
+
+
+@pytest.mark.parametrize("place", NOT_UNDERSTOOD)
+def test_what_is_not_understood_pins_its_channels_and_nothing_else(place: str):
+    program, parts = NOT_UNDERSTOOD[place]
+
+    def whole(m: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        return program(m, x), m.after(m.before(x))
+
+    net = Program(whole, a=conv(3, 6), out=conv(6, 2), before=conv(3, 8), after=conv(8, 2), **parts)
+    graph = trace(net, X)
+    assert place in [found for found, _ in graph.pinned]
+    spaces = {space.name: space for space in graph.spaces}
+    assert not spaces["a"].removable
+    assert any(place in pin or "used in two ways" in pin for pin in spaces["a"].pins)
+    assert spaces["before"].removable
+    assert graph.liveness().kept[spaces["a"].channels].all()
+
+
+def test_a_pin_names_the_module():
+    net = nn.Sequential(conv(3, 6), nn.Sequential(nn.ReLU(), Program(lambda m, x: m.a(x.cummax(1)[0]), a=conv(6, 6))))
+    assert trace(net, X).pinned == (("1.1.cummax", "is not known to the channel graph"),)
+
+
+def test_a_hook_is_followed_and_named():
     net = nn.Sequential(conv(3, 6), conv(6, 2))
-    seen = []
-    net[0].register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
-    trace(net, X)
-    net[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+    assert trace(net, X).contexts == ()
+    net[0].register_forward_hook(lambda module, inputs, output: output.cummax(1)[0])
+    graph = trace(net, X)
+    assert graph.contexts == (Context("0", "hook"),)
+    assert graph.pinned == (("cummax", "is not known to the channel graph"),)
     with pytest.raises(NotTraceable, match="look for hooks"):
-        trace(net, X)
+        trace(net, X, program=True).fx_graph  # noqa: B018 - torch.fx runs no hooks
+
+
+def test_contexts_are_named_with_their_line():
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            y = m.a(x)
+        with torch.autocast("cpu"):
+            z = y + 1
+        return m.out(z.float())
+
+    found = trace(Program(program, a=conv(3, 6), out=weight_norm(conv(6, 2))), X).contexts
+    assert [(context.module, context.kind) for context in found] == [
+        ("out", "parametrization"),
+        ("", "no_grad"),
+        ("", "autocast"),
+    ]
+    assert found[1].place.startswith("test_trace.py:")
+
+
+def test_what_any_call_reads_is_needed():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk = conv(3, 6)
+            self.heads = nn.ModuleList([conv(6, 2), conv(6, 2), conv(6, 2)])
+
+        def forward(self, x: Tensor, task: int = 0) -> dict[str, Tensor]:
+            y = self.trunk(x)
+            return {str(task): self.heads[task](y)} | ({"aux": self.heads[2](y)} if self.training else {})
+
+    net = Net()
+    with torch.no_grad():
+        for place, head in enumerate(net.heads):
+            head.weight.zero_()
+            head.weight[:, place] = 1
+    kept = lambda graph: [int(i) for i in np.flatnonzero(graph.liveness().kept[_space(graph, "trunk").channels])]  # noqa: E731
+    one = trace(net, X)
+    assert kept(one) == [0, 2]
+    assert one.unused == ("heads.1.weight", "heads.1.bias")
+    assert list(one.outputs) == ["0", "aux"]
+    assert one.calls[0].options(net) == {"task": "left at 0"}
+    both = trace(net, [Call((X,), {"task": task}) for task in (0, 1)])
+    assert kept(both) == [0, 1, 2]
+    assert both.unused == ()
+    assert kept(trace(net, Call((X,), training=False))) == [0]
+
+
+def test_a_mode_that_does_not_run_is_named():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = conv(3, 6)
+
+        def forward(self, x: Tensor, targets: Tensor | None = None) -> Tensor:
+            if self.training and targets is None:
+                raise ValueError("targets are missing")
+            return self.a(x)
+
+    (note,) = trace(Net(), X).notes
+    assert note == (
+        "training mode was not run (ValueError: targets are missing), so that what only it reads is not known"
+    )
+    with pytest.raises(ValueError, match="targets are missing"):
+        trace(Net(), Call((X,), training=True))
+
+
+def test_a_number_of_channels_used_as_a_number_keeps_them():
+    for program in (
+        lambda m, x: m.out(m.a(x) * m.a(x).shape[1] ** -0.5),
+        lambda m, x: m.out(m.a(x) / m.a(x).size(1)),
+        lambda m, x: m.out(m.a(x) if m.a(x).shape[1] == 6 else -m.a(x)),
+        lambda m, x: m.out(m.a(x) + torch.full((1,), m.a(x).shape[1])),
+        lambda m, x: m.out(m.a(x) * (1 / m.a.weight.shape[0])),
+    ):
+        space = _space(trace(Program(program, a=conv(3, 6), out=conv(6, 2)), X), "a")
+        assert any("used as a number" in pin for pin in space.pins)
+    free = Program(lambda m, x: m.out(m.a(x).reshape(2, m.a(x).shape[1], -1).view(x.shape[0], -1, 16, 16)),
+                   a=conv(3, 6), out=conv(6, 2))  # fmt: skip
+    assert _space(trace(free, X), "a").removable
+
+
+def test_decisions_by_values_of_inputs_are_named():
+    def program(m: nn.Module, x: Tensor) -> Tensor:
+        if (x > 0).any():
+            return m.out(m.a(x))
+        return m.out(x)
+
+    (found,) = trace(Program(program, a=conv(3, 6), out=conv(6, 2)), X).decisions
+    assert (found.module, found.kind) == ("", "value")
+    assert found.place.endswith("if (x > 0).any()")
+
+
+def test_wrappers_are_taken_off_and_said():
+    net = nn.Sequential(conv(3, 6), conv(6, 2))
+    graph = trace(nn.DataParallel(net), X)
+    assert graph.model is net
+    assert graph.notes == ("DataParallel was taken off: what follows is about its `module`.",)
+
+
+def _space(graph: ChannelGraph, name: str) -> Space:
+    return next(space for space in graph.spaces if space.name == name)
 
 
 def test_an_unknown_operation_before_any_layer_may_pass():
@@ -196,17 +332,20 @@ def test_sizes_may_decide_and_stay_sizes_of_the_input():
             y = y.reshape(b, c, h * w).mean(-1)
         return m.out(y[:, :, None, None])
 
-    graph = trace(Program(program, a=conv(3, 6), out=conv(6, 2)), X)
-    assert not graph.fixed_sizes
+    net = Program(program, a=conv(3, 6), out=conv(6, 2))
+    graph = trace(net, X)
+    (found,) = graph.decisions
+    assert (found.kind, found.place.rpartition(": ")[2]) == ("size", "if c == 6 and h > 4")
+    assert trace(net, X, program=True).fixed_sizes
     assert [space.name for space in graph.spaces] == ["x", "a", "out"]
     ramp = Program(lambda m, x: m.a(x) + torch.linspace(0, 1, 16).expand(x.size(0), 1, 16, 16), a=conv(3, 6))
-    assert trace(ramp, X).fixed_sizes  # a tensor made of sizes: fx needs plain numbers there
+    assert trace(ramp, X, program=True).fixed_sizes  # a tensor made of sizes: fx needs plain numbers there
 
 
 @pytest.mark.parametrize("name", ZOO)
 def test_the_drawn_program_is_the_model(name: str):
     net, x = build(name)
-    program = fx.GraphModule(net, trace(net, x).fx_graph)
+    program = fx.GraphModule(net, trace(net, x, program=True).fx_graph)
     wide = torch.cat([x, x], -1) if name in ("ours basic", "u-net", "densenet", "channel shuffle") else x
     for inputs in (x, wide[:1]):
         pairs = zip(*(torch.utils._pytree.tree_leaves(f(inputs)) for f in (net, program)), strict=True)
@@ -248,7 +387,7 @@ def test_every_parameter_entry_of_a_known_axis_has_a_channel():
 def test_tensors_of_a_node_tell_their_channels():
     net, x = build("splits")
     graph = trace(net, x)
-    parts = graph.tensors(next(node.name for node in graph.fx_graph.nodes if "split" in node.name))
+    parts = graph.tensors(next(event.node for event in graph.events if event.name == "split"))
     assert [part.shape[1] for part in parts] == [4, 8]
     stem = next(site for site in graph.sites if site.parameter == "stem.weight" and site.role == "writer")
     assert np.array_equal(np.concatenate([part.labels.ravel() for part in parts]), stem.channels)

@@ -156,7 +156,7 @@ def test_other_tasks_go_with_all_that_only_they_used():
     torch.testing.assert_close(found.model(x)["depth"], net(x)["depth"])
     gone = found.certificate.removed.query("parameters_after == 0").layer
     assert set(gone.str.split(".").str[1]) == {"seg", "kind"}
-    with pytest.raises(ValueError, match="`tasks` should be among"):
+    with pytest.raises(ValueError, match="`tasks` must be among"):
         compact(net, x, tasks=["edges"])
 
 
@@ -168,7 +168,9 @@ def test_what_only_other_outputs_read_goes_from_any_program():
     net = Program(program, a=conv(3, 6), one=conv(4, 2), two=conv(4, 2)).eval()
     found = compact(net, X, tasks=["one"])
     assert found.model.a.out_channels == 4
-    assert not hasattr(found.model, "two")
+    assert type(found.model) is type(net)
+    assert not list(found.model.two.parameters())
+    assert list(found.model(X)) == ["one"]
     torch.testing.assert_close(found.model(X)["one"], net(X)["one"])
 
 
@@ -192,7 +194,7 @@ def test_what_is_not_the_same_is_not_handed_out():
     net = Program(program, a=conv(3, 6), out=conv(6, 2)).eval()
     with torch.no_grad():
         net.out.weight[:, 1] = 0
-    with pytest.raises(NotExact, match="`model` should give the same outputs when compacted"):
+    with pytest.raises(NotExact, match="`model` must give the same outputs when it is compacted"):
         compact(net, X)
 
 
@@ -206,8 +208,8 @@ def test_a_compacted_program_is_compacted_again():
 
 
 def test_a_refusal_leaves_nothing():
-    net = Program(lambda m, x: m.a(x).cumsum(1).topk(2, 1)[0], a=conv(3, 6))
+    net = Program(lambda m, x: m.a(x) if m.a(x).sum() > 0 else x, a=conv(3, 6))
     state = copy.deepcopy(net.state_dict())
-    with pytest.raises(NotTraceable, match="topk"):
+    with pytest.raises(NotTraceable, match="flow of control"):
         compact(net, X)
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())

@@ -98,14 +98,14 @@ def test_a_window_of_an_axis_sums_and_scales_its_own_entries(
 
 def test_windows_lie_on_the_axis_and_do_not_overlap():
     weight = nn.Parameter(torch.randn(4, 6))
-    with pytest.raises(ValueError, match="should lie on the axis, 0 to 6. Found 4 to 8"):
+    with pytest.raises(ValueError, match="must lie on the axis, 0 to 6, got 4 to 8"):
         Axis(weight, 1, start=4, length=2, repeat=2)
-    with pytest.raises(ValueError, match="`blocks` should be 1"):
+    with pytest.raises(ValueError, match="`blocks` must be 1"):
         Axis(weight, 1, blocks=2, start=1)
     first, second = (Group(str(i), 0, "input", (Axis(weight, 1, start=i, length=3),)) for i in (0, 3))
     assert [bank.layer for bank in banks([first, second])] == ["0", "3"]
     third = Group("2", 0, "input", (Axis(weight, 1, start=2, length=2),))
-    with pytest.raises(ValueError, match="Found overlapping groups in 0 and 2"):
+    with pytest.raises(ValueError, match="got 0 and 2, which overlap"):
         banks([first, third])
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from winnow.engine.graph.trace import trace
-from winnow.engine.sparsity.scale_free import scale_free_weights
+from winnow.engine.sparsity.groups import scale_free_weights
 
 
 def test_scale_free_weights_are_those_in_front_of_a_batch_norm_alone():

@@ -162,6 +162,25 @@ def test_a_loss_that_is_no_number_is_named(stacked: dict):
         list(train(training, batches, validation))
 
 
+def test_weights_that_become_no_numbers_in_the_last_step_end_the_run(stacked: dict):
+    training, batches, validation = setting(digits(1), stacked)
+
+    def broken_in_the_end() -> None:
+        for record in train(training, batches, validation):
+            if record.step == batches.steps:
+                torch.nn.init.constant_(training.net.heads["ink"].out.bias, math.nan)
+
+    with pytest.raises(NonFiniteLossError, match=rf"weights became NaN at epoch 1, step {batches.steps} \(task ink"):
+        broken_in_the_end()
+
+
+def test_a_task_without_labels_to_learn_from_is_refused(stacked: dict):
+    training, batches, _ = setting(digits(1), stacked)
+    batches.target("digit").fill_(-1)
+    with pytest.raises(ValueError, match="`tasks` must have labels in the training images, got none of digit"):
+        start_at_constants(training, batches)
+
+
 def test_the_trunk_runs_once_per_step(stacked: dict):
     training, batches, validation = setting(digits(1), stacked)
     passes = []

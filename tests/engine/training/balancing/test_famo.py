@@ -47,7 +47,7 @@ def test_an_unlabelled_task_takes_no_part():
 
 
 def test_after_step_follows_a_backward():
-    with pytest.raises(ValueError, match="`after_step` should follow `backward`"):
+    with pytest.raises(ValueError, match="`after_step` must follow `backward`"):
         Famo(TASKS).after_step(losses(torch.ones(3)))
 
 

@@ -80,5 +80,5 @@ def test_processes_that_torchrun_starts_know_their_place():
     given = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
     assert place({**given, "TORCHELASTIC_RUN_ID": "x"}) == Place(5, 8, 1, 4)
     assert place(given) == Place()  # somebody else's variables
-    with pytest.raises(ValueError, match="`index` should be below `count` = 2"):
+    with pytest.raises(ValueError, match="`index` must be below `count` = 2"):
         Ranks(2, 2)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.dashboard.figures.layer_names import shortened
+from winnow.dashboard.figures.style import shortened
 
 
 @given(name=st.text(max_size=60), length=st.integers(2, 60))

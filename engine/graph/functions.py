@@ -1,0 +1,137 @@
+"""Functions of torch by the names that rules go by, and composed ones opened, so that what is inside is seen."""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import FunctionType
+from typing import Any
+
+import torch
+
+PASSIVE = frozenset(
+    [
+        "shape",
+        "size",
+        "dim",
+        "ndim",
+        "ndimension",
+        "numel",
+        "nelement",
+        "stride",
+        "dtype",
+        "device",
+        "layout",
+        "__len__",
+        "is_floating_point",
+        "is_complex",
+        "is_cuda",
+        "is_contiguous",
+        "requires_grad",
+        "element_size",
+        "itemsize",
+        "nbytes",
+        "get_device",
+        "storage_offset",
+        "is_leaf",
+        "is_sparse",
+        "grad_fn",
+        "grad",
+        "is_nested",
+        "is_quantized",
+        "is_meta",
+        "is_mkldnn",
+        "is_signed",
+        "is_inference",
+        "is_conj",
+        "is_neg",
+        "is_mps",
+        "is_xpu",
+        "is_cpu",
+        "names",
+        "data_ptr",
+        "untyped_storage",
+        "storage",
+        "_version",
+        "is_same_size",
+        "is_pinned",
+        "is_shared",
+        "hash",
+        "_base",
+        "is_set_to",
+        "has_names",
+        "output_nr",
+        "retains_grad",
+        "requires_grad_",
+        "is_sparse_csr",
+        "name",
+        "repr",
+        "str",
+        "_is_view",
+        "is_distributed",
+        "register_hook",
+        "retain_grad",
+        "class",
+        "is_coalesced",
+        "dim_order",
+        "format",
+        "_set_grad_enabled",
+        "is_grad_enabled",
+        "result_type",
+        "can_cast",
+        "promote_types",
+        "_backward_hooks",
+        "broadcast_shapes",
+    ]
+) | {"set grad", "set requires_grad", "set _backward_hooks"}  # what tells of a tensor, and makes none
+SIZES = ("shape", "size", "numel", "nelement")
+NUMBERS = ("item", "tolist", "numpy", "__array__", "__float__", "__int__", "__complex__", "aten::_local_scalar_dense")
+VALUES = (*NUMBERS, "__bool__", "__index__", "is_nonzero", "equal", "allclose", "__contains__")
+COUNTED = ("nonzero", "argwhere", "masked_select", "unique", "unique_consecutive")  # sizes that depend on values
+NUMERIC = ("tensor", "as_tensor", "scalar_tensor", "full", "full_like", "arange", "linspace", "fill", "eye")
+SPECIAL = {torch.batch_norm: "aten_batch_norm", torch.instance_norm: "aten_instance_norm"}
+HOMES = ("torch", "_operator", "builtins", "math", "_VariableFunctions")
+DUNDERS = "__bool__ __float__ __int__ __index__ __complex__ __array__ __contains__ __len__"
+CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+
+
+@lru_cache(maxsize=4096)
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name that a function goes by: `add` for torch.add, Tensor.add, Tensor.add_ and Tensor.__add__ alike.
+
+    What is none of torch's keeps its home before it, `mylib::relu`.
+    """
+    if function in SPECIAL:
+        return SPECIAL[function]
+    if isinstance(function, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
+        return _of_operator(function)
+    name = str(getattr(function, "__name__", function))
+    owner = getattr(function, "__self__", None)
+    if name in ("__get__", "__set__") and owner is not None:
+        return f"{owner.__name__}" if name == "__get__" else f"set {owner.__name__}"
+    home = str(getattr(function, "__module__", None) or "torch")
+    short = name if name in DUNDERS else re.sub(r"^__(\w+?)__$", r"\1", name)
+    return short if home.startswith(HOMES) else f"{home}.{short}"
+
+
+def _of_operator(function: Any) -> str:
+    packet = function.overloadpacket if isinstance(function, torch._ops.OpOverload) else function
+    home, _, name = packet._qualified_op_name.partition("::")
+    return f"aten::{name}" if home in ("aten", "prims") else f"{home}::{name}"
+
+
+def opens(function: Any) -> bool:
+    """Whether a function is composed of others in Python, and asks only whether somebody watches."""
+    return isinstance(function, FunctionType) and any(check in function.__globals__ for check in CHECKS)
+
+
+@lru_cache(maxsize=512)
+def opened(function: FunctionType) -> Callable[..., Any]:
+    """Return a function that does the same and does not ask whether somebody watches, so that its inside is seen."""
+    inside: Mapping[str, Any] = {**function.__globals__, **dict.fromkeys(CHECKS, _nobody)}
+    twin = FunctionType(function.__code__, dict(inside), function.__name__, function.__defaults__, function.__closure__)
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return twin
+
+
+def _nobody(*tensors: Any) -> bool:
+    return False

@@ -1,0 +1,46 @@
+"""Whether two forms of a model train the same parameters: a region without gradients is easily lost on the way."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from winnow.engine.graph.calls import Call, outputs, run
+from winnow.engine.graph.modes import in_mode
+from winnow.engine.pruning.precision import private
+from winnow.engine.pruning.proof import NotExact
+
+
+def same_gradients(model: nn.Module, small: nn.Module, calls: Sequence[Call]) -> None:
+    """Compare which parameters a program trains with those that the model trains, in every mode of every call.
+
+    Raises:
+        NotExact: a parameter gets a gradient in one and none in the other, as behind a lost `torch.no_grad()`.
+
+    """
+    for call in (each for given in calls for each in given.modes()):
+        found = []
+        for whole in (model, small):
+            try:
+                found.append(_trained(private(whole), call))
+            except Exception as error:
+                if whole is small and found:
+                    raise NotExact(f"`model` must train when it is compacted, got {error}.") from error
+                break
+        if len(found) == 2 and (wrong := [name for name in found[1] if found[0].get(name) != found[1][name]]):
+            raise NotExact(
+                f"`model` must train the same parameters when it is compacted, got another gradient at {wrong[0]}. "
+                "Keep the model as it is."
+            )
+
+
+def _trained(model: nn.Module, call: Call) -> Mapping[str, bool]:
+    """Return which parameters get a gradient from the outputs; {} where there is none at all."""
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]), in_mode(model, bool(call.training)):
+        leaves = [leaf for _, leaf in outputs(model, run(model, call)) if leaf.requires_grad]
+        if not leaves or not parameters:
+            return dict.fromkeys(parameters, False)
+        total = torch.stack([leaf.double().sum().to(leaves[0].device) for leaf in leaves]).sum()
+        gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+    return {name: gradient is not None for name, gradient in zip(parameters, gradients, strict=True)}

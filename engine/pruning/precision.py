@@ -1,0 +1,114 @@
+"""A model in another precision: a copy whose tensors are converted, and code that asks for a type gets that one.
+
+A forward pass may name types (`x.float()`, `torch.zeros(n)`). In float64 they would lose digits, or meet float64
+weights that they do not fit, so inside `in_precision` every floating type that is asked for is the one of the
+comparison. In the model's own type nothing is changed.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+
+CASTS = (Tensor.float, Tensor.double, Tensor.half, Tensor.bfloat16)
+
+
+def in_type(value: Any, dtype: torch.dtype) -> Any:
+    """Return a floating tensor in the given type, anything else as it is."""
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def run_in_type(
+    module: nn.Module, dtype: torch.dtype, args: Any, kwargs: Any, exact: Mapping[str, Tensor] | None = None
+) -> Any:
+    """Return what a module gives with its weights converted; `exact` are values for some of them."""
+    tensors: dict[str, Tensor] = dict(module.named_parameters()) | dict(module.named_buffers())
+    tensors |= {name: tensor for name, tensor in (exact or {}).items() if name in tensors}
+    return functional_call(module, {name: in_type(tensor, dtype) for name, tensor in tensors.items()}, args, kwargs)
+
+
+def private(model: nn.Module, dtype: torch.dtype | None = None, exact: Mapping[str, Tensor] | None = None) -> nn.Module:
+    """Return a copy that may be run without a trace in the model: its own buffers, and parameters of its memory.
+
+    Args:
+        model: any module.
+        dtype: the type of its floating tensors; None: each as it is.
+        exact: values for some of its tensors, by name, in place of their own.
+
+    """
+    given, memo = exact or {}, dict[int, Any]()
+    for name, parameter in model.named_parameters():
+        found = _typed(given.get(name, parameter.detach()), dtype or parameter.dtype)
+        memo[id(parameter)] = nn.Parameter(found, parameter.requires_grad)
+    for name, buffer in model.named_buffers():
+        memo[id(buffer)] = _typed(given.get(name, buffer.detach()), dtype or buffer.dtype).clone()
+    for kept in plain_tensors(model):
+        memo.setdefault(id(kept), _typed(kept.detach(), dtype or kept.dtype).clone())
+    return copy.deepcopy(model, memo)
+
+
+def _typed(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() and dtype.is_floating_point else tensor
+
+
+def plain_tensors(model: nn.Module) -> list[Tensor]:
+    """Return the tensors that modules keep as plain attributes, which may be results of a last pass."""
+    return [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
+
+
+class _Typed(TorchFunctionMode):
+    """Gives every operation that names a floating type the type of the comparison."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation with its types exchanged."""
+        kwargs = {name: self._typed(value) for name, value in (kwargs or {}).items()}
+        if func in CASTS:
+            return args[0].to(self.dtype)
+        return func(*(self._typed(value) for value in args), **kwargs)
+
+    def _typed(self, value: Any) -> Any:
+        return self.dtype if isinstance(value, torch.dtype) and value.is_floating_point else value
+
+
+@contextmanager
+def in_precision(model: nn.Module, dtype: torch.dtype, makers: bool = True) -> Iterator[None]:
+    """Let the code of a model that was converted from `model` ask for no other floating type than `dtype`.
+
+    With `makers`, tensors that it makes without naming a type are of that type too; those that a program has made when
+    it was drawn could not follow.
+    """
+    own = {tensor.dtype for tensor in [*model.parameters(), *model.buffers()] if tensor.is_floating_point()}
+    if own <= {dtype}:
+        yield
+        return
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype if makers else before)
+    try:
+        with _Typed(dtype):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def full_precision(model: nn.Module) -> Iterator[None]:
+    """Keep a GPU from rounding float32 to TF32 in convolutions and products."""
+    if not any(parameter.is_cuda for parameter in model.parameters()):
+        yield
+        return
+    backends, products = torch.backends.cudnn, torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with backends.flags(enabled=backends.enabled, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(products)

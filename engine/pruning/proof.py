@@ -1,0 +1,285 @@
+"""Two models compared on every trial: outputs and updated buffers, in float64, and in float32 in evaluation mode.
+
+Nothing of either model is touched: copies with buffers of their own are run (`engine.pruning.precision`), and what is
+drawn at random in training mode is the same for both (`engine.pruning.chance`).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from winnow.engine.graph.calls import Call, outputs, run
+from winnow.engine.graph.examples import images
+from winnow.engine.graph.modes import in_mode
+from winnow.engine.pruning.chance import Chance, same_chance
+from winnow.engine.pruning.precision import full_precision, in_precision, in_type, private
+from winnow.engine.pruning.trials import SEED, Trial
+
+FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative error of a certificate
+TRAINING = 1e-7  # the same in training mode, in float64: a batch norm divides by deviations that may be small
+
+
+BEHIND = " (in evaluation mode behind it)"
+
+
+class NotExact(ArithmeticError):  # noqa: N818 - the published name
+    """A smaller model does not give what the original gives, so it is not handed out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A model and its smaller form, and what is known of how they differ.
+
+    exact: values of parameters of the smaller one before they were rounded to its type. tasks: the outputs to compare;
+    None: all.
+    """
+
+    model: nn.Module
+    small: nn.Module
+    exact: Mapping[str, Tensor] = field(default_factory=dict)
+    tasks: Sequence[str] | None = None
+
+
+@dataclass
+class Errors:
+    """The largest differences, as they are and by the scale (the largest entry) of the tensor expected."""
+
+    absolute: float = 0.0
+    relative: float = 0.0
+    tensors: int = 0
+    elements: int = 0
+
+    def add(self, expected: Tensor, found: Tensor) -> None:
+        """Take in one pair of tensors of the same shape."""
+        absolute = _difference(expected, found)
+        scale = float(expected.abs().nan_to_num(0.0, 0.0).max()) if expected.numel() else 0.0
+        self.merge(Errors(absolute, absolute / scale if scale else absolute, 1, expected.numel()))
+
+    def merge(self, other: "Errors") -> None:
+        """Take in the errors of another trial."""
+        self.absolute, self.relative = max(self.absolute, other.absolute), max(self.relative, other.relative)
+        self.tensors, self.elements = self.tensors + other.tensors, self.elements + other.elements
+
+
+@dataclass
+class Proof:
+    """What was compared, and how far apart the two were: in float32, in float64, and in training mode (float64).
+
+    `took` are the trials that the model itself takes; `open` says what could not be compared, and why.
+    """
+
+    single: Errors = field(default_factory=Errors)
+    double: Errors = field(default_factory=Errors)
+    training: Errors | None = None
+    took: list[Trial] = field(default_factory=list)
+    open: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tensors(self) -> int:
+        """The output tensors that were compared in float64."""
+        return self.double.tensors + (self.training.tensors if self.training else 0)
+
+    @property
+    def elements(self) -> int:
+        """Their elements."""
+        return self.double.elements + (self.training.elements if self.training else 0)
+
+
+def proved(pair: Pair, trials: Iterable[Trial]) -> Proof:
+    """Return the proof that a smaller model gives what the model gives.
+
+    Raises:
+        NotExact: it does not, or there was nothing to compare; the message names the first trial that failed.
+
+    """
+    found = Proof()
+    double = _Both(pair, torch.float64)
+    for trial in trials:
+        _take(found, double, trial)
+    del double
+    single = _Both(pair, torch.float32)
+    for trial in found.took:
+        if trial.single:
+            found.single.merge(_judged(single.errors(trial), FLOAT32, torch.float32, trial))
+    if not found.elements:
+        raise NotExact("`model` must return tensors with elements to be compared, got none. Give a larger example.")
+    return found
+
+
+def _take(found: Proof, both: "_Both", trial: Trial) -> None:
+    """Compare on one trial in float64, and note what came of it."""
+    training = bool(trial.call.training)
+    try:
+        errors = both.errors(trial)
+    except _NotTakenError as error:
+        if training and not trial.size:
+            found.open["training mode"] = f"the model does not run in it: {error}"
+        return
+    if training and both.unanswered and not errors.relative <= TRAINING:
+        found.open["training mode"] = f"{', '.join(sorted(both.unanswered))} draws other random numbers"
+        return
+    _judged(errors, TRAINING if training else FLOAT64, torch.float64, trial)
+    found.took.append(trial)
+    if training:
+        found.training = found.training or Errors()
+    (found.training if training and found.training else found.double).merge(errors)
+
+
+def _judged(errors: Errors, bound: float, dtype: torch.dtype, trial: Trial) -> Errors:
+    if errors.relative <= bound:
+        return errors
+    raise NotExact(
+        f"`model` must give the same outputs when it is compacted, within {bound:g} of their scale in {dtype}, got a "
+        f"difference of {errors.relative:.2g} on {trial.words}. Keep the model as it is."
+    )
+
+
+class _NotTakenError(Exception):
+    """The model itself does not run on a trial."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    kind: type
+    tensors: list[tuple[str, Tensor]]
+
+
+class _Both:
+    """A model and its smaller form in one precision, run on the same trials in the same order."""
+
+    def __init__(self, pair: Pair, dtype: torch.dtype) -> None:
+        self.pair, self.dtype = pair, dtype
+        self.unanswered: set[str] = set()
+        self.statistics = any(True for _ in pair.model.buffers())
+        self.dense, self.small = private(pair.model, dtype), private(pair.small, dtype, pair.exact)
+
+    def errors(self, trial: Trial) -> Errors:
+        """Return how far apart the two are on one trial.
+
+        Raises:
+            _NotTakenError: the model itself does not run on it.
+            NotExact: the smaller one does not, or its outputs have another structure.
+
+        """
+        call = trial.call.changed(lambda leaf: in_type(leaf, self.dtype))
+        makers = not isinstance(self.pair.small, fx.GraphModule)
+        with in_precision(self.pair.model, self.dtype, makers), full_precision(self.pair.model), torch.no_grad():
+            try:
+                expected = self._run(self.dense, call)
+            except Exception as error:
+                if trial.required:
+                    raise
+                raise _NotTakenError(f"{type(error).__name__}: {_line(error)}") from error
+            try:
+                found = self._run(self.small, call)
+            except Exception as error:
+                raise NotExact(
+                    f"`model` must run when it is compacted, got {type(error).__name__} ({_line(error)}) on "
+                    f"{trial.words}. Keep the model as it is."
+                ) from error
+        return self._compared(expected, found, trial)
+
+    def _run(self, model: nn.Module, call: Call) -> _Result:
+        """Run one model; behind a pass in training mode, also in evaluation mode with the statistics of that pass."""
+        before = {name: buffer.clone() for name, buffer in model.named_buffers()} if call.training else {}
+        try:
+            result, tensors = self._passed(model, call)
+            if call.training and self.statistics:
+                _, after = self._passed(model, call.in_mode(False))
+                tensors += [(f"{path}{BEHIND}", tensor) for path, tensor in after]
+        finally:
+            for name, buffer in model.named_buffers():
+                if name in before:
+                    buffer.copy_(before[name])
+        kind = next((base for base in (dict, list) if isinstance(result, base) and _of_fx(result)), type(result))
+        return _Result(kind, tensors)
+
+    def _passed(self, model: nn.Module, call: Call) -> tuple[Any, list[tuple[str, Tensor]]]:
+        with in_mode(model, bool(call.training)), _seeded(model, call) as chance:
+            result = run(model, call) if chance is None else _with(model, call, chance)
+        if chance is not None:
+            self.unanswered |= chance.unanswered
+        return result, outputs(model, result)
+
+    def _compared(self, expected: _Result, found: _Result, trial: Trial) -> Errors:
+        """Compare what the two gave of the outputs asked for."""
+        tasks, errors = self.pair.tasks, Errors()
+        wanted = [(path, one) for path, one in expected.tensors if tasks is None or _first(path) in tasks]
+        if tasks is None and expected.kind is not found.kind:
+            raise _unlike(f"{expected.kind.__name__} when it is compacted", found.kind.__name__, trial)
+        if [path for path, _ in wanted] != [path for path, _ in found.tensors]:
+            raise _unlike(f"outputs {[p for p, _ in wanted]}", f"{[p for p, _ in found.tensors]}", trial)
+        for (path, one), (_, two) in zip(wanted, found.tensors, strict=True):
+            if (one.shape, one.dtype) != (two.shape, two.dtype):
+                words = [f"{tuple(part.shape)} of {part.dtype}" for part in (one, two)]
+                raise _unlike(f"`{path or 'output'}` as {words[0]}", words[1], trial)
+            errors.add(one, two)
+        return errors
+
+
+@contextmanager
+def _seeded(model: nn.Module, call: Call) -> Iterator[Chance | None]:
+    """Seed what is drawn at random; in training mode it is the same for models of any width."""
+    if call.training:
+        with same_chance(model, images(call), SEED) as chance:
+            yield chance
+        return
+    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
+    with torch.random.fork_rng(devices=sorted(devices, key=str)):
+        torch.manual_seed(SEED)
+        yield None
+
+
+def _with(model: nn.Module, call: Call, chance: Chance) -> Any:
+    """Run a model so that its random operations know where they are; a drawn program says it node by node."""
+    if not isinstance(model, fx.GraphModule):
+        return run(model, call)
+    values = [value for _, value in call.named(model).values()]
+    return _Placed(model, chance).run(*values)
+
+
+class _Placed(fx.Interpreter):
+    """Runs a program, each operation in the place that it had in the model."""
+
+    def __init__(self, module: fx.GraphModule, chance: Chance) -> None:
+        super().__init__(module)
+        self.chance = chance
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one operation where it belongs."""
+        stack = list((n.meta.get("nn_module_stack") or {}).values())
+        self.chance.paths.append(stack[-1][0] if stack else "")
+        try:
+            return super().run_node(n)
+        finally:
+            self.chance.paths.pop()
+
+
+def _first(path: str) -> str:
+    return path.removesuffix(BEHIND).partition(".")[0]
+
+
+def _of_fx(result: Any) -> bool:
+    """Whether a container is one that torch.fx keeps in a program."""
+    return type(result).__module__.startswith("torch.fx")
+
+
+def _unlike(should: str, found: str, trial: Trial) -> NotExact:
+    return NotExact(f"`model` must give {should}, got {found} on {trial.words}. Keep the model as it is.")
+
+
+def _line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
+
+
+def _difference(expected: Tensor, found: Tensor) -> float:
+    if not expected.numel():
+        return 0.0
+    if not expected.is_floating_point() and not expected.is_complex():
+        return float((expected != found).any())
+    same = (expected == found) | (expected.isnan() & found.isnan())
+    return float(torch.where(same, 0.0, (expected - found).abs()).nan_to_num(nan=float("inf")).max())
