@@ -1,4 +1,4 @@
-"""What if more went? The metrics of every task as units go, share by share, without refit."""
+"""The metrics of every task as more and more units are removed, share by share, without refit."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -16,10 +16,10 @@ Metrics = Mapping[str, Mapping[str, float]]
 Evaluate = Callable[[nn.Module], Metrics]
 
 
-def sweep(
+def sweep_steps(
     units: Units, scores: Values, evaluate: Evaluate, shares: Sequence[float] = SHARES, *, floor: float = 0.0
-) -> pd.DataFrame:
-    """Return what is saved and what every metric becomes for several shares of units, the lowest scores first.
+) -> Iterator[pd.DataFrame]:
+    """Yield what is saved and every metric for several shares of units, share by share, the lowest scores first.
 
     Columns: share (of the units, asked for), threshold (the highest score that went, −∞ for none), groups, parameters,
     macs (saved, of the model; all in per cent), task, metric, value. The best of each class always stays, or the
@@ -36,16 +36,8 @@ def sweep(
         ValueError: scores that are not one number per unit, or a share out of range.
 
     """
-    steps = list(sweep_steps(units, scores, evaluate, shares, floor=floor))
-    return pd.concat(steps, ignore_index=True) if steps else pd.DataFrame(columns=COLUMNS)
-
-
-def sweep_steps(
-    units: Units, scores: Values, evaluate: Evaluate, shares: Sequence[float] = SHARES, *, floor: float = 0.0
-) -> Iterator[pd.DataFrame]:
-    """Yield the rows of `sweep` share by share, so that a caller may show progress or leave."""
     if wrong := [share for share in shares if not 0 <= share < 100]:
-        raise ValueError(f"`shares` should be at least 0 and below 100 %. Found {wrong[0]:g}.")
+        raise ValueError(f"`shares` must be at least 0 and below 100 %, got {wrong[0]:g}.")
     ranking, what_if = Ranking(units, scores, floor), WhatIf(units)
     for share in shares:
         count = max(min(round(share / 100 * len(units)), len(ranking)), ranking.dead)
