@@ -19,6 +19,7 @@ from winnow.engine.export.refusal import NotDescribable, NotRebuildable
 from winnow.engine.export.script import Script
 from winnow.engine.graph.calls import Call, calls, run
 from winnow.engine.graph.containers import flatten
+from winnow.engine.graph.examples import is_channels_last
 from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.pruning.precision import private
@@ -255,13 +256,12 @@ def _tied(kept: Mapping[str, Tensor]) -> tuple[dict[str, str], list[str]]:
 
 
 def _stored(tensor: Tensor) -> dict[str, Any]:
-    channels_last = tensor.dim() == 4 and not tensor.is_contiguous()
     return {
         "shape": list(tensor.shape),
         "dtype": _type(tensor),
         "parameter": isinstance(tensor, nn.Parameter),
         "trainable": tensor.requires_grad,
-        "channels_last": channels_last and tensor.is_contiguous(memory_format=torch.channels_last),
+        "channels_last": is_channels_last(tensor),
     }
 
 

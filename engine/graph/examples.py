@@ -77,10 +77,11 @@ def _lengths(leaf: Tensor) -> Iterator[tuple[int, int]]:
 def _resized(leaf: Tensor, axis: int, size: int) -> Tensor:
     index = torch.arange(size, device=leaf.device) % leaf.shape[axis]
     taken = leaf.index_select(axis, index)
-    return taken.contiguous(memory_format=torch.channels_last) if _channels_last(leaf) else taken
+    return taken.contiguous(memory_format=torch.channels_last) if is_channels_last(leaf) else taken
 
 
-def _channels_last(leaf: Tensor) -> bool:
+def is_channels_last(leaf: Tensor) -> bool:
+    """Return whether a tensor (B, C, H, W) lies channels last in memory, and not also in the usual order."""
     return leaf.dim() == 4 and leaf.is_contiguous(memory_format=torch.channels_last) and not leaf.is_contiguous()
 
 

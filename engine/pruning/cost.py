@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from winnow.engine.graph.examples import is_channels_last
 from winnow.engine.pruning.selecting import picked
 
 ROUNDS = 15
@@ -53,11 +54,7 @@ def measured(device: torch.device, layout: torch.memory_format = torch.contiguou
 def layout_of(model: nn.Module, inputs: Iterable[Any]) -> torch.memory_format:
     """Return the memory format that a model works in: channels last if its kernels or an input lie so."""
     tensors = [*model.parameters(), *(value for value in inputs if isinstance(value, Tensor))]
-    last = any(
-        tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
-        for tensor in tensors
-    )
-    return torch.channels_last if last else torch.contiguous_format
+    return torch.channels_last if any(map(is_channels_last, tensors)) else torch.contiguous_format
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -6,34 +6,19 @@ one to try next, and a handful of tries suffice.
 """
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-import torch
-from torch import nn
-
-from winnow.engine.graph.modes import evaluating
 from winnow.engine.pruning.compact import compact
 from winnow.engine.pruning.cost import Coefficients
+from winnow.engine.pruning.pace import Pace, pace
 from winnow.engine.pruning.ranking import Ranking, fewest
 from winnow.engine.pruning.units import Units
 from winnow.engine.pruning.what_if import WhatIf
 
 NEAR = 1.0  # points of the budget: no nearer than that, since no timing is better
-WARM_UP = 2  # rounds
 LEAST = 1e-6  # of the multiply-accumulates, so that the logarithm is finite
-
-
-@dataclass(frozen=True)
-class Pace:
-    """The time of a smaller model ÷ that of the dense one, round by round: median, and where 80 % of the rounds lie."""
-
-    ratio: float
-    p10: float
-    p90: float
 
 
 @dataclass(frozen=True)
@@ -102,26 +87,3 @@ class LatencySearch:
 
     def _macs(self, count: int) -> float:
         return self._what_if.shares(self._ranking.first(count)).mac
-
-
-def pace(dense: nn.Module, small: nn.Module, inputs: dict[str, Any], rounds: int = 20) -> Pace:
-    """Return the pace of a smaller model on named inputs, in evaluation mode, with torch's number of threads."""
-    device = next((parameter.device for parameter in dense.parameters()), torch.device("cpu"))
-    ratios = []
-    with evaluating(dense), evaluating(small), torch.inference_mode():
-        for turn in range(rounds + WARM_UP):
-            order = (dense, small) if turn % 2 else (small, dense)
-            seconds = {id(model): _seconds(model, inputs, device) for model in order}
-            ratios.append(seconds[id(small)] / seconds[id(dense)])
-    p10, median, p90 = np.percentile(ratios[WARM_UP:], [10, 50, 90])
-    return Pace(float(median), float(p10), float(p90))
-
-
-def _seconds(model: nn.Module, inputs: dict[str, Any], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    model(**inputs)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from winnow.engine.graph.examples import is_channels_last
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
 from winnow.engine.pruning.precision import plain_tensors
@@ -105,7 +106,7 @@ def _cut(name: str, tensor: Tensor, stays: Mapping[int, Labels]) -> Cut:
     found = tensor.detach()
     for axis, entries in stays.items():
         found = found.index_select(axis, torch.from_numpy(entries).to(found.device))
-    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous():
+    if is_channels_last(tensor):
         found = found.contiguous(memory_format=torch.channels_last)
     found = found if stays else found.clone()
     after = nn.Parameter(found, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else found

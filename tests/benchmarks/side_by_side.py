@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
+from winnow.engine.pruning.pace import time_ratio
 
 BUSY = 1.5  # p90/p10 of the rounds' ratios, above which the machine was too busy to tell
 
@@ -22,12 +22,6 @@ class Ratio:
         return f"{self.median:.3f} (p10 {self.p10:.3f}, p90 {self.p90:.3f}){busy}"
 
 
-def seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
-    start = clock()
-    work()
-    return clock() - start
-
-
 def ratio(
     one: Callable[[], object],
     other: Callable[[], object],
@@ -35,10 +29,5 @@ def ratio(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Ratio:
     """Time both in every round, in alternating order, after two rounds of warming up."""
-    found = []
-    for turn in range(rounds + 2):
-        pair = (one, other) if turn % 2 else (other, one)
-        first, second = (seconds(work, clock) for work in pair)
-        found.append(first / second if turn % 2 else second / first)
-    p10, median, p90 = np.percentile(found[2:], [10, 50, 90])
-    return Ratio(float(median), float(p10), float(p90))
+    found = time_ratio(one, other, rounds, clock)
+    return Ratio(found.ratio, found.p10, found.p90)

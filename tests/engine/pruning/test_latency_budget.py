@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from winnow.engine.pruning.budget import Budget, choose
-from winnow.engine.pruning.latency_budget import LatencySearch, Pace, Timed, pace
+from winnow.engine.pruning.latency_budget import LatencySearch, Timed
+from winnow.engine.pruning.pace import Pace, pace
 from winnow.engine.pruning.ranking import Ranking
 from winnow.engine.pruning.scores import norms
 from winnow.engine.pruning.units import units
