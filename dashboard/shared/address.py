@@ -69,6 +69,8 @@ def following(
 
     def write() -> None:
         value = st.session_state[name]
+        if value is not None and str(value) not in texts:
+            return  # the page sends an option as its title, and a live job's title changes
         change({name: None if value is None or value == usual else str(value), **(others(value) if others else {})})
 
     return {"key": name, "on_change": write}

@@ -88,9 +88,17 @@ NUMBERS = ("item", "tolist", "numpy", "__array__", "__float__", "__int__", "__co
 VALUES = (*NUMBERS, "__bool__", "__index__", "is_nonzero", "equal", "allclose", "__contains__")
 COUNTED = ("nonzero", "argwhere", "masked_select", "unique", "unique_consecutive")  # sizes that depend on values
 NUMERIC = ("tensor", "as_tensor", "scalar_tensor", "full", "full_like", "arange", "linspace", "fill", "eye")
-SPECIAL = {torch.batch_norm: "aten_batch_norm", torch.instance_norm: "aten_instance_norm"}
+INDEXING = (
+    "getitem", "setitem", "narrow", "split", "split_with_sizes", "tensor_split", "chunk", "select", "roll", "pad",
+    "slice", "unsafe_split", "unsafe_chunk",
+)  # fmt: skip
+SPECIAL = {
+    torch.batch_norm: "aten_batch_norm",
+    torch.instance_norm: "aten_instance_norm",
+    torch.nn.functional.unfold: "im2col",  # a method of tensors has the name
+}
 HOMES = ("torch", "_operator", "builtins", "math", "_VariableFunctions")
-DUNDERS = "__bool__ __float__ __int__ __index__ __complex__ __array__ __contains__ __len__"
+DUNDERS = ("__bool__", "__float__", "__int__", "__index__", "__complex__", "__array__", "__contains__", "__len__")
 CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 
 

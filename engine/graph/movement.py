@@ -44,9 +44,26 @@ def moved(recording: Recording, operation: Operation) -> Any:
     if indices and _picks_channels(recording, operation, sources, indices):
         raise operation.refusal("picks channels by values that depend on the input or on chance")
     ids, result = _run_on_ids(operation, sources), operation.result
+    if operation.name == "expand_as":
+        return _spread(recording, operation, ids)
     if isinstance(ids, Tensor):
         return _placed(recording, operation, [sources, indices], (ids, result))
     return tuple(_placed(recording, operation, [sources, indices], pair) for pair in zip(ids, result, strict=True))
+
+
+def _spread(recording: Recording, operation: Operation, ids: Tensor) -> Carrier:
+    """x.expand_as(y): what is repeated along the channels of y has as many of them as y has, with the same content."""
+    source, other = operation.carrier(), operation.carrier(1, "other")
+    index = squeezed_tensor(ids)
+    long = [axis for axis, length in enumerate(other.labels.shape) if length > 1]
+    if len(long) != 1 or any(length > 1 for length in index.shape):
+        return _placed(recording, operation, [[source], []], (ids, operation.result))
+    made = recording.carrier(operation.node, operation.result, other.labels, bears=source.bears or other.bears)
+    index = np.broadcast_to(index, other.labels.shape)
+    recording.steps.append(Move(made.index, (source.index,), index, 0.0, other.labels.shape))
+    if source.labels.ravel()[0] != FIXED:
+        recording.mix(operation, "spreads one channel over many", [source.labels], other.labels)
+    return made
 
 
 def assigned(recording: Recording, operation: Operation) -> Carrier:

@@ -24,13 +24,16 @@ def batch_norm_function(recording: Recording, operation: Operation) -> Carrier:
     tensors = [
         operation.value(*place) for place in ((3, "weight"), (4, "bias"), (1, "running_mean"), (2, "running_var"))
     ]
-    return _batch(recording, operation, tuple(tensors), operation.value(7, "eps", 1e-5))
+    own = recording.evaluating and bool(operation.value(5, "training", False))
+    return _batch(recording, operation, tuple(tensors), operation.value(7, "eps", 1e-5), own)
 
 
 def batch_norm_of_aten(recording: Recording, operation: Operation) -> Carrier:
     """torch.batch_norm, whose arguments stand in another order."""
     places = ((1, "weight"), (2, "bias"), (3, "running_mean"), (4, "running_var"))
-    return _batch(recording, operation, tuple(operation.value(*place) for place in places), operation.value(7, "eps"))
+    own = recording.evaluating and bool(operation.value(5, "training"))
+    tensors = tuple(operation.value(*place) for place in places)
+    return _batch(recording, operation, tensors, operation.value(7, "eps"), own)
 
 
 def instance_norm_module(recording: Recording, operation: Operation) -> Carrier:
@@ -42,10 +45,13 @@ def instance_norm_module(recording: Recording, operation: Operation) -> Carrier:
 
 
 def instance_norm_function(recording: Recording, operation: Operation) -> Carrier:
-    """F.instance_norm without running statistics."""
-    if operation.value(1, "running_mean") is not None:
-        raise operation.refusal("use nn.InstanceNorm for running statistics")
-    return _instance(recording, operation, (operation.value(3, "weight"), operation.value(4, "bias")))
+    """F.instance_norm: by the statistics of each image, or by running ones."""
+    affine = operation.value(3, "weight"), operation.value(4, "bias")
+    running = operation.value(1, "running_mean"), operation.value(2, "running_var")
+    if running[0] is None:
+        return _instance(recording, operation, affine)
+    own = bool(operation.value(5, "use_input_stats", True)) and recording.evaluating
+    return _batch(recording, operation, (*affine, *running), operation.value(7, "eps", 1e-5), own)
 
 
 def group_norm_module(recording: Recording, operation: Operation) -> Carrier:
@@ -79,13 +85,16 @@ def local_response_norm(recording: Recording, operation: Operation) -> Carrier:
     return _over_channels(recording, operation, (), (1,), "local response norm mixes neighbouring channels")
 
 
-def _batch(recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...], eps: float) -> Carrier:
+def _batch(
+    recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...], eps: float, own: bool = False
+) -> Carrier:
+    """A norm of each channel by running statistics, or (`own`) always by those of the tensor itself."""
     source = operation.carrier()
     axis = 1 - len(source.shape)
     channels = recording.along(source, axis)
     scale, shift, mean, variance = _affine(recording, operation, tensors, channels)
     result = _plain(recording, operation, channels, axis)
-    statistics = (mean, variance, eps) if mean is not None and variance is not None else None
+    statistics = (mean, variance, eps) if mean is not None and variance is not None and not own else None
     recording.steps.append(
         NormStep(source.index, result.index, axis, scale, shift, statistics, True, result.labels.shape)
     )

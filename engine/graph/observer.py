@@ -22,7 +22,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.following import Effects, followed
-from winnow.engine.graph.functions import COUNTED, NUMBERS, NUMERIC, PASSIVE, SIZES, VALUES, name_of, opened, opens
+from winnow.engine.graph.functions import (
+    COUNTED,
+    INDEXING,
+    NUMBERS,
+    NUMERIC,
+    PASSIVE,
+    SIZES,
+    VALUES,
+    name_of,
+    opened,
+    opens,
+)
 from winnow.engine.graph.memory import Memory
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.paths import Paths
@@ -31,7 +42,7 @@ from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.rules import MODULE_RULES, WEIGHTED, rule_named
 from winnow.engine.graph.signature import RANDOM, Signature
-from winnow.engine.graph.sized import Observations, origins_in, plain, sized
+from winnow.engine.graph.sized import Observations, Origin, origins_in, plain, sized
 
 CONTROL = "flow of control that depends on the values of a tensor"
 DECIDE = "decide by sizes or options, or use torch.where"
@@ -84,7 +95,7 @@ class Observer(TorchFunctionMode):
         if numbers := origins_in((args, kwargs)):
             args, kwargs = plain(args), plain(kwargs)
             if self.drawing and _takes_numbers(name):
-                self.book.number(numbers)
+                self.book.number(numbers | self._cut(name, args, numbers))
         if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
             self.book.context("autocast")
         given = tensors_in((args, kwargs))
@@ -99,6 +110,17 @@ class Observer(TorchFunctionMode):
             if tensors_in((result,)) or written:
                 self._made(name, func, (args, kwargs), result, written)
         return result
+
+    def _cut(self, name: str, args: tuple[Any, ...], numbers: frozenset[Origin]) -> frozenset[Origin]:
+        """Return the axes with channels of a tensor that is cut at a place computed from a number of channels."""
+        counts = any(isinstance(source, str) or self._across(source, axis) for source, axis in numbers)
+        if name.rstrip("_") not in INDEXING or not counts or not isinstance(args[0], Tensor):
+            return frozenset()
+        carrier = self.memory.carrier(args[0], self.paths.path, name)
+        return frozenset((carrier.index, axis) for axis, length in enumerate(carrier.labels.shape) if length > 1)
+
+    def _across(self, source: int, axis: int) -> bool:
+        return bool(self.recording.carriers[source].labels.shape[axis] > 1)
 
     def _about_to_write(self, name: str, given: list[Tensor], kwargs: Mapping[str, Any]) -> None:
         if name.endswith("_") or name.startswith("set") or "out" in kwargs or "::" in name:
@@ -169,15 +191,19 @@ class Observer(TorchFunctionMode):
         return carrier
 
     def _carried(self, given: tuple[Any, Any], node: str, weighted: bool) -> tuple[Any, Any]:
-        """Return arguments with carriers for tensors; the plain weights of a layer stay tensors."""
+        """Return arguments with carriers for tensors; the plain weights of a layer stay tensors, its input does not."""
 
         def carrier(leaf: Any) -> Any:
-            if not isinstance(leaf, Tensor) or (weighted and self.memory.weight(leaf)):
-                return leaf
-            return self.memory.carrier(leaf, self.paths.path, node)
+            return self.memory.carrier(leaf, self.paths.path, node) if isinstance(leaf, Tensor) else leaf
 
-        args, kwargs = (map_aggregate(part, carrier) for part in given)
-        return args, kwargs
+        def weight(leaf: Any) -> Any:
+            return leaf if isinstance(leaf, Tensor) and self.memory.weight(leaf) else carrier(leaf)
+
+        args, kwargs = given
+        if not weighted:
+            return map_aggregate(args, carrier), map_aggregate(kwargs, carrier)
+        named = {key: carrier(leaf) if key == "input" else weight(leaf) for key, leaf in kwargs.items()}
+        return (*map_aggregate(args[:1], carrier), *map_aggregate(args[1:], weight)), named
 
     def _leaf(self) -> bool:
         kind = type(self.paths.module)
@@ -247,6 +273,9 @@ class _Beneath(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leav
 
 
 def _takes_numbers(name: str) -> bool:
-    """Whether the sizes that an operation is given count as numbers, and not as sizes of what it makes."""
+    """Whether the sizes that an operation is given count as numbers, and not as sizes of what it makes.
+
+    A place computed from a number of channels (`x[:, : c // 2]`) would be another place in a smaller model.
+    """
     rule = rule_named(name)
-    return rule is None or name.rstrip("_") in NUMERIC or rule.__name__ == "pointwise"
+    return rule is None or name.rstrip("_") in (*NUMERIC, *INDEXING) or rule.__name__ == "pointwise"

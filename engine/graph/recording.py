@@ -21,7 +21,7 @@ class Recording:
     """Everything that the rules find out, in the order of the forward pass."""
 
     def __init__(self, model: nn.Module, images: int) -> None:
-        self.images, self.primary = images, True
+        self.images, self.primary, self.evaluating = images, True, True
         self.start = 0  # where the tensors of the present pass begin
         self.first = 0  # the number of tensors of the first pass
         self.varying: set[int] = set()

@@ -84,6 +84,7 @@ class _Passes:
         recording = self._recording
         recording.primary = first and self._drawn is None
         recording.images, recording.start = _images(call), len(recording.carriers)
+        recording.evaluating = not call.training
         observer = Observer(self._model, recording, self._state, len(self._observers), drawing=True)
         inputs, found = self._observed(observer, call)
         if recording.primary:

@@ -106,6 +106,10 @@ def _device(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
+class _NoProgram(NotExact):
+    """The model has no program of the kind that was asked for; why another form failed says more."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Built:
     """A plan that fits, the shrunk copy of the model, and how it was cut."""
@@ -136,6 +140,8 @@ class _Compaction:
         for form in self._forms():
             try:
                 return form()
+            except _NoProgram as error:
+                last = last or error
             except (NotExact, Unfit) as error:
                 last = error
         if isinstance(last, NotExact):
@@ -148,8 +154,9 @@ class _Compaction:
             yield partial(self._without_others, self.tasks, emptied=False)
             yield partial(self._without_others, self.tasks, emptied=True)
         yield self._as_itself
-        yield self._as_program
+        yield partial(self._as_program, fixed=False)
         yield self._as_it_fits
+        yield partial(self._as_program, fixed=True)
 
     @cached_property
     def _plan(self) -> Plan:
@@ -196,14 +203,21 @@ class _Compaction:
             built.small.register_forward_hook(KeepTasks(self.tasks))
         return self._proved(built)
 
-    def _as_program(self) -> Compacted:
-        """Return the program, if it also follows the mode where the smaller model itself may not be compared in it."""
+    def _as_program(self, fixed: bool) -> Compacted:
+        """Return the program, if it also follows the mode where the smaller model itself may not be compared in it.
+
+        One that holds for the example's sizes alone is taken only if nothing else is exact (`fixed`).
+        """
         try:
             graph = trace(self.graph.model, self.calls, program=True)
         except NotTraceable as error:
             raise NotExact(str(error)) from error
         if graph.program is None:
             raise NotExact(f"`model` must have a program, got none: {'; '.join(graph.notes)}.")
+        if fixes_sizes(graph) is not fixed:
+            raise _NoProgram(
+                f"`model` must have a program for {'every size' if not fixed else 'one size'}, got another."
+            )
         if graph.contexts:
             raise NotExact(f"`model` must run in one context as a program, got {graph.contexts[0]}.")
         if not self._both:

@@ -51,11 +51,12 @@ def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call]) -> None:
     """
     passes = _Passes(plan)
     for call in (each for given in calls for each in given.modes()):
+        copied = call.changed(lambda leaf: leaf.detach().clone())
         with preserved(twin) as state, torch.no_grad():
             watcher = _Fitting(twin, state, passes)
             try:
                 with in_mode(twin, bool(call.training)), watcher.paths, watcher.beneath, watcher:
-                    run(twin, call.changed(lambda leaf: leaf.detach().clone()))
+                    run(twin, copied)
             except Unfit:
                 raise
             except Exception as error:

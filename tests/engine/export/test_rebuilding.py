@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.engine.graph.zoo import ZOO, Program, build, conv
@@ -177,16 +177,14 @@ def test_several_inputs_with_defaults():
         found(x)
 
 
-def test_sizes_that_were_fixed_before_may_stay_so():
+def test_a_number_of_images_that_becomes_a_number_is_refused():
     def program(m: nn.Module, x: Tensor) -> Tensor:
         y = m.a(x) + torch.linspace(0, 1, 16).expand(x.size(0), 1, 16, 16)
         return m.out(y[:, 2:])
 
     net, x = Program(program, a=conv(3, 6), out=conv(4, 2)).eval(), torch.randn(2, 3, 16, 16)
-    small = compact(net, x)
-    assert small.certificate.fixed_sizes
-    assert isinstance(small.model, fx.GraphModule)
-    assert same(small.model, again(small.model, x), x)
+    with pytest.raises(NotDescribable, match="1 image"):
+        architecture(net, x)
 
 
 BAKED = {

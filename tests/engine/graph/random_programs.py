@@ -135,6 +135,10 @@ def _ordered(x: Tensor, y: Tensor) -> Tensor:
     return x[..., order]
 
 
+def _half_of_the_channels(x: Tensor, y: Tensor) -> Tensor:
+    return torch.cat([y[:, : x.shape[1] // 2], x[:, x.shape[1] // 2 :]], 1)
+
+
 def _channels_by_value(x: Tensor, y: Tensor) -> Tensor:
     return x[:, y.mean((0, 2, 3)).argsort()]
 
@@ -221,6 +225,8 @@ PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "copied": _copied,
     "stale view": _stale_view,
     "ordered": _ordered,
+    "expand as": lambda x, y: x * y.mean(1, keepdim=True).expand_as(x) + torch.ones(1, 1, 1, 1).expand_as(y),
+    "half of the channels": _half_of_the_channels,
     "channels by value": _channels_by_value,
     "out": _out_argument,
     "attention": lambda x, y: ((x.flatten(2) @ y.flatten(2).mT).softmax(-1) @ x.flatten(2).tanh()).view_as(x),
@@ -230,6 +236,8 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "depthwise": lambda: nn.Conv2d(WIDTH, WIDTH, 3, padding=1, groups=WIDTH),
     "linear": lambda: nn.Linear(WIDTH, WIDTH),
     "norm": lambda: nn.BatchNorm2d(WIDTH),
+    "batch statistics": lambda: nn.BatchNorm2d(WIDTH, track_running_stats=False),
+    "instance norm": lambda: nn.InstanceNorm2d(WIDTH, affine=True, track_running_stats=True),
     "functional norm": lambda: FunctionalNorm(WIDTH),
     "standardised": lambda: Standardised(WIDTH, WIDTH, 3, padding=1),
     "weight norm": lambda: weight_norm(nn.Conv2d(WIDTH, WIDTH, 1)),
@@ -307,9 +315,10 @@ def random_program(genes: list[Gene], container: int, seed: int) -> tuple[nn.Mod
     torch.manual_seed(seed)
     net = RandomProgram(genes, container).double()
     for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d | nn.InstanceNorm2d):
             for tensor, low in ((module.running_mean, -0.5), (module.weight, 0.5), (module.bias, -0.5)):
-                nn.init.uniform_(tensor, low, low + 1)
+                if tensor is not None:
+                    nn.init.uniform_(tensor, low, low + 1)
     x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
     mask = torch.rand(2, 1, 6, 6, dtype=torch.float64)
     return net.eval(), [Call((x,)), Call((x,), {"extra": True}), Call((x,), {"mask": mask})]

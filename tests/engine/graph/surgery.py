@@ -21,7 +21,7 @@ def removed(net: nn.Module, liveness: Liveness) -> nn.Module:
         for use in liveness.graph.depthwise:
             if use.layer == name:
                 module.groups = len(module.weight) // (1 if use.transposed else use.multiplier)
-        if isinstance(module, nn.InstanceNorm1d):
+        if isinstance(module, nn.InstanceNorm1d | nn.InstanceNorm2d):
             module.num_features = len(module.weight)
     return twin
 

@@ -174,15 +174,19 @@ def test_what_only_other_outputs_read_goes_from_any_program():
     torch.testing.assert_close(found.model(X)["one"], net(X)["one"])
 
 
-def test_sizes_that_could_only_be_fixed_are_named():
+def test_no_program_fixes_sizes_where_the_class_can_keep_its_channels():
     def program(m: nn.Module, x: Tensor) -> Tensor:
         y = m.a(x) + torch.linspace(0, 1, 16).expand(x.size(0), 1, 16, 16)
         return m.out(y[:, 2:])
 
     net = Program(program, a=conv(3, 6), out=conv(4, 2)).eval()
     found = compact(net, X)
-    assert found.certificate.fixed_sizes
-    assert found.model.a.out_channels == 4
+    assert not found.certificate.fixed_sizes
+    assert type(found.model) is type(net)
+    assert found.model.a.out_channels == 6
+    assert list(found.certificate.kept_for) == ["getitem"]
+    wide = torch.randn(5, 3, 16, 16)
+    torch.testing.assert_close(found.model(wide), net(wide))
     torch.testing.assert_close(found.model(X), net(X))
 
 

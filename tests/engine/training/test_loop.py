@@ -1,5 +1,6 @@
 """The loop: seeds decide everything, a checkpoint loses nothing, a broken loss is named."""
 
+import copy
 import math
 from pathlib import Path
 
@@ -175,7 +176,7 @@ def test_weights_that_become_no_numbers_in_the_last_step_end_the_run(stacked: di
 
 
 def test_a_task_without_labels_to_learn_from_is_refused(stacked: dict):
-    training, batches, _ = setting(digits(1), stacked)
+    training, batches, _ = setting(digits(1), copy.deepcopy(stacked))
     batches.target("digit").fill_(-1)
     with pytest.raises(ValueError, match="`tasks` must have labels in the training images, got none of digit"):
         start_at_constants(training, batches)

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from torch import fx, nn
+from torch import nn
 
 from tests.engine.trained_digits import SPEC, trained
 from winnow.engine.pruning import compact, transfer
@@ -59,12 +59,11 @@ def test_zeros_of_weights_stay_and_the_moments_go_along(cut: tuple):
     assert all(len(moved.state[parameter]) for parameter in model.parameters())
 
 
-def test_a_tailored_program_is_refitted_for_its_task():
+def test_a_tailored_network_is_refitted_for_its_task():
     net, tasks, images, validation, _ = trained()
-    graph = compact(nn.Sequential(net), images.example(), tasks=["digit"]).model
-    assert isinstance(graph, fx.GraphModule)
+    small = compact(nn.Sequential(net), images.example(), tasks=["digit"]).model
     own = {"digit": tasks["digit"]}
-    *_, last = refit(graph, own, Split(images, validation), Refit(1, SPEC.optimiser))
+    *_, last = refit(small, own, Split(images, validation), Refit(1, SPEC.optimiser))
     assert set(last.metrics) == {"digit"}
 
 
