@@ -77,18 +77,12 @@ def test_following_a_widget_ignores_a_title_that_is_out_of_date() -> None:
 
         from winnow.dashboard.shared import address
 
-        turn = st.session_state["turn"] = st.session_state.get("turn", 0) + 1
-        options = ["a", "b"]
-        st.selectbox(
-            "Job",
-            options,
-            format_func=lambda job: f"{job}, seen {turn} times",
-            **address.following("job", options, "a"),
-        )
+        widget = address.following("job", ["a", "b"], "a")
+        st.session_state["job"] = "▶ b"  # what a page sends that was drawn before the job's title changed
+        widget["on_change"]()
 
     page = AppTest.from_function(script, default_timeout=30)
     page.query_params["job"] = "b"
     page.run()
-    page.run()  # the page sends the title of the first run, which is no option's title any more
+    assert not page.exception
     assert dict(page.query_params) == {"job": "b"}
-    assert page.selectbox(key="job").value == "b"
