@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.graph.trace import trace
-from winnow.engine.measure.counts import layer_macs
+from winnow.engine.measure.counts import weight_macs
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import scale_free_weights
@@ -78,7 +78,7 @@ def begin(
     balancer.ranks = ranks
     optimizer = build_optimizer(spec.optimiser, net.parameters(), balancer.parameters())
     proximal = Proximal(optimizer, groups, build_penalty(spec.penalty), kept)
-    counts = Counts(net, proximal.banks, layer_macs(net, batches.example()))
+    counts = Counts(net, proximal.banks, weight_macs(net, batches.example()))
     controller = build_controller(spec, proximal, counts, batches.steps)
     return Training(spec, net, tasks, graph, proximal, counts, controller, balancer, batches.device, ranks=ranks)
 
