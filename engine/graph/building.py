@@ -77,7 +77,9 @@ def built(model: nn.Module, passes: Passes) -> ChannelGraph:
             [use.mapped(number) for use in recording.layer_uses if isinstance(use, Depthwise)], recording.first
         ),
         flows=flows,
-        steps=tuple(step.mapped(number) if isinstance(step, ProductStep | Contract) else step for step in recording.steps),
+        steps=tuple(
+            step.mapped(number) if isinstance(step, ProductStep | Contract) else step for step in recording.steps
+        ),
         ends={name or "output": tuple(carrier.index for carrier in carriers) for name, carriers in outputs.items()},
         carriers=tuple(replace(carrier, labels=number[carrier.labels]) for carrier in recording.carriers),
         inputs=ends[0],
@@ -175,6 +177,7 @@ def _spaces(
     reached = {name: _reached(count, flows, channels) for name, channels in outputs.items()}
     inner = [[part for part in parts[space] if part.role != "reader"] for space in range(len(members))]
     titles = names(inner, members, joins)
+    mixes = [mix for mix in mixes if _matters(mix, reached)]
     return tuple(
         Space(
             titles[space],
@@ -187,6 +190,11 @@ def _spaces(
         )
         for space, channels in enumerate(members)
     )
+
+
+def _matters(mix: Mix, reached: Mapping[str, np.ndarray[Any, np.dtype[np.bool_]]]) -> bool:
+    """Whether an output could depend on a mix; attention weights that nobody looks at, say, pin nothing."""
+    return FIXED in mix.results or not mix.node or any(found[mix.results].any() for found in reached.values())
 
 
 def _pins(channels: Labels, mixes: Sequence[Mix], unmade: Labels) -> tuple[str, ...]:

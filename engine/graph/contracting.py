@@ -310,9 +310,10 @@ class Contract:
             demand.ask(factor.carrier.index, np.asarray(factor.back(wanted)))
 
     def _idle(self, demand: Demand, factor: Factor, other: Factor) -> Flags:
-        """Return the summed places at which the other factor is zero, and whose channels go."""
+        """Return the summed places at which a factor is zero, and whose channels go."""
         out, count = self.counts
-        values: Values = demand.seen[-1 - other.carrier.index]
-        zero = (values == 0).all(tuple(range(out)), keepdims=True)
-        live = demand.live[factor.spread(factor.carrier.labels, count)]
-        return np.asarray(zero & ~live)
+        zero = np.zeros((1,) * count, bool)
+        for part in (factor, other):
+            values: Values = demand.seen[-1 - part.carrier.index]
+            zero = zero | (values == 0).all(tuple(range(out)), keepdims=True)
+        return np.asarray(zero & ~demand.live[factor.spread(factor.carrier.labels, count)])

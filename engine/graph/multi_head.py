@@ -113,7 +113,7 @@ def _added(mask: Tensor | None, like: Tensor) -> Tensor | None:
 
 def _weighted(parts: tuple[Tensor, Tensor, Tensor], bias: Tensor | None, dropout: float) -> tuple[Tensor, Tensor]:
     q, k, v = parts
-    scores = (q * math.sqrt(1.0 / q.shape[-1])) @ k.transpose(-2, -1)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     weights = F.softmax(scores if bias is None else scores + bias, dim=-1)
     if dropout > 0:
         weights = F.dropout(weights, dropout)
