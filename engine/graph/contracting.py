@@ -7,17 +7,15 @@ along a free axis are those of the result, and channels along a summed axis go i
 other does nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from winnow.engine.graph.carriers import Carrier, squeezed
 from winnow.engine.graph.grids import tied_over
 from winnow.engine.graph.operation import Operation
-from winnow.engine.graph.partition import FIXED, Labels
+from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.pointwise import meet
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Join, Reach
@@ -75,11 +73,14 @@ def contracted(recording: Recording, operation: Operation) -> Carrier:
     if name not in ("matmul", "rmatmul", "bmm", "mm", "baddbmm") or min(len(one.shape), len(other.shape)) < 2:
         return mixed(recording, operation)
     count = max(len(one.shape), len(other.shape))
-    left = _batch(one, other, count) + (count - 2, count)
-    right = _batch(other, one, count) + (count, count - 1)
+    left = (*_batch(one, other, count), count - 2, count)
+    right = (*_batch(other, one, count), count, count - 1)
     shape = (*np.broadcast_shapes(one.shape[:-2], other.shape[:-2]), one.shape[-2], other.shape[-1])
-    made = _product(recording, operation, (Factor(one, left), Factor(other, right)), shape)
-    return made if first == 0 else _added(recording, operation, made, operation.carrier(0), shape)
+    factors = (Factor(one, left), Factor(other, right))
+    if first == 0:
+        return _product(recording, operation, factors, None)
+    made = _product(recording, operation, factors, shape)
+    return _added(recording, operation, made, operation.carrier(0), None)
 
 
 def mixed(recording: Recording, operation: Operation) -> Carrier:
@@ -110,13 +111,13 @@ def _attention(recording: Recording, operation: Operation) -> Carrier:
     if not len(query.shape) == len(key.shape) == len(value.shape) == count:
         return mixed(recording, operation)
     shape = (*np.broadcast_shapes(query.shape[:-2], key.shape[:-2]), query.shape[-2], key.shape[-2])
-    left, right = _batch(query, key, count) + (count - 2, count), _batch(key, query, count) + (count - 1, count)
+    left, right = (*_batch(query, key, count), count - 2, count), (*_batch(key, query, count), count - 1, count)
     scaled = operation.value(6, "scale") is None
     scores = _product(recording, operation, (Factor(query, left), Factor(key, right)), shape, scaled)
     mask = operation.carried_args[3] if len(operation.carried_args) > 3 else operation.carried_kwargs.get("attn_mask")
     if isinstance(mask, Carrier):
         scores = _added(recording, operation, scores, mask, shape)
-    left, right = _batch(scores, value, count) + (count - 2, count), _batch(value, scores, count) + (count, count - 1)
+    left, right = (*_batch(scores, value, count), count - 2, count), (*_batch(value, scores, count), count, count - 1)
     return _product(recording, operation, (Factor(scores, left), Factor(value, right)), None)
 
 
@@ -125,23 +126,25 @@ def _repeated(recording: Recording, operation: Operation, part: Carrier, heads: 
     times = heads // part.shape[-3]
     labels = np.repeat(part.labels, times, -3) if part.labels.shape[-3] > 1 else part.labels
     shape = (*part.shape[:-3], heads, *part.shape[-2:])
-    made = _entered(recording, operation, shape, labels)
+    made = _made(recording, operation, shape, labels)
     recording.steps.append(Repeated(made.index, part.index, times, labels.shape))
     return made
 
 
 def _added(
-    recording: Recording, operation: Operation, scores: Carrier, other: Carrier, shape: tuple[int, ...]
+    recording: Recording, operation: Operation, scores: Carrier, other: Carrier, shape: tuple[int, ...] | None
 ) -> Carrier:
     """Add a mask, or a table of relative positions whose entries go with their heads."""
     labels = meet(recording, operation, [scores, other])
-    made = _entered(recording, operation, shape, labels)
+    made = _made(recording, operation, shape, labels)
     recording.steps.append(Opaque(made.index, (scores.index, other.index), False, labels.shape))
     return made
 
 
-def _entered(recording: Recording, operation: Operation, shape: tuple[int, ...], labels: Labels) -> Carrier:
-    """Enter a tensor that an operation makes inside."""
+def _made(recording: Recording, operation: Operation, shape: tuple[int, ...] | None, labels: Labels) -> Carrier:
+    """Enter the result of an operation, or (with a shape) a tensor that it makes inside."""
+    if shape is None:
+        return recording.result(operation, labels)
     made = Carrier(len(recording.carriers), f"{operation.node}:inside", shape, labels, True, -1)
     recording.carriers.append(made)
     return made
@@ -175,7 +178,7 @@ def _product(
     count = max(out, *(1 + place for factor in factors for place in factor.places if place is not None))
     labels, pairs = _met(recording, operation, factors, (out, count), scaled)
     labels = labels.reshape(labels.shape[:out])
-    made = recording.result(operation, labels) if shape is None else _entered(recording, operation, shape, labels)
+    made = _made(recording, operation, shape, labels)
     sources = [np.unique(factor.carrier.labels) for factor in factors]
     recording.flows.append(Reach(operation.place, np.concatenate(sources), np.unique(labels)))
     recording.joins.append(Join(operation.place, labels.ravel()))

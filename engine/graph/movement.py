@@ -21,7 +21,7 @@ from torch import Tensor
 from winnow.engine.graph.carriers import Carrier, numbered, squeezed, squeezed_tensor
 from winnow.engine.graph.grids import LARGEST_GRID, closed, is_grid, one_dimension, opened, tied_over
 from winnow.engine.graph.operation import Operation, carriers_in
-from winnow.engine.graph.partition import FIXED, Labels
+from winnow.engine.graph.partition import FIXED
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.steps import Chosen, Keep, Move
 

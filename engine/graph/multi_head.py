@@ -12,67 +12,73 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PLACES = (
+    "embed_dim_to_check", "num_heads", "in_proj_weight", "in_proj_bias", "bias_k", "bias_v", "add_zero_attn",
+    "dropout_p",
+    "out_proj_weight", "out_proj_bias", "training", "key_padding_mask", "need_weights", "attn_mask",
+    "use_separate_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "static_k", "static_v",
+    "average_attn_weights", "is_causal",
+)  # fmt: skip
+
 
 def multi_head_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    embed_dim_to_check: int,
-    num_heads: int,
-    in_proj_weight: Tensor | None,
-    in_proj_bias: Tensor | None,
-    bias_k: Tensor | None,
-    bias_v: Tensor | None,
-    add_zero_attn: bool,
-    dropout_p: float,
-    out_proj_weight: Tensor,
-    out_proj_bias: Tensor | None,
-    **options: Any,
+    query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
 ) -> tuple[Tensor, Tensor | None]:
     """Return the output (L, B, C) and the attention weights, averaged over the heads if asked, as torch's function.
 
-    Inputs are (L, B, C), or (L, C) without a batch; arguments are those of
-    `torch.nn.functional.multi_head_attention_forward`.
+    Inputs are (L, B, C), or (L, C) without a batch; the other arguments are those of
+    `torch.nn.functional.multi_head_attention_forward`, by place or by name.
     """
+    options = dict(zip(PLACES, args, strict=False)) | kwargs
     mask, padding = options.get("attn_mask"), options.get("key_padding_mask")
-    batched = query.dim() == 3
-    if not batched:
-        padding = None if padding is None else padding.unsqueeze(0)
-        packed = query is key and key is value
-        query = query.unsqueeze(1)
-        key, value = (query, query) if packed else (key.unsqueeze(1), value.unsqueeze(1))
+    if query.dim() == 2:
+        return _unbatched((query, key, value), options)
+    wanted = options.get("need_weights", True)
+    if options.get("is_causal") and mask is None:
+        raise ValueError("`attn_mask` must be given with `is_causal`, got None. Give the mask that it stands for.")
+    causal = bool(options.get("is_causal")) and padding is None and not wanted
+    q, k, v = _parts((query, key, value), options)
+    bias = None if causal else _mask((mask, padding), q, k)
+    dropout = options["dropout_p"] if options.get("training", True) else 0.0
+    weights = None
+    if wanted:
+        out, weights = _weighted((q, k, v), bias, dropout)
+    else:
+        out = F.scaled_dot_product_attention(q, k, v, bias, dropout, causal)
+    out = F.linear(out.permute(2, 0, 1, 3).flatten(-2), options["out_proj_weight"], options["out_proj_bias"])
+    if weights is not None and options.get("average_attn_weights", True):
+        weights = weights.mean(dim=1)
+    return out, weights
+
+
+def _unbatched(inputs: tuple[Tensor, Tensor, Tensor], options: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+    query, key, value = inputs
+    alone = query.unsqueeze(1)
+    others = [alone if query is key and key is value else part.unsqueeze(1) for part in (key, value)]
+    padding = options.get("key_padding_mask")
+    options = options | {"key_padding_mask": None if padding is None else padding.unsqueeze(0)}
+    out, weights = multi_head_attention(alone, *others, **options)
+    return out.squeeze(1), None if weights is None else weights.squeeze(0)
+
+
+def _parts(inputs: tuple[Tensor, Tensor, Tensor], options: dict[str, Any]) -> tuple[Tensor, ...]:
+    """Return queries, keys and values by head, (B, h, L, d)."""
     separate = None
     if options.get("use_separate_proj_weight"):
         separate = tuple(options[f"{name}_proj_weight"] for name in "qkv")
-    causal = bool(options.get("is_causal")) and padding is None and not options.get("need_weights", True)
-    projected = _projected((query, key, value), in_proj_weight, separate, in_proj_bias)
-    if bias_k is not None and bias_v is not None:
-        count = query.shape[1]
-        projected = (
-            projected[0],
-            torch.cat([projected[1], bias_k.expand(-1, count, -1)]),
-            torch.cat([projected[2], bias_v.expand(-1, count, -1)]),
-        )
-    q, k, v = (part.unflatten(-1, (num_heads, -1)).permute(1, 2, 0, 3) for part in projected)
-    if add_zero_attn:
+    projected = list(_projected(inputs, options["in_proj_weight"], separate, options["in_proj_bias"]))
+    for place, name in ((1, "bias_k"), (2, "bias_v")):
+        if options[name] is not None:
+            projected[place] = torch.cat([projected[place], options[name].expand(-1, inputs[0].shape[1], -1)])
+    q, k, v = (part.unflatten(-1, (options["num_heads"], -1)).permute(1, 2, 0, 3) for part in projected)
+    if options["add_zero_attn"]:
         k, v = (torch.cat([part, torch.zeros_like(part[:, :, :1])], 2) for part in (k, v))
-    bias = None if causal else _mask((mask, padding), q, k)
-    dropout = dropout_p if options.get("training", True) else 0.0
-    if options.get("need_weights", True):
-        out, weights = _weighted((q, k, v), bias, dropout)
-    else:
-        out, weights = F.scaled_dot_product_attention(q, k, v, bias, dropout, causal), None
-    out = F.linear(out.permute(2, 0, 1, 3).flatten(-2), out_proj_weight, out_proj_bias)
-    if weights is not None and options.get("average_attn_weights", True):
-        weights = weights.mean(dim=1)
-    if not batched:
-        out, weights = out.squeeze(1), None if weights is None else weights.squeeze(0)
-    return out, weights
+    return q, k, v
 
 
 def _projected(
     inputs: tuple[Tensor, Tensor, Tensor],
-    packed: Tensor | None,
+    packed: Tensor,
     separate: tuple[Tensor, ...] | None,
     bias: Tensor | None,
 ) -> tuple[Tensor, ...]:
@@ -81,12 +87,10 @@ def _projected(
         found = tuple(F.linear(part, weight) for part, weight in zip(inputs, separate, strict=True))
         shifts = None if bias is None else bias.chunk(3)
         return found if shifts is None else tuple(part + own for part, own in zip(found, shifts, strict=True))
-    assert packed is not None  # noqa: S101 - torch's own form has one or the other
     if query is key and key is value:
         return F.linear(query, packed, bias).chunk(3, -1)
     shifts = (None, None, None) if bias is None else bias.chunk(3)
-    weights = packed.chunk(3)
-    return tuple(F.linear(part, *own) for part, *own in zip(inputs, weights, shifts, strict=True))
+    return tuple(F.linear(part, *own) for part, *own in zip(inputs, packed.chunk(3), shifts, strict=True))
 
 
 def _mask(masks: tuple[Tensor | None, Tensor | None], q: Tensor, k: Tensor) -> Tensor | None:

@@ -73,16 +73,19 @@ def meet(recording: Recording, operation: Operation, carriers: list[Carrier]) ->
     met = np.array(np.broadcast_to(hosts[0], shape))
     if any(labels.size < met.size for labels in hosts):  # what was spread over positions may be the same at each
         met = squeezed(recording.partition.roots(met))
-    if is_grid(met):  # a guest that has several places along a dimension of a grid keeps it whole there
-        places = {axis for (shape, _), guest in zip(padded, guests, strict=True) if guest
-                  for axis, length in enumerate(shape) if length > 1}  # fmt: skip
-        met = tied_over(recording, met, tuple(places))
+    met = _whole_for(recording, met, [shape for (shape, _), guest in zip(padded, guests, strict=True) if guest])
     if sum(carrier.bears and not guest for carrier, guest in zip(carriers, guests, strict=True)) > 1:
         recording.joins.append(Join(operation.place, met.ravel()))
     for (_, labels), guest in zip(padded, guests, strict=True):
         if guest:
             recording.mix(operation, "spreads one channel over many", [labels], met)
     return met
+
+
+def _whole_for(recording: Recording, met: Labels, guests: Sequence[tuple[int, ...]]) -> Labels:
+    """Make a grid whole along the dimensions in which a guest of several places is met."""
+    places = {axis for shape in guests for axis, length in enumerate(shape) if length > 1}
+    return tied_over(recording, met, tuple(places)) if is_grid(met) and places else met
 
 
 def _is_guest(place: int, padded: Sequence[tuple[tuple[int, ...], Labels]]) -> bool:

@@ -27,6 +27,7 @@ from winnow.engine.pruning.forms import KeepTasks, as_program, fixes_sizes, with
 from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.naming import Naming, named_numbers, rewrite
+from winnow.engine.pruning.parts import called, like, programs_in, replaced
 from winnow.engine.pruning.plan import Plan, planned
 from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
@@ -158,6 +159,7 @@ class _Compaction:
         namings = self._namings
         for naming in namings:
             yield partial(self._as_itself, naming)
+        yield partial(self._in_parts, namings[0])
         yield partial(self._as_program, fixed=False)
         yield partial(self._as_it_fits, namings[0])
         if len(namings) > 1:
@@ -201,6 +203,21 @@ class _Compaction:
         built = self._shrunk(self._plan.running("all"), naming)
         fit_all(built.plan, built.small, self.calls)
         return self._own(built)
+
+    def _in_parts(self, naming: Naming) -> Compacted:
+        """Draw those modules alone whose code computes a size that has changed."""
+        plan, parts = self._plan.running("all"), dict[str, Call]()
+        while True:
+            built = self._shrunk(plan, naming)
+            try:
+                replaced(plan, built.small, parts)
+                fit_all(plan, built.small, self.calls, tuple(parts))
+                return self._own(built)
+            except Unfit as unfit:
+                new = [path for path in like(plan, unfit.path) if path not in parts]
+                if not new:
+                    raise
+                parts |= called(plan.graph.model, new, self.calls[0])
 
     def _as_it_fits(self, naming: Naming) -> Compacted:
         """Keep the channels at every operation that does not run with fewer."""
@@ -293,6 +310,7 @@ class _Compaction:
             fixed=tuple(
                 f"{one.module or 'the model'}, {one.place}: a {one.kind} decides" for one in plan.graph.decisions
             ),
+            programs=() if program else tuple(programs_in(small)),
             **words,
         )
         if not program and any(cut.stays for cut in cuts):

@@ -27,7 +27,7 @@ def named_numbers(plan: Plan, naming: Naming) -> dict[tuple[str, str], int]:
     """
     modules = dict(plan.graph.model.named_modules())
     found: dict[tuple[str, str], int] = {}
-    for path, sizes in _sizes(plan).items() if naming != "none" else ():
+    for path, sizes in changing_sizes(plan).items() if naming != "none" else ():
         own = vars(modules[path]) if path in modules else {}
         if type(modules.get(path)).__module__.startswith("torch.nn"):
             continue
@@ -43,7 +43,7 @@ def says_heads(name: str) -> bool:
     return bool(HEADS.search(name.lower())) and not SIZES.search(name.lower())
 
 
-def _sizes(plan: Plan) -> dict[str, dict[int, set[int]]]:
+def changing_sizes(plan: Plan) -> dict[str, dict[int, set[int]]]:
     """Return, by the module that runs it, the sizes of tensors that change: {as it was: what it becomes}."""
     path_of = {event.node: event.path for event in plan.graph.events}
     found: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))

@@ -81,10 +81,17 @@ def fit(module: nn.Module, source: tuple[int, ...] | None = None) -> None:
         layer.out_features, layer.in_features = weight.shape
     elif isinstance(module, nn.Embedding):
         layer.num_embeddings, layer.embedding_dim = weight.shape
-    elif isinstance(module, nn.MultiheadAttention):
-        fit_attention(module)
     elif isinstance(module, nn.PReLU):
         layer.num_parameters = weight.numel()
+    else:
+        _fit_other(module, source)
+
+
+def _fit_other(module: nn.Module, source: tuple[int, ...] | None) -> None:
+    layer: Any = module
+    weight: Any = getattr(layer, "weight", None)
+    if isinstance(module, nn.MultiheadAttention):
+        fit_attention(module)
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
         layer.normalized_shape = layer.normalized_shape if weight is None else tuple(weight.shape)
     elif isinstance(module, nn.modules.batchnorm._NormBase):

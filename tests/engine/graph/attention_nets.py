@@ -218,3 +218,30 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "encoder, norm first": lambda: Net(encoder(norm_first=True, activation="gelu")),
 }  # fmt: skip
 EXAMPLE = (2, 16, 8)
+
+
+class ViT(nn.Module):
+    """A vision transformer after Dosovitskiy et al. 2021: patches, a class token, positions, blocks, a head."""
+
+    def __init__(
+        self, width: int, depth: int, heads: int, patch: int, size: int, form: type[nn.Module] = Packed
+    ) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, width, patch, patch)
+        self.token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(1, 1 + (size // patch) ** 2, width) * 0.02)
+        self.blocks = nn.Sequential(*(Wide(form(width, heads), width) for _ in range(depth)))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.positions
+        return self.head(self.norm(self.blocks(x))[:, 0])
+
+
+class Wide(Residual):
+    """A block whose MLP has four times the width."""
+
+    def __init__(self, attention: nn.Module, width: int) -> None:
+        super().__init__(attention, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))

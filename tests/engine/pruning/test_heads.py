@@ -103,12 +103,14 @@ def test_a_module_keeps_its_class_and_names_the_heads_that_are_left():
     assert net.blocks[0].attention.num_heads == HEADS
 
 
-def test_sizes_computed_from_the_stream_are_rewritten_in_the_program():
+def test_a_module_that_computes_sizes_from_the_stream_becomes_a_program_alone():
     net, x = made("classic")
     silence(net, trace(net, x))
     found = compact(net, x, gather="never")
+    assert type(found.model) is Net
+    assert found.certificate.programs == ("blocks.0.attention",)
     assert not found.certificate.fixed_sizes
-    assert found.model.get_submodule("blocks.0.attention.proj").weight.shape == (WIDTH, WIDTH // 2)
+    assert found.model.blocks[0].attention.proj.weight.shape == (WIDTH, WIDTH // 2)
 
 
 @pytest.mark.parametrize("name", ["packed", "torch", "einsum"])
