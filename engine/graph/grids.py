@@ -21,7 +21,7 @@ LARGEST_GRID = 2**17  # labels of a tensor that is kept a grid
 
 def is_grid(labels: Labels) -> bool:
     """Whether labels vary along several dimensions."""
-    return sum(length > 1 for length in labels.shape) > 1
+    return [length > 1 for length in labels.shape].count(True) > 1
 
 
 def opened(recording: Recording, labels: Labels) -> Labels:

@@ -70,7 +70,7 @@ def _parts(inputs: tuple[Tensor, Tensor, Tensor], options: dict[str, Any]) -> tu
     for place, name in ((1, "bias_k"), (2, "bias_v")):
         if options[name] is not None:
             projected[place] = torch.cat([projected[place], options[name].expand(-1, inputs[0].shape[1], -1)])
-    q, k, v = (part.unflatten(-1, (options["num_heads"], -1)).permute(1, 2, 0, 3) for part in projected)
+    q, k, v = (torch.unflatten(part, -1, (options["num_heads"], -1)).permute(1, 2, 0, 3) for part in projected)
     if options["add_zero_attn"]:
         k, v = (torch.cat([part, torch.zeros_like(part[:, :, :1])], 2) for part in (k, v))
     return q, k, v
@@ -89,15 +89,16 @@ def _projected(
         return found if shifts is None else tuple(part + own for part, own in zip(found, shifts, strict=True))
     if query is key and key is value:
         return F.linear(query, packed, bias).chunk(3, -1)
-    shifts = (None, None, None) if bias is None else bias.chunk(3)
-    return tuple(F.linear(part, *own) for part, *own in zip(inputs, packed.chunk(3), shifts, strict=True))
+    biases = (None, None, None) if bias is None else bias.chunk(3)
+    triples = zip(inputs, packed.chunk(3), biases, strict=True)
+    return tuple(F.linear(part, weight, shift) for part, weight, shift in triples)
 
 
 def _mask(masks: tuple[Tensor | None, Tensor | None], q: Tensor, k: Tensor) -> Tensor | None:
     """Return what is added to the scores, in a shape that broadcasts with (B, h, L, S)."""
     mask, padding = (_added(part, q) for part in masks)
     if mask is not None and mask.dim() == 3:
-        mask = mask.unflatten(0, (q.shape[0], -1)) if len(mask) > 1 else mask[None]
+        mask = torch.unflatten(mask, 0, (q.shape[0], -1)) if len(mask) > 1 else mask[None]
     if padding is not None:
         padding = padding[:, None, None]
     missing = [0 if part is None else k.shape[2] - part.shape[-1] for part in (mask, padding)]
