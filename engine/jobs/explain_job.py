@@ -159,8 +159,9 @@ class _Job:
             self.writer.table(name, frame)
         self.writer.table("faithfulness", pd.concat(self.figures, ignore_index=True))
         try:
-            self.writer.table("heads", structural_use(trace(self.read.net, self.read.batches.example())))
-        except NotTraceable as error:
+            graph = trace(self.read.net, self.read.batches.example())
+            self.writer.table("heads", structural_use(graph, self.read.trunk))
+        except (NotTraceable, ValueError) as error:
             self.refused.append(f"the table `heads` is missing: {error}")
 
     def _write_maps(self, relevance: pd.DataFrame) -> None:

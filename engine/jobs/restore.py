@@ -3,7 +3,6 @@
 The network is the dense one: what was removed during training is in it as zeros, at its own place.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,16 +12,15 @@ from torch.optim import Optimizer
 
 from winnow.data.sample import Dataset, Field, Sample
 from winnow.data.stacking import stack
+from winnow.engine.jobs.network_file import fields_of, read_document, read_network
 from winnow.engine.jobs.run_data import dataset, prepare
-from winnow.engine.networks.multitask import MultiTaskNet, build_network
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import ExplainSpec
-from winnow.engine.specs.network import parse_network
 from winnow.engine.specs.train import OptimiserSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batches
-from winnow.engine.training.checkpoint import Checkpoint, newest_checkpoint
+from winnow.engine.training.checkpoint import newest_checkpoint
 from winnow.engine.training.optimisers import build_optimizer
 
 CHUNK = 32  # images at once
@@ -32,7 +30,7 @@ CHUNK = 32  # images at once
 class Restored:
     """A run's network in evaluation mode, its tasks, its epoch and step, and the checkpoints that were damaged."""
 
-    net: MultiTaskNet
+    net: nn.Module
     tasks: dict[str, Task]
     epoch: int
     step: int
@@ -53,40 +51,33 @@ def restored_network(run: Run, device: torch.device) -> Restored:
     """Return a run's network from its newest intact checkpoint.
 
     Raises:
-        ValueError: there is none yet, or all are damaged.
+        ValueError: there is none yet, all are damaged, or the user's code is needed and not confirmed.
 
     """
     found, skipped = newest_checkpoint(run.path / "weights")
     if found is None:
         damaged = f"only damaged ones: {', '.join(skipped)}" if skipped else "none"
         raise ValueError(f"`run` must hold an intact checkpoint, got {damaged} in {run.id}. Train an epoch first.")
-    document = json.loads((run.path / "weights" / "network.json").read_text())
-    fields = {name: _field(values) for name, values in document["tasks"].items()}
+    document = read_document(run.path / "weights")
+    fields = fields_of(document)
     tasks = build_tasks(fields, tuple(fields))
-    net = build_network(parse_network(document["network"]), tasks, document["channels"])
-    return _restored(net.to(device), tasks, found, skipped)
-
-
-def _restored(net: MultiTaskNet, tasks: dict[str, Task], found: Checkpoint, skipped: list[str]) -> Restored:
+    net = read_network(run.path / "weights", document, tasks).to(device)
     net.load_state_dict(found.dense(net))
     net.eval()
     epoch, step = (int(found.manifest[name]) for name in ("epoch", "step"))
-    return Restored(net, tasks, epoch, step, found.dense_moments(net), skipped)
-
-
-def _field(values: dict[str, object]) -> Field:
-    return Field(**{**values, "classes": tuple(values.get("classes", ()))})  # type: ignore[arg-type]
+    return Restored(net, tasks, epoch, step, found.dense_moments(net, document.get("parameters")), skipped)
 
 
 @dataclass(frozen=True)
 class ExplainedRun:
-    """A run's network and tasks, the images, how many they are, and the step of the checkpoint."""
+    """A run's network and tasks, the images, how many they are, the step of the checkpoint, and the trunk if named."""
 
-    net: MultiTaskNet
+    net: nn.Module
     tasks: dict[str, Task]
     batches: Batches
     step: int
     images: int
+    trunk: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -125,4 +116,6 @@ def explained_run(run: Run, spec: ExplainSpec, progress: Callable[[int, int], No
     restored = restored_network(run, device)
     data = _First(dataset(run.spec, spec.split), spec.images)
     batches = Batches(stack(data, run.spec.tasks, progress), restored.tasks, CHUNK, device)
-    return ExplainedRun(restored.net, restored.tasks, batches, restored.step, len(data))
+    return ExplainedRun(
+        restored.net, restored.tasks, batches, restored.step, len(data), getattr(run.spec.network, "trunk", ())
+    )

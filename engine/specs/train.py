@@ -11,7 +11,7 @@ from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_
 
 from winnow.data.catalog import DATASETS
 from winnow.data.spec import DataSpec
-from winnow.engine.specs.balancing import BalancingSpec, missing_packages
+from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
 from winnow.engine.specs.frozen import Frozen, Positive, SpecError, Strength, available_cores, first_line
 from winnow.engine.specs.network import Network, ResidualSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
@@ -121,6 +121,20 @@ class TrainSpec(Frozen):
                 f"`balancing` {self.balancing.balancing} needs packages that are not installed: {', '.join(absent)}. "
                 "Run pip install 'winnow-mtl[balancing]'."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_network_without_a_seam(self) -> Self:
+        """A network of the user's own runs as one: no tensor between trunk and heads is known."""
+        if self.network.ours:
+            return self
+        if self.balancing.balancing not in FROM_LOSSES:
+            raise ValueError(
+                f"`balancing` must be one of {', '.join(FROM_LOSSES)} for a network of your own, got "
+                f"{self.balancing.balancing}. The others need the tensor between trunk and heads."
+            )
+        if self.balancing.gradients == "features":
+            raise ValueError("`gradients` must be parameters for a network of your own, got features.")
         return self
 
     @model_validator(mode="after")
