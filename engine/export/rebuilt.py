@@ -75,9 +75,9 @@ class Rebuilt(nn.Module):
         shapes = signature(values)
         if shapes is None or (key := (self.training, shapes)) in self._admitted:
             return
-        own = sum(tensor.numel() for tensor in [*self.parameters(), *self.buffers()])
-        held = Held(own + elements(values))
-        with without_memory() as shaped:
+        with without_memory() as shaped:  # counted in it too: a trace must not see that sizes are used as numbers
+            own = sum(tensor.numel() for tensor in [*self.parameters(), *self.buffers()])
+            held = Held(own + elements(values))
             try:
                 twin = self._without_memory(shaped)
                 twin._run(script, {name: shaped(value) for name, value in values.items()}, held)

@@ -63,8 +63,8 @@ def parts_of(graph: ChannelGraph, trunk: Sequence[str] = ()) -> Parts:
     shared = tuple(trunk) or tuple(layer for layer, tasks in reached.items() if len(tasks) >= least)
     if not shared:
         raise ValueError(
-            "`trunk` must be what several tasks share, got a network in which no layer serves two tasks. Name the modules "
-            "to penalise with --trunk."
+            "`trunk` must be what several tasks share, got a network in which no layer serves two tasks. Name the "
+            "modules to penalise with --trunk."
         )
     heads = {
         task: tuple(layer for layer, tasks in reached.items() if tasks == (task,) and not inside(layer, shared))

@@ -49,8 +49,8 @@ def build_own(spec: OwnSpec, tasks: Mapping[str, Task], channels: int) -> nn.Mod
 def build_recorded(spec: RecordedSpec, tasks: Mapping[str, Task], channels: int) -> nn.Module:
     """Refuse: a recorded network is read from its run folder, and trained in the loop that it came from."""
     raise ValueError(
-        f"`network` must be one that Winnow builds to train it, got {spec.name or 'one'} that was recorded. Train it in "
-        "your own loop, or give its function: winnow train --network MODULE:FUNCTION"
+        f"`network` must be one that Winnow builds to train it, got {spec.name or 'one'} that was recorded. Train it "
+        "in your own loop, or give its function: winnow train --network MODULE:FUNCTION"
     )
 
 

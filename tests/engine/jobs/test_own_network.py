@@ -12,8 +12,11 @@ from tests.engine.commanding import Done, winnow_here
 from tests.engine.own_nets import QUICK, at_home, project
 from winnow.engine.cli.own import confirmed
 from winnow.engine.jobs.run_data import batches, fields
+from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.networks.multitask import build_network
+from winnow.engine.runs.derived import DerivedJob, derived_job, read
 from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.specs.jobs import JOBS
 from winnow.engine.specs.train import TrainSpec, parse
 from winnow.engine.studies.spec_hash import document_hash, spec_hash
 from winnow.engine.tasks.build import build_tasks
@@ -27,6 +30,15 @@ def failure(done: Done, runs: Path) -> str:
     """Return the sentence of a run that failed in its worker."""
     assert done.returncode == 1, done.stderr
     return list_runs(runs)[0].recorded_status().message
+
+
+def derived(run: Run, **asked: Any) -> DerivedJob:
+    """Do a job on the result of a run in this process."""
+    work = derived_job(run, read(asked))
+    writer = ResultWriter(work)
+    writer.finish(JOBS[work.kind].run.load()(run, work.spec, writer, False))
+    assert work.recorded_status().state == "done"
+    return work
 
 
 def validation_images(spec: TrainSpec) -> Batches:
@@ -75,16 +87,15 @@ def test_its_result_needs_neither_the_code_nor_its_folder(home: Path, monkeypatc
     monkeypatch.setenv("WINNOW_TRUSTED", str(elsewhere / "none.json"))
     (home / "project").rename(home / "away")
     try:
-        pruned = winnow_here("prune", "own", "--threads", "1", "--rounds", "1", "--json")
-        assert pruned.returncode == 0, pruned.stderr
-        explained = winnow_here(
-            "explain", "own", "--threads", "1", "--images", "8", "--maps", "2", "--ablations", "2", "--json"
-        )
-        assert explained.returncode == 0, explained.stderr
-        exported = winnow_here("export", "own", "--format", "safetensors,card", "--json")
-        assert exported.returncode == 0, exported.stderr
         found = Run(elsewhere / "runs" / run.id)
         assert found.spec.network.network == "own"
+        pruned = derived(found, kind="prune", threads=1, rounds=3)
+        assert pruned.table("metrics")["model"].nunique() == 2
+        explained = derived(found, kind="explain", threads=1, images=8, maps=2, ablations=2)
+        assert set(explained.table("heads")["layer"]) == {"out.digit", "out.parity", "out.ink"}
+        assert not explained.table("faithfulness").empty
+        exported = derived(found, kind="export", pruning=pruned.id, formats=["safetensors", "card"])
+        assert len(exported.table("files")) == 3
         resumed = winnow_here("train", "--replay", "own", "--json")
         assert resumed.returncode == 2
         assert "`network` must name a module in" in resumed.stderr
@@ -95,13 +106,14 @@ def test_its_result_needs_neither_the_code_nor_its_folder(home: Path, monkeypatc
 def test_code_named_by_a_run_folder_alone_is_not_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at_home(monkeypatch, home, home)
     monkeypatch.setenv("WINNOW_TRUSTED", str(home / "another.json"))
-    done = winnow_here("train", "--replay", "own", "--json")
-    assert "`network` must be code that you confirmed on this machine" in failure(done, home / "runs")
+    spec = next(found for found in list_runs(home / "runs") if found.spec.name == "own").spec
+    tasks = build_tasks(fields(spec), spec.tasks)
+    with pytest.raises(ValueError, match="`network` must be code that you confirmed on this machine"):
+        build_network(spec.network, tasks, 1)
     confirmed = winnow_here("trust", "own", "--yes")
     assert confirmed.returncode == 0, confirmed.stderr
     assert "mypkg/blocks.py" in confirmed.stdout
-    again = winnow_here("train", "--replay", "own", "--json")
-    assert again.returncode == 0, again.stderr
+    assert "first.0.weight" in build_network(spec.network, tasks, 1).state_dict()
 
 
 def test_a_change_of_any_file_that_it_imports_is_another_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
