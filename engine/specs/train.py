@@ -5,11 +5,14 @@ optimiser, seed, thread count. Two runs of one spec on one machine end with the 
 and its meaning, so that the command line and the form say the same thing.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
 from winnow.data.catalog import DATASETS
+from winnow.data.recorded import RecordedData
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
 from winnow.engine.specs.frozen import Frozen, Positive, SpecError, Strength, available_cores, first_line
@@ -20,7 +23,9 @@ from winnow.engine.specs.warm_start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1
 USUAL_DATA = "scenes"
-Data = Annotated[SerializeAsAny[DataSpec], chosen_by("dataset", DATASETS, USUAL_DATA)]
+READ: Mapping[str, type[DataSpec]] = MappingProxyType({**DATASETS, "recorded": RecordedData})
+"""All kinds of data that a spec may hold."""
+Data = Annotated[SerializeAsAny[DataSpec], chosen_by("dataset", READ, USUAL_DATA)]
 
 
 class OptimiserSpec(Frozen):
