@@ -34,7 +34,6 @@ from winnow.engine.jobs.recorded_spec import Told
 from winnow.engine.jobs.recorded_start import HeldStrength, Started, started
 from winnow.engine.jobs.sample import write_sample
 from winnow.engine.jobs.session import PAUSE_POLL, RECORDS_PER_EPOCH
-from winnow.engine.jobs.worker import reason
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.runs.control import ControlReader
@@ -95,6 +94,9 @@ class Recorder:
         self._losses: dict[str, list[Tensor | float]] = defaultdict(list)
         self._asked: float | None = None
         self._steps_an_epoch: int | None = None
+        self._images: int | None = None
+        self._clock = self._written = time.monotonic()
+        self._at = self._since = 0  # the step of the last record of losses, and that of the last epoch
 
     def __enter__(self) -> Self:
         """Make the run folder, and write what is known before the first step."""
@@ -121,7 +123,6 @@ class Recorder:
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
         self._report.epoch(0, self._metrics(None))
         self._clock = self._written = time.monotonic()
-        self._at = self._since = 0
         self._writer.status(phase="training", message=message)
 
     def step(self, losses: Losses, images: int | None = None) -> None:
@@ -252,6 +253,7 @@ class Recorder:
 
     def _end(self, error: BaseException | None) -> None:
         try:
+            self._progress(now=True)
             if error is None or isinstance(error, RunStopped | KeyboardInterrupt):
                 if self._losses:
                     self._write_losses()
@@ -263,7 +265,7 @@ class Recorder:
                 text = "".join(traceback.format_exception(error))
                 with suppress(OSError), (self.run.path / "log.txt").open("a") as log:
                     log.write(text)
-                said = reason(error) if isinstance(error, Exception) else type(error).__name__
-                self._writer.finish("failed", said)
+                first = str(error).partition("\n")[0]
+                self._writer.finish("failed", f"{type(error).__name__}: {first}".removesuffix(": "))
         finally:
             self._lock.release()
