@@ -2,21 +2,28 @@
 
 Nothing of it runs when a page, a list or a spec is read. `Code.load` is the one place that imports it, in a worker or a
 command, and only what the user has confirmed on this machine (`data.trust`).
+
+Its digest is that of the Python files that importing it may run, found without running any: the module, the packages
+around it, and what these import by the import statements in their text, as far as it lies below the same folder. What
+escapes it: modules imported under a computed name, files that the code reads, and packages that are installed (their
+versions count instead).
 """
 
+import ast
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from winnow.data.code_files import installed_at, sources
 from winnow.data.fingerprint import fingerprint
 from winnow.data.trust import is_confirmed
 
+OURS = "winnow"
 PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
 
@@ -38,7 +45,7 @@ class Code:
         return self.name.partition(":")[0]
 
     def files(self) -> Mapping[str, Path]:
-        """Return the files that count for its digest (`data.code_files`).
+        """Return the files that count for its digest.
 
         Raises:
             ValueError: there is no such module, in the folder or installed.
@@ -105,3 +112,67 @@ def _version(module: str) -> str:
         except PackageNotFoundError:
             continue
     return ""
+
+
+def sources(module: str, folder: Path) -> dict[str, Path]:
+    """Return the files below `folder` by their names in it, the module's own first; {} where it is not there."""
+    found: dict[str, Path] = {}
+    wanted, seen = [module], set[str]()
+    while wanted:
+        name = wanted.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for package, file in _files(name, folder):
+            key = file.relative_to(folder).as_posix()
+            if key not in found:
+                found[key] = file
+                wanted += _imported(file, package)
+    return found
+
+
+def installed_at(module: str) -> Path | None:
+    """Return the folder that an installed module or package lies in; None where there is none of the user's own.
+
+    Python's own modules and those of Winnow are none of theirs.
+    """
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names or top == OURS:
+        return None
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    origin = Path(spec.origin)
+    return origin.parents[1] if spec.submodule_search_locations else origin.parent
+
+
+def _files(module: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield (package, file) of a module and of the packages around it, as far as they lie below the folder."""
+    parts = module.split(".")
+    for length in range(1, len(parts) + 1):
+        place = folder.joinpath(*parts[:length])
+        if (place / "__init__.py").is_file():
+            yield ".".join(parts[:length]), place / "__init__.py"
+        elif place.with_suffix(".py").is_file():
+            yield ".".join(parts[: length - 1]), place.with_suffix(".py")
+
+
+def _imported(file: Path, package: str) -> list[str]:
+    """Return the full names that a file's import statements may bring in; of a damaged file none."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return []  # to import it says why
+    return [name for node in ast.walk(tree) for name in _names(node, package)]
+
+
+def _names(node: ast.AST, package: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        around = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+        base = ".".join([*around, *([node.module] if node.module else [])])
+        yield from (f"{base}.{alias.name}" if base else alias.name for alias in node.names)

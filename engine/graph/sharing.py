@@ -30,7 +30,7 @@ def inside(layer: str, modules: Sequence[str]) -> bool:
     return any(f"{layer}.".startswith(f"{name}.") for name in modules)
 
 
-def tasks_of(graph: ChannelGraph) -> dict[str, tuple[str, ...]]:
+def outputs_of_layers(graph: ChannelGraph) -> dict[str, tuple[str, ...]]:
     """Return, for every layer with weights, the outputs of the model that its result can reach, in their order."""
     found: dict[str, set[str]] = {}
     for space in graph.spaces:
@@ -58,7 +58,7 @@ def parts_of(graph: ChannelGraph, trunk: Sequence[str] = ()) -> Parts:
     if unknown := [name for name in trunk if name not in known]:
         children = ", ".join(name for name, _ in model.named_children())
         raise ValueError(f"`trunk` must name modules of the network, such as {children}, got {', '.join(unknown)}.")
-    reached = tasks_of(graph)
+    reached = outputs_of_layers(graph)
     least = min(2, len(graph.outputs))
     shared = tuple(trunk) or tuple(layer for layer, tasks in reached.items() if len(tasks) >= least)
     if not shared:

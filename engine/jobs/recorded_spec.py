@@ -44,7 +44,7 @@ class Told(TypedDict, total=False):
     runs: Path
 
 
-def described(outputs: Sequence[str], tasks: Mapping[str, Task | Field] | None) -> dict[str, Task]:
+def named_tasks(outputs: Sequence[str], tasks: Mapping[str, Task | Field] | None) -> dict[str, Task]:
     """Return the tasks of a network with these outputs: those given, as tasks or as fields, or all without a kind.
 
     Raises:

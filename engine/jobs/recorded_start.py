@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.sharing import parts_of
 from winnow.engine.graph.trace import trace
-from winnow.engine.jobs.recorded_images import Loader
-from winnow.engine.jobs.recorded_spec import Told, described, recorded_spec
-from winnow.engine.jobs.sample import LARGEST
+from winnow.engine.jobs.recorded_spec import Told, named_tasks, recorded_spec
+from winnow.engine.jobs.sample import LARGEST, Loader
 from winnow.engine.networks.own import refuse_outputs
 from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.specs.network import RecordedSpec
@@ -37,7 +36,7 @@ class Started:
     device: torch.device
 
 
-def started(name: str, net: nn.Module, example: Any, proximal: Proximal, told: Told) -> Started:
+def loop_start(name: str, net: nn.Module, example: Any, proximal: Proximal, told: Told) -> Started:
     """Return what is known of a loop.
 
     Raises:
@@ -53,7 +52,7 @@ def started(name: str, net: nn.Module, example: Any, proximal: Proximal, told: T
     trunk = tuple(told.get("trunk", ()))
     if trunk:
         parts_of(graph, trunk)
-    tasks = described(tuple(graph.outputs), told.get("tasks"))
+    tasks = named_tasks(tuple(graph.outputs), told.get("tasks"))
     _refuse_groups(graph.model, proximal)
     device = next(graph.model.parameters()).device
     loader, sample = _images(graph.model, example, tasks, told, device)

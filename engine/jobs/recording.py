@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from winnow.engine.jobs.epoch_report import EpochReport
 from winnow.engine.jobs.network_file import write_network
 from winnow.engine.jobs.recorded_spec import Told
-from winnow.engine.jobs.recorded_start import HeldStrength, Started, started
+from winnow.engine.jobs.recorded_start import HeldStrength, Started, loop_start
 from winnow.engine.jobs.sample import write_sample
 from winnow.engine.jobs.session import PAUSE_POLL, RECORDS_PER_EPOCH
 from winnow.engine.jobs.writer import ResultWriter
@@ -69,7 +69,7 @@ def record(name: str, net: nn.Module, example: Any, proximal: Proximal, **more: 
         ValueError: outputs, tasks, groups or batches that do not fit each other; each is named.
 
     """
-    return Recorder(started(name, net, example, proximal, more))
+    return Recorder(loop_start(name, net, example, proximal, more))
 
 
 class Recorder:
