@@ -1,12 +1,15 @@
 """What is known of a user's loop before its first step: graph, tasks, validation batches, spec, all checked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from winnow.engine.graph.calls import run
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.sharing import parts_of
 from winnow.engine.graph.trace import trace
 from winnow.engine.jobs.recorded_spec import Told, named_tasks, recorded_spec
@@ -47,8 +50,10 @@ def loop_start(name: str, net: nn.Module, example: Any, proximal: Proximal, told
     if unknown := [option for option in told if option not in KNOWN]:
         raise ValueError(f"`record` takes {', '.join(KNOWN)}, got {', '.join(unknown)}.")
     graph = trace(net, example)
-    if not all(output.isidentifier() for output in graph.outputs):
-        raise ValueError("`net` must return a dict {task: tensor}, got another structure. Wrap its forward.")
+    with evaluating(graph.model), torch.no_grad():
+        found = run(graph.model, graph.calls[0])
+    if not isinstance(found, Mapping) or list(found) != list(graph.outputs):
+        raise ValueError(f"`net` must return a dict {{task: tensor}}, got {type(found).__name__}. Wrap its forward.")
     trunk = tuple(told.get("trunk", ()))
     if trunk:
         parts_of(graph, trunk)
