@@ -78,5 +78,6 @@ KINDS: Mapping[str, TargetKind] = MappingProxyType(
         "edges": TargetKind(dense=True, whole=True, classes=2),
         "classification": TargetKind(dense=False, whole=True),
         "regression": TargetKind(dense=False, whole=False),
+        "unspecified": TargetKind(dense=False, whole=False),
     }
 )

@@ -15,6 +15,7 @@ target (`data.kinds.KINDS`):
 | `edges`          | (H, W) integer             | 0, 1                        | -1        |
 | `classification` | () integer                 | 0 … classes - 1             | -1        |
 | `regression`     | () float32, field's `unit` | finite                      | none      |
+| `unspecified`    | none: a recorded run named the task without saying what it is         |           |
 """
 
 from collections.abc import Mapping

@@ -19,6 +19,7 @@ from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
+from winnow.engine.cli.own import trust_command
 from winnow.engine.cli.studies import path_command, study_command
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create, find, list_runs, runs_folder
@@ -82,6 +83,7 @@ def _follow(run: Run, as_json: bool) -> int:
 
 for _derived in commands():
     winnow.add_command(_derived)
+winnow.add_command(trust_command)
 winnow.add_command(study_command)
 winnow.add_command(path_command)
 

@@ -62,6 +62,11 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
     waiting = status.state == "queued" and status.requested is None
     if not waiting and status.state not in ("stopped", "lost"):
         raise JobError(f"`run` must be queued, stopped or lost to start, got {run.id}, which is {status.state}.")
+    if is_recorded(run):
+        raise JobError(
+            f"`run` must be one that Winnow trains to start it, got {run.id}, which was recorded in a loop of your "
+            "own. Go on in that loop."
+        )
     run.ask(stop=False, pause=False)
     requested = status.model_copy(update={"state": "queued", "phase": "starting", "requested": time.time()})
     replace(run.path / "status.json", requested.model_dump_json().encode())
@@ -74,6 +79,12 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
             start_new_session=True,
             env={**_environment(run), **environment},
         )
+
+
+def is_recorded(run: WorkFolder) -> bool:
+    """Return whether a folder is a run that was recorded in a loop of the user's own."""
+    network = run.document().get("network")
+    return isinstance(network, dict) and network.get("network") == "recorded"
 
 
 def _command(run: WorkFolder) -> list[str]:

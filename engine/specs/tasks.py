@@ -79,5 +79,9 @@ TASKS: Mapping[str, TaskKind] = MappingProxyType(
                 Metric("r2", "R²", "1", "higher"),
             ),
         ),
+        "unspecified": TaskKind(
+            Reference("winnow.engine.tasks.unspecified", "Unspecified"),
+            (Metric("loss", "loss", "1", "lower"),),
+        ),
     }
 )
