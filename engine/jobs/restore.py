@@ -75,7 +75,8 @@ def _restored(net: MultiTaskNet, tasks: dict[str, Task], found: Checkpoint, skip
 
 
 def _field(values: dict[str, object]) -> Field:
-    return Field(**{**values, "classes": tuple(values.get("classes", ()))})  # type: ignore[arg-type]
+    listed = {name: tuple(value) for name, value in values.items() if isinstance(value, list | tuple)}
+    return Field(**{**values, **listed})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
