@@ -106,7 +106,11 @@ class Dataset(Protocol):
 
 
 class DataError(ValueError):
-    """A sample that is not what its field promises; the message says where, what was expected, what was found."""
+    """A sample or a file that is not what it should be: where, which part, what was expected, what was found.
 
-    def __init__(self, where: str, part: str, expected: str, found: object) -> None:
-        super().__init__(f"{where}: `{part}` must be {expected}, got {found}.")
+    `mend` says how to put it right, in a sentence; "" where that is plain.
+    """
+
+    def __init__(self, where: str, part: str, expected: str, found: object, mend: str = "") -> None:
+        self.where, self.part, self.expected, self.found, self.mend = where, part, expected, str(found), mend
+        super().__init__(f"{where}: `{part}` must be {expected}, got {found}.{f' {mend}' if mend else ''}")

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -94,11 +95,11 @@ def area(scores: Tensor, positive: Tensor) -> float:
 
     That is the area under the ROC curve; NaN without a positive or without a negative.
     """
-    _, place, ties = scores.double().unique(return_inverse=True, return_counts=True)
-    ranks = (ties.cumsum(0) - (ties - 1) / 2)[place]  # the mean rank of those that tie, from 1
+    _, place, ties = np.unique(scores.numpy(), return_inverse=True, return_counts=True)
+    ranks = (ties.cumsum() - (ties - 1) / 2)[place]  # the mean rank of those that tie, from 1
     ones = int(positive.sum())
     pairs = ones * (len(scores) - ones)
-    return share(float(ranks[positive].sum()) - ones * (ones + 1) / 2, pairs)
+    return share(float(ranks[positive.numpy()].sum()) - ones * (ones + 1) / 2, pairs)
 
 
 def _of_label(scores: Tensor, truth: Tensor) -> dict[str, float | None]:
