@@ -33,6 +33,7 @@ class Quantity:
     high: float = math.inf
     unit: str = "1"
     empty: float = math.nan  # what a missing value becomes
+    positive: bool = False  # above 0, whatever `low`
 
     def decode(self, path: Path, stored: Array) -> Array:
         """Return float32 values, `empty` where missing; one that is not finite or out of range is a `DataError`."""
@@ -43,16 +44,16 @@ class Quantity:
         values = stored.astype(np.float64) * (1.0 if self.factor is None else self.factor)
         unreal = ~absent & ~np.isfinite(values)
         require(path, ~unreal, stored, "finite", "List the value in `missing` if it stands for no value.")
-        said = f"from {self.low:.6g} to {self.high:.6g} {self.unit}"
+        low = "above 0 and at most" if self.positive else f"from {self.low:.6g} to"
+        right = (values >= self.low) & (values <= self.high) & ((values > 0) | (not self.positive))
         mend = "Check the unit (millimetres have a factor of 0.001), and list values that stand for none in `missing`."
-        require(path, absent | ((values >= self.low) & (values <= self.high)), values, said, mend)
+        require(path, absent | right, values, f"{low} {self.high:.6g} {self.unit}", mend)
         return np.where(absent, self.empty, values).astype(np.float32)
 
 
 def depth_of(factor: float | None = None, missing: tuple[float, ...] = (0,), high: float = 1000.0) -> Quantity:
     """Return how depths are stored: positive metres up to `high`, 0 where missing."""
-    least = float(np.nextafter(np.float32(0), np.float32(1)))
-    return Quantity(missing, factor, least, high, "m", 0.0)
+    return Quantity(missing, factor, 0, high, "m", 0, positive=True)
 
 
 def classes_of(path: Path, stored: Array, values: Sequence[int], missing: Sequence[float]) -> Array:

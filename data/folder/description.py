@@ -7,6 +7,7 @@
 docs/data.md shows one. Unknown keys are refused, and so are paths that lead out of the folder.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -32,11 +33,15 @@ def _inside(path: str) -> str:
 
 
 def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, int | float) else value
+    """Return stored values as a tuple; NaN by its name, which JSON and comparisons need."""
+    values = (value,) if isinstance(value, int | float | str) else value
+    if not isinstance(values, list | tuple):
+        return values
+    return tuple("nan" if isinstance(own, float) and math.isnan(own) else own for own in values)
 
 
 Inside = Annotated[str, AfterValidator(_inside)]
-Missing = Annotated[tuple[float, ...] | None, BeforeValidator(_listed)]
+Missing = Annotated[tuple[float | Literal["nan"], ...] | None, BeforeValidator(_listed)]
 
 
 class _Part(BaseModel):
@@ -135,6 +140,10 @@ class Target(_Part):
         unit = "m" if self.kind == "depth" else self.unit or "1"
         classes = self.classes or self.columns
         return Known(kind=self.kind, classes=classes, unit=unit, scale=scale, weights=self.weights)
+
+    def absent(self, usual: tuple[float, ...] = ()) -> tuple[float, ...]:
+        """Return the stored values that stand for "not known", `usual` where none are listed."""
+        return usual if self.missing is None else tuple(float(value) for value in self.missing)
 
     def stored(self) -> tuple[int, ...]:
         """Return the stored number of each class."""

@@ -75,7 +75,7 @@ class Cells:
         """Return what a cell says, None where it is missing; anything that is not understood is a `DataError`."""
         text = self.table.cell(row, column)
         number = number_of(text)
-        listed = number is not None and bool(is_missing(np.asarray(number), self.target.missing or ()))
+        listed = number is not None and bool(is_missing(np.asarray(number), self.target.absent()))
         if listed or (not text and self.target.optional):
             return None
         if not text:
@@ -131,28 +131,27 @@ def _by_name(place: Path, images: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def _segmentation(path: Path, target: Target) -> Array:
-    return classes_of(path, read_labels(path), target.stored(), target.missing or ())
+    return classes_of(path, read_labels(path), target.stored(), target.absent())
 
 
 def _depth(path: Path, target: Target) -> Array:
-    missing = (0.0,) if target.missing is None else target.missing
     high = 1000.0 if target.range is None else target.range[1]
-    return depth_of(target.factor, missing, high).decode(path, read_numbers(path))
+    return depth_of(target.factor, target.absent((0.0,)), high).decode(path, read_numbers(path))
 
 
 def _map(path: Path, target: Target) -> Array:
     low, high = target.range or (-math.inf, math.inf)
-    return Quantity(target.missing or (), target.factor, low, high, target.unit or "1").decode(path, read_numbers(path))
+    return Quantity(target.absent(), target.factor, low, high, target.unit or "1").decode(path, read_numbers(path))
 
 
 def _normals(path: Path, target: Target) -> Array:
     if path.suffix.lower() != ".npy":
-        return directions_of(path, read_colours(path), target.missing or ())
+        return directions_of(path, read_colours(path), target.absent())
     values = read_npy(path)
     if values.dtype.kind != "f":
         mend = "Store floats in [-1, 1], or a picture, whose bytes are centred at 127.5."
         raise DataError(str(path), "dtype", "float", f"{values.dtype}, which may or may not be centred", mend)
-    return directions_of(path, values, target.missing or ())
+    return directions_of(path, values, target.absent())
 
 
 def _class(target: Target, cell: str) -> int | None:

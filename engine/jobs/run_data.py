@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from winnow.data.disk.spec import DiskData
 from winnow.data.sample import Dataset, Field, Split
-from winnow.data.stacking import Stacked, stack
+from winnow.data.stacking import Progress, Stacked, require_whole, stack
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batches
@@ -54,8 +55,20 @@ def batches(spec: TrainSpec, tasks: Mapping[str, Task], split: Split, device: to
     return Batches(_read(spec, tuple(tasks), split, say), tasks, spec.batch_size, device)
 
 
-def _read(spec: TrainSpec, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
-    def progress(done: int, total: int) -> None:
-        say(f"{spec.data.verb} {spec.data.dataset} ({split}): {done} of {total}")
+def require_readable(spec: TrainSpec, split: Split, say: Say) -> None:
+    """Read a split from disk once, so that a file that is damaged ends a run at its start and not at its end.
 
-    return stack(dataset(spec, split), tasks, progress)
+    Raises:
+        DataError: a sample is not what its fields say.
+
+    """
+    if isinstance(spec.data, DiskData):
+        require_whole(dataset(spec, split), spec.tasks, _progress(spec, split, say, "checking"))
+
+
+def _read(spec: TrainSpec, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
+    return stack(dataset(spec, split), tasks, _progress(spec, split, say, spec.data.verb))
+
+
+def _progress(spec: TrainSpec, split: Split, say: Say, verb: str) -> Progress:
+    return lambda done, total: say(f"{verb} {spec.data.dataset} ({split}): {done} of {total}")

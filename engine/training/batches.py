@@ -34,6 +34,11 @@ class Batches:
         return len(self._images) // self._size
 
     @property
+    def length(self) -> int:
+        """Images of the split."""
+        return len(self._images)
+
+    @property
     def tasks(self) -> Mapping[str, Task]:
         """The tasks that the targets belong to."""
         return self._tasks
