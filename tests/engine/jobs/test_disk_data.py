@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.folder import making as folder_files
 from tests.data.disk.making import save
+from tests.data.folder import making as folder_files
 from tests.engine.training_here import result_of, train_here
 
 TASKS = "objects,depth,normals,heat,borders,season,seen,height,pose"
