@@ -46,7 +46,7 @@ class Quantity:
         require(path, ~unreal, stored, "finite", "List the value in `missing` if it stands for no value.")
         low = "above 0 and at most" if self.positive else f"from {self.low:.6g} to"
         right = (values >= self.low) & (values <= self.high) & ((values > 0) | (not self.positive))
-        mend = "Check the unit (millimetres have a factor of 0.001), and list values that stand for none in `missing`."
+        mend = "Check the unit: millimetres, for one, need a factor of 0.001."
         require(path, absent | right, values, f"{low} {self.high:.6g} {self.unit}", mend)
         return np.where(absent, self.empty, values).astype(np.float32)
 

@@ -18,11 +18,12 @@ class Part:
 
     files: tuple[Path, ...]
     read: Callable[[], Array]
+    place: str = ""
 
     @property
     def where(self) -> str:
-        """The first file, for messages."""
-        return str(self.files[0])
+        """Where it is, for messages: `place`, or the first file."""
+        return self.place or str(self.files[0])
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,16 @@ def test_a_folder_trains_on_every_kind_of_task(tmp_path: Path, monkeypatch: pyte
     assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
 
 
+@pytest.mark.parametrize("layout", nyu_files.WRITERS)
+def test_nyu_trains_in_every_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str):
+    root = nyu_files.WRITERS[layout](tmp_path / "nyu")
+    asked = ["--dataset", "nyu", "--root", str(root), "--height", "24", "--width", "32"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert (result["state"], result["epoch"]) == ("done", 1), result
+    assert set(result["metrics"]) == {"seg", "depth"} | ({"normals"} if layout != "official" else set())
+    assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
+
+
 def test_a_folder_that_contradicts_its_description_starts_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = folder_files.make(tmp_path / "photos")
     (folder / "objects" / f"{folder_files.NAMES[0]}.png").unlink()
@@ -64,7 +74,7 @@ def test_fewer_images_than_a_batch_are_refused(tmp_path: Path, monkeypatch: pyte
 def test_images_of_one_size_only_fit_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = folder_files.make(tmp_path / "photos")
     for part in ("photos", "objects"):
-        save(folder / part / f"{folder_files.NAMES[1]}.png", __import__("numpy").zeros((20, 20), "uint8"))
+        save(folder / part / f"{folder_files.NAMES[1]}.png", np.zeros((20, 20), np.uint8))
     text = (folder / "dataset.toml").read_text("utf-8").replace('path = "photos"', 'path = "photos"\nconvert = true')
     (folder / "dataset.toml").write_text(text, "utf-8")
     asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "objects"]
