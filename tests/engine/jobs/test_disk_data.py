@@ -3,10 +3,12 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.data.disk.making import save
 from tests.data.folder import making as folder_files
+from tests.data.layouts import nyu_files
 from tests.engine.training_here import result_of, train_here
 
 TASKS = "objects,depth,normals,heat,borders,season,seen,height,pose"
