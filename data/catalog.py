@@ -13,6 +13,7 @@ from winnow.data.digits import DigitsData
 from winnow.data.disk.spec import DiskData
 from winnow.data.fashion.dataset import FashionData
 from winnow.data.folder.dataset import FolderData
+from winnow.data.layouts.celeba import CelebaData
 from winnow.data.layouts.nyu import NyuData
 from winnow.data.parameters import check_split
 from winnow.data.planted import PlantedData
@@ -27,6 +28,7 @@ DATASETS: Mapping[str, type[DataSpec]] = MappingProxyType(
         "fashion": FashionData,
         "folder": FolderData,
         "nyu": NyuData,
+        "celeba": CelebaData,
         "planted": PlantedData,
     }
 )

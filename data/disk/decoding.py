@@ -57,9 +57,9 @@ def depth_of(factor: float | None = None, missing: tuple[float, ...] = (0,), hig
 
 
 def classes_of(path: Path, stored: Array, values: Sequence[int], missing: Sequence[float]) -> Array:
-    """Return classes 0 … of stored whole numbers, (…) int64: the place in `values`, -1 where missing."""
+    """Return classes 0 … of stored whole numbers, (…) int8 or int16: the place in `values`, -1 where missing."""
     absent = is_missing(stored, missing)
-    found = np.full(stored.shape, -1, np.int64)
+    found = np.full(stored.shape, -1, np.int8 if len(values) < 128 else np.int16)
     known = np.asarray(values, np.int64)
     order = np.argsort(known)
     place = np.searchsorted(known[order], stored).clip(max=len(known) - 1)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from winnow.data.disk.geometry import Frame, require_size
+from winnow.data.disk.geometry import Frame, nearest, require_size
 from winnow.data.kinds import KINDS
 from winnow.data.parameters import checked_index
-from winnow.data.sample import Array, Field, Sample
+from winnow.data.sample import Array, DataError, Field, Sample
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Part:
     files: tuple[Path, ...]
     read: Callable[[], Array]
     place: str = ""
+    scaled: bool = False  # stored at another size than the image, of the same proportions
 
     @property
     def where(self) -> str:
@@ -66,8 +67,16 @@ class Targets(Mapping[str, Array]):
         values = part.read()
         if not field.dense:
             return values
+        if part.scaled:
+            return self._brought(values, part.where, name)
         require_size(values, self._size, field, (part.where, name))
         return self._frame.of_target(values)
+
+    def _brought(self, values: Array, where: str, name: str) -> Array:
+        """Return a target of another size in the frame, or at the size of its image."""
+        if values.shape[0] * self._size[1] != values.shape[1] * self._size[0]:
+            raise DataError(where, name, f"of the proportions of its image, {self._size}", values.shape[:2])
+        return self._frame.of_target(values) if self._frame.size else nearest(values, self._size)
 
 
 class OnDisk:

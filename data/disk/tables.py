@@ -54,6 +54,34 @@ def read_table(path: Path, key: str = "", delimiter: str = ",") -> Table:
     return _read(path, key, delimiter, (stat.st_size, stat.st_mtime_ns))
 
 
+def read_spaced(path: Path, cells: int, columns: Sequence[str] = ()) -> Table:
+    """Return a table whose cells are separated by any number of spaces, its rows named by the first cell.
+
+    Args:
+        path: the file; a first line with nothing but a number is the count of rows, and is checked.
+        cells: how many cells a row has after its name.
+        columns: names of these cells; () to read them from the line before the rows. With names, such a line may be
+            there or not: it is one if it holds a word where the rows hold a number.
+
+    Raises:
+        DataError: the file is missing, not UTF-8, cut off, or a row has another length or a name that was there.
+
+    """
+    lines = [(number, line.split()) for number, line in enumerate(text_of(path).splitlines(), 1) if line.strip()]
+    count = int(lines[0][1][0]) if lines and len(lines[0][1]) == 1 and lines[0][1][0].isdecimal() else None
+    rows = lines if count is None else lines[1:]
+    headed = bool(rows) and (not columns or number_of(rows[0][1][-1 if len(rows[0][1]) < 3 else 1]) is None)
+    if headed and not columns:
+        columns = rows[0][1]
+    if len(columns) != cells or len(set(columns)) != cells:
+        raise DataError(str(path), "header", f"{cells} different names", f"{len(columns)}: {' '.join(columns[:3])} …")
+    rows = rows[1:] if headed else rows
+    if count is not None and count != len(rows):
+        mend = "Copy the file again: it is cut off."
+        raise DataError(str(path), "rows", f"{count}, as the first line says", len(rows), mend)
+    return named_rows(path, ("", *columns), rows)
+
+
 def named_rows(path: Path, columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str]]], key: int = 0) -> Table:
     """Return a table of rows with their lines; checks lengths and names."""
     found: dict[str, tuple[int, tuple[str, ...]]] = {}

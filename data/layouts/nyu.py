@@ -33,13 +33,12 @@ from winnow.data.sample import Array, DataError, Field, Split
 from winnow.data.scenes.labels import CLASSES as THIRTEEN
 
 FARTHEST = 20.0  # metres; the sensor measures up to 10
-FORTY = tuple(
-    (  # noqa: SIM905
-        "wall,floor,cabinet,bed,chair,sofa,table,door,window,bookshelf,picture,counter,blinds,desk,shelves,curtain,"
-        "dresser,pillow,mirror,floor mat,clothes,ceiling,books,refrigerator,television,paper,towel,shower curtain,box,"
-        "whiteboard,person,night stand,toilet,sink,lamp,bathtub,bag,other structure,other furniture,other prop"
-    ).split(",")
+_FORTY = (
+    "wall,floor,cabinet,bed,chair,sofa,table,door,window,bookshelf,picture,counter,blinds,desk,shelves,curtain,"
+    "dresser,pillow,mirror,floor mat,clothes,ceiling,books,refrigerator,television,paper,towel,shower curtain,box,"
+    "whiteboard,person,night stand,toilet,sink,lamp,bathtub,bag,other structure,other furniture,other prop"
 )
+FORTY = tuple(_FORTY.split(","))
 DEPTH, NORMALS, EDGES = Field(kind="depth", unit="m"), Field(kind="normals"), Field(kind="edges")
 OF_13 = {"seg": Field(kind="segmentation", classes=THIRTEEN), "depth": DEPTH, "normals": NORMALS}
 OF_40 = {"seg": Field(kind="segmentation", classes=FORTY), "depth": DEPTH, "normals": NORMALS}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.data.disk.making import save
 from tests.data.folder import making as folder_files
-from tests.data.layouts import nyu_files
+from tests.data.layouts import celeba_files, nyu_files
 from tests.engine.training_here import result_of, train_here
 
 TASKS = "objects,depth,normals,heat,borders,season,seen,height,pose"
@@ -30,6 +30,16 @@ def test_nyu_trains_in_every_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
     assert (result["state"], result["epoch"]) == ("done", 1), result
     assert set(result["metrics"]) == {"seg", "depth"} | ({"normals"} if layout != "official" else set())
+    assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
+
+
+@pytest.mark.parametrize("layout", celeba_files.WRITERS)
+def test_celeba_trains_in_every_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str):
+    root = celeba_files.WRITERS[layout](tmp_path / "faces")
+    asked = ["--dataset", "celeba", "--root", str(root), "--height", "16", "--width", "16", "--layout", layout, "--test"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert (result["state"], result["epoch"]) == ("done", 1), result
+    assert set(result["metrics"]) == {"seg", "attributes", "pose"}
     assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
 
 
