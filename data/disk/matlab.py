@@ -17,8 +17,8 @@ def read_mat(path: Path, name: str) -> Array:
         DataError: there is no such file or variable, it is damaged, of version 7.3, or holds something else.
 
     """
-    from scipy.io import loadmat, whosmat  # half a second to import
-    from scipy.io.matlab import MatReadError
+    from scipy.io import loadmat, whosmat  # type: ignore[import-untyped]  # half a second to import
+    from scipy.io.matlab import MatReadError  # type: ignore[import-untyped]  # ships no types
 
     require_file(path)
     try:

@@ -86,22 +86,21 @@ def painted(root: Path, number: int, order: Mapping[str, int]) -> Part:
     folder = root / MASKS / str(number // PER_FOLDER)
     there = _names(folder) if folder.is_dir() else frozenset()
     names = {part: f"{number:05d}_{part}.png" for part in PARTS}
-    if not any(name in there for name in names.values()):
+    known = [folder / name for name in names.values() if name in there]
+    if not known:
         raise DataError(str(folder), "seg", f"a folder with masks of face {number}", "none", "Copy what is missing.")
     paths = {folder / name: order[part] for part, name in names.items() if name in there and part in order}
-    return Part(tuple(paths), partial(_paint, paths, folder), str(folder), scaled=True)
+    return Part((*paths, known[0]), partial(_paint, paths, known[0]), str(folder), scaled=True)
 
 
-def _paint(paths: Mapping[Path, int], folder: Path) -> Array:
-    canvas: Array | None = None
+def _paint(paths: Mapping[Path, int], of_size: Path) -> Array:
+    """Return the canvas with every part; `of_size` is a mask that says how large it is."""
+    canvas = np.zeros(_mask(of_size).shape, np.int8)
     for path, kind in paths.items():
         mask = _mask(path)
-        canvas = np.zeros(mask.shape, np.int8) if canvas is None else canvas
         if mask.shape != canvas.shape:
             raise DataError(str(path), "mask", f"of the size of the others, {canvas.shape}", mask.shape)
         canvas[mask] = kind
-    if canvas is None:
-        raise DataError(str(folder), "seg", "masks of skin or hair", "none")
     return canvas
 
 
@@ -112,7 +111,8 @@ def _mask(path: Path) -> Array:
         raise DataError(str(path), "mask", "grey or RGB, without loss", MODES.get(picture.mode, picture.mode))
     values = np.asarray(picture.convert("RGB" if picture.mode == "P" else picture.mode))
     first = (values[:, :, 0] if values.ndim == 3 else values).astype(np.int64) * (255 if values.dtype == bool else 1)
-    return classes_of(path, first, (0, 255), ()) == 1
+    found: Array = classes_of(path, first, (0, 255), ()) == 1
+    return found
 
 
 def _mask_3(root: Path, number: int) -> Part:

@@ -109,7 +109,7 @@ def _opened(path: Path) -> Iterator[Any]:
     if find_spec("h5py") is None:
         found, mend = "no package h5py", "Run pip install 'winnow-mtl[data]'."
         raise DataError(str(path), "file", "read with h5py, as it is HDF5 (MATLAB 7.3)", found, mend)
-    import h5py  # an extra; half a second
+    import h5py  # type: ignore[import-untyped]  # an extra, without types; half a second
 
     try:
         file = h5py.File(path, "r")

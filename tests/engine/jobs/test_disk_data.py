@@ -36,7 +36,19 @@ def test_nyu_trains_in_every_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("layout", celeba_files.WRITERS)
 def test_celeba_trains_in_every_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str):
     root = celeba_files.WRITERS[layout](tmp_path / "faces")
-    asked = ["--dataset", "celeba", "--root", str(root), "--height", "16", "--width", "16", "--layout", layout, "--test"]
+    asked = [
+        "--dataset",
+        "celeba",
+        "--root",
+        str(root),
+        "--height",
+        "16",
+        "--width",
+        "16",
+        "--layout",
+        layout,
+        "--test",
+    ]
     result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
     assert (result["state"], result["epoch"]) == ("done", 1), result
     assert set(result["metrics"]) == {"seg", "attributes", "pose"}
