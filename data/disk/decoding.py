@@ -16,7 +16,6 @@ from winnow.data.sample import Array, DataError
 FAINT = 0.5  # a stored normal of a smaller norm is missing; the bound of InvPT's evaluation
 LONG = 1.1  # a stored normal of a larger norm is no direction
 CENTRE = 127.5  # of a component coded in 8 bits: n = v / 127.5 − 1
-NAMED = "Name it in `classes`, or list it in `missing`."
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def depth_of(factor: float | None = None, missing: tuple[float, ...] = (0,), hig
     return Quantity(missing, factor, 0, high, "m", 0, positive=True)
 
 
-def classes_of(path: Path, stored: Array, values: Sequence[int], missing: Sequence[float]) -> Array:
+def classes_of(path: Path, stored: Array, values: Sequence[int], missing: Sequence[float], mend: str = "") -> Array:
     """Return classes 0 … of stored whole numbers, (…) int8 or int16: the place in `values`, -1 where missing."""
     absent = is_missing(stored, missing)
     found = np.full(stored.shape, -1, np.int8 if len(values) < 128 else np.int16)
@@ -68,7 +67,7 @@ def classes_of(path: Path, stored: Array, values: Sequence[int], missing: Sequen
     listed = ", ".join(map(str, values))
     consecutive = list(values) == list(range(len(values)))
     said = f"a class from 0 to {len(values) - 1}" if consecutive else f"one of {listed}"
-    require(path, right | absent, stored, said, NAMED)
+    require(path, right | absent, stored, said, mend)
     return found
 
 

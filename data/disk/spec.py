@@ -10,7 +10,7 @@ from winnow.data.disk.geometry import Frame
 from winnow.data.disk.paths import by_place, folder_of
 from winnow.data.disk.records import OnDisk, Record
 from winnow.data.fingerprint import fingerprint
-from winnow.data.sample import DataError, Dataset, Split
+from winnow.data.sample import DataError, Split
 from winnow.data.spec import DataSpec
 
 
@@ -42,7 +42,7 @@ class DiskData(DataSpec):
         """Return the files, beside those of the records, that decide what a sample is."""
         return []
 
-    def load(self, split: Split) -> Dataset:
+    def load(self, split: Split) -> OnDisk:
         """Return a split, not yet read.
 
         Raises:

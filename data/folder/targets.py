@@ -18,6 +18,7 @@ from winnow.data.disk.tables import Table, number_of, read_table
 from winnow.data.folder.description import NAME, SAMPLE, Target
 from winnow.data.sample import Array, DataError
 
+NAMED = "Name it in `classes`, or list it in `missing`."
 OPTIONAL = "Set `optional = true` for the task if not every image has one."
 
 
@@ -131,7 +132,7 @@ def _by_name(place: Path, images: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def _segmentation(path: Path, target: Target) -> Array:
-    return classes_of(path, read_labels(path), target.stored(), target.absent())
+    return classes_of(path, read_labels(path), target.stored(), target.absent(), NAMED)
 
 
 def _depth(path: Path, target: Target) -> Array:

@@ -23,8 +23,8 @@ Records = Callable[[Path, Split], list[Record]]
 class Layout:
     """One way in which a data set is stored.
 
-    `signs` are patterns of files and folders, of which no other layout has all; `about` says it in a line. `records`
-    returns the samples of a split in a folder. `described` names further files that decide what a sample is.
+    `signs` are patterns of files and folders that it has, or has not if they begin with "!"; `about` says it in a line.
+    `records` returns the samples of a split in a folder. `described` names further files that decide what a sample is.
     """
 
     about: str
@@ -37,7 +37,11 @@ class Layout:
 
     def matches(self, folder: Path) -> bool:
         """Return whether its signs are there."""
-        return all(next(folder.glob(sign), None) is not None for sign in self.signs)
+        return all(_there(folder, sign.removeprefix("!")) != sign.startswith("!") for sign in self.signs)
+
+
+def _there(folder: Path, sign: str) -> bool:
+    return next(folder.glob(sign), None) is not None
 
 
 class LayoutData(DiskData):
