@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from winnow.data.catalog import DATASETS
-from winnow.data.disk.paths import folder_of
+from winnow.data.disk.paths import data_folder
 from winnow.data.disk.spec import DiskData
 from winnow.data.folder.description import NAME
 from winnow.data.layouts.layout import LayoutData
@@ -28,7 +28,7 @@ def spec_for(root: str, layout: str = "") -> DiskData:
         ValueError: the layout is unknown, or the folder contradicts it.
 
     """
-    folder = folder_of(root)
+    folder = data_folder(root)
     name = _named(layout) if layout else _recognised(folder)
     dataset, _, own = name.partition("/")
     spec = DATASETS[dataset].model_validate({"root": root, **({"layout": own} if own else {})})

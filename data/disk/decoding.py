@@ -19,7 +19,7 @@ CENTRE = 127.5  # of a component coded in 8 bits: n = v / 127.5 − 1
 
 
 @dataclass(frozen=True)
-class Quantity:
+class StoredNumbers:
     """Stored numbers as a quantity: metres or the field's unit are `factor` × stored, between `low` and `high`.
 
     `missing` lists the stored values that stand for "not known"; NaN may be among them. `factor` None: 1 for floats,
@@ -50,9 +50,9 @@ class Quantity:
         return np.where(absent, self.empty, values).astype(np.float32)
 
 
-def depth_of(factor: float | None = None, missing: tuple[float, ...] = (0,), high: float = 1000.0) -> Quantity:
+def depth_of(factor: float | None = None, missing: tuple[float, ...] = (0,), high: float = 1000.0) -> StoredNumbers:
     """Return how depths are stored: positive metres up to `high`, 0 where missing."""
-    return Quantity(missing, factor, 0, high, "m", 0, positive=True)
+    return StoredNumbers(missing, factor, 0, high, "m", 0, positive=True)
 
 
 def classes_of(path: Path, stored: Array, values: Sequence[int], missing: Sequence[float], mend: str = "") -> Array:

@@ -31,7 +31,7 @@ class Frame:
 
     def of_target(self, values: Array) -> Array:
         """Return a dense target (H, W, …) in this frame, each pixel the nearest one."""
-        return values if self.size is None else nearest(self._cut(values), self.size)
+        return values if self.size is None else nearest_pixels(self._cut(values), self.size)
 
     def _cut(self, values: Array) -> Array:
         if not self.crop or self.size is None:
@@ -54,7 +54,7 @@ def resized_image(image: Array, size: Size) -> Array:
     return resized
 
 
-def nearest(values: Array, size: Size) -> Array:
+def nearest_pixels(values: Array, size: Size) -> Array:
     """Return (H, W, …) at another size: the value at the pixel that holds the centre of the new one."""
     rows, columns = (
         np.minimum(((np.arange(new) + 0.5) * old / new).astype(np.int64), old - 1)
@@ -95,7 +95,7 @@ def zoomed(sample: Sample, fields: Mapping[str, Field], factor: float, corner: S
     targets = {}
     for name, field in fields.items():
         values = sample.targets[name]
-        targets[name] = _nearer(nearest(values[part], (height, width)), field, factor) if field.dense else values
+        targets[name] = _nearer(nearest_pixels(values[part], (height, width)), field, factor) if field.dense else values
     return Sample(resized_image(sample.image[part], (height, width)), targets)
 
 

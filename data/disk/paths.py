@@ -9,7 +9,7 @@ from winnow.data.disk.pictures import ENDINGS
 from winnow.data.sample import DataError
 
 
-def folder_of(root: str) -> Path:
+def data_folder(root: str) -> Path:
     """Return the folder of a data set.
 
     Raises:

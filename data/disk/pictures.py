@@ -54,7 +54,7 @@ def read_labels(path: Path) -> Array:
 
     """
     if path.suffix.lower() == ".npy":
-        return whole(path, flat(path, read_npy(path)))
+        return whole_numbers(path, flat(path, read_npy(path)))
     picture, bits = open_picture(path)
     if picture.format == LOSSY:
         raise DataError(str(path), "labels", "stored without loss", "a JPEG", "Save them as PNG.")
@@ -87,7 +87,7 @@ def read_colours(path: Path) -> Array:
     return np.asarray(picture)
 
 
-def whole(path: Path, values: Array) -> Array:
+def whole_numbers(path: Path, values: Array) -> Array:
     """Return numbers that are whole as int64; a NaN, an infinity or a fraction is a `DataError`."""
     if values.dtype.kind == "f":
         wrong = ~(np.isfinite(values) & (values == np.round(values)))

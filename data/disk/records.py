@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from winnow.data.disk.geometry import Frame, nearest, require_size
+from winnow.data.disk.geometry import Frame, nearest_pixels, require_size
 from winnow.data.kinds import KINDS
 from winnow.data.parameters import checked_index
 from winnow.data.sample import Array, DataError, Field, Sample
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """An image or a target: the files that it comes from, and what reads them into the array that `Field` promises."""
 
     files: tuple[Path, ...]
@@ -32,8 +32,8 @@ class Record:
     """A sample before it is read: its name in the data set, its image, its targets; None: not labelled."""
 
     name: str
-    image: Part
-    targets: Mapping[str, Part | None]
+    image: FilePart
+    targets: Mapping[str, FilePart | None]
 
     @property
     def files(self) -> list[Path]:
@@ -76,7 +76,7 @@ class Targets(Mapping[str, Array]):
         """Return a target of another size in the frame, or at the size of its image."""
         if values.shape[0] * self._size[1] != values.shape[1] * self._size[0]:
             raise DataError(where, name, f"of the proportions of its image, {self._size}", values.shape[:2])
-        return self._frame.of_target(values) if self._frame.size else nearest(values, self._size)
+        return self._frame.of_target(values) if self._frame.size else nearest_pixels(values, self._size)
 
 
 class OnDisk:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field as Option
 
 from winnow.data.disk.geometry import Frame
-from winnow.data.disk.paths import by_place, folder_of
+from winnow.data.disk.paths import by_place, data_folder
 from winnow.data.disk.records import OnDisk, Record
 from winnow.data.fingerprint import fingerprint
 from winnow.data.sample import DataError, Split
@@ -27,7 +27,7 @@ class DiskData(DataSpec):
     @property
     def folder(self) -> Path:
         """The folder, which is there; otherwise `DataError`."""
-        return folder_of(self.root)
+        return data_folder(self.root)
 
     @property
     def frame(self) -> Frame:

@@ -13,9 +13,9 @@ from pydantic import Field as Option
 from pydantic import model_validator
 
 from winnow.data.disk.geometry import Frame
-from winnow.data.disk.paths import folder_of, named_files
+from winnow.data.disk.paths import data_folder, named_files
 from winnow.data.disk.pictures import read_image
-from winnow.data.disk.records import Part, Record
+from winnow.data.disk.records import FilePart, Record
 from winnow.data.disk.spec import DiskData
 from winnow.data.disk.tables import row_name, text_of
 from winnow.data.folder.description import NAME, SPLIT, Description, Target, read_description
@@ -43,7 +43,7 @@ class FolderData(DiskData):
         """Take the description from the folder, so that a stored spec holds it."""
         if not isinstance(values, dict) or not values.get("root") or values.get("description"):
             return values
-        folder = folder_of(values["root"])
+        folder = data_folder(values["root"])
         return {**values, "description": with_spreads(read_description(folder), folder)}
 
     @model_validator(mode="after")
@@ -56,7 +56,7 @@ class FolderData(DiskData):
     def said(self) -> Description:
         """What dataset.toml says; without a folder there is none, which is a `DataError`."""
         if self.description is None:
-            folder_of(self.root)
+            data_folder(self.root)
             raise DataError(self.root, "description", f"read from {NAME}", "none")
         return self.description
 
@@ -104,14 +104,16 @@ def records_of(folder: Path, description: Description, split: Split) -> list[Rec
     return [
         Record(
             name,
-            Part((path,), partial(read_image, path, channels, description.images.convert)),
+            FilePart((path,), partial(read_image, path, channels, description.images.convert)),
             {task: parts[name] for task, parts in placed.items()},
         )
         for name, path in images.items()
     ]
 
 
-def targets_of(where: tuple[Path, Description, Split], task: str, images: Mapping[str, Path]) -> dict[str, Part | None]:
+def targets_of(
+    where: tuple[Path, Description, Split], task: str, images: Mapping[str, Path]
+) -> dict[str, FilePart | None]:
     """Return what reads the targets of one task, by the name of the image."""
     folder, description, split = where
     target = description.tasks[task]

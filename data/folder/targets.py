@@ -10,10 +10,10 @@ from types import MappingProxyType
 import numpy as np
 
 from winnow.data.disk.arrays import read_npy
-from winnow.data.disk.decoding import Quantity, classes_of, depth_of, directions_of, is_missing
+from winnow.data.disk.decoding import StoredNumbers, classes_of, depth_of, directions_of, is_missing
 from winnow.data.disk.paths import named_files
 from winnow.data.disk.pictures import ENDINGS, read_colours, read_labels, read_numbers
-from winnow.data.disk.records import Part, constant
+from winnow.data.disk.records import FilePart, constant
 from winnow.data.disk.tables import Table, number_of, read_table
 from winnow.data.folder.description import NAME, SAMPLE, Target
 from winnow.data.sample import Array, DataError
@@ -24,7 +24,7 @@ OPTIONAL = "Set `optional = true` for the task if not every image has one."
 
 def dense_parts(
     task: str, target: Target, place: Path, images: Mapping[str, Path], below: Path
-) -> dict[str, Part | None]:
+) -> dict[str, FilePart | None]:
     """Return what reads the dense target of each image, {name: part}; None where it has none.
 
     `place` is a folder, or a pattern with {name}; `below` is the folder that the names of the images start from.
@@ -39,11 +39,11 @@ def dense_parts(
         said = f"none for {len(absent)} of {len(images)}, first {absent[0]}"
         raise DataError(str(place), task, "a file for every image", said, OPTIONAL)
     read = READERS[target.kind]
-    parts = {name: Part((path,), partial(read, path, target)) for name, path in found.items()}
+    parts = {name: FilePart((path,), partial(read, path, target)) for name, path in found.items()}
     return {name: parts.get(name) for name in images}
 
 
-def cell_parts(task: str, target: Target, path: Path, images: Mapping[str, Path]) -> dict[str, Part | None]:
+def cell_parts(task: str, target: Target, path: Path, images: Mapping[str, Path]) -> dict[str, FilePart | None]:
     """Return the target of each image from a table; None where all its cells are empty or there is no row.
 
     Raises:
@@ -54,13 +54,13 @@ def cell_parts(task: str, target: Target, path: Path, images: Mapping[str, Path]
     columns = target.columns or (target.column,)
     table.require_columns(columns)
     cells, whole = Cells(task, target, table), target.kind in ("classification", "multilabel")
-    found: dict[str, Part | None] = {}
+    found: dict[str, FilePart | None] = {}
     for name in images:
         values = [cells.value(name, column) for column in columns]
         filled = [(-1 if whole else math.nan) if value is None else value for value in values]
         empty = all(value is None for value in values)
         read = partial(constant, filled if target.columns else filled[0], whole)
-        found[name] = None if empty else Part((path,), read)
+        found[name] = None if empty else FilePart((path,), read)
     return found
 
 
@@ -98,20 +98,20 @@ class Cells:
         return f"a finite number{f' from {target.range[0]:g} to {target.range[1]:g}' if target.range else ''}"
 
 
-def folder_parts(task: str, target: Target, images: Mapping[str, Path]) -> dict[str, Part | None]:
+def folder_parts(task: str, target: Target, images: Mapping[str, Path]) -> dict[str, FilePart | None]:
     """Return the class of each image: the first folder in its name.
 
     Raises:
         DataError: an image is in no folder, or in one that is no class.
 
     """
-    found: dict[str, Part | None] = {}
+    found: dict[str, FilePart | None] = {}
     for name, path in images.items():
         first, inside, _ = name.partition("/")
         if not inside or first not in target.classes:
             expected = f"an image in a folder called {', '.join(target.classes)}"
             raise DataError(str(path), task, expected, first if inside else "one in no folder")
-        found[name] = Part((path,), partial(constant, target.classes.index(first), True))
+        found[name] = FilePart((path,), partial(constant, target.classes.index(first), True))
     return found
 
 
@@ -142,7 +142,7 @@ def _depth(path: Path, target: Target) -> Array:
 
 def _map(path: Path, target: Target) -> Array:
     low, high = target.range or (-math.inf, math.inf)
-    return Quantity(target.absent(), target.factor, low, high, target.unit or "1").decode(path, read_numbers(path))
+    return StoredNumbers(target.absent(), target.factor, low, high, target.unit or "1").decode(path, read_numbers(path))
 
 
 def _normals(path: Path, target: Target) -> Array:

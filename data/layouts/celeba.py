@@ -25,10 +25,10 @@ from pydantic import Field as Option
 
 from winnow.data.disk.arrays import read_npy
 from winnow.data.disk.decoding import classes_of
-from winnow.data.disk.pictures import MODES, flat, open_picture, read_image, whole
-from winnow.data.disk.records import Part, Record, constant
+from winnow.data.disk.pictures import MODES, flat, open_picture, read_image, whole_numbers
+from winnow.data.disk.records import FilePart, Record, constant
 from winnow.data.disk.tables import Table, number_of, read_spaced
-from winnow.data.layouts.layout import Layout, LayoutData
+from winnow.data.layouts.layout import DiskLayout, LayoutData
 from winnow.data.sample import Array, DataError, Field, Split
 
 _PARTS = """
@@ -59,7 +59,7 @@ KNOWN = {
 }
 OF_19 = {"seg": Field(kind="segmentation", classes=("background", *PARTS)), **KNOWN}
 OF_3 = {"seg": Field(kind="segmentation", classes=("background", "hair", "skin")), **KNOWN}
-Masks = Callable[[Path, int], Part]
+Masks = Callable[[Path, int], FilePart]
 
 
 def celeba_records(root: Path, split: Split, masks: Masks) -> list[Record]:
@@ -77,11 +77,11 @@ def celeba_records(root: Path, split: Split, masks: Masks) -> list[Record]:
     for number in numbers:
         path = root / IMAGES / f"{number}.jpg"
         targets = {"seg": masks(root, number), "attributes": attributes(number), "pose": pose(number)}
-        records.append(Record(str(number), Part((path,), partial(read_image, path)), targets))
+        records.append(Record(str(number), FilePart((path,), partial(read_image, path)), targets))
     return records
 
 
-def painted(root: Path, number: int, order: Mapping[str, int]) -> Part:
+def painted(root: Path, number: int, order: Mapping[str, int]) -> FilePart:
     """Return what paints the parts of a face one over the other, {part: class} in this order."""
     folder = root / MASKS / str(number // PER_FOLDER)
     there = _names(folder) if folder.is_dir() else frozenset()
@@ -90,7 +90,7 @@ def painted(root: Path, number: int, order: Mapping[str, int]) -> Part:
     if not known:
         raise DataError(str(folder), "seg", f"a folder with masks of face {number}", "none", "Copy what is missing.")
     paths = {folder / name: order[part] for part, name in names.items() if name in there and part in order}
-    return Part((*paths, known[0]), partial(_paint, paths, known[0]), str(folder), scaled=True)
+    return FilePart((*paths, known[0]), partial(_paint, paths, known[0]), str(folder), scaled=True)
 
 
 def _paint(paths: Mapping[Path, int], of_size: Path) -> Array:
@@ -115,13 +115,13 @@ def _mask(path: Path) -> Array:
     return found
 
 
-def _mask_3(root: Path, number: int) -> Part:
+def _mask_3(root: Path, number: int) -> FilePart:
     path = root / MASKS_3 / f"{number:05d}_mask.npy"
-    return Part((path,) if path.is_file() else (), partial(_read_mask_3, path), str(path), scaled=True)
+    return FilePart((path,) if path.is_file() else (), partial(_read_mask_3, path), str(path), scaled=True)
 
 
 def _read_mask_3(path: Path) -> Array:
-    values = whole(path, flat(path, read_npy(path)))
+    values = whole_numbers(path, flat(path, read_npy(path)))
     return classes_of(path, np.where(values == 255, 0, values), (0, 1, 2), ())
 
 
@@ -140,35 +140,35 @@ def _numbers(path: Path, split: Split) -> list[int]:
     return found
 
 
-def _attributes(path: Path) -> Callable[[int], Part]:
+def _attributes(path: Path) -> Callable[[int], FilePart]:
     """Return what gives the attributes of a face."""
     table = read_spaced(path, len(ATTRIBUTES))
     unknown = [name for name in table.columns[1:] if name not in ATTRIBUTES]
     if unknown:
         raise DataError(str(path), "header", "the 40 attributes of CelebA", unknown[0])
 
-    def part(number: int) -> Part:
+    def part(number: int) -> FilePart:
         cells = [table.cell(str(number), name) for name in ATTRIBUTES]
         wrong = next((cell for cell in cells if cell not in ("-1", "1")), None)
         if wrong is not None:
             raise DataError(table.line(str(number)), "attributes", "-1 or 1", wrong or "no row of this face")
-        return Part((path,), partial(constant, [int(cell == "1") for cell in cells], True))
+        return FilePart((path,), partial(constant, [int(cell == "1") for cell in cells], True))
 
     return part
 
 
-def _pose(path: Path) -> Callable[[int], Part]:
+def _pose(path: Path) -> Callable[[int], FilePart]:
     """Return what gives the pose of a head; without its file, an error once it is asked for."""
     table: Table | None = read_spaced(path, len(POSE), POSE) if path.is_file() else None
 
-    def part(number: int) -> Part:
+    def part(number: int) -> FilePart:
         if table is None:
-            return Part((), partial(_no_pose, path), str(path))
+            return FilePart((), partial(_no_pose, path), str(path))
         cells = [number_of(table.cell(str(number), name)) for name in POSE]
         if any(cell is None or np.isnan(cell) for cell in cells):
             said = " ".join(table.rows[str(number)][1]) if str(number) in table.rows else "no row of this face"
             raise DataError(table.line(str(number)), "pose", "three finite numbers", said)
-        return Part((path,), partial(constant, cells, False))
+        return FilePart((path,), partial(constant, cells, False))
 
     return part
 
@@ -191,9 +191,9 @@ def _listed(folder: Path, _: int) -> frozenset[str]:
 TABLES = (MAPPING, OF_ATTRIBUTES, OF_POSE)
 RAW = {part: place for place, part in enumerate(PARTS, 1)}
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-LAYOUTS: Mapping[str, Layout] = MappingProxyType(
+LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
     {
-        "raw": Layout(
+        "raw": DiskLayout(
             "a mask per part, 19 classes",
             (IMAGES, MASKS, MAPPING, OF_ATTRIBUTES),
             OF_19,
@@ -201,7 +201,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
             SPLITS,
             TABLES,
         ),
-        "raw3": Layout(
+        "raw3": DiskLayout(
             "a mask per part, of which hair and skin are used: 3 classes",
             (IMAGES, MASKS, MAPPING, OF_ATTRIBUTES),
             OF_3,
@@ -210,7 +210,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
             TABLES,
             asked_for=True,
         ),
-        "masks3": Layout(
+        "masks3": DiskLayout(
             "masks of 3 classes as .npy",
             (IMAGES, MASKS_3, MAPPING, OF_ATTRIBUTES),
             OF_3,

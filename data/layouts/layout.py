@@ -10,8 +10,8 @@ from pydantic import Field as Option
 from pydantic import model_validator
 
 from winnow.data.disk.geometry import Frame
-from winnow.data.disk.paths import folder_of, named_files
-from winnow.data.disk.records import Part, Record
+from winnow.data.disk.paths import data_folder, named_files
+from winnow.data.disk.records import FilePart, Record
 from winnow.data.disk.spec import DiskData
 from winnow.data.sample import Array, DataError, Field, Split
 
@@ -20,7 +20,7 @@ Records = Callable[[Path, Split], list[Record]]
 
 
 @dataclass(frozen=True)
-class Layout:
+class DiskLayout:
     """One way in which a data set is stored.
 
     `signs` are patterns of files and folders that it has, or has not if they begin with "!"; `about` says it in a line.
@@ -47,7 +47,7 @@ def _there(folder: Path, sign: str) -> bool:
 class LayoutData(DiskData):
     """A public data set in one of the layouts that it is found in; the layout is recognised, and stored in the spec."""
 
-    layouts: ClassVar[Mapping[str, Layout]]  # the usual one first
+    layouts: ClassVar[Mapping[str, DiskLayout]]  # the usual one first
 
     layout: str = Option("", max_length=40, description="how the files are arranged; not set: recognised")
     height: int = Option(0, ge=0, le=16384, description="height that images are resized to; 0: as they are stored")
@@ -60,7 +60,7 @@ class LayoutData(DiskData):
         """Fill in the layout, so that a stored spec holds it."""
         if not isinstance(values, dict) or not values.get("root") or values.get("layout"):
             return values
-        return {**values, "layout": recognised(folder_of(values["root"]), cls.layouts)}
+        return {**values, "layout": recognised(data_folder(values["root"]), cls.layouts)}
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -71,7 +71,7 @@ class LayoutData(DiskData):
         return self
 
     @property
-    def arrangement(self) -> Layout:
+    def arrangement(self) -> DiskLayout:
         """The layout, the usual one as long as no folder is given."""
         return self.layouts[self.layout or next(iter(self.layouts))]
 
@@ -99,7 +99,7 @@ class LayoutData(DiskData):
         return self.arrangement.records(self.folder, split)
 
 
-def recognised(folder: Path, layouts: Mapping[str, Layout]) -> str:
+def recognised(folder: Path, layouts: Mapping[str, DiskLayout]) -> str:
     """Return the name of the layout of a folder.
 
     Raises:
@@ -117,11 +117,13 @@ def recognised(folder: Path, layouts: Mapping[str, Layout]) -> str:
     raise DataError(str(folder), "root", f"a folder with the files of a layout ({known})", "none of them", mend)
 
 
-def _any(folder: Path, layouts: Mapping[str, Layout]) -> bool:
+def _any(folder: Path, layouts: Mapping[str, DiskLayout]) -> bool:
     return any(layout.matches(folder) for layout in layouts.values())
 
 
-def paired(folder: Path, task: str, names: Sequence[str], read: Read, endings: Sequence[str]) -> dict[str, Part]:
+def one_file_each(
+    folder: Path, task: str, names: Sequence[str], read: Read, endings: Sequence[str]
+) -> dict[str, FilePart]:
     """Return what reads the file of each name in a folder.
 
     A folder that is not there is an error of each sample when its task is used, so that the other tasks can be.
@@ -131,14 +133,14 @@ def paired(folder: Path, task: str, names: Sequence[str], read: Read, endings: S
 
     """
     if not folder.is_dir():
-        return {name: Part((), partial(_no_folder, folder, task), str(folder)) for name in names}
+        return {name: FilePart((), partial(_no_folder, folder, task), str(folder)) for name in names}
     found = named_files(folder, endings)
     absent = [name for name in names if name not in found]
     if absent:
         ending = " or ".join(endings)
         said = f"none for {len(absent)} of {len(names)}, first {absent[0]}"
         raise DataError(str(folder), task, f"a file ({ending}) for every image", said, "Copy what is missing.")
-    return {name: Part((found[name],), partial(read, found[name])) for name in names}
+    return {name: FilePart((found[name],), partial(read, found[name])) for name in names}
 
 
 def _no_folder(folder: Path, task: str) -> Array:
@@ -146,7 +148,7 @@ def _no_folder(folder: Path, task: str) -> Array:
 
 
 def together(
-    names: Sequence[str], images: Mapping[str, Part], targets: Mapping[str, Mapping[str, Part]]
+    names: Sequence[str], images: Mapping[str, FilePart], targets: Mapping[str, Mapping[str, FilePart]]
 ) -> list[Record]:
     """Return the records of the names."""
     return [Record(name, images[name], {task: parts[name] for task, parts in targets.items()}) for name in names]

@@ -25,9 +25,9 @@ from winnow.data.disk.arrays import read_npy
 from winnow.data.disk.decoding import classes_of, depth_of, directions_of
 from winnow.data.disk.paths import named_files
 from winnow.data.disk.pictures import flat, read_colours, read_image, read_labels
-from winnow.data.disk.records import Part, Record
+from winnow.data.disk.records import FilePart, Record
 from winnow.data.disk.tables import row_name, text_of
-from winnow.data.layouts.layout import Layout, LayoutData, Read, paired, together
+from winnow.data.layouts.layout import DiskLayout, LayoutData, Read, one_file_each, together
 from winnow.data.layouts.nyu_official import official_records
 from winnow.data.sample import Array, DataError, Field, Split
 from winnow.data.scenes.labels import CLASSES as THIRTEEN
@@ -68,7 +68,7 @@ def read_classes(path: Path, values: tuple[int, ...], missing: tuple[float, ...]
     return classes_of(path, read_labels(path), values, missing)
 
 
-def numbered(folder: Path) -> list[str]:
+def numbered_names(folder: Path) -> list[str]:
     """Return the names 0 … n - 1 of n files.
 
     Raises:
@@ -100,13 +100,13 @@ def listed(path: Path) -> list[str]:
 
 def _mtan(root: Path, split: Split) -> list[Record]:
     folder = root / split
-    names = numbered(folder / "image")
+    names = numbered_names(folder / "image")
     classes = partial(read_classes, values=tuple(range(13)), missing=(-1,))
     reads: dict[str, tuple[str, Read]] = {
         "seg": ("label", classes), "depth": ("depth", read_depth), "normals": ("normal", read_normals)
     }  # fmt: skip
-    parts = {task: paired(folder / name, task, names, read, (".npy",)) for task, (name, read) in reads.items()}
-    return together(names, paired(folder / "image", "image", names, read_image, (".npy",)), parts)
+    parts = {task: one_file_each(folder / name, task, names, read, (".npy",)) for task, (name, read) in reads.items()}
+    return together(names, one_file_each(folder / "image", "image", names, read_image, (".npy",)), parts)
 
 
 def _nyud(root: Path, split: Split, pictures: bool) -> list[Record]:
@@ -119,14 +119,16 @@ def _nyud(root: Path, split: Split, pictures: bool) -> list[Record]:
     )
     kind, forty = (".png",) if pictures else (".npy",), tuple(range(1, 41))
     parts = {
-        "seg": paired(
+        "seg": one_file_each(
             root / "segmentation", "seg", names, partial(read_classes, values=forty, missing=(0,)), (".png",)
         ),
-        "depth": paired(root / "depth", "depth", names, read_depth, (".npy",)),
-        "normals": paired(root / "normals", "normals", names, read_coded_normals if pictures else read_normals, kind),
-        "edges": paired(root / "edge", "edges", names, edges, kind),
+        "depth": one_file_each(root / "depth", "depth", names, read_depth, (".npy",)),
+        "normals": one_file_each(
+            root / "normals", "normals", names, read_coded_normals if pictures else read_normals, kind
+        ),
+        "edges": one_file_each(root / "edge", "edges", names, edges, kind),
     }
-    return together(names, paired(root / "images", "image", names, read_image, (".png", ".jpg")), parts)
+    return together(names, one_file_each(root / "images", "image", names, read_image, (".png", ".jpg")), parts)
 
 
 def _adashare(root: Path, split: Split) -> list[Record]:
@@ -140,7 +142,7 @@ def _adashare(root: Path, split: Split) -> list[Record]:
     records = []
     for row in rows:
         image, seg, normals, depth = (
-            Part((root / name,), partial(read, root / name)) for name, read in zip(row, reads, strict=True)
+            FilePart((root / name,), partial(read, root / name)) for name, read in zip(row, reads, strict=True)
         )
         records.append(Record(PurePosixPath(row[0]).stem, image, {"seg": seg, "depth": depth, "normals": normals}))
     return records
@@ -165,36 +167,36 @@ def _rows(path: Path, split: str) -> list[list[str]]:
     return list(rows)
 
 
-LAYOUTS: Mapping[str, Layout] = MappingProxyType(
+LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
     {
-        "mtan": Layout(
+        "mtan": DiskLayout(
             "numbered .npy files, 13 classes (MTAN, LibMTL)",
             ("train/image/0.npy", "val/image/0.npy", "train/normal"),
             OF_13,
             _mtan,
         ),
-        "nyud_mt": Layout(
+        "nyud_mt": DiskLayout(
             "NYUD_MT: .npy depth and normals, 40 classes (ASTMT, Vandenhende)",
             ("images", "segmentation", "normals/*.npy", *LISTS),
             {**OF_40, "edges": EDGES},
             partial(_nyud, pictures=False),
             described=LISTS,
         ),
-        "atrc": Layout(
+        "atrc": DiskLayout(
             "NYUD_MT with normals and edges as .png, 40 classes (ATRC, InvPT)",
             ("images", "segmentation", "normals/*.png", *LISTS),
             {**OF_40, "edges": EDGES},
             partial(_nyud, pictures=True),
             described=LISTS,
         ),
-        "adashare": Layout(
+        "adashare": DiskLayout(
             "pictures listed in nyu_v2_3task.json, 40 classes (AdaShare, DiSparse)",
             ("nyu_v2_3task.json",),
             OF_40,
             _adashare,
             described=("nyu_v2_3task.json",),
         ),
-        "official": Layout(
+        "official": DiskLayout(
             "nyu_depth_v2_labeled.mat with splits.mat and classMapping40.mat, without normals",
             ("nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat"),
             {name: OF_40[name] for name in ("seg", "depth")},

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from winnow.data.disk.arrays import require_file
 from winnow.data.disk.decoding import classes_of, depth_of
 from winnow.data.disk.matlab import read_mat
-from winnow.data.disk.records import Part, Record
+from winnow.data.disk.records import FilePart, Record
 from winnow.data.sample import Array, DataError, Split
 
 LARGE = "nyu_depth_v2_labeled.mat"
@@ -37,10 +37,10 @@ def official_records(root: Path, split: Split) -> list[Record]:
     return [
         Record(
             f"{number:04d}",
-            Part((path,), partial(_image, path, number - 1)),
+            FilePart((path,), partial(_image, path, number - 1)),
             {
-                "seg": Part((path,), partial(_classes, root, number - 1)),
-                "depth": Part((path,), partial(_depth, path, number - 1)),
+                "seg": FilePart((path,), partial(_classes, root, number - 1)),
+                "depth": FilePart((path,), partial(_depth, path, number - 1)),
             },
         )
         for number in indices.tolist()
