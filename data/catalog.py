@@ -14,7 +14,9 @@ from winnow.data.disk.spec import DiskData
 from winnow.data.fashion.dataset import FashionData
 from winnow.data.folder.dataset import FolderData
 from winnow.data.layouts.celeba import CelebaData
+from winnow.data.layouts.cityscapes import CityscapesData
 from winnow.data.layouts.nyu import NyuData
+from winnow.data.layouts.pascal import PascalData
 from winnow.data.parameters import check_split
 from winnow.data.planted import PlantedData
 from winnow.data.sample import Dataset, Split
@@ -29,6 +31,8 @@ DATASETS: Mapping[str, type[DataSpec]] = MappingProxyType(
         "folder": FolderData,
         "nyu": NyuData,
         "celeba": CelebaData,
+        "cityscapes": CityscapesData,
+        "pascal": PascalData,
         "planted": PlantedData,
     }
 )

@@ -1,6 +1,7 @@
 """`winnow train --dataset NAME --root DIR` trains an epoch on files of the true format, or says what is wrong first."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from tests.data.disk.making import save
 from tests.data.folder import making as folder_files
-from tests.data.layouts import celeba_files, nyu_files
+from tests.data.layouts import celeba_files, nyu_files, street_files
 from tests.engine.training_here import result_of, train_here
 
 TASKS = "objects,depth,normals,heat,borders,season,seen,height,pose"
@@ -52,6 +53,21 @@ def test_celeba_trains_in_every_layout(tmp_path: Path, monkeypatch: pytest.Monke
     result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
     assert (result["state"], result["epoch"]) == ("done", 1), result
     assert set(result["metrics"]) == {"seg", "attributes", "pose"}
+    assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "write"),
+    [("cityscapes", street_files.mtan), ("cityscapes", street_files.raw), ("pascal", street_files.pascal_mt)],
+    ids=("numbered streets", "official streets", "objects"),
+)
+def test_streets_and_objects_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, write: Callable[[Path], Path]
+):
+    root = write(tmp_path / "data")
+    asked = ["--dataset", dataset, "--root", str(root), "--height", "16", "--width", "16"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert (result["state"], result["epoch"]) == ("done", 1), result
     assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
 
 
