@@ -117,6 +117,15 @@ class TrainSpec(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _the_test_split_exists(self) -> Self:
+        if self.test and "test" not in self.data.splits:
+            known = ", ".join(self.data.splits)
+            raise ValueError(
+                f"`test` must be left out for data set {self.data.dataset}, which has the splits {known}, got a test."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _weights_name_the_tasks(self) -> Self:
         weights = self.balancing.task_weights
         if weights and weights.keys() != set(self.tasks):
