@@ -24,6 +24,7 @@ from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create, find, list_runs, runs_folder
 from winnow.engine.runs.undo import undo
 from winnow.engine.runs.verify import verify
+from winnow.engine.runs.work_folder import refused
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.train import demo
 
@@ -99,6 +100,8 @@ def runs_list(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"runs": found}, allow_nan=False))
         return
+    for name, why in refused(runs_folder()).items():
+        click.echo(f"{name} is not shown: {why}", err=True)
     for entry in found:
         click.echo(f"{entry['run']:44} {entry['state']:8} epoch {entry['epoch']:4}  {_figures(entry)}")
     if not found:

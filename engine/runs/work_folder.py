@@ -33,6 +33,7 @@ from winnow.engine.runs.control import Control, ask, read_control
 from winnow.engine.runs.events import read_events
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.provenance import PARTS, made_with
+from winnow.engine.runs.received import known_plain, reason_known, require_plain
 from winnow.engine.specs.frozen import Frozen
 
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
@@ -75,10 +76,12 @@ class WorkFolder:
         """Return the folder at `path`.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is none, or it holds links (`engine.runs.received`).
 
         """
-        folder = Path(path).resolve()
+        given = Path(path)
+        folder = given.parent.resolve() / given.name if given.name not in ("", "..") else given.resolve()
+        require_plain(folder)
         if not (folder / "spec.json").is_file():
             raise FileNotFoundError(f"`path` must be a run folder, with a spec.json in it, got {str(path)!r}.")
         return cls(folder)
@@ -200,13 +203,26 @@ def make(root: Path, stem: str, spec: Frozen, status: Status) -> Path:
 def folders(root: Path, kinds: Container[str] | None = None) -> list[Path]:
     """Return the folders of work below `root`, newest first, of the wanted kinds (all by default).
 
-    Links are left out, so that nothing outside the root is read.
+    Links, and folders with links in them, are left out, so that nothing outside the root is read; `refused` names them.
     """
-    if not root.is_dir():
-        return []
-    entries = [Path(entry.path) for entry in os.scandir(root) if entry.name[:1] != "." and not entry.is_symlink()]
-    found = ((entry, kind_of(entry)) for entry in entries)
+    found = ((entry, kind_of(entry)) for entry in _below(root) if known_plain(entry))
     return sorted((entry for entry, kind in found if kind and (kinds is None or kind in kinds)), reverse=True)
+
+
+def refused(root: Path) -> dict[str, str]:
+    """Return which folders of work below `root` are never opened, {name: why}."""
+    found = {entry.name: reason_known(entry) for entry in _below(root) if os.path.lexists(entry / "spec.json")}
+    return {name: why for name, why in sorted(found.items()) if why}
+
+
+def _below(root: Path) -> list[Path]:
+    """Return the folders below `root` that may be folders of work; links are none."""
+    try:
+        with os.scandir(root) as entries:
+            own = [entry for entry in entries if entry.name[:1] != "." and entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [Path(entry.path) for entry in own]
 
 
 def kind_of(folder: Path) -> str:

@@ -44,6 +44,14 @@ def document_hash(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:HASHED]
 
 
+def same_request(run: Run, spec: TrainSpec) -> bool:
+    """Return whether a run was asked for by this spec, whatever it was made with."""
+    try:
+        return document_hash(run.spec.model_dump(mode="json")) == document_hash(spec.model_dump(mode="json"))
+    except (OSError, ValueError):
+        return False
+
+
 class KnownRuns:
     """The runs that are done below a root, by their hash: what was trained once is not trained again."""
 
