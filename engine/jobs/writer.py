@@ -11,6 +11,7 @@ import psutil
 
 from winnow.engine.runs.events import Event, cut_torn_line, write_events
 from winnow.engine.runs.files import replace
+from winnow.engine.runs.log_marks import remove_unfinished
 from winnow.engine.runs.work_folder import Status, WorkFolder
 
 STATUS_EVERY = 0.5  # s
@@ -58,6 +59,7 @@ class ResultWriter:
             }
         )
         self._written = 0.0
+        remove_unfinished(self.folder)
         cut_torn_line(self.folder / "events.jsonl")
         self.status()
 

@@ -42,7 +42,7 @@ def append(path: Path, content: bytes) -> None:
         OSError: the disk is full, or `path` is a link; what was written of `content` is cut off again.
 
     """
-    with opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as descriptor:
+    with own_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as descriptor:
         before = os.fstat(descriptor).st_size
         written = os.write(descriptor, content)
         if written < len(content):  # a full disk, a limit: half a record would put all later ones out of step
@@ -53,12 +53,21 @@ def append(path: Path, content: bytes) -> None:
 def cut(path: Path, length: int) -> None:
     """Remove all after `length` bytes: what a writer that was killed had begun."""
     if path.exists() and path.stat().st_size > length:
-        with opened(path, os.O_WRONLY) as descriptor:
+        with own_file(path, os.O_WRONLY) as descriptor:
             os.ftruncate(descriptor, length)
 
 
+def flush(path: Path) -> int:
+    """Put a file's bytes on the disk, whatever happens then; return how many there are, 0 without a file."""
+    if not path.exists():
+        return 0
+    with own_file(path, os.O_RDWR) as descriptor:
+        os.fsync(descriptor)
+        return os.fstat(descriptor).st_size
+
+
 @contextmanager
-def opened(path: Path, flags: int) -> Iterator[int]:
+def own_file(path: Path, flags: int) -> Iterator[int]:
     """Open a file that is no link, which could lead anywhere; give its descriptor, and close it."""
     descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0), 0o644)
     try:

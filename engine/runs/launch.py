@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from winnow.engine.runs.files import opened, replace
+from winnow.engine.runs.files import own_file, replace
 from winnow.engine.runs.received import RefusedFolderError, require_plain
 from winnow.engine.runs.work_folder import LIVE, Status, WorkFolder
 
@@ -93,7 +93,7 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
     run.ask(stop=False, pause=False)
     requested = status.model_copy(update={"state": "queued", "phase": "starting", "requested": time.time()})
     replace(run.path / "status.json", requested.model_dump_json().encode())
-    with opened(run.path / "log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT) as log:
+    with own_file(run.path / "log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT) as log:
         return subprocess.Popen(
             _command(run),
             stdin=subprocess.PIPE if tied else subprocess.DEVNULL,

@@ -5,13 +5,13 @@ import pandas as pd
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def guarded(cell: object) -> object:
+def guarded_cell(cell: object) -> object:
     """Return the cell, with a leading apostrophe where it is text that starts like a formula, after spaces or not."""
     return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(FORMULA_STARTS) else cell
 
 
 def safe_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with its titles and its text guarded."""
-    safe = frame.rename(columns={name: guarded(name) for name in frame.columns})
+    """Return the frame with its titles and its text guarded_cell."""
+    safe = frame.rename(columns={name: guarded_cell(name) for name in frame.columns})
     words = safe.select_dtypes(["object", "string", "category"]).columns
-    return safe.assign(**{str(name): safe[name].map(guarded) for name in words})
+    return safe.assign(**{str(name): safe[name].map(guarded_cell) for name in words})

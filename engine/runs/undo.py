@@ -18,6 +18,7 @@ from filelock import Timeout
 from winnow.engine.runs.digests import BEFORE, manifests, verified
 from winnow.engine.runs.events import Event, cut_torn_line, write_events
 from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.log_marks import marks
 from winnow.engine.runs.norm_log import NormLog
 from winnow.engine.runs.run import Run
 
@@ -72,6 +73,8 @@ def _undone(run: Run) -> Moment:
     if best.exists() and json.loads(best.read_text())["step"] > back.step:
         _delete(best)  # of an epoch that is void
     _record(run, back)
+    logs = marks(run.path, manifest.get("logs", {}).get("losses"))  # or a resume would cut the record
+    replace_json(own, {**manifest, "removal": back.step, "logs": logs})
     _delete(kept[-1])  # last: if this process ends before, the undo can be repeated
     return back
 
