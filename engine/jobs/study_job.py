@@ -137,8 +137,8 @@ class _RunningStudy:
             except FileNotFoundError:
                 continue  # removed meanwhile: it is made again
             entry.reused = bool(row["reused"])
-            if entry.run.status.state in ("done", "failed"):
-                self._end(entry, entry.run.status.state)
+            if entry.run.status.state == "done":
+                self._end(entry, "done")  # one that failed is tried again: a disk may have been full
 
     def _note_ended(self) -> None:
         """Note which runs have ended, and which can no longer be trained."""

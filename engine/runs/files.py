@@ -57,6 +57,19 @@ def cut(path: Path, length: int) -> None:
             os.ftruncate(descriptor, length)
 
 
+def overwrite(path: Path, content: bytes) -> None:
+    """Write JSON over a file where it lies, which needs no space on a full disk; a reader may see a half of it.
+
+    Raises:
+        OSError: not even that is possible.
+
+    """
+    with own_file(path, os.O_RDWR) as descriptor:
+        short = os.fstat(descriptor).st_size - len(content)
+        os.pwrite(descriptor, content + b" " * max(short, 0), 0)
+        os.ftruncate(descriptor, len(content))
+
+
 def flush(path: Path) -> int:
     """Put a file's bytes on the disk, whatever happens then; return how many there are, 0 without a file."""
     if not path.exists():

@@ -19,7 +19,7 @@ import psutil
 
 from winnow.engine.runs.files import own_file, replace
 from winnow.engine.runs.received import RefusedFolderError, require_plain
-from winnow.engine.runs.work_folder import LIVE, Status, WorkFolder
+from winnow.engine.runs.work_folder import LIVE, UNFINISHED, Status, WorkFolder
 
 WORKER = "winnow.engine.jobs.worker"
 GPUS = "CUDA_VISIBLE_DEVICES"  # in the environment: the GPUs that a process sees, and numbers from 0
@@ -33,13 +33,13 @@ class JobError(RuntimeError):
 
 
 def start(run: WorkFolder, gpus: Sequence[str] = (), place: Mapping[str, Any] | None = None) -> int:
-    """Start the worker of a run that is waiting, stopped or lost; return its process number.
+    """Start the worker of a run that is waiting, stopped, lost or failed; return its process number.
 
     Where `gpus` are named, it sees only these. `place` says where the runs of a study go, {scheduler, cluster}: it is
     never read back from a folder, which may come from somebody else.
 
     Raises:
-        JobError: the run has a worker, is done or failed, holds links, or names a cluster and no `place` is given.
+        JobError: the run has a worker, is done, holds links, or names a cluster and no `place` is given.
 
     """
     if place is None and (named := asked_place(run.document())):
@@ -58,7 +58,7 @@ def work(run: WorkFolder) -> None:
     """Start the worker of a run and wait until it ends. If this process dies before, the worker stops the run.
 
     Raises:
-        JobError: the run has a worker, or is done or failed.
+        JobError: the run has a worker, or is done.
 
     """
     process = _spawned(run, {TIED: "1"}, tied=True)
@@ -88,8 +88,10 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
         raise JobError(str(error)) from error
     status = run.status
     waiting = status.state == "queued" and status.requested is None
-    if not waiting and status.state not in ("stopped", "lost"):
-        raise JobError(f"`run` must be queued, stopped or lost to start, got {run.id}, which is {status.state}.")
+    if not waiting and status.state not in UNFINISHED:
+        raise JobError(
+            f"`run` must be queued, stopped, lost or failed to start, got {run.id}, which is {status.state}."
+        )
     run.ask(stop=False, pause=False)
     requested = status.model_copy(update={"state": "queued", "phase": "starting", "requested": time.time()})
     replace(run.path / "status.json", requested.model_dump_json().encode())

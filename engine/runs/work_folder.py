@@ -38,8 +38,10 @@ from winnow.engine.specs.frozen import Frozen
 
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
+UNFINISHED: tuple[State, ...] = ("stopped", "lost", "failed")  # a worker can be started again on these
 START_GRACE = 30.0  # seconds that a started worker may take before it holds the lock
 SLOW_GRACE = 180.0  # the same where torchrun, which imports torch, starts it
+LOOKS = 5  # at a status that changes meanwhile, twice a second at most
 LOST = "its process died before it could say why: see log.txt"
 UNTOLD = "whether its process is alive cannot be told from here: the lock cannot be read"
 
@@ -110,6 +112,18 @@ class WorkFolder:
         Where that cannot be told, the recorded status stands, and its message says so.
         """
         status = self.recorded_status()
+        for _ in range(LOOKS):
+            told = self._told(status)
+            if told.state != "lost":
+                return told
+            again = self.recorded_status()
+            if again == status:
+                return told
+            status = again  # it ended, or was started again, between the look at the status and that at the lock
+        return status
+
+    def _told(self, status: Status) -> Status:
+        """Return a recorded status, `lost` where the lock that its worker should hold is free."""
         if status.state not in LIVE or (status.state == "queued" and status.requested is None):
             return status
         grace = START_GRACE if self.devices == 1 else SLOW_GRACE
