@@ -14,6 +14,7 @@ import numpy as np
 
 from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.groups import norms
+from winnow.engine.runs.events import checked_lines
 from winnow.engine.runs.quantities import SPARSITIES, Metric, metrics
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.work_folder import LIVE, Status
@@ -96,10 +97,11 @@ def _newest(path: Path) -> dict[tuple[str | None, str], float]:
 
 def _values(lines: Iterable[bytes]) -> dict[tuple[str | None, str], float]:
     """Return the last values; only lines that name a wanted split are parsed, a tenth of them."""
-    wanted = b",".join(line for line in lines if b'"val"' in line or b'"model"' in line)
+    wanted = b"".join(line for line in lines if b'"val"' in line or b'"model"' in line)
+    records, _ = checked_lines(wanted)
     return {
         (record["task"], record["quantity"]): np.nan if record["value"] is None else float(record["value"])
-        for record in json.loads(b"[" + wanted + b"]")  # at once: line by line takes three times as long
+        for record in json.loads(b"[" + b",".join(records.splitlines()) + b"]")  # at once: thrice as fast
         if record["split"] in ("val", "model")
     }
 
@@ -113,7 +115,7 @@ def _lines(path: Path, last: int | None = None) -> list[bytes]:
         if last is not None and size > last:
             file.seek(size - last)
             file.readline()
-        return file.read().split(b"\n")[:-1]
+        return [line + b"\n" for line in file.read().split(b"\n")[:-1]]
 
 
 def _alive(run: Run) -> tuple[float, ...]:

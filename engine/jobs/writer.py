@@ -10,6 +10,7 @@ from typing import Protocol
 import pandas as pd
 import psutil
 
+from winnow.engine.runs.digests import forget_digests, note_digests
 from winnow.engine.runs.events import Event, cut_torn_line, write_events
 from winnow.engine.runs.files import overwrite, replace
 from winnow.engine.runs.log_marks import remove_unfinished
@@ -62,6 +63,7 @@ class ResultWriter:
         self._written = 0.0
         try:
             remove_unfinished(self.folder)
+            forget_digests(self.folder)
             cut_torn_line(self.folder / "events.jsonl")
             self.status()
         except OSError as error:
@@ -83,6 +85,7 @@ class ResultWriter:
 
     def finish(self, state: str, message: str = "") -> None:
         """Write how the work ended."""
+        note_digests(self.folder)
         ended = {"progress": 1.0} if state == "done" else {}
         self.status(state=state, phase=state, message=message, finished=time.time(), remaining=None, **ended)
 

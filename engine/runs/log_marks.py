@@ -6,12 +6,12 @@ losses since the last record]}}. Without a checkpoint a run begins anew, and so 
 version has no lengths: then only a torn last record is removed.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from winnow.engine.runs.events import cut_torn_line
 from winnow.engine.runs.files import cut, flush
+from winnow.engine.runs.reading import read_object
 
 EVENTS, NORMS = "events.jsonl", "groups/norms.bin"
 
@@ -31,7 +31,7 @@ def cut_to_checkpoint(run: Path, step: int) -> dict[str, list[float]]:
         cut(run / EVENTS, 0)
         cut(run / NORMS, 0)
         return {}
-    found: dict[str, Any] = json.loads((run / "weights" / f"{step:08d}.json").read_bytes()).get("logs", {})
+    found: dict[str, Any] = read_object(run / "weights" / f"{step:08d}.json").get("logs", {})
     if not found:
         cut_torn_line(run / EVENTS)
         return {}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from winnow.engine.runs.digests import BEFORE, manifests, verified
+from winnow.engine.runs.digests import BEFORE, forget_digests, manifests, verified
 from winnow.engine.runs.events import Event, cut_torn_line, write_events
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.log_marks import marks
@@ -61,6 +61,7 @@ def _undone(run: Run) -> Moment:
         raise ValueError(
             f"`run` must hold an intact checkpoint from before its removal, got a damaged one: {kept[-1]}."
         )
+    forget_digests(run.path)
     manifest = json.loads(kept[-1].read_text())
     back = Moment(int(manifest["epoch"]), int(manifest["step"]))
     own = weights / kept[-1].name

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.engine.runs.provenance import made_with, of_one_state
+from winnow.engine.runs.reading import read_object
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.specs.train import TrainSpec
 
@@ -59,7 +60,7 @@ class KnownRuns:
         self._runs: dict[str, list[Run]] = {}
         for run in list_runs(root):
             try:
-                found = document_hash(json.loads((run.path / "spec.json").read_bytes()))
+                found = document_hash(read_object(run.path / "spec.json"))
             except (OSError, ValueError, AttributeError):
                 continue
             self._runs.setdefault(found, []).append(run)
