@@ -91,6 +91,8 @@ def _spec(run: Run) -> TrainSpec | None:
 
 def _newest(path: Path) -> dict[tuple[str | None, str], float]:
     """Return the last value of every quantity on val and model, from the tail of the log where that is enough."""
+    if path.is_dir():
+        return {}  # damaged: what verify says of it
     found = _values(_lines(path, TAIL))
     return found if set(SPARSITIES) <= {quantity for _, quantity in found} else _values(_lines(path))
 

@@ -52,8 +52,8 @@ class EpochReport:
         """Remember which layers were recorded as having hardly a group left: those of the last row of norms."""
         rows = NormLog(self._writer.folder / "groups").rows()
         if len(rows):
-            banks = self._training.proximal.dense_banks
-            self._alarmed = set(self._few(torch.from_numpy(rows["norm"][-1].copy()).split([b.channels for b in banks])))
+            counts = [bank.channels for bank in self._training.proximal.dense_banks]
+            self._alarmed = set(self._few(torch.split(torch.from_numpy(rows["norm"][-1].copy()), counts)))
 
     def epoch(self, epoch: int, metrics: Mapping[str, Mapping[str, float]]) -> None:
         """Write the validation metrics, the norms of all groups, the three sparsities and the alarms."""

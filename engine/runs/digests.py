@@ -4,8 +4,9 @@
 files grow. It leaves out what changes without the worker (UNNOTED), the checkpoints' tensors, which have manifests, and
 jobs on the result, which have digests of their own.
 
-The manifests of a run's checkpoints: without one a checkpoint does not exist. A checkpoint's tensors are in `<step>.safetensors`; `<step>.json` beside it holds their number of bytes and their
-SHA-256. Neither safetensors nor torch notices a flipped bit; the digest does, and needs neither of them.
+The manifests of a run's checkpoints: without one a checkpoint does not exist. A checkpoint's tensors are in
+`<step>.safetensors`; `<step>.json` beside it holds their number of bytes and their SHA-256. Neither
+safetensors nor torch notices a flipped bit; the digest does, and needs neither of them.
 """
 
 import hashlib

@@ -22,16 +22,13 @@ TINY = {
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory, worker_settings: Callable[[], AbstractContextManager[None]]) -> Run:
     """A run of two epochs, to be read only."""
-    from winnow.engine.jobs.stop_request import StopRequest
-    from winnow.engine.jobs.training_job import run_training
-    from winnow.engine.jobs.writer import ResultWriter
+    from winnow.engine.jobs import worker
 
     run = create(
         parse({"name": "whole", **TINY, "epochs": 2, "penalty": {"target": 40.0}}), tmp_path_factory.mktemp("whole")
     )
-    writer = ResultWriter(run)
     with worker_settings():
-        writer.finish(run_training(run, writer, StopRequest(run)))
+        assert worker.main([str(run.path)]) == 0
     return run
 
 

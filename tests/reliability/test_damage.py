@@ -35,11 +35,11 @@ HOSTILE: list[Any] = [
     {**GOOD, "value": "1"}, {**GOOD, "value": [1]}, {**GOOD, "time": None}, {**GOOD, "split": None},
     {**GOOD, "quantity": {"a": 1}}, {**GOOD, "task": "x" * 5000}, {**GOOD, "value": 10**300},
 ]  # fmt: skip
+values = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.lists(st.none()))
 lines = st.one_of(
     st.sampled_from([json.dumps(value).encode() for value in HOSTILE]),
     st.binary(max_size=60),
-    st.builds(lambda key, value: json.dumps({**GOOD, key: value}).encode(), st.sampled_from(sorted(GOOD)),
-              st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.lists(st.none()))),
+    st.builds(lambda key, value: json.dumps({**GOOD, key: value}).encode(), st.sampled_from(sorted(GOOD)), values),
     st.builds(lambda at, byte: bytes([*json.dumps(GOOD).encode()[:at], byte, *json.dumps(GOOD).encode()[at + 1 :]]),
               st.integers(0, 100), st.integers(0, 255)),
     st.just(json.dumps(GOOD).encode()),
@@ -209,8 +209,29 @@ nested = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
     max_leaves=6,
 )
-FIELDS = ["kind", "name", "data", "tasks", "network", "penalty", "optimiser", "balancing", "epochs", "seed", "threads",
-          "device", "start", "strength_changes", "keep", "patience", "base", "targets", "cluster", "scheduler"]  # fmt: skip
+FIELDS = """kind name data tasks network penalty optimiser balancing epochs seed threads device start strength_changes keep
+patience base targets cluster scheduler""".split()
+    "kind",
+    "name",
+    "data",
+    "tasks",
+    "network",
+    "penalty",
+    "optimiser",
+    "balancing",
+    "epochs",
+    "seed",
+    "threads",
+    "device",
+    "start",
+    "strength_changes",
+    "keep",
+    "patience",
+    "base",
+    "targets",
+    "cluster",
+    "scheduler",
+]
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), nested, max_size=4))
