@@ -1,5 +1,7 @@
 """How far a run is: state, epoch, time left, and what it is waiting for; its headline numbers."""
 
+from math import isfinite
+
 import streamlit as st
 
 from winnow.dashboard.frames import channel_states, events
@@ -22,7 +24,7 @@ from winnow.engine.runs.work_folder import LIVE, Status
 
 CONSTANT = (
     "On the validation images, after the newest epoch. Below: the difference from the best prediction that ignores the "
-    "image."
+    "image. A dash: no validation image has a label of this task."
 )
 ZERO = "The share of the penalised layers that is exactly zero. Layers outside the penalty are not counted."
 REMEDY = "To keep more of them, use a larger floor or a smaller {}."
@@ -119,7 +121,7 @@ def _headline(run: Run) -> None:
             st.metric(
                 f"{plain(task)} · {plain(metric.label)}",
                 measured(value, metric.unit),
-                None if level is None else f"{value - level:+.3g}",
+                None if level is None or not isfinite(value - level) else f"{value - level:+.3g}",
                 delta_color="normal" if metric.better == "higher" else "inverse",
                 delta_description="against constant",
                 help=CONSTANT,

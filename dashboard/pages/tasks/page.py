@@ -44,7 +44,7 @@ def page() -> None:
 
 def _tasks(work: DerivedJob, run: Run) -> None:
     method = explanations.methods(work)[0]
-    badge(work, method)
+    badge(work)
     found = cell_of(work)
     left, right = st.columns([2, 1], gap="large")
     with left:

@@ -134,7 +134,7 @@ def test_a_run_that_was_not_explained_offers_it_and_says_what_it_costs(
     assert isinstance(work.spec, ExplainSpec)
     assert (work.spec.images, work.spec.layers) == (16, ("stem",))
     assert work.status.state in (*LIVE, "failed")
-    assert page.query_params["explanation"] == work.id
+    assert page.selectbox(key="explanation").value == work.id
 
 
 def test_a_request_that_makes_no_sense_starts_nothing(make_run: Callable[..., Run]) -> None:
@@ -169,7 +169,7 @@ def test_a_stopped_explanation_shows_what_it_has_and_can_go_on(make_explained: M
 def test_an_explanation_is_chosen_by_the_address_and_a_wrong_one_is_said(make_explained: Make) -> None:
     work = make_explained()
     part = write_explanation(work.run, layers=["stem"])
-    assert _page(run=work.run.id).query_params["explanation"] == work.id
+    assert _page(run=work.run.id).selectbox(key="explanation").value == work.id
     page = _page(run=work.run.id, explanation=part.id)
     assert "3 channels" in said(page)
     page = _page(run=work.run.id, explanation="../../etc")
