@@ -54,6 +54,7 @@ ENTRIES = {
 GOING = "going"
 STYLE = HERE / "navigation.css"
 _history = st.components.v2.component("winnow_history", html="<span></span>", js=script("history.js"))
+_zoom = st.components.v2.component("winnow_zoom", html="<span></span>", js=script("zoom.js"))
 _click = st.components.v2.component("winnow_going", html="<span></span>", js=script("going.js"))
 
 
@@ -86,6 +87,7 @@ def bar(opened: st.Page) -> None:
                 help=entry.help,
                 query_params=address.whole() if here else {**said, **shown},
             )
+    _zoom(key="zoom")
     _history(key="history", data={"asked": urlencode(address.asked()), "whole": urlencode(address.whole())})
 
 
