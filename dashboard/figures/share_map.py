@@ -19,8 +19,8 @@ WIDTH = 800.0  # px: about what a row has for its channels
 READING = (
     "One row per layer, from the input at the top; one mark per channel. Colour and shape: the task with the largest "
     "share. Full colour: it surely has more than an equal share (lower end of its 95 % interval). Pale: some other "
-    "task surely has less than an equal one. Small and grey: even. Ring: idle; stroke: dead. Click a mark to select its "
-    "channel."
+    "task surely has less than an equal one. Small and grey: even. Ring: idle; stroke: dead. Click a mark to select "
+    "its channel."
 )
 
 

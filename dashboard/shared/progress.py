@@ -5,8 +5,10 @@ from math import isfinite
 import streamlit as st
 
 from winnow.dashboard.frames import channel_states, events
+from winnow.dashboard.frames.answers import of_run
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.frames.tables import SPARSITY_TITLES
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import (
     STATES,
     asked,
@@ -43,6 +45,7 @@ def progress(run: Run, drawn: tuple[str, bool]) -> None:
     if phase(status) != drawn:
         st.rerun()
     _state(run, status)
+    answer(of_run.train(summary(run), events.constants(run)))
     if status.state in LIVE and status.requested is not None:
         st.progress(min(max(status.progress, 0.0), 1.0), text=_doing(status))
     message(status)

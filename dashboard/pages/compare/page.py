@@ -15,10 +15,12 @@ from winnow.dashboard.canvas.pair_maps import READING, Pair, pair_maps
 from winnow.dashboard.figures import gains, kept_by_both, mask_overlap
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import masks, pairs, tables
+from winnow.dashboard.frames.answers import of_runs
 from winnow.dashboard.frames.file_versions import Version, version
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import OTHER, RUN
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Choice, called, choose, gone
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import Chart, draw, explain
@@ -80,6 +82,8 @@ def _compared(a: Run, b: Run) -> None:
     if a.id == b.id:
         st.info(SAME, icon=":material/compare:")
         return
+    metrics, _, differ = pairs.metrics(a, b)
+    answer(of_runs.compare(summary(a), summary(b), metrics, pairs.groups(a, b), differ))
     views = (_maps, _metrics, _layers, _seeds, _descriptions)
     for tab, view in zip(address.tabs("against_one_another", TABS), views, strict=True):
         if tab.open:

@@ -7,9 +7,11 @@ import streamlit as st
 
 from winnow.dashboard import navigation
 from winnow.dashboard.frames import tables
+from winnow.dashboard.frames.answers import of_runs
 from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.frames.summaries import Summary, image_sets, summaries
 from winnow.dashboard.shared import address
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import digits, plain
 from winnow.dashboard.shared.panel import keyed
 from winnow.dashboard.shared.welcome import say_links, watched, welcome
@@ -31,6 +33,7 @@ def page() -> None:
     if not known:
         welcome()
         return
+    answer(of_runs.runs(known))
     table, trade = address.tabs("runs_view", ("Table", "Trade-off"))
     if table.open:
         with table:

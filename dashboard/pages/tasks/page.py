@@ -19,9 +19,11 @@ from winnow.dashboard.figures import (
     task_sets,
     ternary,
 )
-from winnow.dashboard.frames import explanations, leads, masks, shares
+from winnow.dashboard.frames import explanations, leads, masks, shares, trust
+from winnow.dashboard.frames.answers import of_use
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.shared import address, explanation_figures
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.explained_channel import explained_channel
 from winnow.dashboard.shared.explanation import badge, provenance
 from winnow.dashboard.shared.explanation_page import cell_of, click, explained, layer_of
@@ -49,6 +51,7 @@ def page() -> None:
 
 def _tasks(work: DerivedJob, run: Run) -> None:
     method = explanations.methods(work)[0]
+    answer(of_use.tasks(leads.leads(work), explanations.tasks(work), trust.verdict(work, method)[0]))
     badge(work)
     found = cell_of(work)
     left, right = st.columns([2, 1], gap="large")
