@@ -28,7 +28,7 @@ _WORDS = re.compile("|".join(rf"(?<![\w&#])({word})(?!\w)" for word in GLOSSARY)
 def answer(found: Answer) -> None:
     """Draw what a page answers, and the way to the page to look at next."""
     then = f" <span>{glossed(found.then)}</span>" if found.then else ""
-    with st.container(horizontal=True, vertical_alignment="center", key="answer"):
+    with st.container(horizontal=True, vertical_alignment="top", wrap=False, key="answer"):
         st.html(f'<p class="answer"><strong>{glossed(found.says)}</strong>{then}</p>', width="stretch")
         if found.page:
             navigation.link(found.page, navigation.ENTRIES[found.page].title)

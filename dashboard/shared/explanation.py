@@ -85,8 +85,8 @@ def badge(work: DerivedJob) -> None:
     """
     colour, said = trust.verdict(work, explanations.methods(work)[0])
     name, icon, shown = BADGES[colour]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(f"{name} for {_of(())}", icon=icon, color=shown, help=RULES)
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+        st.badge(f"{name} for {_of(())}", icon=icon, color=shown, help=RULES, width="content")
         st.caption(plain(said), width="stretch")
 
 
