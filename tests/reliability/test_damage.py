@@ -211,27 +211,6 @@ nested = st.recursive(
 )
 FIELDS = """kind name data tasks network penalty optimiser balancing epochs seed threads device start strength_changes keep
 patience base targets cluster scheduler""".split()
-    "kind",
-    "name",
-    "data",
-    "tasks",
-    "network",
-    "penalty",
-    "optimiser",
-    "balancing",
-    "epochs",
-    "seed",
-    "threads",
-    "device",
-    "start",
-    "strength_changes",
-    "keep",
-    "patience",
-    "base",
-    "targets",
-    "cluster",
-    "scheduler",
-]
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), nested, max_size=4))
