@@ -10,11 +10,11 @@ from torch import nn
 
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.carriers import Carrier, squeezed
-from winnow.engine.graph.contracting import Contract
+from winnow.engine.graph.contract_steps import Contract
 from winnow.engine.graph.drawing import Drawn
 from winnow.engine.graph.finishing import classes, place_constants
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.grids import is_grid, settle, tied_over
+from winnow.engine.graph.grids import close_all, is_grid, tied_over
 from winnow.engine.graph.layer_steps import ProductStep
 from winnow.engine.graph.observer import Event
 from winnow.engine.graph.partition import FIXED, Labels
@@ -49,7 +49,7 @@ def built(model: nn.Module, passes: Passes) -> ChannelGraph:
     recording = passes.recording
     inputs, outputs = (_joined([dict(_ends(ends[side])) for ends in passes.ends]) for side in (0, 1))
     _pin_numbers(recording, passes.numbers)
-    settle(recording)
+    close_all(recording)
     place_constants(recording)
     every = [carrier for carriers in (*inputs.values(), *outputs.values()) for carrier in carriers]
     number = classes(recording, every)

@@ -28,6 +28,7 @@ from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.rules import rule_named
 from winnow.engine.graph.weights import Flags
 from winnow.engine.pruning.plan import Plan, above, observed, places
+from winnow.engine.pruning.proof import NotExact
 
 NUMBER = "its code names a number of channels"
 MOVED = ("input", "tensors")
@@ -250,3 +251,13 @@ def settle_shapes(graph: ChannelGraph, twin: nn.Module, kept: Flags) -> None:
             sizes = unflatten.unflattened_size
             start = unflatten.dim % (len(shape) - len(sizes) + 1)
             unflatten.unflattened_size = sizes if -1 in sizes else shape[start : start + len(sizes)]
+
+
+def kept_around(plan: Plan, unfit: Unfit) -> Plan:
+    """Return the plan with the channels around an operation kept; with all of them, where they stay already."""
+    try:
+        return plan.keeping(unfit.channels, unfit.place, unfit.reason)
+    except ValueError:
+        if plan.liveness.kept.all():
+            raise NotExact(f"`model` must run when it is copied, got {unfit}. Keep the model as it is.") from unfit
+        return plan.keeping(np.arange(plan.graph.count), unfit.place, unfit.reason)

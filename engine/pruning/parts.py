@@ -19,11 +19,29 @@ from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.weights import Flags
-from winnow.engine.pruning.fitting import Unfit
+from winnow.engine.pruning.fitting import Unfit, fit_all
 from winnow.engine.pruning.forms import as_program, fixes_sizes
 from winnow.engine.pruning.naming import changing_sizes
 from winnow.engine.pruning.plan import Plan
 from winnow.engine.pruning.program import Program
+
+
+def missing(plan: Plan, twin: nn.Module, calls: Sequence[Call], parts: Mapping[str, Call]) -> dict[str, Call]:
+    """Draw parts of a shrunk copy, and return what else must be drawn for it to run, with what that is called with.
+
+    Raises:
+        Unfit: an operation does not run with fewer channels, and no part of its own can be drawn.
+
+    """
+    try:
+        redrawn(plan, twin, parts)
+        fit_all(plan, twin, calls, tuple(parts))
+        return {}
+    except Unfit as unfit:
+        new = [path for path in like(plan, unfit.path) if path not in parts]
+        if not new:
+            raise
+        return calls_of(plan.graph.model, new, calls[0])
 
 
 def like(plan: Plan, path: str) -> list[str]:
@@ -35,7 +53,7 @@ def like(plan: Plan, path: str) -> list[str]:
     return [name for name in changing_sizes(plan) if name and type(modules.get(name)) is kind] if path else []
 
 
-def replaced(plan: Plan, twin: nn.Module, parts: Mapping[str, Call]) -> None:
+def redrawn(plan: Plan, twin: nn.Module, parts: Mapping[str, Call]) -> None:
     """Put programs in the place of modules of a shrunk copy; `parts` says what each is called with.
 
     Raises:
@@ -84,7 +102,7 @@ def _kept(plan: Plan, graph: ChannelGraph, path: str) -> Flags:
     return kept
 
 
-def called(model: nn.Module, paths: Sequence[str], call: Call) -> dict[str, Call]:
+def calls_of(model: nn.Module, paths: Sequence[str], call: Call) -> dict[str, Call]:
     """Return what modules are called with first when a model runs on a call in evaluation mode."""
     found: dict[str, Call] = {}
 
