@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from winnow.engine.sparsity.groups import Axis, Bank, Joint
+from winnow.engine.sparsity.groups import Bank, Joint
 from winnow.engine.sparsity.groups.axis import wide_type
 from winnow.engine.sparsity.moments import Homes, Settings, advance, risen, second
 
@@ -43,11 +43,18 @@ def sgd_length(settings: Settings) -> Any:
     return settings["lr"] * ((1 - settings["dampening"]) / (1 - momentum) if momentum else 1.0)
 
 
-def differs_by_member(optimizer: Optimizer, bank: Bank, known: Homes, overlap: bool) -> bool:
+def has_one_rate(optimizer: Optimizer) -> bool:
+    """Return whether all param_groups take steps of one length, whatever the gradients are."""
+    return len({_step_of(optimizer, settings) for settings in optimizer.param_groups}) == 1
+
+
+def differs_by_member(optimizer: Optimizer, parameters: Sequence[nn.Parameter], known: Homes) -> bool:
     """Return whether the members of a bank take steps of different lengths, whatever the gradients are."""
-    if isinstance(optimizer, SGD):
-        return len({_plain(sgd_length(known[parameter])) for parameter in bank.parameters}) > 1
-    return overlap or len({_rate(known[parameter]) for parameter in bank.parameters}) > 1
+    return len({_step_of(optimizer, known[parameter]) for parameter in parameters}) > 1
+
+
+def _step_of(optimizer: Optimizer, settings: Settings) -> Any:
+    return _plain(sgd_length(settings)) if isinstance(optimizer, SGD) else _rate(settings)
 
 
 class Steps:
@@ -59,17 +66,24 @@ class Steps:
 
     def __init__(self, banks: Sequence[Bank], overlap: bool, shares: Mapping[nn.Parameter, float]) -> None:
         self._banks, self._overlap, self._shares = banks, overlap, shares
+        self._own = [bank.parameters for bank in banks]
+        self._kinds = [(bank.all_members[0].parameter.device, bank.kind_of_vectors) for bank in banks]
         self._joints: dict[tuple[int, ...], Joint] = {}
 
     def sgd(self, known: Homes, active: Sequence[int]) -> list[Part]:
         """Return the lengths of a step that torch has taken."""
         alike: dict[Any, list[int]] = {}
         found = []
+        plain: dict[int, Any] = {}
         for place in active:
-            lengths = [sgd_length(known[parameter]) for parameter in self._banks[place].parameters]
-            if len({_plain(length) for length in lengths}) == 1:
-                alike.setdefault((_plain(lengths[0]), *self._kind(place)), []).append(place)
+            homes = {id(known[parameter]): known[parameter] for parameter in self._own[place]}
+            for home, settings in homes.items():
+                if home not in plain:
+                    plain[home] = _plain(sgd_length(settings))
+            if len({plain[home] for home in homes}) == 1:
+                alike.setdefault((plain[next(iter(homes))], *self._kinds[place]), []).append(place)
             else:
+                lengths = [sgd_length(known[parameter]) for parameter in self._own[place]]
                 found.append(Part(self._banks[place], (place,), _by_member(self._banks[place], lengths)))
         for places in alike.values():
             first = self._banks[places[0]]
@@ -88,9 +102,9 @@ class Steps:
         found = []
         for place in active:
             bank = self._banks[place]
-            recipes = {_recipe(optimizer.state.get(p, {}), known[p]) for p in bank.parameters}
+            recipes = {_recipe(optimizer.state.get(p, {}), known[p]) for p in self._own[place]}
             if len(recipes) == 1 and None not in recipes:
-                alike.setdefault((*recipes, *self._kind(place)), []).append(place)
+                alike.setdefault((*recipes, *self._kinds[place]), []).append(place)
             else:
                 found.append(Part(bank, (place,), _mixed_step(optimizer, bank, known, fresh)))
         for places in alike.values():
@@ -121,10 +135,6 @@ class Steps:
             self._joints[own] = Joint([self._banks[place] for place in places])
         yield self._joints[own], own
 
-    def _kind(self, place: int) -> tuple[torch.device, torch.dtype]:
-        bank = self._banks[place]
-        return bank.all_members[0].parameter.device, bank.kind_of_vectors
-
 
 def _by_member(bank: Bank, lengths: Sequence[Any]) -> Tensor:
     """Return (members, channels) from one number per member."""
@@ -135,14 +145,11 @@ def _by_member(bank: Bank, lengths: Sequence[Any]) -> Tensor:
 
 def _common_step(optimizer: Optimizer, bank: Bank | Joint, known: Homes) -> Tensor:
     """Move banks whose members have one recipe by −(η/D_g) m̂ and return η/D_g: (channels,)."""
-    first = bank.parts[0].parameters[0]
-    settings, state = known[first], optimizer.state[first]
-    sums = [own.sums([second(optimizer.state[p], settings) for p in own.parameters]) for own in bank.parts]
-    mean = torch.cat(sums) / (bank.size * risen(state, settings, 1))
+    own = bank.parameters
+    settings, state = known[own[0]], optimizer.state[own[0]]
+    mean = bank.sums([second(optimizer.state[p], settings) for p in own]) / (bank.size * risen(state, settings, 1))
     length = _length(_filled(mean, bank).sqrt(), settings)
-    for own, moved in zip(bank.parts, bank.split(length / risen(state, settings, 0)), strict=True):
-        for axis in own.members:
-            _move(axis, moved, optimizer.state[axis.parameter]["exp_avg"])
+    bank.move_(length / risen(state, settings, 0), [optimizer.state[p]["exp_avg"] for p in own])
     return length
 
 
@@ -162,7 +169,7 @@ def _mixed_step(optimizer: Optimizer, bank: Bank, known: Homes, fresh: Mapping[n
     for axis, length in zip(bank.members, lengths, strict=True):
         if axis.parameter in fresh:
             state = optimizer.state[axis.parameter]
-            _move(axis, length / risen(state, known[axis.parameter], 0), state["exp_avg"])
+            axis.move_(length / risen(state, known[axis.parameter], 0), state["exp_avg"])
     alike = len({_rate(known[parameter]) for parameter in bank.parameters}) == 1
     return lengths[0] if alike else torch.stack(lengths)
 
@@ -188,14 +195,6 @@ def _length(deviation: Tensor, settings: Settings) -> Tensor:
     """Return η/(√v̂ + ε), 0 where v̂ is."""
     length: Tensor = settings["lr"] / (deviation + settings["eps"])
     return length.masked_fill(deviation == 0, 0.0)
-
-
-def _move(axis: Axis, length: Tensor, moment: Tensor) -> None:
-    view, spread = axis.spread(length, axis.parameter)
-    if moment.dtype == view.dtype:
-        view.addcmul_(spread, axis.view(moment), value=-1)
-    else:
-        view.sub_(spread * axis.view(moment))
 
 
 def _mean_square(state: Mapping[str, Tensor] | None, parameter: Tensor, settings: Settings, share: float) -> Tensor:

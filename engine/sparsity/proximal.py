@@ -44,6 +44,7 @@ from winnow.engine.sparsity.groups import Group, banks
 from winnow.engine.sparsity.groups.bank import Kept as Kept
 from winnow.engine.sparsity.groups.bank import overlapping
 from winnow.engine.sparsity.groups.remaining import Remaining
+from winnow.engine.sparsity.moments import Homes
 from winnow.engine.sparsity.penalties import Penalty
 from winnow.engine.sparsity.preconditioner import Part, Steps
 from winnow.engine.sparsity.wrapping import Wrapping, set_aside
@@ -101,7 +102,7 @@ class Proximal(Wrapping):
             (kept or Kept()).mark(bank)
         self._overlap = overlapping(self.banks)
         readiness.refuse_still(self.banks)
-        readiness.refuse(optimizer, self.banks, penalty, self._overlap)
+        readiness.refuse(optimizer, self.banks, penalty, self._overlap, readiness.written(self.banks))
         self.dense_banks = self.banks
         """The banks of the dense network: those of now, until something is removed."""
         self._left: list[Remaining] | None = None
@@ -121,6 +122,7 @@ class Proximal(Wrapping):
     def _settle(self) -> None:
         """Remember how the parameters are now."""
         self._seen = readiness.seen(self.banks, moments.homes(self.optimizer))
+        self._written = readiness.written(self.banks)
         self._steps = Steps(self.banks, self._overlap, self._shares())
 
     @property
@@ -142,10 +144,9 @@ class Proximal(Wrapping):
         """Take one step of the optimiser and one of the prox; nothing is moved if one of them is refused."""
         with torch.enable_grad():
             loss = closure() if closure is not None else None
-        self._look()
-        ready = [bank.moves and any(p.grad is not None for p in bank.parameters) for bank in self.banks]
-        moving = [place for place, moves in enumerate(ready) if moves]
-        parts = self._smooth_step(moving)
+        known = self._look()
+        ready = [any(parameter.grad is not None for parameter in own) for own in self._written]
+        parts = self._smooth_step([place for place, moves in enumerate(ready) if moves], known)
         before = self.norms
         self.norms = list(before)
         for part in parts:
@@ -156,18 +157,25 @@ class Proximal(Wrapping):
         self._drift(before)
         return loss
 
-    def _look(self) -> None:
-        """Refuse what has no proximal step; follow parameters that are elsewhere, of another type, or frozen now."""
-        known = readiness.refuse(self.optimizer, self.banks, self.penalty, self._overlap)
+    def _look(self) -> Homes:
+        """Refuse what has no proximal step; follow parameters that are elsewhere, of another type, or frozen now.
+
+        Return the param_group of every parameter.
+        """
+        known = self._refuse()
         if readiness.seen(self.banks, known) != self._seen:
             readiness.move_state(self.optimizer, {p for bank in self.banks for p in bank.parameters})
             self.norms = [bank.norms() for bank in self.banks]
             self.drift = [drift.to(norms) for drift, norms in zip(self.drift, self.norms, strict=True)]
             self._settle()
+            self._refuse()
+        return known
 
-    def _smooth_step(self, moving: Sequence[int]) -> list[Part]:
+    def _refuse(self) -> Homes:
+        return readiness.refuse(self.optimizer, self.banks, self.penalty, self._overlap, self._written)
+
+    def _smooth_step(self, moving: Sequence[int], known: Homes) -> list[Part]:
         """Move everything along the gradient; return the banks that moved, and by which lengths."""
-        known = moments.homes(self.optimizer)
         if isinstance(self.optimizer, SGD):
             with self.inside():
                 self.optimizer.step()

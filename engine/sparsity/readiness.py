@@ -40,8 +40,18 @@ def refuse_still(banks: Sequence[Bank]) -> None:
         )
 
 
-def refuse(optimizer: Optimizer, banks: Sequence[Bank], penalty: Penalty, overlap: bool) -> Homes:
-    """Raise if a step is not known for these settings, parameters or gradients; return the home of each parameter."""
+def written(banks: Sequence[Bank]) -> list[list[nn.Parameter]]:
+    """Return the parameters that a step writes to, for each bank."""
+    return [bank.parameters if bank.moves else [] for bank in banks]
+
+
+def refuse(
+    optimizer: Optimizer, banks: Sequence[Bank], penalty: Penalty, overlap: bool, own: Sequence[list[nn.Parameter]]
+) -> Homes:
+    """Raise if a step is not known for these settings, parameters or gradients; return the home of each parameter.
+
+    `own` is what `written` returns for the banks.
+    """
     known = moments.homes(optimizer)
     for settings in optimizer.param_groups:
         for option in ("maximize", "differentiable"):
@@ -53,11 +63,13 @@ def refuse(optimizer: Optimizer, banks: Sequence[Bank], penalty: Penalty, overla
             raise ValueError(
                 f"`momentum` must be in [0, 1), got {settings['momentum']}: the step would have no length."
             )
-    for bank in banks:
-        if bank.moves:
-            for parameter in bank.parameters:
-                _refuse_parameter(parameter, bank, known)
-            penalty.refuse(bank.layer, preconditioner.differs_by_member(optimizer, bank, known, overlap))
+    one_rate = preconditioner.has_one_rate(optimizer)
+    for bank, parameters in zip(banks, own, strict=True):
+        for parameter in parameters:
+            _refuse_parameter(parameter, bank, known)
+        if parameters:
+            several = not one_rate and preconditioner.differs_by_member(optimizer, parameters, known)
+            penalty.refuse(bank.layer, several or (overlap and not isinstance(optimizer, SGD)))
     return known
 
 

@@ -87,7 +87,7 @@ class Axis:
         """Sum what `view` returned over everything but the channel: (channels,)."""
         last = view.dim() > 3 and view.stride(2) == 1  # channels last in memory: flattened any other way, it is copied
         if view.device.type != "cpu":
-            others = self._others(view)
+            others = self.others(view)
             entries = (view.sum(others) if others else view).flatten()
         elif self.axis == 0:
             rows = view[0].movedim(1, -1) if last else view[0]
@@ -107,37 +107,51 @@ class Axis:
         if view.device.type != "cpu":
             return self._squares_at_once(view)
         rows = max(1, PIECE * view.shape[1] // view.numel()) if self.repeat == 1 and self.axis < 2 else view.shape[1]
+        if rows >= view.shape[1]:
+            return self.view_sums(wide(view).square())
         sums = [self.view_sums(wide(piece).square()) for piece in torch.split(view, rows, 1)]  # of cache size
-        if len(sums) == 1:
-            return sums[0]
         return torch.cat(sums) if self.axis == 0 else torch.stack(sums).sum(0)
 
     def norms(self) -> Tensor:
         """Return the norm of the parameter over everything but the channel: (channels,), in float32 at least."""
         view = self.view(self.parameter.detach())
-        others = self._others(view)
+        others = self.others(view)
         if view.device.type == "cpu" or self.repeat > 1 or not others:
             return self.squares().sqrt()
         norms: Tensor = torch.linalg.vector_norm(view, dim=others, dtype=wide_type(view.dtype))
         return norms.flatten()
 
     def _squares_at_once(self, view: Tensor) -> Tensor:
-        others = self._others(view)
+        others = self.others(view)
         if self.repeat > 1 or not others:
             return self.view_sums(wide(view).square())
         norms: Tensor = torch.linalg.vector_norm(view, dim=others, dtype=wide_type(view.dtype))
         return norms.flatten().square()
 
-    def _others(self, view: Tensor) -> list[int]:
+    def others(self, view: Tensor) -> list[int]:
         """Return the dimensions of a view in blocks that are not the channel's."""
         return [dimension for dimension in range(1, view.dim()) if dimension != self.axis + 1]
 
     def spread(self, values: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the channels' part of `like`, and `values` (channels,) in a shape that broadcasts against it."""
         view = self.view(like)
+        entries = values.repeat_interleave(self.repeat) if self.repeat > 1 else values
+        return view, entries.reshape(self.broadcast(view))
+
+    def broadcast(self, view: Tensor) -> list[int]:
+        """Return the shape in which a vector over the channels broadcasts against a view in blocks."""
         shape = [self.blocks] + [1] * (view.dim() - 1)
         shape[self.axis + 1] = -1
-        return view, (values.repeat_interleave(self.repeat) if self.repeat > 1 else values).reshape(shape)
+        return shape
+
+    @torch.no_grad()
+    def move_(self, lengths: Tensor, moment: Tensor) -> None:
+        """Subtract each channel's length times a tensor of the parameter's shape, in place, rounded once."""
+        view, spread = self.spread(lengths, self.parameter)
+        if moment.dtype == view.dtype:
+            view.addcmul_(spread, self.view(moment), value=-1)
+        else:
+            view.sub_(spread * self.view(moment))
 
     def same(self, other: "Axis") -> bool:
         """Whether both mean the same channels of the same parameter."""

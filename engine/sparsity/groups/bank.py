@@ -144,6 +144,11 @@ class Bank:
             view, spread = axis.spread(own, axis.parameter)
             view.mul_(spread)
 
+    def move_(self, lengths: Tensor, moments: Sequence[Tensor]) -> None:
+        """Subtract from the weights of each group its length times tensors of the parameters' shapes, in place."""
+        for axis, moment in zip(self.members, moments, strict=True):
+            axis.move_(lengths, moment)
+
     @torch.no_grad()
     def soften_(self, level: Tensor, *, spare: bool = True) -> None:
         """Move every entry towards zero by its channel's level, in place; a level per member where it has two axes.

@@ -1,23 +1,27 @@
 """Several banks that share no weight, as one vector of groups: what is done per group is done for all at once.
 
-On a GPU, where each operation costs a launch, this is most of the price of a proximal step. Nothing here waits for the
-device, so that a step can be captured in a CUDA graph.
+On a GPU, where each operation costs a launch and the Python in front of it, this is most of the price of a proximal
+step: views are looked up once, and what can be one call for all parameters is. Nothing here waits for the device, so
+that a step can be captured in a CUDA graph.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from winnow.engine.sparsity.groups.axis import Axis, wide_type
 from winnow.engine.sparsity.groups.bank import Bank, WeightRule
 
 
 class Joint:
-    """The banks `parts`, their channels one after the other."""
+    """The banks `parts`, their channels one after the other, with the members that they have when it is made."""
 
     def __init__(self, banks: Sequence[Bank]) -> None:
         self.parts = list(banks)
+        self._slices = _Slices([axis for bank in self.parts for axis in bank.members])
+        self._counts = [len(bank.members) for bank in self.parts]
         self._lengths = [bank.channels for bank in self.parts]
         self._weights: dict[WeightRule, Tensor] = {}
         device, lengths = self.parts[0].present.device, torch.tensor(self._lengths)
@@ -58,14 +62,30 @@ class Joint:
         """Return a vector with a row for each bank, zeros behind the shorter ones: (banks, most channels)."""
         return torch.cat([values, values.new_zeros(1)])[self._places]
 
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters that the groups lie in, one per member of each bank."""
+        return [axis.parameter for axis in self._slices.axes]
+
+    def sums(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Sum tensors of the parameters' shapes over each group: (channels,)."""
+        return self._over_members(self._slices.sums(tensors))
+
     def norms(self) -> Tensor:
         """Return ‖w_g‖₂ for every channel: (channels,)."""
-        return torch.cat([bank.norms() for bank in self.parts])
+        if max(self._counts) == 1:
+            return torch.cat(self._slices.norms())
+        if self._on_cpu:
+            return torch.cat([bank.norms() for bank in self.parts])
+        return self._over_members([norms.square() for norms in self._slices.norms()]).sqrt()
 
     def scale_(self, factors: Tensor) -> None:
         """Multiply the weights of each group by its factor, in place."""
-        for bank, own in zip(self.parts, self.split(factors), strict=True):
-            bank.scale_(own)
+        torch._foreach_mul_(self._slices.views(), self._slices.spread(self._each(factors)))
+
+    def move_(self, lengths: Tensor, moments: Sequence[Tensor]) -> None:
+        """Subtract from the weights of each group its length times tensors of the parameters' shapes, in place."""
+        self._slices.move_(self._each(lengths), moments)
 
     def soften_(self, level: Tensor) -> None:
         """Move every entry towards zero by its channel's level, in place; the largest groups of a floor are left."""
@@ -92,8 +112,81 @@ class Joint:
             shrunk = shrunk * self.over(torch.where(self._radii.isnan(), 1.0, factors))
         return shrunk
 
+    @property
+    def _on_cpu(self) -> bool:
+        return self._owners.device.type == "cpu"
+
+    def _each(self, values: Tensor) -> list[Tensor]:
+        """Return for each member the part of a vector (channels,) that belongs to its bank."""
+        parts = zip(torch.split(values, self._lengths), self._counts, strict=True)
+        return [part for part, count in parts for _ in range(count)]
+
+    def _over_members(self, values: list[Tensor]) -> Tensor:
+        """Sum one vector (channels of its bank,) per member over the members: (channels,)."""
+        if max(self._counts) == 1:
+            return torch.cat(values)
+        remaining = iter(values)
+        by_bank = [[next(remaining) for _ in range(count)] for count in self._counts]
+        nothing = self.split(torch.zeros_like(self._first, dtype=values[0].dtype))
+        total = torch.cat([own[0] for own in by_bank])
+        for number in range(1, max(self._counts)):
+            pairs = zip(by_bank, nothing, strict=True)
+            total = total + torch.cat([own[number] if number < len(own) else zero for own, zero in pairs])
+        return total
+
     def _largest(self, norms: Tensor) -> Tensor:
         """Mark as many of the largest groups of each bank as its floor says: (channels,)."""
         order = norms.argsort(descending=True, stable=True)
         order = order[self._owners[order].argsort(stable=True)]  # bank after bank, in each by falling norm
         return torch.zeros_like(self._first).scatter_(0, order, self._first)
+
+
+class _Slices:
+    """Members as views of their parameters, each looked up once and again where a parameter's memory is another."""
+
+    def __init__(self, axes: Sequence[Axis]) -> None:
+        self.axes = axes
+        self._seen: list[object] = []
+        self._views: list[Tensor] = []
+        self._others: list[list[int]] = []
+        self._shapes: list[list[int]] = []
+
+    def views(self) -> list[Tensor]:
+        """Return the slices of the parameters."""
+        seen = [(axis.parameter.data_ptr(), axis.parameter.stride()) for axis in self.axes]
+        if seen != self._seen:
+            self._views = [axis.view(axis.parameter.detach()) for axis in self.axes]
+            self._others = [axis.others(view) for axis, view in zip(self.axes, self._views, strict=True)]
+            self._shapes = [axis.broadcast(view) for axis, view in zip(self.axes, self._views, strict=True)]
+            self._seen = list(seen)
+        return self._views
+
+    def norms(self) -> list[Tensor]:
+        """Return the norm of each member per channel."""
+        found = []
+        for axis, view, others in zip(self.axes, self.views(), self._others, strict=True):
+            if view.device.type == "cpu" or axis.repeat > 1 or not others:
+                found.append(axis.squares().sqrt())
+            else:
+                found.append(torch.linalg.vector_norm(view, dim=others, dtype=wide_type(view.dtype)).flatten())
+        return found
+
+    def sums(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Sum a tensor for each parameter over each channel of the member."""
+        return [axis.sums(tensor) for axis, tensor in zip(self.axes, tensors, strict=True)]
+
+    def spread(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return a vector (channels,) per member in a shape that broadcasts against its view."""
+        found = []
+        for axis, own, shape in zip(self.axes, values, self._shapes, strict=True):
+            found.append((own.repeat_interleave(axis.repeat) if axis.repeat > 1 else own).view(shape))
+        return found
+
+    def move_(self, lengths: Sequence[Tensor], moments: Sequence[Tensor]) -> None:
+        """Subtract each length times the moment of its parameter."""
+        if any(axis.parameter.dtype != moment.dtype for axis, moment in zip(self.axes, moments, strict=True)):
+            for axis, length, moment in zip(self.axes, lengths, moments, strict=True):
+                axis.move_(length, moment)
+            return
+        slopes = [axis.view(moment) for axis, moment in zip(self.axes, moments, strict=True)]
+        torch._foreach_addcmul_(self.views(), self.spread(lengths), slopes, -1)
