@@ -155,13 +155,10 @@ class _Compaction:
             yield partial(self._without_others, self.tasks, emptied=False)
             yield partial(self._without_others, self.tasks, emptied=True)
         ways = namings(self._plan)
-        for naming in ways:
-            yield partial(self._as_itself, naming)
+        yield from (partial(self._as_itself, naming) for naming in ways)
         yield partial(self._in_parts, ways[0])
         yield partial(self._as_program, fixed=False)
-        yield partial(self._as_it_fits, ways[0])
-        if len(ways) > 1:
-            yield partial(self._as_it_fits, "none")
+        yield from (partial(self._as_it_fits, naming) for naming in dict.fromkeys((ways[0], ways[-1])))
         yield partial(self._as_program, fixed=True)
 
     @cached_property

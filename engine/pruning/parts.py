@@ -34,7 +34,7 @@ def missing(plan: Plan, twin: nn.Module, calls: Sequence[Call], parts: Mapping[s
 
     """
     try:
-        redrawn(plan, twin, parts)
+        with_programs(plan, twin, parts)
         fit_all(plan, twin, calls, tuple(parts))
         return {}
     except Unfit as unfit:
@@ -53,7 +53,7 @@ def like(plan: Plan, path: str) -> list[str]:
     return [name for name in changing_sizes(plan) if name and type(modules.get(name)) is kind] if path else []
 
 
-def redrawn(plan: Plan, twin: nn.Module, parts: Mapping[str, Call]) -> None:
+def with_programs(plan: Plan, twin: nn.Module, parts: Mapping[str, Call]) -> None:
     """Put programs in the place of modules of a shrunk copy; `parts` says what each is called with.
 
     Raises:

@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.weights import Flags
-from winnow.engine.pruning.attending import fit_attention
+from winnow.engine.pruning.selecting import fit_attention
 
 SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk")
 RESHAPES = ("view", "reshape", "expand", "broadcast_to", "unflatten")

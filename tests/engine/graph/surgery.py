@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.liveness import Liveness
-from winnow.engine.pruning.attending import fit_attention
+from winnow.engine.pruning.selecting import fit_attention
 
 
 def removed(net: nn.Module, liveness: Liveness) -> nn.Module:
