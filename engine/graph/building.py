@@ -15,7 +15,7 @@ from winnow.engine.graph.drawing import Drawn
 from winnow.engine.graph.finishing import classes, place_constants
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.grids import close_all, is_grid, tied_over
-from winnow.engine.graph.layer_steps import ProductStep
+from winnow.engine.graph.layer_steps import ProductStep, StreamNormStep
 from winnow.engine.graph.observer import Event
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
@@ -24,6 +24,7 @@ from winnow.engine.graph.running import Running
 from winnow.engine.graph.sized import Context, Decision, Origin
 from winnow.engine.graph.spaces import Slice, Space, gathered, names, slices
 
+MAPPED = (ProductStep, Contract, StreamNormStep)  # steps that know channels by their labels
 Ends = Mapping[str, Labels]
 Use = TypeVar("Use", Product, Depthwise)
 
@@ -77,9 +78,7 @@ def built(model: nn.Module, passes: Passes) -> ChannelGraph:
             [use.mapped(number) for use in recording.layer_uses if isinstance(use, Depthwise)], recording.first
         ),
         flows=flows,
-        steps=tuple(
-            step.mapped(number) if isinstance(step, ProductStep | Contract) else step for step in recording.steps
-        ),
+        steps=tuple(step.mapped(number) if isinstance(step, MAPPED) else step for step in recording.steps),
         ends={name or "output": tuple(carrier.index for carrier in carriers) for name, carriers in outputs.items()},
         carriers=tuple(replace(carrier, labels=number[carrier.labels]) for carrier in recording.carriers),
         inputs=ends[0],

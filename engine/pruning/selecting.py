@@ -92,6 +92,56 @@ def select(layer: nn.Module, index: Tensor | None, ones: bool, axis: int) -> Non
     selecting.ones, selecting.axis = ones, axis
 
 
+class NarrowNorm(nn.Module):
+    """A layer norm or RMS norm of a stream that lost channels: its sums are over those that are left.
+
+    `width` is the number of channels that there were: μ = Σ x / width, σ² = (Σ (x − μ)² + gone · μ²) / width, so that
+    the channels that went count as zeros.
+    """
+
+    width: int
+    weight: nn.Parameter
+    normalized_shape: tuple[int, ...]
+    eps: float | None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised channels that are left, in the type of the input."""
+        kept = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        eps = torch.finfo(kept.dtype).eps if self.eps is None else self.eps
+        if isinstance(self, nn.LayerNorm):
+            mean = kept.sum(-1, keepdim=True) / self.width
+            kept = kept - mean
+            gone = self.width - self.normalized_shape[-1]
+            squares = kept.square().sum(-1, keepdim=True) + gone * mean.square()
+        else:
+            squares = kept.square().sum(-1, keepdim=True)
+        normal = kept * torch.rsqrt(squares / self.width + eps)
+        bias: Tensor | None = getattr(self, "bias", None)
+        return (normal * self.weight if bias is None else normal * self.weight + bias).to(x.dtype)
+
+
+class NarrowLayerNorm(NarrowNorm, nn.LayerNorm):
+    """A layer norm on what is left of a stream."""
+
+
+class NarrowRMSNorm(NarrowNorm, nn.RMSNorm):
+    """An RMS norm on what is left of a stream."""
+
+
+NARROW: dict[type[nn.Module], type[NarrowNorm]] = {nn.LayerNorm: NarrowLayerNorm, nn.RMSNorm: NarrowRMSNorm}
+
+
+def fit_norm(norm: nn.Module) -> None:
+    """Give a norm over channels the number of channels that it has left, and let it know how many there were."""
+    layer: Any = norm
+    if layer.weight is None or tuple(layer.weight.shape) == tuple(layer.normalized_shape):
+        return
+    if type(layer) in NARROW and len(layer.normalized_shape) == 1:
+        layer.width = layer.normalized_shape[0]
+        layer.__class__ = NARROW[type(layer)]
+    layer.normalized_shape = tuple(layer.weight.shape)
+
+
 class NarrowMultiheadAttention(nn.MultiheadAttention):
     """Attention of `num_heads` heads of `head_dim` dimensions each, on a stream of `embed_dim` channels.
 
