@@ -107,7 +107,8 @@ class NarrowNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised channels that are left, in the type of the input."""
         kept = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        eps = torch.finfo(kept.dtype).eps if self.eps is None else self.eps
+        kind = self._parameters["weight"].dtype  # type: ignore[union-attr] # a plain type, whoever draws the program
+        eps = torch.finfo(torch.promote_types(kind, torch.float32)).eps if self.eps is None else self.eps
         if isinstance(self, nn.LayerNorm):
             mean = kept.sum(-1, keepdim=True) / self.width
             kept = kept - mean

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.liveness import Liveness
-from winnow.engine.pruning.selecting import fit_attention
+from winnow.engine.pruning.selecting import fit_attention, fit_norm
 
 
 def removed(net: nn.Module, liveness: Liveness) -> nn.Module:
@@ -26,6 +26,8 @@ def removed(net: nn.Module, liveness: Liveness) -> nn.Module:
             module.num_features = len(module.weight)
         if isinstance(module, nn.MultiheadAttention):
             fit_attention(module)
+        if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+            fit_norm(module)
     return twin
 
 
