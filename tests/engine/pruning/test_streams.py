@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.engine.graph.attention_nets import EXAMPLE, NETS, WIDTH, Classic, Packed, ViT
+from tests.engine.graph.attention_nets import NETS, WIDTH, Classic, Packed, ViT
 from tests.engine.pruning.test_heads import LENGTHS, holds, made, zero
 from winnow.engine.export import load_model, save_model
 from winnow.engine.graph.graph import ChannelGraph
