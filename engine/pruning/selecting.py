@@ -92,44 +92,43 @@ def select(layer: nn.Module, index: Tensor | None, ones: bool, axis: int) -> Non
     selecting.ones, selecting.axis = ones, axis
 
 
-class NarrowNorm(nn.Module):
-    """A layer norm or RMS norm of a stream that lost channels: its sums are over those that are left.
+class NarrowLayerNorm(nn.LayerNorm):
+    """A layer norm of a stream that lost channels: what went counts as zeros.
 
-    `width` is the number of channels that there were: μ = Σ x / width, σ² = (Σ (x − μ)² + gone · μ²) / width, so that
-    the channels that went count as zeros.
+    `width` is the number of channels that there were: μ = Σ x / width, σ² = (Σ (x − μ)² + gone · μ²) / width.
     """
 
     width: int
-    weight: nn.Parameter
-    normalized_shape: tuple[int, ...]
-    eps: float | None
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the normalised channels that are left, in the type of the input."""
+        kept = _wide(input)
+        mean = kept.sum(-1, keepdim=True) / self.width
+        kept = kept - mean
+        squares = kept.square().sum(-1, keepdim=True) + (self.width - self.normalized_shape[-1]) * mean.square()
+        normal = kept * torch.rsqrt(squares / self.width + self.eps) * self.weight
+        return (normal if self.bias is None else normal + self.bias).to(input.dtype)
+
+
+class NarrowRMSNorm(nn.RMSNorm):
+    """An RMS norm of a stream that lost channels: their mean square is over the `width` that there was."""
+
+    width: int
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised channels that are left, in the type of the input."""
-        kept = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        kind = self._parameters["weight"].dtype  # type: ignore[union-attr] # a plain type, whoever draws the program
-        eps = torch.finfo(torch.promote_types(kind, torch.float32)).eps if self.eps is None else self.eps
-        if isinstance(self, nn.LayerNorm):
-            mean = kept.sum(-1, keepdim=True) / self.width
-            kept = kept - mean
-            gone = self.width - self.normalized_shape[-1]
-            squares = kept.square().sum(-1, keepdim=True) + gone * mean.square()
-        else:
-            squares = kept.square().sum(-1, keepdim=True)
-        normal = kept * torch.rsqrt(squares / self.width + eps)
-        bias: Tensor | None = getattr(self, "bias", None)
-        return (normal * self.weight if bias is None else normal * self.weight + bias).to(x.dtype)
+        kept = _wide(x)
+        kind: Any = self._parameters["weight"]  # its type is a plain one, whoever draws the program
+        eps = torch.finfo(torch.promote_types(kind.dtype, torch.float32)).eps if self.eps is None else self.eps
+        squares = kept.square().sum(-1, keepdim=True)
+        return (kept * torch.rsqrt(squares / self.width + eps) * self.weight).to(x.dtype)
 
 
-class NarrowLayerNorm(NarrowNorm, nn.LayerNorm):
-    """A layer norm on what is left of a stream."""
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-class NarrowRMSNorm(NarrowNorm, nn.RMSNorm):
-    """An RMS norm on what is left of a stream."""
-
-
-NARROW: dict[type[nn.Module], type[NarrowNorm]] = {nn.LayerNorm: NarrowLayerNorm, nn.RMSNorm: NarrowRMSNorm}
+NARROW: dict[type[nn.Module], type[nn.Module]] = {nn.LayerNorm: NarrowLayerNorm, nn.RMSNorm: NarrowRMSNorm}
 
 
 def fit_norm(norm: nn.Module) -> None:

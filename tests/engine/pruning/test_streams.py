@@ -16,7 +16,7 @@ from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.trace import trace
 from winnow.engine.pruning import compact
 from winnow.engine.pruning.kept import left_of
-from winnow.engine.pruning.selecting import NARROW, NarrowLayerNorm, NarrowNorm, NarrowRMSNorm
+from winnow.engine.pruning.selecting import NARROW, NarrowLayerNorm, NarrowRMSNorm
 from winnow.engine.sparsity.groups import banks, coupled_groups
 from winnow.engine.sparsity.penalties import GroupLasso
 from winnow.engine.sparsity.proximal import Proximal
@@ -147,7 +147,7 @@ def test_a_narrow_norm_trains_as_the_whole_one():
 
 
 @pytest.mark.parametrize("kind", [NarrowLayerNorm, NarrowRMSNorm])
-def test_narrow_norms_keep_half_precision(kind: type[NarrowNorm]):
+def test_narrow_norms_keep_half_precision(kind: type[nn.Module]):
     norm = {NarrowLayerNorm: nn.LayerNorm, NarrowRMSNorm: nn.RMSNorm}[kind](6)
     narrow = copy.deepcopy(norm)
     narrow.__class__, narrow.width = kind, 6
