@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from winnow.data.catalog import DATASETS
+from winnow.data.spec import DataSpec
 from winnow.engine.cli._help_sections import SectionOption
 from winnow.engine.cli.own import confirmed, own_options, own_values
 from winnow.engine.specs.balancing import BalancingSpec
@@ -166,7 +167,12 @@ def training_options() -> list[Option]:
 
 
 def _names(section: Section) -> Iterator[str]:
-    return (field for spec in section.kinds.values() for field in spec.model_fields)
+    return (field for spec in section.kinds.values() for field in _asked(spec))
+
+
+def _asked(spec: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return the fields that are asked for: all but what a data set reads from its folder."""
+    return spec.asked() if issubclass(spec, DataSpec) else spec.model_fields
 
 
 def _option(section: str, name: str) -> Option:
@@ -198,7 +204,7 @@ def _require_used(option: Option, kind: str, given: Mapping[str, Any]) -> None:
     section, value = option.section or "", given[option.name]
     if kind not in option.fields:
         spec, key = SECTIONS[section].kinds[kind], SECTIONS[section].key
-        own = ", ".join(name for name in spec.model_fields if name != key) or "none"
+        own = ", ".join(name for name in _asked(spec) if name != key) or "none"
         raise SpecError(f"`{option.name}` is not an option of {key} {kind}, got {value}. Its options are: {own}.")
     chosen = given.get("penalty") or PenaltySpec().penalty
     if section == "penalty" and option.only and chosen in PENALTIES and chosen not in option.only.split(" and "):

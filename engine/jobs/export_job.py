@@ -65,7 +65,8 @@ def run_export(run: Run, spec: ExportSpec, writer: ResultWriter, stop_requested:
     model = load_model(pruning.path / "model").eval()
     images = first_image(run)
     folder = writer.folder / "files"
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted worker has begun
+    folder.mkdir()
     saved: Saved | None = None
     exported: list[Exported] = []
     rows: list[list[Any]] = []

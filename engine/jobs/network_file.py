@@ -83,7 +83,9 @@ def read_document(folder: Path) -> dict[str, Any]:
 
 def fields_of(document: Mapping[str, Any]) -> dict[str, Field]:
     """Return what is known about each task."""
-    return {
-        name: Field(**{**values, "classes": tuple(values.get("classes", ()))})
-        for name, values in document["tasks"].items()
-    }
+    return {name: _field(values) for name, values in document["tasks"].items()}
+
+
+def _field(values: Mapping[str, Any]) -> Field:
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Field(**known)

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from winnow.data.disk.spec import DiskData
 from winnow.data.recorded import RecordedData
 from winnow.data.sample import Dataset, Field, Sample, Split
-from winnow.data.stacking import Stacked, stack
+from winnow.data.stacking import Progress, Stacked, require_whole, stack
 from winnow.engine.jobs.sample import read_sample
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.train import TrainSpec
@@ -115,12 +116,24 @@ class First:
         return self.whole.sample(index)
 
 
+def require_readable(spec: TrainSpec, split: Split, say: Say) -> None:
+    """Read a split from disk once, so that a file that is damaged ends a run at its start and not at its end.
+
+    Raises:
+        DataError: a sample is not what its fields say.
+
+    """
+    if isinstance(spec.data, DiskData):
+        require_whole(dataset(spec, split), spec.tasks, _progress(spec, split, say, "checking"))
+
+
 def _read(spec: TrainSpec, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
     return _stacked(spec, dataset(spec, split), tasks, split, say)
 
 
 def _stacked(spec: TrainSpec, data: Dataset, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
-    def progress(done: int, total: int) -> None:
-        say(f"{spec.data.verb} {spec.data.dataset} ({split}): {done} of {total}")
+    return stack(data, tasks, _progress(spec, split, say, spec.data.verb))
 
-    return stack(data, tasks, progress)
+
+def _progress(spec: TrainSpec, split: Split, say: Say, verb: str) -> Progress:
+    return lambda done, total: say(f"{verb} {spec.data.dataset} ({split}): {done} of {total}")

@@ -5,7 +5,6 @@ It is written into spec.json when the run is created. The worker notes it again 
 the code to stand for.
 """
 
-import json
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import winnow.data
 from winnow.data.fingerprint import files_below, fingerprint
 from winnow.engine.runs.files import replace_json
+from winnow.engine.runs.reading import read_json, read_object
 from winnow.engine.specs.frozen import Frozen
 from winnow.engine.specs.train import TrainSpec
 
@@ -66,7 +66,7 @@ def note_start(folder: Path, spec: Frozen) -> None:
         ValueError: the files of its data, or the user's code of its network, are not those that it was created with.
 
     """
-    now, created = made_with(spec), json.loads((folder / "spec.json").read_bytes()).get("made_with", {})
+    now, created = made_with(spec), read_object(folder / "spec.json").get("made_with", {})
     if "data" in created and now["made_with"]["data"] != created["data"]:
         raise ValueError("`data` must be the files that the run was created with, got changed files. Start a new run.")
     if now["made_with"].get("network") != created.get("network", now["made_with"].get("network")):
@@ -81,7 +81,7 @@ def note_start(folder: Path, spec: Frozen) -> None:
 def of_one_state(folder: Path) -> bool:
     """Return whether the worker started on a run only with what the run was created with; not so if that is damaged."""
     try:
-        created = json.loads((folder / "spec.json").read_bytes())
+        created = read_object(folder / "spec.json")
         return all(start == {part: created.get(part) for part in PARTS} for start in _starts(folder))
     except (OSError, ValueError, AttributeError, TypeError):
         return False
@@ -89,5 +89,5 @@ def of_one_state(folder: Path) -> bool:
 
 def _starts(folder: Path) -> list[dict[str, Any]]:
     file = folder / STARTS
-    found: list[dict[str, Any]] = json.loads(file.read_bytes()) if file.is_file() else []
+    found: list[dict[str, Any]] = read_json(file) if file.is_file() else []
     return found

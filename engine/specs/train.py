@@ -15,7 +15,7 @@ from winnow.data.catalog import DATASETS
 from winnow.data.recorded import RecordedData
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
-from winnow.engine.specs.frozen import Frozen, Positive, SpecError, Strength, available_cores, first_line
+from winnow.engine.specs.frozen import Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
 from winnow.engine.specs.network import Network, ResidualSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.registry import chosen_by
@@ -52,7 +52,7 @@ class TrainSpec(Frozen):
 
     kind: Literal["train"] = "train"
     format_version: Literal[1] = FORMAT_VERSION
-    name: str = Field("run", min_length=1, max_length=80, description="name of the run")
+    name: Name = Field("run", min_length=1, max_length=80, description="name of the run")
     data: Data = Field(default_factory=DATASETS[USUAL_DATA])
     tasks: tuple[str, ...] = Field((), description="tasks to train; not set: the first three of the data set")
     network: Network = ResidualSpec()
@@ -114,6 +114,15 @@ class TrainSpec(Frozen):
             )
         if len(set(self.tasks)) != len(self.tasks):
             raise ValueError(f"`tasks` must name each task once, got {', '.join(self.tasks)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _the_test_split_exists(self) -> Self:
+        if self.test and "test" not in self.data.splits:
+            known = ", ".join(self.data.splits)
+            raise ValueError(
+                f"`test` must be left out for data set {self.data.dataset}, which has the splits {known}, got a test."
+            )
         return self
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.engine.runs.provenance import made_with, of_one_state
+from winnow.engine.runs.reading import read_object
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.specs.train import TrainSpec
 
@@ -48,6 +49,14 @@ def document_hash(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:HASHED]
 
 
+def same_request(run: Run, spec: TrainSpec) -> bool:
+    """Return whether a run was asked for by this spec, whatever it was made with."""
+    try:
+        return document_hash(run.spec.model_dump(mode="json")) == document_hash(spec.model_dump(mode="json"))
+    except (OSError, ValueError):
+        return False
+
+
 class KnownRuns:
     """The runs that are done below a root, by their hash: what was trained once is not trained again."""
 
@@ -55,7 +64,7 @@ class KnownRuns:
         self._runs: dict[str, list[Run]] = {}
         for run in list_runs(root):
             try:
-                found = document_hash(json.loads((run.path / "spec.json").read_bytes()))
+                found = document_hash(read_object(run.path / "spec.json"))
             except (OSError, ValueError, AttributeError):
                 continue
             self._runs.setdefault(found, []).append(run)

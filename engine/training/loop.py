@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.graph.sharing import shared_names
 from winnow.engine.graph.trace import trace
-from winnow.engine.measure.counts import layer_macs
+from winnow.engine.measure.counts import weight_macs
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.networks.own import refuse_outputs
 from winnow.engine.sparsity.counts import Counts
@@ -88,7 +88,7 @@ def begin(
     balancer.ranks = ranks
     optimizer = build_optimizer(spec.optimiser, net.parameters(), balancer.parameters())
     proximal = Proximal(optimizer, groups, build_penalty(spec.penalty), kept)
-    counts = Counts(net, proximal.banks, layer_macs(net, batches.example()))
+    counts = Counts(net, proximal.banks, weight_macs(net, batches.example()))
     controller = build_controller(spec, proximal, counts, batches.steps)
     shared = shared_names(graph, named)
     return Training(
