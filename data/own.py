@@ -1,8 +1,8 @@
 """A data set of the user's own: a function, `mypkg.data:load`, that returns each split.
 
 It is called as function(split, **options) and returns what `data.sample.Dataset` describes: a length, a name, `fields`
-and `sample(i)`. What its fields are is read once, in the command that names it, and kept in the spec: so pages and lists
-know them without running any of the user's code. A worker that loads it checks that they are still the same.
+and `sample(i)`. Its fields are read once, in the command that names it, and kept in the spec: so pages and lists know
+them without running any of the user's code. A worker that loads it checks that they are the same.
 """
 
 import inspect
@@ -13,12 +13,10 @@ from typing import Any, Literal
 
 from pydantic import Field as Option
 
-from winnow.data.code import PATTERN, Code
+from winnow.data.code import PATTERN, Code, Plain
 from winnow.data.recorded import RecordedField
 from winnow.data.sample import Dataset, Field, Split
 from winnow.data.spec import DataSpec
-
-Plain = bool | int | float | str
 
 
 class OwnData(DataSpec):
@@ -57,7 +55,7 @@ class OwnData(DataSpec):
                 f"`dataset` must have the fields that the run was created with, {', '.join(self.described)}, got "
                 f"{', '.join(found.fields)}, or others of the same names. Start a new run."
             )
-        if content(found, split) != self.content and split == "train":
+        if split == "train" and content(found, split) != self.content:
             raise ValueError("`dataset` must be the data that the run was created with, got another `fingerprint()`.")
         return found
 
@@ -91,17 +89,14 @@ def loaded(code: Code, split: Split, options: Mapping[str, Plain]) -> Dataset:
         )
     wrong = [name for name, field in dict(found.fields).items() if not isinstance(field, Field)]
     if wrong or not found.fields:
-        raise ValueError(f"`fields` must be a mapping from names to winnow.data.sample.Field, got {found.fields!r:.80}.")
+        raise ValueError(f"`fields` must map names to winnow.data.sample.Field, got {found.fields!r:.80}.")
     result: Dataset = found
     return result
 
 
 def described(dataset: Dataset) -> dict[str, RecordedField]:
     """Return what a data set says about each image, as a spec holds it."""
-    return {
-        name: RecordedField(**{part: value for part, value in asdict(field).items() if part in RecordedField.model_fields})
-        for name, field in dataset.fields.items()
-    }
+    return {name: RecordedField(**asdict(field)) for name, field in dataset.fields.items()}
 
 
 def content(dataset: Dataset, split: Split) -> str:

@@ -10,12 +10,15 @@ import torch
 
 from tests.engine.commanding import Done, winnow_here
 from tests.engine.own_nets import QUICK, at_home, project
+from winnow.engine.cli.main import train_command
+from winnow.engine.cli.options import spec_of
 from winnow.engine.cli.own import confirmed
 from winnow.engine.jobs.run_data import batches, fields
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.derived import DerivedJob, derived_job, read
-from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.run import Run, create, list_runs
 from winnow.engine.specs.jobs import JOBS
 from winnow.engine.specs.train import TrainSpec, parse
 from winnow.engine.studies.spec_hash import document_hash, spec_hash
@@ -30,6 +33,13 @@ def failure(done: Done, runs: Path) -> str:
     """Return the sentence of a run that failed in its worker."""
     assert done.returncode == 1, done.stderr
     return list_runs(runs)[0].recorded_status().message
+
+
+def asked_for(*arguments: str) -> TrainSpec:
+    """Return the spec that a command describes."""
+    context = train_command.make_context("train", list(arguments[1:]))
+    elsewhere = ("as_json", "before_removal", "replay", "resume")
+    return spec_of({name: value for name, value in context.params.items() if name not in elsewhere})
 
 
 def derived(run: Run, **asked: Any) -> DerivedJob:
@@ -177,7 +187,7 @@ def test_a_run_that_fails_for_it_says_so(home: Path, monkeypatch: pytest.MonkeyP
         (["--network", "os:system"], "`network` must name a module in"),
         (["--network", "mypkg.nets:build", "--widths", "8"], "`widths` is not an option of a network of your own"),
         (["--network-option", "width=4"], "`network-option` must come with --network MODULE:FUNCTION"),
-        (["--network", "mypkg.nets:build", "--network-option", "4"], "`network_option` must be written as width=64"),
+        (["--network", "mypkg.nets:build", "--network-option", "4"], "an option must be written as width=64"),
         (["--network", "mypkg.nets:build", "--balancing", "mgda"], "`balancing` must be one of equal, static"),
         (["--network", "mypkg.nets:build", "--gradients", "features"], "`gradients` must be parameters"),
     ],
@@ -188,6 +198,49 @@ def test_a_wrong_request_is_refused_and_nothing_is_written(
     at_home(monkeypatch, home, home / "project")
     before = len(list_runs(home / "runs"))
     done = winnow_here("train", *QUICK, *options)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(list_runs(home / "runs")) == before
+
+
+def test_data_of_ones_own_is_described_in_the_command_and_loaded_in_the_worker(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_home(monkeypatch, home, home / "project")
+    asked = ["--dataset", "mypkg.halves:load", "--dataset-option", "length=32", "--network", "mypkg.nets:plain"]
+    spec = asked_for("train", *asked, "--batch-size", "16", "--epochs", "1", "--threads", "1")
+    assert spec.tasks == ("side", "light")
+    assert spec.data.fields["side"].weights == (1.0, 2.0)
+    assert spec.data.length("train") == 32
+    run = create(spec, home / "halves")
+    writer = ResultWriter(run)
+    assert JOBS["train"].run.load()(run, writer, StopRequest(run)) == "done"
+    assert run.spec.data.given == {"length": 32}
+    pruned = derived(run, kind="prune", threads=1, rounds=3, onnx=False, batches=[1], refit_epochs=1)
+    assert "refitted" in set(pruned.table("metrics")["model"])
+    changed = spec.data.model_copy(update={"content": "33 of 8"})
+    with pytest.raises(ValueError, match="`dataset` must be the data that the run was created with"):
+        changed.load("train")
+    with pytest.raises(ValueError, match="`dataset` must have the fields that the run was created with"):
+        spec.data.model_copy(update={"described": {}}).load("val")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--dataset", "mypkg.halves:listed"], "`dataset` must give an object with name, fields, a length and sample"),
+        (["--dataset", "mypkg.halves:unnamed"], "`fields` must map names to winnow.data.sample.Field"),
+        (["--dataset", "mypkg.halves:load", "--dataset-option", "a=3"], "`dataset_option` must suit mypkg.halves:load"),
+        (["--dataset", "mypkg.halves:load", "--size", "8"], "`size` is not an option of a dataset of your own"),
+        (["--dataset-option", "length=4"], "`dataset-option` must come with --dataset MODULE:FUNCTION"),
+    ],
+)  # fmt: skip
+def test_wrong_data_is_refused_in_the_command(
+    home: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    at_home(monkeypatch, home, home / "project")
+    before = len(list_runs(home / "runs"))
+    done = winnow_here("train", *options)
     assert done.returncode == 2
     assert said in done.stderr
     assert len(list_runs(home / "runs")) == before
