@@ -44,6 +44,12 @@ def winnow() -> None:
 @click.option("--replay", default=None, metavar="RUN", help="repeat RUN, with the changes of the strength made live")
 @click.option("--resume", default=None, metavar="RUN", help="continue RUN, which was stopped or lost")
 @click.option("--before-removal", is_flag=True, help="with --resume: undo the last removal and continue from before it")
+@click.option(
+    "--weights-from",
+    default=None,
+    metavar="FILE",
+    help="weights to start with, of the same network: .safetensors, or a state_dict that torch.save wrote",
+)
 @spec_options
 def train_command(**given: Any) -> None:
     """Train a network. Its results go to a run folder, which the dashboard shows."""

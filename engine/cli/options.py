@@ -276,5 +276,5 @@ def _metavar(annotation: Any) -> str:
     if origin is tuple:
         return f"{_metavar(arguments[0])},…"
     if origin is dict:
-        return f"TASK={_metavar(arguments[1])},…"
+        return f"NAME={_metavar(arguments[1])},…"
     return {int: "INTEGER", float: "NUMBER"}.get(annotation, "TEXT")

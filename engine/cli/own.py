@@ -14,6 +14,7 @@ from winnow.data.code import Code, Plain
 from winnow.data.own import OwnData, content, described, loaded
 from winnow.data.trust import confirm
 from winnow.engine.cli._help_sections import SectionOption
+from winnow.engine.runs.digests import digest
 from winnow.engine.runs.run import find
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.network import NETWORKS, OwnSpec
@@ -54,7 +55,7 @@ def _assignments(of: str, text: str) -> Command:
 
 
 def own_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what the options say about code of the user's own, by section of the spec, and the other options.
+    """Return what the options say about code and weights of the user's own, by section of the spec, and the others.
 
     To describe a data set, its code is run here.
 
@@ -64,6 +65,8 @@ def own_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
 
     """
     rest, own = dict(given), dict[str, Any]()
+    if file := rest.pop("weights_from", None):
+        own["start"] = {"file": _weights_file(Path(file).resolve())}
     for section, key, kinds in (("network", "network", NETWORKS), ("data", "dataset", DATASETS)):
         left = [f"{key}_option", *(["trunk"] if key == "network" else [])]
         found = {name: rest.pop(name, None) for name in left}
@@ -81,6 +84,13 @@ def own_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
             else _described_data({**code, "given": assigned})
         )
     return own, rest
+
+
+def _weights_file(path: Path) -> dict[str, str]:
+    try:
+        return {"path": str(path), "sha256": digest(path.read_bytes())}
+    except OSError as error:
+        raise SpecError(f"`weights-from` must be a file, got {path}: {error.strerror}.") from error
 
 
 def _refuse_unused(found: Mapping[str, Any], key: str, name: str) -> None:

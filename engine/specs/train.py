@@ -38,6 +38,11 @@ class OptimiserSpec(Frozen):
     learning_rate: Positive = Field(2e-3, description="learning rate at the start")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum (sgd only)")
     weight_decay: Strength = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
+    rate: dict[str, Strength] = Field(
+        default_factory=dict,
+        description="learning rate of the parameters whose names fit a pattern, as a factor of the learning rate: "
+        "trunk.*=0.1; 0: they keep their values",
+    )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="learning rate over the steps of the run")
 
 

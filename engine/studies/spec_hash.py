@@ -44,6 +44,7 @@ def document_hash(document: Mapping[str, Any]) -> str:
         if own.get(kind) == "own":
             own.pop("path", None)  # the digest of the user's code counts, not where it lies
     start = kept.get("start") or {}
+    (start.get("file") or {}).pop("path", None)
     for source in [start.get("weights"), *(start.get("supports") or ())]:
         if source:
             source.pop("run", None)
