@@ -19,6 +19,7 @@ from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.data import data_group
 from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
+from winnow.engine.cli.importing import import_command
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
 from winnow.engine.cli.own import trust_command
 from winnow.engine.cli.studies import path_command, study_command
@@ -94,6 +95,7 @@ for _derived in commands():
     winnow.add_command(_derived)
 winnow.add_command(data_group)
 winnow.add_command(trust_command)
+winnow.add_command(import_command)
 winnow.add_command(study_command)
 winnow.add_command(path_command)
 

@@ -3,21 +3,24 @@
 To name code in a command confirms it on this machine (`data.trust`); a run folder alone never does.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
 from winnow.data.catalog import DATASETS
 from winnow.data.code import Code, Plain
 from winnow.data.own import OwnData, content, described, loaded
+from winnow.data.spec import DataSpec
 from winnow.data.trust import confirm
 from winnow.engine.cli._help_sections import SectionOption
 from winnow.engine.runs.digests import digest
 from winnow.engine.runs.run import find
-from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.frozen import SpecError, first_line
 from winnow.engine.specs.network import NETWORKS, OwnSpec
+from winnow.engine.specs.registry import entry
 from winnow.engine.specs.train import TrainSpec
 
 Command = Callable[..., Any]
@@ -118,6 +121,23 @@ def _described_data(values: dict[str, Any]) -> dict[str, Any]:
     found = loaded(spec.own_code(), "train", spec.given)
     told = {"described": described(found), "train_length": len(found), "content": content(found, "train")}
     return spec.model_copy(update=told).model_dump()
+
+
+def spec_of_data(name: str, options: Sequence[str]) -> DataSpec:
+    """Return the spec of a data set, of ours by name or of the user's own by code, with its options.
+
+    Raises:
+        SpecError: there is no such data set, or it has no such option.
+
+    """
+    assigned = dict(map(_option, options))
+    try:
+        if ":" in name:
+            code = {"dataset": "own", "code": name, "path": str(Path.cwd()), "given": assigned}
+            return OwnData.model_validate(_described_data(code))
+        return entry(DATASETS, name, "dataset").model_validate({"dataset": name, **assigned})
+    except ValidationError as error:
+        raise SpecError(first_line(error)) from error
 
 
 def own_code(spec: TrainSpec) -> list[Code]:

@@ -113,6 +113,7 @@ class RecordedSpec(NetworkSpec):
 
     network: Literal["recorded"] = "recorded"
     name: str = Field("", max_length=200, description="class of the network")
+    origin: str = Field("", max_length=500, description="where it comes from, in words")
     trunk: tuple[ModuleName, ...] = Field((), description="modules that the tasks share; not set: found from the graph")
 
 

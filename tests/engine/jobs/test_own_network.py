@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ def validation_images(spec: TrainSpec) -> Batches:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a project and one trained run of it."""
     folder = tmp_path_factory.mktemp("own")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
+        del sys.modules[name]  # of another test's folder
     with pytest.MonkeyPatch.context() as patch:
         at_home(patch, folder, project(folder))
         done = winnow_here(*ASKED, "--strength", "0.05", "--name", "own", "--json")
