@@ -45,7 +45,7 @@ from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.refusals import NotAttributableError, refuse_deep_lift, refuse_reuse
 from winnow.engine.explain.relevance.scores import Scores
 from winnow.engine.explain.relevance.sites import Gate, Site, gates_at, recorded
-from winnow.engine.graph.modes import evaluating, requiring_grad
+from winnow.engine.graph.modes import evaluating, modules_called, requiring_grad
 from winnow.engine.specs.explain import Method
 from winnow.engine.training.batches import Batch
 
@@ -97,7 +97,7 @@ def _refuse(method: Method, probe: Probe) -> None:
 def _held(method: Method, model: nn.Module) -> Iterator[None]:
     """Hold a model frozen; for DeepLift with its batch norms in place and with weights that all ask for gradients."""
     if method == "deep_lift":
-        with evaluating(model), requiring_grad(model.parameters(), wanted=True):
+        with evaluating(model), modules_called(), requiring_grad(model.parameters(), wanted=True):
             yield
     else:
         with frozen_model(model):

@@ -1,7 +1,8 @@
 """A probe: the model, the images, the objectives and the sites of a measurement, put together and checked once."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.objectives import Loss, Objective, objectives
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.relevance.sites import Site, named_sites, recorded, shared_sites
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import evaluating, modules_called
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch, Batches
 
@@ -21,13 +22,17 @@ Images = Batches | Iterable[Any]
 
 @dataclass(frozen=True)
 class Probe:
-    """A model and the images to measure it on: `batches()` yields them again each time, at most `chunk` at once."""
+    """A model and the images to measure it on: `batches()` yields them again each time, at most `chunk` at once.
+
+    `left_out` names the layers that cannot be measured, and why.
+    """
 
     model: nn.Module
     batches: Callable[[], Iterator[Batch]]
     objectives: Mapping[str, Objective]
     sites: tuple[Site, ...]
     settings: Settings
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def site(self, name: str) -> Site:
         """Return the site of a layer."""
@@ -63,22 +68,35 @@ def probe(
     if first is None:
         raise ValueError("`batches` must hold at least one image, got none.")
     one = first.images[:1]  # enough to see the model's outputs
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), modules_called(), torch.no_grad():
         given = model(one)
         named = _tasks(given, tasks or getattr(batches, "tasks", None))
         explained = objectives(named, settings.of)
-        sites = named_sites(model, layers, one) if layers else shared_sites(model, one)
-    found = Probe(model, lambda: _chunked(source, settings), explained, tuple(sites), settings)
+        few = first.images[:4]
+        sites, left_out = (named_sites(model, layers, few), {}) if layers else shared_sites(model, few)
+    if not sites:
+        reasons = (
+            "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "it has no convolution or linear layer"
+        )
+        raise ValueError(f"`model` must have a layer that can be explained, got none. {reasons}.")
+    found = Probe(model, lambda: _chunked(source, settings), explained, tuple(sites), settings, left_out)
     if not layers and not isinstance(getattr(model, "trunk", None), nn.Module):
-        return Probe(model, found.batches, explained, _used_by_several(found, first), settings)
+        return replace(found, sites=_used_by_several(found, first))
     return found
+
+
+def warn_of_left_out(probed: Probe) -> None:
+    """Warn of layers that are not among the results, by name."""
+    if probed.left_out:
+        reasons = "; ".join(f"{name}: {why}" for name, why in probed.left_out.items())
+        warnings.warn(f"Some layers are left out. {reasons}.", stacklevel=3)
 
 
 def restricted(probed: Probe, *, images: int | None = None, sites: Sequence[Site] | None = None) -> Probe:
     """Return the same on fewer images or at fewer sites."""
     settings = replace(probed.settings, images=images or probed.settings.images)
     own = tuple(probed.sites if sites is None else sites)
-    return Probe(probed.model, lambda: _chunked(probed.batches, settings), probed.objectives, own, settings)
+    return replace(probed, batches=lambda: _chunked(probed.batches, settings), sites=own, settings=settings)
 
 
 def _source(batches: Images) -> Callable[[], Iterable[Any]]:
