@@ -14,6 +14,7 @@ from tests.engine.own_nets import QUICK, at_home, project
 from winnow.engine.cli.main import train_command
 from winnow.engine.cli.options import spec_of
 from winnow.engine.cli.own import confirmed
+from winnow.engine.jobs.restore import restored_network
 from winnow.engine.jobs.run_data import batches, fields
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
@@ -247,3 +248,20 @@ def test_wrong_data_is_refused_in_the_command(
     assert done.returncode == 2
     assert said in done.stderr
     assert len(list_runs(home / "runs")) == before
+
+
+def test_a_network_that_only_its_code_can_hold_says_so_and_needs_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_home(monkeypatch, home, home / "project")
+    spec = asked_for("train", *QUICK, "--network", "mypkg.nets:odd")
+    run = create(spec, home / "odd")
+    writer = ResultWriter(run)
+    writer.finish(JOBS["train"].run.load()(run, writer, StopRequest(run)))
+    document = json.loads((run.path / "weights" / "network.json").read_text())
+    assert "needs your code, as its network cannot be stored without it" in document["code"]
+    cpu = torch.device("cpu")
+    assert type(restored_network(run, cpu).net).__name__ == "Odd"
+    monkeypatch.setenv("WINNOW_TRUSTED", str(home / "others.json"))
+    with pytest.raises(ValueError, match="`network` must be code that you confirmed on this machine"):
+        restored_network(run, cpu)
