@@ -19,6 +19,7 @@ from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.data import data_group
 from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
+from winnow.engine.cli.importing import import_command
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
 from winnow.engine.cli.own import trust_command
 from winnow.engine.cli.studies import path_command, study_command
@@ -44,6 +45,12 @@ def winnow() -> None:
 @click.option("--replay", default=None, metavar="RUN", help="repeat RUN, with the changes of the strength made live")
 @click.option("--resume", default=None, metavar="RUN", help="continue RUN, which was stopped or lost")
 @click.option("--before-removal", is_flag=True, help="with --resume: undo the last removal and continue from before it")
+@click.option(
+    "--weights-from",
+    default=None,
+    metavar="FILE",
+    help="weights to start with, of the same network: .safetensors, or a state_dict that torch.save wrote",
+)
 @spec_options
 def train_command(**given: Any) -> None:
     """Train a network. Its results go to a run folder, which the dashboard shows."""
@@ -88,6 +95,7 @@ for _derived in commands():
     winnow.add_command(_derived)
 winnow.add_command(data_group)
 winnow.add_command(trust_command)
+winnow.add_command(import_command)
 winnow.add_command(study_command)
 winnow.add_command(path_command)
 
