@@ -94,5 +94,6 @@ KINDS: Mapping[str, TargetKind] = MappingProxyType(
         "multilabel": TargetKind(dense=False, whole=True, missing=-1, per_class=True, levels=2, weighted=True),
         "regression": TargetKind(dense=False, whole=False, missing=math.nan),
         "vector": TargetKind(dense=False, whole=False, missing=math.nan, per_class=True),
+        "unspecified": TargetKind(dense=False, whole=False, missing=math.nan),
     }
 )

@@ -18,6 +18,7 @@ target (`data.kinds.KINDS`):
 | `multilabel`     | (classes,) integer            | 0, 1                        | -1        |
 | `regression`     | () float32, field's `unit`    | finite                      | NaN       |
 | `vector`         | (classes,) float32, `unit`    | finite                      | NaN       |
+| `unspecified`    | none: a recorded run named the task without saying what it is           |           |
 
 The classes of a `multilabel` field name its labels, those of a `vector` its numbers. The x component of normals points
 along the rows of the image, so that it changes its sign when the image is mirrored.

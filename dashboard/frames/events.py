@@ -103,6 +103,12 @@ def strength_in_force(run: Run) -> float:
     return float(known.iloc[-1]) if len(known) else run.spec.penalty.strength
 
 
+def strength_asked(run: Run) -> float:
+    """Return the strength that was asked for last and has been granted: by a user, or by the spec."""
+    known = changes(run)["strength"].dropna()
+    return float(known.iloc[-1]) if len(known) else run.spec.penalty.strength
+
+
 @lru_cache(maxsize=64)
 def _events(path: Path, _stamp: Version) -> pd.DataFrame:
     log = current_events(read_events(path))

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from winnow.data.catalog import DATASETS
 from winnow.data.spec import DataSpec
 from winnow.engine.cli._help_sections import SectionOption
+from winnow.engine.cli.own import confirmed, own_options, own_values
 from winnow.engine.specs.balancing import BalancingSpec
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.network import NETWORKS
@@ -75,7 +76,7 @@ class Option:
     def metavar(self) -> str | None:
         """How its value is written; None for a switch."""
         if self.chooses:
-            return "|".join(self.fields)
+            return "|".join([*self.fields, *(["MODULE:FUNCTION"] if self.name == "network" else [])])
         return None if self.field.annotation is bool else _metavar(self.field.annotation)
 
     @property
@@ -84,7 +85,10 @@ class Option:
         if self.chooses:
             kinds = SECTIONS[self.section or ""].kinds
             said = "; ".join(f"{kind}: {_first_sentence(spec)}" for kind, spec in kinds.items())
-            return f"{said}  [default: {next(iter(kinds))}]"
+            more = (
+                "; MODULE:FUNCTION: a function of your own that returns the network" if self.name == "network" else ""
+            )
+            return f"{said}{more}  [default: {next(iter(kinds))}]"
         meaning = _by_kind({kind: info.description or "" for kind, info in self.fields.items()})
         default = _by_kind({kind: _shown(info) for kind, info in self.fields.items()})
         shown = "" if NOT_SET + ":" in meaning else f"  [default: {default}]"
@@ -93,7 +97,7 @@ class Option:
 
 def spec_options(command: Command) -> Command:
     """Give a command one option per field of the spec of a training run."""
-    return _with_options(command, training_options())
+    return own_options(_with_options(command, training_options()))
 
 
 def flat_options(spec: type[BaseModel], hidden: tuple[str, ...] = ()) -> Callable[[Command], Command]:
@@ -104,10 +108,14 @@ def flat_options(spec: type[BaseModel], hidden: tuple[str, ...] = ()) -> Callabl
 def spec_of(given: Mapping[str, Any]) -> TrainSpec:
     """Return the spec that the options describe; what was not given keeps its default.
 
+    Code of the user's own that they name is confirmed on this machine.
+
     Raises:
         SpecError: an option is not what its field expects, or belongs to another data set, network or penalty.
+        ValueError: there is no such code of the user's own.
 
     """
+    own, given = own_values(given)
     values: dict[str, Any] = {"tasks": _parts(given["tasks"])} if given["tasks"] else {}
     kinds = {name: _chosen(section, given) for name, section in SECTIONS.items()}
     for option in training_options():
@@ -119,7 +127,10 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
         kind = kinds[option.section]
         _require_used(option, kind, given)
         values.setdefault(option.section, {})[option.name] = _parsed(value, option.fields[kind])
-    return parse(values)
+    if own:
+        values |= own
+        values.setdefault("balancing", {}).setdefault("gradients", "parameters")
+    return confirmed(parse(values))
 
 
 def flat_values(spec: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,5 +92,9 @@ TASKS: Mapping[str, TaskKind] = MappingProxyType(
         "regression": TaskKind(Reference("winnow.engine.tasks.regression", "Regression"), ERRORS),
         "vector": TaskKind(Reference("winnow.engine.tasks.regression", "Vector"), ERRORS),
         "map": TaskKind(Reference("winnow.engine.tasks.regression", "Map"), ERRORS),
+        "unspecified": TaskKind(
+            Reference("winnow.engine.tasks.unspecified", "Unspecified"),
+            (Metric("loss", "loss", "1", "lower"),),
+        ),
     }
 )

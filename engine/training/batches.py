@@ -34,8 +34,8 @@ class Batches:
         return len(self._images) // self._size
 
     @property
-    def length(self) -> int:
-        """Images of the split."""
+    def images(self) -> int:
+        """How many images there are."""
         return len(self._images)
 
     @property

@@ -35,7 +35,12 @@ def factor(height: int, width: int, side: int) -> int:
 
 
 def image_array(images: Tensor, by: int = 1) -> Array:
-    """Return images (B, C, H, W) in [0, 1] as uint8 (B, H, W, 1 or 3); other numbers of channels are averaged."""
+    """Return images (B, C, H, W) as uint8 (B, H, W, 1 or 3); other numbers of channels are averaged.
+
+    0 is black and 1 is white; where values lie beyond, as in normalised images, the lowest and the highest are.
+    """
+    low, high = min(0.0, float(images.min())), max(1.0, float(images.max()))
+    images = images if (low, high) == (0.0, 1.0) else (images - low) / (high - low)
     shown = images if images.shape[1] in (1, 3) else images.mean(1, keepdim=True)
     small = functional.avg_pool2d(shown.float(), by, ceil_mode=True) if by > 1 else shown
     return _array((small.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1))
