@@ -23,6 +23,7 @@ from winnow.data.sample import Field as Known
 NAME = "dataset.toml"
 SPLIT, SAMPLE = "{split}", "{name}"
 NUMBERS = ("regression", "vector", "map")
+STORED = tuple(kind for kind in KINDS if kind != "unspecified")  # that one only a recorded run has
 
 
 def _inside(path: str) -> str:
@@ -101,8 +102,8 @@ class Target(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.kind not in KINDS:
-            raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, got {self.kind!r}")
+        if self.kind not in STORED:
+            raise ValueError(f"`kind` must be one of {', '.join(STORED)}, got {self.kind!r}")
         dense = KINDS[self.kind].dense
         given = [name for name in ("path", "table", "folder") if getattr(self, name)]
         allowed = ["path"] if dense else ["table", *(["folder"] if self.kind == "classification" else [])]

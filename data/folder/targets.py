@@ -14,7 +14,7 @@ from winnow.data.disk.decoding import StoredNumbers, classes_of, depth_of, direc
 from winnow.data.disk.paths import named_files
 from winnow.data.disk.pictures import ENDINGS, read_colours, read_labels, read_numbers
 from winnow.data.disk.records import FilePart, constant
-from winnow.data.disk.tables import Table, number_of, read_table
+from winnow.data.disk.tables import Table, number_of, read_csv
 from winnow.data.folder.description import NAME, SAMPLE, Target
 from winnow.data.sample import Array, DataError
 
@@ -50,7 +50,7 @@ def cell_parts(task: str, target: Target, path: Path, images: Mapping[str, Path]
         DataError: a column is missing, a cell is not what it should be, or it is empty and not optional.
 
     """
-    table = read_table(path, target.key, target.delimiter)
+    table = read_csv(path, target.key, target.delimiter)
     columns = target.columns or (target.column,)
     table.require_columns(columns)
     cells, whole = Cells(task, target, table), target.kind in ("classification", "multilabel")
