@@ -87,4 +87,5 @@ def fields_of(document: Mapping[str, Any]) -> dict[str, Field]:
 
 
 def _field(values: Mapping[str, Any]) -> Field:
-    return Field(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Field(**known)

@@ -39,7 +39,7 @@ def groups(known: Summary, layers: pd.DataFrame) -> Answer:
     near = int(layers["near"].sum())
     lost = (layers["dead"] / layers["total"]).fillna(0)
     if lost.any():
-        row = layers.loc[lost.idxmax()]
+        row = layers.iloc[int(lost.to_numpy(float).argmax())]
         alive = f"{row['alive'] + row['near']} of {count(row['total'], 'group')}"
         says += f" {row['layer']} has lost most: {alive} are alive."
     if near:

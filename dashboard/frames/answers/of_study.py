@@ -33,7 +33,7 @@ def study(summary: pd.DataFrame, which: Which, over: str) -> Answer:
     own = own[own["mean"].notna()]
     if own.empty:
         return Answer("No sparse arm has a Δ_m yet: it needs its baseline.")
-    row = own.loc[own["mean"].astype(float).idxmax()]
+    row = own.iloc[int(own["mean"].to_numpy(float).argmax())]
     level = f" at {level_word(str(row['level_of']), float(row['level']))}" if row["level_of"] else ""
     seeds = int(row["n"])
     sure = f" (95 % interval: {row['low']:+.2f} to {row['high']:+.2f} %)" if seeds > 1 else ""

@@ -57,7 +57,7 @@ def _clearest(used: pd.DataFrame, led: pd.DataFrame) -> str:
     if counted.empty:
         return ""
     part = counted / sizes.reindex(counted.index.get_level_values("layer")).to_numpy()
-    layer, task = part.idxmax()
+    layer, task = part.index[int(part.to_numpy(float).argmax())]
     return f"{layer} is led most clearly: {task} leads {counted[layer, task]} of its {sizes[layer]}."
 
 
