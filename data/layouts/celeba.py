@@ -53,7 +53,9 @@ IMAGES, MASKS, MASKS_3 = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "CelebA-HQ-
 MAPPING, OF_ATTRIBUTES = "CelebA-HQ-to-CelebA-mapping.txt", "CelebAMask-HQ-attribute-anno.txt"
 OF_POSE = "CelebAMask-HQ-pose-anno.txt"
 PER_FOLDER = 2000
+SINGLE = ("Male", "Smiling")  # attributes that are tasks by themselves too, as in "Less is More" (arXiv 2308.12114)
 KNOWN = {
+    **{name.lower(): Field(kind="classification", classes=("no", "yes")) for name in SINGLE},
     "attributes": Field(kind="multilabel", classes=ATTRIBUTES),
     "pose": Field(kind="vector", classes=POSE, unit="°", scale=SPREAD),
 }
@@ -76,7 +78,7 @@ def celeba_records(root: Path, split: Split, masks: Masks) -> list[Record]:
     records = []
     for number in numbers:
         path = root / IMAGES / f"{number}.jpg"
-        targets = {"seg": masks(root, number), "attributes": attributes(number), "pose": pose(number)}
+        targets = {"seg": masks(root, number), **attributes(number), "pose": pose(number)}
         records.append(Record(str(number), FilePart((path,), partial(read_image, path)), targets))
     return records
 
@@ -140,19 +142,24 @@ def _numbers(path: Path, split: Split) -> list[int]:
     return found
 
 
-def _attributes(path: Path) -> Callable[[int], FilePart]:
-    """Return what gives the attributes of a face."""
+def _attributes(path: Path) -> Callable[[int], dict[str, FilePart]]:
+    """Return what gives the attributes of a face, all together and those that are tasks by themselves."""
     table = read_spaced(path, len(ATTRIBUTES))
     unknown = [name for name in table.columns[1:] if name not in ATTRIBUTES]
     if unknown:
         raise DataError(str(path), "header", "the 40 attributes of CelebA", unknown[0])
 
-    def part(number: int) -> FilePart:
+    def part(number: int) -> dict[str, FilePart]:
         cells = [table.cell(str(number), name) for name in ATTRIBUTES]
         wrong = next((cell for cell in cells if cell not in ("-1", "1")), None)
         if wrong is not None:
             raise DataError(table.line(str(number)), "attributes", "-1 or 1", wrong or "no row of this face")
-        return FilePart((path,), partial(constant, [int(cell == "1") for cell in cells], True))
+        known = [int(cell == "1") for cell in cells]
+        single = {name.lower(): known[ATTRIBUTES.index(name)] for name in SINGLE}
+        return {
+            name: FilePart((path,), partial(constant, own, True))
+            for name, own in {**single, "attributes": known}.items()
+        }
 
     return part
 

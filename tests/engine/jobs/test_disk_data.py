@@ -48,11 +48,13 @@ def test_celeba_trains_in_every_layout(tmp_path: Path, monkeypatch: pytest.Monke
         "16",
         "--layout",
         layout,
+        "--tasks",
+        "seg,smiling,attributes,pose",
         "--test",
     ]
     result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
     assert (result["state"], result["epoch"]) == ("done", 1), result
-    assert set(result["metrics"]) == {"seg", "attributes", "pose"}
+    assert set(result["metrics"]) == {"seg", "smiling", "attributes", "pose"}
     assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
 
 
