@@ -9,21 +9,21 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from winnow.data.checking.summaries import FieldSummary
+from winnow.data.disk.ahead import in_order
 from winnow.data.disk.records import OnDisk, Record
 from winnow.data.disk.spec import DiskData
 from winnow.data.sample import Array, DataError, Sample, Split
 from winnow.data.validation import validate
 
 Progress = Callable[[int, int], None]
-AHEAD = 8  # samples that are read ahead, for each thread
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def examine(spec: DiskData, progress: Progress | None = None) -> Report:
     for split, data in loaded.items():
         own = SplitReport(len(data), Counter(), {name: FieldSummary(known) for name, known in spec.fields.items()})
         report.splits[split] = own
-        for checked in _each(data):
+        for checked in in_order(partial(check_record, data), len(data)):
             report.findings += [*checked.findings, *_repeated(checked, split, seen)]
             own.sizes.update([checked.size] if checked.size else [])
             for name, values in checked.targets.items():
@@ -142,18 +142,6 @@ def check_record(data: OnDisk, index: int) -> Checked:
         except DataError as error:
             findings.append(found_by(error))
     return Checked(record, _digest(sample.image), _size(sample.image), targets, findings)
-
-
-def _each(data: OnDisk) -> Iterator[Checked]:
-    """Yield the samples of a split in order, some of them read ahead."""
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = []
-        for index in range(len(data)):
-            waiting.append(pool.submit(check_record, data, index))
-            if len(waiting) >= AHEAD * threads:
-                yield waiting.pop(0).result()
-        yield from (future.result() for future in waiting)
 
 
 def _digest(image: Array) -> bytes:

@@ -88,6 +88,10 @@ class OnDisk:
     def __len__(self) -> int:
         return len(self.records)
 
+    def where(self, index: int) -> str:
+        """Return the file of an image, for messages."""
+        return self.records[index].image.where
+
     def sample(self, index: int) -> Sample:
         """Return the sample at `index`, 0 ≤ index < len, else raise `IndexError`.
 

@@ -23,6 +23,12 @@ class DiskData(DataSpec):
     verb = "reading"
 
     root: str = Option("", max_length=4096, description="folder with the files of the data set")
+    cache: str = Option(
+        "",
+        max_length=4096,
+        description="folder to keep arrays in that are ready to train on; they are mapped, so that a split needs no "
+        "memory of its own; not set: each run reads all files into memory",
+    )
 
     @property
     def folder(self) -> Path:

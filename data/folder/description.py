@@ -161,8 +161,8 @@ class Description(_Part):
     @model_validator(mode="after")
     def _names(self) -> Self:
         for name, task in self.tasks.items():
-            if not name.isidentifier():
-                raise ValueError(f"`tasks.{name}` must be named in letters, digits and _")
+            if not name.isidentifier() or name == "image":
+                raise ValueError(f"`tasks.{name}` must be named in letters, digits and _, and not `image`")
             task.field()
         split_folders = SPLIT in self.images.path
         if split_folders and self.splits.shares:

@@ -73,6 +73,16 @@ def test_streets_and_objects_train(
     assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
 
 
+def test_kept_arrays_train_to_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = folder_files.make(tmp_path / "photos")
+    asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "objects,depth"]
+    plain, kept, again = (
+        result_of(train_here(monkeypatch, tmp_path / "runs", *asked, *more))["metrics"]
+        for more in ([], ["--cache", str(tmp_path / "kept")], ["--cache", str(tmp_path / "kept")])
+    )
+    assert plain == kept == again
+
+
 def test_a_folder_that_contradicts_its_description_starts_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = folder_files.make(tmp_path / "photos")
     (folder / "objects" / f"{folder_files.NAMES[0]}.png").unlink()
