@@ -30,6 +30,11 @@ class DiskData(DataSpec):
         "memory of its own; not set: each run reads all files into memory",
     )
 
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Return whether the files in a folder are surely of this data set."""
+        return False
+
     @property
     def folder(self) -> Path:
         """The folder, which is there; otherwise `DataError`."""

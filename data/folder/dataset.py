@@ -37,6 +37,11 @@ class FolderData(DiskData):
         None, description="what dataset.toml says", json_schema_extra={"filled_in": True}
     )
 
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Return whether it is described."""
+        return (folder / NAME).is_file()
+
     @model_validator(mode="before")
     @classmethod
     def _read(cls, values: Any) -> Any:

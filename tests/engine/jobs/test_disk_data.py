@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data import test_yeast as yeast_files
 from tests.data.disk.making import save
 from tests.data.folder import making as folder_files
 from tests.data.layouts import celeba_files, nyu_files, street_files
@@ -71,6 +72,13 @@ def test_streets_and_objects_train(
     result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
     assert (result["state"], result["epoch"]) == ("done", 1), result
     assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
+
+
+def test_yeast_trains_without_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    yeast_files.arff(tmp_path / "yeast.arff", 0, 40)
+    asked = ["--dataset", "yeast", "--root", str(tmp_path), "--tasks", "class1,class2,functions", "--test"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert (result["state"], result["epoch"]) == ("done", 1), result
 
 
 def test_kept_arrays_train_to_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
