@@ -37,8 +37,16 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
 )
 OFFICIAL = ("yeast-train.arff", "yeast-test.arff")
 LABELS = MappingProxyType({"0": 0, "1": 1, "false": 0, "true": 1})
-SHARES = MappingProxyType({"train": (0.0, 0.7), "val": (0.7, 0.85), "test": (0.85, 1.0)})
-OF_TRAINING = MappingProxyType({"train": (0.0, 0.8), "val": (0.8, 1.0)})  # of the official training genes
+SHARES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"train": (0.0, 0.7), "val": (0.7, 0.85), "test": (0.85, 1.0)}
+)
+OF_TRAINING: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "train": (0.0, 0.8),
+        "val": (0.8, 1.0),
+        "test": (0.0, 1.0),
+    }  # of the official training genes, and of the test genes
+)
 ATTRIBUTE = re.compile(r"@attribute\s+('[^']*'|\"[^\"]*\"|\S+)\s+(.+)", re.IGNORECASE)
 
 
@@ -60,14 +68,15 @@ class YeastData(DiskData):
 
     def records(self, split: Split) -> list[Record]:
         """Return the genes of a split, in random order."""
-        own, bounds = _files(self.folder), SHARES
-        if len(own) == 2:
-            own, bounds = ([own[1]], {"test": (0.0, 1.0)}) if split == "test" else ([own[0]], OF_TRAINING)
-        values, functions = _read_file(own[0], own[0].stat().st_mtime_ns)
-        least, spread = _range(tuple((path, path.stat().st_mtime_ns) for path in _files(self.folder)))
+        own = _files(self.folder)
+        official = len(own) == 2
+        path = own[1] if official and split == "test" else own[0]
+        low, high = (OF_TRAINING if official else SHARES)[split]
+        values, functions = _read_file(path, path.stat().st_mtime_ns)
+        least, spread = _range(tuple((file, file.stat().st_mtime_ns) for file in own))
         order = np.random.default_rng(self.data_seed).permutation(len(values))
-        low, high = (round(edge * len(values)) for edge in bounds[split])
-        return [_record(own[0], int(row), (values[row] - least) / spread, functions[row]) for row in order[low:high]]
+        first, end = round(low * len(values)), round(high * len(values))
+        return [_record(path, int(row), (values[row] - least) / spread, functions[row]) for row in order[first:end]]
 
 
 def _record(path: Path, row: int, values: Array, functions: Array) -> Record:
