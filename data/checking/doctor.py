@@ -114,7 +114,7 @@ def examine(spec: DiskData, progress: Progress | None = None) -> Report:
             done += 1
             if progress is not None:
                 progress(done, total)
-    report.findings += _sizes(spec, report)
+    _compare_sizes(spec, report)
     report.notes += [*_classes(report), *_left_over(spec, loaded.values())]
     return report
 
@@ -169,14 +169,20 @@ def _repeated(checked: Checked, split: Split, seen: dict[bytes, tuple[Split, str
     return [Finding(checked.record.image.where, "image", expected, f"the pixels of {name} ({other})", mend)]
 
 
-def _sizes(spec: DiskData, report: Report) -> list[Finding]:
-    """Return a finding if images differ in size or type, which no batch can hold."""
+def _compare_sizes(spec: DiskData, report: Report) -> None:
+    """Add that images differ in size or type, which no batch can hold.
+
+    A description that says nothing against it is wrong. A public data set may be so: then it is a note.
+    """
     sizes: Counter[str] = sum((own.sizes for own in report.splits.values()), Counter())
     if len(sizes) < 2:
-        return []
+        return
     said = ", ".join(f"{count} of {size}" for size, count in sizes.most_common(4))
-    mend = "Set `size` in dataset.toml." if spec.dataset == "folder" else "Give --height and --width."
-    return [Finding(spec.root, "image", "of one size and type", said, mend)]
+    if spec.dataset == "folder":
+        mend = "Set `size` in dataset.toml."
+        report.findings.append(Finding(spec.root, "image", "of one size and type", said, mend))
+    else:
+        report.notes.append(f"images differ in size: {said}. Train with --height and --width.")
 
 
 def _classes(report: Report) -> list[str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -136,8 +136,8 @@ def _segmentation(path: Path, target: Target) -> Array:
 
 
 def _depth(path: Path, target: Target) -> Array:
-    high = 1000.0 if target.range is None else target.range[1]
-    return depth_of(target.factor, target.absent((0.0,)), high).decode(path, read_numbers(path))
+    low, high = target.range or (0.0, 1000.0)
+    return replace(depth_of(target.factor, target.absent((0.0,)), high), low=low).decode(path, read_numbers(path))
 
 
 def _map(path: Path, target: Target) -> Array:

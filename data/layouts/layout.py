@@ -68,6 +68,8 @@ class LayoutData(DiskData):
             raise ValueError(f"`layout` must be one of {', '.join(self.layouts)}, got {self.layout!r}.")
         if bool(self.height) != bool(self.width):
             raise ValueError(f"`height` and `width` must be given together, got {self.height} and {self.width}.")
+        if self.crop and not self.height:
+            raise ValueError("`height` and `width` must be given with `crop`, got neither.")
         return self
 
     @property

@@ -170,6 +170,15 @@ DEFECTS = {
     "unknown key": (lambda f: change(f, "optional = true", "optionl = true"), "tasks.normals.optionl` .* unknown key"),
     "unknown kind": (lambda f: change(f, '"map"', '"heatmap"'), "`tasks.heat` .* `kind` must be one of"),
     "path outside": (lambda f: change(f, '"objects"', '"../objects"'), "below the folder"),
+    "an option of another kind": (
+        lambda f: change(f, 'path = "objects"', 'path = "objects"\nfactor = 2'),
+        "`factor` is not an option of kind segmentation: path, classes",
+    ),
+    "crop without a size": (
+        lambda f: change(f, 'path = "photos"', 'path = "photos"\ncrop = true'),
+        "`size` must be given with `crop`",
+    ),
+    "a task called image": (lambda f: change(f, "[tasks.heat]", "[tasks.image]"), "and not `image`"),
     "one class": (lambda f: change(f, '["winter", "summer"]', '["winter"]'), "at least 2 classes"),
     "class twice": (lambda f: change(f, '"winter", "summer"', '"winter", "winter"'), "each class once"),
     "no split": (lambda f: change(f, 'val = "val.txt"\n', ""), "must name `train` and `val`"),
