@@ -53,7 +53,7 @@ def state_of(spec: DiskData) -> str:
     return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-class Parts:
+class UnfinishedFiles:
     """Files that are being written, below a folder of their own; the parts that are not wanted go nowhere."""
 
     def __init__(self, folder: Path, wanted: Sequence[str]) -> None:
@@ -76,10 +76,10 @@ class Parts:
 
 
 @contextmanager
-def _parts(folder: Path, wanted: Sequence[str]) -> Iterator[Parts]:
+def _parts(folder: Path, wanted: Sequence[str]) -> Iterator[UnfinishedFiles]:
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".writing-", dir=folder) as place:
-        yield Parts(Path(place), wanted)
+        yield UnfinishedFiles(Path(place), wanted)
 
 
 def _source() -> dict[str, Path]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from winnow.data.stacking import Stacked
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
-from winnow.engine.training.zooming import window, zoomed
+from winnow.engine.training.zooming import window_at, zoomed
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Batches:
     def _zoom(self, batch: Batch, places: Tensor, zoom: float) -> Batch:
         height, width = batch.images.shape[-2:]
         parts = [
-            window(height, width, 1 + (zoom - 1) * factor, (row, column)) for factor, row, column in places.tolist()
+            window_at(height, width, 1 + (zoom - 1) * factor, (row, column)) for factor, row, column in places.tolist()
         ]
         fields = {name: task.field for name, task in self._tasks.items()}
         return Batch(*zoomed(batch.images, batch.targets, fields, parts))

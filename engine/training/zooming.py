@@ -31,7 +31,7 @@ class Window:
         return float((height * width / (self.rows * self.columns)) ** 0.5)
 
 
-def window(height: int, width: int, factor: float, place: tuple[float, float]) -> Window:
+def window_at(height: int, width: int, factor: float, place: tuple[float, float]) -> Window:
     """Return the part of 1/factor of each side whose corner is at `place`, from 0 to 1 of where it may be."""
     rows, columns = (max(1, round(side / factor)) for side in (height, width))
     top, left = int(place[0] * (height - rows + 1)), int(place[1] * (width - columns + 1))

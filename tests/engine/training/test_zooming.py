@@ -11,7 +11,7 @@ from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.train import parse
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
-from winnow.engine.training.zooming import Window, window, zoomed, zoomed_target
+from winnow.engine.training.zooming import Window, window_at, zoomed, zoomed_target
 
 HEIGHT, WIDTH, FOCAL = 60, 80, 70.0
 FIELDS = {
@@ -66,7 +66,7 @@ def test_missing_stays_missing():
 def test_images_and_targets_show_the_same_part():
     image = torch.arange(HEIGHT * WIDTH).reshape(1, HEIGHT, WIDTH).float() / (HEIGHT * WIDTH)
     target = (image[0] * HEIGHT * WIDTH).long()
-    part = window(HEIGHT, WIDTH, 1.7, (0.3, 0.9))
+    part = window_at(HEIGHT, WIDTH, 1.7, (0.3, 0.9))
     images, found = zoomed(image[None], {"seg": target[None]}, FIELDS, [part])
     assert (found["seg"][0] / (HEIGHT * WIDTH) - images[0, 0]).abs().max() < 1.1 / HEIGHT
     assert images.shape == (1, 1, HEIGHT, WIDTH)
@@ -75,7 +75,7 @@ def test_images_and_targets_show_the_same_part():
 @pytest.mark.parametrize("factor", [1.0, 1.3, 2.0, 4.0])
 def test_every_window_lies_in_the_image(factor: float):
     for place in ((0.0, 0.0), (0.5, 0.999999), (0.999999, 1.0)):
-        part = window(13, 17, factor, place)
+        part = window_at(13, 17, factor, place)
         assert 0 <= part.top <= 13 - part.rows
         assert 0 <= part.left <= 17 - part.columns
 
