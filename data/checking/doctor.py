@@ -98,7 +98,7 @@ def examine(spec: DiskData, progress: Progress | None = None) -> Report:
     loaded: dict[Split, OnDisk] = {}
     for split in spec.splits:
         try:
-            loaded[split] = spec.load(split)
+            loaded[split] = spec.opened(split, spec.records(split))
         except DataError as error:
             report.findings.append(found_by(error))
     total, done = sum(len(data) for data in loaded.values()), 0

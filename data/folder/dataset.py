@@ -169,7 +169,7 @@ def _with_spread(folder: Path, description: Description, name: str, task: Target
     if task.kind not in ("regression", "vector") or task.spread is not None:
         return task
     parts = targets_of((folder, description, "train"), name, named_images(folder, description, "train"))
-    known = [part.read() for part in parts.values() if part is not None]
+    known = [part.read() for part in parts.values() if part is not None and part.fault is None]
     columns = np.stack(known).reshape(len(known), -1).astype(np.float64) if known else np.zeros((0, 1))
     varying = [own[~np.isnan(own)].std() for own in columns.T if (~np.isnan(own)).any()]
     spread = math.sqrt(float(np.mean(np.square(varying)))) if varying else 0.0

@@ -199,7 +199,10 @@ DEFECTS = {
         lambda f: save(f / PHOTO, image_of(0), exif=SIDEWAYS),
         "stored upright, got EXIF orientation 6",
     ),
-    "no labels": (lambda f: (f / LABELS).unlink(), "`objects` must be a file for every image, got none for 1 of 6"),
+    "no labels": (
+        lambda f: (f / LABELS).unlink(),
+        "`objects` must be a file for every image, got none for straße 0/bild é 0. Set",
+    ),
     "labels of another size": (lambda f: save(f / LABELS, np.zeros((24, 31), np.uint8)), "of the size of its image"),
     "labels on their side": (lambda f: save(f / LABELS, np.zeros((32, 24), np.uint8)), "width are swapped"),
     "unknown class": (lambda f: save(f / LABELS, np.full((24, 32), 7, np.uint8)), r"from 0 to 2, got 7 at \(0, 0\)"),

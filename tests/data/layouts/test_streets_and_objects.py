@@ -68,7 +68,7 @@ DEFECTS = {
     "no labels": (
         "cityscapes/raw",
         lambda r: (r / f"gtFine/{ZURICH}_gtFine_labelIds.png").unlink(),
-        "none for 1 of 3, first zürich/zürich_000000_000019_gtFine_labelIds",
+        "none for zürich/zürich_000000_000019_gtFine_labelIds",
     ),
     "trainIds as labelIds": (
         "cityscapes/raw",
@@ -85,7 +85,7 @@ DEFECTS = {
     "no classes": (
         "pascal/pascal_mt",
         lambda r: (r / "semseg/VOC12/2008_000001.png").unlink(),
-        "a file in VOC12 or pascal-context for every image, got none for 1 of 3",
+        "a file for every image, got none for 2008_000001. Copy",
     ),
     "class 21": (
         "pascal/pascal_mt",

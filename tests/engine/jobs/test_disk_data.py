@@ -96,7 +96,7 @@ def test_a_folder_that_contradicts_its_description_starts_no_run(tmp_path: Path,
     (folder / "objects" / f"{folder_files.NAMES[0]}.png").unlink()
     done = train_here(monkeypatch, tmp_path / "runs", "--dataset", "folder", "--root", str(folder))
     assert done.returncode == 2
-    assert "`objects` must be a file for every image, got none for 1 of 6" in done.stderr
+    assert "`objects` must be a file for every image, got none for straße 0/bild é 0" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "runs").exists()
 
