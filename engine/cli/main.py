@@ -17,6 +17,7 @@ import click
 
 from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.data import data_group
+from winnow.engine.cli.data_recipes import RECIPES, with_recipe
 from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
 from winnow.engine.cli.importing import import_command
@@ -42,6 +43,7 @@ def winnow() -> None:
 @winnow.command("train", cls=SectionedCommand)
 @click.option("--tasks", default=None, help="tasks, separated by commas; not set: the first three of the data set")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
+@click.option("--recipe", default=None, metavar="NAME", help=f"options of a published experiment: {', '.join(RECIPES)}")
 @click.option("--replay", default=None, metavar="RUN", help="repeat RUN, with the changes of the strength made live")
 @click.option("--resume", default=None, metavar="RUN", help="continue RUN, which was stopped or lost")
 @click.option("--before-removal", is_flag=True, help="with --resume: undo the last removal and continue from before it")
@@ -73,7 +75,7 @@ def _asked(replayed: str | None, resumed: str | None, undone: bool, given: Mappi
     if replayed is not None:
         require_alone("--replay", given)
         return create(find(replayed).replay())
-    return create(spec_of(given))
+    return create(spec_of(with_recipe(given.get("recipe"), given)))
 
 
 def _follow(run: Run, as_json: bool) -> int:
