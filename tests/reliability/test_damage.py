@@ -209,29 +209,9 @@ nested = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
     max_leaves=6,
 )
-FIELDS = """kind name data tasks network penalty optimiser balancing epochs seed threads device start strength_changes keep
-patience base targets cluster scheduler""".split()
-    "kind",
-    "name",
-    "data",
-    "tasks",
-    "network",
-    "penalty",
-    "optimiser",
-    "balancing",
-    "epochs",
-    "seed",
-    "threads",
-    "device",
-    "start",
-    "strength_changes",
-    "keep",
-    "patience",
-    "base",
-    "targets",
-    "cluster",
-    "scheduler",
-]
+FIELDS = ["kind", "name", "data", "tasks", "network", "penalty", "optimiser", "balancing", "epochs", "seed",
+          "threads", "device", "start", "strength_changes", "keep", "patience", "base", "targets", "cluster",
+          "scheduler"]  # fmt: skip
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), nested, max_size=4))
