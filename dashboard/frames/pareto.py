@@ -13,7 +13,6 @@ Costs: `macs` and `parameters` [1] of one image, what can be removed without cha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames import before_after, studies
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import level_word
 from winnow.engine.runs.derived import newest_job
@@ -153,7 +152,7 @@ def _total(run: Path) -> tuple[float, float]:
     return _counted(file, version(file))
 
 
-@lru_cache(maxsize=4096)
+@latest(4096)
 def _counted(file: Path, written: Version) -> tuple[float, float]:
     if not any(written):
         return float("nan"), float("nan")
