@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -52,6 +53,8 @@ ENTRIES = {
 }
 GOING = "going"
 STYLE = HERE / "navigation.css"
+_history = st.components.v2.component("winnow_history", html="<span></span>", js=script("history.js"))
+_zoom = st.components.v2.component("winnow_zoom", html="<span></span>", js=script("zoom.js"))
 _click = st.components.v2.component("winnow_going", html="<span></span>", js=script("going.js"))
 
 
@@ -63,7 +66,13 @@ def pages() -> list[st.Page]:
 
 
 def bar(opened: st.Page) -> None:
-    """Draw the links to all pages; the link to the one that is open changes nothing."""
+    """Draw the links to all pages; the link to the one that is open changes nothing.
+
+    What the open page shows completes the address, in place of the entry that the browser has for it.
+    """
+    shows = ENTRIES[opened.url_path or HOME].shows if (opened.url_path or HOME) in ENTRIES else ()
+    if any(address.named(name) is None for name in shows):
+        address.complete(completed([RUN, *shows], address.linked()))
     said = address.linked()
     chosen = completed([name for entry in ENTRIES.values() for name in entry.shows], said)
     st.html(STYLE)
@@ -78,6 +87,8 @@ def bar(opened: st.Page) -> None:
                 help=entry.help,
                 query_params=address.whole() if here else {**said, **shown},
             )
+    _zoom(key="zoom")
+    _history(key="history", data={"asked": urlencode(address.asked()), "whole": urlencode(address.whole())})
 
 
 def link(url: str, label: str, **chosen: str) -> None:

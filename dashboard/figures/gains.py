@@ -10,6 +10,8 @@ from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panel
 from winnow.dashboard.shared.formatting import measured
 
 LEAST = 1.0  # % to each side, or rounding would look like a change
+NOTHING = "The runs have no task in common that was judged in both."
+NO_GAIN = "No metric has a value in both runs, and one of A that is not 0."
 READING = (
     "One bar per metric of the tasks that both runs have: how much better B is than A, in per cent of A's value, "
     "whether higher or lower is better. To the right of 0 B is better. Two runs differ by chance too; several seeds "
@@ -21,7 +23,7 @@ def gains(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure:
     """Draw `frame` (dashboard.frames.pairs.metrics), one bar per metric."""
     drawn = frame[np.isfinite(frame["gain"].astype(float))].reset_index(drop=True)
     if drawn.empty:
-        return empty("The runs have no task in common that was judged in both.", height=260)
+        return empty(NO_GAIN if len(frame) else NOTHING, height=260)
     figure = panels(height=100 + 30 * len(drawn))
     figure.add_trace(
         go.Bar(

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels, xy
 from winnow.engine.runs.quantities import Metric
 
+HALF = 0.6  # of the height: below it are the titles of the second row
 MOST_TASKS = 6  # two plots each: twelve plots are what a page can draw
 READING = (
     "Top: loss on the training images (thin) and on the validation images (bold, marked). Bottom: validation metric; "
@@ -26,20 +27,20 @@ def losses_and_metrics(
     drawn = list(tasks)[:MOST_TASKS]
     if frame.empty or not drawn:
         return empty("The first loss comes a tenth into the first epoch.")
-    figure = panels(2, len(drawn), [task for task, _ in drawn], height=480)
+    figure = panels(2, len(drawn), [*(task for task, _ in drawn), *(_title(metric) for _, metric in drawn)], height=480)
+    figure.update_annotations(font={"size": 12}, selector=lambda note: note.y < HALF)
     for column, (task, metric) in enumerate(drawn, start=1):
         own = frame[frame["task"] == task]
         figure.add_traces(_losses(own, task, styles[task]), rows=1, cols=column)
         figure.add_traces(_metrics(own, task, metric, styles[task]), rows=2, cols=column)
-        figure.update_yaxes(title_text=_title(metric), row=2, col=column)
         figure.update_xaxes(title_text="epoch", row=2, col=column)
     figure.update_yaxes(title_text="loss", row=1, col=1).update_yaxes(rangemode="tozero", row=1)
     return figure
 
 
 def _title(metric: Metric) -> str:
-    unit = "" if metric.unit in ("", "1") else f" [{escaped(metric.unit)}]"
-    return f"{escaped(metric.label)}{unit} {'↑' if metric.better == 'higher' else '↓'}"
+    unit = "" if metric.unit in ("", "1") else f" [{metric.unit}]"
+    return f"{metric.label}{unit} {'↑' if metric.better == 'higher' else '↓'}"
 
 
 def _losses(own: pd.DataFrame, task: str, style: Style) -> list[go.Scatter]:

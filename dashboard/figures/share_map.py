@@ -14,11 +14,13 @@ from winnow.dashboard.frames.cells import Cell
 from winnow.engine.explain.usage import DEAD, IDLE
 
 SVG_POINTS = 2000  # beyond, the points are drawn by WebGL
+PALE = 0.45  # opacity
 WIDTH = 800.0  # px: about what a row has for its channels
 READING = (
     "One row per layer, from the input at the top; one mark per channel. Colour and shape: the task with the largest "
-    "share. Strong: all relevance is that task's; faint: all tasks rely on it equally. Grey ring: idle; grey stroke: "
-    "dead. Click a mark to select its channel."
+    "share. Full colour: it surely has more than an equal share (lower end of its 95 % interval). Pale: some other "
+    "task surely has less than an equal one. Small and grey: even. Ring: idle; stroke: dead. Click a mark to select "
+    "its channel."
 )
 
 
@@ -29,7 +31,7 @@ class Marks:
     name: str
     colour: str
     symbol: str
-    opacity: np.ndarray | float
+    opacity: float
 
 
 def share_map(
@@ -39,17 +41,18 @@ def share_map(
     layers: Sequence[str],
     selected: Cell | None = None,
 ) -> go.Figure:
-    """Draw `frame` (layer, channel, share, dominant, label), one row per layer of `layers`."""
+    """Draw `frame` (dashboard.frames.leads.leads), one row per layer of `layers`."""
     if frame.empty:
         return empty("The shares are drawn once they are measured.", height=420)
     figure = panels(height=rows_height(len(layers)))
     size = float(np.clip(WIDTH / (int(frame["channel"].max()) + 1), 3, 12))
-    silent = frame["label"].isin([DEAD, IDLE])
+    silent = frame["standing"].isin([DEAD, IDLE])
     for task in tasks:
-        own = frame[(frame["dominant"] == task) & ~silent]
-        strength = (own["share"].to_numpy() * len(tasks) - 1) / max(len(tasks) - 1, 1)
-        faint = (0.3 + 0.7 * np.clip(strength, 0, 1)).astype(np.float32)
-        _add(figure, own, Marks(task, looks[task].colour, looks[task].marker, faint), layers, size)
+        own, look = frame[(frame["dominant"] == task) & ~silent], looks[task]
+        led, leant = (own[own["standing"] == standing] for standing in ("lead", "lean"))
+        _add(figure, led, Marks(f"{task} leads", look.colour, look.marker, 1.0), layers, size)
+        _add(figure, leant, Marks(f"leans to {task}", look.colour, look.marker, PALE), layers, 0.8 * size)
+    _add(figure, frame[frame["standing"] == "even"], Marks("even", NEUTRAL, "circle", PALE), layers, 0.6 * size)
     _add(figure, frame[frame["label"] == IDLE], Marks(IDLE, NEUTRAL, "circle-open", 0.7), layers, 0.7 * size)
     _add(figure, frame[frame["label"] == DEAD], Marks(DEAD, NEUTRAL, "line-ne-open", 0.4), layers, 0.7 * size)
     if selected is not None and selected.layer in layers:

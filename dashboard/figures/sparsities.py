@@ -44,24 +44,29 @@ def sparsities(frame: pd.DataFrame, plan: Plan | None = None, removals: pd.DataF
                 hovertemplate=f"epoch %{{x:.0f}}<br>%{{y:.1f}} % of the {name} are zero<extra></extra>",
             )
         )
-    figure.update_layout(showlegend=True)
+    figure.update_layout(showlegend=True, legend={"y": -0.2, "yanchor": "top"})  # above, it would hide the events
     figure.update_yaxes(title_text="exactly zero [%]", range=[0, 103])
     figure.update_xaxes(title_text="epoch")
-    _show(figure, plan or Plan(), frame["at"])
-    if removals is not None:
-        _show_removals(figure, removals[removals["at"] >= frame["at"].min()])
+    aim, span = plan or Plan(), (float(frame["at"].min()), float(frame["at"].max()))
+    _show(figure, aim)
+    events = [] if removals is None else _removals(removals[removals["at"] >= span[0]])
+    if aim.refit is not None and span[0] <= aim.refit <= span[1]:
+        events.append((aim.refit, "refit"))
+    mark(figure, events, span)
     return figure
 
 
-def _show_removals(figure: go.Figure, removals: pd.DataFrame) -> None:
-    """Draw a line per removal; names would lie on one another, so only the last has its own."""
+def _removals(removals: pd.DataFrame) -> list[tuple[float, str]]:
+    """Return the removals; names would lie on one another, so only the last has its own."""
     columns = (removals[name].tolist() for name in ("at", "parameters_before", "parameters"))
-    for place, (at, before, after) in enumerate(zip(*columns, strict=True), start=1):
-        mark(figure, at, f"{amount(before)} → {amount(after)}" if place == len(removals) else "")
+    return [
+        (at, f"{amount(before)} → {amount(after)}" if place == len(removals) else "")
+        for place, (at, before, after) in enumerate(zip(*columns, strict=True), start=1)
+    ]
 
 
-def _show(figure: go.Figure, plan: Plan, at: pd.Series) -> None:
-    """Mark the target as a level and the refit as a moment."""
+def _show(figure: go.Figure, plan: Plan) -> None:
+    """Mark the target as a level."""
     if plan.target is not None:
         line = {"dash": "dash", "width": 1.5, "color": NEUTRAL}
         figure.add_shape(x0=0, x1=1, xref="x domain", y0=plan.target, y1=plan.target, line=line)
@@ -69,5 +74,3 @@ def _show(figure: go.Figure, plan: Plan, at: pd.Series) -> None:
         figure.add_annotation(
             x=0, xref="x domain", y=plan.target, text=text, xanchor="left", yanchor="bottom", showarrow=False
         )
-    if plan.refit is not None and at.min() <= plan.refit <= at.max():
-        mark(figure, plan.refit, "refit")

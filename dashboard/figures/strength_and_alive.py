@@ -25,15 +25,21 @@ def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float 
         name="strength", line_shape="hv", hovertemplate="epoch %{x:.1f}<br>strength %{y:.3g}<extra></extra>"
     )
     figure.add_trace(alive, row=1, col=1).add_trace(strength, row=2, col=1)
-    for row in changes[changes["at"] >= frame["at"].min()].itertuples():
-        mark(figure, float(row.at), f"λ = {power(float(row.strength))}", "x2")
-    if refit is not None and frame["at"].min() <= refit <= frame["at"].max():
-        mark(figure, refit, "refit", "x2")
+    mark(figure, _events(frame, changes, refit), (_start(frame), float(frame["at"].max())), "x2")
     figure.update_yaxes(title_text="groups alive [%]", range=[0, 103], row=1, col=1)
     figure.update_yaxes(title_text="strength λ [1]", row=2, col=1, **_log_axis(frame["strength"]))
     figure.update_xaxes(range=[_start(frame), float(frame["at"].max())])
     figure.update_xaxes(title_text="epoch", row=2, col=1)
     return figure
+
+
+def _events(frame: pd.DataFrame, changes: pd.DataFrame, refit: float | None) -> list[tuple[float, str]]:
+    """Return the moments to mark: where a user changed the strength, and where the refit began."""
+    shown = changes[changes["at"] >= frame["at"].min()]
+    found = [(float(at), f"λ = {power(float(to))}") for at, to in zip(shown["at"], shown["strength"], strict=True)]
+    if refit is not None and frame["at"].min() <= refit <= frame["at"].max():
+        found.append((refit, "refit"))
+    return found
 
 
 def _start(frame: pd.DataFrame) -> float:

@@ -25,6 +25,8 @@ CIVIDIS = (  # without its darkest tenth, which a dark page would swallow
     "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
 )  # fmt: skip
 GRID = "rgba(128,132,149,0.22)"
+LETTER = 0.018  # of the width of a plot: a letter of the name of an event, in the narrowest plots
+ROWS, ROW = 3, 17  # of names of events above a plot; px
 POINTS = 1000  # per curve; what is drawn beyond that nobody sees
 TEMPLATE = go.layout.Template(
     layout={
@@ -85,11 +87,36 @@ def empty(reason: str, height: int = 220) -> go.Figure:
     return figure
 
 
-def mark(figure: go.Figure, at: float, text: str, xref: str = "x") -> None:
-    """Draw a dotted line at an epoch through all plots above one another, with its name on top."""
+def mark(figure: go.Figure, events: Sequence[tuple[float, str]], span: tuple[float, float], xref: str = "x") -> None:
+    """Draw a dotted line at each event (epoch, name) through all plots above one another, with its name on top.
+
+    `span` is what the axis shows. Names that would lie on one another stand in rows; where `ROWS` do not hold them, the
+    last line says how many have no room.
+    """
     line = {"dash": "dot", "width": 1.5, "color": NEUTRAL}
-    figure.add_shape(x0=at, x1=at, y0=0, y1=1, xref=xref, yref="paper", line=line)
-    figure.add_annotation(x=at, y=1.01, yref="paper", xref=xref, yanchor="bottom", text=text, showarrow=False)
+    ends, lost = [-np.inf] * ROWS, 0
+    for at, text in sorted(events):
+        figure.add_shape(x0=at, x1=at, y0=0, y1=1, xref=xref, yref="paper", line=line)
+        half = len(text) * LETTER * (span[1] - span[0]) / 2
+        row = next((row for row, end in enumerate(ends) if at - half >= end), None)
+        if row is None:
+            lost += 1
+        elif text:
+            ends[row] = at + half
+            _name(figure, at, text, row, xref)
+    if lost:
+        figure.add_annotation(
+            x=1, y=1.01, yshift=ROWS * ROW, xref="paper", yref="paper", xanchor="right", yanchor="bottom",
+            text=f"{lost} more without a name", showarrow=False,
+        )  # fmt: skip
+    used = sum(end > -np.inf for end in ends) + bool(lost)
+    figure.update_layout(margin={"t": 36 + ROW * max(used - 1, 0)})
+
+
+def _name(figure: go.Figure, at: float, text: str, row: int, xref: str) -> None:
+    figure.add_annotation(
+        x=at, y=1.01, yshift=row * ROW, yref="paper", xref=xref, yanchor="bottom", text=text, showarrow=False
+    )
 
 
 def thinned(frame: pd.DataFrame, value: str, points: int = POINTS) -> pd.DataFrame:

@@ -50,7 +50,7 @@ def _bars(drawn: pd.DataFrame, model: str, styles: Mapping[str, Style], hatched:
     look = {"color": "rgba(128,132,149,0.12)", "pattern": {"shape": "/", "fgcolor": colours, "size": 5}}
     values = drawn[f"{model}_change"].to_numpy(np.float32)
     before = [measured(row["dense"], row["unit"]) for _, row in drawn.iterrows()]
-    after = [_said(row[model], row["unit"]) for _, row in drawn.iterrows()]
+    after = [measured(row[model], row["unit"]) for _, row in drawn.iterrows()]
     return go.Bar(
         x=values,
         y=np.arange(len(drawn), dtype=np.int32),
@@ -64,7 +64,3 @@ def _bars(drawn: pd.DataFrame, model: str, styles: Mapping[str, Style], hatched:
         customdata=np.array([escaped(task) for task in drawn["task"]], object),
         hovertemplate=f"%{{customdata}}, {model}<br>%{{text}}<br>%{{x:+.2f}} %<extra></extra>",
     )
-
-
-def _said(value: float, unit: str) -> str:
-    return "–" if np.isnan(value) else measured(value, unit)

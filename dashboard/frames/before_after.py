@@ -67,16 +67,18 @@ def costs(pruning: DerivedJob) -> pd.DataFrame:
 
 
 def changes(pruning: DerivedJob, main: Main) -> pd.DataFrame:
-    """Return one row per task, by the metric that stands for it; a dropped task has no value after."""
+    """Return one row per judged task, by the metric that stands for it; a dropped task has no value after."""
     found = metrics(pruning).set_index(["task", "metric", "model"])["value"].astype(float)
     rows = []
     for task, metric in main:
+        if (task, metric.name, "dense") not in found.index:
+            continue
         dense, *after = (float(found.get((task, metric.name, model), np.nan)) for model in AFTER)
         sign = 1 if metric.better == "higher" else -1
         relative = [sign * _percent(value - dense, dense) for value in after]
         rows.append([task, metric.name, metric.label, metric.unit, metric.better, dense, *after, *relative])
     columns = ["task", "metric", "label", "unit", "better", *AFTER, "pruned_change", "refitted_change"]
-    return pd.DataFrame(rows, columns=columns).dropna(subset="dense").reset_index(drop=True)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def realised(run: Run) -> Realised | None:

@@ -41,6 +41,8 @@ def _smaller(row: pd.Series) -> str:
 
 def _metric(row: pd.Series) -> list[str]:
     arrow = "↑" if row["better"] == "higher" else "↓"
+    if pd.isna(row["dense"]):  # no image of the split has a label of this task
+        return [f"{row['task']}: {row['label']} {arrow}", "–", "–", "–", "no labels"]
     values = ["" if pd.isna(row[name]) else measured(row[name], row["unit"]) for name in AFTER]
     last = row["pruned"] if pd.isna(row["refitted"]) else row["refitted"]
     change = (

@@ -105,6 +105,12 @@ def strength_in_force(run: Run) -> float:
     return float(known.iloc[-1]) if len(known) else run.spec.penalty.strength
 
 
+def strength_asked(run: Run) -> float:
+    """Return the strength that was asked for last and has been granted: by a user, or by the spec."""
+    known = changes(run)["strength"].dropna()
+    return float(known.iloc[-1]) if len(known) else run.spec.penalty.strength
+
+
 @lru_cache(maxsize=32)
 def _log(path: Path) -> "_Log":
     return _Log(path)

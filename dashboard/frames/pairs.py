@@ -51,12 +51,12 @@ def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
     )
     gain = relative_gains(judged.astype({"value": float, "baseline": float})) if len(frame) else pd.Series(dtype=float)
     whole = frame.assign(difference=frame["b"] - frame["a"], gain=gain)[METRICS]
-    if differ := _other_images(a, b, "test" if split == "test" else "val"):
+    if differ := other_images(a, b, "test" if split == "test" else "val"):
         whole = whole.assign(difference=np.nan, gain=np.nan)
     return whole, IN_WORDS[split], differ
 
 
-def _other_images(a: Run, b: Run, split: str) -> str:
+def other_images(a: Run, b: Run, split: str) -> str:
     """Say in which parts of their descriptions the images of a split differ, "" where they are the same."""
     specs = [spec for spec in (summary(a).spec, summary(b).spec) if spec is not None]
     one, other = (judged_on(spec, split) for spec in specs) if len(specs) == 2 else ({}, {})
@@ -103,14 +103,25 @@ def layers(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def siblings(run: Run, others: list[Run]) -> list[Run]:
-    """Return the runs with the same description but for seed and name, this one first: it over its seeds."""
-    own = _alike(run)
-    return [run, *(other for other in others if other.id != run.id and own is not None and _alike(other) == own)]
+    """Return one run per seed of those with the same description but for seed and name, this one first.
+
+    A run that was repeated is no second seed: the newest counts, `others` being in that order.
+    """
+    own, seeds = _alike(run), {_seed(run): run}
+    for other in others:
+        if own is not None and _alike(other) == own:
+            seeds.setdefault(_seed(other), other)
+    return list(seeds.values())
 
 
 def _alike(run: Run) -> str | None:
     spec = summary(run).spec
     return None if spec is None else spec.model_dump_json(exclude={"seed", "name", "start"})
+
+
+def _seed(run: Run) -> int | None:
+    spec = summary(run).spec
+    return None if spec is None else spec.seed
 
 
 def _reached(run: Run) -> dict[str, dict[Key, float]]:

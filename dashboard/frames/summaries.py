@@ -5,7 +5,7 @@ from the norms, so no log is read from its start. A summary is kept for as long 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,20 @@ def judged_on(spec: TrainSpec, split: str) -> dict[str, object]:
     """Return what decides the images of a split (val, test): runs that differ in it were judged on different images."""
     others = {f"{other}_length" for other in ("train", "val", "test") if other != split}
     return {name: value for name, value in spec.data.model_dump(mode="json").items() if name not in others}
+
+
+def image_sets(known: Sequence[Summary], split: str = "val") -> dict[str, str]:
+    """Return run id → the images that it was judged on, in words; runs with the same words can be compared.
+
+    The words are the data set, and whatever differs between runs of that data set.
+    """
+    facts = {one.id: judged_on(one.spec, split) for one in known if one.spec is not None}
+    found = {}
+    for identity, own in facts.items():
+        alike = [other for other in facts.values() if other["dataset"] == own["dataset"]]
+        differing = [name for name in own if any(other.get(name) != own[name] for other in alike)]
+        found[identity] = ", ".join([str(own["dataset"]), *(f"{name} {own[name]}" for name in differing)])
+    return found
 
 
 @latest(4096)

@@ -3,7 +3,8 @@
 | function  | rows                                  | columns                                                 |
 |-----------|---------------------------------------|---------------------------------------------------------|
 | `runs`    | runs, newest first                    | state, name, strength, alive [%, a list], the three     |
-|           |                                       | sparsities [%], the main metrics, started, duration, id |
+|           |                                       | sparsities [%], the main metrics, images (that they are |
+|           |                                       | of), started, duration, id                              |
 | `compare` | fields of the specs that differ, then | what, and one per run, as text                          |
 |           | the results                           |                                                         |
 """
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.summaries import Summary
+from winnow.dashboard.frames.summaries import Summary, image_sets
 from winnow.dashboard.shared.formatting import STATES, duration, elapsed, measured, moment, power, state_word
 from winnow.engine.runs.quantities import SPARSITIES, Metric
 from winnow.engine.specs.penalty import PenaltySpec
@@ -29,7 +30,8 @@ SHORT = {"group": "groups", "parameter": "params", "mac": "MACs"}
 
 def runs(summaries: Sequence[Summary]) -> pd.DataFrame:
     """Return one row per run."""
-    return pd.DataFrame([_row(summary) for summary in summaries]).reset_index(drop=True)
+    images = image_sets(summaries)
+    return pd.DataFrame([_row(one, images.get(one.id, "–")) for one in summaries]).reset_index(drop=True)
 
 
 def metric_columns(summaries: Sequence[Summary]) -> dict[str, Metric]:
@@ -56,7 +58,7 @@ def compare(summaries: Sequence[Summary]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=titles).rename_axis("what").reset_index()
 
 
-def _row(summary: Summary) -> dict[str, Any]:
+def _row(summary: Summary, images: str) -> dict[str, Any]:
     word = state_word(summary.status)
     share = f" {100 * summary.status.progress:.0f} %" if summary.status.state == "running" else ""
     results = {column(task, metric): value for task, (metric, value) in summary.main_metrics().items()}
@@ -67,6 +69,7 @@ def _row(summary: Summary) -> dict[str, Any]:
         "alive": list(summary.alive),
         **{quantity: summary.sparsity(quantity) for quantity in SPARSITIES},
         **results,
+        "images": images,
         "started": moment(summary.status.started).removesuffix(" UTC"),
         "duration": duration(elapsed(summary.status)),
         "id": summary.id,
@@ -106,13 +109,9 @@ def _said(name: str, value: Any) -> str:
 
 def _results(summaries: Sequence[Summary]) -> dict[str, list[str]]:
     """Return the three sparsities and every task's main metric as text, a dash where there is none."""
-    rows = {title: [_number(s.sparsity(name), "%") for s in summaries] for name, title in SPARSITY_TITLES.items()}
+    rows = {title: [measured(s.sparsity(name), "%") for s in summaries] for name, title in SPARSITY_TITLES.items()}
     rows["Duration"] = [duration(elapsed(summary.status)) for summary in summaries]
     for name, metric in metric_columns(summaries).items():
         found = [{column(t, m): value for t, (m, value) in s.main_metrics().items()} for s in summaries]
-        rows[name] = [_number(values.get(name, np.nan), metric.unit) for values in found]
+        rows[name] = [measured(values.get(name, np.nan), metric.unit) for values in found]
     return rows
-
-
-def _number(value: float, unit: str) -> str:
-    return "–" if np.isnan(value) else measured(value, unit)

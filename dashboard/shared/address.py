@@ -4,9 +4,13 @@ Every choice that a copied link must restore is a query parameter. The page read
 widgets follow it, never the other way round. A click writes the address once, so that it is one entry in the browser's
 history; then the whole page is drawn again, as the links to the other pages carry the address too. No widget is bound
 to a parameter: Streamlit lets nobody else write a bound one, and takes it from the address when the page changes.
+
+An address may say less than the page needs. What completes it is kept beside it, and the browser writes it in place of
+what was asked for (`dashboard.navigation.bar`): a page that is drawn never adds an entry to the history.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 import streamlit as st
@@ -18,14 +22,23 @@ TASK = "task"
 LINKED = (RUN, OTHER, STUDY, PRUNING, EXPLANATION, LAYER, CHANNEL, KIND, TASK)  # what goes along to other pages
 MOST = 1000  # characters of a name that is worth reading
 
+COMPLETED = "completed_address"  # in the session
+
 Named = Mapping[str, str | None]
 Option = TypeVar("Option")
 
 
+@dataclass(frozen=True)
+class _Completed:
+    """What completes an address that says `asked` of what is linked."""
+
+    asked: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, str] = field(default_factory=dict)
+
+
 def named(name: str) -> str | None:
-    """Return what the address says of `name`; None where it says nothing."""
-    found = st.query_params.get(name)
-    return found[:MOST] if found else None
+    """Return what the address says of `name`, completed; None where it says nothing."""
+    return _asked(name) or _more().get(name)
 
 
 def linked() -> dict[str, str]:
@@ -33,17 +46,29 @@ def linked() -> dict[str, str]:
     return {name: value for name in LINKED if (value := named(name)) is not None}
 
 
-def whole() -> dict[str, str]:
-    """Return all that the address says."""
+def asked() -> dict[str, str]:
+    """Return all that the browser's address says."""
     found: dict[str, str] = st.query_params.to_dict()
     return found
 
 
+def whole() -> dict[str, str]:
+    """Return all that the address says, completed."""
+    return {**_more(), **asked()}
+
+
+def complete(values: Mapping[str, str]) -> None:
+    """Take `values` for what the address does not say, for as long as it says the same."""
+    said = _linked()
+    more = {name: value for name, value in values.items() if name not in said}
+    st.session_state[COMPLETED] = _Completed(said, more)
+
+
 def change(changes: Named) -> None:
     """Write the changes to the address, None for what goes, and draw the page again; nothing where nothing changes."""
-    before = whole()
-    after = {name: value for name, value in {**before, **changes}.items() if value is not None}
-    if after != before:
+    after = {name: value for name, value in {**whole(), **changes}.items() if value is not None}
+    if after != whole():
+        st.session_state.pop(COMPLETED, None)
         st.query_params.from_dict(after)
         st.rerun()
 
@@ -95,3 +120,18 @@ def segments(
 def tabs(name: str, titles: Sequence[str]) -> Sequence[Any]:
     """Return tabs of which the address says the open one; only that one is to be drawn."""
     return st.tabs(titles, **following(name, titles, titles[0]))
+
+
+def _asked(name: str) -> str | None:
+    found = st.query_params.get(name)
+    return found[:MOST] if found else None
+
+
+def _linked() -> dict[str, str]:
+    return {name: value for name in LINKED if (value := _asked(name)) is not None}
+
+
+def _more() -> Mapping[str, str]:
+    """Return what completes the address, nothing where it says something else by now."""
+    kept = st.session_state.get(COMPLETED)
+    return kept.more if isinstance(kept, _Completed) and kept.asked == _linked() else {}

@@ -1,8 +1,8 @@
 """Choosing what a page shows: a run, another one, a pruning or an explanation of the run, a study.
 
-What is chosen stands in the address. Where the address says nothing, the usual one is written there: the newest, so
-that a page never turns to another by itself when a newer one comes. Where it names one that is not there, the page says
-so and shows nothing in its place.
+What is chosen stands in the address. Where the address says nothing, the usual one completes it: the newest, once and
+for all, so that a page never turns to another by itself when a newer one comes. Where the address names one that is not
+there, the page says so and shows nothing in its place.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,11 +37,11 @@ class Choice:
 def choose(choice: Choice, known: Mapping[str, str]) -> str | None:
     """Let the user choose one of `known` (id → what it is called, the usual first); return the id, None if it is gone.
 
-    The page is drawn anew where the address says nothing, with the usual one in it.
+    Where the address says nothing, the usual one completes it.
     """
+    if address.named(choice.name) is None:
+        address.complete(completed([RUN, choice.name, *choice.shows], address.linked()))
     named = address.named(choice.name)
-    if named is None:
-        address.change(completed([RUN, choice.name, *choice.shows], address.linked()))
     st.selectbox(
         choice.label,
         list(known),

@@ -97,9 +97,11 @@ def _strengths(run: Run) -> None:
     """Say which strength is in force, which is requested, and where it was changed; a request is granted any time."""
     requested, force = run.control().strength, events.strength_in_force(run)
     facts = [f"in force: {power(force)}"]
-    targeted = run.spec.penalty.target is not None
-    if requested is not None and power(requested) != power(force) and not targeted:
+    targeted, asked_for = run.spec.penalty.target is not None, events.strength_asked(run)
+    if requested is not None and power(requested) != power(asked_for):
         facts.append(f"requested: {power(requested)}, from the next step on")
+    elif not targeted and power(force) != power(asked_for):
+        facts.append(f"{power(asked_for)} is asked for: the warm-up and the ramp lead there, the refit has none")
     changes = events.changes(run)
     changed = [f"{power(to)} at epoch {at:.1f}" for at, to in zip(changes["at"], changes["strength"], strict=True)]
     if targeted:

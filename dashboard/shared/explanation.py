@@ -78,13 +78,22 @@ def progress(work: DerivedJob, drawn: str, named: bool = False) -> None:
         tell(sentence(status.message), icon=icon if status.state == "failed" else ":material/info:")
 
 
-def badge(work: DerivedJob, method: str, tasks: tuple[str, ...] = ()) -> None:
-    """Say whether what a method says of some tasks, all where none is named, holds, with the figures behind it."""
-    colour, words = trust.verdict(work, method, tasks)
+def badge(work: DerivedJob) -> None:
+    """Say whether an explanation holds, with the figures behind it: its first method, over all tasks.
+
+    That is one verdict, and the same on every page; what is said of one task or another method is not a second badge.
+    """
+    colour, said = trust.verdict(work, explanations.methods(work)[0])
     name, icon, shown = BADGES[colour]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(f"{name} for {_of(tasks)}", icon=icon, color=shown, help=RULES)
-        st.caption(plain(words), width="stretch")
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+        st.badge(f"{name} for {_of(())}", icon=icon, color=shown, help=RULES, width="content")
+        st.caption(plain(said), width="stretch")
+
+
+def verdict_of(work: DerivedJob, method: str, tasks: tuple[str, ...]) -> None:
+    """Say, of a part of an explanation, whether it holds."""
+    colour, said = trust.verdict(work, method, tasks)
+    st.caption(f"For {_of(tasks)} by {METHODS.get(method, plain(method))}: **{BADGES[colour][0]}**. {plain(said)}")
 
 
 def provenance(run: Run, work: DerivedJob, method: str, tasks: tuple[str, ...] = ()) -> str:

@@ -11,6 +11,7 @@ from winnow.dashboard.figures import (
     label_bars,
     layer_affinity,
     layer_shares,
+    lead_bars,
     mask_overlap,
     relevance_against_ablation,
     share_map,
@@ -21,7 +22,7 @@ from winnow.dashboard.figures import (
     top_channels,
 )
 from winnow.dashboard.figures.style import Style, styles
-from winnow.dashboard.frames import current, explanations, masks, reliance, shares, trust
+from winnow.dashboard.frames import current, explanations, leads, masks, reliance, shares, trust
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.shared.panel import Chart
@@ -55,6 +56,11 @@ def triangle(work: DerivedJob, layer: str, chosen: Cell | None) -> Chart:
 def mapped(work: DerivedJob, chosen: Cell | None) -> Chart:
     """Return the channels of all layers by their dominant task."""
     return _mapped(work.path, explanations.versions(work), chosen)
+
+
+def led(work: DerivedJob) -> Chart:
+    """Return who leads the channels of every layer."""
+    return _led(work.path, explanations.versions(work))
 
 
 def layered(work: DerivedJob) -> Chart:
@@ -129,8 +135,15 @@ def _triangle(path: Path, _versions: Versions, layer: str, chosen: Cell | None) 
 @latest(32)
 def _mapped(path: Path, _versions: Versions, chosen: Cell | None) -> Chart:
     work = DerivedJob(path)
-    frame, names = shares.map_cells(work), _names(work)
+    frame, names = leads.leads(work), _names(work)
     return Chart(share_map.share_map(frame, explanations.tasks(work), looks(work), names, chosen), frame)
+
+
+@latest(32)
+def _led(path: Path, _versions: Versions) -> Chart:
+    work = DerivedJob(path)
+    frame = leads.counts(work)
+    return Chart(lead_bars.lead_bars(frame, explanations.tasks(work), looks(work)), frame)
 
 
 @latest(32)

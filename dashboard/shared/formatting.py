@@ -81,7 +81,9 @@ def power(value: float) -> str:
 
 
 def measured(value: float, unit: str) -> str:
-    """Say a metric with three figures and its unit: 61.4 %, 0.321 m, 14.2°."""
+    """Say a metric with three figures and its unit: 61.4 %, 0.321 m, 14.2°; a dash for one that has no value."""
+    if not np.isfinite(value):
+        return "–"
     number = f"{value:.3g}"
     if unit in ("", "1"):
         return number

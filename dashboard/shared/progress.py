@@ -1,10 +1,14 @@
 """How far a run is: state, epoch, time left, and what it is waiting for; its headline numbers."""
 
+from math import isfinite
+
 import streamlit as st
 
 from winnow.dashboard.frames import channel_states, events
+from winnow.dashboard.frames.answers import of_run
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.frames.tables import SPARSITY_TITLES
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import (
     STATES,
     asked,
@@ -22,7 +26,7 @@ from winnow.engine.runs.work_folder import LIVE, Status
 
 CONSTANT = (
     "On the validation images, after the newest epoch. Below: the difference from the best prediction that ignores the "
-    "image."
+    "image. A dash: no validation image has a label of this task."
 )
 ZERO = "The share of the penalised layers that is exactly zero. Layers outside the penalty are not counted."
 REMEDY = "To keep more of them, use a larger floor or a smaller {}."
@@ -41,6 +45,7 @@ def progress(run: Run, drawn: tuple[str, bool]) -> None:
     if phase(status) != drawn:
         st.rerun()
     _state(run, status)
+    answer(of_run.train(summary(run), events.constants(run)))
     if status.state in LIVE and status.requested is not None:
         st.progress(min(max(status.progress, 0.0), 1.0), text=_doing(status))
     message(status)
@@ -119,7 +124,7 @@ def _headline(run: Run) -> None:
             st.metric(
                 f"{plain(task)} · {plain(metric.label)}",
                 measured(value, metric.unit),
-                None if level is None else f"{value - level:+.3g}",
+                None if level is None or not isfinite(value - level) else f"{value - level:+.3g}",
                 delta_color="normal" if metric.better == "higher" else "inverse",
                 delta_description="against constant",
                 help=CONSTANT,

@@ -4,6 +4,7 @@ A part is drawn again on its own. What it shows may be removed meanwhile, in ano
 drawn as a whole, which says so and offers nothing.
 """
 
+import textwrap
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -13,7 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import RUN
 from winnow.dashboard.shared.choosing import Choice, called, choose, gone
-from winnow.dashboard.shared.formatting import plain, sentence
+from winnow.dashboard.shared.formatting import STATES, plain, sentence
 from winnow.dashboard.shared.welcome import welcome
 from winnow.engine.runs.launch import JobError
 from winnow.engine.runs.run import Run, list_runs
@@ -21,6 +22,8 @@ from winnow.engine.runs.study import Study
 from winnow.engine.runs.work_folder import WorkFolder
 from winnow.engine.specs.frozen import SpecError
 
+ENDED = ("failed", "lost", "stopped")
+MOST_REASON = 90  # characters
 Work = TypeVar("Work", bound=WorkFolder)
 More = ParamSpec("More")
 
@@ -39,10 +42,23 @@ def run_bar(*shows: str) -> tuple[Run, DeltaGenerator] | None:
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
         chosen = choose(Choice(RUN, "Run", 460, shows), {name: called(run) for name, run in runs.items()})
+        if chosen is not None:
+            ended(runs[chosen])
     if chosen is None:
         gone(RUN)
         return None
     return runs[chosen], bar
+
+
+def ended(run: Run) -> None:
+    """Say in a badge that a run did not end well, and why: what is shown was recorded before."""
+    status = run.status
+    if status.state not in ENDED:
+        return
+    _, icon, colour = STATES[status.state]
+    reason = textwrap.shorten(status.message, MOST_REASON, placeholder=" …") if status.state == "failed" else ""
+    said = ": ".join(filter(None, (status.state, reason)))
+    st.badge(plain(said), icon=icon, color=colour, help=sentence(status.message) or None)
 
 
 def frozen(live: bool) -> bool:

@@ -12,7 +12,7 @@ from winnow.dashboard import navigation
 from winnow.dashboard.figures import pareto as figure
 from winnow.dashboard.frames import pareto, studies
 from winnow.dashboard.frames.file_versions import Version, latest
-from winnow.dashboard.frames.summaries import Summary, judged_on, summaries
+from winnow.dashboard.frames.summaries import Summary, image_sets, summaries
 from winnow.dashboard.frames.tables import column
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import plain
@@ -108,11 +108,10 @@ def _of_runs() -> None:
 def _of_the_same_images(known: Sequence[Summary]) -> list[Summary]:
     """Return the runs that were judged on the same images: of several sets, the user chooses one."""
     sets: dict[str, list[Summary]] = {}
+    named = image_sets(known)
     for one in known:
-        if one.spec is not None:
-            facts = judged_on(one.spec, "val")
-            named = ", ".join(f"{name} {value}" for name, value in facts.items() if name != "dataset")
-            sets.setdefault(f"{facts['dataset']} ({named})", []).append(one)
+        if one.id in named:
+            sets.setdefault(named[one.id], []).append(one)
     if len(sets) < 2:
         return list(known)
     most = max(sets, key=lambda name: len(sets[name]))

@@ -16,9 +16,11 @@ from typing import Any
 import click
 
 from winnow.engine.cli._help_sections import SectionedCommand
+from winnow.engine.cli.data import data_group
 from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
+from winnow.engine.cli.own import trust_command
 from winnow.engine.cli.studies import path_command, study_command
 from winnow.engine.runs import launch
 from winnow.engine.runs.quantities import SPARSITIES
@@ -84,6 +86,8 @@ def _follow(run: Run, as_json: bool) -> int:
 
 for _derived in commands():
     winnow.add_command(_derived)
+winnow.add_command(data_group)
+winnow.add_command(trust_command)
 winnow.add_command(study_command)
 winnow.add_command(path_command)
 

@@ -68,11 +68,11 @@ def run_explain(run: Run, spec: ExplainSpec, writer: Writer, stop_requested: obj
 
     """
     writer.status(phase="reading the run", progress=0.0)
-    read = explained_run(run, spec, lambda done, total: writer.tick(phase=f"reading image {done} of {total}"))
+    read = explained_run(run, spec, lambda phase: writer.tick(phase=phase))
     settings = Settings(
         of=spec.of, fill=spec.fill, images=spec.images, bootstrap=spec.bootstrap, steps=spec.steps, seed=spec.seed
     )
-    probed = probe(read.net, read.batches, layers=spec.layers or None, tasks=read.tasks, settings=settings)
+    probed = probe(read.net, read.batches, layers=spec.layers or None, tasks=read.described, settings=settings)
     check_cells(probed, _named_cells(spec))
     writer.status(phase="measuring channel means", progress=0.02)
     job = _Job(spec, writer, stop_requested, read, probed, channel_means(probed))
@@ -160,8 +160,9 @@ class _Job:
             self.writer.table(name, frame)
         self.writer.table("faithfulness", pd.concat(self.figures, ignore_index=True))
         try:
-            self.writer.table("heads", structural_use(trace(self.read.net, self.read.batches.example())))
-        except NotTraceable as error:
+            graph = trace(self.read.net, self.read.batches.example())
+            self.writer.table("heads", structural_use(graph, self.read.trunk))
+        except (NotTraceable, ValueError) as error:
             self.refused.append(f"the table `heads` is missing: {error}")
 
     def _write_maps(self, relevance: pd.DataFrame) -> None:

@@ -3,17 +3,16 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 
 import numpy as np
 import torch
 
 from winnow.engine.jobs.epoch_report import EpochReport
+from winnow.engine.jobs.network_file import write_network
 from winnow.engine.jobs.snapshots import Snapshots
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.runs.control import ControlReader
-from winnow.engine.runs.files import replace_json
 from winnow.engine.runs.log_marks import cut_to_checkpoint, marks
 from winnow.engine.runs.norm_log import Layer, NormLog
 from winnow.engine.training.balancing.gradients import conflict
@@ -59,13 +58,8 @@ class TrainingSession:
         banks = training.proximal.dense_banks
         self._losses |= cut_to_checkpoint(folder, training.step)
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
-        (folder / "weights").mkdir(exist_ok=True)
-        network = training.spec.network.model_dump(mode="json")
-        described = {name: asdict(task.field) for name, task in training.tasks.items()}
-        replace_json(
-            folder / "weights" / "network.json",
-            {"network": network, "tasks": described, "channels": self.batches.channels},
-        )
+        if message := write_network(folder / "weights", training, self.batches.example()):
+            self.writer.status(message=message)
         if training.step == 0:
             constant = constant_metrics(training.tasks, self.batches, self.validation)
             self._report.metrics((0, 0), "constant", constant)

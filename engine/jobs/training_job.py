@@ -11,7 +11,7 @@ import torch
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
 from winnow.engine.jobs.other_ranks import train_along
-from winnow.engine.jobs.run_data import batches, fields, prepare
+from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable
 from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.warm_start import measured_strength_max, start_from
@@ -47,6 +47,9 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
         writer.tick(phase=phase)
 
     training_images, validation = (batches(spec, tasks, "train", device, say), batches(spec, tasks, "val", device, say))
+    _require_steps(training_images, spec.batch_size)
+    if spec.test:
+        require_readable(spec, "test", say)
     writer.status(phase="building the network")
     fresh = spec.start.fresh_seed if spec.start is not None else None
     torch.manual_seed(spec.seed if fresh is None else fresh)
@@ -71,6 +74,14 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
             splits["test"] = batches(spec, tasks, "test", device, say)
         _conclude(best, training, writer, splits)
     return state
+
+
+def _require_steps(images: Batches, size: int) -> None:
+    if not images.steps:
+        raise ValueError(
+            f"`batch_size` must be at most {images.images}, the number of training images, got {size}. "
+            "Give it with --batch-size."
+        )
 
 
 def _conclude(best: BestEpoch, training: Training, writer: ResultWriter, splits: Mapping[str, Batches]) -> None:

@@ -145,4 +145,5 @@ def _norms(spec: TrainSpec, source: Source, root: Path, example: Tensor) -> dict
     """Return the norms of a source's groups by layer, of the kind that this run penalises."""
     net = restored_network(source_run(source, root), example.device).net
     graph = trace(net, example)
-    return {bank.layer: bank.norms() for bank in banks(build_groups(spec.penalty, net, graph, example))}
+    named: tuple[str, ...] = getattr(spec.network, "trunk", ())
+    return {bank.layer: bank.norms() for bank in banks(build_groups(spec.penalty, net, graph, example, named))}

@@ -88,6 +88,11 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
         raise JobError(str(error)) from error
     status = run.status
     waiting = status.state == "queued" and status.requested is None
+    if is_recorded(run):
+        raise JobError(
+            f"`run` must be one that Winnow trains to start it, got {run.id}, which was recorded in a loop of your "
+            "own. Go on in that loop."
+        )
     if not waiting and status.state not in UNFINISHED:
         raise JobError(
             f"`run` must be queued, stopped, lost or failed to start, got {run.id}, which is {status.state}."
@@ -104,6 +109,12 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
             start_new_session=True,
             env={**_environment(run), **environment},
         )
+
+
+def is_recorded(run: WorkFolder) -> bool:
+    """Return whether a folder is a run that was recorded in a loop of the user's own."""
+    network = run.document().get("network")
+    return isinstance(network, dict) and network.get("network") == "recorded"
 
 
 def _command(run: WorkFolder) -> list[str]:

@@ -7,6 +7,7 @@ The hash covers all that decides the result:
 - the versions of the packages (`engine.runs.provenance.PACKAGES`);
 - our own source: all of `data` and `engine` except the rooms that only read results. An edit of the code makes every
   run a new one;
+- code of the user's own that builds the network, by its digest (`data.code`);
 - the files of a data set on disk, by their digest (`data.fingerprint`, which says what escapes it).
 
 It does not cover the machine: its processor, its libraries, CUDA. A run that kept no networks on the way stands for one
@@ -38,6 +39,9 @@ def document_hash(document: Mapping[str, Any]) -> str:
     kept = copy.deepcopy(dict(document))
     kept.pop("name", None)
     kept.pop("snapshots", None)
+    network = kept.get("network") or {}
+    if network.get("network") == "own":
+        network.pop("path", None)  # the digest of the user's code counts, not where it lies
     start = kept.get("start") or {}
     for source in [start.get("weights"), *(start.get("supports") or ())]:
         if source:

@@ -17,7 +17,7 @@ are not stored: `load_checkpoint` makes the network smaller first, `Checkpoint.d
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -106,14 +106,22 @@ class Checkpoint:
         """Return the state of the dense network, shaped as `net`: zero where something was removed."""
         return dense_state(self.part("net"), self.stays(), net.state_dict())
 
-    def dense_moments(self, net: nn.Module) -> dict[int, dict[str, Tensor]]:
-        """Return the optimiser's state for the dense network, shaped as `net`: zero where something was removed."""
-        state, stays = self.moments(), self.stays()
+    def dense_moments(self, net: nn.Module, order: Sequence[str] | None = None) -> dict[int, dict[str, Tensor]]:
+        """Return the optimiser's state for the dense network, shaped as `net`: zero where something was removed.
+
+        By the numbers of the parameters in `net`. `order` names the parameters as the optimiser numbered them, where
+        that is another order.
+        """
+        state, stays, found = self.moments(), self.stays(), {}
+        numbers = {name: number for number, name in enumerate(order)} if order is not None else {}
         for index, (name, parameter) in enumerate(net.named_parameters()):
-            own = {quantity: tensor for quantity, tensor in state.get(index, {}).items() if tensor.dim()}
-            for quantity, tensor in own.items():
-                state[index][quantity] = widened(tensor, parameter.shape, stays.get(name, {}))
-        return state
+            number = numbers.get(name, -1) if order is not None else index
+            if number in state:
+                found[index] = {
+                    quantity: widened(tensor, parameter.shape, stays.get(name, {})) if tensor.dim() else tensor
+                    for quantity, tensor in state[number].items()
+                }
+        return found
 
     def moments(self) -> dict[int, dict[str, Tensor]]:
         """Return the state of the optimiser, by the number of the parameter and the name of the quantity."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
@@ -21,6 +22,12 @@ PATIENCE = 60_000.0  # ms: what a busy machine may take over anything
 PROBE = re.compile(
     r"/(runs|train|path|groups|tasks|explain|prune|compare|new)/_stcore/(health|host-config)$"
 )  # how a deep link finds the root of its server
+AXE = Path(__file__).resolve().parents[1] / "javascript" / "node_modules" / "axe-core" / "axe.min.js"
+SERIOUS = """
+async () => (await axe.run(document, { resultTypes: ["violations"], iframes: false })).violations
+  .filter((found) => ["serious", "critical"].includes(found.impact))
+  .flatMap((found) => found.nodes.map((node) => `${found.id}: ${node.html.slice(0, 120)}`))
+"""
 SIZE = {"width": 1440, "height": 900}
 
 
@@ -71,6 +78,16 @@ def visit(page: Page, title: str) -> None:
 def keyed(page: Page, key: str) -> Locator:
     """Return the element that the page's script calls `key`."""
     return page.locator(f".st-key-{key}")
+
+
+def serious(page: Page) -> list[str]:
+    """Return what axe-core finds serious or critical on a page; nothing where `npm ci` has not installed it."""
+    if not AXE.exists():
+        return []
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+    found: list[str] = page.evaluate(SERIOUS)
+    return found
 
 
 def fill(page: Page, key: str, value: str) -> None:

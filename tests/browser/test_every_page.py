@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Position, expect
 
-from tests.browser.driving import SIZE, Faults, settled, visit
+from tests.browser.driving import SIZE, Faults, serious, settled, visit
 from tests.browser.serving import serving
 from tests.dashboard.making import write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
@@ -116,4 +116,5 @@ def _seen(page: Page, drawn: str, picture: Path) -> None:
     expect(page.locator(drawn).first).to_be_visible()
     settled(page)
     expect(page.get_by_test_id("stException")).to_have_count(0)
+    assert serious(page) == [], picture.stem
     page.screenshot(path=picture, full_page=True)

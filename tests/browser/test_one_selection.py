@@ -109,13 +109,32 @@ def test_the_chosen_run_goes_from_every_page_to_every_other_with_one_entry_a_cli
     for place in (-2, -3, -4):
         page.go_back()
         expect(page).to_have_url(visited[place])
-        _shows(page, world.older, walk[place])
-        settled(page)  # a page that is still drawn may yet write its address
     for place in (-3, -2, -1):
         page.go_forward()
         expect(page).to_have_url(visited[place])
-        settled(page)
-        _shows(page, world.older, walk[place])
+    _shows(page, world.older, walk[-1])
+
+
+def test_steps_through_the_history_faster_than_pages_are_drawn_lose_no_entry(world: World, page: Page) -> None:
+    newest = list_runs(world.older.path.parent)[0]
+    page.goto(f"{world.address}/train")  # the page completes it
+    _shows(page, newest, "Train")
+    assert _entries(page) == 2  # the blank page and this one
+    for title in ("Groups", "Tasks", "Explain", "Prune"):
+        visit(page, title)
+        expect(page).to_have_url(re.compile(rf"/{title.lower()}\?"))
+    last, entries = page.url, _entries(page)
+    for pause in (0, 20, 60, 150, 400):  # ms between two steps
+        for step in ("back", "forward"):
+            for _ in range(4):
+                page.evaluate(f"history.{step}()")
+                page.wait_for_timeout(pause)
+        expect(page).to_have_url(last)
+        assert _entries(page) == entries
+    _shows(page, newest, "Prune")
+    for title in ("Explain", "Tasks", "Groups", "Train"):
+        page.go_back()
+        _shows(page, newest, title)
 
 
 def test_a_run_that_is_opened_from_the_table_or_the_path_is_shown_everywhere(world: World, page: Page) -> None:

@@ -14,13 +14,16 @@ from winnow.dashboard.canvas.pair_maps import READING, Pair, pair_maps
 from winnow.dashboard.figures import gains, kept_by_both, mask_overlap
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import masks, pairs, tables
+from winnow.dashboard.frames.answers import of_runs
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import OTHER, RUN
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Choice, called, choose, gone
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import Chart, draw, explain
+from winnow.dashboard.shared.run_bar import ended
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
 from winnow.engine.runs.run import Run, list_runs
@@ -63,7 +66,10 @@ def _chosen(runs: Mapping[str, Run]) -> tuple[Run | None, Run | None]:
     with st.container(horizontal=True, vertical_alignment="center"):
         for name, label in ((RUN, "A"), (OTHER, "B")):
             st.markdown(f"**{label}**", width="content")
-            found.append(runs.get(choose(Choice(name, label, 430, (OTHER,)), names) or ""))
+            run = runs.get(choose(Choice(name, label, 430, (OTHER,)), names) or "")
+            found.append(run)
+            if run is not None:
+                ended(run)
     for run, name in zip(found, (RUN, OTHER), strict=True):
         if run is None and address.named(name):
             gone(name)
@@ -75,6 +81,8 @@ def _compared(a: Run, b: Run) -> None:
     if a.id == b.id:
         st.info(SAME, icon=":material/compare:")
         return
+    metrics, _, differ = pairs.metrics(a, b)
+    answer(of_runs.compare(summary(a), summary(b), metrics, pairs.groups(a, b), differ))
     views = (_maps, _metrics, _layers, _seeds, _descriptions)
     for tab, view in zip(address.tabs("against_one_another", TABS), views, strict=True):
         if tab.open:
@@ -153,6 +161,8 @@ def _seeds(a: Run, b: Run) -> None:
 
 def _descriptions(a: Run, b: Run) -> None:
     frame = tables.compare([summary(a), summary(b)])
+    if differ := pairs.other_images(a, b, "val"):
+        st.warning(OTHER_IMAGES.format(plain(differ)), icon=":material/warning:")
     st.dataframe(frame, key="pair_descriptions", hide_index=True, height="content")
     explain(
         lambda: frame, "descriptions", "Only what differs between the descriptions, then the results.", _about(a, b)

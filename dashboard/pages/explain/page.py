@@ -9,14 +9,16 @@ import pandas as pd
 import streamlit as st
 
 from winnow.dashboard.figures import deletion_curves, relevance_against_ablation, shuffled_weights, top_channels
-from winnow.dashboard.frames import explanations, trust
+from winnow.dashboard.frames import explanations, reliance, trust
+from winnow.dashboard.frames.answers import of_use
 from winnow.dashboard.frames.current import image_layers
 from winnow.dashboard.pages.explain.in_images import in_images
 from winnow.dashboard.pages.explain.top_images import top_images
 from winnow.dashboard.shared import address, explanation_figures
 from winnow.dashboard.shared.address import TASK
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.explained_channel import explained_channel
-from winnow.dashboard.shared.explanation import BADGES, METHODS, badge, provenance
+from winnow.dashboard.shared.explanation import BADGES, METHODS, badge, provenance, verdict_of
 from winnow.dashboard.shared.explanation_figures import View
 from winnow.dashboard.shared.explanation_page import cell_of, click, explained, layer_of
 from winnow.dashboard.shared.formatting import plain
@@ -51,7 +53,9 @@ def page() -> None:
 def _explain(work: DerivedJob, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         task, method = _task(work), _method(work)
-    badge(work, method, (task,))
+    answer(of_use.explain(task, reliance.ranked(work, method, task), trust.verdict(work, method, (task,))[0]))
+    badge(work)
+    verdict_of(work, method, (task,))
     found = cell_of(work)
     view = View(method, task, chosen=found.cell)
     left, right = st.columns([2, 1], gap="large")

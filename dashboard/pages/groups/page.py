@@ -8,10 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from winnow.dashboard.figures import firmness, layer_counts, norm_spread
-from winnow.dashboard.frames import current, groups
+from winnow.dashboard.frames import channel_states, current, groups
+from winnow.dashboard.frames.answers import of_run
 from winnow.dashboard.frames.cells import Cell, Kind
+from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.pages.groups.sparsity_numbers import sparsity_numbers
 from winnow.dashboard.shared import address, run_figures
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.channel import channel
 from winnow.dashboard.shared.norms_over_epochs import over_epochs
 from winnow.dashboard.shared.panel import draw, explain, source
@@ -51,6 +54,7 @@ def _groups(run: Run, drawn_live: bool) -> None:
     if not len(norms.values):
         no_norms()
         return
+    answer(of_run.groups(summary(run), channel_states.layers(run)))
     sparsity_numbers(run)
     left, right = st.columns([2, 1], gap="large")
     with left:

@@ -11,11 +11,13 @@ from winnow.dashboard.canvas.path_scrubber import READING, Request, path_scrubbe
 from winnow.dashboard.figures import death_order, norm_path, path_curve
 from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.frames import paths
+from winnow.dashboard.frames.answers import of_study
 from winnow.dashboard.frames.cost import per_epoch
 from winnow.dashboard.pages.path import study_figures
 from winnow.dashboard.pages.path.snapshots import kept_on_the_way
 from winnow.dashboard.pages.path.study_tabs import about, seeds, tables, the_runs
 from winnow.dashboard.shared import address
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import duration, level_word, plain, sentence
 from winnow.dashboard.shared.panel import draw, explain
 from winnow.dashboard.shared.selection import say_absent, select, selected
@@ -32,6 +34,7 @@ ASKED = "asked_of_path"  # in the session: what the scrubber asked for
 
 def path_views(study: Study, spec: PathSpec) -> None:
     """Draw the open view of a path."""
+    answer(of_study.path(paths.points(study)))
     views = (_scrub, _curve, _norms, _deaths, kept_on_the_way, tables, seeds, the_runs)
     for tab, view in zip(address.tabs("along", TABS), views, strict=True):
         if tab.open:

@@ -12,9 +12,11 @@ import streamlit as st
 from winnow.dashboard import navigation
 from winnow.dashboard.figures import paired_differences, seed_overlap
 from winnow.dashboard.frames import differences, studies
+from winnow.dashboard.frames.answers import of_study
 from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.pages.path import study_figures
 from winnow.dashboard.shared import address
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import draw, explain, keyed
 from winnow.dashboard.shared.trade_off import pareto_of
@@ -51,6 +53,10 @@ WHO = ("arm", "tasks", "balancing")
 
 def study_views(study: Study) -> None:
     """Draw the open view of a study."""
+    spec = study.spec
+    definition: Definition = spec.definition if isinstance(spec, StudySpec) else "main"
+    which = differences.Which("test", "dense", definition)
+    answer(of_study.study(studies.table(study, "summary"), which, f"{DEFINITIONS[definition]}, test images"))
     for tab, view in zip(
         address.tabs("compared", TABS), (tables, _differences, pareto_of, seeds, the_runs), strict=True
     ):

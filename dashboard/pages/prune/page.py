@@ -7,10 +7,13 @@ itself is never changed.
 import streamlit as st
 
 from winnow.dashboard.forms.prune import new_pruning
+from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.prunings import called
+from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.pages.prune.pruning import pruning as draw_pruning
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Choice, choose, gone
 from winnow.dashboard.shared.formatting import duration, elapsed
 from winnow.dashboard.shared.run_bar import readable, run_bar
@@ -55,6 +58,7 @@ def _new(run: Run, others: int) -> None:
         st.info(reason, icon=":material/hourglass:")
         return
     if not others:
+        answer(of_pruning.unpruned(summary(run)))
         st.info(NOTHING + _refit_cost(run), icon=":material/content_cut:")
     with st.expander("New pruning", expanded=not others, icon=":material/add:", key=f"new_pruning_{others}"):
         if started := new_pruning(run):

@@ -3,13 +3,17 @@
 import streamlit as st
 
 from winnow.dashboard.frames import prunings
+from winnow.dashboard.frames.answers import of_pruning
+from winnow.dashboard.frames.certificate import certificate
 from winnow.dashboard.frames.exports import exports
 from winnow.dashboard.frames.log import tail
+from winnow.dashboard.pages.prune import pruning_figures
 from winnow.dashboard.pages.prune.before_after import before_after
 from winnow.dashboard.pages.prune.export import export
 from winnow.dashboard.pages.prune.removal import layers, reasons, sweep
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import completed
 from winnow.dashboard.shared.controls import resume, stop
 from winnow.dashboard.shared.formatting import asked_of, plain, sentence
@@ -93,11 +97,21 @@ def _results(shown: DerivedJob, run: Run) -> None:
         if shown.status.state in LIVE:
             st.info("The first figures appear once the dense network has been judged.", icon=":material/hourglass:")
         return
+    _answer(run, shown)
     before_after(run, shown)
     for tab, draw in zip(address.tabs("detail", TABS), (layers, sweep, reasons, export), strict=True):
         if tab.open:
             with tab:
                 draw(run, shown)
+
+
+def _answer(run: Run, shown: DerivedJob) -> None:
+    try:
+        found = certificate(shown)
+    except ValueError:  # the view below says what is wrong with it
+        found = None
+    costs, changes = pruning_figures.costs(shown)[0].frame, pruning_figures.changes(run, shown).frame
+    answer(of_pruning.pruned(costs, changes, found))
 
 
 def _undo(run: Run, shown: DerivedJob) -> None:

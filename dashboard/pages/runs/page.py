@@ -7,12 +7,14 @@ import streamlit as st
 
 from winnow.dashboard import navigation
 from winnow.dashboard.frames import tables
+from winnow.dashboard.frames.answers import of_runs
 from winnow.dashboard.frames.csv_export import csv
-from winnow.dashboard.frames.summaries import Summary, summaries
+from winnow.dashboard.frames.summaries import Summary, image_sets, summaries
 from winnow.dashboard.shared import address
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import digits, plain
 from winnow.dashboard.shared.panel import keyed
-from winnow.dashboard.shared.welcome import welcome
+from winnow.dashboard.shared.welcome import say_links, watched, welcome
 from winnow.engine.runs.run import runs_folder
 from winnow.engine.runs.work_folder import refused
 
@@ -23,6 +25,8 @@ READING = (
     "Sparsity: the share of the penalised layers that is exactly zero. Metrics: on the validation images, after the "
     "newest epoch; the arrow says which direction is better."
 )
+OTHER_IMAGES = " The runs were judged on {} sets of images (last columns): compare metrics only within one set."
+NOT_ALIKE = "These runs were judged on different images: {}. Their metrics cannot be compared with one another."
 
 
 def page() -> None:
@@ -33,12 +37,14 @@ def page() -> None:
     if not known:
         welcome()
         return
+    answer(of_runs.runs(known))
     table, trade = address.tabs("runs_view", ("Table", "Trade-off"))
     if table.open:
         with table:
             st.fragment(_table, run_every=EVERY)([summary.id for summary in known])
     if trade.open:
         with trade:
+            watched([summary.id for summary in known])
             _trade_off()
 
 
@@ -54,11 +60,13 @@ def _table(drawn: Sequence[str]) -> None:
     if [summary.id for summary in known] != drawn:
         st.rerun()
     frame = tables.runs(known)
+    sets = frame["images"].nunique()
+    hidden = ("id", "images") if sets < 2 else ("id",)
     event = st.container(key="runs_table").dataframe(
         frame,
         key=keyed("runs_table", frame["id"]),
         hide_index=True,
-        column_order=[name for name in frame.columns if name != "id"],
+        column_order=[name for name in frame.columns if name not in hidden],
         column_config=_columns(known),
         on_select="rerun",
         selection_mode="multi-row",
@@ -66,7 +74,8 @@ def _table(drawn: Sequence[str]) -> None:
         row_height=37,
         placeholder="–",
     )
-    st.caption(READING)
+    st.caption(READING + (OTHER_IMAGES.format(sets) if sets > 1 else ""))
+    say_links()
     _selected([known[row] for row in event.selection.rows if row < len(known)])
 
 
@@ -88,6 +97,7 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
         **percent,
         **metrics,
         "alive": config.LineChartColumn("Groups alive", y_min=0, y_max=100, width=88, help="0 to 100 %, over epochs"),
+        "images": config.TextColumn("Judged on", width=150, help="Runs with the same words can be compared"),
         "started": config.TextColumn("Started [UTC]", width=122),
         "duration": config.TextColumn("Duration", width=74),
     }
@@ -109,6 +119,9 @@ def _selected(chosen: Sequence[Summary]) -> None:
 def _compare(chosen: Sequence[Summary]) -> None:
     frame = tables.compare(chosen)
     st.subheader(f"{len(chosen)} runs compared", anchor=False)
+    images = dict.fromkeys(image_sets(chosen).values())
+    if len(images) > 1:
+        st.warning(NOT_ALIKE.format(plain("; ".join(images))), icon=":material/warning:")
     st.dataframe(
         frame,
         key="compare_table",

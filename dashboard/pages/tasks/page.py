@@ -13,24 +13,31 @@ from winnow.dashboard.figures import (
     label_bars,
     layer_affinity,
     layer_shares,
+    lead_bars,
     mask_overlap,
     share_map,
     task_sets,
     ternary,
 )
-from winnow.dashboard.frames import explanations, masks, shares
+from winnow.dashboard.frames import explanations, leads, masks, shares, trust
+from winnow.dashboard.frames.answers import of_use
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.shared import address, explanation_figures
+from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.explained_channel import explained_channel
 from winnow.dashboard.shared.explanation import badge, provenance
 from winnow.dashboard.shared.explanation_page import cell_of, click, explained, layer_of
-from winnow.dashboard.shared.panel import draw, source
+from winnow.dashboard.shared.panel import draw, explain, source
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run, list_runs
 
 TABS = ("Shares", "Layers", "Affinity", "Heads", "Between runs")
 TRIANGLE, MAP = "triangle", "map"
 CHANNELS, RELEVANCE = "channels", "relevance"
+STANDINGS = (
+    "Equal share: one divided by the number of tasks. The strict label names a task only where the upper ends of all "
+    "other tasks' shares are below half of an equal share; what is uncertain counts as shared."
+)
 ALONE = (
     "Do two networks choose the same channels? Compare a run of several tasks with runs of one task each, or those "
     "runs with one another. They must start from the same network."
@@ -44,7 +51,8 @@ def page() -> None:
 
 def _tasks(work: DerivedJob, run: Run) -> None:
     method = explanations.methods(work)[0]
-    badge(work, method)
+    answer(of_use.tasks(leads.leads(work), explanations.tasks(work), trust.verdict(work, method)[0]))
+    badge(work)
     found = cell_of(work)
     left, right = st.columns([2, 1], gap="large")
     with left:
@@ -66,7 +74,8 @@ def _views(run: Run, work: DerivedJob, chosen: Cell | None) -> None:
 
 
 def _shares(work: DerivedJob, chosen: Cell | None, about: str) -> None:
-    """Draw the shares: between three tasks, or as a map for any number."""
+    """Draw who leads which channels, as a map or between three tasks, and layer by layer; the strict labels beside."""
+    _standings(work, about)
     with st.container(horizontal=True, vertical_alignment="center"):
         drawn_as = _drawn_as(len(explanations.tasks(work)))
         layer = layer_of(work, "shares_layer") if drawn_as == TRIANGLE else ""
@@ -75,12 +84,27 @@ def _shares(work: DerivedJob, chosen: Cell | None, about: str) -> None:
         draw(explanation_figures.triangle(work, layer, chosen), "shares", ternary.READING, about, click(work))
     else:
         draw(explanation_figures.mapped(work, chosen), "share_map", share_map.READING, about, click(work))
+    draw(explanation_figures.led(work), "lead_bars", lead_bars.READING, about)
+
+
+def _standings(work: DerivedJob, about: str) -> None:
+    """Say how many channels each task leads, and how many it uses alone by the strict labels."""
+    frame = leads.summary(leads.leads(work), explanations.tasks(work))
+    st.dataframe(
+        frame,
+        key="standings",
+        hide_index=True,
+        height="content",
+        row_height=30,
+        column_config={"channels": st.column_config.TextColumn(width=270)},
+    )
+    explain(lambda: leads.leads(work), "standings", STANDINGS, about)
 
 
 def _drawn_as(tasks: int) -> str:
     if tasks != 3:
         return MAP
-    return address.segments("drawn_as", "Drawn as", {TRIANGLE: TRIANGLE, MAP: MAP}, TRIANGLE, quiet=True)
+    return address.segments("drawn_as", "Drawn as", {MAP: MAP, TRIANGLE: TRIANGLE}, MAP, quiet=True)
 
 
 def _left_out(work: DerivedJob, layer: str, drawn_as: str) -> str:

@@ -27,7 +27,7 @@ def test_each_task_has_two_losses_its_metric_and_the_constant() -> None:
 def test_axes_carry_unit_and_direction() -> None:
     figure = _figure()
     assert figure.layout.yaxis.title.text == "loss"
-    assert figure.layout.yaxis2.title.text == "absolute error [m] ↓"
+    assert figure.layout.annotations[-1].text == "absolute error [m] ↓"
     assert figure.layout.xaxis2.title.text == "epoch"
 
 

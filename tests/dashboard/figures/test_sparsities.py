@@ -36,5 +36,5 @@ def test_removals_are_moments_and_the_last_says_how_much_went() -> None:
     removals = pd.DataFrame({"at": [1.0, 2.0], "parameters_before": [1.2e6, 8e5], "parameters": [8e5, 51_234.0]})
     figure = sparsities(FRAME, removals=removals)
     assert [shape.x0 for shape in figure.layout.shapes] == [1.0, 2.0]
-    assert [note.text for note in figure.layout.annotations] == ["", "800 k → 51.2 k"]
+    assert [note.text for note in figure.layout.annotations] == ["800 k → 51.2 k"]
     assert not sparsities(FRAME.iloc[2:], removals=removals.iloc[:1]).layout.shapes

@@ -1,10 +1,12 @@
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, styles, thinned, xy
+from winnow.dashboard.figures.style import COLOURS, LETTER, NEUTRAL, empty, mark, panels, styles, thinned, xy
 
 
 @given(st.integers(1, 5000), st.integers(0, 2**31))
@@ -51,3 +53,17 @@ def test_colours_of_data_read_on_both_themes(colour: str, page: str) -> None:
 
 def test_an_empty_figure_says_why() -> None:
     assert empty("no <data> yet").layout.annotations[0].text == "no &lt;data&gt; yet"
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=30))
+@settings(max_examples=30, deadline=None)
+def test_names_of_events_never_lie_on_one_another_and_none_is_lost_silently(moments: list[float]) -> None:
+    figure = panels()
+    mark(figure, [(at, "λ = 1e-3") for at in moments], (0.0, 10.0))
+    notes = [note for note in figure.layout.annotations if note.xref == "x"]
+    width = len("λ = 1e-3") * LETTER * 10
+    for one, other in combinations(notes, 2):
+        assert one.yshift != other.yshift or abs(one.x - other.x) >= width - 1e-9
+    said = [int(note.text.split()[0]) for note in figure.layout.annotations if note.xref == "paper"]
+    assert len(notes) + sum(said) == len(moments)
+    assert len(figure.layout.shapes) == len(moments)

@@ -9,6 +9,7 @@ from winnow.dashboard.figures.head_use import head_use
 from winnow.dashboard.figures.label_bars import label_bars
 from winnow.dashboard.figures.layer_affinity import layer_affinity
 from winnow.dashboard.figures.layer_shares import layer_shares
+from winnow.dashboard.figures.lead_bars import lead_bars
 from winnow.dashboard.figures.mask_overlap import mask_overlap
 from winnow.dashboard.figures.share_map import share_map
 from winnow.dashboard.figures.style import styles
@@ -26,7 +27,7 @@ def _cells(count: int) -> pd.DataFrame:
     labels = np.resize(["shared", "seg", "depth"], count)
     shares = {f"share_{task}": share for task, share in zip(TASKS, (0.5, 0.3, 0.2), strict=True)}
     total = np.arange(count, 0, -1) / count
-    return frame.assign(**shares, total=total, label=labels, dominant="seg", share=0.5, certainty=0.5)
+    return frame.assign(**shares, total=total, label=labels, dominant="seg", share=0.5, certainty=0.5, standing="lead")
 
 
 def test_a_point_stands_at_its_shares_in_the_colour_of_its_label() -> None:
@@ -60,12 +61,14 @@ def test_of_many_channels_the_most_relevant_are_drawn_and_the_selected_one() -> 
 
 def test_the_map_has_a_row_per_layer_and_marks_the_dead_apart() -> None:
     frame = _cells(6)
-    frame.loc[5, ["label", "dominant", "share"]] = ["dead", None, np.nan]
+    frame.loc[5, ["label", "dominant", "share", "standing"]] = ["dead", None, np.nan, "dead"]
+    frame.loc[4, "standing"] = "lean"
+    frame.loc[3, "standing"] = "even"
     figure = share_map(frame, TASKS, LOOKS, NAMES, Cell("stem", 2))
-    assert [trace.name for trace in figure.data] == ["seg", "dead", "selected"]
+    assert [trace.name for trace in figure.data] == ["seg leads", "leans to seg", "even", "dead", "selected"]
     assert list(figure.layout.yaxis.ticktext) == ["stem", "&lt;b&gt;deep&lt;/b&gt;"]
-    assert (figure.data[2].x[0], figure.data[2].y[0]) == (2, 0)
-    assert figure.data[1].marker.symbol == "line-ne-open"
+    assert (figure.data[4].x[0], figure.data[4].y[0]) == (2, 0)
+    assert figure.data[3].marker.symbol == "line-ne-open"
 
 
 def test_a_large_map_stays_small() -> None:
@@ -82,6 +85,16 @@ def test_every_bar_of_labels_ends_at_a_hundred_per_cent() -> None:
     assert sum(np.asarray(trace.x) for trace in figure.data).tolist() == pytest.approx([100, 100])
     assert figure.data[2].marker.color == LOOKS["depth"].colour
     assert figure.data[5].marker.pattern.shape == "/"
+
+
+def test_every_bar_of_leads_ends_at_a_hundred_per_cent_and_says_how_many_are_led() -> None:
+    counts = {f"{standing}_{task}": [1, 2] for standing in ("lead", "lean") for task in TASKS}
+    frame = pd.DataFrame({"layer": NAMES, "total": [9, 18], **counts, "even": [1, 2], "idle": [1, 2], "dead": [1, 2]})
+    figure = lead_bars(frame, TASKS, LOOKS)
+    *bars, numbers = figure.data
+    assert sum(np.asarray(trace.x) for trace in bars).tolist() == pytest.approx([100, 100])
+    assert list(numbers.text) == ["\u20023/7", "\u20026/14"]
+    assert [bar.name for bar in bars][2:5] == ["normals leads", "leans to seg", "leans to depth"]
 
 
 def test_a_set_has_the_dots_of_its_tasks_and_empty_sets_have_no_column() -> None:

@@ -73,3 +73,9 @@ def test_metrics_of_other_images_have_no_difference(make_run: Callable[..., Run]
     assert differ == "val_length 150 in A, 16 in B"
     assert found[["difference", "gain"]].isna().all(axis=None)
     assert pairs.metrics(a, c)[2] == ""
+
+
+def test_a_seed_that_was_trained_twice_counts_once(make_run: MakeRun) -> None:
+    first, again, other = make_run(seed=1), make_run(seed=1), make_run(seed=2)
+    assert [run.id for run in pairs.siblings(first, list_runs())] == [first.id, other.id]
+    assert again.id not in {run.id for run in pairs.siblings(other, list_runs())[2:]}

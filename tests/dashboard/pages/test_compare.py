@@ -39,7 +39,7 @@ def test_only_the_open_view_is_drawn(the_path: Study, view: str, charts: int) ->
 def test_the_two_newest_runs_are_compared_at_first(make_run: MakeRun) -> None:
     older, newer = make_run(), make_run()
     page = _page()
-    assert (page.query_params["run"], page.query_params["other"]) == (newer.id, older.id)
+    assert tuple(page.selectbox(key=name).value for name in ("run", "other")) == (newer.id, older.id)
 
 
 def test_the_run_of_the_other_pages_is_a(make_run: MakeRun) -> None:

@@ -55,7 +55,7 @@ def test_the_method_that_agrees_best_is_taken_and_the_others_stand_beside_it(mak
     table = page.dataframe[0].value
     assert table["method"].tolist() == ["Taylor", "conductance"]
     assert table[""].tolist() == ["", "★"]
-    assert "taylor, 8 images" in said(_page(run=page.query_params["run"], method="taylor"))
+    assert "taylor, 8 images" in said(_page(run=page.selectbox(key="run").value, method="taylor"))
 
 
 @pytest.mark.parametrize(("trust", "charts"), [("Channels", 1), ("Against ablation", 2), ("Shuffled weights", 1)])
@@ -73,13 +73,16 @@ def test_deletion_is_in_the_order_of_the_first_method_and_says_so(make_explained
     assert "measured for the first method only" in said(page)
 
 
-def test_the_badge_is_the_tasks_own(make_explained: Make) -> None:
+def test_the_badge_is_one_and_what_is_said_of_a_task_is_its_own(make_explained: Make) -> None:
     work = make_explained()
     known = work.table("faithfulness")
     known.loc[(known["task"] == "depth") & (known["figure"] == "share_correlation"), "value"] = 0.1
     known.to_parquet(work.path / "tables" / "faithfulness.parquet")
-    assert "faithfulness for depth: does not hold" in said(_page(run=work.run.id, task="depth"))
-    assert "faithfulness for seg: holds ·" in said(_page(run=work.run.id, task="seg"))
+    pages = {task: said(_page(run=work.run.id, task=task)) for task in ("depth", "seg")}
+    assert "For depth by Taylor: does not hold" in pages["depth"].replace("*", "")
+    assert "faithfulness for depth: does not hold" in pages["depth"]
+    assert "faithfulness for seg: holds ·" in pages["seg"]
+    assert all("holds for all tasks" in page for page in pages.values())
 
 
 def test_an_explanation_without_ablation_says_that_it_was_not_checked(make_explained: Make) -> None:

@@ -59,7 +59,7 @@ def test_a_path_is_said_and_its_points_are_offered(runs_root: Path) -> None:
     study = write_path(runs_root, targets=[20, 40, 60, 80])
     page = _page()
     assert not page.exception
-    assert page.query_params["study"] == study.id
+    assert page.selectbox(key="study").value == study.id
     assert "path · seg+depth · 20, 40, 60, 80 % · 1 seed · 5 done" in said(page)
     assert "nothing is interpolated" in said(page)
 
@@ -166,7 +166,7 @@ def test_an_address_that_names_no_study_says_so_and_shows_none(the_study: Study,
     assert not page.get("tab")
     page.selectbox(key="study").select_index(0).run()
     assert not page.error
-    assert page.query_params["study"] == list_studies(the_study.root)[0].id
+    assert page.selectbox(key="study").value == list_studies(the_study.root)[0].id
 
 
 def test_train_here_says_what_it_costs_and_starts_that_run(runs_root: Path, end_workers: None) -> None:

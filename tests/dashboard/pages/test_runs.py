@@ -1,7 +1,10 @@
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.reading import said
 from winnow.engine.runs.run import Run
 
 
@@ -34,3 +37,30 @@ def test_a_run_whose_spec_is_damaged_does_not_hide_the_others(make_run: Callable
     page = AppTest.from_function(_runs, default_timeout=30).run()
     assert not page.exception
     assert len(page.dataframe[0].value) == 2
+
+
+def test_runs_that_were_judged_on_other_images_are_told_apart(make_run: Callable[..., Run]) -> None:
+    make_run()
+    assert "sets of images" not in AppTest.from_function(_runs, default_timeout=30).run().caption[0].value
+    make_run(data={"dataset": "scenes", "data_seed": 7})
+    page = AppTest.from_function(_runs, default_timeout=30).run()
+    assert sorted(page.dataframe[0].value["images"]) == ["scenes, data_seed 0", "scenes, data_seed 7"]
+    assert "judged on 2 sets of images" in page.caption[0].value
+
+
+def test_a_run_that_is_a_link_is_said_not_to_be_listed(make_run: Callable[..., Run], tmp_path_factory: Any) -> None:
+    run = make_run()
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "run"
+    run.path.rename(elsewhere)
+    run.path.symlink_to(elsewhere, target_is_directory=True)
+    page = AppTest.from_function(_runs, default_timeout=30).run()
+    assert f"Not listed: {run.id}" in said(page)
+
+
+def test_the_first_run_that_is_started_elsewhere_takes_the_place_of_the_welcome(
+    runs_root: Path, make_run: Callable[..., Run]
+) -> None:
+    page = AppTest.from_function(_runs, default_timeout=30).run()
+    assert page.button(key="start_demo")
+    make_run()
+    assert len(page.run().dataframe[0].value) == 1

@@ -39,16 +39,21 @@ def _figures(page: AppTest) -> list[dict[str, Any]]:
 
 
 def test_three_tasks_are_drawn_as_a_triangle_with_the_dead_left_out_in_words(make_explained: Make) -> None:
-    page = _page(run=make_explained().run.id)
+    page = _page(run=make_explained().run.id, drawn_as="triangle")
     assert not page.exception
-    (figure,) = _figures(page)
+    figure, _ = _figures(page)
     assert [trace["type"] for trace in figure["data"]] == ["scatterternary"] * 3
     assert "13 channels; 1 dead and 0 idle ones are left out" in said(page)
 
 
-def test_the_triangle_can_be_a_map(make_explained: Make) -> None:
-    page = _page(run=make_explained().run.id, drawn_as="map")
-    assert {trace["name"] for trace in _figures(page)[0]["data"]} == {"seg", "depth", "normals", "dead"}
+def test_who_leads_comes_first_with_the_strict_labels_beside_it(make_explained: Make) -> None:
+    page = _page(run=make_explained().run.id)
+    assert not page.exception
+    drawn = {trace["name"] for trace in _figures(page)[0]["data"]}
+    assert {"seg leads", "normals leads", "even", "dead"} <= drawn
+    table = page.dataframe[0].value.set_index("channels")
+    assert table["seg"].tolist()[0] == 3
+    assert table.loc["strict label: only this task uses it"].tolist() == [3, 0, 3, "6 shared"]
 
 
 @pytest.mark.parametrize("tasks", [("seg", "depth"), ("seg", "depth", "normals", "edges"), ("depth",)])
@@ -68,7 +73,7 @@ def test_the_badge_and_the_captions_carry_method_images_and_faithfulness(make_ex
 
 
 @pytest.mark.parametrize(
-    ("use", "charts"), [("Shares", 1), ("Layers", 2), ("Affinity", 1), ("Heads", 1), ("Between runs", 0)]
+    ("use", "charts"), [("Shares", 2), ("Layers", 2), ("Affinity", 1), ("Heads", 1), ("Between runs", 0)]
 )
 def test_only_the_open_view_is_drawn_and_never_more_than_four_charts(
     make_explained: Make, use: str, charts: int
@@ -134,7 +139,7 @@ def test_a_run_that_was_not_explained_offers_it_and_says_what_it_costs(
     assert isinstance(work.spec, ExplainSpec)
     assert (work.spec.images, work.spec.layers) == (16, ("stem",))
     assert work.status.state in (*LIVE, "failed")
-    assert page.query_params["explanation"] == work.id
+    assert page.selectbox(key="explanation").value == work.id
 
 
 def test_a_request_that_makes_no_sense_starts_nothing(make_run: Callable[..., Run]) -> None:
@@ -169,7 +174,7 @@ def test_a_stopped_explanation_shows_what_it_has_and_can_go_on(make_explained: M
 def test_an_explanation_is_chosen_by_the_address_and_a_wrong_one_is_said(make_explained: Make) -> None:
     work = make_explained()
     part = write_explanation(work.run, layers=["stem"])
-    assert _page(run=work.run.id).query_params["explanation"] == work.id
+    assert _page(run=work.run.id).selectbox(key="explanation").value == work.id
     page = _page(run=work.run.id, explanation=part.id)
     assert "3 channels" in said(page)
     page = _page(run=work.run.id, explanation="../../etc")

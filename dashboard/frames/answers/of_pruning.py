@@ -1,0 +1,68 @@
+"""What the page Prune answers: what does the smaller network save, is it the same, and what does each task pay."""
+
+from math import isfinite, nan
+
+import numpy as np
+import pandas as pd
+
+from winnow.dashboard.frames.answers.answer import Answer, percent
+from winnow.dashboard.frames.certificate import Certificate
+from winnow.dashboard.frames.summaries import Summary
+from winnow.dashboard.shared.formatting import measured
+
+
+def unpruned(known: Summary) -> Answer:
+    """Say what could be removed of a run of which nothing has been."""
+    macs, parameters = (known.newest.get((None, f"removable_{name}"), nan) for name in ("macs", "parameters"))
+    if not isfinite(macs):
+        return Answer("What could be removed is counted after the first epoch.")
+    return Answer(
+        f"{percent(macs)} of the MACs and {percent(parameters)} of the parameters can go without changing an output.",
+        "Start a pruning below.",
+    )
+
+
+def pruned(costs: pd.DataFrame, changes: pd.DataFrame, found: Certificate | None) -> Answer:
+    """Say what is left, how much faster that is, whether it is exact, and which task pays most."""
+    left = {name: _left(costs, name) for name in ("macs", "parameters")}
+    if not any(map(isfinite, left.values())):
+        return Answer("This pruning has not counted what it removed yet.")
+    says = (
+        f"{percent(100 - left['macs'])} of the MACs and {percent(100 - left['parameters'])} of the parameters are gone"
+    )
+    says += f"{_faster(costs)}. {_exact(found)}{_pays(changes)}"
+    if found is not None and not found.holds:
+        return Answer(says, "Do not ship it before you know why: the certificate below names what was compared.")
+    return Answer(says, "Export holds the files; What if shows what more would cost.")
+
+
+def _left(costs: pd.DataFrame, quantity: str) -> float:
+    own = costs.loc[costs["quantity"] == quantity, "left"]
+    return float(own.iloc[0]) if len(own) else nan
+
+
+def _faster(costs: pd.DataFrame) -> str:
+    """Say the gain in time of the smallest batch in eager mode, where both were measured in quiet."""
+    timed = costs[(costs["quantity"] == "latency") & (costs["backend"] == "eager") & costs["steady"].astype(bool)]
+    if timed.empty or not timed["pruned"].notna().any():
+        return ""
+    row = timed.sort_values("batch").iloc[0]
+    return f", and a batch of {row['batch']:.0f} takes {row['pruned'] / row['dense']:.0%} of the time"
+
+
+def _exact(found: Certificate | None) -> str:
+    if found is None:
+        return "Whether its outputs are the same is not checked yet."
+    verb = "gives the same outputs as" if found.holds else "does NOT give the outputs of"
+    return f"It {verb} {found.compared_with} (largest relative error {found.relative_error_float32:.1e})."
+
+
+def _pays(changes: pd.DataFrame) -> str:
+    """Name the task that loses most, after the refit where there was one."""
+    last = changes["refitted_change"].where(changes["refitted_change"].notna(), changes["pruned_change"])
+    if not last.notna().any() or last.min() >= -0.05:
+        return " No task loses." if last.notna().any() else ""
+    row = changes.iloc[int(np.nanargmin(last.to_numpy(float)))]
+    after = row["pruned"] if pd.isna(row["refitted"]) else row["refitted"]
+    moved = f"{measured(row['dense'], row['unit'])} to {measured(after, row['unit'])}"
+    return f" {row['task']} pays most: {row['label']} from {moved}."

@@ -1,0 +1,55 @@
+"""What the pages Runs and Compare answer: what exists, and in what do two runs differ."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from winnow.dashboard.frames.answers.answer import Answer, count, listed, percent
+from winnow.dashboard.frames.summaries import Summary
+from winnow.dashboard.shared.formatting import state_word
+
+
+def runs(known: Sequence[Summary]) -> Answer:
+    """Say how many runs are in which state, and which finished one is sparsest."""
+    states = Counter(state_word(one.status) for one in known)
+    says = f"{count(len(known), 'run')}: {listed(f'{number} {state}' for state, number in states.most_common())}."
+    done = [one for one in known if one.status.state == "done" and one.sparsity("group_sparsity") > 0]
+    if done:
+        first = max(done, key=lambda one: one.sparsity("group_sparsity"))
+        zero = percent(first.sparsity("group_sparsity"))
+        says += f" The sparsest finished one is {first.name}: {zero} of its groups are zero."
+    return Answer(says, "Trade-off shows what sparsity costs." if len(done) > 1 else "")
+
+
+def compare(a: Summary, b: Summary, metrics: pd.DataFrame, groups: pd.DataFrame, differ: str) -> Answer:
+    """Say how sparse A and B are, in how many metrics B is better, and how far they keep the same groups."""
+    zero = [percent(one.sparsity("group_sparsity")) for one in (a, b)]
+    says = f"{zero[0]} of the groups of A are zero, {zero[1]} of B. {_better(metrics, differ)}{_same(groups)}"
+    return Answer(says, "" if differ else "Seeds shows whether a difference is more than chance.")
+
+
+def _better(metrics: pd.DataFrame, differ: str) -> str:
+    if differ:
+        return "They were judged on different images, so no metric of one is better than the other's."
+    gain = metrics["gain"].astype(float)
+    known = metrics[np.isfinite(gain)]
+    if known.empty:
+        return "They have no metric in common."
+    better = int((known["gain"] > 0).sum())
+    ends = [f"{row['task']} {row['label']} {row['gain']:+.1f} %" for _, row in _ends(known).iterrows()]
+    return f"B is better in {better} of {count(len(known), 'metric')}: from {' to '.join(ends)}."
+
+
+def _ends(known: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the smallest and the largest gain, one where they are the same."""
+    return known.loc[list(dict.fromkeys([known["gain"].idxmin(), known["gain"].idxmax()]))]
+
+
+def _same(groups: pd.DataFrame) -> str:
+    either = (groups["a"] > 0) | (groups["b"] > 0)
+    if not either.any():
+        return ""
+    both = (groups["a"] > 0) & (groups["b"] > 0)
+    return f" Of the groups that either keeps, both keep {percent(100 * float(both.sum() / either.sum()))}."

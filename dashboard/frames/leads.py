@@ -1,0 +1,85 @@
+"""Who leads a channel? The task with the largest share in it, and how sure that is.
+
+T tasks have equal shares of 1/T where all rely on a channel alike. By the intervals of the shares
+(engine.explain.usage), a channel that is used is one of three:
+
+| standing | what is sure at 95 %                                                                        |
+|----------|---------------------------------------------------------------------------------------------|
+| `lead`   | the task with the largest share has more than 1/T: the lower end of its interval is above   |
+| `lean`   | not that, but some task has less than 1/T: the upper end of its interval is below           |
+| `even`   | neither: every task may have 1/T                                                            |
+
+| function  | rows            | columns                                                                     |
+|-----------|-----------------|-----------------------------------------------------------------------------|
+| `leads`   | cells           | those of `shares.map_cells`, and standing: one of these, idle or dead       |
+| `counts`  | layers          | layer, depth, total, lead_<task>…, lean_<task>…, even, idle, dead           |
+| `summary` | what is counted | what, one per task, several or none: leads, leans, and the strict labels    |
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from winnow.dashboard.frames.explanations import layers, table, tasks
+from winnow.dashboard.frames.shares import map_cells
+from winnow.engine.explain.usage import DEAD, IDLE, SHARED
+from winnow.engine.runs.derived import DerivedJob
+
+Standing = Literal["lead", "lean", "even"]
+STANDINGS: tuple[Standing, ...] = get_args(Standing)
+OTHERS = "all alike"  # the column of `summary` for what is no single task's
+MEANINGS = {
+    "lead": "leads: surely more than an equal share",
+    "lean": "leans: some other task surely has less",
+    "label": "strict label: only this task uses it",
+}
+
+
+def leads(work: DerivedJob) -> pd.DataFrame:
+    """Return every cell with its leading task, and how sure that is."""
+    return standings(map_cells(work), table(work, "usage"), tasks(work))
+
+
+def standings(cells: pd.DataFrame, used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return `cells` (dominant, label) with their standing, by the intervals of `used`, whose rows are the same."""
+    if cells.empty:
+        return cells.assign(standing=pd.Series(dtype=str))
+    equal = 1 / len(names) if len(names) > 1 else 0.0  # a task alone leads whatever it uses
+    low, high = (used[[f"{end}_share_{task}" for task in names]].to_numpy(float) for end in ("low", "high"))
+    place = cells["dominant"].map({task: index for index, task in enumerate(names)})
+    first = np.where(place.notna(), low[np.arange(len(cells)), place.fillna(0).astype(int)], np.nan)
+    silent = cells["label"].isin([DEAD, IDLE])
+    found = np.select([silent, first > equal, (high < equal).any(axis=1)], [cells["label"], "lead", "lean"], "even")
+    return cells.assign(standing=found)
+
+
+def counts(work: DerivedJob) -> pd.DataFrame:
+    """Return one row per layer, in the order of the network: how many of its channels are led by whom."""
+    return layer_counts(leads(work), [layer.name for layer in layers(work)], tasks(work))
+
+
+def layer_counts(known: pd.DataFrame, order: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+    """Return one row per layer of `order`, counted from a frame of leads."""
+    columns = [*(f"{standing}_{task}" for standing in ("lead", "lean") for task in names), "even", IDLE, DEAD]
+    kinds = known["standing"].where(
+        ~known["standing"].isin(["lead", "lean"]), known["standing"] + "_" + known["dominant"].astype(str)
+    )
+    wide = pd.crosstab(known["layer"], kinds).reindex(index=list(order), columns=columns, fill_value=0)
+    frame = wide.astype(int).rename_axis(index="layer", columns=None).reset_index()
+    frame.insert(1, "depth", np.arange(len(frame)))
+    frame.insert(2, "total", frame[columns].sum(axis=1))
+    return frame
+
+
+def summary(known: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return, of a frame of leads, how many channels each task leads, leans to, and uses alone; and what is left."""
+    by = {standing: known.loc[known["standing"] == standing, "dominant"].value_counts() for standing in STANDINGS}
+    label = known["label"].value_counts()
+    rows = [
+        [MEANINGS["lead"], *(int(by["lead"].get(task, 0)) for task in names), "–"],
+        [MEANINGS["lean"], *(int(by["lean"].get(task, 0)) for task in names), f"{int(by['even'].sum())} even"],
+        [MEANINGS["label"], *(int(label.get(task, 0)) for task in names), f"{int(label.get(SHARED, 0))} shared"],
+    ]
+    return pd.DataFrame(rows, columns=pd.Index(["channels", *names, OTHERS]))
