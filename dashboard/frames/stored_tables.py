@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from winnow.dashboard.frames.file_versions import Version, latest, version
-from winnow.engine.runs.reading import read_table
+from winnow.engine.runs.reading import checked_table
 from winnow.engine.runs.work_folder import WorkFolder
 
 
@@ -31,4 +31,4 @@ def _path(work: WorkFolder, name: str) -> Path:
 
 @latest(256)
 def _read(path: Path, _written: Version) -> pd.DataFrame:
-    return read_table(path)
+    return checked_table(path)
