@@ -2,6 +2,7 @@
 
 from math import isfinite, nan
 
+import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.answers.answer import Answer, percent
@@ -61,7 +62,7 @@ def _pays(changes: pd.DataFrame) -> str:
     last = changes["refitted_change"].where(changes["refitted_change"].notna(), changes["pruned_change"])
     if not last.notna().any() or last.min() >= -0.05:
         return " No task loses." if last.notna().any() else ""
-    row = changes.loc[last.idxmin()]
+    row = changes.iloc[int(np.nanargmin(last.to_numpy(float)))]
     after = row["pruned"] if pd.isna(row["refitted"]) else row["refitted"]
     moved = f"{measured(row['dense'], row['unit'])} to {measured(after, row['unit'])}"
     return f" {row['task']} pays most: {row['label']} from {moved}."

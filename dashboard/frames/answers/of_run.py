@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from math import isfinite, nan
 
+import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.answers.answer import Answer, count, listed, percent
@@ -39,7 +40,7 @@ def groups(known: Summary, layers: pd.DataFrame) -> Answer:
     near = int(layers["near"].sum())
     lost = (layers["dead"] / layers["total"]).fillna(0)
     if lost.any():
-        row = layers.loc[lost.idxmax()]
+        row = layers.iloc[int(np.argmax(lost.to_numpy(float)))]
         alive = f"{row['alive'] + row['near']} of {count(row['total'], 'group')}"
         says += f" {row['layer']} has lost most: {alive} are alive."
     if near:

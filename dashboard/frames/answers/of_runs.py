@@ -44,7 +44,8 @@ def _better(metrics: pd.DataFrame, differ: str) -> str:
 
 def _ends(known: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the smallest and the largest gain, one where they are the same."""
-    return known.loc[list(dict.fromkeys([known["gain"].idxmin(), known["gain"].idxmax()]))]
+    gain = known["gain"].to_numpy(float)
+    return known.iloc[sorted({int(gain.argmin()), int(gain.argmax())}, key=lambda place: gain[place])]
 
 
 def _same(groups: pd.DataFrame) -> str:

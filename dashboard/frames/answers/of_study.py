@@ -1,5 +1,6 @@
 """What the page Path answers: what does sparsity buy along a path, and which arm of a study is best."""
 
+import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.answers.answer import Answer, count
@@ -33,7 +34,7 @@ def study(summary: pd.DataFrame, which: Which, over: str) -> Answer:
     own = own[own["mean"].notna()]
     if own.empty:
         return Answer("No sparse arm has a Δ_m yet: it needs its baseline.")
-    row = own.loc[own["mean"].astype(float).idxmax()]
+    row = own.iloc[int(np.argmax(own["mean"].to_numpy(float)))]
     level = f" at {level_word(str(row['level_of']), float(row['level']))}" if row["level_of"] else ""
     seeds = int(row["n"])
     sure = f" (95 % interval: {row['low']:+.2f} to {row['high']:+.2f} %)" if seeds > 1 else ""

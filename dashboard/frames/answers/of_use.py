@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.answers.answer import Answer, count, listed
@@ -57,8 +58,9 @@ def _clearest(used: pd.DataFrame, led: pd.DataFrame) -> str:
     if counted.empty:
         return ""
     part = counted / sizes.reindex(counted.index.get_level_values("layer")).to_numpy()
-    layer, task = part.idxmax()
-    return f"{layer} is led most clearly: {task} leads {counted[layer, task]} of its {sizes[layer]}."
+    place = int(np.argmax(part.to_numpy(float)))
+    layer, task = (str(name) for name in counted.index[place])
+    return f"{layer} is led most clearly: {task} leads {counted.iloc[place]} of its {sizes[layer]}."
 
 
 def _doubt(verdict: Colour) -> tuple[str, str]:
