@@ -87,8 +87,9 @@ def bar(opened: st.Page) -> None:
                 help=entry.help,
                 query_params=address.whole() if here else {**said, **shown},
             )
-    _zoom(key="zoom")
-    _history(key="history", data={"asked": urlencode(address.asked()), "whole": urlencode(address.whole())})
+    with st.container(key="unseen"):
+        _zoom(key="zoom")
+        _history(key="history", data={"asked": urlencode(address.asked()), "whole": urlencode(address.whole())})
 
 
 def link(url: str, label: str, **chosen: str) -> None:

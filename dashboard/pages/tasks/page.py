@@ -150,7 +150,14 @@ def _chosen_runs(run: Run, known: dict[str, Run]) -> Sequence[str]:
     """Ask which runs to compare: this one and one for each task that was trained alone, at first."""
     usual = {run.id, *(other.id for other in masks.single(list(known.values())))}
     first = [name for name, other in known.items() if other.id in usual][: masks.MOST_RUNS]
-    return st.multiselect("Runs", list(known), default=first, max_selections=masks.MOST_RUNS, key=f"overlap_{run.id}")
+    return st.multiselect(
+        "Runs",
+        list(known),
+        default=first,
+        format_func=lambda name: name if name == known[name].id else f"{name} · {known[name].id}",
+        max_selections=masks.MOST_RUNS,
+        key=f"overlap_{run.id}",
+    )
 
 
 def _no_others(known: int) -> None:
