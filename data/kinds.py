@@ -4,6 +4,7 @@
 `data.validation`, and by name the tasks of the engine (`engine.specs.tasks`).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,20 +30,29 @@ class Verdict:
 class TargetKind:
     """How the targets of one kind are stored.
 
-    `dense`: one value per pixel, (H, W, *trailing); otherwise one per image, `trailing`. `whole`: integers, -1 where
-    missing, from 0 on one per class of the field, or `classes` of them where the field names none; otherwise float32.
-    `rules`: what finite float32 values must keep, given the field's unit.
+    `dense`: one value per pixel, (H, W, *trailing); otherwise one per image, `trailing`. `per_class`: one value for
+    each of the field's classes, (classes,). `whole`: integers, from 0 on one per class of the field, or `levels`;
+    otherwise float32. `missing`: what stands where the value is not known. `rules`: what float32 values that are known
+    must keep, given the field's unit. `weighted`: a field may give each of its classes a weight in the loss.
     """
 
     dense: bool
     whole: bool
+    missing: float
     trailing: tuple[int, ...] = ()
-    classes: int = 0
+    per_class: bool = False
+    levels: int = 0
     rules: tuple[Callable[[Array, str], Verdict], ...] = ()
+    weighted: bool = False
 
-    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """Return the shape of a target of an image of `size`, (height, width)."""
-        return (*size, *self.trailing) if self.dense else self.trailing
+    def shape(self, size: tuple[int, int], classes: int = 0) -> tuple[int, ...]:
+        """Return the shape of a target of an image of `size`, (height, width), for a field of so many classes."""
+        trailing = (classes,) if self.per_class else self.trailing
+        return (*size, *trailing) if self.dense else trailing
+
+    def unknown(self, size: tuple[int, int], classes: int = 0) -> Array:
+        """Return the target of an image of which nothing is known."""
+        return np.full(self.shape(size, classes), self.missing, np.int64 if self.whole else np.float32)
 
     def stored_right(self, target: Array) -> bool:
         """Return whether the array has the type of this kind."""
@@ -50,14 +60,17 @@ class TargetKind:
 
     def expected(self, classes: int) -> str:
         """Return in words what the array holds, for a field of so many named classes."""
-        return f"integers from -1 to {(classes or self.classes) - 1}" if self.whole else "float32"
+        return f"integers from -1 to {(self.levels or classes) - 1}" if self.whole else "float32"
 
     def verdicts(self, target: Array, classes: int, unit: str) -> list[Verdict]:
         """Return what each rule says about a target of the right shape and type."""
         if self.whole:
-            last = (classes or self.classes) - 1
+            last = (self.levels or classes) - 1
             return [Verdict(target, (target >= -1) & (target <= last), self.expected(classes))]
-        finite = Verdict(target, np.isfinite(target), "finite")
+        if math.isnan(self.missing):
+            finite = Verdict(target, ~np.isinf(target), "finite, or NaN where it is missing")
+        else:
+            finite = Verdict(target, np.isfinite(target), "finite")
         return [finite] if not finite.right.all() else [finite, *(rule(target, unit) for rule in self.rules)]
 
 
@@ -72,11 +85,15 @@ def _directions(target: Array, _: str) -> Verdict:
 
 KINDS: Mapping[str, TargetKind] = MappingProxyType(
     {
-        "segmentation": TargetKind(dense=True, whole=True),
-        "depth": TargetKind(dense=True, whole=False, rules=(_not_negative,)),
-        "normals": TargetKind(dense=True, whole=False, trailing=(3,), rules=(_directions,)),
-        "edges": TargetKind(dense=True, whole=True, classes=2),
-        "classification": TargetKind(dense=False, whole=True),
-        "regression": TargetKind(dense=False, whole=False),
+        "segmentation": TargetKind(dense=True, whole=True, missing=-1, weighted=True),
+        "depth": TargetKind(dense=True, whole=False, missing=0, rules=(_not_negative,)),
+        "normals": TargetKind(dense=True, whole=False, missing=0, trailing=(3,), rules=(_directions,)),
+        "edges": TargetKind(dense=True, whole=True, missing=-1, levels=2),
+        "map": TargetKind(dense=True, whole=False, missing=math.nan),
+        "classification": TargetKind(dense=False, whole=True, missing=-1, weighted=True),
+        "multilabel": TargetKind(dense=False, whole=True, missing=-1, per_class=True, levels=2, weighted=True),
+        "regression": TargetKind(dense=False, whole=False, missing=math.nan),
+        "vector": TargetKind(dense=False, whole=False, missing=math.nan, per_class=True),
+        "unspecified": TargetKind(dense=False, whole=False, missing=math.nan),
     }
 )

@@ -7,16 +7,24 @@ so that the code behind it never meets a wrong shape, a NaN or a class that does
 Missing values are marked in the array itself, as in the NYU-v2 files that multi-task papers exchange. The kinds of
 target (`data.kinds.KINDS`):
 
-| kind             | array                      | range                       | missing   |
-|------------------|----------------------------|-----------------------------|-----------|
-| `segmentation`   | (H, W) integer             | 0 … classes - 1             | -1        |
-| `depth`          | (H, W) float32, metres     | > 0                         | 0         |
-| `normals`        | (H, W, 3) float32, unit    | norm 1 within 1e-3          | (0, 0, 0) |
-| `edges`          | (H, W) integer             | 0, 1                        | -1        |
-| `classification` | () integer                 | 0 … classes - 1             | -1        |
-| `regression`     | () float32, field's `unit` | finite                      | none      |
+| kind             | array                         | range                       | missing   |
+|------------------|-------------------------------|-----------------------------|-----------|
+| `segmentation`   | (H, W) integer                | 0 … classes - 1             | -1        |
+| `depth`          | (H, W) float32, metres        | > 0                         | 0         |
+| `normals`        | (H, W, 3) float32, unit       | norm 1 within 1e-3          | (0, 0, 0) |
+| `edges`          | (H, W) integer                | 0, 1                        | -1        |
+| `map`            | (H, W) float32, field's `unit`| finite                      | NaN       |
+| `classification` | () integer                    | 0 … classes - 1             | -1        |
+| `multilabel`     | (classes,) integer            | 0, 1                        | -1        |
+| `regression`     | () float32, field's `unit`    | finite                      | NaN       |
+| `vector`         | (classes,) float32, `unit`    | finite                      | NaN       |
+| `unspecified`    | none: a recorded run named the task without saying what it is           |           |
+
+The classes of a `multilabel` field name its labels, those of a `vector` its numbers. The x component of normals points
+along the rows of the image, so that it changes its sign when the image is mirrored.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -34,10 +42,12 @@ class Field:
     """One thing known about every image: its kind, the names of its classes, the unit of its values.
 
     `scale` is a typical spread of a regression target in its unit; losses divide by it, so that a target in
-    kilometres does not outweigh one in metres.
+    kilometres does not outweigh one in metres. `weights` says how much each class counts in the loss; of a `multilabel`
+    field, how much the presence of each label counts against its absence. None given: all count the same.
 
     Raises:
-        ValueError: there is no such kind in `data.kinds.KINDS`.
+        ValueError: there is no such kind in `data.kinds.KINDS`, a field with a value per class names no class, or the
+            weights do not fit the classes.
 
     """
 
@@ -45,10 +55,22 @@ class Field:
     classes: tuple[str, ...] = ()
     unit: str = "1"
     scale: float = 1.0
+    weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, got {self.kind!r}.")
+        if KINDS[self.kind].per_class and not self.classes:
+            raise ValueError(f"`classes` must name the values of a {self.kind} field, got none.")
+        if self.weights:
+            self._check_weights()
+
+    def _check_weights(self) -> None:
+        if not KINDS[self.kind].weighted:
+            raise ValueError(f"`weights` must be left out for fields of kind {self.kind}, got {self.weights}.")
+        if len(self.weights) != len(self.classes) or not all(0 < weight < math.inf for weight in self.weights):
+            expected = f"{len(self.classes)} positive numbers, one per class"
+            raise ValueError(f"`weights` must be {expected}, got {self.weights}.")
 
     @property
     def dense(self) -> bool:
@@ -85,7 +107,11 @@ class Dataset(Protocol):
 
 
 class DataError(ValueError):
-    """A sample that is not what its field promises; the message says where, what was expected, what was found."""
+    """A sample or a file that is not what it should be: where, which part, what was expected, what was found.
 
-    def __init__(self, where: str, part: str, expected: str, found: object) -> None:
-        super().__init__(f"{where}: `{part}` must be {expected}, got {found}.")
+    `mend` says how to put it right, in a sentence; "" where that is plain.
+    """
+
+    def __init__(self, where: str, part: str, expected: str, found: object, mend: str = "") -> None:
+        self.where, self.part, self.expected, self.found, self.mend = where, part, expected, str(found), mend
+        super().__init__(f"{where}: `{part}` must be {expected}, got {found}.{f' {mend}' if mend else ''}")

@@ -5,9 +5,10 @@ them, what is known about each image, and which files it reads. `data.catalog.DA
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 from winnow.data.sample import Dataset, Field, Split
 
@@ -27,6 +28,17 @@ class DataSpec(BaseModel):
     def fields(self) -> Mapping[str, Field]:
         """What is known about each image, in the order in which tasks are listed."""
         return self.known
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that there are."""
+        return get_args(Split)
+
+    @classmethod
+    def asked(cls) -> dict[str, FieldInfo]:
+        """Return the options that a user may set: all fields but those that are filled in from files."""
+        hidden = {"filled_in": True}
+        return {name: info for name, info in cls.model_fields.items() if info.json_schema_extra != hidden}
 
     def options(self, split: Split) -> dict[str, Any]:
         """Return what `source` is called with for a split, beside the split itself."""

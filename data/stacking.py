@@ -48,6 +48,17 @@ def stack(dataset: Dataset, names: Sequence[str], progress: Progress | None = No
     return Stacked(columns[0], dict(zip(chosen, columns[1:], strict=True)))
 
 
+def require_whole(dataset: Dataset, names: Sequence[str], progress: Progress | None = None) -> None:
+    """Read and check every sample once, as `stack` does, and keep none; raise the same errors."""
+    first: list[Array] = []
+    for index, row in enumerate(_read(dataset, tuple(names))):
+        first = first or [value[None] for value in row]
+        for part, column, value in zip(("image", *names), first, row, strict=True):
+            _check_alike(column, value, f"{dataset.name}[{index}]", part)
+        if progress is not None:
+            progress(index + 1, len(dataset))
+
+
 def _check_alike(column: Array, value: Array, where: str, part: str) -> None:
     if column.shape[1:] != value.shape or column.dtype != value.dtype:
         first = f"{column.dtype} of shape {column.shape[1:]}, as in the first sample"

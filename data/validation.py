@@ -45,7 +45,7 @@ def _check_image(image: Array, where: str) -> tuple[int, int]:
 
 def _check_target(target: Array, known: Field, size: tuple[int, int], part: tuple[str, str]) -> None:
     kind = KINDS[known.kind]
-    shape = kind.shape(size)
+    shape = kind.shape(size, len(known.classes))
     if target.shape != shape:
         raise DataError(*part, f"of shape {shape}", f"shape {target.shape}")
     if not kind.stored_right(target):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from winnow.engine.export.saving import load_model, save_model
     from winnow.engine.graph.refusal import NotTraceable
     from winnow.engine.graph.trace import trace
+    from winnow.engine.jobs.recording import RunStopped, record
     from winnow.engine.measure.comparison import compare, speed_ups
     from winnow.engine.measure.counts import cost, layer_macs, macs, parameters, sparsity_table
     from winnow.engine.measure.memory import file_size, peak_memory
@@ -72,6 +73,7 @@ __all__ = [
     "Penalty",
     "Proximal",
     "Run",
+    "RunStopped",
     "Scheduled",
     "Settings",
     "SparseGroupLasso",
@@ -96,6 +98,7 @@ __all__ = [
     "output_groups",
     "parameters",
     "peak_memory",
+    "record",
     "relevance",
     "save_model",
     "sparsity_table",
@@ -120,6 +123,7 @@ _HOMES = MappingProxyType(
         "export.saving": "load_model save_model",
         "graph.refusal": "NotTraceable",
         "graph.trace": "trace",
+        "jobs.recording": "RunStopped record",
         "measure.comparison": "compare speed_ups",
         "measure.counts": "cost layer_macs macs parameters sparsity_table",
         "measure.memory": "file_size peak_memory",

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 MISSING = np.array([128, 132, 149], np.uint8)
 LEAST = 256  # px: the side to which a small picture is enlarged
 HEAT = ("#123570", "#2F8AA6", "#FEE838")  # of a map, over a grey image
-DENSE = ("segmentation", "depth", "normals", "edges")
+DENSE = ("segmentation", "depth", "normals", "edges", "map")
 
 
 def image(values: Array) -> Picture:
@@ -31,13 +31,15 @@ def image(values: Array) -> Picture:
 def dense(values: Array, field: Field, extent: tuple[float, float] | None = None) -> Picture:
     """Return the values of a field at every pixel as a picture.
 
-    Classes have colours of their own, depth is on cividis between `extent` (its own ends by default), a normal's three
-    components are red, green and blue, edges are white.
+    Classes have colours of their own, depth and maps are on cividis between `extent` (its own ends by default), a
+    normal's three components are red, green and blue, edges are white.
     """
     if field.kind == "segmentation":
         return np.where((values >= 0)[:, :, None], palette(len(field.classes))[np.maximum(values, 0)], MISSING)
     if field.kind == "depth":
         return _scaled(values, values > 0, extent)
+    if field.kind == "map":
+        return _scaled(np.nan_to_num(values), ~np.isnan(values), extent)
     if field.kind == "normals":
         known = np.abs(values).sum(axis=2, keepdims=True) > 0
         return np.where(known, np.clip(127.5 * (values + 1), 0, 255).round().astype(np.uint8), MISSING)

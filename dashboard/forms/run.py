@@ -65,7 +65,7 @@ def _data() -> tuple[Values, list[str]]:
     left, right = st.columns(2)
     name = left.selectbox("Data set", list(DATASETS), key="new_dataset")
     left.caption(plain(DATASETS[name].summary))
-    values = {"dataset": name, **field_row(DATASETS[name], _besides("dataset", DATASETS[name].model_fields))}
+    values = {"dataset": name, **field_row(DATASETS[name], _besides("dataset", DATASETS[name].asked()))}
     try:
         fields = list(DATASETS[name].model_validate(values).fields)
     except ValidationError:  # an option is wrong, which is said when the run is started

@@ -196,7 +196,7 @@ def cost_text(spec: PathSpec | StudySpec, epochs: int) -> str:
 def _started(spec: PathSpec | StudySpec) -> Study | None:
     try:
         study = create_study(spec)
-        launch.start(study)
+        launch.start(study, place=launch.asked_place(spec.model_dump()))  # seen and confirmed in the form just now
     except (launch.JobError, OSError) as error:
         st.error(sentence(str(error)), icon=":material/error:")
         return None

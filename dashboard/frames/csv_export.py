@@ -2,16 +2,9 @@
 
 import pandas as pd
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+from winnow.engine.runs.spreadsheet import safe_frame
 
 
 def csv(frame: pd.DataFrame) -> bytes:
-    """Return the frame as UTF-8 CSV without its index; text that a spreadsheet would take for a formula gets a '."""
-    safe = frame.rename(columns={name: guarded(name) for name in frame.columns})
-    words = safe.select_dtypes(["object", "string", "category"]).columns
-    return safe.assign(**{name: safe[name].map(guarded) for name in words}).to_csv(index=False).encode()
-
-
-def guarded(cell: object) -> object:
-    """Return the cell, with a leading apostrophe where it is text that starts like a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+    """Return the frame as UTF-8 CSV without its index, its text guarded."""
+    return safe_frame(frame).to_csv(index=False).encode()

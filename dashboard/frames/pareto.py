@@ -26,6 +26,7 @@ from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import level_word
 from winnow.engine.runs.derived import newest_job
 from winnow.engine.runs.quantities import Metric
+from winnow.engine.runs.reading import read_table
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 from winnow.engine.studies.intervals import mean_of
@@ -156,5 +157,5 @@ def _total(run: Path) -> tuple[float, float]:
 def _counted(file: Path, written: Version) -> tuple[float, float]:
     if not any(written):
         return float("nan"), float("nan")
-    total = pd.read_parquet(file, columns=["parameters", "macs"]).iloc[-1]
+    total = read_table(file)[["parameters", "macs"]].iloc[-1]
     return float(total["parameters"]), float(total["macs"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from winnow.dashboard.frames.file_versions import Version, version
+from winnow.engine.runs.reading import read_table
 from winnow.engine.runs.work_folder import WorkFolder
 
 
@@ -31,4 +32,4 @@ def _path(work: WorkFolder, name: str) -> Path:
 
 @lru_cache(maxsize=256)
 def _read(path: Path, _written: Version) -> pd.DataFrame:
-    return pd.read_parquet(path)
+    return read_table(path)

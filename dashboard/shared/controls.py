@@ -13,7 +13,7 @@ from winnow.dashboard.shared.formatting import plain, power, sentence
 from winnow.dashboard.shared.run_bar import act, redrawn
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
-from winnow.engine.runs.work_folder import LIVE, WorkFolder
+from winnow.engine.runs.work_folder import LIVE, UNFINISHED, WorkFolder
 
 STOPPING = (
     "The run stops after this step and stores a checkpoint. Kill it to end it at once: what came after the last "
@@ -31,7 +31,7 @@ def controls(run: Run) -> None:
             _pause(run)
             stop(run, STOPPING)
             _strength(run)
-    elif status.state in (*LIVE, "stopped", "lost"):
+    elif status.state in (*LIVE, *UNFINISHED):
         resume(run, "Start training" if status.state == "queued" else "Resume training")
 
 
@@ -112,7 +112,7 @@ def _strengths(run: Run) -> None:
 
 
 def resume(work: WorkFolder, label: str, key: str = "", primary: bool = True) -> None:
-    """Offer to start the worker of what waits, was stopped or was lost."""
+    """Offer to start the worker of what waits, or ended early."""
     kind: Literal["primary", "secondary"] = "primary" if primary else "secondary"
     if not st.button(label, key=f"{key}resume", type=kind, icon=":material/play_arrow:"):
         return

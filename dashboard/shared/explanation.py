@@ -11,7 +11,7 @@ from winnow.dashboard.shared.formatting import asked as strength
 from winnow.engine.explain.checks import badges
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
-from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.runs.work_folder import LIVE, UNFINISHED
 
 BADGES: dict[badges.Colour, tuple[str, str, Colour]] = {
     "green": ("holds", ":material/verified:", "green"),
@@ -68,7 +68,7 @@ def progress(work: DerivedJob, drawn: str, named: bool = False) -> None:
                 width="stretch",
             )
             stop(work, "", key)
-    elif status.state in ("stopped", "lost"):
+    elif status.state in UNFINISHED:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(state_word(status), icon=icon, color=colour)
             st.caption("What was measured before is shown below.", width="content")

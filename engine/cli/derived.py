@@ -13,7 +13,7 @@ import click
 import pandas as pd
 
 from winnow.engine.cli.follow import attend
-from winnow.engine.cli.options import flat_options, flat_values
+from winnow.engine.cli.options import flat_options, flat_values, require_alone
 from winnow.engine.explain.checks.badges import badge
 from winnow.engine.runs import launch
 from winnow.engine.runs.derived import KINDS, DerivedJob, derived_job, find_derived_job, newest_job, read
@@ -21,6 +21,9 @@ from winnow.engine.runs.run import Run, find
 from winnow.engine.specs.frozen import DerivedSpec
 from winnow.engine.specs.jobs import JOBS
 
+resume_option = click.option(
+    "--resume", default=None, metavar="ID", help="start this one again, which was stopped, lost or failed"
+)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 
 
@@ -36,9 +39,13 @@ def _command(kind: str) -> click.Command:
     @click.command(kind, help=job.help)
     @click.argument("run")
     @as_json_option
+    @resume_option
     @flat_options(job.spec)
-    def command(run: str, as_json: bool, **given: Any) -> None:
+    def command(run: str, as_json: bool, resume: str | None, **given: Any) -> None:
         chosen = find(run)
+        if resume is not None:
+            require_alone("--resume", given)
+            sys.exit(_again(find_derived_job(chosen, kind, resume), as_json))
         sys.exit(_done(chosen, read({"kind": kind, **flat_values(job.spec, given)}), as_json))
 
     return command
@@ -50,9 +57,14 @@ def _command(kind: str) -> click.Command:
 @click.option("--pruning", default=None, help="which pruning of RUN  [the newest that is done]")
 @click.option("--out", default=None, type=click.Path(file_okay=False), help="copy the files to this folder")
 @as_json_option
-def export_command(run: str, formats: str | None, pruning: str | None, out: str | None, as_json: bool) -> None:
+@resume_option
+def export_command(run: str, as_json: bool, resume: str | None, out: str | None, **given: str | None) -> None:
     """Export a pruning: the newest that is done, unless one is named."""
-    chosen = find(run)
+    chosen, formats, pruning = find(run), given["formats"], given["pruning"]
+    if resume is not None:
+        require_alone("--resume", given)
+        _require_free(out)
+        sys.exit(_again(find_derived_job(chosen, "export", resume), as_json, out))
     found = find_derived_job(chosen, "prune", pruning) if pruning else newest_job(chosen, "prune")
     if found is None:
         raise click.UsageError(f"`RUN` must be pruned first, got {chosen.id}, which is not. Do winnow prune {run}.")
@@ -73,9 +85,14 @@ def _require_free(out: str | None) -> None:
 
 def _done(run: Run, spec: DerivedSpec, as_json: bool, out: str | None = None) -> int:
     """Do the job in a worker and show its results; return the exit code."""
-    work = derived_job(run, spec)
+    return _again(derived_job(run, spec), as_json, out)
+
+
+def _again(work: DerivedJob, as_json: bool, out: str | None = None) -> int:
+    """Start a job that waits or ended early, and show its results; return the exit code."""
+    run = work.run
     launch.start(work)
-    if attend(work, f"{run.spec.name}, {spec.kind}", quiet=as_json):
+    if attend(work, f"{run.spec.name}, {work.kind}", quiet=as_json):
         return 130
     status = work.status
     if status.state == "done" and out is not None:

@@ -87,6 +87,7 @@ def outcome(run: Run) -> dict[str, Any]:
             figures[task] = [main.name, _number(values[task, main.name]), main.unit]
     return {
         "run": run.id,
+        "name": run.spec.name,
         "state": status.state,
         "message": status.message,
         "epoch": status.epoch,

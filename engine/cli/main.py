@@ -16,14 +16,18 @@ from typing import Any
 import click
 
 from winnow.engine.cli._help_sections import SectionedCommand
+from winnow.engine.cli.data import data_group
 from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
+from winnow.engine.cli.own import trust_command
 from winnow.engine.cli.studies import path_command, study_command
 from winnow.engine.runs import launch
+from winnow.engine.runs.quantities import SPARSITIES
 from winnow.engine.runs.run import Run, create, find, list_runs, runs_folder
 from winnow.engine.runs.undo import undo
 from winnow.engine.runs.verify import verify
+from winnow.engine.runs.work_folder import refused
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.train import demo
 
@@ -82,6 +86,8 @@ def _follow(run: Run, as_json: bool) -> int:
 
 for _derived in commands():
     winnow.add_command(_derived)
+winnow.add_command(data_group)
+winnow.add_command(trust_command)
 winnow.add_command(study_command)
 winnow.add_command(path_command)
 
@@ -95,10 +101,12 @@ def runs_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def runs_list(as_json: bool) -> None:
     """List all runs, newest first."""
-    found = [{"run": run.id, **outcome(run)} for run in list_runs()]
+    found = [_outcome(run) for run in list_runs()]
     if as_json:
         click.echo(json.dumps({"runs": found}, allow_nan=False))
         return
+    for name, why in refused(runs_folder()).items():
+        click.echo(f"{name} is not shown: {why}", err=True)
     for entry in found:
         click.echo(f"{entry['run']:44} {entry['state']:8} epoch {entry['epoch']:4}  {_figures(entry)}")
     if not found:
@@ -196,6 +204,16 @@ def _serve(port: int, browser: bool, page: str = "") -> int:
         server.wait()
 
 
+def _outcome(run: Run) -> dict[str, Any]:
+    """Return the outcome of a run; where a file of it is damaged, that and no figures."""
+    try:
+        return outcome(run)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        message = " ".join(str(error).split())[:200]
+        figures: dict[str, Any] = {"epoch": 0, "metrics": {}, **dict.fromkeys(SPARSITIES)}
+        return {"run": run.id, "name": "", "state": "damaged", "message": message, **figures}
+
+
 def _figures(entry: Mapping[str, Any]) -> str:
     metrics = [
         f"{task} {value:.4g}{'' if unit in ('', '1') else f' {unit}'}"
@@ -214,6 +232,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         click.echo(f"winnow: {error.format_message()}", err=True)
         sys.exit(2)
-    except (SpecError, FileNotFoundError, launch.JobError, ValueError) as error:
-        click.echo(f"winnow: {error}", err=True)
+    except (SpecError, OSError, launch.JobError, ValueError) as error:
+        click.echo(f"winnow: {_one_line(error)}", err=True)
         sys.exit(2)
+
+
+def _one_line(error: Exception) -> str:
+    """Say what was wrong; of what the system refused, the file and why."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"`{error.filename}` " if error.filename else ""
+        return f"{where}cannot be used here: {error.strerror}. Set WINNOW_RUNS to a folder that you may write to."
+    return " ".join(str(error).split())

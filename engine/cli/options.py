@@ -15,7 +15,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from winnow.data.catalog import DATASETS
+from winnow.data.spec import DataSpec
 from winnow.engine.cli._help_sections import SectionOption
+from winnow.engine.cli.own import confirmed, own_options, own_values
 from winnow.engine.specs.balancing import BalancingSpec
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.network import NETWORKS
@@ -74,7 +76,7 @@ class Option:
     def metavar(self) -> str | None:
         """How its value is written; None for a switch."""
         if self.chooses:
-            return "|".join(self.fields)
+            return "|".join([*self.fields, *(["MODULE:FUNCTION"] if self.name == "network" else [])])
         return None if self.field.annotation is bool else _metavar(self.field.annotation)
 
     @property
@@ -83,7 +85,10 @@ class Option:
         if self.chooses:
             kinds = SECTIONS[self.section or ""].kinds
             said = "; ".join(f"{kind}: {_first_sentence(spec)}" for kind, spec in kinds.items())
-            return f"{said}  [default: {next(iter(kinds))}]"
+            more = (
+                "; MODULE:FUNCTION: a function of your own that returns the network" if self.name == "network" else ""
+            )
+            return f"{said}{more}  [default: {next(iter(kinds))}]"
         meaning = _by_kind({kind: info.description or "" for kind, info in self.fields.items()})
         default = _by_kind({kind: _shown(info) for kind, info in self.fields.items()})
         shown = "" if NOT_SET + ":" in meaning else f"  [default: {default}]"
@@ -92,7 +97,7 @@ class Option:
 
 def spec_options(command: Command) -> Command:
     """Give a command one option per field of the spec of a training run."""
-    return _with_options(command, training_options())
+    return own_options(_with_options(command, training_options()))
 
 
 def flat_options(spec: type[BaseModel], hidden: tuple[str, ...] = ()) -> Callable[[Command], Command]:
@@ -103,10 +108,14 @@ def flat_options(spec: type[BaseModel], hidden: tuple[str, ...] = ()) -> Callabl
 def spec_of(given: Mapping[str, Any]) -> TrainSpec:
     """Return the spec that the options describe; what was not given keeps its default.
 
+    Code of the user's own that they name is confirmed on this machine.
+
     Raises:
         SpecError: an option is not what its field expects, or belongs to another data set, network or penalty.
+        ValueError: there is no such code of the user's own.
 
     """
+    own, given = own_values(given)
     values: dict[str, Any] = {"tasks": _parts(given["tasks"])} if given["tasks"] else {}
     kinds = {name: _chosen(section, given) for name, section in SECTIONS.items()}
     for option in training_options():
@@ -118,7 +127,10 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
         kind = kinds[option.section]
         _require_used(option, kind, given)
         values.setdefault(option.section, {})[option.name] = _parsed(value, option.fields[kind])
-    return parse(values)
+    if own:
+        values |= own
+        values.setdefault("balancing", {}).setdefault("gradients", "parameters")
+    return confirmed(parse(values))
 
 
 def flat_values(spec: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +167,12 @@ def training_options() -> list[Option]:
 
 
 def _names(section: Section) -> Iterator[str]:
-    return (field for spec in section.kinds.values() for field in spec.model_fields)
+    return (field for spec in section.kinds.values() for field in _asked(spec))
+
+
+def _asked(spec: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return the fields that are asked for: all but what a data set reads from its folder."""
+    return spec.asked() if issubclass(spec, DataSpec) else spec.model_fields
 
 
 def _option(section: str, name: str) -> Option:
@@ -187,7 +204,7 @@ def _require_used(option: Option, kind: str, given: Mapping[str, Any]) -> None:
     section, value = option.section or "", given[option.name]
     if kind not in option.fields:
         spec, key = SECTIONS[section].kinds[kind], SECTIONS[section].key
-        own = ", ".join(name for name in spec.model_fields if name != key) or "none"
+        own = ", ".join(name for name in _asked(spec) if name != key) or "none"
         raise SpecError(f"`{option.name}` is not an option of {key} {kind}, got {value}. Its options are: {own}.")
     chosen = given.get("penalty") or PenaltySpec().penalty
     if section == "penalty" and option.only and chosen in PENALTIES and chosen not in option.only.split(" and "):

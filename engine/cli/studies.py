@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pandas as pd
 
 from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.derived import records
 from winnow.engine.cli.follow import attend
 from winnow.engine.cli.options import flat_options, flat_values, require_alone, spec_of, spec_options
 from winnow.engine.runs import launch
+from winnow.engine.runs.reading import read_table
 from winnow.engine.runs.study import Study, create_study, find_study
 from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 from winnow.engine.studies.plan import plan
@@ -21,7 +21,7 @@ from winnow.engine.studies.reporting_tables import FORMATS, csv_text, paper_tabl
 from winnow.engine.studies.spec_hash import KnownRuns
 
 LEFT_OUT = ("seed", "keep", "test", "target")  # a study sets these for each of its runs
-OWN = ("only_plan", "resume", "show", "out", "as_json")  # options that are not about its spec
+OWN = ("only_plan", "resume", "show", "out", "here", "as_json")  # options that are not about its spec
 SHOWN = {"study": ("members", "summary", "delta", "comparisons"), "path": ("members", "path")}
 HIDDEN = ("name", "base", "cluster")
 
@@ -49,6 +49,7 @@ def _shared(command: Any) -> Any:
             type=click.Path(exists=True, dir_okay=False),
             help="YAML file for a Dask cluster: cluster (slurm, pbs, lsf or sge), jobs, and options of dask-jobqueue",
         ),
+        click.option("--here", is_flag=True, help="with --resume: train on this machine, whatever its folder names"),
         click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end"),
     )
     for option in reversed(options):
@@ -86,7 +87,8 @@ def _many(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> 
     for alone, other in (("show", "resume"), ("resume", "show")):
         if given[alone]:
             unused = {"plan": given["only_plan"] or None, other: given[other]}
-            require_alone(f"--{alone}", {**unused, **{name: given[name] for name in given if name not in OWN}})
+            mine = (*OWN, *launch.PLACES) if alone == "resume" else OWN
+            require_alone(f"--{alone}", {**unused, **{name: given[name] for name in given if name not in mine}})
     if given["show"]:
         return _shown(find_study(given["show"]), given)
     if given["resume"]:
@@ -96,11 +98,21 @@ def _many(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> 
         if given["only_plan"]:
             return _planned(spec, given["as_json"])
         found = create_study(spec)
-    launch.start(found)
+    launch.start(found, place=_place(found, given))
     if attend(found, found.spec.name, quiet=given["as_json"]):
         click.echo(f"stopped; to continue: winnow {found.spec.kind} --resume {found.id}", err=True)
         return 130
     return _shown(found, given)
+
+
+def _place(found: Study, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return where the runs go, as said in this command: a folder may come from somebody else."""
+    said = {"scheduler": given["scheduler"] or "", "cluster": _yaml(Path(given["cluster"])) if given["cluster"] else {}}
+    if any(said.values()) and given["here"]:
+        raise click.UsageError("`--here` must be left out with `--scheduler` and `--cluster`, got both.")
+    if given["resume"] and not any(said.values()) and not given["here"]:
+        return None
+    return said
 
 
 def _spec(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> StudySpec | PathSpec:
@@ -171,7 +183,7 @@ def write_tables(found: Study, folder: Path) -> None:
     """Write all tables of a study as CSV, and the paper's table on the test split in Markdown and LaTeX."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(found.path.glob("tables/*.parquet")):
-        (folder / f"{file.stem}.csv").write_text(csv_text(pd.read_parquet(file)))
+        (folder / f"{file.stem}.csv").write_text(csv_text(read_table(file)))
     if _has(found, "summary"):
         shown = paper_table(found.table("summary"), definition(found))
         for suffix, written in FORMATS.items():

@@ -18,6 +18,7 @@ from winnow.engine.export.bounds import Held, elements, signature, without_memor
 from winnow.engine.export.refusal import NotRebuildable
 from winnow.engine.export.script import Script
 
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 REMEMBERED = 256  # signatures of inputs that were admitted
 
 
@@ -74,9 +75,9 @@ class Rebuilt(nn.Module):
         shapes = signature(values)
         if shapes is None or (key := (self.training, shapes)) in self._admitted:
             return
-        own = sum(tensor.numel() for tensor in [*self.parameters(), *self.buffers()])
-        held = Held(own + elements(values))
-        with without_memory() as shaped:
+        with without_memory() as shaped:  # counted in it too: a trace must not see that sizes are used as numbers
+            own = sum(tensor.numel() for tensor in [*self.parameters(), *self.buffers()])
+            held = Held(own + elements(values))
             try:
                 twin = self._without_memory(shaped)
                 twin._run(script, {name: shaped(value) for name, value in values.items()}, held)
@@ -92,11 +93,15 @@ class Rebuilt(nn.Module):
         self._admitted[key] = None
 
     def _without_memory(self, shaped: Callable[[Any], Any]) -> "Rebuilt":
-        """Return a copy whose tensors are shapes, so that nothing of this model is written to."""
+        """Return a copy whose tensors are shapes and that calls no hooks: nobody sees it, and nothing is written to."""
         kept = [self._script, self._in_training, self._admitted]
         memo: dict[int, Any] = {id(part): part for part in kept}
         memo |= {id(tensor): shaped(tensor.detach()) for tensor in [*self.parameters(), *self.buffers()]}
-        return copy.deepcopy(self, memo)
+        twin = copy.deepcopy(self, memo)
+        for module in twin.modules():
+            for hooks in HOOKS:
+                getattr(module, hooks).clear()
+        return twin
 
 
 class RebuiltOnImages(Rebuilt):

@@ -9,15 +9,17 @@ import numpy as np
 from torch import nn
 
 from winnow.engine.graph.calls import Call
-from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.carriers import Carrier, squeezed
+from winnow.engine.graph.contracting import Contract
 from winnow.engine.graph.drawing import Drawn
 from winnow.engine.graph.finishing import classes, place_constants
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.grids import is_grid, settle, tied_over
 from winnow.engine.graph.layer_steps import ProductStep
 from winnow.engine.graph.observer import Event
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
-from winnow.engine.graph.records import Depthwise, Join, Mix, Product, Site
+from winnow.engine.graph.records import Depthwise, Flow, Join, Mix, Product, Site
 from winnow.engine.graph.running import Running
 from winnow.engine.graph.sized import Context, Decision, Origin
 from winnow.engine.graph.spaces import Slice, Space, gathered, names, slices
@@ -47,6 +49,7 @@ def built(model: nn.Module, passes: Passes) -> ChannelGraph:
     recording = passes.recording
     inputs, outputs = (_joined([dict(_ends(ends[side])) for ends in passes.ends]) for side in (0, 1))
     _pin_numbers(recording, passes.numbers)
+    settle(recording)
     place_constants(recording)
     every = [carrier for carriers in (*inputs.values(), *outputs.values()) for carrier in carriers]
     number = classes(recording, every)
@@ -74,7 +77,9 @@ def built(model: nn.Module, passes: Passes) -> ChannelGraph:
             [use.mapped(number) for use in recording.layer_uses if isinstance(use, Depthwise)], recording.first
         ),
         flows=flows,
-        steps=tuple(step.mapped(number) if isinstance(step, ProductStep) else step for step in recording.steps),
+        steps=tuple(
+            step.mapped(number) if isinstance(step, ProductStep | Contract) else step for step in recording.steps
+        ),
         ends={name or "output": tuple(carrier.index for carrier in carriers) for name, carriers in outputs.items()},
         carriers=tuple(replace(carrier, labels=number[carrier.labels]) for carrier in recording.carriers),
         inputs=ends[0],
@@ -116,11 +121,18 @@ def _pin_numbers(recording: Recording, numbers: Mapping[Origin, str]) -> None:
             site = recording.sites.get((source, axis))
             labels = None if site is None else site.channels
         else:
-            whole = recording.carriers[source].labels
-            labels = whole.ravel() if whole.shape[axis] > 1 else None
+            labels = _counted(recording, recording.carriers[source].labels, axis)
         if labels is not None:
             reason = "its number of channels is used as a number"
             recording.flows.append(Mix(path or "the model itself", reason, np.unique(labels), np.array([FIXED])))
+
+
+def _counted(recording: Recording, labels: Labels, axis: int) -> Labels | None:
+    """Return the channels whose number an axis tells; in a grid it is made whole along that axis instead."""
+    found = squeezed(recording.partition.roots(labels))
+    if is_grid(found) and found.shape[axis] > 1:
+        found = tied_over(recording, found, (axis % found.ndim,))
+    return found.ravel() if found.shape[axis] > 1 else None
 
 
 def _distinct(labels: Labels) -> Labels:
@@ -145,7 +157,7 @@ def _ends(structure: Any, name: str = "") -> Iterator[tuple[str, Carrier]]:
 def _spaces(
     count: int,
     sites: Sequence[Site],
-    flows: Sequence[Product | Mix],
+    flows: Sequence[Flow],
     ends: tuple[Ends, Ends],
     joins: Sequence[Join],
     unmade: Labels,
@@ -165,6 +177,7 @@ def _spaces(
     reached = {name: _reached(count, flows, channels) for name, channels in outputs.items()}
     inner = [[part for part in parts[space] if part.role != "reader"] for space in range(len(members))]
     titles = names(inner, members, joins)
+    mixes = [mix for mix in mixes if _matters(mix, reached)]
     return tuple(
         Space(
             titles[space],
@@ -179,6 +192,11 @@ def _spaces(
     )
 
 
+def _matters(mix: Mix, reached: Mapping[str, np.ndarray[Any, np.dtype[np.bool_]]]) -> bool:
+    """Whether an output could depend on a mix; attention weights that nobody looks at, say, pin nothing."""
+    return FIXED in mix.results or not mix.node or any(found[mix.results].any() for found in reached.values())
+
+
 def _pins(channels: Labels, mixes: Sequence[Mix], unmade: Labels) -> tuple[str, ...]:
     reasons = [f"{mix.layer}: {mix.reason}" for mix in mixes if np.isin(channels[0], mix.sources)]
     if np.isin(channels[0], unmade):
@@ -190,7 +208,7 @@ def _touching(channels: Labels, ends: Ends) -> tuple[str, ...]:
     return tuple(name for name, members in ends.items() if np.isin(channels[0], members))
 
 
-def _reached(count: int, flows: Sequence[Product | Mix], output: Labels) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _reached(count: int, flows: Sequence[Flow], output: Labels) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return which channels could matter for an output, whatever the weights."""
     reached = np.zeros(count, bool)
     reached[output] = True

@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.fx.node import map_aggregate
 
 from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.grids import settled
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
-from winnow.engine.graph.rules import WEIGHTED, rule_of
+from winnow.engine.graph.rules import GRIDS, WEIGHTED, rule_of
 
 SIZES = {
     "size", "shape", "dim", "ndim", "ndimension", "numel", "nelement", "stride", "dtype", "device", "layout",
@@ -59,7 +60,7 @@ def _by_rule(recording: Recording, operation: Operation, effects: Effects) -> An
     reason = UNKNOWN
     if rule is not None and operation.carriers():
         try:
-            carried = rule(recording, operation)
+            carried = rule(recording, operation if rule in GRIDS else settled(recording, operation))
             if _fits(operation.result, carried):
                 return carried
             reason = MISFIT

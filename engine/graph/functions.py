@@ -87,7 +87,18 @@ SIZES = ("shape", "size", "numel", "nelement")
 NUMBERS = ("item", "tolist", "numpy", "__array__", "__float__", "__int__", "__complex__", "aten::_local_scalar_dense")
 VALUES = (*NUMBERS, "__bool__", "__index__", "is_nonzero", "equal", "allclose", "__contains__")
 COUNTED = ("nonzero", "argwhere", "masked_select", "unique", "unique_consecutive")  # sizes that depend on values
-NUMERIC = ("tensor", "as_tensor", "scalar_tensor", "full", "full_like", "arange", "linspace", "fill", "eye")
+NUMERIC = (
+    "tensor",
+    "as_tensor",
+    "scalar_tensor",
+    "full",
+    "full_like",
+    "arange",
+    "linspace",
+    "fill",
+    "eye",
+    "scaled_dot_product_attention",
+)  # its scale
 INDEXING = (
     "getitem", "setitem", "narrow", "split", "split_with_sizes", "tensor_split", "chunk", "select", "roll", "pad",
     "slice", "unsafe_split", "unsafe_chunk",

@@ -31,7 +31,7 @@ from winnow.engine.graph.calls import Call
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.observer import Event
 from winnow.engine.graph.partition import Labels
-from winnow.engine.graph.records import Depthwise, Mix, Product, Site
+from winnow.engine.graph.records import Depthwise, Flow, Product, Site
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.sized import Context, Decision
 from winnow.engine.graph.spaces import Space
@@ -53,7 +53,7 @@ class ChannelGraph:
     spaces: tuple[Space, ...]
     products: tuple[Product, ...]
     depthwise: tuple[Depthwise, ...]
-    flows: tuple[Product | Mix, ...]
+    flows: tuple[Flow, ...]
     steps: tuple[Step, ...]
     carriers: tuple[Carrier, ...]
     inputs: Mapping[str, Labels]

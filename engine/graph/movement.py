@@ -5,8 +5,8 @@ a number: each is applied to a tensor of the input's shape whose entries number 
 element came from, exactly, so no rule can be wrong about offsets or orders.
 
 A reshape can lay channels along several dimensions at once (heads, the r² blocks of a pixel shuffle, the groups of a
-channel shuffle). Dropping single channels would tear such a grid: all but the dimension that keeps most channels apart
-are tied. A channel shuffle is such a grid inside one operation: the same positions of its groups are tied.
+channel shuffle); see `engine.graph.grids`. A channel shuffle is such a grid inside one operation: the same positions of
+its groups are tied.
 """
 
 import operator
@@ -19,10 +19,14 @@ import torch
 from torch import Tensor
 
 from winnow.engine.graph.carriers import Carrier, numbered, squeezed, squeezed_tensor
+from winnow.engine.graph.grids import LARGEST_GRID, closed, is_grid, one_dimension, opened, tied_over
 from winnow.engine.graph.operation import Operation, carriers_in
-from winnow.engine.graph.partition import FIXED, Labels
+from winnow.engine.graph.partition import FIXED
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.steps import Chosen, Keep, Move
+
+RESHAPING = ("view", "reshape", "unflatten", "Unflatten", "flatten", "Flatten", "view_as", "reshape_as")
+JOINING = ("cat", "concat", "concatenate")
 
 
 def moved(recording: Recording, operation: Operation) -> Any:
@@ -32,7 +36,7 @@ def moved(recording: Recording, operation: Operation) -> Any:
         NotTraceable: an index that depends on the input, or on chance, picks channels.
 
     """
-    if operation.name in ("cat", "concat", "concatenate") and (joined := _joined(recording, operation)) is not None:
+    if operation.name in JOINING and (joined := _joined(recording, operation)) is not None:
         return joined
     if operation.name in ("ChannelShuffle", "channel_shuffle"):
         module: Any = operation.module
@@ -200,9 +204,16 @@ def _placed(
     index = squeezed_tensor(ids)
     every = np.concatenate([*(source.labels.ravel() for source in sources), [FIXED]])
     labels = squeezed(recording.partition.roots(every[index]))
+    if operation.name in JOINING:  # tensors one behind the other along a dimension without channels
+        axis = int(operation.value(1, "dim", operation.kwargs.get("axis", 0))) % labels.ndim
+        if all(source.labels.shape[axis] == 1 for source in sources if len(source.shape) == labels.ndim):
+            labels = tied_over(recording, labels, (axis,))
     bears = any(source.bears for source in (*sources, *indices))
-    if bears and sum(length > 1 for length in labels.shape) > 1:
-        labels = _one_dimension(recording, labels)
+    if bears and is_grid(labels) and not any(is_grid(source.labels) for source in sources):
+        small = operation.name in RESHAPING and labels.size <= LARGEST_GRID
+        labels = opened(recording, labels) if small else one_dimension(recording, labels)
+    elif bears and is_grid(labels) and labels.size > LARGEST_GRID:
+        labels = closed(recording, labels)
     made = recording.carrier(operation.node, value, labels, bears)
     origins = tuple(source.index for source in sources)
     padding = _fill(operation) if fill is None else fill
@@ -216,19 +227,6 @@ def _fill(operation: Operation) -> float:
     module: Any = operation.module
     value = getattr(module, "value", 0) if module is not None else operation.value(3, "value", 0)
     return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _one_dimension(recording: Recording, labels: Labels) -> Labels:
-    """Tie labels so that they vary along one dimension only, the one that leaves most channels apart."""
-
-    def apart(axis: int) -> int:
-        trial = recording.partition.copy()
-        return len(np.unique(trial.roots(trial.tie_except(labels, axis))))
-
-    kept = max((axis for axis, length in enumerate(labels.shape) if length > 1), key=apart)
-    shape = [1] * labels.ndim
-    shape[kept] = -1
-    return recording.partition.tie_except(labels, kept).reshape(shape)
 
 
 def _joined(recording: Recording, operation: Operation) -> Carrier | None:

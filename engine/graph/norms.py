@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.grids import whole_over
 from winnow.engine.graph.layer_steps import NormStep
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import Labels
@@ -131,7 +132,7 @@ def _over_channels(
     recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...], mixed: tuple[int, ...], reason: str
 ) -> Carrier:
     """A norm over the dimensions `mixed`; where the channels lie along another one it does not touch them."""
-    source = operation.carrier()
+    source = whole_over(recording, operation.carrier(), mixed)
     varying = [axis for axis in range(len(source.shape)) if source.labels.shape[axis] > 1]
     if not set(varying) & set(mixed):
         result = recording.result(operation, source.labels)

@@ -35,6 +35,7 @@ from winnow.engine.graph.functions import (
     opens,
 )
 from winnow.engine.graph.memory import Memory
+from winnow.engine.graph.multi_head import multi_head_attention
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.paths import Paths
 from winnow.engine.graph.preserving import Preserved
@@ -84,7 +85,8 @@ class Observer(TorchFunctionMode):
         if name in PASSIVE:
             return self._passive(name, func, args, kwargs)
         if name == "multi_head_attention_forward":
-            self._whole_width(args[:3])
+            with self:
+                return multi_head_attention(*args, **kwargs)
         if rule_named(name) is None and opens(func):
             with self:
                 return opened(func)(*args, **kwargs)
@@ -215,13 +217,6 @@ class Observer(TorchFunctionMode):
             if name in SIZES and self.drawing and args and isinstance(args[0], Tensor):
                 return self._sized(result, args[0], [*args[1:], *kwargs.values()])
             return result
-
-    def _whole_width(self, tensors: Iterable[Tensor]) -> None:
-        """Note that the layer compares the last axis of its inputs with a number of its own."""
-        for tensor in tensors:
-            known = self.memory.known(tensor)
-            if known is not None:
-                self.book.number([(known.index, tensor.dim() - 1)])
 
     def _sized(self, result: Any, tensor: Tensor, rest: list[Any]) -> Any:
         """Return sizes that remember their axes."""

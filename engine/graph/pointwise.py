@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.fx.node import map_aggregate
 
 from winnow.engine.graph.carriers import Carrier, squeezed
+from winnow.engine.graph.grids import is_grid, tied_over
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
@@ -27,7 +28,7 @@ ABSORBING = ("mul", "imul", "multiply")
 def pointwise(recording: Recording, operation: Operation) -> Carrier:
     """Any function of the elements at one place."""
     carriers = operation.carriers()
-    labels = _meet(recording, operation, carriers)
+    labels = meet(recording, operation, carriers)
     result = recording.result(operation, labels)
     recording.steps.append(_step(operation, carriers, result))
     return result
@@ -56,7 +57,8 @@ def _zero_or_unknown(constants: Sequence[Tensor]) -> Tensor:
     return torch.where(constants[0] == 0, 0.0, torch.nan)
 
 
-def _meet(recording: Recording, operation: Operation, carriers: list[Carrier]) -> Labels:
+def meet(recording: Recording, operation: Operation, carriers: list[Carrier]) -> Labels:
+    """Tie what meets element by element; return the labels of the result."""
     dimensions = operation.result.dim()
     padded = [carrier.padded(dimensions) for carrier in carriers]
     guests = [_is_guest(i, padded) for i in range(len(padded))]
@@ -71,12 +73,19 @@ def _meet(recording: Recording, operation: Operation, carriers: list[Carrier]) -
     met = np.array(np.broadcast_to(hosts[0], shape))
     if any(labels.size < met.size for labels in hosts):  # what was spread over positions may be the same at each
         met = squeezed(recording.partition.roots(met))
+    met = _whole_for(recording, met, [shape for (shape, _), guest in zip(padded, guests, strict=True) if guest])
     if sum(carrier.bears and not guest for carrier, guest in zip(carriers, guests, strict=True)) > 1:
         recording.joins.append(Join(operation.place, met.ravel()))
     for (_, labels), guest in zip(padded, guests, strict=True):
         if guest:
             recording.mix(operation, "spreads one channel over many", [labels], met)
     return met
+
+
+def _whole_for(recording: Recording, met: Labels, guests: Sequence[tuple[int, ...]]) -> Labels:
+    """Make a grid whole along the dimensions in which a guest of several places is met."""
+    places = {axis for shape in guests for axis, length in enumerate(shape) if length > 1}
+    return tied_over(recording, met, tuple(places)) if is_grid(met) and places else met
 
 
 def _is_guest(place: int, padded: Sequence[tuple[tuple[int, ...], Labels]]) -> bool:
@@ -95,7 +104,7 @@ def indexed(recording: Recording, operation: Operation) -> Carrier:
     source = operation.carrier(3, "source")
     if len(source.shape) != len(target.shape) or {target.labels.shape[axis], source.labels.shape[axis]} != {1}:
         raise operation.refusal("moves channels to places that the values of an index give")
-    labels = _meet(recording, operation, [target, source])
+    labels = meet(recording, operation, [target, source])
     result = recording.result(operation, labels)
     recording.steps.append(Opaque(result.index, (target.index, source.index), False, labels.shape))
     if index.bears:

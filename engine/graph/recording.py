@@ -11,7 +11,7 @@ from winnow.engine.graph.carriers import Carrier, only_along
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels, Partition
 from winnow.engine.graph.preserving import is_lazy, pointer
-from winnow.engine.graph.records import Depthwise, Join, Mix, Product, Role, Site
+from winnow.engine.graph.records import Depthwise, Flow, Join, Mix, Product, Role, Site
 from winnow.engine.graph.steps import Named, Opaque, Spoil, Step, Unknown
 
 LARGEST_CONSTANT = 2**18  # entries of a parameter that may meet channels element by element
@@ -30,11 +30,13 @@ class Recording:
         self.sites: dict[tuple[str, int], Site] = {}
         self.constants: dict[str, Labels] = {}
         self.layer_uses: list[Product | Depthwise] = []
-        self.flows: list[Product | Mix] = []
+        self.flows: list[Flow] = []
         self.joins: list[Join] = []
         self.steps: list[Step] = []
         self.unmade: list[Labels] = []
         self.norms: list[tuple[str, int]] = []
+        self.grids: list[tuple[Labels, int]] = []  # the grids that are open, and where each would be closed
+        self.heads: list[Labels] = []
         self.direct: set[str] = set()
         self.not_understood: list[tuple[str, str]] = []
         self._named: dict[int, str] = {}

@@ -92,6 +92,22 @@ class Mix:
 
 
 @dataclass(frozen=True, eq=False)
+class Reach:
+    """Results that could depend on sources, whatever the weights; which of them do, the steps say."""
+
+    layer: str
+    sources: Labels
+    results: Labels
+
+    def mapped(self, classes: Labels) -> "Reach":
+        """Return the same with every label replaced by its class."""
+        return replace(self, sources=classes[self.sources], results=classes[self.results])
+
+
+Flow = Product | Mix | Reach
+
+
+@dataclass(frozen=True, eq=False)
 class Join:
     """An operation that tied channels of several tensors, such as a residual sum."""
 

@@ -7,7 +7,7 @@ one operation.
 from collections.abc import Callable
 from typing import Any
 
-from winnow.engine.graph import layers, movement, norms, pointwise, spatial
+from winnow.engine.graph import contracting, layers, movement, norms, pointwise, spatial
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.recording import Recording
 
@@ -51,8 +51,8 @@ REDUCED = """mean sum amax amin max min median std var norm linalg_vector_norm l
 argmax argmin count_nonzero var_mean std_mean aminmax nanmean nansum"""
 SOFTMAXED_MODULES = "Softmax Softmax2d LogSoftmax Softmin"
 SOFTMAXED = "softmax log_softmax softmin normalize cumsum cumprod sort"
-MULTIPLIED = """matmul rmatmul bmm mm mv dot einsum baddbmm addmm addbmm addmv tensordot scaled_dot_product_attention
-cosine_similarity cdist outer kron"""
+CONTRACTED = "matmul rmatmul bmm mm baddbmm einsum scaled_dot_product_attention"
+MULTIPLIED = "mv dot addmm addbmm addmv tensordot cosine_similarity cdist outer kron"
 
 
 def _named(names: str, rule: Rule) -> dict[str, Rule]:
@@ -102,7 +102,8 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named("index_add index_copy", pointwise.indexed),
     **_named(REDUCED, spatial.reduced),
     **_named(SOFTMAXED, spatial.softmaxed),
-    **_named(MULTIPLIED, spatial.multiplied),
+    **_named(CONTRACTED, contracting.contracted),
+    **_named(MULTIPLIED, contracting.mixed),
 }
 
 WEIGHTED = (  # their tensors but the first are weights
@@ -117,7 +118,13 @@ WEIGHTED = (  # their tensors but the first are weights
 )
 
 
-PLACELESS = (pointwise.pointwise, movement.moved, movement.unchanged, spatial.multiplied)
+PLACELESS = (
+    pointwise.pointwise, movement.moved, movement.unchanged, contracting.contracted, contracting.mixed,
+)  # fmt: skip
+GRIDS = (  # take channels that lie along several dimensions
+    *PLACELESS, movement.assigned, spatial.padded, spatial.softmaxed, spatial.reduced,
+    norms.layer_norm_module, norms.layer_norm_function,
+)  # fmt: skip
 
 
 def rule_of(operation: Operation) -> Rule | None:

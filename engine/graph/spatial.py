@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.grids import whole_over
 from winnow.engine.graph.movement import padded_with_number
 from winnow.engine.graph.operation import Operation, tensors_in
 from winnow.engine.graph.partition import Labels
@@ -78,10 +79,11 @@ def reduced(recording: Recording, operation: Operation) -> Any:
     if len(operation.carriers()) > 1:  # the larger of two tensors
         return pointwise(recording, operation)
     dimensions = _dimensions(operation, len(source.shape))
+    source = whole_over(recording, source, dimensions)
     if any(source.labels.shape[axis] > 1 for axis in dimensions):
         labels = recording.unmade_labels(operation.place, 1)
         recording.mix(operation, f"{operation.name} mixes the channels", [source.labels], labels)
-        return _each(recording, operation, lambda shape: labels.reshape((1,) * len(shape)), mixes=True)
+        return _each(recording, operation, source, lambda shape: labels.reshape((1,) * len(shape)), mixes=True)
     through = source.labels.shape
 
     def left(shape: tuple[int, ...]) -> Labels:
@@ -89,7 +91,7 @@ def reduced(recording: Recording, operation: Operation) -> Any:
             return source.labels
         return source.labels.reshape([n for axis, n in enumerate(through) if axis not in dimensions])
 
-    return _each(recording, operation, left, mixes=False)
+    return _each(recording, operation, source, left, mixes=False)
 
 
 def softmaxed(recording: Recording, operation: Operation) -> Carrier:
@@ -101,22 +103,12 @@ def softmaxed(recording: Recording, operation: Operation) -> Carrier:
         axis = operation.value(2, "dim", 1)
     if axis is None:
         raise operation.refusal("name its dimension with `dim`")
+    source = whole_over(recording, source, (axis,))
     result = recording.result(operation, source.labels)
     mixes = source.labels.shape[axis] > 1
     if mixes:
         recording.mix(operation, f"{operation.name} mixes the channels", [source.labels], source.labels)
     recording.steps.append(Opaque(result.index, (source.index,), mixes, result.labels.shape))
-    return result
-
-
-def multiplied(recording: Recording, operation: Operation) -> Carrier:
-    """Products of matrices of features, such as attention: every result depends on every channel."""
-    labels = recording.unmade_labels(operation.place, 1)
-    sources = [carrier.labels for carrier in operation.carriers()]
-    recording.mix(operation, f"{operation.name} mixes the channels", sources, labels)
-    result = recording.result(operation, labels.reshape((1,) * operation.result.dim()))
-    every = tuple(carrier.index for carrier in operation.carriers())
-    recording.steps.append(Opaque(result.index, every, True, result.labels.shape))
     return result
 
 
@@ -142,9 +134,8 @@ def _dimensions(operation: Operation, count: int) -> tuple[int, ...]:
     return tuple(axis % count for axis in ([given] if isinstance(given, int) else given))
 
 
-def _each(recording: Recording, operation: Operation, labels_of: Any, mixes: bool) -> Any:
+def _each(recording: Recording, operation: Operation, source: Carrier, labels_of: Any, mixes: bool) -> Any:
     """Enter every tensor of the result (a maximum comes with its place, of which no constant is known)."""
-    source = operation.carrier()
     carriers: list[Carrier] = []
     for value in tensors_in(operation.result):
         made = recording.result(operation, labels_of(tuple(value.shape)), value)

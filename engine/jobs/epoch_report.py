@@ -16,7 +16,7 @@ with a firmness of 0, and counts as removable.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,13 @@ class EpochReport:
         """Write the metrics of every task on a split."""
         values: Values = {(task, name): value for task, own in metrics.items() for name, value in own.items()}
         self._writer.events(place, split, values)
+
+    def resume(self) -> None:
+        """Remember which layers were recorded as having hardly a group left: those of the last row of norms."""
+        rows = NormLog(self._writer.folder / "groups").rows()
+        if len(rows):
+            counts = [bank.channels for bank in self._training.proximal.dense_banks]
+            self._alarmed = set(self._few(torch.split(torch.from_numpy(rows["norm"][-1].copy()), counts)))
 
     def epoch(self, epoch: int, metrics: Mapping[str, Mapping[str, float]]) -> None:
         """Write the validation metrics, the norms of all groups, the three sparsities and the alarms."""
@@ -80,15 +87,18 @@ class EpochReport:
 
     def _alarms(self, place: tuple[int, int]) -> None:
         """Record the layers that have hardly a group left, once each time they get there."""
-        proximal = self._training.proximal
-        few = {
-            bank.layer: int((norms > 0).sum())
-            for bank, norms in zip(proximal.dense_banks, proximal.whole(proximal.norms), strict=True)
-            if bank.channels > 1 and int((norms > 0).sum()) <= max(1, ALARM * bank.channels)
-        }
+        few = self._few(self._training.proximal.whole(self._training.proximal.norms))
         new: Values = {(None, layer): float(alive) for layer, alive in few.items() if layer not in self._alarmed}
         self._writer.events(place, "alarm", new)
         self._alarmed = set(few)
+
+    def _few(self, whole: Sequence[torch.Tensor]) -> dict[str, int]:
+        """Return how many groups of a layer live, of the layers that have hardly one."""
+        return {
+            bank.layer: int((norms > 0).sum())
+            for bank, norms in zip(self._training.proximal.dense_banks, whole, strict=True)
+            if bank.channels > 1 and int((norms > 0).sum()) <= max(1, ALARM * bank.channels)
+        }
 
 
 def removable_shares(saved: pd.DataFrame) -> dict[str, float]:

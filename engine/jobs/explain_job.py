@@ -48,6 +48,7 @@ from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.jobs.restore import ExplainedRun, explained_run
 from winnow.engine.jobs.writer import Writer
+from winnow.engine.runs.reading import read_table
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import ExplainSpec, Method
 
@@ -67,11 +68,11 @@ def run_explain(run: Run, spec: ExplainSpec, writer: Writer, stop_requested: obj
 
     """
     writer.status(phase="reading the run", progress=0.0)
-    read = explained_run(run, spec, lambda done, total: writer.tick(phase=f"reading image {done} of {total}"))
+    read = explained_run(run, spec, lambda phase: writer.tick(phase=phase))
     settings = Settings(
         of=spec.of, fill=spec.fill, images=spec.images, bootstrap=spec.bootstrap, steps=spec.steps, seed=spec.seed
     )
-    probed = probe(read.net, read.batches, layers=spec.layers or None, tasks=read.tasks, settings=settings)
+    probed = probe(read.net, read.batches, layers=spec.layers or None, tasks=read.described, settings=settings)
     check_cells(probed, _named_cells(spec))
     writer.status(phase="measuring channel means", progress=0.02)
     job = _Job(spec, writer, stop_requested, read, probed, channel_means(probed))
@@ -159,8 +160,9 @@ class _Job:
             self.writer.table(name, frame)
         self.writer.table("faithfulness", pd.concat(self.figures, ignore_index=True))
         try:
-            self.writer.table("heads", structural_use(trace(self.read.net, self.read.batches.example())))
-        except NotTraceable as error:
+            graph = trace(self.read.net, self.read.batches.example())
+            self.writer.table("heads", structural_use(graph, self.read.trunk))
+        except (NotTraceable, ValueError) as error:
             self.refused.append(f"the table `heads` is missing: {error}")
 
     def _write_maps(self, relevance: pd.DataFrame) -> None:
@@ -230,7 +232,7 @@ def _found(file: Path, read: ExplainedRun, wanted: Sequence[Deletion]) -> Iterat
     """Yield the wanted rows of an earlier, interrupted job on the same checkpoint."""
     if not file.exists():
         return
-    earlier = pd.read_parquet(file)
+    earlier = read_table(file)
     keys = {deletion.key for deletion in wanted}
     known = np.array([key in keys for key in _keys(earlier)], bool)
     rows = earlier[(earlier["step"] == read.step) & known]

@@ -25,7 +25,7 @@ from winnow.engine.export import (
     save_model,
 )
 from winnow.engine.jobs.certificate_file import read_certificate
-from winnow.engine.jobs.run_data import example
+from winnow.engine.jobs.run_data import first_image
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.derived import DerivedJob, find_derived_job
@@ -63,9 +63,10 @@ def run_export(run: Run, spec: ExportSpec, writer: ResultWriter, stop_requested:
         raise ValueError(f"`pruning` must be done, got {pruning.id}: {pruning.status.state}. Wait, or take another.")
     torch.set_flush_denormal(True)
     model = load_model(pruning.path / "model").eval()
-    images = example(run.spec)
+    images = first_image(run)
     folder = writer.folder / "files"
-    folder.mkdir(exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted worker has begun
+    folder.mkdir()
     saved: Saved | None = None
     exported: list[Exported] = []
     rows: list[list[Any]] = []

@@ -3,36 +3,34 @@
 The network is the dense one: what was removed during training is in it as zeros, at its own place.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from winnow.data.sample import Dataset, Field, Sample
-from winnow.data.stacking import stack
-from winnow.engine.jobs.run_data import dataset, prepare
-from winnow.engine.networks.multitask import MultiTaskNet, build_network
+from winnow.data.recorded import RecordedData
+from winnow.data.sample import Field
+from winnow.engine.jobs.network_file import fields_of, read_document, read_network
+from winnow.engine.jobs.run_data import Say, images_of, prepare
+from winnow.engine.jobs.sample import sampled_targets
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import ExplainSpec
-from winnow.engine.specs.network import parse_network
 from winnow.engine.specs.train import OptimiserSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.tasks.task import Task
+from winnow.engine.tasks.unspecified import Unspecified
 from winnow.engine.training.batches import Batches
-from winnow.engine.training.checkpoint import Checkpoint, newest_checkpoint
+from winnow.engine.training.checkpoint import newest_checkpoint
 from winnow.engine.training.optimisers import build_optimizer
-
-CHUNK = 32  # images at once
 
 
 @dataclass(frozen=True)
 class Restored:
     """A run's network in evaluation mode, its tasks, its epoch and step, and the checkpoints that were damaged."""
 
-    net: MultiTaskNet
+    net: nn.Module
     tasks: dict[str, Task]
     epoch: int
     step: int
@@ -53,68 +51,51 @@ def restored_network(run: Run, device: torch.device) -> Restored:
     """Return a run's network from its newest intact checkpoint.
 
     Raises:
-        ValueError: there is none yet, or all are damaged.
+        ValueError: there is none yet, all are damaged, or the user's code is needed and not confirmed.
 
     """
     found, skipped = newest_checkpoint(run.path / "weights")
     if found is None:
         damaged = f"only damaged ones: {', '.join(skipped)}" if skipped else "none"
         raise ValueError(f"`run` must hold an intact checkpoint, got {damaged} in {run.id}. Train an epoch first.")
-    document = json.loads((run.path / "weights" / "network.json").read_text())
-    fields = {name: _field(values) for name, values in document["tasks"].items()}
-    tasks = build_tasks(fields, tuple(fields))
-    net = build_network(parse_network(document["network"]), tasks, document["channels"])
-    return _restored(net.to(device), tasks, found, skipped)
-
-
-def _restored(net: MultiTaskNet, tasks: dict[str, Task], found: Checkpoint, skipped: list[str]) -> Restored:
+    document = read_document(run.path / "weights")
+    tasks = _tasks(run, fields_of(document))
+    net = read_network(run.path / "weights", document, tasks).to(device)
     net.load_state_dict(found.dense(net))
     net.eval()
     epoch, step = (int(found.manifest[name]) for name in ("epoch", "step"))
-    return Restored(net, tasks, epoch, step, found.dense_moments(net), skipped)
+    return Restored(net, tasks, epoch, step, found.dense_moments(net, document.get("parameters")), skipped)
 
 
-def _field(values: dict[str, object]) -> Field:
-    return Field(**{**values, "classes": tuple(values.get("classes", ()))})  # type: ignore[arg-type]
+def _tasks(run: Run, fields: Mapping[str, Field]) -> dict[str, Task]:
+    """Return the tasks; those of a recorded run without targets are only outputs."""
+    if not isinstance(run.spec.data, RecordedData):
+        return build_tasks(fields, tuple(fields))
+    known = sampled_targets(run)
+    return {
+        name: build_tasks(fields, (name,))[name] if name in known else Unspecified(field)
+        for name, field in fields.items()
+    }
 
 
 @dataclass(frozen=True)
 class ExplainedRun:
-    """A run's network and tasks, the images, how many they are, and the step of the checkpoint."""
+    """A run's network and tasks, the images, how many they are, the step of the checkpoint, and the trunk if named."""
 
-    net: MultiTaskNet
+    net: nn.Module
     tasks: dict[str, Task]
     batches: Batches
     step: int
     images: int
-
-
-@dataclass(frozen=True)
-class _First:
-    """The first `length` samples of a data set."""
-
-    whole: Dataset
-    length: int
+    trunk: tuple[str, ...]
 
     @property
-    def name(self) -> str:
-        """The name of the whole data set."""
-        return self.whole.name
-
-    @property
-    def fields(self) -> dict[str, Field]:
-        """The fields of the whole data set."""
-        return dict(self.whole.fields)
-
-    def __len__(self) -> int:
-        return min(self.length, len(self.whole))
-
-    def sample(self, index: int) -> Sample:
-        """Return the sample of the whole data set."""
-        return self.whole.sample(index)
+    def described(self) -> dict[str, Task | None]:
+        """The tasks as an explanation takes them: None for one of which only the output is known."""
+        return {name: None if isinstance(task, Unspecified) else task for name, task in self.tasks.items()}
 
 
-def explained_run(run: Run, spec: ExplainSpec, progress: Callable[[int, int], None] | None = None) -> ExplainedRun:
+def explained_run(run: Run, spec: ExplainSpec, say: Say = lambda phase: None) -> ExplainedRun:
     """Return the network of a run and the images that the explanation asks for.
 
     Raises:
@@ -123,6 +104,12 @@ def explained_run(run: Run, spec: ExplainSpec, progress: Callable[[int, int], No
     """
     device = prepare(spec.threads, spec.device)
     restored = restored_network(run, device)
-    data = _First(dataset(run.spec, spec.split), spec.images)
-    batches = Batches(stack(data, run.spec.tasks, progress), restored.tasks, CHUNK, device)
-    return ExplainedRun(restored.net, restored.tasks, batches, restored.step, len(data))
+    unspecified = [name for name, task in restored.tasks.items() if isinstance(task, Unspecified)]
+    if unspecified and spec.of == "loss":
+        raise ValueError(
+            f"`of` must be output where a task has no known loss, got loss, and {', '.join(unspecified)} without. Use "
+            "--of output, or give record() its `tasks` and `loader`."
+        )
+    images = images_of(run, restored.tasks, spec.split, device, say, spec.images)
+    named = getattr(run.spec.network, "trunk", ())
+    return ExplainedRun(restored.net, restored.tasks, images, restored.step, images.images, named)

@@ -1,18 +1,25 @@
 """The images of a run, as its spec says: read or rendered, stacked, in batches on the device."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from winnow.data.sample import Dataset, Field, Split
-from winnow.data.stacking import Stacked, stack
+from winnow.data.disk.spec import DiskData
+from winnow.data.recorded import RecordedData
+from winnow.data.sample import Dataset, Field, Sample, Split
+from winnow.data.stacking import Progress, Stacked, require_whole, stack
+from winnow.engine.jobs.sample import read_sample
+from winnow.engine.runs.run import Run
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.distributed.joining import own_device
 from winnow.engine.training.distributed.place import Place
 
+CHUNK = 32  # images at once
 Say = Callable[[str], None]
 
 
@@ -54,8 +61,79 @@ def batches(spec: TrainSpec, tasks: Mapping[str, Task], split: Split, device: to
     return Batches(_read(spec, tuple(tasks), split, say), tasks, spec.batch_size, device)
 
 
-def _read(spec: TrainSpec, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
-    def progress(done: int, total: int) -> None:
-        say(f"{spec.data.verb} {spec.data.dataset} ({split}): {done} of {total}")
+def images_of(
+    run: Run, tasks: Mapping[str, Task], split: Split, device: torch.device, say: Say, first: int | None = None
+) -> Batches:
+    """Return a split of the images of a run that is there, or its `first` ones, CHUNK at once where these are few.
 
-    return stack(dataset(spec, split), tasks, progress)
+    Raises:
+        ValueError: a recorded run that does not hold them.
+
+    """
+    spec, size = run.spec, run.spec.batch_size if first is None else CHUNK
+    if isinstance(spec.data, RecordedData):
+        return Batches(_sampled(run, tasks, split, first), tasks, size, device)
+    data = dataset(spec, split) if first is None else First(dataset(spec, split), first)
+    return Batches(_stacked(spec, data, tuple(tasks), split, say), tasks, size, device)
+
+
+def first_image(run: Run) -> Tensor:
+    """Return the first validation image of a run that is there, (1, C, H, W), channels last in memory."""
+    if not isinstance(run.spec.data, RecordedData):
+        return example(run.spec)
+    return torch.from_numpy(read_sample(run, "val").images[:1]).permute(0, 3, 1, 2)
+
+
+def _sampled(run: Run, tasks: Mapping[str, Task], split: Split, first: int | None) -> Stacked:
+    """Return the stored sample, with a number in the place of targets that no task looks at."""
+    found = read_sample(run, split)
+    nothing = np.zeros(len(found.images), np.float32)
+    return Stacked(found.images[:first], {name: found.targets.get(name, nothing)[:first] for name in tasks})
+
+
+@dataclass(frozen=True)
+class First:
+    """The first `length` samples of a data set."""
+
+    whole: Dataset
+    length: int
+
+    @property
+    def name(self) -> str:
+        """The name of the whole data set."""
+        return self.whole.name
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """The fields of the whole data set."""
+        return dict(self.whole.fields)
+
+    def __len__(self) -> int:
+        return min(self.length, len(self.whole))
+
+    def sample(self, index: int) -> Sample:
+        """Return the sample of the whole data set."""
+        return self.whole.sample(index)
+
+
+def require_readable(spec: TrainSpec, split: Split, say: Say) -> None:
+    """Read a split from disk once, so that a file that is damaged ends a run at its start and not at its end.
+
+    Raises:
+        DataError: a sample is not what its fields say.
+
+    """
+    if isinstance(spec.data, DiskData):
+        require_whole(dataset(spec, split), spec.tasks, _progress(spec, split, say, "checking"))
+
+
+def _read(spec: TrainSpec, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
+    return _stacked(spec, dataset(spec, split), tasks, split, say)
+
+
+def _stacked(spec: TrainSpec, data: Dataset, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
+    return stack(data, tasks, _progress(spec, split, say, spec.data.verb))
+
+
+def _progress(spec: TrainSpec, split: Split, say: Say, verb: str) -> Progress:
+    return lambda done, total: say(f"{verb} {spec.data.dataset} ({split}): {done} of {total}")

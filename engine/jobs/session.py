@@ -3,17 +3,17 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 
 import numpy as np
 import torch
 
 from winnow.engine.jobs.epoch_report import EpochReport
+from winnow.engine.jobs.network_file import write_network
 from winnow.engine.jobs.snapshots import Snapshots
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.runs.control import ControlReader
-from winnow.engine.runs.files import replace_json
+from winnow.engine.runs.log_marks import cut_to_checkpoint, marks
 from winnow.engine.runs.norm_log import Layer, NormLog
 from winnow.engine.training.balancing.gradients import conflict
 from winnow.engine.training.batches import Batches
@@ -56,18 +56,16 @@ class TrainingSession:
         if skipped:
             self.writer.status(message=f"damaged checkpoints were skipped: {', '.join(skipped)}")
         banks = training.proximal.dense_banks
+        self._losses |= cut_to_checkpoint(folder, training.step)
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
-        (folder / "weights").mkdir(exist_ok=True)
-        network = training.spec.network.model_dump(mode="json")
-        described = {name: asdict(task.field) for name, task in training.tasks.items()}
-        replace_json(
-            folder / "weights" / "network.json",
-            {"network": network, "tasks": described, "channels": self.batches.channels},
-        )
+        if message := write_network(folder / "weights", training, self.batches.example()):
+            self.writer.status(message=message)
         if training.step == 0:
             constant = constant_metrics(training.tasks, self.batches, self.validation)
             self._report.metrics((0, 0), "constant", constant)
             self._report.epoch(0, validate(training, self.validation))
+        else:
+            self._report.resume()
         self._snapshots.begin()
         self._first = training.step
         self._clock = time.monotonic()
@@ -80,18 +78,34 @@ class TrainingSession:
             if isinstance(record, EpochDone):
                 self._report.epoch(record.epoch, record.metrics)
                 self._snapshots.after_epoch(record)
-                save_checkpoint(self.writer.folder / "weights", self.training, record.epoch)
+                if self._ends_here(record):
+                    return "stopped"
+                self._save(record.epoch)
             elif isinstance(record, Removed):
                 keep_before_removal(self.writer.folder / "weights", record.step)
                 self._write_removal(record)
             else:
                 self._count(record)
-                if self._meet_requests(record):
-                    self._report.tables()
-                    save_checkpoint(self.writer.folder / "weights", self.training, record.epoch)
+                asked = self._meet_requests(record)
+                if record.step % self.batches.steps and asked and self._ends_here(record):
                     return "stopped"
         self._report.tables()
         return "done"
+
+    def _ends_here(self, record: StepDone | EpochDone) -> bool:
+        """Stop if that is asked for; after an epoch's last step that waits for its validation. The last epoch ends."""
+        last = record.step == self.training.spec.epochs * self.batches.steps
+        if last or not (self._control.read().stop or self._stop_requested):
+            return False
+        self.writer.events((record.epoch, record.step), "control", {(None, "stop"): None})
+        self._report.tables()
+        self._save(record.epoch)
+        return True
+
+    def _save(self, epoch: int) -> None:
+        """Store a checkpoint that knows how long the logs are."""
+        folder = self.writer.folder
+        save_checkpoint(folder / "weights", self.training, epoch, marks(folder, dict(self._losses)))
 
     def _count(self, record: StepDone) -> None:
         """Collect the losses, and write their means ten times an epoch."""
@@ -100,7 +114,7 @@ class TrainingSession:
         total = self.training.spec.epochs * self.batches.steps
         now = time.monotonic()
         pace = (now - self._clock) / max(record.step - self._first, 1)
-        if record.step % self._every == 0 or record.step == self._first + 1:
+        if record.step % self._every == 0 or record.step == 1:
             self._write_step(record, now)
         if record.balance.gramian is not None and len(self.training.tasks) > 1:
             self._write_conflict(record, record.balance.gramian)
@@ -156,13 +170,8 @@ class TrainingSession:
                 self.writer.events(place, "control", {(None, "strength"): control.strength})
         if control.pause and not control.stop and not self._stop_requested:
             self._wait(place)
-            control = self._control.read()
-            return self._meet_requests(record) if not control.stop else self._stop(place)
-        return self._stop(place) if control.stop or self._stop_requested else False
-
-    def _stop(self, place: tuple[int, int]) -> bool:
-        self.writer.events(place, "control", {(None, "stop"): None})
-        return True
+            return self._meet_requests(record)
+        return control.stop or bool(self._stop_requested)
 
     def _wait(self, place: tuple[int, int]) -> None:
         """Wait until asked to go on or to stop."""

@@ -6,23 +6,25 @@ again, it goes on with the runs it had. When a run fails, the others go on; thos
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.study_members import member_spec
 from winnow.engine.jobs.writer import ResultWriter
-from winnow.engine.runs.run import Run, create
+from winnow.engine.runs import launch
+from winnow.engine.runs.run import Run, create, run_below
 from winnow.engine.runs.study import COLUMNS, Study
-from winnow.engine.specs.study import PathSpec, StudySpec
+from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 from winnow.engine.studies.latency import latency_rows, timed_pruning
 from winnow.engine.studies.plan import Member, plan
 from winnow.engine.studies.rows import result_rows, results_table
 from winnow.engine.studies.scheduling.machine import cores_of
 from winnow.engine.studies.scheduling.pool import Pool, local_pool
-from winnow.engine.studies.spec_hash import KnownRuns
+from winnow.engine.studies.spec_hash import KnownRuns, same_request
 from winnow.engine.studies.tables import study_tables
 
 POLL = 0.25  # s
@@ -39,7 +41,7 @@ def run_study(
         StudyError: some runs failed; all others are done, and the tables are written.
 
     """
-    pool = pool or build_pool(study.spec)
+    pool = pool or build_pool(study.spec, launch.said_place())
     try:
         state = _RunningStudy(study, writer, pool).train(stop_requested)
     finally:
@@ -51,13 +53,24 @@ class StudyError(ValueError):
     """Some runs of a study failed."""
 
 
-def build_pool(spec: StudySpec | PathSpec) -> Pool:
-    """Return the pool that the spec asks for: a Dask cluster, or this machine."""
-    if spec.scheduler or spec.cluster:
-        from winnow.engine.studies.scheduling.cluster import connected, started
+def build_pool(spec: StudySpec | PathSpec, place: Mapping[str, Any] | None) -> Pool:
+    """Return the pool of the place that who starts the study says, {scheduler, cluster}: Dask, or this machine.
 
-        return connected(spec.scheduler) if spec.scheduler else started(spec.cluster, cores_of(spec.base))
-    return local_pool(spec.base, spec.workers)
+    Raises:
+        ValueError: the spec names a place, and nobody said one now: the folder may come from somebody else.
+
+    """
+    if place is None:
+        if spec.scheduler or spec.cluster:
+            raise ValueError("`place` must be said by who starts the study, got it from the folder alone.")
+        return local_pool(spec.base, spec.workers)
+    said = spec.model_copy(update={"scheduler": place.get("scheduler") or "", "cluster": place.get("cluster") or {}})
+    checked = parse_many(said.model_dump())
+    if not (checked.scheduler or checked.cluster):
+        return local_pool(spec.base, spec.workers)
+    from winnow.engine.studies.scheduling.cluster import connected, started
+
+    return connected(checked.scheduler) if checked.scheduler else started(checked.cluster, cores_of(spec.base))
 
 
 @dataclass
@@ -117,11 +130,15 @@ class _RunningStudy:
         self.entries = {member.key: _Entry(member) for member in plan(self.study.spec)}
         for _, row in self.study.members().iterrows():
             entry = self.entries.get(str(row["key"]))
-            folder = self.study.root / str(row["run"])
-            if entry is not None and row["run"] and (folder / "spec.json").is_file():
-                entry.run, entry.reused = Run(folder), bool(row["reused"])
-                if entry.run.status.state in ("done", "failed"):
-                    self._end(entry, entry.run.status.state)
+            if entry is None or not row["run"]:
+                continue
+            try:
+                entry.run = run_below(self.study.root, str(row["run"]))
+            except FileNotFoundError:
+                continue  # removed meanwhile: it is made again
+            entry.reused = bool(row["reused"])
+            if entry.run.status.state == "done":
+                self._end(entry, "done")  # one that failed is tried again: a disk may have been full
 
     def _note_ended(self) -> None:
         """Note which runs have ended, and which can no longer be trained."""
@@ -156,8 +173,10 @@ class _RunningStudy:
 
     def _start(self, entry: _Entry, known: KnownRuns) -> None:
         """Find or make the run of a member, and give it to the pool."""
+        spec = member_spec(entry.member, {key: run for key, other in self.entries.items() if (run := other.run)})
+        if entry.run is not None and not same_request(entry.run, spec):
+            entry.run, entry.reused = None, False  # a folder from somebody else may name any run of the root
         if entry.run is None:
-            spec = member_spec(entry.member, {key: run for key, other in self.entries.items() if (run := other.run)})
             if (found := known.done(spec)) is not None:
                 entry.run, entry.reused = found, True
                 self._end(entry, "done")

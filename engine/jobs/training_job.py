@@ -11,12 +11,13 @@ import torch
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
 from winnow.engine.jobs.other_ranks import train_along
-from winnow.engine.jobs.run_data import batches, fields, prepare
+from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable
 from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.warm_start import measured_strength_max, start_from
 from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.networks.multitask import build_network
+from winnow.engine.runs.log_marks import marks
 from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.counts import living
 from winnow.engine.tasks.build import build_tasks
@@ -46,6 +47,9 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
         writer.tick(phase=phase)
 
     training_images, validation = (batches(spec, tasks, "train", device, say), batches(spec, tasks, "val", device, say))
+    _require_steps(training_images, spec.batch_size)
+    if spec.test:
+        require_readable(spec, "test", say)
     writer.status(phase="building the network")
     fresh = spec.start.fresh_seed if spec.start is not None else None
     torch.manual_seed(spec.seed if fresh is None else fresh)
@@ -72,8 +76,20 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
     return state
 
 
+def _require_steps(images: Batches, size: int) -> None:
+    if not images.steps:
+        raise ValueError(
+            f"`batch_size` must be at most {images.images}, the number of training images, got {size}. "
+            "Give it with --batch-size."
+        )
+
+
 def _conclude(best: BestEpoch, training: Training, writer: ResultWriter, splits: Mapping[str, Batches]) -> None:
-    """Evaluate the kept network on each split, {name in the events: images}; write its tables and its checkpoint."""
+    """Evaluate the kept network on each split, {name in the events: images}; write its tables and its checkpoint.
+
+    A run that is killed meanwhile does it again: the checkpoint's logs end before it.
+    """
+    logs = marks(writer.folder)
     place = best.put_back()
     report = EpochReport(training, writer)
     for split, images in splits.items():
@@ -84,7 +100,7 @@ def _conclude(best: BestEpoch, training: Training, writer: ResultWriter, splits:
     values: Values = {(None, name): value for name, value in {**shares, **skill}.items()}
     writer.events(place, "kept", values)
     report.tables()
-    save_checkpoint(writer.folder / "weights", training, place[0])
+    save_checkpoint(writer.folder / "weights", training, place[0], logs)
 
 
 def _warm_start(training: Training, images: Batches, run: Run) -> Values:

@@ -21,7 +21,7 @@ from winnow.engine.graph.trace import trace
 from winnow.engine.jobs.restore import restored_network
 from winnow.engine.pruning.scores import lamp
 from winnow.engine.runs.digests import manifests, verified
-from winnow.engine.runs.run import Run
+from winnow.engine.runs.run import Run, run_below
 from winnow.engine.sparsity.counts import living
 from winnow.engine.sparsity.groups import Bank, banks
 from winnow.engine.sparsity.strength import Targeted, best_support, strength_max, with_floor
@@ -85,7 +85,7 @@ def source_run(source: Source, root: Path) -> Run:
 
     """
     try:
-        run = Run.open(root / source.run)
+        run = run_below(root, source.run)
     except FileNotFoundError as error:
         raise ValueError(f"`start` must name a run below {root}, got {source.run}, which does not exist.") from error
     _bytes(source, run)
@@ -145,4 +145,5 @@ def _norms(spec: TrainSpec, source: Source, root: Path, example: Tensor) -> dict
     """Return the norms of a source's groups by layer, of the kind that this run penalises."""
     net = restored_network(source_run(source, root), example.device).net
     graph = trace(net, example)
-    return {bank.layer: bank.norms() for bank in banks(build_groups(spec.penalty, net, graph, example))}
+    named: tuple[str, ...] = getattr(spec.network, "trunk", ())
+    return {bank.layer: bank.norms() for bank in banks(build_groups(spec.penalty, net, graph, example, named))}

@@ -15,12 +15,14 @@ import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 
 from filelock import Timeout
 
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.derived import DerivedJob, open_work
+from winnow.engine.runs.files import cut
 from winnow.engine.runs.launch import TIED
 from winnow.engine.runs.provenance import note_start
 from winnow.engine.runs.run import Run
@@ -86,10 +88,19 @@ def _work(work: Run | DerivedJob | Study, writer: ResultWriter, ending: StopRequ
         traceback.print_exc()
         return 1
     except Exception as error:  # noqa: BLE001 - whatever happens, the folder must say so
-        traceback.print_exc()
-        writer.finish("failed", reason(error))
+        _say_failed(writer, error)
         return 1
     return 0
+
+
+def _say_failed(writer: ResultWriter, error: Exception) -> None:
+    """Say why the work failed, in the log and in the status, even where nothing new fits on the disk."""
+    with suppress(OSError):
+        traceback.print_exc()
+    try:
+        writer.finish("failed", reason(error))
+    except OSError:
+        writer.finish_in_place("failed", reason(error))
 
 
 def _done(work: Run | DerivedJob | Study, writer: ResultWriter, ending: StopRequest) -> str:
@@ -97,6 +108,8 @@ def _done(work: Run | DerivedJob | Study, writer: ResultWriter, ending: StopRequ
 
     Importing the job takes seconds: it comes after the lock and the first status.
     """
+    if isinstance(work, DerivedJob):
+        cut(work.path / "events.jsonl", 0)  # it is done from the start, whatever an interrupted worker has recorded
     run = entry(JOBS, work.spec.kind, "kind").run.load()
     arguments = (work.run, work.spec) if isinstance(work, DerivedJob) else (work,)
     state: str = run(*arguments, writer, ending)

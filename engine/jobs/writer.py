@@ -3,14 +3,17 @@
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
 import psutil
 
+from winnow.engine.runs.digests import forget_digests, note_digests
 from winnow.engine.runs.events import Event, cut_torn_line, write_events
-from winnow.engine.runs.files import replace
+from winnow.engine.runs.files import overwrite, replace
+from winnow.engine.runs.log_marks import remove_unfinished
 from winnow.engine.runs.work_folder import Status, WorkFolder
 
 STATUS_EVERY = 0.5  # s
@@ -58,8 +61,15 @@ class ResultWriter:
             }
         )
         self._written = 0.0
-        cut_torn_line(self.folder / "events.jsonl")
-        self.status()
+        try:
+            remove_unfinished(self.folder)
+            forget_digests(self.folder)
+            cut_torn_line(self.folder / "events.jsonl")
+            self.status()
+        except OSError as error:
+            with suppress(OSError):
+                self.finish_in_place("failed", f"its folder cannot be written to: {error.strerror}")
+            raise
 
     def status(self, **changes: object) -> None:
         """Change the status and write it now."""
@@ -75,8 +85,15 @@ class ResultWriter:
 
     def finish(self, state: str, message: str = "") -> None:
         """Write how the work ended."""
+        note_digests(self.folder)
         ended = {"progress": 1.0} if state == "done" else {}
         self.status(state=state, phase=state, message=message, finished=time.time(), remaining=None, **ended)
+
+    def finish_in_place(self, state: str, message: str) -> None:
+        """Write how the work ended over the status that is there: the last resort where no new file fits the disk."""
+        changed = {"state": state, "phase": state, "message": message, "finished": time.time(), "remaining": None}
+        self._status = self._status.model_copy(update=changed)
+        overwrite(self.folder / "status.json", self._status.model_dump_json().encode())
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Replace the table `name`."""

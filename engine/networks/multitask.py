@@ -28,9 +28,9 @@ class MultiTaskNet(nn.Module):
         return {task: _to_size(head(views[task]), size) for task, head in self.heads.items()}
 
 
-def build_network(spec: NetworkSpec, tasks: Mapping[str, Task], channels: int) -> MultiTaskNet:
+def build_network(spec: NetworkSpec, tasks: Mapping[str, Task], channels: int) -> nn.Module:
     """Return the network that the spec describes, for images of `channels` channels, freshly initialised."""
-    net: MultiTaskNet = spec.build.load()(spec, tasks, channels)
+    net: nn.Module = spec.build.load()(spec, tasks, channels)
     return net
 
 

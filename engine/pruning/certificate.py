@@ -31,7 +31,8 @@ class Certificate:
     they hold for these is a sum, rounded to the model's type; in float64 it is judged as computed. constants: the
     layers that still read channels which are constant in evaluation mode, and why they do not take them over. hollow:
     the operations that are dead as a whole and keep one channel, so that the program runs as it did. fixed_sizes:
-    whether the smaller model takes these sizes only; fixed: where the model makes a number of a size.
+    whether the smaller model takes these sizes only; fixed: where the model makes a number of a size. programs: the
+    modules that became programs of their own, since their code computes a size that has changed.
     """
 
     max_error_float32: float
@@ -53,6 +54,7 @@ class Certificate:
     hollow: tuple[str, ...] = ()
     fixed_sizes: bool = False
     fixed: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
 
 
 def compared(model: nn.Module, proof: Proof) -> dict[str, Any]:

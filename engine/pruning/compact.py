@@ -26,6 +26,8 @@ from winnow.engine.pruning.fitting import Unfit, fit_all, settle_shapes
 from winnow.engine.pruning.forms import KeepTasks, as_program, fixes_sizes, without_others
 from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.guards import guarded
+from winnow.engine.pruning.naming import Naming, named_numbers, rewrite
+from winnow.engine.pruning.parts import called, like, programs_in, replaced
 from winnow.engine.pruning.plan import Plan, planned
 from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
@@ -37,6 +39,7 @@ from winnow.engine.pruning.trials import trials
 EVALUATION_ONLY = (
     "some channels are constant in evaluation mode only: compact(…, training=True) keeps them, and compares both modes"
 )
+NAMINGS: tuple[Naming, ...] = ("heads", "all", "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +156,14 @@ class _Compaction:
         if self.tasks is not None:
             yield partial(self._without_others, self.tasks, emptied=False)
             yield partial(self._without_others, self.tasks, emptied=True)
-        yield self._as_itself
+        namings = self._namings
+        for naming in namings:
+            yield partial(self._as_itself, naming)
+        yield partial(self._in_parts, namings[0])
         yield partial(self._as_program, fixed=False)
-        yield self._as_it_fits
+        yield partial(self._as_it_fits, namings[0])
+        if len(namings) > 1:
+            yield partial(self._as_it_fits, "none")
         yield partial(self._as_program, fixed=True)
 
     @cached_property
@@ -170,11 +178,20 @@ class _Compaction:
         held = planned(self.graph, self.tasks, self.gather, training=True)
         return bool((held.liveness.kept == self._plan.liveness.kept).all()) and not self._plan.liveness.folded
 
-    def _shrunk(self, plan: Plan) -> _Built:
+    @property
+    def _namings(self) -> tuple[Naming, ...]:
+        """The ways to rewrite the numbers that the model's classes name, each only if it rewrites something else."""
+        found: dict[frozenset[tuple[tuple[str, str], int]], Naming] = {}
+        for naming in NAMINGS:
+            found.setdefault(frozenset(named_numbers(self._plan, naming).items()), naming)
+        return tuple(found.values())
+
+    def _shrunk(self, plan: Plan, naming: Naming = "none") -> _Built:
         twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
         for module in twin.modules():
             fit(module)
         settle_shapes(plan.graph, twin, plan.liveness.kept)
+        rewrite(twin, named_numbers(plan, naming))
         return _Built(plan, twin, cuts)
 
     def _without_others(self, tasks: Sequence[str], emptied: bool) -> Compacted:
@@ -182,16 +199,31 @@ class _Compaction:
         without_others(built.small, built.plan, tasks, emptied)
         return self._proved(built)
 
-    def _as_itself(self) -> Compacted:
-        built = self._shrunk(self._plan.running("all"))
+    def _as_itself(self, naming: Naming) -> Compacted:
+        built = self._shrunk(self._plan.running("all"), naming)
         fit_all(built.plan, built.small, self.calls)
         return self._own(built)
 
-    def _as_it_fits(self) -> Compacted:
+    def _in_parts(self, naming: Naming) -> Compacted:
+        """Draw those modules alone whose code computes a size that has changed."""
+        plan, parts = self._plan.running("all"), dict[str, Call]()
+        while True:
+            built = self._shrunk(plan, naming)
+            try:
+                replaced(plan, built.small, parts)
+                fit_all(plan, built.small, self.calls, tuple(parts))
+                return self._own(built)
+            except Unfit as unfit:
+                new = [path for path in like(plan, unfit.path) if path not in parts]
+                if not new:
+                    raise
+                parts |= called(plan.graph.model, new, self.calls[0])
+
+    def _as_it_fits(self, naming: Naming) -> Compacted:
         """Keep the channels at every operation that does not run with fewer."""
         plan = self._plan.running("all")
         while True:
-            built = self._shrunk(plan)
+            built = self._shrunk(plan, naming)
             try:
                 fit_all(plan, built.small, self.calls)
                 return self._own(built)
@@ -278,6 +310,7 @@ class _Compaction:
             fixed=tuple(
                 f"{one.module or 'the model'}, {one.place}: a {one.kind} decides" for one in plan.graph.decisions
             ),
+            programs=() if program else tuple(programs_in(small)),
             **words,
         )
         if not program and any(cut.stays for cut in cuts):

@@ -27,7 +27,7 @@ from winnow.engine.graph.preserving import preserved
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.rules import rule_named
 from winnow.engine.graph.weights import Flags
-from winnow.engine.pruning.plan import Plan, observed, places
+from winnow.engine.pruning.plan import Plan, above, observed, places
 
 NUMBER = "its code names a number of channels"
 MOVED = ("input", "tensors")
@@ -35,21 +35,23 @@ ORDER = "moves channels in a way that depends on their number"
 
 
 class Unfit(Exception):  # noqa: N818 - a message to whoever plans, never seen outside
-    """An operation that does not run with fewer channels; `channels` are those to keep for it."""
+    """An operation that does not run with fewer channels; `channels` are those to keep for it, `path` its module."""
 
-    def __init__(self, place: str, reason: str, channels: Labels) -> None:
+    def __init__(self, place: str, reason: str, channels: Labels, path: str = "") -> None:
         super().__init__(f"{place}: {reason}")
-        self.place, self.reason, self.channels = place, reason, channels
+        self.place, self.reason, self.channels, self.path = place, reason, channels, path
 
 
-def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call]) -> None:
+def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call], but: Sequence[str] = ()) -> None:
     """Run a shrunk copy on every call in its modes, and compare what each operation gives with the plan.
+
+    What runs in the modules `but` is not compared operation by operation: they run otherwise.
 
     Raises:
         Unfit: an operation gives other channels, or does not run.
 
     """
-    passes = _Passes(plan)
+    passes = _Passes(plan, frozenset(but))
     for call in (each for given in calls for each in given.modes()):
         copied = call.changed(lambda leaf: leaf.detach().clone())
         with preserved(twin) as state, torch.no_grad():
@@ -68,7 +70,8 @@ def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call]) -> None:
 class _Passes:
     """What the operations of the model's passes gave, in order, and what is left of it."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, but: frozenset[str]) -> None:
+        self.but = but
         self.kept: Flags = plan.liveness.kept
         self.places = places(plan.graph)
         self.carriers: dict[str, list[Carrier]] = defaultdict(list)
@@ -77,7 +80,13 @@ class _Passes:
                 self.carriers[carrier.node].append(carrier)
         self.events: dict[str, list[Any]] = defaultdict(list)
         for event in plan.graph.events:
+            if self.passes_over(event.path):
+                continue
             self.events[event.node.partition(":")[0]].append(event)
+
+    def passes_over(self, path: str) -> bool:
+        """Whether a module runs otherwise than the model's."""
+        return bool(above(path) & self.but)
 
     def expected(self, carrier: Carrier) -> tuple[int, ...] | None:
         """Return the shape of a tensor with the channels that stay, None where they have no single axis."""
@@ -115,6 +124,8 @@ class _Fitting(Observer):
         try:
             return super().operate(name, func, args, kwargs)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            if self.passes.passes_over(self.paths.path):
+                raise
             if self._next(name) is None or not any(True for _ in self._shrunk((args, kwargs))):
                 raise
             self._last = self._given((args, kwargs))
@@ -126,9 +137,12 @@ class _Fitting(Observer):
         carriers = [*self._last, *(self.passes.carriers[event.node] if event is not None else ())]
         labels = [carrier.labels.ravel() for carrier in carriers]
         place = self.passes.places.get(event.node, name) if event is not None else self.paths.path or "the model"
-        return Unfit(place, reason, np.unique(np.concatenate([np.zeros(1, np.int64), *labels])))
+        path = event.path if event is not None else self.paths.path
+        return Unfit(place, reason, np.unique(np.concatenate([np.zeros(1, np.int64), *labels])), path)
 
     def _made(self, name: str, func: Any, given: tuple[Any, Any], result: Any, written: list[Tensor]) -> None:
+        if self.passes.passes_over(self.paths.path):
+            return
         event = self._next(name)
         self.done += 1
         if event is None:

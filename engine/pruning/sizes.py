@@ -13,6 +13,7 @@ from torch import fx, nn
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.weights import Flags
+from winnow.engine.pruning.attending import fit_attention
 
 SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk")
 RESHAPES = ("view", "reshape", "expand", "broadcast_to", "unflatten")
@@ -82,6 +83,15 @@ def fit(module: nn.Module, source: tuple[int, ...] | None = None) -> None:
         layer.num_embeddings, layer.embedding_dim = weight.shape
     elif isinstance(module, nn.PReLU):
         layer.num_parameters = weight.numel()
+    else:
+        _fit_other(module, source)
+
+
+def _fit_other(module: nn.Module, source: tuple[int, ...] | None) -> None:
+    layer: Any = module
+    weight: Any = getattr(layer, "weight", None)
+    if isinstance(module, nn.MultiheadAttention):
+        fit_attention(module)
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
         layer.normalized_shape = layer.normalized_shape if weight is None else tuple(weight.shape)
     elif isinstance(module, nn.modules.batchnorm._NormBase):
@@ -166,7 +176,7 @@ def _resize_place(copied: fx.Node, sized: Sized) -> None:
 
 
 def _resize_shape(copied: fx.Node, sized: Sized) -> None:
-    """Replace the numbers that are sizes of the result; -1 and computed sizes stay."""
+    """Replace the sizes of the result that change, and a computed one of them by −1; the other sizes stay."""
     before, after = sized.results[0].shape, sized.expected(sized.results[0])
     first = 2 if name_of(copied) == "unflatten" else 1
     given = copied.args[first:] if len(copied.args) > first else tuple(copied.kwargs.values())[-1:]
@@ -177,11 +187,15 @@ def _resize_shape(copied: fx.Node, sized: Sized) -> None:
         return
     start = _argument(copied, 1, "dim") % len(sized.sources[0].shape) if first == 2 else 0
     shapes = list(zip(before, after, strict=True))[start : start + len(sizes)]
-    new = [
-        now if isinstance(size, int) and size == was else size for size, (was, now) in zip(sizes, shapes, strict=True)
-    ]
+    new = [_resized(size, was, now, -1 in sizes) for size, (was, now) in zip(sizes, shapes, strict=True)]
     axis = (copied.args[1:2] or (copied.kwargs["dim"],)) if first == 2 else ()
     copied.args, copied.kwargs = (copied.args[0], *axis, tuple(new)), {}
+
+
+def _resized(size: Any, was: int, now: int, open_elsewhere: bool) -> Any:
+    if isinstance(size, int):
+        return now if size == was else size
+    return size if was == now else now if open_elsewhere else -1
 
 
 def _resize_blocks(copied: fx.Node, sized: Sized) -> None:

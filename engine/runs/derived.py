@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from winnow.engine.runs.received import require_plain
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import KINDS as STUDIES
 from winnow.engine.runs.study import Study
@@ -96,5 +97,6 @@ def open_work(path: str | Path) -> Run | DerivedJob | Study:
     found = WorkFolder.open(path)
     kind = kind_of(found.path)
     if entry(JOBS, kind, "kind").derived:
+        require_plain(found.path.parents[1])  # the job reads its run
         return DerivedJob(found.path)
     return Study(found.path) if kind in STUDIES else Run(found.path)

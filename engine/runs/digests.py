@@ -1,14 +1,69 @@
-"""The manifests of a run's checkpoints: without one a checkpoint does not exist, and its digest says if bytes changed.
+"""Digests of what a folder of work holds: they say if bytes changed since they were written.
 
-A checkpoint's tensors are in `<step>.safetensors`; `<step>.json` beside it holds their number of bytes and their
-SHA-256. Neither safetensors nor torch notices a flipped bit; the digest does, and needs neither of them.
+`digests.json` is written when the work ends, {file: SHA-256}, and removed when it is taken up again: until then its
+files grow. It leaves out what changes without the worker (UNNOTED), the checkpoints' tensors, which have manifests, and
+jobs on the result, which have digests of their own.
+
+The manifests of a run's checkpoints: without one a checkpoint does not exist. A checkpoint's tensors are in
+`<step>.safetensors`; `<step>.json` beside it holds their number of bytes and their SHA-256. Neither
+safetensors nor torch notices a flipped bit; the digest does, and needs neither of them.
 """
 
 import hashlib
-import json
 from pathlib import Path
 
+from winnow.engine.runs.files import replace_json
+from winnow.engine.runs.reading import DamagedFileError, read_json, read_object
+
 BEFORE = "before"  # the folder, beside the checkpoints, of the checkpoints from before a removal
+
+
+NOTED = "digests.json"
+UNNOTED = ("status.json", "lock", "control.json", "control.lock", "log.txt", NOTED)
+APART = ("prune", "explain", "export")
+
+
+def note_digests(folder: Path) -> None:
+    """Write the digests of a folder of work whose work has ended."""
+    replace_json(folder / NOTED, {name: digest((folder / name).read_bytes()) for name in _noted(folder)})
+
+
+def forget_digests(folder: Path) -> None:
+    """Remove the digests of a folder whose files are about to change."""
+    (folder / NOTED).unlink(missing_ok=True)
+
+
+def changed(folder: Path) -> dict[str, str]:
+    """Return what became of the files that were noted, {file: what is wrong}; nothing where none were noted.
+
+    Raises:
+        DamagedFileError: the digests themselves are damaged.
+
+    """
+    if not (folder / NOTED).is_file():
+        return {}
+    known = read_json(folder / NOTED)
+    if not isinstance(known, dict):
+        raise DamagedFileError(folder / NOTED, "it must hold a digest per file")
+    there, wrong = set(_noted(folder)), {}
+    for name, expected in known.items():
+        if name not in there:
+            wrong[name] = "it is gone"
+        elif digest((folder / name).read_bytes()) != expected:
+            wrong[name] = "its bytes are not those that were there when the work ended"
+    return wrong
+
+
+def _noted(folder: Path) -> list[str]:
+    """Return the files of a folder of work that digests are noted of."""
+    files = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+    return sorted(
+        file.as_posix()
+        for file in files
+        if file.parts[0] not in (*UNNOTED, *APART)
+        and not any(part.startswith(".") for part in file.parts)
+        and not (file.suffix == ".safetensors" and file.parts[0] == "weights")
+    )
 
 
 def manifests(folder: Path) -> list[Path]:
@@ -24,7 +79,7 @@ def digest(content: bytes) -> str:
 def verified(manifest: Path) -> bytes | None:
     """Return the tensors' bytes if they have the digest of the manifest, else None."""
     try:
-        expected = json.loads(manifest.read_text())["sha256"]
+        expected = read_object(manifest)["sha256"]
         content = manifest.with_suffix(".safetensors").read_bytes()
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -4,11 +4,15 @@ A record is {time [s since 1970, UTC], epoch, step, task, split, quantity, value
 training), `step` counts the optimiser steps taken so far. `task` is null for what concerns the whole network. A value
 that is not finite is null. A line without a newline at its end is being written, or was cut short by a crash: readers
 wait for the rest, and a worker that resumes removes it.
+
+A line that is no such record (a fault of the disk, a file from somebody else) is left out and counted. Every line is
+checked before Arrow sees it: its JSON reader ends the whole process on some inputs.
 """
 
 import io
 import json
 import math
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,6 +36,18 @@ SCHEMA = pa.schema(
 )
 
 
+_INTEGER = rb"(?:0|[1-9][0-9]{0,15})"
+_NUMBER = rb"-?(?:0|[1-9][0-9]{0,16})(?:\.[0-9]{1,25})?(?:[eE][+-]?[0-9]{1,2})?"
+_TEXT = rb'"(?:[ !#-\[\]-~]|\\u[0-9a-cA-CefEF][0-9a-fA-F]{3}|\\u[dD][0-7][0-9a-fA-F]{2}){0,400}"'
+_RECORD = re.compile(  # as `write_events` writes it: safe for Arrow
+    rb'^\{"time": %b, "epoch": %b, "step": %b, "task": (?:null|%b), "split": %b, "quantity": %b, '
+    rb'"value": (?:null|%b)\}\n' % (_NUMBER, _INTEGER, _INTEGER, _TEXT, _TEXT, _TEXT, _NUMBER),
+    re.MULTILINE,
+)
+_LONGEST = 4000  # bytes of a line
+_MOST = 2**53  # of a whole number: beyond, a float cannot tell it from the next
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One number about the run: `quantity` of `task` on `split` after `step` steps."""
@@ -48,22 +64,60 @@ class Event:
 def write_events(path: Path, events: list[Event]) -> None:
     """Append the events with one write."""
     if events:
-        append(path, "".join(f"{json.dumps(_finite(event), allow_nan=False)}\n" for event in events).encode())
+        append(path, b"".join(_written(event) for event in events))
 
 
 def read_events(path: Path, since: int = 0) -> pd.DataFrame:
     """Return the whole records from byte `since` on, one row each.
 
     `frame.attrs["offset"]` is where to go on: `read_events(path, frame.attrs["offset"])` returns what is new.
+    `frame.attrs["damaged"]` is how many lines were left out because they are no records.
     """
-    content = _whole_lines(path, since)
+    whole = _whole_lines(path, since)
+    content, damaged = checked_lines(whole)
     if content:
         options = pyarrow.json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="ignore")
         frame: pd.DataFrame = pyarrow.json.read_json(io.BytesIO(content), parse_options=options).to_pandas()
     else:
         frame = SCHEMA.empty_table().to_pandas()
-    frame.attrs["offset"] = since + len(content)
+    frame.attrs["offset"], frame.attrs["damaged"] = since + len(whole), damaged
     return frame
+
+
+def checked_lines(content: bytes) -> tuple[bytes, int]:
+    """Return the lines that are records, written as `write_events` does, and how many are none."""
+    others = _RECORD.sub(b"", content)
+    if not others:
+        return content, 0
+    kept, damaged = [], 0
+    for line in content.splitlines(keepends=True):
+        if not _RECORD.fullmatch(line):
+            known = _known(line)
+            damaged += known is None
+            line = b"" if known is None else _written(known)
+        kept.append(line)
+    return b"".join(kept), damaged
+
+
+def _known(line: bytes) -> Event | None:
+    """Return the record in a line that is written otherwise than ours, None where it is none."""
+    try:
+        found = json.loads(line) if len(line) <= _LONGEST else None
+        event = Event(**{name: found[name] for name in SCHEMA.names}) if isinstance(found, dict) else None
+    except (ValueError, KeyError, RecursionError):
+        return None
+    return event if event is not None and _is_record(event) else None
+
+
+def _is_record(event: Event) -> bool:
+    texts = (event.split, event.quantity, event.task if event.task is not None else "")
+    counts = (event.epoch, event.step)
+    numbers = (event.time, event.value if event.value is not None else 0.0)
+    return (
+        all(isinstance(text, str) and len(text) <= 400 and text.isprintable() for text in texts)
+        and all(type(count) is int and 0 <= count <= _MOST for count in counts)
+        and all(type(number) in (int, float) and abs(number) < 1e99 for number in numbers)
+    )
 
 
 def current_events(frame: pd.DataFrame) -> pd.DataFrame:
@@ -91,6 +145,10 @@ def _whole_lines(path: Path, since: int) -> bytes:
         file.seek(since)
         content = file.read()
     return content[: content.rfind(b"\n") + 1]
+
+
+def _written(event: Event) -> bytes:
+    return f"{json.dumps(_finite(event), allow_nan=False)}\n".encode()
 
 
 def _finite(event: Event) -> dict[str, object]:

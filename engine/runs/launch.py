@@ -5,6 +5,7 @@ the dashboard and the terminal. Its environment has OMP_WAIT_POLICY=PASSIVE: wit
 spend ten times longer waiting for one another than computing.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -12,31 +13,43 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import psutil
 
-from winnow.engine.runs.files import replace
-from winnow.engine.runs.work_folder import LIVE, Status, WorkFolder
+from winnow.engine.runs.files import own_file, replace
+from winnow.engine.runs.received import RefusedFolderError, require_plain
+from winnow.engine.runs.work_folder import LIVE, UNFINISHED, Status, WorkFolder
 
 WORKER = "winnow.engine.jobs.worker"
 GPUS = "CUDA_VISIBLE_DEVICES"  # in the environment: the GPUs that a process sees, and numbers from 0
 TIED = "WINNOW_TIED"  # in the environment of a worker that must not outlive the process that started it
+CLUSTER = "WINNOW_CLUSTER"  # in the environment of a study's worker: where its runs go, said by who starts it
+PLACES = ("scheduler", "cluster")  # settings of a study that make it connect, and run what others send
 
 
 class JobError(RuntimeError):
     """A request that a run cannot meet in its state."""
 
 
-def start(run: WorkFolder, gpus: Sequence[str] = ()) -> int:
-    """Start the worker of a run that is waiting, stopped or lost; return its process number.
+def start(run: WorkFolder, gpus: Sequence[str] = (), place: Mapping[str, Any] | None = None) -> int:
+    """Start the worker of a run that is waiting, stopped, lost or failed; return its process number.
 
-    Where `gpus` are named, it sees only these.
+    Where `gpus` are named, it sees only these. `place` says where the runs of a study go, {scheduler, cluster}: it is
+    never read back from a folder, which may come from somebody else.
 
     Raises:
-        JobError: the run has a worker, or is done or failed.
+        JobError: the run has a worker, is done, holds links, or names a cluster and no `place` is given.
 
     """
-    process = _spawned(run, {GPUS: ",".join(gpus)} if gpus else {})
+    if place is None and (named := asked_place(run.document())):
+        raise JobError(
+            f"`place` must be said when {run.id} is started, got {named} from its folder alone. A scheduler can run "
+            f"programs here. If you know it: winnow study --resume {run.id} with --scheduler or --cluster; to train on "
+            "this machine: with --here."
+        )
+    said = {CLUSTER: json.dumps(dict(place))} if place is not None else {}
+    process = _spawned(run, {**said, **({GPUS: ",".join(gpus)} if gpus else {})})
     threading.Thread(target=process.wait, daemon=True).start()  # collects the exit status: no zombie
     return process.pid
 
@@ -45,7 +58,7 @@ def work(run: WorkFolder) -> None:
     """Start the worker of a run and wait until it ends. If this process dies before, the worker stops the run.
 
     Raises:
-        JobError: the run has a worker, or is done or failed.
+        JobError: the run has a worker, or is done.
 
     """
     process = _spawned(run, {TIED: "1"}, tied=True)
@@ -56,16 +69,38 @@ def work(run: WorkFolder) -> None:
             process.stdin.close()
 
 
+def asked_place(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a study's spec sends its runs, {scheduler, cluster}; nothing where that is this machine."""
+    return {name: document[name] for name in PLACES if document.get(name)}
+
+
+def said_place() -> dict[str, Any] | None:
+    """Return the place that who started this process said, None where nobody did."""
+    said = os.environ.get(CLUSTER)
+    return dict(json.loads(said)) if said else None
+
+
 def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False) -> subprocess.Popen[bytes]:
     """Start a worker with additions to its environment; a tied one sees its input end when this process dies."""
+    try:
+        require_plain(run.path)
+    except RefusedFolderError as error:
+        raise JobError(str(error)) from error
     status = run.status
     waiting = status.state == "queued" and status.requested is None
-    if not waiting and status.state not in ("stopped", "lost"):
-        raise JobError(f"`run` must be queued, stopped or lost to start, got {run.id}, which is {status.state}.")
+    if is_recorded(run):
+        raise JobError(
+            f"`run` must be one that Winnow trains to start it, got {run.id}, which was recorded in a loop of your "
+            "own. Go on in that loop."
+        )
+    if not waiting and status.state not in UNFINISHED:
+        raise JobError(
+            f"`run` must be queued, stopped, lost or failed to start, got {run.id}, which is {status.state}."
+        )
     run.ask(stop=False, pause=False)
     requested = status.model_copy(update={"state": "queued", "phase": "starting", "requested": time.time()})
     replace(run.path / "status.json", requested.model_dump_json().encode())
-    with (run.path / "log.txt").open("ab") as log:
+    with own_file(run.path / "log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT) as log:
         return subprocess.Popen(
             _command(run),
             stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
@@ -74,6 +109,12 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
             start_new_session=True,
             env={**_environment(run), **environment},
         )
+
+
+def is_recorded(run: WorkFolder) -> bool:
+    """Return whether a folder is a run that was recorded in a loop of the user's own."""
+    network = run.document().get("network")
+    return isinstance(network, dict) and network.get("network") == "recorded"
 
 
 def _command(run: WorkFolder) -> list[str]:
@@ -86,7 +127,7 @@ def _environment(run: WorkFolder) -> dict[str, str]:
     """Return the worker's environment: ours, with no imports from the working folder (-P, for its children too)."""
     several = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}  # or torchrun sets it, and warns at length
     needed = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", **safe_path()}
-    inherited = {name: value for name, value in os.environ.items() if name != TIED}
+    inherited = {name: value for name, value in os.environ.items() if name not in (TIED, CLUSTER)}
     return {**inherited, **needed, **(several if run.devices > 1 else {})}
 
 

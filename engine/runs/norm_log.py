@@ -8,7 +8,6 @@ norms of all groups (float32), layer after layer. Readers ignore a row that is n
     np.fromfile("groups/norms.bin", [("epoch", "<i4"), ("step", "<i4"), ("strength", "<f4"), ("norm", "<f4", (n,))])
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from winnow.engine.runs.files import append, cut, replace_json
+from winnow.engine.runs.reading import DamagedFileError, read_json
+
+MOST_GROUPS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class Layer:
     name: str
     groups: int
     size: int
+
+
+def _count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= 2**40
 
 
 class NormLog:
@@ -52,7 +58,16 @@ class NormLog:
         """Return the layers, none before the network is built."""
         if not self._layers.exists():
             return []
-        return [Layer(**entry) for entry in json.loads(self._layers.read_text())]
+        found = read_json(self._layers)
+        try:
+            layers = [Layer(entry["name"], entry["groups"], entry["size"]) for entry in found]
+        except (TypeError, KeyError, IndexError) as error:
+            raise DamagedFileError(self._layers, "it must list layers, each with name, groups and size") from error
+        if not all(isinstance(own.name, str) and _count(own.groups) and _count(own.size) for own in layers):
+            raise DamagedFileError(self._layers, "a layer must have a name, a number of groups and their size")
+        if sum(own.groups for own in layers) > MOST_GROUPS:
+            raise DamagedFileError(self._layers, f"it names more than {MOST_GROUPS} groups")
+        return layers
 
     def rows(self) -> NDArray[Any]:
         """Return all complete rows: a record array with epoch, step, strength and norm (groups,)."""

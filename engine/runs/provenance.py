@@ -1,11 +1,10 @@
-"""What decides the result of a run beside its spec: the versions of packages, our own source, the files of its data.
+"""What decides the result of a run beside its spec: versions of packages, our own source, its data, the user's code.
 
 It is written into spec.json when the run is created. The worker notes it again each time that it starts on the run
 (`worked_with.json`): a run that was created, or stopped, under other code than it was finished with has no one state of
 the code to stand for.
 """
 
-import json
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import winnow.data
 from winnow.data.fingerprint import files_below, fingerprint
 from winnow.engine.runs.files import replace_json
+from winnow.engine.runs.reading import read_json, read_object
 from winnow.engine.specs.frozen import Frozen
 from winnow.engine.specs.train import TrainSpec
 
@@ -52,20 +52,27 @@ def _deciding(name: str) -> bool:
 
 def made_with(spec: Frozen) -> dict[str, Any]:
     """Return what a spec would be run with here and now: packages, and digests of our source and of its data."""
-    data = spec.data.fingerprint() if isinstance(spec, TrainSpec) else ""
-    return {"packages": dict(package_versions()), "made_with": {"source": source_digest(), "data": data}}
+    made: dict[str, Any] = {"source": source_digest(), "data": ""}
+    if isinstance(spec, TrainSpec):
+        made["data"] = spec.data.fingerprint()
+        made |= {"network": own} if (own := spec.network.fingerprint()) else {}
+    return {"packages": dict(package_versions()), "made_with": made}
 
 
 def note_start(folder: Path, spec: Frozen) -> None:
     """Note what the worker starts on a run with.
 
     Raises:
-        ValueError: the files of its data are not those that it was created with.
+        ValueError: the files of its data, or the user's code of its network, are not those that it was created with.
 
     """
-    now, created = made_with(spec), json.loads((folder / "spec.json").read_bytes()).get("made_with", {})
+    now, created = made_with(spec), read_object(folder / "spec.json").get("made_with", {})
     if "data" in created and now["made_with"]["data"] != created["data"]:
         raise ValueError("`data` must be the files that the run was created with, got changed files. Start a new run.")
+    if now["made_with"].get("network") != created.get("network", now["made_with"].get("network")):
+        raise ValueError(
+            "`network` must be the code that the run was created with, got changed files. Start a new run."
+        )
     starts = _starts(folder)
     if now not in starts:
         replace_json(folder / STARTS, [*starts, now])
@@ -74,7 +81,7 @@ def note_start(folder: Path, spec: Frozen) -> None:
 def of_one_state(folder: Path) -> bool:
     """Return whether the worker started on a run only with what the run was created with; not so if that is damaged."""
     try:
-        created = json.loads((folder / "spec.json").read_bytes())
+        created = read_object(folder / "spec.json")
         return all(start == {part: created.get(part) for part in PARTS} for start in _starts(folder))
     except (OSError, ValueError, AttributeError, TypeError):
         return False
@@ -82,5 +89,5 @@ def of_one_state(folder: Path) -> bool:
 
 def _starts(folder: Path) -> list[dict[str, Any]]:
     file = folder / STARTS
-    found: list[dict[str, Any]] = json.loads(file.read_bytes()) if file.is_file() else []
+    found: list[dict[str, Any]] = read_json(file) if file.is_file() else []
     return found

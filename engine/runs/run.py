@@ -16,7 +16,8 @@ import pandas as pd
 
 from winnow.engine.runs.events import current_events
 from winnow.engine.runs.norm_log import NormLog
-from winnow.engine.runs.work_folder import Status, WorkFolder, folders, make
+from winnow.engine.runs.received import RefusedFolderError
+from winnow.engine.runs.work_folder import Status, WorkFolder, folders, make, refused
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.train import StrengthChange, TrainSpec, parse
 
@@ -70,10 +71,24 @@ def find(name: str, root: Path | None = None) -> Run:
     matching = [run for run in known if run.id == name] or [run for run in known if _spec_name(run) == name]
     if not matching:
         where = root or runs_folder()
+        if why := refused(where).get(name):
+            raise RefusedFolderError(f"`run` must hold plain files and folders only, got {name}: {why}.")
         raise FileNotFoundError(
             f"`run` must be the id or name of a run in {where}, got {name!r}. See the list: winnow runs list"
         )
     return matching[0]
+
+
+def run_below(root: Path, name: str) -> Run:
+    """Return the run of this name below `root`, as another folder names it.
+
+    Raises:
+        FileNotFoundError: there is none, or it holds links. A name is never a path.
+
+    """
+    if name != Path(name).name or name in ("", "..") or name.startswith(".") or "\0" in name:
+        raise FileNotFoundError(f"`run` must be the name of a folder in {root}, got {name!r:.80}.")
+    return Run.open(root / name)
 
 
 def list_runs(root: Path | None = None) -> list[Run]:

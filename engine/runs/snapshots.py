@@ -7,7 +7,6 @@
 A folder gets its name when all files are in it, so that a snapshot is complete or absent.
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -16,8 +15,10 @@ import pandas as pd
 from pydantic import ValidationError
 
 from winnow.engine.runs.digests import digest
+from winnow.engine.runs.reading import read_json
 from winnow.engine.specs.frozen import Frozen
 
+LARGEST_ARCHITECTURE = 64 << 20  # bytes
 FOLDER, DESCRIPTION = "snapshots", "snapshot.json"
 TABLE_COLUMNS = (
     "level", "of", "epoch", "step", "group_sparsity", "parameter_sparsity", "mac_sparsity", "parameters", "macs",
@@ -86,7 +87,7 @@ def read_snapshot(folder: Path) -> Snapshot:
 def is_intact(folder: Path) -> bool:
     """Return whether a snapshot's tensors have the digest that its architecture.json names."""
     try:
-        expected = json.loads((folder / "architecture.json").read_bytes())["sha256"]
+        expected = read_json(folder / "architecture.json", LARGEST_ARCHITECTURE)["sha256"]
         return digest((folder / "network.safetensors").read_bytes()) == str(expected)
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -8,13 +8,12 @@ The runs of a study are ordinary runs in the same folder, so that every page wor
 another one made; removing a study removes no run.
 """
 
-import os
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from winnow.engine.runs.run import Run, runs_folder
+from winnow.engine.runs.run import Run, run_below, runs_folder
 from winnow.engine.runs.work_folder import Status, WorkFolder, folders, make
 from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 
@@ -54,7 +53,7 @@ class Study(WorkFolder):
         known = self.members().set_index("key")["run"]
         if not known.get(key):
             raise FileNotFoundError(f"`key` must be a member of {self.id} that has a run, got {key!r}.")
-        return Run.open(self.root / os.path.basename(known[key]))
+        return run_below(self.root, str(known[key]))
 
 
 def create_study(spec: StudySpec | PathSpec, root: Path | None = None) -> Study:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from winnow.engine.runs.digests import BEFORE, manifests, verified
+from winnow.engine.runs.digests import BEFORE, forget_digests, manifests, verified
 from winnow.engine.runs.events import Event, cut_torn_line, write_events
 from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.log_marks import marks
 from winnow.engine.runs.norm_log import NormLog
 from winnow.engine.runs.run import Run
 
@@ -60,6 +61,7 @@ def _undone(run: Run) -> Moment:
         raise ValueError(
             f"`run` must hold an intact checkpoint from before its removal, got a damaged one: {kept[-1]}."
         )
+    forget_digests(run.path)
     manifest = json.loads(kept[-1].read_text())
     back = Moment(int(manifest["epoch"]), int(manifest["step"]))
     own = weights / kept[-1].name
@@ -72,6 +74,8 @@ def _undone(run: Run) -> Moment:
     if best.exists() and json.loads(best.read_text())["step"] > back.step:
         _delete(best)  # of an epoch that is void
     _record(run, back)
+    logs = marks(run.path, manifest.get("logs", {}).get("losses"))  # or a resume would cut the record
+    replace_json(own, {**manifest, "removal": back.step, "logs": logs})
     _delete(kept[-1])  # last: if this process ends before, the undo can be repeated
     return back
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 
-from winnow.engine.runs.digests import BEFORE, manifests, verified
+from winnow.engine.runs.digests import APART, BEFORE, NOTED, changed, manifests, verified
+from winnow.engine.runs.reading import read_object, read_table
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.snapshots import FOLDER, is_intact, read_snapshot, snapshot_folders
-from winnow.engine.runs.work_folder import Status
+from winnow.engine.runs.work_folder import Status, folders
 from winnow.engine.specs.frozen import SpecError
 
 
@@ -25,17 +25,51 @@ class FileCheck:
 
 
 def verify(run: Run) -> list[FileCheck]:
-    """Return a finding per file of the run: spec, status, events, norms, checkpoints, snapshots, tables."""
+    """Return a finding per file of the run and of the jobs on its result.
+
+    Where the work has ended, every file is compared to the digest that was noted then (`engine.runs.digests`).
+    """
+    found = _as_readers_do(run)
+    for folder in (run.path, *(job for kind in APART for job in folders(run.path / kind))):
+        found = _compared(found, folder, folder.relative_to(run.path).as_posix() if folder != run.path else "")
+    return found
+
+
+def _compared(found: list[FileCheck], folder: Path, name: str) -> list[FileCheck]:
+    """Return the findings with those of a folder's digests: what a reader accepts may have changed all the same."""
+    prefix = f"{name}/" if name else ""
+    try:
+        wrong = changed(folder)
+    except (OSError, ValueError) as error:
+        return [*found, FileCheck(f"{prefix}{NOTED}", False, str(error))]
+    own = [FileCheck(f"{prefix}{file}", False, problem) for file, problem in wrong.items()]
+    worse = {check.file for check in own}
+    told = [check for check in found if check.file not in worse or not check.whole]
+    known = {check.file for check in told}
+    noted = (folder / NOTED).is_file()
+    whole = FileCheck(f"{prefix}{NOTED}", True, "every digest agrees" if not wrong else f"{len(wrong)} files differ")
+    return [*told, *(check for check in own if check.file not in known), *([whole] if noted else [])]
+
+
+def _as_readers_do(run: Run) -> list[FileCheck]:
+    """Read spec, status, events, norms, checkpoints, snapshots and tables as any reader would."""
     return [
         _tried("spec.json", lambda: f"{run.spec.kind} {run.spec.name}"),
-        _tried("status.json", lambda: Status.model_validate_json((run.path / "status.json").read_bytes()).state),
-        _tried("events.jsonl", lambda: f"{len(run.events())} records"),
+        _tried("status.json", lambda: Status.model_validate(read_object(run.path / "status.json")).state),
+        _tried("events.jsonl", lambda: _events(run)),
         _tried("groups/norms.bin", lambda: f"{len(run.norms.rows())} rows of {len(run.norms.frame())} groups"),
         *(_checkpoint(manifest) for manifest in manifests(run.path / "weights")),
         *(_checkpoint(manifest, f"{BEFORE}/") for manifest in manifests(run.path / "weights" / BEFORE)),
         *(_snapshot(place) for place in snapshot_folders(run.path)),
         *(_table(file) for file in sorted(run.path.glob("tables/*.parquet"))),
     ]
+
+
+def _events(run: Run) -> str:
+    found = run.events()
+    if found.attrs["damaged"]:
+        raise ValueError(f"{found.attrs['damaged']} lines are no records")
+    return f"{len(found)} records"
 
 
 def _checkpoint(manifest: Path, folder: str = "") -> FileCheck:
@@ -52,7 +86,7 @@ def _snapshot(place: Path) -> FileCheck:
 
 
 def _table(file: Path) -> FileCheck:
-    return _tried(f"tables/{file.name}", lambda: f"{len(pd.read_parquet(file))} rows")
+    return _tried(f"tables/{file.name}", lambda: f"{len(read_table(file))} rows")
 
 
 def _tried(file: str, read: Callable[[], str]) -> FileCheck:

@@ -13,7 +13,6 @@ it is a status that says running, with a lock that is free. Runs (engine.runs.ru
 (engine.runs.derived) and studies (engine.runs.study) are such folders.
 """
 
-import json
 import os
 import re
 import secrets
@@ -23,45 +22,54 @@ from collections.abc import Container, Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import pandas as pd
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
+from pydantic import Field
 
 from winnow.engine.runs.control import Control, ask, read_control
 from winnow.engine.runs.events import read_events
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.provenance import PARTS, made_with
+from winnow.engine.runs.reading import read_object, read_table
+from winnow.engine.runs.received import known_plain, reason_known, require_plain
 from winnow.engine.specs.frozen import Frozen
 
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
+UNFINISHED: tuple[State, ...] = ("stopped", "lost", "failed")  # a worker can be started again on these
 START_GRACE = 30.0  # seconds that a started worker may take before it holds the lock
 SLOW_GRACE = 180.0  # the same where torchrun, which imports torch, starts it
+LOOKS = 5  # at a status that changes meanwhile, twice a second at most
 LOST = "its process died before it could say why: see log.txt"
 UNTOLD = "whether its process is alive cannot be told from here: the lock cannot be read"
+
+
+LONGEST_TEXT = 10_000  # characters of a phase or a message
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Time = Annotated[float, Field(ge=0, le=1e11)]  # s since 1970: later than that no calendar has a date
 
 
 class Status(Frozen):
     """How far a run is; `progress` in [0, 1], times in seconds since 1970 (UTC)."""
 
     state: State = "queued"
-    phase: str = "waiting to start"
-    message: str = ""
-    epoch: int = 0
-    epochs: int = 0
-    step: int = 0
+    phase: str = Field("waiting to start", max_length=LONGEST_TEXT)
+    message: str = Field("", max_length=LONGEST_TEXT)
+    epoch: Count = 0
+    epochs: Count = 0
+    step: Count = 0
     progress: float = 0.0
     images_per_second: float = 0.0
     paused: bool = False
-    pid: int | None = None
-    pid_created: float | None = None
-    requested: float | None = None
-    started: float | None = None
-    updated: float | None = None
-    finished: float | None = None
-    remaining: float | None = None
+    pid: Count | None = None
+    pid_created: Time | None = None
+    requested: Time | None = None
+    started: Time | None = None
+    updated: Time | None = None
+    finished: Time | None = None
+    remaining: float | None = Field(None, le=1e15)
 
 
 class WorkFolder:
@@ -75,10 +83,12 @@ class WorkFolder:
         """Return the folder at `path`.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is none, or it holds links (`engine.runs.received`).
 
         """
-        folder = Path(path).resolve()
+        given = Path(path)
+        folder = given.parent.resolve() / given.name if given.name not in ("", "..") else given.resolve()
+        require_plain(folder)
         if not (folder / "spec.json").is_file():
             raise FileNotFoundError(f"`path` must be a run folder, with a spec.json in it, got {str(path)!r}.")
         return cls(folder)
@@ -91,13 +101,16 @@ class WorkFolder:
     @property
     def packages(self) -> dict[str, str]:
         """The package versions that the run was created with."""
-        found: dict[str, str] = json.loads((self.path / "spec.json").read_text()).get("packages", {})
-        return found
+        found = read_object(self.path / "spec.json").get("packages")
+        return {str(name): str(known) for name, known in found.items()} if isinstance(found, dict) else {}
 
     @cached_property
     def devices(self) -> int:
         """How many processes train it together."""
-        devices = self.document().get("devices", 1)
+        try:
+            devices = self.document().get("devices", 1)
+        except (OSError, ValueError):
+            return 1
         return devices if isinstance(devices, int) else 1
 
     @property
@@ -107,6 +120,18 @@ class WorkFolder:
         Where that cannot be told, the recorded status stands, and its message says so.
         """
         status = self.recorded_status()
+        for _ in range(LOOKS):
+            told = self._told(status)
+            if told.state != "lost":
+                return told
+            again = self.recorded_status()
+            if again == status:
+                return told
+            status = again  # it ended, or was started again, between the look at the status and that at the lock
+        return status
+
+    def _told(self, status: Status) -> Status:
+        """Return a recorded status, `lost` where the lock that its worker should hold is free."""
         if status.state not in LIVE or (status.state == "queued" and status.requested is None):
             return status
         grace = START_GRACE if self.devices == 1 else SLOW_GRACE
@@ -120,8 +145,8 @@ class WorkFolder:
     def recorded_status(self) -> Status:
         """Return what status.json says, whether or not its writer is alive."""
         try:
-            return Status.model_validate_json((self.path / "status.json").read_bytes())
-        except (FileNotFoundError, ValidationError):
+            return Status.model_validate(read_object(self.path / "status.json"))
+        except (OSError, ValueError):
             return Status(state="failed", message="status.json is missing or damaged")
 
     def alive(self) -> bool:
@@ -158,7 +183,7 @@ class WorkFolder:
         known = sorted(file.stem for file in self.path.glob("tables/*.parquet"))
         if name not in known:
             raise FileNotFoundError(f"`name` must be one of the tables of {self.id}, {known}, got {name!r}.")
-        return pd.read_parquet(self.path / "tables" / f"{name}.parquet")
+        return read_table(self.path / "tables" / f"{name}.parquet")
 
     def control(self) -> Control:
         """Return what is asked of the run now."""
@@ -173,8 +198,13 @@ class WorkFolder:
         shutil.rmtree(self.path)
 
     def document(self) -> dict[str, object]:
-        """Return the spec that spec.json holds, without what was added when it was made (`engine.runs.provenance`)."""
-        document: dict[str, object] = json.loads((self.path / "spec.json").read_text())
+        """Return the spec that spec.json holds, without what was added when it was made (`engine.runs.provenance`).
+
+        Raises:
+            OSError, DamagedFileError: there is no such file, or it holds no JSON object.
+
+        """
+        document: dict[str, object] = read_object(self.path / "spec.json")
         for added in PARTS:
             document.pop(added, None)
         return document
@@ -200,13 +230,26 @@ def make(root: Path, stem: str, spec: Frozen, status: Status) -> Path:
 def folders(root: Path, kinds: Container[str] | None = None) -> list[Path]:
     """Return the folders of work below `root`, newest first, of the wanted kinds (all by default).
 
-    Links are left out, so that nothing outside the root is read.
+    Links, and folders with links in them, are left out, so that nothing outside the root is read; `refused` names them.
     """
-    if not root.is_dir():
-        return []
-    entries = [Path(entry.path) for entry in os.scandir(root) if entry.name[:1] != "." and not entry.is_symlink()]
-    found = ((entry, kind_of(entry)) for entry in entries)
+    found = ((entry, kind_of(entry)) for entry in _below(root) if known_plain(entry))
     return sorted((entry for entry, kind in found if kind and (kinds is None or kind in kinds)), reverse=True)
+
+
+def refused(root: Path) -> dict[str, str]:
+    """Return which folders of work below `root` are never opened, {name: why}."""
+    found = {entry.name: reason_known(entry) for entry in _below(root) if os.path.lexists(entry / "spec.json")}
+    return {name: why for name, why in sorted(found.items()) if why}
+
+
+def _below(root: Path) -> list[Path]:
+    """Return the folders below `root` that may be folders of work; links are none."""
+    try:
+        with os.scandir(root) as entries:
+            own = [entry for entry in entries if entry.name[:1] != "." and entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [Path(entry.path) for entry in own]
 
 
 def kind_of(folder: Path) -> str:
@@ -217,7 +260,7 @@ def kind_of(folder: Path) -> str:
     try:
         with (folder / "spec.json").open("rb") as file:
             found = re.match(rb'\s*\{\s*"kind":\s*"(\w+)"', file.read(64))
-            return found[1].decode() if found else str(json.loads((folder / "spec.json").read_bytes())["kind"])
+            return found[1].decode() if found else str(read_object(folder / "spec.json")["kind"])
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, ValueError, KeyError, TypeError):

@@ -18,7 +18,7 @@ Of = Literal["group", "parameter", "mac"]
 
 
 class Counts:
-    """Counts for the banks of one model; `macs` are those of one image per module, by its name in `model`.
+    """Counts for the banks of one model; `macs` are those of one image by the name of a weight, or of its module.
 
     Everything is relative to the penalised parameters: those that lie in a group and can move. The flags
     `requires_grad` are read at each call where the banks are those of a `Proximal`.
@@ -35,7 +35,7 @@ class Counts:
 
     def __init__(self, model: nn.Module, banks: Sequence[Bank], macs: Mapping[str, float]) -> None:
         self.banks = list(banks)
-        self._owners = {id(p): name.rpartition(".")[0] for name, p in model.named_parameters()}
+        self._names = {id(p): name for name, p in model.named_parameters()}
         self._macs = macs
         self._counted: tuple[Axis, ...] = ()
         self._count()
@@ -56,7 +56,7 @@ class Counts:
                 self._places.setdefault(key, []).append((i, axis.axis, _share(axis)))
                 self._weights[key] = (
                     float(axis.parameter.numel()),
-                    self._macs.get(self._owners.get(key, ""), float("nan")) if matrix else 0.0,
+                    self._macs_of(self._names.get(key, "")) if matrix else 0.0,
                 )
 
     @property
@@ -64,7 +64,10 @@ class Counts:
         """The modules whose MACs are not known, so that no share of MACs is either."""
         self._count()
         unknown = [key for key, (_, macs) in self._weights.items() if math.isnan(macs)]
-        return [self._owners.get(key, "a parameter of no module") for key in unknown]
+        return [self._names[key].rpartition(".")[0] if key in self._names else "no module" for key in unknown]
+
+    def _macs_of(self, name: str) -> float:
+        return self._macs.get(name, self._macs.get(name.rpartition(".")[0], math.nan))
 
     def percent(self, of: Of, alive: Sequence[Tensor]) -> float:
         """Return the share [%] that is zero when only the groups marked in `alive`, (channels,) per bank, live.

@@ -26,6 +26,8 @@ Method = Literal[
 ]
 Scope = Literal["features", "parameters"]
 METHODS: tuple[Method, ...] = get_args(Method)
+FROM_LOSSES: tuple[Method, ...] = ("equal", "static", "uncertainty", "dwa", "famo")
+"""The methods whose weights follow from the losses alone; they suit any network."""
 
 PACKAGES: Mapping[Method, tuple[str, ...]] = MappingProxyType(
     {

@@ -4,12 +4,22 @@ import os
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 Width = Annotated[int, Field(ge=1, le=8192)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 LONGEST = 80  # characters of a value that a message quotes
+
+
+def _one_line(name: str) -> str:
+    shown = name.replace("\u200d", "")  # joins emoji
+    if not shown.isprintable() or not shown.strip():
+        raise ValueError(f"`name` must be printable, on one line, and more than spaces, got {name!r:.{LONGEST}}.")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_one_line)]
 
 
 class SpecError(ValueError):

@@ -6,19 +6,29 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
+from winnow.data.code import PATTERN, Code
 from winnow.engine.specs.frozen import Frozen, SpecError, Width, first_line
 from winnow.engine.specs.registry import Reference, chosen_by
+
+Plain = bool | int | float | str
+ModuleName = Annotated[str, Field(pattern=r"^[\w.]+$", max_length=200)]
 
 
 class NetworkSpec(Frozen):
     """A network with its options; a subclass per kind of network sets `network` and `build`.
 
-    `build` is imported by the worker: build(spec, tasks, channels) returns a module with `trunk` and `heads`, whose
-    forward turns images (B, channels, H, W) into {task: prediction}.
+    `build` is imported by the worker: build(spec, tasks, channels) returns a module whose forward turns images
+    (B, channels, H, W) into {task: prediction}; one of ours has a `trunk` and `heads`.
     """
 
     network: str
     build: ClassVar[Reference]
+    ours: ClassVar[bool] = True
+    """Whether it is a `MultiTaskNet`; otherwise any module whose forward returns {task: output}."""
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what identifies code of the user's own that builds it; {} where there is none."""
+        return {}
 
     @property
     def stages(self) -> tuple[int, ...]:
@@ -70,12 +80,54 @@ class ResidualSpec(NetworkSpec):
         return self
 
 
+class OwnSpec(NetworkSpec):
+    """A function of your own, MODULE:FUNCTION; it is called as function(fields, **options) and returns a module.
+
+    `fields` says what is known about each task: `data.sample.Field`, and how many `outputs` the network is to give. The
+    forward of the module turns images (B, C, H, W) into {task: output}: (B, outputs, H, W) for dense tasks, (B,
+    outputs) for the others.
+    """
+
+    build = Reference("winnow.engine.networks.own", "build_own")
+    ours = False
+
+    network: Literal["own"] = "own"
+    code: str = Field(pattern=PATTERN, max_length=200, description="MODULE:FUNCTION that builds the network")
+    path: str = Field(max_length=4096, description="folder that the module is imported from")
+    options: dict[str, Plain] = Field(default_factory=dict, description="options of the function")
+    trunk: tuple[ModuleName, ...] = Field((), description="modules that the tasks share; not set: found from the graph")
+
+    def own_code(self) -> Code:
+        """Return the code that it names."""
+        return Code(self.code, self.path, "network")
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return the code's name, version and digest."""
+        return self.own_code().fingerprint()
+
+
+class RecordedSpec(NetworkSpec):
+    """A network that was recorded in a loop of the user's own, or imported: its architecture is in the run folder."""
+
+    build = Reference("winnow.engine.networks.own", "build_recorded")
+    ours = False
+
+    network: Literal["recorded"] = "recorded"
+    name: str = Field("", max_length=200, description="class of the network")
+    trunk: tuple[ModuleName, ...] = Field((), description="modules that the tasks share; not set: found from the graph")
+
+
 NETWORKS: Mapping[str, type[NetworkSpec]] = MappingProxyType(
     {
         "residual": ResidualSpec,
     }
 )
-Network = Annotated[SerializeAsAny[NetworkSpec], chosen_by("network", NETWORKS, "residual")]
+"""The networks that a form offers."""
+
+EVERY: Mapping[str, type[NetworkSpec]] = MappingProxyType({**NETWORKS, "own": OwnSpec, "recorded": RecordedSpec})
+"""All kinds of network that a spec may hold."""
+
+Network = Annotated[SerializeAsAny[NetworkSpec], chosen_by("network", EVERY, "residual")]
 """The type of a field that holds any of them; one without the key `network` is residual, as before there were kinds."""
 
 _ANY: TypeAdapter[NetworkSpec] = TypeAdapter(Network)

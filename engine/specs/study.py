@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from winnow.engine.specs.balancing import Method
-from winnow.engine.specs.frozen import Frozen, SpecError, first_line
+from winnow.engine.specs.frozen import Frozen, Name, SpecError, first_line
 from winnow.engine.specs.train import TrainSpec
 
 Control = Literal["scratch", "magnitude", "unanimous", "small", "continued"]
@@ -33,7 +33,7 @@ class ManySpec(Frozen):
 
     kind: str
     format_version: Literal[1] = 1
-    name: str = Field(
+    name: Name = Field(
         "study",
         min_length=1,
         max_length=40,

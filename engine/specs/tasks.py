@@ -29,6 +29,13 @@ class TaskKind:
     metrics: tuple[Metric, ...]
 
 
+ERRORS = (
+    Metric("mae", "mean absolute error", "", "lower"),
+    Metric("rmse", "RMSE", "", "lower"),
+    Metric("r2", "R²", "1", "higher"),
+)
+"""The metrics of numbers; an empty unit becomes the field's own."""
+
 TASKS: Mapping[str, TaskKind] = MappingProxyType(
     {
         "segmentation": TaskKind(
@@ -44,7 +51,10 @@ TASKS: Mapping[str, TaskKind] = MappingProxyType(
                 Metric("abs_error", "absolute error", "m", "lower"),
                 Metric("rel_error", "relative error", "%", "lower"),
                 Metric("rmse", "RMSE", "m", "lower"),
+                Metric("log_rmse", "RMSE of the logarithm", "1", "lower"),
                 Metric("delta_1", "ratio below 1.25", "%", "higher"),
+                Metric("delta_2", "ratio below 1.25²", "%", "higher"),
+                Metric("delta_3", "ratio below 1.25³", "%", "higher"),
             ),
         ),
         "normals": TaskKind(
@@ -71,13 +81,20 @@ TASKS: Mapping[str, TaskKind] = MappingProxyType(
                 Metric("balanced_accuracy", "mean recall over classes", "%", "higher"),
             ),
         ),
-        "regression": TaskKind(
-            Reference("winnow.engine.tasks.regression", "Regression"),
+        "multilabel": TaskKind(
+            Reference("winnow.engine.tasks.multilabel", "MultiLabel"),
             (
-                Metric("mae", "mean absolute error", "", "lower"),
-                Metric("rmse", "RMSE", "", "lower"),
-                Metric("r2", "R²", "1", "higher"),
+                Metric("accuracy", "mean accuracy over labels", "%", "higher"),
+                Metric("f1", "mean F1 over labels", "%", "higher"),
+                Metric("auroc", "mean area under the ROC curve", "%", "higher"),
             ),
+        ),
+        "regression": TaskKind(Reference("winnow.engine.tasks.regression", "Regression"), ERRORS),
+        "vector": TaskKind(Reference("winnow.engine.tasks.regression", "Vector"), ERRORS),
+        "map": TaskKind(Reference("winnow.engine.tasks.regression", "Map"), ERRORS),
+        "unspecified": TaskKind(
+            Reference("winnow.engine.tasks.unspecified", "Unspecified"),
+            (Metric("loss", "loss", "1", "lower"),),
         ),
     }
 )

@@ -5,14 +5,17 @@ optimiser, seed, thread count. Two runs of one spec on one machine end with the 
 and its meaning, so that the command line and the form say the same thing.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
 from winnow.data.catalog import DATASETS
+from winnow.data.recorded import RecordedData
 from winnow.data.spec import DataSpec
-from winnow.engine.specs.balancing import BalancingSpec, missing_packages
-from winnow.engine.specs.frozen import Frozen, Positive, SpecError, Strength, available_cores, first_line
+from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
+from winnow.engine.specs.frozen import Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
 from winnow.engine.specs.network import Network, ResidualSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.registry import chosen_by
@@ -20,7 +23,9 @@ from winnow.engine.specs.warm_start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1
 USUAL_DATA = "scenes"
-Data = Annotated[SerializeAsAny[DataSpec], chosen_by("dataset", DATASETS, USUAL_DATA)]
+READ: Mapping[str, type[DataSpec]] = MappingProxyType({**DATASETS, "recorded": RecordedData})
+"""All kinds of data that a spec may hold."""
+Data = Annotated[SerializeAsAny[DataSpec], chosen_by("dataset", READ, USUAL_DATA)]
 
 
 class OptimiserSpec(Frozen):
@@ -47,7 +52,7 @@ class TrainSpec(Frozen):
 
     kind: Literal["train"] = "train"
     format_version: Literal[1] = FORMAT_VERSION
-    name: str = Field("run", min_length=1, max_length=80, description="name of the run")
+    name: Name = Field("run", min_length=1, max_length=80, description="name of the run")
     data: Data = Field(default_factory=DATASETS[USUAL_DATA])
     tasks: tuple[str, ...] = Field((), description="tasks to train; not set: the first three of the data set")
     network: Network = ResidualSpec()
@@ -112,6 +117,15 @@ class TrainSpec(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _the_test_split_exists(self) -> Self:
+        if self.test and "test" not in self.data.splits:
+            known = ", ".join(self.data.splits)
+            raise ValueError(
+                f"`test` must be left out for data set {self.data.dataset}, which has the splits {known}, got a test."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _weights_name_the_tasks(self) -> Self:
         weights = self.balancing.task_weights
         if weights and weights.keys() != set(self.tasks):
@@ -121,6 +135,20 @@ class TrainSpec(Frozen):
                 f"`balancing` {self.balancing.balancing} needs packages that are not installed: {', '.join(absent)}. "
                 "Run pip install 'winnow-mtl[balancing]'."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_network_without_a_seam(self) -> Self:
+        """A network of the user's own runs as one: no tensor between trunk and heads is known."""
+        if self.network.ours:
+            return self
+        if self.balancing.balancing not in FROM_LOSSES:
+            raise ValueError(
+                f"`balancing` must be one of {', '.join(FROM_LOSSES)} for a network of your own, got "
+                f"{self.balancing.balancing}. The others need the tensor between trunk and heads."
+            )
+        if self.balancing.gradients == "features":
+            raise ValueError("`gradients` must be parameters for a network of your own, got features.")
         return self
 
     @model_validator(mode="after")

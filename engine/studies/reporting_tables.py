@@ -12,6 +12,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from winnow.engine.runs.quantities import Metric
+from winnow.engine.runs.spreadsheet import safe_frame
 from winnow.engine.specs.study import Definition
 from winnow.engine.specs.tasks import TASKS
 
@@ -76,8 +77,8 @@ def latex(table: pd.DataFrame) -> str:
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """Return any table as CSV, with all digits of its numbers."""
-    return table.to_csv(index=False)
+    """Return any table as CSV, with all digits of its numbers; text that looks like a formula gets an apostrophe."""
+    return safe_frame(table).to_csv(index=False)
 
 
 FORMATS: Mapping[str, Callable[[pd.DataFrame], str]] = MappingProxyType({"md": markdown, "tex": latex})

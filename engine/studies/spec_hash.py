@@ -7,6 +7,7 @@ The hash covers all that decides the result:
 - the versions of the packages (`engine.runs.provenance.PACKAGES`);
 - our own source: all of `data` and `engine` except the rooms that only read results. An edit of the code makes every
   run a new one;
+- code of the user's own that builds the network, by its digest (`data.code`);
 - the files of a data set on disk, by their digest (`data.fingerprint`, which says what escapes it).
 
 It does not cover the machine: its processor, its libraries, CUDA. A run that kept no networks on the way stands for one
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.engine.runs.provenance import made_with, of_one_state
+from winnow.engine.runs.reading import read_object
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.specs.train import TrainSpec
 
@@ -37,11 +39,22 @@ def document_hash(document: Mapping[str, Any]) -> str:
     kept = copy.deepcopy(dict(document))
     kept.pop("name", None)
     kept.pop("snapshots", None)
+    network = kept.get("network") or {}
+    if network.get("network") == "own":
+        network.pop("path", None)  # the digest of the user's code counts, not where it lies
     start = kept.get("start") or {}
     for source in [start.get("weights"), *(start.get("supports") or ())]:
         if source:
             source.pop("run", None)
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:HASHED]
+
+
+def same_request(run: Run, spec: TrainSpec) -> bool:
+    """Return whether a run was asked for by this spec, whatever it was made with."""
+    try:
+        return document_hash(run.spec.model_dump(mode="json")) == document_hash(spec.model_dump(mode="json"))
+    except (OSError, ValueError):
+        return False
 
 
 class KnownRuns:
@@ -51,7 +64,7 @@ class KnownRuns:
         self._runs: dict[str, list[Run]] = {}
         for run in list_runs(root):
             try:
-                found = document_hash(json.loads((run.path / "spec.json").read_bytes()))
+                found = document_hash(read_object(run.path / "spec.json"))
             except (OSError, ValueError, AttributeError):
                 continue
             self._runs.setdefault(found, []).append(run)

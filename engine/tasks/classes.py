@@ -27,13 +27,23 @@ class Classes:
         return len(self.field.classes)
 
     def counts(self, target: Tensor) -> Tensor:
-        """Return the number of labelled pixels or images."""
+        """Return the number of labelled pixels or images; class by class, (classes,), where these have weights."""
+        if self.field.weights:
+            return torch.bincount(target[target != IGNORED], minlength=self.outputs)
         return counted(target != IGNORED)
 
     def loss(self, prediction: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
-        """Return the cross-entropy [nat], mean over what is labelled."""
-        total = functional.cross_entropy(prediction, target, ignore_index=IGNORED, reduction="sum")
-        return total / (self.counts(target) if counts is None else counts)[0].clamp(min=1)
+        """Return the cross-entropy [nat], mean over what is labelled, each class with its weight.
+
+        With weights w it is Σ w_y ℓ / Σ w_y over the labels y.
+        """
+        labelled = self.counts(target) if counts is None else counts
+        if not self.field.weights:
+            total = functional.cross_entropy(prediction, target, ignore_index=IGNORED, reduction="sum")
+            return total / labelled[0].clamp(min=1)
+        weights = prediction.new_tensor(self.field.weights)
+        total = functional.cross_entropy(prediction, target, weights, ignore_index=IGNORED, reduction="sum")
+        return total / (labelled * weights).sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
     def meter(self) -> "ConfusionMeter":
         """Return an empty confusion matrix."""

@@ -44,7 +44,7 @@ class DepthMeter:
     """Sums the field's usual errors over known pixels (Eigen et al., arXiv 1406.2283)."""
 
     def __init__(self) -> None:
-        self._sums = torch.zeros(5, dtype=torch.float64)  # n, |e|, |e|/g, e², ratio < 1.25
+        self._sums = torch.zeros(8, dtype=torch.float64)  # n, |e|, |e|/g, e², (ln p/g)², ratio < 1.25, 1.25², 1.25³
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in one batch."""
@@ -52,9 +52,9 @@ class DepthMeter:
         guess, truth = prediction[:, 0][known].double(), target[known].double()
         error = (guess - truth).abs()
         near = guess.clamp(min=NEAREST)
-        close = torch.maximum(near / truth, truth / near) < 1.25
-        close = close.double().masked_fill(error.isnan(), torch.nan)
-        terms = [torch.ones_like(error), error, error / truth, error.square(), close]
+        ratio, unknown = torch.maximum(near / truth, truth / near), error.isnan()
+        close = [(ratio < 1.25**k).double().masked_fill(unknown, torch.nan) for k in (1, 2, 3)]
+        terms = [torch.ones_like(error), error, error / truth, error.square(), ratio.log().square(), *close]
         self._sums += torch.stack(terms).sum(1).cpu()
 
     @property
@@ -63,11 +63,15 @@ class DepthMeter:
         return [self._sums]
 
     def compute(self) -> dict[str, float]:
-        """Return absolute error and RMSE [m], relative error [%], share with max(p/g, g/p) < 1.25 [%]."""
-        n, absolute, relative, squared, close = self._sums.tolist()
+        """Return absolute error and RMSE [m], relative error [%], RMSE of ln p, shares with max(p/g, g/p) < 1.25^k [%].
+
+        In ratios and logarithms, a prediction p below 1 cm counts as 1 cm.
+        """
+        n, absolute, relative, squared, logs, *close = self._sums.tolist()
         return {
             "abs_error": share(absolute, n),
             "rel_error": 100 * share(relative, n),
             "rmse": share(squared, n) ** 0.5,
-            "delta_1": 100 * share(close, n),
+            "log_rmse": share(logs, n) ** 0.5,
+            **{f"delta_{k}": 100 * share(count, n) for k, count in enumerate(close, 1)},
         }

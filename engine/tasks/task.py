@@ -9,7 +9,7 @@ the loss of the whole, so that losses and gradients of the parts add up to those
 counted over the whole batch first (`counts`), never part by part.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -31,6 +31,20 @@ class Meter(Protocol):
     @property
     def sums(self) -> list[Tensor]:
         """All that it has gathered, on the CPU: adding those of another meter makes it one that saw both's images."""
+        ...
+
+
+@runtime_checkable
+class RowMeter(Meter, Protocol):
+    """A meter that keeps a row per image, beside what it adds up."""
+
+    @property
+    def rows(self) -> list[Tensor]:
+        """What it has kept, (images, …) each, on the CPU."""
+        ...
+
+    def take(self, rows: list[Tensor]) -> None:
+        """Replace what it has kept, in the order of `rows`: those of several meters make it one that saw all images."""
         ...
 
 

@@ -34,6 +34,11 @@ class Batches:
         return len(self._images) // self._size
 
     @property
+    def images(self) -> int:
+        """How many images there are."""
+        return len(self._images)
+
+    @property
     def tasks(self) -> Mapping[str, Task]:
         """The tasks that the targets belong to."""
         return self._tasks
@@ -79,7 +84,7 @@ class Batches:
     def _take(self, indices: Tensor) -> Batch:
         images = self._images[indices].to(self._device).permute(0, 3, 1, 2)
         images = images.float().div_(255) if images.dtype == torch.uint8 else images
-        targets = {name: target[indices].to(self._device) for name, target in self._targets.items()}
+        targets = {name: _wide(target[indices].to(self._device)) for name, target in self._targets.items()}
         return Batch(images, targets)
 
     def _mirror(self, batch: Batch, chosen: Tensor) -> Batch:
@@ -88,3 +93,8 @@ class Batches:
 
         targets = {name: either(self._tasks[name].mirror(t), t) for name, t in batch.targets.items()}
         return Batch(either(batch.images.flip(3), batch.images), targets)
+
+
+def _wide(target: Tensor) -> Tensor:
+    """Return classes as int64, which losses need; in memory they may take fewer bytes."""
+    return target if target.is_floating_point() else target.long()

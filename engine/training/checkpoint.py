@@ -6,7 +6,8 @@
                                    `stays.<axis>.<tensor>`, the entries of the dense network's tensor that are left
     weights/00001234.json          the manifest, which makes the checkpoint exist: {format_version, step, epoch,
                                    strength, base (of the strength's controller), removal (the step of the last one
-                                   that was due), bytes, sha256}
+                                   that was due), bytes, sha256, and of a run `logs`: how long its logs were, and the
+                                   losses not yet in them (engine.runs.log_marks)}
     weights/before/00001234.*      the same, as it was before the removal at that step
     weights/network.json           what builds the dense network: network, tasks, channels
 
@@ -16,8 +17,11 @@ are not stored: `load_checkpoint` makes the network smaller first, `Checkpoint.d
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,8 +38,10 @@ from winnow.engine.training.state import Training
 KEPT = 2
 
 
-def save_checkpoint(folder: Path, training: Training, epoch: int) -> None:
-    """Store the training as it stands; older checkpoints but the last one are removed."""
+def save_checkpoint(
+    folder: Path, training: Training, epoch: int, logs: Mapping[str, object] = MappingProxyType({})
+) -> None:
+    """Store the training as it stands, and what its manifest says of `logs`; older ones but the last are removed."""
     folder.mkdir(exist_ok=True)
     stem = f"{training.step:08d}"
     content = save(_tensors(training))
@@ -49,6 +55,7 @@ def save_checkpoint(folder: Path, training: Training, epoch: int) -> None:
         "removal": training.removal,
         "bytes": len(content),
         "sha256": digest(content),
+        **({"logs": dict(logs)} if logs else {}),
     }
     replace_json(folder / f"{stem}.json", manifest)
     _drop_old(folder)
@@ -67,6 +74,9 @@ def _drop_old(folder: Path) -> None:
     for old in manifests(folder)[:-KEPT]:
         old.unlink()
         old.with_suffix(".safetensors").unlink(missing_ok=True)
+    for tensors in folder.glob("*.safetensors"):
+        if tensors.stem.isdigit() and not tensors.with_suffix(".json").exists():
+            tensors.unlink()  # of a process that was killed before it wrote the manifest, or after it removed it
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class Checkpoint:
     """The tensors of a checkpoint by the names above, and its manifest."""
 
     tensors: dict[str, Tensor]
-    manifest: dict[str, float]
+    manifest: dict[str, Any]
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """Return the tensors whose names begin with `prefix` and a dot, by what follows it."""
@@ -96,14 +106,22 @@ class Checkpoint:
         """Return the state of the dense network, shaped as `net`: zero where something was removed."""
         return dense_state(self.part("net"), self.stays(), net.state_dict())
 
-    def dense_moments(self, net: nn.Module) -> dict[int, dict[str, Tensor]]:
-        """Return the optimiser's state for the dense network, shaped as `net`: zero where something was removed."""
-        state, stays = self.moments(), self.stays()
+    def dense_moments(self, net: nn.Module, order: Sequence[str] | None = None) -> dict[int, dict[str, Tensor]]:
+        """Return the optimiser's state for the dense network, shaped as `net`: zero where something was removed.
+
+        By the numbers of the parameters in `net`. `order` names the parameters as the optimiser numbered them, where
+        that is another order.
+        """
+        state, stays, found = self.moments(), self.stays(), {}
+        numbers = {name: number for number, name in enumerate(order)} if order is not None else {}
         for index, (name, parameter) in enumerate(net.named_parameters()):
-            own = {quantity: tensor for quantity, tensor in state.get(index, {}).items() if tensor.dim()}
-            for quantity, tensor in own.items():
-                state[index][quantity] = widened(tensor, parameter.shape, stays.get(name, {}))
-        return state
+            number = numbers.get(name, -1) if order is not None else index
+            if number in state:
+                found[index] = {
+                    quantity: widened(tensor, parameter.shape, stays.get(name, {})) if tensor.dim() else tensor
+                    for quantity, tensor in state[number].items()
+                }
+        return found
 
     def moments(self) -> dict[int, dict[str, Tensor]]:
         """Return the state of the optimiser, by the number of the parameter and the name of the quantity."""

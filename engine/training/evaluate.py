@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.tasks.task import Meter, Task
+from winnow.engine.tasks.task import Meter, RowMeter, Task
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
 
@@ -51,5 +51,7 @@ def _joined(losses: dict[str, float], meters: Mapping[str, Meter], ranks: Ranks)
     for meter in meters.values():
         for gathered in meter.sums:
             ranks.sum_(gathered)
+        if isinstance(meter, RowMeter):
+            meter.take([ranks.rows(own) for own in meter.rows])
     summed = ranks.sum_(torch.tensor([*losses.values()], dtype=torch.float64)).tolist()
     return dict(zip(losses, summed, strict=True))

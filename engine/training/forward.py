@@ -10,7 +10,7 @@ and every balancing has all features, losses and task gradients before it at onc
 alone see micro-batches: each is normalised, and moves the running statistics, by itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.training.balancing.balancer import Cut
 from winnow.engine.training.batches import Batch
 from winnow.engine.training.distributed.whole import whole
@@ -27,25 +28,51 @@ from winnow.engine.training.state import Training
 
 def forward(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
     """Return the seam of trunk and heads for this process's slice of a batch, and each task's loss over the batch."""
+    net = training.net
+    if not isinstance(net, MultiTaskNet):
+        return _whole_network(training, batch)
     if training.ranks.count > 1 or training.spec.accumulate > 1:
-        return _in_parts(training, batch)
+        return _in_parts(training, net, batch)
     with _arithmetic(training):
-        cut = training.balancer.cut(training.net.trunk(batch.images))
-        predictions = training.net.read(cut.views, batch.images.shape[-2:])
+        cut = training.balancer.cut(net.trunk(batch.images))
+        predictions = net.read(cut.views, batch.images.shape[-2:])
     losses = {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in training.tasks.items()}
     return cut, losses
 
 
-def _in_parts(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
+def _whole_network(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
+    """Return the losses of a network of the user's own, which has no seam; `Cut` holds an empty tensor.
+
+    Balancers whose weights follow from the losses alone need none.
+    """
+    parts, names = training.spec.accumulate, list(training.tasks)
+    counts = _counts(training, batch)
+    targets = [batch.targets[name].tensor_split(parts) for name in names]
+    shares = [
+        _again(training, partial(_losses_of_net, training, own, counts), images)
+        for images, own in zip(batch.images.tensor_split(parts), zip(*targets, strict=True), strict=True)
+    ]
+    losses = whole(training.ranks, torch.stack(shares).sum(0))
+    return Cut(batch.images.new_zeros(0), {}), dict(zip(names, losses.unbind(), strict=True))
+
+
+def _losses_of_net(training: Training, targets: Sequence[Tensor], counts: Sequence[Tensor], images: Tensor) -> Tensor:
+    """Return the shares (K,) that some images have of the losses."""
+    with _arithmetic(training):
+        predictions = training.net(images)
+    return _shares(training, predictions, targets, counts)
+
+
+def _in_parts(training: Training, net: MultiTaskNet, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
     parts, names, size = training.spec.accumulate, list(training.tasks), batch.images.shape[-2:]
     with _arithmetic(training):
-        features = [_again(training, training.net.trunk, part) for part in batch.images.tensor_split(parts)]
+        features = [_again(training, net.trunk, part) for part in batch.images.tensor_split(parts)]
         cut = training.balancer.cut(torch.cat(features) if parts > 1 else features[0])
     counts = _counts(training, batch)
     targets = [batch.targets[name].tensor_split(parts) for name in names]
     views = [cut.views[name].tensor_split(parts) for name in names]
     shares = [
-        _again(training, partial(_losses, training, own, counts, size), *seen)
+        _again(training, partial(_losses, training, net, (own, counts), size), *seen)
         for own, seen in zip(zip(*targets, strict=True), zip(*views, strict=True), strict=True)
     ]
     losses = whole(training.ranks, torch.stack(shares).sum(0))
@@ -59,11 +86,21 @@ def _counts(training: Training, batch: Batch) -> Sequence[Tensor]:
 
 
 def _losses(
-    training: Training, targets: Sequence[Tensor], counts: Sequence[Tensor], size: torch.Size, *views: Tensor
+    training: Training,
+    net: MultiTaskNet,
+    known: tuple[Sequence[Tensor], Sequence[Tensor]],
+    size: torch.Size,
+    *views: Tensor,
 ) -> Tensor:
-    """Return the shares (K,) that some images have of the losses, from what the heads read and from the targets."""
+    """Return the shares (K,) that some images have of the losses, from what the heads read, targets and counts."""
     with _arithmetic(training):
-        predictions = training.net.read(dict(zip(training.tasks, views, strict=True)), size)
+        predictions = net.read(dict(zip(training.tasks, views, strict=True)), size)
+    return _shares(training, predictions, *known)
+
+
+def _shares(
+    training: Training, predictions: Mapping[str, Tensor], targets: Sequence[Tensor], counts: Sequence[Tensor]
+) -> Tensor:
     shares = [
         task.loss(predictions[name].float(), target, counted)
         for (name, task), target, counted in zip(training.tasks.items(), targets, counts, strict=True)

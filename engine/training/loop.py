@@ -21,9 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.modes import statistics_kept
+from winnow.engine.graph.sharing import shared_names
 from winnow.engine.graph.trace import trace
-from winnow.engine.measure.counts import layer_macs
+from winnow.engine.measure.counts import weight_macs
 from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.networks.own import refuse_outputs
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import scale_free_weights
 from winnow.engine.sparsity.proximal import Kept, Proximal
@@ -67,25 +69,38 @@ class EpochDone:
 
 
 def begin(
-    spec: TrainSpec, net: MultiTaskNet, tasks: Mapping[str, Task], batches: Batches, ranks: Ranks = ALONE
+    spec: TrainSpec, net: nn.Module, tasks: Mapping[str, Task], batches: Batches, ranks: Ranks = ALONE
 ) -> Training:
-    """Return the start of a training: the network on the batches' device, optimiser, prox and strength around it."""
+    """Return the start of a training: the network on the batches' device, optimiser, prox and strength around it.
+
+    Raises:
+        ValueError: the network's outputs are not those of the tasks, or its trunk cannot be told.
+        NotTraceable: its channels cannot be followed.
+
+    """
     net = net.to(batches.device)
+    refuse_outputs(net, tasks, batches.example())
     graph = trace(net, batches.example())
-    groups = build_groups(spec.penalty, net, graph, batches.example())
+    named: tuple[str, ...] = getattr(spec.network, "trunk", ())
+    groups = build_groups(spec.penalty, net, graph, batches.example(), named)
     kept = Kept(spec.penalty.floor, scale_free_weights(graph) if spec.penalty.normalisation == "aware" else ())
     balancer = build_balancer(spec.balancing, tuple(tasks)).to(batches.device)
     balancer.ranks = ranks
     optimizer = build_optimizer(spec.optimiser, net.parameters(), balancer.parameters())
     proximal = Proximal(optimizer, groups, build_penalty(spec.penalty), kept)
-    counts = Counts(net, proximal.banks, layer_macs(net, batches.example()))
+    counts = Counts(net, proximal.banks, weight_macs(net, batches.example()))
     controller = build_controller(spec, proximal, counts, batches.steps)
-    return Training(spec, net, tasks, graph, proximal, counts, controller, balancer, batches.device, ranks=ranks)
+    shared = shared_names(graph, named)
+    return Training(
+        spec, net, tasks, graph, proximal, counts, controller, balancer, batches.device, ranks=ranks, shared=shared
+    )
 
 
 @torch.no_grad()
 def start_at_constants(training: Training, batches: Batches) -> None:
     """Set each head's last bias to the best constant, so that no step is spent on finding the mean.
+
+    A network of the user's own keeps the weights that it was built with.
 
     Raises:
         ValueError: a task has no label in the training images.
@@ -94,8 +109,9 @@ def start_at_constants(training: Training, batches: Batches) -> None:
     for name, task in training.tasks.items():
         if not labelled(task, batches, name).any():
             raise ValueError(f"`tasks` must have labels in the training images, got none of {name}. Leave it out.")
-        last: nn.Module = training.net.heads[name].out  # type: ignore[assignment]
-        last.get_parameter("bias").copy_(task.constant(batches.target(name)))
+        if isinstance(training.net, MultiTaskNet):
+            last: nn.Module = training.net.heads[name].out  # type: ignore[assignment]
+            last.get_parameter("bias").copy_(task.constant(batches.target(name)))
 
 
 def train(training: Training, batches: Batches, validation: Batches) -> Iterator[StepDone | EpochDone | Removed]:
@@ -150,7 +166,7 @@ def _step(training: Training, batch: Batch, where: str) -> tuple[dict[str, float
         values = finite(losses, where)
         training.proximal.zero_grad()
         record = every > 0 and training.step % every == 0
-        balance = balancer.backward(losses, cut, tuple(training.net.trunk.parameters()), record)
+        balance = balancer.backward(losses, cut, training.shared_parameters(), record)
         training.ranks.sum_gradients(training.net.parameters())
         training.proximal.step()
         if balancer.needs_losses_after_step:

@@ -28,7 +28,6 @@ from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.modes import statistics_kept, undisturbed
 from winnow.engine.graph.partition import Labels
 from winnow.engine.measure.counts import layer_macs
-from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import Certificate, NotExact, compact, transfer
 from winnow.engine.pruning import optimiser as moving
 from winnow.engine.pruning.kept import composed, widened
@@ -73,7 +72,7 @@ def remove(training: Training, batches: Batches) -> Removed | None:
     Raises:
         NotExact: the smaller network is another one, in evaluation or in training mode; nothing was changed.
         NotTraceable: the network's channels cannot be followed.
-        TypeError: the network would need another program, and would be no `MultiTaskNet` any more.
+        TypeError: the network would need another program, and would be no module of its class any more.
 
     """
     training.removal = training.step
@@ -81,8 +80,11 @@ def remove(training: Training, batches: Batches) -> Removed | None:
     found = compact(training.net, example, gather="never", training=True)
     if not any(cut.stays for cut in found.cuts):
         return None
-    if not isinstance(found.model, MultiTaskNet):
-        raise TypeError("`net` must be able to lose channels as it is, got a program that has to change with them.")
+    if type(found.model) is not type(training.net):
+        raise TypeError(
+            "`net` must be able to lose channels as it is, got a program that has to change with them. Train without "
+            "--removal; `winnow prune` removes them at the end."
+        )
     _check(training.net, found.model, next(batches.in_order()).images[:IMAGES])
     before = _size(training.net, example)
     follow(training, found)
@@ -92,8 +94,8 @@ def remove(training: Training, batches: Batches) -> Removed | None:
 
 def follow(training: Training, smaller: moving.Smaller) -> None:
     """Go on with a smaller copy of the network: optimiser, groups and what is known of them are cut as it was."""
-    if not isinstance(smaller.model, MultiTaskNet):
-        raise TypeError(f"`smaller` must hold a MultiTaskNet, got {type(smaller.model).__name__}.")
+    if type(smaller.model) is not type(training.net):
+        raise TypeError(f"`smaller` must hold a {type(training.net).__name__}, got {type(smaller.model).__name__}.")
     proximal = training.proximal
     left = _left(training, smaller)
     proximal.follow(transfer(proximal.optimizer, smaller), left)
@@ -106,7 +108,7 @@ def follow(training: Training, smaller: moving.Smaller) -> None:
 def regrow(training: Training) -> None:
     """Go back to the dense network, with zeros where something was removed, in the optimiser's moments too."""
     dense, small = training.dense_graph().model, training.net
-    if not training.stays or not isinstance(dense, MultiTaskNet):
+    if not training.stays:
         return
     twins: dict[Tensor, tuple[nn.Parameter, Mapping[int, Labels]]] = {
         own: (parameter, training.stays.get(name, {}))

@@ -1,12 +1,12 @@
 """From a spec's penalty to what applies it: groups, penalty, controller of the strength."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.graph.sharing import inside, parts_of
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import Group, coupled_groups, input_groups, output_groups
 from winnow.engine.sparsity.penalties import Penalty
@@ -17,27 +17,35 @@ from winnow.engine.specs.registry import entry
 from winnow.engine.specs.train import TrainSpec
 
 START = 0.1  # of the spec's strength: where λ starts when a target moves it
-SCOPES = MappingProxyType({"trunk": ("trunk",), "heads": ("heads",), "both": ("trunk", "heads")})
+SCOPES = MappingProxyType({"trunk": "shared by tasks", "heads": "of one task", "both": "either"})
 
 
-def build_groups(spec: PenaltySpec, net: MultiTaskNet, graph: ChannelGraph, example: Tensor) -> list[Group]:
+def build_groups(
+    spec: PenaltySpec, net: nn.Module, graph: ChannelGraph, example: Tensor, trunk: Sequence[str] = ()
+) -> list[Group]:
     """Return the groups of the wanted kind in the wanted part of the network, named as in the whole network.
 
-    A coupled group belongs to the part in which its channel is written; layers of another part may read it.
+    A coupled group belongs to the part in which its channel is written; layers of another part may read it. `trunk`
+    names the shared modules of a network of the user's own; without it they are found from the graph.
 
     Raises:
-        ValueError: no groups or no scope of that name.
+        ValueError: no groups or no scope of that name, or a trunk that cannot be told.
 
     """
-    scope = entry(SCOPES, spec.scope, "scope")
-    makers: Mapping[str, Callable[[], list[Group]]] = {
-        "input": lambda: input_groups(net),
-        "output": lambda: output_groups(net, graph=graph),
-        "coupled": lambda: coupled_groups(net, example, within=scope, graph=graph),
+    entry(SCOPES, spec.scope, "scope")
+    makers: Mapping[str, Callable[[Sequence[str]], list[Group]]] = {
+        "input": lambda scope: [group for group in input_groups(net) if inside(group.layer, scope)],
+        "output": lambda scope: [group for group in output_groups(net, graph=graph) if inside(group.layer, scope)],
+        "coupled": lambda scope: coupled_groups(net, example, within=scope, graph=graph),
     }
-    found = entry(makers, spec.groups, "groups")()
-    inside = spec.groups == "coupled"  # these are chosen by their part already
-    return [group for group in found if inside or group.layer.partition(".")[0] in scope]
+    make = entry(makers, spec.groups, "groups")
+    parts = parts_of(graph, trunk)
+    if parts.guessed and spec.scope != "both" and (spec.strength > 0 or spec.target is not None):
+        raise ValueError(
+            f"`trunk` must be named for scope {spec.scope} with the single task {', '.join(graph.outputs)}, as nothing "
+            "shows what other tasks would share. Give --trunk MODULE, or --scope both."
+        )
+    return make(parts.within(spec.scope))
 
 
 def build_penalty(spec: PenaltySpec) -> Penalty:

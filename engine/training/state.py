@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.partition import Labels
-from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning.kept import dense_state
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.proximal import Proximal
@@ -29,11 +29,12 @@ class Training:
     `graph` is that of the network as built; its model is `net` until something is removed, and afterwards the place
     for the dense weights that a report looks at. `stays` says which of the dense network's entries are left,
     {tensor: {axis: entries}}. `removal` is the step of the last removal that was due, whether or not it found anything.
-    `ranks` are the processes that train it together, each with its slice of every batch.
+    `ranks` are the processes that train it together, each with its slice of every batch. `shared` names the parameters
+    that serve several tasks, at which task gradients are compared.
     """
 
     spec: TrainSpec
-    net: MultiTaskNet
+    net: nn.Module
     tasks: Mapping[str, Task]
     graph: ChannelGraph
     proximal: Proximal
@@ -45,6 +46,11 @@ class Training:
     stays: dict[str, dict[int, Labels]] = field(default_factory=dict)
     removal: int = 0
     ranks: Ranks = ALONE
+    shared: frozenset[str] = frozenset()
+
+    def shared_parameters(self) -> tuple[nn.Parameter, ...]:
+        """Return the parameters that serve several tasks."""
+        return tuple(parameter for name, parameter in self.net.named_parameters() if name in self.shared)
 
     def dense_graph(self) -> ChannelGraph:
         """Return the graph of the dense network with the weights as they stand, zero where something was removed."""

@@ -4,7 +4,8 @@
     compact    dense ÷ compact time of a forward pass, eager and compiled, with 50, 70 and 90 % of the groups zero
     scaler     GradScaler in float16: a step with an infinite gradient moves nothing, the next one does
     same       the largest difference of weights between CPU and GPU after a few steps, relative, by type
-    captured   a capturable AdamW with its prox in a CUDA graph
+    captured   a capturable AdamW with its prox in a CUDA graph: whether its replay moves the weights
+    graphed    as `step`, with the whole step in a CUDA graph, where no launch is paid for
 
 It needs torch, numpy and what `winnow.engine` imports: pandas (stood in for where it is missing, as no table is made),
 and pydantic for `compact` alone, which says so where that is missing. On a machine without a GPU, --small runs all of
@@ -269,6 +270,34 @@ def captured(device: torch.device) -> str:
     return "works" if not torch.equal(before, net[0].weight) else "replays nothing"
 
 
+def graphed(size: Size, device: torch.device) -> Any:
+    """Return the ratio of a captured step with prox to one without, side by side."""
+    if device.type != "cuda":
+        return "left out: no GPU"
+    plain = resnet(size).to(device, memory_format=torch.channels_last)
+    sparse = copy.deepcopy(plain)
+    images = torch.randn(size.batch, 3, size.image, size.image, device=device).to(memory_format=torch.channels_last)
+    bare, inner = (torch.optim.AdamW(net.parameters(), capturable=True) for net in (plain, sparse))
+    proximal = Proximal(inner, input_groups(sparse), GroupLasso(1e-5))
+    pair = [replaying(stepping(plain, bare, images, False)), replaying(stepping(sparse, proximal, images, False))]
+    taken = [[seconds(step, size.steps, device) for step in pair] for _ in range(size.rounds)]
+    ratio = statistics.median(ours / alone for alone, ours in taken)
+    return {"ratio": round(ratio, 4), "bare_ms": round(1000 * statistics.median(t for t, _ in taken) / size.steps, 2)}
+
+
+def replaying(step: Callable[[], None]) -> Callable[[], None]:
+    """Return what replays a step from a CUDA graph."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
 def main() -> None:
     """Measure all of it and print it."""
     parser = argparse.ArgumentParser()
@@ -288,6 +317,7 @@ def main() -> None:
         "scaler": lambda: scaler_run(device),
         "same": lambda: same_everywhere(device),
         "captured": lambda: captured(device),
+        "graphed": lambda: graphed(size, device),
         "compact": lambda: dict(compact_speed(size, device, allowed)),
     }
     for part, measure in parts.items():

@@ -70,7 +70,7 @@ def test_a_real_image_lies_in_the_unit_interval(value):
         ("edges", put((4, 5), np.uint8, 2), r"integers from -1 to 1, got 2 at \(2, 3\)"),
         ("kind", np.asarray(2), r"integers from -1 to 1, got 2\."),
         ("kind", np.zeros(1, np.int64), r"of shape \(\)"),
-        ("ink", np.asarray(np.inf, np.float32), "finite, got inf"),
+        ("ink", np.asarray(np.inf, np.float32), "finite, or NaN where it is missing, got inf"),
         ("ink", 2**70, "float32, got object"),
         ("ink", "much", "a numpy array, got str"),
     ],

@@ -113,7 +113,7 @@ def _values(known: SpatialStore, task: str, place: int, shape: tuple[int, ...]) 
     own = {name: value[place] for name, value in values.items() if value is not None}
     if field is None:
         return []
-    extent = _extent(list(own.values())) if field.kind == "depth" else None
+    extent = _extent(list(own.values()), field.kind) if field.kind in ("depth", "map") else None
     scale = "" if extent is None else f", {extent[0]:.2g} to {measured(extent[1], field.unit)}"
     return [(f"{task}: {name}{scale}", _shown(value, field, extent, shape)) for name, value in own.items()]
 
@@ -147,15 +147,20 @@ def _shown(value: Array, field: Field, extent: tuple[float, float] | None, shape
         picture: Picture = pictures.resized(pictures.dense(value, field, extent), shape)
         return picture
     if field.kind == "regression":
-        return measured(float(value), field.unit)
+        return "not known" if np.isnan(value) else measured(float(value), field.unit)
+    if field.kind == "vector":
+        named = zip(field.classes, value, strict=True)
+        return ", ".join(f"{name} {measured(float(own), field.unit)}" for name, own in named if not np.isnan(own))
+    if field.kind == "multilabel":
+        return ", ".join(name for name, own in zip(field.classes, value, strict=True) if own > 0.5) or "none"
     place = int(np.argmax(value)) if np.ndim(value) else int(value)
     return field.classes[place] if 0 <= place < len(field.classes) else "not known"
 
 
-def _extent(values: list[Array]) -> tuple[float, float]:
-    """Return the least and the largest depth of all, zeros, where it is not known, left out."""
-    positive = np.concatenate([value[value > 0].astype(float) for value in values])
-    return (float(positive.min()), float(positive.max())) if positive.size else (0.0, 1.0)
+def _extent(values: list[Array], kind: str) -> tuple[float, float]:
+    """Return the least and the largest value of all, left out where it is not known: a depth of 0, a NaN of a map."""
+    known = np.concatenate([value[~np.isnan(value) if kind == "map" else value > 0].astype(float) for value in values])
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
 
 
 def _attributions(known: SpatialStore, task: str, place: int, picture: Picture) -> list[Shown]:

@@ -20,7 +20,7 @@ from winnow.dashboard.shared.formatting import duration, plain
 from winnow.dashboard.shared.progress import message, state_line
 from winnow.dashboard.shared.run_bar import frozen, readable, redrawn
 from winnow.engine.runs.study import Study
-from winnow.engine.runs.work_folder import LIVE, State, Status
+from winnow.engine.runs.work_folder import LIVE, UNFINISHED, State, Status
 from winnow.engine.specs.study import PathSpec, StudySpec
 
 EVERY = 5.0  # s between two drawings of a live study's results: its tables are written as often
@@ -130,5 +130,5 @@ def _doing(status: Status) -> str:
 def _controls(study: Study, status: Status) -> None:
     if status.state in LIVE and status.requested is not None:
         stop(study, STOPPING)
-    elif status.state in (*LIVE, "stopped", "lost"):
+    elif status.state in (*LIVE, *UNFINISHED):
         resume(study, "Start" if status.state == "queued" else "Resume")

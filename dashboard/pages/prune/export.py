@@ -7,12 +7,13 @@ import streamlit as st
 
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames.exports import exports, files
+from winnow.dashboard.shared.controls import resume
 from winnow.dashboard.shared.formatting import amount, plain
 from winnow.dashboard.shared.progress import message, state_line
 from winnow.dashboard.shared.run_bar import redrawn
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
-from winnow.engine.runs.work_folder import LIVE
+from winnow.engine.runs.work_folder import LIVE, UNFINISHED
 from winnow.engine.specs.export import ExportSpec, Format
 
 EVERY = 1.0  # s
@@ -71,6 +72,8 @@ def _export(found: DerivedJob) -> None:
     if status.state in LIVE:
         st.progress(min(max(status.progress, 0.0), 1.0), text=plain(status.phase))
     message(status)
+    if status.state in UNFINISHED:
+        resume(found, "Write again", f"export_{found.id}_", primary=False)
     for _, row in files(found).iterrows():
         _file(found, str(row["file"]), _facts(float(row["bytes"]), row["max_error"], row["sha256"]))
 

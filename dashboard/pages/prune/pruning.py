@@ -21,7 +21,7 @@ from winnow.dashboard.shared.progress import message, state_line
 from winnow.dashboard.shared.run_bar import act, redrawn, there
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
-from winnow.engine.runs.work_folder import LIVE, State, Status
+from winnow.engine.runs.work_folder import LIVE, UNFINISHED, State, Status
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.prune import PruneSpec
 
@@ -87,7 +87,7 @@ def _controls(shown: DerivedJob) -> None:
     status = shown.status
     if status.state in LIVE and status.requested is not None:
         stop(shown, STOPPING)
-    elif status.state in (*LIVE, "stopped", "lost"):
+    elif status.state in (*LIVE, *UNFINISHED):
         resume(shown, "Start pruning" if status.state == "queued" else "Start again")
 
 

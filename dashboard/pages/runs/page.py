@@ -15,6 +15,8 @@ from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import digits, plain
 from winnow.dashboard.shared.panel import keyed
 from winnow.dashboard.shared.welcome import say_links, watched, welcome
+from winnow.engine.runs.run import runs_folder
+from winnow.engine.runs.work_folder import refused
 
 MOST_ROWS = 15  # in sight; the table scrolls beyond
 WIDTHS = {"group_sparsity": 86, "parameter_sparsity": 110, "mac_sparsity": 84}  # [px]: the titles fit
@@ -30,6 +32,8 @@ NOT_ALIKE = "These runs were judged on different images: {}. Their metrics canno
 def page() -> None:
     """Draw the table, or the welcome where there is no run yet."""
     known = summaries()
+    for name, why in refused(runs_folder()).items():
+        st.warning(plain(f"{name} is not shown: {why}."), icon=":material/gpp_maybe:")
     if not known:
         welcome()
         return

@@ -78,10 +78,10 @@ def image_losses(task: Any, prediction: Tensor, target: Tensor) -> Tensor:
 def output_weights(task: Any, prediction: Tensor, target: Tensor | None) -> Tensor:
     """Return the weights of the linear functional for a task's output, in the prediction's shape."""
     kind = task.field.kind if hasattr(task, "field") else None
-    if kind == "edges":
+    if kind in ("edges", "multilabel"):
         return prediction.sign() / prediction[0].numel()
-    if kind == "regression":
-        return torch.ones_like(prediction)
+    if kind in ("regression", "vector", "map"):
+        return torch.ones_like(prediction) / prediction[0].numel()
     if kind in ("depth", "normals") and target is not None:
         direction = target[:, None] if kind == "depth" else target.movedim(3, 1)
         known = direction.square().sum(1, keepdim=True) > (0.25 if kind == "normals" else 0)

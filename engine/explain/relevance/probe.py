@@ -15,7 +15,7 @@ from winnow.engine.graph.modes import evaluating
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch, Batches
 
-Tasks = Mapping[str, Task | Loss]
+Tasks = Mapping[str, Task | Loss | None]
 Images = Batches | Iterable[Any]
 
 

@@ -152,7 +152,7 @@ def train_run(folder: str) -> str:
     run = Run.open(Path(folder))
     for _ in range(ATTEMPTS):
         _wait_for_another(run)
-        if run.status.state not in ("done", "failed"):
+        if run.status.state != "done":
             launch.work(run)
         if (state := run.status.state) != "lost":
             return state

@@ -34,7 +34,7 @@ class Pool(Protocol):
         ...
 
     def start(self, run: Run) -> None:
-        """Train a run that is waiting, stopped or lost; one that has a worker is only watched."""
+        """Train a run that is waiting, stopped, lost or failed; one that has a worker is only watched."""
         ...
 
     def ended(self, run: Run) -> str:

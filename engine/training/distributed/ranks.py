@@ -64,6 +64,14 @@ class Ranks:
         return torch.stack(found)
 
     @torch.no_grad()
+    def rows(self, tensor: Tensor) -> Tensor:
+        """Return the rows of all processes one below the other; they may have different numbers of rows."""
+        lengths = self.gathered(torch.tensor(len(tensor)))
+        padded = tensor.new_zeros(int(lengths.max()), *tensor.shape[1:])
+        padded[: len(tensor)] = tensor
+        return torch.cat([own[:length] for own, length in zip(self.gathered(padded), lengths.tolist(), strict=True)])
+
+    @torch.no_grad()
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace the gradients by their sums over the processes, all in one call."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.dashboard.frames.csv_export import FORMULA_STARTS, csv
+from winnow.dashboard.frames.csv_export import csv
+from winnow.engine.runs.spreadsheet import FORMULA_STARTS
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])

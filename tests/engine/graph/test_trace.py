@@ -268,7 +268,7 @@ PINNED = {
     "softmax mixes": (lambda m, x: m.out(m.a(x).softmax(1)), {}),
     "normalize mixes": (lambda m, x: m.out(F.normalize(m.a(x))), {}),
     "mean mixes": (lambda m, x: m.out(m.a(x) - m.a(x).mean(1, keepdim=True)), {}),
-    "matmul mixes": (lambda m, x: m.a(x).flatten(2).mT @ m.a(x).flatten(2), {}),
+    "matmul mixes": (lambda m, x: m.a(x).flatten(2) @ m.a(x).flatten(2).mT, {}),
     "fixed number of channels": (lambda m, x: m.out(m.a(x) + torch.ones(6, 1, 1)), {}),
     "spreads one channel over many": (
         lambda m, x: m.o((m.a(x).mean((2, 3))[:, :, None] * m.p).flatten(1)),

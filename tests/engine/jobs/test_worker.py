@@ -82,7 +82,7 @@ def test_a_user_changes_pauses_and_stops_a_live_run_and_it_can_be_replayed(runs_
     assert run.status.step == paused_at
     run.ask(pause=False)
     wait_for_steps(run, paused_at + 5)
-    with pytest.raises(launch.JobError, match="queued, stopped or lost"):
+    with pytest.raises(launch.JobError, match="queued, stopped, lost or failed"):
         launch.start(run)  # a live run is not started twice
     launch.stop(run)
     assert wait(run) == "stopped"

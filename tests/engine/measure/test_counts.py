@@ -1,11 +1,14 @@
 """Parameters and MACs by hand, functions and tied weights included."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
 
 from tests.engine.pruning.test_compact import silenced
-from winnow.engine.measure.counts import cost, macs, parameters
+from winnow.engine.graph.calls import Call
+from winnow.engine.measure.counts import cost, layer_macs, macs, parameters, sparsity_table, weight_macs
 from winnow.engine.pruning import compact
 
 
@@ -39,3 +42,50 @@ def test_components_of_a_compact_network_sum_to_the_whole():
     frame = cost(small, x).set_index("component")
     assert frame.loc["total", "macs"] == frame.drop("total")["macs"].sum()
     assert frame.loc["total", "macs"] < macs(net, x)
+
+
+class TwoInputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.colour, self.depth, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(1, 8, 3), nn.Conv2d(16, 4, 1)
+
+    def forward(self, colour: Tensor, depth: Tensor) -> Tensor:
+        return self.head(torch.cat([self.colour(colour), self.depth(depth)], 1))
+
+
+def test_all_counts_take_what_a_model_takes():
+    net, inputs = TwoInputs(), {"colour": torch.randn(2, 3, 8, 8), "depth": torch.randn(2, 1, 8, 8)}
+    by_hand = {"colour": 8 * 27 * 36, "depth": 8 * 9 * 36, "head": 64 * 36}
+    for given in (inputs, tuple(inputs.values()), Call(kwargs=inputs)):
+        assert layer_macs(net, given) == by_hand
+        assert macs(net, given) == sum(by_hand.values())
+        assert cost(net, given)["macs"].iloc[-1] == sum(by_hand.values())
+        assert sparsity_table(net, given)["macs"].iloc[-1] == sum(by_hand.values())
+
+
+def test_kernels_that_hide_what_they_multiply_are_counted():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()  # torch has one kernel for all of it
+    found = weight_macs(layer, torch.randn(2, 5, 16))
+    projections = {"self_attn.in_proj_weight": 48 * 16 * 5, "self_attn.out_proj.weight": 16 * 16 * 5}
+    assert found == {**projections, "linear1.weight": 32 * 16 * 5, "linear2.weight": 16 * 32 * 5}
+    assert macs(layer, torch.randn(2, 5, 16)) == sum(found.values()) + 2 * 5 * 5 * 16  # queries·keys, weights·values
+    lstm = nn.LSTM(8, 16, batch_first=True)
+    assert weight_macs(lstm, torch.randn(2, 5, 8)) == {"weight_ih_l0": 64 * 8 * 5, "weight_hh_l0": 64 * 16 * 5}
+
+
+def test_a_computed_weight_counts_for_what_it_is_computed_from():
+    found = weight_macs(weight_norm(nn.Conv2d(3, 4, 3)), torch.randn(2, 3, 8, 8))
+    assert found == {"parametrizations.weight.original0": 0, "parametrizations.weight.original1": 4 * 27 * 36}
+
+
+def test_an_operation_without_a_formula_is_no_zero():
+    found = weight_macs(nn.Bilinear(3, 4, 5), (torch.randn(2, 3), torch.randn(2, 4)))
+    assert np.isnan(found["weight"])
+
+
+def test_counting_leaves_the_model_as_it_was():
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)).train()
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    layer_macs(net, torch.randn(3, 1, 4, 4))
+    assert net.training
+    assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())

@@ -60,7 +60,7 @@ def test_a_killed_worker_of_a_cluster_leaves_no_trace_in_the_tables(
 ):
     root, asked = tmp_path / "runs", {"targets": [50], "subsets": ["all"]}
     study = create_study(parse_many(small(LONG, **asked, scheduler=cluster)), root)
-    launch.start(study)
+    launch.start(study, place={"scheduler": cluster})
     until(lambda: bool(training(root)), "run in the middle")
     victim = training(root)[0]
     worker = psutil.Process(victim.status.pid).parent()

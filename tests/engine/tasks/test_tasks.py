@@ -68,7 +68,10 @@ def test_unlabelled_pixels_change_nothing():
 def test_depth_errors_are_in_metres():
     meter = Depth(FIELDS["depth"]).meter()
     meter.update(torch.tensor([[[[3.0, 2.0, 9.0]]]]), torch.tensor([[[2.0, 2.0, 0.0]]]))
-    expected = {"abs_error": 0.5, "rel_error": 25.0, "rmse": 0.5**0.5, "delta_1": 50.0}
+    expected = {
+        "abs_error": 0.5, "rel_error": 25.0, "rmse": 0.5**0.5, "log_rmse": math.log(1.5) / 2**0.5,
+        "delta_1": 50.0, "delta_2": 100.0, "delta_3": 100.0,
+    }  # fmt: skip
     assert meter.compute() == pytest.approx(expected)
 
 

@@ -1,0 +1,224 @@
+"""Everything that is wrong with a data set on disk, found before a run starts: every file read, every value checked.
+
+A finding is what would stop a run, or make its result wrong: a damaged file, a value out of range, images of different
+sizes, an image in two splits. A note is worth knowing and may be meant: a class that never occurs, a file that belongs
+to no image.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from winnow.data.checking.summaries import FieldSummary
+from winnow.data.disk.records import OnDisk, Record
+from winnow.data.disk.spec import DiskData
+from winnow.data.sample import Array, DataError, Sample, Split
+from winnow.data.validation import validate
+
+Progress = Callable[[int, int], None]
+AHEAD = 8  # samples that are read ahead, for each thread
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong: where, with which part, what was expected, what was found, how to mend it."""
+
+    file: str
+    part: str
+    expected: str
+    found: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        """Return it in one line."""
+        return " ".join(str(DataError(self.file, self.part, self.expected, self.found, self.mend)).split())
+
+
+@dataclass
+class SplitReport:
+    """A split: how many samples, of which sizes, and what the targets hold."""
+
+    samples: int
+    sizes: Counter[str]
+    fields: dict[str, FieldSummary]
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        tasks = {name: summary.record() for name, summary in self.fields.items()}
+        return {"samples": self.samples, "sizes": dict(self.sizes), "tasks": tasks}
+
+
+@dataclass
+class Report:
+    """What the doctor found."""
+
+    dataset: str = ""
+    layout: str = ""
+    root: str = ""
+    splits: dict[Split, SplitReport] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {
+            "dataset": self.dataset,
+            "layout": self.layout,
+            "root": self.root,
+            "splits": {split: own.record() for split, own in self.splits.items()},
+            "findings": [asdict(finding) for finding in self.findings],
+            "notes": self.notes,
+        }
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A sample that was read: its digest, None if the image cannot be read; its targets that are right; findings."""
+
+    record: Record
+    digest: bytes | None
+    size: str
+    targets: dict[str, Array]
+    findings: list[Finding]
+
+
+def examine(spec: DiskData, progress: Progress | None = None) -> Report:
+    """Return what is in a data set and what is wrong with it; `progress` is called with (done, total) per sample.
+
+    Nothing is kept of the images but a digest of their pixels. Samples are read by as many threads as there are cores.
+    """
+    report = Report(spec.dataset, getattr(spec, "layout", ""), spec.root)
+    loaded: dict[Split, OnDisk] = {}
+    for split in spec.splits:
+        try:
+            loaded[split] = spec.load(split)
+        except DataError as error:
+            report.findings.append(found_by(error))
+    total, done = sum(len(data) for data in loaded.values()), 0
+    seen: dict[bytes, tuple[Split, str]] = {}
+    for split, data in loaded.items():
+        own = SplitReport(len(data), Counter(), {name: FieldSummary(known) for name, known in spec.fields.items()})
+        report.splits[split] = own
+        for checked in _each(data):
+            report.findings += [*checked.findings, *_repeated(checked, split, seen)]
+            own.sizes.update([checked.size] if checked.size else [])
+            for name, values in checked.targets.items():
+                own.fields[name].add(values)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+    report.findings += _sizes(spec, report)
+    report.notes += [*_classes(report), *_left_over(spec, loaded.values())]
+    return report
+
+
+def found_by(error: DataError) -> Finding:
+    """Return an error as a finding."""
+    return Finding(error.where, error.part, error.expected, error.found, error.mend)
+
+
+def check_record(data: OnDisk, index: int) -> Checked:
+    """Read a sample; each part that is wrong is a finding, and the others are looked at nevertheless."""
+    record = data.records[index]
+    where = record.image.where
+    try:
+        sample = data.sample(index)
+        validate(sample, {}, where)
+    except DataError as error:
+        return Checked(record, None, "", {}, [found_by(error)])
+    targets, findings = {}, []
+    for name, known in data.fields.items():
+        part = record.targets[name]
+        try:
+            validate(Sample(sample.image, {name: sample.targets[name]}), {name: known}, part.where if part else where)
+            targets[name] = sample.targets[name]
+        except DataError as error:
+            findings.append(found_by(error))
+    return Checked(record, _digest(sample.image), _size(sample.image), targets, findings)
+
+
+def _each(data: OnDisk) -> Iterator[Checked]:
+    """Yield the samples of a split in order, some of them read ahead."""
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = []
+        for index in range(len(data)):
+            waiting.append(pool.submit(check_record, data, index))
+            if len(waiting) >= AHEAD * threads:
+                yield waiting.pop(0).result()
+        yield from (future.result() for future in waiting)
+
+
+def _digest(image: Array) -> bytes:
+    digest = hashlib.blake2b(str((image.shape, image.dtype)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.digest()
+
+
+def _size(image: Array) -> str:
+    height, width, channels = image.shape
+    return f"{height} × {width} × {channels} {image.dtype}"
+
+
+def _repeated(checked: Checked, split: Split, seen: dict[bytes, tuple[Split, str]]) -> Iterable[Finding]:
+    """Return a finding if the pixels of an image are those of one seen before; remember it otherwise."""
+    if checked.digest is None:
+        return []
+    known = seen.setdefault(checked.digest, (split, checked.record.name))
+    if known == (split, checked.record.name):
+        return []
+    other, name = known
+    leak = other != split
+    expected = "in one split only" if leak else "there once"
+    mend = "What is tested would be trained on: keep it in one split." if leak else "Remove one of them."
+    return [Finding(checked.record.image.where, "image", expected, f"the pixels of {name} ({other})", mend)]
+
+
+def _sizes(spec: DiskData, report: Report) -> list[Finding]:
+    """Return a finding if images differ in size or type, which no batch can hold."""
+    sizes: Counter[str] = sum((own.sizes for own in report.splits.values()), Counter())
+    if len(sizes) < 2:
+        return []
+    said = ", ".join(f"{count} of {size}" for size, count in sizes.most_common(4))
+    mend = "Set `size` in dataset.toml." if spec.dataset == "folder" else "Give --height and --width."
+    return [Finding(spec.root, "image", "of one size and type", said, mend)]
+
+
+def _classes(report: Report) -> list[str]:
+    """Return a note for every task with classes that no image of the training split has."""
+    train = report.splits.get("train")
+    absent = {name: own.absent for name, own in train.fields.items()} if train is not None else {}
+    return [f"{name}: never in train: {', '.join(classes)}" for name, classes in absent.items() if classes]
+
+
+def _left_over(spec: DiskData, splits: Iterable[OnDisk]) -> list[str]:
+    """Return a note for every folder with files that belong to no sample, of the endings that samples have there."""
+    used = {file for data in splits for record in data.records for file in record.files} | set(_described(spec))
+    endings: dict[Path, set[str]] = {}
+    for file in used:
+        endings.setdefault(file.parent, set()).add(file.suffix)
+    notes = []
+    for folder, known in sorted(endings.items()):
+        spare = sorted(own.name for own in _files(folder) if own.suffix in known and own not in used)
+        if spare:
+            notes.append(f"{folder}: {len(spare)} files belong to no sample, first {spare[0]}")
+    return notes
+
+
+def _described(spec: DiskData) -> Sequence[Path]:
+    try:
+        return spec.described()
+    except DataError:
+        return []
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        yield from (Path(entry.path) for entry in entries if entry.is_file())

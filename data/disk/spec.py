@@ -1,0 +1,71 @@
+"""What all data sets on disk have in common: a folder, a layout that is recognised, one size for all images."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field as Option
+
+from winnow.data.disk.geometry import Frame
+from winnow.data.disk.paths import by_place, data_folder
+from winnow.data.disk.records import OnDisk, Record
+from winnow.data.fingerprint import fingerprint
+from winnow.data.sample import DataError, Split
+from winnow.data.spec import DataSpec
+
+
+class DiskData(DataSpec):
+    """A data set in a folder of the user's; a subclass says which records a split has, and which files describe them.
+
+    Everything that `fields` and `splits` need is in the spec: a run can be looked at where its images are not.
+    """
+
+    verb = "reading"
+
+    root: str = Option("", max_length=4096, description="folder with the files of the data set")
+
+    @property
+    def folder(self) -> Path:
+        """The folder, which is there; otherwise `DataError`."""
+        return data_folder(self.root)
+
+    @property
+    def frame(self) -> Frame:
+        """How its images come to one size."""
+        return Frame()
+
+    def records(self, split: Split) -> list[Record]:
+        """Return the samples of a split, not yet read, in their order."""
+        raise NotImplementedError(f"{type(self).__name__}.records")
+
+    def described(self) -> list[Path]:
+        """Return the files, beside those of the records, that decide what a sample is."""
+        return []
+
+    def load(self, split: Split) -> OnDisk:
+        """Return a split, not yet read.
+
+        Raises:
+            DataError: there is no such folder, split or list of names, or the split is empty.
+
+        """
+        if split not in self.splits:
+            known = ", ".join(self.splits)
+            raise DataError(self.dataset, "split", f"one of {known}", split, "The data set has no other.")
+        found = self.records(split)
+        if not found:
+            raise DataError(str(self.folder), split, "a split with at least one image", "none")
+        return OnDisk(self.dataset, self.fields, found, self.frame)
+
+    def options(self, split: Split) -> dict[str, Any]:
+        """Return nothing: a split is loaded by `load`."""
+        return {}
+
+    def fingerprint(self) -> str:
+        """Return a digest of the files of all splits, and of those that describe them."""
+        return fingerprint(self.files())
+
+    def files(self) -> Mapping[str, Path]:
+        """Return all files that decide what a sample is, by their place in the folder."""
+        found = {file for split in self.splits for record in self.records(split) for file in record.files}
+        return by_place(self.folder, sorted({*found, *self.described()}))

@@ -1,0 +1,91 @@
+"""What builds the dense network of a run: `weights/network.json`, and for a network of the user's own its architecture.
+
+    network.json    {network (the spec of it), tasks {name: field}, channels (of the images)}, and for a network of the
+                    user's own parameters (their names, in the order of the optimiser's) and code ("": it is described
+                    in `architecture`, else why it is not)
+    architecture/   the network without code (engine.export.saving), with the weights that it began with
+
+Whatever is done with the run's result, prune, explain, export, reads the architecture, so that the user's code is
+neither needed nor run. Where it cannot be described, the code is, if it is confirmed on this machine.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from winnow.data.sample import Field
+from winnow.engine.export import NotDescribable, NotSame, load_model, save_model
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.runs.files import replace_json
+from winnow.engine.specs.network import parse_network
+from winnow.engine.tasks.task import Task
+from winnow.engine.training.state import Training
+
+ARCHITECTURE = "architecture"
+
+
+def write_network(folder: Path, training: Training, example: Tensor) -> str:
+    """Write what builds the network of a training into its folder of weights; return what there is to say, or ""."""
+    folder.mkdir(exist_ok=True)
+    spec = training.spec.network
+    document: dict[str, Any] = {
+        "network": spec.model_dump(mode="json"),
+        "tasks": {name: asdict(task.field) for name, task in training.tasks.items()},
+        "channels": int(example.shape[1]),
+    }
+    message = ""
+    if not spec.ours:
+        message = _describe(folder, training.graph.model, example)
+        document["parameters"] = [name for name, _ in training.graph.model.named_parameters()]
+        document["code"] = message
+    replace_json(folder / "network.json", document)
+    return message
+
+
+def _describe(folder: Path, net: nn.Module, example: Tensor) -> str:
+    """Write the architecture once; return why it cannot be written, or ""."""
+    if (folder / ARCHITECTURE / "architecture.json").is_file():
+        return ""
+    try:
+        save_model(folder / ARCHITECTURE, net, example)
+    except (NotDescribable, NotSame) as error:
+        return f"to prune or explain this run needs your code, as its network cannot be stored without it: {error}"
+    return ""
+
+
+def read_network(folder: Path, document: Mapping[str, Any], tasks: Mapping[str, Task]) -> nn.Module:
+    """Return the dense network of a run, with weights that are to be replaced.
+
+    Raises:
+        ValueError: a network of the user's own that is not described, and whose code is missing or not confirmed.
+
+    """
+    spec = parse_network(document["network"])
+    if spec.ours or document.get("code"):
+        return build_network(spec, tasks, document["channels"])
+    return load_model(folder / ARCHITECTURE)
+
+
+def read_document(folder: Path) -> dict[str, Any]:
+    """Return what network.json holds.
+
+    Raises:
+        OSError, ValueError: it is missing or damaged.
+
+    """
+    found: dict[str, Any] = json.loads((folder / "network.json").read_bytes())
+    return found
+
+
+def fields_of(document: Mapping[str, Any]) -> dict[str, Field]:
+    """Return what is known about each task."""
+    return {name: _field(values) for name, values in document["tasks"].items()}
+
+
+def _field(values: Mapping[str, Any]) -> Field:
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Field(**known)

@@ -1,0 +1,124 @@
+"""What a recorded run writes into spec.json: what its loop, which is the user's, tells of itself."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+
+from winnow.data.recorded import RecordedData, RecordedField
+from winnow.data.sample import Field
+from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.sparsity.strength import Controller
+from winnow.engine.specs.balancing import BalancingSpec
+from winnow.engine.specs.network import RecordedSpec
+from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
+from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.tasks.task import Task
+from winnow.engine.tasks.unspecified import Unspecified
+
+LEAST_RATE = 1e-12  # a spec holds rates above 0
+
+
+class Told(TypedDict, total=False):
+    """What a user may tell of their loop beside its network and optimiser; all of it may be left out.
+
+    tasks: what each output is: a `data.sample.Field` or a `Task`. Without: outputs whose metrics the loop gives.
+    loader: validation batches (images, {task: target}), read again after each epoch. Without: the metrics are those
+        that `run.epoch` is given, and no targets are stored.
+    epochs: how many there will be, for the progress.
+    batch_size: images of a step, for the pace.
+    trunk: modules that the tasks share, by name. Without: found from the graph.
+    controller: what sets the strength in the loop; the page then sets its `base`, otherwise that of the optimiser.
+    runs: the folder of all runs. Without: WINNOW_RUNS, or runs/ in the working folder.
+    """
+
+    tasks: Mapping[str, Task | Field]
+    loader: Iterable[Any]
+    epochs: int
+    batch_size: int
+    trunk: Sequence[str]
+    controller: Controller
+    runs: Path
+
+
+def named_tasks(outputs: Sequence[str], tasks: Mapping[str, Task | Field] | None) -> dict[str, Task]:
+    """Return the tasks of a network with these outputs: those given, as tasks or as fields, or all without a kind.
+
+    Raises:
+        ValueError: a task without an output, or an output without a task.
+
+    """
+    if tasks is None:
+        return {name: Unspecified(Field(kind="unspecified")) for name in outputs}
+    if set(tasks) != set(outputs):
+        raise ValueError(f"`tasks` must name the outputs of `net`, {', '.join(outputs)}, got {', '.join(tasks)}.")
+    fields = {name: task for name, task in tasks.items() if isinstance(task, Field)}
+    made = build_tasks(fields, tuple(fields))
+    return {name: made[name] if isinstance(task, Field) else task for name, task in tasks.items()}
+
+
+def recorded_spec(
+    name: str, told: Told, proximal: Proximal, tasks: Mapping[str, Task], network: RecordedSpec, images: int
+) -> TrainSpec:
+    """Return the spec of a recorded run.
+
+    Raises:
+        SpecError: a name or a number that a spec cannot hold.
+        ValueError: a penalty that is not registered, or groups of several kinds.
+
+    """
+    fields = {name: RecordedField(**asdict(task.field)) for name, task in tasks.items()}
+    values = {
+        "name": name,
+        "data": RecordedData(described=fields, images=images),
+        "tasks": tuple(tasks),
+        "network": network,
+        "penalty": _penalty(proximal),
+        "optimiser": _optimiser(proximal),
+        "balancing": BalancingSpec(gradients="parameters"),
+        "epochs": told.get("epochs", 1),
+        "threads": min(torch.get_num_threads(), 1024),
+    }
+    if "batch_size" in told:
+        values["batch_size"] = told["batch_size"]
+    return parse(values)
+
+
+def _penalty(proximal: Proximal) -> PenaltySpec:
+    penalty = proximal.penalty
+    kind = next((name for name, own in PENALTIES.items() if own.make.name == type(penalty).__name__), None)
+    if kind is None:
+        known = ", ".join(own.make.name for own in PENALTIES.values())
+        raise ValueError(
+            f"`proximal` must have one of the penalties {known}, got {type(penalty).__name__}. Register yours as "
+            "docs/adding.md says."
+        )
+    groups = {bank.kind for bank in proximal.dense_banks}
+    if len(groups) > 1:
+        raise ValueError(f"`proximal` must have groups of one kind, got {', '.join(sorted(groups))}.")
+    parameters = {name: getattr(penalty, name) for name in PENALTIES[kind].parameters}
+    weights = getattr(penalty, "weights", "size")
+    return PenaltySpec.model_validate(
+        {
+            "penalty": kind,
+            "strength": proximal.strength,
+            "groups": groups.pop(),
+            "scope": "both",
+            "weights": weights,
+            **parameters,
+        }
+    )
+
+
+def _optimiser(proximal: Proximal) -> OptimiserSpec:
+    first = proximal.param_groups[0]
+    values = {
+        "optimiser": type(proximal.optimizer).__name__.lower(),
+        "learning_rate": max(float(first["lr"]), LEAST_RATE),
+        "weight_decay": float(first.get("weight_decay", 0.0)),
+        "schedule": "constant",
+    }
+    return OptimiserSpec.model_validate({**values, **({"momentum": first["momentum"]} if "momentum" in first else {})})

@@ -1,0 +1,271 @@
+"""`record`: a loop of the user's own as a run folder, which the pages and the commands work on.
+
+    with record("my run", net, example, proximal, tasks=tasks, loader=validation) as run:
+        for epoch in range(epochs):
+            for images, targets in training:
+                ...
+                proximal.step()
+                run.step(losses)
+            run.epoch(metrics)
+
+The loop stays the user's. `run.step` notes the losses, and does what was asked on the page: it waits while the run is
+paused, sets the strength, and ends the `with` block when the run is to stop. `run.epoch` writes what a run of ours
+writes after an epoch: metrics, norms, sparsities, tables and a checkpoint. The architecture is stored without code, and
+up to 64 validation images beside it, so that `winnow prune` and `winnow explain` need neither the user's code nor data.
+
+An exception marks the run failed, Ctrl-C stopped; both go on to the caller.
+"""
+
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Literal, Self, Unpack
+
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+
+from winnow.engine.jobs.epoch_report import EpochReport
+from winnow.engine.jobs.network_file import write_network
+from winnow.engine.jobs.recorded_spec import Told
+from winnow.engine.jobs.recorded_start import HeldStrength, Started, loop_start
+from winnow.engine.jobs.sample import write_sample
+from winnow.engine.jobs.session import PAUSE_POLL, RECORDS_PER_EPOCH
+from winnow.engine.jobs.writer import ResultWriter
+from winnow.engine.measure.counts import layer_macs
+from winnow.engine.runs.control import ControlReader
+from winnow.engine.runs.norm_log import Layer, NormLog
+from winnow.engine.runs.run import Run, create
+from winnow.engine.sparsity.counts import Counts
+from winnow.engine.sparsity.proximal import Proximal
+from winnow.engine.training.balancing.losses import Equal
+from winnow.engine.training.checkpoint import save_checkpoint
+from winnow.engine.training.state import Training
+
+FIRST_EVERY = 2.0  # s between two records of losses while the length of an epoch is not known
+Losses = Tensor | float | Mapping[str, Tensor | float]
+Metrics = Mapping[str, Mapping[str, float]]
+
+
+class RunStopped(BaseException):
+    """The page asked the run to stop: `run.step` raises it, and the `with` block ends there."""
+
+
+def record(name: str, net: nn.Module, example: Any, proximal: Proximal, **more: Unpack[Told]) -> "Recorder":
+    """Record a loop of your own: what it returns is for a `with` block, in which `step` and `epoch` tell how it goes.
+
+    Args:
+        name: the name of the run.
+        net: any module whose forward returns a dict {task: output}.
+        example: an input of it, as `engine.graph.trace.trace` takes it; images are a batch (B, C, H, W).
+        proximal: the optimiser of the loop.
+        more: `tasks`, `loader`, `epochs`, `batch_size`, `trunk`, `controller`, `runs`: see `Told`.
+
+    Raises:
+        NotTraceable: the channels of the network cannot be followed.
+        ValueError: outputs, tasks, groups or batches that do not fit each other; each is named.
+
+    """
+    return Recorder(loop_start(name, net, example, proximal, more))
+
+
+class Recorder:
+    """A run that is being recorded; see `record`."""
+
+    def __init__(self, begun: Started) -> None:
+        self._started, self._told = begun, begun.told
+        net, proximal = begun.graph.model, begun.proximal
+        counts = Counts(net, proximal.banks, layer_macs(net, begun.example))
+        self._training = Training(
+            spec=begun.spec,
+            net=net,
+            tasks=begun.tasks,
+            graph=begun.graph,
+            proximal=proximal,
+            counts=counts,
+            controller=begun.told.get("controller") or HeldStrength(proximal),
+            balancer=Equal(tuple(begun.tasks), "parameters"),
+            device=begun.device,
+        )
+        self._epoch, self._saved = 0, -1
+        self._losses: dict[str, list[Tensor | float]] = defaultdict(list)
+        self._asked: float | None = None
+        self._steps_an_epoch: int | None = None
+        self._images: int | None = None
+        self._clock = self._written = time.monotonic()
+        self._at = self._since = 0  # the step of the last record of losses, and that of the last epoch
+
+    def __enter__(self) -> Self:
+        """Make the run folder, and write what is known before the first step."""
+        training = self._training
+        self.run: Run = create(training.spec, self._told.get("runs"))
+        self._lock: FileLock = self.run.lock()
+        self._lock.acquire(timeout=5)
+        self._writer = ResultWriter(self.run)
+        self._report, self._control = EpochReport(training, self._writer), ControlReader(self.run.path / "control.json")
+        (self.run.path / "log.txt").write_text("recorded in a loop of the user's own\n")
+        try:
+            self._begin()
+        except BaseException as error:
+            self._end(error)
+            raise
+        return self
+
+    def _begin(self) -> None:
+        training, folder = self._training, self.run.path
+        if self._started.sample is not None:
+            write_sample(folder, self._started.sample.images, self._started.sample.targets)
+        message = write_network(folder / "weights", training, self._started.example)
+        banks = training.proximal.dense_banks
+        NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
+        self._report.epoch(0, self._metrics(None))
+        self._clock = self._written = time.monotonic()
+        self._writer.status(phase="training", message=message)
+
+    def step(self, losses: Losses, images: int | None = None) -> None:
+        """Note the losses of a step, after `proximal.step()`, and do what was asked on the page.
+
+        Args:
+            losses: {task: loss}, or the loss of them all.
+            images: how many images the step saw, where that is not `batch_size`.
+
+        Raises:
+            RunStopped: the run is to stop. The `with` block takes it.
+            ValueError: a loss of a task that there is not.
+
+        """
+        training = self._training
+        training.step += 1
+        self._images = images or self._told.get("batch_size")
+        named = losses if isinstance(losses, Mapping) else {"": losses}
+        if unknown := [task for task in named if task and task not in training.tasks]:
+            raise ValueError(f"`losses` must name tasks, {', '.join(training.tasks)}, got {', '.join(unknown)}.")
+        for task, loss in named.items():
+            self._losses[task].append(loss.detach() if isinstance(loss, Tensor) else float(loss))
+        if self._due():
+            self._write_losses()
+        self._meet_requests()
+
+    def epoch(self, metrics: Metrics | None = None) -> None:
+        """Write what is known after an epoch, and a checkpoint; `metrics` is {task: {name: value}} on validation.
+
+        With `loader` they may be left out: they are then the metrics of the tasks on its batches.
+
+        Raises:
+            ValueError: metrics of a task that there is not.
+
+        """
+        training = self._training
+        self._epoch += 1
+        if self._losses:
+            self._write_losses()
+        self._steps_an_epoch = training.step - self._since
+        self._since = training.step
+        self._report.epoch(self._epoch, self._metrics(metrics))
+        self._save()
+        self._progress(now=True)
+
+    def _metrics(self, given: Metrics | None) -> Metrics:
+        training = self._training
+        if given is None:
+            return self._started.loader.metrics(training.net) if self._started.loader is not None else {}
+        if unknown := [task for task in given if task not in training.tasks]:
+            raise ValueError(f"`metrics` must name tasks, {', '.join(training.tasks)}, got {', '.join(unknown)}.")
+        return {task: {name: float(value) for name, value in own.items()} for task, own in given.items()}
+
+    def _due(self) -> bool:
+        """Whether losses are to be written: ten times an epoch, or every two seconds in the first one."""
+        if self._steps_an_epoch is None:
+            return self._training.step == 1 or time.monotonic() - self._written > FIRST_EVERY
+        return (self._training.step - self._since) % max(1, self._steps_an_epoch // RECORDS_PER_EPOCH) == 0
+
+    def _write_losses(self) -> None:
+        training, now = self._training, time.monotonic()
+        norms = torch.cat(training.proximal.norms)
+        values: dict[tuple[str | None, str], float | None] = {
+            (task or None, "loss"): sum(float(loss) for loss in own) / len(own) for task, own in self._losses.items()
+        }
+        values |= {
+            (None, "alive"): float((norms != 0).float().mean()),
+            (None, "strength"): training.proximal.strength,
+            (None, "penalty"): float(training.proximal.value()),
+        }
+        if self._images:
+            pace = (training.step - self._at) * self._images / max(now - self._written, 1e-9)
+            values[None, "images_per_second"] = pace
+            self._writer.tick(images_per_second=pace)
+        self._writer.events((self._epoch + 1, training.step), "train", values)
+        self._losses.clear()
+        self._written, self._at = now, training.step
+        self._progress()
+
+    def _progress(self, now: bool = False) -> None:
+        asked, done = self._told.get("epochs"), self._epoch
+        known: dict[str, object] = {"epoch": done, "step": self._training.step, "epochs": max(asked or 0, done, 1)}
+        if asked:
+            steps, since = self._steps_an_epoch, self._training.step - self._since
+            part = min((done + (min(since / steps, 1) if steps else 0)) / asked, 1.0)
+            spent = time.monotonic() - self._clock
+            known |= {"progress": part, "remaining": spent * (1 - part) / part if part else None}
+        (self._writer.status if now else self._writer.tick)(**known)
+
+    def _meet_requests(self) -> None:
+        """Do what the user asks: another strength, a pause, the end."""
+        control, training = self._control.read(), self._training
+        place = (self._epoch + 1, training.step)
+        if control.strength is not None and control.strength != self._asked:
+            self._asked = control.strength
+            if control.strength != training.controller.base:
+                training.controller.base = control.strength
+                self._writer.events(place, "control", {(None, "strength"): control.strength})
+        if control.pause and not control.stop:
+            self._wait(place)
+            self._meet_requests()
+        elif control.stop:
+            self._writer.events(place, "control", {(None, "stop"): None})
+            raise RunStopped
+
+    def _wait(self, place: tuple[int, int]) -> None:
+        """Wait until asked to go on or to stop."""
+        self._writer.events(place, "control", {(None, "pause"): None})
+        self._writer.status(paused=True, phase="paused", remaining=None)
+        began = time.monotonic()
+        while (control := self._control.read()).pause and not control.stop:
+            time.sleep(PAUSE_POLL)
+        waited = time.monotonic() - began
+        self._clock, self._written = self._clock + waited, self._written + waited
+        self._writer.status(paused=False, phase="training")
+        self._writer.events(place, "control", {(None, "resume"): None})
+
+    def _save(self) -> None:
+        save_checkpoint(self.run.path / "weights", self._training, self._epoch)
+        self._saved = self._training.step
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[True] | None:
+        """Write how the loop ended. Only the end that the page asked for is kept from the caller."""
+        self._end(error)
+        return True if isinstance(error, RunStopped) else None
+
+    def _end(self, error: BaseException | None) -> None:
+        try:
+            self._progress(now=True)
+            if error is None or isinstance(error, RunStopped | KeyboardInterrupt):
+                if self._losses:
+                    self._write_losses()
+                if self._training.step != self._saved:
+                    self._save()
+                self._report.tables()
+                self._writer.finish("done" if error is None else "stopped")
+            else:
+                text = "".join(traceback.format_exception(error))
+                with suppress(OSError), (self.run.path / "log.txt").open("a") as log:
+                    log.write(text)
+                first = str(error).partition("\n")[0]
+                self._writer.finish("failed", f"{type(error).__name__}: {first}".removesuffix(": "))
+        finally:
+            self._lock.release()

@@ -1,0 +1,157 @@
+"""The validation images of a recorded run: the user's batches, and the sample of them that is kept with the run.
+
+With the sample, a run is pruned and explained without the user's data:
+
+sample/val.safetensors   images (N, C, H, W) as the network takes them, and target.<task> (N, …)
+sample/val.json          the manifest: {format_version, images, targets (names of tasks), bytes, sha256}
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from winnow.data.stacking import Stacked
+from winnow.engine.graph.modes import evaluating
+from winnow.engine.runs.digests import digest, verified
+from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.run import Run
+from winnow.engine.tasks.task import Task
+from winnow.engine.training.batches import Batch
+
+Metrics = dict[str, dict[str, float]]
+FOLDER, MANIFEST, IMAGES = "sample", "val.json", "images"
+LARGEST = 64  # images
+
+
+def write_sample(folder: Path, images: Tensor, targets: Mapping[str, Tensor]) -> None:
+    """Store images (N, C, H, W) and the targets of the tasks in a run's folder, the manifest last."""
+    place = folder / FOLDER
+    place.mkdir(exist_ok=True)
+    tensors = {IMAGES: images, **{f"target.{name}": target for name, target in targets.items()}}
+    content = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
+    replace((place / MANIFEST).with_suffix(".safetensors"), content)
+    known = {"images": len(images), "targets": list(targets)}
+    manifest = {"format_version": 1, **known, "bytes": len(content), "sha256": digest(content)}
+    replace_json(place / MANIFEST, manifest)
+
+
+def read_sample(run: Run, split: str) -> Stacked:
+    """Return the sample of a recorded run: images (N, H, W, C), and targets by task; {} where none were stored.
+
+    Raises:
+        ValueError: another split than val, no sample, or a damaged one.
+
+    """
+    if split != "val":
+        raise ValueError(
+            f"`split` must be val for a recorded run, got {split}: only a sample of its validation images is stored."
+        )
+    manifest = run.path / FOLDER / MANIFEST
+    if not manifest.is_file():
+        raise ValueError(
+            f"`run` must hold a sample of images, got none in {run.id}. Give record() an `example` of images, "
+            "(B, C, H, W), or a `loader`."
+        )
+    content = verified(manifest)
+    if content is None or json.loads(manifest.read_bytes()).get("format_version") != 1:
+        raise ValueError(f"`run` must hold its sample as it was stored, got a damaged one in {run.id}.")
+    tensors = load(content)
+    images = tensors.pop(IMAGES).float().permute(0, 2, 3, 1).contiguous()
+    return Stacked(images.numpy(), {name.removeprefix("target."): own.numpy() for name, own in tensors.items()})
+
+
+def sampled_targets(run: Run) -> list[str]:
+    """Return the tasks whose targets are in the sample of a recorded run; none without a sample."""
+    manifest = run.path / FOLDER / MANIFEST
+    found: list[str] = json.loads(manifest.read_bytes())["targets"] if manifest.is_file() else []
+    return found
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Batches of a loader that can be read again and again: (images, {task: target}), with one task the target alone.
+
+    `counts` is what each task's loss divides by over all of them, `sample` the first images with their targets.
+    """
+
+    loader: Iterable[Any]
+    tasks: Mapping[str, Task]
+    device: torch.device
+    counts: Mapping[str, Tensor]
+    sample: Batch
+
+    @classmethod
+    def read(cls, loader: Iterable[Any], tasks: Mapping[str, Task], device: torch.device, keep: int) -> "Loader":
+        """Read a loader once, and keep its first images.
+
+        Raises:
+            ValueError: it can be read only once, is empty, or holds other batches.
+
+        """
+        if isinstance(loader, Iterator):
+            raise ValueError("`loader` must be readable again after each epoch, got an iterator. Give the DataLoader.")
+        counts: dict[str, Tensor] = {}
+        images: list[Tensor] = []
+        targets: dict[str, list[Tensor]] = {name: [] for name in tasks}
+        kept = 0
+        for given in loader:
+            batch = batch_of(given, tuple(tasks))
+            for name, task in tasks.items():
+                own = task.counts(batch.targets[name]).cpu()
+                counts[name] = counts[name] + own if name in counts else own
+            if kept < keep:
+                images.append(batch.images[: keep - kept].cpu())
+                for name in tasks:
+                    targets[name].append(batch.targets[name][: keep - kept].cpu())
+                kept += len(images[-1])
+        if not images:
+            raise ValueError("`loader` must hold at least one batch, got none.")
+        sample = Batch(torch.cat(images), {name: torch.cat(own) for name, own in targets.items()})
+        return cls(loader, tasks, device, counts, sample)
+
+    @torch.no_grad()
+    def metrics(self, net: nn.Module) -> Metrics:
+        """Return {task: {loss and metrics}} over all batches; NaN for a task without labels."""
+        meters = {name: task.meter() for name, task in self.tasks.items()}
+        losses = dict.fromkeys(self.tasks, 0.0)
+        with evaluating(net):
+            for given in self.loader:
+                batch = batch_of(given, tuple(self.tasks))
+                predictions = net(batch.images.to(self.device))
+                for name, task in self.tasks.items():
+                    own, target = predictions[name].float(), batch.targets[name].to(self.device)
+                    losses[name] += float(task.loss(own, target, self.counts[name].to(self.device)))
+                    meters[name].update(own, target)
+        found = {name: {"loss": losses[name], **meters[name].compute()} for name in self.tasks}
+        return {name: own if self.counts[name].any() else dict.fromkeys(own, math.nan) for name, own in found.items()}
+
+
+def batch_of(given: Any, tasks: tuple[str, ...]) -> Batch:
+    """Return a batch of a user's loader.
+
+    Raises:
+        ValueError: it is no pair of images and targets, or lacks the target of a task.
+
+    """
+    try:
+        images, targets = given
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`loader` must give pairs (images, {{task: target}}), got {type(given).__name__}. Wrap it in a class "
+            "whose __iter__ gives such pairs."
+        ) from None
+    if isinstance(targets, Tensor) and len(tasks) == 1:
+        targets = {tasks[0]: targets}
+    if not isinstance(images, Tensor) or not isinstance(targets, Mapping):
+        found = f"({type(images).__name__}, {type(targets).__name__})"
+        raise ValueError(f"`loader` must give pairs (images, {{task: target}}), got {found}.")
+    if missing := [name for name in tasks if not isinstance(targets.get(name), Tensor)]:
+        raise ValueError(f"`loader` must give a target for each task, got none for {', '.join(missing)}.")
+    return Batch(images, {name: targets[name] for name in tasks})

@@ -1,0 +1,166 @@
+"""Multiply-accumulates by the weight that makes them, counted while a model runs.
+
+Torch's own formulas (`torch.utils.flop_counter`) give the floating-point operations of each operation; half of them are
+MACs. An operation belongs to the parameter that it multiplies with, wherever the call stands: `F.conv2d` in a module of
+one's own, the packed projections of an attention layer that never calls them. A weight that is computed from others
+(weight norm, a standardised kernel, autocast) counts for the largest of them. What no weight makes (queries with keys)
+is in the total alone.
+
+Kernels that hide what they multiply are switched off while it counts: torch's fast path of attention layers, fused
+attention, and recurrent layers of oneDNN and cuDNN. A weight that an operation without a formula multiplies has NaN.
+"""
+
+import contextlib
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from winnow.engine.graph.calls import calls, run
+from winnow.engine.graph.containers import flatten
+from winnow.engine.graph.examples import images
+from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.preserving import preserved
+
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+FREE = (
+    "native_batch_norm",
+    "_native_batch_norm",
+    "cudnn_batch_norm",
+    "_batch_norm",
+    "native_layer_norm",
+    "rms_norm",
+    "native_group_norm",
+    "instance_norm",
+    "embedding",
+    "_embedding_bag",
+    "index",
+    "gather",
+    "take",
+    "scatter",
+    "cat",
+    "stack",
+    "sum",
+    "mean",
+    "var",
+    "std",
+    "norm",
+    "amax",
+    "amin",
+    "clone",
+    "copy",
+    "_to_copy",
+    "repeat",
+    "expand",
+    "pad",
+    "roll",
+    "flip",
+    "select",
+    "slice",
+    "prelu",
+    "_prelu_kernel",
+    "weight_norm",
+    "softmax",
+    "_softmax",
+    "_local_scalar",
+    "equal",
+    "is_",
+    "fill",
+    "zero",
+    "constant_pad_nd",
+    "upsample",
+    "linalg_vector_norm",
+    "_weight_norm",
+)  # fmt: skip - the starts of names of operations whose multiplications are not counted, by torch neither
+
+
+class _Weighing(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leaves it untyped
+    """Counts every operation that runs, for the parameter that it multiplies with."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0.0
+        self.by_weight = {name: 0.0 for name, parameter in model.named_parameters() if parameter.dim() > 1}
+        self._sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+        self._made_of = {_memory(parameter): name for name, parameter in model.named_parameters()}
+        self._held: list[Tensor] = []  # so that no memory is used again for something else
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and count it."""
+        kwargs, formula = kwargs or {}, flop_registry.get(func._overloadpacket)
+        if formula is None:
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        result = func(*args, **kwargs)
+        given = [leaf for _, leaf in flatten((args, kwargs))]
+        weights = [self._made_of[_memory(tensor)] for tensor in given if _memory(tensor) in self._made_of]
+        if formula is not None:
+            self._count(formula(*args, **kwargs, out_val=result) / 2, weights)
+        elif weights and len(weights) == len(given):
+            self._computed(result, weights)
+        elif weights and not _free(func):
+            self._count(math.nan, weights)
+        return result
+
+    def _count(self, macs: float, weights: list[str]) -> None:
+        self.total += macs
+        matrices = [name for name in weights if name in self.by_weight]
+        if matrices:
+            self.by_weight[max(matrices, key=self._sizes.__getitem__)] += macs
+
+    def _computed(self, result: Any, weights: list[str]) -> None:
+        """Remember that a tensor is made of weights alone."""
+        for _, tensor in flatten((result,)):
+            if _memory(tensor) not in self._made_of:
+                self._made_of[_memory(tensor)] = max(weights, key=self._sizes.__getitem__)
+                self._held.append(tensor)
+
+
+def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float]]:
+    """Return the MACs of one image: of the whole model, and by the name of the parameter that makes them.
+
+    `example_inputs` is whatever `engine.graph.calls.calls` takes; of several calls, the first counts. The model is
+    afterwards what it was. Parameters without MACs (biases, norms) are left out; one that an operation without a
+    formula multiplies has NaN, and so has the total.
+    """
+    call = calls(model, example_inputs)[0]
+    recurrent = any(isinstance(module, RECURRENT) for module in model.modules())
+    with preserved(model), evaluating(model), torch.no_grad(), _plain_kernels(recurrent), _Weighing(model) as found:
+        run(model, call)
+    count = images(call)
+    return found.total / count, {name: macs / count for name, macs in found.by_weight.items()}
+
+
+@contextlib.contextmanager
+def _plain_kernels(recurrent: bool) -> Iterator[None]:
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
+            if recurrent:
+                stack.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN")  # not touched here
+                stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _memory(tensor: Tensor) -> int:
+    memory: int = tensor.untyped_storage()._cdata
+    return memory
+
+
+def _free(func: Any) -> bool:
+    name = func._overloadpacket.__name__
+    return torch.Tag.pointwise in func.tags or func.is_view or name.startswith(FREE)

@@ -1,0 +1,72 @@
+"""Reading files of a folder that somebody else may have written, or a fault damaged: right, or refused by name.
+
+No file makes a reader hang, run out of memory or raise anything but `DamagedFileError`, whose message is one line.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+LARGEST_JSON = 8 << 20  # bytes; ours are below 1 MiB
+LARGEST_OBJECT = 2 << 20  # the same of specs, statuses and manifests
+LARGEST_TABLE = 1 << 30  # bytes, when decompressed; ours are below 100 MiB
+MOST_CELLS = 200_000_000
+
+
+class DamagedFileError(ValueError):
+    """A file that cannot be what it should be; the message names it, and says what is wrong in one line."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"`{path.name}` is damaged: {' '.join(problem.split())[:160]}. Restore it from a copy.")
+
+
+def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
+    """Return the JSON value in a file.
+
+    Raises:
+        DamagedFileError: it holds no JSON, is nested too deeply or is too large.
+        OSError: there is no such file, or it cannot be read.
+
+    """
+    if (size := path.stat().st_size) > largest:
+        raise DamagedFileError(path, f"it has {size} bytes, at most {largest} are read")
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DamagedFileError(path, f"it is no JSON ({str(error) or type(error).__name__})") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; raise as `read_json`, also where it is another value."""
+    found = read_json(path, LARGEST_OBJECT)
+    if not isinstance(found, dict):
+        raise DamagedFileError(path, f"it must hold a JSON object, got {type(found).__name__}")
+    return found
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return the table in a Parquet file.
+
+    Raises:
+        DamagedFileError: it is no such file, or is larger than any of ours when it is decompressed.
+        OSError: there is no such file, or it cannot be read.
+
+    """
+    path.stat()  # what Arrow says of a missing file is not an OSError everywhere
+    try:
+        file = pq.ParquetFile(path)
+        about = file.metadata
+        size = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
+        cells = about.num_rows * max(about.num_columns, 1)
+        if not (0 <= size <= LARGEST_TABLE and 0 <= cells <= MOST_CELLS):
+            raise DamagedFileError(path, f"it says that it holds {about.num_rows} rows in {size} bytes")
+        frame: pd.DataFrame = file.read().to_pandas()
+    except DamagedFileError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
+        raise DamagedFileError(path, str(error) or type(error).__name__) from error
+    return frame

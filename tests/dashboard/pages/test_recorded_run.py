@@ -1,0 +1,64 @@
+"""All pages open on a run that was recorded in a loop of the user's own, and on its pruning and explanation."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboard.reading import said
+from tests.engine.own_loop import own_loop
+from winnow.engine.jobs.writer import ResultWriter
+from winnow.engine.runs.derived import derived_job, read
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.jobs import JOBS
+
+ASKED = (
+    {"kind": "prune", "threads": 1, "rounds": 3, "onnx": False, "batches": [1]},
+    {"kind": "explain", "threads": 1, "images": 8, "maps": 2, "ablations": 2, "bootstrap": 10},
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a recorded run, pruned and explained, and of one without tasks and loader."""
+    folder = tmp_path_factory.mktemp("recorded")
+    run, _, _ = own_loop(folder, 2)
+    for values in ASKED:
+        work = derived_job(run, read(dict(values)))
+        writer = ResultWriter(work)
+        writer.finish(JOBS[work.kind].run.load()(run, work.spec, writer, False))
+    own_loop(folder, 1, tasks=None, loader=None, batch_size=None)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINNOW_RUNS", str(root))
+
+
+def show(name: str) -> None:
+    from importlib import import_module
+
+    import_module(f"winnow.dashboard.pages.{name}.page").page()
+
+
+def opened(name: str, run: Run) -> Any:
+    page = AppTest.from_function(show, args=(name,), default_timeout=60)
+    page.query_params["run"] = run.id
+    return page.run()
+
+
+@pytest.mark.parametrize("name", ["runs", "train", "groups", "tasks", "explain", "prune", "compare", "path", "new"])
+@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+def test_a_page_opens_on_it(root: Path, name: str, told: bool) -> None:
+    run = Run(sorted(root.iterdir())[0 if told else 1])
+    page = opened(name, run)
+    assert not page.exception
+    assert not page.error
+
+
+def test_the_groups_page_shows_its_components(root: Path) -> None:
+    page = opened("groups", Run(sorted(root.iterdir())[0]))
+    assert page.dataframe[0].value["component"].tolist() == ["body", "side", "light", "total"]
+    assert "mine" in said(page) or page.metric

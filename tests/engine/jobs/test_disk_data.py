@@ -1,0 +1,123 @@
+"""`winnow train --dataset NAME --root DIR` trains an epoch on files of the true format, or says what is wrong first."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.disk.making import save
+from tests.data.folder import making as folder_files
+from tests.data.layouts import celeba_files, nyu_files, street_files
+from tests.engine.training_here import result_of, train_here
+
+TASKS = "objects,depth,normals,heat,borders,season,seen,height,pose"
+
+
+def test_a_folder_trains_on_every_kind_of_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = folder_files.make(tmp_path / "my photos ü")
+    asked = ["--dataset", "folder", "--root", str(folder), "--tasks", TASKS, "--test"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert (result["state"], result["epoch"]) == ("done", 1), result
+    assert set(result["metrics"]) == set(TASKS.split(","))
+    assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
+
+
+@pytest.mark.parametrize("layout", nyu_files.WRITERS)
+def test_nyu_trains_in_every_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str):
+    root = nyu_files.WRITERS[layout](tmp_path / "nyu")
+    asked = ["--dataset", "nyu", "--root", str(root), "--height", "24", "--width", "32"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert (result["state"], result["epoch"]) == ("done", 1), result
+    assert set(result["metrics"]) == {"seg", "depth"} | ({"normals"} if layout != "official" else set())
+    assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
+
+
+@pytest.mark.parametrize("layout", celeba_files.WRITERS)
+def test_celeba_trains_in_every_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str):
+    root = celeba_files.WRITERS[layout](tmp_path / "faces")
+    asked = [
+        "--dataset",
+        "celeba",
+        "--root",
+        str(root),
+        "--height",
+        "16",
+        "--width",
+        "16",
+        "--layout",
+        layout,
+        "--test",
+    ]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert (result["state"], result["epoch"]) == ("done", 1), result
+    assert set(result["metrics"]) == {"seg", "attributes", "pose"}
+    assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "write"),
+    [("cityscapes", street_files.mtan), ("cityscapes", street_files.raw), ("pascal", street_files.pascal_mt)],
+    ids=("numbered streets", "official streets", "objects"),
+)
+def test_streets_and_objects_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, write: Callable[[Path], Path]
+):
+    root = write(tmp_path / "data")
+    asked = ["--dataset", dataset, "--root", str(root), "--height", "16", "--width", "16"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert (result["state"], result["epoch"]) == ("done", 1), result
+    assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
+
+
+def test_a_folder_that_contradicts_its_description_starts_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = folder_files.make(tmp_path / "photos")
+    (folder / "objects" / f"{folder_files.NAMES[0]}.png").unlink()
+    done = train_here(monkeypatch, tmp_path / "runs", "--dataset", "folder", "--root", str(folder))
+    assert done.returncode == 2
+    assert "`objects` must be a file for every image, got none for 1 of 6" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_damaged_file_of_any_split_ends_a_run_before_its_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
+):
+    folder = folder_files.make(tmp_path / "photos")
+    path = folder / "depth" / f"{folder_files.SPLITS[split][-1]}_depth.png"
+    path.write_bytes(path.read_bytes()[:80])
+    asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "depth", "--test"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert (result["state"], result["epoch"]) == ("failed", 0)
+    assert f"{path}: `content` must be a whole PNG" in result["message"]
+
+
+def test_a_test_that_the_data_do_not_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = folder_files.make(tmp_path / "photos")
+    text = (folder / "dataset.toml").read_text("utf-8").replace('test = "test.txt"\n', "")
+    (folder / "dataset.toml").write_text(text, "utf-8")
+    done = train_here(monkeypatch, tmp_path / "runs", "--dataset", "folder", "--root", str(folder), "--test")
+    assert done.returncode == 2
+    assert "`test` must be left out for data set folder, which has the splits train, val, got a test" in done.stderr
+
+
+def test_fewer_images_than_a_batch_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = folder_files.make(tmp_path / "photos")
+    asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "depth", "--batch-size", "7"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert result["state"] == "failed"
+    assert "`batch_size` must be at most 6, the number of training images, got 7" in result["message"]
+
+
+def test_images_of_one_size_only_fit_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = folder_files.make(tmp_path / "photos")
+    for part in ("photos", "objects"):
+        save(folder / part / f"{folder_files.NAMES[1]}.png", np.zeros((20, 20), np.uint8))
+    text = (folder / "dataset.toml").read_text("utf-8").replace('path = "photos"', 'path = "photos"\nconvert = true')
+    (folder / "dataset.toml").write_text(text, "utf-8")
+    asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "objects"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert result["state"] == "failed"
+    assert "as in the first sample" in result["message"]

@@ -1,0 +1,193 @@
+"""A network of the user's own, from the command line: trained, pruned, explained, exported; or refused by name."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.engine.commanding import Done, winnow_here
+from tests.engine.own_nets import QUICK, at_home, project
+from winnow.engine.cli.own import confirmed
+from winnow.engine.jobs.run_data import batches, fields
+from winnow.engine.jobs.writer import ResultWriter
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.runs.derived import DerivedJob, derived_job, read
+from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.specs.jobs import JOBS
+from winnow.engine.specs.train import TrainSpec, parse
+from winnow.engine.studies.spec_hash import document_hash, spec_hash
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.batches import Batches
+from winnow.engine.training.loop import begin
+
+ASKED = ["train", *QUICK, "--network", "mypkg.nets:build", "--network-option", "width=4", "--groups", "coupled"]
+
+
+def failure(done: Done, runs: Path) -> str:
+    """Return the sentence of a run that failed in its worker."""
+    assert done.returncode == 1, done.stderr
+    return list_runs(runs)[0].recorded_status().message
+
+
+def derived(run: Run, **asked: Any) -> DerivedJob:
+    """Do a job on the result of a run in this process."""
+    work = derived_job(run, read(asked))
+    writer = ResultWriter(work)
+    writer.finish(JOBS[work.kind].run.load()(run, work.spec, writer, False))
+    assert work.recorded_status().state == "done"
+    return work
+
+
+def validation_images(spec: TrainSpec) -> Batches:
+    tasks = build_tasks(fields(spec), spec.tasks)
+    return batches(spec, tasks, "val", torch.device("cpu"), lambda phase: None)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a project and one trained run of it."""
+    folder = tmp_path_factory.mktemp("own")
+    with pytest.MonkeyPatch.context() as patch:
+        at_home(patch, folder, project(folder))
+        done = winnow_here(*ASKED, "--strength", "0.05", "--name", "own", "--json")
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_it_is_recorded_with_its_folder_options_and_digest(home: Path) -> None:
+    run = list_runs(home / "runs")[-1]
+    document = json.loads((run.path / "spec.json").read_text())
+    assert document["network"]["code"] == "mypkg.nets:build"
+    assert document["network"]["path"] == str(home / "project")
+    assert document["network"]["options"] == {"width": 4}
+    made = document["made_with"]["network"]
+    assert made["code"] == "mypkg.nets:build"
+    assert len(made["digest"]) == 16
+    groups = run.groups()
+    assert list(dict.fromkeys(groups["layer"])) == ["first.0", "second"]  # what all tasks read
+    assert set(run.table("components")["component"]) == {
+        "first",
+        "second",
+        "out.digit",
+        "out.parity",
+        "out.ink",
+        "total",
+    }
+
+
+def test_its_result_needs_neither_the_code_nor_its_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = home / "elsewhere"
+    (elsewhere / "runs").mkdir(parents=True)
+    run = next(found for found in list_runs(home / "runs") if found.spec.name == "own")
+    shutil.copytree(run.path, elsewhere / "runs" / run.id)
+    at_home(monkeypatch, elsewhere, elsewhere)
+    monkeypatch.setenv("WINNOW_TRUSTED", str(elsewhere / "none.json"))
+    (home / "project").rename(home / "away")
+    try:
+        found = Run(elsewhere / "runs" / run.id)
+        assert found.spec.network.network == "own"
+        pruned = derived(found, kind="prune", threads=1, rounds=3)
+        assert pruned.table("metrics")["model"].nunique() == 2
+        explained = derived(found, kind="explain", threads=1, images=8, maps=2, ablations=2)
+        assert set(explained.table("heads")["layer"]) == {"out.digit", "out.parity", "out.ink"}
+        assert not explained.table("faithfulness").empty
+        exported = derived(found, kind="export", pruning=pruned.id, formats=["safetensors", "card"])
+        assert len(exported.table("files")) == 3
+        resumed = winnow_here("train", "--replay", "own", "--json")
+        assert resumed.returncode == 2
+        assert "`network` must name a module in" in resumed.stderr
+    finally:
+        (home / "away").rename(home / "project")
+
+
+def test_code_named_by_a_run_folder_alone_is_not_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_home(monkeypatch, home, home)
+    monkeypatch.setenv("WINNOW_TRUSTED", str(home / "another.json"))
+    spec = next(found for found in list_runs(home / "runs") if found.spec.name == "own").spec
+    tasks = build_tasks(fields(spec), spec.tasks)
+    with pytest.raises(ValueError, match="`network` must be code that you confirmed on this machine"):
+        build_network(spec.network, tasks, 1)
+    confirmed = winnow_here("trust", "own", "--yes")
+    assert confirmed.returncode == 0, confirmed.stderr
+    assert "mypkg/blocks.py" in confirmed.stdout
+    assert "first.0.weight" in build_network(spec.network, tasks, 1).state_dict()
+
+
+def test_a_change_of_any_file_that_it_imports_is_another_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_home(monkeypatch, home, home)
+    run = next(found for found in list_runs(home / "runs") if found.spec.name == "own")
+    document = json.loads((run.path / "spec.json").read_text())
+    assert document_hash(document) == spec_hash(run.spec)
+    moved = run.spec.model_copy(update={"network": run.spec.network.model_copy(update={"path": "/nowhere"})})
+    assert document_hash({**document, **moved.model_dump(mode="json")}) == document_hash(document)
+    blocks = home / "project" / "mypkg" / "blocks.py"
+    before = blocks.read_text()
+    try:
+        blocks.write_text(before + "\n# another\n")
+        assert document_hash(document) != spec_hash(run.spec)
+    finally:
+        blocks.write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "said"),
+    [
+        ("wrong_shape", {}, r"`digit` must be an output of shape \(B, 10\), for classification, got \(B, 3\)"),
+        ("missing", {}, "`network` must return an output for each task, got none for ink beside digit, parity"),
+        ("extra", {}, "`network` must return outputs of the tasks digit, parity, ink alone, got aux too"),
+        ("nothing", {}, "`ink` must be an output of floating-point numbers, got NoneType"),
+        ("no_module", {}, "`network` must be a function that returns a torch module, got dict"),
+        ("gone", {}, "`network` must name something in mypkg.nets, got gone"),
+        ("build", {"options": {"depth": 3}}, "`network_option` must suit mypkg.nets:build"),
+        (
+            "build",
+            {"trunk": ["body"]},
+            "`trunk` must name modules of the network, such as first, second, out, got body",
+        ),
+        ("build", {"tasks": ["digit"]}, "`trunk` must be named for scope trunk with the single task digit"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_the_first_step(
+    home: Path, monkeypatch: pytest.MonkeyPatch, function: str, options: dict[str, Any], said: str
+) -> None:
+    at_home(monkeypatch, home, home)
+    tasks = {"tasks": options.pop("tasks")} if "tasks" in options else {}
+    network = {"network": "own", "code": f"mypkg.nets:{function}", "path": str(home / "project"), **options}
+    spec = parse({"data": {"dataset": "digits"}, "network": network, "balancing": {"gradients": "parameters"}, **tasks})
+    confirmed(spec)
+    images = validation_images(spec)
+    with pytest.raises(ValueError, match=said):
+        begin(spec, build_network(spec.network, images.tasks, images.channels), images.tasks, images)
+
+
+def test_a_run_that_fails_for_it_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_home(monkeypatch, home, home / "project")
+    done = winnow_here("train", *QUICK, "--network", "mypkg.nets:missing", "--json")
+    assert "`network` must return an output for each task" in failure(done, home / "runs")
+    assert list_runs(home / "runs")[0].events().empty
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--network", "mypkg.gone:build"], "`network` must name a module in"),
+        (["--network", "os:system"], "`network` must name a module in"),
+        (["--network", "mypkg.nets:build", "--widths", "8"], "`widths` is not an option of a network of your own"),
+        (["--network-option", "width=4"], "`network-option` must come with --network MODULE:FUNCTION"),
+        (["--network", "mypkg.nets:build", "--network-option", "4"], "`network_option` must be written as width=64"),
+        (["--network", "mypkg.nets:build", "--balancing", "mgda"], "`balancing` must be one of equal, static"),
+        (["--network", "mypkg.nets:build", "--gradients", "features"], "`gradients` must be parameters"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_refused_and_nothing_is_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    at_home(monkeypatch, home, home / "project")
+    before = len(list_runs(home / "runs"))
+    done = winnow_here("train", *QUICK, *options)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(list_runs(home / "runs")) == before

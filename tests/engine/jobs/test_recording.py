@@ -1,0 +1,166 @@
+"""A loop of the user's own as a run folder: what it holds, what is obeyed, how it ends, what is refused."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.engine.own_loop import TASKS, Images, Net, own_loop
+from winnow.engine import GroupLasso, Proximal, input_groups, record
+from winnow.engine.jobs.restore import restored_network
+from winnow.engine.jobs.writer import ResultWriter
+from winnow.engine.runs import launch
+from winnow.engine.runs.derived import DerivedJob, derived_job, read
+from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.verify import verify
+from winnow.engine.specs.jobs import JOBS
+
+
+def derived(run: Run, **asked: Any) -> DerivedJob:
+    """Do a job on the result of a run in this process."""
+    work = derived_job(run, read(asked))
+    writer = ResultWriter(work)
+    writer.finish(JOBS[work.kind].run.load()(run, work.spec, writer, False))
+    return work
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Net, Proximal]:
+    return own_loop(tmp_path_factory.mktemp("mine"))
+
+
+def test_it_is_a_run_folder_like_any_other(mine: tuple[Run, Net, Proximal]) -> None:
+    run, _, proximal = mine
+    status = run.status
+    assert (status.state, status.epoch, status.epochs, status.step, status.progress) == ("done", 3, 3, 12, 1.0)
+    assert all(check.whole for check in verify(run))
+    events = run.events()
+    assert sorted(events[events["split"] == "val"]["quantity"].unique()) == sorted(
+        ["accuracy", "balanced_accuracy", "loss", "mae", "rmse", "r2"]
+    )
+    assert events[events["split"] == "val"]["epoch"].unique().tolist() == [0, 1, 2, 3]
+    assert {"group_sparsity", "removable_parameters"} <= set(events[events["split"] == "model"]["quantity"])
+    assert {"loss", "alive", "strength", "images_per_second"} <= set(events[events["split"] == "train"]["quantity"])
+    groups = run.groups()
+    assert groups["norm"].to_numpy() == pytest.approx(torch.cat(proximal.norms).detach().numpy())
+    assert len(run.table("groups")) == len(groups)
+    assert run.spec.penalty.groups == "coupled"
+    assert run.spec.optimiser.optimiser == "adamw"
+
+
+def test_its_network_is_there_without_its_code(mine: tuple[Run, Net, Proximal]) -> None:
+    run, net, proximal = mine
+    restored = restored_network(run, torch.device("cpu"))
+    images = torch.randn(5, 1, 8, 8)
+    with torch.no_grad():
+        for task, output in net.eval()(images).items():
+            assert torch.equal(restored.net(images)[task], output)
+    assert type(restored.net) is not Net
+    moments = restored.optimizer(run.spec.optimiser, restored.net).state_dict()["state"]
+    own = proximal.optimizer.state_dict()["state"]
+    names = [name for name, _ in net.named_parameters()]
+    for index, (name, _) in enumerate(restored.net.named_parameters()):
+        assert torch.equal(moments[index]["exp_avg"], own[names.index(name)]["exp_avg"])
+
+
+def test_it_is_pruned_and_explained_without_the_users_data(mine: tuple[Run, Net, Proximal]) -> None:
+    run, _, _ = mine
+    pruned = derived(run, kind="prune", threads=1, rounds=3, onnx=False, batches=[1])
+    metrics = pruned.table("metrics")
+    dense = metrics[(metrics["model"] == "dense") & (metrics["metric"] == "accuracy")]["value"].item()
+    events = run.events()
+    last = events[(events["split"] == "val") & (events["quantity"] == "accuracy")]["value"].iloc[-1]
+    assert dense == pytest.approx(last)  # the 48 validation images are all in the sample
+    explained = derived(run, kind="explain", threads=1, images=16, maps=2, ablations=2, bootstrap=10)
+    assert set(explained.table("relevance")["task"]) == set(TASKS)
+    assert set(explained.table("heads")["layer"]) == {"side", "light"}
+    with pytest.raises(ValueError, match="`split` must be val for a recorded run, got train"):
+        derived(run, kind="prune", threads=1, refit_epochs=1, onnx=False)
+
+
+def test_without_tasks_and_loader_what_needs_them_says_so(tmp_path: Path) -> None:
+    run, _, _ = own_loop(tmp_path, 1, tasks=None, loader=None, batch_size=None)
+    assert run.spec.data.fields["side"].kind == "unspecified"
+    events = run.events()
+    assert events[events["split"] == "val"]["value"].tolist() == [1.0]  # what the loop gave
+    pruned = derived(run, kind="prune", threads=1, rounds=3, onnx=False, batches=[1])
+    assert pruned.recorded_status().state == "done"
+    with pytest.raises(ValueError, match="`of` must be output where a task has no known loss"):
+        derived(run, kind="explain", threads=1)
+
+
+def test_the_page_is_obeyed(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {}
+
+    def page(run: Any) -> None:
+        step = run._training.step
+        if step == 2:
+            run.run.ask(strength=0.5)
+        if step == 4:
+            asked["strength"] = run._training.proximal.strength
+            run.run.ask(pause=True)
+            resumed = threading.Timer(0.3, lambda: (asked.update(status=run.run.status), run.run.ask(pause=False)))
+            resumed.start()
+            asked["began"] = time.monotonic()
+        if step == 5:
+            asked["waited"] = time.monotonic() - asked["began"]
+        if step == 6:
+            run.run.ask(stop=True)
+
+    run, _, proximal = own_loop(tmp_path, each_step=page)
+    assert run.status.state == "stopped"
+    assert asked["strength"] == proximal.strength == 0.5
+    assert asked["status"].paused
+    assert asked["waited"] > 0.2
+    events = run.events()
+    control = events[events["split"] == "control"]
+    assert control["quantity"].tolist() == ["strength", "pause", "resume", "stop"]
+    assert control["step"].tolist() == [3, 5, 5, 7]
+    assert restored_network(run, torch.device("cpu")).step == 7
+    with pytest.raises(launch.JobError, match="recorded in a loop of your own"):
+        launch.start(run)
+
+
+@pytest.mark.parametrize(("error", "state"), [(KeyboardInterrupt(), "stopped"), (ZeroDivisionError("x"), "failed")])
+def test_an_exception_goes_on_and_the_folder_says_so(tmp_path: Path, error: BaseException, state: str) -> None:
+    def raises(run: Any) -> None:
+        if run._training.step == 2:
+            raise error
+
+    with pytest.raises(type(error)):
+        own_loop(tmp_path, each_step=raises)
+    (run,) = list_runs(tmp_path)
+    assert run.status.state == state
+    assert ("ZeroDivisionError: x" in run.status.message) == (state == "failed")
+    assert ("Traceback" in (run.path / "log.txt").read_text()) == (state == "failed")
+
+
+def test_what_does_not_fit_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    net, example = Net(), torch.randn(2, 1, 8, 8)
+    proximal = Proximal(torch.optim.SGD(net.parameters(), 0.1), input_groups(net), GroupLasso(0.1))
+    other = Net()
+    for said, call in {
+        "`tasks` must name the outputs of `net`, side, light, got side": {"tasks": {"side": TASKS["side"]}},
+        "`light` must be an output of shape \\(B, 2\\)": {"tasks": {"side": TASKS["side"], "light": TASKS["side"]}},
+        "`tasks` must be given with `loader`": {"loader": Images(1, 0)},
+        "`loader` must be readable again": {"tasks": TASKS, "loader": iter(Images(1, 0))},
+        "`loader` must give a target for each task, got none for side": {
+            "tasks": TASKS, "loader": [(example, {"light": example.mean((1, 2, 3))})],
+        },
+        "`loader` must give pairs": {"tasks": TASKS, "loader": [example]},
+        "`trunk` must name modules of the network": {"trunk": ("bodies",)},
+        "`record` takes tasks, loader": {"loaders": []},
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=said):
+            record("mine", net, example, proximal, runs=tmp_path, **call)
+    with pytest.raises(ValueError, match="`proximal` must hold groups of `net`"):
+        record("mine", other, example, proximal, runs=tmp_path)
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    other_proximal = Proximal(torch.optim.SGD(plain.parameters(), 0.1), input_groups(plain), GroupLasso(0.1))
+    with pytest.raises(ValueError, match="`net` must return a dict"):
+        record("mine", plain, example, other_proximal, runs=tmp_path)
+    assert not list_runs(tmp_path)

@@ -1,0 +1,101 @@
+"""Jobs on a result, and studies: what was killed can be started again, and nothing is lost between two looks."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.engine.commanding import winnow_here
+from tests.reliability.conftest import TINY
+from winnow.engine.jobs import worker
+from winnow.engine.runs import launch
+from winnow.engine.runs.derived import DerivedJob, derived_job, read
+from winnow.engine.runs.events import Event, write_events
+from winnow.engine.runs.files import replace
+from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.work_folder import Status, WorkFolder
+from winnow.engine.specs.train import parse
+
+PRUNE = {"kind": "prune", "threads": 1, "batches": [1], "rounds": 3, "onnx": False}
+
+
+def say(work: WorkFolder, **status: object) -> None:
+    replace(work.path / "status.json", Status.model_validate(status).model_dump_json().encode())
+
+
+@pytest.mark.parametrize("state", ["done", "stopped", "failed"])
+def test_a_run_that_ends_between_two_looks_is_not_lost(runs_root: Path, monkeypatch, state: str):
+    run = create(parse({"name": "x", **TINY}))
+    say(run, state="running")
+
+    def held(self: WorkFolder) -> bool:
+        say(run, state=state)  # the worker's last word, then it lets the lock go
+        return False
+
+    monkeypatch.setattr(WorkFolder, "_held", held)
+    assert run.status.state == state
+
+
+def test_a_run_that_was_started_again_between_two_looks_is_not_lost(runs_root: Path, monkeypatch):
+    run = create(parse({"name": "x", **TINY}))
+    say(run, state="running")
+
+    def held(self: WorkFolder) -> bool:
+        say(run, state="queued", requested=time.time())
+        return False
+
+    monkeypatch.setattr(WorkFolder, "_held", held)
+    assert run.status.state == "queued"
+
+
+def test_a_run_whose_worker_is_gone_is_lost(runs_root: Path):
+    run = create(parse({"name": "x", **TINY}))
+    say(run, state="running")
+    assert run.status.state == "lost"
+
+
+@pytest.fixture
+def pruned(gift: Run, worker_settings) -> DerivedJob:
+    """A pruning that was killed in the middle of a first try, then done."""
+    job = derived_job(gift, read(PRUNE))
+    say(job, state="running")
+    (job.path / "tables").mkdir()
+    (job.path / "tables" / ".removed.parquet.ab.tmp").write_bytes(b"half")
+    write_events(job.path / "events.jsonl", [Event(0.0, 1, 1, "digit", "val", "loss", 1.0)])
+    assert job.status.state == "lost"
+    with worker_settings():
+        assert worker.main([str(job.path)]) == 0
+    return job
+
+
+def test_jobs_that_were_killed_end_well_when_they_are_started_again(gift: Run, pruned: DerivedJob, worker_settings):
+    assert pruned.status.state == "done"
+    assert not list(pruned.path.rglob("*.tmp"))
+    assert len(pruned.events()) == 0  # none of the first try
+    job = derived_job(gift, read({"kind": "export", "pruning": pruned.id, "formats": ["safetensors", "card"]}))
+    say(job, state="running")
+    (job.path / "files").mkdir()
+    (job.path / "files" / ".model.onnx.data").write_bytes(b"left by a killed exporter")
+    with worker_settings():
+        assert worker.main([str(job.path)]) == 0
+    assert sorted(job.table("files")["file"]) == ["README.md", "architecture.json", "network.safetensors"]
+    assert sorted(file.name for file in (job.path / "files").iterdir()) == sorted(job.table("files")["file"])
+
+
+@pytest.mark.parametrize("state", ["lost", "stopped", "failed"])
+def test_a_job_is_started_again_by_a_command(gift: Run, monkeypatch, state: str):
+    job = derived_job(gift, read(PRUNE))
+    say(job, state="running" if state == "lost" else state)
+    started: list[str] = []
+
+    def work(found: WorkFolder) -> int:
+        started.append(found.id)
+        say(found, state="done")
+        return 0
+
+    monkeypatch.setattr(launch, "start", work)
+    done = winnow_here("prune", gift.id, "--resume", job.id)
+    assert (done.returncode, started) == (0, [job.id]), done.stderr
+    refused = winnow_here("prune", gift.id, "--resume", job.id, "--budget", "40")
+    assert refused.returncode == 2
+    assert winnow_here("prune", gift.id, "--resume", "../../x").returncode == 2
