@@ -17,12 +17,15 @@ T tasks have equal shares of 1/T where all rely on a channel alike. By the inter
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.explanations import layers, table, tasks
+from winnow.dashboard.frames.explanations import layers, table, table_version, tasks
+from winnow.dashboard.frames.file_versions import Version
 from winnow.dashboard.frames.shares import map_cells
 from winnow.engine.explain.usage import DEAD, IDLE, SHARED
 from winnow.engine.runs.derived import DerivedJob
@@ -39,7 +42,7 @@ MEANINGS = {
 
 def leads(work: DerivedJob) -> pd.DataFrame:
     """Return every cell with its leading task, and how sure that is."""
-    return standings(map_cells(work), table(work, "usage"), tasks(work))
+    return _leads(work.path, table_version(work, "usage"), table_version(work, "relevance"))
 
 
 def standings(cells: pd.DataFrame, used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -53,6 +56,12 @@ def standings(cells: pd.DataFrame, used: pd.DataFrame, names: Sequence[str]) -> 
     silent = cells["label"].isin([DEAD, IDLE])
     found = np.select([silent, first > equal, (high < equal).any(axis=1)], [cells["label"], "lead", "lean"], "even")
     return cells.assign(standing=found)
+
+
+@lru_cache(maxsize=16)
+def _leads(path: Path, _used: Version, _relevance: Version) -> pd.DataFrame:
+    work = DerivedJob(path)
+    return standings(map_cells(work), table(work, "usage"), tasks(work))
 
 
 def counts(work: DerivedJob) -> pd.DataFrame:
