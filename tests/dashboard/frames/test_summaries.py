@@ -76,6 +76,6 @@ def test_runs_of_the_same_images_have_the_same_words_and_others_what_differs(mak
     c = make_run(data={"data_seed": 3, "val_length": 9})
     digits = make_run(data={"dataset": "digits"}, tasks=["digit"])
     found = image_sets(summaries())
-    assert found[a.id] == found[b.id] == f"scenes, data_seed 0, val_length {a.spec.data.val_length}"
-    assert found[c.id] == "scenes, data_seed 3, val_length 9"
+    assert found[a.id] == found[b.id] == f"scenes, val_length {a.spec.data.val_length}, data_seed 0"
+    assert found[c.id] == "scenes, val_length 9, data_seed 3"
     assert found[digits.id] == "digits"
