@@ -12,8 +12,10 @@ TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 app: $(STAMP)
 	.venv/bin/winnow demo
 
+# Two processes, a file of tests in each: `make test WORKERS=0` for one, which stops in the debugger too.
+WORKERS ?= 2
 test: $(STAMP) tools
-	.venv/bin/pytest
+	OMP_WAIT_POLICY=PASSIVE .venv/bin/pytest -n $(WORKERS) --dist loadfile
 
 bench: $(STAMP)
 	.venv/bin/pytest tests/benchmarks -m bench -s --timeout=1800

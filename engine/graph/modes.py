@@ -6,6 +6,7 @@ with undisturbed(model):             the same, and the state of torch's random n
 with statistics_kept(model):         batch norms in training mode leave their running statistics alone
 with requiring_grad(parameters, wanted):  parameters that ask for gradients, or that do not
 with calling(module, function):      a module that calls a function in the place of its forward
+with modules_called():               attention layers run their modules, not torch's one kernel for all of them
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -84,3 +85,14 @@ def calling(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
             del module.forward
         else:
             module.forward = own
+
+
+@contextmanager
+def modules_called() -> Iterator[None]:
+    """Let attention layers run module by module: in torch's fast path none is called, and no hook on one is heard."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)

@@ -76,6 +76,7 @@ def run_explain(run: Run, spec: ExplainSpec, writer: Writer, stop_requested: obj
     check_cells(probed, _named_cells(spec))
     writer.status(phase="measuring channel means", progress=0.02)
     job = _Job(spec, writer, stop_requested, read, probed, channel_means(probed))
+    job.refused += [f"Layer {name} is left out: {why}." for name, why in probed.left_out.items()]
     try:
         job.go()
     except _StoppedError:
@@ -102,7 +103,7 @@ class _Job:
         first, *others = self.spec.methods
         self._attribute(first, (0.03, 0.10))
         if first not in self.relevance:
-            raise ValueError(self.refused[0])
+            raise ValueError(self.refused[-1])
         self._write_usage(first)
         self._begin("measuring gradient cosines of the tasks", 0.2)
         affinity = gradient_cosines(self.probe)

@@ -25,7 +25,7 @@ from torch.utils.flop_counter import flop_registry
 from winnow.engine.graph.calls import calls, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.examples import images
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import evaluating, modules_called
 from winnow.engine.graph.preserving import preserved
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
@@ -141,19 +141,15 @@ def weigh(model: nn.Module, example_inputs: Any) -> tuple[float, dict[str, float
 
 @contextlib.contextmanager
 def _plain_kernels(recurrent: bool) -> Iterator[None]:
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
-            if recurrent:
-                stack.enter_context(warnings.catch_warnings())
-                warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN")  # not touched here
-                stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
-                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(modules_called())
+        stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
+        if recurrent:
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN")  # not touched here
+            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        yield
 
 
 def _memory(tensor: Tensor) -> int:

@@ -159,7 +159,7 @@ def _removing(site: Site, deletion: Deletion, means: Means) -> Change:
 
     def change(x: Tensor) -> Tensor:
         removed = x.clone()
-        own = removed.movedim(site.dim, 0)
+        own = removed.movedim(site.layout.channels, 0)
         fill = means[site.name][places].to(x).view(-1, *[1] * (x.dim() - 1))
         own[places.to(x.device)] = fill.expand(-1, *own.shape[1:])
         return removed

@@ -56,7 +56,7 @@ class Suffix:
             self._counts[module] += 1
             if not self._recording:
                 return self._replayed(key, forward, given, named)
-            if module is self.site.module and self.site.end == "input":
+            if module is self.site.begins and self.site.end == "input":
                 self._reached = True
             over = not self._reached
             before = set(self._kept)

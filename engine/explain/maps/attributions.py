@@ -120,9 +120,11 @@ def layer_arrays(layer: str, seen: ChannelStatistics, activation: Array, relianc
 
 
 def _maps(site: Site, values: Tensor, chosen: tuple[int, ...]) -> Tensor:
-    """Return the chosen channels of (B, …, channels, …) as (C, B, h, w); with fewer spatial dimensions h is 1."""
-    own = values.movedim(site.dim, 0)[list(chosen)]
-    return own if own.dim() == 4 else own.flatten(2)[:, :, None] if own.dim() > 2 else own[:, :, None, None]
+    """Return the chosen channels of a site's tensor as (C, B, h, w); h is 1 unless its positions are a grid."""
+    own = site.per_channel(values).movedim(1, 0)[list(chosen)]
+    places = {axis % values.dim() for axis in (site.layout.images, site.layout.channels)}
+    grid = [length for axis, length in enumerate(values.shape) if axis not in places]
+    return own.reshape(*own.shape[:2], *(grid if len(grid) == 2 and site.layout.each == 1 else (1, -1)))
 
 
 def _numpy(tensor: Tensor) -> Array:

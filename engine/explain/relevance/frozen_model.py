@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.modes import calling, evaluating, requiring_grad
+from winnow.engine.graph.modes import calling, evaluating, modules_called, requiring_grad
 
 PAIRS = ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d), (nn.Conv3d, nn.BatchNorm3d))
 
@@ -23,7 +23,7 @@ PAIRS = ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d), (nn.Conv3d, n
 @contextmanager
 def frozen_model(model: nn.Module) -> Iterator[None]:
     """Hold a model frozen for a while; afterwards its modes, weights and modules are what they were."""
-    with evaluating(model), requiring_grad(model.parameters(), wanted=False), ExitStack() as stack:
+    with evaluating(model), modules_called(), requiring_grad(model.parameters(), wanted=False), ExitStack() as stack:
         for convolution, norm in _pairs(model):
             stack.enter_context(calling(convolution, _folded(convolution, norm)))
             stack.enter_context(calling(norm, _unchanged))

@@ -76,11 +76,15 @@ def channel_means(probe: Probe) -> dict[str, Tensor]:
 
 
 def base_image(probe: Probe) -> Tensor:
-    """Return the image where path methods start, (1, C, 1, 1): the mean colours, or black."""
-    total, pixels = torch.zeros(1, dtype=torch.float64), 0
+    """Return the image where path methods start, (1, …): the mean colour everywhere, or black.
+
+    Of what is no image (B, C, H, W), it is the mean over the samples.
+    """
+    total, count = torch.zeros(1, dtype=torch.float64), 0
     for batch in probe.batches():
-        colours = batch.images.flatten(2)
-        total = total + colours.sum(2).sum(0).double().cpu()
-        pixels += colours.shape[0] * colours.shape[2]
-    mean = total / max(pixels, 1)
-    return (mean if probe.settings.fill == "mean" else torch.zeros_like(mean)).float().view(1, -1, 1, 1)
+        images = batch.images
+        parts = images.flatten(2).movedim(2, 1).flatten(0, 1)[:, :, None, None] if images.dim() == 4 else images
+        total = total + parts.double().sum(0, keepdim=True).cpu()
+        count += len(parts)
+    mean = total / max(count, 1)
+    return (mean if probe.settings.fill == "mean" else torch.zeros_like(mean)).float()

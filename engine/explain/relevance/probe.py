@@ -1,17 +1,19 @@
 """A probe: the model, the images, the objectives and the sites of a measurement, put together and checked once."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from winnow.engine.explain.relevance.frozen_model import frozen_model
+from winnow.engine.explain.relevance.inputs import as_batch, takes_one_input
 from winnow.engine.explain.relevance.objectives import Loss, Objective, objectives
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.relevance.sites import Site, named_sites, recorded, shared_sites
-from winnow.engine.graph.modes import evaluating
+from winnow.engine.graph.modes import evaluating, modules_called
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch, Batches
 
@@ -21,13 +23,17 @@ Images = Batches | Iterable[Any]
 
 @dataclass(frozen=True)
 class Probe:
-    """A model and the images to measure it on: `batches()` yields them again each time, at most `chunk` at once."""
+    """A model and the images to measure it on: `batches()` yields them again each time, at most `chunk` at once.
+
+    `left_out` names the layers that cannot be measured, and why.
+    """
 
     model: nn.Module
     batches: Callable[[], Iterator[Batch]]
     objectives: Mapping[str, Objective]
     sites: tuple[Site, ...]
     settings: Settings
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def site(self, name: str) -> Site:
         """Return the site of a layer."""
@@ -45,9 +51,11 @@ def probe(
     """Return the probe of a model.
 
     Args:
-        model: any module whose forward returns a dict {task: tensor}.
-        batches: `engine.training.batches.Batches`, or batches that are `Batch`, pairs (images, {task: target}) or
-            images alone. An iterator is read into memory once; anything else is read again for each pass.
+        model: any module. Its outputs are the tasks: a dict {task: tensor}, or any structure, whose tensors are then
+            called by their paths ("decoder.depth", "0"; "output" where there is one tensor).
+        batches: `engine.training.batches.Batches`, or batches that are `Batch`, pairs (inputs, {task: target}) or
+            inputs alone. Inputs are one tensor, or a mapping of named or a tuple of positional ones. An iterator is
+            read into memory once; anything else is read again for each pass.
         layers: names of layers; by default all that the tasks share.
         tasks: what the model's outputs are: `Task`s or functions (prediction, target) → (B,). By default those of
             `Batches`; without any, cross-entropy is taken for integer targets and squared error for others.
@@ -63,22 +71,36 @@ def probe(
     if first is None:
         raise ValueError("`batches` must hold at least one image, got none.")
     one = first.images[:1]  # enough to see the model's outputs
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), modules_called(), torch.no_grad():
+        model = takes_one_input(model, first)
         given = model(one)
         named = _tasks(given, tasks or getattr(batches, "tasks", None))
         explained = objectives(named, settings.of)
-        sites = named_sites(model, layers, one) if layers else shared_sites(model, one)
-    found = Probe(model, lambda: _chunked(source, settings), explained, tuple(sites), settings)
+        few = first.images[:4]
+        sites, left_out = (named_sites(model, layers, few), {}) if layers else shared_sites(model, few)
+    if not sites:
+        reasons = (
+            "; ".join(f"{name}: {why}" for name, why in left_out.items()) or "it has no convolution or linear layer"
+        )
+        raise ValueError(f"`model` must have a layer that can be explained, got none. {reasons}.")
+    found = Probe(model, lambda: _chunked(source, settings), explained, tuple(sites), settings, left_out)
     if not layers and not isinstance(getattr(model, "trunk", None), nn.Module):
-        return Probe(model, found.batches, explained, _used_by_several(found, first), settings)
+        return replace(found, sites=_used_by_several(found, first))
     return found
+
+
+def warn_of_left_out(probed: Probe) -> None:
+    """Warn of layers that are not among the results, by name."""
+    if probed.left_out:
+        reasons = "; ".join(f"{name}: {why}" for name, why in probed.left_out.items())
+        warnings.warn(f"Some layers are left out. {reasons}.", stacklevel=3)
 
 
 def restricted(probed: Probe, *, images: int | None = None, sites: Sequence[Site] | None = None) -> Probe:
     """Return the same on fewer images or at fewer sites."""
     settings = replace(probed.settings, images=images or probed.settings.images)
     own = tuple(probed.sites if sites is None else sites)
-    return Probe(probed.model, lambda: _chunked(probed.batches, settings), probed.objectives, own, settings)
+    return replace(probed, batches=lambda: _chunked(probed.batches, settings), sites=own, settings=settings)
 
 
 def _source(batches: Images) -> Callable[[], Iterable[Any]]:
@@ -91,7 +113,7 @@ def _source(batches: Images) -> Callable[[], Iterable[Any]]:
 def _chunked(source: Callable[[], Iterable[Any]], settings: Settings) -> Iterator[Batch]:
     left = settings.images
     for given in source():
-        batch = _batch(given)
+        batch = as_batch(given)
         count = len(batch.images) if left is None else min(left, len(batch.images))
         for first in range(0, count, settings.chunk):
             part = slice(first, min(first + settings.chunk, count))
@@ -101,18 +123,7 @@ def _chunked(source: Callable[[], Iterable[Any]], settings: Settings) -> Iterato
             return
 
 
-def _batch(given: Any) -> Batch:
-    if isinstance(given, Batch):
-        return given
-    if isinstance(given, Tensor):
-        return Batch(given, {})
-    images, targets = given
-    return Batch(images, dict(targets))
-
-
 def _tasks(given: Mapping[str, Tensor], tasks: Tasks | None) -> dict[str, Any]:
-    if not isinstance(given, Mapping):
-        raise ValueError(f"`model` must return a dict {{task: tensor}}, got {type(given).__name__}.")
     if tasks is None:
         return dict.fromkeys(given)
     if unknown := [name for name in tasks if name not in given]:

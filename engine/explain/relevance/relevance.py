@@ -7,7 +7,7 @@ import pandas as pd
 from torch import nn
 
 from winnow.engine.explain.relevance.means import Means, channel_means
-from winnow.engine.explain.relevance.probe import Images, Probe, Tasks, probe
+from winnow.engine.explain.relevance.probe import Images, Probe, Tasks, probe, warn_of_left_out
 from winnow.engine.explain.relevance.scores import Scores
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.relevance.taylor import positions, taylor
@@ -62,6 +62,7 @@ def relevance(
     if method not in get_args(Method):
         raise ValueError(f"`method` must be one of {', '.join(METHODS)}, got {method!r}.")
     probed = probe(model, batches, layers=layers, tasks=tasks, settings=settings)
+    warn_of_left_out(probed)
     return probe_relevance(probed, method)
 
 

@@ -46,7 +46,8 @@ class Pass:
     def _of(self, place: int, reduce: Reduce, numbers: int) -> Tensor:
         tensors = [tensor for site in self.sites for tensor in self.kept[site.name]]
         last = place == len(self.values) - 1
-        grads = iter(torch.autograd.grad(self.values[place].sum(), tensors, retain_graph=not last, allow_unused=True))
+        total = self.values[place].sum()
+        grads = iter(torch.autograd.grad(total, tensors, retain_graph=not last, allow_unused=True) if tensors else ())
         with torch.no_grad():
             parts = [self._at(site, grads, reduce, numbers) for site in self.sites]
             return torch.cat([part.to(self.values[place].device) for part in parts], 1)
