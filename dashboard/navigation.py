@@ -85,7 +85,7 @@ def bar(opened: st.Page) -> None:
     with st.container(key="unseen"):
         _skip(key="skip")
         _zoom(key="zoom")
-        _history(key="history", data={"asked": urlencode(address.asked()), "whole": urlencode(address.whole())})
+        _history(key="history", data={"asked": urlencode(address.requested()), "whole": urlencode(address.whole())})
     with st.container(horizontal=True, key="navigation", gap="xsmall"):
         for entry in ENTRIES.values():
             here = entry.url == (opened.url_path or HOME)

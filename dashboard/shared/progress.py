@@ -45,7 +45,7 @@ def progress(run: Run, drawn: tuple[str, bool]) -> None:
     if phase(status) != drawn:
         st.rerun()
     _state(run, status)
-    answer(of_run.train(summary(run), events.constants(run)))
+    answer(of_run.train_answer(summary(run), events.constants(run)))
     if status.state in LIVE and status.requested is not None:
         st.progress(min(max(status.progress, 0.0), 1.0), text=_doing(status))
     message(status)

@@ -8,7 +8,7 @@ from winnow.dashboard.frames.differences import Which
 from winnow.dashboard.shared.formatting import level_word
 
 
-def path(points: pd.DataFrame) -> Answer:
+def path_answer(points: pd.DataFrame) -> Answer:
     """Say how the skill falls from the densest to the sparsest point, and where the marks are; NaN is left out."""
     known = points[points["skill"].notna()].sort_values("group_sparsity", kind="stable")
     if known.empty:
@@ -27,7 +27,7 @@ def path(points: pd.DataFrame) -> Answer:
     return Answer(" ".join([f"{says}.", *said]), then)
 
 
-def study(summary: pd.DataFrame, which: Which, over: str) -> Answer:
+def study_answer(summary: pd.DataFrame, which: Which, over: str) -> Answer:
     """Say which sparse arm has the best Δ_m, and how sure that is."""
     quantity = f"delta.{which.against}.{which.definition}"
     own = summary[(summary["quantity"] == quantity) & (summary["split"] == which.split) & (summary["arm"] != "dense")]

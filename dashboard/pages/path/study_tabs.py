@@ -56,7 +56,7 @@ def study_views(study: Study) -> None:
     spec = study.spec
     shown: Definition = spec.definition if isinstance(spec, StudySpec) else "main"
     which = differences.Which("test", "dense", shown)
-    answer(of_study.study(studies.table(study, "summary"), which, f"{DEFINITIONS[shown]}, test images"))
+    answer(of_study.study_answer(studies.table(study, "summary"), which, f"{DEFINITIONS[shown]}, test images"))
     for tab, view in zip(
         address.tabs("compared", TABS), (tables, _differences, pareto_of, seeds, the_runs), strict=True
     ):

@@ -37,7 +37,7 @@ def page() -> None:
     if not known:
         welcome()
         return
-    answer(of_runs.runs(known))
+    answer(of_runs.runs_answer(known))
     table, trade = address.tabs("runs_view", ("Table", "Trade-off"))
     if table.open:
         with table:

@@ -51,7 +51,7 @@ def page() -> None:
 
 def _tasks(work: DerivedJob, run: Run) -> None:
     method = explanations.methods(work)[0]
-    answer(of_use.tasks(leads.leads(work), explanations.tasks(work), trust.verdict(work, method)[0]))
+    answer(of_use.tasks_answer(leads.leads(work), explanations.tasks(work), trust.verdict(work, method)[0]))
     badge(work)
     found = cell_of(work)
     left, right = st.columns([2, 1], gap="large")
@@ -89,7 +89,7 @@ def _shares(work: DerivedJob, chosen: Cell | None, about: str) -> None:
 
 def _standings(work: DerivedJob, about: str) -> None:
     """Say how many channels each task leads, and how many it uses alone by the strict labels."""
-    frame = leads.summary(leads.leads(work), explanations.tasks(work))
+    frame = leads.lead_summary(leads.leads(work), explanations.tasks(work))
     st.dataframe(
         frame,
         key="standings",
