@@ -21,6 +21,7 @@ from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
 from winnow.engine.cli.own import trust_command
+from winnow.engine.cli.report import report_command
 from winnow.engine.cli.studies import path_command, study_command
 from winnow.engine.runs import launch
 from winnow.engine.runs.quantities import SPARSITIES
@@ -90,6 +91,7 @@ winnow.add_command(data_group)
 winnow.add_command(trust_command)
 winnow.add_command(study_command)
 winnow.add_command(path_command)
+winnow.add_command(report_command)
 
 
 @winnow.group("runs")
