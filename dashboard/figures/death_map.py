@@ -37,7 +37,10 @@ def death_map(frame: pd.DataFrame) -> go.Figure:
     if dead.any():
         figure.add_trace(_dead(died, channel))
     figure.update_yaxes(**layer_axis(pd.DataFrame({"layer": layers})))
-    figure.update_xaxes(title_text="groups of the layer, the longest alive first", showgrid=False)
+    span = [-0.5, shape[1] - 0.5]
+    figure.update_xaxes(
+        title_text="groups of the layer, the longest alive first", showgrid=False, range=span, tickformat="d"
+    )
     return figure
 
 
@@ -49,7 +52,7 @@ def _alive(near: NDArray[np.float32], channel: NDArray[np.float32]) -> go.Heatma
         colorscale=[[0, COLOURS[0]], [0.5, COLOURS[0]], [0.5, NEAR], [1, NEAR]],
         showscale=False,
         customdata=channel,
-        hovertemplate="channel %{customdata}<br>alive<extra></extra>",
+        hovertemplate="channel %{customdata}<br>alive (amber: near the threshold)<extra></extra>",
         xgap=0.5,
         ygap=2,
     )
@@ -58,7 +61,7 @@ def _alive(near: NDArray[np.float32], channel: NDArray[np.float32]) -> go.Heatma
 def _dead(died: NDArray[np.float32], channel: NDArray[np.float32]) -> go.Heatmap:
     return go.Heatmap(
         z=died,
-        colorscale=list(CIVIDIS),
+        colorscale=list(CIVIDIS[2:]),
         colorbar={"title": {"text": "last epoch alive"}, "thickness": 12, "outlinewidth": 0},
         customdata=channel,
         hovertemplate="channel %{customdata}<br>last alive after epoch %{z}; −1: never<extra></extra>",

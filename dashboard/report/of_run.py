@@ -75,7 +75,9 @@ def wanted(run: Run) -> Section:
         Figure("losses_and_metrics", curves, losses_and_metrics.READING),
         Figure("strength_and_alive", strength, strength_and_alive.READING),
     ]
-    return Section("What was asked?", claim.says, facts, Badge(state, STATES.get(state, "amber")), shown, notes)
+    return Section(
+        "What was asked, and what came out?", claim.says, facts, Badge(state, STATES.get(state, "amber")), shown, notes
+    )
 
 
 def sparse(run: Run) -> Section:

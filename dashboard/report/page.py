@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,9 +19,10 @@ TOO_LARGE = "This figure is left out, as the file would be larger than 8 MB. Its
 
 @dataclass(frozen=True)
 class Drawn:
-    """The figures of a report as JSON, by the id of their element; "" for one that has no room."""
+    """The figures of a report as JSON, by the id of their element ("": it has no room); are there several chapters?"""
 
     data: dict[str, str]
+    several: bool
 
 
 def page(title: str, chapters: Sequence[Chapter], most_bytes: int = MOST_BYTES) -> bytes:
@@ -31,14 +33,14 @@ def page(title: str, chapters: Sequence[Chapter], most_bytes: int = MOST_BYTES) 
 
     """
     data = {name: _json(figure) for name, figure in _figures(chapters)}
-    content = _page(title, chapters, Drawn(data))
+    content = _page(title, chapters, Drawn(data, len(chapters) > 1))
     while len(content) > most_bytes and any(data.values()):
         over = len(content) - most_bytes
         while over > 0 and any(data.values()):
             largest = max(data, key=lambda name: len(data[name]))
             over -= len(data[largest].encode())
             data[largest] = ""
-        content = _page(title, chapters, Drawn(data))
+        content = _page(title, chapters, Drawn(data, len(chapters) > 1))
     if len(content) > most_bytes:
         raise ValueError(f"`RUN` must be fewer runs: this report needs {len(content):,} bytes of {most_bytes:,}.")
     return content
@@ -67,8 +69,9 @@ def _text(value: object) -> str:
 
 
 def _contents(chapters: Sequence[Chapter]) -> str:
+    several = len(chapters) > 1
     links = [
-        f'<li><a href="#s{place}-{number}">{_text(section.question)}</a> {_text(chapter.title)}</li>'
+        f'<li><a href="#s{place}-{number}">{_text(section.question)}</a> {_text(chapter.title) if several else ""}</li>'
         for place, chapter in enumerate(chapters)
         for number, section in enumerate(chapter.sections)
     ]
@@ -77,7 +80,7 @@ def _contents(chapters: Sequence[Chapter]) -> str:
 
 def _chapter(place: int, chapter: Chapter, drawn: Drawn) -> str:
     sections = [_section((place, number), section, drawn) for number, section in enumerate(chapter.sections)]
-    return f"<h1>{_text(chapter.title)}</h1>{''.join(sections)}"
+    return f"{f'<h1>{_text(chapter.title)}</h1>' if drawn.several else ''}{''.join(sections)}"
 
 
 def _section(place: tuple[int, int], section: Section, drawn: Drawn) -> str:
@@ -100,13 +103,19 @@ def _section(place: tuple[int, int], section: Section, drawn: Drawn) -> str:
 
 
 def _figure(name: str, figure: Figure, drawn: Drawn) -> str:
-    caption = f"<figcaption>{_text(figure.reading)}</figcaption>"
+    reading = _read(figure.reading)
+    caption = f"<figcaption>{_text(reading)}</figcaption>"
     if not drawn.data[name]:
         return f'<figure><p class="missing">{TOO_LARGE}</p>{caption}</figure>'
     height = int(figure.chart.figure.layout.height or 300)
-    label = f'role="img" aria-label="{_text(figure.reading)}" style="height:{height}px"'
+    label = f'role="img" aria-label="{_text(reading)}" style="height:{height}px"'
     plot = f'<div class="plot" data-figure="{name}" data-name="{_text(file_name(figure.key))}" {label}></div>'
     return f"<figure>{plot}{caption}</figure>"
+
+
+def _read(reading: str) -> str:
+    """Return how to read a figure, without what can only be clicked on a page of the dashboard."""
+    return " ".join(part for part in re.split(r"(?<=[.:]) ", reading) if not part.startswith("Click"))
 
 
 def _table(table: Table) -> str:

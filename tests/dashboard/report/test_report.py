@@ -3,8 +3,6 @@
 import io
 import json
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -12,14 +10,18 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from plotly.offline import get_plotlyjs
 
-from tests.dashboard.making import write_tables
+from tests.dashboard.making import write_checkpoint, write_run, write_tables
+from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.pruning_making import write_pruning
 from tests.find_tools import find
 from winnow.dashboard.report import citations
 from winnow.dashboard.report.page import TOO_LARGE, page
-from winnow.dashboard.report.parts import Chapter, Section
-from winnow.dashboard.report.report import report
+from winnow.dashboard.report.parts import Chapter, Figure, Section
+from winnow.dashboard.report.report import Report, report
+from winnow.dashboard.shared import run_figures
+from winnow.engine.cli.main import main
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -29,7 +31,7 @@ from winnow.engine.specs.penalty import PENALTIES
 
 HOSTILE = "<img src=https://evil.example/x onerror=alert(1)></script><b>"
 QUESTIONS = (
-    "What was asked?",
+    "What was asked, and what came out?",
     "How sparse, and where?",
     "At what price?",
     "Who leads which channels?",
@@ -51,7 +53,7 @@ class Seen(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
         self.inside = ""
-        self.feed(content.decode())
+        self.feed(content.decode().replace(get_plotlyjs(), "plotly.js"))
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
@@ -65,10 +67,11 @@ class Seen(HTMLParser):
             self.text += data
 
 
-@pytest.fixture
-def told(make_explained: Make) -> Run:
-    """A run with a hostile name that is explained and pruned."""
-    run = make_explained().run
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with a hostile name that is explained and pruned, to be read only."""
+    run = write_checkpoint(write_run(tmp_path_factory.mktemp("told"), tasks=["seg", "depth", "normals"]))
+    write_explanation(run)
     document = json.loads((run.path / "spec.json").read_text())
     (run.path / "spec.json").write_text(json.dumps({**document, "name": HOSTILE}))
     run = Run(run.path)
@@ -76,8 +79,14 @@ def told(make_explained: Make) -> Run:
     return run
 
 
-def test_every_section_is_headed_by_its_claim_with_n_and_split(told: Run) -> None:
-    seen = Seen(report([told]).html)
+@pytest.fixture(scope="module")
+def made(told: Run) -> Report:
+    """Its report."""
+    return report([told])
+
+
+def test_every_section_is_headed_by_its_claim_with_n_and_split(made: Report) -> None:
+    seen = Seen(made.html)
     assert [question for question in QUESTIONS if question not in seen.text] == []
     for claim in (
         "30 % of the groups are zero",
@@ -91,6 +100,7 @@ def test_every_section_is_headed_by_its_claim_with_n_and_split(told: Run) -> Non
     for fact in ("validation images", "n = 8 validation images", "relevance of the loss by taylor", "exact", "λ ="):
         assert fact in seen.text
     assert "To make it" not in seen.text
+    assert "Click" not in seen.text
     figures = [attributes for tag, attributes in seen.tags if attributes.get("class") == "plot"]
     assert len(figures) == FIGURES
     assert all(attributes["aria-label"] for attributes in figures)
@@ -119,8 +129,8 @@ def test_a_run_that_has_no_norms_or_has_failed_says_so(make_run: MakeRun) -> Non
     assert "its numbers are not final" in text
 
 
-def test_nothing_is_loaded_from_elsewhere_and_no_text_of_a_run_is_markup(told: Run) -> None:
-    content = report([told]).html
+def test_nothing_is_loaded_from_elsewhere_and_no_text_of_a_run_is_markup(made: Report) -> None:
+    content = made.html
     seen = Seen(content)
     loaded = [(tag, name, value) for tag, own in seen.tags for name, value in own.items() if name in LOADING]
     assert [found for found in loaded if not str(found[2]).startswith("#")] == []
@@ -135,16 +145,14 @@ def test_nothing_is_loaded_from_elsewhere_and_no_text_of_a_run_is_markup(told: R
     assert "default-src 'none'" in str(policy)
 
 
-def test_the_file_is_small_and_what_has_no_room_is_said(told: Run) -> None:
-    whole = report([told]).html
-    assert len(whole) < 8_000_000
-    assert TOO_LARGE not in whole.decode()
+def test_the_file_is_at_most_8_mb_with_every_figure(made: Report) -> None:
+    assert len(made.html) < 8_000_000
+    assert TOO_LARGE not in made.html.decode()
 
 
 def test_a_file_beyond_the_bound_leaves_figures_out_by_name_or_is_refused(told: Run) -> None:
-    from winnow.dashboard.report.report import _of_run
-
-    chapters = [_of_run(told)]
+    chart = run_figures.layers_now(told)[0]
+    chapters = [Chapter("k", "t", [Section("q", "c", shown=[Figure(name, chart, "r") for name in "ab"])])]
     whole = page("t", chapters)
     less = page("t", chapters, len(whole) - 1)
     assert len(less) < len(whole)
@@ -154,8 +162,8 @@ def test_a_file_beyond_the_bound_leaves_figures_out_by_name_or_is_refused(told: 
         page("t", chapters, 1000)
 
 
-def test_the_zip_holds_the_numbers_the_spec_the_digests_the_command_and_the_references(told: Run) -> None:
-    archive = zipfile.ZipFile(io.BytesIO(report([told]).zip))
+def test_the_zip_holds_the_numbers_the_spec_the_digests_the_command_and_the_references(told: Run, made: Report) -> None:
+    archive = zipfile.ZipFile(io.BytesIO(made.zip))
     names = set(archive.namelist())
     own = {name.removeprefix(f"{told.id}/") for name in names}
     wanted = {"spec.json", "digests.json", "replay.txt", "table.tex", "table.md", "references.bib", "death_map.csv"}
@@ -172,10 +180,6 @@ def test_the_zip_holds_the_numbers_the_spec_the_digests_the_command_and_the_refe
     assert all(not name.startswith(("/", ".")) and ".." not in name for name in names)
 
 
-def test_one_report_has_one_content(told: Run) -> None:
-    assert report([told]) == report([told])
-
-
 def test_every_method_has_its_publication_or_none() -> None:
     assert set(citations.PENALTIES) == set(PENALTIES)
     assert set(citations.BALANCING) == set(get_args(Balancing))
@@ -186,7 +190,7 @@ def test_every_method_has_its_publication_or_none() -> None:
 
 
 def test_runs_judged_on_other_images_are_not_compared(make_whole_run: MakeRun) -> None:
-    one, other = make_whole_run(), make_whole_run(name="other", data={"dataset": "rooms", "data_seed": 7})
+    one, other = make_whole_run(), make_whole_run(name="other", data={"dataset": "scenes", "data_seed": 7})
     text = Seen(report([one, other]).html).text
     assert "How do the runs compare?" in text
     assert "judged on different images" in text
@@ -200,7 +204,9 @@ def test_a_study_and_a_path_are_told_with_their_seeds(the_study: Study, the_path
     assert "n = 3 seeds · test images" in text
     names = zipfile.ZipFile(io.BytesIO(made.zip)).namelist()
     assert {f"{the_study.id}/table.tex", f"{the_study.id}/paper_table.csv"} <= set(names)
-    assert "At 20 % zero groups the skill is" in Seen(report([], the_path).html).text
+    path = Seen(report([], the_path).html).text
+    assert re.search(r"At \d+ % zero groups the skill is", path)
+    assert "n = 3 seeds · validation images" in path
 
 
 def test_nothing_named_is_refused() -> None:
@@ -209,30 +215,33 @@ def test_nothing_named_is_refused() -> None:
     assert page("t", [Chapter("k", "t", [Section("q", "c")])]).startswith(b"<!doctype html>")
 
 
-def test_the_command_writes_both_files_and_refuses_by_name(told: Run, tmp_path: Path) -> None:
-    code = "from winnow.engine.cli.main import main; main()"
-
-    def asked(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-P", "-c", code, "report", *words], capture_output=True, text=True)
-
+def test_the_command_writes_both_files_and_refuses_by_name(
+    told: Run, made: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WINNOW_RUNS", str(told.path.parent))
     out = tmp_path / "told.html"
-    done = asked(told.id, "-o", str(out))
-    assert done.returncode == 0, done.stderr
-    assert out.read_bytes() == report([told]).html
-    assert zipfile.is_zipfile(tmp_path / "told.zip")
-    wrong = asked(told.id, "-o", str(tmp_path / "told.pdf"))
-    assert (wrong.returncode, "must end in .html" in wrong.stderr) == (2, True)
-    assert asked("-o", str(out)).returncode == 2
+    for words, code, said in (
+        ([told.id, "-o", str(out)], 0, "told.zip"),
+        ([told.id, "-o", str(tmp_path / "told.pdf")], 2, "must end in .html"),
+        ([told.id, "-o", str(tmp_path / "none" / "told.html")], 2, "folder that exists"),
+        (["-o", str(out)], 2, "must name a run"),
+        (["unknown", "-o", str(out)], 2, "unknown"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["report", *words])
+        told_by = capfd.readouterr()
+        assert (ended.value.code, said in told_by.out + told_by.err) == (code, True), told_by
+    assert (out.read_bytes(), (tmp_path / "told.zip").read_bytes()) == (made.html, made.zip)
 
 
 @pytest.mark.browser
-def test_it_opens_with_the_network_off_in_light_and_dark(told: Run, tmp_path: Path) -> None:
+def test_it_opens_with_the_network_off_in_light_and_dark(made: Report, tmp_path: Path) -> None:
     from tests.browser.driving import chromium
 
     if find() is None:
         pytest.skip("no browser could be found")
     file = tmp_path / "report.html"
-    file.write_bytes(report([told]).html)
+    file.write_bytes(made.html)
     asked, wrong = [], []
     with chromium() as browser:
         context = browser.new_context(offline=True, color_scheme="dark", viewport={"width": 1280, "height": 720})
