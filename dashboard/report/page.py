@@ -19,7 +19,7 @@ TOO_LARGE = "This figure is left out, as the file would be larger than 8 MB. Its
 
 @dataclass(frozen=True)
 class Drawn:
-    """The figures of a report as JSON, by the id of their element ("": it has no room); are there several chapters?"""
+    """The figures as JSON by the id of their element, "" for one without room; and if there are several chapters."""
 
     data: dict[str, str]
     several: bool
