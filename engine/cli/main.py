@@ -19,6 +19,7 @@ from winnow.engine.cli.follow import attend, outcome
 from winnow.engine.cli.importing import import_command
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
 from winnow.engine.cli.own import trust_command
+from winnow.engine.cli.report import report_command
 from winnow.engine.cli.runs import figures, runs_group
 from winnow.engine.cli.serve import dashboard_command, demo_command
 from winnow.engine.cli.studies import path_command, study_command
@@ -97,6 +98,7 @@ winnow.add_command(path_command)
 winnow.add_command(runs_group)
 winnow.add_command(dashboard_command)
 winnow.add_command(demo_command)
+winnow.add_command(report_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
