@@ -7,7 +7,9 @@ is padded with zeros this is exact, where a bias would not be.
 
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from winnow.engine.graph.multi_head import multi_head_attention
@@ -124,11 +126,50 @@ class NarrowRMSNorm(nn.RMSNorm):
         return (kept * torch.rsqrt(squares / self.width + eps) * self.weight).to(x.dtype)
 
 
+class NarrowGroupNorm(nn.GroupNorm):
+    """A group norm of a stream that lost channels: in each group, what went counts as zeros.
+
+    `owner` (channels left, groups) marks the group of each channel, `gone` (groups,) counts what each group lost, and
+    `width` is the number of channels that each had.
+    """
+
+    owner: Tensor
+    gone: Tensor
+    width: int
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the normalised channels that are left, in the type of the input."""
+        kept = _wide(input).flatten(2) if input.dim() > 2 else _wide(input).unsqueeze(2)
+        owner = self.owner.to(kept.dtype)
+        means = kept.mean(2) @ owner / self.width
+        kept = kept - (means @ owner.T).unsqueeze(2)
+        squares = (kept.square().mean(2) @ owner + self.gone.to(kept.dtype) * means.square()) / self.width
+        kept = kept * (torch.rsqrt(squares + self.eps) @ owner.T).unsqueeze(2)
+        kept = kept * self.weight.unsqueeze(1) + self.bias.unsqueeze(1)
+        return kept.reshape(input.shape).to(input.dtype)
+
+
+def fit_group_norm(norm: nn.Module, stays: NDArray[np.int64]) -> None:
+    """Give a group norm the channels that stay, by their places in the whole stream."""
+    layer: Any = norm
+    if type(layer) is nn.GroupNorm:
+        layer.width = layer.num_channels // layer.num_groups
+        layer.__class__ = NarrowGroupNorm
+        owner = torch.eye(layer.num_groups).repeat_interleave(layer.width, 0)
+    else:
+        owner = layer.owner.cpu().float()
+    left = owner[torch.from_numpy(stays)].to(layer.weight)
+    layer.num_channels = len(stays)
+    layer.register_buffer("owner", left)
+    layer.register_buffer("gone", layer.width - left.sum(0))
+
+
 def _wide(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 NARROW: dict[type[nn.Module], type[nn.Module]] = {nn.LayerNorm: NarrowLayerNorm, nn.RMSNorm: NarrowRMSNorm}
+NARROWED = (NarrowLayerNorm, NarrowRMSNorm, NarrowGroupNorm)  # norms that do other operations than torch's
 
 
 def fit_norm(norm: nn.Module) -> None:
