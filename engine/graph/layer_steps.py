@@ -126,8 +126,8 @@ class NormStep:
 class StreamNormStep:
     """A norm over channels that can do with fewer: what is zero and goes adds nothing to its sums.
 
-    Every other channel enters the mean and the variance of its group (all channels are one, or `groups` equal parts
-    along `axis`), so that it is needed as soon as any result of the group is.
+    Every other channel enters the mean and the variance of its group (`owners` says which, for the channels along
+    `axis`), so that it is needed as soon as any result of the group is.
     """
 
     source: int
@@ -135,8 +135,8 @@ class StreamNormStep:
     channels: Labels
     affine: tuple[str | None, str | None]
     shape: tuple[int, ...]
-    axis: int = -1
-    groups: int = 1
+    axis: int
+    owners: Labels
 
     def mapped(self, classes: Labels) -> "StreamNormStep":
         """Return the same with every label replaced by its class."""
@@ -161,7 +161,7 @@ class StreamNormStep:
         zero = (demand.seen[-1 - self.source] == 0) & ~demand.live[self.channels]
         scale = self.affine[0]
         used = need if scale is None else need & (demand.weights.values(scale) != 0)
-        grouped = np.repeat(used.reshape(self.groups, -1).any(1), len(used) // self.groups)
+        grouped = np.isin(self.owners, self.owners[used])
         _ask_along(demand, self.source, self.axis, used | (grouped & ~zero))
 
 

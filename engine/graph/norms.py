@@ -71,7 +71,9 @@ def group_norm_function(recording: Recording, operation: Operation) -> Carrier:
 def _grouped(recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...], groups: int) -> Carrier:
     source = operation.carrier()
     if _can_be_narrow(operation, tensors) and _only(source.labels, 1):
-        return _stream(recording, operation, tensors, (1 - len(source.shape), groups))
+        channels = source.shape[1]
+        owners = np.repeat(np.arange(groups), channels // groups)
+        return _stream(recording, operation, tensors, 1 - len(source.shape), owners)
     return _over_channels(recording, operation, tensors, (1,), "group norm mixes the channels it covers")
 
 
@@ -85,6 +87,19 @@ def layer_norm_function(recording: Recording, operation: Operation) -> Carrier:
     """F.layer_norm and F.rms_norm."""
     affine = (operation.value(2, "weight"), operation.value(3, "bias") if operation.name == "layer_norm" else None)
     return _layer(recording, operation, affine, operation.value(1, "normalized_shape"))
+
+
+def narrow_norm_function(recording: Recording, operation: Operation) -> Carrier:
+    """A norm of a stream that lost channels already: `engine.graph.narrow_norms`."""
+    source, args = operation.carrier(), operation.args
+    if operation.name == "narrow_group_norm":
+        axis, tensors, owners = 1 - len(source.shape), args[1], args[3][0].argmax(1).cpu().numpy()
+    else:
+        axis, tensors = -1, args[1:3] if operation.name == "narrow_layer_norm" else args[1:2]
+        owners = np.zeros(source.shape[-1], np.int64)
+    if not _only(source.labels, axis % len(source.shape)):
+        raise operation.refusal("mixes channels that lie along several axes")
+    return _stream(recording, operation, tensors, axis, owners)
 
 
 def local_response_norm(recording: Recording, operation: Operation) -> Carrier:
@@ -126,7 +141,7 @@ def _layer(
     source = operation.carrier()
     dimensions = len(source.shape)
     if _can_be_narrow(operation, tensors) and len(shape) == 1 and _only(source.labels, dimensions - 1):
-        return _stream(recording, operation, tensors, (-1, 1))
+        return _stream(recording, operation, tensors, -1, np.zeros(shape[0], np.int64))
     return _over_channels(
         recording,
         operation,
@@ -147,17 +162,17 @@ def _only(labels: Labels, axis: int) -> bool:
 
 
 def _stream(
-    recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...], form: tuple[int, int]
+    recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...], axis: int, owners: Labels
 ) -> Carrier:
     """A norm over the channels of a stream: they may go where they are zero and nobody reads them."""
-    source, (axis, groups) = operation.carrier(), form
+    source = operation.carrier()
     channels = recording.along(source, axis)
     names = _affine(recording, operation, tensors, channels)
     result = _plain(recording, operation, channels, axis)
     recording.flows.append(Reach(operation.place, channels, channels))
     affine = (names[0], names[1] if len(names) > 1 else None)
     shape = result.labels.shape
-    recording.steps.append(StreamNormStep(source.index, result.index, channels, affine, shape, axis, groups))
+    recording.steps.append(StreamNormStep(source.index, result.index, channels, affine, shape, axis, owners))
     return result
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from winnow.engine.graph.multi_head import multi_head_attention
+from winnow.engine.graph.narrow_norms import narrow_group_norm, narrow_layer_norm, narrow_rms_norm
 
 
 def picked(x: Tensor, index: Tensor, axis: int) -> Tensor:
@@ -95,42 +96,32 @@ def select(layer: nn.Module, index: Tensor | None, ones: bool, axis: int) -> Non
 
 
 class NarrowLayerNorm(nn.LayerNorm):
-    """A layer norm of a stream that lost channels: what went counts as zeros.
-
-    `width` is the number of channels that there were: μ = Σ x / width, σ² = (Σ (x − μ)² + gone · μ²) / width.
-    """
+    """A layer norm of a stream that lost channels; `width` is the number that there were."""
 
     width: int
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the normalised channels that are left, in the type of the input."""
-        kept = _wide(input)
-        mean = kept.sum(-1, keepdim=True) / self.width
-        kept = kept - mean
-        squares = kept.square().sum(-1, keepdim=True) + (self.width - self.normalized_shape[-1]) * mean.square()
-        normal = kept * torch.rsqrt(squares / self.width + self.eps) * self.weight
-        return (normal if self.bias is None else normal + self.bias).to(input.dtype)
+        widths = (self.width, self.normalized_shape[-1])
+        return narrow_layer_norm(input, self.weight, self.bias, self.eps, widths)
 
 
 class NarrowRMSNorm(nn.RMSNorm):
-    """An RMS norm of a stream that lost channels: their mean square is over the `width` that there was."""
+    """An RMS norm of a stream that lost channels; `width` is the number that there were."""
 
     width: int
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised channels that are left, in the type of the input."""
-        kept = _wide(x)
         kind: Any = self._parameters["weight"]  # its type is a plain one, whoever draws the program
         eps = torch.finfo(torch.promote_types(kind.dtype, torch.float32)).eps if self.eps is None else self.eps
-        squares = kept.square().sum(-1, keepdim=True)
-        return (kept * torch.rsqrt(squares / self.width + eps) * self.weight).to(x.dtype)
+        return narrow_rms_norm(x, self.weight, eps, self.width)
 
 
 class NarrowGroupNorm(nn.GroupNorm):
-    """A group norm of a stream that lost channels: in each group, what went counts as zeros.
+    """A group norm of a stream that lost channels; `width` is the number that each group had.
 
-    `owner` (channels left, groups) marks the group of each channel, `gone` (groups,) counts what each group lost, and
-    `width` is the number of channels that each had.
+    `owner` (channels left, groups) marks the group of each channel, `gone` (groups,) counts what each group lost.
     """
 
     owner: Tensor
@@ -139,14 +130,7 @@ class NarrowGroupNorm(nn.GroupNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the normalised channels that are left, in the type of the input."""
-        kept = _wide(input).flatten(2) if input.dim() > 2 else _wide(input).unsqueeze(2)
-        owner = self.owner.to(kept.dtype)
-        means = kept.mean(2) @ owner / self.width
-        kept = kept - (means @ owner.T).unsqueeze(2)
-        squares = (kept.square().mean(2) @ owner + self.gone.to(kept.dtype) * means.square()) / self.width
-        kept = kept * (torch.rsqrt(squares + self.eps) @ owner.T).unsqueeze(2)
-        kept = kept * self.weight.unsqueeze(1) + self.bias.unsqueeze(1)
-        return kept.reshape(input.shape).to(input.dtype)
+        return narrow_group_norm(input, (self.weight, self.bias), self.eps, (self.owner, self.gone), self.width)
 
 
 def fit_group_norm(norm: nn.Module, stays: NDArray[np.int64]) -> None:
@@ -162,10 +146,6 @@ def fit_group_norm(norm: nn.Module, stays: NDArray[np.int64]) -> None:
     layer.num_channels = len(stays)
     layer.register_buffer("owner", left)
     layer.register_buffer("gone", layer.width - left.sum(0))
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 NARROW: dict[type[nn.Module], type[nn.Module]] = {nn.LayerNorm: NarrowLayerNorm, nn.RMSNorm: NarrowRMSNorm}

@@ -70,7 +70,7 @@ def resize(copied: fx.Node, sized: Sized) -> None:
 
 
 def fit_norms(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> None:
-    """Let group norms know which of their channels stay, {parameter: {axis: entries}}; the others tell by their size."""
+    """Let group norms know which of their channels stay, {parameter: {axis: entries}}."""
     for path, module in model.named_modules():
         entries = stays.get(f"{path}.weight".lstrip("."), {}).get(0)
         if isinstance(module, nn.GroupNorm) and entries is not None:
