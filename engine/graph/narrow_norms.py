@@ -58,7 +58,7 @@ def narrow_group_norm(
     return kept.reshape(x.shape).to(x.dtype)
 
 
-def _watched(x: Tensor) -> bool:
+def _watched(x: Any) -> bool:
     return not isinstance(x, fx.Proxy) and has_torch_function((x,))
 
 

@@ -136,7 +136,8 @@ class NarrowGroupNorm(nn.GroupNorm):
 def fit_group_norm(norm: nn.Module, stays: NDArray[np.int64]) -> None:
     """Give a group norm the channels that stay, by their places in the whole stream."""
     layer: Any = norm
-    if type(layer) is nn.GroupNorm:
+    whole: type[Any] = nn.GroupNorm
+    if type(norm) is whole:
         layer.width = layer.num_channels // layer.num_groups
         layer.__class__ = NarrowGroupNorm
         owner = torch.eye(layer.num_groups).repeat_interleave(layer.width, 0)
