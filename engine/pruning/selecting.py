@@ -164,6 +164,19 @@ def fit_norm(norm: nn.Module) -> None:
     layer.normalized_shape = tuple(layer.weight.shape)
 
 
+def slow_paths(model: nn.Module) -> None:
+    """Let encoders of torch call their parts where these are no longer torch's own: fast kernels read the weights."""
+    for layer in model.modules():
+        kinds = [type(part).__module__ for part in layer.modules()]
+        if all(kind.startswith("torch.nn") for kind in kinds):
+            continue
+        encoder: Any = layer
+        if isinstance(layer, nn.TransformerEncoderLayer):
+            encoder.activation_relu_or_gelu = 0
+        elif isinstance(layer, nn.TransformerEncoder):
+            encoder.use_nested_tensor = False
+
+
 class NarrowMultiheadAttention(nn.MultiheadAttention):
     """Attention of `num_heads` heads of `head_dim` dimensions each, on a stream of `embed_dim` channels.
 

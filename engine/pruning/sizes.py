@@ -14,7 +14,7 @@ from torch import fx, nn
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.weights import Flags
-from winnow.engine.pruning.selecting import fit_attention, fit_group_norm, fit_norm
+from winnow.engine.pruning.selecting import fit_attention, fit_group_norm, fit_norm, slow_paths
 
 SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk")
 RESHAPES = ("view", "reshape", "expand", "broadcast_to", "unflatten")
@@ -75,6 +75,13 @@ def fit_norms(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> No
         entries = stays.get(f"{path}.weight".lstrip("."), {}).get(0)
         if isinstance(module, nn.GroupNorm) and entries is not None:
             fit_group_norm(module, entries)
+
+
+def fit_layers(model: nn.Module) -> None:
+    """Give every layer of a model the sizes that its weights have."""
+    for module in model.modules():
+        fit(module)
+    slow_paths(model)
 
 
 def fit(module: nn.Module, source: tuple[int, ...] | None = None) -> None:
