@@ -81,8 +81,16 @@ def _attention(recording: Recording, operation: Operation) -> Carrier:
     mask = operation.carried_args[3] if len(operation.carried_args) > 3 else operation.carried_kwargs.get("attn_mask")
     if isinstance(mask, Carrier):
         scores = _added(recording, operation, scores, mask, shape)
+    scores = _weights(recording, operation, scores)
     left, right = (*_batch(scores, value, count), count - 2, count), (*_batch(value, scores, count), count, count - 1)
     return _product(recording, operation, (Factor(scores, left), Factor(value, right)), None)
+
+
+def _weights(recording: Recording, operation: Operation, scores: Carrier) -> Carrier:
+    """Return the softmax of scores: of zero queries too it gives weights that are not zero."""
+    made = _made(recording, operation, scores.shape, scores.labels)
+    recording.steps.append(Opaque(made.index, (scores.index,), False, scores.labels.shape))
+    return made
 
 
 def _repeated(recording: Recording, operation: Operation, part: Carrier, heads: int) -> Carrier:

@@ -126,7 +126,8 @@ class NormStep:
 class StreamNormStep:
     """A norm over channels that can do with fewer: what is zero and goes adds nothing to its sums.
 
-    Every other channel enters the mean and the variance, so that it is needed as soon as any result is.
+    Every other channel enters the mean and the variance of its group (`owners` says which, for the channels along
+    `axis`), so that it is needed as soon as any result of the group is.
     """
 
     source: int
@@ -134,6 +135,8 @@ class StreamNormStep:
     channels: Labels
     affine: tuple[str | None, str | None]
     shape: tuple[int, ...]
+    axis: int
+    owners: Labels
 
     def mapped(self, classes: Labels) -> "StreamNormStep":
         """Return the same with every label replaced by its class."""
@@ -141,8 +144,8 @@ class StreamNormStep:
 
     def forward(self, known: Known, weights: Weights) -> None:
         """Enter β where γ is zero."""
-        count = self.shape[-1]
-        known.seen[-1 - self.source] = along(known[self.source], -1, count)
+        count = self.shape[self.axis]
+        known.seen[-1 - self.source] = along(known[self.source], self.axis, count)
         scale, shift = self.affine
         values = np.full(count, np.nan)
         if scale is not None:
@@ -158,8 +161,8 @@ class StreamNormStep:
         zero = (demand.seen[-1 - self.source] == 0) & ~demand.live[self.channels]
         scale = self.affine[0]
         used = need if scale is None else need & (demand.weights.values(scale) != 0)
-        if used.any():
-            _ask_along(demand, self.source, -1, used | ~zero)
+        grouped = np.isin(self.owners, self.owners[used])
+        _ask_along(demand, self.source, self.axis, used | (grouped & ~zero))
 
 
 def _ask_along(demand: Demand, source: int, axis: int, wanted: Flags) -> None:

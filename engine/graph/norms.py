@@ -57,17 +57,24 @@ def instance_norm_function(recording: Recording, operation: Operation) -> Carrie
 
 
 def group_norm_module(recording: Recording, operation: Operation) -> Carrier:
-    """GroupNorm: its groups mix the channels in them, so all channels stay or go together."""
+    """GroupNorm: its groups mix the channels in them."""
     norm: Any = operation.module
-    return _over_channels(
-        recording, operation, (norm.weight, norm.bias), (1,), "group norm mixes the channels it covers"
-    )
+    return _grouped(recording, operation, (norm.weight, norm.bias), norm.num_groups)
 
 
 def group_norm_function(recording: Recording, operation: Operation) -> Carrier:
     """F.group_norm."""
     affine = (operation.value(2, "weight"), operation.value(3, "bias"))
-    return _over_channels(recording, operation, affine, (1,), "group norm mixes the channels it covers")
+    return _grouped(recording, operation, affine, operation.value(1, "num_groups"))
+
+
+def _grouped(recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...], groups: int) -> Carrier:
+    source = operation.carrier()
+    if _can_be_narrow(operation, tensors) and _only(source.labels, 1):
+        channels = source.shape[1]
+        owners = np.repeat(np.arange(groups), channels // groups)
+        return _stream(recording, operation, tensors, 1 - len(source.shape), owners)
+    return _over_channels(recording, operation, tensors, (1,), "group norm mixes the channels it covers")
 
 
 def layer_norm_module(recording: Recording, operation: Operation) -> Carrier:
@@ -80,6 +87,19 @@ def layer_norm_function(recording: Recording, operation: Operation) -> Carrier:
     """F.layer_norm and F.rms_norm."""
     affine = (operation.value(2, "weight"), operation.value(3, "bias") if operation.name == "layer_norm" else None)
     return _layer(recording, operation, affine, operation.value(1, "normalized_shape"))
+
+
+def narrow_norm_function(recording: Recording, operation: Operation) -> Carrier:
+    """A norm of a stream that lost channels already: `engine.graph.narrow_norms`."""
+    source, args = operation.carrier(), operation.args
+    if operation.name == "narrow_group_norm":
+        axis, tensors, owners = 1 - len(source.shape), args[1], args[3][0].argmax(1).cpu().numpy()
+    else:
+        axis, tensors = -1, args[1:3] if operation.name == "narrow_layer_norm" else args[1:2]
+        owners = np.zeros(source.shape[-1], np.int64)
+    if not _only(source.labels, axis % len(source.shape)):
+        raise operation.refusal("mixes channels that lie along several axes")
+    return _stream(recording, operation, tensors, axis, owners)
 
 
 def local_response_norm(recording: Recording, operation: Operation) -> Carrier:
@@ -120,8 +140,8 @@ def _layer(
 ) -> Carrier:
     source = operation.carrier()
     dimensions = len(source.shape)
-    if _can_be_narrow(operation, tensors, shape) and _only_last(source.labels):
-        return _stream(recording, operation, tensors)
+    if _can_be_narrow(operation, tensors) and len(shape) == 1 and _only(source.labels, dimensions - 1):
+        return _stream(recording, operation, tensors, -1, np.zeros(shape[0], np.int64))
     return _over_channels(
         recording,
         operation,
@@ -131,25 +151,28 @@ def _layer(
     )
 
 
-def _can_be_narrow(operation: Operation, tensors: tuple[Tensor | None, ...], shape: tuple[int, ...]) -> bool:
+def _can_be_narrow(operation: Operation, tensors: tuple[Tensor | None, ...]) -> bool:
     """Whether a norm is all that a layer of torch does, with γ, so that one that knows the old width can replace it."""
-    whole = operation.leaf or operation.module is not None
-    return whole and len(shape) == 1 and tensors[0] is not None
+    return (operation.leaf or operation.module is not None) and tensors[0] is not None
 
 
-def _only_last(labels: Labels) -> bool:
-    return labels.shape[-1] > 1 and all(length == 1 for length in labels.shape[:-1])
+def _only(labels: Labels, axis: int) -> bool:
+    """Whether channels lie along one axis alone."""
+    return [place for place, length in enumerate(labels.shape) if length > 1] == [axis]
 
 
-def _stream(recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...]) -> Carrier:
-    """A layer norm or RMS norm of a stream: its channels may go where they are zero and nobody reads them."""
+def _stream(
+    recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...], axis: int, owners: Labels
+) -> Carrier:
+    """A norm over the channels of a stream: they may go where they are zero and nobody reads them."""
     source = operation.carrier()
-    channels = recording.along(source, -1)
+    channels = recording.along(source, axis)
     names = _affine(recording, operation, tensors, channels)
-    result = _plain(recording, operation, channels, -1)
+    result = _plain(recording, operation, channels, axis)
     recording.flows.append(Reach(operation.place, channels, channels))
     affine = (names[0], names[1] if len(names) > 1 else None)
-    recording.steps.append(StreamNormStep(source.index, result.index, channels, affine, result.labels.shape))
+    shape = result.labels.shape
+    recording.steps.append(StreamNormStep(source.index, result.index, channels, affine, shape, axis, owners))
     return result
 
 

@@ -36,6 +36,7 @@ from winnow.engine.graph.functions import (
 )
 from winnow.engine.graph.memory import Memory
 from winnow.engine.graph.multi_head import multi_head_attention
+from winnow.engine.graph.narrow_norms import NARROW_LAYERS
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.paths import Paths
 from winnow.engine.graph.preserving import Preserved
@@ -209,7 +210,8 @@ class Observer(TorchFunctionMode):
 
     def _leaf(self) -> bool:
         kind = type(self.paths.module)
-        return kind.__module__.startswith("torch.nn.modules") and kind.__name__ in MODULE_RULES
+        own = kind.__module__.startswith("torch.nn.modules") and kind.__name__ in MODULE_RULES
+        return own or kind.__name__ in NARROW_LAYERS
 
     def _passive(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with torch._C._DisableTorchDispatch():

@@ -86,6 +86,7 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named("instance_norm", norms.instance_norm_function),
     **_named("group_norm", norms.group_norm_function),
     **_named("layer_norm rms_norm", norms.layer_norm_function),
+    **_named("narrow_layer_norm narrow_rms_norm narrow_group_norm", norms.narrow_norm_function),
     **_named("local_response_norm", norms.local_response_norm),
     **_named("prelu", pointwise.prelu),
     **_named("glu", pointwise.gated),
@@ -114,6 +115,7 @@ WEIGHTED = (  # their tensors but the first are weights
     norms.instance_norm_function,
     norms.group_norm_function,
     norms.layer_norm_function,
+    norms.narrow_norm_function,
     pointwise.prelu,
 )
 

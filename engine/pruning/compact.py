@@ -32,7 +32,7 @@ from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
 from winnow.engine.pruning.readers import GatherMode, constants_in_words, readings_in_words
 from winnow.engine.pruning.shrinking import Cut, shrunk
-from winnow.engine.pruning.sizes import fit
+from winnow.engine.pruning.sizes import fit_layers
 from winnow.engine.pruning.trials import trials
 
 EVALUATION_ONLY = (
@@ -175,8 +175,7 @@ class _Compaction:
 
     def _shrunk(self, plan: Plan, naming: Naming = "none") -> _Built:
         twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
-        for module in twin.modules():
-            fit(module)
+        fit_layers(twin)
         settle_shapes(plan.graph, twin, plan.liveness.kept)
         rewrite(twin, named_numbers(plan, naming))
         return _Built(plan, twin, cuts)

@@ -29,7 +29,7 @@ from winnow.engine.graph.rules import rule_named
 from winnow.engine.graph.weights import Flags
 from winnow.engine.pruning.plan import Plan, above, observed, places
 from winnow.engine.pruning.proof import NotExact
-from winnow.engine.pruning.selecting import NARROW
+from winnow.engine.pruning.selecting import NARROWED
 
 NUMBER = "its code names a number of channels"
 MOVED = ("input", "tensors")
@@ -53,7 +53,7 @@ def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call], but: Sequence[st
         Unfit: an operation gives other channels, or does not run.
 
     """
-    otherwise = (path for path, module in twin.named_modules() if isinstance(module, tuple(NARROW.values())))
+    otherwise = (path for path, module in twin.named_modules() if isinstance(module, NARROWED))
     passes = _Passes(plan, frozenset([*but, *otherwise]))
     for call in (each for given in calls for each in given.modes()):
         copied = call.changed(lambda leaf: leaf.detach().clone())

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from winnow.engine.graph.partition import Labels
 from winnow.engine.pruning.shrinking import Cut, copied
-from winnow.engine.pruning.sizes import fit
+from winnow.engine.pruning.sizes import fit_layers
 
 Stays = Mapping[str, Mapping[int, Labels]]
 
@@ -31,8 +31,7 @@ def left_of(model: nn.Module, stays: Stays) -> Left:
     Of its layers, only convolutions, linear layers, norms per channel and PReLU may change their sizes.
     """
     twin, cuts = copied(model, stays)
-    for module in twin.modules():
-        fit(module)
+    fit_layers(twin)
     return Left(twin, tuple(cuts.values()))
 
 

@@ -7,10 +7,13 @@ is padded with zeros this is exact, where a bias would not be.
 
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from winnow.engine.graph.multi_head import multi_head_attention
+from winnow.engine.graph.narrow_norms import narrow_group_norm, narrow_layer_norm, narrow_rms_norm
 
 
 def picked(x: Tensor, index: Tensor, axis: int) -> Tensor:
@@ -93,42 +96,61 @@ def select(layer: nn.Module, index: Tensor | None, ones: bool, axis: int) -> Non
 
 
 class NarrowLayerNorm(nn.LayerNorm):
-    """A layer norm of a stream that lost channels: what went counts as zeros.
-
-    `width` is the number of channels that there were: μ = Σ x / width, σ² = (Σ (x − μ)² + gone · μ²) / width.
-    """
+    """A layer norm of a stream that lost channels; `width` is the number that there were."""
 
     width: int
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the normalised channels that are left, in the type of the input."""
-        kept = _wide(input)
-        mean = kept.sum(-1, keepdim=True) / self.width
-        kept = kept - mean
-        squares = kept.square().sum(-1, keepdim=True) + (self.width - self.normalized_shape[-1]) * mean.square()
-        normal = kept * torch.rsqrt(squares / self.width + self.eps) * self.weight
-        return (normal if self.bias is None else normal + self.bias).to(input.dtype)
+        widths = (self.width, self.normalized_shape[-1])
+        return narrow_layer_norm(input, self.weight, self.bias, self.eps, widths)
 
 
 class NarrowRMSNorm(nn.RMSNorm):
-    """An RMS norm of a stream that lost channels: their mean square is over the `width` that there was."""
+    """An RMS norm of a stream that lost channels; `width` is the number that there were."""
 
     width: int
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised channels that are left, in the type of the input."""
-        kept = _wide(x)
         kind: Any = self._parameters["weight"]  # its type is a plain one, whoever draws the program
         eps = torch.finfo(torch.promote_types(kind.dtype, torch.float32)).eps if self.eps is None else self.eps
-        squares = kept.square().sum(-1, keepdim=True)
-        return (kept * torch.rsqrt(squares / self.width + eps) * self.weight).to(x.dtype)
+        return narrow_rms_norm(x, self.weight, eps, self.width)
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+class NarrowGroupNorm(nn.GroupNorm):
+    """A group norm of a stream that lost channels; `width` is the number that each group had.
+
+    `owner` (channels left, groups) marks the group of each channel, `gone` (groups,) counts what each group lost.
+    """
+
+    owner: Tensor
+    gone: Tensor
+    width: int
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the normalised channels that are left, in the type of the input."""
+        return narrow_group_norm(input, (self.weight, self.bias), self.eps, (self.owner, self.gone), self.width)
+
+
+def fit_group_norm(norm: nn.Module, stays: NDArray[np.int64]) -> None:
+    """Give a group norm the channels that stay, by their places in the whole stream."""
+    layer: Any = norm
+    whole: type[Any] = nn.GroupNorm
+    if type(norm) is whole:
+        layer.width = layer.num_channels // layer.num_groups
+        layer.__class__ = NarrowGroupNorm
+        owner = torch.eye(layer.num_groups).repeat_interleave(layer.width, 0)
+    else:
+        owner = layer.owner.cpu().float()
+    left = owner[torch.from_numpy(stays)].to(layer.weight)
+    layer.num_channels = len(stays)
+    layer.register_buffer("owner", left)
+    layer.register_buffer("gone", layer.width - left.sum(0))
 
 
 NARROW: dict[type[nn.Module], type[nn.Module]] = {nn.LayerNorm: NarrowLayerNorm, nn.RMSNorm: NarrowRMSNorm}
+NARROWED = (NarrowLayerNorm, NarrowRMSNorm, NarrowGroupNorm)  # norms that do other operations than torch's
 
 
 def fit_norm(norm: nn.Module) -> None:
@@ -140,6 +162,19 @@ def fit_norm(norm: nn.Module) -> None:
         layer.width = layer.normalized_shape[0]
         layer.__class__ = NARROW[type(layer)]
     layer.normalized_shape = tuple(layer.weight.shape)
+
+
+def slow_paths(model: nn.Module) -> None:
+    """Let encoders of torch call their parts where these are no longer torch's own: fast kernels read the weights."""
+    for layer in model.modules():
+        kinds = [type(part).__module__ for part in layer.modules()]
+        if all(kind.startswith("torch.nn") for kind in kinds):
+            continue
+        encoder: Any = layer
+        if isinstance(layer, nn.TransformerEncoderLayer):
+            encoder.activation_relu_or_gelu = 0
+        elif isinstance(layer, nn.TransformerEncoder):
+            encoder.use_nested_tensor = False
 
 
 class NarrowMultiheadAttention(nn.MultiheadAttention):

@@ -20,6 +20,7 @@ from winnow.engine.graph.partition import Labels
 from winnow.engine.pruning.precision import plain_tensors
 from winnow.engine.pruning.readers import Reading
 from winnow.engine.pruning.selecting import select
+from winnow.engine.pruning.sizes import fit_norms
 
 
 @dataclass(eq=False)
@@ -57,14 +58,16 @@ def shrunk(model: nn.Module, liveness: Liveness, readings: Mapping[str, Reading]
 def copied(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> tuple[nn.Module, dict[str, Cut]]:
     """Return a copy of the model with the entries that stay, {tensor: {axis: entries}}, and how every tensor was cut.
 
-    Only the tensors are cut: the sizes that modules hold are those of the model.
+    Only the tensors are cut: the sizes that modules hold are those of the model, but for those of group norms.
     """
     tensors: dict[str, Tensor] = dict(model.named_parameters()) | dict(model.named_buffers())
     cuts = {name: _cut(name, tensor, stays.get(name, {})) for name, tensor in tensors.items()}
     memo: dict[int, object] = {id(tensor): cuts[name].after for name, tensor in tensors.items()}
     for kept in plain_tensors(model):
         memo.setdefault(id(kept), kept.detach().clone())
-    return copy.deepcopy(model, memo), cuts
+    twin = copy.deepcopy(model, memo)
+    fit_norms(twin, stays)
+    return twin, cuts
 
 
 def _read(model: nn.Module, layer: Any, reading: Reading, liveness: Liveness, cuts: dict[str, Cut]) -> None:

@@ -4,7 +4,7 @@ Only sizes of the channel axis change: the lengths of a split, the ends of a sli
 was computed (`c // 2`) is left to its computation; whoever copies the program checks what came out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ import torch
 from torch import fx, nn
 
 from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.weights import Flags
-from winnow.engine.pruning.selecting import fit_attention, fit_norm
+from winnow.engine.pruning.selecting import fit_attention, fit_group_norm, fit_norm, slow_paths
 
 SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk")
 RESHAPES = ("view", "reshape", "expand", "broadcast_to", "unflatten")
@@ -66,6 +67,21 @@ def resize(copied: fx.Node, sized: Sized) -> None:
         _resize_shape(copied, sized)
     elif name in BLOCKS:
         _resize_blocks(copied, sized)
+
+
+def fit_norms(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> None:
+    """Let group norms know which of their channels stay, {parameter: {axis: entries}}."""
+    for path, module in model.named_modules():
+        entries = stays.get(f"{path}.weight".lstrip("."), {}).get(0)
+        if isinstance(module, nn.GroupNorm) and entries is not None:
+            fit_group_norm(module, entries)
+
+
+def fit_layers(model: nn.Module) -> None:
+    """Give every layer of a model the sizes that its weights have."""
+    for module in model.modules():
+        fit(module)
+    slow_paths(model)
 
 
 def fit(module: nn.Module, source: tuple[int, ...] | None = None) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.liveness import Liveness
-from winnow.engine.pruning.sizes import fit
+from winnow.engine.pruning.sizes import fit, fit_norms
 
 
 def removed(net: nn.Module, liveness: Liveness) -> nn.Module:
@@ -26,6 +26,8 @@ def removed(net: nn.Module, liveness: Liveness) -> nn.Module:
             module.num_features = len(module.weight)
         if isinstance(module, nn.MultiheadAttention | nn.LayerNorm | nn.RMSNorm):
             fit(module)
+    kept = {site.parameter: {site.axis: np.flatnonzero(liveness.kept[site.channels])} for site in liveness.graph.sites}
+    fit_norms(twin, {name: axes for name, axes in kept.items() if name in dict(net.named_parameters())})
     return twin
 
 

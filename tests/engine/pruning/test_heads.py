@@ -8,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.engine.graph.attention_nets import EXAMPLE, HEADS, NETS, WIDTH, Classic, Net, Packed, Residual, Torch, ViT
+from tests.engine.graph.attention_nets import (
+    EXAMPLE,
+    HEADS,
+    NETS,
+    WIDTH,
+    Classic,
+    Net,
+    Packed,
+    Residual,
+    Torch,
+    ViT,
+    encoder,
+)
 from winnow.engine.export import load_model, save_model
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.spaces import Slice, Space
@@ -128,13 +140,14 @@ def test_a_head_is_dead_if_its_values_are_zero_or_nobody_reads_it(name: str, sid
         assert dead.tolist() == [False, True, False, False]
 
 
-def test_a_head_of_zero_queries_is_alive():
+@pytest.mark.parametrize("name", ["packed", "torch", "torch, weights", "classic", "einsum"])
+def test_a_head_of_zero_queries_is_alive(name: str):
     """Its scores are 0, so that it takes the mean of its values."""
-    net, x = made("packed")
+    net, x = made(name)
     graph = trace(net, x)
     (space, *_) = heads(graph)
     for part in space.writers:
-        if part.start < 2 * WIDTH:
+        if ".q." in part.parameter or (".k." not in part.parameter and ".v." not in part.parameter and part.start == 0):
             zero(net, part, 1)
     assert graph.liveness().kept[space.channels].all()
 
@@ -206,6 +219,28 @@ def test_all_heads_of_an_attention_but_one_go_where_none_is_needed():
     assert found.model.blocks[0].attention.attn.num_heads == 1
     assert found.certificate.hollow
     holds(net, found)
+
+
+def test_encoders_of_torch_call_their_narrow_parts():
+    """Their fast kernels, in evaluation mode without gradients, read the weights of whole layers."""
+
+    class Stack(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = nn.TransformerEncoder(encoder(), 2)
+
+        def forward(self, x: Tensor, padding: Tensor) -> Tensor:
+            return self.encoder(x, src_key_padding_mask=padding).masked_fill(padding[..., None], 0)
+
+    torch.manual_seed(0)
+    net, x = Stack().double(), torch.randn(2, 5, WIDTH, dtype=torch.float64)
+    padding = torch.arange(5) >= torch.tensor([[5], [3]])
+    silence(net, trace(net, (x, padding)))
+    found = compact(net, (x, padding), gather="never")
+    assert [layer.self_attn.num_heads for layer in found.model.encoder.layers] == [2, 2]
+    with torch.no_grad():
+        expected = net.eval()(x, padding)
+        assert float((found.model.eval()(x, padding) - expected).abs().max()) < 1e-10
 
 
 KINDS = st.sampled_from(["all", "readers", "one writer", "half"])

@@ -16,7 +16,7 @@ from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.trace import trace
 from winnow.engine.pruning import compact
 from winnow.engine.pruning.kept import left_of
-from winnow.engine.pruning.selecting import NARROW, NarrowLayerNorm, NarrowRMSNorm
+from winnow.engine.pruning.selecting import NARROW, NarrowGroupNorm, NarrowLayerNorm, NarrowRMSNorm
 from winnow.engine.sparsity.groups import banks, coupled_groups
 from winnow.engine.sparsity.penalties import GroupLasso
 from winnow.engine.sparsity.proximal import Proximal
@@ -63,6 +63,36 @@ def test_streams_and_heads_of_a_vision_transformer_go_together(form: str):
     assert type(small) is ViT
 
 
+@pytest.mark.parametrize("groups", [1, 3])
+def test_a_group_norm_counts_what_went_in_each_group(groups: int, tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 12, 3), nn.GroupNorm(groups, 12), nn.ReLU(), nn.Conv2d(12, 4, 3)).double()
+    for parameter in net[1].parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(2, 3, 9, 9, dtype=torch.float64)
+    space = stream_of(net, x)
+    for channel in (0, 2, 4, 5, 6, 7):  # of three groups one loses two, one all, one none
+        for part in space.slices:
+            zero(net, part, channel)
+    found = compact(net, x, gather="never")
+    small, other = found.model, torch.randn(3, 3, 12, 7, dtype=torch.float64)
+    assert isinstance(small[1], NarrowGroupNorm)
+    assert small[0].weight.shape[0] == 6
+    assert torch.allclose(small(other), net(other), rtol=0, atol=1e-12)
+    save_model(tmp_path / "small", small.eval(), x)
+    assert torch.allclose(load_model(tmp_path / "small")(other), net(other), rtol=0, atol=1e-12)
+    for part in space.slices:
+        zero(net, part, 8)
+    again = small  # a second removal from what is left
+    with torch.no_grad():
+        for tensor in (again[0].weight, again[0].bias, again[1].weight, again[1].bias):
+            tensor[2] = 0
+        again[3].weight[:, 2] = 0
+    again = compact(again, x, gather="never").model
+    assert again[0].weight.shape[0] == 5
+    assert torch.allclose(again(other), net(other), rtol=0, atol=1e-12)
+
+
 class OneNorm(nn.Module):
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
@@ -98,8 +128,10 @@ def test_norms_keep_the_old_width(kind: str, tmp_path):
     assert torch.allclose(small(x), net(x), rtol=0, atol=1e-12)
     save_model(tmp_path / "small", small.eval(), x)
     assert torch.allclose(load_model(tmp_path / "small")(x), net(x), rtol=0, atol=1e-12)
-    again = compact(small, x, gather="never").model  # nothing more to do
-    assert torch.equal(again(x), small(x))
+    silence(small, stream_of(small, x), 1)
+    again = compact(small, x, gather="never").model
+    assert (again.norm.width, again.norm.normalized_shape) == (8, (2,))
+    assert torch.allclose(again(x), small(x), rtol=0, atol=1e-12)
 
 
 def stream_of(net: nn.Module, x: Tensor) -> Space:
