@@ -19,9 +19,8 @@ from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.data import data_group
 from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
-from winnow.engine.cli.importing import import_command
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
-from winnow.engine.cli.own import trust_command
+from winnow.engine.cli.own import import_command, trust_command
 from winnow.engine.cli.studies import path_command, study_command
 from winnow.engine.runs import launch
 from winnow.engine.runs.quantities import SPARSITIES

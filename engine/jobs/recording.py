@@ -30,8 +30,7 @@ from torch import Tensor, nn
 
 from winnow.engine.jobs.epoch_report import EpochReport
 from winnow.engine.jobs.network_file import write_network
-from winnow.engine.jobs.recorded_spec import Told
-from winnow.engine.jobs.recorded_start import HeldStrength, Started, loop_start
+from winnow.engine.jobs.recorded_spec import HeldStrength, Started, Told, loop_start
 from winnow.engine.jobs.sample import write_sample
 from winnow.engine.jobs.session import PAUSE_POLL, RECORDS_PER_EPOCH
 from winnow.engine.jobs.writer import ResultWriter
