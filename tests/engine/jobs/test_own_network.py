@@ -11,6 +11,7 @@ import torch
 
 from tests.engine.commanding import Done, winnow_here
 from tests.engine.own_nets import QUICK, at_home, project
+from winnow.dashboard.frames.summaries import summary
 from winnow.engine.cli.main import train_command
 from winnow.engine.cli.options import spec_of
 from winnow.engine.cli.own import confirmed
@@ -22,8 +23,10 @@ from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.derived import DerivedJob, derived_job, read
 from winnow.engine.runs.run import Run, create, list_runs
 from winnow.engine.specs.jobs import JOBS
+from winnow.engine.specs.study import parse_many
 from winnow.engine.specs.train import TrainSpec, parse
-from winnow.engine.studies.spec_hash import document_hash, spec_hash
+from winnow.engine.studies.plan import plan
+from winnow.engine.studies.spec_hash import KnownRuns, document_hash, spec_hash
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.loop import begin
@@ -115,6 +118,22 @@ def test_its_result_needs_neither_the_code_nor_its_folder(home: Path, monkeypatc
         assert "`network` must name a module in" in resumed.stderr
     finally:
         (home / "away").rename(home / "project")
+
+
+def test_no_reader_runs_the_code(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_home(monkeypatch, home, home / "project")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert winnow_here("runs", "list", "--json").returncode == 0
+    run = next(found for found in list_runs(home / "runs") if found.spec.name == "own")
+    assert winnow_here("runs", "show", run.id).returncode == 0
+    assert summary(run).spec == run.spec
+    assert KnownRuns(home / "runs").done(run.spec) is not None
+    study = {"kind": "path", "name": "p", "base": run.spec.model_dump(), "targets": (50.0,)}
+    assert len(plan(parse_many(study))) == 2
+    assert not [name for name in sys.modules if name.partition(".")[0] == "mypkg"]
+    gone = run.spec.model_copy(update={"network": run.spec.network.model_copy(update={"path": str(home / "gone")})})
+    assert KnownRuns(home / "runs").done(gone) is None
 
 
 def test_code_named_by_a_run_folder_alone_is_not_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,9 @@ from winnow.engine.runs import launch
 from winnow.engine.runs.derived import DerivedJob, derived_job, read
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.verify import verify
+from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.jobs import JOBS
+from winnow.engine.specs.study import parse_many
 
 
 def derived(run: Run, **asked: Any) -> DerivedJob:
@@ -123,6 +125,12 @@ def test_the_page_is_obeyed(tmp_path: Path) -> None:
     assert restored_network(run, torch.device("cpu")).step == 7
     with pytest.raises(launch.JobError, match="recorded in a loop of your own"):
         launch.start(run)
+
+
+def test_a_study_of_it_is_refused(mine: tuple[Run, Net, Proximal]) -> None:
+    values = mine[0].spec.model_dump()
+    with pytest.raises(SpecError, match="`base` must be a run that Winnow trains, got one that was recorded"):
+        parse_many({"kind": "path", "name": "p", "base": values, "targets": (50.0,)})
 
 
 def test_losses_are_not_written_so_often_that_it_costs(tmp_path: Path) -> None:
