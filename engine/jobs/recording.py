@@ -95,6 +95,7 @@ class Recorder:
         self._asked: float | None = None
         self._steps_an_epoch: int | None = None
         self._images: int | None = None
+        self._message = ""
         self._cost = 0.0  # s, of writing the last record of losses
         self._clock = self._written = time.monotonic()
         self._at = self._since = 0  # the step of the last record of losses, and that of the last epoch
@@ -124,6 +125,7 @@ class Recorder:
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
         self._report.epoch(0, self._metrics(None))
         self._clock = self._written = time.monotonic()
+        self._message = message
         self._writer.status(phase="training", message=message)
 
     def step(self, losses: Losses, images: int | None = None) -> None:
@@ -268,7 +270,7 @@ class Recorder:
                 if self._training.step != self._saved:
                     self._save()
                 self._report.tables()
-                self._writer.finish("done" if error is None else "stopped")
+                self._writer.finish("done" if error is None else "stopped", self._message)
             else:
                 text = "".join(traceback.format_exception(error))
                 with suppress(OSError), (self.run.path / "log.txt").open("a") as log:

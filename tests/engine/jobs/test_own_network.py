@@ -278,7 +278,7 @@ def test_a_network_that_only_its_code_can_hold_says_so_and_needs_it(
     writer = ResultWriter(run)
     writer.finish(JOBS["train"].run.load()(run, writer, StopRequest(run)))
     document = json.loads((run.path / "weights" / "network.json").read_text())
-    assert "needs your code, as its network cannot be stored without it" in document["code"]
+    assert "its network cannot be stored without your code" in document["code"]
     cpu = torch.device("cpu")
     assert type(restored_network(run, cpu).net).__name__ == "Odd"
     monkeypatch.setenv("WINNOW_TRUSTED", str(home / "others.json"))
