@@ -24,6 +24,7 @@ from winnow.engine.specs.warm_start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1
 USUAL_DATA = "scenes"
+ZOOMED = ("segmentation", "edges", "depth", "normals")  # kinds of target of which we know what nearness does to them
 READ: Mapping[str, type[DataSpec]] = MappingProxyType({**DATASETS, "own": OwnData, "recorded": RecordedData})
 """All kinds of data that a spec may hold."""
 Data = Annotated[SerializeAsAny[DataSpec], chosen_by("dataset", READ, USUAL_DATA)]
@@ -72,6 +73,13 @@ class TrainSpec(Frozen):
     )
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the weights, the order of the images and the flips")
     flips: bool = Field(True, description="mirror half of the training images; used when all tasks are dense")
+    zoom: float = Field(
+        1.0,
+        ge=1,
+        le=4,
+        description="enlarge a random part of each training image by up to this factor, as if the scene were nearer; "
+        "1: off",
+    )
     threads: int = Field(
         default_factory=lambda: available_cores(),
         ge=1,
@@ -120,6 +128,16 @@ class TrainSpec(Frozen):
             )
         if len(set(self.tasks)) != len(self.tasks):
             raise ValueError(f"`tasks` must name each task once, got {', '.join(self.tasks)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_can_be_zoomed(self) -> Self:
+        kinds = {task: self.data.fields[task].kind for task in self.tasks}
+        if self.zoom > 1 and (others := [task for task, kind in kinds.items() if kind not in ZOOMED]):
+            raise ValueError(
+                f"`zoom` must be 1 for tasks of other kinds than {', '.join(ZOOMED)}, got {self.zoom:g} with "
+                f"{others[0]}, {kinds[others[0]]}."
+            )
         return self
 
     @model_validator(mode="after")

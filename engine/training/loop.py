@@ -131,7 +131,7 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
             yield removed
         epoch, done = divmod(training.step, batches.steps)
         training.net.train()
-        for batch in batches.shuffled(spec.seed, epoch, spec.flips, done, training.ranks):
+        for batch in batches.shuffled(spec.seed, epoch, spec.flips, done, training.ranks, spec.zoom):
             go_on(training.ranks, controller)
             controller.base = planned.get(training.step, controller.base)
             controller.before(training.step)
