@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engine.commanding import Done, winnow_here
+from tests.engine.commanding import winnow_here
 from tests.engine.own_nets import QUICK, at_home, project
 from winnow.dashboard.frames.summaries import summary
 from winnow.engine.cli.main import train_command
@@ -34,17 +34,19 @@ from winnow.engine.training.loop import begin
 ASKED = ["train", *QUICK, "--network", "mypkg.nets:build", "--network-option", "width=4", "--groups", "coupled"]
 
 
-def failure(done: Done, runs: Path) -> str:
-    """Return the sentence of a run that failed in its worker."""
-    assert done.returncode == 1, done.stderr
-    return list_runs(runs)[0].recorded_status().message
-
-
 def asked_for(*arguments: str) -> TrainSpec:
     """Return the spec that a command describes."""
     context = train_command.make_context("train", list(arguments[1:]))
     elsewhere = ("as_json", "before_removal", "replay", "resume")
     return spec_of({name: value for name, value in context.params.items() if name not in elsewhere})
+
+
+def trained(run: Run) -> str:
+    """Train a run in this process, up to its end or a stop; return its state."""
+    writer = ResultWriter(run)
+    state: str = JOBS["train"].run.load()(run, writer, StopRequest(run))
+    writer.finish(state)
+    return state
 
 
 def derived(run: Run, **asked: Any) -> DerivedJob:
@@ -196,11 +198,20 @@ def test_what_does_not_fit_is_said_before_the_first_step(
         begin(spec, build_network(spec.network, images.tasks, images.channels), images.tasks, images)
 
 
-def test_a_run_that_fails_for_it_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_resumed_with_the_same_bits_also_with_rates_of_its_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at_home(monkeypatch, home, home / "project")
-    done = winnow_here("train", *QUICK, "--network", "mypkg.nets:missing", "--json")
-    assert "`network` must return an output for each task" in failure(done, home / "runs")
-    assert list_runs(home / "runs")[0].events().empty
+    asked = ["--network", "mypkg.nets:build", "--rate", "first.*=0.5", "--strength", "0.01"]
+    spec = asked_for("train", *QUICK, *asked)
+    whole, parted = create(spec, home / "resumed"), create(spec, home / "resumed")
+    assert trained(whole) == "done"
+    parted.ask(stop=True)
+    assert (trained(parted), parted.status.step) == ("stopped", 1)
+    parted.ask(stop=False)
+    assert trained(parted) == "done"
+    states = [restored_network(run, torch.device("cpu")).net.state_dict() for run in (whole, parted)]
+    assert all(torch.equal(one, other) for one, other in zip(*(state.values() for state in states), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -236,8 +247,7 @@ def test_data_of_ones_own_is_described_in_the_command_and_loaded_in_the_worker(
     assert spec.data.fields["side"].weights == (1.0, 2.0)
     assert spec.data.length("train") == 32
     run = create(spec, home / "halves")
-    writer = ResultWriter(run)
-    assert JOBS["train"].run.load()(run, writer, StopRequest(run)) == "done"
+    assert trained(run) == "done"
     assert run.spec.data.given == {"length": 32}
     pruned = derived(run, kind="prune", threads=1, rounds=3, onnx=False, batches=[1], refit_epochs=1)
     assert "refitted" in set(pruned.table("metrics")["model"])
@@ -275,8 +285,7 @@ def test_a_network_that_only_its_code_can_hold_says_so_and_needs_it(
     at_home(monkeypatch, home, home / "project")
     spec = asked_for("train", *QUICK, "--network", "mypkg.nets:odd")
     run = create(spec, home / "odd")
-    writer = ResultWriter(run)
-    writer.finish(JOBS["train"].run.load()(run, writer, StopRequest(run)))
+    assert trained(run) == "done"
     document = json.loads((run.path / "weights" / "network.json").read_text())
     assert "its network cannot be stored without your code" in document["code"]
     cpu = torch.device("cpu")
