@@ -23,7 +23,7 @@ from winnow.engine.jobs.prune_report import (
     measures_table,
 )
 from winnow.engine.jobs.restore import Restored, restored_network
-from winnow.engine.jobs.run_data import images_of, prepare
+from winnow.engine.jobs.run_data import prepare, run_images
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.pruning import Compacted, compact, transfer
 from winnow.engine.pruning.budget import Budget, choose
@@ -83,8 +83,8 @@ def _read(run: Run, spec: PruneSpec, writer: Writer, stop_requested: object) -> 
         writer.tick(phase=phase)
 
     needs_training = spec.refit_epochs > 0 or spec.criterion == "relevance"
-    validation = images_of(run, restored.tasks, "val", device, say)
-    training = images_of(run, restored.tasks, "train", device, say) if needs_training else None
+    validation = run_images(run, restored.tasks, "val", device, say)
+    training = run_images(run, restored.tasks, "train", device, say) if needs_training else None
     return Pruning(run, spec, writer, stop_requested, restored, device, validation, training)
 
 
