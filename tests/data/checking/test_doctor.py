@@ -98,7 +98,8 @@ def test_what_the_targets_hold_is_counted(tmp_path: Path):
     tasks = report.record()["splits"]["train"]["tasks"]
     assert tasks["season"]["classes"] == {"winter": 3, "summer": 3}
     assert tasks["seen"] | {"known": 0} == {
-        "kind": "multilabel", "images": 5, "known": 0, "classes": {"dog": 3, "cat": 2, "tree": 5}
+        "kind": "multilabel", "images": 5, "known": 0,
+        "classes": {"dog": 3, "cat": 2, "tree": 5}, "shares": {"dog": 0.6, "cat": 0.4, "tree": 1.0},
     }  # fmt: skip
     assert tasks["height"] == {
         "kind": "regression", "images": 5, "known": pytest.approx(5 / 6, abs=1e-6), "unit": "m",
