@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
 from winnow.data.catalog import DATASETS
+from winnow.data.own import OwnData
 from winnow.data.recorded import RecordedData
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
@@ -24,7 +25,7 @@ from winnow.engine.specs.warm_start import StartSpec
 FORMAT_VERSION: Literal[1] = 1
 USUAL_DATA = "scenes"
 ZOOMED = ("segmentation", "edges", "depth", "normals")  # kinds of target of which we know what nearness does to them
-READ: Mapping[str, type[DataSpec]] = MappingProxyType({**DATASETS, "recorded": RecordedData})
+READ: Mapping[str, type[DataSpec]] = MappingProxyType({**DATASETS, "own": OwnData, "recorded": RecordedData})
 """All kinds of data that a spec may hold."""
 Data = Annotated[SerializeAsAny[DataSpec], chosen_by("dataset", READ, USUAL_DATA)]
 
@@ -38,6 +39,11 @@ class OptimiserSpec(Frozen):
     learning_rate: Positive = Field(2e-3, description="learning rate at the start")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum (sgd only)")
     weight_decay: Strength = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
+    rate: dict[str, Strength] = Field(
+        default_factory=dict,
+        description="learning rate of the parameters whose names fit a pattern, as a factor of the learning rate: "
+        "trunk.*=0.1; 0: they keep their values",
+    )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="learning rate over the steps of the run")
 
 
