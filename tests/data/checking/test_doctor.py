@@ -124,6 +124,7 @@ def test_the_command_says_the_layout_the_samples_and_ends_with_0(tmp_path: Path)
     assert f"{root}: nyu, layout mtan" in done.stdout
     assert "train: 3 samples, images 24 × 32 × 3 float32" in done.stdout
     assert "depth: depth, 3 images, 95.8 % known" in done.stdout
+    assert "note: train: 3 samples; the whole data set has 795" in done.stdout
     assert done.stdout.splitlines()[-1] == "nothing is wrong"
 
 
