@@ -112,6 +112,7 @@ def refit(
             summed.backward()  # type: ignore[no-untyped-call]
             _hold(zeros)
             optimizer.step()
+            _put_back(zeros)
             step += 1
             yield RefitStep(epoch + 1, step, values)
         metrics = validated(model, tasks, split.validation)
@@ -137,3 +138,10 @@ def _hold(zeros: list[tuple[nn.Parameter, Tensor]]) -> None:
     for parameter, zero in zeros:
         if parameter.grad is not None:
             parameter.grad.masked_fill_(zero, 0.0)
+
+
+@torch.no_grad()
+def _put_back(zeros: list[tuple[nn.Parameter, Tensor]]) -> None:
+    """Set to zero again what stays zero: without a gradient, the moments of the training before would move it."""
+    for parameter, zero in zeros:
+        parameter.masked_fill_(zero, 0.0)
