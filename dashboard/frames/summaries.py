@@ -81,12 +81,19 @@ def image_sets(known: Sequence[Summary], split: str = "val") -> dict[str, str]:
     The words are the data set, and whatever differs between runs of that data set.
     """
     facts = {one.id: judged_on(one.spec, split) for one in known if one.spec is not None}
-    found = {}
-    for identity, own in facts.items():
-        alike = [other for other in facts.values() if other["dataset"] == own["dataset"]]
-        differing = [name for name in own if any(other.get(name) != own[name] for other in alike)]
-        found[identity] = ", ".join([str(own["dataset"]), *(f"{name} {own[name]}" for name in differing)])
-    return found
+    values: dict[tuple[object, str], set[str]] = {}
+    for own in facts.values():
+        for name, value in own.items():
+            values.setdefault((own["dataset"], name), set()).add(str(value))
+    return {
+        identity: ", ".join(
+            [
+                str(own["dataset"]),
+                *(f"{name} {value}" for name, value in own.items() if len(values[own["dataset"], name]) > 1),
+            ]
+        )
+        for identity, own in facts.items()
+    }
 
 
 @latest(4096)

@@ -142,7 +142,7 @@ def _mapped(path: Path, _versions: Versions, chosen: Cell | None) -> Chart:
 @latest(32)
 def _led(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
-    frame = leads.counts(work)
+    frame = leads.lead_counts(work)
     return Chart(lead_bars.lead_bars(frame, explanations.tasks(work), looks(work)), frame)
 
 

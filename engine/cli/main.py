@@ -13,10 +13,13 @@ import click
 
 from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.data import data_group
+from winnow.engine.cli.data_recipes import RECIPES, with_recipe
 from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
+from winnow.engine.cli.importing import import_command
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
 from winnow.engine.cli.own import trust_command
+from winnow.engine.cli.report import report_command
 from winnow.engine.cli.runs import figures, runs_group
 from winnow.engine.cli.serve import dashboard_command, demo_command
 from winnow.engine.cli.studies import path_command, study_command
@@ -35,9 +38,16 @@ def winnow() -> None:
 @winnow.command("train", cls=SectionedCommand)
 @click.option("--tasks", default=None, help="tasks, separated by commas; not set: the first three of the data set")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
+@click.option("--recipe", default=None, metavar="NAME", help=f"options of a published experiment: {', '.join(RECIPES)}")
 @click.option("--replay", default=None, metavar="RUN", help="repeat RUN, with the changes of the strength made live")
 @click.option("--resume", default=None, metavar="RUN", help="continue RUN, which was stopped or lost")
 @click.option("--before-removal", is_flag=True, help="with --resume: undo the last removal and continue from before it")
+@click.option(
+    "--weights-from",
+    default=None,
+    metavar="FILE",
+    help="weights to start with, of the same network: .safetensors, or a state_dict that torch.save wrote",
+)
 @spec_options
 def train_command(**given: Any) -> None:
     """Train a network. Its results go to a run folder, which the dashboard shows."""
@@ -60,7 +70,7 @@ def _asked(replayed: str | None, resumed: str | None, undone: bool, given: Mappi
     if replayed is not None:
         require_alone("--replay", given)
         return create(find(replayed).replay())
-    return create(spec_of(given))
+    return create(spec_of(with_recipe(given.get("recipe"), given)))
 
 
 def _follow(run: Run, as_json: bool) -> int:
@@ -82,11 +92,13 @@ for _derived in commands():
     winnow.add_command(_derived)
 winnow.add_command(data_group)
 winnow.add_command(trust_command)
+winnow.add_command(import_command)
 winnow.add_command(study_command)
 winnow.add_command(path_command)
 winnow.add_command(runs_group)
 winnow.add_command(dashboard_command)
 winnow.add_command(demo_command)
+winnow.add_command(report_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

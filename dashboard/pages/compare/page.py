@@ -82,7 +82,7 @@ def _compared(a: Run, b: Run) -> None:
         st.info(SAME, icon=":material/compare:")
         return
     metrics, _, differ = pairs.metrics(a, b)
-    answer(of_runs.compare(summary(a), summary(b), metrics, pairs.groups(a, b), differ))
+    answer(of_runs.compare_answer(summary(a), summary(b), metrics, pairs.groups(a, b), differ))
     views = (_maps, _metrics, _layers, _seeds, _descriptions)
     for tab, view in zip(address.tabs("against_one_another", TABS), views, strict=True):
         if tab.open:

@@ -15,7 +15,7 @@ from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import digits, plain
 from winnow.dashboard.shared.panel import keyed
 from winnow.dashboard.shared.welcome import say_links, watched, welcome
-from winnow.engine.runs.run import runs_folder
+from winnow.engine.runs.run import run_below, runs_folder
 from winnow.engine.runs.work_folder import refused
 
 MOST_ROWS = 15  # in sight; the table scrolls beyond
@@ -37,7 +37,7 @@ def page() -> None:
     if not known:
         welcome()
         return
-    answer(of_runs.runs(known))
+    answer(of_runs.runs_answer(known))
     table, trade = address.tabs("runs_view", ("Table", "Trade-off"))
     if table.open:
         with table:
@@ -61,7 +61,7 @@ def _table(drawn: Sequence[str]) -> None:
         st.rerun()
     frame = tables.runs(known)
     sets = frame["images"].nunique()
-    hidden = ("id", "images") if sets < 2 else ("id",)
+    hidden = ("images",) if sets < 2 else ()
     event = st.container(key="runs_table").dataframe(
         frame,
         key=keyed("runs_table", frame["id"]),
@@ -100,6 +100,7 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
         "images": config.TextColumn("Judged on", width=150, help="Runs with the same words can be compared"),
         "started": config.TextColumn("Started [UTC]", width=122),
         "duration": config.TextColumn("Duration", width=74),
+        "id": config.TextColumn("Id", width=170),
     }
 
 
@@ -110,10 +111,27 @@ def _selected(chosen: Sequence[Summary]) -> None:
     elif len(chosen) == 1:
         with st.container(key="open_train"):
             navigation.link("train", f"Open {plain(chosen[0].name)} in Train", run=chosen[0].id)
+        st.download_button(
+            "Download the report",
+            data=lambda: _report(chosen[0].id),
+            file_name=f"{chosen[0].id}.html",
+            mime="text/html",
+            key="report",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            help="One file that opens without a network. `winnow report` also writes its numbers.",
+        )
     else:
         if len(chosen) == 2:
             navigation.link("compare", "Open both in Compare", run=chosen[0].id, other=chosen[1].id)
         _compare(chosen)
+
+
+def _report(run: str) -> bytes:
+    from winnow.dashboard.report.report import report  # Plotly, which the table does without
+
+    return report([run_below(runs_folder(), run)]).html
 
 
 def _compare(chosen: Sequence[Summary]) -> None:
