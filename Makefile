@@ -1,7 +1,7 @@
 # `make app`: install, train on the embedded rooms, open the dashboard on the live run.  `make test`: install, run all tests.
 PYTHON ?= python3
 STAMP := .venv/.stamp
-EXTRAS := balancing,cluster,dev,docs,export,report,samples
+EXTRAS := balancing,cluster,data,dev,docs,export,report,samples
 # What the dashboard's first page imports: compiled at once, or the first visitor waits a second for it.
 FIRST := import sysconfig; p = sysconfig.get_path('purelib'); names = 'pandas numpy pyarrow streamlit pydantic dateutil google starlette uvicorn anyio'; print(*(f'{p}/{n}' for n in names.split()))
 PIP := -m pip install --disable-pip-version-check -q

@@ -18,6 +18,7 @@ from winnow.dashboard.canvas.components import HERE, script
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, STUDY
 from winnow.dashboard.shared.choosing import completed, going
+from winnow.dashboard.shared.damage import guarded_page
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,6 @@ def _opener(entry: Entry) -> Callable[[], None]:
     """Return what draws a page, imported when it is called."""
 
     def opened() -> None:
-        import_module(entry.module).page()
+        guarded_page(import_module(entry.module).page)
 
     return opened

@@ -7,12 +7,11 @@ from the norms, so no log is read from its start. A summary is kept for as long 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import norms
 from winnow.engine.runs.events import checked_lines
 from winnow.engine.runs.quantities import SPARSITIES, Metric, metrics
@@ -116,7 +115,7 @@ def _stored_images(run: Path) -> str:
         return ""
 
 
-@lru_cache(maxsize=4096)
+@latest(4096)
 def _summary(path: Path, _versions: tuple[Version, ...]) -> Summary:
     run = Run(path)
     return Summary(run.id, _spec(run), run.recorded_status(), _newest(path / "events.jsonl"), _alive(run))

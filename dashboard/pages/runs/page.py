@@ -15,7 +15,7 @@ from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import digits, plain
 from winnow.dashboard.shared.panel import keyed
 from winnow.dashboard.shared.welcome import say_links, watched, welcome
-from winnow.engine.runs.run import runs_folder
+from winnow.engine.runs.run import run_below, runs_folder
 from winnow.engine.runs.work_folder import refused
 
 MOST_ROWS = 15  # in sight; the table scrolls beyond
@@ -111,10 +111,27 @@ def _selected(chosen: Sequence[Summary]) -> None:
     elif len(chosen) == 1:
         with st.container(key="open_train"):
             navigation.link("train", f"Open {plain(chosen[0].name)} in Train", run=chosen[0].id)
+        st.download_button(
+            "Download the report",
+            data=lambda: _report(chosen[0].id),
+            file_name=f"{chosen[0].id}.html",
+            mime="text/html",
+            key="report",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            help="One file that opens without a network. `winnow report` also writes its numbers.",
+        )
     else:
         if len(chosen) == 2:
             navigation.link("compare", "Open both in Compare", run=chosen[0].id, other=chosen[1].id)
         _compare(chosen)
+
+
+def _report(run: str) -> bytes:
+    from winnow.dashboard.report.report import report  # Plotly, which the table does without
+
+    return report([run_below(runs_folder(), run)]).html
 
 
 def _compare(chosen: Sequence[Summary]) -> None:

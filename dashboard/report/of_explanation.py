@@ -1,0 +1,128 @@
+"""What a report says of a run's explanation: who leads which channels, what a task relies on, and if that is true."""
+
+from winnow.dashboard.figures import (
+    deletion_curves,
+    lead_bars,
+    relevance_against_ablation,
+    share_map,
+    shuffled_weights,
+    top_channels,
+)
+from winnow.dashboard.frames import explanations, leads, reliance, trust
+from winnow.dashboard.frames.answers import of_use
+from winnow.dashboard.report.parts import Badge, Figure, Section, Table
+from winnow.dashboard.shared import explanation_figures
+from winnow.dashboard.shared.explanation_figures import View
+from winnow.engine.explain.checks.badges import Colour
+from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.runs.run import Run
+
+WORDS: dict[Colour, str] = {  # as dashboard.shared.explanation.BADGES
+    "green": "holds",
+    "amber": "holds in part",
+    "red": "does not hold",
+    "grey": "not checked",
+}
+LEADS, RELIES, TRUE = "Who leads which channels?", "What does each task rely on?", "Is it true?"
+NONE = "This run has not been explained yet, so nothing is said of what its tasks rely on."
+MOST_TASKS = 6  # with figures; the files hold all
+CHECKS = (
+    "Ablation: relevance is compared with what happens when a channel is switched off. Deletion: channels are "
+    "switched off together, the most relevant first, and in random order. Shuffling: with shuffled weights the shares "
+    "must change."
+)
+
+
+def explanation_of(run: Run) -> DerivedJob | None:
+    """Return the explanation that the pages show first, None where none has a table yet."""
+    found = explanations.best(explanations.explanations(run))
+    return found if found is not None and explanations.begun(found) else None
+
+
+def explained(run: Run) -> list[Section]:
+    """Return the three sections of an explanation; where there is none, they say so, and what makes one."""
+    work = explanation_of(run)
+    if work is None:
+        command = f"winnow explain {run.id}"
+        return [Section(question, NONE, missing=NONE, command=command) for question in (LEADS, RELIES, TRUE)]
+    return [_led(work), _relied(work), _true(work)]
+
+
+def bounds(run: Run) -> list[str]:
+    """Say what an explanation does not show."""
+    work = explanation_of(run)
+    if work is None:
+        return ["No claim about which channels a task relies on: the run was not explained."]
+    colour, said = trust.verdict(work, explanations.methods(work)[0])
+    asked = explanations.asked(work)
+    found = ["Relevance is of this network and these images; a network of another seed may use other channels."]
+    found += [f"The explanation {WORDS[colour]}: {said}."] if colour != "green" else []
+    found += [f"Only these layers were explained: {', '.join(asked.layers)}."] if asked.layers else []
+    state = work.status.state
+    found += [f"The explanation is {state}: what it had not measured is missing."] if state != "done" else []
+    return found
+
+
+def _led(work: DerivedJob) -> Section:
+    names, method = explanations.tasks(work), explanations.methods(work)[0]
+    known = leads.leads(work)
+    shown = [
+        Table("leads", leads.summary(known, names), "Channels by the task with the largest share, by 95 % intervals."),
+        Figure("share_map", explanation_figures.mapped(work, None), share_map.READING),
+        Figure("lead_bars", explanation_figures.led(work), lead_bars.READING),
+    ]
+    claim = of_use.tasks(known, names, trust.verdict(work, method)[0]).says
+    return Section(LEADS, claim, _facts(work), _badge(work), shown)
+
+
+def _relied(work: DerivedJob) -> Section:
+    """Say of every task in how few channels half of its relevance is."""
+    names, method = explanations.tasks(work), explanations.methods(work)[0]
+    said, shown = [], []
+    for task in names:
+        frame = reliance.ranked(work, method, task)
+        said.append(of_use.explain(task, frame, trust.verdict(work, method, (task,))[0]).says)
+        if len(shown) < MOST_TASKS:
+            chart = explanation_figures.top(work, View(method, task))
+            shown.append(Figure(f"top_channels_{task}", chart, f"{task}. {top_channels.READING}"))
+    return Section(RELIES, said[0], _facts(work), _badge(work), shown, said[1:])
+
+
+def _true(work: DerivedJob) -> Section:
+    names, method = explanations.tasks(work), explanations.methods(work)[0]
+    colour, said = trust.verdict(work, method)
+    table = Table("methods", trust.methods(work), "Medians over layers and tasks, as the badge judges them.")
+    if colour == "grey":
+        return Section(
+            TRUE,
+            f"This is not checked: {said}.",
+            _facts(work),
+            _badge(work),
+            [table],
+            missing="No channel was switched off, so the relevance was not compared with anything.",
+            command=f"winnow explain {work.run.id} --ablations 16",
+        )
+    shown: list[Figure | Table] = [table]
+    for task in names[:MOST_TASKS]:
+        against = explanation_figures.against(work, View(method, task))
+        deleted = explanation_figures.deletion(work, task)
+        shown.append(Figure(f"ablation_{task}", against, f"{task}. {relevance_against_ablation.READING}"))
+        shown.append(Figure(f"deletion_{task}", deleted, f"{task}. {deletion_curves.READING}"))
+    shuffled = explanation_figures.randomised(work, method)
+    shown.append(Figure("shuffled_weights", shuffled, shuffled_weights.READING))
+    claim = f"The explanation {WORDS[colour]}: {said}."
+    return Section(TRUE, claim, _facts(work), _badge(work), shown, [CHECKS])
+
+
+def _facts(work: DerivedJob) -> list[str]:
+    asked, known = explanations.asked(work), explanations.table(work, "faithfulness")
+    images = int(known["images"].max()) if len(known) else asked.images
+    split = {"train": "training", "val": "validation", "test": "test"}[asked.split]
+    facts = [f"n = {images} {split} images", f"relevance of the {asked.of} by {explanations.methods(work)[0]}"]
+    off = "switched off: set to their mean" if asked.fill == "mean" else "switched off: set to zero"
+    return [*facts, off, f"explanation {work.id}"]
+
+
+def _badge(work: DerivedJob) -> Badge:
+    colour, _ = trust.verdict(work, explanations.methods(work)[0])
+    return Badge(WORDS[colour], colour)

@@ -1,0 +1,168 @@
+"""What a report says of one run: what was asked, how sparse it is and where, at what price, and what is not claimed."""
+
+import numpy as np
+import pandas as pd
+
+from winnow.dashboard.figures import (
+    death_map,
+    latencies,
+    layer_counts,
+    losses_and_metrics,
+    sparsities,
+    strength_and_alive,
+    task_changes,
+    what_is_left,
+)
+from winnow.dashboard.figures.style import styles
+from winnow.dashboard.frames import before_after, before_after_text, channel_states, events, groups
+from winnow.dashboard.frames.answers import of_pruning
+from winnow.dashboard.frames.answers import of_run as answers
+from winnow.dashboard.frames.certificate import certificate
+from winnow.dashboard.frames.summaries import Summary, summary, tasks
+from winnow.dashboard.report.parts import Badge, Figure, Section, Table
+from winnow.dashboard.shared import run_figures
+from winnow.dashboard.shared.formatting import asked, asked_of, duration, elapsed, measured, state_word
+from winnow.dashboard.shared.panel import Chart
+from winnow.engine.explain.checks.badges import Colour
+from winnow.engine.runs.derived import DerivedJob, derived_jobs
+from winnow.engine.runs.run import Run
+from winnow.engine.specs.penalty import PENALTIES
+from winnow.engine.specs.prune import PruneSpec
+
+STATES: dict[str, Colour] = {"done": "green", "failed": "red", "lost": "red"}
+
+
+def main_table(run: Run) -> pd.DataFrame:
+    """Return one row per task: its main metric on the validation images, and the best constant prediction's."""
+    constants = events.constants(run)
+    rows = [
+        [task, metric.label, metric.unit, metric.better, value, constants.get((task, metric.name), np.nan)]
+        for task, (metric, value) in summary(run).main_metrics().items()
+    ]
+    return pd.DataFrame(rows, columns=["task", "metric", "unit", "better", "value", "constant prediction"])
+
+
+def worded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the main table as text: one value with its unit, and which direction is better."""
+    arrows = ["↑" if better == "higher" else "↓" for better in frame["better"]]
+    said = {
+        name: [measured(value, unit) for value, unit in zip(frame[name], frame["unit"], strict=True)]
+        for name in ("value", "constant prediction")
+    }
+    metrics = [f"{metric} {arrow}" for metric, arrow in zip(frame["metric"], arrows, strict=True)]
+    return pd.DataFrame({"task": frame["task"], "metric": metrics, **said})
+
+
+def judged(run: Run) -> str:
+    """Say on how many images of which split a run was judged."""
+    length = getattr(run.spec.data, "val_length", None)
+    return f"n = {length} validation images" if length else "all validation images"
+
+
+def wanted(run: Run) -> Section:
+    """Say what was asked of a run, and what its tasks reached."""
+    spec, status, known = run.spec, run.status, summary(run)
+    state = state_word(status)
+    curves, strength, _ = run_figures.training(run, 0.0)
+    claim = answers.train(known, events.constants(run))
+    penalised = f"{spec.penalty.penalty} penalises {PENALTIES[spec.penalty.penalty].penalises}"
+    facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", f"seed {spec.seed}", asked(spec.penalty)]
+    notes = [f"{penalised}; groups: {spec.penalty.groups}; network: {spec.network.network}."]
+    notes += [f"It took {duration(elapsed(status))}."] if elapsed(status) else []
+    notes += [f"It ended as {state}: {status.message}"] if status.message else []
+    shown = [
+        Table("metrics", worded(main_table(run)), "The main metric of every task after the newest epoch."),
+        Figure("losses_and_metrics", curves, losses_and_metrics.READING),
+        Figure("strength_and_alive", strength, strength_and_alive.READING),
+    ]
+    return Section(
+        "What was asked, and what came out?", claim.says, facts, Badge(state, STATES.get(state, "amber")), shown, notes
+    )
+
+
+def sparse(run: Run) -> Section:
+    """Say how sparse a run is, and where."""
+    question = "How sparse, and where?"
+    norms = groups.norms(run)
+    if not len(norms.values):
+        return Section(
+            question,
+            "No norm has been recorded yet.",
+            missing="The groups are recorded after the first epoch.",
+            command=f"winnow train --resume {run.id}",
+        )
+    known = channel_states.channels(run)
+    counts, _ = run_figures.layers_now(run)
+    claim = answers.groups(summary(run), channel_states.layers(run))
+    facts = [f"n = {len(known):,} groups in {known['layer'].nunique()} layers", f"after epoch {norms.at[-1]}"]
+    shown = [
+        Figure("death_map", Chart(death_map.death_map(known), known), death_map.READING),
+        Figure("layer_counts", counts, layer_counts.READING),
+        Figure("sparsities", run_figures.training(run, 0.0)[2], sparsities.READING),
+    ]
+    return Section(question, claim.says, facts, None, shown)
+
+
+def newest_pruning(run: Run) -> DerivedJob | None:
+    """Return the newest pruning of a run that is done, None where there is none."""
+    return next((work for work in derived_jobs(run, "prune") if work.status.state == "done"), None)
+
+
+def priced(run: Run) -> Section:
+    """Say what was removed and what each task pays; without a pruning, what could be."""
+    question, known = "At what price?", summary(run)
+    work = newest_pruning(run)
+    if work is None:
+        claim = of_pruning.unpruned(known).says
+        missing = "Nothing has been removed from this run yet, so no price was measured."
+        return Section(question, claim, [judged(run)], missing=missing, command=f"winnow prune {run.id}")
+    main = tasks(run.spec)
+    spent, paid = before_after.costs(work), before_after.changes(work, main)
+    found = certificate(work)
+    titles = [before_after_text.title(row) for _, row in spent.iterrows()]
+    exact = Badge("exact", "green") if found and found.holds else Badge("not exact", "red")
+    shown = [
+        Table("before_after", before_after_text.before_after(work, main), "Dense: the network of the run as it is."),
+        Figure(
+            "task_changes",
+            Chart(task_changes.task_changes(paid, styles(list(run.spec.data.fields))), paid),
+            task_changes.READING,
+        ),
+        Figure("what_is_left", Chart(what_is_left.what_is_left(spent, titles), spent), what_is_left.READING),
+        Figure("latencies", Chart(latencies.latencies(spent, titles), spent), latencies.READING),
+    ]
+    facts = [judged(run), *([asked_of(work.spec)] if isinstance(work.spec, PruneSpec) else []), f"pruning {work.id}"]
+    badge = exact if found else Badge("not checked", "grey")
+    return Section(question, of_pruning.pruned(spent, paid, found).says, facts, badge, shown)
+
+
+def bounds(run: Run) -> list[str]:
+    """Say what the numbers of a run do not show."""
+    known, work = summary(run), newest_pruning(run)
+    found = [
+        "One seed: another seed gives other numbers, and this report does not say by how much.",
+    ]
+    if run.spec.penalty.target is not None or run.spec.penalty.strength > 0:
+        found.append("No dense run to compare with: what sparsity itself costs a task is not in this chapter.")
+    if not run.spec.test:
+        found.append("The metrics are of the validation images. The test images were not used.")
+    found += _unfinished(known)
+    if work is None:
+        return [*found, "No claim that the smaller network gives the same outputs: nothing was removed."]
+    given = certificate(work)
+    found += [
+        f"Not compared by the certificate: {what} ({why})." for what, why in (given.open if given else {}).items()
+    ]
+    if given and given.refitted_afterwards:
+        found.append("The pruned network was refitted after its certificate: its outputs are no longer the same.")
+    spent = before_after.costs(work)
+    if not spent["steady"].astype(bool).all():
+        found.append("The machine was busy while some times were taken; those times are not to be quoted.")
+    return [*found, "Times hold for this machine, these batch sizes and this number of threads only."]
+
+
+def _unfinished(known: Summary) -> list[str]:
+    state = state_word(known.status)
+    if state == "done":
+        return []
+    return [f"The run is {state} after epoch {known.status.epoch} of {known.status.epochs}: its numbers are not final."]

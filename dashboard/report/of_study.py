@@ -1,0 +1,79 @@
+"""What a report says of a study or a path, and of several runs together."""
+
+from collections.abc import Sequence
+
+from winnow.dashboard.figures import paired_differences, path_curve
+from winnow.dashboard.frames import differences, pairs, paths, studies, tables
+from winnow.dashboard.frames.answers import of_runs, of_study
+from winnow.dashboard.frames.summaries import image_sets, summary
+from winnow.dashboard.report.parts import Figure, Section, Table
+from winnow.dashboard.shared.panel import Chart
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
+from winnow.engine.specs.study import PathSpec, StudySpec
+from winnow.engine.studies.reporting_tables import paper_table
+
+SPLITS = {"test": "test images", "val": "validation images"}
+PAPER = "Mean ± standard deviation over seeds; in the columns of Δ_m, mean and 95 % interval, paired by seed."
+
+
+def compared(runs: Sequence[Run]) -> Section:
+    """Say in what some runs differ; a metric is compared only where the runs were judged on the same images."""
+    known = [summary(run) for run in runs]
+    sets = list(dict.fromkeys(image_sets(known).values()))
+    claim, images = of_runs.runs(known).says, "validation images"
+    if len(runs) == 2:
+        metrics, images, differ = pairs.metrics(runs[0], runs[1])
+        claim = of_runs.compare(known[0], known[1], metrics, pairs.groups(runs[0], runs[1]), differ).says
+    notes = [f"{'AB'[place]} is {one.name} ({one.id})." for place, one in enumerate(known)] if len(runs) == 2 else []
+    if len(sets) > 1:
+        notes.append(f"Not judged on the same images ({'; '.join(sets)}): their metrics cannot be compared.")
+    shown = [Table("compared", tables.compare(known), "What differs between the runs, then their results.")]
+    return Section("How do the runs compare?", claim, [f"n = {len(runs)} runs", images], None, shown, notes)
+
+
+def studied(study: Study) -> list[Section]:
+    """Return what a study or a path found; before its first result, that there is none."""
+    spec = study.spec
+    if not studies.begun(study):
+        missing = "No run of it has ended yet."
+        return [Section("What was found?", missing, missing=missing, command=f"winnow {spec.kind} --resume {study.id}")]
+    return [_pathed(study, spec) if isinstance(spec, PathSpec) else _arms(study, spec), _bounds(study)]
+
+
+def _facts(study: Study, split: str) -> list[str]:
+    seeds = study.spec.seeds
+    return [f"n = {len(seeds)} seed{'s' if len(seeds) > 1 else ''}", SPLITS[split], f"{study.spec.kind} {study.id}"]
+
+
+def _pathed(study: Study, spec: PathSpec) -> Section:
+    points = paths.points(study)
+    shown = [
+        Figure("path_curve", Chart(path_curve.path_curve(points), points), path_curve.READING),
+        Table("path_runs", studies.members(study), "The runs of the path, in the order of the plan."),
+    ]
+    return Section("What does sparsity buy?", of_study.path(points).says, _facts(study, "val"), None, shown)
+
+
+def _arms(study: Study, spec: StudySpec) -> Section:
+    which = differences.Which("test", "dense", spec.definition)
+    summary, frame = studies.table(study, "summary"), differences.paired(study, which)
+    shown = [
+        Table("paper_table", paper_table(summary, spec.definition, "test"), PAPER),
+        Figure(
+            "paired_differences",
+            Chart(paired_differences.paired_differences(frame), frame),
+            paired_differences.READING,
+        ),
+        Table("study_runs", studies.members(study), "The runs of the study, in the order of the plan."),
+    ]
+    claim = of_study.study(summary, which, f"{spec.definition} metrics, test images").says
+    return Section("Which arm is best?", claim, _facts(study, "test"), None, shown)
+
+
+def _bounds(study: Study) -> Section:
+    seeds, state = len(study.spec.seeds), study.status.state
+    said = [f"{seeds} seed{'s say' if seeds > 1 else ' says'} little about chance."] if seeds < 3 else []
+    said += [f"The {study.spec.kind} is {state}: runs are missing."] if state != "done" else []
+    said += ["The numbers hold for this data, this network and this number of epochs."]
+    return Section("What we do not claim", said[0], notes=said[1:])

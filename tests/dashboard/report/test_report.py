@@ -1,0 +1,260 @@
+"""The report: every section, whole without a network, text of a run as text, bounded, its numbers beside it."""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from plotly.offline import get_plotlyjs
+
+from tests.dashboard.making import write_checkpoint, write_run, write_tables
+from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.pruning_making import write_pruning
+from tests.find_tools import find
+from winnow.dashboard.report import citations
+from winnow.dashboard.report.page import TOO_LARGE, page
+from winnow.dashboard.report.parts import Chapter, Figure, Section
+from winnow.dashboard.report.report import Report, report
+from winnow.dashboard.shared import run_figures
+from winnow.engine.cli.main import main
+from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
+from winnow.engine.specs.balancing import Method as Balancing
+from winnow.engine.specs.explain import METHODS
+from winnow.engine.specs.penalty import PENALTIES
+
+HOSTILE = "<img src=https://evil.example/x onerror=alert(1)></script><b>"
+QUESTIONS = (
+    "What was asked, and what came out?",
+    "How sparse, and where?",
+    "At what price?",
+    "Who leads which channels?",
+    "What does each task rely on?",
+    "Is it true?",
+    "What we do not claim",
+)
+FIGURES = 20
+LOADING = {"src", "href", "srcset", "data", "poster", "action", "background"}
+MakeRun = Callable[..., Run]
+Make = Callable[..., DerivedJob]
+
+
+class Seen(HTMLParser):
+    """The elements and the text of a page, what scripts and styles hold left out."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.inside = ""
+        self.feed(content.decode().replace(get_plotlyjs(), "plotly.js"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+    def handle_data(self, data):
+        if self.inside not in ("script", "style"):
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with a hostile name that is explained and pruned, to be read only."""
+    run = write_checkpoint(write_run(tmp_path_factory.mktemp("told"), tasks=["seg", "depth", "normals"]))
+    write_explanation(run)
+    document = json.loads((run.path / "spec.json").read_text())
+    (run.path / "spec.json").write_text(json.dumps({**document, "name": HOSTILE}))
+    run = Run(run.path)
+    write_pruning(write_tables(run))
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(told: Run) -> Report:
+    """Its report."""
+    return report([told])
+
+
+def test_every_section_is_headed_by_its_claim_with_n_and_split(made: Report) -> None:
+    seen = Seen(made.html)
+    assert [question for question in QUESTIONS if question not in seen.text] == []
+    for claim in (
+        "30 % of the groups are zero",
+        "50 % of the MACs and 75 % of the parameters are gone",
+        "One task surely has more than an equal share",
+        "hold half of what seg relies on",
+        "The explanation holds: ",
+        "One seed: another seed gives other numbers",
+    ):
+        assert claim in seen.text
+    for fact in ("validation images", "n = 8 validation images", "relevance of the loss by taylor", "exact", "λ ="):
+        assert fact in seen.text
+    assert "To make it" not in seen.text
+    assert "Click" not in seen.text
+    figures = [attributes for tag, attributes in seen.tags if attributes.get("class") == "plot"]
+    assert len(figures) == FIGURES
+    assert all(attributes["aria-label"] for attributes in figures)
+
+
+def test_what_is_missing_is_said_with_the_command_that_makes_it(make_whole_run: MakeRun) -> None:
+    run = make_whole_run()
+    text = Seen(report([run]).html).text
+    assert f"To make it: winnow explain {run.id}" in text
+    assert f"To make it: winnow prune {run.id}" in text
+    assert "No claim about which channels a task relies on" in text
+
+
+def test_an_explanation_that_was_not_checked_is_not_called_true(make_explained: Make) -> None:
+    run = make_explained(ablated=False).run
+    text = Seen(report([run]).html).text
+    assert "This is not checked" in text
+    assert "The explanation holds" not in text
+    assert f"winnow explain {run.id} --ablations" in text
+
+
+def test_a_run_that_has_no_norms_or_has_failed_says_so(make_run: MakeRun) -> None:
+    run = make_run(epochs=1, state="failed", message="`loss` was NaN <b>")
+    text = Seen(report([run]).html).text
+    assert "It ended as failed: `loss` was NaN <b>" in text
+    assert "its numbers are not final" in text
+
+
+def test_nothing_is_loaded_from_elsewhere_and_no_text_of_a_run_is_markup(made: Report) -> None:
+    content = made.html
+    seen = Seen(content)
+    loaded = [(tag, name, value) for tag, own in seen.tags for name, value in own.items() if name in LOADING]
+    assert [found for found in loaded if not str(found[2]).startswith("#")] == []
+    assert {tag for tag, _ in seen.tags} & {"img", "b", "link", "iframe", "object", "embed"} == set()
+    assert HOSTILE in seen.text
+    assert "onerror" not in {name for _, own in seen.tags for name in own}
+    scripts = re.findall(r"<script[^>]*>(.*?)</script>", content.decode(), re.DOTALL)
+    assert len(scripts) == FIGURES + 2
+    assert all("<" not in data for data in scripts[:-2])
+    assert sum("plotly.js v" in script[:200] for script in scripts) == 1
+    policy = next(own["content"] for tag, own in seen.tags if own.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in str(policy)
+
+
+def test_the_file_is_at_most_8_mb_with_every_figure(made: Report) -> None:
+    assert len(made.html) < 8_000_000
+    assert TOO_LARGE not in made.html.decode()
+
+
+def test_a_file_beyond_the_bound_leaves_figures_out_by_name_or_is_refused(told: Run) -> None:
+    chart = run_figures.layers_now(told)[0]
+    chapters = [Chapter("k", "t", [Section("q", "c", shown=[Figure(name, chart, "r") for name in "ab"])])]
+    whole = page("t", chapters)
+    less = page("t", chapters, len(whole) - 1)
+    assert len(less) < len(whole)
+    assert less.decode().count(TOO_LARGE) == 1
+    assert json.loads(re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', less.decode())[0])["data"]
+    with pytest.raises(ValueError, match="fewer runs"):
+        page("t", chapters, 1000)
+
+
+def test_the_zip_holds_the_numbers_the_spec_the_digests_the_command_and_the_references(told: Run, made: Report) -> None:
+    archive = zipfile.ZipFile(io.BytesIO(made.zip))
+    names = set(archive.namelist())
+    own = {name.removeprefix(f"{told.id}/") for name in names}
+    wanted = {"spec.json", "digests.json", "replay.txt", "table.tex", "table.md", "references.bib", "death_map.csv"}
+    assert wanted | {"leads.csv", "share_map.csv", "before_after.csv", "deletion_seg.csv", "metrics.csv"} <= own
+    read = {name: archive.read(f"{told.id}/{name}").decode() for name in wanted - {"references.bib"}}
+    assert read["replay.txt"] == f"winnow train --replay {told.id}\n"
+    assert json.loads(read["spec.json"])["name"] == HOSTILE
+    assert re.fullmatch(r"[0-9a-f]{64}", json.loads(read["digests.json"])["spec.json"])
+    assert read["table.tex"].startswith("\\begin{tabular}")
+    assert "| depth |" in read["table.md"]
+    assert len(read["death_map.csv"].splitlines()) == 1 + 7
+    references = archive.read("references.bib").decode()
+    assert all(key in references for key in ("yuan2006model", "molchanov2019importance", "adebayo2018sanity"))
+    assert all(not name.startswith(("/", ".")) and ".." not in name for name in names)
+
+
+def test_every_method_has_its_publication_or_none() -> None:
+    assert set(citations.PENALTIES) == set(PENALTIES)
+    assert set(citations.BALANCING) == set(get_args(Balancing))
+    assert set(citations.METHODS) == set(METHODS)
+    used = {*citations.PENALTIES.values(), *citations.BALANCING.values(), *citations.METHODS.values()} - {""}
+    assert used | {*citations.ALWAYS, *citations.STUDY, *citations.CHECKS, "fang2023depgraph"} == set(citations.SOURCES)
+    assert citations.bibtex(citations.SOURCES).count("@misc{") == len(citations.SOURCES)
+
+
+def test_runs_judged_on_other_images_are_not_compared(make_whole_run: MakeRun) -> None:
+    one, other = make_whole_run(), make_whole_run(name="other", data={"dataset": "scenes", "data_seed": 7})
+    text = Seen(report([one, other]).html).text
+    assert "How do the runs compare?" in text
+    assert "judged on different images" in text
+    assert "their metrics cannot be compared" in text
+
+
+def test_a_study_and_a_path_are_told_with_their_seeds(the_study: Study, the_path: Study) -> None:
+    made = report([], the_study)
+    text = Seen(made.html).text
+    assert "has the best Δ_m" in text
+    assert "n = 3 seeds · test images" in text
+    names = zipfile.ZipFile(io.BytesIO(made.zip)).namelist()
+    assert {f"{the_study.id}/table.tex", f"{the_study.id}/paper_table.csv"} <= set(names)
+    path = Seen(report([], the_path).html).text
+    assert re.search(r"At \d+ % zero groups the skill is", path)
+    assert "n = 3 seeds · validation images" in path
+
+
+def test_nothing_named_is_refused() -> None:
+    with pytest.raises(ValueError, match="must name a run"):
+        report([])
+    assert page("t", [Chapter("k", "t", [Section("q", "c")])]).startswith(b"<!doctype html>")
+
+
+def test_the_command_writes_both_files_and_refuses_by_name(
+    told: Run, made: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WINNOW_RUNS", str(told.path.parent))
+    out = tmp_path / "told.html"
+    for words, code, said in (
+        ([told.id, "-o", str(out)], 0, "told.zip"),
+        ([told.id, "-o", str(tmp_path / "told.pdf")], 2, "must end in .html"),
+        ([told.id, "-o", str(tmp_path / "none" / "told.html")], 2, "folder that exists"),
+        (["-o", str(out)], 2, "must name a run"),
+        (["unknown", "-o", str(out)], 2, "unknown"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["report", *words])
+        told_by = capfd.readouterr()
+        assert (ended.value.code, said in told_by.out + told_by.err) == (code, True), told_by
+    assert (out.read_bytes(), (tmp_path / "told.zip").read_bytes()) == (made.html, made.zip)
+
+
+@pytest.mark.browser
+def test_it_opens_with_the_network_off_in_light_and_dark(made: Report, tmp_path: Path) -> None:
+    from tests.browser.driving import chromium
+
+    if find() is None:
+        pytest.skip("no browser could be found")
+    file = tmp_path / "report.html"
+    file.write_bytes(made.html)
+    asked, wrong = [], []
+    with chromium() as browser:
+        context = browser.new_context(offline=True, color_scheme="dark", viewport={"width": 1280, "height": 720})
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(file.as_uri())
+        page.wait_for_selector(f"html[data-drawn='{FIGURES}']")
+        assert page.locator(".plot .main-svg").count() >= FIGURES
+        assert page.evaluate("document.querySelector('.plot').layout.font.color") == "#e8eaf0"
+        page.emulate_media(color_scheme="light")
+        page.wait_for_function("document.querySelector('.plot').layout.font.color === '#23262f'")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert wrong == []
