@@ -58,8 +58,9 @@ def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
 
 def other_images(a: Run, b: Run, split: str) -> str:
     """Say in which parts of their descriptions the images of a split differ, "" where they are the same."""
-    specs = [spec for spec in (summary(a).spec, summary(b).spec) if spec is not None]
-    one, other = (judged_on(spec, split) for spec in specs) if len(specs) == 2 else ({}, {})
+    one, other = (judged_on(summary(run), split) for run in (a, b))
+    if not one or not other:
+        return ""
     names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
     return ", ".join(f"{name} {one.get(name, '–')} in A, {other.get(name, '–')} in B" for name in names)
 

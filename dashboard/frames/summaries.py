@@ -15,11 +15,12 @@ from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import norms
 from winnow.engine.runs.events import checked_lines
 from winnow.engine.runs.quantities import SPARSITIES, Metric, metrics
-from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.run import Run, list_runs, runs_folder
 from winnow.engine.runs.work_folder import LIVE, Status
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.train import TrainSpec
 
+RECORDED = "recorded"  # the data of a loop of the user's own
 TAIL = 1 << 15  # bytes: two epochs and more of a usual run
 
 
@@ -69,10 +70,20 @@ def tasks(spec: TrainSpec) -> list[tuple[str, Metric]]:
     return [(task, metrics(fields[task])[0]) for task in spec.tasks]
 
 
-def judged_on(spec: TrainSpec, split: str) -> dict[str, object]:
-    """Return what decides the images of a split (val, test): runs that differ in it were judged on different images."""
+def judged_on(one: Summary, split: str) -> dict[str, object]:
+    """Return what decides the images of a split (val, test): runs that differ in it were judged on different images.
+
+    Of a loop of the user's own, only the sample that is stored with the run is known: its digest stands for the images.
+    A run without one is like no other.
+    """
+    if one.spec is None:
+        return {}
     others = {f"{other}_length" for other in ("train", "val", "test") if other != split} | {"cache"}
-    return {name: value for name, value in spec.data.model_dump(mode="json").items() if name not in others}
+    data = one.spec.data.model_dump(mode="json")
+    facts = {name: value for name, value in data.items() if name not in others}
+    if data["dataset"] != RECORDED:
+        return facts
+    return {"dataset": RECORDED, "stored images": _stored_images(runs_folder() / one.id) or f"none, {one.id}"}
 
 
 def image_sets(known: Sequence[Summary], split: str = "val") -> dict[str, str]:
@@ -80,7 +91,7 @@ def image_sets(known: Sequence[Summary], split: str = "val") -> dict[str, str]:
 
     The words are the data set, and whatever differs between runs of that data set.
     """
-    facts = {one.id: judged_on(one.spec, split) for one in known if one.spec is not None}
+    facts = {one.id: judged_on(one, split) for one in known if one.spec is not None}
     values: dict[tuple[object, str], set[str]] = {}
     for own in facts.values():
         for name, value in own.items():
@@ -94,6 +105,14 @@ def image_sets(known: Sequence[Summary], split: str = "val") -> dict[str, str]:
         )
         for identity, own in facts.items()
     }
+
+
+def _stored_images(run: Path) -> str:
+    """Return the beginning of the digest of the images that are stored with a run, "" where none are."""
+    try:
+        return str(json.loads((run / "sample" / "val.json").read_bytes())["sha256"])[:8]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 @latest(4096)

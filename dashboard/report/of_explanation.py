@@ -67,11 +67,13 @@ def _led(work: DerivedJob) -> Section:
     names, method = explanations.tasks(work), explanations.methods(work)[0]
     known = leads.leads(work)
     shown = [
-        Table("leads", leads.summary(known, names), "Channels by the task with the largest share, by 95 % intervals."),
+        Table(
+            "leads", leads.lead_summary(known, names), "Channels by the task with the largest share, by 95 % intervals."
+        ),
         Figure("share_map", explanation_figures.mapped(work, None), share_map.READING),
         Figure("lead_bars", explanation_figures.led(work), lead_bars.READING),
     ]
-    claim = of_use.tasks(known, names, trust.verdict(work, method)[0]).says
+    claim = of_use.tasks_answer(known, names, trust.verdict(work, method)[0]).says
     return Section(LEADS, claim, _facts(work), _badge(work), shown)
 
 
@@ -81,7 +83,7 @@ def _relied(work: DerivedJob) -> Section:
     said, shown = [], []
     for task in names:
         frame = reliance.ranked(work, method, task)
-        said.append(of_use.explain(task, frame, trust.verdict(work, method, (task,))[0]).says)
+        said.append(of_use.explain_answer(task, frame, trust.verdict(work, method, (task,))[0]).says)
         if len(shown) < MOST_TASKS:
             chart = explanation_figures.top(work, View(method, task))
             shown.append(Figure(f"top_channels_{task}", chart, f"{task}. {top_channels.READING}"))

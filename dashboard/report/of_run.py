@@ -64,7 +64,7 @@ def wanted(run: Run) -> Section:
     spec, status, known = run.spec, run.status, summary(run)
     state = state_word(status)
     curves, strength, _ = run_figures.training(run, 0.0)
-    claim = answers.train(known, events.constants(run))
+    claim = answers.train_answer(known, events.constants(run))
     penalised = f"{spec.penalty.penalty} penalises {PENALTIES[spec.penalty.penalty].penalises}"
     facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", f"seed {spec.seed}", asked(spec.penalty)]
     notes = [f"{penalised}; groups: {spec.penalty.groups}; network: {spec.network.network}."]
@@ -93,7 +93,7 @@ def sparse(run: Run) -> Section:
         )
     known = channel_states.channels(run)
     counts, _ = run_figures.layers_now(run)
-    claim = answers.groups(summary(run), channel_states.layers(run))
+    claim = answers.groups_answer(summary(run), channel_states.layers(run))
     facts = [f"n = {len(known):,} groups in {known['layer'].nunique()} layers", f"after epoch {norms.at[-1]}"]
     shown = [
         Figure("death_map", Chart(death_map.death_map(known), known), death_map.READING),
@@ -113,7 +113,7 @@ def priced(run: Run) -> Section:
     question, known = "At what price?", summary(run)
     work = newest_pruning(run)
     if work is None:
-        claim = of_pruning.unpruned(known).says
+        claim = of_pruning.unpruned_answer(known).says
         missing = "Nothing has been removed from this run yet, so no price was measured."
         return Section(question, claim, [judged(run)], missing=missing, command=f"winnow prune {run.id}")
     main = tasks(run.spec)
@@ -133,7 +133,7 @@ def priced(run: Run) -> Section:
     ]
     facts = [judged(run), *([asked_of(work.spec)] if isinstance(work.spec, PruneSpec) else []), f"pruning {work.id}"]
     badge = exact if found else Badge("not checked", "grey")
-    return Section(question, of_pruning.pruned(spent, paid, found).says, facts, badge, shown)
+    return Section(question, of_pruning.pruned_answer(spent, paid, found).says, facts, badge, shown)
 
 
 def bounds(run: Run) -> list[str]:

@@ -21,10 +21,10 @@ def compared(runs: Sequence[Run]) -> Section:
     """Say in what some runs differ; a metric is compared only where the runs were judged on the same images."""
     known = [summary(run) for run in runs]
     sets = list(dict.fromkeys(image_sets(known).values()))
-    claim, images = of_runs.runs(known).says, "validation images"
+    claim, images = of_runs.runs_answer(known).says, "validation images"
     if len(runs) == 2:
         metrics, images, differ = pairs.metrics(runs[0], runs[1])
-        claim = of_runs.compare(known[0], known[1], metrics, pairs.groups(runs[0], runs[1]), differ).says
+        claim = of_runs.compare_answer(known[0], known[1], metrics, pairs.groups(runs[0], runs[1]), differ).says
     notes = [f"{'AB'[place]} is {one.name} ({one.id})." for place, one in enumerate(known)] if len(runs) == 2 else []
     if len(sets) > 1:
         notes.append(f"Not judged on the same images ({'; '.join(sets)}): their metrics cannot be compared.")
@@ -52,7 +52,7 @@ def _pathed(study: Study, spec: PathSpec) -> Section:
         Figure("path_curve", Chart(path_curve.path_curve(points), points), path_curve.READING),
         Table("path_runs", studies.members(study), "The runs of the path, in the order of the plan."),
     ]
-    return Section("What does sparsity buy?", of_study.path(points).says, _facts(study, "val"), None, shown)
+    return Section("What does sparsity buy?", of_study.path_answer(points).says, _facts(study, "val"), None, shown)
 
 
 def _arms(study: Study, spec: StudySpec) -> Section:
@@ -67,7 +67,7 @@ def _arms(study: Study, spec: StudySpec) -> Section:
         ),
         Table("study_runs", studies.members(study), "The runs of the study, in the order of the plan."),
     ]
-    claim = of_study.study(summary, which, f"{spec.definition} metrics, test images").says
+    claim = of_study.study_answer(summary, which, f"{spec.definition} metrics, test images").says
     return Section("Which arm is best?", claim, _facts(study, "test"), None, shown)
 
 

@@ -2,14 +2,18 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from winnow.dashboard.frames.summaries import TAIL, image_sets, summaries, summary
+from winnow.dashboard.frames.summaries import TAIL, Summary, image_sets, summaries, summary
+from winnow.data.recorded import RecordedData
 from winnow.engine.runs.events import Event, write_events
-from winnow.engine.runs.files import replace
+from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.work_folder import Status
 from winnow.engine.specs.train import parse
 
 MakeRun = Callable[..., Run]
@@ -79,3 +83,14 @@ def test_runs_of_the_same_images_have_the_same_words_and_others_what_differs(mak
     assert found[a.id] == found[b.id] == f"scenes, val_length {a.spec.data.val_length}, data_seed 0"
     assert found[c.id] == "scenes, val_length 9, data_seed 3"
     assert found[digits.id] == "digits"
+
+
+def test_the_images_of_a_loop_of_ones_own_are_told_by_what_is_stored_of_them(runs_root: Path) -> None:
+    spec = SimpleNamespace(data=RecordedData(images=2))
+    for name, digest in (("a", "1" * 64), ("b", "1" * 64), ("c", "2" * 64)):
+        (runs_root / name / "sample").mkdir(parents=True)
+        replace_json(runs_root / name / "sample" / "val.json", {"sha256": digest})
+    known = [Summary(name, spec, Status(), {}, ()) for name in ("a", "b", "c", "without", "another without")]
+    found = list(image_sets(known).values())
+    assert found[0] == found[1] == "recorded, stored images 11111111"
+    assert len(set(found)) == 4
