@@ -66,7 +66,7 @@ def bounds(run: Run) -> list[str]:
 def _led(work: DerivedJob) -> Section:
     names, method = explanations.tasks(work), explanations.methods(work)[0]
     known = leads.leads(work)
-    shown = [
+    shown: list[Figure | Table] = [
         Table("leads", leads.summary(known, names), "Channels by the task with the largest share, by 95 % intervals."),
         Figure("share_map", explanation_figures.mapped(work, None), share_map.READING),
         Figure("lead_bars", explanation_figures.led(work), lead_bars.READING),
@@ -78,7 +78,8 @@ def _led(work: DerivedJob) -> Section:
 def _relied(work: DerivedJob) -> Section:
     """Say of every task in how few channels half of its relevance is."""
     names, method = explanations.tasks(work), explanations.methods(work)[0]
-    said, shown = [], []
+    said: list[str] = []
+    shown: list[Figure | Table] = []
     for task in names:
         frame = reliance.ranked(work, method, task)
         said.append(of_use.explain(task, frame, trust.verdict(work, method, (task,))[0]).says)

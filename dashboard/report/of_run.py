@@ -70,7 +70,7 @@ def wanted(run: Run) -> Section:
     notes = [f"{penalised}; groups: {spec.penalty.groups}; network: {spec.network.network}."]
     notes += [f"It took {duration(elapsed(status))}."] if elapsed(status) else []
     notes += [f"It ended as {state}: {status.message}"] if status.message else []
-    shown = [
+    shown: list[Figure | Table] = [
         Table("metrics", worded(main_table(run)), "The main metric of every task after the newest epoch."),
         Figure("losses_and_metrics", curves, losses_and_metrics.READING),
         Figure("strength_and_alive", strength, strength_and_alive.READING),
@@ -95,7 +95,7 @@ def sparse(run: Run) -> Section:
     counts, _ = run_figures.layers_now(run)
     claim = answers.groups(summary(run), channel_states.layers(run))
     facts = [f"n = {len(known):,} groups in {known['layer'].nunique()} layers", f"after epoch {norms.at[-1]}"]
-    shown = [
+    shown: list[Figure | Table] = [
         Figure("death_map", Chart(death_map.death_map(known), known), death_map.READING),
         Figure("layer_counts", counts, layer_counts.READING),
         Figure("sparsities", run_figures.training(run, 0.0)[2], sparsities.READING),
@@ -121,7 +121,7 @@ def priced(run: Run) -> Section:
     found = certificate(work)
     titles = [before_after_text.title(row) for _, row in spent.iterrows()]
     exact = Badge("exact", "green") if found and found.holds else Badge("not exact", "red")
-    shown = [
+    shown: list[Figure | Table] = [
         Table("before_after", before_after_text.before_after(work, main), "Dense: the network of the run as it is."),
         Figure(
             "task_changes",

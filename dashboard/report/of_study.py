@@ -48,7 +48,7 @@ def _facts(study: Study, split: str) -> list[str]:
 
 def _pathed(study: Study, spec: PathSpec) -> Section:
     points = paths.points(study)
-    shown = [
+    shown: list[Figure | Table] = [
         Figure("path_curve", Chart(path_curve.path_curve(points), points), path_curve.READING),
         Table("path_runs", studies.members(study), "The runs of the path, in the order of the plan."),
     ]
@@ -58,7 +58,7 @@ def _pathed(study: Study, spec: PathSpec) -> Section:
 def _arms(study: Study, spec: StudySpec) -> Section:
     which = differences.Which("test", "dense", spec.definition)
     summary, frame = studies.table(study, "summary"), differences.paired(study, which)
-    shown = [
+    shown: list[Figure | Table] = [
         Table("paper_table", paper_table(summary, spec.definition, "test"), PAPER),
         Figure(
             "paired_differences",

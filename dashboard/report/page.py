@@ -132,7 +132,7 @@ def _table(table: Table) -> str:
 
 
 def _cell(value: object) -> str:
-    if pd.api.types.is_scalar(value) and pd.isna(value):
+    if value is None or value is pd.NA or value != value:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
