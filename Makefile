@@ -1,7 +1,7 @@
 # `make app`: install, train on the embedded rooms, open the dashboard on the live run.  `make test`: install, run all tests.
 PYTHON ?= python3
 STAMP := .venv/.stamp
-EXTRAS := balancing,cluster,dev,docs,export,report,samples
+EXTRAS := balancing,cluster,data,dev,docs,export,report,samples
 # What the dashboard's first page imports: compiled at once, or the first visitor waits a second for it.
 FIRST := import sysconfig; p = sysconfig.get_path('purelib'); names = 'pandas numpy pyarrow streamlit pydantic dateutil google starlette uvicorn anyio'; print(*(f'{p}/{n}' for n in names.split()))
 PIP := -m pip install --disable-pip-version-check -q
@@ -12,8 +12,10 @@ TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 app: $(STAMP)
 	.venv/bin/winnow demo
 
+# Two processes, a file of tests in each: `make test WORKERS=0` for one, which stops in the debugger too.
+WORKERS ?= 2
 test: $(STAMP) tools
-	.venv/bin/pytest
+	OMP_WAIT_POLICY=PASSIVE .venv/bin/pytest -n $(WORKERS) --dist loadfile
 
 bench: $(STAMP)
 	.venv/bin/pytest tests/benchmarks -m bench -s --timeout=1800

@@ -13,6 +13,9 @@ from pathlib import Path
 from threading import Thread
 
 import streamlit as st
+from starlette.middleware import Middleware
+
+from winnow.dashboard.guard import Guard
 
 HERE = Path(__file__).resolve().parent
 
@@ -34,4 +37,4 @@ def _import_ahead() -> None:
         sys.setswitchinterval(usual)
 
 
-app = st.App(HERE / "shared" / "router.py", lifespan=warmed)
+app = st.App(HERE / "shared" / "router.py", lifespan=warmed, middleware=[Middleware(Guard)])

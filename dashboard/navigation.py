@@ -18,6 +18,7 @@ from winnow.dashboard.canvas.components import HERE, script
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, STUDY
 from winnow.dashboard.shared.choosing import completed, going
+from winnow.dashboard.shared.damage import guarded_page
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ GOING = "going"
 STYLE = HERE / "navigation.css"
 _history = st.components.v2.component("winnow_history", html="<span></span>", js=script("history.js"))
 _zoom = st.components.v2.component("winnow_zoom", html="<span></span>", js=script("zoom.js"))
+_skip = st.components.v2.component(
+    "winnow_skip",
+    html='<a href="#figure">Skip to the figure</a>',
+    css=HERE.joinpath("skip.css").read_text("utf-8"),
+    js=script("skip.js"),
+)
 _click = st.components.v2.component("winnow_going", html="<span></span>", js=script("going.js"))
 
 
@@ -76,6 +83,10 @@ def bar(opened: st.Page) -> None:
     said = address.linked()
     chosen = completed([name for entry in ENTRIES.values() for name in entry.shows], said)
     st.html(STYLE)
+    with st.container(key="unseen"):
+        _skip(key="skip")
+        _zoom(key="zoom")
+        _history(key="history", data={"asked": urlencode(address.requested()), "whole": urlencode(address.whole())})
     with st.container(horizontal=True, key="navigation", gap="xsmall"):
         for entry in ENTRIES.values():
             here = entry.url == (opened.url_path or HOME)
@@ -87,8 +98,6 @@ def bar(opened: st.Page) -> None:
                 help=entry.help,
                 query_params=address.whole() if here else {**said, **shown},
             )
-    _zoom(key="zoom")
-    _history(key="history", data={"asked": urlencode(address.asked()), "whole": urlencode(address.whole())})
 
 
 def link(url: str, label: str, **chosen: str) -> None:
@@ -120,6 +129,6 @@ def _opener(entry: Entry) -> Callable[[], None]:
     """Return what draws a page, imported when it is called."""
 
     def opened() -> None:
-        import_module(entry.module).page()
+        guarded_page(import_module(entry.module).page)
 
     return opened

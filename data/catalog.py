@@ -22,6 +22,7 @@ from winnow.data.planted import PlantedData
 from winnow.data.sample import Dataset, Split
 from winnow.data.scenes.dataset import ScenesData
 from winnow.data.spec import DataSpec
+from winnow.data.yeast import YeastData
 
 DATASETS: Mapping[str, type[DataSpec]] = MappingProxyType(
     {
@@ -33,6 +34,7 @@ DATASETS: Mapping[str, type[DataSpec]] = MappingProxyType(
         "celeba": CelebaData,
         "cityscapes": CityscapesData,
         "pascal": PascalData,
+        "yeast": YeastData,
         "planted": PlantedData,
     }
 )

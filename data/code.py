@@ -24,6 +24,8 @@ from winnow.data.fingerprint import fingerprint
 from winnow.data.trust import is_confirmed
 
 OURS = "winnow"
+Plain = bool | int | float | str
+"""What an option of the user's code may be."""
 PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
 

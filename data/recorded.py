@@ -23,6 +23,7 @@ class RecordedField(BaseModel):
     classes: tuple[str, ...] = ()
     unit: str = Option("1", max_length=40)
     scale: float = 1.0
+    weights: tuple[float, ...] = ()
 
 
 class RecordedData(DataSpec):

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from winnow.data.disk.ahead import in_order
+from winnow.data.disk.records import OnDisk
 from winnow.data.sample import Array, DataError, Dataset, Field, Sample
 from winnow.data.validation import validate
 
 Progress = Callable[[int, int], None]
+Allocate = Callable[[str, tuple[int, ...], np.dtype[Any]], Array]
+IMAGE = "image"
 
 
 @dataclass(frozen=True)
@@ -19,10 +24,13 @@ class Stacked:
     targets: dict[str, Array]
 
 
-def stack(dataset: Dataset, names: Sequence[str], progress: Progress | None = None) -> Stacked:
+def stack(
+    dataset: Dataset, names: Sequence[str], progress: Progress | None = None, allocate: Allocate | None = None
+) -> Stacked:
     """Read and check every sample once; return the images and the targets called `names`.
 
-    `progress` is called with (done, total) after each sample.
+    `progress` is called with (done, total) after each sample. `allocate` gives the array that a part is written to,
+    from its name ("image" or a target's), shape and type; not given: memory.
 
     Raises:
         ValueError: a name is no field of the data set.
@@ -32,41 +40,57 @@ def stack(dataset: Dataset, names: Sequence[str], progress: Progress | None = No
     unknown = [name for name in names if name not in dataset.fields]
     if unknown:
         raise ValueError(f"`names` must be among {', '.join(dataset.fields)}, got {unknown[0]!r}.")
-    total = len(dataset)
+    total, parts = len(dataset), (IMAGE, *names)
     if not total:
         raise DataError(dataset.name, "length", "at least 1", 0)
-    chosen = tuple(names)
     columns: list[Array] = []
-    for index, row in enumerate(_read(dataset, chosen)):
+    for index, row in enumerate(_alike(dataset, parts, progress)):
         if not columns:
-            columns = [np.empty((total, *value.shape), value.dtype) for value in row]
-        for part, column, value in zip(("image", *chosen), columns, row, strict=True):
-            _check_alike(column, value, f"{dataset.name}[{index}]", part)
+            given = zip(parts, row, strict=True)
+            columns = [(allocate or _in_memory)(part, (total, *value.shape), value.dtype) for part, value in given]
+        for column, value in zip(columns, row, strict=True):
             column[index] = value
-        if progress is not None:
-            progress(index + 1, total)
-    return Stacked(columns[0], dict(zip(chosen, columns[1:], strict=True)))
+    return Stacked(columns[0], dict(zip(names, columns[1:], strict=True)))
 
 
 def require_whole(dataset: Dataset, names: Sequence[str], progress: Progress | None = None) -> None:
     """Read and check every sample once, as `stack` does, and keep none; raise the same errors."""
+    for _ in _alike(dataset, (IMAGE, *names), progress):
+        pass
+
+
+def _in_memory(_: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    return np.empty(shape, dtype)
+
+
+def _alike(dataset: Dataset, parts: tuple[str, ...], progress: Progress | None) -> Iterator[list[Array]]:
+    """Yield the parts of every sample, checked, of one shape and type each."""
     first: list[Array] = []
-    for index, row in enumerate(_read(dataset, tuple(names))):
-        first = first or [value[None] for value in row]
-        for part, column, value in zip(("image", *names), first, row, strict=True):
-            _check_alike(column, value, f"{dataset.name}[{index}]", part)
+    for index, row in enumerate(_read(dataset, parts[1:])):
+        first = first or row
+        for part, expected, value in zip(parts, first, row, strict=True):
+            _check_alike(expected, value, _where(dataset, index), part)
+        yield row
         if progress is not None:
             progress(index + 1, len(dataset))
 
 
-def _check_alike(column: Array, value: Array, where: str, part: str) -> None:
-    if column.shape[1:] != value.shape or column.dtype != value.dtype:
-        first = f"{column.dtype} of shape {column.shape[1:]}, as in the first sample"
+def _check_alike(expected: Array, value: Array, where: str, part: str) -> None:
+    if expected.shape != value.shape or expected.dtype != value.dtype:
+        first = f"{expected.dtype} of shape {expected.shape}, as in the first sample"
         raise DataError(where, part, first, f"{value.dtype} of shape {value.shape}")
 
 
 def _read(dataset: Dataset, names: tuple[str, ...]) -> Iterator[list[Array]]:
+    """Yield the image and the targets of every sample; files are read ahead by several threads."""
     fields: dict[str, Field] = {name: dataset.fields[name] for name in names}
-    for index in range(len(dataset)):
-        sample: Sample = validate(dataset.sample(index), fields, f"{dataset.name}[{index}]")
-        yield [np.asarray(sample.image), *(np.asarray(sample.targets[name]) for name in names)]
+
+    def row(index: int) -> list[Array]:
+        sample: Sample = validate(dataset.sample(index), fields, _where(dataset, index))
+        return [np.asarray(sample.image), *(np.asarray(sample.targets[name]) for name in names)]
+
+    return in_order(row, len(dataset)) if isinstance(dataset, OnDisk) else map(row, range(len(dataset)))
+
+
+def _where(dataset: Dataset, index: int) -> str:
+    return dataset.where(index) if isinstance(dataset, OnDisk) else f"{dataset.name}[{index}]"

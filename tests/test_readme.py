@@ -21,7 +21,7 @@ from winnow.engine.sparsity.counts import living
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-OWN_TESTS = {"adding.md", "networks.md"}  # pages whose code other tests run
+OWN_TESTS = {"adding.md", "networks.md", "own-network.md"}  # pages whose code other tests run
 TRAINED = ["--dataset", "digits", "--widths", "8,8", "--blocks", "1,1", "--head-width", "8", "--threads", "1"]
 
 

@@ -36,7 +36,7 @@ MEANINGS: dict[Way, str] = {
 }
 KIND = ["groups", "scope", "weights", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
-TRAINING = ["seed", "threads", "device", "devices", "accumulate", "flips", "bf16"]
+TRAINING = ["seed", "threads", "device", "devices", "accumulate", "flips", "zoom", "bf16"]
 RESULT = ["patience", "keep", "test", "snapshots"]
 
 

@@ -1,11 +1,10 @@
 """The certificate of a pruning: what was compared, on what, and how far apart the two were."""
 
-from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.engine.runs.derived import DerivedJob
 
 FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative errors that engine.pruning.certificate lets pass
@@ -49,7 +48,7 @@ def certificate(pruning: DerivedJob) -> Certificate | None:
     return _read(path, version(path))
 
 
-@lru_cache(maxsize=64)
+@latest(64)
 def _read(path: Path, written: Version) -> Certificate | None:
     if not any(written):
         return None

@@ -13,7 +13,6 @@ two layers can't, as batch norm leaves the scale of a layer free. The engine say
 counts here; the same rule serves for norms that are newer than that table.
 """
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from winnow.dashboard.frames import current, events
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import Norms, norms
 from winnow.engine.runs.quantities import ALARM, NEAR
 from winnow.engine.runs.run import Run
@@ -51,7 +50,7 @@ def layers(run: Run) -> pd.DataFrame:
     return _layers(run.path, *(version(run.path / name) for name in ("groups/norms.bin", "tables/groups.parquet")))
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _layers(path: Path, _rows: Version, _tables: Version) -> pd.DataFrame:
     run = Run(path)
     known = norms(run)

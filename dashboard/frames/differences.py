@@ -31,7 +31,7 @@ class Which:
 def paired(study: Study, which: Which) -> pd.DataFrame:
     """Return the differences of Δ_m: of every sparse arm from the dense one, and of the arms at one level."""
     rows = [*_from_dense(table(study, "summary"), which), *_between(table(study, "comparisons"), which)]
-    return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    return pd.DataFrame(rows, columns=pd.Index(COLUMNS)).dropna(subset="difference").reset_index(drop=True)
 
 
 def _from_dense(summary: pd.DataFrame, which: Which) -> list[list[object]]:

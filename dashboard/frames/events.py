@@ -14,6 +14,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pandas as pd
@@ -25,12 +26,13 @@ from winnow.engine.runs.quantities import SPARSITIES
 from winnow.engine.runs.run import Run
 
 COSINE = "cosine:"
+END = 200  # bytes
 
 
 def events(run: Run) -> pd.DataFrame:
     """Return the whole log, read again only when the file has grown."""
     path = run.path / "events.jsonl"
-    return _events(path, version(path))
+    return _log(path).read(version(path))
 
 
 def curves(run: Run, since: float = 0.0) -> pd.DataFrame:
@@ -109,10 +111,50 @@ def strength_asked(run: Run) -> float:
     return float(known.iloc[-1]) if len(known) else run.spec.penalty.strength
 
 
-@lru_cache(maxsize=64)
-def _events(path: Path, _stamp: Version) -> pd.DataFrame:
-    log = current_events(read_events(path))
-    return log.assign(at=_epochs_done(log))
+@lru_cache(maxsize=32)
+def _log(path: Path) -> "_Log":
+    return _Log(path)
+
+
+class _Log:
+    """The records of one log, read on from where the last look ended; a log that was cut is read anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, Lock()
+        self._seen: Version | None = None
+        self._records = self._shown = pd.DataFrame()
+        self._end = b""
+
+    def read(self, now: Version) -> pd.DataFrame:
+        """Return the records that hold in this version, with `at`; one frame is held, whatever the number of looks."""
+        with self._lock:
+            if now != self._seen:
+                self._read_on()
+                held = current_events(self._records)
+                self._shown = held.assign(at=_epochs_done(held))
+                self._seen = now
+            return self._shown
+
+    def _read_on(self) -> None:
+        offset = self._records.attrs.get("offset", 0)
+        if not offset or _end_of(self._path, offset) != self._end:
+            self._records = read_events(self._path)
+        else:
+            new = read_events(self._path, offset)
+            if len(new):
+                self._records = pd.concat([self._records, new], ignore_index=True)
+            self._records.attrs["offset"] = new.attrs["offset"]
+        self._end = _end_of(self._path, self._records.attrs["offset"])
+
+
+def _end_of(path: Path, offset: int) -> bytes:
+    """Return the last bytes before an offset: those of another log differ, in their times at least."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, offset - END))
+            return file.read(min(offset, END))
+    except OSError:
+        return b""
 
 
 def _epochs_done(log: pd.DataFrame) -> NDArray[np.float64]:

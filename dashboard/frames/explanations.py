@@ -5,12 +5,11 @@ The columns are those that the engine documents; here are the ones that the page
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
-from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.engine.explain.checks import badges
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
@@ -99,7 +98,7 @@ def methods(work: DerivedJob) -> list[str]:
     return [str(method) for method in table(work, "relevance")["method"].unique()]
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _layers(path: Path, _written: Version) -> tuple[Layer, ...]:
     known = table(DerivedJob(path), "relevance")
     widths = known.groupby("layer", sort=False)["channel"].max() + 1

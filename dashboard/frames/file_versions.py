@@ -2,17 +2,72 @@
 
 A cache is keyed on the path and this version, never on the arrays: two different arrays may look the same to a sampled
 hash, while an appended file never keeps its size, nor a replaced one its time of change.
+
+A page that watches a live run draws it once a second: a cache that kept what it made of every version would hold the
+log a hundred times. `latest` keeps what was made of the newest one.
 """
 
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import wraps
 from pathlib import Path
+from threading import Lock
+from typing import NamedTuple, ParamSpec, TypeVar
 
-Version = tuple[int, int]
+Asked = ParamSpec("Asked")
+Made = TypeVar("Made")
+
+
+class Version(NamedTuple):
+    """Size [bytes] and time of the last change [ns] of a file, zeros where there is none."""
+
+    size: int
+    changed: int
 
 
 def version(path: Path) -> Version:
-    """Return (size [bytes], time of the last change [ns]) of a file, zeros where there is none."""
+    """Return the version of a file now."""
     try:
         found = path.stat()
     except OSError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
+        return Version(0, 0)
+    return Version(found.st_size, found.st_mtime_ns)
+
+
+def latest(most: int) -> Callable[[Callable[Asked, Made]], Callable[Asked, Made]]:
+    """Return a decorator that keeps the newest value for each of the last `most` things that were asked for.
+
+    Arguments that are a `Version`, or a tuple of them, say which value is the newest; all others say what is asked for.
+    """
+
+    def decorator(make: Callable[Asked, Made]) -> Callable[Asked, Made]:
+        kept: OrderedDict[Hashable, tuple[Hashable, Made]] = OrderedDict()
+        lock = Lock()
+
+        @wraps(make)
+        def kept_or_made(*given: Asked.args, **named: Asked.kwargs) -> Made:
+            arguments = [*enumerate(given), *named.items()]
+            asked = tuple(argument for argument in arguments if not _tells_versions(argument[1]))
+            versions = tuple(argument for argument in arguments if _tells_versions(argument[1]))
+            with lock:
+                found = kept.get(asked)
+                if found is not None and found[0] == versions:
+                    kept.move_to_end(asked)
+                    return found[1]
+            value = make(*given, **named)
+            with lock:
+                kept[asked] = (versions, value)
+                kept.move_to_end(asked)
+                while len(kept) > most:
+                    kept.popitem(last=False)
+            return value
+
+        return kept_or_made
+
+    return decorator
+
+
+def _tells_versions(value: object) -> bool:
+    return isinstance(value, Version) or (
+        isinstance(value, tuple) and bool(value) and all(_tells_versions(part) for part in value)
+    )

@@ -8,7 +8,6 @@
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.engine.runs.norm_log import Layer, NormLog
 from winnow.engine.runs.run import Run
 
@@ -59,7 +58,7 @@ def norms(run: Run) -> Norms:
     return _norms(folder, version(folder / "layers.json"), version(folder / "norms.bin"))
 
 
-@lru_cache(maxsize=16)
+@latest(16)
 def _norms(folder: Path, _layers: Version, _rows: Version) -> Norms:
     log = NormLog(folder)
     rows: NDArray[Any] = log.rows()

@@ -9,27 +9,30 @@ T tasks have equal shares of 1/T where all rely on a channel alike. By the inter
 | `lean`   | not that, but some task has less than 1/T: the upper end of its interval is below           |
 | `even`   | neither: every task may have 1/T                                                            |
 
-| function  | rows            | columns                                                                     |
-|-----------|-----------------|-----------------------------------------------------------------------------|
-| `leads`   | cells           | those of `shares.map_cells`, and standing: one of these, idle or dead       |
-| `counts`  | layers          | layer, depth, total, lead_<task>…, lean_<task>…, even, idle, dead           |
-| `summary` | what is counted | what, one per task, several or none: leads, leans, and the strict labels    |
+| function       | rows            | columns                                                                |
+|----------------|-----------------|------------------------------------------------------------------------|
+| `leads`        | cells           | those of `shares.map_cells`, and standing: one of these, idle or dead  |
+| `lead_counts`  | layers          | layer, depth, total, lead_<task>…, lean_<task>…, even, idle, dead      |
+| `lead_summary` | what is counted | what, one per task, all alike: leads, leans, and the strict labels     |
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.explanations import layers, table, tasks
+from winnow.dashboard.frames.explanations import layers, table, table_version, tasks
+from winnow.dashboard.frames.file_versions import Version
 from winnow.dashboard.frames.shares import map_cells
 from winnow.engine.explain.usage import DEAD, IDLE, SHARED
 from winnow.engine.runs.derived import DerivedJob
 
 Standing = Literal["lead", "lean", "even"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
-OTHERS = "all alike"  # the column of `summary` for what is no single task's
+OTHERS = "all alike"  # the column of `lead_summary` for what is no single task's
 MEANINGS = {
     "lead": "leads: surely more than an equal share",
     "lean": "leans: some other task surely has less",
@@ -39,7 +42,7 @@ MEANINGS = {
 
 def leads(work: DerivedJob) -> pd.DataFrame:
     """Return every cell with its leading task, and how sure that is."""
-    return standings(map_cells(work), table(work, "usage"), tasks(work))
+    return _leads(work.path, table_version(work, "usage"), table_version(work, "relevance"))
 
 
 def standings(cells: pd.DataFrame, used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -55,12 +58,18 @@ def standings(cells: pd.DataFrame, used: pd.DataFrame, names: Sequence[str]) -> 
     return cells.assign(standing=found)
 
 
-def counts(work: DerivedJob) -> pd.DataFrame:
+@lru_cache(maxsize=16)
+def _leads(path: Path, _used: Version, _relevance: Version) -> pd.DataFrame:
+    work = DerivedJob(path)
+    return standings(map_cells(work), table(work, "usage"), tasks(work))
+
+
+def lead_counts(work: DerivedJob) -> pd.DataFrame:
     """Return one row per layer, in the order of the network: how many of its channels are led by whom."""
-    return layer_counts(leads(work), [layer.name for layer in layers(work)], tasks(work))
+    return counted_by_layer(leads(work), [layer.name for layer in layers(work)], tasks(work))
 
 
-def layer_counts(known: pd.DataFrame, order: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+def counted_by_layer(known: pd.DataFrame, order: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
     """Return one row per layer of `order`, counted from a frame of leads."""
     columns = [*(f"{standing}_{task}" for standing in ("lead", "lean") for task in names), "even", IDLE, DEAD]
     kinds = known["standing"].where(
@@ -73,7 +82,7 @@ def layer_counts(known: pd.DataFrame, order: Sequence[str], names: Sequence[str]
     return frame
 
 
-def summary(known: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def lead_summary(known: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Return, of a frame of leads, how many channels each task leads, leans to, and uses alone; and what is left."""
     by = {standing: known.loc[known["standing"] == standing, "dominant"].value_counts() for standing in STANDINGS}
     label = known["label"].value_counts()

@@ -1,13 +1,12 @@
 """The maps of an explanation over its images (engine.explain.maps.store), reopened only when the file is replaced."""
 
-from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.explanations import explanations
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.data.sample import Field
 from winnow.engine.explain.maps.store import NAME, SpatialStore
 from winnow.engine.runs.derived import DerivedJob
@@ -55,7 +54,7 @@ def _of_the_newest(work: DerivedJob) -> bool:
     return bool(known) and started is not None and started > known[-1].stat().st_mtime
 
 
-@lru_cache(maxsize=16)
+@latest(16)
 def _store(folder: Path, written: Version) -> SpatialStore | None:
     if not any(written):
         return None

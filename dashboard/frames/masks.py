@@ -5,12 +5,11 @@ one another.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import norms
 from winnow.dashboard.frames.summaries import summary
 from winnow.engine.explain.checks.overlap import COLUMNS, survivor_overlap
@@ -57,7 +56,7 @@ def names(runs: Sequence[Run]) -> dict[str, Run]:
     return found
 
 
-@lru_cache(maxsize=16)
+@latest(16)
 def _overlap(paths: tuple[Path, ...], _versions: tuple[Version, ...]) -> pd.DataFrame:
     runs = [Run(path) for path in paths]
     return survivor_overlap({name: run.groups() for name, run in names(runs).items()})

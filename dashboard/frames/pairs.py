@@ -10,14 +10,13 @@ The gain is that of B over A, positive where B is better. The metrics are those 
 on the test split where both were judged on it, else on validation.
 """
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.cells import Kind
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import norms as norm_log
 from winnow.dashboard.frames.summaries import judged_on, summary
 from winnow.engine.runs.norm_log import Layer
@@ -133,7 +132,7 @@ def _versions(run: Run) -> tuple[Version, Version]:
     return version(run.path / "tables" / "groups.parquet"), version(run.path / "groups" / "norms.bin")
 
 
-@lru_cache(maxsize=64)
+@latest(64)
 def _read(path: Path, _log: Version) -> dict[str, dict[Key, float]]:
     """Return the last value of each metric by split."""
     events = Run(path).events()
@@ -146,7 +145,7 @@ def _read(path: Path, _log: Version) -> dict[str, dict[Key, float]]:
     return found
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _groups(path: Path, table: Version, _rows: Version) -> pd.DataFrame:
     """Return the groups of the network that a run stands for; of the newest epoch as long as there is no table."""
     if any(table):

@@ -13,7 +13,6 @@ Costs: `macs` and `parameters` [1] of one image, what can be removed without cha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -21,12 +20,12 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames import before_after, studies
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import level_word
 from winnow.engine.runs.derived import newest_job
 from winnow.engine.runs.quantities import Metric
-from winnow.engine.runs.reading import read_table
+from winnow.engine.runs.reading import checked_table
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 from winnow.engine.studies.intervals import mean_of
@@ -153,9 +152,9 @@ def _total(run: Path) -> tuple[float, float]:
     return _counted(file, version(file))
 
 
-@lru_cache(maxsize=4096)
+@latest(4096)
 def _counted(file: Path, written: Version) -> tuple[float, float]:
     if not any(written):
         return float("nan"), float("nan")
-    total = read_table(file)[["parameters", "macs"]].iloc[-1]
+    total = checked_table(file)[["parameters", "macs"]].iloc[-1]
     return float(total["parameters"]), float(total["macs"])

@@ -12,7 +12,6 @@ as the split that chooses.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from winnow.dashboard.frames import studies
-from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -105,7 +104,7 @@ def _places(ordered: pd.DataFrame) -> NDArray[np.float64]:
     return np.where(sparse, place if high > low else 1.0, 0.0)
 
 
-@lru_cache(maxsize=8)
+@latest(8)
 def _networks(path: Path, _table: tuple[Version, ...]) -> Networks:
     study = Study(path)
     ordered = points(study)

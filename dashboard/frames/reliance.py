@@ -10,7 +10,6 @@
 |           | task when one channel is switched off                                                                |
 """
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ import pandas as pd
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.current import image_layers
 from winnow.dashboard.frames.explanations import explanations, methods, table, table_version
-from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
@@ -87,7 +86,7 @@ def _shares(work: DerivedJob, method: str, chosen: Cell, tasks: list[str]) -> di
     }
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _ranked(path: Path, _versions: tuple[Version, ...], method: str, task: str) -> pd.DataFrame:
     work = DerivedJob(path)
     every = table(work, "relevance")

@@ -5,13 +5,12 @@ share `of`, epoch, the three sparsities [%] of the dense network's penalised lay
 validation images of that epoch, parameters, macs and bytes of the compact network, folder (the whole path).
 """
 
-from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
 from winnow.dashboard.frames import studies
-from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.frames.tables import column
@@ -46,7 +45,7 @@ def metric_columns(study: Study) -> dict[str, Metric]:
     return {column(task, metric): metric for task, metric in tasks(study.spec.base)}
 
 
-@lru_cache(maxsize=256)
+@latest(256)
 def _kept(path: Path, _written: tuple[Version, ...]) -> pd.DataFrame:
     run = WorkFolder(path)
     table, metrics = (stored(run, name, STORED) for name in STORED)

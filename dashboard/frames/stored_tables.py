@@ -4,13 +4,12 @@ A page is looked at while the work goes on: a table that is not there yet is an 
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
-from winnow.dashboard.frames.file_versions import Version, version
-from winnow.engine.runs.reading import read_table
+from winnow.dashboard.frames.file_versions import Version, latest, version
+from winnow.engine.runs.reading import checked_table
 from winnow.engine.runs.work_folder import WorkFolder
 
 
@@ -30,6 +29,6 @@ def _path(work: WorkFolder, name: str) -> Path:
     return work.path / "tables" / f"{name}.parquet"
 
 
-@lru_cache(maxsize=256)
+@latest(256)
 def _read(path: Path, _written: Version) -> pd.DataFrame:
-    return read_table(path)
+    return checked_table(path)

@@ -109,6 +109,8 @@ def _interval(found: pd.DataFrame, quantity: str) -> str:
     if quantity not in found.index:
         return "–"
     mean, low, high, n = (float(found[name][quantity]) for name in ("mean", "low", "high", "n"))
+    if mean != mean:  # a task without labels, or a run that diverged
+        return "–"
     return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" if n > 1 else f"{mean:+.2f}"
 
 

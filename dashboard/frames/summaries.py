@@ -7,12 +7,11 @@ from the norms, so no log is read from its start. A summary is kept for as long 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import norms
 from winnow.engine.runs.events import checked_lines
 from winnow.engine.runs.quantities import SPARSITIES, Metric, metrics
@@ -82,15 +81,22 @@ def image_sets(known: Sequence[Summary], split: str = "val") -> dict[str, str]:
     The words are the data set, and whatever differs between runs of that data set.
     """
     facts = {one.id: judged_on(one.spec, split) for one in known if one.spec is not None}
-    found = {}
-    for identity, own in facts.items():
-        alike = [other for other in facts.values() if other["dataset"] == own["dataset"]]
-        differing = [name for name in own if any(other.get(name) != own[name] for other in alike)]
-        found[identity] = ", ".join([str(own["dataset"]), *(f"{name} {own[name]}" for name in differing)])
-    return found
+    values: dict[tuple[object, str], set[str]] = {}
+    for own in facts.values():
+        for name, value in own.items():
+            values.setdefault((own["dataset"], name), set()).add(str(value))
+    return {
+        identity: ", ".join(
+            [
+                str(own["dataset"]),
+                *(f"{name} {value}" for name, value in own.items() if len(values[own["dataset"], name]) > 1),
+            ]
+        )
+        for identity, own in facts.items()
+    }
 
 
-@lru_cache(maxsize=4096)
+@latest(4096)
 def _summary(path: Path, _versions: tuple[Version, ...]) -> Summary:
     run = Run(path)
     return Summary(run.id, _spec(run), run.recorded_status(), _newest(path / "events.jsonl"), _alive(run))

@@ -46,7 +46,7 @@ def linked() -> dict[str, str]:
     return {name: value for name in LINKED if (value := named(name)) is not None}
 
 
-def asked() -> dict[str, str]:
+def requested() -> dict[str, str]:
     """Return all that the browser's address says."""
     found: dict[str, str] = st.query_params.to_dict()
     return found
@@ -54,7 +54,7 @@ def asked() -> dict[str, str]:
 
 def whole() -> dict[str, str]:
     """Return all that the address says, completed."""
-    return {**_more(), **asked()}
+    return {**_more(), **requested()}
 
 
 def complete(values: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from winnow.dashboard.figures import (
@@ -25,7 +24,7 @@ from winnow.dashboard.figures import (
 from winnow.dashboard.figures.style import Style, styles
 from winnow.dashboard.frames import current, explanations, leads, masks, reliance, shares, trust
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
@@ -126,68 +125,68 @@ def off(work: DerivedJob, chosen: Cell) -> Chart:
     return _off(work.path, (*explanations.versions(work), *every), chosen)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _triangle(path: Path, _versions: Versions, layer: str, chosen: Cell | None) -> Chart:
     work = DerivedJob(path)
     frame, names = shares.cells(work, layer), _names(work)
     return Chart(ternary.ternary(frame, explanations.tasks(work), looks(work), names, chosen), frame)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _mapped(path: Path, _versions: Versions, chosen: Cell | None) -> Chart:
     work = DerivedJob(path)
     frame, names = leads.leads(work), _names(work)
     return Chart(share_map.share_map(frame, explanations.tasks(work), looks(work), names, chosen), frame)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _led(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
-    frame = leads.counts(work)
+    frame = leads.lead_counts(work)
     return Chart(lead_bars.lead_bars(frame, explanations.tasks(work), looks(work)), frame)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _layered(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
     frame = shares.counts(work)
     return Chart(label_bars.label_bars(frame, explanations.tasks(work), looks(work)), frame)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _leaning(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
     frame = shares.layer_shares(work)
     return Chart(layer_shares.layer_shares(frame, explanations.tasks(work), looks(work)), frame)
 
 
-@lru_cache(maxsize=64)
+@latest(64)
 def _sets(path: Path, _versions: Versions, layer: str) -> Chart:
     work = DerivedJob(path)
     frame = shares.overlaps(work, layer)
     return Chart(task_sets.task_sets(frame, explanations.tasks(work), looks(work)), frame)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _affinity(path: Path, _versions: Versions) -> Chart:
     frame = shares.affinity(DerivedJob(path))
     return Chart(layer_affinity.layer_affinity(frame), frame)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _heads(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
     frame = shares.heads(work)
     return Chart(head_use.head_use(frame, looks(work)), frame)
 
 
-@lru_cache(maxsize=16)
+@latest(16)
 def _overlap(paths: tuple[Path, ...], _versions: Versions) -> Chart:
     frame = masks.overlap([Run(path) for path in paths])
     return Chart(mask_overlap.mask_overlap(frame), frame)
 
 
-@lru_cache(maxsize=64)
+@latest(64)
 def _top(path: Path, _versions: Versions, view: View) -> Chart:
     work = DerivedJob(path)
     frame = reliance.ranked(work, view.method, view.task, view.layer)
@@ -196,7 +195,7 @@ def _top(path: Path, _versions: Versions, view: View) -> Chart:
     return Chart(top_channels.top_channels(shown, looks(work)[view.task], _names(work), unit, view.chosen), frame)
 
 
-@lru_cache(maxsize=64)
+@latest(64)
 def _against(path: Path, _versions: Versions, view: View) -> Chart:
     work = DerivedJob(path)
     frame = trust.against(work, view.method, view.task)
@@ -204,28 +203,28 @@ def _against(path: Path, _versions: Versions, view: View) -> Chart:
     return Chart(draw(frame, _names(work), view.task, view.chosen), frame)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _deletion(path: Path, _versions: Versions, task: str) -> Chart:
     work = DerivedJob(path)
     frame = trust.deletion(work, task)
     return Chart(deletion_curves.deletion_curves(frame, _names(work), looks(work)[task]), frame)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _randomised(path: Path, _versions: Versions, method: str) -> Chart:
     work = DerivedJob(path)
     frame = trust.randomised(work, method)
     return Chart(shuffled_weights.shuffled_weights(frame, looks(work)), frame)
 
 
-@lru_cache(maxsize=128)
+@latest(128)
 def _used(path: Path, _versions: Versions, method: str, chosen: Cell) -> Chart:
     work = DerivedJob(path)
     frame = reliance.channel(work, method, chosen)
     return Chart(channel_use.channel_use(frame, looks(work)), frame)
 
 
-@lru_cache(maxsize=128)
+@latest(128)
 def _off(path: Path, _versions: Versions, chosen: Cell) -> Chart:
     work = DerivedJob(path)
     frame = reliance.moves(work.run, work, chosen)

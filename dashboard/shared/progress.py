@@ -45,7 +45,7 @@ def progress(run: Run, drawn: tuple[str, bool]) -> None:
     if phase(status) != drawn:
         st.rerun()
     _state(run, status)
-    answer(of_run.train(summary(run), events.constants(run)))
+    answer(of_run.train_answer(summary(run), events.constants(run)))
     if status.state in LIVE and status.requested is not None:
         st.progress(min(max(status.progress, 0.0), 1.0), text=_doing(status))
     message(status)
@@ -125,7 +125,8 @@ def _headline(run: Run) -> None:
                 f"{plain(task)} · {plain(metric.label)}",
                 measured(value, metric.unit),
                 None if level is None or not isfinite(value - level) else f"{value - level:+.3g}",
-                delta_color="normal" if metric.better == "higher" else "inverse",
+                delta_color="off" if value == level else "normal" if metric.better == "higher" else "inverse",
+                delta_arrow="off" if value == level else "auto",
                 delta_description="against constant",
                 help=CONSTANT,
                 border=True,

@@ -4,7 +4,6 @@ Building a Plotly figure takes some tens of milliseconds, more than all else on 
 drawn once, and so is a live one by all that look on. A figure that is handed out is never changed.
 """
 
-from functools import lru_cache
 from pathlib import Path
 
 from winnow.dashboard.figures import (
@@ -22,7 +21,7 @@ from winnow.dashboard.figures import (
 from winnow.dashboard.figures.style import Style, styles
 from winnow.dashboard.frames import channel_states, current, events, groups
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.shared.formatting import COUNTED
 from winnow.dashboard.shared.panel import Chart
@@ -75,7 +74,7 @@ def _now(run: Run) -> tuple[Version, Version]:
     return version(run.path / "groups" / "norms.bin"), current.tables_version(run)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _training(path: Path, _log: Version, since: float) -> tuple[Chart, Chart, Chart]:
     run = Run(path)
     curves, regularity, counts = events.curves(run, since), events.regularity(run, since), events.sparsities(run, since)
@@ -91,7 +90,7 @@ def _looks(run: Run) -> dict[str, Style]:
     return styles(list(run.spec.data.fields))
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _tasks_together(path: Path, _log: Version, since: float) -> tuple[Chart, Chart]:
     run = Run(path)
     conflict, weights = events.conflict(run, since), events.weights(run, since)
@@ -101,19 +100,19 @@ def _tasks_together(path: Path, _log: Version, since: float) -> tuple[Chart, Cha
     )
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _layers(path: Path, _rows: Version, since: float) -> Chart:
     frame = groups.layer_norms(Run(path), since)
     return Chart(layer_norms.median_norms(frame), frame)
 
 
-@lru_cache(maxsize=64)
+@latest(64)
 def _channels(path: Path, _rows: Version, layer: str, since: float) -> Chart:
     frame = groups.channel_norms(Run(path), layer, since)
     return Chart(layer_norms.channel_norms(frame, layer), frame)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _layers_now(path: Path, _rows: Version, _tables: Version) -> tuple[Chart, Chart]:
     run = Run(path)
     frame, every = channel_states.layers(run), channel_states.channels(run)
@@ -124,14 +123,14 @@ def _layers_now(path: Path, _rows: Version, _tables: Version) -> tuple[Chart, Ch
     )
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _firm(path: Path, _tables: Version) -> Chart:
     known = current.groups(Run(path))
     dead = known.loc[known["state"] == "dead", ["layer", "channel", "size", "firmness"]].reset_index(drop=True)
     return Chart(firmness.firmness(dead["firmness"].dropna()), dead)
 
 
-@lru_cache(maxsize=128)
+@latest(128)
 def _channel(path: Path, _rows: Version, _tables: Version, chosen: Cell) -> tuple[Chart, Chart]:
     record = groups.channel_record(Run(path), chosen.layer, chosen.channel)
     positions = current.kernel(Run(path), chosen.layer, chosen.channel)

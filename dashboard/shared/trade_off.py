@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import streamlit as st
 from winnow.dashboard import navigation
 from winnow.dashboard.figures import pareto as figure
 from winnow.dashboard.frames import pareto, studies
-from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.summaries import Summary, image_sets, summaries
 from winnow.dashboard.frames.tables import column
 from winnow.dashboard.shared import address
@@ -145,7 +144,7 @@ def _pick(points: list[Any]) -> None:
             return
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _drawing(path: Path, _tables: tuple[Version, ...], wanted: Quantity, cost: pareto.Cost) -> Chart:
     return _made(Study(path), wanted, cost)
 

@@ -9,21 +9,21 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from winnow.data.checking.summaries import FieldSummary
+from winnow.data.disk.ahead import in_order
 from winnow.data.disk.records import OnDisk, Record
 from winnow.data.disk.spec import DiskData
 from winnow.data.sample import Array, DataError, Sample, Split
 from winnow.data.validation import validate
 
 Progress = Callable[[int, int], None]
-AHEAD = 8  # samples that are read ahead, for each thread
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def examine(spec: DiskData, progress: Progress | None = None) -> Report:
     loaded: dict[Split, OnDisk] = {}
     for split in spec.splits:
         try:
-            loaded[split] = spec.load(split)
+            loaded[split] = spec.opened(split, spec.records(split))
         except DataError as error:
             report.findings.append(found_by(error))
     total, done = sum(len(data) for data in loaded.values()), 0
@@ -106,7 +106,7 @@ def examine(spec: DiskData, progress: Progress | None = None) -> Report:
     for split, data in loaded.items():
         own = SplitReport(len(data), Counter(), {name: FieldSummary(known) for name, known in spec.fields.items()})
         report.splits[split] = own
-        for checked in _each(data):
+        for checked in in_order(partial(check_record, data), len(data)):
             report.findings += [*checked.findings, *_repeated(checked, split, seen)]
             own.sizes.update([checked.size] if checked.size else [])
             for name, values in checked.targets.items():
@@ -114,7 +114,7 @@ def examine(spec: DiskData, progress: Progress | None = None) -> Report:
             done += 1
             if progress is not None:
                 progress(done, total)
-    report.findings += _sizes(spec, report)
+    _compare_sizes(spec, report)
     report.notes += [*_classes(report), *_left_over(spec, loaded.values())]
     return report
 
@@ -144,18 +144,6 @@ def check_record(data: OnDisk, index: int) -> Checked:
     return Checked(record, _digest(sample.image), _size(sample.image), targets, findings)
 
 
-def _each(data: OnDisk) -> Iterator[Checked]:
-    """Yield the samples of a split in order, some of them read ahead."""
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = []
-        for index in range(len(data)):
-            waiting.append(pool.submit(check_record, data, index))
-            if len(waiting) >= AHEAD * threads:
-                yield waiting.pop(0).result()
-        yield from (future.result() for future in waiting)
-
-
 def _digest(image: Array) -> bytes:
     digest = hashlib.blake2b(str((image.shape, image.dtype)).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(image).tobytes())
@@ -181,14 +169,20 @@ def _repeated(checked: Checked, split: Split, seen: dict[bytes, tuple[Split, str
     return [Finding(checked.record.image.where, "image", expected, f"the pixels of {name} ({other})", mend)]
 
 
-def _sizes(spec: DiskData, report: Report) -> list[Finding]:
-    """Return a finding if images differ in size or type, which no batch can hold."""
+def _compare_sizes(spec: DiskData, report: Report) -> None:
+    """Add that images differ in size or type, which no batch can hold.
+
+    A description that says nothing against it is wrong. A public data set may be so: then it is a note.
+    """
     sizes: Counter[str] = sum((own.sizes for own in report.splits.values()), Counter())
     if len(sizes) < 2:
-        return []
+        return
     said = ", ".join(f"{count} of {size}" for size, count in sizes.most_common(4))
-    mend = "Set `size` in dataset.toml." if spec.dataset == "folder" else "Give --height and --width."
-    return [Finding(spec.root, "image", "of one size and type", said, mend)]
+    if spec.dataset == "folder":
+        mend = "Set `size` in dataset.toml."
+        report.findings.append(Finding(spec.root, "image", "of one size and type", said, mend))
+    else:
+        report.notes.append(f"images differ in size: {said}. Train with --height and --width.")
 
 
 def _classes(report: Report) -> list[str]:

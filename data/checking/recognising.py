@@ -13,7 +13,7 @@ from winnow.data.sample import DataError
 
 def layout_names() -> list[str]:
     """Return all layouts as `--layout` takes them, such as nyu/mtan."""
-    return ["folder", *(f"{dataset}/{layout}" for dataset, layout in _layouts())]
+    return [*_plain(), *(f"{dataset}/{layout}" for dataset, layout in _layouts())]
 
 
 def spec_for(root: str, layout: str = "") -> DiskData:
@@ -46,9 +46,8 @@ def _named(layout: str) -> str:
 
 
 def _recognised(folder: Path) -> str:
-    if (folder / NAME).is_file():
-        return "folder"
-    found = [f"{dataset}/{layout}" for dataset, layout in _layouts() if _matches(folder, dataset, layout)]
+    plain = [name for name, spec in _plain().items() if spec.recognises(folder)]
+    found = plain[:1] or [f"{dataset}/{layout}" for dataset, layout in _layouts() if _matches(folder, dataset, layout)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -60,7 +59,15 @@ def _recognised(folder: Path) -> str:
 
 
 def _below(folder: Path) -> bool:
-    return (folder / NAME).is_file() or any(_matches(folder, *names) for names in _layouts())
+    plain = any(spec.recognises(folder) for spec in _plain().values())
+    return plain or any(_matches(folder, *names) for names in _layouts())
+
+
+def _plain() -> dict[str, type[DiskData]]:
+    """Return the data sets on disk that have one layout, `folder` first."""
+    return {
+        name: spec for name, spec in DATASETS.items() if issubclass(spec, DiskData) and not issubclass(spec, LayoutData)
+    }
 
 
 def _matches(folder: Path, dataset: str, layout: str) -> bool:

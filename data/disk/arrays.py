@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -48,7 +49,7 @@ def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype
         shape, fortran, dtype = HEADERS[version](file)
     except DataError:
         raise
-    except (ValueError, EOFError, SyntaxError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, EOFError, SyntaxError, TypeError, TokenError, RecursionError, MemoryError) as error:
         raise DataError(str(path), "content", "a .npy file", _start_of(path), "Save it with numpy.save.") from error
     if dtype.hasobject or dtype.names is not None or dtype.kind not in "biuf":
         mend = "Save numbers: numpy.save(path, array.astype('float32'), allow_pickle=False)."

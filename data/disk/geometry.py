@@ -1,16 +1,15 @@
-"""What happens to targets when an image is resized, cropped, mirrored or zoomed into.
+"""What happens to targets when an image is resized or cropped; neither changes a distance or a direction.
 
 Classes, distances and directions are never blended: they take the nearest pixel. Images are averaged.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from winnow.data.kinds import KINDS
-from winnow.data.sample import Array, DataError, Field, Sample
+from winnow.data.sample import Array, DataError, Field
 
 Size = tuple[int, int]  # height, width
 
@@ -61,52 +60,6 @@ def nearest_pixels(values: Array, size: Size) -> Array:
         for new, old in zip(size, values.shape[:2], strict=True)
     )
     return np.ascontiguousarray(values[rows[:, None], columns])
-
-
-def mirrored(sample: Sample, fields: Mapping[str, Field]) -> Sample:
-    """Return a sample left to right; the x component of normals changes its sign."""
-
-    def mirror(name: str, values: Array) -> Array:
-        if not fields[name].dense:
-            return values
-        flipped = values[:, ::-1]
-        return flipped * np.array([-1, 1, 1], values.dtype) if fields[name].kind == "normals" else flipped
-
-    targets = {name: np.ascontiguousarray(mirror(name, sample.targets[name])) for name in fields}
-    return Sample(np.ascontiguousarray(sample.image[:, ::-1]), targets)
-
-
-def zoomed(sample: Sample, fields: Mapping[str, Field], factor: float, corner: Size = (0, 0)) -> Sample:
-    """Return a part of an image, 1/factor of each side from `corner` on, at the size of the whole.
-
-    The result is what the same camera would see of the scene brought `factor` times nearer along its axis: depths are
-    divided by the factor, and normals n become (n_x, n_y, factor n_z), scaled to length 1. Common recipes divide the
-    depth and leave the normals as they are; then depth and normals contradict each other.
-
-    Raises:
-        ValueError: the factor is below 1, or the part does not lie in the image.
-
-    """
-    height, width = sample.image.shape[:2]
-    rows, columns = round(height / factor), round(width / factor)
-    if factor < 1 or not (0 <= corner[0] <= height - rows and 0 <= corner[1] <= width - columns):
-        raise ValueError(f"`corner` must leave {rows} × {columns} pixels, with `factor` ≥ 1, got {corner}, {factor}.")
-    part = (slice(corner[0], corner[0] + rows), slice(corner[1], corner[1] + columns))
-    targets = {}
-    for name, field in fields.items():
-        values = sample.targets[name]
-        targets[name] = _nearer(nearest_pixels(values[part], (height, width)), field, factor) if field.dense else values
-    return Sample(resized_image(sample.image[part], (height, width)), targets)
-
-
-def _nearer(values: Array, field: Field, factor: float) -> Array:
-    if field.kind == "depth":
-        return (values / factor).astype(values.dtype)
-    if field.kind != "normals":
-        return values
-    stretched = values * np.array([1, 1, factor], values.dtype)
-    length = np.sqrt(np.square(stretched, dtype=np.float64).sum(-1, keepdims=True))
-    return np.where(length > 0, stretched / np.maximum(length, 1e-12), 0).astype(values.dtype)
 
 
 def require_size(values: Array, size: Size, field: Field, where: tuple[str, str]) -> None:

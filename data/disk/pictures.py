@@ -3,6 +3,7 @@
 import io
 import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,11 @@ from winnow.data.sample import Array, DataError
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # none that runs another program, as EPS does
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".npy")
+DAMAGED = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError, MemoryError,
+    struct.error, zlib.error, Warning, Image.DecompressionBombError,
+)  # fmt: skip
+"""What Pillow's readers raise over a file that is cut off, changed or made to harm."""
 LOSSY = "JPEG"
 MODES = {"1": "black and white", "L": "grey", "P": "palette", "LA": "grey with alpha", "RGBA": "RGB with alpha"}
 CHANNELS = {"RGB": 3, "L": 1}
@@ -121,7 +127,7 @@ def open_picture(path: Path) -> tuple[Image.Image, int]:
             picture = Image.open(io.BytesIO(content), formats=FORMATS)
             frames = getattr(picture, "n_frames", 1)
             picture.load()
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Warning) as error:
+    except DAMAGED as error:
         raise DataError(str(path), "content", f"a whole {', '.join(FORMATS)} file", _said(error), AGAIN) from error
     if frames > 1:
         raise DataError(str(path), "content", "one picture", f"{frames} frames", "Save each frame as a file.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,21 @@ class FilePart:
     read: Callable[[], Array]
     place: str = ""
     scaled: bool = False  # stored at another size than the image, of the same proportions
+    fault: DataError | None = None  # what is known to be wrong with it before it is read
 
     @property
     def where(self) -> str:
         """Where it is, for messages: `place`, or the first file."""
         return self.place or str(self.files[0])
+
+
+def faulty(error: DataError) -> FilePart:
+    """Return a part that is known to be wrong before it is read: a missing file, a cell that is not understood."""
+    return FilePart((), partial(_refuse, error), error.where, fault=error)
+
+
+def _refuse(error: DataError) -> Array:
+    raise error
 
 
 @dataclass(frozen=True)
@@ -36,10 +47,14 @@ class Record:
     targets: Mapping[str, FilePart | None]
 
     @property
+    def parts(self) -> list[FilePart]:
+        """The image, and the targets that there are."""
+        return [self.image, *(part for part in self.targets.values() if part is not None)]
+
+    @property
     def files(self) -> list[Path]:
         """All files that it is read from."""
-        parts = [self.image, *(part for part in self.targets.values() if part is not None)]
-        return [file for part in parts for file in part.files]
+        return [file for part in self.parts for file in part.files]
 
 
 class Targets(Mapping[str, Array]):
@@ -87,6 +102,10 @@ class OnDisk:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def where(self, index: int) -> str:
+        """Return the file of an image, for messages."""
+        return self.records[index].image.where
 
     def sample(self, index: int) -> Sample:
         """Return the sample at `index`, 0 ≤ index < len, else raise `IndexError`.

@@ -23,6 +23,17 @@ class DiskData(DataSpec):
     verb = "reading"
 
     root: str = Option("", max_length=4096, description="folder with the files of the data set")
+    cache: str = Option(
+        "",
+        max_length=4096,
+        description="folder to keep arrays in that are ready to train on; they are mapped, so that a split needs no "
+        "memory of its own; not set: each run reads all files into memory",
+    )
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Return whether the files in a folder are surely of this data set."""
+        return False
 
     @property
     def folder(self) -> Path:
@@ -35,8 +46,25 @@ class DiskData(DataSpec):
         return Frame()
 
     def records(self, split: Split) -> list[Record]:
-        """Return the samples of a split, not yet read, in their order."""
+        """Return the samples of a split, not yet read, in their order; parts that are missing are faulty ones."""
         raise NotImplementedError(f"{type(self).__name__}.records")
+
+    def sound_records(self, split: Split) -> list[Record]:
+        """Return the samples of a split.
+
+        Raises:
+            DataError: a part of one is known to be wrong; the message says how many are.
+
+        """
+        found = self.records(split)
+        faults = [part.fault for record in found for part in record.parts if part.fault is not None]
+        if len(faults) == 1:
+            raise faults[0]
+        if faults:
+            one = faults[0]
+            said = f"{one.found}, the first of {len(faults)} findings in {split}"
+            raise DataError(one.where, one.part, one.expected, said, one.mend)
+        return found
 
     def described(self) -> list[Path]:
         """Return the files, beside those of the records, that decide what a sample is."""
@@ -52,10 +80,13 @@ class DiskData(DataSpec):
         if split not in self.splits:
             known = ", ".join(self.splits)
             raise DataError(self.dataset, "split", f"one of {known}", split, "The data set has no other.")
-        found = self.records(split)
-        if not found:
+        return self.opened(split, self.sound_records(split))
+
+    def opened(self, split: Split, records: list[Record]) -> OnDisk:
+        """Return the data set of some records of a split; of none, a `DataError`."""
+        if not records:
             raise DataError(str(self.folder), split, "a split with at least one image", "none")
-        return OnDisk(self.dataset, self.fields, found, self.frame)
+        return OnDisk(self.dataset, self.fields, records, self.frame)
 
     def options(self, split: Split) -> dict[str, Any]:
         """Return nothing: a split is loaded by `load`."""
@@ -67,5 +98,5 @@ class DiskData(DataSpec):
 
     def files(self) -> Mapping[str, Path]:
         """Return all files that decide what a sample is, by their place in the folder."""
-        found = {file for split in self.splits for record in self.records(split) for file in record.files}
+        found = {file for split in self.splits for record in self.sound_records(split) for file in record.files}
         return by_place(self.folder, sorted({*found, *self.described()}))

@@ -37,7 +37,7 @@ class Table:
                 raise DataError(str(self.path), "column", f"one of {', '.join(self.columns)}", name)
 
 
-def read_table(path: Path, key: str = "", delimiter: str = ",") -> Table:
+def read_csv(path: Path, key: str = "", delimiter: str = ",") -> Table:
     """Return a CSV table in UTF-8 whose first line names the columns.
 
     Args:

@@ -37,6 +37,11 @@ class FolderData(DiskData):
         None, description="what dataset.toml says", json_schema_extra={"filled_in": True}
     )
 
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Return whether it is described."""
+        return (folder / NAME).is_file()
+
     @model_validator(mode="before")
     @classmethod
     def _read(cls, values: Any) -> Any:
@@ -98,7 +103,7 @@ def records_of(folder: Path, description: Description, split: Split) -> list[Rec
         DataError: a folder, a list or a table is missing or contradicts the images; an image has no target.
 
     """
-    images = images_of(folder, description, split)
+    images = named_images(folder, description, split)
     placed = {name: targets_of((folder, description, split), name, images) for name in description.tasks}
     channels = 3 if description.images.channels == "rgb" else 1
     return [
@@ -127,7 +132,7 @@ def targets_of(
     return dense_parts(task, target, path, images, below)
 
 
-def images_of(folder: Path, description: Description, split: Split) -> dict[str, Path]:
+def named_images(folder: Path, description: Description, split: Split) -> dict[str, Path]:
     """Return the images of a split by name, in order.
 
     Raises:
@@ -163,8 +168,8 @@ def with_spreads(description: Description, folder: Path) -> Description:
 def _with_spread(folder: Path, description: Description, name: str, task: Target) -> Target:
     if task.kind not in ("regression", "vector") or task.spread is not None:
         return task
-    parts = targets_of((folder, description, "train"), name, images_of(folder, description, "train"))
-    known = [part.read() for part in parts.values() if part is not None]
+    parts = targets_of((folder, description, "train"), name, named_images(folder, description, "train"))
+    known = [part.read() for part in parts.values() if part is not None and part.fault is None]
     columns = np.stack(known).reshape(len(known), -1).astype(np.float64) if known else np.zeros((0, 1))
     varying = [own[~np.isnan(own)].std() for own in columns.T if (~np.isnan(own)).any()]
     spread = math.sqrt(float(np.mean(np.square(varying)))) if varying else 0.0

@@ -11,6 +11,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -23,6 +24,21 @@ from winnow.data.sample import Field as Known
 NAME = "dataset.toml"
 SPLIT, SAMPLE = "{split}", "{name}"
 NUMBERS = ("regression", "vector", "map")
+IN_TABLES = ("table", "key", "delimiter")
+OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "segmentation": ("path", "classes", "values", "missing", "weights"),
+        "edges": ("path", "values", "missing"),
+        "depth": ("path", "missing", "unit", "factor", "range"),
+        "normals": ("path", "missing"),
+        "map": ("path", "missing", "unit", "factor", "range", "spread"),
+        "classification": (*IN_TABLES, "column", "folder", "classes", "values", "missing", "weights"),
+        "multilabel": (*IN_TABLES, "columns", "classes", "values", "missing", "weights"),
+        "regression": (*IN_TABLES, "column", "missing", "unit", "factor", "range", "spread"),
+        "vector": (*IN_TABLES, "columns", "classes", "missing", "unit", "factor", "range", "spread"),
+    }
+)
+"""What a task of each kind may say beside `kind` and `optional`."""
 
 
 def _inside(path: str) -> str:
@@ -56,6 +72,12 @@ class Images(_Part):
     convert: bool = False  # grey, palette, alpha and 16 bits to 8 bits of `channels`
     size: tuple[Annotated[int, Field(ge=8, le=16384)], Annotated[int, Field(ge=8, le=16384)]] | None = None
     crop: bool = False  # to the proportions of `size` before it is resized
+
+    @model_validator(mode="after")
+    def _crop_has_a_size(self) -> Self:
+        if self.crop and self.size is None:
+            raise ValueError("`size` must be given with `crop`")
+        return self
 
 
 class Splits(_Part):
@@ -101,8 +123,11 @@ class Target(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.kind not in KINDS:
-            raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, got {self.kind!r}")
+        if self.kind not in OPTIONS:
+            raise ValueError(f"`kind` must be one of {', '.join(OPTIONS)}, got {self.kind!r}")
+        given_here = [name for name, info in type(self).model_fields.items() if getattr(self, name) != info.default]
+        if unused := [name for name in given_here if name not in ("kind", "optional", *OPTIONS[self.kind])]:
+            raise ValueError(f"`{unused[0]}` is not an option of kind {self.kind}: {', '.join(OPTIONS[self.kind])}")
         dense = KINDS[self.kind].dense
         given = [name for name in ("path", "table", "folder") if getattr(self, name)]
         allowed = ["path"] if dense else ["table", *(["folder"] if self.kind == "classification" else [])]
@@ -160,8 +185,8 @@ class Description(_Part):
     @model_validator(mode="after")
     def _names(self) -> Self:
         for name, task in self.tasks.items():
-            if not name.isidentifier():
-                raise ValueError(f"`tasks.{name}` must be named in letters, digits and _")
+            if not name.isidentifier() or name == "image":
+                raise ValueError(f"`tasks.{name}` must be named in letters, digits and _, and not `image`")
             task.field()
         split_folders = SPLIT in self.images.path
         if split_folders and self.splits.shares:

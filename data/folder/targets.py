@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +13,8 @@ from winnow.data.disk.arrays import read_npy
 from winnow.data.disk.decoding import StoredNumbers, classes_of, depth_of, directions_of, is_missing
 from winnow.data.disk.paths import named_files
 from winnow.data.disk.pictures import ENDINGS, read_colours, read_labels, read_numbers
-from winnow.data.disk.records import FilePart, constant
-from winnow.data.disk.tables import Table, number_of, read_table
+from winnow.data.disk.records import FilePart, constant, faulty
+from winnow.data.disk.tables import Table, number_of, read_csv
 from winnow.data.folder.description import NAME, SAMPLE, Target
 from winnow.data.sample import Array, DataError
 
@@ -30,33 +30,39 @@ def dense_parts(
     `place` is a folder, or a pattern with {name}; `below` is the folder that the names of the images start from.
 
     Raises:
-        DataError: there is no folder, or an image has no file though targets are not optional.
+        DataError: there is no folder.
 
     """
     found = _by_pattern(place, images, below) if SAMPLE in place.as_posix() else _by_name(place, images)
-    absent = [name for name in images if name not in found]
-    if absent and not target.optional:
-        said = f"none for {len(absent)} of {len(images)}, first {absent[0]}"
-        raise DataError(str(place), task, "a file for every image", said, OPTIONAL)
     read = READERS[target.kind]
-    parts = {name: FilePart((path,), partial(read, path, target)) for name, path in found.items()}
-    return {name: parts.get(name) for name in images}
+    parts: dict[str, FilePart | None] = {}
+    for name in images:
+        if name in found:
+            parts[name] = FilePart((found[name],), partial(read, found[name], target))
+        else:
+            error = DataError(str(place), task, "a file for every image", f"none for {name}", OPTIONAL)
+            parts[name] = None if target.optional else faulty(error)
+    return parts
 
 
 def cell_parts(task: str, target: Target, path: Path, images: Mapping[str, Path]) -> dict[str, FilePart | None]:
     """Return the target of each image from a table; None where all its cells are empty or there is no row.
 
     Raises:
-        DataError: a column is missing, a cell is not what it should be, or it is empty and not optional.
+        DataError: there is no such table or column.
 
     """
-    table = read_table(path, target.key, target.delimiter)
+    table = read_csv(path, target.key, target.delimiter)
     columns = target.columns or (target.column,)
     table.require_columns(columns)
     cells, whole = Cells(task, target, table), target.kind in ("classification", "multilabel")
     found: dict[str, FilePart | None] = {}
     for name in images:
-        values = [cells.value(name, column) for column in columns]
+        try:
+            values = [cells.value(name, column) for column in columns]
+        except DataError as error:
+            found[name] = faulty(error)
+            continue
         filled = [(-1 if whole else math.nan) if value is None else value for value in values]
         empty = all(value is None for value in values)
         read = partial(constant, filled if target.columns else filled[0], whole)
@@ -99,19 +105,15 @@ class Cells:
 
 
 def folder_parts(task: str, target: Target, images: Mapping[str, Path]) -> dict[str, FilePart | None]:
-    """Return the class of each image: the first folder in its name.
-
-    Raises:
-        DataError: an image is in no folder, or in one that is no class.
-
-    """
+    """Return the class of each image: the first folder in its name."""
     found: dict[str, FilePart | None] = {}
     for name, path in images.items():
         first, inside, _ = name.partition("/")
         if not inside or first not in target.classes:
             expected = f"an image in a folder called {', '.join(target.classes)}"
-            raise DataError(str(path), task, expected, first if inside else "one in no folder")
-        found[name] = FilePart((path,), partial(constant, target.classes.index(first), True))
+            found[name] = faulty(DataError(str(path), task, expected, first if inside else "one in no folder"))
+        else:
+            found[name] = FilePart((path,), partial(constant, target.classes.index(first), True))
     return found
 
 
@@ -136,8 +138,8 @@ def _segmentation(path: Path, target: Target) -> Array:
 
 
 def _depth(path: Path, target: Target) -> Array:
-    high = 1000.0 if target.range is None else target.range[1]
-    return depth_of(target.factor, target.absent((0.0,)), high).decode(path, read_numbers(path))
+    low, high = target.range or (0.0, 1000.0)
+    return replace(depth_of(target.factor, target.absent((0.0,)), high), low=low).decode(path, read_numbers(path))
 
 
 def _map(path: Path, target: Target) -> Array:

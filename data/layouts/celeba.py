@@ -26,9 +26,9 @@ from pydantic import Field as Option
 from winnow.data.disk.arrays import read_npy
 from winnow.data.disk.decoding import classes_of
 from winnow.data.disk.pictures import MODES, flat, open_picture, read_image, whole_numbers
-from winnow.data.disk.records import FilePart, Record, constant
+from winnow.data.disk.records import FilePart, Record, constant, faulty
 from winnow.data.disk.tables import Table, number_of, read_spaced
-from winnow.data.layouts.layout import DiskLayout, LayoutData
+from winnow.data.layouts.layout import DiskLayout, LayoutData, no_file
 from winnow.data.sample import Array, DataError, Field, Split
 
 _PARTS = """
@@ -53,7 +53,9 @@ IMAGES, MASKS, MASKS_3 = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "CelebA-HQ-
 MAPPING, OF_ATTRIBUTES = "CelebA-HQ-to-CelebA-mapping.txt", "CelebAMask-HQ-attribute-anno.txt"
 OF_POSE = "CelebAMask-HQ-pose-anno.txt"
 PER_FOLDER = 2000
+SINGLE = ("Male", "Smiling")  # attributes that are tasks by themselves too, as in "Less is More" (arXiv 2308.12114)
 KNOWN = {
+    **{name.lower(): Field(kind="classification", classes=("no", "yes")) for name in SINGLE},
     "attributes": Field(kind="multilabel", classes=ATTRIBUTES),
     "pose": Field(kind="vector", classes=POSE, unit="°", scale=SPREAD),
 }
@@ -66,18 +68,14 @@ def celeba_records(root: Path, split: Split, masks: Masks) -> list[Record]:
     """Return the faces of a split, `masks` being what reads the parts of a face by its number."""
     numbers = _numbers(root / MAPPING, split)
     there = _names(root / IMAGES)
-    absent = [number for number in numbers if f"{number}.jpg" not in there]
-    if absent:
-        said = f"none for {len(absent)} of {len(numbers)}, first {absent[0]}.jpg"
-        raise DataError(
-            str(root / IMAGES), "image", "a file for every face of the mapping", said, "Copy what is missing."
-        )
     attributes, pose = _attributes(root / OF_ATTRIBUTES), _pose(root / OF_POSE)
     records = []
     for number in numbers:
         path = root / IMAGES / f"{number}.jpg"
-        targets = {"seg": masks(root, number), "attributes": attributes(number), "pose": pose(number)}
-        records.append(Record(str(number), FilePart((path,), partial(read_image, path)), targets))
+        targets = {"seg": masks(root, number), **attributes(number), "pose": pose(number)}
+        whole = f"{number}.jpg" in there
+        image = FilePart((path,), partial(read_image, path)) if whole else no_file(path.parent, "image", path.name)
+        records.append(Record(str(number), image, targets))
     return records
 
 
@@ -88,7 +86,7 @@ def painted(root: Path, number: int, order: Mapping[str, int]) -> FilePart:
     names = {part: f"{number:05d}_{part}.png" for part in PARTS}
     known = [folder / name for name in names.values() if name in there]
     if not known:
-        raise DataError(str(folder), "seg", f"a folder with masks of face {number}", "none", "Copy what is missing.")
+        return no_file(folder, "seg", f"{number:05d}_….png")
     paths = {folder / name: order[part] for part, name in names.items() if name in there and part in order}
     return FilePart((*paths, known[0]), partial(_paint, paths, known[0]), str(folder), scaled=True)
 
@@ -117,7 +115,9 @@ def _mask(path: Path) -> Array:
 
 def _mask_3(root: Path, number: int) -> FilePart:
     path = root / MASKS_3 / f"{number:05d}_mask.npy"
-    return FilePart((path,) if path.is_file() else (), partial(_read_mask_3, path), str(path), scaled=True)
+    if path.name not in _names(path.parent):
+        return no_file(path.parent, "seg", path.name)
+    return FilePart((path,), partial(_read_mask_3, path), str(path), scaled=True)
 
 
 def _read_mask_3(path: Path) -> Array:
@@ -140,19 +140,25 @@ def _numbers(path: Path, split: Split) -> list[int]:
     return found
 
 
-def _attributes(path: Path) -> Callable[[int], FilePart]:
-    """Return what gives the attributes of a face."""
+def _attributes(path: Path) -> Callable[[int], dict[str, FilePart]]:
+    """Return what gives the attributes of a face, all together and those that are tasks by themselves."""
     table = read_spaced(path, len(ATTRIBUTES))
     unknown = [name for name in table.columns[1:] if name not in ATTRIBUTES]
     if unknown:
         raise DataError(str(path), "header", "the 40 attributes of CelebA", unknown[0])
 
-    def part(number: int) -> FilePart:
+    def part(number: int) -> dict[str, FilePart]:
         cells = [table.cell(str(number), name) for name in ATTRIBUTES]
         wrong = next((cell for cell in cells if cell not in ("-1", "1")), None)
         if wrong is not None:
-            raise DataError(table.line(str(number)), "attributes", "-1 or 1", wrong or "no row of this face")
-        return FilePart((path,), partial(constant, [int(cell == "1") for cell in cells], True))
+            error = DataError(table.line(str(number)), "attributes", "-1 or 1", wrong or "no row of this face")
+            return {**{name.lower(): faulty(error) for name in SINGLE}, "attributes": faulty(error)}
+        known = [int(cell == "1") for cell in cells]
+        single = {name.lower(): known[ATTRIBUTES.index(name)] for name in SINGLE}
+        return {
+            name: FilePart((path,), partial(constant, own, True))
+            for name, own in {**single, "attributes": known}.items()
+        }
 
     return part
 
@@ -167,7 +173,7 @@ def _pose(path: Path) -> Callable[[int], FilePart]:
         cells = [number_of(table.cell(str(number), name)) for name in POSE]
         if any(cell is None or np.isnan(cell) for cell in cells):
             said = " ".join(table.rows[str(number)][1]) if str(number) in table.rows else "no row of this face"
-            raise DataError(table.line(str(number)), "pose", "three finite numbers", said)
+            return faulty(DataError(table.line(str(number)), "pose", "three finite numbers", said))
         return FilePart((path,), partial(constant, cells, False))
 
     return part

@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from winnow.data.disk.geometry import Frame
 from winnow.data.disk.paths import data_folder, named_files
-from winnow.data.disk.records import FilePart, Record
+from winnow.data.disk.records import FilePart, Record, faulty
 from winnow.data.disk.spec import DiskData
 from winnow.data.sample import Array, DataError, Field, Split
 
@@ -68,6 +68,8 @@ class LayoutData(DiskData):
             raise ValueError(f"`layout` must be one of {', '.join(self.layouts)}, got {self.layout!r}.")
         if bool(self.height) != bool(self.width):
             raise ValueError(f"`height` and `width` must be given together, got {self.height} and {self.width}.")
+        if self.crop and not self.height:
+            raise ValueError("`height` and `width` must be given with `crop`, got neither.")
         return self
 
     @property
@@ -127,20 +129,19 @@ def one_file_each(
     """Return what reads the file of each name in a folder.
 
     A folder that is not there is an error of each sample when its task is used, so that the other tasks can be.
-
-    Raises:
-        DataError: the folder lacks a file.
-
     """
     if not folder.is_dir():
         return {name: FilePart((), partial(_no_folder, folder, task), str(folder)) for name in names}
     found = named_files(folder, endings)
-    absent = [name for name in names if name not in found]
-    if absent:
-        ending = " or ".join(endings)
-        said = f"none for {len(absent)} of {len(names)}, first {absent[0]}"
-        raise DataError(str(folder), task, f"a file ({ending}) for every image", said, "Copy what is missing.")
-    return {name: FilePart((found[name],), partial(read, found[name])) for name in names}
+    return {
+        name: FilePart((found[name],), partial(read, found[name])) if name in found else no_file(folder, task, name)
+        for name in names
+    }
+
+
+def no_file(folder: Path, task: str, name: str) -> FilePart:
+    """Return the part of a sample whose file a folder lacks."""
+    return faulty(DataError(str(folder), task, "a file for every image", f"none for {name}", "Copy what is missing."))
 
 
 def _no_folder(folder: Path, task: str) -> Array:

@@ -22,7 +22,7 @@ import numpy as np
 from winnow.data.disk.paths import named_files
 from winnow.data.disk.pictures import read_image, read_labels
 from winnow.data.disk.records import FilePart, Record
-from winnow.data.layouts.layout import DiskLayout, LayoutData, one_file_each, together
+from winnow.data.layouts.layout import DiskLayout, LayoutData, no_file, one_file_each, together
 from winnow.data.layouts.nyu import listed, read_classes, read_coded_normals
 from winnow.data.sample import Array, DataError, Field, Split
 
@@ -62,12 +62,9 @@ def _classes(root: Path, names: list[str]) -> dict[str, FilePart]:
     found: dict[str, Path] = {}
     for folder in reversed(SEMSEG):
         found |= named_files(root / folder, (".png",)) if (root / folder).is_dir() else {}
-    absent = [name for name in names if name not in found]
-    if absent:
-        said = f"none for {len(absent)} of {len(names)}, first {absent[0]}"
-        raise DataError(str(root / "semseg"), "seg", "a file in VOC12 or pascal-context for every image", said)
     read = partial(read_classes, values=tuple(range(len(CLASSES))), missing=(255,))
-    return {name: FilePart((found[name],), partial(read, found[name])) for name in names}
+    parts = {name: FilePart((path,), partial(read, path)) for name, path in found.items()}
+    return {name: parts.get(name) or no_file(root / "semseg", "seg", name) for name in names}
 
 
 LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(

@@ -27,6 +27,7 @@ from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
 
 Command = Callable[..., Any]
 NOT_SET = "not set"
+OWN = ("network", "dataset")  # choices that may also be code of the user's own
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Option:
     def metavar(self) -> str | None:
         """How its value is written; None for a switch."""
         if self.chooses:
-            return "|".join([*self.fields, *(["MODULE:FUNCTION"] if self.name == "network" else [])])
+            return "|".join([*self.fields, *(["MODULE:FUNCTION"] if self.name in OWN else [])])
         return None if self.field.annotation is bool else _metavar(self.field.annotation)
 
     @property
@@ -85,9 +86,7 @@ class Option:
         if self.chooses:
             kinds = SECTIONS[self.section or ""].kinds
             said = "; ".join(f"{kind}: {_first_sentence(spec)}" for kind, spec in kinds.items())
-            more = (
-                "; MODULE:FUNCTION: a function of your own that returns the network" if self.name == "network" else ""
-            )
+            more = "; MODULE:FUNCTION: a function of your own that returns the network" if self.name in OWN else ""
             return f"{said}{more}  [default: {next(iter(kinds))}]"
         meaning = _by_kind({kind: info.description or "" for kind, info in self.fields.items()})
         default = _by_kind({kind: _shown(info) for kind, info in self.fields.items()})
@@ -127,8 +126,8 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
         kind = kinds[option.section]
         _require_used(option, kind, given)
         values.setdefault(option.section, {})[option.name] = _parsed(value, option.fields[kind])
-    if own:
-        values |= own
+    values |= own
+    if "network" in own:
         values.setdefault("balancing", {}).setdefault("gradients", "parameters")
     return confirmed(parse(values))
 
@@ -277,5 +276,5 @@ def _metavar(annotation: Any) -> str:
     if origin is tuple:
         return f"{_metavar(arguments[0])},…"
     if origin is dict:
-        return f"TASK={_metavar(arguments[1])},…"
+        return f"NAME={_metavar(arguments[1])},…"
     return {int: "INTEGER", float: "NUMBER"}.get(annotation, "TEXT")

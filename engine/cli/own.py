@@ -1,37 +1,36 @@
-"""Options that name code of the user's own: `--network MODULE:FUNCTION`, its options, and its trunk.
+"""Options that name code of the user's own: `--network MODULE:FUNCTION`, `--dataset MODULE:FUNCTION`, and theirs.
 
 To name code in a command confirms it on this machine (`data.trust`); a run folder alone never does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
+from winnow.data.catalog import DATASETS
+from winnow.data.code import Code, Plain
+from winnow.data.own import OwnData, content, described, loaded
+from winnow.data.spec import DataSpec
 from winnow.data.trust import confirm
 from winnow.engine.cli._help_sections import SectionOption
+from winnow.engine.runs.digests import digest
 from winnow.engine.runs.run import find
-from winnow.engine.specs.frozen import SpecError
-from winnow.engine.specs.network import NETWORKS, OwnSpec, Plain
+from winnow.engine.specs.frozen import SpecError, first_line
+from winnow.engine.specs.network import NETWORKS, OwnSpec
+from winnow.engine.specs.registry import entry
 from winnow.engine.specs.train import TrainSpec
 
 Command = Callable[..., Any]
-LEFT = ("network_option", "trunk")
 
 
 def own_options(command: Command) -> Command:
-    """Give a command the options of a network of the user's own."""
+    """Give a command the options of a network and a data set of the user's own."""
     options = (
-        click.option(
-            "--network-option",
-            cls=SectionOption,
-            section="network",
-            multiple=True,
-            metavar="NAME=VALUE",
-            callback=lambda context, parameter, value: value or None,
-            help="option of your own network's function; may be given several times (MODULE:FUNCTION only)",
-        ),
+        _assignments("network", "option of your own network's function; may be given several times"),
+        _assignments("dataset", "option of your own data set's function; may be given several times"),
         click.option(
             "--trunk",
             cls=SectionOption,
@@ -46,34 +45,104 @@ def own_options(command: Command) -> Command:
     return command
 
 
+def _assignments(of: str, text: str) -> Command:
+    return click.option(
+        f"--{of}-option",
+        cls=SectionOption,
+        section="data" if of == "dataset" else of,
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=lambda context, parameter, value: value or None,
+        help=f"{text} (MODULE:FUNCTION only)",
+    )
+
+
 def own_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what the options say about code of the user's own, by section of the spec, and the other options.
+    """Return what the options say about code and weights of the user's own, by section of the spec, and the others.
+
+    To describe a data set, its code is run here.
 
     Raises:
-        SpecError: an option that belongs to the networks of ours, or an option of one's own without such a network.
+        SpecError: an option that belongs to the kinds of ours, or an option of one's own without such a kind.
+        ValueError: the data set's code is not there, or gives no data set.
 
     """
-    rest = {name: value for name, value in given.items() if name not in LEFT}
-    name = given.get("network")
-    if name is None or ":" not in name:
-        if unused := [left for left in LEFT if given.get(left)]:
-            flag = unused[0].replace("_", "-")
-            raise SpecError(f"`{flag}` must come with --network MODULE:FUNCTION, got --network {name or 'residual'}.")
-        return {}, rest
-    ours = {field for spec in NETWORKS.values() for field in spec.model_fields} - {"network"}
+    rest, own = dict(given), dict[str, Any]()
+    if file := rest.pop("weights_from", None):
+        own["start"] = {"file": _weights_file(Path(file).resolve())}
+    for section, key, kinds in (("network", "network", NETWORKS), ("data", "dataset", DATASETS)):
+        left = [f"{key}_option", *(["trunk"] if key == "network" else [])]
+        found = {name: rest.pop(name, None) for name in left}
+        name = rest.get(key)
+        if name is None or ":" not in name:
+            _refuse_unused(found, key, name or next(iter(kinds)))
+            continue
+        _refuse_ours(rest, key, {field for spec in kinds.values() for field in spec.model_fields} - {key})
+        rest[key] = None
+        assigned = dict(map(_option, found[f"{key}_option"] or ()))
+        code = {key: "own", "code": name, "path": str(Path.cwd())}
+        own[section] = (
+            {**code, "options": assigned, "trunk": _modules(found["trunk"])}
+            if key == "network"
+            else _described_data({**code, "given": assigned})
+        )
+    return own, rest
+
+
+def _weights_file(path: Path) -> dict[str, str]:
+    try:
+        return {"path": str(path), "sha256": digest(path.read_bytes())}
+    except OSError as error:
+        raise SpecError(f"`weights-from` must be a file, got {path}: {error.strerror}.") from error
+
+
+def _refuse_unused(found: Mapping[str, Any], key: str, name: str) -> None:
+    if unused := [option for option, value in found.items() if value]:
+        flag = unused[0].replace("_", "-")
+        raise SpecError(f"`{flag}` must come with --{key} MODULE:FUNCTION, got --{key} {name}.")
+
+
+def _refuse_ours(given: Mapping[str, Any], key: str, ours: Collection[str]) -> None:
     if wrong := [field for field in ours if given.get(field) is not None]:
         raise SpecError(
-            f"`{wrong[0]}` is not an option of a network of your own, got {given[wrong[0]]}. Give it as "
-            f"--network-option {wrong[0]}=…, if your function takes it."
+            f"`{wrong[0]}` is not an option of a {key} of your own, got {given[wrong[0]]}. Give it as "
+            f"--{key}-option {wrong[0]}=…, if your function takes it."
         )
-    network = {
-        "network": "own",
-        "code": name,
-        "path": str(Path.cwd()),
-        "options": dict(map(_option, given.get("network_option") or ())),
-        "trunk": tuple(part.strip() for part in (given.get("trunk") or "").split(",") if part.strip()),
-    }
-    return {"network": network}, {**rest, "network": None}
+
+
+def _modules(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _described_data(values: dict[str, Any]) -> dict[str, Any]:
+    """Load the training split once, and add what is known about its images."""
+    spec = OwnData.model_validate(values)
+    confirm(spec.own_code().fingerprint())
+    found = loaded(spec.own_code(), "train", spec.given)
+    told = {"described": described(found), "train_length": len(found), "content": content(found, "train")}
+    return spec.model_copy(update=told).model_dump()
+
+
+def spec_of_data(name: str, options: Sequence[str]) -> DataSpec:
+    """Return the spec of a data set, of ours by name or of the user's own by code, with its options.
+
+    Raises:
+        SpecError: there is no such data set, or it has no such option.
+
+    """
+    assigned = dict(map(_option, options))
+    try:
+        if ":" in name:
+            code = {"dataset": "own", "code": name, "path": str(Path.cwd()), "given": assigned}
+            return OwnData.model_validate(_described_data(code))
+        return entry(DATASETS, name, "dataset").model_validate({"dataset": name, **assigned})
+    except ValidationError as error:
+        raise SpecError(first_line(error)) from error
+
+
+def own_code(spec: TrainSpec) -> list[Code]:
+    """Return the code of the user's own that a spec names."""
+    return [part.own_code() for part in (spec.network, spec.data) if isinstance(part, OwnSpec | OwnData)]
 
 
 def confirmed(spec: TrainSpec) -> TrainSpec:
@@ -83,8 +152,8 @@ def confirmed(spec: TrainSpec) -> TrainSpec:
         ValueError: there is no such code.
 
     """
-    if found := spec.network.fingerprint():
-        confirm(found)
+    for code in own_code(spec):
+        confirm(code.fingerprint())
     return spec
 
 
@@ -94,24 +163,23 @@ def confirmed(spec: TrainSpec) -> TrainSpec:
 def trust_command(run: str, yes: bool) -> None:
     """Confirm the code of your own that RUN names, so that this machine may run it."""
     chosen = find(run)
-    network = chosen.spec.network
-    if not isinstance(network, OwnSpec):
+    codes = own_code(chosen.spec)
+    if not codes:
         raise click.UsageError(f"`RUN` must name code of your own, got {chosen.id}, which names none.")
-    code = network.own_code()
-    found = code.fingerprint()
-    click.echo(f"{code.name} in {code.path}, digest {found['digest']}")
-    for name, file in code.files().items():
-        click.echo(f"  {name}  {file}")
+    for code in codes:
+        click.echo(f"{code.name} in {code.path}, digest {code.fingerprint()['digest']}")
+        for name, file in code.files().items():
+            click.echo(f"  {name}  {file}")
     if not yes:
         click.confirm("May this code run here?", abort=True)
-    confirm(found)
+    confirmed(chosen.spec)
 
 
 def _option(text: str) -> tuple[str, Plain]:
     """Return the name and value of `width=64`: a number, true or false where it reads as one, else text."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
-        raise SpecError(f"`network_option` must be written as width=64, got {text!r}.")
+        raise SpecError(f"an option must be written as width=64, got {text!r}.")
     return name.strip(), _value(value.strip())
 
 

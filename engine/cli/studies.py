@@ -13,7 +13,7 @@ from winnow.engine.cli.derived import records
 from winnow.engine.cli.follow import attend
 from winnow.engine.cli.options import flat_options, flat_values, require_alone, spec_of, spec_options
 from winnow.engine.runs import launch
-from winnow.engine.runs.reading import read_table
+from winnow.engine.runs.reading import checked_table
 from winnow.engine.runs.study import Study, create_study, find_study
 from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 from winnow.engine.studies.plan import plan
@@ -183,7 +183,7 @@ def write_tables(found: Study, folder: Path) -> None:
     """Write all tables of a study as CSV, and the paper's table on the test split in Markdown and LaTeX."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(found.path.glob("tables/*.parquet")):
-        (folder / f"{file.stem}.csv").write_text(csv_text(read_table(file)))
+        (folder / f"{file.stem}.csv").write_text(csv_text(checked_table(file)))
     if _has(found, "summary"):
         shown = paper_table(found.table("summary"), definition(found))
         for suffix, written in FORMATS.items():

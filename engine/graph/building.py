@@ -10,12 +10,12 @@ from torch import nn
 
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.carriers import Carrier, squeezed
-from winnow.engine.graph.contracting import Contract
+from winnow.engine.graph.contract_steps import Contract
 from winnow.engine.graph.drawing import Drawn
 from winnow.engine.graph.finishing import classes, place_constants
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.grids import is_grid, settle, tied_over
-from winnow.engine.graph.layer_steps import ProductStep
+from winnow.engine.graph.grids import close_all, is_grid, tied_over
+from winnow.engine.graph.layer_steps import ProductStep, StreamNormStep
 from winnow.engine.graph.observer import Event
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
@@ -24,6 +24,7 @@ from winnow.engine.graph.running import Running
 from winnow.engine.graph.sized import Context, Decision, Origin
 from winnow.engine.graph.spaces import Slice, Space, gathered, names, slices
 
+MAPPED = (ProductStep, Contract, StreamNormStep)  # steps that know channels by their labels
 Ends = Mapping[str, Labels]
 Use = TypeVar("Use", Product, Depthwise)
 
@@ -49,7 +50,7 @@ def built(model: nn.Module, passes: Passes) -> ChannelGraph:
     recording = passes.recording
     inputs, outputs = (_joined([dict(_ends(ends[side])) for ends in passes.ends]) for side in (0, 1))
     _pin_numbers(recording, passes.numbers)
-    settle(recording)
+    close_all(recording)
     place_constants(recording)
     every = [carrier for carriers in (*inputs.values(), *outputs.values()) for carrier in carriers]
     number = classes(recording, every)
@@ -77,9 +78,7 @@ def built(model: nn.Module, passes: Passes) -> ChannelGraph:
             [use.mapped(number) for use in recording.layer_uses if isinstance(use, Depthwise)], recording.first
         ),
         flows=flows,
-        steps=tuple(
-            step.mapped(number) if isinstance(step, ProductStep | Contract) else step for step in recording.steps
-        ),
+        steps=tuple(step.mapped(number) if isinstance(step, MAPPED) else step for step in recording.steps),
         ends={name or "output": tuple(carrier.index for carrier in carriers) for name, carriers in outputs.items()},
         carriers=tuple(replace(carrier, labels=number[carrier.labels]) for carrier in recording.carriers),
         inputs=ends[0],

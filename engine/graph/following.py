@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.fx.node import map_aggregate
 
 from winnow.engine.graph.carriers import Carrier
-from winnow.engine.graph.grids import settled
+from winnow.engine.graph.grids import all_closed
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
@@ -60,7 +60,7 @@ def _by_rule(recording: Recording, operation: Operation, effects: Effects) -> An
     reason = UNKNOWN
     if rule is not None and operation.carriers():
         try:
-            carried = rule(recording, operation if rule in GRIDS else settled(recording, operation))
+            carried = rule(recording, operation if rule in GRIDS else all_closed(recording, operation))
             if _fits(operation.result, carried):
                 return carried
             reason = MISFIT

@@ -24,7 +24,7 @@ def is_grid(labels: Labels) -> bool:
     return [length > 1 for length in labels.shape].count(True) > 1
 
 
-def opened(recording: Recording, labels: Labels) -> Labels:
+def left_open(recording: Recording, labels: Labels) -> Labels:
     """Enter a grid whose one dimension is left open; it would be the one that leaves most channels apart."""
     recording.grids.append((labels, _widest(recording, labels)))
     return labels
@@ -77,7 +77,7 @@ def closed(recording: Recording, labels: Labels) -> Labels:
     return one_dimension(recording, labels) if is_grid(labels) else labels
 
 
-def settled(recording: Recording, operation: Operation) -> Operation:
+def all_closed(recording: Recording, operation: Operation) -> Operation:
     """Return an operation that knows nothing of grids: every grid that it takes becomes one dimension."""
 
     def one(leaf: Any) -> Any:
@@ -89,7 +89,7 @@ def settled(recording: Recording, operation: Operation) -> Operation:
     return replace(operation, carried_args=args, carried_kwargs=dict(kwargs))  # type: ignore[arg-type] # torch's type
 
 
-def settle(recording: Recording) -> None:
+def close_all(recording: Recording) -> None:
     """Close every grid at the end of the passes: along its heads if it has any."""
     roots = recording.partition.roots
     heads = roots(np.unique(np.concatenate([np.zeros(0, np.int64), *recording.heads])))

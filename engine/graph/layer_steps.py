@@ -122,6 +122,46 @@ class NormStep:
         _ask_along(demand, self.source, self.axis, need)
 
 
+@dataclass(frozen=True, eq=False)
+class StreamNormStep:
+    """A norm over channels that can do with fewer: what is zero and goes adds nothing to its sums.
+
+    Every other channel enters the mean and the variance, so that it is needed as soon as any result is.
+    """
+
+    source: int
+    result: int
+    channels: Labels
+    affine: tuple[str | None, str | None]
+    shape: tuple[int, ...]
+
+    def mapped(self, classes: Labels) -> "StreamNormStep":
+        """Return the same with every label replaced by its class."""
+        return replace(self, channels=classes[self.channels])
+
+    def forward(self, known: Known, weights: Weights) -> None:
+        """Enter β where γ is zero."""
+        count = self.shape[-1]
+        known.seen[-1 - self.source] = along(known[self.source], -1, count)
+        scale, shift = self.affine
+        values = np.full(count, np.nan)
+        if scale is not None:
+            shifts = weights.values(shift) if shift is not None else np.zeros(count)
+            values = np.where(weights.values(scale) == 0, shifts, np.nan)
+        known[self.result] = values.reshape(self.shape)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for what is scaled by something else than zero, and for all that the sums take."""
+        need = demand.needs[self.result].ravel()
+        if not need.any():
+            return
+        zero = (demand.seen[-1 - self.source] == 0) & ~demand.live[self.channels]
+        scale = self.affine[0]
+        used = need if scale is None else need & (demand.weights.values(scale) != 0)
+        if used.any():
+            _ask_along(demand, self.source, -1, used | ~zero)
+
+
 def _ask_along(demand: Demand, source: int, axis: int, wanted: Flags) -> None:
     shape = [1] * demand.needs[source].ndim
     shape[axis] = len(wanted)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from winnow.engine.graph.carriers import Carrier, numbered, squeezed, squeezed_tensor
-from winnow.engine.graph.grids import LARGEST_GRID, closed, is_grid, one_dimension, opened, tied_over
+from winnow.engine.graph.grids import LARGEST_GRID, closed, is_grid, left_open, one_dimension, tied_over
 from winnow.engine.graph.operation import Operation, carriers_in
 from winnow.engine.graph.partition import FIXED
 from winnow.engine.graph.recording import Recording
@@ -211,7 +211,7 @@ def _placed(
     bears = any(source.bears for source in (*sources, *indices))
     if bears and is_grid(labels) and not any(is_grid(source.labels) for source in sources):
         small = operation.name in RESHAPING and labels.size <= LARGEST_GRID
-        labels = opened(recording, labels) if small else one_dimension(recording, labels)
+        labels = left_open(recording, labels) if small else one_dimension(recording, labels)
     elif bears and is_grid(labels) and labels.size > LARGEST_GRID:
         labels = closed(recording, labels)
     made = recording.carrier(operation.node, value, labels, bears)

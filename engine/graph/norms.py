@@ -7,10 +7,11 @@ from torch import Tensor
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.grids import whole_over
-from winnow.engine.graph.layer_steps import NormStep
+from winnow.engine.graph.layer_steps import NormStep, StreamNormStep
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.recording import Recording
+from winnow.engine.graph.records import Reach
 from winnow.engine.graph.steps import Opaque
 
 
@@ -119,6 +120,8 @@ def _layer(
 ) -> Carrier:
     source = operation.carrier()
     dimensions = len(source.shape)
+    if _can_be_narrow(operation, tensors, shape) and _only_last(source.labels):
+        return _stream(recording, operation, tensors)
     return _over_channels(
         recording,
         operation,
@@ -126,6 +129,28 @@ def _layer(
         tuple(range(dimensions - len(shape), dimensions)),
         "layer norm mixes the channels",
     )
+
+
+def _can_be_narrow(operation: Operation, tensors: tuple[Tensor | None, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a norm is all that a layer of torch does, with γ, so that one that knows the old width can replace it."""
+    whole = operation.leaf or operation.module is not None
+    return whole and len(shape) == 1 and tensors[0] is not None
+
+
+def _only_last(labels: Labels) -> bool:
+    return labels.shape[-1] > 1 and all(length == 1 for length in labels.shape[:-1])
+
+
+def _stream(recording: Recording, operation: Operation, tensors: tuple[Tensor | None, ...]) -> Carrier:
+    """A layer norm or RMS norm of a stream: its channels may go where they are zero and nobody reads them."""
+    source = operation.carrier()
+    channels = recording.along(source, -1)
+    names = _affine(recording, operation, tensors, channels)
+    result = _plain(recording, operation, channels, -1)
+    recording.flows.append(Reach(operation.place, channels, channels))
+    affine = (names[0], names[1] if len(names) > 1 else None)
+    recording.steps.append(StreamNormStep(source.index, result.index, channels, affine, result.labels.shape))
+    return result
 
 
 def _over_channels(

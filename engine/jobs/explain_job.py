@@ -48,7 +48,7 @@ from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.jobs.restore import ExplainedRun, explained_run
 from winnow.engine.jobs.writer import Writer
-from winnow.engine.runs.reading import read_table
+from winnow.engine.runs.reading import checked_table
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import ExplainSpec, Method
 
@@ -233,7 +233,7 @@ def _found(file: Path, read: ExplainedRun, wanted: Sequence[Deletion]) -> Iterat
     """Yield the wanted rows of an earlier, interrupted job on the same checkpoint."""
     if not file.exists():
         return
-    earlier = read_table(file)
+    earlier = checked_table(file)
     keys = {deletion.key for deletion in wanted}
     known = np.array([key in keys for key in _keys(earlier)], bool)
     rows = earlier[(earlier["step"] == read.step) & known]

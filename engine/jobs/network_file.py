@@ -1,8 +1,8 @@
 """What builds the dense network of a run: `weights/network.json`, and for a network of the user's own its architecture.
 
-    network.json    {network (the spec of it), tasks {name: field}, channels (of the images)}, and for a network of the
-                    user's own parameters (their names, in the order of the optimiser's) and code ("": it is described
-                    in `architecture`, else why it is not)
+    network.json    {network (the spec of it), tasks {name: field}, channels (of the images)}, where the
+                    optimiser's parameters are in another order than the network's `parameters` (their names), and for a
+                    network of the user's own `code` ("": it is described in `architecture`, else why it is not)
     architecture/   the network without code (engine.export.saving), with the weights that it began with
 
 Whatever is done with the run's result, prune, explain, export, reads the architecture, so that the user's code is
@@ -40,10 +40,18 @@ def write_network(folder: Path, training: Training, example: Tensor) -> str:
     message = ""
     if not spec.ours:
         message = _describe(folder, training.graph.model, example)
-        document["parameters"] = [name for name, _ in training.graph.model.named_parameters()]
         document["code"] = message
+    if not spec.ours or training.spec.optimiser.rate:
+        document["parameters"] = _in_order(training)
     replace_json(folder / "network.json", document)
     return message
+
+
+def _in_order(training: Training) -> list[str]:
+    """Return the names of the network's parameters in the order of the optimiser."""
+    names = {id(parameter): name for name, parameter in training.net.named_parameters()}
+    groups = training.proximal.optimizer.param_groups
+    return [names.get(id(parameter), "") for group in groups for parameter in group["params"]]
 
 
 def _describe(folder: Path, net: nn.Module, example: Tensor) -> str:

@@ -32,6 +32,7 @@ class Told(TypedDict, total=False):
     batch_size: images of a step, for the pace.
     trunk: modules that the tasks share, by name. Without: found from the graph.
     controller: what sets the strength in the loop; the page then sets its `base`, otherwise that of the optimiser.
+    origin: where the network comes from, in words; it is kept in the spec.
     runs: the folder of all runs. Without: WINNOW_RUNS, or runs/ in the working folder.
     """
 
@@ -41,6 +42,7 @@ class Told(TypedDict, total=False):
     batch_size: int
     trunk: Sequence[str]
     controller: Controller
+    origin: str
     runs: Path
 
 

@@ -21,6 +21,7 @@ from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch
 
+LONGEST = 500  # characters of an origin
 KNOWN = tuple(Told.__annotations__)
 
 
@@ -61,7 +62,7 @@ def loop_start(name: str, net: nn.Module, example: Any, proximal: Proximal, told
     _refuse_groups(graph.model, proximal)
     device = next(graph.model.parameters()).device
     loader, sample = _images(graph.model, example, tasks, told, device)
-    network = RecordedSpec(name=type(graph.model).__name__, trunk=trunk)
+    network = RecordedSpec(name=type(graph.model).__name__, trunk=trunk, origin=told.get("origin", "")[:LONGEST])
     spec = recorded_spec(name, told, proximal, tasks, network, 0 if sample is None else len(sample.images))
     return Started(told, example, proximal, graph, tasks, loader, sample, spec, device)
 

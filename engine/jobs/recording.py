@@ -45,6 +45,7 @@ from winnow.engine.training.balancing.losses import Equal
 from winnow.engine.training.checkpoint import save_checkpoint
 from winnow.engine.training.state import Training
 
+SHARE = 0.005  # of the time, that records of losses may take
 FIRST_EVERY = 2.0  # s between two records of losses while the length of an epoch is not known
 Losses = Tensor | float | Mapping[str, Tensor | float]
 Metrics = Mapping[str, Mapping[str, float]]
@@ -95,6 +96,7 @@ class Recorder:
         self._asked: float | None = None
         self._steps_an_epoch: int | None = None
         self._images: int | None = None
+        self._cost = 0.0  # s, of writing the last record of losses
         self._clock = self._written = time.monotonic()
         self._at = self._since = 0  # the step of the last record of losses, and that of the last epoch
 
@@ -177,9 +179,15 @@ class Recorder:
         return {task: {name: float(value) for name, value in own.items()} for task, own in given.items()}
 
     def _due(self) -> bool:
-        """Whether losses are to be written: ten times an epoch, or every two seconds in the first one."""
+        """Whether losses are to be written: ten times an epoch, or every two seconds in the first one.
+
+        Not so often that it would cost more than SHARE of the time.
+        """
+        since = time.monotonic() - self._written
+        if self._training.step > 1 and since < self._cost / SHARE:
+            return False
         if self._steps_an_epoch is None:
-            return self._training.step == 1 or time.monotonic() - self._written > FIRST_EVERY
+            return self._training.step == 1 or since > FIRST_EVERY
         return (self._training.step - self._since) % max(1, self._steps_an_epoch // RECORDS_PER_EPOCH) == 0
 
     def _write_losses(self) -> None:
@@ -199,8 +207,9 @@ class Recorder:
             self._writer.tick(images_per_second=pace)
         self._writer.events((self._epoch + 1, training.step), "train", values)
         self._losses.clear()
-        self._written, self._at = now, training.step
         self._progress()
+        self._written, self._at = time.monotonic(), training.step
+        self._cost = self._written - now
 
     def _progress(self, now: bool = False) -> None:
         asked, done = self._told.get("epochs"), self._epoch

@@ -39,10 +39,11 @@ class Restored:
 
     def optimizer(self, spec: OptimiserSpec, model: nn.Module) -> Optimizer:
         """Return an optimiser for a model with the network's shapes, in the state of the run's own optimiser."""
-        optimizer = build_optimizer(spec, model.parameters())
+        optimizer = build_optimizer(spec, model.named_parameters())
         described = optimizer.state_dict()
-        own = range(len(list(model.parameters())))  # after them come the balancer's
-        state = {index: self.moments[index] for index in own if index in self.moments}
+        place = {id(parameter): index for index, parameter in enumerate(model.parameters())}
+        ordered = [place[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+        state = {number: self.moments[index] for number, index in enumerate(ordered) if index in self.moments}
         optimizer.load_state_dict({**described, "state": state})
         return optimizer
 

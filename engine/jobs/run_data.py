@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from winnow.data.disk.cache import cached
+from winnow.data.disk.records import OnDisk
 from winnow.data.disk.spec import DiskData
 from winnow.data.recorded import RecordedData
 from winnow.data.sample import Dataset, Field, Sample, Split
@@ -132,7 +134,10 @@ def _read(spec: TrainSpec, tasks: tuple[str, ...], split: Split, say: Say) -> St
 
 
 def _stacked(spec: TrainSpec, data: Dataset, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
-    return stack(data, tasks, _progress(spec, split, say, spec.data.verb))
+    progress = _progress(spec, split, say, spec.data.verb)
+    if isinstance(spec.data, DiskData) and spec.data.cache and isinstance(data, OnDisk):
+        return cached(spec.data, split, tasks, progress)
+    return stack(data, tasks, progress)
 
 
 def _progress(spec: TrainSpec, split: Split, say: Say, verb: str) -> Progress:

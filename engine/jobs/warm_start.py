@@ -31,6 +31,7 @@ from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import Checkpoint
 from winnow.engine.training.setup import build_groups
 from winnow.engine.training.state import Training
+from winnow.engine.training.weights_file import put_weights, read_weights
 
 PASSES = 8  # batches over which the gradients of the groups are measured
 
@@ -41,11 +42,13 @@ def start_from(training: Training, start: StartSpec, root: Path, example: Tensor
     `example` is one of the run's images, (1, C, H, W): other networks are traced with it.
 
     Raises:
-        ValueError: a source is missing or damaged, or has another network.
+        ValueError: a source or a file is missing or damaged, or has another network.
 
     """
     if start.weights is not None:
         _load(training, start.weights, root)
+    if start.file is not None:
+        put_weights(training.net, read_weights(Path(start.file.path), start.file.sha256), start.file.path)
     proximal = training.proximal
     proximal.norms = [bank.norms() for bank in proximal.banks]
     if start.support != "free":

@@ -1,6 +1,7 @@
 """What a worker writes: status, events and tables of a folder of work; readers never see half of one."""
 
 import os
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -54,6 +55,7 @@ class ResultWriter:
                 "phase": "starting",
                 "message": "",
                 "paused": False,
+                "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "pid_created": process.create_time(),
                 "started": now,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import fx, nn
 
@@ -22,12 +21,12 @@ from winnow.engine.graph.trace import trace
 from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.pruning.certificate import Certificate, compared, removed
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured
-from winnow.engine.pruning.fitting import Unfit, fit_all, settle_shapes
+from winnow.engine.pruning.fitting import Unfit, fit_all, kept_around, settle_shapes
 from winnow.engine.pruning.forms import KeepTasks, as_program, fixes_sizes, without_others
 from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.guards import guarded
-from winnow.engine.pruning.naming import Naming, named_numbers, rewrite
-from winnow.engine.pruning.parts import called, like, programs_in, replaced
+from winnow.engine.pruning.naming import Naming, named_numbers, namings, rewrite
+from winnow.engine.pruning.parts import missing, programs_in
 from winnow.engine.pruning.plan import Plan, planned
 from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
@@ -39,7 +38,6 @@ from winnow.engine.pruning.trials import trials
 EVALUATION_ONLY = (
     "some channels are constant in evaluation mode only: compact(…, training=True) keeps them, and compares both modes"
 )
-NAMINGS: tuple[Naming, ...] = ("heads", "all", "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,14 +154,11 @@ class _Compaction:
         if self.tasks is not None:
             yield partial(self._without_others, self.tasks, emptied=False)
             yield partial(self._without_others, self.tasks, emptied=True)
-        namings = self._namings
-        for naming in namings:
-            yield partial(self._as_itself, naming)
-        yield partial(self._in_parts, namings[0])
+        ways = namings(self._plan)
+        yield from (partial(self._as_itself, naming) for naming in ways)
+        yield partial(self._in_parts, ways[0])
         yield partial(self._as_program, fixed=False)
-        yield partial(self._as_it_fits, namings[0])
-        if len(namings) > 1:
-            yield partial(self._as_it_fits, "none")
+        yield from (partial(self._as_it_fits, naming) for naming in dict.fromkeys((ways[0], ways[-1])))
         yield partial(self._as_program, fixed=True)
 
     @cached_property
@@ -177,14 +172,6 @@ class _Compaction:
             return True
         held = planned(self.graph, self.tasks, self.gather, training=True)
         return bool((held.liveness.kept == self._plan.liveness.kept).all()) and not self._plan.liveness.folded
-
-    @property
-    def _namings(self) -> tuple[Naming, ...]:
-        """The ways to rewrite the numbers that the model's classes name, each only if it rewrites something else."""
-        found: dict[frozenset[tuple[tuple[str, str], int]], Naming] = {}
-        for naming in NAMINGS:
-            found.setdefault(frozenset(named_numbers(self._plan, naming).items()), naming)
-        return tuple(found.values())
 
     def _shrunk(self, plan: Plan, naming: Naming = "none") -> _Built:
         twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
@@ -209,15 +196,9 @@ class _Compaction:
         plan, parts = self._plan.running("all"), dict[str, Call]()
         while True:
             built = self._shrunk(plan, naming)
-            try:
-                replaced(plan, built.small, parts)
-                fit_all(plan, built.small, self.calls, tuple(parts))
+            if not (new := missing(plan, built.small, self.calls, parts)):
                 return self._own(built)
-            except Unfit as unfit:
-                new = [path for path in like(plan, unfit.path) if path not in parts]
-                if not new:
-                    raise
-                parts |= called(plan.graph.model, new, self.calls[0])
+            parts |= new
 
     def _as_it_fits(self, naming: Naming) -> Compacted:
         """Keep the channels at every operation that does not run with fewer."""
@@ -228,7 +209,7 @@ class _Compaction:
                 fit_all(plan, built.small, self.calls)
                 return self._own(built)
             except Unfit as unfit:
-                plan = _kept(plan, unfit)
+                plan = kept_around(plan, unfit)
 
     def _own(self, built: _Built) -> Compacted:
         if self.tasks is not None:
@@ -272,7 +253,7 @@ class _Compaction:
                 with undisturbed(twin), torch.no_grad():
                     program = Program(plan, twin, inputs)
             except Unfit as unfit:
-                plan = _kept(plan, unfit)
+                plan = kept_around(plan, unfit)
                 continue
             return _Built(plan, as_program(plan, twin, program, self.calls[0]), cuts)
 
@@ -316,13 +297,3 @@ class _Compaction:
         if not program and any(cut.stays for cut in cuts):
             guarded(small, plan.graph.model, self.calls)
         return Compacted(small, certificate, cuts)
-
-
-def _kept(plan: Plan, unfit: Unfit) -> Plan:
-    """Return the plan with the channels around an operation kept; with all of them, where they stay already."""
-    try:
-        return plan.keeping(unfit.channels, unfit.place, unfit.reason)
-    except ValueError:
-        if plan.liveness.kept.all():
-            raise NotExact(f"`model` must run when it is copied, got {unfit}. Keep the model as it is.") from unfit
-        return plan.keeping(np.arange(plan.graph.count), unfit.place, unfit.reason)

@@ -28,6 +28,8 @@ from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.rules import rule_named
 from winnow.engine.graph.weights import Flags
 from winnow.engine.pruning.plan import Plan, above, observed, places
+from winnow.engine.pruning.proof import NotExact
+from winnow.engine.pruning.selecting import NARROW
 
 NUMBER = "its code names a number of channels"
 MOVED = ("input", "tensors")
@@ -51,7 +53,8 @@ def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call], but: Sequence[st
         Unfit: an operation gives other channels, or does not run.
 
     """
-    passes = _Passes(plan, frozenset(but))
+    otherwise = (path for path, module in twin.named_modules() if isinstance(module, tuple(NARROW.values())))
+    passes = _Passes(plan, frozenset([*but, *otherwise]))
     for call in (each for given in calls for each in given.modes()):
         copied = call.changed(lambda leaf: leaf.detach().clone())
         with preserved(twin) as state, torch.no_grad():
@@ -250,3 +253,17 @@ def settle_shapes(graph: ChannelGraph, twin: nn.Module, kept: Flags) -> None:
             sizes = unflatten.unflattened_size
             start = unflatten.dim % (len(shape) - len(sizes) + 1)
             unflatten.unflattened_size = sizes if -1 in sizes else shape[start : start + len(sizes)]
+
+
+def kept_around(plan: Plan, unfit: Unfit) -> Plan:
+    """Return the plan with the channels around an operation kept; else those of its module, else all of them."""
+    try:
+        return plan.keeping(unfit.channels, unfit.place, unfit.reason)
+    except ValueError:
+        within = [site.channels for site in plan.graph.sites if unfit.path and unfit.path in above(site.layer)]
+        channels = np.unique(np.concatenate([np.zeros(1, np.int64), *within]))
+        if plan.liveness.kept[channels].all():
+            channels = np.arange(plan.graph.count)
+        if plan.liveness.kept.all():
+            raise NotExact(f"`model` must run when it is copied, got {unfit}. Keep the model as it is.") from unfit
+        return plan.keeping(channels, unfit.place, unfit.reason)

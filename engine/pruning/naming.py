@@ -17,6 +17,7 @@ from winnow.engine.pruning.plan import Plan
 HEADS = re.compile(r"^h$|^nh$|head")
 SIZES = re.compile(r"dim|size|width|channel|feature")
 Naming = Literal["heads", "all", "none"]
+NAMINGS: tuple[Naming, ...] = ("heads", "all", "none")
 Named = Mapping[tuple[str, str], int]  # (the path of a module, its attribute): the number that is left
 
 
@@ -36,6 +37,14 @@ def named_numbers(plan: Plan, naming: Naming) -> dict[tuple[str, str], int]:
             if len(wanted) == 1 and (says_heads(name) or (naming == "all" and not HEADS.search(name.lower()))):
                 found[path, name] = next(iter(wanted))
     return found
+
+
+def namings(plan: Plan) -> tuple[Naming, ...]:
+    """Return the ways to rewrite the numbers that a model's classes name, each only if it rewrites something else."""
+    found: dict[frozenset[tuple[tuple[str, str], int]], Naming] = {}
+    for naming in NAMINGS:
+        found.setdefault(frozenset(named_numbers(plan, naming).items()), naming)
+    return tuple(found.values())
 
 
 def says_heads(name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from winnow.engine.graph.calls import Call, run
 from winnow.engine.graph.graph import ChannelGraph
@@ -19,11 +19,29 @@ from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.weights import Flags
-from winnow.engine.pruning.fitting import Unfit
+from winnow.engine.pruning.fitting import Unfit, fit_all
 from winnow.engine.pruning.forms import as_program, fixes_sizes
 from winnow.engine.pruning.naming import changing_sizes
-from winnow.engine.pruning.plan import Plan
+from winnow.engine.pruning.plan import Plan, above
 from winnow.engine.pruning.program import Program
+
+
+def missing(plan: Plan, twin: nn.Module, calls: Sequence[Call], parts: Mapping[str, Call]) -> dict[str, Call]:
+    """Draw parts of a shrunk copy, and return what else must be drawn for it to run, with what that is called with.
+
+    Raises:
+        Unfit: an operation does not run with fewer channels, and no part of its own can be drawn.
+
+    """
+    try:
+        with_programs(plan, twin, parts)
+        fit_all(plan, twin, calls, tuple(parts))
+        return {}
+    except Unfit as unfit:
+        new = [path for path in like(plan, unfit.path) if path not in parts]
+        if not new:
+            raise
+        return calls_of(plan.graph.model, new, calls[0])
 
 
 def like(plan: Plan, path: str) -> list[str]:
@@ -31,11 +49,13 @@ def like(plan: Plan, path: str) -> list[str]:
     modules = dict(plan.graph.model.named_modules())
     while path and type(modules[path]).__module__.startswith("torch.nn"):
         path = path.rpartition(".")[0]
-    kind = type(modules[path])
-    return [name for name in changing_sizes(plan) if name and type(modules.get(name)) is kind] if path else []
+    if not path:
+        return []
+    changing = {name for place in changing_sizes(plan) for name in above(place)}
+    return [name for name in sorted(changing) if type(modules.get(name)) is type(modules[path])]
 
 
-def replaced(plan: Plan, twin: nn.Module, parts: Mapping[str, Call]) -> None:
+def with_programs(plan: Plan, twin: nn.Module, parts: Mapping[str, Call]) -> None:
     """Put programs in the place of modules of a shrunk copy; `parts` says what each is called with.
 
     Raises:
@@ -61,11 +81,13 @@ def _drawn(plan: Plan, twin: nn.Module, path: str, call: Call) -> nn.Module:
         raise Unfit(path, str(error), nobody) from error
     if graph.program is None or graph.contexts or fixes_sizes(graph):
         raise Unfit(path, "it cannot be drawn for every size", nobody)
+    kept, width = _kept(plan, graph, path)
     liveness = copy.copy(graph.liveness())
-    liveness.kept = _kept(plan, graph, path)
+    liveness.kept = kept
     part = Plan(graph, liveness, runs="program")
     small = twin.get_submodule(path)
-    inputs = {name: value for name, (how, value) in call.named(whole).items() if how == "given"}
+    given = call.changed(lambda leaf: _narrowed(leaf, width)).named(whole).items()
+    inputs = {name: value for name, (how, value) in given if how == "given"}
     for name, constant in graph.tensor_constants.items():
         setattr(small, name, constant.clone())
     with undisturbed(small), torch.no_grad():
@@ -73,18 +95,34 @@ def _drawn(plan: Plan, twin: nn.Module, path: str, call: Call) -> nn.Module:
     return as_program(part, small, program, call)
 
 
-def _kept(plan: Plan, graph: ChannelGraph, path: str) -> Flags:
-    """Return which channels of a part stay: those that stay in the whole, by the parameters that list them."""
-    kept = np.ones(graph.count, bool)
+def _kept(plan: Plan, graph: ChannelGraph, path: str) -> tuple[Flags, Flags]:
+    """Return which channels of a part stay, and which of the stream that it reads, (C,).
+
+    Both are those that stay in the whole, by the parameters that list them. Alone, a part does not know the channels of
+    its input: they are one to it, of which some entries go.
+    """
+    kept, width = np.ones(graph.count, bool), np.ones(0, bool)
     whole = {(site.parameter, site.axis): site for site in plan.graph.sites}
     for site in graph.sites:
         known = whole.get((f"{path}.{site.parameter}", site.axis))
-        if known is not None:
-            kept[site.channels[~plan.liveness.kept[known.channels]]] = False
-    return kept
+        if known is None:
+            continue
+        stays = plan.liveness.kept[known.channels]
+        torn = np.isin(site.channels, site.channels[stays])
+        kept[site.channels[~torn]] = False
+        if site.role == "reader" and (torn & ~stays).any():
+            width = stays
+    return kept, width
 
 
-def called(model: nn.Module, paths: Sequence[str], call: Call) -> dict[str, Call]:
+def _narrowed(leaf: Tensor, width: Flags) -> Tensor:
+    """Return a tensor with the channels of the stream that stay, if it is one."""
+    if not leaf.dim() or leaf.shape[-1] != len(width):
+        return leaf
+    return leaf.index_select(-1, torch.from_numpy(np.flatnonzero(width)).to(leaf.device))
+
+
+def calls_of(model: nn.Module, paths: Sequence[str], call: Call) -> dict[str, Call]:
     """Return what modules are called with first when a model runs on a call in evaluation mode."""
     found: dict[str, Call] = {}
 

@@ -22,7 +22,7 @@ from winnow.engine.graph.operation import tensors_in
 from winnow.engine.graph.rules import FUNCTION_RULES, MODULE_RULES
 from winnow.engine.pruning.fitting import Unfit, expected_shape
 from winnow.engine.pruning.plan import Plan
-from winnow.engine.pruning.sizes import Sized, name_of, resize, settle
+from winnow.engine.pruning.sizes import RESHAPES, Sized, name_of, resize, settle
 
 
 class Program:
@@ -61,10 +61,11 @@ class Program:
             self.plan.liveness.kept,
             self.expected,
             bool(self.plan.graph.tensors(node.name)),
+            self._values.__getitem__,
         )
         if node.op == "call_module":
             settle(self.twin.get_submodule(str(node.target)), sized)
-        elif sized.shrinks:
+        elif sized.shrinks or name_of(node) in RESHAPES:
             resize(copied, sized)
         try:
             value = self._run(copied)

@@ -1,4 +1,4 @@
-"""Layers that read only a part of their input's channels, and a channel of ones behind them if they need it.
+"""Layers of a smaller model: those that read a part of their input's channels, and attention that lost heads.
 
 A reader on a stream that others use too gathers the channels that it uses, and has a smaller kernel. Constants that it
 saw in channels that went come in through the channel of ones: its column holds their kernels, summed. At a border that
@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+
+from winnow.engine.graph.multi_head import multi_head_attention
 
 
 def picked(x: Tensor, index: Tensor, axis: int) -> Tensor:
@@ -88,3 +90,99 @@ def select(layer: nn.Module, index: Tensor | None, ones: bool, axis: int) -> Non
     selecting.__class__ = SELECTING[type(layer)]
     selecting.register_buffer("index", index)
     selecting.ones, selecting.axis = ones, axis
+
+
+class NarrowLayerNorm(nn.LayerNorm):
+    """A layer norm of a stream that lost channels: what went counts as zeros.
+
+    `width` is the number of channels that there were: μ = Σ x / width, σ² = (Σ (x − μ)² + gone · μ²) / width.
+    """
+
+    width: int
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the normalised channels that are left, in the type of the input."""
+        kept = _wide(input)
+        mean = kept.sum(-1, keepdim=True) / self.width
+        kept = kept - mean
+        squares = kept.square().sum(-1, keepdim=True) + (self.width - self.normalized_shape[-1]) * mean.square()
+        normal = kept * torch.rsqrt(squares / self.width + self.eps) * self.weight
+        return (normal if self.bias is None else normal + self.bias).to(input.dtype)
+
+
+class NarrowRMSNorm(nn.RMSNorm):
+    """An RMS norm of a stream that lost channels: their mean square is over the `width` that there was."""
+
+    width: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised channels that are left, in the type of the input."""
+        kept = _wide(x)
+        kind: Any = self._parameters["weight"]  # its type is a plain one, whoever draws the program
+        eps = torch.finfo(torch.promote_types(kind.dtype, torch.float32)).eps if self.eps is None else self.eps
+        squares = kept.square().sum(-1, keepdim=True)
+        return (kept * torch.rsqrt(squares / self.width + eps) * self.weight).to(x.dtype)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+NARROW: dict[type[nn.Module], type[nn.Module]] = {nn.LayerNorm: NarrowLayerNorm, nn.RMSNorm: NarrowRMSNorm}
+
+
+def fit_norm(norm: nn.Module) -> None:
+    """Give a norm over channels the number of channels that it has left, and let it know how many there were."""
+    layer: Any = norm
+    if layer.weight is None or tuple(layer.weight.shape) == tuple(layer.normalized_shape):
+        return
+    if type(layer) in NARROW and len(layer.normalized_shape) == 1:
+        layer.width = layer.normalized_shape[0]
+        layer.__class__ = NARROW[type(layer)]
+    layer.normalized_shape = tuple(layer.weight.shape)
+
+
+class NarrowMultiheadAttention(nn.MultiheadAttention):
+    """Attention of `num_heads` heads of `head_dim` dimensions each, on a stream of `embed_dim` channels.
+
+    Takes what `torch.nn.MultiheadAttention` takes. The attention weights that it returns are those of the heads that
+    are left.
+    """
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Return the output and the attention weights (None with `need_weights=False`)."""
+        options = dict(zip(OPTIONS, args, strict=False)) | kwargs
+        turned = self.batch_first and query.dim() == 3
+        if turned and key is value:
+            query, key = (query.transpose(1, 0),) * 2 if query is key else (query.transpose(1, 0), key.transpose(1, 0))
+            value = key
+        elif turned:
+            query, key, value = (part.transpose(1, 0) for part in (query, key, value))
+        separate = self.in_proj_weight is None
+        weights = {f"{name}_proj_weight": getattr(self, f"{name}_proj_weight") for name in "qkv"} if separate else {}
+        out, attention = multi_head_attention(
+            query, key, value, self.embed_dim, self.num_heads, self.in_proj_weight, self.in_proj_bias, self.bias_k,
+            self.bias_v, self.add_zero_attn, self.dropout, self.out_proj.weight, self.out_proj.bias,
+            training=self.training, use_separate_proj_weight=separate, **weights, **options,
+        )  # fmt: skip
+        return (out.transpose(1, 0) if turned else out), attention
+
+
+OPTIONS = ("key_padding_mask", "need_weights", "attn_mask", "average_attn_weights", "is_causal")
+
+
+def fit_attention(layer: nn.MultiheadAttention) -> None:
+    """Give an attention layer the number of heads that its weights have."""
+    attention: Any = layer
+    packed = attention.in_proj_weight is not None
+    rows = len(attention.in_proj_weight) // 3 if packed else len(attention.q_proj_weight)
+    reads = attention.in_proj_weight if packed else attention.q_proj_weight
+    widths = (reads.shape[1], len(attention.out_proj.weight))
+    if rows == attention.num_heads * attention.head_dim and widths == (attention.embed_dim,) * 2:
+        return
+    attention.num_heads, attention.embed_dim = rows // attention.head_dim, widths[1]
+    if not packed:
+        attention.kdim, attention.vdim = attention.k_proj_weight.shape[1], attention.v_proj_weight.shape[1]
+    if type(attention) is nn.MultiheadAttention:
+        attention.__class__ = NarrowMultiheadAttention
+        attention._qkv_same_embed_dim = False  # torch's own fast kernels take whole layers only

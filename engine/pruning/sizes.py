@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.weights import Flags
-from winnow.engine.pruning.attending import fit_attention
+from winnow.engine.pruning.selecting import fit_attention, fit_norm
 
 SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk")
 RESHAPES = ("view", "reshape", "expand", "broadcast_to", "unflatten")
@@ -31,6 +31,7 @@ class Sized:
     kept: Flags
     expected: Callable[[Carrier], tuple[int, ...] | None]
     entered: bool  # whether it made tensors of its own, and is no part of a tuple
+    value: Callable[[fx.Node], Any]  # what a copied node gives in the smaller model
 
     @property
     def shrinks(self) -> bool:
@@ -89,11 +90,10 @@ def fit(module: nn.Module, source: tuple[int, ...] | None = None) -> None:
 
 def _fit_other(module: nn.Module, source: tuple[int, ...] | None) -> None:
     layer: Any = module
-    weight: Any = getattr(layer, "weight", None)
     if isinstance(module, nn.MultiheadAttention):
         fit_attention(module)
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
-        layer.normalized_shape = layer.normalized_shape if weight is None else tuple(weight.shape)
+        fit_norm(module)
     elif isinstance(module, nn.modules.batchnorm._NormBase):
         layer.num_features = _features(layer, source)
 
@@ -187,15 +187,21 @@ def _resize_shape(copied: fx.Node, sized: Sized) -> None:
         return
     start = _argument(copied, 1, "dim") % len(sized.sources[0].shape) if first == 2 else 0
     shapes = list(zip(before, after, strict=True))[start : start + len(sizes)]
-    new = [_resized(size, was, now, -1 in sizes) for size, (was, now) in zip(sizes, shapes, strict=True)]
+    new: list[Any] = []
+    for size, (was, now) in zip(sizes, shapes, strict=True):
+        new.append(_resized(size, (was, now), sized, -1 in (*sizes, *new)))
     axis = (copied.args[1:2] or (copied.kwargs["dim"],)) if first == 2 else ()
     copied.args, copied.kwargs = (copied.args[0], *axis, tuple(new)), {}
 
 
-def _resized(size: Any, was: int, now: int, open_elsewhere: bool) -> Any:
+def _resized(size: Any, change: tuple[int, int], sized: Sized, open_elsewhere: bool) -> Any:
+    """Return a size as it is to be: a computed one that comes out otherwise is left open, or becomes a number."""
+    was, now = change
     if isinstance(size, int):
         return now if size == was else size
-    return size if was == now else now if open_elsewhere else -1
+    if sized.value(size) == now:
+        return size
+    return now if open_elsewhere or was == now else -1
 
 
 def _resize_blocks(copied: fx.Node, sized: Sized) -> None:

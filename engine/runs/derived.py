@@ -15,11 +15,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from winnow.engine.runs.making import make
 from winnow.engine.runs.received import require_plain
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import KINDS as STUDIES
 from winnow.engine.runs.study import Study
-from winnow.engine.runs.work_folder import Status, WorkFolder, folders, kind_of, make
+from winnow.engine.runs.work_folder import Status, WorkFolder, folders, kind_of
 from winnow.engine.specs.frozen import DerivedSpec, SpecError, first_line
 from winnow.engine.specs.jobs import JOBS
 from winnow.engine.specs.registry import entry

@@ -33,7 +33,7 @@ def forget_digests(folder: Path) -> None:
     (folder / NOTED).unlink(missing_ok=True)
 
 
-def changed(folder: Path) -> dict[str, str]:
+def changed_files(folder: Path) -> dict[str, str]:
     """Return what became of the files that were noted, {file: what is wrong}; nothing where none were noted.
 
     Raises:

@@ -48,7 +48,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return found
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def checked_table(path: Path) -> pd.DataFrame:
     """Return the table in a Parquet file.
 
     Raises:

@@ -49,7 +49,7 @@ def why_refused(folder: Path) -> str:
     """Return why a folder is not opened, "" if nothing speaks against it."""
     if folder.is_symlink():
         return "the folder is a link"
-    waiting, seen = [(folder, "")], 0
+    waiting, seen = [(str(folder), "")], 0
     while waiting:
         place, name = waiting.pop()
         if name.count("/") > DEPTH:
@@ -57,7 +57,7 @@ def why_refused(folder: Path) -> str:
         for entry in _entries(place):
             seen += 1
             if entry.is_dir(follow_symlinks=False):
-                waiting.append((Path(entry.path), f"{name}{entry.name}/"))
+                waiting.append((entry.path, f"{name}{entry.name}/"))
             elif not entry.is_file(follow_symlinks=False) and os.path.lexists(entry.path):
                 kind = "a link" if entry.is_symlink() else "no plain file"
                 return f"{f'{name}{entry.name}'!r:.120} is {kind}"
@@ -66,7 +66,7 @@ def why_refused(folder: Path) -> str:
     return ""
 
 
-def _entries(place: Path) -> list[os.DirEntry[str]]:
+def _entries(place: str) -> list[os.DirEntry[str]]:
     """Return what lies in a folder; nothing where it cannot be read, as then nobody reads it either."""
     try:
         with os.scandir(place) as found:

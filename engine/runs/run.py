@@ -15,9 +15,10 @@ from pathlib import Path
 import pandas as pd
 
 from winnow.engine.runs.events import current_events
+from winnow.engine.runs.making import make
 from winnow.engine.runs.norm_log import NormLog
 from winnow.engine.runs.received import RefusedFolderError
-from winnow.engine.runs.work_folder import Status, WorkFolder, folders, make, refused
+from winnow.engine.runs.work_folder import Status, WorkFolder, folders, refused
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.train import StrengthChange, TrainSpec, parse
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from winnow.engine.runs.making import make
 from winnow.engine.runs.run import Run, run_below, runs_folder
-from winnow.engine.runs.work_folder import Status, WorkFolder, folders, make
+from winnow.engine.runs.work_folder import Status, WorkFolder, folders
 from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 
 KINDS = ("study", "path")

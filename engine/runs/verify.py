@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from winnow.engine.runs.digests import APART, BEFORE, NOTED, changed, manifests, verified
-from winnow.engine.runs.reading import read_object, read_table
+from winnow.engine.runs.digests import APART, BEFORE, NOTED, changed_files, manifests, verified
+from winnow.engine.runs.reading import checked_table, read_object
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.snapshots import FOLDER, is_intact, read_snapshot, snapshot_folders
 from winnow.engine.runs.work_folder import Status, folders
@@ -39,7 +39,7 @@ def _compared(found: list[FileCheck], folder: Path, name: str) -> list[FileCheck
     """Return the findings with those of a folder's digests: what a reader accepts may have changed all the same."""
     prefix = f"{name}/" if name else ""
     try:
-        wrong = changed(folder)
+        wrong = changed_files(folder)
     except (OSError, ValueError) as error:
         return [*found, FileCheck(f"{prefix}{NOTED}", False, str(error))]
     own = [FileCheck(f"{prefix}{file}", False, problem) for file, problem in wrong.items()]
@@ -86,7 +86,7 @@ def _snapshot(place: Path) -> FileCheck:
 
 
 def _table(file: Path) -> FileCheck:
-    return _tried(f"tables/{file.name}", lambda: f"{len(read_table(file))} rows")
+    return _tried(f"tables/{file.name}", lambda: f"{len(checked_table(file))} rows")
 
 
 def _tried(file: str, read: Callable[[], str]) -> FileCheck:

@@ -15,11 +15,10 @@ it is a status that says running, with a lock that is free. Runs (engine.runs.ru
 
 import os
 import re
-import secrets
 import shutil
+import socket
 import time
-from collections.abc import Container, Iterator
-from datetime import UTC, datetime
+from collections.abc import Container
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -30,9 +29,8 @@ from pydantic import Field
 
 from winnow.engine.runs.control import Control, ask, read_control
 from winnow.engine.runs.events import read_events
-from winnow.engine.runs.files import replace, replace_json
-from winnow.engine.runs.provenance import PARTS, made_with
-from winnow.engine.runs.reading import read_object, read_table
+from winnow.engine.runs.provenance import PARTS
+from winnow.engine.runs.reading import checked_table, read_object
 from winnow.engine.runs.received import known_plain, reason_known, require_plain
 from winnow.engine.specs.frozen import Frozen
 
@@ -41,6 +39,7 @@ LIVE: tuple[State, ...] = ("queued", "running")
 UNFINISHED: tuple[State, ...] = ("stopped", "lost", "failed")  # a worker can be started again on these
 START_GRACE = 30.0  # seconds that a started worker may take before it holds the lock
 SLOW_GRACE = 180.0  # the same where torchrun, which imports torch, starts it
+UNTOLD_FOR = 600.0  # seconds that another machine's word is taken for, without a lock: its clock may differ
 LOOKS = 5  # at a status that changes meanwhile, twice a second at most
 LOST = "its process died before it could say why: see log.txt"
 UNTOLD = "whether its process is alive cannot be told from here: the lock cannot be read"
@@ -63,6 +62,7 @@ class Status(Frozen):
     progress: float = 0.0
     images_per_second: float = 0.0
     paused: bool = False
+    host: str = Field("", max_length=300)  # name of the machine that works on it
     pid: Count | None = None
     pid_created: Time | None = None
     requested: Time | None = None
@@ -138,7 +138,7 @@ class WorkFolder:
         if status.state == "queued" and time.time() - (status.requested or 0.0) < grace:
             return status
         held = self._held()
-        if held is None:
+        if held is None or (held is False and _elsewhere(status)):
             return status.model_copy(update={"message": UNTOLD})
         return status if held else status.model_copy(update={"state": "lost", "message": LOST})
 
@@ -183,7 +183,7 @@ class WorkFolder:
         known = sorted(file.stem for file in self.path.glob("tables/*.parquet"))
         if name not in known:
             raise FileNotFoundError(f"`name` must be one of the tables of {self.id}, {known}, got {name!r}.")
-        return read_table(self.path / "tables" / f"{name}.parquet")
+        return checked_table(self.path / "tables" / f"{name}.parquet")
 
     def control(self) -> Control:
         """Return what is asked of the run now."""
@@ -208,23 +208,6 @@ class WorkFolder:
         for added in PARTS:
             document.pop(added, None)
         return document
-
-
-def make(root: Path, stem: str, spec: Frozen, status: Status) -> Path:
-    """Make a new folder of work below `root`, completely or not at all; return it: <utc-time>-<stem>, or numbered."""
-    document = {**spec.model_dump(mode="json"), **made_with(spec)}
-    root.mkdir(parents=True, exist_ok=True)
-    draft = root / f".new-{secrets.token_hex(6)}"
-    draft.mkdir()
-    replace_json(draft / "spec.json", document)
-    replace(draft / "status.json", status.model_dump_json().encode())
-    for identity in _identities(stem):
-        try:
-            draft.rename(root / identity)
-        except OSError:  # the name is taken: a folder with files in it is never replaced
-            continue
-        return root / identity
-    raise RuntimeError("unreachable: identities do not end")
 
 
 def folders(root: Path, kinds: Container[str] | None = None) -> list[Path]:
@@ -267,6 +250,12 @@ def kind_of(folder: Path) -> str:
         return "train"
 
 
+def _elsewhere(status: Status) -> bool:
+    """Return whether another machine said a while ago that it works: its locks may not reach this one (NFS)."""
+    recent = abs(time.time() - (status.updated or 0.0)) < UNTOLD_FOR
+    return status.state == "running" and status.host not in ("", socket.gethostname()) and recent
+
+
 def held_elsewhere(lock: Path) -> bool | None:
     """Return whether somebody holds a lock file that can only be read here; None where that cannot be told."""
     try:
@@ -283,14 +272,3 @@ def held_elsewhere(lock: Path) -> bool | None:
     except OSError:
         return None
     return False
-
-
-def _identities(name: str) -> Iterator[str]:
-    """Yield <utc-time>-<slug>, then the same with a number."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
-    stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{slug}"
-    yield stem
-    number = 2
-    while True:
-        yield f"{stem}-{number}"
-        number += 1

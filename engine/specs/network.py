@@ -6,11 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
-from winnow.data.code import PATTERN, Code
+from winnow.data.code import PATTERN, Code, Plain
 from winnow.engine.specs.frozen import Frozen, SpecError, Width, first_line
 from winnow.engine.specs.registry import Reference, chosen_by
 
-Plain = bool | int | float | str
 ModuleName = Annotated[str, Field(pattern=r"^[\w.]+$", max_length=200)]
 
 
@@ -114,6 +113,7 @@ class RecordedSpec(NetworkSpec):
 
     network: Literal["recorded"] = "recorded"
     name: str = Field("", max_length=200, description="class of the network")
+    origin: str = Field("", max_length=500, description="where it comes from, in words")
     trunk: tuple[ModuleName, ...] = Field((), description="modules that the tasks share; not set: found from the graph")
 
 

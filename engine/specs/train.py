@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
 from winnow.data.catalog import DATASETS
+from winnow.data.own import OwnData
 from winnow.data.recorded import RecordedData
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
@@ -23,7 +24,8 @@ from winnow.engine.specs.warm_start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1
 USUAL_DATA = "scenes"
-READ: Mapping[str, type[DataSpec]] = MappingProxyType({**DATASETS, "recorded": RecordedData})
+ZOOMED = ("segmentation", "edges", "depth", "normals")  # kinds of target of which we know what nearness does to them
+READ: Mapping[str, type[DataSpec]] = MappingProxyType({**DATASETS, "own": OwnData, "recorded": RecordedData})
 """All kinds of data that a spec may hold."""
 Data = Annotated[SerializeAsAny[DataSpec], chosen_by("dataset", READ, USUAL_DATA)]
 
@@ -37,6 +39,11 @@ class OptimiserSpec(Frozen):
     learning_rate: Positive = Field(2e-3, description="learning rate at the start")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum (sgd only)")
     weight_decay: Strength = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
+    rate: dict[str, Strength] = Field(
+        default_factory=dict,
+        description="learning rate of the parameters whose names fit a pattern, as a factor of the learning rate: "
+        "trunk.*=0.1; 0: they keep their values",
+    )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="learning rate over the steps of the run")
 
 
@@ -66,6 +73,13 @@ class TrainSpec(Frozen):
     )
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the weights, the order of the images and the flips")
     flips: bool = Field(True, description="mirror half of the training images; used when all tasks are dense")
+    zoom: float = Field(
+        1.0,
+        ge=1,
+        le=4,
+        description="enlarge a random part of each training image by up to this factor, as if the scene were nearer; "
+        "1: off",
+    )
     threads: int = Field(
         default_factory=lambda: available_cores(),
         ge=1,
@@ -114,6 +128,16 @@ class TrainSpec(Frozen):
             )
         if len(set(self.tasks)) != len(self.tasks):
             raise ValueError(f"`tasks` must name each task once, got {', '.join(self.tasks)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_can_be_zoomed(self) -> Self:
+        kinds = {task: self.data.fields[task].kind for task in self.tasks}
+        if self.zoom > 1 and (others := [task for task, kind in kinds.items() if kind not in ZOOMED]):
+            raise ValueError(
+                f"`zoom` must be 1 for tasks of other kinds than {', '.join(ZOOMED)}, got {self.zoom:g} with "
+                f"{others[0]}, {kinds[others[0]]}."
+            )
         return self
 
     @model_validator(mode="after")

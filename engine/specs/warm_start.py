@@ -14,6 +14,13 @@ class Source(Frozen):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="digest of the checkpoint")
 
 
+class WeightsFile(Frozen):
+    """A file of weights, safetensors or what `torch.save` wrote, and its SHA-256."""
+
+    path: str = Field(max_length=4096, description="where it is")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="digest of its bytes")
+
+
 class StartSpec(Frozen):
     """What a run takes over from other runs: weights, and the support: which groups may be non-zero at any step.
 
@@ -23,6 +30,7 @@ class StartSpec(Frozen):
     weights: Source | None = Field(
         None, description="run whose weights to start with, of the same network; not set: fresh weights"
     )
+    file: WeightsFile | None = Field(None, description="file with the weights to start with, of the same network")
     support: Literal["free", "same", "union", "strongest"] = Field(
         "free",
         description="which groups may be non-zero. free: all; same: those of the run in `supports`; union: those of "
@@ -45,6 +53,8 @@ class StartSpec(Frozen):
         if not least <= len(self.supports) <= most:
             wanted = f"{least}" if least == most else f"at least {least}"
             raise ValueError(f"`supports` must name {wanted} with {self.support}, got {len(self.supports)}.")
+        if self.file is not None and self.weights is not None:
+            raise ValueError("`weights` must come from a run or from a file, got both.")
         if self.support == "strongest" and (self.weights is None or self.zero_parameters is None):
             raise ValueError("`weights` and `zero_parameters` must both be given with strongest, got one or none.")
         return self

@@ -39,10 +39,12 @@ def document_hash(document: Mapping[str, Any]) -> str:
     kept = copy.deepcopy(dict(document))
     kept.pop("name", None)
     kept.pop("snapshots", None)
-    network = kept.get("network") or {}
-    if network.get("network") == "own":
-        network.pop("path", None)  # the digest of the user's code counts, not where it lies
+    for part, kind in (("network", "network"), ("data", "dataset")):
+        own = kept.get(part) or {}
+        if own.get(kind) == "own":
+            own.pop("path", None)  # the digest of the user's code counts, not where it lies
     start = kept.get("start") or {}
+    (start.get("file") or {}).pop("path", None)
     for source in [start.get("weights"), *(start.get("supports") or ())]:
         if source:
             source.pop("run", None)

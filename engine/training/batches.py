@@ -10,6 +10,7 @@ from torch import Tensor
 from winnow.data.stacking import Stacked
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
+from winnow.engine.training.zooming import window_at, zoomed
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,12 @@ class Batches:
         """Return all targets of a task."""
         return self._targets[task]
 
-    def shuffled(self, seed: int, epoch: int, flips: bool, skip: int = 0, ranks: Ranks = ALONE) -> Iterator[Batch]:
+    def shuffled(
+        self, seed: int, epoch: int, flips: bool, skip: int = 0, ranks: Ranks = ALONE, zoom: float = 1.0
+    ) -> Iterator[Batch]:
         """Yield the batches of a training epoch from batch `skip` on; with `flips`, half of the images mirrored.
+
+        With `zoom` above 1, a random part of each image is enlarged by a factor from 1 to `zoom`.
 
         Of several `ranks`, each gets its own images of every batch, in turn: micro-batches of all of them are those of
         one alone, where the numbers divide.
@@ -70,10 +75,12 @@ class Batches:
         chance = np.random.default_rng([seed, epoch])
         order = torch.from_numpy(chance.permutation(len(self._images)))
         mirrored = torch.from_numpy(chance.random(len(self._images)) < 0.5)
+        places = torch.from_numpy(chance.random((len(self._images), 3)))  # factor, row and column of the part
         flips = flips and all(task.field.dense for task in self._tasks.values())
         for first in range(skip * self._size, self.steps * self._size, self._size):
             own = torch.arange(first + ranks.index, first + self._size, ranks.count)
             batch = self._take(order[own])
+            batch = self._zoom(batch, places[own], zoom) if zoom > 1 else batch
             yield self._mirror(batch, mirrored[own].to(self._device)) if flips else batch
 
     def in_order(self, ranks: Ranks = ALONE) -> Iterator[Batch]:
@@ -86,6 +93,14 @@ class Batches:
         images = images.float().div_(255) if images.dtype == torch.uint8 else images
         targets = {name: _wide(target[indices].to(self._device)) for name, target in self._targets.items()}
         return Batch(images, targets)
+
+    def _zoom(self, batch: Batch, places: Tensor, zoom: float) -> Batch:
+        height, width = batch.images.shape[-2:]
+        parts = [
+            window_at(height, width, 1 + (zoom - 1) * factor, (row, column)) for factor, row, column in places.tolist()
+        ]
+        fields = {name: task.field for name, task in self._tasks.items()}
+        return Batch(*zoomed(batch.images, batch.targets, fields, parts))
 
     def _mirror(self, batch: Batch, chosen: Tensor) -> Batch:
         def either(mirrored: Tensor, plain: Tensor) -> Tensor:

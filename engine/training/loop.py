@@ -86,7 +86,7 @@ def begin(
     kept = Kept(spec.penalty.floor, scale_free_weights(graph) if spec.penalty.normalisation == "aware" else ())
     balancer = build_balancer(spec.balancing, tuple(tasks)).to(batches.device)
     balancer.ranks = ranks
-    optimizer = build_optimizer(spec.optimiser, net.parameters(), balancer.parameters())
+    optimizer = build_optimizer(spec.optimiser, net.named_parameters(), balancer.parameters())
     proximal = Proximal(optimizer, groups, build_penalty(spec.penalty), kept)
     counts = Counts(net, proximal.banks, weight_macs(net, batches.example()))
     controller = build_controller(spec, proximal, counts, batches.steps)
@@ -131,7 +131,7 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
             yield removed
         epoch, done = divmod(training.step, batches.steps)
         training.net.train()
-        for batch in batches.shuffled(spec.seed, epoch, spec.flips, done, training.ranks):
+        for batch in batches.shuffled(spec.seed, epoch, spec.flips, done, training.ranks, spec.zoom):
             go_on(training.ranks, controller)
             controller.base = planned.get(training.step, controller.base)
             controller.before(training.step)

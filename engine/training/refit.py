@@ -91,7 +91,7 @@ def refit(
     """
     if unknown := [task for task in settings.weights if task not in tasks]:
         raise ValueError(f"`weights` must name {', '.join(tasks)}, got {', '.join(unknown)}.")
-    optimizer = build_optimizer(settings.optimiser, model.parameters()) if optimizer is None else optimizer
+    optimizer = build_optimizer(settings.optimiser, model.named_parameters()) if optimizer is None else optimizer
     zeros = _zeros(model)
     step, total = 0, settings.epochs * split.training.steps
     for epoch in range(settings.epochs):

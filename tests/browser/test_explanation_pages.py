@@ -28,7 +28,7 @@ def test_a_click_selects_a_channel_for_both_pages(browser: Browser, tmp_path: Pa
             context = browser.new_context(viewport=SIZE, color_scheme=scheme)
             faults.watch(context)
             page = context.new_page()
-            page.goto(f"{address}/tasks")
+            page.goto(f"{address}/tasks?drawn_as=triangle")
             walk(page)
             context.close()
     assert faults == []

@@ -39,7 +39,7 @@ def test_a_run_appears_on_an_idle_page_and_its_zoom_outlives_new_data(browser: B
             page.wait_for_function(f"range => JSON.stringify(({RANGE})()) === JSON.stringify(range)", arg=zoomed)
             page.evaluate(f"document.querySelector('{GRAPH} .modebar-btn[data-val=reset]').click()")
             page.wait_for_function(f"range => ({RANGE})()[1] > range[1] + 0.5", arg=zoomed)
-    context.close()
+        context.close()  # before its server ends
     assert faults == []
 
 

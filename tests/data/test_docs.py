@@ -11,7 +11,7 @@ from winnow.data.checking.doctor import examine
 from winnow.data.checking.recognising import layout_names
 from winnow.data.disk.spec import DiskData
 from winnow.data.folder.dataset import FolderData
-from winnow.data.kinds import KINDS
+from winnow.data.folder.description import OPTIONS
 from winnow.data.stacking import stack
 
 PAGE = Path(__file__).parents[2].joinpath("docs", "data.md").read_text("utf-8")
@@ -51,5 +51,5 @@ def test_every_data_set_on_disk_kind_and_layout_is_listed():
     rows = re.findall(r"^\| `(\w+)` +\| (?:`(\w+)`)?", PAGE, re.MULTILINE)
     first = {name for name, _ in rows}
     assert {name for name, spec in DATASETS.items() if issubclass(spec, DiskData)} <= first
-    assert set(KINDS) <= first
+    assert set(OPTIONS) <= first
     assert {f"{name}/{layout}" for name, layout in rows if layout} == {own for own in layout_names() if "/" in own}

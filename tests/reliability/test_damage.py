@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from winnow.engine.runs.digests import verified
 from winnow.engine.runs.events import Event, checked_lines, current_events, read_events, write_events
 from winnow.engine.runs.norm_log import NormLog
-from winnow.engine.runs.reading import DamagedFileError, read_json, read_object, read_table
+from winnow.engine.runs.reading import DamagedFileError, checked_table, read_json, read_object
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.snapshots import list_snapshots
 from winnow.engine.runs.work_folder import Status, kind_of
@@ -188,7 +188,7 @@ def test_a_table_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypat
     pd.DataFrame({"x": np.zeros(1_000_000)}).to_parquet(tmp_path / "bomb.parquet")
     monkeypatch.setattr("winnow.engine.runs.reading.MOST_CELLS", 999_999)
     with pytest.raises(DamagedFileError, match=r"bomb.parquet.*1000000 rows"):
-        read_table(tmp_path / "bomb.parquet")
+        checked_table(tmp_path / "bomb.parquet")
 
 
 @given(st.binary(max_size=200), st.integers(0, 10_000))
@@ -200,7 +200,7 @@ def test_no_bytes_in_a_table_raise_anything_but_ours(tmp_path_factory, noise: by
     place = at % len(content)
     content[place : place + len(noise)] = noise
     file.write_bytes(content)
-    message = said(lambda: read_table(file), DamagedFileError)
+    message = said(lambda: checked_table(file), DamagedFileError)
     assert message == "" or "x.parquet" in message
 
 
@@ -209,10 +209,9 @@ nested = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
     max_leaves=6,
 )
-FIELDS = (
-    "kind", "name", "data", "tasks", "network", "penalty", "optimiser", "balancing", "epochs", "seed", "threads",
-    "device", "start", "strength_changes", "keep", "patience", "base", "targets", "cluster", "scheduler",
-)  # fmt: skip
+FIELDS = ["kind", "name", "data", "tasks", "network", "penalty", "optimiser", "balancing", "epochs", "seed",
+          "threads", "device", "start", "strength_changes", "keep", "patience", "base", "targets", "cluster",
+          "scheduler"]  # fmt: skip
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), nested, max_size=4))

@@ -13,7 +13,7 @@ from winnow.engine.runs.derived import DerivedJob, derived_job, read
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, create
-from winnow.engine.runs.work_folder import Status, WorkFolder
+from winnow.engine.runs.work_folder import UNTOLD, Status, WorkFolder
 from winnow.engine.specs.train import parse
 
 PRUNE = {"kind": "prune", "threads": 1, "batches": [1], "rounds": 3, "onnx": False}
@@ -99,3 +99,12 @@ def test_a_job_is_started_again_by_a_command(gift: Run, monkeypatch, state: str)
     refused = winnow_here("prune", gift.id, "--resume", job.id, "--budget", "40")
     assert refused.returncode == 2
     assert winnow_here("prune", gift.id, "--resume", "../../x").returncode == 2
+
+
+@pytest.mark.parametrize(("host", "ago", "state"), [("other", 5, "running"), ("other", -300, "running"),
+                                                    ("other", 5000, "lost"), ("", 5, "lost")])  # fmt: skip
+def test_a_run_of_another_machine_is_not_lost_while_it_speaks(runs_root: Path, host: str, ago: float, state: str):
+    run = create(parse({"name": "x", **TINY}))
+    say(run, state="running", host=host, updated=time.time() - ago)
+    assert run.status.state == state
+    assert (run.status.message == UNTOLD) == (state == "running")

@@ -25,7 +25,7 @@ def percent(value: float) -> str:
     return f"{value:.0f} %" if value >= 10 or value == round(value) else f"{value:.1f} %"
 
 
-def listed(parts: Iterable[str]) -> str:
+def joined_up(parts: Iterable[str]) -> str:
     """Join words as a sentence does: a, b and c."""
     *first, last = [*parts] or [""]
     return f"{', '.join(first)} and {last}" if first else last

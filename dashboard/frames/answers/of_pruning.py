@@ -11,7 +11,7 @@ from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import measured
 
 
-def unpruned(known: Summary) -> Answer:
+def unpruned_answer(known: Summary) -> Answer:
     """Say what could be removed of a run of which nothing has been."""
     macs, parameters = (known.newest.get((None, f"removable_{name}"), nan) for name in ("macs", "parameters"))
     if not isfinite(macs):
@@ -22,7 +22,7 @@ def unpruned(known: Summary) -> Answer:
     )
 
 
-def pruned(costs: pd.DataFrame, changes: pd.DataFrame, found: Certificate | None) -> Answer:
+def pruned_answer(costs: pd.DataFrame, changes: pd.DataFrame, found: Certificate | None) -> Answer:
     """Say what is left, how much faster that is, whether it is exact, and which task pays most."""
     left = {name: _left(costs, name) for name in ("macs", "parameters")}
     if not any(map(isfinite, left.values())):

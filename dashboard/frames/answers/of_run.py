@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from math import isfinite, nan
 
+import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count, listed, percent
+from winnow.dashboard.frames.answers.answer import Answer, count, joined_up, percent
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import COUNTED, measured
 from winnow.engine.runs.quantities import Metric
 
 
-def train(known: Summary, constants: Mapping[tuple[str, str], float]) -> Answer:
+def train_answer(known: Summary, constants: Mapping[tuple[str, str], float]) -> Answer:
     """Say how sparse the network is, and which tasks beat the best prediction that ignores the image."""
     if not known.newest or known.spec is None:
         return Answer("This run has not recorded a number yet.", "The log says what it is waiting for.")
@@ -24,13 +25,13 @@ def train(known: Summary, constants: Mapping[tuple[str, str], float]) -> Answer:
     better = [f"{task} by {said}" for task, (ahead, said) in margins.items() if ahead]
     worse = [task for task, (ahead, _) in margins.items() if not ahead]
     beaten = f", and {len(better)} of {count(len(margins), 'task')} beat the constant prediction"
-    says = f"{sparse}{beaten}{': ' if better else ''}{listed(better)}."
+    says = f"{sparse}{beaten}{': ' if better else ''}{joined_up(better)}."
     if worse:
-        return Answer(says, f"Look at {listed(worse)}: no better than a prediction that ignores the image.")
+        return Answer(says, f"Look at {joined_up(worse)}: no better than a prediction that ignores the image.")
     return Answer(says, "Groups shows where the zeros are.", "groups")
 
 
-def groups(known: Summary, layers: pd.DataFrame) -> Answer:
+def groups_answer(known: Summary, layers: pd.DataFrame) -> Answer:
     """Say how much is zero, how much of it can go, and which layer has lost most."""
     removable = known.newest.get((None, "removable_macs"), nan)
     says = f"{percent(known.sparsity('group_sparsity'))} of the groups are zero"
@@ -39,7 +40,7 @@ def groups(known: Summary, layers: pd.DataFrame) -> Answer:
     near = int(layers["near"].sum())
     lost = (layers["dead"] / layers["total"]).fillna(0)
     if lost.any():
-        row = layers.iloc[int(lost.to_numpy(float).argmax())]
+        row = layers.iloc[int(np.argmax(lost.to_numpy(float)))]
         alive = f"{row['alive'] + row['near']} of {count(row['total'], 'group')}"
         says += f" {row['layer']} has lost most: {alive} are alive."
     if near:

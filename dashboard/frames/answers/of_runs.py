@@ -6,15 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count, listed, percent
+from winnow.dashboard.frames.answers.answer import Answer, count, joined_up, percent
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import state_word
 
 
-def runs(known: Sequence[Summary]) -> Answer:
+def runs_answer(known: Sequence[Summary]) -> Answer:
     """Say how many runs are in which state, and which finished one is sparsest."""
     states = Counter(state_word(one.status) for one in known)
-    says = f"{count(len(known), 'run')}: {listed(f'{number} {state}' for state, number in states.most_common())}."
+    says = f"{count(len(known), 'run')}: {joined_up(f'{number} {state}' for state, number in states.most_common())}."
     done = [one for one in known if one.status.state == "done" and one.sparsity("group_sparsity") > 0]
     if done:
         first = max(done, key=lambda one: one.sparsity("group_sparsity"))
@@ -23,7 +23,7 @@ def runs(known: Sequence[Summary]) -> Answer:
     return Answer(says, "Trade-off shows what sparsity costs." if len(done) > 1 else "")
 
 
-def compare(a: Summary, b: Summary, metrics: pd.DataFrame, groups: pd.DataFrame, differ: str) -> Answer:
+def compare_answer(a: Summary, b: Summary, metrics: pd.DataFrame, groups: pd.DataFrame, differ: str) -> Answer:
     """Say how sparse A and B are, in how many metrics B is better, and how far they keep the same groups."""
     zero = [percent(one.sparsity("group_sparsity")) for one in (a, b)]
     says = f"{zero[0]} of the groups of A are zero, {zero[1]} of B. {_better(metrics, differ)}{_same(groups)}"
@@ -44,7 +44,8 @@ def _better(metrics: pd.DataFrame, differ: str) -> str:
 
 def _ends(known: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the smallest and the largest gain, one where they are the same."""
-    return known.loc[list(dict.fromkeys([known["gain"].idxmin(), known["gain"].idxmax()]))]
+    gain = known["gain"].to_numpy(float)
+    return known.iloc[sorted({int(gain.argmin()), int(gain.argmax())}, key=lambda place: gain[place])]
 
 
 def _same(groups: pd.DataFrame) -> str:

@@ -1,5 +1,6 @@
 """What the page Path answers: what does sparsity buy along a path, and which arm of a study is best."""
 
+import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.answers.answer import Answer, count
@@ -7,7 +8,7 @@ from winnow.dashboard.frames.differences import Which
 from winnow.dashboard.shared.formatting import level_word
 
 
-def path(points: pd.DataFrame) -> Answer:
+def path_answer(points: pd.DataFrame) -> Answer:
     """Say how the skill falls from the densest to the sparsest point, and where the marks are; NaN is left out."""
     known = points[points["skill"].notna()].sort_values("group_sparsity", kind="stable")
     if known.empty:
@@ -26,14 +27,14 @@ def path(points: pd.DataFrame) -> Answer:
     return Answer(" ".join([f"{says}.", *said]), then)
 
 
-def study(summary: pd.DataFrame, which: Which, over: str) -> Answer:
+def study_answer(summary: pd.DataFrame, which: Which, over: str) -> Answer:
     """Say which sparse arm has the best Δ_m, and how sure that is."""
     quantity = f"delta.{which.against}.{which.definition}"
     own = summary[(summary["quantity"] == quantity) & (summary["split"] == which.split) & (summary["arm"] != "dense")]
     own = own[own["mean"].notna()]
     if own.empty:
         return Answer("No sparse arm has a Δ_m yet: it needs its baseline.")
-    row = own.iloc[int(own["mean"].to_numpy(float).argmax())]
+    row = own.iloc[int(np.argmax(own["mean"].to_numpy(float)))]
     level = f" at {level_word(str(row['level_of']), float(row['level']))}" if row["level_of"] else ""
     seeds = int(row["n"])
     sure = f" (95 % interval: {row['low']:+.2f} to {row['high']:+.2f} %)" if seeds > 1 else ""

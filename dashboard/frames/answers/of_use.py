@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count, listed
+from winnow.dashboard.frames.answers.answer import Answer, count, joined_up
 from winnow.engine.explain.checks.badges import Colour
 from winnow.engine.explain.usage import DEAD, IDLE
 
 LEAST = 4  # channels that a layer must have in use to be named
 
 
-def tasks(known: pd.DataFrame, names: Sequence[str], verdict: Colour) -> Answer:
+def tasks_answer(known: pd.DataFrame, names: Sequence[str], verdict: Colour) -> Answer:
     """Say, of a frame of leads, how many channels each task surely leads, and which layer is led most clearly."""
     used = known[~known["standing"].isin([DEAD, IDLE])]
     if used.empty:
@@ -20,7 +21,7 @@ def tasks(known: pd.DataFrame, names: Sequence[str], verdict: Colour) -> Answer:
         return Answer(f"{names[0]} is the only task: it uses {len(used):,} of {count(len(known), 'channel')}.")
     led = used[used["standing"] == "lead"]
     by = led["dominant"].value_counts()
-    each = listed(f"{task} {by.get(task, 0)}" for task in sorted(names, key=lambda task: -by.get(task, 0)))
+    each = joined_up(f"{task} {by.get(task, 0)}" for task in sorted(names, key=lambda task: -by.get(task, 0)))
     even = int((used["standing"] == "even").sum())
     whole = count(len(used), "used channel")
     says = f"One task surely has more than an equal share in {len(led):,} of {whole}: {each}. "
@@ -28,7 +29,7 @@ def tasks(known: pd.DataFrame, names: Sequence[str], verdict: Colour) -> Answer:
     return Answer(says, *_doubt(verdict))
 
 
-def explain(task: str, ranked: pd.DataFrame, verdict: Colour) -> Answer:
+def explain_answer(task: str, ranked: pd.DataFrame, verdict: Colour) -> Answer:
     """Say how few channels hold half of a task's relevance, which comes first, and whether that holds."""
     if ranked.empty:
         return Answer(f"{task} relies on no channel here.")
@@ -57,8 +58,9 @@ def _clearest(used: pd.DataFrame, led: pd.DataFrame) -> str:
     if counted.empty:
         return ""
     part = counted / sizes.reindex(counted.index.get_level_values("layer")).to_numpy()
-    layer, task = part.index[int(part.to_numpy(float).argmax())]
-    return f"{layer} is led most clearly: {task} leads {counted[layer, task]} of its {sizes[layer]}."
+    place = int(np.argmax(part.to_numpy(float)))
+    layer, task = (str(name) for name in counted.index[place])
+    return f"{layer} is led most clearly: {task} leads {counted.iloc[place]} of its {sizes[layer]}."
 
 
 def _doubt(verdict: Colour) -> tuple[str, str]:

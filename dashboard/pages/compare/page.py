@@ -4,7 +4,6 @@ A is the run of the other pages, `run` in the address; B is `other`.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from winnow.dashboard.figures import gains, kept_by_both, mask_overlap
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import masks, pairs, tables
 from winnow.dashboard.frames.answers import of_runs
-from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import OTHER, RUN
@@ -83,7 +82,7 @@ def _compared(a: Run, b: Run) -> None:
         st.info(SAME, icon=":material/compare:")
         return
     metrics, _, differ = pairs.metrics(a, b)
-    answer(of_runs.compare(summary(a), summary(b), metrics, pairs.groups(a, b), differ))
+    answer(of_runs.compare_answer(summary(a), summary(b), metrics, pairs.groups(a, b), differ))
     views = (_maps, _metrics, _layers, _seeds, _descriptions)
     for tab, view in zip(address.tabs("against_one_another", TABS), views, strict=True):
         if tab.open:
@@ -170,7 +169,7 @@ def _descriptions(a: Run, b: Run) -> None:
     )
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _gains(a: Path, b: Path, _a: Version, _b: Version) -> tuple[Chart, str, str]:
     frame, split, differ = pairs.metrics(Run(a), Run(b))
     spec = summary(Run(a)).spec

@@ -53,7 +53,7 @@ def page() -> None:
 def _explain(work: DerivedJob, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         task, method = _task(work), _method(work)
-    answer(of_use.explain(task, reliance.ranked(work, method, task), trust.verdict(work, method, (task,))[0]))
+    answer(of_use.explain_answer(task, reliance.ranked(work, method, task), trust.verdict(work, method, (task,))[0]))
     badge(work)
     verdict_of(work, method, (task,))
     found = cell_of(work)

@@ -54,7 +54,7 @@ def _groups(run: Run, drawn_live: bool) -> None:
     if not len(norms.values):
         no_norms()
         return
-    answer(of_run.groups(summary(run), channel_states.layers(run)))
+    answer(of_run.groups_answer(summary(run), channel_states.layers(run)))
     sparsity_numbers(run)
     left, right = st.columns([2, 1], gap="large")
     with left:

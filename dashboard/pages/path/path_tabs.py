@@ -34,7 +34,7 @@ ASKED = "asked_of_path"  # in the session: what the scrubber asked for
 
 def path_views(study: Study, spec: PathSpec) -> None:
     """Draw the open view of a path."""
-    answer(of_study.path(paths.points(study)))
+    answer(of_study.path_answer(paths.points(study)))
     views = (_scrub, _curve, _norms, _deaths, kept_on_the_way, tables, seeds, the_runs)
     for tab, view in zip(address.tabs("along", TABS), views, strict=True):
         if tab.open:

@@ -1,7 +1,6 @@
 """The figures of a study, cached until its tables change, as `dashboard.shared.run_figures` keeps a run's."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from winnow.dashboard.canvas.path_scrubber import Course, payload
 from winnow.dashboard.figures import death_order, norm_path, paired_differences, path_curve, seed_overlap
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import differences, paths, studies
-from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.study import Study
@@ -46,7 +45,7 @@ def seeds(study: Study) -> Chart:
     return _seeds(study.path, studies.versions(study, "jaccard"))
 
 
-@lru_cache(maxsize=8)
+@latest(8)
 def _course(path: Path, _tables: tuple[Version, ...]) -> tuple[Course, Mapping[str, Any]]:
     study = Study(path)
     spec = study.spec
@@ -57,32 +56,32 @@ def _course(path: Path, _tables: tuple[Version, ...]) -> tuple[Course, Mapping[s
     return made, payload(made)
 
 
-@lru_cache(maxsize=16)
+@latest(16)
 def _curve(path: Path, _tables: tuple[Version, ...]) -> Chart:
     frame = paths.points(Study(path))
     return Chart(path_curve.path_curve(frame), frame)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _norms(path: Path, _tables: tuple[Version, ...], layer: str) -> Chart:
     frame = paths.norms(Study(path), layer)
     return Chart(norm_path.norm_path(frame), frame)
 
 
-@lru_cache(maxsize=16)
+@latest(16)
 def _deaths(path: Path, _tables: tuple[Version, ...]) -> Chart:
     study = Study(path)
     shares = paths.deaths(study)
     return Chart(death_order.death_order(shares), studies.table(study, "deaths"))
 
 
-@lru_cache(maxsize=64)
+@latest(64)
 def _paired(path: Path, _tables: tuple[Version, ...], which: differences.Which) -> Chart:
     frame = differences.paired(Study(path), which)
     return Chart(paired_differences.paired_differences(frame), frame)
 
 
-@lru_cache(maxsize=16)
+@latest(16)
 def _seeds(path: Path, _tables: tuple[Version, ...]) -> Chart:
     frame = studies.table(Study(path), "jaccard")
     return Chart(seed_overlap.seed_overlap(frame), frame)

@@ -54,9 +54,9 @@ WHO = ("arm", "tasks", "balancing")
 def study_views(study: Study) -> None:
     """Draw the open view of a study."""
     spec = study.spec
-    definition: Definition = spec.definition if isinstance(spec, StudySpec) else "main"
-    which = differences.Which("test", "dense", definition)
-    answer(of_study.study(studies.table(study, "summary"), which, f"{DEFINITIONS[definition]}, test images"))
+    shown: Definition = spec.definition if isinstance(spec, StudySpec) else "main"
+    which = differences.Which("test", "dense", shown)
+    answer(of_study.study_answer(studies.table(study, "summary"), which, f"{DEFINITIONS[shown]}, test images"))
     for tab, view in zip(
         address.tabs("compared", TABS), (tables, _differences, pareto_of, seeds, the_runs), strict=True
     ):

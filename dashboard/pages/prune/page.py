@@ -58,7 +58,7 @@ def _new(run: Run, others: int) -> None:
         st.info(reason, icon=":material/hourglass:")
         return
     if not others:
-        answer(of_pruning.unpruned(summary(run)))
+        answer(of_pruning.unpruned_answer(summary(run)))
         st.info(NOTHING + _refit_cost(run), icon=":material/content_cut:")
     with st.expander("New pruning", expanded=not others, icon=":material/add:", key=f"new_pruning_{others}"):
         if started := new_pruning(run):

@@ -111,7 +111,7 @@ def _answer(run: Run, shown: DerivedJob) -> None:
     except ValueError:  # the view below says what is wrong with it
         found = None
     costs, changes = pruning_figures.costs(shown)[0].frame, pruning_figures.changes(run, shown).frame
-    answer(of_pruning.pruned(costs, changes, found))
+    answer(of_pruning.pruned_answer(costs, changes, found))
 
 
 def _undo(run: Run, shown: DerivedJob) -> None:

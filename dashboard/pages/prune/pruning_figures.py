@@ -1,6 +1,5 @@
 """The figures of a pruning, cached until its tables change, as `dashboard.shared.run_figures` keeps a run's."""
 
-from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +8,7 @@ from winnow.dashboard.figures import latencies, removed_layers, task_changes, wh
 from winnow.dashboard.figures.style import Style, styles
 from winnow.dashboard.frames import before_after, before_after_text, prunings
 from winnow.dashboard.frames import what_if as sweeps
-from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.derived import DerivedJob
@@ -41,12 +40,12 @@ def sweep(run: Run, shown: DerivedJob, of: str) -> Chart:
     return _sweep(run.path, shown.path, prunings.versions(shown), of)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _table(run: Path, shown: Path, _tables: tuple[Version, ...]) -> pd.DataFrame:
     return before_after_text.before_after(DerivedJob(shown), tasks(Run(run).spec))
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _costs(shown: Path, _tables: tuple[Version, ...]) -> tuple[Chart, Chart]:
     spent = before_after.costs(DerivedJob(shown))
     titles = [before_after_text.title(row) for _, row in spent.iterrows()]
@@ -57,19 +56,19 @@ def _costs(shown: Path, _tables: tuple[Version, ...]) -> tuple[Chart, Chart]:
     )
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _changes(run: Path, shown: Path, _tables: tuple[Version, ...]) -> Chart:
     got = before_after.changes(DerivedJob(shown), tasks(Run(run).spec))
     return Chart(task_changes.task_changes(got, _looks(Run(run))), got)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _layers(shown: Path, _tables: tuple[Version, ...]) -> Chart:
     frame = prunings.removed(DerivedJob(shown))
     return Chart(removed_layers.removed_layers(frame), frame)
 
 
-@lru_cache(maxsize=32)
+@latest(32)
 def _sweep(run: Path, shown: Path, _tables: tuple[Version, ...], of: str) -> Chart:
     frame = sweeps.points(DerivedJob(shown), tasks(Run(run).spec))
     here = prunings.saved(DerivedJob(shown)).get({"groups": "group", "parameters": "parameter", "macs": "mac"}[of])

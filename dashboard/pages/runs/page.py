@@ -37,7 +37,7 @@ def page() -> None:
     if not known:
         welcome()
         return
-    answer(of_runs.runs(known))
+    answer(of_runs.runs_answer(known))
     table, trade = address.tabs("runs_view", ("Table", "Trade-off"))
     if table.open:
         with table:
@@ -61,7 +61,7 @@ def _table(drawn: Sequence[str]) -> None:
         st.rerun()
     frame = tables.runs(known)
     sets = frame["images"].nunique()
-    hidden = ("id", "images") if sets < 2 else ("id",)
+    hidden = ("images",) if sets < 2 else ()
     event = st.container(key="runs_table").dataframe(
         frame,
         key=keyed("runs_table", frame["id"]),
@@ -100,6 +100,7 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
         "images": config.TextColumn("Judged on", width=150, help="Runs with the same words can be compared"),
         "started": config.TextColumn("Started [UTC]", width=122),
         "duration": config.TextColumn("Duration", width=74),
+        "id": config.TextColumn("Id", width=170),
     }
 
 

@@ -51,7 +51,7 @@ def page() -> None:
 
 def _tasks(work: DerivedJob, run: Run) -> None:
     method = explanations.methods(work)[0]
-    answer(of_use.tasks(leads.leads(work), explanations.tasks(work), trust.verdict(work, method)[0]))
+    answer(of_use.tasks_answer(leads.leads(work), explanations.tasks(work), trust.verdict(work, method)[0]))
     badge(work)
     found = cell_of(work)
     left, right = st.columns([2, 1], gap="large")
@@ -89,7 +89,7 @@ def _shares(work: DerivedJob, chosen: Cell | None, about: str) -> None:
 
 def _standings(work: DerivedJob, about: str) -> None:
     """Say how many channels each task leads, and how many it uses alone by the strict labels."""
-    frame = leads.summary(leads.leads(work), explanations.tasks(work))
+    frame = leads.lead_summary(leads.leads(work), explanations.tasks(work))
     st.dataframe(
         frame,
         key="standings",
@@ -150,7 +150,14 @@ def _chosen_runs(run: Run, known: dict[str, Run]) -> Sequence[str]:
     """Ask which runs to compare: this one and one for each task that was trained alone, at first."""
     usual = {run.id, *(other.id for other in masks.single(list(known.values())))}
     first = [name for name, other in known.items() if other.id in usual][: masks.MOST_RUNS]
-    return st.multiselect("Runs", list(known), default=first, max_selections=masks.MOST_RUNS, key=f"overlap_{run.id}")
+    return st.multiselect(
+        "Runs",
+        list(known),
+        default=first,
+        format_func=lambda name: name if name == known[name].id else f"{name} · {known[name].id}",
+        max_selections=masks.MOST_RUNS,
+        key=f"overlap_{run.id}",
+    )
 
 
 def _no_others(known: int) -> None:

@@ -75,10 +75,10 @@ def captum_scores(method: Method, probe: Probe, means: Means, scores: Scores) ->
         NotAttributableError: the method would silently give wrong numbers on this model.
 
     """
-    base = base_image(probe)
     with _held(method, probe.model), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Captum warns about the hooks that it sets
         _refuse(method, probe)
+        base = base_image(probe)
         for batch in probe.batches():
             _Call(method, probe, means, batch, base).add_to(scores)
 
@@ -86,6 +86,8 @@ def captum_scores(method: Method, probe: Probe, means: Means, scores: Scores) ->
 def _refuse(method: Method, probe: Probe) -> None:
     """Raise where the method would give wrong numbers."""
     example = next(probe.batches()).images
+    if not isinstance(example, Tensor):
+        raise NotAttributableError(f"`method` must be taylor for a model of several inputs, got {method}.")
     refuse_reuse(probe.model, {site.name: site.module for site in probe.sites}, example, method)
     if method == "deep_lift":
         if probe.settings.of == "loss":

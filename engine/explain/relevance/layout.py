@@ -82,18 +82,23 @@ def image_axis(few: Tensor, more: Tensor, other: Tensor) -> tuple[int, int, bool
     return axis, each, not in_a_row
 
 
-def other_images(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return FEW images, MORE images, and the latter with another first one."""
-    few, more = (images[torch.arange(count, device=images.device) % len(images)] for count in (FEW, MORE))
-    other = more.clone()
-    generator = torch.Generator().manual_seed(0)
+def other_images(images: Any) -> tuple[Any, Any, Any]:
+    """Return FEW images, MORE images, and the latter with another first one; images are a tensor or `Inputs`."""
+    few, more = (images[torch.arange(count) % len(images)] for count in (FEW, MORE))
+    return few, more, _with_another(more) if isinstance(more, Tensor) else more.changed(_with_another)
+
+
+def _with_another(images: Tensor) -> Tensor:
+    other, generator = images.clone(), torch.Generator().manual_seed(0)
+    if images.dtype == torch.bool:
+        return other  # a mask: with another one, what the image is could vanish
     if images.is_floating_point():
         noise = torch.randn(other[0].shape, generator=generator, dtype=torch.float64).to(other)
         other[0] = other[0] / 2 + noise * (other.std() + 1e-3)
     else:
         values = images.flatten()
         other[0] = values[torch.randint(len(values), other[0].shape, generator=generator).to(values.device)]
-    return few, more, other
+    return other
 
 
 def written_channels(
@@ -168,7 +173,7 @@ class _Ending(nn.Module):
 
 def _in_graph(model: nn.Module, module: nn.Module, images: Tensor) -> int | None:
     try:
-        graph = trace(_Ending(model, module), images)
+        graph = trace(_Ending(model, module), Call((images,)))
     except NotTraceable:
         return None
     labels = graph.carriers[graph.ends["output"][0]].labels

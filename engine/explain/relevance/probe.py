@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.explain.relevance.frozen_model import frozen_model
+from winnow.engine.explain.relevance.inputs import as_batch, takes_one_input
 from winnow.engine.explain.relevance.objectives import Loss, Objective, objectives
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.relevance.sites import Site, named_sites, recorded, shared_sites
@@ -50,9 +51,11 @@ def probe(
     """Return the probe of a model.
 
     Args:
-        model: any module whose forward returns a dict {task: tensor}.
-        batches: `engine.training.batches.Batches`, or batches that are `Batch`, pairs (images, {task: target}) or
-            images alone. An iterator is read into memory once; anything else is read again for each pass.
+        model: any module. Its outputs are the tasks: a dict {task: tensor}, or any structure, whose tensors are then
+            called by their paths ("decoder.depth", "0"; "output" where there is one tensor).
+        batches: `engine.training.batches.Batches`, or batches that are `Batch`, pairs (inputs, {task: target}) or
+            inputs alone. Inputs are one tensor, or a mapping of named or a tuple of positional ones. An iterator is
+            read into memory once; anything else is read again for each pass.
         layers: names of layers; by default all that the tasks share.
         tasks: what the model's outputs are: `Task`s or functions (prediction, target) → (B,). By default those of
             `Batches`; without any, cross-entropy is taken for integer targets and squared error for others.
@@ -69,6 +72,7 @@ def probe(
         raise ValueError("`batches` must hold at least one image, got none.")
     one = first.images[:1]  # enough to see the model's outputs
     with evaluating(model), modules_called(), torch.no_grad():
+        model = takes_one_input(model, first)
         given = model(one)
         named = _tasks(given, tasks or getattr(batches, "tasks", None))
         explained = objectives(named, settings.of)
@@ -109,7 +113,7 @@ def _source(batches: Images) -> Callable[[], Iterable[Any]]:
 def _chunked(source: Callable[[], Iterable[Any]], settings: Settings) -> Iterator[Batch]:
     left = settings.images
     for given in source():
-        batch = _batch(given)
+        batch = as_batch(given)
         count = len(batch.images) if left is None else min(left, len(batch.images))
         for first in range(0, count, settings.chunk):
             part = slice(first, min(first + settings.chunk, count))
@@ -119,18 +123,7 @@ def _chunked(source: Callable[[], Iterable[Any]], settings: Settings) -> Iterato
             return
 
 
-def _batch(given: Any) -> Batch:
-    if isinstance(given, Batch):
-        return given
-    if isinstance(given, Tensor):
-        return Batch(given, {})
-    images, targets = given
-    return Batch(images, dict(targets))
-
-
 def _tasks(given: Mapping[str, Tensor], tasks: Tasks | None) -> dict[str, Any]:
-    if not isinstance(given, Mapping):
-        raise ValueError(f"`model` must return a dict {{task: tensor}}, got {type(given).__name__}.")
     if tasks is None:
         return dict.fromkeys(given)
     if unknown := [name for name in tasks if name not in given]:

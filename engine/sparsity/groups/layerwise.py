@@ -10,19 +10,21 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.prune import is_pruned
 
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.trace import trace
-from winnow.engine.sparsity.groups.axis import Axis, Group
+from winnow.engine.sparsity.groups.axis import Axis, Group, Kind
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-def input_groups(module: nn.Module) -> list[Group]:
+def input_groups(module: nn.Module, *, graph: ChannelGraph | None = None) -> list[Group]:
     """Return one group per input channel of every convolution and linear layer in `module`: the paper's groups.
 
     Convolution (O, I, k, k): W[:, i], O·k² weights. Grouped in g parts: channel i is read by its own part only, so
     O/g·k² weights. Transposed (I, O, k, k): W[i]. Linear (O, I): the column W[:, i]. Biases and norms belong to no
-    input channel. A parameter that two modules share is grouped once. Source: Upadhyay et al., arXiv 2308.12114.
+    input channel. A parameter that two modules share is grouped once. With the model's `graph`, what reads heads of
+    attention has one group per head: all d columns of it. Source: Upadhyay et al., arXiv 2308.12114.
 
     Examples:
         >>> len(input_groups(nn.Linear(4, 2)))  # one group per input channel
@@ -32,6 +34,9 @@ def input_groups(module: nn.Module) -> list[Group]:
     found: list[Group] = []
     refuse_computed(module)
     for name, layer in _layers(module):
+        if graph is not None and (heads := _by_head(graph, (name, "input"), _weight(layer), 1)):
+            found += heads
+            continue
         if isinstance(layer, CONVOLUTIONS):
             members = (Axis(_weight(layer), axis=1, blocks=layer.groups),)
         else:
@@ -47,7 +52,8 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
     a group is filter and bias, with them γ and β belong to it and the channels of the model's outputs are left out.
     With γ and β a zero group is a channel that is exactly 0 downstream; without them batch norm makes it a constant.
     Transposed convolutions (I, O, k, k): W[:, o]. A parameter that two modules share is grouped once. A `graph` that
-    was traced already serves as well as an example.
+    was traced already serves as well as an example. What makes heads of attention has one group per head then: all its
+    rows (of queries, keys and values alike where one layer makes them) and their biases.
 
     Raises:
         NotTraceable: with `example_inputs`, if the model's channels cannot be followed.
@@ -63,6 +69,9 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
     found: list[Group] = []
     refuse_computed(model)
     for name, layer in _layers(model):
+        if graph is not None and (heads := _by_head(graph, (name, "output"), _weight(layer), 0)):
+            found += heads
+            continue
         members = [_filters(layer)]
         if isinstance(layer.bias, nn.Parameter):
             members.append(Axis(layer.bias, axis=0))
@@ -71,7 +80,47 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
             members += _norm_after(graph, members[0])
             hidden = ~_reaching(graph, members[0])
         found += [Group(name, channel, "output", tuple(members)) for channel in np.flatnonzero(hidden).tolist()]
+    found += [] if graph is None else _attention_heads(graph)
     return _or_say_why(found, model)
+
+
+def _attention_heads(graph: ChannelGraph) -> list[Group]:
+    """Return a group per head of every `nn.MultiheadAttention`: its rows of queries, keys and values, and biases."""
+    parameters = dict(graph.model.named_parameters())
+    layers = [path for path, layer in graph.model.named_modules() if isinstance(layer, nn.MultiheadAttention)]
+    found: list[Group] = []
+    for path, space in ((path, space) for path in layers for space in graph.spaces if _has_heads(space)):
+        parts = [part for part in space.slices if part.parameter.rpartition(".")[0] == path]
+        members = tuple(Axis(parameters[p.parameter], p.axis, 1, p.start, p.length, p.repeat) for p in parts)
+        found += [Group(path, channel, "output", members) for channel in range(len(space.channels)) if members]
+    return found
+
+
+def _by_head(graph: ChannelGraph, use: tuple[str, Kind], weight: nn.Parameter, axis: int) -> list[Group]:
+    """Return a group per head that a layer makes (axis 0, with the biases) or reads (axis 1); none if it is not all."""
+    layer, kind = use
+    parameters = dict(graph.model.named_parameters(remove_duplicate=False))
+    own = {name for name, parameter in parameters.items() if parameter is weight}
+    own |= {f"{name.removesuffix('weight')}bias" for name in own if axis == 0}
+    found: list[Group] = []
+    covered = 0
+    for space in graph.spaces:
+        parts = [part for part in space.slices if part.parameter in own and part.parameter in parameters]
+        parts = [part for part in parts if part.role in ("writer", "reader") and part.axis in (axis, 0)]
+        parts = [part for part in parts if parameters[part.parameter] is not weight or part.axis == axis]
+        if not parts or not _has_heads(space):
+            continue
+        members = tuple(Axis(parameters[p.parameter], p.axis, 1, p.start, p.length, p.repeat) for p in parts)
+        covered += sum(member.channels * member.repeat for member in members if member.parameter is weight)
+        groups = [Group(layer, channel, kind, members) for channel in range(len(space.channels))]
+        found += groups if not space.outputs else []
+    return found if covered == weight.shape[axis] else []
+
+
+def _has_heads(space: Space) -> bool:
+    """Whether channels of a space are made of several rows of a layer each, side by side."""
+    whole = all(part.length == len(space.channels) for part in space.slices)
+    return whole and any(part.repeat > 1 for part in space.writers)
 
 
 def refuse_computed(module: nn.Module) -> None:

@@ -5,6 +5,7 @@ import pytest
 from pydantic import BaseModel
 from streamlit.testing.v1 import AppTest
 
+from tests.data.folder.making import make
 from winnow.data.catalog import DATASETS
 from winnow.engine.runs.run import list_runs
 from winnow.engine.specs.network import NETWORKS
@@ -181,6 +182,7 @@ WITHOUT = {
     "format_version": "a constant",
     "start": "weights of other runs: studies and the Path page set it",
     "strength_changes": "what was done to a live run: a replay sets it",
+    "description": "what dataset.toml says: read from the folder",
 }
 
 
@@ -190,6 +192,18 @@ def test_every_field_of_the_spec_has_a_widget(runs_root: Path) -> None:
     drawn |= {"new_network"} if len(NETWORKS) == 1 else set()  # there is nothing to choose
     missing = {name for name in _fields(TrainSpec) if f"new_{name}" not in drawn}
     assert missing == set(WITHOUT)
+
+
+def test_a_folder_offers_its_own_tasks_and_a_wrong_one_starts_nothing(runs_root: Path, tmp_path: Path) -> None:
+    page = _form()
+    page.selectbox(key="new_dataset").set_value("folder").run()
+    page.text_input(key="new_root").set_value(str(tmp_path)).run()
+    page.button(key="new_submit").click().run()
+    assert not page.exception
+    assert "got none in it" in page.error[0].value
+    assert not list_runs(runs_root)
+    page.text_input(key="new_root").set_value(str(make(tmp_path / "photos"))).run()
+    assert page.multiselect(key="new_tasks_folder").options[:3] == ["objects", "depth", "normals"]
 
 
 def test_a_parameter_is_offered_with_its_own_penalty_only(runs_root: Path, end_workers: None) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from winnow.dashboard.frames import channel_states, explanations, leads, pairs, paths, reliance, studies
 from winnow.dashboard.frames.answers import of_pruning, of_run, of_runs, of_study, of_use
-from winnow.dashboard.frames.answers.answer import count, listed, percent
+from winnow.dashboard.frames.answers.answer import count, joined_up, percent
 from winnow.dashboard.frames.certificate import Certificate
 from winnow.dashboard.frames.differences import Which
 from winnow.dashboard.frames.summaries import summaries, summary
@@ -23,29 +23,29 @@ Make = Callable[..., DerivedJob]
 def test_words() -> None:
     assert [count(1, "channel"), count(2000, "channel")] == ["1 channel", "2,000 channels"]
     assert [percent(71.4), percent(0.44), percent(30.0), percent(float("nan"))] == ["71 %", "0.4 %", "30 %", "–"]
-    assert [listed([]), listed(["a"]), listed(["a", "b", "c"])] == ["", "a", "a, b and c"]
+    assert [joined_up([]), joined_up(["a"]), joined_up(["a", "b", "c"])] == ["", "a", "a, b and c"]
 
 
 def test_train_names_the_tasks_that_are_no_better_than_the_constant_prediction(make_run: MakeRun) -> None:
     known = summary(make_run())
-    told = of_run.train(known, {("depth", "abs_error"): 1.5})
+    told = of_run.train_answer(known, {("depth", "abs_error"): 1.5})
     sparse = "After epoch 3 of 5, 30 % of the groups are zero"
     assert told.says == f"{sparse}, and 1 of 1 task beat the constant prediction: depth by 1.25 m."
     assert (told.page, "Look at" in told.then) == ("groups", False)
-    worse = of_run.train(known, {("depth", "abs_error"): 0.1})
+    worse = of_run.train_answer(known, {("depth", "abs_error"): 0.1})
     assert "0 of 1 task beat" in worse.says
     assert worse.then.startswith("Look at depth")
 
 
 def test_a_metric_without_a_value_beats_nothing_and_loses_to_nothing(make_run: MakeRun) -> None:
     known = summary(make_run())
-    assert "constant prediction" not in of_run.train(known, {}).says
-    assert "constant prediction" not in of_run.train(known, {("depth", "abs_error"): np.nan}).says
+    assert "constant prediction" not in of_run.train_answer(known, {}).says
+    assert "constant prediction" not in of_run.train_answer(known, {("depth", "abs_error"): np.nan}).says
 
 
 def test_groups_names_the_layer_that_lost_most(make_whole_run: MakeRun) -> None:
     run = make_whole_run()
-    told = of_run.groups(summary(run), channel_states.layers(run))
+    told = of_run.groups_answer(summary(run), channel_states.layers(run))
     assert "30 % of the groups are zero." in told.says
     assert "<b>deep</b> has lost most: 1 of 4 groups are alive." in told.says
     assert "1 group is near the threshold" in told.says
@@ -54,25 +54,25 @@ def test_groups_names_the_layer_that_lost_most(make_whole_run: MakeRun) -> None:
 def test_tasks_counts_who_leads(make_explained: Make) -> None:
     work = make_explained()
     frame, names = leads.leads(work), explanations.tasks(work)
-    told = of_use.tasks(frame, names, "green")
+    told = of_use.tasks_answer(frame, names, "green")
     led = frame[frame["standing"] == "lead"]["dominant"].value_counts()
     assert f"in {led.sum()} of 12 used channels" in told.says
     assert f"normals {led['normals']}" in told.says
-    assert (told.page, "not checked" in of_use.tasks(frame, names, "grey").then) == ("explain", True)
-    assert "only task" in of_use.tasks(frame[frame["dominant"] == "seg"], ["seg"], "green").says
-    assert "No task relies" in of_use.tasks(frame[frame["label"] == "dead"], names, "green").says
+    assert (told.page, "not checked" in of_use.tasks_answer(frame, names, "grey").then) == ("explain", True)
+    assert "only task" in of_use.tasks_answer(frame[frame["dominant"] == "seg"], ["seg"], "green").says
+    assert "No task relies" in of_use.tasks_answer(frame[frame["label"] == "dead"], names, "green").says
 
 
 def test_explain_counts_the_channels_that_hold_half(make_explained: Make) -> None:
     work = make_explained()
     ranked = reliance.ranked(work, "taylor", "depth")
-    told = of_use.explain("depth", ranked, "green")
+    told = of_use.explain_answer("depth", ranked, "green")
     half = next(
         number for number in range(1, 20) if ranked["relevance"].head(number).sum() >= ranked["relevance"].sum() / 2
     )
     assert told.says.startswith(f"{half} channels of {len(ranked)} hold half of what depth relies on")
-    assert "Against ablation" in of_use.explain("depth", ranked, "red").then
-    assert "no channel" in of_use.explain("depth", ranked.iloc[:0], "green").says
+    assert "Against ablation" in of_use.explain_answer("depth", ranked, "red").then
+    assert "no channel" in of_use.explain_answer("depth", ranked.iloc[:0], "green").says
 
 
 @pytest.mark.parametrize(("error", "words"), [(1e-7, "gives the same outputs"), (1.0, "does NOT give the outputs")])
@@ -84,38 +84,40 @@ def test_pruned_says_whether_it_is_exact(error: float, words: str) -> None:
         {"task": ["seg"], "label": ["mean IoU"], "unit": ["%"], "dense": [41.2], "pruned": [40.1], "refitted": [np.nan]}
     ).assign(pruned_change=-2.7, refitted_change=np.nan)
     errors = {f"{size}_error_float{bits}": error for size in ("max", "relative") for bits in (32, 64)}
-    told = of_pruning.pruned(costs, changes, Certificate(**{**errors, "relative_error_float64": error / 1e5}))
+    told = of_pruning.pruned_answer(costs, changes, Certificate(**{**errors, "relative_error_float64": error / 1e5}))
     assert told.says.startswith("64 % of the MACs and 71 % of the parameters are gone. It")
     assert words in told.says
     assert "seg pays most: mean IoU from 41.2 % to 40.1 %." in told.says
     assert ("Do not ship" in told.then) == (error == 1.0)
-    assert "No task loses" in of_pruning.pruned(costs, changes.assign(pruned_change=1.0), None).says
+    assert "No task loses" in of_pruning.pruned_answer(costs, changes.assign(pruned_change=1.0), None).says
 
 
 def test_runs_counts_states_and_names_the_sparsest(make_run: MakeRun) -> None:
     make_run(name="dense", epochs=1)
     make_run(name="sparse")
     make_run(name="broken", epochs=5, state="failed")
-    told = of_runs.runs(summaries())
+    told = of_runs.runs_answer(summaries())
     assert told.says == "3 runs: 2 done and 1 failed. The sparsest finished one is sparse: 30 % of its groups are zero."
 
 
 def test_compare_gives_no_gain_between_other_images(make_run: MakeRun) -> None:
     a, b = make_run(), make_run(epochs=2)
     metrics, _, differ = pairs.metrics(a, b)
-    told = of_runs.compare(summary(a), summary(b), metrics, pairs.groups(a, b), differ)
+    told = of_runs.compare_answer(summary(a), summary(b), metrics, pairs.groups(a, b), differ)
     assert "30 % of the groups of A are zero, 20 % of B. B is better in 0 of 1 metric: from depth" in told.says
     assert "both keep 80 %" in told.says
-    apart = of_runs.compare(summary(a), summary(b), metrics, pairs.groups(a, b), "data_seed 0 in A, 7 in B")
+    apart = of_runs.compare_answer(summary(a), summary(b), metrics, pairs.groups(a, b), "data_seed 0 in A, 7 in B")
     assert "different images" in apart.says
     assert "better in" not in apart.says
 
 
 def test_path_and_study_say_their_marks_and_skip_what_has_no_value(the_path: Study, the_study: Study) -> None:
     points = paths.points(the_path)
-    assert of_study.path(points).says.startswith(f"At {points['group_sparsity'].min():.0f} % zero groups the skill is")
-    assert "No point" in of_study.path(points.assign(skill=np.nan)).says
+    assert of_study.path_answer(points).says.startswith(
+        f"At {points['group_sparsity'].min():.0f} % zero groups the skill is"
+    )
+    assert "No point" in of_study.path_answer(points.assign(skill=np.nan)).says
     known, which = studies.table(the_study, "summary"), Which("test", "dense", "main")
     own = known[(known["quantity"] == "delta.dense.main") & (known["split"] == "test") & (known["arm"] != "dense")]
-    assert f"{own['mean'].max():+.2f} %" in of_study.study(known, which, "dense").says
-    assert "No sparse arm" in of_study.study(known.assign(mean=np.nan), which, "dense").says
+    assert f"{own['mean'].max():+.2f} %" in of_study.study_answer(known, which, "dense").says
+    assert "No sparse arm" in of_study.study_answer(known.assign(mean=np.nan), which, "dense").says

@@ -41,18 +41,18 @@ def test_a_wider_interval_never_makes_a_lead_surer(parts: list[float], width: fl
     assert sure[_standing(shares, width + more)[1]] <= sure[_standing(shares, width)[1]]
 
 
-def test_counts(make_explained: Callable[..., DerivedJob]) -> None:
+def test_lead_counts(make_explained: Callable[..., DerivedJob]) -> None:
     work = make_explained()
-    frame = leads.counts(work)
+    frame = leads.lead_counts(work)
     assert frame["layer"].tolist() == ["stem", "<b>deep</b>", "trunk"]
     assert frame["total"].tolist() == [3, 4, 6]
     assert frame["dead"].tolist() == [0, 0, 1]
     assert (frame["lead_seg"].tolist(), frame["lead_normals"].tolist()) == ([1, 1, 1], [1, 1, 1])
 
 
-def test_summary(make_explained: Callable[..., DerivedJob]) -> None:
+def test_lead_summary(make_explained: Callable[..., DerivedJob]) -> None:
     work = make_explained()
-    frame = leads.summary(leads.leads(work), TASKS)
+    frame = leads.lead_summary(leads.leads(work), TASKS)
     whole = frame.iloc[:2][TASKS].to_numpy().sum() + int(frame.iloc[1]["all alike"].split()[0])
     assert whole == 12  # every channel that is alive and used has one standing
     assert frame.iloc[2]["all alike"] == "6 shared"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from winnow.dashboard.frames.summaries import TAIL, summaries, summary
+from winnow.dashboard.frames.summaries import TAIL, image_sets, summaries, summary
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, create
@@ -69,3 +69,13 @@ def test_a_hundred_runs_take_a_fifth_of_a_second_of_processor_time(make_run: Mak
     assert first < 0.2
     summaries()
     assert time.process_time() - again < 0.06
+
+
+def test_runs_of_the_same_images_have_the_same_words_and_others_what_differs(make_run: Callable[..., Run]) -> None:
+    a, b = make_run(seed=1), make_run(seed=2, data={"train_length": 40})
+    c = make_run(data={"data_seed": 3, "val_length": 9})
+    digits = make_run(data={"dataset": "digits"}, tasks=["digit"])
+    found = image_sets(summaries())
+    assert found[a.id] == found[b.id] == f"scenes, val_length {a.spec.data.val_length}, data_seed 0"
+    assert found[c.id] == "scenes, val_length 9, data_seed 3"
+    assert found[digits.id] == "digits"

@@ -71,12 +71,26 @@ def test_all_defects_of_a_folder_are_found_at_once(tmp_path: Path):
     assert any("belong to no sample, first spare.png" in note for note in report.notes)
 
 
-def test_a_split_that_cannot_be_listed_leaves_the_others(tmp_path: Path):
-    root = folder_files.make(tmp_path / "data")
-    (root / f"objects/{folder_files.SPLITS['val'][0]}.png").unlink()
+def test_every_missing_file_and_every_wrong_cell_is_listed(tmp_path: Path):
+    root, names = folder_files.make(tmp_path / "data"), folder_files.NAMES
+    for k in (0, 2, 7):
+        (root / f"objects/{names[k]}.png").unlink()
+    path = root / "über alles.csv"
+    path.write_text(path.read_text("utf-8").replace("winter", "spring", 2), "utf-8")
     report = examine(FolderData(root=str(root)))
-    assert list(report.splits) == ["train", "test"]
-    assert "a file for every image, got none for 1 of 4" in str(report.findings[0])
+    said = [f"{finding.part}: {finding.found}" for finding in report.findings]
+    assert sorted(said) == [f"objects: none for {names[k]}" for k in (0, 2, 7)] + ["season: spring", "season: spring"]
+    assert [own.samples for own in report.splits.values()] == [6, 4, 2]
+    with pytest.raises(DataError, match="got none for straße 0/bild é 0, the first of 4 findings in train"):
+        FolderData(root=str(root)).load("train")
+
+
+def test_a_split_that_cannot_be_listed_leaves_the_others(tmp_path: Path):
+    root = nyu_files.nyud_mt(tmp_path / "data")
+    (root / "gt_sets/val.txt").write_text("\n")
+    report = examine(spec_for(str(root)))
+    assert list(report.splits) == ["train"]
+    assert "different from each other, got none at all" in str(report.findings[0])
 
 
 def test_what_the_targets_hold_is_counted(tmp_path: Path):
@@ -144,6 +158,6 @@ def test_a_folder_that_is_no_data_set_is_a_finding(tmp_path: Path):
 def test_an_unknown_layout_is_refused(tmp_path: Path):
     done = winnow_here("data", "check", str(tmp_path), "--layout", "coco")
     assert done.returncode == 2
-    assert "`layout` must be one of folder, nyu/mtan" in done.stderr
+    assert "`layout` must be one of folder, yeast, nyu/mtan" in done.stderr
     with pytest.raises(DataError, match="which is no folder"):
         spec_for(str(tmp_path / "gone"), "folder")

@@ -170,6 +170,15 @@ DEFECTS = {
     "unknown key": (lambda f: change(f, "optional = true", "optionl = true"), "tasks.normals.optionl` .* unknown key"),
     "unknown kind": (lambda f: change(f, '"map"', '"heatmap"'), "`tasks.heat` .* `kind` must be one of"),
     "path outside": (lambda f: change(f, '"objects"', '"../objects"'), "below the folder"),
+    "an option of another kind": (
+        lambda f: change(f, 'path = "objects"', 'path = "objects"\nfactor = 2'),
+        "`factor` is not an option of kind segmentation: path, classes",
+    ),
+    "crop without a size": (
+        lambda f: change(f, 'path = "photos"', 'path = "photos"\ncrop = true'),
+        "`size` must be given with `crop`",
+    ),
+    "a task called image": (lambda f: change(f, "[tasks.heat]", "[tasks.image]"), "and not `image`"),
     "one class": (lambda f: change(f, '["winter", "summer"]', '["winter"]'), "at least 2 classes"),
     "class twice": (lambda f: change(f, '"winter", "summer"', '"winter", "winter"'), "each class once"),
     "no split": (lambda f: change(f, 'val = "val.txt"\n', ""), "must name `train` and `val`"),
@@ -190,7 +199,10 @@ DEFECTS = {
         lambda f: save(f / PHOTO, image_of(0), exif=SIDEWAYS),
         "stored upright, got EXIF orientation 6",
     ),
-    "no labels": (lambda f: (f / LABELS).unlink(), "`objects` must be a file for every image, got none for 1 of 6"),
+    "no labels": (
+        lambda f: (f / LABELS).unlink(),
+        "`objects` must be a file for every image, got none for straße 0/bild é 0. Set",
+    ),
     "labels of another size": (lambda f: save(f / LABELS, np.zeros((24, 31), np.uint8)), "of the size of its image"),
     "labels on their side": (lambda f: save(f / LABELS, np.zeros((32, 24), np.uint8)), "width are swapped"),
     "unknown class": (lambda f: save(f / LABELS, np.full((24, 32), 7, np.uint8)), r"from 0 to 2, got 7 at \(0, 0\)"),

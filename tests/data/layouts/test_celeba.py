@@ -76,7 +76,7 @@ DEFECTS = {
     "no image": (
         "raw",
         lambda r: (r / "CelebA-HQ-img/1.jpg").unlink(),
-        "for every face of the mapping, got none for 1",
+        "a file for every image, got none for 1.jpg",
     ),
     "an image cut off": (
         "raw",
@@ -86,9 +86,13 @@ DEFECTS = {
     "no masks of a face": (
         "raw",
         lambda r: [path.unlink() for path in r.glob(f"{MASKS}_*.png")],
-        "a folder with masks of face 1, got none",
+        "a file for every image, got none for 00001_….png",
     ),
-    "no folder of masks": ("raw", lambda r: (r / "CelebAMask-HQ-mask-anno/1").rename(r / "gone"), "masks of face 2000"),
+    "no folder of masks": (
+        "raw",
+        lambda r: (r / "CelebAMask-HQ-mask-anno/1").rename(r / "gone"),
+        "none for 02000_….png",
+    ),
     "a blurred mask": ("raw", lambda r: save(r / f"{MASKS}_nose.png", GREY + 128), "one of 0, 255, got 128"),
     "a mask of another size": ("raw", lambda r: save(r / f"{MASKS}_nose.png", GREY[:8]), "the size of the others"),
     "a wide mask": (
@@ -96,7 +100,7 @@ DEFECTS = {
         lambda r: save(r / "CelebA-HQ-segmask/00001_mask.npy", np.zeros((32, 16), np.uint8)),
         "the proportions of its image",
     ),
-    "no mask": ("masks3", lambda r: (r / "CelebA-HQ-segmask/00001_mask.npy").unlink(), "got no such file"),
+    "no mask": ("masks3", lambda r: (r / "CelebA-HQ-segmask/00001_mask.npy").unlink(), "got none for 00001_mask.npy"),
     "class 3": (
         "masks3",
         lambda r: save(r / "CelebA-HQ-segmask/00001_mask.npy", np.full((32, 32), 3, np.uint8)),

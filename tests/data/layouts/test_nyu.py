@@ -109,7 +109,7 @@ DEFECTS = {
         lambda r: (r / "train/image/1.npy").unlink(),
         "0.npy to 1.npy, as there are 2, got no 1",
     ),
-    "no depth": ("mtan", lambda r: (r / "val/depth/1.npy").unlink(), "none for 1 of 2, first 1. Copy what is missing"),
+    "no depth": ("mtan", lambda r: (r / "val/depth/1.npy").unlink(), "got none for 1. Copy what is missing"),
     "image from 0 to 255": ("mtan", lambda r: scaled(r / "train/image/0.npy", 255, "f4"), "Divide 8-bit values by 255"),
     "axes of torch": (
         "mtan",
@@ -161,7 +161,11 @@ DEFECTS = {
         "different from each other, got 0004",
     ),
     "an empty list": ("nyud_mt", lambda r: write(r / "gt_sets/val.txt", " \n"), "got none at all"),
-    "a name of nobody": ("nyud_mt", lambda r: write(r / "gt_sets/val.txt", "9999\n"), "none for 1 of 1, first 9999"),
+    "a name of nobody": (
+        "nyud_mt",
+        lambda r: write(r / "gt_sets/val.txt", "9999\n"),
+        "none for 9999, the first of 5 findings in val",
+    ),
     "an image cut off": (
         "nyud_mt",
         lambda r: (r / "images/0001.jpg").write_bytes((r / "images/0001.jpg").read_bytes()[:700]),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.liveness import Liveness
-from winnow.engine.pruning.attending import fit_attention
+from winnow.engine.pruning.sizes import fit
 
 
 def removed(net: nn.Module, liveness: Liveness) -> nn.Module:
@@ -24,8 +24,8 @@ def removed(net: nn.Module, liveness: Liveness) -> nn.Module:
                 module.groups = len(module.weight) // (1 if use.transposed else use.multiplier)
         if isinstance(module, nn.InstanceNorm1d | nn.InstanceNorm2d):
             module.num_features = len(module.weight)
-        if isinstance(module, nn.MultiheadAttention):
-            fit_attention(module)
+        if isinstance(module, nn.MultiheadAttention | nn.LayerNorm | nn.RMSNorm):
+            fit(module)
     return twin
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data import test_yeast as yeast_files
 from tests.data.disk.making import save
 from tests.data.folder import making as folder_files
 from tests.data.layouts import celeba_files, nyu_files, street_files
@@ -48,11 +49,13 @@ def test_celeba_trains_in_every_layout(tmp_path: Path, monkeypatch: pytest.Monke
         "16",
         "--layout",
         layout,
+        "--tasks",
+        "seg,smiling,attributes,pose",
         "--test",
     ]
     result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
     assert (result["state"], result["epoch"]) == ("done", 1), result
-    assert set(result["metrics"]) == {"seg", "attributes", "pose"}
+    assert set(result["metrics"]) == {"seg", "smiling", "attributes", "pose"}
     assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
 
 
@@ -71,12 +74,29 @@ def test_streets_and_objects_train(
     assert all(math.isfinite(value) for _, value, _ in result["metrics"].values()), result["metrics"]
 
 
+def test_yeast_trains_without_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    yeast_files.arff(tmp_path / "yeast.arff", 0, 40)
+    asked = ["--dataset", "yeast", "--root", str(tmp_path), "--tasks", "class1,class2,functions", "--test"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    assert (result["state"], result["epoch"]) == ("done", 1), result
+
+
+def test_kept_arrays_train_to_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = folder_files.make(tmp_path / "photos")
+    asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "objects,depth"]
+    plain, kept, again = (
+        result_of(train_here(monkeypatch, tmp_path / "runs", *asked, *more))["metrics"]
+        for more in ([], ["--cache", str(tmp_path / "kept")], ["--cache", str(tmp_path / "kept")])
+    )
+    assert plain == kept == again
+
+
 def test_a_folder_that_contradicts_its_description_starts_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = folder_files.make(tmp_path / "photos")
     (folder / "objects" / f"{folder_files.NAMES[0]}.png").unlink()
     done = train_here(monkeypatch, tmp_path / "runs", "--dataset", "folder", "--root", str(folder))
     assert done.returncode == 2
-    assert "`objects` must be a file for every image, got none for 1 of 6" in done.stderr
+    assert "`objects` must be a file for every image, got none for straße 0/bild é 0" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "runs").exists()
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ import torch
 
 from tests.engine.commanding import Done, winnow_here
 from tests.engine.own_nets import QUICK, at_home, project
+from winnow.engine.cli.main import train_command
+from winnow.engine.cli.options import spec_of
 from winnow.engine.cli.own import confirmed
+from winnow.engine.jobs.restore import restored_network
 from winnow.engine.jobs.run_data import batches, fields
+from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.derived import DerivedJob, derived_job, read
-from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.run import Run, create, list_runs
 from winnow.engine.specs.jobs import JOBS
 from winnow.engine.specs.train import TrainSpec, parse
 from winnow.engine.studies.spec_hash import document_hash, spec_hash
@@ -30,6 +35,13 @@ def failure(done: Done, runs: Path) -> str:
     """Return the sentence of a run that failed in its worker."""
     assert done.returncode == 1, done.stderr
     return list_runs(runs)[0].recorded_status().message
+
+
+def asked_for(*arguments: str) -> TrainSpec:
+    """Return the spec that a command describes."""
+    context = train_command.make_context("train", list(arguments[1:]))
+    elsewhere = ("as_json", "before_removal", "replay", "resume")
+    return spec_of({name: value for name, value in context.params.items() if name not in elsewhere})
 
 
 def derived(run: Run, **asked: Any) -> DerivedJob:
@@ -50,6 +62,8 @@ def validation_images(spec: TrainSpec) -> Batches:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a project and one trained run of it."""
     folder = tmp_path_factory.mktemp("own")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
+        del sys.modules[name]  # of another test's folder
     with pytest.MonkeyPatch.context() as patch:
         at_home(patch, folder, project(folder))
         done = winnow_here(*ASKED, "--strength", "0.05", "--name", "own", "--json")
@@ -177,7 +191,7 @@ def test_a_run_that_fails_for_it_says_so(home: Path, monkeypatch: pytest.MonkeyP
         (["--network", "os:system"], "`network` must name a module in"),
         (["--network", "mypkg.nets:build", "--widths", "8"], "`widths` is not an option of a network of your own"),
         (["--network-option", "width=4"], "`network-option` must come with --network MODULE:FUNCTION"),
-        (["--network", "mypkg.nets:build", "--network-option", "4"], "`network_option` must be written as width=64"),
+        (["--network", "mypkg.nets:build", "--network-option", "4"], "an option must be written as width=64"),
         (["--network", "mypkg.nets:build", "--balancing", "mgda"], "`balancing` must be one of equal, static"),
         (["--network", "mypkg.nets:build", "--gradients", "features"], "`gradients` must be parameters"),
     ],
@@ -191,3 +205,63 @@ def test_a_wrong_request_is_refused_and_nothing_is_written(
     assert done.returncode == 2
     assert said in done.stderr
     assert len(list_runs(home / "runs")) == before
+
+
+def test_data_of_ones_own_is_described_in_the_command_and_loaded_in_the_worker(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_home(monkeypatch, home, home / "project")
+    asked = ["--dataset", "mypkg.halves:load", "--dataset-option", "length=32", "--network", "mypkg.nets:plain"]
+    spec = asked_for("train", *asked, "--batch-size", "16", "--epochs", "1", "--threads", "1")
+    assert spec.tasks == ("side", "light")
+    assert spec.data.fields["side"].weights == (1.0, 2.0)
+    assert spec.data.length("train") == 32
+    run = create(spec, home / "halves")
+    writer = ResultWriter(run)
+    assert JOBS["train"].run.load()(run, writer, StopRequest(run)) == "done"
+    assert run.spec.data.given == {"length": 32}
+    pruned = derived(run, kind="prune", threads=1, rounds=3, onnx=False, batches=[1], refit_epochs=1)
+    assert "refitted" in set(pruned.table("metrics")["model"])
+    changed = spec.data.model_copy(update={"content": "33 of 8"})
+    with pytest.raises(ValueError, match="`dataset` must be the data that the run was created with"):
+        changed.load("train")
+    with pytest.raises(ValueError, match="`dataset` must have the fields that the run was created with"):
+        spec.data.model_copy(update={"described": {}}).load("val")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--dataset", "mypkg.halves:listed"], "`dataset` must give an object with name, fields, a length and sample"),
+        (["--dataset", "mypkg.halves:unnamed"], "`fields` must map names to winnow.data.sample.Field"),
+        (["--dataset", "mypkg.halves:load", "--dataset-option", "a=3"], "`dataset_option` must suit mypkg.halves:load"),
+        (["--dataset", "mypkg.halves:load", "--size", "8"], "`size` is not an option of a dataset of your own"),
+        (["--dataset-option", "length=4"], "`dataset-option` must come with --dataset MODULE:FUNCTION"),
+    ],
+)  # fmt: skip
+def test_wrong_data_is_refused_in_the_command(
+    home: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    at_home(monkeypatch, home, home / "project")
+    before = len(list_runs(home / "runs"))
+    done = winnow_here("train", *options)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(list_runs(home / "runs")) == before
+
+
+def test_a_network_that_only_its_code_can_hold_says_so_and_needs_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_home(monkeypatch, home, home / "project")
+    spec = asked_for("train", *QUICK, "--network", "mypkg.nets:odd")
+    run = create(spec, home / "odd")
+    writer = ResultWriter(run)
+    writer.finish(JOBS["train"].run.load()(run, writer, StopRequest(run)))
+    document = json.loads((run.path / "weights" / "network.json").read_text())
+    assert "needs your code, as its network cannot be stored without it" in document["code"]
+    cpu = torch.device("cpu")
+    assert type(restored_network(run, cpu).net).__name__ == "Odd"
+    monkeypatch.setenv("WINNOW_TRUSTED", str(home / "others.json"))
+    with pytest.raises(ValueError, match="`network` must be code that you confirmed on this machine"):
+        restored_network(run, cpu)

@@ -125,6 +125,16 @@ def test_the_page_is_obeyed(tmp_path: Path) -> None:
         launch.start(run)
 
 
+def test_losses_are_not_written_so_often_that_it_costs(tmp_path: Path) -> None:
+    def slow(run: Any) -> None:
+        run._cost = 1e6  # s
+
+    run, _, _ = own_loop(tmp_path, each_step=slow)
+    events = run.events()
+    written = events[(events["split"] == "train") & (events["quantity"] == "penalty")]
+    assert written["step"].tolist() == [1, 4, 8, 12]  # the first step, and the end of each epoch
+
+
 @pytest.mark.parametrize(("error", "state"), [(KeyboardInterrupt(), "stopped"), (ZeroDivisionError("x"), "failed")])
 def test_an_exception_goes_on_and_the_folder_says_so(tmp_path: Path, error: BaseException, state: str) -> None:
     def raises(run: Any) -> None:

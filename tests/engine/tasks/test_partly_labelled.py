@@ -16,7 +16,7 @@ from winnow.engine.training.batches import Batches
 from winnow.engine.training.evaluate import validated
 
 NAMES = ("a", "b", "c")
-FIELDS = {kind: Field(kind=kind, classes=NAMES, scale=2.0) for kind in KINDS}
+FIELDS = {kind: Field(kind=kind, classes=NAMES, scale=2.0) for kind in KINDS if kind != "unspecified"}
 FIELDS |= {
     f"weighted {kind}": Field(kind=kind, classes=NAMES, weights=(0.5, 1, 3)) for kind in KINDS if KINDS[kind].weighted
 }

@@ -11,6 +11,7 @@ from winnow.engine.explain.relevance.layout import Layout, NoLayoutError, image_
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe
 from winnow.engine.explain.relevance.relevance import relevance
+from winnow.engine.explain.relevance.settings import Settings
 
 
 class Tokens(nn.Module):
@@ -156,3 +157,44 @@ def test_per_channel():
     assert one[0, 0].tolist() == [0, 6]
     assert Layout(0, 1, 2, alternating=True).per_channel(values)[0, 0].tolist() == [0, 12]
     assert Layout(0, -1).per_channel(torch.zeros(2, 5, 3)).shape == (2, 3, 5)
+
+
+class TwoInputs(Tokens):
+    """Takes what `Tokens` takes in two parts, and returns a nested structure."""
+
+    def forward(self, left: Tensor, right: Tensor, mask: Tensor | None = None) -> tuple[dict[str, Tensor], Tensor]:
+        found = super().forward(torch.cat([left, right], -1) if mask is None else torch.cat([left, right], -1) * mask)
+        return {"a": found["a"]}, found["b"]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_several_inputs_and_nested_outputs(named: bool):
+    torch.manual_seed(0)
+    tokens = Tokens().eval()
+    ((x, targets),) = data()
+    parts = (x[..., :3], x[..., 3:])
+    inputs = dict(zip(("left", "right"), parts, strict=True)) if named else parts
+    net = in_state(TwoInputs(), tokens.state_dict()).train()
+    found = relevance(net, [(inputs, {"0.a": targets["a"], "1": targets["b"]})])
+    expected = relevance(tokens, data()).replace({"task": {"a": "0.a", "b": "1"}})
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-4, atol=1e-7)
+    assert net.training
+
+
+def test_inputs_of_other_lengths_are_refused():
+    ((x, targets),) = data()
+    with pytest.raises(ValueError, match="one sample per row"):
+        relevance(TwoInputs(), [((x[:2], x), targets)])
+
+
+def test_one_output_is_called_output():
+    net = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
+    found = relevance(net, [torch.randn(3, 8)], settings=Settings(of="output"))
+    assert set(found["task"]) == {"output"}
+
+
+def test_methods_of_captum_refuse_several_inputs():
+    ((x, targets),) = data()
+    named = [((x[..., :3], x[..., 3:]), {"0.a": targets["a"], "1": targets["b"]})]
+    with pytest.raises(ValueError, match="must be taylor for a model of several inputs"):
+        relevance(TwoInputs(), named, method="conductance")

@@ -136,3 +136,9 @@ def normalised(norm: nn.Module, x: Tensor) -> dict[str, Tensor]:
         y.float().pow(3).sum().backward()
     gradients = {f"gradient.{name}": p.grad for name, p in norm.named_parameters() if p.grad is not None}
     return {"y": y, "gradient.x": x.grad, **gradients, **dict(norm.named_buffers())}
+
+
+def scored() -> tuple[Tensor, Tensor]:
+    """Return scores of 3 labels for 7 images, and which of them are there; some are not known."""
+    generator = torch.Generator().manual_seed(4)
+    return torch.randn(7, 3, generator=generator), torch.randint(-1, 2, (7, 3), generator=generator)

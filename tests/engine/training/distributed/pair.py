@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tests.engine.training.distributed.cases import CASES, NORMS, normalised, spec_of, trained
+from tests.engine.training.distributed.cases import CASES, NORMS, normalised, scored, spec_of, trained
 from winnow.engine.jobs.other_ranks import SilentWriter
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_on
@@ -23,6 +23,7 @@ from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.groups import input_groups
 from winnow.engine.sparsity.penalties import GroupLasso
 from winnow.engine.sparsity.proximal import Kept, Proximal
+from winnow.engine.tasks.multilabel import LabelMeter
 from winnow.engine.training.balancing.gramian import GramianBalancer
 from winnow.engine.training.distributed.alike import RanksDifferError, refuse_differing, seed_apart
 from winnow.engine.training.distributed.batch_norm import norms_over_all
@@ -84,6 +85,15 @@ def differing(ranks: Ranks) -> dict[str, Tensor]:
     return {"found": torch.tensor(False)}
 
 
+def labels(ranks: Ranks) -> dict[str, Tensor]:
+    """Return the metrics of scores of which rank 0 has seen 5 images and rank 1 the other 2."""
+    meter, (scores, truth) = LabelMeter(3), scored()
+    own = slice(0, 5) if ranks.leads else slice(5, None)
+    meter.update(scores[own], truth[own])
+    meter.take([ranks.rows(rows) for rows in meter.rows])
+    return {name: torch.tensor(value) for name, value in meter.compute().items()}
+
+
 if __name__ == "__main__":
     ranks, folder = Ranks(int(sys.argv[1]), 2), Path(sys.argv[2])
     torch.set_num_threads(1)
@@ -93,6 +103,7 @@ if __name__ == "__main__":
     results |= {
         "norms": norms(ranks),
         "drawn": drawn(ranks),
+        "labels": labels(ranks),
         "own loop": own_loop(ranks),
         "differing": differing(ranks),
     }

@@ -16,12 +16,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.engine.training.distributed.cases import CASES, NORMS, STOPPED, normalised, spec_of, trained
+from tests.engine.training.distributed.cases import CASES, NORMS, STOPPED, normalised, scored, spec_of, trained
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_on
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.train import parse
+from winnow.engine.tasks.multilabel import LabelMeter
 from winnow.engine.training.distributed.ranks import ALONE
 
 ROOT = Path(__file__).parents[4]
@@ -122,6 +123,14 @@ def test_weights_that_are_drawn_are_those_of_rank_0(folder: Path):
     one, other = both(folder, "drawn")
     assert torch.equal(one["weights"], other["weights"])
     assert not torch.equal(one["next"], other["next"])
+
+
+def test_labels_are_judged_over_the_images_of_both(folder: Path):
+    meter = LabelMeter(3)
+    meter.update(*scored())
+    expected = {name: torch.tensor(value) for name, value in meter.compute().items()}
+    for found in both(folder, "labels"):
+        assert found == expected
 
 
 def test_other_weights_are_noticed(folder: Path):

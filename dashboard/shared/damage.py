@@ -1,0 +1,38 @@
+"""What a page says of a run whose files are damaged, where it cannot draw it."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from winnow.dashboard.shared import address
+from winnow.dashboard.shared.formatting import plain
+from winnow.engine.runs.run import find, list_runs
+
+MOST = 5  # files named
+
+
+def guarded_page(draw: Callable[[], None]) -> None:
+    """Draw a page; where that fails and files of the run are damaged, name them. A fault of ours is shown as one."""
+    try:
+        draw()
+    except Exception:  # whatever damaged files led to
+        found = damage()
+        if not found:
+            raise
+        st.error(
+            plain(f"This page cannot be drawn: files of the run are damaged. {'; '.join(found[:MOST])}."),
+            icon=":material/error:",
+        )
+        st.caption("Restore them from a copy, or start the run again. `winnow runs verify` checks all files of a run.")
+
+
+def damage() -> list[str]:
+    """Return what is damaged in the run that the address names, or else in the newest."""
+    from winnow.engine.runs.verify import verify  # pyarrow and all that reads tables: only when it is needed
+
+    name = address.named(address.RUN)
+    try:
+        run = find(name) if name is not None else next(iter(list_runs()))
+    except (FileNotFoundError, StopIteration):
+        return []
+    return [f"{check.file}: {check.detail}" for check in verify(run) if not check.whole]

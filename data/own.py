@@ -1,0 +1,105 @@
+"""A data set of the user's own: a function, `mypkg.data:load`, that returns each split.
+
+It is called as function(split, **options) and returns what `data.sample.Dataset` describes: a length, a name, `fields`
+and `sample(i)`. Its fields are read once, in the command that names it, and kept in the spec: so pages and lists know
+them without running any of the user's code. A worker that loads it checks that they are the same.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import Field as Option
+
+from winnow.data.code import PATTERN, Code, Plain
+from winnow.data.recorded import RecordedField
+from winnow.data.sample import Dataset, Field, Split
+from winnow.data.spec import DataSpec
+
+
+class OwnData(DataSpec):
+    """A function of your own, MODULE:FUNCTION, that returns the split that it is asked for."""
+
+    summary = "Data of your own."
+    known = MappingProxyType({})
+
+    dataset: Literal["own"] = "own"
+    code: str = Option(pattern=PATTERN, max_length=200, description="MODULE:FUNCTION that loads a split")
+    path: str = Option(max_length=4096, description="folder that the module is imported from")
+    given: dict[str, Plain] = Option(default_factory=dict, description="options of the function")
+    described: dict[str, RecordedField] = Option(default_factory=dict, description="what is known about each image")
+    train_length: int | None = Option(None, ge=1, description="training images")
+    content: str = Option("", max_length=200, description="what `fingerprint()` of the data set gave, if it has one")
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """What is known about each image, in the order in which tasks are listed."""
+        return {name: Field(**own.model_dump()) for name, own in self.described.items()}
+
+    def own_code(self) -> Code:
+        """Return the code that it names."""
+        return Code(self.code, self.path, "dataset")
+
+    def load(self, split: Split) -> Dataset:
+        """Return a split; this imports the user's code.
+
+        Raises:
+            ValueError: the code is not there or not confirmed, gives no data set, or one that has changed.
+
+        """
+        found = loaded(self.own_code(), split, self.given)
+        if described(found) != self.described:
+            raise ValueError(
+                f"`dataset` must have the fields that the run was created with, {', '.join(self.described)}, got "
+                f"{', '.join(found.fields)}, or others of the same names. Start a new run."
+            )
+        if split == "train" and content(found, split) != self.content:
+            raise ValueError("`dataset` must be the data that the run was created with, got another `fingerprint()`.")
+        return found
+
+    def length(self, split: Split) -> int | None:
+        """Return how many training images there are."""
+        return self.train_length if split == "train" else None
+
+    def fingerprint(self) -> str:
+        """Return the digest of the code, and what the data set said of itself."""
+        return " ".join([*self.own_code().fingerprint().values(), self.content])
+
+
+def loaded(code: Code, split: Split, options: Mapping[str, Plain]) -> Dataset:
+    """Return a split of the user's data set.
+
+    Raises:
+        ValueError: the code is not there or not confirmed, refuses the options, or gives no data set.
+
+    """
+    function = code.load()
+    try:
+        inspect.signature(function).bind(split, **options)
+    except TypeError as error:
+        raise ValueError(f"`dataset_option` must suit {code.name}(split, **options), got: {error}.") from error
+    found: Any = function(split, **options)
+    missing = [part for part in ("name", "fields", "__len__", "sample") if not hasattr(found, part)]
+    if missing:
+        raise ValueError(
+            f"`dataset` must give an object with name, fields, a length and sample(i), got {type(found).__name__} "
+            f"without {missing[0]}. See docs/own-network.md."
+        )
+    wrong = [name for name, field in dict(found.fields).items() if not isinstance(field, Field)]
+    if wrong or not found.fields:
+        raise ValueError(f"`fields` must map names to winnow.data.sample.Field, got {found.fields!r:.80}.")
+    result: Dataset = found
+    return result
+
+
+def described(dataset: Dataset) -> dict[str, RecordedField]:
+    """Return what a data set says about each image, as a spec holds it."""
+    return {name: RecordedField(**asdict(field)) for name, field in dataset.fields.items()}
+
+
+def content(dataset: Dataset, split: Split) -> str:
+    """Return what a data set says of its content, "" where it says nothing."""
+    tell = getattr(dataset, "fingerprint", None)
+    return str(tell())[:200] if callable(tell) and split == "train" else ""

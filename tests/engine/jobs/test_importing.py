@@ -1,0 +1,75 @@
+"""`winnow import`: weights that were trained elsewhere as a run, which is pruned and explained."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.engine.commanding import winnow_here
+from tests.engine.own_nets import at_home, project
+from winnow.data.code import Code
+from winnow.data.trust import confirm
+from winnow.engine.jobs.restore import restored_network
+from winnow.engine.runs.run import Run, list_runs
+
+OWN = ["--network", "mypkg.nets:build", "--network-option", "width=4"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    at_home(monkeypatch, tmp_path, project(tmp_path))
+    for name in ("mypkg", "mypkg.nets", "mypkg.blocks", "mypkg.halves"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # what the command adds to it goes with the test
+    return tmp_path
+
+
+def weights(home: Path) -> Path:
+    """A checkpoint of the user's network for the three tasks of the digits, one channel of it zero."""
+    code = Code("mypkg.nets:build", str(home / "project"), "network")
+    confirm(code.fingerprint())
+    outputs = {"digit": 10, "parity": 2, "ink": 1}
+    state = code.load()({name: SimpleNamespace(outputs=count) for name, count in outputs.items()}, width=4).state_dict()
+    for name in ("second.weight", "second.bias"):
+        state[name][2] = 0
+    for task in outputs:
+        state[f"out.{task}.weight"][:, 2] = 0
+    torch.save({"state_dict": state}, home / "net.pth")
+    return home / "net.pth"
+
+
+def test_a_checkpoint_becomes_a_run_with_metrics_groups_and_sample(home: Path) -> None:
+    file = weights(home)
+    done = winnow_here("import", str(file), *OWN, "--dataset", "digits", "--name", "there", "--json")
+    assert done.returncode == 0, done.stderr
+    run = Run(home / "runs" / json.loads(done.stdout)["run"])
+    assert run.status.state == "done"
+    assert run.spec.network.origin.startswith("mypkg.nets:build ")
+    groups = run.groups()
+    assert groups[~groups["alive"]][["layer", "channel"]].to_numpy().tolist() == [["second", 2]]
+    events = run.events()
+    assert events[(events["split"] == "val") & (events["quantity"] == "accuracy")]["value"].notna().all()
+    net = restored_network(run, torch.device("cpu")).net
+    for name, tensor in torch.load(file, weights_only=True)["state_dict"].items():
+        assert torch.equal(net.state_dict()[name], tensor)
+    shown = winnow_here("runs", "list")
+    assert "there" in shown.stdout
+
+
+def test_what_does_not_fit_is_said(home: Path) -> None:
+    torch.save({"first.0.weight": torch.zeros(4, 1, 3, 3)}, home / "part.pth")
+    for arguments, said in (
+        ([*OWN, "--example", "1,1,8,8"], "`weights` must hold the tensors of the network"),
+        ([*OWN], "`example` must be the shape of an input, such as 1,3,64,64, got none"),
+        ([*OWN, "--example", "1,a"], "`example` must be the shape of an input"),
+        (["--network", "residual", "--example", "1,1,8,8"], "`network` must be MODULE:FUNCTION"),
+        ([*OWN, "--dataset", "digits", "--tasks", "depth"], "`tasks` must be among digit, parity, ink, got depth"),
+        ([*OWN, "--dataset", "mnist"], "`dataset` must be one of scenes"),
+    ):
+        done = winnow_here("import", str(home / "part.pth"), *arguments)
+        assert done.returncode == 2, done.stdout
+        assert said in done.stderr
+    assert not list_runs(home / "runs")

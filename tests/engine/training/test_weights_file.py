@@ -1,0 +1,85 @@
+"""Weights from a file: exactly those of the network, or refused with the names; rates by names of parameters."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from winnow.engine.specs.train import OptimiserSpec
+from winnow.engine.training.optimisers import build_optimizer, set_rate
+from winnow.engine.training.weights_file import put_weights, read_weights
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+
+WAYS: dict[str, Callable[[nn.Module, Path], Any]] = {
+    "net.safetensors": lambda net, file: save_file(net.state_dict(), file),
+    "net.pth": lambda net, file: torch.save(net.state_dict(), file),
+    "checkpoint.pt": lambda net, file: torch.save({"model": {"state_dict": net.state_dict()}, "epoch": 3}, file),
+    "ddp.pt": lambda net, file: torch.save({f"module.{k}": v for k, v in net.state_dict().items()}, file),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_weights_come_from_a_file_in_any_usual_form(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    saved, net = network(), network()
+    WAYS[name](saved, tmp_path / name)
+    put_weights(net, read_weights(tmp_path / name), name)
+    for key, tensor in saved.state_dict().items():
+        assert torch.equal(net.state_dict()[key], tensor)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda own: own.pop("2.bias"), "without 2.bias and with none"),
+        (lambda own: own.update(more=torch.zeros(1)), "without none and with more"),
+        (lambda own: own.update({"2.bias": torch.zeros(3)}), r"got \(3,\) instead of \(2,\) for 2.bias"),
+    ],
+)
+def test_other_tensors_are_refused_by_name_and_nothing_is_changed(change: Callable[[Any], Any], said: str) -> None:
+    net, own = network(), dict(network().state_dict())
+    change(own)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with pytest.raises(ValueError, match=said):
+        put_weights(net, own, "f")
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
+    torch.save(network(), tmp_path / "whole.pt")  # the module itself: reading it would run code
+    torch.save([torch.zeros(1)], tmp_path / "list.pt")
+    (tmp_path / "text.safetensors").write_text("no")
+    for name, said in {
+        "whole.pt": "must hold tensors alone",
+        "list.pt": "must hold a state_dict, got list",
+        "text.safetensors": "must be a file of safetensors",
+        "gone.pt": "must be a file, got .*gone.pt",
+    }.items():
+        with pytest.raises(ValueError, match=f"`weights` {said}"):
+            read_weights(tmp_path / name)
+    with pytest.raises(ValueError, match="got other bytes"):
+        read_weights(tmp_path / "list.pt", "0" * 64)
+
+
+def test_a_pattern_gives_its_parameters_another_rate() -> None:
+    net = network()
+    spec = OptimiserSpec(learning_rate=0.01, rate={"0.*": 0.1, "*.bias": 0.0})
+    optimizer = build_optimizer(spec, net.named_parameters(), [nn.Parameter(torch.zeros(1))])
+    names = {id(parameter): name for name, parameter in net.named_parameters()}
+    found = [([names.get(id(p), "more") for p in group["params"]], group["lr"]) for group in optimizer.param_groups]
+    assert found == [
+        (["1.weight", "2.weight"], 0.01), (["0.weight", "0.bias"], pytest.approx(0.001)), (["1.bias", "2.bias"], 0.0),
+        (["more"], 0.01),
+    ]  # fmt: skip
+    set_rate(optimizer, spec, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.005, 0.0005, 0, 0.005])
+    with pytest.raises(ValueError, match="`rate` must have patterns that fit names of parameters, such as 0.weight"):
+        build_optimizer(OptimiserSpec(rate={"trunk.*": 0.1}), net.named_parameters())

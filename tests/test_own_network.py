@@ -1,0 +1,50 @@
+"""docs/own-network.md as written: its files train, and its loop is recorded; few lines are added to it."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.engine.commanding import winnow_here
+from winnow.engine.runs.run import list_runs
+
+PAGE = (Path(__file__).parents[1] / "docs" / "own-network.md").read_text()
+FILES = dict(re.findall(r'```python title="([^"]+)"\n(.*?)```', PAGE, re.S))
+(COMMAND,) = re.findall(r"^winnow (train .*)$", PAGE, re.M)
+MOST = 12  # lines added to a loop
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("WINNOW_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("WINNOW_TRUSTED", str(tmp_path / "trusted.json"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_network_and_the_data_are_trained_by_command(folder: Path) -> None:
+    asked = COMMAND.replace("--dataset digits", "--dataset mydata:load").split()
+    done = winnow_here(*asked, "--epochs", "2", "--threads", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    (run,) = list_runs(folder / "runs")
+    assert run.spec.network.options == {"width": 24}
+    assert list(dict.fromkeys(run.groups()["layer"])) == ["backbone.0", "backbone.3"]
+
+
+def test_the_loop_is_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 4 <= FILES["train.py"].count("# +\n") <= MOST
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    for name in ("mynets", "mydata"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    torch.manual_seed(0)
+    runpy.run_path(str(folder / "train.py"))
+    (run,) = list_runs(folder / "runs")
+    assert (run.status.state, run.status.epoch) == ("done", 3)
+    events = run.events()
+    accuracy = events[(events["quantity"] == "accuracy") & (events["split"] == "val")]["value"]
+    assert accuracy.iloc[-1] > 90
