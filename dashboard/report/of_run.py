@@ -19,7 +19,7 @@ from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.answers import of_run as answers
 from winnow.dashboard.frames.certificate import certificate
 from winnow.dashboard.frames.summaries import Summary, summary, tasks
-from winnow.dashboard.report.parts import Badge, Figure, Section, Table
+from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable
 from winnow.dashboard.shared import run_figures
 from winnow.dashboard.shared.formatting import asked, asked_of, duration, elapsed, measured, state_word
 from winnow.dashboard.shared.panel import Chart
@@ -59,33 +59,33 @@ def judged(run: Run) -> str:
     return f"n = {length} validation images" if length else "all validation images"
 
 
-def wanted(run: Run) -> Section:
+def wanted(run: Run) -> ReportSection:
     """Say what was asked of a run, and what its tasks reached."""
     spec, status, known = run.spec, run.status, summary(run)
     state = state_word(status)
     curves, strength, _ = run_figures.training(run, 0.0)
-    claim = answers.train(known, events.constants(run))
+    claim = answers.train_answer(known, events.constants(run))
     penalised = f"{spec.penalty.penalty} penalises {PENALTIES[spec.penalty.penalty].penalises}"
     facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", f"seed {spec.seed}", asked(spec.penalty)]
     notes = [f"{penalised}; groups: {spec.penalty.groups}; network: {spec.network.network}."]
     notes += [f"It took {duration(elapsed(status))}."] if elapsed(status) else []
     notes += [f"It ended as {state}: {status.message}"] if status.message else []
-    shown: list[Figure | Table] = [
-        Table("metrics", worded(main_table(run)), "The main metric of every task after the newest epoch."),
+    shown: list[Figure | ReportTable] = [
+        ReportTable("metrics", worded(main_table(run)), "The main metric of every task after the newest epoch."),
         Figure("losses_and_metrics", curves, losses_and_metrics.READING),
         Figure("strength_and_alive", strength, strength_and_alive.READING),
     ]
-    return Section(
+    return ReportSection(
         "What was asked, and what came out?", claim.says, facts, Badge(state, STATES.get(state, "amber")), shown, notes
     )
 
 
-def sparse(run: Run) -> Section:
+def sparse(run: Run) -> ReportSection:
     """Say how sparse a run is, and where."""
     question = "How sparse, and where?"
     norms = groups.norms(run)
     if not len(norms.values):
-        return Section(
+        return ReportSection(
             question,
             "No norm has been recorded yet.",
             missing="The groups are recorded after the first epoch.",
@@ -93,14 +93,14 @@ def sparse(run: Run) -> Section:
         )
     known = channel_states.channels(run)
     counts, _ = run_figures.layers_now(run)
-    claim = answers.groups(summary(run), channel_states.layers(run))
+    claim = answers.groups_answer(summary(run), channel_states.layers(run))
     facts = [f"n = {len(known):,} groups in {known['layer'].nunique()} layers", f"after epoch {norms.at[-1]}"]
-    shown: list[Figure | Table] = [
+    shown: list[Figure | ReportTable] = [
         Figure("death_map", Chart(death_map.death_map(known), known), death_map.READING),
         Figure("layer_counts", counts, layer_counts.READING),
         Figure("sparsities", run_figures.training(run, 0.0)[2], sparsities.READING),
     ]
-    return Section(question, claim.says, facts, None, shown)
+    return ReportSection(question, claim.says, facts, None, shown)
 
 
 def newest_pruning(run: Run) -> DerivedJob | None:
@@ -108,21 +108,23 @@ def newest_pruning(run: Run) -> DerivedJob | None:
     return next((work for work in derived_jobs(run, "prune") if work.status.state == "done"), None)
 
 
-def priced(run: Run) -> Section:
+def priced(run: Run) -> ReportSection:
     """Say what was removed and what each task pays; without a pruning, what could be."""
     question, known = "At what price?", summary(run)
     work = newest_pruning(run)
     if work is None:
-        claim = of_pruning.unpruned(known).says
+        claim = of_pruning.unpruned_answer(known).says
         missing = "Nothing has been removed from this run yet, so no price was measured."
-        return Section(question, claim, [judged(run)], missing=missing, command=f"winnow prune {run.id}")
+        return ReportSection(question, claim, [judged(run)], missing=missing, command=f"winnow prune {run.id}")
     main = tasks(run.spec)
     spent, paid = before_after.costs(work), before_after.changes(work, main)
     found = certificate(work)
     titles = [before_after_text.title(row) for _, row in spent.iterrows()]
     exact = Badge("exact", "green") if found and found.holds else Badge("not exact", "red")
-    shown: list[Figure | Table] = [
-        Table("before_after", before_after_text.before_after(work, main), "Dense: the network of the run as it is."),
+    shown: list[Figure | ReportTable] = [
+        ReportTable(
+            "before_after", before_after_text.before_after(work, main), "Dense: the network of the run as it is."
+        ),
         Figure(
             "task_changes",
             Chart(task_changes.task_changes(paid, styles(list(run.spec.data.fields))), paid),
@@ -133,10 +135,10 @@ def priced(run: Run) -> Section:
     ]
     facts = [judged(run), *([asked_of(work.spec)] if isinstance(work.spec, PruneSpec) else []), f"pruning {work.id}"]
     badge = exact if found else Badge("not checked", "grey")
-    return Section(question, of_pruning.pruned(spent, paid, found).says, facts, badge, shown)
+    return ReportSection(question, of_pruning.pruned_answer(spent, paid, found).says, facts, badge, shown)
 
 
-def bounds(run: Run) -> list[str]:
+def not_claimed_of_run(run: Run) -> list[str]:
     """Say what the numbers of a run do not show."""
     known, work = summary(run), newest_pruning(run)
     found = [
