@@ -128,7 +128,8 @@ def _table(table: ReportTable) -> str:
     left = len(table.frame) - len(frame)
     more = f" {left} more rows are in the zip." if left else ""
     caption = f"<caption>{_text(table.reading + more)}</caption>"
-    return f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    inside = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="scroll" tabindex="0">{inside}</div>'
 
 
 def _cell(value: object) -> str:

@@ -258,5 +258,6 @@ def test_it_opens_with_the_network_off_in_light_and_dark(made: ReportFiles, tmp_
         page.emulate_media(color_scheme="light")
         page.wait_for_function("document.querySelector('.plot').layout.font.color === '#23262f'")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert b"/MediaBox [0 0 960 540]" in page.pdf(prefer_css_page_size=True)  # 16:9
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert wrong == []
