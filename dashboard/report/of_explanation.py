@@ -10,6 +10,7 @@ from winnow.dashboard.figures import (
 )
 from winnow.dashboard.frames import explanations, leads, reliance, trust
 from winnow.dashboard.frames.answers import of_use
+from winnow.dashboard.report.of_run import outdated
 from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable
 from winnow.dashboard.shared import explanation_figures
 from winnow.dashboard.shared.explanation_figures import View
@@ -57,6 +58,7 @@ def not_claimed_of_explanation(run: Run) -> list[str]:
     asked = explanations.asked(work)
     found = ["Relevance is of this network and these images; a network of another seed may use other channels."]
     found += [f"The explanation {WORDS[colour]}: {said}."] if colour != "green" else []
+    found += outdated(run, work)
     found += [f"Only these layers were explained: {', '.join(asked.layers)}."] if asked.layers else []
     state = work.status.state
     found += [f"The explanation is {state}: what it had not measured is missing."] if state != "done" else []

@@ -25,6 +25,7 @@ from winnow.dashboard.shared.formatting import asked, asked_of, duration, elapse
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.explain.checks.badges import Colour
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
+from winnow.engine.runs.launch import is_recorded
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.penalty import PENALTIES
 from winnow.engine.specs.prune import PruneSpec
@@ -66,7 +67,8 @@ def wanted(run: Run) -> ReportSection:
     curves, strength, _ = run_figures.training(run, 0.0)
     claim = answers.train_answer(known, events.constants(run))
     penalised = f"{spec.penalty.penalty} penalises {PENALTIES[spec.penalty.penalty].penalises}"
-    facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", f"seed {spec.seed}", asked(spec.penalty)]
+    facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", asked(spec.penalty)]
+    facts += [] if is_recorded(run) else [f"seed {spec.seed}"]  # a loop of the user's own has seeds of its own
     notes = [f"{penalised}; groups: {spec.penalty.groups}; network: {spec.network.network}."]
     notes += [f"It took {duration(elapsed(status))}."] if elapsed(status) else []
     notes += [f"It ended as {state}: {status.message}"] if status.message else []
@@ -146,11 +148,12 @@ def not_claimed_of_run(run: Run) -> list[str]:
     ]
     if run.spec.penalty.target is not None or run.spec.penalty.strength > 0:
         found.append("No dense run to compare with: what sparsity itself costs a task is not in this chapter.")
-    if not run.spec.test:
+    if not run.spec.test and not is_recorded(run):
         found.append("The metrics are of the validation images. The test images were not used.")
     found += _unfinished(known)
     if work is None:
         return [*found, "No claim that the smaller network gives the same outputs: nothing was removed."]
+    found += outdated(run, work)
     given = certificate(work)
     found += [
         f"Not compared by the certificate: {what} ({why})." for what, why in (given.open if given else {}).items()
@@ -161,6 +164,14 @@ def not_claimed_of_run(run: Run) -> list[str]:
     if not spent["steady"].astype(bool).all():
         found.append("The machine was busy while some times were taken; those times are not to be quoted.")
     return [*found, "Times hold for this machine, these batch sizes and this number of threads only."]
+
+
+def outdated(run: Run, work: DerivedJob) -> list[str]:
+    """Say that a run was trained on after a job on it had begun, where it was."""
+    began, trained = work.recorded_status().started, run.recorded_status().started
+    if not began or not trained or trained <= began:
+        return []
+    return [f"The run was trained further since {work.kind} {work.id}, which is of an earlier checkpoint."]
 
 
 def _unfinished(known: Summary) -> list[str]:

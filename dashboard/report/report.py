@@ -7,10 +7,13 @@ from winnow.dashboard.frames import explanations, studies
 from winnow.dashboard.report import bundle, citations, of_explanation, of_run, of_study
 from winnow.dashboard.report.page import html_page
 from winnow.dashboard.report.parts import Chapter, ReportSection
+from winnow.engine.runs.launch import is_recorded
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import StudySpec
 from winnow.engine.studies.reporting_tables import paper_table
+
+OWN_LOOP = "This run was recorded in a loop of the user's own. Only that loop repeats it."
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ def _of_run(run: Run) -> Chapter:
         *of_explanation.explanation_sections(run),
         ReportSection("What we do not claim", bounds[0], notes=bounds[1:]),
     ]
-    files = bundle.identity_files(run, f"winnow train --replay {run.id}")
+    replay = OWN_LOOP if is_recorded(run) else f"winnow train --replay {run.id}"
+    files = bundle.identity_files(run, replay)
     files |= bundle.table_files(of_run.worded(of_run.main_table(run)))
     cited = citations.cited(run, explanations.spec(work) if work is not None else None)
     return Chapter(run.id, f"{run.spec.name} ({run.id})", sections, files, cited)

@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 from plotly.offline import get_plotlyjs
 
-from tests.dashboard.making import write_checkpoint, write_run, write_tables
+from tests.dashboard.making import START, write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.pruning_making import write_pruning
 from tests.find_tools import find
@@ -122,6 +122,15 @@ def test_an_explanation_that_was_not_checked_is_not_called_true(make_explained: 
     assert f"winnow explain {run.id} --ablations" in text
 
 
+def test_an_explanation_of_an_earlier_checkpoint_says_so(make_explained: Make) -> None:
+    run = make_explained().run
+    assert "trained further" not in Seen(report([run]).html).text
+    status = run.recorded_status()
+    later = status.model_copy(update={"started": START + 100, "finished": START + 200})
+    (run.path / "status.json").write_text(later.model_dump_json())
+    assert "The run was trained further since explain" in Seen(report([run]).html).text
+
+
 def test_a_run_that_has_no_norms_or_has_failed_says_so(make_run: MakeRun) -> None:
     run = make_run(epochs=1, state="failed", message="`loss` was NaN <b>")
     text = Seen(report([run]).html).text
@@ -180,6 +189,14 @@ def test_the_zip_holds_the_numbers_the_spec_the_digests_the_command_and_the_refe
     references = archive.read("references.bib").decode()
     assert all(key in references for key in ("yuan2006model", "molchanov2019importance", "adebayo2018sanity"))
     assert all(not name.startswith(("/", ".")) and ".." not in name for name in names)
+
+
+def test_a_run_of_an_own_loop_claims_no_seed_and_no_command_that_repeats_it(told: Run, monkeypatch) -> None:
+    for module in ("of_run", "report"):
+        monkeypatch.setattr(f"winnow.dashboard.report.{module}.is_recorded", lambda run: True)
+    made = report([told])
+    assert "seed 0" not in Seen(made.html).text
+    assert "Only that loop repeats it" in zipfile.ZipFile(io.BytesIO(made.zip)).read(f"{told.id}/replay.txt").decode()
 
 
 def test_every_method_has_its_publication_or_none() -> None:
