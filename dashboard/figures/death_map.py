@@ -59,10 +59,11 @@ def _alive(near: NDArray[np.float32], channel: NDArray[np.float32]) -> go.Heatma
 
 
 def _dead(died: NDArray[np.float32], channel: NDArray[np.float32]) -> go.Heatmap:
+    step = max(1, round((np.nanmax(died) - np.nanmin(died)) / 6))  # epochs are whole numbers
     return go.Heatmap(
         z=died,
         colorscale=list(CIVIDIS[2:]),
-        colorbar={"title": {"text": "last epoch alive"}, "thickness": 12, "outlinewidth": 0},
+        colorbar={"title": {"text": "last epoch alive"}, "thickness": 12, "outlinewidth": 0, "dtick": step},
         customdata=channel,
         hovertemplate="channel %{customdata}<br>last alive after epoch %{z}; −1: never<extra></extra>",
         xgap=0.5,

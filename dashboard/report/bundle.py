@@ -31,7 +31,7 @@ def bundle(chapters: Sequence[Chapter]) -> bytes:
     return _zip(files)
 
 
-def sources(work: Run | Study, replay: str) -> dict[str, bytes]:
+def identity_files(work: Run | Study, replay: str) -> dict[str, bytes]:
     """Return what identifies a run or study: its spec, the digests of its files, the command that repeats it."""
     spec, noted = work.path / "spec.json", work.path / NOTED
     known: dict[str, object] = {"spec.json": digest(spec.read_bytes())}
@@ -44,7 +44,7 @@ def sources(work: Run | Study, replay: str) -> dict[str, bytes]:
     }
 
 
-def tables(frame: pd.DataFrame) -> dict[str, bytes]:
+def table_files(frame: pd.DataFrame) -> dict[str, bytes]:
     """Return the main table as LaTeX and Markdown."""
     return {"table.tex": latex(frame).encode(), "table.md": markdown(frame).encode()}
 

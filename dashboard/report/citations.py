@@ -8,7 +8,7 @@ from winnow.engine.specs.explain import ExplainSpec
 
 
 @dataclass(frozen=True)
-class Source:
+class Paper:
     """A publication: its key, its authors, its title, where it appeared, when, and its number at arXiv ("": none)."""
 
     key: str
@@ -29,7 +29,7 @@ class Source:
 SOURCES = {
     source.key: source
     for source in (
-        Source(
+        Paper(
             "upadhyay2023less",
             "Upadhyay, Richa and Phlypo, Ronald and Saini, Rajkumar and Liwicki, Marcus",
             "Less is More -- Towards parsimonious multi-task models using structured sparsity",
@@ -37,69 +37,69 @@ SOURCES = {
             2023,
             "2308.12114",
         ),
-        Source("parikh2014proximal", "Parikh, Neal and Boyd, Stephen", "Proximal Algorithms",
+        Paper("parikh2014proximal", "Parikh, Neal and Boyd, Stephen", "Proximal Algorithms",
                "Foundations and Trends in Optimization 1(3)", 2014),
-        Source("yuan2006model", "Yuan, Ming and Lin, Yi",
+        Paper("yuan2006model", "Yuan, Ming and Lin, Yi",
                "Model selection and estimation in regression with grouped variables",
                "Journal of the Royal Statistical Society B 68(1)", 2006),
-        Source("simon2013sparse", "Simon, Noah and Friedman, Jerome and Hastie, Trevor and Tibshirani, Robert",
+        Paper("simon2013sparse", "Simon, Noah and Friedman, Jerome and Hastie, Trevor and Tibshirani, Robert",
                "A Sparse-Group Lasso", "Journal of Computational and Graphical Statistics 22(2)", 2013),
-        Source("breheny2015group", "Breheny, Patrick and Huang, Jian",
+        Paper("breheny2015group", "Breheny, Patrick and Huang, Jian",
                "Group descent algorithms for nonconvex penalized linear and logistic regression models with grouped "
                "predictors", "Statistics and Computing 25", 2015),
-        Source("tibshirani1996regression", "Tibshirani, Robert", "Regression Shrinkage and Selection via the Lasso",
+        Paper("tibshirani1996regression", "Tibshirani, Robert", "Regression Shrinkage and Selection via the Lasso",
                "Journal of the Royal Statistical Society B 58(1)", 1996),
-        Source("fang2023depgraph", "Fang, Gongfan and Ma, Xinyin and Song, Mingli and Mi, Michael Bi and Wang, Xinchao",
+        Paper("fang2023depgraph", "Fang, Gongfan and Ma, Xinyin and Song, Mingli and Mi, Michael Bi and Wang, Xinchao",
                "DepGraph: Towards Any Structural Pruning", "CVPR", 2023, "2301.12900"),
-        Source("kendall2018multi", "Kendall, Alex and Gal, Yarin and Cipolla, Roberto",
+        Paper("kendall2018multi", "Kendall, Alex and Gal, Yarin and Cipolla, Roberto",
                "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics", "CVPR", 2018,
                "1705.07115"),
-        Source("liu2019end", "Liu, Shikun and Johns, Edward and Davison, Andrew J.",
+        Paper("liu2019end", "Liu, Shikun and Johns, Edward and Davison, Andrew J.",
                "End-to-End Multi-Task Learning with Attention", "CVPR", 2019, "1803.10704"),
-        Source("liu2023famo", "Liu, Bo and Feng, Yihao and Stone, Peter and Liu, Qiang",
+        Paper("liu2023famo", "Liu, Bo and Feng, Yihao and Stone, Peter and Liu, Qiang",
                "FAMO: Fast Adaptive Multitask Optimization", "NeurIPS", 2023, "2306.03792"),
-        Source("chen2018gradnorm", "Chen, Zhao and Badrinarayanan, Vijay and Lee, Chen-Yu and Rabinovich, Andrew",
+        Paper("chen2018gradnorm", "Chen, Zhao and Badrinarayanan, Vijay and Lee, Chen-Yu and Rabinovich, Andrew",
                "GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks", "ICML", 2018,
                "1711.02257"),
-        Source("yu2020gradient", "Yu, Tianhe and Kumar, Saurabh and Gupta, Abhishek and Levine, Sergey and Hausman, "
+        Paper("yu2020gradient", "Yu, Tianhe and Kumar, Saurabh and Gupta, Abhishek and Levine, Sergey and Hausman, "
                "Karol and Finn, Chelsea", "Gradient Surgery for Multi-Task Learning", "NeurIPS", 2020, "2001.06782"),
-        Source("liu2021conflict", "Liu, Bo and Liu, Xingchao and Jin, Xiaojie and Stone, Peter and Liu, Qiang",
+        Paper("liu2021conflict", "Liu, Bo and Liu, Xingchao and Jin, Xiaojie and Stone, Peter and Liu, Qiang",
                "Conflict-Averse Gradient Descent for Multi-task Learning", "NeurIPS", 2021, "2110.14048"),
-        Source("sener2018multi", "Sener, Ozan and Koltun, Vladlen",
+        Paper("sener2018multi", "Sener, Ozan and Koltun, Vladlen",
                "Multi-Task Learning as Multi-Objective Optimization", "NeurIPS", 2018, "1810.04650"),
-        Source("liu2021towards", "Liu, Liyang and Li, Yi and Kuang, Zhanghui and Xue, Jing-Hao and Chen, Yimin and "
+        Paper("liu2021towards", "Liu, Liyang and Li, Yi and Kuang, Zhanghui and Xue, Jing-Hao and Chen, Yimin and "
                "Yang, Wenming and Liao, Qingmin and Zhang, Wayne", "Towards Impartial Multi-task Learning", "ICLR",
                2021),
-        Source("navon2022multi", "Navon, Aviv and Shamsian, Aviv and Achituve, Idan and Maron, Haggai and Kawaguchi, "
+        Paper("navon2022multi", "Navon, Aviv and Shamsian, Aviv and Achituve, Idan and Maron, Haggai and Kawaguchi, "
                "Kenji and Chechik, Gal and Fetaya, Ethan", "Multi-Task Learning as a Bargaining Game", "ICML", 2022,
                "2202.01017"),
-        Source("senushkin2023independent", "Senushkin, Dmitry and Patakin, Nikolay and Kuznetsov, Arseny and "
+        Paper("senushkin2023independent", "Senushkin, Dmitry and Patakin, Nikolay and Kuznetsov, Arseny and "
                "Konushin, Anton", "Independent Component Alignment for Multi-Task Learning", "CVPR", 2023,
                "2305.19000"),
-        Source("quinton2024jacobian", "Quinton, Pierre and Rey, Val{\\'e}rian",
+        Paper("quinton2024jacobian", "Quinton, Pierre and Rey, Val{\\'e}rian",
                "Jacobian Descent for Multi-Objective Optimization", "arXiv", 2024, "2406.16232"),
-        Source("molchanov2019importance", "Molchanov, Pavlo and Mallya, Arun and Tyree, Stephen and Frosio, Iuri and "
+        Paper("molchanov2019importance", "Molchanov, Pavlo and Mallya, Arun and Tyree, Stephen and Frosio, Iuri and "
                "Kautz, Jan", "Importance Estimation for Neural Network Pruning", "CVPR", 2019, "1906.10771"),
-        Source("shrikumar2016not", "Shrikumar, Avanti and Greenside, Peyton and Shcherbina, Anna and Kundaje, Anshul",
+        Paper("shrikumar2016not", "Shrikumar, Avanti and Greenside, Peyton and Shcherbina, Anna and Kundaje, Anshul",
                "Not Just a Black Box: Learning Important Features Through Propagating Activation Differences", "arXiv",
                2016, "1605.01713"),
-        Source("dhamdhere2018how", "Dhamdhere, Kedar and Sundararajan, Mukund and Yan, Qiqi",
+        Paper("dhamdhere2018how", "Dhamdhere, Kedar and Sundararajan, Mukund and Yan, Qiqi",
                "How Important Is a Neuron?", "arXiv", 2018, "1805.12233"),
-        Source("sundararajan2017axiomatic", "Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi",
+        Paper("sundararajan2017axiomatic", "Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi",
                "Axiomatic Attribution for Deep Networks", "ICML", 2017, "1703.01365"),
-        Source("leino2018influence", "Leino, Klas and Sen, Shayak and Datta, Anupam and Fredrikson, Matt and Li, "
+        Paper("leino2018influence", "Leino, Klas and Sen, Shayak and Datta, Anupam and Fredrikson, Matt and Li, "
                "Linyi", "Influence-Directed Explanations for Deep Convolutional Networks", "ITC", 2018, "1802.03788"),
-        Source("shrikumar2017learning", "Shrikumar, Avanti and Greenside, Peyton and Kundaje, Anshul",
+        Paper("shrikumar2017learning", "Shrikumar, Avanti and Greenside, Peyton and Kundaje, Anshul",
                "Learning Important Features Through Propagating Activation Differences", "ICML", 2017, "1704.02685"),
-        Source("zeiler2014visualizing", "Zeiler, Matthew D. and Fergus, Rob",
+        Paper("zeiler2014visualizing", "Zeiler, Matthew D. and Fergus, Rob",
                "Visualizing and Understanding Convolutional Networks", "ECCV", 2014, "1311.2901"),
-        Source("adebayo2018sanity", "Adebayo, Julius and Gilmer, Justin and Muelly, Michael and Goodfellow, Ian and "
+        Paper("adebayo2018sanity", "Adebayo, Julius and Gilmer, Justin and Muelly, Michael and Goodfellow, Ian and "
                "Hardt, Moritz and Kim, Been", "Sanity Checks for Saliency Maps", "NeurIPS", 2018, "1810.03292"),
-        Source("samek2017evaluating", "Samek, Wojciech and Binder, Alexander and Montavon, Gr{\\'e}goire and "
+        Paper("samek2017evaluating", "Samek, Wojciech and Binder, Alexander and Montavon, Gr{\\'e}goire and "
                "Lapuschkin, Sebastian and M{\\\"u}ller, Klaus-Robert",
                "Evaluating the visualization of what a deep neural network has learned",
                "IEEE Transactions on Neural Networks and Learning Systems 28(11)", 2017, "1509.06321"),
-        Source("vandenhende2021multi", "Vandenhende, Simon and Georgoulis, Stamatios and Van Gansbeke, Wouter and "
+        Paper("vandenhende2021multi", "Vandenhende, Simon and Georgoulis, Stamatios and Van Gansbeke, Wouter and "
                "Proesmans, Marc and Dai, Dengxin and Van Gool, Luc",
                "Multi-Task Learning for Dense Prediction Tasks: A Survey", "IEEE TPAMI", 2021, "2004.13379"),
     )

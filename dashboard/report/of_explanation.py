@@ -10,7 +10,8 @@ from winnow.dashboard.figures import (
 )
 from winnow.dashboard.frames import explanations, leads, reliance, trust
 from winnow.dashboard.frames.answers import of_use
-from winnow.dashboard.report.parts import Badge, Figure, Section, Table
+from winnow.dashboard.report.of_run import outdated
+from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable
 from winnow.dashboard.shared import explanation_figures
 from winnow.dashboard.shared.explanation_figures import View
 from winnow.engine.explain.checks.badges import Colour
@@ -39,16 +40,16 @@ def explanation_of(run: Run) -> DerivedJob | None:
     return found if found is not None and explanations.begun(found) else None
 
 
-def explained(run: Run) -> list[Section]:
+def explanation_sections(run: Run) -> list[ReportSection]:
     """Return the three sections of an explanation; where there is none, they say so, and what makes one."""
     work = explanation_of(run)
     if work is None:
         command = f"winnow explain {run.id}"
-        return [Section(question, NONE, missing=NONE, command=command) for question in (LEADS, RELIES, TRUE)]
+        return [ReportSection(question, NONE, missing=NONE, command=command) for question in (LEADS, RELIES, TRUE)]
     return [_led(work), _relied(work), _true(work)]
 
 
-def bounds(run: Run) -> list[str]:
+def not_claimed_of_explanation(run: Run) -> list[str]:
     """Say what an explanation does not show."""
     work = explanation_of(run)
     if work is None:
@@ -57,45 +58,47 @@ def bounds(run: Run) -> list[str]:
     asked = explanations.asked(work)
     found = ["Relevance is of this network and these images; a network of another seed may use other channels."]
     found += [f"The explanation {WORDS[colour]}: {said}."] if colour != "green" else []
+    found += outdated(run, work)
     found += [f"Only these layers were explained: {', '.join(asked.layers)}."] if asked.layers else []
     state = work.status.state
     found += [f"The explanation is {state}: what it had not measured is missing."] if state != "done" else []
     return found
 
 
-def _led(work: DerivedJob) -> Section:
+def _led(work: DerivedJob) -> ReportSection:
     names, method = explanations.tasks(work), explanations.methods(work)[0]
     known = leads.leads(work)
-    shown = [
-        Table(
+    shown: list[Figure | ReportTable] = [
+        ReportTable(
             "leads", leads.lead_summary(known, names), "Channels by the task with the largest share, by 95 % intervals."
         ),
         Figure("share_map", explanation_figures.mapped(work, None), share_map.READING),
         Figure("lead_bars", explanation_figures.led(work), lead_bars.READING),
     ]
     claim = of_use.tasks_answer(known, names, trust.verdict(work, method)[0]).says
-    return Section(LEADS, claim, _facts(work), _badge(work), shown)
+    return ReportSection(LEADS, claim, _facts(work), _badge(work), shown)
 
 
-def _relied(work: DerivedJob) -> Section:
+def _relied(work: DerivedJob) -> ReportSection:
     """Say of every task in how few channels half of its relevance is."""
     names, method = explanations.tasks(work), explanations.methods(work)[0]
-    said, shown = [], []
+    said: list[str] = []
+    shown: list[Figure | ReportTable] = []
     for task in names:
         frame = reliance.ranked(work, method, task)
         said.append(of_use.explain_answer(task, frame, trust.verdict(work, method, (task,))[0]).says)
         if len(shown) < MOST_TASKS:
             chart = explanation_figures.top(work, View(method, task))
             shown.append(Figure(f"top_channels_{task}", chart, f"{task}. {top_channels.READING}"))
-    return Section(RELIES, said[0], _facts(work), _badge(work), shown, said[1:])
+    return ReportSection(RELIES, said[0], _facts(work), _badge(work), shown, said[1:])
 
 
-def _true(work: DerivedJob) -> Section:
+def _true(work: DerivedJob) -> ReportSection:
     names, method = explanations.tasks(work), explanations.methods(work)[0]
     colour, said = trust.verdict(work, method)
-    table = Table("methods", trust.methods(work), "Medians over layers and tasks, as the badge judges them.")
+    table = ReportTable("methods", trust.methods(work), "Medians over layers and tasks, as the badge judges them.")
     if colour == "grey":
-        return Section(
+        return ReportSection(
             TRUE,
             f"This is not checked: {said}.",
             _facts(work),
@@ -104,7 +107,7 @@ def _true(work: DerivedJob) -> Section:
             missing="No channel was switched off, so the relevance was not compared with anything.",
             command=f"winnow explain {work.run.id} --ablations 16",
         )
-    shown: list[Figure | Table] = [table]
+    shown: list[Figure | ReportTable] = [table]
     for task in names[:MOST_TASKS]:
         against = explanation_figures.against(work, View(method, task))
         deleted = explanation_figures.deletion(work, task)
@@ -113,7 +116,7 @@ def _true(work: DerivedJob) -> Section:
     shuffled = explanation_figures.randomised(work, method)
     shown.append(Figure("shuffled_weights", shuffled, shuffled_weights.READING))
     claim = f"The explanation {WORDS[colour]}: {said}."
-    return Section(TRUE, claim, _facts(work), _badge(work), shown, [CHECKS])
+    return ReportSection(TRUE, claim, _facts(work), _badge(work), shown, [CHECKS])
 
 
 def _facts(work: DerivedJob) -> list[str]:

@@ -19,12 +19,13 @@ from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.answers import of_run as answers
 from winnow.dashboard.frames.certificate import certificate
 from winnow.dashboard.frames.summaries import Summary, summary, tasks
-from winnow.dashboard.report.parts import Badge, Figure, Section, Table
+from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable
 from winnow.dashboard.shared import run_figures
 from winnow.dashboard.shared.formatting import asked, asked_of, duration, elapsed, measured, state_word
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.explain.checks.badges import Colour
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
+from winnow.engine.runs.launch import is_recorded
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.penalty import PENALTIES
 from winnow.engine.specs.prune import PruneSpec
@@ -59,33 +60,34 @@ def judged(run: Run) -> str:
     return f"n = {length} validation images" if length else "all validation images"
 
 
-def wanted(run: Run) -> Section:
+def wanted(run: Run) -> ReportSection:
     """Say what was asked of a run, and what its tasks reached."""
     spec, status, known = run.spec, run.status, summary(run)
     state = state_word(status)
     curves, strength, _ = run_figures.training(run, 0.0)
     claim = answers.train_answer(known, events.constants(run))
     penalised = f"{spec.penalty.penalty} penalises {PENALTIES[spec.penalty.penalty].penalises}"
-    facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", f"seed {spec.seed}", asked(spec.penalty)]
+    facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", asked(spec.penalty)]
+    facts += [] if is_recorded(run) else [f"seed {spec.seed}"]  # a loop of the user's own has seeds of its own
     notes = [f"{penalised}; groups: {spec.penalty.groups}; network: {spec.network.network}."]
     notes += [f"It took {duration(elapsed(status))}."] if elapsed(status) else []
     notes += [f"It ended as {state}: {status.message}"] if status.message else []
-    shown = [
-        Table("metrics", worded(main_table(run)), "The main metric of every task after the newest epoch."),
+    shown: list[Figure | ReportTable] = [
+        ReportTable("metrics", worded(main_table(run)), "The main metric of every task after the newest epoch."),
         Figure("losses_and_metrics", curves, losses_and_metrics.READING),
         Figure("strength_and_alive", strength, strength_and_alive.READING),
     ]
-    return Section(
+    return ReportSection(
         "What was asked, and what came out?", claim.says, facts, Badge(state, STATES.get(state, "amber")), shown, notes
     )
 
 
-def sparse(run: Run) -> Section:
+def sparse(run: Run) -> ReportSection:
     """Say how sparse a run is, and where."""
     question = "How sparse, and where?"
     norms = groups.norms(run)
     if not len(norms.values):
-        return Section(
+        return ReportSection(
             question,
             "No norm has been recorded yet.",
             missing="The groups are recorded after the first epoch.",
@@ -95,12 +97,12 @@ def sparse(run: Run) -> Section:
     counts, _ = run_figures.layers_now(run)
     claim = answers.groups_answer(summary(run), channel_states.layers(run))
     facts = [f"n = {len(known):,} groups in {known['layer'].nunique()} layers", f"after epoch {norms.at[-1]}"]
-    shown = [
+    shown: list[Figure | ReportTable] = [
         Figure("death_map", Chart(death_map.death_map(known), known), death_map.READING),
         Figure("layer_counts", counts, layer_counts.READING),
         Figure("sparsities", run_figures.training(run, 0.0)[2], sparsities.READING),
     ]
-    return Section(question, claim.says, facts, None, shown)
+    return ReportSection(question, claim.says, facts, None, shown)
 
 
 def newest_pruning(run: Run) -> DerivedJob | None:
@@ -108,21 +110,23 @@ def newest_pruning(run: Run) -> DerivedJob | None:
     return next((work for work in derived_jobs(run, "prune") if work.status.state == "done"), None)
 
 
-def priced(run: Run) -> Section:
+def priced(run: Run) -> ReportSection:
     """Say what was removed and what each task pays; without a pruning, what could be."""
     question, known = "At what price?", summary(run)
     work = newest_pruning(run)
     if work is None:
         claim = of_pruning.unpruned_answer(known).says
         missing = "Nothing has been removed from this run yet, so no price was measured."
-        return Section(question, claim, [judged(run)], missing=missing, command=f"winnow prune {run.id}")
+        return ReportSection(question, claim, [judged(run)], missing=missing, command=f"winnow prune {run.id}")
     main = tasks(run.spec)
     spent, paid = before_after.costs(work), before_after.changes(work, main)
     found = certificate(work)
     titles = [before_after_text.title(row) for _, row in spent.iterrows()]
     exact = Badge("exact", "green") if found and found.holds else Badge("not exact", "red")
-    shown = [
-        Table("before_after", before_after_text.before_after(work, main), "Dense: the network of the run as it is."),
+    shown: list[Figure | ReportTable] = [
+        ReportTable(
+            "before_after", before_after_text.before_after(work, main), "Dense: the network of the run as it is."
+        ),
         Figure(
             "task_changes",
             Chart(task_changes.task_changes(paid, styles(list(run.spec.data.fields))), paid),
@@ -133,10 +137,10 @@ def priced(run: Run) -> Section:
     ]
     facts = [judged(run), *([asked_of(work.spec)] if isinstance(work.spec, PruneSpec) else []), f"pruning {work.id}"]
     badge = exact if found else Badge("not checked", "grey")
-    return Section(question, of_pruning.pruned_answer(spent, paid, found).says, facts, badge, shown)
+    return ReportSection(question, of_pruning.pruned_answer(spent, paid, found).says, facts, badge, shown)
 
 
-def bounds(run: Run) -> list[str]:
+def not_claimed_of_run(run: Run) -> list[str]:
     """Say what the numbers of a run do not show."""
     known, work = summary(run), newest_pruning(run)
     found = [
@@ -144,11 +148,12 @@ def bounds(run: Run) -> list[str]:
     ]
     if run.spec.penalty.target is not None or run.spec.penalty.strength > 0:
         found.append("No dense run to compare with: what sparsity itself costs a task is not in this chapter.")
-    if not run.spec.test:
+    if not run.spec.test and not is_recorded(run):
         found.append("The metrics are of the validation images. The test images were not used.")
     found += _unfinished(known)
     if work is None:
         return [*found, "No claim that the smaller network gives the same outputs: nothing was removed."]
+    found += outdated(run, work)
     given = certificate(work)
     found += [
         f"Not compared by the certificate: {what} ({why})." for what, why in (given.open if given else {}).items()
@@ -159,6 +164,14 @@ def bounds(run: Run) -> list[str]:
     if not spent["steady"].astype(bool).all():
         found.append("The machine was busy while some times were taken; those times are not to be quoted.")
     return [*found, "Times hold for this machine, these batch sizes and this number of threads only."]
+
+
+def outdated(run: Run, work: DerivedJob) -> list[str]:
+    """Say that a run was trained on after a job on it had begun, where it was."""
+    began, trained = work.recorded_status().started, run.recorded_status().started
+    if not began or not trained or trained <= began:
+        return []
+    return [f"The run was trained further since {work.kind} {work.id}, which is of an earlier checkpoint."]
 
 
 def _unfinished(known: Summary) -> list[str]:

@@ -6,7 +6,7 @@ from winnow.dashboard.figures import paired_differences, path_curve
 from winnow.dashboard.frames import differences, pairs, paths, studies, tables
 from winnow.dashboard.frames.answers import of_runs, of_study
 from winnow.dashboard.frames.summaries import image_sets, summary
-from winnow.dashboard.report.parts import Figure, Section, Table
+from winnow.dashboard.report.parts import Figure, ReportSection, ReportTable
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -17,7 +17,7 @@ SPLITS = {"test": "test images", "val": "validation images"}
 PAPER = "Mean ± standard deviation over seeds; in the columns of Δ_m, mean and 95 % interval, paired by seed."
 
 
-def compared(runs: Sequence[Run]) -> Section:
+def runs_compared(runs: Sequence[Run]) -> ReportSection:
     """Say in what some runs differ; a metric is compared only where the runs were judged on the same images."""
     known = [summary(run) for run in runs]
     sets = list(dict.fromkeys(image_sets(known).values()))
@@ -28,16 +28,20 @@ def compared(runs: Sequence[Run]) -> Section:
     notes = [f"{'AB'[place]} is {one.name} ({one.id})." for place, one in enumerate(known)] if len(runs) == 2 else []
     if len(sets) > 1:
         notes.append(f"Not judged on the same images ({'; '.join(sets)}): their metrics cannot be compared.")
-    shown = [Table("compared", tables.compare(known), "What differs between the runs, then their results.")]
-    return Section("How do the runs compare?", claim, [f"n = {len(runs)} runs", images], None, shown, notes)
+    shown = [ReportTable("compared", tables.compare(known), "What differs between the runs, then their results.")]
+    return ReportSection("How do the runs compare?", claim, [f"n = {len(runs)} runs", images], None, shown, notes)
 
 
-def studied(study: Study) -> list[Section]:
+def studied(study: Study) -> list[ReportSection]:
     """Return what a study or a path found; before its first result, that there is none."""
     spec = study.spec
     if not studies.begun(study):
         missing = "No run of it has ended yet."
-        return [Section("What was found?", missing, missing=missing, command=f"winnow {spec.kind} --resume {study.id}")]
+        return [
+            ReportSection(
+                "What was found?", missing, missing=missing, command=f"winnow {spec.kind} --resume {study.id}"
+            )
+        ]
     return [_pathed(study, spec) if isinstance(spec, PathSpec) else _arms(study, spec), _bounds(study)]
 
 
@@ -46,34 +50,36 @@ def _facts(study: Study, split: str) -> list[str]:
     return [f"n = {len(seeds)} seed{'s' if len(seeds) > 1 else ''}", SPLITS[split], f"{study.spec.kind} {study.id}"]
 
 
-def _pathed(study: Study, spec: PathSpec) -> Section:
+def _pathed(study: Study, spec: PathSpec) -> ReportSection:
     points = paths.points(study)
-    shown = [
+    shown: list[Figure | ReportTable] = [
         Figure("path_curve", Chart(path_curve.path_curve(points), points), path_curve.READING),
-        Table("path_runs", studies.members(study), "The runs of the path, in the order of the plan."),
+        ReportTable("path_runs", studies.members(study), "The runs of the path, in the order of the plan."),
     ]
-    return Section("What does sparsity buy?", of_study.path_answer(points).says, _facts(study, "val"), None, shown)
+    return ReportSection(
+        "What does sparsity buy?", of_study.path_answer(points).says, _facts(study, "val"), None, shown
+    )
 
 
-def _arms(study: Study, spec: StudySpec) -> Section:
+def _arms(study: Study, spec: StudySpec) -> ReportSection:
     which = differences.Which("test", "dense", spec.definition)
     summary, frame = studies.table(study, "summary"), differences.paired(study, which)
-    shown = [
-        Table("paper_table", paper_table(summary, spec.definition, "test"), PAPER),
+    shown: list[Figure | ReportTable] = [
+        ReportTable("paper_table", paper_table(summary, spec.definition, "test"), PAPER),
         Figure(
             "paired_differences",
             Chart(paired_differences.paired_differences(frame), frame),
             paired_differences.READING,
         ),
-        Table("study_runs", studies.members(study), "The runs of the study, in the order of the plan."),
+        ReportTable("study_runs", studies.members(study), "The runs of the study, in the order of the plan."),
     ]
     claim = of_study.study_answer(summary, which, f"{spec.definition} metrics, test images").says
-    return Section("Which arm is best?", claim, _facts(study, "test"), None, shown)
+    return ReportSection("Which arm is best?", claim, _facts(study, "test"), None, shown)
 
 
-def _bounds(study: Study) -> Section:
+def _bounds(study: Study) -> ReportSection:
     seeds, state = len(study.spec.seeds), study.status.state
     said = [f"{seeds} seed{'s say' if seeds > 1 else ' says'} little about chance."] if seeds < 3 else []
     said += [f"The {study.spec.kind} is {state}: runs are missing."] if state != "done" else []
     said += ["The numbers hold for this data, this network and this number of epochs."]
-    return Section("What we do not claim", said[0], notes=said[1:])
+    return ReportSection("What we do not claim", said[0], notes=said[1:])

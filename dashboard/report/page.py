@@ -10,7 +10,7 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from winnow.dashboard.report.look import POLICY, SCRIPT, STYLE
-from winnow.dashboard.report.parts import Chapter, Figure, Section, Table, file_name
+from winnow.dashboard.report.parts import Chapter, Figure, ReportSection, ReportTable, file_name
 
 MOST_BYTES = 8_000_000  # what goes through e-mail
 MOST_ROWS = 40  # of a table; the zip holds all
@@ -18,14 +18,14 @@ TOO_LARGE = "This figure is left out, as the file would be larger than 8 MB. Its
 
 
 @dataclass(frozen=True)
-class Drawn:
+class FigureData:
     """The figures as JSON by the id of their element, "" for one without room; and if there are several chapters."""
 
     data: dict[str, str]
     several: bool
 
 
-def page(title: str, chapters: Sequence[Chapter], most_bytes: int = MOST_BYTES) -> bytes:
+def html_page(title: str, chapters: Sequence[Chapter], most_bytes: int = MOST_BYTES) -> bytes:
     """Return the file; where it would be larger than `most_bytes`, the largest figures are left out, and that is said.
 
     Raises:
@@ -33,20 +33,20 @@ def page(title: str, chapters: Sequence[Chapter], most_bytes: int = MOST_BYTES) 
 
     """
     data = {name: _json(figure) for name, figure in _figures(chapters)}
-    content = _page(title, chapters, Drawn(data, len(chapters) > 1))
+    content = _page(title, chapters, FigureData(data, len(chapters) > 1))
     while len(content) > most_bytes and any(data.values()):
         over = len(content) - most_bytes
         while over > 0 and any(data.values()):
             largest = max(data, key=lambda name: len(data[name]))
             over -= len(data[largest].encode())
             data[largest] = ""
-        content = _page(title, chapters, Drawn(data, len(chapters) > 1))
+        content = _page(title, chapters, FigureData(data, len(chapters) > 1))
     if len(content) > most_bytes:
         raise ValueError(f"`RUN` must be fewer runs: this report needs {len(content):,} bytes of {most_bytes:,}.")
     return content
 
 
-def _page(title: str, chapters: Sequence[Chapter], drawn: Drawn) -> bytes:
+def _page(title: str, chapters: Sequence[Chapter], drawn: FigureData) -> bytes:
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{_text(POLICY)}">',
@@ -78,12 +78,12 @@ def _contents(chapters: Sequence[Chapter]) -> str:
     return f'<nav aria-label="Contents"><ul>{"".join(links)}</ul></nav>'
 
 
-def _chapter(place: int, chapter: Chapter, drawn: Drawn) -> str:
+def _chapter(place: int, chapter: Chapter, drawn: FigureData) -> str:
     sections = [_section((place, number), section, drawn) for number, section in enumerate(chapter.sections)]
     return f"{f'<h1>{_text(chapter.title)}</h1>' if drawn.several else ''}{''.join(sections)}"
 
 
-def _section(place: tuple[int, int], section: Section, drawn: Drawn) -> str:
+def _section(place: tuple[int, int], section: ReportSection, drawn: FigureData) -> str:
     badge = section.badge
     marked = f'<span class="badge {badge.colour}">{_text(badge.word)}</span>' if badge else ""
     facts = _text(" · ".join(section.facts))
@@ -98,11 +98,11 @@ def _section(place: tuple[int, int], section: Section, drawn: Drawn) -> str:
         parts.append(f'<p class="missing">{_text(section.missing)}{command}</p>')
     for number, shown in enumerate(section.shown):
         name = _name((*place, number))
-        parts.append(_table(shown) if isinstance(shown, Table) else _figure(name, shown, drawn))
+        parts.append(_table(shown) if isinstance(shown, ReportTable) else _figure(name, shown, drawn))
     return "".join([*parts, "</section>"])
 
 
-def _figure(name: str, figure: Figure, drawn: Drawn) -> str:
+def _figure(name: str, figure: Figure, drawn: FigureData) -> str:
     reading = _read(figure.reading)
     caption = f"<figcaption>{_text(reading)}</figcaption>"
     if not drawn.data[name]:
@@ -118,7 +118,7 @@ def _read(reading: str) -> str:
     return " ".join(part for part in re.split(r"(?<=[.:]) ", reading) if not part.startswith("Click"))
 
 
-def _table(table: Table) -> str:
+def _table(table: ReportTable) -> str:
     frame = table.frame.head(MOST_ROWS)
     head = "".join(f"<th scope='col'>{_text(name)}</th>" for name in frame.columns)
     rows = "".join(
@@ -128,11 +128,12 @@ def _table(table: Table) -> str:
     left = len(table.frame) - len(frame)
     more = f" {left} more rows are in the zip." if left else ""
     caption = f"<caption>{_text(table.reading + more)}</caption>"
-    return f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    inside = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="scroll" tabindex="0">{inside}</div>'
 
 
 def _cell(value: object) -> str:
-    if pd.api.types.is_scalar(value) and pd.isna(value):
+    if value is None or value is pd.NA or value != value:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 

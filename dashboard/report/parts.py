@@ -20,7 +20,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """A table: its name in the files, its frame, how to read it."""
 
     key: str
@@ -37,7 +37,7 @@ class Badge:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """One question and its answer: `claim` is the heading, `facts` say on what it rests (n, split), all plain text.
 
     `missing` says what there is none of, and `command` makes it.
@@ -47,7 +47,7 @@ class Section:
     claim: str
     facts: Sequence[str] = ()
     badge: Badge | None = None
-    shown: Sequence[Figure | Table] = ()
+    shown: Sequence[Figure | ReportTable] = ()
     notes: Sequence[str] = ()
     missing: str = ""
     command: str = ""
@@ -59,7 +59,7 @@ class Chapter:
 
     key: str
     title: str
-    sections: Sequence[Section]
+    sections: Sequence[ReportSection]
     files: Mapping[str, bytes] = field(default_factory=dict)
     cited: frozenset[str] = frozenset()
 

@@ -5,6 +5,7 @@ stopped from the keyboard. With --json the last line of standard output is one J
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from winnow.engine.cli.serve import dashboard_command, demo_command
 from winnow.engine.cli.studies import path_command, study_command
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create, find
+from winnow.engine.runs.trackers import REPORT_TO, TRACKERS, require_trackers
 from winnow.engine.runs.undo import undo
 from winnow.engine.specs.frozen import SpecError
 
@@ -47,10 +49,19 @@ def winnow() -> None:
     metavar="FILE",
     help="weights to start with, of the same network: .safetensors, or a state_dict that torch.save wrote",
 )
+@click.option(
+    "--report-to",
+    multiple=True,
+    type=click.Choice(list(TRACKERS)),
+    help="send the numbers to a tracker, too; may be given several times, and again with --resume",
+)
 @spec_options
 def train_command(**given: Any) -> None:
     """Train a network. Its results go to a run folder, which the dashboard shows."""
     as_json, undone = (given.pop(name) for name in ("as_json", "before_removal"))
+    if names := given.pop("report_to"):
+        require_trackers(names)
+        os.environ[REPORT_TO] = ",".join(names)  # the worker inherits it
     run = _asked(given.pop("replay"), given.pop("resume"), undone, given)
     launch.start(run)
     sys.exit(_follow(run, as_json))

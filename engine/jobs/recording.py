@@ -38,6 +38,7 @@ from winnow.engine.measure.counts import layer_macs
 from winnow.engine.runs.control import ControlReader
 from winnow.engine.runs.norm_log import Layer, NormLog
 from winnow.engine.runs.run import Run, create
+from winnow.engine.runs.trackers import opened_trackers
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.training.balancing.losses import Equal
@@ -128,6 +129,7 @@ class Recorder:
         self._report, self._control = EpochReport(training, self._writer), ControlReader(self.run.path / "control.json")
         (self.run.path / "log.txt").write_text("recorded in a loop of the user's own\n")
         try:
+            self._writer.report_to(opened_trackers(self.run))
             self._begin()
         except BaseException as error:
             self._end(error)

@@ -27,6 +27,7 @@ from winnow.engine.runs.launch import TIED
 from winnow.engine.runs.provenance import note_start
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
+from winnow.engine.runs.trackers import opened_trackers
 from winnow.engine.specs.jobs import JOBS
 from winnow.engine.specs.registry import entry
 from winnow.engine.training.distributed.place import RankLostError, place
@@ -83,6 +84,8 @@ def _work(work: Run | DerivedJob | Study, writer: ResultWriter, ending: StopRequ
     try:
         writer.status(phase="starting" if isinstance(work, Study) else "importing torch")
         note_start(work.path, work.spec)
+        if isinstance(work, Run):
+            writer.report_to(opened_trackers(work))
         writer.finish(_done(work, writer, ending))
     except RankLostError:
         traceback.print_exc()

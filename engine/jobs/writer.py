@@ -15,6 +15,7 @@ from winnow.engine.runs.digests import forget_digests, note_digests
 from winnow.engine.runs.events import Event, cut_torn_line, write_events
 from winnow.engine.runs.files import overwrite, replace
 from winnow.engine.runs.log_marks import remove_unfinished
+from winnow.engine.runs.trackers import Trackers
 from winnow.engine.runs.work_folder import Status, WorkFolder
 
 STATUS_EVERY = 0.5  # s
@@ -63,6 +64,7 @@ class ResultWriter:
             }
         )
         self._written = 0.0
+        self._trackers = Trackers({})
         try:
             remove_unfinished(self.folder)
             forget_digests(self.folder)
@@ -72,6 +74,10 @@ class ResultWriter:
             with suppress(OSError):
                 self.finish_in_place("failed", f"its folder cannot be written to: {error.strerror}")
             raise
+
+    def report_to(self, trackers: Trackers) -> None:
+        """Send all further events to these, too."""
+        self._trackers = trackers
 
     def status(self, **changes: object) -> None:
         """Change the status and write it now."""
@@ -87,6 +93,7 @@ class ResultWriter:
 
     def finish(self, state: str, message: str = "") -> None:
         """Write how the work ended."""
+        self._trackers.close()
         note_digests(self.folder)
         ended = {"progress": 1.0} if state == "done" else {}
         self.status(state=state, phase=state, message=message, finished=time.time(), remaining=None, **ended)
@@ -107,7 +114,6 @@ class ResultWriter:
         """Append {(task, quantity): value} for one split at (epoch, step)."""
         epoch, step = place
         now = time.time()
-        write_events(
-            self.folder / "events.jsonl",
-            [Event(now, epoch, step, task, split, quantity, value) for (task, quantity), value in values.items()],
-        )
+        made = [Event(now, epoch, step, task, split, quantity, value) for (task, quantity), value in values.items()]
+        write_events(self.folder / "events.jsonl", made)
+        self._trackers.log(made)

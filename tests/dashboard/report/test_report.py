@@ -12,14 +12,14 @@ from typing import get_args
 import pytest
 from plotly.offline import get_plotlyjs
 
-from tests.dashboard.making import write_checkpoint, write_run, write_tables
+from tests.dashboard.making import START, write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.pruning_making import write_pruning
 from tests.find_tools import find
 from winnow.dashboard.report import citations
-from winnow.dashboard.report.page import TOO_LARGE, page
-from winnow.dashboard.report.parts import Chapter, Figure, Section
-from winnow.dashboard.report.report import Report, report
+from winnow.dashboard.report.page import TOO_LARGE, html_page
+from winnow.dashboard.report.parts import Chapter, Figure, ReportSection
+from winnow.dashboard.report.report import ReportFiles, report
 from winnow.dashboard.shared import run_figures
 from winnow.engine.cli.main import main
 from winnow.engine.runs.derived import DerivedJob
@@ -80,12 +80,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def made(told: Run) -> Report:
+def made(told: Run) -> ReportFiles:
     """Its report."""
     return report([told])
 
 
-def test_every_section_is_headed_by_its_claim_with_n_and_split(made: Report) -> None:
+def test_every_section_is_headed_by_its_claim_with_n_and_split(made: ReportFiles) -> None:
     seen = Seen(made.html)
     assert [question for question in QUESTIONS if question not in seen.text] == []
     for claim in (
@@ -122,6 +122,15 @@ def test_an_explanation_that_was_not_checked_is_not_called_true(make_explained: 
     assert f"winnow explain {run.id} --ablations" in text
 
 
+def test_an_explanation_of_an_earlier_checkpoint_says_so(make_explained: Make) -> None:
+    run = make_explained().run
+    assert "trained further" not in Seen(report([run]).html).text
+    status = run.recorded_status()
+    later = status.model_copy(update={"started": START + 100, "finished": START + 200})
+    (run.path / "status.json").write_text(later.model_dump_json())
+    assert "The run was trained further since explain" in Seen(report([run]).html).text
+
+
 def test_a_run_that_has_no_norms_or_has_failed_says_so(make_run: MakeRun) -> None:
     run = make_run(epochs=1, state="failed", message="`loss` was NaN <b>")
     text = Seen(report([run]).html).text
@@ -129,7 +138,7 @@ def test_a_run_that_has_no_norms_or_has_failed_says_so(make_run: MakeRun) -> Non
     assert "its numbers are not final" in text
 
 
-def test_nothing_is_loaded_from_elsewhere_and_no_text_of_a_run_is_markup(made: Report) -> None:
+def test_nothing_is_loaded_from_elsewhere_and_no_text_of_a_run_is_markup(made: ReportFiles) -> None:
     content = made.html
     seen = Seen(content)
     loaded = [(tag, name, value) for tag, own in seen.tags for name, value in own.items() if name in LOADING]
@@ -145,24 +154,26 @@ def test_nothing_is_loaded_from_elsewhere_and_no_text_of_a_run_is_markup(made: R
     assert "default-src 'none'" in str(policy)
 
 
-def test_the_file_is_at_most_8_mb_with_every_figure(made: Report) -> None:
+def test_the_file_is_at_most_8_mb_with_every_figure(made: ReportFiles) -> None:
     assert len(made.html) < 8_000_000
     assert TOO_LARGE not in made.html.decode()
 
 
 def test_a_file_beyond_the_bound_leaves_figures_out_by_name_or_is_refused(told: Run) -> None:
     chart = run_figures.layers_now(told)[0]
-    chapters = [Chapter("k", "t", [Section("q", "c", shown=[Figure(name, chart, "r") for name in "ab"])])]
-    whole = page("t", chapters)
-    less = page("t", chapters, len(whole) - 1)
+    chapters = [Chapter("k", "t", [ReportSection("q", "c", shown=[Figure(name, chart, "r") for name in "ab"])])]
+    whole = html_page("t", chapters)
+    less = html_page("t", chapters, len(whole) - 1)
     assert len(less) < len(whole)
     assert less.decode().count(TOO_LARGE) == 1
     assert json.loads(re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', less.decode())[0])["data"]
     with pytest.raises(ValueError, match="fewer runs"):
-        page("t", chapters, 1000)
+        html_page("t", chapters, 1000)
 
 
-def test_the_zip_holds_the_numbers_the_spec_the_digests_the_command_and_the_references(told: Run, made: Report) -> None:
+def test_the_zip_holds_the_numbers_the_spec_the_digests_the_command_and_the_references(
+    told: Run, made: ReportFiles
+) -> None:
     archive = zipfile.ZipFile(io.BytesIO(made.zip))
     names = set(archive.namelist())
     own = {name.removeprefix(f"{told.id}/") for name in names}
@@ -178,6 +189,14 @@ def test_the_zip_holds_the_numbers_the_spec_the_digests_the_command_and_the_refe
     references = archive.read("references.bib").decode()
     assert all(key in references for key in ("yuan2006model", "molchanov2019importance", "adebayo2018sanity"))
     assert all(not name.startswith(("/", ".")) and ".." not in name for name in names)
+
+
+def test_a_run_of_an_own_loop_claims_no_seed_and_no_command_that_repeats_it(told: Run, monkeypatch) -> None:
+    for module in ("of_run", "report"):
+        monkeypatch.setattr(f"winnow.dashboard.report.{module}.is_recorded", lambda run: True)
+    made = report([told])
+    assert "seed 0" not in Seen(made.html).text
+    assert "Only that loop repeats it" in zipfile.ZipFile(io.BytesIO(made.zip)).read(f"{told.id}/replay.txt").decode()
 
 
 def test_every_method_has_its_publication_or_none() -> None:
@@ -212,11 +231,11 @@ def test_a_study_and_a_path_are_told_with_their_seeds(the_study: Study, the_path
 def test_nothing_named_is_refused() -> None:
     with pytest.raises(ValueError, match="must name a run"):
         report([])
-    assert page("t", [Chapter("k", "t", [Section("q", "c")])]).startswith(b"<!doctype html>")
+    assert html_page("t", [Chapter("k", "t", [ReportSection("q", "c")])]).startswith(b"<!doctype html>")
 
 
 def test_the_command_writes_both_files_and_refuses_by_name(
-    told: Run, made: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    told: Run, made: ReportFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WINNOW_RUNS", str(told.path.parent))
     out = tmp_path / "told.html"
@@ -235,7 +254,7 @@ def test_the_command_writes_both_files_and_refuses_by_name(
 
 
 @pytest.mark.browser
-def test_it_opens_with_the_network_off_in_light_and_dark(made: Report, tmp_path: Path) -> None:
+def test_it_opens_with_the_network_off_in_light_and_dark(made: ReportFiles, tmp_path: Path) -> None:
     from tests.browser.driving import chromium
 
     if find() is None:
@@ -256,5 +275,6 @@ def test_it_opens_with_the_network_off_in_light_and_dark(made: Report, tmp_path:
         page.emulate_media(color_scheme="light")
         page.wait_for_function("document.querySelector('.plot').layout.font.color === '#23262f'")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert b"/MediaBox [0 0 960 540]" in page.pdf(prefer_css_page_size=True)  # 16:9
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert wrong == []
