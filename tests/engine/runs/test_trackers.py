@@ -116,7 +116,6 @@ def test_one_that_does_not_open_is_refused_by_name(monkeypatch: Any, run: Run) -
 
 
 def test_tensorboard_writes_real_event_files(monkeypatch: Any, run: Run) -> None:
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     monkeypatch.setenv(REPORT_TO, "tensorboard")
