@@ -50,7 +50,7 @@ class OwnData(DataSpec):
 
         """
         found = loaded(self.own_code(), split, self.given)
-        if described(found) != self.described:
+        if fields_told(found) != self.described:
             raise ValueError(
                 f"`dataset` must have the fields that the run was created with, {', '.join(self.described)}, got "
                 f"{', '.join(found.fields)}, or others of the same names. Start a new run."
@@ -94,7 +94,7 @@ def loaded(code: Code, split: Split, options: Mapping[str, Plain]) -> Dataset:
     return result
 
 
-def described(dataset: Dataset) -> dict[str, RecordedField]:
+def fields_told(dataset: Dataset) -> dict[str, RecordedField]:
     """Return what a data set says about each image, as a spec holds it."""
     return {name: RecordedField(**asdict(field)) for name, field in dataset.fields.items()}
 

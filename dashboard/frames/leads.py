@@ -17,7 +17,6 @@ T tasks have equal shares of 1/T where all rely on a channel alike. By the inter
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -25,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.explanations import layers, table, table_version, tasks
-from winnow.dashboard.frames.file_versions import Version
+from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.shares import map_cells
 from winnow.engine.explain.usage import DEAD, IDLE, SHARED
 from winnow.engine.runs.derived import DerivedJob
@@ -58,7 +57,7 @@ def standings(cells: pd.DataFrame, used: pd.DataFrame, names: Sequence[str]) -> 
     return cells.assign(standing=found)
 
 
-@lru_cache(maxsize=16)
+@latest(16)
 def _leads(path: Path, _used: Version, _relevance: Version) -> pd.DataFrame:
     work = DerivedJob(path)
     return standings(map_cells(work), table(work, "usage"), tasks(work))

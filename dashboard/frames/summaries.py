@@ -71,7 +71,7 @@ def tasks(spec: TrainSpec) -> list[tuple[str, Metric]]:
 
 def judged_on(spec: TrainSpec, split: str) -> dict[str, object]:
     """Return what decides the images of a split (val, test): runs that differ in it were judged on different images."""
-    others = {f"{other}_length" for other in ("train", "val", "test") if other != split}
+    others = {f"{other}_length" for other in ("train", "val", "test") if other != split} | {"cache"}
     return {name: value for name, value in spec.data.model_dump(mode="json").items() if name not in others}
 
 

@@ -12,7 +12,7 @@ MOST = 5  # files named
 
 
 def guarded_page(draw: Callable[[], None]) -> None:
-    """Draw a page; where that fails and files of the run are damaged, name them. A fault of ours is shown as one."""
+    """Draw a page or a part of one; where that fails and files of its run are damaged, name them."""
     try:
         draw()
     except Exception:  # whatever damaged files led to
@@ -20,7 +20,7 @@ def guarded_page(draw: Callable[[], None]) -> None:
         if not found:
             raise
         st.error(
-            plain(f"This page cannot be drawn: files of the run are damaged. {'; '.join(found[:MOST])}."),
+            plain(f"This cannot be drawn: files of the run are damaged. {'; '.join(found[:MOST])}."),
             icon=":material/error:",
         )
         st.caption("Restore them from a copy, or start the run again. `winnow runs verify` checks all files of a run.")

@@ -14,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import RUN
 from winnow.dashboard.shared.choosing import Choice, called, choose, gone
+from winnow.dashboard.shared.damage import guarded_page
 from winnow.dashboard.shared.formatting import STATES, plain, sentence
 from winnow.dashboard.shared.welcome import welcome
 from winnow.engine.runs.launch import JobError
@@ -88,7 +89,7 @@ def redrawn(
     def part() -> None:
         if not there(work):
             st.rerun()
-        draw(work, *more, **named)
+        guarded_page(lambda: draw(work, *more, **named))  # an exception in a fragment ends there
 
     part.__qualname__ = f"{draw.__module__}.{draw.__qualname__}"  # by which Streamlit tells one fragment from another
     st.fragment(part, run_every=every)()

@@ -20,6 +20,7 @@ from winnow.data.checking.summaries import FieldSummary
 from winnow.data.disk.ahead import in_order
 from winnow.data.disk.records import OnDisk, Record
 from winnow.data.disk.spec import DiskData
+from winnow.data.layouts.layout import LayoutData
 from winnow.data.sample import Array, DataError, Sample, Split
 from winnow.data.validation import validate
 
@@ -115,7 +116,7 @@ def examine(spec: DiskData, progress: Progress | None = None) -> Report:
             if progress is not None:
                 progress(done, total)
     _compare_sizes(spec, report)
-    report.notes += [*_classes(report), *_left_over(spec, loaded.values())]
+    report.notes += [*_counts(spec, report), *_classes(report), *_left_over(spec, loaded.values())]
     return report
 
 
@@ -183,6 +184,16 @@ def _compare_sizes(spec: DiskData, report: Report) -> None:
         report.findings.append(Finding(spec.root, "image", "of one size and type", said, mend))
     else:
         report.notes.append(f"images differ in size: {said}. Train with --height and --width.")
+
+
+def _counts(spec: DiskData, report: Report) -> list[str]:
+    """Return a note for every split that has another number of samples than the data set is known to have."""
+    known = spec.arrangement.counts if isinstance(spec, LayoutData) else {}
+    return [
+        f"{split}: {own.samples} samples; the whole data set has {known[split]}"
+        for split, own in report.splits.items()
+        if split in known and own.samples != known[split]
+    ]
 
 
 def _classes(report: Report) -> list[str]:

@@ -18,6 +18,7 @@ class FieldSummary:
         self._entries = self._known = self._images = 0
         levels = self._kind.levels if not self._kind.per_class else len(field.classes)
         self._counts = np.zeros(levels or len(field.classes), np.int64)
+        self._of = np.zeros(len(self._counts), np.int64)  # known entries that could be of each class
         self._least, self._largest, self._total = math.inf, -math.inf, 0.0
 
     def add(self, values: Array) -> None:
@@ -28,8 +29,10 @@ class FieldSummary:
         self._images += int(known.any())
         if self._kind.per_class and self._kind.whole:
             self._counts += values == 1
+            self._of += known
         elif self._kind.whole:
             self._counts += np.bincount(values[known].astype(np.int64), minlength=len(self._counts))
+            self._of += int(known.sum())
         elif self.field.kind != "normals" and known.any():
             numbers = values[known].astype(np.float64)
             self._least, self._largest = min(self._least, numbers.min()), max(self._largest, numbers.max())
@@ -48,6 +51,7 @@ class FieldSummary:
         if self._kind.whole:
             names = self.field.classes or tuple(map(str, range(len(self._counts))))
             found["classes"] = dict(zip(names, self._counts.tolist(), strict=True))
+            found["shares"] = dict(zip(names, (self._counts / np.maximum(self._of, 1)).round(6).tolist(), strict=True))
         elif self.field.kind != "normals" and self._known:
             mean = self._total / self._known
             found |= {"unit": self.field.unit, "least": self._least, "mean": mean, "largest": self._largest}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field as Option
+from pydantic import field_validator
 
 from winnow.data.disk.geometry import Frame
 from winnow.data.disk.paths import by_place, data_folder
@@ -29,6 +30,12 @@ class DiskData(DataSpec):
         description="folder to keep arrays in that are ready to train on; they are mapped, so that a split needs no "
         "memory of its own; not set: each run reads all files into memory",
     )
+
+    @field_validator("root", "cache")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        """Store whole paths: the worker, and whoever resumes the run, may be in another folder."""
+        return str(Path(path).expanduser().absolute()) if path else path
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:

@@ -196,6 +196,7 @@ def _listed(folder: Path, _: int) -> frozenset[str]:
 
 TABLES = (MAPPING, OF_ATTRIBUTES, OF_POSE)
 RAW = {part: place for place, part in enumerate(PARTS, 1)}
+COUNTS: Mapping[Split, int] = MappingProxyType({"train": 24_183, "val": 2_993, "test": 2_824})
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
     {
@@ -206,6 +207,7 @@ LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
             partial(celeba_records, masks=partial(painted, order=RAW)),
             SPLITS,
             TABLES,
+            COUNTS,
         ),
         "raw3": DiskLayout(
             "a mask per part, of which hair and skin are used: 3 classes",
@@ -214,6 +216,7 @@ LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
             partial(celeba_records, masks=partial(painted, order=PAINTED_3)),
             SPLITS,
             TABLES,
+            COUNTS,
             asked_for=True,
         ),
         "masks3": DiskLayout(
@@ -223,6 +226,7 @@ LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
             partial(celeba_records, masks=_mask_3),
             SPLITS,
             TABLES,
+            COUNTS,
         ),
     }
 )

@@ -28,6 +28,7 @@ from winnow.data.layouts.layout import DiskLayout, LayoutData, Read, one_file_ea
 from winnow.data.layouts.nyu import numbered_names, read_classes
 from winnow.data.sample import Array, DataError, Field, Split
 
+COUNTS: Mapping[Split, int] = MappingProxyType({"train": 2975, "val": 500})
 CATEGORIES = ("flat", "construction", "object", "nature", "sky", "human", "vehicle")
 NINETEEN: Mapping[str, int] = MappingProxyType(
     {
@@ -102,12 +103,14 @@ LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
             ("train/image/0.npy", "val/image/0.npy", "train/depth", "!train/normal"),
             OF_7,
             _mtan,
+            counts=COUNTS,
         ),
         "raw": DiskLayout(
             "the official folders, 19 classes",
             ("leftImg8bit/train", "leftImg8bit/val", "gtFine/train"),
             OF_19,
             _raw,
+            counts=COUNTS,
         ),
     }
 )

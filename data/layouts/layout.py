@@ -33,6 +33,7 @@ class DiskLayout:
     records: Records
     splits: tuple[Split, ...] = ("train", "val")
     described: tuple[str, ...] = field(default=())
+    counts: Mapping[Split, int] = field(default_factory=dict)  # samples of each split, where all copies have as many
     asked_for: bool = False  # only by name: its files are those of another layout, read in another way
 
     def matches(self, folder: Path) -> bool:

@@ -42,6 +42,7 @@ FORTY = tuple(_FORTY.split(","))
 DEPTH, NORMALS, EDGES = Field(kind="depth", unit="m"), Field(kind="normals"), Field(kind="edges")
 OF_13 = {"seg": Field(kind="segmentation", classes=THIRTEEN), "depth": DEPTH, "normals": NORMALS}
 OF_40 = {"seg": Field(kind="segmentation", classes=FORTY), "depth": DEPTH, "normals": NORMALS}
+COUNTS: Mapping[Split, int] = MappingProxyType({"train": 795, "val": 654})
 LISTS = ("gt_sets/train.txt", "gt_sets/val.txt")
 
 
@@ -174,6 +175,7 @@ LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
             ("train/image/0.npy", "val/image/0.npy", "train/normal"),
             OF_13,
             _mtan,
+            counts=COUNTS,
         ),
         "nyud_mt": DiskLayout(
             "NYUD_MT: .npy depth and normals, 40 classes (ASTMT, Vandenhende)",
@@ -181,6 +183,7 @@ LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
             {**OF_40, "edges": EDGES},
             partial(_nyud, pictures=False),
             described=LISTS,
+            counts=COUNTS,
         ),
         "atrc": DiskLayout(
             "NYUD_MT with normals and edges as .png, 40 classes (ATRC, InvPT)",
@@ -188,6 +191,7 @@ LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
             {**OF_40, "edges": EDGES},
             partial(_nyud, pictures=True),
             described=LISTS,
+            counts=COUNTS,
         ),
         "adashare": DiskLayout(
             "pictures listed in nyu_v2_3task.json, 40 classes (AdaShare, DiSparse)",
@@ -195,6 +199,7 @@ LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
             OF_40,
             _adashare,
             described=("nyu_v2_3task.json",),
+            counts=COUNTS,
         ),
         "official": DiskLayout(
             "nyu_depth_v2_labeled.mat with splits.mat and classMapping40.mat, without normals",
@@ -202,6 +207,7 @@ LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
             {name: OF_40[name] for name in ("seg", "depth")},
             official_records,
             described=("splits.mat", "classMapping40.mat"),
+            counts=COUNTS,
         ),
     }
 )

@@ -57,10 +57,9 @@ def lines(report: Report) -> Iterator[str]:
 def _said(summary: dict[str, object]) -> str:
     """Return what a field holds in a line."""
     start = f"{summary['kind']}, {summary['images']} images, {100 * float(str(summary['known'])):.1f} % known"
-    classes = summary.get("classes")
-    if isinstance(classes, dict):
-        total = sum(classes.values()) or 1
-        shown = [f"{name} {100 * count / total:.1f} %" for name, count in classes.items()]
+    shares = summary.get("shares")
+    if isinstance(shares, dict):
+        shown = [f"{name} {100 * share:.1f} %" for name, share in shares.items()]
         return f"{start}: {', '.join(shown[:12])}{' …' if len(shown) > 12 else ''}"
     if "least" in summary:
         numbers = " / ".join(f"{float(str(summary[part])):.4g}" for part in ("least", "mean", "largest"))

@@ -16,9 +16,8 @@ from winnow.engine.cli.data import data_group
 from winnow.engine.cli.data_recipes import RECIPES, with_recipe
 from winnow.engine.cli.derived import commands
 from winnow.engine.cli.follow import attend, outcome
-from winnow.engine.cli.importing import import_command
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
-from winnow.engine.cli.own import trust_command
+from winnow.engine.cli.own import import_command, trust_command
 from winnow.engine.cli.report import report_command
 from winnow.engine.cli.runs import figures, runs_group
 from winnow.engine.cli.serve import dashboard_command, demo_command

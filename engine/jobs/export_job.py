@@ -41,6 +41,7 @@ LIMITS = (
     "The certificate is about the removal alone: the smaller network computes what the sparse one computed.",
     "The metrics are those on the run's validation images, which may have helped to choose the epoch and the settings.",
 )
+NOT_PUBLIC = {"dataset", "root", "cache", "description"}  # parts of the data's spec that a card does not repeat
 COLUMNS = ["format", "file", "bytes", "sha256", "max_error"]
 Export = Callable[[nn.Module, Tensor, Path], Exported]
 EXPORTS: tuple[tuple[Format, str, Export], ...] = (
@@ -123,7 +124,7 @@ def card_facts(
         "The channels that the penalty made zero, or that a budget chose, are removed.",
         run=run.id,
         spec=_described(spec, pruning),
-        dataset=f"{spec.data.dataset}: {_named(spec.data.model_dump(exclude={'dataset'}))}",
+        dataset=f"{spec.data.dataset}: {_named(spec.data.model_dump(exclude=NOT_PUBLIC))}",
         seeds=(spec.seed,),
         packages=pruning.packages,
         tasks={task: known[task].kind for task in tasks},

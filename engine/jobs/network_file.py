@@ -21,7 +21,7 @@ from winnow.data.sample import Field
 from winnow.engine.export import NotDescribable, NotSame, load_model, save_model
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.files import replace_json
-from winnow.engine.specs.network import parse_network
+from winnow.engine.specs.network import RecordedSpec, parse_network
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.state import Training
 
@@ -61,7 +61,7 @@ def _describe(folder: Path, net: nn.Module, example: Tensor) -> str:
     try:
         save_model(folder / ARCHITECTURE, net, example)
     except (NotDescribable, NotSame) as error:
-        return f"to prune or explain this run needs your code, as its network cannot be stored without it: {error}"
+        return f"its network cannot be stored without your code: {error}"
     return ""
 
 
@@ -73,6 +73,11 @@ def read_network(folder: Path, document: Mapping[str, Any], tasks: Mapping[str, 
 
     """
     spec = parse_network(document["network"])
+    if isinstance(spec, RecordedSpec) and document.get("code"):
+        raise ValueError(
+            f"`run` must hold its network to be pruned or explained, got one of which {document['code']} Do it in your "
+            "own loop: `compact(net, example)`, `relevance(net, batches)`."
+        )
     if spec.ours or document.get("code"):
         return build_network(spec, tasks, document["channels"])
     return load_model(folder / ARCHITECTURE)

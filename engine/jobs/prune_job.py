@@ -22,8 +22,9 @@ from winnow.engine.jobs.prune_report import (
     image_batch,
     measures_table,
 )
+from winnow.engine.jobs.refit_checkpoint import RefitCheckpoint
 from winnow.engine.jobs.restore import Restored, restored_network
-from winnow.engine.jobs.run_data import images_of, prepare
+from winnow.engine.jobs.run_data import prepare, run_images
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.pruning import Compacted, compact, transfer
 from winnow.engine.pruning.budget import Budget, choose
@@ -83,8 +84,8 @@ def _read(run: Run, spec: PruneSpec, writer: Writer, stop_requested: object) -> 
         writer.tick(phase=phase)
 
     needs_training = spec.refit_epochs > 0 or spec.criterion == "relevance"
-    validation = images_of(run, restored.tasks, "val", device, say)
-    training = images_of(run, restored.tasks, "train", device, say) if needs_training else None
+    validation = run_images(run, restored.tasks, "val", device, say)
+    training = run_images(run, restored.tasks, "train", device, say) if needs_training else None
     return Pruning(run, spec, writer, stop_requested, restored, device, validation, training)
 
 
@@ -195,7 +196,15 @@ def _refitted(pruning: Pruning, compacted: Compacted, masked: nn.Module) -> None
     moved = transfer(pruning.restored.optimizer(optimiser, masked), compacted)
     split = Split(pruning.training, pruning.validation)
     total = spec.refit_epochs * pruning.training.steps
-    for record in refit(model, tasks, split, settings, moved):
+    stored = RefitCheckpoint(pruning.writer.folder, model, moved)
+
+    def resume() -> int:
+        known = stored.resume()
+        for record in known:
+            pruning.write_refit(record)
+        return len(known)
+
+    for record in refit(model, tasks, split, settings, moved, resume):
         if isinstance(record, RefitStep):
             progress = BEFORE_REFIT + (1 - BEFORE_REFIT) * record.step / total
             phase = f"refit: epoch {record.epoch} of {spec.refit_epochs}"
@@ -203,3 +212,5 @@ def _refitted(pruning: Pruning, compacted: Compacted, masked: nn.Module) -> None
             pruning.check_stop()
         else:
             pruning.write_refit(record)
+            stored.save(record)
+    stored.remove()

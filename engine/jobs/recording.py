@@ -30,8 +30,7 @@ from torch import Tensor, nn
 
 from winnow.engine.jobs.epoch_report import EpochReport
 from winnow.engine.jobs.network_file import write_network
-from winnow.engine.jobs.recorded_spec import Told
-from winnow.engine.jobs.recorded_start import HeldStrength, Started, loop_start
+from winnow.engine.jobs.recorded_spec import HeldStrength, Started, Told, loop_start
 from winnow.engine.jobs.sample import write_sample
 from winnow.engine.jobs.session import PAUSE_POLL, RECORDS_PER_EPOCH
 from winnow.engine.jobs.writer import ResultWriter
@@ -48,7 +47,7 @@ from winnow.engine.training.state import Training
 SHARE = 0.005  # of the time, that records of losses may take
 FIRST_EVERY = 2.0  # s between two records of losses while the length of an epoch is not known
 Losses = Tensor | float | Mapping[str, Tensor | float]
-Metrics = Mapping[str, Mapping[str, float]]
+Metrics = Mapping[str, Mapping[str, float | Tensor]]
 
 
 class RunStopped(BaseException):
@@ -68,6 +67,24 @@ def record(name: str, net: nn.Module, example: Any, proximal: Proximal, **more: 
     Raises:
         NotTraceable: the channels of the network cannot be followed.
         ValueError: outputs, tasks, groups or batches that do not fit each other; each is named.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> class Net(nn.Sequential):
+        ...     def forward(self, x):
+        ...         return {"sum": super().forward(x)}
+        >>> net, x = Net(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)), torch.rand(16, 4)
+        >>> proximal = Proximal(torch.optim.SGD(net.parameters(), lr=0.1), coupled_groups(net, x), GroupLasso(1e-3))
+        >>> with TemporaryDirectory() as folder, record("sums", net, x, proximal, runs=Path(folder)) as run:
+        ...     for epoch in range(2):
+        ...         loss = (net(x)["sum"][:, 0] - x.sum(1)).square().mean()
+        ...         proximal.zero_grad()
+        ...         loss.backward()
+        ...         proximal.step()
+        ...         run.step({"sum": loss})
+        ...         run.epoch({"sum": {"loss": loss.item()}})
+        >>> run.run.id[-4:]
+        'sums'
 
     """
     return Recorder(loop_start(name, net, example, proximal, more))
@@ -96,6 +113,7 @@ class Recorder:
         self._asked: float | None = None
         self._steps_an_epoch: int | None = None
         self._images: int | None = None
+        self._message = ""
         self._cost = 0.0  # s, of writing the last record of losses
         self._clock = self._written = time.monotonic()
         self._at = self._since = 0  # the step of the last record of losses, and that of the last epoch
@@ -125,6 +143,7 @@ class Recorder:
         NormLog(folder / "groups").begin([Layer(bank.layer, bank.channels, bank.size) for bank in banks])
         self._report.epoch(0, self._metrics(None))
         self._clock = self._written = time.monotonic()
+        self._message = message
         self._writer.status(phase="training", message=message)
 
     def step(self, losses: Losses, images: int | None = None) -> None:
@@ -170,13 +189,16 @@ class Recorder:
         self._save()
         self._progress(now=True)
 
-    def _metrics(self, given: Metrics | None) -> Metrics:
+    def _metrics(self, given: Metrics | None) -> Mapping[str, Mapping[str, float]]:
         training = self._training
         if given is None:
             return self._started.loader.metrics(training.net) if self._started.loader is not None else {}
         if unknown := [task for task in given if task not in training.tasks]:
             raise ValueError(f"`metrics` must name tasks, {', '.join(training.tasks)}, got {', '.join(unknown)}.")
-        return {task: {name: float(value) for name, value in own.items()} for task, own in given.items()}
+        return {
+            task: {name: float(value.detach() if isinstance(value, Tensor) else value) for name, value in own.items()}
+            for task, own in given.items()
+        }
 
     def _due(self) -> bool:
         """Whether losses are to be written: ten times an epoch, or every two seconds in the first one.
@@ -269,7 +291,7 @@ class Recorder:
                 if self._training.step != self._saved:
                     self._save()
                 self._report.tables()
-                self._writer.finish("done" if error is None else "stopped")
+                self._writer.finish("done" if error is None else "stopped", self._message)
             else:
                 text = "".join(traceback.format_exception(error))
                 with suppress(OSError), (self.run.path / "log.txt").open("a") as log:

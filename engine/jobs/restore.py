@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from winnow.data.recorded import RecordedData
 from winnow.data.sample import Field
 from winnow.engine.jobs.network_file import fields_of, read_document, read_network
-from winnow.engine.jobs.run_data import Say, images_of, prepare
+from winnow.engine.jobs.run_data import Say, prepare, run_images
 from winnow.engine.jobs.sample import sampled_targets
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import ExplainSpec
@@ -111,6 +111,6 @@ def explained_run(run: Run, spec: ExplainSpec, say: Say = lambda phase: None) ->
             f"`of` must be output where a task has no known loss, got loss, and {', '.join(unspecified)} without. Use "
             "--of output, or give record() its `tasks` and `loader`."
         )
-    images = images_of(run, restored.tasks, spec.split, device, say, spec.images)
+    images = run_images(run, restored.tasks, spec.split, device, say, spec.images)
     named = getattr(run.spec.network, "trunk", ())
     return ExplainedRun(restored.net, restored.tasks, images, restored.step, images.images, named)

@@ -63,7 +63,7 @@ def batches(spec: TrainSpec, tasks: Mapping[str, Task], split: Split, device: to
     return Batches(_read(spec, tuple(tasks), split, say), tasks, spec.batch_size, device)
 
 
-def images_of(
+def run_images(
     run: Run, tasks: Mapping[str, Task], split: Split, device: torch.device, say: Say, first: int | None = None
 ) -> Batches:
     """Return a split of the images of a run that is there, or its `first` ones, CHUNK at once where these are few.

@@ -151,7 +151,7 @@ def kill(run: WorkFolder) -> bool:
     process = worker_process(run.recorded_status())
     if process is None or not run.alive():
         return False
-    for member in _together(process):
+    for member in [process] if is_recorded(run) else _together(process):  # a user's script may run twice
         with suppress(psutil.NoSuchProcess):
             member.kill()
     return True

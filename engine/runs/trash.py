@@ -9,9 +9,10 @@ from pathlib import Path
 from filelock import Timeout
 
 from winnow.engine.runs.derived import KINDS, DerivedJob
+from winnow.engine.runs.received import RefusedFolderError
 from winnow.engine.runs.run import Run, runs_folder
 from winnow.engine.runs.study import Study
-from winnow.engine.runs.work_folder import LIVE, WorkFolder, folders, kind_of
+from winnow.engine.runs.work_folder import LIVE, WorkFolder, folders, kind_of, refused
 
 TRASH = ".trash"
 
@@ -32,6 +33,8 @@ def run_or_study(name: str, root: Path | None = None) -> Run | Study:
     known: list[Run | Study] = [Run(own) if kind_of(own) == "train" else Study(own) for own in folders(where)]
     found = [work for work in known if work.id == name] or [work for work in known if _called(work) == name]
     if not found:
+        if why := refused(where).get(name):
+            raise RefusedFolderError(f"`run` must hold plain files and folders only, got {name}: {why}.")
         raise FileNotFoundError(f"`run` must be the id or name of a run in {where}, got {name!r}.")
     if len(found) > 1:
         ids = ", ".join(work.id for work in found)

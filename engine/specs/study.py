@@ -78,6 +78,11 @@ class ManySpec(Frozen):
                 "`base` must have no `start` and no `strength_changes`, got one of them. Take a run that began with "
                 "fresh weights and whose strength was not changed."
             )
+        if self.base.network.network == "recorded" or self.base.data.dataset == "recorded":
+            raise ValueError(
+                "`base` must be a run that Winnow trains, got one that was recorded in a loop of your own. Give its "
+                "network to winnow train --network MODULE:FUNCTION first."
+            )
         if self.base.penalty.removal:
             raise ValueError(
                 f"`removal` must be 0, because each run keeps its best network, got {self.base.penalty.removal}."

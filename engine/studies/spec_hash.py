@@ -77,7 +77,10 @@ class KnownRuns:
         It comes from one state of the code, and its strength was not changed while it ran. One that kept the networks
         that the spec asks for is taken before those that did not.
         """
-        candidates = self._runs.get(spec_hash(spec), [])
+        try:
+            candidates = self._runs.get(spec_hash(spec), [])
+        except (ValueError, OSError):  # its data or the user's code are not here: nothing can be said to be the same
+            return None
         if spec.snapshots:
             candidates = sorted(candidates, key=lambda run: run.document().get("snapshots") != spec.snapshots)
         return next((run for run in candidates if run.recorded_status().state == "done" and _as_asked(run)), None)

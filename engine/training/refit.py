@@ -16,7 +16,7 @@ The task losses are summed with fixed weights: a smaller model need not have a t
 be compared.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -73,7 +73,12 @@ class Split:
 
 
 def refit(
-    model: nn.Module, tasks: Mapping[str, Task], split: Split, settings: Refit, optimizer: Optimizer | None = None
+    model: nn.Module,
+    tasks: Mapping[str, Task],
+    split: Split,
+    settings: Refit,
+    optimizer: Optimizer | None = None,
+    resume: Callable[[], int] = int,
 ) -> Iterator[RefitStep | EpochDone]:
     """Train a model in place without penalty; yield a record after every step and every epoch.
 
@@ -83,6 +88,7 @@ def refit(
         split: images to train on and to validate on.
         settings: epochs, optimiser, weights, seed.
         optimizer: one that goes on, from `engine.pruning.transfer`; its rate is set by the settings. None: a fresh one.
+        resume: puts model and optimiser where an earlier refit of the same model was; returns its epochs, 0 for none.
 
     Raises:
         NonFiniteLossError: a loss or a weight became NaN or infinite; the message names epoch, step and task.
@@ -93,8 +99,9 @@ def refit(
         raise ValueError(f"`weights` must name {', '.join(tasks)}, got {', '.join(unknown)}.")
     optimizer = build_optimizer(settings.optimiser, model.named_parameters()) if optimizer is None else optimizer
     zeros = _zeros(model)
-    step, total = 0, settings.epochs * split.training.steps
-    for epoch in range(settings.epochs):
+    done = resume()  # after it was seen which weights are zero
+    step, total = done * split.training.steps, settings.epochs * split.training.steps
+    for epoch in range(done, settings.epochs):
         model.train()
         for batch in split.training.shuffled(settings.seed, epoch, settings.flips):
             set_rate(optimizer, settings.optimiser, step / total)
@@ -105,6 +112,7 @@ def refit(
             summed.backward()  # type: ignore[no-untyped-call]
             _hold(zeros)
             optimizer.step()
+            _put_back(zeros)
             step += 1
             yield RefitStep(epoch + 1, step, values)
         metrics = validated(model, tasks, split.validation)
@@ -130,3 +138,10 @@ def _hold(zeros: list[tuple[nn.Parameter, Tensor]]) -> None:
     for parameter, zero in zeros:
         if parameter.grad is not None:
             parameter.grad.masked_fill_(zero, 0.0)
+
+
+@torch.no_grad()
+def _put_back(zeros: list[tuple[nn.Parameter, Tensor]]) -> None:
+    """Set to zero again what stays zero: without a gradient, the moments of the training before would move it."""
+    for parameter, zero in zeros:
+        parameter.masked_fill_(zero, 0.0)

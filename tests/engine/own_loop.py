@@ -60,7 +60,7 @@ def own_loop(
 ) -> tuple[Run, Net, Proximal]:
     """Train for some epochs, recorded; return the run, the network and its optimiser."""
     torch.manual_seed(0)
-    net, images = Net(), Images(4, seed=1)
+    net, images = more.pop("net", None) or Net(), Images(4, seed=1)
     example = next(iter(images))[0][:1]
     optimizer = torch.optim.AdamW(net.parameters(), 3e-3)
     proximal = Proximal(optimizer, coupled_groups(net, example, within=("body",)), GroupLasso(0.02))

@@ -21,7 +21,7 @@ def shown() -> list[str]:
     lines = [
         line for page in PAGES for line in re.findall(r"^from winnow\.engine import (.*)$", page.read_text(), re.M)
     ]
-    return sorted({name.strip() for line in lines for name in line.split(",")})
+    return sorted({name.strip() for line in lines for name in line.partition("#")[0].split(",")})
 
 
 def surface() -> dict[str, Any]:

@@ -3,11 +3,14 @@
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
 
 from tests.engine.commanding import winnow_here
 from tests.reliability.conftest import TINY
 from winnow.engine.jobs import worker
+from winnow.engine.jobs.refit_checkpoint import RefitCheckpoint
 from winnow.engine.runs import launch
 from winnow.engine.runs.derived import DerivedJob, derived_job, read
 from winnow.engine.runs.events import Event, write_events
@@ -15,6 +18,7 @@ from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.work_folder import UNTOLD, Status, WorkFolder
 from winnow.engine.specs.train import parse
+from winnow.engine.training.loop import EpochDone
 
 PRUNE = {"kind": "prune", "threads": 1, "batches": [1], "rounds": 3, "onnx": False}
 
@@ -108,3 +112,44 @@ def test_a_run_of_another_machine_is_not_lost_while_it_speaks(runs_root: Path, h
     say(run, state="running", host=host, updated=time.time() - ago)
     assert run.status.state == state
     assert (run.status.message == UNTOLD) == (state == "running")
+
+
+class Killed(BaseException):
+    """The worker is gone: no handler of ours catches it."""
+
+
+def test_a_refit_that_was_killed_goes_on_from_its_last_epoch(gift: Run, worker_settings, monkeypatch):
+    asked = {**PRUNE, "criterion": "norm", "budget": 40, "refit_epochs": 3}
+    undisturbed, job = derived_job(gift, read(asked)), derived_job(gift, read(asked))
+    real, epochs = RefitCheckpoint.save, []
+
+    def save(self: RefitCheckpoint, record: EpochDone) -> None:
+        real(self, record)
+        epochs.append(record.epoch)
+        if job.path == self._manifest.parents[1] and len(epochs) == 5:
+            raise Killed
+
+    monkeypatch.setattr(RefitCheckpoint, "save", save)
+    with worker_settings():
+        assert worker.main([str(undisturbed.path)]) == 0
+        with pytest.raises(Killed):
+            worker.main([str(job.path)])
+        assert job.status.state == "lost"
+        assert worker.main([str(job.path)]) == 0
+    assert epochs == [1, 2, 3, 1, 2, 3]
+    assert not (job.path / "refit").exists()
+    models = [(own.path / "model" / "network.safetensors").read_bytes() for own in (undisturbed, job)]
+    assert models[0] == models[1]
+    logs = [own.events().drop(columns="time") for own in (undisturbed, job)]
+    pd.testing.assert_frame_equal(*logs)
+
+
+def test_the_refit_of_another_network_is_not_taken_up(gift: Run, tmp_path: Path):
+    net = torch.nn.Linear(2, 2)
+    stored = RefitCheckpoint(tmp_path, net, torch.optim.Adam(net.parameters()))
+    stored.save(EpochDone(1, 5, {"digit": {"loss": float("nan")}}))
+    again = RefitCheckpoint(tmp_path, net, torch.optim.Adam(net.parameters())).resume()
+    assert [(own.epoch, own.step) for own in again] == [(1, 5)]
+    assert again[0].metrics["digit"]["loss"] != again[0].metrics["digit"]["loss"]
+    other = torch.nn.Linear(2, 2)
+    assert RefitCheckpoint(tmp_path, other, torch.optim.Adam(other.parameters())).resume() == []

@@ -150,9 +150,11 @@ def _shown(value: Array, field: Field, extent: tuple[float, float] | None, shape
         return "not known" if np.isnan(value) else measured(float(value), field.unit)
     if field.kind == "vector":
         named = zip(field.classes, value, strict=True)
-        return ", ".join(f"{name} {measured(float(own), field.unit)}" for name, own in named if not np.isnan(own))
+        known = [f"{name} {measured(float(own), field.unit)}" for name, own in named if not np.isnan(own)]
+        return ", ".join(known) or "not known"
     if field.kind == "multilabel":
-        return ", ".join(name for name, own in zip(field.classes, value, strict=True) if own > 0.5) or "none"
+        there = [name for name, own in zip(field.classes, value, strict=True) if own > 0.5]
+        return ", ".join(there) or ("none" if np.any(value >= 0) else "not known")
     place = int(np.argmax(value)) if np.ndim(value) else int(value)
     return field.classes[place] if 0 <= place < len(field.classes) else "not known"
 

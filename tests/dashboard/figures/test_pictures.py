@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.dashboard.figures import pictures
+from winnow.dashboard.pages.explain import in_images
 from winnow.data.sample import Field
 
 
@@ -29,6 +30,30 @@ def test_depth_is_on_a_scale_that_can_be_shared_by_target_and_prediction() -> No
     alone, shared = pictures.dense(values, field), pictures.dense(values, field, (1.0, 4.0))
     assert (alone[0, 1] == shared[0, 1]).all()
     assert (alone[0, 2] != shared[0, 2]).any()
+
+
+def test_a_map_of_numbers_may_be_negative_and_is_grey_where_it_is_missing() -> None:
+    values = np.array([[-2.0, 4.0], [np.nan, -2.0]], np.float32)
+    shown = pictures.dense(values, Field(kind="map", unit="°C"))
+    assert (shown[0, 0] == shown[1, 1]).all()
+    assert (shown[0, 0] != shown[0, 1]).any()
+    assert (shown[1, 0] == pictures.MISSING).all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        (Field(kind="multilabel", classes=("dog", "cat", "tree")), np.array([1, -1, 1]), "dog, tree"),
+        (Field(kind="multilabel", classes=("dog", "cat", "tree")), np.array([0.2, 0.4, 0.1]), "none"),
+        (Field(kind="vector", classes=("yaw", "pitch"), unit="°"), np.array([1.5, np.nan]), "yaw 1.5°"),
+        (Field(kind="regression", unit="m"), np.array(np.nan), "not known"),
+        (Field(kind="vector", classes=("yaw", "pitch"), unit="°"), np.array([np.nan, np.nan]), "not known"),
+        (Field(kind="multilabel", classes=("dog", "cat", "tree")), np.array([-1, -1, -1]), "not known"),
+        (Field(kind="classification", classes=("a", "b")), np.array(-1), "not known"),
+    ],
+)
+def test_what_is_no_picture_is_said_in_words(field: Field, value: np.ndarray, text: str) -> None:
+    assert in_images._shown(value, field, None, (8, 8)) == text
 
 
 def test_normals_and_edges_are_pictures_too() -> None:

@@ -98,7 +98,8 @@ def test_what_the_targets_hold_is_counted(tmp_path: Path):
     tasks = report.record()["splits"]["train"]["tasks"]
     assert tasks["season"]["classes"] == {"winter": 3, "summer": 3}
     assert tasks["seen"] | {"known": 0} == {
-        "kind": "multilabel", "images": 5, "known": 0, "classes": {"dog": 3, "cat": 2, "tree": 5}
+        "kind": "multilabel", "images": 5, "known": 0,
+        "classes": {"dog": 3, "cat": 2, "tree": 5}, "shares": {"dog": 0.6, "cat": 0.4, "tree": 1.0},
     }  # fmt: skip
     assert tasks["height"] == {
         "kind": "regression", "images": 5, "known": pytest.approx(5 / 6, abs=1e-6), "unit": "m",
@@ -123,6 +124,7 @@ def test_the_command_says_the_layout_the_samples_and_ends_with_0(tmp_path: Path)
     assert f"{root}: nyu, layout mtan" in done.stdout
     assert "train: 3 samples, images 24 × 32 × 3 float32" in done.stdout
     assert "depth: depth, 3 images, 95.8 % known" in done.stdout
+    assert "note: train: 3 samples; the whole data set has 795" in done.stdout
     assert done.stdout.splitlines()[-1] == "nothing is wrong"
 
 

@@ -76,6 +76,14 @@ def test_the_spec_says_what_the_folder_held_and_survives_its_loss(folder: Path):
     assert again.splits == ("train", "val", "test")
 
 
+def test_a_path_from_here_is_stored_whole(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(folder.parent)
+    spec = FolderData(root=folder.name, cache="kept")
+    assert (spec.root, spec.cache) == (str(folder), str(folder.parent / "kept"))
+    monkeypatch.chdir("/")
+    assert len(spec.load("train")) == 6
+
+
 def test_the_digest_sees_every_file_that_decides_a_sample(folder: Path):
     spec = FolderData(root=str(folder))
     seen = {spec.fingerprint()}

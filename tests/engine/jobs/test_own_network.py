@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engine.commanding import Done, winnow_here
+from tests.engine.commanding import winnow_here
 from tests.engine.own_nets import QUICK, at_home, project
+from winnow.dashboard.frames.summaries import summary
 from winnow.engine.cli.main import train_command
 from winnow.engine.cli.options import spec_of
 from winnow.engine.cli.own import confirmed
@@ -22,8 +23,10 @@ from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.derived import DerivedJob, derived_job, read
 from winnow.engine.runs.run import Run, create, list_runs
 from winnow.engine.specs.jobs import JOBS
+from winnow.engine.specs.study import parse_many
 from winnow.engine.specs.train import TrainSpec, parse
-from winnow.engine.studies.spec_hash import document_hash, spec_hash
+from winnow.engine.studies.plan import plan
+from winnow.engine.studies.spec_hash import KnownRuns, document_hash, spec_hash
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.loop import begin
@@ -31,17 +34,19 @@ from winnow.engine.training.loop import begin
 ASKED = ["train", *QUICK, "--network", "mypkg.nets:build", "--network-option", "width=4", "--groups", "coupled"]
 
 
-def failure(done: Done, runs: Path) -> str:
-    """Return the sentence of a run that failed in its worker."""
-    assert done.returncode == 1, done.stderr
-    return list_runs(runs)[0].recorded_status().message
-
-
 def asked_for(*arguments: str) -> TrainSpec:
     """Return the spec that a command describes."""
     context = train_command.make_context("train", list(arguments[1:]))
     elsewhere = ("as_json", "before_removal", "replay", "resume")
     return spec_of({name: value for name, value in context.params.items() if name not in elsewhere})
+
+
+def trained(run: Run) -> str:
+    """Train a run in this process, up to its end or a stop; return its state."""
+    writer = ResultWriter(run)
+    state: str = JOBS["train"].run.load()(run, writer, StopRequest(run))
+    writer.finish(state)
+    return state
 
 
 def derived(run: Run, **asked: Any) -> DerivedJob:
@@ -117,6 +122,22 @@ def test_its_result_needs_neither_the_code_nor_its_folder(home: Path, monkeypatc
         (home / "away").rename(home / "project")
 
 
+def test_no_reader_runs_the_code(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_home(monkeypatch, home, home / "project")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert winnow_here("runs", "list", "--json").returncode == 0
+    run = next(found for found in list_runs(home / "runs") if found.spec.name == "own")
+    assert winnow_here("runs", "show", run.id).returncode == 0
+    assert summary(run).spec == run.spec
+    assert KnownRuns(home / "runs").done(run.spec) is not None
+    study = {"kind": "path", "name": "p", "base": run.spec.model_dump(), "targets": (50.0,)}
+    assert len(plan(parse_many(study))) == 2
+    assert not [name for name in sys.modules if name.partition(".")[0] == "mypkg"]
+    gone = run.spec.model_copy(update={"network": run.spec.network.model_copy(update={"path": str(home / "gone")})})
+    assert KnownRuns(home / "runs").done(gone) is None
+
+
 def test_code_named_by_a_run_folder_alone_is_not_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at_home(monkeypatch, home, home)
     monkeypatch.setenv("WINNOW_TRUSTED", str(home / "another.json"))
@@ -177,11 +198,20 @@ def test_what_does_not_fit_is_said_before_the_first_step(
         begin(spec, build_network(spec.network, images.tasks, images.channels), images.tasks, images)
 
 
-def test_a_run_that_fails_for_it_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_resumed_with_the_same_bits_also_with_rates_of_its_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at_home(monkeypatch, home, home / "project")
-    done = winnow_here("train", *QUICK, "--network", "mypkg.nets:missing", "--json")
-    assert "`network` must return an output for each task" in failure(done, home / "runs")
-    assert list_runs(home / "runs")[0].events().empty
+    asked = ["--network", "mypkg.nets:build", "--rate", "first.*=0.5", "--strength", "0.01"]
+    spec = asked_for("train", *QUICK, *asked)
+    whole, parted = create(spec, home / "resumed"), create(spec, home / "resumed")
+    assert trained(whole) == "done"
+    parted.ask(stop=True)
+    assert (trained(parted), parted.status.step) == ("stopped", 1)
+    parted.ask(stop=False)
+    assert trained(parted) == "done"
+    states = [restored_network(run, torch.device("cpu")).net.state_dict() for run in (whole, parted)]
+    assert all(torch.equal(one, other) for one, other in zip(*(state.values() for state in states), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -217,8 +247,7 @@ def test_data_of_ones_own_is_described_in_the_command_and_loaded_in_the_worker(
     assert spec.data.fields["side"].weights == (1.0, 2.0)
     assert spec.data.length("train") == 32
     run = create(spec, home / "halves")
-    writer = ResultWriter(run)
-    assert JOBS["train"].run.load()(run, writer, StopRequest(run)) == "done"
+    assert trained(run) == "done"
     assert run.spec.data.given == {"length": 32}
     pruned = derived(run, kind="prune", threads=1, rounds=3, onnx=False, batches=[1], refit_epochs=1)
     assert "refitted" in set(pruned.table("metrics")["model"])
@@ -256,10 +285,9 @@ def test_a_network_that_only_its_code_can_hold_says_so_and_needs_it(
     at_home(monkeypatch, home, home / "project")
     spec = asked_for("train", *QUICK, "--network", "mypkg.nets:odd")
     run = create(spec, home / "odd")
-    writer = ResultWriter(run)
-    writer.finish(JOBS["train"].run.load()(run, writer, StopRequest(run)))
+    assert trained(run) == "done"
     document = json.loads((run.path / "weights" / "network.json").read_text())
-    assert "needs your code, as its network cannot be stored without it" in document["code"]
+    assert "its network cannot be stored without your code" in document["code"]
     cpu = torch.device("cpu")
     assert type(restored_network(run, cpu).net).__name__ == "Odd"
     monkeypatch.setenv("WINNOW_TRUSTED", str(home / "others.json"))

@@ -11,13 +11,16 @@ from torch import nn
 
 from tests.engine.own_loop import TASKS, Images, Net, own_loop
 from winnow.engine import GroupLasso, Proximal, input_groups, record
+from winnow.engine.jobs import recording
 from winnow.engine.jobs.restore import restored_network
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs import launch
 from winnow.engine.runs.derived import DerivedJob, derived_job, read
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.verify import verify
+from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.jobs import JOBS
+from winnow.engine.specs.study import parse_many
 
 
 def derived(run: Run, **asked: Any) -> DerivedJob:
@@ -125,11 +128,28 @@ def test_the_page_is_obeyed(tmp_path: Path) -> None:
         launch.start(run)
 
 
-def test_losses_are_not_written_so_often_that_it_costs(tmp_path: Path) -> None:
-    def slow(run: Any) -> None:
-        run._cost = 1e6  # s
+def test_a_network_that_cannot_be_stored_is_recorded_and_says_so(tmp_path: Path) -> None:
+    class Odd(Net):
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            return super().forward(torch.special.bessel_j0(images))
 
-    run, _, _ = own_loop(tmp_path, each_step=slow)
+    run, _, _ = own_loop(tmp_path, 1, net=Odd())
+    assert run.status.state == "done"
+    assert "its network cannot be stored without your code" in run.status.message
+    assert len(run.groups()) > 0
+    with pytest.raises(ValueError, match="`run` must hold its network to be pruned or explained"):
+        derived(run, kind="prune", threads=1)
+
+
+def test_a_study_of_it_is_refused(mine: tuple[Run, Net, Proximal]) -> None:
+    values = mine[0].spec.model_dump()
+    with pytest.raises(SpecError, match="`base` must be a run that Winnow trains, got one that was recorded"):
+        parse_many({"kind": "path", "name": "p", "base": values, "targets": (50.0,)})
+
+
+def test_losses_are_not_written_so_often_that_it_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "SHARE", 1e-15)  # any record costs too much
+    run, _, _ = own_loop(tmp_path)
     events = run.events()
     written = events[(events["split"] == "train") & (events["quantity"] == "penalty")]
     assert written["step"].tolist() == [1, 4, 8, 12]  # the first step, and the end of each epoch
