@@ -221,6 +221,7 @@ def test_all_heads_of_an_attention_but_one_go_where_none_is_needed():
     holds(net, found)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_encoders_of_torch_call_their_narrow_parts():
     """Their fast kernels, in evaluation mode without gradients, read the weights of whole layers."""
 
