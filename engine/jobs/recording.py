@@ -3,16 +3,14 @@
     with record("my run", net, example, proximal, tasks=tasks, loader=validation) as run:
         for epoch in range(epochs):
             for images, targets in training:
-                ...
-                proximal.step()
+                ...  # the last line of it: proximal.step()
                 run.step(losses)
             run.epoch(metrics)
 
-The loop stays the user's. `run.step` notes the losses, and does what was asked on the page: it waits while the run is
-paused, sets the strength, and ends the `with` block when the run is to stop. `run.epoch` writes what a run of ours
+`run.step` notes the losses, and does what was asked on the page: it waits while the run is paused, sets the strength,
+and ends the `with` block when the run is to stop. `run.epoch` writes what a run of ours
 writes after an epoch: metrics, norms, sparsities, tables and a checkpoint. The architecture is stored without code, and
 up to 64 validation images beside it, so that `winnow prune` and `winnow explain` need neither the user's code nor data.
-
 An exception marks the run failed, Ctrl-C stopped; both go on to the caller.
 """
 
@@ -34,7 +32,7 @@ from winnow.engine.jobs.recorded_spec import HeldStrength, Started, Told, loop_s
 from winnow.engine.jobs.sample import write_sample
 from winnow.engine.jobs.session import PAUSE_POLL, RECORDS_PER_EPOCH
 from winnow.engine.jobs.writer import ResultWriter
-from winnow.engine.measure.counts import layer_macs
+from winnow.engine.measure.counts import weight_macs
 from winnow.engine.runs.control import ControlReader
 from winnow.engine.runs.norm_log import Layer, NormLog
 from winnow.engine.runs.run import Run, create
@@ -97,7 +95,7 @@ class Recorder:
     def __init__(self, begun: Started) -> None:
         self._started, self._told = begun, begun.told
         net, proximal = begun.graph.model, begun.proximal
-        counts = Counts(net, proximal.banks, layer_macs(net, begun.example))
+        counts = Counts(net, proximal.banks, weight_macs(net, begun.example))
         self._training = Training(
             spec=begun.spec,
             net=net,
@@ -295,10 +293,8 @@ class Recorder:
                 self._report.tables()
                 self._writer.finish("done" if error is None else "stopped", self._message)
             else:
-                text = "".join(traceback.format_exception(error))
                 with suppress(OSError), (self.run.path / "log.txt").open("a") as log:
-                    log.write(text)
-                first = str(error).partition("\n")[0]
-                self._writer.finish("failed", f"{type(error).__name__}: {first}".removesuffix(": "))
+                    traceback.print_exception(error, file=log)
+                self._writer.finish("failed", f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": "))
         finally:
             self._lock.release()

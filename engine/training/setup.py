@@ -34,7 +34,7 @@ def build_groups(
     """
     entry(SCOPES, spec.scope, "scope")
     makers: Mapping[str, Callable[[Sequence[str]], list[Group]]] = {
-        "input": lambda scope: [group for group in input_groups(net) if inside(group.layer, scope)],
+        "input": lambda scope: [group for group in input_groups(net, graph=graph) if inside(group.layer, scope)],
         "output": lambda scope: [group for group in output_groups(net, graph=graph) if inside(group.layer, scope)],
         "coupled": lambda scope: coupled_groups(net, example, within=scope, graph=graph),
     }
