@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+ORDER = ("options", "data", "network", "penalty", "balancing", "optimiser")  # others come last
+
 
 class SectionOption(click.Option):
     """An option that knows which section of the spec it belongs to."""
@@ -14,7 +16,7 @@ class SectionOption(click.Option):
 
 
 class SectionedCommand(click.Command):
-    """A command whose help lists its options section by section, those of none first."""
+    """A command whose help lists its options section by section, those of none first, then in ORDER."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options into the help."""
@@ -22,7 +24,8 @@ class SectionedCommand(click.Command):
         for option in self.get_params(ctx):
             if record := option.get_help_record(ctx):
                 sections.setdefault(_section(option), []).append(record)
-        for name, records in sections.items():
+        places = {name: place for place, name in enumerate(ORDER)}
+        for name, records in sorted(sections.items(), key=lambda section: places.get(section[0], len(places))):
             with formatter.section(name.capitalize()):
                 formatter.write_dl(records)
 

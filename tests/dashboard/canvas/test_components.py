@@ -8,7 +8,7 @@ from winnow.dashboard.frames.cells import Cell
 from winnow.engine.runs.norm_log import Layer
 
 LAYERS = [Layer("stem", 3, 9), Layer("<b>deep</b>", 4, 18)]
-ENTRIES = ["survival.js", "pair.js", "path.js", "going.js"]
+ENTRIES = ["survival.js", "pair.js", "path.js", "going.js", "history.js", "skip.js", "zoom.js"]
 
 
 @pytest.mark.parametrize("entry", ENTRIES)

@@ -182,6 +182,7 @@ WITHOUT = {
     "format_version": "a constant",
     "start": "weights of other runs: studies and the Path page set it",
     "strength_changes": "what was done to a live run: a replay sets it",
+    "rate": "factors by the names of parameters: --rate sets it",
     "description": "what dataset.toml says: read from the folder",
 }
 
