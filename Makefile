@@ -12,8 +12,8 @@ TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 app: $(STAMP)
 	.venv/bin/winnow demo
 
-# Two processes, a file of tests in each: `make test WORKERS=0` for one, which stops in the debugger too.
-WORKERS ?= 2
+# Several processes, a file of tests in each: many tests wait for a browser or a worker. WORKERS=0: one, for a debugger.
+WORKERS ?= 3
 test: $(STAMP) tools
 	OMP_WAIT_POLICY=PASSIVE .venv/bin/pytest -n $(WORKERS) --dist loadfile
 

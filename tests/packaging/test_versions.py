@@ -82,7 +82,7 @@ def test_torch_has_no_upper_bound():
 
 
 def test_the_tests_commands_install_every_extra_but_the_benchmarks():
-    assert set(extras()) == set(project()["optional-dependencies"]) - {"bench"}
+    assert set(extras()) == set(project()["optional-dependencies"]) - {"bench", "trackers"}
     assert "-c constraints.txt" in (ROOT / "Makefile").read_text()
 
 

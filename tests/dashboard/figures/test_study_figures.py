@@ -99,7 +99,7 @@ def test_gains_are_drawn_in_the_colours_of_the_tasks(path: Study) -> None:
     a, b = (path.run(f"{name}/seg+depth/equal/0") for name in ("dense", "sparse-target-80"))
     frame = pairs.metrics(a, b)[0]
     figure = gains(frame, LOOKS)
-    assert list(figure.data[0].marker.color) == [LOOKS["seg"].colour] * 2 + [LOOKS["depth"].colour] * 4
+    assert list(figure.data[0].marker.color) == [LOOKS["seg"].colour] * 2 + [LOOKS["depth"].colour] * 7
     low, high = figure.layout.xaxis.range
     assert low < min(0, frame["gain"].min())
     assert high > max(0, frame["gain"].max())

@@ -23,7 +23,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     at_home(monkeypatch, tmp_path, project(tmp_path))
     for name in ("mypkg", "mypkg.nets", "mypkg.blocks", "mypkg.halves"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setattr(sys, "path", [*sys.path])  # what the command adds to it goes with the test
+    others = [folder for folder in sys.path if not folder.endswith("/project")]  # of other tests in this process
+    monkeypatch.setattr(sys, "path", others)  # what the command adds to it goes with the test
     return tmp_path
 
 

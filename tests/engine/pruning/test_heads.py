@@ -260,7 +260,7 @@ def test_heads_and_dimensions_that_are_zero_in_part_are_never_wrong(name: str, d
             parts = parts[:1] if kind == "one writer" else parts[::2] if kind == "half" else parts
             for part in parts:
                 zero(net, part, channel)
-            dead += kind == "all" or (kind == "readers" and bool(space.readers))
+            dead += kind == "all"  # a stream channel that nothing reads still moves the norms while it is written
     found = compact(net, x, gather=data.draw(st.sampled_from(["never", "always"])))
     kept = graph.liveness().kept
     gone = sum(int((~kept[space.channels]).sum()) for space in graph.spaces)

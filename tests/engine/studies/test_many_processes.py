@@ -76,7 +76,7 @@ def test_a_killed_worker_of_a_cluster_leaves_no_trace_in_the_tables(
 def test_nobody_at_the_scheduler_is_said_in_a_sentence(tmp_path: Path, small, until, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
     study = create_study(parse_many(small(scheduler="tcp://127.0.0.1:9")), tmp_path)
-    launch.start(study)
+    launch.start(study, place={"scheduler": "tcp://127.0.0.1:9"})
     until(lambda: study.status.state not in LIVE, "end")
     assert study.status.state == "failed"
     assert "`scheduler` must be the address of a Dask scheduler" in study.status.message
