@@ -8,9 +8,9 @@ arXiv 1912.12854). What is at each pixel we add:
 |---------|----------------|-------------------------------------------------------------------------------------------|
 | `upper` | () int64       | class of the item upper left                                                              |
 | `lower` | () int64       | class of the item lower right                                                             |
-| `items` | (36, 36) int64 | class of the item whose pixel is seen, 0 for background: a pixel of at most `THRESHOLD`   |
+| `seg`   | (36, 36) int64 | class of the item whose pixel is seen, 0 for background: a pixel of at most `THRESHOLD`   |
 
-`items` is not annotated by hand: it follows from thresholded pixels, so dark parts of an item count as background.
+`seg` is not annotated by hand: it follows from thresholded pixels, so dark parts of an item count as background.
 An image depends on (seed, split, index) alone. Items of the three splits are disjoint (`data.fashion.items`).
 """
 
@@ -35,7 +35,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
     {
         "upper": Field(kind="classification", classes=CLASSES),
         "lower": Field(kind="classification", classes=CLASSES),
-        "items": Field(kind="segmentation", classes=("background", *CLASSES)),
+        "seg": Field(kind="segmentation", classes=("background", *CLASSES)),
     }
 )
 
@@ -81,7 +81,7 @@ class Fashion:
         targets = {
             "upper": classes[0],
             "lower": classes[1],
-            "items": np.where(image > THRESHOLD, seen, 0),
+            "seg": np.where(image > THRESHOLD, seen, 0),
         }
         return Sample(image[:, :, None], {name: np.asarray(value) for name, value in targets.items()})
 

@@ -11,10 +11,20 @@ from winnow.engine.tasks.task import Task
 
 
 class MultiTaskNet(nn.Module):
-    """`trunk` and `heads[task]`; forward returns {task: prediction}, dense ones at the size of the image."""
+    """`trunk` and `heads[task]`; forward returns {task: prediction}, dense ones at the size of the image.
+
+    Raises:
+        ValueError: a task whose name torch needs for itself (`items`, `type`, …), or cannot take.
+
+    """
 
     def __init__(self, trunk: nn.Module, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
+        if taken := [task for task in heads if hasattr(self, task) or hasattr(nn.ModuleDict, task) or "." in task]:
+            raise ValueError(
+                f"`tasks` must not be called like what torch's modules have, nor hold a dot, got {', '.join(taken)}. "
+                "Rename the field in the data."
+            )
         self.trunk = trunk
         self.heads = nn.ModuleDict(heads)
 

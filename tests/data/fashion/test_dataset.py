@@ -40,7 +40,7 @@ def test_no_item_is_in_two_splits():
 def test_pixels_that_one_item_alone_can_reach_carry_its_class():
     for i in range(30):
         sample = Fashion("val", length=30).sample(i)
-        items_map, image = sample.targets["items"], sample.image[:, :, 0]
+        items_map, image = sample.targets["seg"], sample.image[:, :, 0]
         corner, other = items_map[:SHIFT, :SHIFT], items_map[-SHIFT:, -SHIFT:]
         assert set(np.unique(corner)) <= {0, int(sample.targets["upper"]) + 1}
         assert set(np.unique(other)) <= {0, int(sample.targets["lower"]) + 1}
