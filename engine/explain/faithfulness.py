@@ -16,7 +16,7 @@ from winnow.engine.explain.checks.badges import COLUMNS
 from winnow.engine.explain.checks.deletion import curve_points, deletion_figures, orders
 from winnow.engine.explain.checks.randomising import randomisations
 from winnow.engine.explain.relevance.means import channel_means
-from winnow.engine.explain.relevance.probe import Images, Tasks, probe, warn_of_left_out
+from winnow.engine.explain.relevance.probe import Images, Tasks, probe
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.specs.explain import Method
 
@@ -54,7 +54,6 @@ def faithfulness(
     checks = checks or Checks()
     layers = list(dict.fromkeys(relevance["layer"]))
     probed = probe(model, batches, layers=layers, tasks=tasks, settings=settings)
-    warn_of_left_out(probed)
     means = channel_means(probed)
     wanted = planned_deletions(relevance, checks.channels, probed.settings.seed, checks.deletion)
     rows = list(ablations(probed, wanted, means))

@@ -1,37 +1,25 @@
 """Models of several or named inputs, or of nested outputs, seen as functions of one input with {task: tensor}."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.graph.containers import flatten, replaced
+from winnow.engine.graph.calls import Call, run
+from winnow.engine.graph.containers import flatten
 from winnow.engine.training.batches import Batch
 
 OUTPUT = "output"  # the task of a model that returns one tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Inputs:
+class Inputs(Call):
     """Positional and named inputs for a few samples: every tensor in them has the samples along its first axis."""
 
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] | None = None
-
-    def tensors(self) -> list[Tensor]:
-        """Return all tensors."""
-        return [tensor for _, tensor in flatten((self.args, dict(self.kwargs or {})))]
-
-    def changed(self, change: Callable[[Tensor], Tensor]) -> "Inputs":
-        """Return the same with `change` applied to every tensor."""
-        return Inputs(replaced(self.args, change), replaced(dict(self.kwargs or {}), change))
-
     def __len__(self) -> int:
-        return len(self.tensors()[0])
+        return len(self.tensors()[0][1])
 
-    def __getitem__(self, samples: Any) -> "Inputs":
+    def __getitem__(self, samples: Any) -> Self:
         return self.changed(lambda tensor: tensor[samples])
 
 
@@ -63,7 +51,7 @@ class OneInput(nn.Module):
     def forward(self, inputs: Tensor | Inputs) -> dict[str, Tensor]:
         """Return the outputs of the model by their paths."""
         model = self.__dict__["_inner"]
-        given = model(*inputs.args, **dict(inputs.kwargs or {})) if isinstance(inputs, Inputs) else model(inputs)
+        given = run(model, inputs) if isinstance(inputs, Inputs) else model(inputs)
         return {path or OUTPUT: tensor for path, tensor in flatten(given)}
 
 
@@ -84,11 +72,12 @@ def as_batch(given: Any) -> Batch:
     if isinstance(given, Tensor):
         return Batch(given, dict(targets))
     inputs = Inputs(kwargs=given) if isinstance(given, Mapping) else Inputs(args=tuple(given))
-    lengths = {len(tensor) if tensor.dim() else 0 for tensor in inputs.tensors()}
+    tensors = [tensor for _, tensor in inputs.tensors()]
+    lengths = {len(tensor) if tensor.dim() else 0 for tensor in tensors}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
             "`batches` must hold inputs with one sample per row of every tensor, got "
-            f"{', '.join(str(tuple(tensor.shape)) for tensor in inputs.tensors()) or 'no tensor'}. "
+            f"{', '.join(str(tuple(tensor.shape)) for tensor in tensors) or 'no tensor'}. "
             "Bind what is the same for all samples in the model."
         )
     held: Any = inputs
