@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from winnow.engine.runs.digests import digest, verified
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.reading import read_object
+from winnow.engine.training.checkpoint import Checkpoint, moment_tensors, own_tensor
 from winnow.engine.training.loop import EpochDone
 
 FOLDER = "refit"
@@ -40,7 +41,7 @@ class RefitCheckpoint:
         content = verified(self._manifest)
         if content is None or (known := read_object(self._manifest)).get("begun") != self._begun:
             return []
-        self._put(load(content))
+        self._put(Checkpoint(load(content), known))
         self._epochs = list(known["epochs"])
         return [EpochDone(own["epoch"], own["step"], _metrics(own["metrics"], math.nan)) for own in self._epochs]
 
@@ -48,13 +49,7 @@ class RefitCheckpoint:
         """Store the state after an epoch."""
         self._epochs.append({"epoch": record.epoch, "step": record.step, "metrics": _metrics(record.metrics, None)})
         self._manifest.parent.mkdir(exist_ok=True)
-        state = self._optimizer.state_dict()["state"]
-        moments = {
-            f"optimizer.{index}.{name}": value.detach().cpu().contiguous()
-            for index, own in state.items()
-            for name, value in own.items()
-            if isinstance(value, Tensor)
-        }
+        moments = {name: own_tensor(tensor) for name, tensor in moment_tensors(self._optimizer).items()}
         content = save({**self._network(), **moments, "random.cpu": torch.get_rng_state()})
         replace(self._manifest.with_suffix(".safetensors"), content)
         known = {"format_version": 1, "begun": self._begun, "epochs": self._epochs}
@@ -67,16 +62,10 @@ class RefitCheckpoint:
     def _network(self) -> dict[str, Tensor]:
         return {f"net.{name}": own.detach().cpu().clone() for name, own in self._model.state_dict().items()}
 
-    def _put(self, tensors: dict[str, Tensor]) -> None:
-        own = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
-        self._model.load_state_dict(own)
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, quantity = name.split(".", 2)
-                state.setdefault(int(index), {})[quantity] = value
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
-        torch.set_rng_state(tensors["random.cpu"])
+    def _put(self, found: Checkpoint) -> None:
+        self._model.load_state_dict(found.part("net"))
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": found.moments()})
+        torch.set_rng_state(found.tensors["random.cpu"])
 
 
 def _metrics(metrics: dict[str, dict[str, Any]], missing: float | None) -> dict[str, dict[str, Any]]:

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from winnow.engine.graph.partition import Labels
 from winnow.engine.pruning.kept import dense_state, left_of, widened
@@ -162,6 +163,16 @@ def network_tensors(training: Training) -> dict[str, Tensor]:
     return tensors
 
 
+def moment_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return an optimiser's state, `optimizer.<index>.<name>`; `Checkpoint.moments` reads it."""
+    return {
+        f"optimizer.{index}.{name}": value
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
 def put_network(training: Training, found: Checkpoint) -> None:
     """Give the training the network of a checkpoint, of the size that it has there."""
     stays = found.stays()
@@ -173,8 +184,7 @@ def put_network(training: Training, found: Checkpoint) -> None:
 
 def _tensors(training: Training) -> dict[str, Tensor]:
     tensors = network_tensors(training)
-    for index, state in training.proximal.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors |= moment_tensors(training.proximal.optimizer)
     tensors |= {f"balancer.{name}": tensor for name, tensor in training.balancer.state_dict().items()}
     tensors |= {f"norms.{index:05d}": norms for index, norms in enumerate(training.proximal.norms)}
     tensors |= {f"drift.{index:05d}": drift for index, drift in enumerate(training.proximal.drift)}
@@ -183,10 +193,10 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     tensors["random.cpu"] = torch.get_rng_state()
     if training.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(training.device)
-    return {name: _own(tensor) for name, tensor in tensors.items()}
+    return {name: own_tensor(tensor) for name, tensor in tensors.items()}
 
 
-def _own(tensor: Tensor) -> Tensor:
+def own_tensor(tensor: Tensor) -> Tensor:
     """Return a tensor on the CPU that is no part of another one: a file holds none that share their memory."""
     plain = tensor.detach().cpu().contiguous()
     return plain if plain.untyped_storage().nbytes() == plain.nbytes else plain.clone()
