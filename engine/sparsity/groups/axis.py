@@ -105,7 +105,9 @@ class Axis:
         """Sum the squares of the parameter over everything but the channel: (channels,), in float32 at least."""
         view = self.view(self.parameter.detach())
         if view.device.type != "cpu":
-            return self._squares_at_once(view)
+            others = self.others(view)
+            at_once = self.repeat == 1 and bool(others)
+            return self.norms_of(view, others).square() if at_once else self.view_sums(wide(view).square())
         rows = max(1, PIECE * view.shape[1] // view.numel()) if self.repeat == 1 and self.axis < 2 else view.shape[1]
         if rows >= view.shape[1]:
             return self.view_sums(wide(view).square())
@@ -115,18 +117,14 @@ class Axis:
     def norms(self) -> Tensor:
         """Return the norm of the parameter over everything but the channel: (channels,), in float32 at least."""
         view = self.view(self.parameter.detach())
-        others = self.others(view)
+        return self.norms_of(view, self.others(view))
+
+    def norms_of(self, view: Tensor, others: list[int]) -> Tensor:
+        """Return `norms` for the parameter's part, `view`, and the dimensions `others` of it, which are known."""
         if view.device.type == "cpu" or self.repeat > 1 or not others:
             return self.squares().sqrt()
         norms: Tensor = torch.linalg.vector_norm(view, dim=others, dtype=wide_type(view.dtype))
         return norms.flatten()
-
-    def _squares_at_once(self, view: Tensor) -> Tensor:
-        others = self.others(view)
-        if self.repeat > 1 or not others:
-            return self.view_sums(wide(view).square())
-        norms: Tensor = torch.linalg.vector_norm(view, dim=others, dtype=wide_type(view.dtype))
-        return norms.flatten().square()
 
     def others(self, view: Tensor) -> list[int]:
         """Return the dimensions of a view in blocks that are not the channel's."""
@@ -135,8 +133,11 @@ class Axis:
     def spread(self, values: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the channels' part of `like`, and `values` (channels,) in a shape that broadcasts against it."""
         view = self.view(like)
-        entries = values.repeat_interleave(self.repeat) if self.repeat > 1 else values
-        return view, entries.reshape(self.broadcast(view))
+        return view, self.entries(values).reshape(self.broadcast(view))
+
+    def entries(self, values: Tensor) -> Tensor:
+        """Return a vector over the channels for every entry of the axis that belongs to one."""
+        return values.repeat_interleave(self.repeat) if self.repeat > 1 else values
 
     def broadcast(self, view: Tensor) -> list[int]:
         """Return the shape in which a vector over the channels broadcasts against a view in blocks."""

@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.sparsity.groups.axis import Axis, wide_type
+from winnow.engine.sparsity.groups.axis import Axis
 from winnow.engine.sparsity.groups.bank import Bank, WeightRule
 
 
@@ -163,13 +163,8 @@ class _Slices:
 
     def norms(self) -> list[Tensor]:
         """Return the norm of each member per channel."""
-        found = []
-        for axis, view, others in zip(self.axes, self.views(), self._others, strict=True):
-            if view.device.type == "cpu" or axis.repeat > 1 or not others:
-                found.append(axis.squares().sqrt())
-            else:
-                found.append(torch.linalg.vector_norm(view, dim=others, dtype=wide_type(view.dtype)).flatten())
-        return found
+        members = zip(self.axes, self.views(), self._others, strict=True)
+        return [axis.norms_of(view, others) for axis, view, others in members]
 
     def sums(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Sum a tensor for each parameter over each channel of the member."""
@@ -177,10 +172,8 @@ class _Slices:
 
     def spread(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return a vector (channels,) per member in a shape that broadcasts against its view."""
-        found = []
-        for axis, own, shape in zip(self.axes, values, self._shapes, strict=True):
-            found.append((own.repeat_interleave(axis.repeat) if axis.repeat > 1 else own).view(shape))
-        return found
+        members = zip(self.axes, values, self._shapes, strict=True)
+        return [axis.entries(own).view(shape) for axis, own, shape in members]
 
     def move_(self, lengths: Sequence[Tensor], moments: Sequence[Tensor]) -> None:
         """Subtract each length times the moment of its parameter."""
