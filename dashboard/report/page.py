@@ -139,11 +139,15 @@ def _cell(value: object) -> str:
 
 
 def _figures(chapters: Sequence[Chapter]) -> Iterator[tuple[str, Figure]]:
-    for place, chapter in enumerate(chapters):
-        for number, section in enumerate(chapter.sections):
-            for index, shown in enumerate(section.shown):
-                if isinstance(shown, Figure):
-                    yield _name((place, number, index)), shown
+    sections = (
+        (place, number, section)
+        for place, chapter in enumerate(chapters)
+        for number, section in enumerate(chapter.sections)
+    )
+    for place, number, section in sections:
+        for index, shown in enumerate(section.shown):
+            if isinstance(shown, Figure):
+                yield _name((place, number, index)), shown
 
 
 def _name(place: tuple[int, ...]) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from winnow.engine.export.drawing import plain
 from winnow.engine.export.refusal import NotDescribable
-from winnow.engine.graph.calls import Call, run
+from winnow.engine.graph.calls import Call, calls, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.modes import in_mode
 from winnow.engine.pruning.gradients import same_gradients
@@ -23,7 +23,23 @@ from winnow.engine.pruning.trials import SEED, Trial, trials
 FIXED = "and takes other sizes, which the program drawn on the example does not follow"
 
 
-def same_everywhere(model: nn.Module, other: nn.Module, calls: Sequence[Call]) -> None:
+def alike_calls(model: nn.Module, example_inputs: Any, way: str) -> tuple[Call, ...]:
+    """Return the calls of example inputs, of which one program serves all; `way` says what to do where it cannot.
+
+    Raises:
+        NotDescribable: they do not agree in what is no tensor.
+
+    """
+    found = calls(model, example_inputs)
+    facts = [call.options(model) for call in found]
+    if other := next((fact for fact in facts if fact != facts[0]), None):
+        raise NotDescribable(
+            f"`example_inputs` must be calls with the same plain arguments, got {facts[0]} and {other}. {way}"
+        )
+    return found
+
+
+def same_everywhere(model: nn.Module, other: nn.Module, given: Sequence[Call]) -> None:
     """Compare a model with its rebuilt form, bit by bit: outputs, and in training mode the buffers that it updates.
 
     Raises:
@@ -31,7 +47,7 @@ def same_everywhere(model: nn.Module, other: nn.Module, calls: Sequence[Call]) -
 
     """
     dense, rebuilt = private(model), private(other)
-    for trial in trials(model, calls):
+    for trial in trials(model, given):
         try:
             expected = _given(dense, trial)
         except Exception:
@@ -48,7 +64,7 @@ def same_everywhere(model: nn.Module, other: nn.Module, calls: Sequence[Call]) -
         if not _equal(expected, found):
             raise NotDescribable(f"`model` should be what its program says. Found other outputs on {trial.words}.")
     try:
-        same_gradients(model, other, calls)
+        same_gradients(model, other, given)
     except NotExact as error:
         raise NotDescribable(str(error)) from error
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from winnow.engine.export.agreement import same_everywhere
+from winnow.engine.export.agreement import alike_calls, same_everywhere
 from winnow.engine.export.allowed import ATTRIBUTES, FUNCTION_NAMES, GETATTR, METHODS
 from winnow.engine.export.arguments import encoded
 from winnow.engine.export.both_modes import merged
@@ -65,7 +65,7 @@ def tried(document: dict[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
 def written(model: nn.Module, example_inputs: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return a model's document, not tried out, and its tensors."""
     model, _ = unwrapped(model)
-    found = _programs(model, _one_call(model, example_inputs))
+    found = _programs(model, alike_calls(model, example_inputs, "Save one model for each.")[0])
     every = [*found.evaluating["program"], *(found.training["program"] if found.training else ())]
     called = dict.fromkeys(step["target"] for step in every if step["op"] == "layer")
     layers = {path: described(path, model.get_submodule(path)) for path in called}
@@ -97,23 +97,6 @@ class _Programs:
     training: dict[str, Any] | None
     constants: Mapping[str, Tensor]
     modes: dict[str, bool]
-
-
-def _one_call(model: nn.Module, example_inputs: Any) -> Call:
-    """Return the call that the program is drawn on; several must agree in what is no tensor.
-
-    Raises:
-        NotDescribable: they do not.
-
-    """
-    found = calls(model, example_inputs)
-    facts = [call.options(model) for call in found]
-    if other := next((fact for fact in facts if fact != facts[0]), None):
-        raise NotDescribable(
-            f"`example_inputs` must be calls with the same plain arguments, got {facts[0]} and {other}. "
-            "Save one model for each."
-        )
-    return found[0]
 
 
 def _programs(model: nn.Module, call: Call) -> _Programs:

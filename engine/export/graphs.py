@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from winnow.engine.export.agreement import outputs, relative_error
+from winnow.engine.export.agreement import alike_calls, outputs, relative_error
 from winnow.engine.export.refusal import NotDescribable, NotSame
 from winnow.engine.graph.calls import Call, calls
 from winnow.engine.graph.examples import images, with_images
@@ -46,13 +46,7 @@ def traced_call(model: nn.Module, example_inputs: Any) -> Call:
         NotDescribable: there are calls with other plain arguments or in training mode, of which no file holds two.
 
     """
-    found = calls(model, example_inputs)
-    facts = [call.options(model) for call in found]
-    if other := next((fact for fact in facts if fact != facts[0]), None):
-        raise NotDescribable(
-            f"`example_inputs` must be calls with the same plain arguments, got {facts[0]} and {other}. "
-            "Export one file for each."
-        )
+    found = alike_calls(model, example_inputs, "Export one file for each.")
     if any(call.training for call in found):
         raise NotDescribable("`example_inputs` must be calls in evaluation mode, got training mode. Leave it out.")
     call = random_like(_by_name(model, found[0]).in_mode(False))

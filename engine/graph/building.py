@@ -56,13 +56,7 @@ def built(model: nn.Module, passes: Passes) -> ChannelGraph:
     number = classes(recording, every)
     flows = tuple(flow.mapped(number) for flow in recording.flows)
     sites = tuple(replace(site, channels=number[site.channels]) for site in recording.sites.values())
-    ends = [
-        {
-            name or default: _distinct(number[np.concatenate([carrier.labels.ravel() for carrier in carriers])])
-            for name, carriers in part.items()
-        }
-        for part, default in ((inputs, "input"), (outputs, "output"))
-    ]
+    ends = _channels(inputs, number, "input"), _channels(outputs, number, "output")
     count = int(number.max()) + 1
     unmade = _distinct(number[np.concatenate([np.zeros(1, np.int64), *(part.ravel() for part in recording.unmade)])])
     joins = [Join(join.name, number[join.channels]) for join in recording.joins]
@@ -72,7 +66,7 @@ def built(model: nn.Module, passes: Passes) -> ChannelGraph:
         tensor_constants=passes.drawn.constants if passes.drawn else {},
         count=count,
         sites=sites,
-        spaces=_spaces(count, sites, flows, (ends[0], ends[1]), joins, unmade),
+        spaces=_spaces(count, sites, flows, ends, joins, unmade),
         products=_once([flow for flow in flows if isinstance(flow, Product)], recording.first),
         depthwise=_once(
             [use.mapped(number) for use in recording.layer_uses if isinstance(use, Depthwise)], recording.first
@@ -94,6 +88,14 @@ def built(model: nn.Module, passes: Passes) -> ChannelGraph:
         unused=passes.unused,
         notes=passes.notes,
     )
+
+
+def _channels(ends: Mapping[str, list[Carrier]], number: Labels, unnamed: str) -> dict[str, Labels]:
+    """Return the channels of each end of the model, by its name, or `unnamed` where it has none."""
+    return {
+        name or unnamed: _distinct(number[np.concatenate([carrier.labels.ravel() for carrier in carriers])])
+        for name, carriers in ends.items()
+    }
 
 
 def _joined(parts: Sequence[Mapping[str, Carrier]]) -> dict[str, list[Carrier]]:

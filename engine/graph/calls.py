@@ -7,7 +7,7 @@ counting, compaction, export and relevance take the same inputs.
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class Call:
         """Return the call in the modes that it stands for: its own, or evaluation and training mode."""
         return (self,) if self.training is not None else (self.in_mode(False), self.in_mode(True))
 
-    def changed(self, change: Any) -> "Call":
+    def changed(self, change: Any) -> Self:
         """Return the same call with `change` applied to every tensor."""
         kwargs = {name: replaced(value, change) for name, value in self.kwargs.items()}
         return replace(self, args=tuple(replaced(value, change) for value in self.args), kwargs=kwargs)
@@ -124,6 +124,11 @@ def calls(model: nn.Module, example_inputs: Any) -> tuple[Call, ...]:
         if not call.tensors():
             raise ValueError(f"`example_inputs` must hold a tensor, got {_kinds(call)}. Give what the model is run on.")
     return found
+
+
+def in_modes(given: Sequence[Call]) -> list[Call]:
+    """Return every call in each of the modes that it stands for."""
+    return [each for call in given for each in call.modes()]
 
 
 def run(model: nn.Module, call: Call) -> Any:

@@ -8,9 +8,9 @@
             run.epoch(metrics)
 
 `run.step` notes the losses, and does what was asked on the page: it waits while the run is paused, sets the strength,
-and ends the `with` block when the run is to stop. `run.epoch` writes what a run of ours
-writes after an epoch: metrics, norms, sparsities, tables and a checkpoint. The architecture is stored without code, and
-up to 64 validation images beside it, so that `winnow prune` and `winnow explain` need neither the user's code nor data.
+and ends the `with` block when the run is to stop. `run.epoch` writes what a run of ours writes after an epoch: metrics,
+norms, sparsities, tables and a checkpoint. The architecture is stored without code, and up to 64 validation images
+beside it, so that `winnow prune` and `winnow explain` need neither the user's code nor data.
 An exception marks the run failed, Ctrl-C stopped; both go on to the caller.
 """
 

@@ -60,7 +60,8 @@ def example(spec: TrainSpec) -> Tensor:
 
 def batches(spec: TrainSpec, tasks: Mapping[str, Task], split: Split, device: torch.device, say: Say) -> Batches:
     """Return a split of a run's images and the targets of the tasks; `say` reports the progress."""
-    return Batches(_read(spec, tuple(tasks), split, say), tasks, spec.batch_size, device)
+    stacked = _stacked(spec, dataset(spec, split), tuple(tasks), split, say)
+    return Batches(stacked, tasks, spec.batch_size, device)
 
 
 def run_images(
@@ -127,10 +128,6 @@ def require_readable(spec: TrainSpec, split: Split, say: Say) -> None:
     """
     if isinstance(spec.data, DiskData):
         require_whole(dataset(spec, split), spec.tasks, _progress(spec, split, say, "checking"))
-
-
-def _read(spec: TrainSpec, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
-    return _stacked(spec, dataset(spec, split), tasks, split, say)
 
 
 def _stacked(spec: TrainSpec, data: Dataset, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import fx, nn
 
-from winnow.engine.graph.calls import Call, calls
+from winnow.engine.graph.calls import Call, calls, in_modes
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
@@ -234,7 +234,7 @@ class _Compaction:
             raise NotExact(f"`model` must run in one context as a program, got {graph.contexts[0]}.")
         if not self._both:
             held = self._program(planned(graph, self.tasks, self.gather, training=True))
-            self._proof(held, [call for call in self._modes() if call.training])
+            self._proof(held, [call for call in in_modes(self.calls) if call.training])
         built = self._program(planned(graph, self.tasks, self.gather, self.training))
         same_gradients(graph.model, built.small, self.calls)
         return self._proved(built)
@@ -256,9 +256,6 @@ class _Compaction:
                 continue
             return _Built(plan, as_program(plan, twin, program, self.calls[0]), cuts)
 
-    def _modes(self) -> list[Call]:
-        return [each for call in self.calls for each in call.modes()]
-
     def _proof(self, built: _Built, compared_on: Sequence[Call]) -> Proof:
         exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}
         graph = built.plan.graph
@@ -273,7 +270,7 @@ class _Compaction:
             NotExact: it has none.
 
         """
-        modes = self.calls if self._both else [call for call in self._modes() if not call.training]
+        modes = self.calls if self._both else [call for call in in_modes(self.calls) if not call.training]
         proof = self._proof(built, modes)
         if not self._both:
             proof.open["training mode"] = EVALUATION_ONLY

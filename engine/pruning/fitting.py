@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.fx.node import map_aggregate
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from winnow.engine.graph.calls import Call, run
+from winnow.engine.graph.calls import Call, in_modes, run
 from winnow.engine.graph.carriers import Carrier, squeezed
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.modes import in_mode
@@ -55,7 +55,7 @@ def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call], but: Sequence[st
     """
     otherwise = (path for path, module in twin.named_modules() if isinstance(module, NARROWED))
     passes = _Passes(plan, frozenset([*but, *otherwise]))
-    for call in (each for given in calls for each in given.modes()):
+    for call in in_modes(calls):
         copied = call.changed(lambda leaf: leaf.detach().clone())
         with preserved(twin) as state, torch.no_grad():
             watcher = _Fitting(twin, state, passes)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from winnow.engine.graph.calls import Call, outputs, run
+from winnow.engine.graph.calls import Call, in_modes, outputs, run
 from winnow.engine.graph.modes import in_mode
 from winnow.engine.pruning.precision import private
 from winnow.engine.pruning.proof import NotExact
@@ -18,7 +18,7 @@ def same_gradients(model: nn.Module, small: nn.Module, calls: Sequence[Call]) ->
         NotExact: a parameter gets a gradient in one and none in the other, as behind a lost `torch.no_grad()`.
 
     """
-    for call in (each for given in calls for each in given.modes()):
+    for call in in_modes(calls):
         found = []
         for whole in (model, small):
             try:
