@@ -7,6 +7,8 @@ FIRST := import sysconfig; p = sysconfig.get_path('purelib'); names = 'pandas nu
 PIP := -m pip install --disable-pip-version-check -q
 # The torch that `make constraints` writes down: the one that is written down already, unless you name another.
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
+# Python keeps what it compiles, whatever this shell says: else each process compiles torch anew, seconds of a core.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: app test bench reliability claim tools docs newest constraints clean
 app: $(STAMP)

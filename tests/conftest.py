@@ -19,6 +19,8 @@ from hypothesis import register_random, settings
 from tests.link_packages import link
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles torch anew, for seconds
+sys.dont_write_bytecode = False
 settings.register_profile("wide", deadline=None)  # other examples each time: `pytest --hypothesis-profile=wide`
 settings.register_profile("same", deadline=None, derandomize=True)  # a busy machine takes its time over an example
 settings.load_profile("same")
