@@ -17,7 +17,7 @@ app: $(STAMP)
 # Several processes, a file of tests in each: many tests wait for a browser or a worker. WORKERS=0: one, for a debugger.
 WORKERS ?= 3
 test: $(STAMP) tools
-	OMP_WAIT_POLICY=PASSIVE .venv/bin/pytest -n $(WORKERS) --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE .venv/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP)
 	.venv/bin/pytest tests/benchmarks -m bench -s --timeout=1800
