@@ -23,7 +23,8 @@ bench: $(STAMP)
 	.venv/bin/pytest tests/benchmarks -m bench -s --timeout=1800
 
 reliability: $(STAMP)
-	.venv/bin/pytest tests/studies tests/engine/studies tests/reliability -m study -s
+	.venv/bin/pytest tests -m study -s
+	.venv/bin/pytest tests -m hypothesis --hypothesis-profile=wide
 
 # The claim of the field, at 70 % of the groups: about an hour and a half on 2 cores. Interrupted, it goes on where it was.
 claim: $(STAMP)

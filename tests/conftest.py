@@ -18,8 +18,9 @@ from hypothesis import register_random, settings
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles torch anew, for seconds
 sys.dont_write_bytecode = False
-settings.register_profile("wide", deadline=None)  # other examples each time: `pytest --hypothesis-profile=wide`
-settings.register_profile("same", deadline=None, derandomize=True)  # a busy machine takes its time over an example
+# A busy machine takes its time over an example: no deadline. `make reliability` draws other and more examples each time.
+settings.register_profile("wide", deadline=None, max_examples=200)
+settings.register_profile("same", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("same")
 LONGEST = (  # files of more than half a minute, by what they took on two cores
     "browser/test_every_page.py",
@@ -91,6 +92,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first: at the end, one process would work on the last of them alone."""
     tests = Path(__file__).parent
     places = {tests / name: place for place, name in enumerate(LONGEST)}
+    if gone := [str(path) for path in places if not path.exists()]:
+        raise pytest.UsageError(f"`LONGEST` names files that are not there: {', '.join(gone)}.")
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
