@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -121,6 +122,21 @@ def _worker_settings() -> Iterator[None]:
 def worker_settings() -> Callable[[], AbstractContextManager[None]]:
     """Return a context in which a job may set up the process as a worker does; afterwards it is as before."""
     return _worker_settings
+
+
+@pytest.fixture
+def works_here(
+    monkeypatch: pytest.MonkeyPatch, worker_settings: Callable[[], AbstractContextManager[None]]
+) -> Iterator[None]:
+    """Let commands and studies do the work in this process: a worker of its own imports for seconds."""
+    from winnow.engine.jobs import worker
+    from winnow.engine.runs import launch
+
+    ending = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(launch, "start", lambda work, *_, **__: worker.main([str(work.path)]))
+    with worker_settings():
+        yield
+    signal.signal(signal.SIGTERM, ending)
 
 
 @contextmanager
