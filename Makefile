@@ -14,10 +14,11 @@ unexport PYTHONDONTWRITEBYTECODE
 app: $(STAMP)
 	.venv/bin/winnow demo
 
-# Several processes, a file of tests in each: many tests wait for a browser or a worker. WORKERS=0: one, for a debugger.
+# Several processes of one thread, a file of tests in each, the longest first: many tests wait for a browser or a worker.
+# WORKERS=0: one process, for a debugger.
 WORKERS ?= 3
 test: $(STAMP) tools
-	OMP_WAIT_POLICY=PASSIVE .venv/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 .venv/bin/pytest --durations=20 --durations-min=5 -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP)
 	.venv/bin/pytest tests/benchmarks -m bench -s --timeout=1800
