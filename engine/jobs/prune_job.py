@@ -208,7 +208,7 @@ def _refitted(pruning: Pruning, compacted: Compacted, masked: nn.Module) -> None
         raise ValueError("`training` must be read for a refit, got None.")
     rate = run.optimiser.learning_rate if spec.learning_rate is None else spec.learning_rate
     optimiser = run.optimiser.model_copy(update={"learning_rate": rate})
-    weights = {task: weight for task, weight in run.balancing.task_weights.items() if task in pruning.kept}
+    weights = {task: weight for task, weight in pruning.restored.weights.items() if task in pruning.kept}
     tasks = {task: pruning.restored.tasks[task] for task in pruning.kept}
     teacher = Distillation(pruning.restored.net, tasks, spec.distillation) if spec.distillation else None
     settings = Refit(spec.refit_epochs, optimiser, weights, spec.seed, run.flips, run.bf16, teacher)
