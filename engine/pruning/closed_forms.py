@@ -15,7 +15,7 @@ CHUNK = 2_048  # rows that are held at once in float64
 
 
 @dataclass
-class Observed:
+class LayerOutput:
     """What a layer gave in the dense model, (P, channels), at some places of its output; how often it ran."""
 
     places: Places
@@ -39,7 +39,7 @@ class Fit:
     strength: float = math.nan
 
 
-def fit_norm(layer: _BatchNorm, given: Tensor, seen: Observed) -> Fit:
+def new_statistics(layer: _BatchNorm, given: Tensor, seen: LayerOutput) -> Fit:
     """Give a batch norm the mean and variance of what it reads now."""
     columns = given.movedim(1, 0).flatten(1).double()
     truth = seen.outputs[seen.judges].double()
@@ -54,7 +54,7 @@ def fit_norm(layer: _BatchNorm, given: Tensor, seen: Observed) -> Fit:
     return Fit(before, error())
 
 
-def fit_reader(layer: Reader, given: Tensor, seen: Observed) -> Fit:
+def ridge_fit(layer: Reader, given: Tensor, seen: LayerOutput) -> Fit:
     """Fit the weights of a linear layer or convolution to what it gave, where that brings its output nearer.
 
     Only weights that are not zero move, and a bias that may: W' = (X'X + α s I)⁻¹ X'R is added, R what is missing.
@@ -70,16 +70,17 @@ def fit_reader(layer: Reader, given: Tensor, seen: Observed) -> Fit:
     fitted = _Rows(read[:, ~judges], missing[:, ~judges], centred=bias is not None)
     judged, wanted = read[:, judges].double(), missing[:, judges].double()
     before, scale = float(wanted.square().sum()), _spread(seen.outputs[judges].double())
-    best = Fit(before / scale, before / scale), None
+    best, (change, shift) = Fit(before / scale, before / scale), (weight.new_zeros(()), weight.new_zeros(()))
     for strength in STRENGTHS:
-        change, shift = fitted.solved(strength, alive)
-        after = float((wanted - judged @ change.mT - shift).square().sum()) / scale
-        best = (Fit(before / scale, after, strength), (change, shift)) if after < best[0].after else best
-    if best[1] is not None:
-        layer.weight.add_(best[1][0].reshape(layer.weight.shape).to(layer.weight))
+        found = fitted.solved(strength, alive)
+        after = float((wanted - judged @ found[0].mT - found[1]).square().sum()) / scale
+        if after < best.after:
+            best, (change, shift) = Fit(before / scale, after, strength), found
+    if not math.isnan(best.strength):
+        layer.weight.add_(change.reshape(layer.weight.shape).to(layer.weight))
         if bias is not None:
-            bias.add_((best[1][1][:, 0] * alive.any(2)).flatten().to(bias))
-    return best[0]
+            bias.add_((shift[:, 0] * alive.any(2)).flatten().to(bias))
+    return best
 
 
 class _Rows:
@@ -90,7 +91,7 @@ class _Rows:
         self._shift = missing.double().mean(1, keepdim=True) if centred else self._mean
         self._square = torch.zeros(len(read), read.shape[2], read.shape[2], dtype=torch.float64, device=read.device)
         self._product = self._square.new_zeros(len(read), read.shape[2], missing.shape[2])
-        for part, lack in zip(read.split(CHUNK, 1), missing.split(CHUNK, 1), strict=True):
+        for part, lack in zip(torch.split(read, CHUNK, 1), torch.split(missing, CHUNK, 1), strict=True):
             rows = part.double() - self._mean
             self._square += rows.mT @ rows
             self._product += rows.mT @ (lack.double() - self._shift)

@@ -7,6 +7,7 @@ columns. Sampling keeps a layer of any size within a few thousand rows.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 Reader = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
-def is_reader(module: nn.Module) -> bool:
+def is_reader(module: nn.Module) -> TypeGuard[Reader]:
     """Return whether a module is a linear layer or a convolution of torch, and computes what that computes."""
     kinds = (nn.Linear, *CONVOLUTIONS)
     plain = any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)

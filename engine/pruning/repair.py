@@ -30,7 +30,7 @@ from torch.utils.hooks import RemovableHandle
 
 from winnow.engine.graph.calls import calls, run
 from winnow.engine.graph.modes import evaluating, modules_called
-from winnow.engine.pruning.closed_forms import Fit, Observed, fit_norm, fit_reader
+from winnow.engine.pruning.closed_forms import Fit, LayerOutput, new_statistics, ridge_fit
 from winnow.engine.pruning.readings import is_reader, sampled
 
 RepairKind = Literal["norms", "readers", "both"]
@@ -90,9 +90,9 @@ def _repairable(module: nn.Module, what: RepairKind) -> bool:
 
 def _observed(
     dense: nn.Module, chosen: Mapping[str, nn.Module], go: Callable[[], object], seed: int
-) -> dict[str, Observed]:
+) -> dict[str, LayerOutput]:
     """Return what each layer gives in the dense model, at sampled places."""
-    found: dict[str, Observed] = {}
+    found: dict[str, LayerOutput] = {}
     generator = torch.Generator().manual_seed(seed)
 
     def look(name: str, layer: nn.Module, output: Tensor) -> None:
@@ -103,7 +103,7 @@ def _observed(
         columns = 0 if isinstance(layer, _BatchNorm) else layer.get_parameter("weight")[0].numel()
         count = min(max(ROWS_PER_COLUMN * columns, FEWEST), MOST)
         places = sampled(output, linear, count, generator)
-        found[name] = Observed(places, places.outputs(output, linear))
+        found[name] = LayerOutput(places, places.outputs(output, linear))
 
     layers = {name: dense.get_submodule(name) for name in chosen}
     _run_with(
@@ -117,7 +117,7 @@ def _observed(
 
 
 def _repaired(
-    chosen: Mapping[str, nn.Module], wanted: Mapping[str, Observed], go: Callable[[], object]
+    chosen: Mapping[str, nn.Module], wanted: Mapping[str, LayerOutput], go: Callable[[], object]
 ) -> list[list[object]]:
     """Run the silenced model once and repair each layer as its input arrives; return the rows of the table."""
     rows: dict[str, list[object]] = {}
@@ -141,8 +141,10 @@ def _repaired(
     return [*rows.values()]
 
 
-def _fit(layer: nn.Module, given: Tensor, seen: Observed) -> Fit:
-    return fit_norm(layer, given, seen) if isinstance(layer, _BatchNorm) else fit_reader(layer, given, seen)
+def _fit(layer: nn.Module, given: Tensor, seen: LayerOutput) -> Fit:
+    if isinstance(layer, _BatchNorm):
+        return new_statistics(layer, given, seen)
+    return ridge_fit(layer, given, seen) if is_reader(layer) else Fit()
 
 
 def _run_with(hooks: list[RemovableHandle], go: Callable[[], object]) -> None:
@@ -162,7 +164,7 @@ def _shared_weights(chosen: Mapping[str, nn.Module]) -> set[str]:
     return {name for names in owners.values() if len(names) > 1 for name in names}
 
 
-def _left_alone(layer: nn.Module, seen: Observed, shared: bool) -> str:
+def _left_alone(layer: nn.Module, seen: LayerOutput, shared: bool) -> str:
     """Say why a layer is not repaired, "" where it is."""
     own = [*layer.parameters(recurse=False)]
     if own and not any(parameter.requires_grad for parameter in own):

@@ -1,15 +1,26 @@
 """Training that also imitates a teacher: L = (1 − α) Σ_k w_k L_k + α (Σ_k w_k D_k + F).
 
-L_k is the loss of task k, D_k the distance of its prediction from the teacher's (`engine.tasks.imitation`), and F that
-of the shared maps: the mean over images of ‖q/‖q‖ − q′/‖q′‖‖², where q (H·W) is the mean over channels of the squared
-map (attention transfer, Zagoruyko & Komodakis 2017, arXiv 1612.03928). F needs no channel of the student to be one of
-the teacher's, so it serves a student that lost channels. A network without a module `trunk` that gives a map has none.
+L_k is the loss of task k, D_k the distance of its prediction from the teacher's, without labels and zero where both
+agree, and F that of the shared maps: the mean over images of ‖q/‖q‖ − q′/‖q′‖‖², where q (H·W) is the mean over
+channels of the squared map (attention transfer, Zagoruyko & Komodakis 2017, arXiv 1612.03928). F needs no channel of
+the student to be one of the teacher's, so it serves a student that lost channels. A network without a module `trunk`
+that gives a map has no F.
 
 The teacher is in evaluation mode, gets no gradient, and sees the student's images, mirrored as they are.
+
+| kind                                | distance, mean over images and pixels                          |
+|-------------------------------------|----------------------------------------------------------------|
+| segmentation, classification        | T² KL(teacher ‖ student) of the classes at temperature T = 2   |
+|                                     | (Hinton, Vinyals & Dean 2015, arXiv 1503.02531)                |
+| multilabel, edges                   | KL(teacher ‖ student) of each label                            |
+| depth                               | absolute difference [m]                                        |
+| normals                             | 1 − cos                                                        |
+| regression, vector, map             | squared difference, in units of the squared scale              |
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,10 +28,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from winnow.engine.graph.modes import evaluating
-from winnow.engine.tasks.imitation import DISTANCES, imitation
+from winnow.engine.specs.registry import entry
 from winnow.engine.tasks.task import Task
 
 TRUNK = "trunk"
+Distance = Callable[[Tensor, Tensor], Tensor]
+TEMPERATURE = 2.0
 
 
 class Distillation:
@@ -81,3 +94,45 @@ class _Watched(ExitStack):
 
     def _keep(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
         self.map = output if isinstance(output, Tensor) and output.dim() > 2 else None
+
+
+def imitation(kind: str, student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the distance of two raw predictions of one kind of task.
+
+    Raises:
+        ValueError: there is no distance for tasks of this kind.
+
+    """
+    return entry(DISTANCES, kind, "kind")(student, teacher)
+
+
+def _classes(student: Tensor, teacher: Tensor) -> Tensor:
+    truth, guess = ((logits / TEMPERATURE).log_softmax(1) for logits in (teacher, student))
+    divergence = functional.kl_div(guess, truth, reduction="none", log_target=True)
+    return TEMPERATURE**2 * divergence.sum(1).mean()
+
+
+def _labels(student: Tensor, teacher: Tensor) -> Tensor:
+    truth = teacher.sigmoid()
+    entropy = functional.binary_cross_entropy_with_logits
+    return entropy(student, truth) - entropy(teacher, truth)
+
+
+def _directions(student: Tensor, teacher: Tensor) -> Tensor:
+    return (1 - functional.cosine_similarity(student, teacher, dim=1, eps=1e-6)).mean()
+
+
+DISTANCES: Mapping[str, Distance] = MappingProxyType(
+    {
+        "segmentation": _classes,
+        "classification": _classes,
+        "multilabel": _labels,
+        "edges": _labels,
+        "depth": functional.l1_loss,
+        "normals": _directions,
+        "regression": functional.mse_loss,
+        "vector": functional.mse_loss,
+        "map": functional.mse_loss,
+    }
+)
+"""The distance of each kind of task that has one."""

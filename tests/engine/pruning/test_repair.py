@@ -13,7 +13,7 @@ from torch import nn
 from tests.engine.trained_digits import trained
 from winnow.engine.pruning import compact
 from winnow.engine.pruning.budget import Budget, choose
-from winnow.engine.pruning.closed_forms import Observed, fit_reader
+from winnow.engine.pruning.closed_forms import LayerOutput, ridge_fit
 from winnow.engine.pruning.masking import silence
 from winnow.engine.pruning.readings import columns_of, sampled
 from winnow.engine.pruning.repair import repair
@@ -124,9 +124,9 @@ def test_a_fit_that_helps_no_unseen_image_is_not_made():
     noise = torch.randn(48, 3)  # nothing that the input could tell
     read = torch.randn(48, 40)
     before = layer.weight.clone()
-    seen = Observed(sampled(noise, True, 48, torch.Generator().manual_seed(0)), layer(read).detach() + 0.01 * noise)
+    seen = LayerOutput(sampled(noise, True, 48, torch.Generator().manual_seed(0)), layer(read).detach() + 0.01 * noise)
     with torch.no_grad():
-        fit = fit_reader(layer, read, seen)
+        fit = ridge_fit(layer, read, seen)
     assert fit.after <= fit.before
     assert np.isnan(fit.strength) == torch.equal(layer.weight, before)
 

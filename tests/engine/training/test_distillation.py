@@ -12,8 +12,7 @@ from winnow.engine.pruning.masking import silence
 from winnow.engine.pruning.scores import norms
 from winnow.engine.pruning.units import units
 from winnow.engine.specs.tasks import TASKS
-from winnow.engine.tasks.imitation import DISTANCES, imitation
-from winnow.engine.training.distillation import Distillation, attention_distance
+from winnow.engine.training.distillation import DISTANCES, Distillation, attention_distance, imitation
 from winnow.engine.training.refit import Refit, RefitStep, Split, refit
 
 SHAPES = {"classification": (4, 5), "multilabel": (4, 5), "regression": (4, 1), "vector": (4, 3)}
