@@ -87,6 +87,7 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named("group_norm", norms.group_norm_function),
     **_named("layer_norm rms_norm", norms.layer_norm_function),
     **_named("narrow_layer_norm narrow_rms_norm narrow_group_norm", norms.narrow_norm_function),
+    **_named("zeros_instead", layers.zeros_function),
     **_named("local_response_norm", norms.local_response_norm),
     **_named("prelu", pointwise.prelu),
     **_named("glu", pointwise.gated),

@@ -14,7 +14,7 @@ from torch import fx, nn
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.weights import Flags
-from winnow.engine.pruning.selecting import fit_attention, fit_group_norm, fit_norm, slow_paths
+from winnow.engine.pruning.selecting import Zeros, fit_attention, fit_group_norm, fit_norm, slow_paths
 
 SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk")
 RESHAPES = ("view", "reshape", "expand", "broadcast_to", "unflatten")
@@ -127,6 +127,8 @@ def _features(norm: Any, source: tuple[int, ...] | None) -> int:
 def settle(module: nn.Module, sized: Sized) -> None:
     """Make the sizes that a layer holds agree with its smaller weights and input."""
     fit(module, sized.expected(sized.sources[0]) if sized.sources else None)
+    if isinstance(module, Zeros) and (shape := sized.expected(sized.results[0])) is not None:
+        module.width = shape[-1]
     if isinstance(module, nn.Unflatten) and sized.shrinks:
         _settle_unflatten(module, sized)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.prune import is_pruned
 
+from winnow.engine.graph.experts import experts
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.trace import trace
@@ -53,7 +54,8 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
     With γ and β a zero group is a channel that is exactly 0 downstream; without them batch norm makes it a constant.
     Transposed convolutions (I, O, k, k): W[:, o]. A parameter that two modules share is grouped once. A `graph` that
     was traced already serves as well as an example. What makes heads of attention has one group per head then: all its
-    rows (of queries, keys and values alike where one layer makes them) and their biases.
+    rows (of queries, keys and values alike where one layer makes them) and their biases. The last layer of an expert
+    (`engine.graph.experts`) is one group, with its bias and norms: where it is zero, the expert adds nothing.
 
     Raises:
         NotTraceable: with `example_inputs`, if the model's channels cannot be followed.
@@ -68,7 +70,11 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
         graph = trace(model, example_inputs)
     found: list[Group] = []
     refuse_computed(model)
+    mixed = expert_groups(graph, "output") if graph is not None else {}
     for name, layer in _layers(model):
+        if name in mixed:
+            found.append(mixed[name])
+            continue
         if graph is not None and (heads := _by_head(graph, (name, "output"), _weight(layer), 0)):
             found += heads
             continue
@@ -82,6 +88,21 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
         found += [Group(name, channel, "output", tuple(members)) for channel in np.flatnonzero(hidden).tolist()]
     found += [] if graph is None else _attention_heads(graph)
     return _or_say_why(found, model)
+
+
+def expert_groups(graph: ChannelGraph, kind: Kind) -> dict[str, Group]:
+    """Return a group per expert of a mixture, by its last layer's name: all that must be zero for it to be idle."""
+    parameters = dict(graph.model.named_parameters())
+    taken: set[str] = set()
+    found: dict[str, Group] = {}
+    for expert in experts(graph):
+        own = [name for name in expert.parameters if name in parameters]
+        if taken & set(own) or not own or parameters[own[0]].dim() < 2:
+            continue
+        taken |= set(own)
+        members = tuple(Axis(parameters[name], 0, 1, 0, 1, len(parameters[name])) for name in own)
+        found[expert.layer] = Group(expert.name, 0, kind, members, apart=True)
+    return found
 
 
 def _attention_heads(graph: ChannelGraph) -> list[Group]:
