@@ -15,6 +15,7 @@ from winnow.engine.graph.contract_steps import Contract
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.layer_steps import DepthwiseStep, NormStep, ProductStep, StreamNormStep
 from winnow.engine.graph.records import Mix
+from winnow.engine.graph.recurrent_steps import CellStep, RecurrentStep
 from winnow.engine.graph.steps import Keep, Move, Opaque, Pointwise, Spoil, Step
 
 SOFTMAX = ("softmax", "Softmax")
@@ -82,6 +83,8 @@ def sources_of(step: Step) -> tuple[int, ...]:
             return tuple(factor.carrier.index for factor in step.factors)
         case Spoil():
             return step.carriers
+        case RecurrentStep() | CellStep():
+            return (step.wires.source, *step.wires.states)
     if (source := getattr(step, "source", None)) is not None:
         return (int(source),)
     return tuple(getattr(step, "sources", ()))
@@ -91,6 +94,8 @@ def result_of(step: Step) -> int | None:
     """Return the tensor that an operation makes, None for a note on others."""
     if isinstance(step, ProductStep):
         return step.product.result
+    if isinstance(step, RecurrentStep | CellStep):
+        return step.wires.results[0]
     found = step.layer.result if isinstance(step, DepthwiseStep) else getattr(step, "result", None)
     return None if found is None else int(found)
 

@@ -110,6 +110,11 @@ def _fit_other(module: nn.Module, source: tuple[int, ...] | None) -> None:
         fit_attention(module)
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
         fit_norm(module)
+    elif isinstance(module, nn.RNNBase):
+        layer.input_size = layer.weight_ih_l0.shape[1]
+        layer.hidden_size = layer.hidden_size if layer.proj_size else layer.weight_hh_l0.shape[1]
+    elif isinstance(module, nn.RNNCellBase):
+        layer.hidden_size, layer.input_size = layer.weight_hh.shape[1], layer.weight_ih.shape[1]
     elif isinstance(module, nn.modules.batchnorm._NormBase):
         layer.num_features = _features(layer, source)
 

@@ -43,6 +43,7 @@ def input_groups(module: nn.Module, *, graph: ChannelGraph | None = None) -> lis
         else:
             members = (Axis(_weight(layer), axis=0 if isinstance(layer, TRANSPOSED) else 1),)
         found += [Group(name, channel, "input", members) for channel in range(members[0].channels)]
+    found += [] if graph is None else recurrent_groups(graph, "input")
     return _or_say_why(found, module)
 
 
@@ -86,7 +87,7 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
             members += _norm_after(graph, members[0])
             hidden = ~_reaching(graph, members[0])
         found += [Group(name, channel, "output", tuple(members)) for channel in np.flatnonzero(hidden).tolist()]
-    found += [] if graph is None else _attention_heads(graph)
+    found += [] if graph is None else [*_attention_heads(graph), *recurrent_groups(graph, "output")]
     return _or_say_why(found, model)
 
 
@@ -102,6 +103,31 @@ def expert_groups(graph: ChannelGraph, kind: Kind) -> dict[str, Group]:
         taken |= set(own)
         members = tuple(Axis(parameters[name], 0, 1, 0, 1, len(parameters[name])) for name in own)
         found[expert.layer] = Group(expert.name, 0, kind, members, apart=True)
+    return found
+
+
+def recurrent_groups(graph: ChannelGraph, kind: Kind) -> list[Group]:
+    """Return the groups of LSTM, GRU, RNN and their cells that the graph follows.
+
+    output: a hidden unit, with its rows of every gate in W_ih and W_hh and its biases, at all levels and directions,
+    which have one width. input: a column of W_ih of each level and direction, and a column of W_hh of each.
+    """
+    parameters, found = dict(graph.model.named_parameters()), list[Group]()
+    sites = {(site.parameter, site.axis): site for site in graph.sites}
+    for path, layer in graph.model.named_modules():
+        names = [f"{path}.{name}".lstrip(".") for name in layer._parameters]
+        names = [name for name in names if name in parameters and (name, 0) in sites]
+        if not isinstance(layer, nn.RNNBase | nn.RNNCellBase) or not names:
+            continue
+        if kind == "input":
+            columns = [name for name in names if (name, 1) in sites]
+            axes = [(name, Axis(parameters[name], 1)) for name in columns]
+            found += [Group(name, i, kind, (axis,)) for name, axis in axes for i in range(axis.channels)]
+            continue
+        width = layer.hidden_size
+        starts = [(parameters[name], start) for name in names for start in range(0, len(parameters[name]), width)]
+        members = tuple(Axis(parameter, 0, 1, start, width) for parameter, start in starts)
+        found += [Group(path, unit, kind, members) for unit in range(width)]
     return found
 
 
