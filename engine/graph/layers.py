@@ -18,6 +18,7 @@ from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.recording import Recording, kernel_size
 from winnow.engine.graph.records import Depthwise, Product
+from winnow.engine.graph.steps import Zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,14 @@ def linear_function(recording: Recording, operation: Operation) -> Carrier:
     weight: Tensor = operation.value(1, "weight")
     names = _names(recording, operation, weight, operation.value(2, "bias"))
     return _dense(recording, operation, Weighted(weight, *names), -1)
+
+
+def zeros_function(recording: Recording, operation: Operation) -> Carrier:
+    """`engine.graph.narrow_norms.zeros_instead`: channels of its own, which are zero."""
+    channels = recording.partition.fresh(operation.value(1, "width"))
+    made = recording.layer_result(operation, channels, -1)
+    recording.steps.append(Zero(made.index, made.labels.shape))
+    return made
 
 
 def _names(recording: Recording, operation: Operation, weight: Tensor, bias: Tensor | None) -> tuple[str, str | None]:
