@@ -264,6 +264,11 @@ class _Beneath(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leav
         super().__init__()  # type: ignore[no-untyped-call] # torch leaves it untyped
         self._observer = observer
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled inside, so torch need not load its compiler (seconds) to leave this class out."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         with torch._C.DisableTorchFunction():
             return self._observer.operate(name_of(func), func, args, dict(kwargs or {}))
