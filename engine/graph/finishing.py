@@ -22,6 +22,10 @@ def place_constants(recording: Recording) -> None:
         pinned += [recording.constants[name].ravel()] if name in touched else []
         reason = "is a parameter used in two ways" if name in layered else "is a parameter without an axis for it"
         recording.flows.append(Mix(name, reason, np.concatenate(pinned), np.array([FIXED])))
+    for name in sorted(recording.tables):
+        if (site := recording.sites.get((name, 0))) is not None:
+            reason = "is a table whose rows are picked by index"
+            recording.flows.append(Mix(name, reason, site.channels, np.array([FIXED])))
     for name in sorted(touched - shapeless):
         labels = recording.constants[name]
         axis = _axis(recording, labels)

@@ -38,6 +38,7 @@ class Recording:
         self.grids: list[tuple[Labels, int]] = []  # the grids that are open, and where each would be closed
         self.heads: list[Labels] = []
         self.direct: set[str] = set()
+        self.tables: set[str] = set()  # parameters whose rows are picked by index
         self.not_understood: list[tuple[str, str]] = []
         self._named: dict[int, str] = {}
         self._names = {id(tensor): name for name, tensor in reversed(list(model.named_parameters()))}
