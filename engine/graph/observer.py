@@ -123,7 +123,8 @@ class Observer(TorchFunctionMode):
         return frozenset((carrier.index, axis) for axis, length in enumerate(carrier.labels.shape) if length > 1)
 
     def _across(self, source: int, axis: int) -> bool:
-        return bool(self.recording.carriers[source].labels.shape[axis] > 1)
+        """Whether a size may become another one: channels lie along it, and not those of an input as it was given."""
+        return source not in self.recording.given and self.recording.carriers[source].labels.shape[axis] > 1
 
     def _about_to_write(self, name: str, given: list[Tensor], kwargs: Mapping[str, Any]) -> None:
         if name.endswith("_") or name.startswith("set") or "out" in kwargs or "::" in name:
@@ -139,6 +140,7 @@ class Observer(TorchFunctionMode):
                 enter = self.recording.input if tensor.dim() > 1 else self.recording.fixed
                 found[name] = carrier = self.memory.remember(tensor, enter(f"{self.call}:{name}", tensor))
                 self.recording.varying.add(carrier.index)
+                self.recording.given.add(carrier.index)
         return found
 
     def ends(self, named: list[tuple[str, Tensor]]) -> dict[str, Carrier]:

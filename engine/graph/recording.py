@@ -25,6 +25,7 @@ class Recording:
         self.start = 0  # where the tensors of the present pass begin
         self.first = 0  # the number of tensors of the first pass
         self.varying: set[int] = set()
+        self.given: set[int] = set()  # the inputs, none of whose sizes changes
         self.partition = Partition()
         self.carriers: list[Carrier] = []
         self.sites: dict[tuple[str, int], Site] = {}

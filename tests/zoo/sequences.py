@@ -1,7 +1,5 @@
 """Networks of sequences, volumes, points, graphs and words, and those that generate; small, after their papers."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,11 +14,12 @@ class Tcn(nn.Module):
         super().__init__()
         self.convs = nn.ModuleList(nn.Conv1d(i, 8, 3, padding=2 * d, dilation=d) for i, d in ((6, 1), (8, 2), (8, 4)))
         self.norms, self.out = nn.ModuleList(nn.BatchNorm1d(8) for _ in range(3)), nn.Linear(8, 3)
+        self.arounds = nn.ModuleList([nn.Conv1d(6, 8, 1), nn.Identity(), nn.Identity()])
 
     def forward(self, x: Tensor) -> Tensor:
-        for layer, norm in zip(self.convs, self.norms, strict=True):
+        for layer, norm, around in zip(self.convs, self.norms, self.arounds, strict=True):
             y = F.relu(norm(layer(x)[..., : x.shape[-1]]))
-            x = y if x.shape[1] != y.shape[1] else x + F.dropout(y, 0.1, self.training)
+            x = around(x) + F.dropout(y, 0.1, self.training)
         return self.out(x[..., -1])
 
 
@@ -284,6 +283,7 @@ class T5(nn.Module):
         self.one, self.two, self.cross = (CrossAttention(width, heads, bias=False) for _ in range(3))
         self.ffs = nn.ModuleList(nn.Sequential(nn.Linear(width, 24, bias=False), nn.ReLU(), nn.Linear(24, width, bias=False)) for _ in range(2))
         self.norms, self.out = nn.ModuleList(nn.RMSNorm(width) for _ in range(6)), nn.Linear(width, 30, bias=False)
+        self.scale = width**-0.5
 
     def _bias(self, length: int) -> Tensor:
         places = torch.arange(length)
@@ -296,7 +296,7 @@ class T5(nn.Module):
         later = torch.full((y.shape[1], y.shape[1]), -1e9, dtype=y.dtype).triu(1)
         y = y + self.two(self.norms[3](y), mask=self._bias(y.shape[1]) + later)
         y = y + self.cross(self.norms[4](y), x)
-        return self.out(self.norms[5](y + self.ffs[1](y)) / math.sqrt(y.shape[-1]))
+        return self.out(self.norms[5](y + self.ffs[1](y)) * self.scale)
 
 
 class Autoencoder(nn.Module):

@@ -59,14 +59,14 @@ class TalkingHeads(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.num_heads = heads
+        self.num_heads, self.scale = heads, (width // heads) ** -0.5
         self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.before, self.behind = nn.Linear(heads, heads), nn.Linear(heads, heads)
 
     def forward(self, x: Tensor) -> Tensor:
         b, n, c = x.shape
         q, k, v = self.qkv(x).reshape(b, n, 3, self.num_heads, c // self.num_heads).permute(2, 0, 3, 1, 4)
-        scores = (q @ k.mT) * (c // self.num_heads) ** -0.5
+        scores = (q @ k.mT) * self.scale
         scores = self.before(scores.permute(0, 2, 3, 1)).softmax(-2)
         return self.proj((self.behind(scores).permute(0, 3, 1, 2) @ v).transpose(1, 2).reshape(b, n, c))
 
