@@ -88,7 +88,7 @@ class Observer(TorchFunctionMode):
         if name == "multi_head_attention_forward":
             with self:
                 return multi_head_attention(*args, **kwargs)
-        if rule_named(name) is None and opens(func):
+        if (rule_named(name) is None or _rescales(name, args, kwargs)) and opens(func):
             with self:
                 return opened(func)(*args, **kwargs)
         return self.operate(name, func, args, kwargs)
@@ -274,6 +274,11 @@ class _Beneath(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leav
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         with torch._C.DisableTorchFunction():
             return self._observer.operate(name_of(func), func, args, dict(kwargs or {}))
+
+
+def _rescales(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an embedding writes into its table as it is read: what is inside is followed then."""
+    return name == "embedding" and (args[3] if len(args) > 3 else kwargs.get("max_norm")) is not None
 
 
 def _takes_numbers(name: str) -> bool:
