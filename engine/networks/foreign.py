@@ -1,9 +1,9 @@
 """Weights of torchvision and timm for trunks of ours: their names, translated.
 
 Each function takes the names in a file and returns {their name: ours, within the trunk}; {} where the file is of
-neither library. A classifier at the end (`fc`, `head`, `heads`) and tables that follow from the code (`IGNORED`) have no
-place in a trunk and are left out. All tensors have the same layout in both libraries and here: q, k and v packed in
-this order, rows of an attention bias by (row, column) offset, neighbours merged column by column.
+neither library. A classifier (`fc`, `head`, `heads`) and tables that follow from the code (`IGNORED`) have no
+place in a trunk, and are left out. All tensors have the same layout in both libraries and here: q, k and v packed in
+this order, rows of an attention bias by (row, column) offset, merged neighbours column by column.
 
 The names are those of torchvision 0.15 to 0.24 (`resnet18` …, `vit_b_16`, `swin_t`) and timm 0.6 to 1.0 (`resnet18` …,
 `resnet50d` …, `vit_small_patch16_224`, `vit_base_patch16_224`, `swin_tiny_patch4_window7_224`).

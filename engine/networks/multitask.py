@@ -11,13 +11,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from winnow.engine.specs.network import NetworkSpec
 from winnow.engine.tasks.task import Task
 
-
 Features = Tensor | tuple[Tensor, ...]
 """What a head reads: the features (B, C, h, w) of one stage, or of several."""
 
 
 class WithHeads(nn.Module):
-    """Modules that tasks share, by name, and `heads[task]`; with `frozen_norms`, batch norms outside of them neither learn nor move.
+    """Modules that tasks share, by name, and `heads[task]`.
+
+    With `frozen_norms`, batch norms outside of the heads neither learn nor move.
 
     Raises:
         ValueError: a task whose name torch needs for itself (`items`, `type`, …), or cannot take.

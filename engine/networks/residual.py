@@ -18,14 +18,22 @@ from winnow.engine.tasks.task import Task
 EXPANSION = 4
 
 
+class Step(NamedTuple):
+    """How a block strides, how far its views are dilated, and how far the first of them is."""
+
+    stride: int
+    dilation: int
+    first: int
+
+
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a way around them."""
 
-    def __init__(self, inputs: int, width: int, stride: int, dilation: int, averaged: bool = False) -> None:
+    def __init__(self, inputs: int, width: int, step: Step, averaged: bool = False) -> None:
         super().__init__()
-        self.conv1 = conv_norm(inputs, width, 3, stride, dilation)
-        self.conv2 = conv_norm(width, width, 3, 1, dilation)
-        self.around = _around(inputs, width, stride, averaged)
+        self.conv1 = conv_norm(inputs, width, 3, step.stride, step.first)
+        self.conv2 = conv_norm(width, width, 3, 1, step.dilation)
+        self.around = _around(inputs, width, step.stride, averaged)
         self.relu = nn.ReLU()
 
     @property
@@ -43,12 +51,12 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1×1, 3×3, 1×1 convolutions and a way around them; four times as wide outside as inside."""
 
-    def __init__(self, inputs: int, width: int, stride: int, dilation: int, averaged: bool = False) -> None:
+    def __init__(self, inputs: int, width: int, step: Step, averaged: bool = False) -> None:
         super().__init__()
         self.conv1 = conv_norm(inputs, width, 1)
-        self.conv2 = conv_norm(width, width, 3, stride, dilation)
+        self.conv2 = conv_norm(width, width, 3, step.stride, step.first)
         self.conv3 = conv_norm(width, EXPANSION * width, 1)
-        self.around = _around(inputs, EXPANSION * width, stride, averaged)
+        self.around = _around(inputs, EXPANSION * width, step.stride, averaged)
         self.relu = nn.ReLU()
 
     @property
@@ -88,12 +96,12 @@ SIZES: Mapping[str, Size] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a residual trunk is built of; `steps` are the stride and the dilation of each stage."""
+    """What a residual trunk is built of; `steps` are those of the first block of each stage."""
 
     widths: Sequence[int]
     blocks: Sequence[int]
     block: type[BasicBlock | Bottleneck]
-    steps: Sequence[tuple[int, int]]
+    steps: Sequence[Step]
     averaged: bool = False
     """Whether a shortcut that strides takes means before its convolution, as ResNet-D does."""
 
@@ -105,10 +113,11 @@ class ResidualTrunk(Trunk):
         super().__init__()
         self.stem, self.every = stem, every
         width, stages, widths = plan.widths[0], [], []
-        for inner, count, (stride, dilation) in zip(plan.widths, plan.blocks, plan.steps, strict=True):
+        for inner, count, first in zip(plan.widths, plan.blocks, plan.steps, strict=True):
             blocks = []
             for place in range(count):
-                blocks.append(plan.block(width, inner, stride if place == 0 else 1, dilation, plan.averaged))
+                step = first if place == 0 else Step(1, first.dilation, first.dilation)
+                blocks.append(plan.block(width, inner, step, plan.averaged))
                 width = blocks[-1].outputs
             stages.append(nn.Sequential(*blocks))
             widths.append(width)
@@ -131,21 +140,27 @@ class ResidualTrunk(Trunk):
         return found
 
 
+def residual_trunk(spec: ResidualSpec, channels: int, every: bool = False) -> ResidualTrunk:
+    """Return the trunk of a spec for images of `channels` channels, freshly initialised."""
+    plan = Plan(widths=spec.widths, blocks=spec.blocks, block=BLOCKS[spec.block], steps=_steps(spec))
+    stem = _stem(channels, spec.widths[0]) if spec.stem == "small" else _deep_stem(channels, spec.widths[0])
+    return ResidualTrunk(plan, stem, every)
+
+
 def build_residual(spec: ResidualSpec, tasks: Mapping[str, Task], channels: int) -> WithHeads:
     """Return a residual trunk for images of `channels` channels, and a head per task, freshly initialised."""
-    plan = Plan(widths=spec.widths, blocks=spec.blocks, block=BLOCKS[spec.block], steps=_steps(spec))
-
-    def trunk(every: bool) -> ResidualTrunk:
-        stem = _stem(channels, spec.widths[0]) if spec.stem == "small" else _deep_stem(channels, spec.widths[0])
-        return ResidualTrunk(plan, stem, every)
-
-    return on_trunk(spec, tasks, trunk, frozen_norms=spec.frozen_norms)
+    return on_trunk(spec, tasks, lambda every: residual_trunk(spec, channels, every), frozen_norms=spec.frozen_norms)
 
 
 def build_resnet(spec: ResnetSpec, tasks: Mapping[str, Task], channels: int) -> WithHeads:
     """Return a ResNet of the usual size (He et al.; variant d: He et al., arXiv 1812.01187), and a head per task."""
     size = entry(SIZES, spec.network, "network")
-    steps = [(1, 1), (2, 1)] + {32: [(2, 1), (2, 1)], 16: [(2, 1), (1, 2)], 8: [(1, 2), (1, 4)]}[spec.output_stride]
+    dilated = {
+        32: [Step(2, 1, 1), Step(2, 1, 1)],
+        16: [Step(2, 1, 1), Step(1, 2, 1)],
+        8: [Step(1, 2, 1), Step(1, 4, 2)],
+    }
+    steps = [Step(1, 1, 1), Step(2, 1, 1), *dilated[spec.output_stride]]  # as torchvision and timm dilate
     plan = Plan(widths=WIDTHS, blocks=size.blocks, block=BLOCKS[size.block], steps=steps, averaged=spec.variant == "d")
 
     def trunk(every: bool) -> ResidualTrunk:
@@ -155,13 +170,13 @@ def build_resnet(spec: ResnetSpec, tasks: Mapping[str, Task], channels: int) -> 
     return on_trunk(spec, tasks, trunk, frozen_norms=spec.frozen_norms)
 
 
-def _steps(spec: ResidualSpec) -> list[tuple[int, int]]:
+def _steps(spec: ResidualSpec) -> list[Step]:
     """Return the stride and the dilation of each stage: i halves the size for i > 0, or is dilated among the last."""
     dilation, steps = 1, []
     for stage in range(len(spec.widths)):
         widens = spec.dilated and stage > 0 and stage >= len(spec.widths) - 2
         dilation = 2 * dilation if widens else dilation
-        steps.append((2 if stage > 0 and not widens else 1, dilation))
+        steps.append(Step(2 if stage > 0 and not widens else 1, dilation, dilation))
     return steps
 
 

@@ -100,17 +100,12 @@ class Merging(nn.Module):
 
 
 class SwinTrunk(Trunk):
-    """Patches of 4 × 4, and four stages of blocks.
+    """Patches of 4 × 4, and four stages of blocks, the first `first` channels wide."""
 
-    Raises:
-        ValueError: an image smaller than a patch.
-
-    """
-
-    def __init__(self, channels: int, every: bool = False) -> None:
+    def __init__(self, channels: int, every: bool = False, first: int = FIRST) -> None:
         super().__init__()
-        self.every, self.widths = every, tuple(FIRST * 2**stage for stage in range(len(DEPTHS)))
-        self.embed, self.embed_norm = nn.Conv2d(channels, FIRST, PATCH, PATCH), nn.LayerNorm(FIRST)
+        self.every, self.widths = every, tuple(first * 2**stage for stage in range(len(DEPTHS)))
+        self.embed, self.embed_norm = nn.Conv2d(channels, first, PATCH, PATCH), nn.LayerNorm(first)
         self.merging = nn.ModuleList(Merging(width) for width in self.widths[:-1])
         self.stages = nn.ModuleList(
             nn.Sequential(*(SwinBlock(width, heads, (place % 2) * (WINDOW // 2)) for place in range(depth)))

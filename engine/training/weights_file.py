@@ -96,8 +96,8 @@ def _refuse_misfit(
     shapes = [f"{theirs.get(name, name)} {tuple(found[name].shape)} for {tuple(own[name].shape)}" for name in other]
     raise ValueError(
         f"`weights` must fit the network tensor by tensor, got {where} with {len(missing)} missing "
-        f"({_listed(missing)}), {len(extra)} unexpected ({_listed(extra)}) and {len(other)} of another shape ({_listed(shapes)}). Choose the "
-        "network that the file belongs to, or rename its tensors."
+        f"({_listed(missing)}), {len(extra)} unexpected ({_listed(extra)}) and {len(other)} of another shape "
+        f"({_listed(shapes)}). Choose the network that the file belongs to, or rename its tensors."
     )
 
 
