@@ -21,7 +21,7 @@ from winnow.data.catalog import DATASETS
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.balancing import BalancingSpec
-from winnow.engine.specs.network import NETWORKS
+from winnow.engine.specs.network import NETWORKS, parse_network
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
 
@@ -111,13 +111,14 @@ def _sparsity() -> tuple[Way, Values]:
 
 def _advanced(way: Way) -> dict[str, Values]:
     """Ask for the rest, one part of the spec after the other."""
+    network = _network()
     return {
-        "network": _network(),
+        "network": network,
         "penalty": {
             **_penalty(),
             **field_row(PenaltySpec, [*COURSE, "strength"] if way == "target" else COURSE, "Course of the strength"),
         },
-        "balancing": field_row(BalancingSpec, BalancingSpec.model_fields, "Balancing of the tasks"),
+        "balancing": field_row(BalancingSpec, _balancing(network), "Balancing of the tasks"),
         "optimiser": field_row(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
         "run": {**field_row(TrainSpec, TRAINING, "Training"), **field_row(TrainSpec, RESULT, "Network that is kept")},
     }
@@ -131,6 +132,15 @@ def _network() -> Values:
         st.selectbox("Kind of network", kinds, key="new_network", format_func=option_label) if kinds[1:] else kinds[0]
     )
     return {"network": name, **field_row(NETWORKS[name], _besides("network", NETWORKS[name].model_fields))}
+
+
+def _balancing(network: Values) -> list[str]:
+    """Return what to ask about the balancing: not where gradients are compared if the network leaves no choice."""
+    try:
+        free = parse_network(network).seam
+    except ValueError:  # the form says so when it is sent
+        free = True
+    return list(BalancingSpec.model_fields) if free else _besides("gradients", BalancingSpec.model_fields)
 
 
 def _penalty() -> Values:

@@ -127,8 +127,6 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
         _require_used(option, kind, given)
         values.setdefault(option.section, {})[option.name] = _parsed(value, option.fields[kind])
     values |= own
-    if "network" in own:
-        values.setdefault("balancing", {}).setdefault("gradients", "parameters")
     return confirmed(parse(values))
 
 
