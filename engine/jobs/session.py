@@ -1,5 +1,6 @@
 """One session of training, from a start or a resume to the end or a stop: it writes results and meets requests."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from winnow.engine.runs.norm_log import Layer, NormLog
 from winnow.engine.training.balancing.gradients import conflict
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import keep_before_removal, load_checkpoint, save_checkpoint
+from winnow.engine.training.divergence import NonFiniteLossError, refuse_diverged
 from winnow.engine.training.loop import EpochDone, StepDone, constant_metrics, train, validate
 from winnow.engine.training.removal import Removed
 from winnow.engine.training.state import Training
@@ -63,7 +65,9 @@ class TrainingSession:
         if training.step == 0:
             constant = constant_metrics(training.tasks, self.batches, self.validation)
             self._report.metrics((0, 0), "constant", constant)
-            self._report.epoch(0, validate(training, self.validation))
+            metrics = validate(training, self.validation)
+            refuse_diverged(training.net, metrics, "the start")
+            self._report.epoch(0, metrics)
         else:
             self._report.resume()
         self._snapshots.begin()
@@ -135,12 +139,19 @@ class TrainingSession:
         values |= {
             (None, "alive"): float((norms > 0).float().mean()),
             (None, "strength"): record.strength,
-            (None, "penalty"): float(self.training.proximal.value()),
+            (None, "penalty"): self._penalty(record),
             (None, "images_per_second"): rate,
         }
         self.writer.events((record.epoch, record.step), "train", values)
         self.writer.tick(images_per_second=rate)
         self._losses.clear()
+
+    def _penalty(self, record: StepDone) -> float:
+        value = float(self.training.proximal.value())
+        if not math.isfinite(value):
+            where = f"epoch {record.epoch}, step {record.step}"
+            raise NonFiniteLossError(f"the penalty became {value} at {where}, with λ = {record.strength:g}")
+        return value
 
     def _write_removal(self, record: Removed) -> None:
         values: Values = {
@@ -156,6 +167,7 @@ class TrainingSession:
         values: Values = {
             (str(row.task), f"cosine:{row.other}"): float(row.cosine)  # type: ignore[arg-type]
             for row in pairs.itertuples()
+            if math.isfinite(row.cosine)  # type: ignore[arg-type]  # a gradient of 0 has no direction
         }
         self.writer.events((record.epoch, record.step), "conflict", values)
 

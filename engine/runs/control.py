@@ -7,7 +7,7 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from winnow.engine.runs.files import replace
-from winnow.engine.specs.frozen import Frozen, Strength
+from winnow.engine.specs.frozen import Factor, Frozen
 
 
 class Control(Frozen):
@@ -15,7 +15,7 @@ class Control(Frozen):
 
     stop: bool = False
     pause: bool = False
-    strength: Strength | None = None
+    strength: Factor | None = None
 
 
 def ask(path: Path, **requests: object) -> Control:
