@@ -36,7 +36,7 @@ class OptimiserSpec(Frozen):
     optimiser: Literal["adamw", "adam", "sgd"] = Field(
         "adamw", description="optimiser of the losses; the penalty acts after each of its steps"
     )
-    learning_rate: Positive = Field(2e-3, le=1e6, description="learning rate at the start")
+    learning_rate: Positive = Field(2e-3, le=1e30, description="learning rate at the start")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum (sgd only)")
     weight_decay: Factor = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
     rate: dict[str, Factor] = Field(
