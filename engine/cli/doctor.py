@@ -49,7 +49,7 @@ LOCK = "import sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """What one check found; `do` says what to do about it, "" where it is fine."""
 
     check: str
@@ -79,9 +79,9 @@ def doctor_command(port: int, scheduler: str | None, as_json: bool) -> None:
     sys.exit(0 if well else 1)
 
 
-def examined(root: Path, port: int, scheduler: str | None = None) -> Iterator[Finding]:
+def examined(root: Path, port: int, scheduler: str | None = None) -> Iterator[Diagnosis]:
     """Do all checks, one after the other; a check that fails itself is a finding, too."""
-    checks: Mapping[str, Callable[[], Finding]] = {
+    checks: Mapping[str, Callable[[], Diagnosis]] = {
         "python": python,
         "packages": packages,
         "torch": torch_computes,
@@ -93,7 +93,7 @@ def examined(root: Path, port: int, scheduler: str | None = None) -> Iterator[Fi
         "clock": lambda: clock(root),
         "browser": browser,
         "port": lambda: port_is_free(port),
-        "scheduler": lambda: answers(scheduler) if scheduler else queues(),
+        "scheduler": lambda: scheduler_answers(scheduler) if scheduler else queues(),
     }
     for name, check in checks.items():
         try:
@@ -102,24 +102,24 @@ def examined(root: Path, port: int, scheduler: str | None = None) -> Iterator[Fi
             yield _not_done(name, error)
         except Exception as error:  # noqa: BLE001 - one check must not hide the others
             said = str(error).partition("\n")[0]
-            yield Finding(name, "WRONG", f"{type(error).__name__}: {said:.200}", "See the other lines.")
+            yield Diagnosis(name, "WRONG", f"{type(error).__name__}: {said:.200}", "See the other lines.")
 
 
-def _not_done(name: str, error: OSError) -> Finding:
+def _not_done(name: str, error: OSError) -> Diagnosis:
     if error.errno in READ_ONLY:
-        return Finding(name, "note", f"cannot be tried: {error.strerror}", "See the line `folder`.")
-    return Finding(name, "WRONG", error.strerror or str(error), "Set WINNOW_RUNS to another disk.")
+        return Diagnosis(name, "note", f"cannot be tried: {error.strerror}", "See the line `folder`.")
+    return Diagnosis(name, "WRONG", error.strerror or str(error), "Set WINNOW_RUNS to another disk.")
 
 
-def python() -> Finding:
+def python() -> Diagnosis:
     """Check the version of Python."""
     found = f"{'.'.join(map(str, sys.version_info[:3]))} at {sys.executable}"
     if sys.version_info < OLDEST_PYTHON:
-        return Finding("python", "WRONG", found, "Take Python 3.11 or newer.")
-    return Finding("python", "fine", found)
+        return Diagnosis("python", "WRONG", found, "Take Python 3.11 or newer.")
+    return Diagnosis("python", "fine", found)
 
 
-def packages() -> Finding:
+def packages() -> Diagnosis:
     """Check that what Winnow needs is installed, in versions that it works with."""
     wrong, count = [], 0
     for text in requires("winnow-mtl") or ():
@@ -135,11 +135,11 @@ def packages() -> Finding:
         if not needed.specifier.contains(found, prereleases=True):
             wrong.append(f"{needed.name} is {found}, not {needed.specifier}")
     if wrong:
-        return Finding("packages", "WRONG", "; ".join(wrong), "Do pip install -U winnow-mtl in this environment.")
-    return Finding("packages", "fine", f"winnow-mtl {version('winnow-mtl')} and the {count} packages that it needs")
+        return Diagnosis("packages", "WRONG", "; ".join(wrong), "Do pip install -U winnow-mtl in this environment.")
+    return Diagnosis("packages", "fine", f"winnow-mtl {version('winnow-mtl')} and the {count} packages that it needs")
 
 
-def torch_computes() -> Finding:
+def torch_computes() -> Diagnosis:
     """Let torch multiply two matrices, in a process of its own, as a worker is."""
     environment = {**os.environ, **launch.safe_path()}
     done = subprocess.run(
@@ -148,43 +148,43 @@ def torch_computes() -> Finding:
     known, _, last = done.stdout.strip().rpartition(" ")
     if done.returncode or last != "27.0":
         said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return Finding("torch", "WRONG", f"it does not work: {said:.200}", "Reinstall torch.")
+        return Diagnosis("torch", "WRONG", f"it does not work: {said:.200}", "Reinstall torch.")
     number, _, gpus = known.partition(" ")
-    return Finding("torch", "fine", f"{number} computes, {gpus if gpus != '0' else 'no'} GPU{'s' * (gpus != '1')}")
+    return Diagnosis("torch", "fine", f"{number} computes, {gpus if gpus != '0' else 'no'} GPU{'s' * (gpus != '1')}")
 
 
-def machine() -> Finding:
+def machine() -> Diagnosis:
     """Check cores and free memory."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     free = psutil.virtual_memory().available
     found = f"{cores} cores, {_size(free)} of memory free"
     if free < LEAST_MEMORY:
-        return Finding("machine", "note", found, "Close other programs: training may run out of memory.")
-    return Finding("machine", "fine", found)
+        return Diagnosis("machine", "note", found, "Close other programs: training may run out of memory.")
+    return Diagnosis("machine", "fine", found)
 
 
-def folder(root: Path) -> Finding:
+def folder(root: Path) -> Diagnosis:
     """Check that the runs folder, or the one that it will be made in, can be written to."""
     place = _existing(root)
     there = "" if place == root else " (will be made)"
     if not os.access(place, os.W_OK | os.X_OK):
-        return Finding("folder", "WRONG", f"{root} is read-only", "Runs are shown. To start some, set WINNOW_RUNS.")
-    return Finding("folder", "fine", f"{root}{there}")
+        return Diagnosis("folder", "WRONG", f"{root} is read-only", "Runs are shown. To start some, set WINNOW_RUNS.")
+    return Diagnosis("folder", "fine", f"{root}{there}")
 
 
-def disk(root: Path) -> Finding:
+def disk(root: Path) -> Diagnosis:
     """Check that there is space."""
     free = shutil.disk_usage(_existing(root)).free
     found = f"{_size(free)} free"
     if free < LEAST_SPACE:
-        return Finding("disk", "WRONG", found, "Free some space, or set WINNOW_RUNS to another disk.")
+        return Diagnosis("disk", "WRONG", found, "Free some space, or set WINNOW_RUNS to another disk.")
     if free < LITTLE_SPACE:
-        return Finding("disk", "note", found, "A long run with snapshots may need more.")
-    return Finding("disk", "fine", found)
+        return Diagnosis("disk", "note", found, "A long run with snapshots may need more.")
+    return Diagnosis("disk", "fine", found)
 
 
-def flush_time(root: Path) -> Finding:
+def flush_time(root: Path) -> Diagnosis:
     """Check that a file can be written, put on the disk, renamed and appended to, and how long it takes."""
     with tempfile.TemporaryDirectory(dir=_existing(root), prefix=".doctor-") as here:
         file, began = Path(here) / "x", time.perf_counter()
@@ -193,14 +193,14 @@ def flush_time(root: Path) -> Finding:
         took = (time.perf_counter() - began) / 2
         append(file, b" three")
         if (read := file.read_bytes()) != b"two three":
-            return Finding("flush", "WRONG", f"wrote 'two three', read {read!r}", "Set WINNOW_RUNS to another disk.")
+            return Diagnosis("flush", "WRONG", f"wrote 'two three', read {read!r}", "Set WINNOW_RUNS to another disk.")
     found = f"a file is on the disk after {1000 * took:.1f} ms (fsync and rename)"
     if took > SLOW_FLUSH:
-        return Finding("flush", "note", found, "Training waits for it: take a disk of this machine.")
-    return Finding("flush", "fine", found)
+        return Diagnosis("flush", "note", found, "Training waits for it: take a disk of this machine.")
+    return Diagnosis("flush", "fine", found)
 
 
-def locks(root: Path) -> Finding:
+def locks(root: Path) -> Diagnosis:
     """Check that a lock in the runs folder keeps another process out, and that it can be seen to."""
     with tempfile.TemporaryDirectory(dir=_existing(root), prefix=".doctor-") as here:
         lock = Path(here) / "lock"
@@ -208,10 +208,10 @@ def locks(root: Path) -> Finding:
             kept_out, seen = not _taken(lock), held_elsewhere(lock)
         free = _taken(lock)
     if kept_out and free and seen is not False:
-        return Finding("locks", "fine", "a lock keeps another process out, and is free after it")
+        return Diagnosis("locks", "fine", "a lock keeps another process out, and is free after it")
     problem = "another process took a lock that was held" if not kept_out else "a free lock cannot be taken"
     problem = problem if not (kept_out and free) else "a lock that is held looks free"
-    return Finding(
+    return Diagnosis(
         "locks", "WRONG", problem, "Two workers could write one run. Set WINNOW_RUNS to a disk of this machine."
     )
 
@@ -225,7 +225,7 @@ def _taken(lock: Path) -> bool:
     return done.returncode == 0
 
 
-def clock(root: Path) -> Finding:
+def clock(root: Path) -> Diagnosis:
     """Check that the file system's clock is this machine's, which it need not be on a network mount."""
     with tempfile.NamedTemporaryFile(dir=_existing(root), prefix=".doctor-") as file:
         file.write(b"x")
@@ -234,26 +234,26 @@ def clock(root: Path) -> Finding:
     zone = time.strftime("%Z", time.localtime())
     if abs(apart) > CLOCKS:
         found = f"the disk's clock is {abs(apart):.0f} s {'ahead of' if apart > 0 else 'behind'} this machine's"
-        return Finding("clock", "note", found, "Times on the pages are off by that.")
-    return Finding("clock", "fine", f"the disk's clock agrees; times are stored in UTC, the zone here is {zone}")
+        return Diagnosis("clock", "note", found, "Times on the pages are off by that.")
+    return Diagnosis("clock", "fine", f"the disk's clock agrees; times are stored in UTC, the zone here is {zone}")
 
 
-def browser() -> Finding:
+def browser() -> Diagnosis:
     """Look for the browser that makes PNG, SVG and PDF of figures."""
     named = os.environ.get("BROWSER_PATH", "")
     found = named if named and Path(named).exists() else next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        return Finding(
+        return Diagnosis(
             "browser", "note", "no Chromium or Chrome", "Figures can be saved as HTML only. Install chromium."
         )
-    return Finding("browser", "fine", f"{found}, for PNG, SVG and PDF of figures")
+    return Diagnosis("browser", "fine", f"{found}, for PNG, SVG and PDF of figures")
 
 
-def port_is_free(port: int) -> Finding:
+def port_is_free(port: int) -> Diagnosis:
     """Check that the dashboard can listen."""
     if why := port_refused("127.0.0.1", port):
-        return Finding("port", "note", f"{port} on 127.0.0.1 cannot be used: {why}", "Give another with --port.")
-    return Finding("port", "fine", f"{port} on 127.0.0.1 is free")
+        return Diagnosis("port", "note", f"{port} on 127.0.0.1 cannot be used: {why}", "Give another with --port.")
+    return Diagnosis("port", "fine", f"{port} on 127.0.0.1 is free")
 
 
 def port_refused(host: str, port: int) -> str:
@@ -269,7 +269,7 @@ def port_refused(host: str, port: int) -> str:
     return ""
 
 
-def answers(address: str) -> Finding:
+def scheduler_answers(address: str) -> Diagnosis:
     """Check that something listens at a scheduler's address; nothing is sent and nothing is read."""
     try:
         parts = urlsplit(address if "//" in address else f"tcp://{address}")
@@ -277,20 +277,20 @@ def answers(address: str) -> Finding:
     except ValueError:
         place = ("", 0)
     if not all(place):
-        return Finding("scheduler", "WRONG", f"{address!r:.80} is no address", "Give it as tcp://host:port.")
+        return Diagnosis("scheduler", "WRONG", f"{address!r:.80} is no address", "Give it as tcp://host:port.")
     try:
         socket.create_connection(place, timeout=PATIENCE).close()
     except OSError as error:
         found = f"{address} does not answer: {error.strerror or error}"
-        return Finding("scheduler", "WRONG", found, "Start it, or look for a firewall.")
-    return Finding("scheduler", "fine", f"{address} answers")
+        return Diagnosis("scheduler", "WRONG", found, "Start it, or look for a firewall.")
+    return Diagnosis("scheduler", "fine", f"{address} answers")
 
 
-def queues() -> Finding:
+def queues() -> Diagnosis:
     """Look for a cluster's queue; without one, studies train on this machine."""
     found = [f"{name} ({command})" for command, name in QUEUES.items() if shutil.which(command)]
     where = f"{', '.join(found)} here" if found else "none here: studies train on this machine"
-    return Finding("scheduler", "fine", where)
+    return Diagnosis("scheduler", "fine", where)
 
 
 def _existing(root: Path) -> Path:

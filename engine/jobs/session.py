@@ -19,7 +19,7 @@ from winnow.engine.runs.norm_log import Layer, NormLog
 from winnow.engine.training.balancing.gradients import conflict
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import keep_before_removal, load_checkpoint, save_checkpoint
-from winnow.engine.training.divergence import NonFiniteLossError, refuse_diverged
+from winnow.engine.training.divergence import refuse_diverged
 from winnow.engine.training.loop import EpochDone, StepDone, constant_metrics, train, validate
 from winnow.engine.training.removal import Removed
 from winnow.engine.training.state import Training
@@ -142,19 +142,14 @@ class TrainingSession:
         values |= {
             (None, "alive"): float((norms > 0).float().mean()),
             (None, "strength"): record.strength,
-            (None, "penalty"): self._penalty(record),
             (None, "images_per_second"): rate,
         }
+        penalty = float(self.training.proximal.value())
+        if math.isfinite(penalty):  # where it is not, the next loss is not either, and that ends the run
+            values[None, "penalty"] = penalty
         self.writer.events((record.epoch, record.step), "train", values)
         self.writer.tick(images_per_second=rate)
         self._losses.clear()
-
-    def _penalty(self, record: StepDone) -> float:
-        value = float(self.training.proximal.value())
-        if not math.isfinite(value):
-            where = f"epoch {record.epoch}, step {record.step}"
-            raise NonFiniteLossError(f"the penalty became {value} at {where}, with λ = {record.strength:g}")
-        return value
 
     def _write_removal(self, record: Removed) -> None:
         values: Values = {

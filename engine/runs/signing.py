@@ -28,7 +28,7 @@ class SigningError(ValueError):
 
 
 @dataclass(frozen=True)
-class Signature:
+class SignatureCheck:
     """Whether a signature is one of the digests beside it, and by whom, or what is wrong."""
 
     whole: bool
@@ -54,21 +54,21 @@ def sign(folder: Path, key: Path) -> None:
     replace(folder / SIGNATURE, done.stdout)
 
 
-def signature(folder: Path, known: Path | None = None) -> Signature | None:
+def checked_signature(folder: Path, known: Path | None = None) -> SignatureCheck | None:
     """Return what the signature of a folder of work is worth; None where there is none, and none is asked for.
 
     `known` is a public key: with it, only a signature by this key is whole.
     """
     file = folder / SIGNATURE
     if not file.is_file():
-        return None if known is None else Signature(False, "there is no signature")
+        return None if known is None else SignatureCheck(False, "there is no signature")
     if file.stat().st_size > LONGEST or (folder / NOTED).stat().st_size > LARGEST_JSON:
-        return Signature(False, "it is too large for a signature")
+        return SignatureCheck(False, "it is too large for a signature")
     with tempfile.TemporaryDirectory() as place:
         return _checked(folder, known, Path(place))
 
 
-def _checked(folder: Path, known: Path | None, place: Path) -> Signature:
+def _checked(folder: Path, known: Path | None, place: Path) -> SignatureCheck:
     options = ["check-novalidate"]
     if known is not None:
         allowed = place / "allowed"
@@ -79,13 +79,13 @@ def _checked(folder: Path, known: Path | None, place: Path) -> Signature:
     try:
         done = _called([*options, "-s", str(copy)], (folder / NOTED).read_bytes())
     except SigningError as error:
-        return Signature(False, str(error))
+        return SignatureCheck(False, str(error))
     found = FINGERPRINT.search(done.stdout.decode(errors="replace"))
     if done.returncode or found is None:
         by = f" by the key in {known.name}" if known is not None else ""
-        return Signature(False, f"it is no signature{by} of {NOTED}")
+        return SignatureCheck(False, f"it is no signature{by} of {NOTED}")
     whose = f"the key in {known.name}" if known is not None else "a key that you should compare with the sender's"
-    return Signature(True, f"signed with {found[1]}, {whose}")
+    return SignatureCheck(True, f"signed with {found[1]}, {whose}")
 
 
 def _public(known: Path) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from winnow.engine.runs.digests import APART, BEFORE, NOTED, SIGNATURE, changed_files, manifests, verified
 from winnow.engine.runs.reading import checked_table, read_object
 from winnow.engine.runs.run import Run
-from winnow.engine.runs.signing import signature
+from winnow.engine.runs.signing import checked_signature
 from winnow.engine.runs.snapshots import FOLDER, is_intact, read_snapshot, snapshot_folders
 from winnow.engine.runs.work_folder import Status, folders
 from winnow.engine.specs.frozen import SpecError
@@ -39,7 +39,7 @@ def verify(run: Run, known: Path | None = None) -> list[FileCheck]:
     for folder in (run.path, *(job for kind in APART for job in folders(run.path / kind))):
         name = folder.relative_to(run.path).as_posix() if folder != run.path else ""
         found = _compared(found, folder, name)
-        if (signed := signature(folder, known)) is not None:
+        if (signed := checked_signature(folder, known)) is not None:
             found = [*found, FileCheck(f"{name}/{SIGNATURE}".lstrip("/"), signed.whole, signed.detail)]
     return found
 

@@ -11,7 +11,7 @@ from tests.reliability.test_kills import made
 from winnow.engine.runs import signing
 from winnow.engine.runs.digests import NOTED, SIGNATURE, forget_digests, note_digests
 from winnow.engine.runs.run import Run
-from winnow.engine.runs.signing import SigningError, sign, signature
+from winnow.engine.runs.signing import SigningError, checked_signature, sign
 from winnow.engine.runs.verify import verify
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
@@ -58,7 +58,7 @@ def test_digests_that_were_written_anew_do_not_fit_a_signature(gift: Run, keys: 
     note_digests(gift.path)
     (gift.path / SIGNATURE).write_bytes(kept)
     for known in (None, public(keys[0])):
-        found = signature(gift.path, known)
+        found = checked_signature(gift.path, known)
         assert found is not None
         assert not found.whole
         assert "no signature" in found.detail
@@ -100,4 +100,4 @@ def test_a_run_that_goes_on_has_no_signature(runs_root: Path, keys: tuple[Path, 
     sign(run.path, keys[0])
     assert (run.path / NOTED).is_file()
     forget_digests(run.path)  # as a worker does that takes it up
-    assert signature(run.path) is None
+    assert checked_signature(run.path) is None

@@ -13,7 +13,7 @@ import pytest
 
 from tests.engine.commanding import winnow_here
 from winnow.engine.cli import doctor
-from winnow.engine.cli.doctor import Finding
+from winnow.engine.cli.doctor import Diagnosis
 
 CHECKS = ["python", "packages", "torch", "machine", "folder", "disk", "flush", "locks", "clock", "browser", "port",
           "scheduler"]  # fmt: skip
@@ -24,7 +24,7 @@ Usage = namedtuple("Usage", "total used free")
 def processes_are_few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Start no process where it is not what is tested."""
     if "torch" not in request.node.name:
-        monkeypatch.setattr(doctor, "torch_computes", lambda: Finding("torch", "fine", "2 computes"))
+        monkeypatch.setattr(doctor, "torch_computes", lambda: Diagnosis("torch", "fine", "2 computes"))
     if "fine" not in request.node.name:
         monkeypatch.setattr(doctor, "_taken", lambda _: False)
 
@@ -122,15 +122,15 @@ def test_a_port_and_a_scheduler_are_asked():
         server.listen()
         port = server.getsockname()[1]
         assert doctor.port_is_free(port).verdict == "note"
-        assert doctor.answers(f"tcp://127.0.0.1:{port}").verdict == "fine"
-        assert doctor.answers(f"127.0.0.1:{port}").verdict == "fine"
+        assert doctor.scheduler_answers(f"tcp://127.0.0.1:{port}").verdict == "fine"
+        assert doctor.scheduler_answers(f"127.0.0.1:{port}").verdict == "fine"
         done = winnow_here("dashboard", "--no-browser", "--port", str(port))
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert f"got {port}" in done.stderr
     assert doctor.port_is_free(port).verdict == "fine"
-    assert doctor.answers(f"tcp://127.0.0.1:{port}").verdict == "WRONG"
+    assert doctor.scheduler_answers(f"tcp://127.0.0.1:{port}").verdict == "WRONG"
     for address in ("", "nonsense", "tcp://", "tcp://h:99999999", "tcp://[::1"):
-        assert doctor.answers(address).verdict == "WRONG"
+        assert doctor.scheduler_answers(address).verdict == "WRONG"
 
 
 def test_a_check_that_fails_itself_hides_no_other(runs_root: Path, monkeypatch):
