@@ -16,7 +16,7 @@ from winnow.data.own import OwnData
 from winnow.data.recorded import RecordedData
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
-from winnow.engine.specs.frozen import Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
+from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
 from winnow.engine.specs.network import Network, NetworkSpec, ResidualSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.registry import chosen_by
@@ -36,10 +36,10 @@ class OptimiserSpec(Frozen):
     optimiser: Literal["adamw", "adam", "sgd"] = Field(
         "adamw", description="optimiser of the losses; the penalty acts after each of its steps"
     )
-    learning_rate: Positive = Field(2e-3, description="learning rate at the start")
+    learning_rate: Positive = Field(2e-3, le=1e30, description="learning rate at the start")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum (sgd only)")
-    weight_decay: Strength = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
-    rate: dict[str, Strength] = Field(
+    weight_decay: Factor = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
+    rate: dict[str, Factor] = Field(
         default_factory=dict,
         description="learning rate of the parameters whose names fit a pattern, as a factor of the learning rate: "
         "trunk.*=0.1; 0: they keep their values",
