@@ -8,14 +8,14 @@ Four widgets redraw the page, as they decide which others there are: the data se
 whether a target or a strength is asked for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import streamlit as st
 from pydantic import ValidationError
 
 from winnow.dashboard.forms.starting import start_run
-from winnow.dashboard.forms.widgets import Values, field_label, field_row, field_widget, option_label
+from winnow.dashboard.forms.widgets import Usual, Values, field_label, field_row, field_widget, option_label
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
 from winnow.engine.runs import launch
@@ -43,10 +43,11 @@ RESULT = ["patience", "keep", "test", "snapshots"]
 def new_run() -> Run | None:
     """Draw the form; return the run that it has just created and started, if it has."""
     data, tasks = _data()
-    basic, learning = _essentials()
+    usual = DATASETS[data["dataset"]].usual
+    basic, learning = _essentials(usual, data["dataset"])
     way, sparsity = _sparsity()
     with st.expander("Advanced", icon=":material/tune:", key="new_advanced"):
-        advanced = _advanced(way)
+        advanced = _advanced(way, Usual(data["dataset"], usual.get("network", {})))
     values = {
         **basic,
         **advanced["run"],
@@ -77,15 +78,16 @@ def _data() -> tuple[Values, list[str]]:
     return values, tasks
 
 
-def _essentials() -> tuple[Values, Values]:
+def _essentials(usual: Mapping[str, Any], dataset: str) -> tuple[Values, Values]:
     """Ask for what every run needs besides its sparsity; return the run's own fields, and the optimiser's."""
     columns = st.columns(4)
     basic: Values = {}
     for column, name in zip(columns, ("name", "epochs", "batch_size"), strict=False):
         with column:
-            basic[name] = field_widget(TrainSpec, name)
+            basic[name] = Usual(dataset, usual).widget(TrainSpec, name)
     with columns[3]:
-        learning = {"learning_rate": field_widget(OptimiserSpec, "learning_rate")}
+        rate = Usual(dataset, usual.get("optimiser", {})).widget(OptimiserSpec, "learning_rate")
+        learning = {"learning_rate": rate}
     return basic, learning
 
 
@@ -109,10 +111,10 @@ def _sparsity() -> tuple[Way, Values]:
     return way, values
 
 
-def _advanced(way: Way) -> dict[str, Values]:
+def _advanced(way: Way, network: Usual) -> dict[str, Values]:
     """Ask for the rest, one part of the spec after the other."""
     return {
-        "network": _network(),
+        "network": _network(network),
         "penalty": {
             **_penalty(),
             **field_row(PenaltySpec, [*COURSE, "strength"] if way == "target" else COURSE, "Course of the strength"),
@@ -123,14 +125,15 @@ def _advanced(way: Way) -> dict[str, Values]:
     }
 
 
-def _network() -> Values:
+def _network(usual: Usual) -> Values:
     """Ask for the kind of network, where there are several, and for its options."""
     st.markdown("**Network**")
     kinds = list(NETWORKS)
     name = (
         st.selectbox("Kind of network", kinds, key="new_network", format_func=option_label) if kinds[1:] else kinds[0]
     )
-    return {"network": name, **field_row(NETWORKS[name], _besides("network", NETWORKS[name].model_fields))}
+    fields = _besides("network", NETWORKS[name].model_fields)
+    return {"network": name, **field_row(NETWORKS[name], fields, usual=usual)}
 
 
 def _penalty() -> Values:

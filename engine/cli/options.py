@@ -90,8 +90,16 @@ class Option:
             return f"{said}{more}  [default: {next(iter(kinds))}]"
         meaning = _by_kind({kind: info.description or "" for kind, info in self.fields.items()})
         default = _by_kind({kind: _shown(info) for kind, info in self.fields.items()})
+        default = "; ".join([default, *(f"{of}: {_written(value)}" for of, value in self._usual())])
         shown = "" if NOT_SET + ":" in meaning else f"  [default: {default}]"
         return f"{meaning}{f' ({self.only} only)' if self.only else ''}{shown}"
+
+    def _usual(self) -> Iterator[tuple[str, Any]]:
+        """Yield the data sets of which something else is usual, and what."""
+        for dataset, spec in DATASETS.items():
+            part = spec.usual.get(self.section, {}) if self.section else spec.usual
+            if self.name in part:
+                yield dataset, part[self.name]
 
 
 def spec_options(command: Command) -> Command:
@@ -261,7 +269,11 @@ def _shown(info: FieldInfo) -> str:
     default = info.get_default(call_default_factory=True, validated_data={})
     if default is None or default in ({}, (), ""):
         return NOT_SET
-    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    return _written(default)
+
+
+def _written(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _metavar(annotation: Any) -> str:
