@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +20,7 @@ from hypothesis import register_random, settings
 from tests.link_packages import link
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["WINNOW_DATASETS"] = str(Path(tempfile.gettempdir(), f"winnow-{os.getpid()}", "datasets.json"))  # none
 settings.register_profile("wide", deadline=None)  # other examples each time: `pytest --hypothesis-profile=wide`
 settings.register_profile("same", deadline=None, derandomize=True)  # a busy machine takes its time over an example
 settings.load_profile("same")

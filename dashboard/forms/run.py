@@ -18,6 +18,7 @@ from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.forms.widgets import Usual, Values, field_label, field_row, field_widget, option_label
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
+from winnow.data.registered import registered
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.balancing import BalancingSpec
@@ -64,11 +65,18 @@ def new_run() -> Run | None:
 def _data() -> tuple[Values, list[str]]:
     """Ask for the data set, its options and its tasks."""
     left, right = st.columns(2)
-    name = left.selectbox("Data set", list(DATASETS), key="new_dataset")
-    left.caption(plain(DATASETS[name].summary))
-    values = {"dataset": name, **field_row(DATASETS[name], _besides("dataset", DATASETS[name].asked()))}
+    own = known_names()
+    name = left.selectbox("Data set", [*DATASETS, *own], key="new_dataset")
+    entry = own.get(name, {"dataset": name})
+    spec = DATASETS[entry["dataset"]]
+    left.caption(plain(spec.summary if name in DATASETS else f"{entry['dataset']}, in {entry['root']}"))
+    usual = Usual(name, {option: value for option, value in entry.items() if option != "dataset"})
+    values = {
+        "dataset": entry["dataset"],
+        **field_row(spec, _besides("dataset", spec.asked()), usual=usual),
+    }
     try:
-        fields = list(DATASETS[name].model_validate(values).fields)
+        fields = list(spec.model_validate(values).fields)
     except ValidationError:  # an option is wrong, which is said when the run is started
         fields = []
     about = "One head is trained per task. All tasks share the trunk. Left empty: the first three."
@@ -76,6 +84,15 @@ def _data() -> tuple[Values, list[str]]:
         "Tasks", fields, default=fields[:3], key=f"new_tasks_{name}", help=about, on_change="ignore"
     )
     return values, tasks
+
+
+def known_names() -> dict[str, dict[str, str]]:
+    """Return the registered data sets; a list that cannot be read is said, and offers none."""
+    try:
+        return registered()
+    except ValueError as error:
+        st.warning(sentence(str(error)), icon=":material/warning:")
+        return {}
 
 
 def _essentials(usual: Mapping[str, Any], dataset: str) -> tuple[Values, Values]:
