@@ -40,10 +40,10 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
 )
 USUAL: Mapping[str, Any] = MappingProxyType(
     {
-        "epochs": 12,
-        "batch_size": 32,
-        "network": MappingProxyType({"widths": (16, 32, 48, 64), "blocks": (1, 1, 1, 1)}),
-        "optimiser": MappingProxyType({"learning_rate": 4e-3}),
+        "epochs": 10,
+        "batch_size": 64,
+        "network": MappingProxyType({"widths": (16, 32, 64, 96), "blocks": (1, 1, 1, 1), "head_width": 32}),
+        "optimiser": MappingProxyType({"learning_rate": 5e-3}),
     }
 )
 """A run of less than two minutes on two cores: the images are small, and so is the network that tells them apart."""

@@ -94,7 +94,7 @@ class Pictures:
 def write_pictures(folder: Path, arrays: Mapping[str, Array], index: Mapping[str, Any]) -> None:
     """Write the kept samples into a folder, completely or not at all."""
     text = json.dumps({"format_version": FORMAT_VERSION, **index}, allow_nan=False)
-    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    plain = {name: np.array(array, order="C") for name, array in arrays.items()}
     replace(folder / PICTURES, save(plain, metadata={"index": text}))
 
 

@@ -79,6 +79,7 @@ def test_faults_are_findings_and_the_rest_is_shown(tmp_path: Path):
     assert len(broken) == 1
     assert "objects" not in pictures.sample(broken[0])[1]
     assert "depth" in pictures.sample(broken[0])[1]
+    assert pictures.sample(broken[0])[1]["season"].shape == ()
 
 
 def test_large_images_are_kept_small(tmp_path: Path):
