@@ -109,7 +109,7 @@ def named_spec(name: str) -> DataSpec:
             raise ValueError(f"{name}: {inner.get('ctx', {}).get('error') or inner['msg']}") from error
     if name not in built_in():
         raise ValueError(f"`name` must be one of {', '.join([*known, *built_in()])}, got {name!r:.80}.")
-    return DATASETS[name]()
+    return DATASETS[name].model_validate({})
 
 
 def built_in() -> list[str]:

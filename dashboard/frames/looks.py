@@ -12,10 +12,10 @@ import pandas as pd
 from winnow.dashboard.frames.stored_tables import stored
 from winnow.data.registered import built_in, registered
 from winnow.data.sample import Field
-from winnow.engine.runs.look import COLUMNS, Look, Pictures, list_looks
+from winnow.engine.runs.look import COLUMNS, Look, Pictures
 
 
-def names() -> dict[str, str]:
+def data_sources() -> dict[str, str]:
     """Return the data sets that can be looked at, by name: where each comes from. Registered ones come first.
 
     Raises:
@@ -24,11 +24,6 @@ def names() -> dict[str, str]:
     """
     own = {name: f"{name} · {entry['dataset']} in {entry['root']}" for name, entry in registered().items()}
     return {**own, **{name: f"{name} · built in" for name in built_in()}}
-
-
-def looks(name: str) -> list[Look]:
-    """Return the looks at a data set, newest first."""
-    return list_looks(name)
 
 
 def look_table(look: Look, name: str) -> pd.DataFrame:
