@@ -112,12 +112,13 @@ class TrainSpec(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_the_tasks(cls, values: Any) -> Any:
-        """Fill in the tasks, so that the stored spec names them."""
-        if not isinstance(values, dict) or values.get("tasks"):
+    def _as_the_data_suggests(cls, values: Any) -> Any:
+        """Fill in the tasks and what is usual for the data set, so that the stored spec names them."""
+        if not isinstance(values, dict):
             return values
         data = _ANY_DATA.validate_python(values.get("data", {}))
-        return {**values, "data": data, "tasks": tuple(data.fields)[:3]}
+        filled = {**with_usual(type(data), values), "data": data}
+        return filled if values.get("tasks") else {**filled, "tasks": tuple(data.fields)[:3]}
 
     @model_validator(mode="before")
     @classmethod
@@ -225,6 +226,23 @@ class TrainSpec(Frozen):
 
 _ANY_DATA: TypeAdapter[DataSpec] = TypeAdapter(Data)
 _ANY_NETWORK: TypeAdapter[NetworkSpec] = TypeAdapter(Network)
+
+
+def with_usual(data: type[DataSpec], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a spec, and those that are usual for its data set where nothing is said.
+
+    A section of another kind than the default, such as a network of the user's own, keeps the values of its kind.
+    """
+    filled = dict(values)
+    for name, usual in data.usual.items():
+        given = values.get(name, {})
+        if not isinstance(usual, Mapping):
+            filled.setdefault(name, usual)
+            continue
+        kind = getattr(TrainSpec.model_fields[name].default, name)  # a section names its kind as it is called
+        if isinstance(given, Mapping) and given.get(name, kind) == kind:
+            filled[name] = {**usual, **given}
+    return filled
 
 
 def demo() -> TrainSpec:
