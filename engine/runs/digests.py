@@ -19,7 +19,7 @@ BEFORE = "before"  # the folder, beside the checkpoints, of the checkpoints from
 
 
 NOTED = "digests.json"
-UNNOTED = ("status.json", "lock", "control.json", "control.lock", "log.txt", NOTED)
+UNNOTED = ("status.json", "lock", "control.json", "control.lock", "log.txt", "report.json", "report", NOTED)
 APART = ("prune", "explain", "export")
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from winnow.dashboard.figures import pictures
-from winnow.dashboard.figures.pictures import Picture
+from winnow.dashboard.figures.pictures import Picture, over
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, maps
 from winnow.dashboard.frames.cells import Cell
@@ -23,7 +23,6 @@ Array = NDArray[Any]
 Shown = tuple[str, Picture | str]
 METHODS: tuple[Method, ...] = ("integrated_gradients", "occlusion")
 ACROSS = 3  # pictures side by side, at least: alone they would fill the page
-BRIGHT = 0.995  # quantile of a map over the shown images from which on it is at its brightest
 READING = (
     "Each map lies over the grey image. Yellow: the largest values over all shown images; no colour: nothing. "
     "Integrated gradients and occlusion: the pixels on which the task's {of} depends. Reliance: where a task would "
@@ -113,7 +112,7 @@ def _values(known: SpatialStore, task: str, place: int, shape: tuple[int, ...]) 
     own = {name: value[place] for name, value in values.items() if value is not None}
     if field is None:
         return []
-    extent = _extent(list(own.values()), field.kind) if field.kind in ("depth", "map") else None
+    extent = pictures.extent_of(list(own.values()), field.kind)
     scale = "" if extent is None else f", {extent[0]:.2g} to {measured(extent[1], field.unit)}"
     return [(f"{task}: {name}{scale}", _shown(value, field, extent, shape)) for name, value in own.items()]
 
@@ -159,12 +158,6 @@ def _shown(value: Array, field: Field, extent: tuple[float, float] | None, shape
     return field.classes[place] if 0 <= place < len(field.classes) else "not known"
 
 
-def _extent(values: list[Array], kind: str) -> tuple[float, float]:
-    """Return the least and the largest value of all, left out where it is not known: a depth of 0, a NaN of a map."""
-    known = np.concatenate([value[~np.isnan(value) if kind == "map" else value > 0].astype(float) for value in values])
-    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-
-
 def _attributions(known: SpatialStore, task: str, place: int, picture: Picture) -> list[Shown]:
     gradients, patches = (np.abs(known.attribution(method, task)) for method in METHODS)
     return [
@@ -181,9 +174,3 @@ def _channel(known: SpatialStore, chosen: Cell, place: int, picture: Picture) ->
     return shown + [
         (f"reliance of {task}", over(picture, known.reliance(layer, channel, task), place)) for task in known.tasks
     ]
-
-
-def over(picture: Picture, values: Array, place: int) -> Picture:
-    """Return one of some maps (K, h, w) ≥ 0 over its picture, on the scale of all of them."""
-    largest = float(np.quantile(values, BRIGHT)) or float(values.max())
-    return pictures.overlaid(picture, values[place], largest)

@@ -6,7 +6,7 @@ import streamlit as st
 from winnow.dashboard.figures import pictures
 from winnow.dashboard.frames import maps
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.pages.explain.in_images import no_maps, over, with_maps
+from winnow.dashboard.pages.explain.in_images import no_maps, with_maps
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import explain
 from winnow.engine.explain.maps.store import SpatialStore
@@ -46,7 +46,11 @@ def _gallery(known: SpatialStore, chosen: Cell) -> None:
             picture = pictures.enlarged(pictures.image(best.pictures[place]))
             said = f"image {best.numbers[place]}, mean activation {best.means[place]:.3g}"
             column.image(
-                over(picture, activations, place), caption=plain(said), width="stretch", output_format="PNG", alt=said
+                pictures.over(picture, activations, place),
+                caption=plain(said),
+                width="stretch",
+                output_format="PNG",
+                alt=said,
             )
 
 
