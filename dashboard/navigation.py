@@ -83,6 +83,8 @@ def bar(opened: st.Page) -> None:
     if any(address.named(name) is None for name in shows):
         address.complete(completed([RUN, *shows], address.linked()))
     said = address.linked()
+    st.session_state[address.ABOUT] = STUDY if STUDY in shows else RUN if RUN in shows else None
+    st.session_state[address.CLAIM] = ""
     chosen = completed([name for entry in ENTRIES.values() for name in entry.shows], said)
     st.html(STYLE)
     with st.container(key="unseen"):

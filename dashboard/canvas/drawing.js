@@ -96,6 +96,22 @@ function swatch(stop, x, wide, id) {
   return `<rect x="${x}" y="0" width="${wide}" height="12" fill="${fill}"${line}/>`
 }
 
+// Some maps side by side under one legend: {body, width, height}. maps: [{title, rows, levels, palette}]
+export function mapsPicture(maps, entries, width = 1000) {
+  const each = (width - 24 * (maps.length - 1)) / maps.length
+  const drawn = maps.map(({ rows, levels, palette }, at) =>
+    mapMarkup(rows, levels, palette, { width: Math.floor(each), id: at ? `dead${at}` : "dead" }),
+  )
+  const head = maps.some(({ title }) => title) ? 22 : 0
+  const style = `fill="${PICTURE_INK}" font-family="${escaped(PICTURE_FONT)}" font-size="13" font-weight="600"`
+  const parts = drawn.map(({ markup }, at) => {
+    const title = head ? `<text y="12" ${style}>${escaped(maps[at].title)}</text>` : ""
+    return `<g transform="translate(${at * (each + 24)} 30)">${title}<g transform="translate(0 ${head})">${markup}</g></g>`
+  })
+  const height = 30 + head + Math.max(...drawn.map((one) => one.height))
+  return { body: legendMarkup(entries) + parts.join(""), width, height }
+}
+
 // Text in lines of at most so many letters
 export function lines(text, most) {
   return String(text)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.canvas.levels import Scale, levels, text
+from winnow.dashboard.canvas.levels import Scale, levels, maps_of, text
 from winnow.dashboard.figures import (
     latencies,
     layer_counts,
@@ -125,16 +125,10 @@ def replayed(run: Run) -> dict[str, object]:
     frames.append((norms.values[-1], channel_states.states(run) == channel_states.NEAR_PLACE))
     shades = [levels(values, near, Scale(low, high)) for values, near in frames]
     return {
-        "layers": [layer.name for layer in norms.layers],
-        "counts": [layer.groups for layer in norms.layers],
-        "titles": [""],
-        "palettes": ["norm"],
+        **maps_of(norms.layers, NOUNS[run.spec.penalty.groups], (low, high)),
         "labels": [f"after epoch {norms.at[row]}" for row in rows],
         "levels": [text(np.concatenate(shades))],
         "first": len(rows) - 1,
-        "noun": NOUNS[run.spec.penalty.groups],
-        "low": low,
-        "high": high,
     }
 
 

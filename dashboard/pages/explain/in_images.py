@@ -13,7 +13,7 @@ from winnow.dashboard.frames import explanations, maps
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import measured, plain
-from winnow.dashboard.shared.panel import explain
+from winnow.dashboard.shared.panel import PICTURES, explain
 from winnow.dashboard.shared.selection import select
 from winnow.data.sample import Field
 from winnow.engine.explain.maps.store import Method, SpatialStore
@@ -50,7 +50,8 @@ def in_images(work: DerivedJob, task: str, chosen: Cell | None, about: str) -> N
     else:
         st.text(str(chosen))
         _row(_channel(known, chosen, place, picture))
-    explain(known.completeness, "in_images", READING.format(of=known.index["of"]), f"{about} · {_made(known, task)}")
+    said = f"{about} · {_made(known, task)}"
+    explain(known.completeness, "in_images", READING.format(of=known.index["of"]), said, PICTURES)
 
 
 def no_maps() -> None:

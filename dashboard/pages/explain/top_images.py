@@ -8,7 +8,7 @@ from winnow.dashboard.frames import maps
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.pages.explain.in_images import no_maps, with_maps
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import explain
+from winnow.dashboard.shared.panel import PICTURES, explain
 from winnow.engine.explain.maps.store import SpatialStore
 from winnow.engine.runs.derived import DerivedJob
 
@@ -33,7 +33,7 @@ def top_images(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     st.text(f"{chosen}: the images where it is most active, of {len(answers)}")
     _gallery(known, chosen)
     _silence(known, chosen)
-    explain(lambda: maps.answers(known, chosen), "top_images", READING, about)
+    explain(lambda: maps.answers(known, chosen), "top_images", READING, about, PICTURES)
 
 
 def _gallery(known: SpatialStore, chosen: Cell) -> None:
