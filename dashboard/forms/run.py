@@ -137,7 +137,7 @@ def _advanced(way: Way, network: Usual) -> dict[str, Values]:
             **_penalty(),
             **field_row(PenaltySpec, [*COURSE, "strength"] if way == "target" else COURSE, "Course of the strength"),
         },
-        "balancing": field_row(BalancingSpec, _balancing(network), "Balancing of the tasks"),
+        "balancing": field_row(BalancingSpec, _balancing(chosen), "Balancing of the tasks"),
         "optimiser": field_row(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
         "run": {**field_row(TrainSpec, TRAINING, "Training"), **field_row(TrainSpec, RESULT, "Network that is kept")},
     }

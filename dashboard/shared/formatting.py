@@ -34,6 +34,11 @@ def plain(text: str) -> str:
     return re.sub(r":(?=\w)", ":\u2060", escaped)  # a word joiner, or :this: becomes an icon
 
 
+def unescaped(markdown: str) -> str:
+    """Return the text that `plain` made safe as it was."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown).replace("\u2060", "")
+
+
 def sentence(text: str) -> str:
     """Return Markdown that shows a message as it is, but for `names` in backticks, which are set as code."""
     parts = text.split("`")

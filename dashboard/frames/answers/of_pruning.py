@@ -57,6 +57,11 @@ def _exact(found: Certificate | None) -> str:
     return f"It {verb} {found.compared_with} (largest relative error {found.relative_error_float32:.1e})."
 
 
+def paying_answer(changes: pd.DataFrame) -> str:
+    """Say which task pays most for the removal; that none was judged where none was."""
+    return _pays(changes).strip() or "What each task pays was not measured."
+
+
 def _pays(changes: pd.DataFrame) -> str:
     """Name the task that loses most in the network that is kept."""
     last = changes["final_change"]

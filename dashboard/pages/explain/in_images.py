@@ -4,18 +4,16 @@ import numpy as np
 import streamlit as st
 
 from winnow.dashboard.figures import pictures
-from winnow.dashboard.figures.pictures import Picture
+from winnow.dashboard.figures.pictures import Picture, over
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, maps
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.panel import explain
+from winnow.dashboard.shared.panel import PICTURES, explain
 from winnow.dashboard.shared.selection import select
 from winnow.dashboard.shared.targets import (
-    Array,
     Shown,
     class_colours,
-    extent_of,
     picture_row,
     scale_said,
     target_shown,
@@ -24,7 +22,6 @@ from winnow.engine.explain.maps.store import Method, SpatialStore
 from winnow.engine.runs.derived import DerivedJob
 
 METHODS: tuple[Method, ...] = ("integrated_gradients", "occlusion")
-BRIGHT = 0.995  # quantile of a map over the shown images from which on it is at its brightest
 READING = (
     "Each map lies over the grey image. Yellow: the largest values over all shown images; no colour: nothing. "
     "Integrated gradients and occlusion: the pixels on which the task's {of} depends. Reliance: where a task would "
@@ -54,7 +51,8 @@ def in_images(work: DerivedJob, task: str, chosen: Cell | None, about: str) -> N
     else:
         st.text(str(chosen))
         picture_row(_channel(known, chosen, place, picture))
-    explain(known.completeness, "in_images", READING.format(of=known.index["of"]), f"{about} · {_made(known, task)}")
+    said = f"{about} · {_made(known, task)}"
+    explain(known.completeness, "in_images", READING.format(of=known.index["of"]), said, PICTURES)
 
 
 def no_maps() -> None:
@@ -107,7 +105,7 @@ def _values(known: SpatialStore, task: str, place: int, shape: tuple[int, ...]) 
     own = {name: value[place] for name, value in values.items() if value is not None}
     if field is None:
         return []
-    extent = extent_of(list(own.values()), field)
+    extent = pictures.extent_of(list(own.values()), field.kind)
     scale = scale_said(extent, field)
     return [(f"{task}: {name}{scale}", target_shown(value, field, extent, shape)) for name, value in own.items()]
 
@@ -139,9 +137,3 @@ def _channel(known: SpatialStore, chosen: Cell, place: int, picture: Picture) ->
     return shown + [
         (f"reliance of {task}", over(picture, known.reliance(layer, channel, task), place)) for task in known.tasks
     ]
-
-
-def over(picture: Picture, values: Array, place: int) -> Picture:
-    """Return one of some maps (K, h, w) ≥ 0 over its picture, on the scale of all of them."""
-    largest = float(np.quantile(values, BRIGHT)) or float(values.max())
-    return pictures.overlaid(picture, values[place], largest)
