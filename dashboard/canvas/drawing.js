@@ -1,28 +1,28 @@
 // Where the parts of the drawing of a network stand, and which node a key leads to: pure functions.
 
-export const WIDE = 172 // px of a node
-export const HIGH = 38
+export const BOX_WIDE = 172 // px of a node
+export const BOX_HIGH = 44
 const APART = 16 // px between two nodes side by side
-const DOWN = 62 // px from one row to the next
+const DOWN = 68 // px from one row to the next
 const MARGIN = 14
 
 // A place of the layout, [across, down], as the middle of a node [px]
 export function middle([across, down]) {
-  return [MARGIN + WIDE / 2 + across * (WIDE + APART), MARGIN + HIGH / 2 + down * DOWN]
+  return [MARGIN + BOX_WIDE / 2 + across * (BOX_WIDE + APART), MARGIN + BOX_HIGH / 2 + down * DOWN]
 }
 
 // [width, height] of the whole [px]
 export function extentOf(places) {
   const far = (which) => Math.max(0, ...places.map((place) => middle(place)[which]))
-  return [far(0) + WIDE / 2 + MARGIN, far(1) + HIGH / 2 + MARGIN]
+  return [far(0) + BOX_WIDE / 2 + MARGIN, far(1) + BOX_HIGH / 2 + MARGIN]
 }
 
 // The path of an edge over its places: from the foot of the first to the head of the last, upright at every place
 export function pathOf(places) {
   const points = places.map(middle)
-  points[0] = [points[0][0], points[0][1] + HIGH / 2]
+  points[0] = [points[0][0], points[0][1] + BOX_HIGH / 2]
   const end = points.length - 1
-  points[end] = [points[end][0], points[end][1] - HIGH / 2]
+  points[end] = [points[end][0], points[end][1] - BOX_HIGH / 2]
   const [[x, y], ...rest] = points
   let [before, text] = [y, `M${round(x)} ${round(y)}`]
   let left = x

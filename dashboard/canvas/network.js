@@ -1,7 +1,7 @@
 // The network of a run: layers as boxes in the order in which they run, the streams between them. A click or Enter
 // selects the layer. Names are set as text, never as HTML.
 
-import { HIGH, WIDE, extentOf, middle, pathOf, reached } from "./drawing.js"
+import { BOX_HIGH, BOX_WIDE, extentOf, middle, pathOf, reached } from "./drawing.js"
 import { mounted } from "./map.js"
 import { shortened } from "./painting.js"
 
@@ -72,20 +72,20 @@ class Network {
   }
 
   box(node, place) {
-    const [x, y] = middle(node.at).map((value, which) => value - [WIDE, HIGH][which] / 2)
+    const [x, y] = middle(node.at).map((value, which) => value - [BOX_WIDE, BOX_HIGH][which] / 2)
     const group = made("g", { class: `node${node.fill ? "" : " plain"}${node.layer ? " linked" : ""}` })
     group.dataset.place = place
-    group.append(made("rect", { x, y, width: WIDE, height: HIGH, rx: 5, class: "box", ...(node.fill && { fill: node.fill }) }))
+    group.append(made("rect", { x, y, width: BOX_WIDE, height: BOX_HIGH, rx: 5, class: "box", ...(node.fill && { fill: node.fill }) }))
     const wide = (text) => this.pen.measureText(text).width
     const ink = node.ink ? { fill: node.ink } : {}
-    const words = [shortened(node.name, WIDE - 2 * PAD, wide), shortened(node.words, WIDE - 2 * PAD, wide)]
-    words.forEach((text, line) => group.append(made("text", { x: x + PAD, y: y + 14 + 14 * line, ...ink }, text)))
-    if (node.bars.length) group.append(...this.bars(node.bars, x, y + HIGH - 6))
+    const words = [shortened(node.name, BOX_WIDE - 2 * PAD, wide), shortened(node.words, BOX_WIDE - 2 * PAD, wide)]
+    words.forEach((text, line) => group.append(made("text", { x: x + PAD, y: y + 15 + 15 * line, ...ink }, text)))
+    if (node.bars.length) group.append(...this.bars(node.bars, x, y + BOX_HIGH - 9))
     return group
   }
 
   bars(bars, x, y) {
-    const [room, height] = [WIDE - 2 * PAD, 4]
+    const [room, height] = [BOX_WIDE - 2 * PAD, 5]
     let from = x + PAD
     const parts = bars.map(([share, fill]) => {
       const part = made("rect", { x: from, y, width: Math.max(0, share * room), height, fill })

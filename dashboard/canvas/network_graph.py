@@ -1,7 +1,7 @@
 """The network of a run on a page: layers as boxes in the order in which they run, the streams between them.
 
-The boxes are filled by what is asked for: how much of what a layer reads it uses, how many of its channels stay, which
-task leads the most of its channels, or what share of the multiply–adds is its. A click or Enter selects the layer.
+The boxes show what is asked for: how much of what a layer reads it uses, how many of its channels stay, which tasks
+lead its channels, or what share of the multiply–adds is its. A click or Enter selects the layer.
 """
 
 import hashlib
@@ -30,7 +30,8 @@ LEGENDS = {
 READING = (
     "From the input at the top to the heads. Each box is a layer, or a place where streams meet. Lines: the channels "
     "that go from one to the next, thicker for more; dashed where none of them stays. The bar in a box: how much of it "
-    "is left. Click a layer, or move with the arrow keys and press Enter, to select it on all pages."
+    "is left; by leading task, the part of its channels that each task surely leads. Click a layer, or move with the "
+    "arrow keys and press Enter, to select it on all pages."
 )
 _mount = st.components.v2.component(
     "winnow_network", html=markup("network.html"), css=style("network.css"), js=script("network.js")
@@ -138,7 +139,7 @@ def _led(counts: Mapping[str, int], looks: Mapping[str, Style]) -> _Look:
     first, most = max(tasks.items(), key=lambda pair: pair[1], default=("", 0))
     if not most:
         return _Look(None, f"no sure lead in {total - counts['unused']} channels")
-    return _Look(looks[first].colour, f"{first} leads {most} of {total - counts['unused']}", bars)
+    return _Look(None, f"{first} leads {most} of {total - counts['unused']}", bars)
 
 
 def _tip(row: Mapping[Any, Any]) -> str:
@@ -164,7 +165,7 @@ def _legend(drawing: Drawing) -> list[tuple[str, str]]:
     """Return (words, colour or gradient) for each entry."""
     if drawing.by != "lead":
         return [(LEGENDS[drawing.by], f"linear-gradient(90deg, {', '.join(CIVIDIS)})")]
-    return [(f"{task} leads the most", look.colour) for task, look in drawing.looks.items()]
+    return [(f"{task} leads", look.colour) for task, look in drawing.looks.items()]
 
 
 def shade(share: float) -> str:

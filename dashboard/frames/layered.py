@@ -10,6 +10,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def laid_out(count: int, edges: Sequence[Edge], last: Sequence[int] = ()) -> Lay
     down = _layers(count, edges, last)
     chains = _chains(count, down, edges)
     depth = np.concatenate([down, [place for chain in chains.values() for place in _passed(chain, down, count)]])
-    links = [pair for chain in chains.values() for pair in zip(chain, chain[1:], strict=False)]
+    links = [pair for chain in chains.values() for pair in pairwise(chain)]
     across = _across(depth.astype(int), links, count)
     spots = [(float(x), int(y)) for x, y in zip(across, depth, strict=True)]
     return Layout(tuple(spots[:count]), {edge: tuple(spots[node] for node in chain) for edge, chain in chains.items()})
@@ -90,7 +91,7 @@ def _across(depth: NDArray[np.int64], links: Sequence[Edge], count: int) -> NDAr
             wanted = [_middle(across, above[node] + below[node], node) for node in row]
             room = [PASSING if node >= count else 1.0 for node in row]
             across[row] = spaced(np.array(wanted), np.array(room))
-    return across - across.min(initial=0.0)
+    return np.asarray(across - across.min(initial=0.0))
 
 
 def _middle(across: NDArray[np.float64], neighbours: Sequence[int], node: int) -> float:
@@ -107,4 +108,4 @@ def spaced(wanted: NDArray[np.float64], room: NDArray[np.float64]) -> NDArray[np
             other, more = blocks.pop()
             mean, size = (mean * size + other * more) / (size + more), size + more
         blocks.append((mean, size))
-    return np.repeat([mean for mean, _ in blocks], [size for _, size in blocks]) + offset
+    return np.asarray(np.repeat([mean for mean, _ in blocks], [size for _, size in blocks]) + offset)

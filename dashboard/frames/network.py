@@ -54,7 +54,9 @@ def running_order(run: Run) -> dict[str, int]:
     """Return the place of each layer, by what the groups call it, in the order in which the network runs."""
     known = nodes(run)
     own = known[known["group_layer"] != ""] if len(known) else known
-    return {} if own.empty else {str(name): int(place) for name, place in own.groupby("group_layer")["node"].min().items()}
+    return (
+        {} if own.empty else {str(name): int(place) for name, place in own.groupby("group_layer")["node"].min().items()}
+    )
 
 
 def explained_by(run: Run) -> DerivedJob | None:

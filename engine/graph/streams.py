@@ -73,8 +73,9 @@ def stream_tables(found: Streams, liveness: Liveness) -> tuple[pd.DataFrame, pd.
     Nodes: node (its number, in the order in which they run); kind (input, layer, join or output); name (of the layer,
     of the end, of the operation that joins); operation (the kind of layer); component (`engine.graph.tables`); space
     (of the channels that it gives); outputs (the model's outputs that it can reach, comma-separated); channels that it
-    gives and how many of them are kept; columns that it reads and how many of them are used; parameters of its
-    weight and bias, whoever else uses them; macs of one image, how many of them go with dead channels, and how many with gathers too.
+    gives and how many of them are kept; columns that it reads and how many of them are used; parameters of its weight
+    and bias, whoever else uses them; macs of one image, how many of them go with dead channels, and how many with
+    gathers too.
 
     Edges: source, target (numbers of nodes); channels that go there and how many of them are kept.
     """

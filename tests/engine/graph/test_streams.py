@@ -49,7 +49,9 @@ def test_a_sum_and_a_concatenation_are_joins_and_heads_end_in_outputs() -> None:
     assert edges.set_index(["source", "target"]).loc[(3, 5), "channels"] == 4
 
 
-@pytest.mark.parametrize("name", ["ours bottleneck, D-stem, ASPP", "densenet", "efficientnet", "u-net", "shared", "fpn"])
+@pytest.mark.parametrize(
+    "name", ["ours bottleneck, D-stem, ASPP", "densenet", "efficientnet", "u-net", "shared", "fpn"]
+)
 def test_every_layer_stands_there_and_every_node_leads_from_an_input_to_an_output(name: str) -> None:
     model, example = build(name)
     nodes, edges, liveness = _tables(model, example)
