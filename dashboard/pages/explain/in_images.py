@@ -45,13 +45,34 @@ def in_images(work: DerivedJob, task: str, chosen: Cell | None, about: str) -> N
     picture = pictures.enlarged(pictures.image(known.images()[place]))
     _row([("input", picture), *_values(known, task, place, picture.shape[:2])])
     _classes(known, task, place)
+    _void(known, task, place)
     _row(_attributions(known, task, place, picture))
     if chosen is None or not known.has(chosen.layer, chosen.channel):
         with_maps(work, known, chosen)
     else:
         st.text(str(chosen))
         _row(_channel(known, chosen, place, picture))
+        _bar()
     explain(known.completeness, "in_images", READING.format(of=known.index["of"]), f"{about} · {_made(known, task)}")
+
+
+def channel_row(known: SpatialStore, chosen: Cell) -> None:
+    """Draw the maps of a channel over one of the shown images, with how silent it is on average over all of them."""
+    place = _image(known)
+    picture = pictures.enlarged(pictures.image(known.images()[place]))
+    silent = known.silent(chosen.layer, chosen.channel)
+    blank = np.full((pictures.LEAST, pictures.LEAST, 3), 128, np.uint8)
+    average: Shown = ("silence over all images, 0 to 100 %", pictures.overlaid(blank, silent, 1.0))
+    _row([*_channel(known, chosen, place, picture), average])
+    _bar()
+
+
+def _bar() -> None:
+    """Draw the scale of the maps: what the colours of all of them mean."""
+    st.image(
+        pictures.scale(), caption="from nothing (grey image) to the largest value of each map", width=260,
+        output_format="PNG", alt="scale of the maps",
+    )  # fmt: skip
 
 
 def no_maps() -> None:
@@ -131,6 +152,19 @@ def _classes(known: SpatialStore, task: str, place: int) -> None:
             st.image(swatch.astype(np.uint8), caption=plain(name), width=64, output_format="PNG", alt=name)
 
 
+def _void(known: SpatialStore, task: str, place: int) -> None:
+    """Explain the grey of a target: pixels without a label, which count nowhere."""
+    field, target = maps.field(known, task), known.target(task)
+    if field is None or target is None or field.kind not in pictures.DENSE:
+        return
+    share = float((~pictures.labelled(target[place], field)).mean())
+    if share:
+        st.caption(
+            f"Mid grey in the target: void, no label there ({100 * share:.0f} % of this image). The prediction says "
+            "something there too, but it counts in no loss and in no metric."
+        )
+
+
 def _made(known: SpatialStore, task: str) -> str:
     """Say how the maps were made, and how far integrated gradients keep what they promise."""
     promised = known.completeness()
@@ -168,8 +202,8 @@ def _extent(values: list[Array], kind: str) -> tuple[float, float]:
 def _attributions(known: SpatialStore, task: str, place: int, picture: Picture) -> list[Shown]:
     gradients, patches = (np.abs(known.attribution(method, task)) for method in METHODS)
     return [
-        (f"{task}: integrated gradients", over(picture, gradients, place)),
-        (f"{task}: occlusion", over(picture, patches, place)),
+        (_scaled(f"{task}: integrated gradients", gradients), over(picture, gradients, place)),
+        (_scaled(f"{task}: occlusion", patches), over(picture, patches, place)),
     ]
 
 
@@ -177,13 +211,23 @@ def _channel(known: SpatialStore, chosen: Cell, place: int, picture: Picture) ->
     """Return where a channel answers, silent places struck, and where each task relies on it."""
     layer, channel = chosen.layer, chosen.channel
     activation, silent = np.abs(known.activation(layer, channel)), known.silent_here(layer, channel)[place]
-    shown: list[Shown] = [("activation", pictures.struck(over(picture, activation, place), silent))]
-    return shown + [
-        (f"reliance of {task}", over(picture, known.reliance(layer, channel, task), place)) for task in known.tasks
+    name = f"{_scaled('activation', activation)}, silent in {100 * float(silent.mean()):.0f} %"
+    relied = {task: known.reliance(layer, channel, task) for task in known.tasks}
+    return [
+        (name, pictures.struck(over(picture, activation, place), silent)),
+        *((_scaled(f"reliance of {task}", values), over(picture, values, place)) for task, values in relied.items()),
     ]
 
 
 def over(picture: Picture, values: Array, place: int) -> Picture:
     """Return one of some maps (K, h, w) ≥ 0 over its picture, on the scale of all of them."""
-    largest = float(np.quantile(values, BRIGHT)) or float(values.max())
-    return pictures.overlaid(picture, values[place], largest)
+    return pictures.overlaid(picture, values[place], _largest(values))
+
+
+def _largest(values: Array) -> float:
+    return float(np.quantile(values, BRIGHT)) or float(values.max())
+
+
+def _scaled(name: str, values: Array, unit: str = "1") -> str:
+    """Name a map with the two ends of its scale."""
+    return f"{name}, 0 to {_largest(values):.2g} [{unit}]"
