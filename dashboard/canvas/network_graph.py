@@ -18,7 +18,6 @@ from winnow.dashboard.canvas.components import markup, script, style
 from winnow.dashboard.figures.style import CIVIDIS, Style
 from winnow.dashboard.frames.layered import Layout
 from winnow.dashboard.frames.network import By
-from winnow.dashboard.shared.formatting import amount
 
 GREY = "#808495"
 DARK, LIGHT = "#10151c", "#ffffff"  # the inks of a filled box
@@ -148,7 +147,7 @@ def _tip(row: Mapping[Any, Any]) -> str:
     lines.append(f"gives {row['channels']} channels, {row['kept']} of them stay")
     if row["kind"] == "layer":
         lines.append(f"reads {row['columns']} channels, uses {row['used']} of them")
-        lines.append(f"{amount(row['parameters'])} parameters, {amount(row['macs'])} MACs for one image")
+        lines.append(f"{row['parameters']:,} parameters, {row['macs'] / 1e6:.3g} million MACs for one image")
         if row["macs"]:
             gone = (100 * row[name] / row["macs"] for name in ("removable_macs", "gathered_macs"))
             lines.append("of these MACs, {:.0f} % can go, {:.0f} % with gathers".format(*gone))

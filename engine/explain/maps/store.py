@@ -10,6 +10,7 @@ overflows or underflows.
 |------------------------------------------|-----------------|---------------------------------------------------------|
 | `images`                                 | (K, H, W, 1|3)  | uint8; larger images are reduced by a whole factor      |
 | `target.<task>`, `prediction.<task>`     | (K, …)          | see `explain.maps.pictures`                             |
+| `dense.<task>`                           | (K, …)          | of a pruning: the prediction before it                  |
 | `activation.<layer>`, `…_peak.<layer>`   | (C, K, h, w)    | what the layer reads, at its own resolution             |
 | `silent.<layer>`                         | (C, h, w)       | part of the N images with exactly 0 at the position     |
 | `silent_here.<layer>`                    | (C, K, h, w)    | uint8: whether it is exactly 0 in this image            |
@@ -116,6 +117,10 @@ class SpatialStore:
     def prediction(self, task: str) -> Array | None:
         """Return a task's predictions for the shown images; None for a task without a description."""
         return self._known("prediction", task)
+
+    def dense(self, task: str) -> Array | None:
+        """Return what the network predicted before a pruning, in the form of `prediction`; None in other files."""
+        return self._known("dense", task)
 
     def activation(self, layer: str, channel: int) -> Array:
         """Return the activation of a channel over the shown images, (K, h, w)."""
