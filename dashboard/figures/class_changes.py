@@ -7,9 +7,9 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels, shortened
 
 READING = (
-    "One row per class, the largest loss at the top: the change of its IoU in percentage points, with the 95 % interval "
-    "from resampling the images. Grey: the interval contains 0, so these images show no change. The interval says "
-    "nothing of another training."
+    "One row per class, the largest loss at the top: the change of its IoU in percentage points, with the 95 % "
+    "interval from resampling the images. Grey: the interval contains 0, so these images show no change. The interval "
+    "says nothing of another training."
 )
 MOST = 40  # classes
 

@@ -53,8 +53,10 @@ def who_pays(view: View) -> None:
         else:
             st.caption("IoU by class exists for segmentation only.")
     number = place if place is not None else _first(own, view)
-    if number is not None:
-        _pictures(view, number, task)
+    if number is None:
+        st.caption("There are no pictures of these images in both networks. Maps of an explanation hold some.")
+        return
+    _pictures(view, number, task)
 
 
 def _sentence(own: pd.DataFrame, task: str, names: Sequence[str]) -> str:

@@ -18,7 +18,6 @@ from winnow.dashboard.frames.answers import of_runs
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared import who_pays as view
 from winnow.dashboard.shared.address import OTHER, RUN
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Choice, called, choose, gone
@@ -27,6 +26,8 @@ from winnow.dashboard.shared.panel import Chart, draw, explain
 from winnow.dashboard.shared.run_bar import ended
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
+from winnow.dashboard.shared.who_pays import View
+from winnow.dashboard.shared.who_pays import who_pays as draw_who_pays
 from winnow.engine.runs.run import Run, list_runs
 
 TABS = ("Maps", "Metrics", "Who pays", "Layers", "Seeds", "Descriptions")
@@ -149,8 +150,8 @@ def _who_pays(a: Run, b: Run) -> None:
         return
     stores = {name: maps.store(work) for name, work in zip("AB", works, strict=True)}
     known = {name: store for name, store in stores.items() if store is not None}
-    shown = view.View(judged, ("A", "B"), known if len(known) == len(stores) else {}, _about(a, b))
-    view.who_pays(shown)
+    shown = View(judged, ("A", "B"), known if len(known) == len(stores) else {}, _about(a, b))
+    draw_who_pays(shown)
 
 
 def _layers(a: Run, b: Run) -> None:

@@ -12,7 +12,6 @@ from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, maps
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import explain
 from winnow.dashboard.shared.selection import select
 from winnow.dashboard.shared.task_pictures import Shown, class_names, picture_row, task_pictures, void_pixels
