@@ -25,6 +25,7 @@ from winnow.engine.jobs.prune_report import (
 from winnow.engine.jobs.refit_checkpoint import RefitCheckpoint
 from winnow.engine.jobs.restore import Restored, restored_network
 from winnow.engine.jobs.run_data import prepare, run_images
+from winnow.engine.jobs.who_pays import write_who_pays
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.pruning import Compacted, compact, transfer
 from winnow.engine.pruning.budget import Budget, choose
@@ -64,6 +65,8 @@ def run_prune(run: Run, spec: PruneSpec, writer: Writer, stop_requested: object)
         _measured(pruning, masked, compacted.model)
         if spec.refit_epochs:
             _refitted(pruning, compacted, masked)
+        writer.status(phase="judging every image")
+        write_who_pays(pruning, compacted.model)
         writer.status(phase="writing the network")
         save_model(writer.folder / "model", compacted.model, pruning.validation.example())
     except Stopped:
