@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,6 +23,7 @@ sys.dont_write_bytecode = False
 # A busy machine takes its time over an example: no deadline. `make reliability` draws others each time, and more.
 settings.register_profile("wide", deadline=None, max_examples=200)
 settings.register_profile("same", deadline=None, max_examples=40, derandomize=True)
+os.environ["WINNOW_DATASETS"] = str(Path(tempfile.gettempdir(), f"winnow-{os.getpid()}", "datasets.json"))  # none
 settings.load_profile("same")
 LONGEST = (  # files of more than half a minute, by what they took on two cores
     "browser/test_every_page.py",

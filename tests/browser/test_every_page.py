@@ -10,6 +10,7 @@ from tests.browser.driving import SIZE, Faults, serious, settled, visit
 from tests.browser.serving import serving
 from tests.dashboard.making import write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.making_looks import write_look
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.pruning_making import write_export, write_pruning
 from winnow.engine.runs.norm_log import Layer
@@ -38,8 +39,10 @@ OTHERS = {
     "Explain": ".barlayer .point path",
     "Path": "canvas[aria-roledescription='map of a path']",
     "Compare": "canvas[aria-roledescription='map of a pair']",
+    "Data": "[data-testid=stImage] img",
     "New run": ".st-key-new_submit button",
 }
+DATA = {"Targets": ".js-plotly-plot .barlayer .trace", "Findings": "[data-testid=stAlert]"}
 MAP = VIEWS["Survival map"]
 
 
@@ -50,6 +53,7 @@ def test_no_page_raises_in_light_or_dark(browser: Browser, tmp_path: Path) -> No
         run = write_checkpoint(write_tables(write_run(runs, epochs, penalty={"strength": strength}), nearly=(1,)))
         write_export(run, write_pruning(run, criterion="norm", budget=50, refit_epochs=2))
     write_explanation(run)
+    write_look(runs)
     with serving(runs) as address:
         for scheme in ("light", "dark"):
             context = browser.new_context(viewport=SIZE, color_scheme=scheme)
@@ -58,7 +62,7 @@ def test_no_page_raises_in_light_or_dark(browser: Browser, tmp_path: Path) -> No
             _walk(context.new_page(), address, notes / scheme)
             context.close()
     assert faults == []
-    assert len(list(notes.glob("*/*"))) == 2 * 21
+    assert len(list(notes.glob("*/*"))) == 2 * 24
 
 
 def _walk(page: Page, address: str, notes: Path) -> None:
@@ -73,6 +77,10 @@ def _walk(page: Page, address: str, notes: Path) -> None:
     for title, drawn in OTHERS.items():
         visit(page, title)
         _seen(page, drawn, notes / f"page-{title.lower().replace(' ', '-')}")
+    visit(page, "Data")
+    for view, drawn in DATA.items():
+        page.get_by_role("tab", name=view).click()
+        _seen(page, drawn, notes / f"data-{view.lower()}")
 
 
 def _groups(page: Page, notes: Path) -> None:
