@@ -8,20 +8,22 @@ import pytest
 
 
 def spread(every: int, *axes: Iterable[Any]) -> list[Any]:
-    """Return all combinations of the values of some axes; all but every n-th are studies.
+    """Return all combinations of the values of some axes; those whose places don't add up to a multiple are studies.
 
-    A combination is kept if the sum of its places is divisible by `every`: each value of the longest axes is in cases
-    that are kept, with other values of the other axes each time. A value that is a tuple stands for several arguments.
+    So about one of `every` is kept, and each value with others each time. A tuple stands for several arguments.
+
+    Raises:
+        ValueError: a value of an axis would be in no case that is kept.
+
     """
-    return [
-        pytest.param(*_flat(value for _, value in case), marks=_marks(sum(place for place, _ in case) % every))
-        for case in product(*(enumerate(axis) for axis in axes))
-    ]
-
-
-def _flat(values: Iterable[Any]) -> list[Any]:
-    return [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
-
-
-def _marks(left_out: int) -> tuple[pytest.MarkDecorator, ...]:
-    return (pytest.mark.study,) if left_out else ()
+    found, kept = [], [set[int]() for _ in axes]
+    lists = [list(axis) for axis in axes]
+    for case in product(*(enumerate(axis) for axis in lists)):
+        here = sum(place for place, _ in case) % every == 0
+        for seen, (place, _) in zip(kept, case, strict=True):
+            seen.update({place} if here else ())
+        parts = [part for _, value in case for part in (value if isinstance(value, tuple) else (value,))]
+        found.append(pytest.param(*parts, marks=() if here else pytest.mark.study))
+    if any(len(seen) < len(axis) for seen, axis in zip(kept, lists, strict=True)):
+        raise ValueError(f"`every` must leave each value in a case, got {every}. Choose a smaller one.")
+    return found
