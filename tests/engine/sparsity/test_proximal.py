@@ -9,8 +9,9 @@ from sklearn.linear_model import MultiTaskLasso
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, RMSprop
 
+from tests.thinning import spread
 from winnow.engine.sparsity.groups import Axis, Group, input_groups
-from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
+from winnow.engine.sparsity.penalties import L1, GroupLasso, GroupMCP, SparseGroupLasso
 from winnow.engine.sparsity.proximal import Kept, Proximal
 
 OPTIMISERS = {
@@ -49,8 +50,7 @@ def descend(layer: nn.Linear, proximal: Proximal, problem, most: int, reached: C
     ((layer(x) - y) ** 2).sum().div(200).backward()
 
 
-@pytest.mark.parametrize("fraction", [0.8, 0.5, 0.1, 0.02])
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize(("name", "fraction"), spread(2, OPTIMISERS, [0.8, 0.5, 0.1, 0.02]))
 def test_the_fixed_point_is_scikit_learns_solution(problem, name: str, fraction: float):
     x, y = problem
     strength = fraction * np.linalg.norm(x.T @ y / 100, axis=1).max()
@@ -78,9 +78,9 @@ PENALTIES = {
 }
 
 
-@pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_the_fixed_point_violates_no_condition(problem, name: str, penalty: Penalty):
+@pytest.mark.parametrize(("name", "kind"), spread(3, OPTIMISERS, PENALTIES))
+def test_the_fixed_point_violates_no_condition(problem, name: str, kind: str):
+    penalty = PENALTIES[kind]
     layer = nn.Linear(60, 4, bias=False, dtype=torch.float64)
     nn.init.zeros_(layer.weight)
     proximal = Proximal(OPTIMISERS[name](layer.parameters()), input_groups(layer), penalty)
