@@ -25,15 +25,27 @@ settings.register_profile("wide", deadline=None, max_examples=200)
 settings.register_profile("same", deadline=None, max_examples=40, derandomize=True)
 os.environ["WINNOW_DATASETS"] = str(Path(tempfile.gettempdir(), f"winnow-{os.getpid()}", "datasets.json"))  # none
 settings.load_profile("same")
-LONGEST = (  # files of more than half a minute, by what they took on two cores
+LONGEST = (  # files of about half a minute and more; those with a browser between others, which leave it some time
     "browser/test_every_page.py",
     "test_house.py",
-    "browser/test_one_selection.py",
-    "browser/test_a_run_from_the_form.py",
-    "browser/test_a_pruning_from_the_page.py",
     "engine/training/distributed/test_pair.py",
-    "browser/test_pages_follow.py",
+    "browser/test_one_selection.py",
+    "engine/jobs/test_worker.py",
+    "browser/test_a_run_from_the_form.py",
+    "engine/studies/test_study_job.py",
+    "browser/test_a_pruning_from_the_page.py",
+    "engine/training/distributed/test_devices.py",
+    "engine/cli/test_derived.py",
+    "browser/test_explanation_pages.py",
+    "test_readme.py",
+    "engine/pruning/test_compact.py",
     "packaging/test_wheel.py",
+    "browser/test_path_page.py",
+    "engine/graph/test_liveness.py",
+    "engine/jobs/test_own_network.py",
+    "browser/test_pages_follow.py",
+    "engine/sparsity/test_proximal.py",
+    "test_adding.py",
 )
 
 
