@@ -62,7 +62,7 @@ class Certificate:
     silent: tuple[str, ...] = ()
 
 
-def certified(
+def certificate_of(
     plan: Plan, small: nn.Module, cuts: Sequence[Cut], proof: Proof, parts: Mapping[str, tuple[str, ...]]
 ) -> Certificate:
     """Return the certificate of a smaller model; `parts` are `programs` and `silent`."""

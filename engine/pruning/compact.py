@@ -20,7 +20,7 @@ from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.wrappers import unwrapped
-from winnow.engine.pruning.certificate import Certificate, certified
+from winnow.engine.pruning.certificate import Certificate, certificate_of
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured
 from winnow.engine.pruning.fitting import Unfit, fit_all, kept_around, settle_shapes
 from winnow.engine.pruning.forms import KeepTasks, as_program, fixes_sizes, without_others
@@ -295,7 +295,7 @@ class _Compaction:
             proof.open["training mode"] = EVALUATION_ONLY
         plan, small, cuts = built.plan, built.small, tuple(built.cuts.values())
         said = {"programs": tuple(programs_in(small)), "silent": tuple(silent)}
-        certificate = certified(plan, small, cuts, proof, said)
+        certificate = certificate_of(plan, small, cuts, proof, said)
         if not isinstance(small, fx.GraphModule) and (silent or any(cut.stays for cut in cuts)):
             guarded(small, plan.graph.model, self.calls)
         return Compacted(small, certificate, cuts)
