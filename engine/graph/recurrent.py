@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.operation import Operation
@@ -21,6 +21,7 @@ from winnow.engine.graph.records import Reach
 from winnow.engine.graph.recurrent_steps import CellStep, RecurrentLevel, RecurrentStep, Wires
 from winnow.engine.graph.steps import Keep, Move, Zero
 
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 GATES = {"lstm": (4, 2), "gru": (3, 2), "rnn": (1, 0)}  # how many there are, and which one is the candidate
 GIVEN = "its initial state is given from outside, so let it start at zero"
 
