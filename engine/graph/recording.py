@@ -25,6 +25,7 @@ class Recording:
         self.start = 0  # where the tensors of the present pass begin
         self.first = 0  # the number of tensors of the first pass
         self.varying: set[int] = set()
+        self.given: set[int] = set()  # the inputs, none of whose sizes changes
         self.partition = Partition()
         self.carriers: list[Carrier] = []
         self.sites: dict[tuple[str, int], Site] = {}
@@ -38,6 +39,7 @@ class Recording:
         self.grids: list[tuple[Labels, int]] = []  # the grids that are open, and where each would be closed
         self.heads: list[Labels] = []
         self.direct: set[str] = set()
+        self.tables: set[str] = set()  # parameters whose rows are picked by index
         self.not_understood: list[tuple[str, str]] = []
         self._named: dict[int, str] = {}
         self._names = {id(tensor): name for name, tensor in reversed(list(model.named_parameters()))}

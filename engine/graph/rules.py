@@ -62,6 +62,7 @@ def _named(names: str, rule: Rule) -> dict[str, Rule]:
 MODULE_RULES: dict[str, Rule] = {
     **_named("Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d", layers.convolution_module),
     **_named("Linear", layers.linear_module),
+    **_named("Embedding", layers.embedding_module),
     **_named("BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm", norms.batch_norm_module),
     **_named("InstanceNorm1d InstanceNorm2d InstanceNorm3d", norms.instance_norm_module),
     **_named("GroupNorm", norms.group_norm_module),
@@ -81,6 +82,7 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named("conv1d conv2d conv3d", layers.convolution_function),
     **_named("conv_transpose1d conv_transpose2d conv_transpose3d", layers.convolution_function),
     **_named("linear", layers.linear_function),
+    **_named("embedding", layers.embedding_function),
     **_named("batch_norm", norms.batch_norm_function),
     **_named("aten_batch_norm", norms.batch_norm_of_aten),
     **_named("instance_norm", norms.instance_norm_function),
@@ -115,6 +117,7 @@ FUNCTION_RULES: dict[str, Rule] = {
 WEIGHTED = (  # their tensors but the first are weights
     layers.convolution_function,
     layers.linear_function,
+    layers.embedding_function,
     norms.batch_norm_function,
     norms.batch_norm_of_aten,
     norms.instance_norm_function,

@@ -255,10 +255,12 @@ class Chosen:
 
     result: int
     sources: tuple[int, ...]
+    forgets: bool = True
 
     def forward(self, known: Known, weights: Weights) -> None:
-        """Forget what is known of the result: elsewhere other elements are chosen."""
-        known[self.result] = np.full_like(known[self.result], np.nan)
+        """Forget what is known of the result, if elsewhere other elements are chosen."""
+        if self.forgets:
+            known[self.result] = np.full_like(known[self.result], np.nan)
 
     def backward(self, demand: Demand) -> None:
         """Ask for all of the sources if anything of the result is needed."""
