@@ -94,6 +94,7 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named("_pack_padded_sequence", recurrent.packed_sequence),
     **_named("_pad_packed_sequence", recurrent.unpacked_sequence),
     **_named("zeros_instead", layers.zeros_function),
+    **_named("own_norm", norms.own_norm_function),
     **_named("local_response_norm", norms.local_response_norm),
     **_named("prelu", pointwise.prelu),
     **_named("glu", pointwise.gated),
@@ -124,6 +125,7 @@ WEIGHTED = (  # their tensors but the first are weights
     norms.group_norm_function,
     norms.layer_norm_function,
     norms.narrow_norm_function,
+    norms.own_norm_function,
     pointwise.prelu,
     recurrent.recurrent,
     recurrent.recurrent_cell,
@@ -135,7 +137,7 @@ PLACELESS = (
 )  # fmt: skip
 GRIDS = (  # take channels that lie along several dimensions
     *PLACELESS, movement.assigned, spatial.padded, spatial.softmaxed, spatial.reduced,
-    norms.layer_norm_module, norms.layer_norm_function,
+    norms.layer_norm_module, norms.layer_norm_function, norms.own_norm_function,
 )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ from winnow.engine.pruning.forms import (
 from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.naming import Naming, named_numbers, namings, rewrite
-from winnow.engine.pruning.parts import missing, programs_in
+from winnow.engine.pruning.parts import missing
 from winnow.engine.pruning.plan import Plan, planned
 from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
@@ -188,7 +188,7 @@ class _Compaction:
 
     def _shrunk(self, plan: Plan, naming: Naming = "none") -> _Built:
         twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
-        fit_layers(twin)
+        fit_layers(twin, plan.graph.model)
         settle_shapes(plan.graph, twin, plan.liveness.kept)
         rewrite(twin, named_numbers(plan, naming))
         return _Built(plan, twin, cuts)
@@ -294,8 +294,7 @@ class _Compaction:
         if not self._both:
             proof.open["training mode"] = EVALUATION_ONLY
         plan, small, cuts = built.plan, built.small, tuple(built.cuts.values())
-        said = {"programs": tuple(programs_in(small)), "silent": tuple(silent)}
-        certificate = certificate_of(plan, small, cuts, proof, said)
+        certificate = certificate_of(plan, small, cuts, proof, tuple(silent))
         if not isinstance(small, fx.GraphModule) and (silent or any(cut.stays for cut in cuts)):
             guarded(small, plan.graph.model, self.calls)
         return Compacted(small, certificate, cuts)
