@@ -46,7 +46,7 @@ def own_norms(model: nn.Module) -> dict[str, OwnNorm]:
         )
         key += tuple((name, value) for name, value in vars(module).items() if isinstance(value, int | float | str))
         if key not in known:
-            known[key] = recognised(module)
+            known[key] = norm_of_module(module)
         if (norm := known[key]) is not None:
             found[path] = norm
     return found
@@ -87,7 +87,7 @@ def _could_be(module: nn.Module) -> bool:
     return bool(plain and alone and not torch_own and not hooked and 1 < len(own[0]) <= MOST)
 
 
-def recognised(module: nn.Module) -> OwnNorm | None:
+def norm_of_module(module: nn.Module) -> OwnNorm | None:
     """Return what norm a module is, None if it is none."""
     twin = copy.deepcopy(module).to(device="cpu", dtype=torch.float32)
     with torch.random.fork_rng(devices=[]), torch.no_grad():

@@ -151,7 +151,7 @@ class NarrowGroupNorm(nn.GroupNorm):
 
 
 class NarrowOwnNorm(nn.Module):
-    """A norm of the user's own over a stream that lost channels; `norm` says what it does, `width` how many there were."""
+    """A norm of the user's own over a stream that lost channels; `norm` is what it does, `width` what there were."""
 
     norm: OwnNorm
     width: int
