@@ -52,7 +52,7 @@ class Row:
         return self.traced and not self.refused
 
 
-class SilentlyWrong(AssertionError):
+class SilentlyWrong(AssertionError):  # noqa: N818 - what it is
     """A smaller model was handed out, and gives something else."""
 
 

@@ -225,7 +225,7 @@ class Seq2Seq(nn.Module):
 
 
 class Bert(nn.Module):
-    """Devlin et al. 2019: words, places and parts summed and normalised; norms behind; a head on the first word, tied words."""
+    """Devlin et al. 2019: words, places and parts summed and normalised."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()

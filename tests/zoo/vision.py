@@ -21,7 +21,7 @@ from tests.zoo.swin import SwinBlock, unwindowed, windows
 
 
 class ViT(nn.Module):
-    """Dosovitskiy et al. 2021; distilled: DeiT (Touvron 2021); registers and layer scale: DINOv2 (Oquab, Darcet 2024)."""
+    """Dosovitskiy et al. 2021; distilled: DeiT (Touvron 2021); registers and layer scale: DINOv2."""
 
     def __init__(
         self, width: int = 16, heads: int = 4, depth: int = 2, size: int = 32, patch: int = 8, classes: int = 5,

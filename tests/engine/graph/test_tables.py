@@ -69,7 +69,8 @@ def rows_in_use() -> nn.Module:
 
 PROGRAMS = {
     "tied": (tied, WIDTH), "padded": (padded, WIDTH), "as function": (as_function, WIDTH),
-    "places in part": (places_in_part, WIDTH), "class tokens": (class_tokens, WIDTH), "chosen by layers": (chosen_by_layers, WIDTH),
+    "as function": (as_function, WIDTH), "places in part": (places_in_part, WIDTH),
+    "class tokens": (class_tokens, WIDTH), "chosen by layers": (chosen_by_layers, WIDTH),
     "rows in use": (rows_in_use, 0),
 }  # fmt: skip
 
