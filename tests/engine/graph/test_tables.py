@@ -67,12 +67,8 @@ def rows_in_use() -> nn.Module:
     return Words(lambda m, w: m.head(F.linear(m.words(w), m.words.weight).relu() @ m.words.weight))
 
 
-PROGRAMS = {
-    "tied": (tied, WIDTH), "padded": (padded, WIDTH), "as function": (as_function, WIDTH),
-    "as function": (as_function, WIDTH), "places in part": (places_in_part, WIDTH),
-    "class tokens": (class_tokens, WIDTH), "chosen by layers": (chosen_by_layers, WIDTH),
-    "rows in use": (rows_in_use, 0),
-}  # fmt: skip
+MAKERS = (tied, padded, as_function, places_in_part, class_tokens, chosen_by_layers)
+PROGRAMS = {maker.__name__: (maker, WIDTH) for maker in MAKERS} | {"rows_in_use": (rows_in_use, 0)}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
