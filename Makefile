@@ -8,7 +8,7 @@ PIP := -m pip install --disable-pip-version-check -q
 # The torch that `make constraints` writes down: the one that is written down already, unless you name another.
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: app test bench reliability claim tools docs newest constraints clean
+.PHONY: app test bench reliability claim zoo tools docs newest constraints clean
 app: $(STAMP)
 	.venv/bin/winnow demo
 
@@ -21,11 +21,15 @@ bench: $(STAMP)
 	.venv/bin/pytest tests/benchmarks -m bench -s --timeout=1800
 
 reliability: $(STAMP)
-	.venv/bin/pytest tests/studies tests/engine/studies tests/reliability -m study -s
+	.venv/bin/pytest tests/studies tests/engine/studies tests/engine/pruning tests/zoo tests/reliability -m study -s
 
 # The claim of the field, at 70 % of the groups: about an hour and a half on 2 cores. Interrupted, it goes on where it was.
 claim: $(STAMP)
 	.venv/bin/pytest tests/studies/test_claim.py -m claim -s
+
+# docs/networks.md: what comes of every network of tests/zoo; with torch-pruning or transformers installed, theirs beside.
+zoo: $(STAMP)
+	OMP_WAIT_POLICY=PASSIVE .venv/bin/python -m tests.zoo.table docs/networks.md
 
 # A browser and Node, for the tests that need them.
 tools: $(STAMP)
