@@ -10,7 +10,7 @@ TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 # Python keeps what it compiles, whatever this shell says: else each process compiles torch anew, seconds of a core.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: app test bench reliability claim tools docs newest constraints clean
+.PHONY: app test bench reliability claim zoo tools docs newest constraints clean
 app: $(STAMP)
 	.venv/bin/winnow demo
 
@@ -30,6 +30,10 @@ reliability: $(STAMP)
 # The claim of the field, at 70 % of the groups: about an hour and a half on 2 cores. Interrupted, it goes on where it was.
 claim: $(STAMP)
 	.venv/bin/pytest tests/studies/test_claim.py -m claim -s
+
+# docs/networks.md: what comes of every network of tests/zoo; with torch-pruning or transformers installed, theirs beside.
+zoo: $(STAMP)
+	OMP_WAIT_POLICY=PASSIVE .venv/bin/python -m tests.zoo.table docs/networks.md
 
 # A browser and Node, for the tests that need them.
 tools: $(STAMP)
