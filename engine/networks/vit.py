@@ -104,7 +104,7 @@ class VitTrunk(Trunk):
     def _places(self, rows: int, columns: int) -> Tensor:
         if (rows, columns) == (GRID, GRID):
             return self.places
-        grid = self.places[:, 1:].transpose(1, 2).unflatten(2, (GRID, GRID))
+        grid = self.places[:, 1:].transpose(1, 2).reshape(1, -1, GRID, GRID)
         fitted = functional.interpolate(grid, size=[rows, columns], mode="bicubic", align_corners=False)
         return torch.cat([self.places[:, :1], fitted.flatten(2).transpose(1, 2)], 1)
 
@@ -114,7 +114,8 @@ class VitTrunk(Trunk):
             x = block(x)
         return x
 
-    def shown(self, stage: int, x: Tensor, size: torch.VitSize) -> Tensor:
+    def shown(self, stage: int, x: Tensor, size: torch.Size) -> Tensor:
         """Return the tokens of the patches as (B, C, h, w); those of the last stage after the norm."""
         x = self.norm(x) if stage == STAGES - 1 else x
-        return x[:, 1:].transpose(1, 2).unflatten(2, (size[0] // self.patch, size[1] // self.patch))
+        rows, columns = size[0] // self.patch, size[1] // self.patch
+        return x[:, 1:].transpose(1, 2).reshape(len(x), -1, rows, columns)
