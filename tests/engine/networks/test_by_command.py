@@ -62,7 +62,10 @@ def test_a_network_without_a_seam_trains_and_is_pruned(runs: Path) -> None:
 def test_a_whole_network_trains_and_is_pruned_and_explained(asked: str, runs: Path) -> None:
     run = trained(runs, "--dataset", "scenes", "--tasks", "seg,depth", "--network", *WHOLE[asked].split())
     assert len(run.groups()) > 0
-    for job in ("prune --rounds 3 --batches 1", "explain --ablations 1 --ablation-images 2 --maps 0"):
+    for job in (
+        "prune --relevance-images 2 --rounds 3 --batches 1",
+        "explain --images 2 --ablations 1 --ablation-images 2 --maps 0",
+    ):
         name, *options = job.split()
-        done = winnow_here(name, run.id, "--relevance-images", "2", *options)
+        done = winnow_here(name, run.id, *options)
         assert done.returncode == 0, done.stderr[-2000:]
