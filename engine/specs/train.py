@@ -20,7 +20,7 @@ from winnow.data.sample import Field as About
 from winnow.data.sample import Learner, Metric
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
-from winnow.engine.specs.frozen import Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
+from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
 from winnow.engine.specs.network import Network, NetworkSpec, ResidualSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.registry import chosen_by
@@ -40,10 +40,10 @@ class OptimiserSpec(Frozen):
     optimiser: Literal["adamw", "adam", "sgd"] = Field(
         "adamw", description="optimiser of the losses; the penalty acts after each of its steps"
     )
-    learning_rate: Positive = Field(2e-3, description="learning rate at the start")
+    learning_rate: Positive = Field(2e-3, le=1e30, description="learning rate at the start")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum (sgd only)")
-    weight_decay: Strength = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
-    rate: dict[str, Strength] = Field(
+    weight_decay: Factor = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
+    rate: dict[str, Factor] = Field(
         default_factory=dict,
         description="learning rate of the parameters whose names fit a pattern, as a factor of the learning rate: "
         "trunk.*=0.1; 0: they keep their values",
@@ -140,12 +140,13 @@ class TrainSpec(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_the_tasks(cls, values: Any) -> Any:
-        """Fill in the tasks, so that the stored spec names them."""
-        if not isinstance(values, dict) or values.get("tasks"):
+    def _as_the_data_suggests(cls, values: Any) -> Any:
+        """Fill in the tasks and what is usual for the data set, so that the stored spec names them."""
+        if not isinstance(values, dict):
             return values
         data = _ANY_DATA.validate_python(values.get("data", {}))
-        return {**values, "data": data, "tasks": tuple(data.fields)[:3]}
+        filled = {**with_usual(type(data), values), "data": data}
+        return filled if values.get("tasks") else {**filled, "tasks": tuple(data.fields)[:3]}
 
     @model_validator(mode="before")
     @classmethod
@@ -256,6 +257,23 @@ class TrainSpec(Frozen):
 
 _ANY_DATA: TypeAdapter[DataSpec] = TypeAdapter(Data)
 _ANY_NETWORK: TypeAdapter[NetworkSpec] = TypeAdapter(Network)
+
+
+def with_usual(data: type[DataSpec], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a spec, and those that are usual for its data set where nothing is said.
+
+    A section of another kind than the default, such as a network of the user's own, keeps the values of its kind.
+    """
+    filled = dict(values)
+    for name, usual in data.usual.items():
+        given = values.get(name, {})
+        if not isinstance(usual, Mapping):
+            filled.setdefault(name, usual)
+            continue
+        kind = getattr(TrainSpec.model_fields[name].default, name)  # a section names its kind as it is called
+        if isinstance(given, Mapping) and given.get(name, kind) == kind:
+            filled[name] = {**usual, **given}
+    return filled
 
 
 def demo() -> TrainSpec:
