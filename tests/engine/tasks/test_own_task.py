@@ -1,4 +1,4 @@
-"""A task kind of the user's own: trained by command, recorded, on the pages, pruned and explained; or refused by name."""
+"""A task kind of the user's own: trained by command, recorded, on the pages, pruned and explained; or refused."""
 
 import re
 import sys
