@@ -9,10 +9,13 @@ import pytest
 from tests.engine.commanding import winnow_here
 from tests.engine.own_nets import at_home
 from winnow.dashboard.frames.summaries import summary
-from winnow.data.trust import is_confirmed
+from winnow.data.code import Code
+from winnow.data.sample import Field, Learner, Metric
+from winnow.data.trust import confirm, is_confirmed
 from winnow.engine.cli.own import own_code
 from winnow.engine.runs.quantities import metrics
 from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.tasks.build import build_tasks
 
 MODULE = """
 import torch
@@ -47,7 +50,7 @@ class Near:
 
 
 class Meter:
-    def __init__(self):
+    def __init__(self, field=None):
         self.found = torch.zeros(3)
 
     def update(self, prediction, target):
@@ -75,7 +78,6 @@ class Other(Near):
 
 
 class Half(Near):
-    mirror = property()
     outputs = 0
 """
 ASKED = [
@@ -165,15 +167,17 @@ def test_a_task_that_is_none_is_refused_by_name(task: str, says: str, folder: Pa
     assert not (folder / "runs").exists() or not list_runs(folder / "runs")
 
 
-@pytest.mark.parametrize(
-    ("thing", "says"),
-    [
-        ("Other", "`compute` must return the metrics near, off, got else from mytasks:Other"),
-        ("Half", "`outputs` must be a whole number from 1 on, got 0 from mytasks:Half"),
-    ],
-)
-def test_a_task_that_breaks_its_word_fails_by_name(thing: str, says: str, folder: Path) -> None:
-    done = winnow_here(*ASKED, *MORE, "--task", f"ink=mytasks:{thing}")
+def test_a_task_that_breaks_its_word_fails_by_name(folder: Path) -> None:
+    done = winnow_here(*ASKED, *MORE, "--task", "ink=mytasks:Other")
     assert done.returncode != 0
     (run,) = list_runs(folder / "runs")
-    assert says in run.status.message
+    assert "`compute` must return the metrics near, off, got else from mytasks:Other" in run.status.message
+
+
+def test_what_is_no_task_is_refused_by_name(folder: Path) -> None:
+    code = str(folder / "home")
+    for thing, says in (("Half", "`outputs` must be a whole number from 1 on, got 0"), ("Meter", "without outputs")):
+        learner = Learner(f"mytasks:{thing}", code, (Metric("near", "near", "%", "higher"),))
+        confirm(Code(learner.code, code, "task").fingerprint())
+        with pytest.raises(ValueError, match=says):
+            build_tasks({"ink": Field(kind="regression", learner=learner)}, ["ink"])
