@@ -185,7 +185,7 @@ def _before_and_after(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return one row per metric: its value in the run's network and in the exported one."""
     if metrics.empty:
         return metrics
-    last = "refitted" if "refitted" in set(metrics["model"]) else "pruned"
+    last = next(stage for stage in ("refitted", "repaired", "pruned") if stage in {*metrics["model"], "pruned"})
     keys = ["task", "metric", "unit"]
     before, after = (metrics[metrics["model"] == name][[*keys, "value"]] for name in ("dense", last))
     found = after.merge(before, on=keys, how="left", suffixes=("_after", "_before"))

@@ -32,7 +32,7 @@ from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import Checkpoint
 from winnow.engine.training.setup import build_groups
 from winnow.engine.training.state import Training
-from winnow.engine.training.weights_file import put_weights, read_weights
+from winnow.engine.training.weights_file import put_trunk, read_weights
 
 UNMEASURED = 1e6  # a strength up to which λ_max need not be measured: float32 holds what follows from it
 PASSES = 8  # batches over which the gradients of the groups are measured
@@ -50,7 +50,8 @@ def start_from(training: Training, start: StartSpec, root: Path, example: Tensor
     if start.weights is not None:
         _load(training, start.weights, root)
     if start.file is not None:
-        put_weights(training.net, read_weights(Path(start.file.path), start.file.sha256), start.file.path)
+        found = read_weights(Path(start.file.path), start.file.sha256)
+        put_trunk(training.net, training.spec.network, found, start.file.path)
     proximal = training.proximal
     proximal.norms = [bank.norms() for bank in proximal.banks]
     if start.support != "free":

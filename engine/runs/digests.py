@@ -20,7 +20,9 @@ BEFORE = "before"  # the folder, beside the checkpoints, of the checkpoints from
 
 NOTED = "digests.json"
 SIGNATURE = "digests.json.sig"  # of the digests (engine.runs.signing)
-UNNOTED = ("status.json", "lock", "control.json", "control.lock", "log.txt", NOTED, SIGNATURE)
+UNNOTED = (
+    "status.json", "lock", "control.json", "control.lock", "log.txt", "report.json", "report", NOTED, SIGNATURE,
+)  # fmt: skip
 APART = ("prune", "explain", "export")
 
 

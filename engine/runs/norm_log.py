@@ -68,9 +68,7 @@ class NormLog:
         except (TypeError, KeyError, IndexError) as error:
             raise DamagedFileError(self._layers, "it must list layers, each with name, groups and size") from error
         if not all(_printable(own.name) and _count(own.groups) and _count(own.size) for own in layers):
-            raise DamagedFileError(
-                self._layers, "a layer must have a printable name, groups and their size"
-            )
+            raise DamagedFileError(self._layers, "a layer must have a printable name, groups and their size")
         if len({own.name for own in layers}) < len(layers):
             raise DamagedFileError(self._layers, "it names a layer twice")
         if sum(own.groups for own in layers) > MOST_GROUPS:

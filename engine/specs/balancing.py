@@ -12,6 +12,7 @@ from winnow.engine.specs.frozen import Factor, Frozen, Positive
 Method = Literal[
     "equal",
     "static",
+    "auto",
     "uncertainty",
     "dwa",
     "famo",
@@ -53,6 +54,12 @@ class BalancingSpec(Frozen):
     )
     task_weights: dict[str, Factor] = Field(
         default_factory=dict, description="weight of each task, as seg=1,depth=2 (static only)"
+    )
+    probe: int = Field(
+        100,
+        ge=1,
+        le=1_000_000,
+        description="steps in which the task gradients are measured; the weights stay fixed afterwards (auto only)",
     )
     temperature: Positive = Field(
         2.0, description="temperature of the softmax over loss ratios; a high one weights nearly equally (dwa only)"
