@@ -64,7 +64,7 @@ class Motorcycle(Generated):
 
     def drawn(self, stream: list[int]) -> Sample:
         """Return the window of a random stream."""
-        image, depth, normals = photograph()
+        image, depth, normals = motorcycle_photograph()
         chance = np.random.default_rng(stream)
         first, last = (0, BORDER) if self.split == "train" else (BORDER, image.shape[1])
         side = int(chance.integers(LEAST, MOST + 1))
@@ -96,9 +96,9 @@ class MotorcycleData(DataSpec):
         """Return the length of the split, the size and the seed."""
         return {"length": self.length(split), "size": self.size, "seed": self.data_seed}
 
-    def length(self, split: Split) -> int:
+    def length(self, split: Split) -> int | None:
         """Return how many windows a split has."""
-        return {"train": self.train_length, "val": self.val_length}[split]
+        return {"train": self.train_length, "val": self.val_length}.get(split)
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -107,7 +107,7 @@ class MotorcycleData(DataSpec):
 
 
 @lru_cache(maxsize=1)
-def photograph() -> tuple[Array, Array, Array]:
+def motorcycle_photograph() -> tuple[Array, Array, Array]:
     """Return the image (500, 741, 3) uint8, depth [m] (500, 741) float32 and normals (500, 741, 3) float32."""
     folder = _folder()
     with np.load(folder / DISPARITY, allow_pickle=False) as stored:

@@ -131,7 +131,7 @@ def require_readable(spec: TrainSpec, split: Split, say: Say) -> None:
         require_whole(dataset(spec, split), spec.tasks, _progress(spec, split, say, "checking"))
 
 
-def left_out(spec: TrainSpec) -> pd.DataFrame | None:
+def skipped_samples(spec: TrainSpec) -> pd.DataFrame | None:
     """Return the samples that a run leaves out: split, file, part, expected, found, mend; None if it leaves none out.
 
     With `skip_bad`, a data set that is whole gives a table without rows.

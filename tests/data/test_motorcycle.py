@@ -5,15 +5,23 @@ import pytest
 
 from winnow.data import motorcycle as module
 from winnow.data.catalog import load
-from winnow.data.motorcycle import BORDER, CENTRE_X, CENTRE_Y, FOCAL, MotorcycleData, normals_of_depth, photograph
+from winnow.data.motorcycle import (
+    BORDER,
+    CENTRE_X,
+    CENTRE_Y,
+    FOCAL,
+    MotorcycleData,
+    motorcycle_photograph,
+    normals_of_depth,
+)
 from winnow.data.sample import DataError
 from winnow.data.validation import validate
 
 pytest.importorskip("skimage", reason="carries the photograph")
 
 
-def test_photograph():
-    image, depth, normals = photograph()
+def test_motorcycle_photograph():
+    image, depth, normals = motorcycle_photograph()
     assert image.shape == (500, 741, 3)
     known = depth[depth > 0]
     assert 0.7 < (depth > 0).mean() < 1
@@ -44,14 +52,14 @@ def test_normals_of_depth(normal: tuple[float, float, float]):
 
 
 def test_windows_are_valid_and_no_pixel_is_in_both_splits(monkeypatch: pytest.MonkeyPatch):
-    image, depth, normals = photograph()
+    image, depth, normals = motorcycle_photograph()
     place = np.indices(depth.shape)[1].astype(np.float32) + 1  # the column, in the place of the depth
     for split in ("train", "val"):
         data = load("motorcycle", split=split, length=6, size=32)
         for k in range(6):
             validate(data.sample(k), data.fields, f"{split}[{k}]")
             assert np.array_equal(data.sample(k).image, data.sample(k).image)
-    monkeypatch.setattr(module, "photograph", lambda: (image, place, normals))
+    monkeypatch.setattr(module, "motorcycle_photograph", lambda: (image, place, normals))
     columns = {
         s: [load("motorcycle", split=s, length=40, size=32).sample(k).targets["depth"] for k in range(40)]
         for s in ("train", "val")
@@ -60,7 +68,7 @@ def test_windows_are_valid_and_no_pixel_is_in_both_splits(monkeypatch: pytest.Mo
 
 
 def test_without_the_package_or_its_files_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
-    photograph.cache_clear()
+    motorcycle_photograph.cache_clear()
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"winnow-mtl\[samples\]"):
         MotorcycleData().load("val").sample(0)
