@@ -22,7 +22,7 @@ from winnow.data.registered import registered
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.balancing import BalancingSpec
-from winnow.engine.specs.network import NETWORKS
+from winnow.engine.specs.network import NETWORKS, parse_network
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
 
@@ -130,13 +130,14 @@ def _sparsity() -> tuple[Way, Values]:
 
 def _advanced(way: Way, network: Usual) -> dict[str, Values]:
     """Ask for the rest, one part of the spec after the other."""
+    chosen = _network(network)
     return {
-        "network": _network(network),
+        "network": chosen,
         "penalty": {
             **_penalty(),
             **field_row(PenaltySpec, [*COURSE, "strength"] if way == "target" else COURSE, "Course of the strength"),
         },
-        "balancing": field_row(BalancingSpec, BalancingSpec.model_fields, "Balancing of the tasks"),
+        "balancing": field_row(BalancingSpec, _balancing(chosen), "Balancing of the tasks"),
         "optimiser": field_row(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
         "run": {**field_row(TrainSpec, TRAINING, "Training"), **field_row(TrainSpec, RESULT, "Network that is kept")},
     }
@@ -151,6 +152,15 @@ def _network(usual: Usual) -> Values:
     )
     fields = _besides("network", NETWORKS[name].model_fields)
     return {"network": name, **field_row(NETWORKS[name], fields, usual=usual)}
+
+
+def _balancing(network: Values) -> list[str]:
+    """Return what to ask about the balancing: not where gradients are compared if the network leaves no choice."""
+    try:
+        free = parse_network(network).seam
+    except ValueError:  # the form says so when it is sent
+        free = True
+    return list(BalancingSpec.model_fields) if free else _besides("gradients", BalancingSpec.model_fields)
 
 
 def _penalty() -> Values:

@@ -57,16 +57,6 @@ def target_shown(value: Array, field: Field, extent: Extent, shape: tuple[int, .
     return field.classes[place] if 0 <= place < len(field.classes) else "not known"
 
 
-def extent_of(values: Sequence[Array], field: Field) -> Extent:
-    """Return the least and the largest value of all that is known, for kinds that are drawn on a scale."""
-    if field.kind not in ("depth", "map"):
-        return None
-    known = np.concatenate(
-        [value[~np.isnan(value) if field.kind == "map" else value > 0].astype(float) for value in values]
-    )
-    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-
-
 def scale_said(extent: Extent, field: Field) -> str:
     """Say the ends of a scale, after a comma; nothing without one."""
     return "" if extent is None else f", {extent[0]:.2g} to {measured(extent[1], field.unit)}"

@@ -140,8 +140,6 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
         _require_used(option, kind, given)
         values.setdefault(option.section, {})[option.name] = _parsed(value, option.fields[kind])
     values |= own
-    if "network" in own:
-        values.setdefault("balancing", {}).setdefault("gradients", "parameters")
     return confirmed(parse(values))
 
 
@@ -244,7 +242,8 @@ def _with_options(command: Command, options: list[Option]) -> Command:
 
 def _first_sentence(spec: type[BaseModel]) -> str:
     text = (spec.__doc__ or getattr(spec, "summary", "") or spec.__name__).splitlines()[0].rstrip(".")
-    return text[:1].lower() + text[1:]
+    named = not text[1:].partition(" ")[0].islower()  # NYU-v2, a name
+    return text if named else text[:1].lower() + text[1:]
 
 
 def _by_kind(said: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from winnow.dashboard.figures import pictures, target_values
+from winnow.dashboard.figures.pictures import extent_of
 from winnow.dashboard.frames import looks
 from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.shared import address
@@ -12,7 +13,6 @@ from winnow.dashboard.shared.targets import (
     ACROSS,
     Shown,
     class_colours,
-    extent_of,
     picture_row,
     scale_said,
     target_shown,
@@ -59,7 +59,7 @@ def _sample(known: Pictures, place: int) -> None:
     words: list[Shown] = []
     for task, value in targets.items():
         field = looks.task_field(known, task)
-        extent = extent_of([value], field)
+        extent = extent_of([value], field.kind)
         own = (f"{task}{scale_said(extent, field)}", target_shown(value, field, extent, picture.shape[:2]))
         (words if isinstance(own[1], str) else dense).append(own)
     for first in range(0, len(dense), ACROSS):

@@ -1,30 +1,26 @@
 """One image: input, target and prediction, which pixels a task relies on, where the selected channel is active."""
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from winnow.dashboard.figures import pictures
-from winnow.dashboard.figures.pictures import Picture
+from winnow.dashboard.figures.pictures import Picture, over
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, maps
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.panel import explain
+from winnow.dashboard.shared.panel import PICTURES, explain
 from winnow.dashboard.shared.selection import select
-from winnow.dashboard.shared.targets import (
-    Array,
-    Shown,
-    class_colours,
-    extent_of,
-    picture_row,
-    scale_said,
-    target_shown,
-)
+from winnow.dashboard.shared.targets import Shown, picture_row
+from winnow.dashboard.shared.task_pictures import class_names, task_pictures, void_pixels
 from winnow.engine.explain.maps.store import Method, SpatialStore
 from winnow.engine.runs.derived import DerivedJob
 
+Array = NDArray[Any]
 METHODS: tuple[Method, ...] = ("integrated_gradients", "occlusion")
-BRIGHT = 0.995  # quantile of a map over the shown images from which on it is at its brightest
 READING = (
     "Each map lies over the grey image. Yellow: the largest values over all shown images; no colour: nothing. "
     "Integrated gradients and occlusion: the pixels on which the task's {of} depends. Reliance: where a task would "
@@ -44,17 +40,37 @@ def in_images(work: DerivedJob, task: str, chosen: Cell | None, about: str) -> N
         return
     place = _image(known)
     picture = pictures.enlarged(pictures.image(known.images()[place]))
-    picture_row([("input", picture), *_values(known, task, place, picture.shape[:2])])
-    field, values = maps.field(known, task), (known.target(task), known.prediction(task))
-    if field is not None:
-        class_colours(field, [value[place] for value in values if value is not None])
+    picture_row([("input", picture), *task_pictures(known, task, place, picture.shape[:2])])
+    class_names(known, task, place)
+    void_pixels(known, task, place)
     picture_row(_attributions(known, task, place, picture))
     if chosen is None or not known.has(chosen.layer, chosen.channel):
         with_maps(work, known, chosen)
     else:
         st.text(str(chosen))
         picture_row(_channel(known, chosen, place, picture))
-    explain(known.completeness, "in_images", READING.format(of=known.index["of"]), f"{about} · {_made(known, task)}")
+        _bar()
+    said = f"{about} · {_made(known, task)}"
+    explain(known.completeness, "in_images", READING.format(of=known.index["of"]), said, PICTURES)
+
+
+def channel_row(known: SpatialStore, chosen: Cell) -> None:
+    """Draw the maps of a channel over one of the shown images, with how silent it is on average over all of them."""
+    place = _image(known)
+    picture = pictures.enlarged(pictures.image(known.images()[place]))
+    silent = known.silent(chosen.layer, chosen.channel)
+    blank = np.full((pictures.LEAST, pictures.LEAST, 3), 128, np.uint8)
+    average: Shown = ("silence over all images, 0 to 100 %", pictures.overlaid(blank, silent, 1.0))
+    picture_row([*_channel(known, chosen, place, picture), average])
+    _bar()
+
+
+def _bar() -> None:
+    """Draw the scale of the maps: what the colours of all of them mean."""
+    st.image(
+        pictures.scale(), caption="from nothing (grey image) to the largest value of each map", width=260,
+        output_format="PNG", alt="scale of the maps",
+    )  # fmt: skip
 
 
 def no_maps() -> None:
@@ -101,17 +117,6 @@ def _image(known: SpatialStore) -> int:
     return address.segments("image", "Image", titles, 0)
 
 
-def _values(known: SpatialStore, task: str, place: int, shape: tuple[int, ...]) -> list[Shown]:
-    """Return target and prediction of a task, on one scale."""
-    field, values = maps.field(known, task), {"target": known.target(task), "prediction": known.prediction(task)}
-    own = {name: value[place] for name, value in values.items() if value is not None}
-    if field is None:
-        return []
-    extent = extent_of(list(own.values()), field)
-    scale = scale_said(extent, field)
-    return [(f"{task}: {name}{scale}", target_shown(value, field, extent, shape)) for name, value in own.items()]
-
-
 def _made(known: SpatialStore, task: str) -> str:
     """Say how the maps were made, and how far integrated gradients keep what they promise."""
     promised = known.completeness()
@@ -126,8 +131,8 @@ def _made(known: SpatialStore, task: str) -> str:
 def _attributions(known: SpatialStore, task: str, place: int, picture: Picture) -> list[Shown]:
     gradients, patches = (np.abs(known.attribution(method, task)) for method in METHODS)
     return [
-        (f"{task}: integrated gradients", over(picture, gradients, place)),
-        (f"{task}: occlusion", over(picture, patches, place)),
+        (_scaled(f"{task}: integrated gradients", gradients), over(picture, gradients, place)),
+        (_scaled(f"{task}: occlusion", patches), over(picture, patches, place)),
     ]
 
 
@@ -135,13 +140,14 @@ def _channel(known: SpatialStore, chosen: Cell, place: int, picture: Picture) ->
     """Return where a channel answers, silent places struck, and where each task relies on it."""
     layer, channel = chosen.layer, chosen.channel
     activation, silent = np.abs(known.activation(layer, channel)), known.silent_here(layer, channel)[place]
-    shown: list[Shown] = [("activation", pictures.struck(over(picture, activation, place), silent))]
-    return shown + [
-        (f"reliance of {task}", over(picture, known.reliance(layer, channel, task), place)) for task in known.tasks
+    name = f"{_scaled('activation', activation)}, silent in {100 * float(silent.mean()):.0f} %"
+    relied = {task: known.reliance(layer, channel, task) for task in known.tasks}
+    return [
+        (name, pictures.struck(over(picture, activation, place), silent)),
+        *((_scaled(f"reliance of {task}", values), over(picture, values, place)) for task, values in relied.items()),
     ]
 
 
-def over(picture: Picture, values: Array, place: int) -> Picture:
-    """Return one of some maps (K, h, w) ≥ 0 over its picture, on the scale of all of them."""
-    largest = float(np.quantile(values, BRIGHT)) or float(values.max())
-    return pictures.overlaid(picture, values[place], largest)
+def _scaled(name: str, values: Array, unit: str = "1") -> str:
+    """Name a map with the two ends of its scale."""
+    return f"{name}, 0 to {pictures.largest_of(values):.2g} [{unit}]"

@@ -6,9 +6,9 @@ import streamlit as st
 from winnow.dashboard.figures import pictures
 from winnow.dashboard.frames import maps
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.pages.explain.in_images import no_maps, over, with_maps
+from winnow.dashboard.pages.explain.in_images import no_maps, with_maps
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import explain
+from winnow.dashboard.shared.panel import PICTURES, explain
 from winnow.engine.explain.maps.store import SpatialStore
 from winnow.engine.runs.derived import DerivedJob
 
@@ -33,7 +33,7 @@ def top_images(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     st.text(f"{chosen}: the images where it is most active, of {len(answers)}")
     _gallery(known, chosen)
     _silence(known, chosen)
-    explain(lambda: maps.answers(known, chosen), "top_images", READING, about)
+    explain(lambda: maps.answers(known, chosen), "top_images", READING, about, PICTURES)
 
 
 def _gallery(known: SpatialStore, chosen: Cell) -> None:
@@ -46,7 +46,11 @@ def _gallery(known: SpatialStore, chosen: Cell) -> None:
             picture = pictures.enlarged(pictures.image(best.pictures[place]))
             said = f"image {best.numbers[place]}, mean activation {best.means[place]:.3g}"
             column.image(
-                over(picture, activations, place), caption=plain(said), width="stretch", output_format="PNG", alt=said
+                pictures.over(picture, activations, place),
+                caption=plain(said),
+                width="stretch",
+                output_format="PNG",
+                alt=said,
             )
 
 
