@@ -30,6 +30,7 @@ function plotted(graph) {
     copy.querySelectorAll(".draglayer, .hoverlayer, .modebar, .zoomlayer").forEach((one) => one.remove())
     copy.querySelectorAll("rect.bg").forEach((one) => (one.style.fill = "none"))
     copy.querySelectorAll("text:not(.bartext-inside)").forEach((one) => (one.style.fill = "#23262f"))
+    copy.querySelectorAll(".gridlayer path, .zerolinelayer path").forEach((one) => (one.style.stroke = "#d9dce3"))
     copy.removeAttribute("style")
     return local(new XMLSerializer().serializeToString(copy))
   })

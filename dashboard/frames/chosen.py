@@ -63,14 +63,14 @@ class Pin:
         return f"pin-{hashlib.sha256(f'{self.key}|{self.source}'.encode()).hexdigest()[:12]}"
 
 
-def chosen(work: WorkFolder) -> Chosen:
+def report_choice(work: WorkFolder) -> Chosen:
     """Return what was chosen for the report of a run or study; the usual where nothing was.
 
     Raises:
         ValueError: report.json can't be read as this version writes it; the message names what is wrong.
 
     """
-    return _chosen(work.path, version(work.path / NAME))
+    return _choice_of(work.path, version(work.path / NAME))
 
 
 def choose_for_report(work: WorkFolder, choice: Chosen) -> None:
@@ -78,7 +78,7 @@ def choose_for_report(work: WorkFolder, choice: Chosen) -> None:
 
     Raises:
         OSError: the folder can't be written.
-        ValueError: the choice is not one, as `chosen` says.
+        ValueError: the choice is not one, as `report_choice` says.
 
     """
     document = {"format": FORMAT, **asdict(choice)}
@@ -94,7 +94,7 @@ def add_pin(work: WorkFolder, pin: Pin) -> None:
         ValueError: there are `MOST_PINS`, or the figure is too large.
 
     """
-    known = chosen(work)
+    known = report_choice(work)
     if len(known.pins) >= MOST_PINS and pin.id not in known.pins:
         raise ValueError(f"`report` must hold at most {MOST_PINS} pinned figures. Remove one on the Report page.")
     document = {"format": FORMAT, **asdict(replace(pin, at=time.time()))}
@@ -108,7 +108,7 @@ def add_pin(work: WorkFolder, pin: Pin) -> None:
 
 def remove_pin(work: WorkFolder, name: str) -> None:
     """Forget a pinned figure."""
-    known = chosen(work)
+    known = report_choice(work)
     left = None if known.sections is None else tuple(other for other in known.sections if other != name)
     pins = tuple(other for other in known.pins if other != name)
     choose_for_report(work, replace(known, pins=pins, sections=left))
@@ -117,12 +117,12 @@ def remove_pin(work: WorkFolder, name: str) -> None:
 
 
 def pinned(work: WorkFolder) -> dict[str, Pin]:
-    """Return the pinned figures by id, in the order in which they were pinned; raise as `chosen`."""
-    return {name: _pin(work.path / FOLDER / f"{name}.json") for name in chosen(work).pins}
+    """Return the pinned figures by id, in the order in which they were pinned; raise as `report_choice`."""
+    return {name: _pin(work.path / FOLDER / f"{name}.json") for name in report_choice(work).pins}
 
 
 @latest(256)
-def _chosen(folder: Path, written: Version) -> Chosen:
+def _choice_of(folder: Path, written: Version) -> Chosen:
     if not written.changed:
         return Chosen()
     return _checked(read_object(folder / NAME))

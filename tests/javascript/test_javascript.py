@@ -14,7 +14,18 @@ from winnow.dashboard.canvas.components import HERE, script
 
 ROOT = Path(__file__).resolve().parents[2]
 ESLINT = Path(__file__).parent / "node_modules" / ".bin" / "eslint"
-ENTRIES = ["survival.js", "pair.js", "path.js", "going.js", "history.js", "zoom.js", "skip.js", "report.js", "menu.js", "slides.js"]
+ENTRIES = [
+    "survival.js",
+    "pair.js",
+    "path.js",
+    "going.js",
+    "history.js",
+    "zoom.js",
+    "skip.js",
+    "report.js",
+    "menu.js",
+    "slides.js",
+]
 
 
 @pytest.fixture(scope="module")
