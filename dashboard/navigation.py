@@ -49,6 +49,7 @@ ENTRIES = {
         Entry("explain", "Explain", "lightbulb", "What a task relies on, and whether that is true", (RUN, EXPLANATION)),
         Entry("prune", "Prune", "content_cut", "Remove, measure, export", (RUN, PRUNING)),
         Entry("compare", "Compare", "compare", "One run against another", (RUN, OTHER)),
+        Entry("data", "Data", "dataset", "What is in a data set, and what is wrong with it", ()),
         Entry("report", "Report", "slideshow", "Present what was found: one file, or slides"),
         Entry("new", "New run", "add_circle", "Describe and start a run", ()),
     )

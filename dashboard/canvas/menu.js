@@ -4,6 +4,10 @@
 import { picture } from "./drawing.js"
 
 const SCALE = 2 // of a PNG
+const STYLES = [
+  "fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity", "font-family",
+  "font-size", "font-weight", "text-anchor", "dominant-baseline", "display", "visibility",
+]
 const NO_CLIPBOARD = "This browser lets no page copy a picture here. Download the PNG."
 const NOT_THERE = "The figure is not drawn yet."
 
@@ -38,12 +42,28 @@ function plotted(graph) {
   return { body: drawn.join(""), width, height }
 }
 
+// A drawing that the style of the page colours, with that style inside: {body, width, height}
+function styled(svg) {
+  const copy = svg.cloneNode(true)
+  const [own, twins] = [[svg, ...svg.querySelectorAll("*")], [copy, ...copy.querySelectorAll("*")]]
+  own.forEach((element, at) => {
+    const known = getComputedStyle(element)
+    for (const name of STYLES) twins[at].style.setProperty(name, known.getPropertyValue(name))
+    if (element.tagName === "text") twins[at].style.fill = "#23262f"
+  })
+  const [, , width, height] = (svg.getAttribute("viewBox") ?? "").split(/[\s,]+/).map(Number)
+  copy.setAttribute("width", width)
+  copy.setAttribute("height", height)
+  return { body: local(new XMLSerializer().serializeToString(copy)), width, height }
+}
+
 // The picture of a figure as an SVG file; null where it is not drawn yet
 function pictured(data) {
   const place = document.querySelector(`.st-key-${CSS.escape(data.place)}`)
   const graph = place?.querySelector(".js-plotly-plot")
   const map = place && within(place, ".maps")[0]
-  const drawn = graph?.querySelector(".main-svg") ? plotted(graph) : map?.picture?.()
+  const svg = place && within(place, "svg[viewBox]").find((one) => one.childElementCount)
+  const drawn = graph?.querySelector(".main-svg") ? plotted(graph) : (map?.picture?.() ?? (svg && styled(svg)))
   return drawn ? picture({ ...drawn, title: data.title, reading: data.reading, source: data.source }) : null
 }
 

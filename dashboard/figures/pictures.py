@@ -48,6 +48,21 @@ def dense(values: Array, field: Field, extent: tuple[float, float] | None = None
     return np.where((values >= 0)[:, :, None], np.repeat(grey[:, :, None], 3, axis=2), MISSING)
 
 
+def labelled(values: Array, field: Field) -> Array:
+    """Return where the values of a dense field are known, (H, W) bool: where not, `dense` draws mid grey."""
+    if field.kind == "map":
+        return np.asarray(~np.isnan(values))
+    if field.kind == "normals":
+        return np.asarray(np.abs(values).sum(axis=2) > 0)
+    return np.asarray(values > 0 if field.kind == "depth" else values >= 0)
+
+
+def scale(width: int = 260, height: int = 12) -> Picture:
+    """Return the colours of a map from nothing to its largest value, over mid grey."""
+    ramp = np.tile(np.linspace(0, 1, width), (height, 1))
+    return overlaid(np.full((height, width, 3), 128, np.uint8), ramp, 1.0)
+
+
 def overlaid(picture: Picture, values: Array, largest: float) -> Picture:
     """Return a map (h, w) of values from 0 to `largest` over the grey copy of a picture (H, W, 3)."""
     strength = np.clip(resized(values, picture.shape[:2]) / (largest or 1.0), 0, 1)[:, :, None]
@@ -57,8 +72,12 @@ def overlaid(picture: Picture, values: Array, largest: float) -> Picture:
 
 def over(picture: Picture, values: Array, place: int) -> Picture:
     """Return one of some maps (K, h, w) ≥ 0 over its picture, on the scale of all of them."""
-    largest = float(np.quantile(values, BRIGHT)) or float(values.max())
-    return overlaid(picture, values[place], largest)
+    return overlaid(picture, values[place], largest_of(values))
+
+
+def largest_of(values: Array) -> float:
+    """Return the value from which on maps ≥ 0 are at their brightest, on the scale of all of them."""
+    return float(np.quantile(values, BRIGHT)) or float(values.max())
 
 
 def struck(picture: Picture, where: Array) -> Picture:

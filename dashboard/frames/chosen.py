@@ -32,7 +32,7 @@ _PIN = re.compile(r"pin-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ReportChoice:
     """What is shown in a report, in which order, and under which captions."""
 
     sections: Words | None = None
@@ -63,7 +63,7 @@ class Pin:
         return f"pin-{hashlib.sha256(f'{self.key}|{self.source}'.encode()).hexdigest()[:12]}"
 
 
-def report_choice(work: WorkFolder) -> Chosen:
+def report_choice(work: WorkFolder) -> ReportChoice:
     """Return what was chosen for the report of a run or study; the usual where nothing was.
 
     Raises:
@@ -73,7 +73,7 @@ def report_choice(work: WorkFolder) -> Chosen:
     return _choice_of(work.path, version(work.path / NAME))
 
 
-def choose_for_report(work: WorkFolder, choice: Chosen) -> None:
+def choose_for_report(work: WorkFolder, choice: ReportChoice) -> None:
     """Keep what was chosen.
 
     Raises:
@@ -122,13 +122,13 @@ def pinned(work: WorkFolder) -> dict[str, Pin]:
 
 
 @latest(256)
-def _choice_of(folder: Path, written: Version) -> Chosen:
+def _choice_of(folder: Path, written: Version) -> ReportChoice:
     if not written.changed:
-        return Chosen()
+        return ReportChoice()
     return _checked(read_object(folder / NAME))
 
 
-def _checked(said: Mapping[str, Any]) -> Chosen:
+def _checked(said: Mapping[str, Any]) -> ReportChoice:
     if said.get("format") != FORMAT:
         raise ValueError(
             f"`format` of {NAME} must be {FORMAT}, got {said.get('format')!r}. Remove the file, or update."
@@ -142,7 +142,7 @@ def _checked(said: Mapping[str, Any]) -> Chosen:
         raise ValueError(f"`captions` of {NAME} must map keys of figures to text.")
     if long := [key for key, text in captions.items() if len(text) > MOST_CAPTION]:
         raise ValueError(f"`captions` of {NAME} must have at most {MOST_CAPTION} characters, {long[0]!r:.60} has more.")
-    return Chosen(None if sections is None else _words(said, "sections"), _words(said, "hidden"), captions, pins)
+    return ReportChoice(None if sections is None else _words(said, "sections"), _words(said, "hidden"), captions, pins)
 
 
 def _words(said: Mapping[str, Any], name: str) -> Words:

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from winnow.dashboard.frames import explanations, studies
 from winnow.dashboard.frames.chosen import NAME, Pin, ReportChoice, pinned, report_choice
-from winnow.dashboard.report import bundle, citations, of_explanation, of_run, of_study
+from winnow.dashboard.report import bundle, citations, of_explanation, of_images, of_run, of_study
 from winnow.dashboard.report.page import html_page
 from winnow.dashboard.report.parts import Chapter, Figure, ReportMaps, ReportSection, ReportTable, Shown
 from winnow.dashboard.shared.formatting import moment
@@ -102,7 +102,7 @@ def _of_run(run: Run) -> Chapter:
         of_run.sparse(run),
         of_run.priced(run),
         *explained,
-        of_run.paid(run),
+        of_images.paid(run),
         ReportSection("What we do not claim", bounds[0], notes=bounds[1:], key=BOUNDS),
     ]
     replay = OWN_LOOP if is_recorded(run) else f"winnow train --replay {run.id}"

@@ -25,6 +25,7 @@ STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a 
 }
 COUNTED = {"group": "groups", "parameter": "parameters", "mac": "MACs", "latency": "latency"}
 CRITERIA: dict[Criterion, str] = {"zeros": "exact zeros", "norm": "low norms", "relevance": "low relevance"}
+REPAIRS = {"norms": "batch norms repaired", "readers": "layers repaired", "both": "layers and batch norms repaired"}
 
 
 def plain(text: str) -> str:
@@ -157,12 +158,14 @@ def asked(penalty: PenaltySpec) -> str:
 
 
 def asked_of(spec: PruneSpec) -> str:
-    """Say what a pruning was asked to do: what goes, which heads stay, whether it is refitted."""
+    """Say what a pruning was asked to do: what goes, which heads stay, how it recovers."""
     parts = [CRITERIA[spec.criterion]]
     if spec.budget is not None:
         parts[0] += f", budget {spec.budget:g} % of the {COUNTED[spec.budget_of]}"
     parts += [f"only {', '.join(spec.tasks)}"] if spec.tasks else []
+    parts += [REPAIRS[spec.repair]] if spec.repair != "none" else []
     parts += [f"refit of {spec.refit_epochs} epoch{'s' if spec.refit_epochs > 1 else ''}"] if spec.refit_epochs else []
+    parts[-1] += f", imitation {spec.distillation:g}" if spec.distillation else ""
     return ", ".join(parts)
 
 

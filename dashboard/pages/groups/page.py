@@ -12,6 +12,7 @@ from winnow.dashboard.frames import channel_states, current, groups
 from winnow.dashboard.frames.answers import of_run
 from winnow.dashboard.frames.cells import Cell, Kind
 from winnow.dashboard.frames.summaries import summary
+from winnow.dashboard.pages.groups.network_view import network_view
 from winnow.dashboard.pages.groups.sparsity_numbers import sparsity_numbers
 from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.answer import answer
@@ -25,7 +26,7 @@ from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
 EVERY = 2.0  # seconds between two drawings of a live run
-TABS = ("Survival map", "Layers", "Over epochs", "Firmness")
+TABS = ("Survival map", "Network", "Layers", "Over epochs", "Firmness")
 MOST_ROWS = 300  # of the table of the closest to a change; its download holds all
 EDGE = (
     "Dead groups and groups near the threshold, the closest to a change first. Distance of a living group: its norm "
@@ -65,10 +66,13 @@ def _groups(run: Run, drawn_live: bool) -> None:
 
 
 def _views(run: Run) -> None:
-    survival_tab, now, over, firm = address.tabs("part", TABS)
+    survival_tab, drawn, now, over, firm = address.tabs("part", TABS)
     if survival_tab.open:
         with survival_tab:
             survival(run)
+    if drawn.open:
+        with drawn:
+            network_view(run)
     if now.open:
         with now:
             _layers(run)

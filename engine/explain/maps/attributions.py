@@ -14,7 +14,7 @@ along the path; the residual is what the sum over pixels lacks of f(x) − f(x')
 Sources: Sundararajan et al., arXiv 1703.01365; Zeiler and Fergus, 1311.2901.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,7 +75,7 @@ def channel_statistics(probed: Probe, cells: Cells, top: int) -> dict[str, Chann
         with recorded(sites) as kept:
             probed.model(batch.images)
         for site in sites:
-            found[site.name].add(_numpy(_maps(site, kept[site.name][0], cells[site.name])), first)
+            found[site.name].add(_numpy(site_maps(site, kept[site.name][0], cells[site.name])), first)
         first += len(batch.images)
     return found
 
@@ -95,8 +95,8 @@ def channel_maps(probed: Probe, batch: Batch, cells: Cells, means: Means) -> Ite
         tensor, chosen = tensors[place].detach(), cells[site.name]
         away = tensor - site.shaped(means[site.name], tensor)
         own = [torch.zeros_like(tensor) if of[place] is None else of[place] for of in grads]
-        reliance = torch.stack([_maps(site, (away * grad).abs(), chosen) for grad in own], 1)
-        yield site.name, _numpy(_maps(site, tensor, chosen)), _numpy(reliance)
+        reliance = torch.stack([site_maps(site, (away * grad).abs(), chosen) for grad in own], 1)
+        yield site.name, _numpy(site_maps(site, tensor, chosen)), _numpy(reliance)
 
 
 def layer_arrays(layer: str, seen: ChannelStatistics, activation: Array, reliance: Array) -> dict[str, Array]:
@@ -119,7 +119,7 @@ def layer_arrays(layer: str, seen: ChannelStatistics, activation: Array, relianc
     }
 
 
-def _maps(site: Site, values: Tensor, chosen: tuple[int, ...]) -> Tensor:
+def site_maps(site: Site, values: Tensor, chosen: Sequence[int]) -> Tensor:
     """Return the chosen channels of a site's tensor as (C, B, h, w); h is 1 unless its positions are a grid."""
     own = site.per_channel(values).movedim(1, 0)[list(chosen)]
     places = {axis % values.dim() for axis in (site.layout.images, site.layout.channels)}
