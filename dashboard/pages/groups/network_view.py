@@ -7,7 +7,7 @@ from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import channel_states, groups, network
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.panel import explain, source
+from winnow.dashboard.shared.panel import DrawnFigure, explain, source
 from winnow.dashboard.shared.selection import select, selected, selected_layer
 from winnow.engine.runs.run import Run
 
@@ -49,7 +49,8 @@ def network_view(run: Run) -> None:
     )
     network_graph.network_graph(drawing, "network", lambda layer: _select(run, layer))
     about = f"{source(run)}{'' if work is None else f' · {work.id}'}"
-    explain(lambda: network.nodes(run).drop(columns=["across", "down"]), "network", network_graph.READING, about)
+    frame = network.nodes(run).drop(columns=["across", "down"])
+    explain(lambda: frame, "network", network_graph.READING, about, DrawnFigure(place="network", shown=None))
 
 
 def _select(run: Run, layer: str) -> None:
