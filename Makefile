@@ -7,6 +7,8 @@ FIRST := import sysconfig; p = sysconfig.get_path('purelib'); names = 'pandas nu
 PIP := -m pip install --disable-pip-version-check -q
 # The torch that `make constraints` writes down: the one that is written down already, unless you name another.
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
+# Python keeps what it compiles, whatever this shell says: else each process compiles torch anew, seconds of a core.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: app test bench reliability claim tools docs newest constraints clean
 app: $(STAMP)
@@ -15,13 +17,14 @@ app: $(STAMP)
 # Several processes, a file of tests in each: many tests wait for a browser or a worker. WORKERS=0: one, for a debugger.
 WORKERS ?= 3
 test: $(STAMP) tools
-	OMP_WAIT_POLICY=PASSIVE .venv/bin/pytest -n $(WORKERS) --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE .venv/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP)
 	.venv/bin/pytest tests/benchmarks -m bench -s --timeout=1800
 
 reliability: $(STAMP)
-	.venv/bin/pytest tests/studies tests/engine/studies tests/reliability -m study -s
+	.venv/bin/pytest tests -m study -s
+	.venv/bin/pytest tests -m hypothesis --hypothesis-profile=wide
 
 # The claim of the field, at 70 % of the groups: about an hour and a half on 2 cores. Interrupted, it goes on where it was.
 claim: $(STAMP)

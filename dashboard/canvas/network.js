@@ -1,7 +1,7 @@
 // The network of a run: layers as boxes in the order in which they run, the streams between them. A click or Enter
 // selects the layer. Names are set as text, never as HTML.
 
-import { BOX_HIGH, BOX_WIDE, extentOf, middle, pathOf, reached } from "./drawing.js"
+import { BOX_HIGH, BOX_WIDE, extentOf, middle, pathOf, reached } from "./placing.js"
 import { mounted } from "./map.js"
 import { shortened } from "./painting.js"
 

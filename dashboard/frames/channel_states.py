@@ -94,6 +94,12 @@ def near(known: Norms) -> NDArray[np.bool_]:
     return np.concatenate([np.zeros(0, np.bool_), *map(_near, _parts(known))])
 
 
+def at_row(known: Norms, row: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the norms (groups,) of one row, and which of them are near the threshold by the rule."""
+    values = known.values[row]
+    return values, np.concatenate([np.zeros(0, np.bool_), *map(_near, _split(known, values))])
+
+
 def last_alive(known: Norms) -> NDArray[np.int64]:
     """Return the last epoch (groups,) after which each group was not zero, -1 where it never was."""
     if not len(known.values):

@@ -5,7 +5,7 @@ import streamlit as st
 from winnow.dashboard.canvas import survival_map
 from winnow.dashboard.frames import channel_states, groups
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.panel import explain, source
+from winnow.dashboard.shared.panel import Drawn, explain, source
 from winnow.dashboard.shared.selection import Selected, select, selected
 from winnow.engine.runs.run import Run
 
@@ -24,9 +24,11 @@ def survival(run: Run) -> Selected:
         by = address.segments("order", "Order of the channels", ORDERS, "network", quiet=True)
     found = selected(norms.layers, kind)
     near = channel_states.states(run) == channel_states.NEAR_PLACE
-    survival_map.survival_map(survival_map.Board(run.id, norms, kind, by, found.cell, near), "survival_map", select)
+    board = survival_map.Board(run.id, norms, kind, by, found.cell, near)
+    survival_map.survival_map(board, "survival_map", select)
     reading, moment = survival_map.reading(kind), f"{source(run)} · after epoch {norms.at[-1]}"
-    explain(lambda: channel_states.channels(run), "survival_map", reading, moment)
+    drawn = Drawn("maps", "survival_map", lambda: survival_map.replayable(board))
+    explain(lambda: channel_states.channels(run), "survival_map", reading, moment, drawn)
     return found
 
 

@@ -12,7 +12,8 @@ from winnow.dashboard.frames import who_pays as frames
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import measured, plain
 from winnow.dashboard.shared.panel import Chart, draw, explain, keyed
-from winnow.dashboard.shared.task_pictures import Shown, class_names, picture_row, task_pictures
+from winnow.dashboard.shared.targets import Shown, picture_row
+from winnow.dashboard.shared.task_pictures import class_names, task_pictures
 from winnow.engine.explain.maps.store import SpatialStore
 
 SHOWN = 60  # rows of the table; its download holds all

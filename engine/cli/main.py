@@ -16,6 +16,7 @@ from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.data import data_group
 from winnow.engine.cli.data_recipes import RECIPES, with_recipe
 from winnow.engine.cli.derived import commands
+from winnow.engine.cli.doctor import doctor_command
 from winnow.engine.cli.follow import attend, outcome
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
 from winnow.engine.cli.own import import_command, trust_command
@@ -93,6 +94,8 @@ def _follow(run: Run, as_json: bool) -> int:
         click.echo(json.dumps(result, allow_nan=False))
     elif result["state"] == "done":
         click.echo(figures(result))
+        if result["message"]:
+            click.echo(f"{run.id}: {result['message']}", err=True)
     else:
         click.echo(f"{run.id} {result['state']}: {result['message']}", err=True)
     return 0 if result["state"] in ("done", "stopped") else 1
@@ -109,6 +112,7 @@ winnow.add_command(runs_group)
 winnow.add_command(dashboard_command)
 winnow.add_command(demo_command)
 winnow.add_command(report_command)
+winnow.add_command(doctor_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

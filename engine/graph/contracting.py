@@ -209,6 +209,8 @@ def _free(
     found = [part for part in labels if any(length > 1 for length in part.shape[:out])]
     if len(found) == 2:  # heads of one factor, for all of which the other serves: the other stays whole
         led = [any(length > 1 for length in part.shape[: out - 2]) for part in labels]
+        if sum(bearing := [factor.carrier.bears for factor in factors]) == 1:  # no layer makes the other
+            led = bearing
         kept = [part for part, first in zip(labels, led, strict=True) if first]
         dropped = [part for part, first in zip(labels, led, strict=True) if not first]
         if len(kept) == 1:

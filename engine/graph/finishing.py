@@ -16,16 +16,20 @@ def place_constants(recording: Recording) -> None:
     reached = _reached(recording)
     touched = {name for name, labels in recording.constants.items() if reached[recording.partition.roots(labels)].any()}
     layered = {parameter for parameter, _ in recording.sites} & recording.direct
-    shapeless = {name for name in touched if name in layered or _axis(recording, recording.constants[name]) is None}
+    axes = {name: _axis(recording, recording.constants[name], reached) for name in touched}
+    shapeless = {name for name in touched if name in layered or axes[name] is None}
     for name in sorted(shapeless | layered):
         pinned = [site.channels for (parameter, _), site in recording.sites.items() if parameter == name]
         pinned += [recording.constants[name].ravel()] if name in touched else []
         reason = "is a parameter used in two ways" if name in layered else "is a parameter without an axis for it"
         recording.flows.append(Mix(name, reason, np.concatenate(pinned), np.array([FIXED])))
+    for name in sorted(recording.tables):
+        if (site := recording.sites.get((name, 0))) is not None:
+            reason = "is a table whose rows are picked by index"
+            recording.flows.append(Mix(name, reason, site.channels, np.array([FIXED])))
     for name in sorted(touched - shapeless):
         labels = recording.constants[name]
-        axis = _axis(recording, labels)
-        if axis is not None:
+        if (axis := axes[name]) is not None:
             channels = recording.partition.tie_except(labels, axis)
             recording.sites[(name, axis)] = Site(name.rpartition(".")[0], name, axis, "constant", channels)
 
@@ -42,13 +46,23 @@ def _reached(recording: Recording) -> Flags:
     return found
 
 
-def _axis(recording: Recording, labels: Labels) -> int | None:
+def _axis(recording: Recording, labels: Labels, reached: Flags) -> int | None:
     """Return the one axis along which a parameter's channels lie."""
-    shape = squeezed(recording.partition.roots(labels)).shape
-    long = [axis for axis, length in enumerate(shape) if length > 1]
+    roots = recording.partition.roots(labels)
+    long = [axis for axis, length in enumerate(squeezed(roots).shape) if length > 1]
     if not long:
         long = [axis for axis, length in enumerate(labels.shape) if length > 1]
+    if len(long) > 1:  # a part of it is used, as of a table of places longer than the sequence
+        long = [axis for axis in long if _lies_along(roots, reached[roots], axis)]
     return long[0] if len(long) == 1 else None
+
+
+def _lies_along(roots: Labels, met: Flags, axis: int) -> bool:
+    """Whether all entries at one place of an axis that meet channels meet the same one, and some do at every place."""
+    places, used = (np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1) for array in (roots, met))
+    highest = np.where(used, places, -1).max(1)
+    lowest = np.where(used, places, places.max() + 1).min(1)
+    return bool(used.any(1).all() and (highest == lowest).all())
 
 
 def classes(recording: Recording, ends: Iterable[Carrier]) -> Labels:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from winnow.engine.graph.narrow_norms import narrow_group_norm, narrow_layer_norm, narrow_rms_norm
+from winnow.engine.graph.narrow_norms import narrow_group_norm, narrow_layer_norm, narrow_rms_norm, zeros_instead
 
 PASSIVE = frozenset(
     [
@@ -108,10 +108,12 @@ INDEXING = (
 SPECIAL = {
     torch.batch_norm: "aten_batch_norm",
     torch.instance_norm: "aten_instance_norm",
+    torch.embedding: "aten_embedding",  # takes the table first
     torch.nn.functional.unfold: "im2col",  # a method of tensors has the name
     narrow_layer_norm: "narrow_layer_norm",
     narrow_rms_norm: "narrow_rms_norm",
     narrow_group_norm: "narrow_group_norm",
+    zeros_instead: "zeros_instead",
 }
 HOMES = ("torch", "_operator", "builtins", "math", "_VariableFunctions")
 DUNDERS = ("__bool__", "__float__", "__int__", "__index__", "__complex__", "__array__", "__contains__", "__len__")

@@ -82,6 +82,25 @@ class DepthwiseStep:
 
 
 @dataclass(frozen=True, eq=False)
+class TableStep:
+    """Rows picked from a table: a column of one number throughout is constant."""
+
+    result: int
+    table: str
+    shape: tuple[int, ...]
+
+    def forward(self, known: Known, weights: Weights) -> None:
+        """Enter the columns that hold one number."""
+        table = weights.tensor(self.table)
+        first = table[0].cpu().double().numpy()
+        constant = (table == table[0]).all(0).cpu().numpy()
+        known[self.result] = np.where(constant, first, np.nan).reshape(self.shape)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for nothing: the indices are asked for beside it."""
+
+
+@dataclass(frozen=True, eq=False)
 class NormStep:
     """Constants through a norm: γ(c − μ)/√(σ² + ε) + β with running statistics; otherwise only γ = β = 0 is known.
 

@@ -1,4 +1,4 @@
-"""Rules of the layers that make channels: convolutions of every kind, and linear layers.
+"""Rules of the layers that make channels: convolutions of every kind, linear layers, and embeddings.
 
 A layer is used as a module or as a function on parameters; both come here. The channels that it makes are those along
 the rows of its weight, so a layer used twice makes the same channels twice: what is dropped must go in both uses.
@@ -14,10 +14,11 @@ import numpy as np
 from torch import Tensor
 
 from winnow.engine.graph.carriers import Carrier
-from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep
+from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep, TableStep
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.recording import Recording, kernel_size
 from winnow.engine.graph.records import Depthwise, Product
+from winnow.engine.graph.steps import Chosen, Zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,43 @@ def linear_function(recording: Recording, operation: Operation) -> Carrier:
     weight: Tensor = operation.value(1, "weight")
     names = _names(recording, operation, weight, operation.value(2, "bias"))
     return _dense(recording, operation, Weighted(weight, *names), -1)
+
+
+def zeros_function(recording: Recording, operation: Operation) -> Carrier:
+    """`engine.graph.narrow_norms.zeros_instead`: channels of its own, which are zero."""
+    channels = recording.partition.fresh(operation.value(1, "width"))
+    made = recording.layer_result(operation, channels, -1)
+    recording.steps.append(Zero(made.index, made.labels.shape))
+    return made
+
+
+def embedding_module(recording: Recording, operation: Operation) -> Carrier:
+    """nn.Embedding."""
+    layer: Any = operation.module
+    return _table(recording, operation, layer.weight, layer.max_norm)
+
+
+def embedding_function(recording: Recording, operation: Operation) -> Carrier:
+    """F.embedding, on a parameter."""
+    return _table(recording, operation, operation.value(1, "weight"), operation.value(3, "max_norm"))
+
+
+def _table(recording: Recording, operation: Operation, weight: Tensor, max_norm: float | None) -> Carrier:
+    """Enter rows that are picked from a table: its columns are the channels, its rows all stay.
+
+    Raises:
+        NotTraceable: the table is rescaled as it is read.
+
+    """
+    if max_norm is not None:
+        raise operation.refusal("its `max_norm` depends on all columns and writes into the table")
+    name, _ = _names(recording, operation, weight, None)
+    recording.tables.add(name)
+    columns = recording.rows((operation.place, "writer"), name, 1, weight.shape[1])
+    result = recording.layer_result(operation, columns, -1)
+    recording.steps.append(TableStep(result.index, name, result.labels.shape))
+    recording.steps.append(Chosen(result.index, (operation.carrier().index,), forgets=False))
+    return result
 
 
 def _names(recording: Recording, operation: Operation, weight: Tensor, bias: Tensor | None) -> tuple[str, str | None]:

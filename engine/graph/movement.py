@@ -206,7 +206,7 @@ def _placed(
     labels = squeezed(recording.partition.roots(every[index]))
     if operation.name in JOINING:  # tensors one behind the other along a dimension without channels
         axis = int(operation.value(1, "dim", operation.kwargs.get("axis", 0))) % labels.ndim
-        if all(source.labels.shape[axis] == 1 for source in sources if len(source.shape) == labels.ndim):
+        if all(_lies_across(source, axis) for source in sources if len(source.shape) == labels.ndim):
             labels = tied_over(recording, labels, (axis,))
     bears = any(source.bears for source in (*sources, *indices))
     if bears and is_grid(labels) and not any(is_grid(source.labels) for source in sources):
@@ -221,6 +221,11 @@ def _placed(
     if indices:
         recording.steps.append(Chosen(made.index, tuple(index.index for index in indices)))
     return made
+
+
+def _lies_across(source: Carrier, axis: int) -> bool:
+    """Whether a tensor has no channels along `axis`; a parameter of several tokens has a label for each element."""
+    return source.labels.shape[axis] == 1 or (not source.bears and is_grid(source.labels))
 
 
 def _fill(operation: Operation) -> float:

@@ -88,7 +88,7 @@ class Observer(TorchFunctionMode):
         if name == "multi_head_attention_forward":
             with self:
                 return multi_head_attention(*args, **kwargs)
-        if rule_named(name) is None and opens(func):
+        if (rule_named(name) is None or _rescales(name, args, kwargs)) and opens(func):
             with self:
                 return opened(func)(*args, **kwargs)
         return self.operate(name, func, args, kwargs)
@@ -123,7 +123,8 @@ class Observer(TorchFunctionMode):
         return frozenset((carrier.index, axis) for axis, length in enumerate(carrier.labels.shape) if length > 1)
 
     def _across(self, source: int, axis: int) -> bool:
-        return bool(self.recording.carriers[source].labels.shape[axis] > 1)
+        """Whether a size may become another one: channels lie along it, and not those of an input as it was given."""
+        return source not in self.recording.given and self.recording.carriers[source].labels.shape[axis] > 1
 
     def _about_to_write(self, name: str, given: list[Tensor], kwargs: Mapping[str, Any]) -> None:
         if name.endswith("_") or name.startswith("set") or "out" in kwargs or "::" in name:
@@ -139,6 +140,7 @@ class Observer(TorchFunctionMode):
                 enter = self.recording.input if tensor.dim() > 1 else self.recording.fixed
                 found[name] = carrier = self.memory.remember(tensor, enter(f"{self.call}:{name}", tensor))
                 self.recording.varying.add(carrier.index)
+                self.recording.given.add(carrier.index)
         return found
 
     def ends(self, named: list[tuple[str, Tensor]]) -> dict[str, Carrier]:
@@ -264,9 +266,19 @@ class _Beneath(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch leav
         super().__init__()  # type: ignore[no-untyped-call] # torch leaves it untyped
         self._observer = observer
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled inside, so torch need not load its compiler (seconds) to leave this class out."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         with torch._C.DisableTorchFunction():
             return self._observer.operate(name_of(func), func, args, dict(kwargs or {}))
+
+
+def _rescales(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an embedding writes into its table as it is read: what is inside is followed then."""
+    return name == "embedding" and (args[3] if len(args) > 3 else kwargs.get("max_norm")) is not None
 
 
 def _takes_numbers(name: str) -> bool:

@@ -12,7 +12,7 @@ from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels, Partition
 from winnow.engine.graph.preserving import is_lazy, pointer
 from winnow.engine.graph.records import Depthwise, Flow, Join, Mix, Product, Role, Site
-from winnow.engine.graph.steps import Named, Opaque, Spoil, Step, Unknown
+from winnow.engine.graph.steps import Named, Opaque, Spoil, Step, Unknown, Zero
 
 LARGEST_CONSTANT = 2**18  # entries of a parameter that may meet channels element by element
 
@@ -25,6 +25,7 @@ class Recording:
         self.start = 0  # where the tensors of the present pass begin
         self.first = 0  # the number of tensors of the first pass
         self.varying: set[int] = set()
+        self.given: set[int] = set()  # the inputs, none of whose sizes changes
         self.partition = Partition()
         self.carriers: list[Carrier] = []
         self.sites: dict[tuple[str, int], Site] = {}
@@ -38,6 +39,7 @@ class Recording:
         self.grids: list[tuple[Labels, int]] = []  # the grids that are open, and where each would be closed
         self.heads: list[Labels] = []
         self.direct: set[str] = set()
+        self.tables: set[str] = set()  # parameters whose rows are picked by index
         self.not_understood: list[tuple[str, str]] = []
         self._named: dict[int, str] = {}
         self._names = {id(tensor): name for name, tensor in reversed(list(model.named_parameters()))}
@@ -57,10 +59,10 @@ class Recording:
         self.carriers.append(made)
         return made
 
-    def fixed(self, node: str, value: Tensor) -> Carrier:
-        """Enter a tensor that carries no channels."""
+    def fixed(self, node: str, value: Tensor, zero: bool = False) -> Carrier:
+        """Enter a tensor that carries no channels, one of zeros if that is known."""
         made = self.carrier(node, value, np.full((1,) * value.dim(), FIXED), bears=False)
-        self.steps.append(Unknown(made.index, made.labels.shape))
+        self.steps.append((Zero if zero else Unknown)(made.index, made.labels.shape))
         return made
 
     def named(self, node: str, name: str, value: Tensor) -> Carrier:

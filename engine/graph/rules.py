@@ -7,7 +7,7 @@ one operation.
 from collections.abc import Callable
 from typing import Any
 
-from winnow.engine.graph import contracting, layers, movement, norms, pointwise, spatial
+from winnow.engine.graph import contracting, layers, movement, norms, pointwise, recurrent, spatial
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.recording import Recording
 
@@ -62,6 +62,7 @@ def _named(names: str, rule: Rule) -> dict[str, Rule]:
 MODULE_RULES: dict[str, Rule] = {
     **_named("Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d", layers.convolution_module),
     **_named("Linear", layers.linear_module),
+    **_named("Embedding", layers.embedding_module),
     **_named("BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm", norms.batch_norm_module),
     **_named("InstanceNorm1d InstanceNorm2d InstanceNorm3d", norms.instance_norm_module),
     **_named("GroupNorm", norms.group_norm_module),
@@ -81,12 +82,18 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named("conv1d conv2d conv3d", layers.convolution_function),
     **_named("conv_transpose1d conv_transpose2d conv_transpose3d", layers.convolution_function),
     **_named("linear", layers.linear_function),
+    **_named("embedding", layers.embedding_function),
     **_named("batch_norm", norms.batch_norm_function),
     **_named("aten_batch_norm", norms.batch_norm_of_aten),
     **_named("instance_norm", norms.instance_norm_function),
     **_named("group_norm", norms.group_norm_function),
     **_named("layer_norm rms_norm", norms.layer_norm_function),
     **_named("narrow_layer_norm narrow_rms_norm narrow_group_norm", norms.narrow_norm_function),
+    **_named("lstm gru rnn_tanh rnn_relu", recurrent.recurrent),
+    **_named("lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell", recurrent.cell),
+    **_named("_pack_padded_sequence", recurrent.packed),
+    **_named("_pad_packed_sequence", recurrent.padded),
+    **_named("zeros_instead", layers.zeros_function),
     **_named("local_response_norm", norms.local_response_norm),
     **_named("prelu", pointwise.prelu),
     **_named("glu", pointwise.gated),
@@ -110,6 +117,7 @@ FUNCTION_RULES: dict[str, Rule] = {
 WEIGHTED = (  # their tensors but the first are weights
     layers.convolution_function,
     layers.linear_function,
+    layers.embedding_function,
     norms.batch_norm_function,
     norms.batch_norm_of_aten,
     norms.instance_norm_function,
@@ -117,6 +125,8 @@ WEIGHTED = (  # their tensors but the first are weights
     norms.layer_norm_function,
     norms.narrow_norm_function,
     pointwise.prelu,
+    recurrent.recurrent,
+    recurrent.cell,
 )
 
 

@@ -106,6 +106,21 @@ class Unknown:
 
 
 @dataclass(frozen=True, eq=False)
+class Zero:
+    """A tensor of zeros that stands for what a layer made."""
+
+    result: int
+    shape: tuple[int, ...]
+
+    def forward(self, known: Known, weights: Weights) -> None:
+        """Enter zeros."""
+        known[self.result] = np.zeros(self.shape)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for nothing: its operand tells the shape alone."""
+
+
+@dataclass(frozen=True, eq=False)
 class Named:
     """A parameter or buffer that the forward pass uses by itself."""
 
@@ -240,10 +255,12 @@ class Chosen:
 
     result: int
     sources: tuple[int, ...]
+    forgets: bool = True
 
     def forward(self, known: Known, weights: Weights) -> None:
-        """Forget what is known of the result: elsewhere other elements are chosen."""
-        known[self.result] = np.full_like(known[self.result], np.nan)
+        """Forget what is known of the result, if elsewhere other elements are chosen."""
+        if self.forgets:
+            known[self.result] = np.full_like(known[self.result], np.nan)
 
     def backward(self, demand: Demand) -> None:
         """Ask for all of the sources if anything of the result is needed."""

@@ -7,8 +7,9 @@
 | `saved`    | of (group, parameter, mac, latency), value [%]: the share of the network that is saved              |
 | `removed`  | layer, shape_before, shape_after, parameters_before, parameters_after                               |
 | `reasons`  | kind (kept, gathered, folded, constant, hollow), layer, reason                                      |
-| `metrics`  | model (dense, pruned, refitted), task, metric, value, unit, higher_is_better; on the validation     |
-|            | images                                                                                              |
+| `repair`   | layer, kind, before, after, strength, note (`engine.pruning.repair`); only where one is asked for   |
+| `metrics`  | model (dense, pruned, repaired, refitted), task, metric, value, unit, higher_is_better; on the      |
+|            | validation images                                                                                   |
 | `images`   | image, task, metric, unit, better, dense, sparse, changed, changed_unit (training.per_image)        |
 | `classes`  | image, task, class, name, intersection_dense, union_dense, intersection_sparse, union_sparse        |
 | `measures` | model (dense, masked, pruned), quantity, batch, backend, value, low, high, unit, threads, steady    |

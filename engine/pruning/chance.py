@@ -37,6 +37,11 @@ class Chance(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives 
         self._names = {id(module): name for name, module in model.named_modules(remove_duplicate=False)}
         self._asked: Counter[tuple[str, str]] = Counter()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled inside, so torch need not load its compiler (seconds) to leave this class out."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, a random one with the numbers of its place."""
         kwargs = kwargs or {}

@@ -6,10 +6,11 @@ names, if one program holds for every call; else the model keeps its class, and 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import fx, nn
 
@@ -19,7 +20,7 @@ from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.wrappers import unwrapped
-from winnow.engine.pruning.certificate import Certificate, compared, removed
+from winnow.engine.pruning.certificate import Certificate, certified
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured
 from winnow.engine.pruning.fitting import Unfit, fit_all, kept_around, settle_shapes
 from winnow.engine.pruning.forms import KeepTasks, as_program, fixes_sizes, without_others
@@ -27,11 +28,12 @@ from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.naming import Naming, named_numbers, namings, rewrite
 from winnow.engine.pruning.parts import missing, programs_in
-from winnow.engine.pruning.plan import Plan, planned
+from winnow.engine.pruning.plan import Plan, above, planned
 from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
-from winnow.engine.pruning.readers import GatherMode, constants_in_words, readings_in_words
+from winnow.engine.pruning.readers import GatherMode
 from winnow.engine.pruning.shrinking import Cut, shrunk
+from winnow.engine.pruning.silence import may_be_silent, silenced, silent_modules
 from winnow.engine.pruning.sizes import fit_layers
 from winnow.engine.pruning.trials import trials
 
@@ -56,6 +58,7 @@ def compact(
     gather: Literal["auto", "always", "never"] | Coefficients = "auto",
     tasks: Sequence[str] | None = None,
     training: bool = False,
+    keep_modules: bool = False,
 ) -> Compacted:
     """Return a smaller model with the same outputs, without the channels that the weights' exact zeros make idle.
 
@@ -76,6 +79,9 @@ def compact(
         tasks: of a model that returns a dict, the entries to keep; what only the others used goes. None: all.
         training: keep the channels that are constant in evaluation mode only, so that the smaller model is the same in
             training mode too, and trains as the model would with all that went held at zero.
+        keep_modules: keep every module and parameter, with one channel at least. Otherwise a module of which nothing
+            comes but zeros, such as an expert of a mixture whose last layer is zero, is replaced by one that gives
+            zeros (`engine.pruning.selecting.Zeros`), and its parameters are gone.
 
     Raises:
         NotTraceable: the model's channels cannot be followed.
@@ -100,7 +106,7 @@ def compact(
     tensors = (leaf for call in given for _, leaf in call.tensors())
     mode = measured(_device(model), layout_of(model, tensors)) if gather == "auto" else gather
     training = training or any(call.training for call in given)
-    return _Compaction(graph, given, tasks, mode, training).found()
+    return _Compaction(graph, given, tasks, mode, training, keep_modules).found()
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -129,6 +135,7 @@ class _Compaction:
     tasks: Sequence[str] | None
     gather: GatherMode
     training: bool
+    keep_modules: bool = False
 
     def found(self) -> Compacted:
         """Return the first form that is exact.
@@ -155,6 +162,8 @@ class _Compaction:
             yield partial(self._without_others, self.tasks, emptied=False)
             yield partial(self._without_others, self.tasks, emptied=True)
         ways = namings(self._plan)
+        if self.tasks is None and not self.keep_modules and may_be_silent(self._plan.running("all")):
+            yield from (partial(self._without_silent, naming) for naming in ways)
         yield from (partial(self._as_itself, naming) for naming in ways)
         yield partial(self._in_parts, ways[0])
         yield partial(self._as_program, fixed=False)
@@ -190,6 +199,16 @@ class _Compaction:
         fit_all(built.plan, built.small, self.calls)
         return self._own(built)
 
+    def _without_silent(self, naming: Naming) -> Compacted:
+        """Replace modules that give nothing but zeros; `Unfit` is raised where there is none."""
+        built = self._shrunk(self._plan.running("all"), naming)
+        fit_all(built.plan, built.small, self.calls)
+        widths = silent_modules(built.plan, built.small, self.calls)
+        if not widths:
+            raise Unfit("the model", "no module gives nothing but zeros", np.zeros(1, np.int64))
+        plan = replace(built.plan, hollow=tuple(p for p in built.plan.hollow if not above(p) & set(widths)))
+        return self._own(_Built(plan, silenced(built.small, widths), built.cuts), tuple(widths))
+
     def _in_parts(self, naming: Naming) -> Compacted:
         """Draw those modules alone whose code computes a size that has changed."""
         plan, parts = self._plan.running("all"), dict[str, Call]()
@@ -210,10 +229,10 @@ class _Compaction:
             except Unfit as unfit:
                 plan = kept_around(plan, unfit)
 
-    def _own(self, built: _Built) -> Compacted:
+    def _own(self, built: _Built, silent: Sequence[str] = ()) -> Compacted:
         if self.tasks is not None:
             built.small.register_forward_hook(KeepTasks(self.tasks))
-        return self._proved(built)
+        return self._proved(built, silent)
 
     def _as_program(self, fixed: bool) -> Compacted:
         """Return the program, if it also follows the mode where the smaller model itself may not be compared in it.
@@ -263,7 +282,7 @@ class _Compaction:
         pair = Pair(graph.model, built.small, exact, self.tasks)
         return proved(pair, trials(graph.model, compared_on, sizes=not fixed))
 
-    def _proved(self, built: _Built) -> Compacted:
+    def _proved(self, built: _Built, silent: Sequence[str] = ()) -> Compacted:
         """Return a form of the smaller model with its certificate.
 
         Raises:
@@ -275,21 +294,8 @@ class _Compaction:
         if not self._both:
             proof.open["training mode"] = EVALUATION_ONLY
         plan, small, cuts = built.plan, built.small, tuple(built.cuts.values())
-        program = isinstance(small, fx.GraphModule)
-        words: dict[str, Any] = readings_in_words(plan.readings())
-        certificate = Certificate(
-            **compared(plan.graph.model, proof),
-            removed=removed(cuts, small),
-            kept_for=plan.kept_for,
-            constants=constants_in_words(plan.liveness),
-            hollow=plan.hollow,
-            fixed_sizes=program and fixes_sizes(plan.graph),
-            fixed=tuple(
-                f"{one.module or 'the model'}, {one.place}: a {one.kind} decides" for one in plan.graph.decisions
-            ),
-            programs=() if program else tuple(programs_in(small)),
-            **words,
-        )
-        if not program and any(cut.stays for cut in cuts):
+        said = {"programs": tuple(programs_in(small)), "silent": tuple(silent)}
+        certificate = certified(plan, small, cuts, proof, said)
+        if not isinstance(small, fx.GraphModule) and (silent or any(cut.stays for cut in cuts)):
             guarded(small, plan.graph.model, self.calls)
         return Compacted(small, certificate, cuts)

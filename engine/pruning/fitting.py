@@ -29,7 +29,7 @@ from winnow.engine.graph.rules import rule_named
 from winnow.engine.graph.weights import Flags
 from winnow.engine.pruning.plan import Plan, above, observed, places
 from winnow.engine.pruning.proof import NotExact
-from winnow.engine.pruning.selecting import NARROWED
+from winnow.engine.pruning.selecting import NARROWED, Zeros
 
 NUMBER = "its code names a number of channels"
 MOVED = ("input", "tensors")
@@ -248,6 +248,8 @@ def settle_shapes(graph: ChannelGraph, twin: nn.Module, kept: Flags) -> None:
         if isinstance(layer, nn.modules.instancenorm._InstanceNorm) and not layer.affine:
             norm: Any = layer
             norm.num_features = shape[-norm._get_no_batch_dim()]
+        if isinstance(layer, Zeros):
+            layer.width = shape[-1]
         if isinstance(layer, nn.Unflatten):
             unflatten: Any = layer
             sizes = unflatten.unflattened_size

@@ -1,4 +1,4 @@
-"""Layers of a smaller model: those that read a part of their input's channels, and attention that lost heads.
+"""Layers of a smaller model: those that read a part of their input, or give zeros, and attention that lost heads.
 
 A reader on a stream that others use too gathers the channels that it uses, and has a smaller kernel. Constants that it
 saw in channels that went come in through the channel of ones: its column holds their kernels, summed. At a border that
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from winnow.engine.graph.multi_head import multi_head_attention
-from winnow.engine.graph.narrow_norms import narrow_group_norm, narrow_layer_norm, narrow_rms_norm
+from winnow.engine.graph.narrow_norms import narrow_group_norm, narrow_layer_norm, narrow_rms_norm, zeros_instead
 
 
 def picked(x: Tensor, index: Tensor, axis: int) -> Tensor:
@@ -93,6 +93,22 @@ def select(layer: nn.Module, index: Tensor | None, ones: bool, axis: int) -> Non
     selecting.__class__ = SELECTING[type(layer)]
     selecting.register_buffer("index", index)
     selecting.ones, selecting.axis = ones, axis
+
+
+class Zeros(nn.Module):
+    """What is left of a module that gave nothing: (…, C) comes in, (…, width) zeros go out."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return zeros on the places of x."""
+        return zeros_instead(x, self.width)
+
+    def extra_repr(self) -> str:
+        """Return the width, as layers of torch show theirs."""
+        return f"width={self.width}"
 
 
 class NarrowLayerNorm(nn.LayerNorm):

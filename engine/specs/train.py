@@ -16,8 +16,8 @@ from winnow.data.own import OwnData
 from winnow.data.recorded import RecordedData
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
-from winnow.engine.specs.frozen import Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
-from winnow.engine.specs.network import Network, ResidualSpec
+from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
+from winnow.engine.specs.network import Network, NetworkSpec, ResidualSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.registry import chosen_by
 from winnow.engine.specs.warm_start import StartSpec
@@ -36,10 +36,10 @@ class OptimiserSpec(Frozen):
     optimiser: Literal["adamw", "adam", "sgd"] = Field(
         "adamw", description="optimiser of the losses; the penalty acts after each of its steps"
     )
-    learning_rate: Positive = Field(2e-3, description="learning rate at the start")
+    learning_rate: Positive = Field(2e-3, le=1e30, description="learning rate at the start")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum (sgd only)")
-    weight_decay: Strength = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
-    rate: dict[str, Strength] = Field(
+    weight_decay: Factor = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
+    rate: dict[str, Factor] = Field(
         default_factory=dict,
         description="learning rate of the parameters whose names fit a pattern, as a factor of the learning rate: "
         "trunk.*=0.1; 0: they keep their values",
@@ -112,12 +112,25 @@ class TrainSpec(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_the_tasks(cls, values: Any) -> Any:
-        """Fill in the tasks, so that the stored spec names them."""
-        if not isinstance(values, dict) or values.get("tasks"):
+    def _as_the_data_suggests(cls, values: Any) -> Any:
+        """Fill in the tasks and what is usual for the data set, so that the stored spec names them."""
+        if not isinstance(values, dict):
             return values
         data = _ANY_DATA.validate_python(values.get("data", {}))
-        return {**values, "data": data, "tasks": tuple(data.fields)[:3]}
+        filled = {**with_usual(type(data), values), "data": data}
+        return filled if values.get("tasks") else {**filled, "tasks": tuple(data.fields)[:3]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _compare_at_the_parameters(cls, values: Any) -> Any:
+        """Fill in where gradients are compared, for a network whose trunk and heads do not meet in one tensor."""
+        balancing = values.get("balancing", {}) if isinstance(values, dict) else None
+        if not isinstance(balancing, dict) or "gradients" in balancing:
+            return values
+        network = _ANY_NETWORK.validate_python(values.get("network", {}))
+        if network.seam:
+            return values
+        return {**values, "network": network, "balancing": {**balancing, "gradients": "parameters"}}
 
     @model_validator(mode="after")
     def _tasks_exist(self) -> Self:
@@ -163,16 +176,17 @@ class TrainSpec(Frozen):
 
     @model_validator(mode="after")
     def _a_network_without_a_seam(self) -> Self:
-        """A network of the user's own runs as one: no tensor between trunk and heads is known."""
-        if self.network.ours:
+        """A network of the user's own runs as one, and so does one without a common trunk: no tensor is between."""
+        if self.network.seam:
             return self
+        which = f"network {self.network.network}" if self.network.ours else "a network of your own"
         if self.balancing.balancing not in FROM_LOSSES:
             raise ValueError(
-                f"`balancing` must be one of {', '.join(FROM_LOSSES)} for a network of your own, got "
+                f"`balancing` must be one of {', '.join(FROM_LOSSES)} for {which}, got "
                 f"{self.balancing.balancing}. The others need the tensor between trunk and heads."
             )
         if self.balancing.gradients == "features":
-            raise ValueError("`gradients` must be parameters for a network of your own, got features.")
+            raise ValueError(f"`gradients` must be parameters for {which}, got features.")
         return self
 
     @model_validator(mode="after")
@@ -211,6 +225,24 @@ class TrainSpec(Frozen):
 
 
 _ANY_DATA: TypeAdapter[DataSpec] = TypeAdapter(Data)
+_ANY_NETWORK: TypeAdapter[NetworkSpec] = TypeAdapter(Network)
+
+
+def with_usual(data: type[DataSpec], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a spec, and those that are usual for its data set where nothing is said.
+
+    A section of another kind than the default, such as a network of the user's own, keeps the values of its kind.
+    """
+    filled = dict(values)
+    for name, usual in data.usual.items():
+        given = values.get(name, {})
+        if not isinstance(usual, Mapping):
+            filled.setdefault(name, usual)
+            continue
+        kind = getattr(TrainSpec.model_fields[name].default, name)  # a section names its kind as it is called
+        if isinstance(given, Mapping) and given.get(name, kind) == kind:
+            filled[name] = {**usual, **given}
+    return filled
 
 
 def demo() -> TrainSpec:

@@ -57,12 +57,16 @@ def _exact(found: Certificate | None) -> str:
     return f"It {verb} {found.compared_with} (largest relative error {found.relative_error_float32:.1e})."
 
 
+def paying_answer(changes: pd.DataFrame) -> str:
+    """Say which task pays most for the removal; that none was judged where none was."""
+    return _pays(changes).strip() or "What each task pays was not measured."
+
+
 def _pays(changes: pd.DataFrame) -> str:
-    """Name the task that loses most, after the refit where there was one."""
-    last = changes["refitted_change"].where(changes["refitted_change"].notna(), changes["pruned_change"])
+    """Name the task that loses most in the network that is kept."""
+    last = changes["final_change"]
     if not last.notna().any() or last.min() >= -0.05:
         return " No task loses." if last.notna().any() else ""
     row = changes.iloc[int(np.nanargmin(last.to_numpy(float)))]
-    after = row["pruned"] if pd.isna(row["refitted"]) else row["refitted"]
-    moved = f"{measured(row['dense'], row['unit'])} to {measured(after, row['unit'])}"
+    moved = f"{measured(row['dense'], row['unit'])} to {measured(row['final'], row['unit'])}"
     return f" {row['task']} pays most: {row['label']} from {moved}."

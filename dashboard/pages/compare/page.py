@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from winnow.dashboard.canvas.pair_maps import READING, Pair, pair_maps
+from winnow.dashboard.canvas.pair_maps import READING, Pair, pair_maps, replayable_pair
 from winnow.dashboard.figures import gains, kept_by_both, mask_overlap
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import maps, masks, pairs, tables, who_pays
@@ -22,7 +22,7 @@ from winnow.dashboard.shared.address import OTHER, RUN
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Choice, called, choose, gone
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import Chart, draw, explain
+from winnow.dashboard.shared.panel import Chart, Drawn, draw, explain
 from winnow.dashboard.shared.run_bar import ended
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
@@ -107,7 +107,8 @@ def _maps(a: Run, b: Run) -> None:
     pair = Pair((_named(a), _named(b)), pairs.shape(a), norms, near, kind, found.cell)
     pair_maps(pair, "pair_maps", select)
     say_absent(found)
-    explain(lambda: frame, "pair", READING, _about(a, b))
+    drawn = Drawn("maps", "pair_maps", lambda: replayable_pair(pair))
+    explain(lambda: frame, "pair", READING, _about(a, b), drawn)
 
 
 def _metrics(a: Run, b: Run) -> None:

@@ -7,20 +7,20 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from winnow.dashboard.figures import pictures
-from winnow.dashboard.figures.pictures import Picture
+from winnow.dashboard.figures.pictures import Picture, over
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, maps
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.panel import explain
+from winnow.dashboard.shared.panel import PICTURES, explain
 from winnow.dashboard.shared.selection import select
-from winnow.dashboard.shared.task_pictures import Shown, class_names, picture_row, task_pictures, void_pixels
+from winnow.dashboard.shared.targets import Shown, picture_row
+from winnow.dashboard.shared.task_pictures import class_names, task_pictures, void_pixels
 from winnow.engine.explain.maps.store import Method, SpatialStore
 from winnow.engine.runs.derived import DerivedJob
 
 Array = NDArray[Any]
 METHODS: tuple[Method, ...] = ("integrated_gradients", "occlusion")
-BRIGHT = 0.995  # quantile of a map over the shown images from which on it is at its brightest
 READING = (
     "Each map lies over the grey image. Yellow: the largest values over all shown images; no colour: nothing. "
     "Integrated gradients and occlusion: the pixels on which the task's {of} depends. Reliance: where a task would "
@@ -50,7 +50,8 @@ def in_images(work: DerivedJob, task: str, chosen: Cell | None, about: str) -> N
         st.text(str(chosen))
         picture_row(_channel(known, chosen, place, picture))
         _bar()
-    explain(known.completeness, "in_images", READING.format(of=known.index["of"]), f"{about} · {_made(known, task)}")
+    said = f"{about} · {_made(known, task)}"
+    explain(known.completeness, "in_images", READING.format(of=known.index["of"]), said, PICTURES)
 
 
 def channel_row(known: SpatialStore, chosen: Cell) -> None:
@@ -147,15 +148,6 @@ def _channel(known: SpatialStore, chosen: Cell, place: int, picture: Picture) ->
     ]
 
 
-def over(picture: Picture, values: Array, place: int) -> Picture:
-    """Return one of some maps (K, h, w) ≥ 0 over its picture, on the scale of all of them."""
-    return pictures.overlaid(picture, values[place], _largest(values))
-
-
-def _largest(values: Array) -> float:
-    return float(np.quantile(values, BRIGHT)) or float(values.max())
-
-
 def _scaled(name: str, values: Array, unit: str = "1") -> str:
     """Name a map with the two ends of its scale."""
-    return f"{name}, 0 to {_largest(values):.2g} [{unit}]"
+    return f"{name}, 0 to {pictures.largest_of(values):.2g} [{unit}]"

@@ -6,10 +6,10 @@ import streamlit as st
 from winnow.dashboard.figures import kernel, pictures, silence_tiles
 from winnow.dashboard.frames import explanations, maps
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.pages.explain.in_images import channel_row, no_maps, over, with_maps
+from winnow.dashboard.pages.explain.in_images import channel_row, no_maps, with_maps
 from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import Chart, draw, explain, keyed, source
+from winnow.dashboard.shared.panel import PICTURES, Chart, draw, explain, keyed, source
 from winnow.dashboard.shared.selection import select, select_layer, selected_layer
 from winnow.engine.explain.maps.store import SpatialStore
 from winnow.engine.runs.derived import DerivedJob
@@ -44,7 +44,7 @@ def top_images(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     st.text(f"{chosen}: the images where it is most active, of {len(answers)}")
     _gallery(known, chosen)
     _silence(known, chosen)
-    explain(lambda: maps.answers(known, chosen), "top_images", READING, about)
+    explain(lambda: maps.answers(known, chosen), "top_images", READING, about, PICTURES)
 
 
 def _gallery(known: SpatialStore, chosen: Cell) -> None:
@@ -57,7 +57,11 @@ def _gallery(known: SpatialStore, chosen: Cell) -> None:
             picture = pictures.enlarged(pictures.image(best.pictures[place]))
             said = f"image {best.numbers[place]}, mean activation {best.means[place]:.3g}"
             column.image(
-                over(picture, activations, place), caption=plain(said), width="stretch", output_format="PNG", alt=said
+                pictures.over(picture, activations, place),
+                caption=plain(said),
+                width="stretch",
+                output_format="PNG",
+                alt=said,
             )
 
 

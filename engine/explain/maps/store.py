@@ -28,7 +28,7 @@ overflows or underflows.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from winnow.engine.runs.files import replace
+from winnow.engine.runs.reading import taken_apart
 
 NAME = "spatial.safetensors"
 FORMAT_VERSION = 1
@@ -87,15 +88,19 @@ class SpatialStore:
             raise ValueError(f"`folder` must hold {NAME}, got none in {folder.name}.")
         try:
             with safe_open(self._path, "np") as file:
-                self.index: dict[str, Any] = json.loads((file.metadata() or {}).get("index", "{}"))
+                found = json.loads((file.metadata() or {}).get("index", "{}"))
                 self._names = set(file.keys())
-        except SafetensorError as error:
+        except (SafetensorError, ValueError, RecursionError) as error:
             raise ValueError(f"`folder` must hold an intact {NAME}, got a damaged one: {error}.") from error
-        if self.index.get("format_version") != FORMAT_VERSION:
-            found = self.index.get("format_version")
-            raise ValueError(f"{NAME} must have format version {FORMAT_VERSION}, got {found}. Explain the run again.")
-        self.tasks: tuple[str, ...] = tuple(self.index["tasks"])
-        self.numbers: tuple[int, ...] = tuple(self.index["images"])
+        self.index: dict[str, Any] = found if isinstance(found, dict) else {}
+        if (known := self.index.get("format_version")) != FORMAT_VERSION:
+            raise ValueError(
+                f"`format_version` of {NAME} must be {FORMAT_VERSION}, got {known!r:.20}. Explain the run again."
+            )
+        with taken_apart(self._path):
+            self.tasks: tuple[str, ...] = tuple(map(str, self.index["tasks"]))
+            self.numbers: tuple[int, ...] = tuple(map(int, self.index["images"]))
+            self.index["layers"] = {str(layer): list(map(int, own)) for layer, own in self.index["layers"].items()}
 
     def cells(self) -> pd.DataFrame:
         """Return the channels that have maps: layer, channel."""
@@ -196,9 +201,7 @@ class SpatialStore:
         return pd.DataFrame(rows, columns=["task", "image"]).assign(**parts)
 
     def _array(self, name: str) -> Array:
-        with safe_open(self._path, "np") as file:
-            found: Array = file.get_tensor(name)
-        return found
+        return self._read(lambda file: file.get_tensor(name))
 
     def _known(self, part: str, task: str) -> Array | None:
         self._task(task)
@@ -212,9 +215,15 @@ class SpatialStore:
     def _cell(self, part: str, layer: str, channel: int) -> Array:
         if not self.has(layer, channel):
             raise ValueError(f"`channel` must have maps (`cells()` lists them), got channel {channel} of {layer!r}.")
-        with safe_open(self._path, "np") as file:
-            found: Array = file.get_slice(f"{part}.{layer}")[self.index["layers"][layer].index(channel)]
-        return found
+        place = self.index["layers"][layer].index(channel)
+        return self._read(lambda file: file.get_slice(f"{part}.{layer}")[place])
+
+    def _read(self, take: Callable[[Any], Array]) -> Array:
+        try:
+            with safe_open(self._path, "np") as file:
+                return take(file)
+        except (SafetensorError, IndexError, OverflowError) as error:
+            raise ValueError(f"`{NAME}` must hold what its index names, got a damaged one: {error}.") from error
 
     def _peak(self, part: str, layer: str, channel: int) -> Array:
         return self._cell(f"{part}_peak", layer, channel)

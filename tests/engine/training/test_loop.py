@@ -142,7 +142,7 @@ def test_every_penalty_trains_on_every_kind_of_group(stacked: dict, penalty: str
         assert all(map(math.isfinite, record.losses.values() if not isinstance(record, EpochDone) else [0.0]))
 
 
-@pytest.mark.parametrize("method", ["equal", "uncertainty", "dwa", "gradnorm", "famo", "pcgrad", "upgrad"])
+@pytest.mark.parametrize("method", ["equal", "auto", "uncertainty", "dwa", "gradnorm", "famo", "pcgrad", "upgrad"])
 def test_every_kind_of_balancing_resumes_with_the_same_bits(stacked: dict, tmp_path: Path, method: str):
     spec = digits(2, balancing={"balancing": method}, batch_size=128)
     straight, batches, validation = setting(spec, stacked)

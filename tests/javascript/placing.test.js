@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 
-import { BOX_HIGH, BOX_WIDE, extentOf, middle, pathOf, reached } from "../../dashboard/canvas/drawing.js"
+import { BOX_HIGH, BOX_WIDE, extentOf, middle, pathOf, reached } from "../../dashboard/canvas/placing.js"
 
 // 0 → 1 → 3, 0 → 2 → 3
 const NODES = [{ at: [0.5, 0] }, { at: [0, 1] }, { at: [1, 1] }, { at: [0.5, 2] }]
