@@ -44,7 +44,7 @@ def of_pruning(pruning: DerivedJob) -> JudgedPair:
     return _of_pruning(pruning.path, *(stored_version(pruning, name) for name in COLUMNS))
 
 
-def of_runs(a: Run, b: Run) -> JudgedPair:
+def of_run_pair(a: Run, b: Run) -> JudgedPair:
     """Return two runs, by explanations of them that judged the same images; empty where there are none.
 
     That they were validated on the same data is for the caller to know.

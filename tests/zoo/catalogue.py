@@ -29,9 +29,7 @@ def floats(*shape: int) -> Inputs:
 
 def words(count: int = 1, kinds: int = 30, length: int = -1) -> Inputs:
     """Sequences of words."""
-    return lambda batch, size: tuple(
-        torch.randint(kinds, (batch, size if length == -1 else length)) for _ in range(count)
-    )
+    return lambda batch, size: tuple(torch.randint(kinds, (batch, size if length == -1 else length)) for _ in range(count))
 
 
 def both(*parts: Inputs) -> Inputs:
@@ -77,15 +75,11 @@ def _plain(family: str, **makers: Callable[[], nn.Module]) -> dict[str, Architec
     return {name.replace("_", " "): Architecture(family, make) for name, make in makers.items()}
 
 
-def _fixed(
-    family: str, inputs: Inputs = IMAGE, size: int = 32, **makers: Callable[[], nn.Module]
-) -> dict[str, Architecture]:
+def _fixed(family: str, inputs: Inputs = IMAGE, size: int = 32, **makers: Callable[[], nn.Module]) -> dict[str, Architecture]:
     return {name.replace("_", " "): Architecture(family, make, inputs, size, BATCHES) for name, make in makers.items()}
 
 
-def _sized(
-    family: str, inputs: Inputs, size: int, step: int, **makers: Callable[[], nn.Module]
-) -> dict[str, Architecture]:
+def _sized(family: str, inputs: Inputs, size: int, step: int, **makers: Callable[[], nn.Module]) -> dict[str, Architecture]:
     others = ((1, 0), (3, 0), (2, step), (1, 2 * step))
     return {name.replace("_", " "): Architecture(family, make, inputs, size, others) for name, make in makers.items()}
 

@@ -144,7 +144,7 @@ def _who_pays(a: Run, b: Run) -> None:
     if differ := pairs.other_images(a, b, "val"):
         st.warning(OTHER_IMAGES.format(plain(differ)), icon=":material/warning:")
         return
-    judged, works = who_pays.of_runs(a, b), who_pays.judged_pair(a, b)
+    judged, works = who_pays.of_run_pair(a, b), who_pays.judged_pair(a, b)
     if judged.images.empty or works is None:
         st.info(NOT_JUDGED, icon=":material/group:")
         return

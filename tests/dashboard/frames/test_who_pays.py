@@ -51,10 +51,10 @@ def test_burden_is_the_part_that_the_worst_images_bear() -> None:
 
 def test_two_runs_are_joined_on_the_images_that_both_explanations_judged(make_explained: Make) -> None:
     a, b = make_explained(), make_explained()
-    assert who_pays.of_runs(a.run, b.run).images.empty
+    assert who_pays.of_run_pair(a.run, b.run).images.empty
     write_judged(a, ("run",), lose=False)
     write_judged(b, ("run",))
-    judged = who_pays.of_runs(a.run, b.run)
+    judged = who_pays.of_run_pair(a.run, b.run)
     assert judged.images[judged.images["task"] == "seg"]["lost"].tolist() == [float(i) for i in range(IMAGES)][::-1]
     assert who_pays.iou_changes(judged.classes).iloc[0]["name"] == "<b>chair</b>"
 
