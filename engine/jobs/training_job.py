@@ -68,8 +68,7 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
         return "done"
     session = TrainingSession(training, training_images, validation, writer, stop_requested)
     session.begin()
-    if remarks := [*_without_signal(training_images), *_hard_target(training)]:
-        writer.status(message="; ".join(remarks))
+    _remark(training, training_images, writer)
     if measured and training.step == 0:
         writer.events((0, 0), "start", measured)
     best = BestEpoch(training, training_images, validation, run.path / "weights")
@@ -92,6 +91,12 @@ def _require_steps(images: Batches, size: int) -> None:
             f"`batch_size` must be at most {images.images}, the number of training images, got {size}. "
             "Give it with --batch-size."
         )
+
+
+def _remark(training: Training, images: Batches, writer: ResultWriter) -> None:
+    """Say before the first step what will not come of it."""
+    if remarks := [*_without_signal(images), *_hard_target(training)]:
+        writer.status(message="; ".join(remarks))
 
 
 def _without_signal(images: Batches) -> list[str]:
