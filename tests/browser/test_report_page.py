@@ -30,24 +30,27 @@ def test_a_figure_is_pinned_built_into_the_report_and_presented(browser: Browser
             faults.watch(context)
             page = context.new_page()
             page.goto(f"{address}/groups?run={run.id}")
-            _reached_by_keys(page)
+            expect(page.locator(MAP).first).to_be_visible()
+            settled(page)
+            if scheme == "light":
+                _reached_by_keys(page)
             _pictures(page, run, tmp_path)
-            _built(page, address, run)
-            _presented(page, address, run)
+            if scheme == "light":
+                _built(page, address, run)
+                _presented(page, address, run)
             context.close()
     assert faults == []
 
 
 def _reached_by_keys(page: Page) -> None:
-    """A link among the first five steps of Tab leads to the map."""
-    expect(page.locator(MAP).first).to_be_visible()
-    settled(page)
+    """Links among the first five steps of Tab lead to the map: to the page, and to its figure."""
     for _ in range(4):
         page.keyboard.press("Tab")
-        if page.evaluate(FOCUSED)[1] == "Skip to the figure":
+        if str(page.evaluate(FOCUSED)[1]).startswith("Skip to"):
             page.keyboard.press("Enter")
-            break
-    assert page.evaluate(FOCUSED)[0] == "survival map"
+        if page.evaluate(FOCUSED)[0] == "survival map":
+            return
+    raise AssertionError(page.evaluate(FOCUSED))
 
 
 def _menu(page: Page, figure: str, item: str) -> Locator:
