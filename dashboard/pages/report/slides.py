@@ -39,8 +39,8 @@ def slides(page: str) -> None:
 
 def built_for(work: Run | Study) -> list[Run | Study]:
     """Return what stands in the report whose slides are shown: what it was built of last, if that is all there."""
-    known: dict[str, Run | Study] = {one.id: one for one in list_runs()}
-    known |= {one.id: one for one in list_studies()}
+    listed: list[Run | Study] = [*list_runs(), *list_studies()]
+    known = {one.id: one for one in listed}
     asked = build_of(work).asked
     found = [known[name] for name in asked if name in known]
     return found if found and len(found) == len(asked) and work.id in asked else [work]
@@ -48,7 +48,7 @@ def built_for(work: Run | Study) -> list[Run | Study]:
 
 def _work(page: str) -> Run | Study | None:
     name = STUDY if page == "path" else RUN
-    found: list[Run] | list[Study] = list_studies() if name == STUDY else list_runs()
+    found = [*list_studies()] if name == STUDY else [*list_runs()]
     work = next((one for one in found if one.id == address.named(name)), None)
     if work is None and address.named(name):
         gone(name, others=False)
