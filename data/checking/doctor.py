@@ -196,7 +196,7 @@ def _compare_sizes(spec: DataSpec, report: Report) -> None:
     if len(sizes) < 2:
         return
     said = ", ".join(f"{count} of {size}" for size, count in sizes.most_common(4))
-    if spec.dataset == "folder":
+    if spec.dataset in ("folder", "shards"):
         mend = "Set `size` in dataset.toml."
         report.findings.append(Finding(report.root, "image", "of one size and type", said, mend))
     else:

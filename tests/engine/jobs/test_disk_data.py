@@ -10,6 +10,7 @@ import pytest
 from tests.data import test_yeast as yeast_files
 from tests.data.disk.making import save
 from tests.data.folder import making as folder_files
+from tests.data.folder import test_shards as shard_files
 from tests.data.layouts import celeba_files, nyu_files, street_files
 from tests.engine.training_here import result_of, train_here
 from winnow.data.disk.cache import cached
@@ -89,6 +90,17 @@ def test_yeast_trains_without_images(tmp_path: Path, monkeypatch: pytest.MonkeyP
     asked = ["--dataset", "yeast", "--root", str(tmp_path), "--tasks", "class1,class2,functions", "--test"]
     result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
     assert (result["state"], result["epoch"]) == ("done", 1), result
+
+
+def test_shards_train_as_they_lie_and_from_the_kept_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = ["--dataset", "shards", "--root", str(shard_files.make(tmp_path / "shards")), "--batch-size", "2"]
+    tasks = ["--tasks", "objects,season,height"]
+    plain, kept = (
+        result_of(train_here(monkeypatch, tmp_path / "runs", *asked, *tasks, *more))
+        for more in ([], ["--cache", str(tmp_path / "kept")])
+    )
+    assert (plain["state"], plain["epoch"]) == ("done", 1), plain
+    assert plain["metrics"] == kept["metrics"]
 
 
 def test_kept_arrays_train_to_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
