@@ -44,7 +44,7 @@ def prepare(threads: int, device: str, place: Place | None = None) -> torch.devi
 
 def fields(spec: TrainSpec) -> Mapping[str, Field]:
     """Return what is known about each image of a run's data set."""
-    return spec.data.fields
+    return spec.fields
 
 
 def dataset(spec: TrainSpec, split: Split) -> Dataset:
