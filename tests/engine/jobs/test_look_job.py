@@ -19,6 +19,7 @@ from winnow.engine.runs.derived import open_work
 from winnow.engine.runs.look import LARGEST, Look, create_look, list_looks
 from winnow.engine.runs.run import list_runs
 from winnow.engine.runs.study import list_studies
+from winnow.engine.runs.trash import run_or_study
 from winnow.engine.specs.look import LookSpec
 
 SMALL = {"size": 16, "train_length": 5, "val_length": 3, "test_length": 2}
@@ -65,6 +66,8 @@ def test_a_look_is_no_run_and_the_newest_one_stays(tmp_path: Path):
     assert list_runs(tmp_path) == []
     assert list_studies(tmp_path) == []
     assert list_looks("digits", tmp_path) == []
+    with pytest.raises(FileNotFoundError):
+        run_or_study("scenes", tmp_path)
 
 
 def test_faults_are_findings_and_the_rest_is_shown(tmp_path: Path):
