@@ -17,6 +17,7 @@ from winnow.data.disk.cache import cached
 from winnow.data.folder.dataset import FolderData
 from winnow.data.layouts.nyu import NyuData
 from winnow.data.sample import DataError
+from winnow.engine.cli.runs import figures
 from winnow.engine.runs.run import list_runs
 
 TASKS = "objects,depth,normals,heat,borders,season,seen,height,pose"
@@ -145,6 +146,7 @@ def test_samples_that_are_wrong_are_left_out_and_listed_when_asked(tmp_path: Pat
     asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "objects,depth", "--batch-size", "2"]
     result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked, "--skip-bad"))
     assert (result["state"], result["skipped"]) == ("done", 3), result
+    assert "3 samples left out" in figures(result)
     (run,) = list_runs(tmp_path / "runs")
     listed = run.table("skipped")
     assert listed["split"].tolist() == ["train", "train", "val"]
