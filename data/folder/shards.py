@@ -36,7 +36,7 @@ LARGEST_JSON = 2**20  # bytes
 
 
 @dataclass(frozen=True)
-class Member:
+class TarMember:
     """A file in a tar file, with as much of `pathlib.Path` as the readers of files use."""
 
     shard: Path
@@ -117,9 +117,9 @@ class ShardsData(FolderData):
             found.append(Record(key, part, targets))
         return found
 
-    def _samples(self, split: Split) -> dict[str, Mapping[str, Member]]:
+    def _samples(self, split: Split) -> dict[str, Mapping[str, TarMember]]:
         """Return the members of each sample of a split, by key and ending."""
-        own: dict[str, Mapping[str, Member]] = {}
+        own: dict[str, Mapping[str, TarMember]] = {}
         for shard in self._shards(split):
             for key, members in members_of(shard, shard.stat().st_mtime_ns).items():
                 if key in own:
@@ -145,14 +145,14 @@ class ShardsData(FolderData):
 
 
 @lru_cache(maxsize=4096)
-def members_of(shard: Path, _: int) -> Mapping[str, Mapping[str, Member]]:
+def members_of(shard: Path, _: int) -> Mapping[str, Mapping[str, TarMember]]:
     """Return the members of a tar file by key and ending; `_` is the time of its last change.
 
     Raises:
         DataError: it is no whole tar file, or a key has an ending twice.
 
     """
-    found: dict[str, dict[str, Member]] = {}
+    found: dict[str, dict[str, TarMember]] = {}
     try:
         with tarfile.open(shard, "r:") as tar:
             for member in tar:
@@ -163,7 +163,7 @@ def members_of(shard: Path, _: int) -> Mapping[str, Mapping[str, Member]]:
                 key = f"{folder}/{stem}" if folder else stem
                 if ending.lower() in found.setdefault(key, {}):
                     raise DataError(f"{shard}/{member.name}", "name", "one that occurs once", "two members")
-                found[key][ending.lower()] = Member(shard, member.name, member.offset_data, member.size)
+                found[key][ending.lower()] = TarMember(shard, member.name, member.offset_data, member.size)
                 if member.offset_data + member.size > os.path.getsize(shard):
                     raise tarfile.ReadError("unexpected end of data")
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
@@ -174,7 +174,7 @@ def members_of(shard: Path, _: int) -> Mapping[str, Mapping[str, Member]]:
     return MappingProxyType(found)
 
 
-def _part(task: str, target: Target, sample: tuple[str, Mapping[str, Member]]) -> FilePart | None:
+def _part(task: str, target: Target, sample: tuple[str, Mapping[str, TarMember]]) -> FilePart | None:
     """Return what reads the target of a sample; None where it may be missing and is."""
     key, members = sample
     ending = target.path or target.table
@@ -190,7 +190,7 @@ def _part(task: str, target: Target, sample: tuple[str, Mapping[str, Member]]) -
     return FilePart((member.shard,), read, str(member))
 
 
-def _from_json(task: str, target: Target, member: Member) -> Array:
+def _from_json(task: str, target: Target, member: TarMember) -> Array:
     """Return the values that a JSON object has under the names of the columns."""
     try:
         found: Any = json.loads(member.read_bytes()) if member.size <= LARGEST_JSON else None
@@ -205,7 +205,7 @@ def _from_json(task: str, target: Target, member: Member) -> Array:
     return constant(known if target.columns else known[0], whole)
 
 
-def _value(names: tuple[str, str], target: Target, member: Member, found: Mapping[str, Any]) -> float | None:
+def _value(names: tuple[str, str], target: Target, member: TarMember, found: Mapping[str, Any]) -> float | None:
     task, column = names
     value = found.get(column)
     if value is None:
