@@ -21,6 +21,7 @@ from winnow.engine.runs.log_marks import marks
 from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.counts import living
 from winnow.engine.sparsity.strength import Targeted
+from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import save_checkpoint
@@ -54,8 +55,7 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
     _require_steps(training_images, spec.batch_size)
     if spec.test:
         require_readable(spec, "test", say)
-    if (skipped := skipped_samples(spec)) is not None and ranks.leads:
-        writer.table("skipped", skipped)
+    _list_skipped(spec, writer)
     writer.status(phase="building the network")
     fresh = spec.start.fresh_seed if spec.start is not None else None
     torch.manual_seed(spec.seed if fresh is None else fresh)
@@ -83,6 +83,12 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
             splits["test"] = batches(spec, tasks, "test", device, say)
         _conclude(best, training, writer, splits)
     return state
+
+
+def _list_skipped(spec: TrainSpec, writer: ResultWriter) -> None:
+    """Write which samples are left out, where the spec asks for that."""
+    if (skipped := skipped_samples(spec)) is not None:
+        writer.table("skipped", skipped)
 
 
 def _require_steps(images: Batches, size: int) -> None:
