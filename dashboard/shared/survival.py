@@ -6,7 +6,7 @@ from winnow.dashboard.canvas import survival_map
 from winnow.dashboard.frames import channel_states, groups
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import measured
-from winnow.dashboard.shared.panel import Drawn, explain, source
+from winnow.dashboard.shared.panel import DrawnFigure, explain, source
 from winnow.dashboard.shared.selection import Selected, select, selected
 from winnow.engine.runs.run import Run
 
@@ -29,7 +29,7 @@ def survival(run: Run) -> Selected:
     board = survival_map.Board(run.id, norms, kind, by, found.cell, near)
     survival_map.survival_map(board, "survival_map", select)
     reading, moment = survival_map.reading(kind), f"{source(run)} · after epoch {norms.at[-1]}"
-    drawn = Drawn("maps", "survival_map", lambda: survival_map.replayable(board))
+    drawn = DrawnFigure("maps", "survival_map", lambda: survival_map.replayable(board))
     _what_if(run)
     explain(lambda: channel_states.channels(run), "survival_map", reading, moment, drawn)
     return found

@@ -48,7 +48,5 @@ SPARSITIES = ("group_sparsity", "parameter_sparsity", "mac_sparsity")
 
 def metrics(field: Field) -> tuple[Metric, ...]:
     """Return the metrics of a field, the one that stands for it first; an empty unit becomes the field's own."""
-    return tuple(
-        Metric(metric.name, metric.label, metric.unit or field.unit, metric.better)
-        for metric in TASKS[field.kind].metrics
-    )
+    known = TASKS[field.kind].metrics if field.learner is None else field.learner.metrics
+    return tuple(Metric(own.name, own.label, own.unit or field.unit, own.better) for own in known)

@@ -22,7 +22,7 @@ from winnow.dashboard.shared.address import OTHER, RUN
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Choice, called, choose, gone
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import Chart, Drawn, draw, explain
+from winnow.dashboard.shared.panel import Chart, DrawnFigure, draw, explain
 from winnow.dashboard.shared.run_bar import ended
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
@@ -107,7 +107,7 @@ def _maps(a: Run, b: Run) -> None:
     pair = Pair((_named(a), _named(b)), pairs.shape(a), norms, near, kind, found.cell)
     pair_maps(pair, "pair_maps", select)
     say_absent(found)
-    drawn = Drawn("maps", "pair_maps", lambda: replayable_pair(pair))
+    drawn = DrawnFigure("maps", "pair_maps", lambda: replayable_pair(pair))
     explain(lambda: frame, "pair", READING, _about(a, b), drawn)
 
 
