@@ -15,7 +15,7 @@ from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import norms
 from winnow.engine.runs.events import checked_lines
 from winnow.engine.runs.labels import NAME as LABELS
-from winnow.engine.runs.labels import Labels, read_labels
+from winnow.engine.runs.labels import Labels, labels_of
 from winnow.engine.runs.quantities import SPARSITIES, Metric, metrics
 from winnow.engine.runs.run import Run, list_runs, runs_folder
 from winnow.engine.runs.work_folder import LIVE, Status
@@ -122,7 +122,7 @@ def _stored_images(run: Path) -> str:
 def _summary(path: Path, _versions: tuple[Version, ...]) -> Summary:
     run = Run(path)
     return Summary(
-        run.id, _spec(run), run.recorded_status(), _newest(path / "events.jsonl"), _alive(run), read_labels(path)
+        run.id, _spec(run), run.recorded_status(), _newest(path / "events.jsonl"), _alive(run), labels_of(path)
     )
 
 

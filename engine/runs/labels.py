@@ -39,7 +39,7 @@ class Labels(Frozen):
         return found
 
 
-def read_labels(folder: Path) -> Labels:
+def labels_of(folder: Path) -> Labels:
     """Return what is written on the run in a folder; nothing where the file is absent, damaged or not ours."""
     path = folder / NAME
     try:
@@ -57,7 +57,7 @@ def write_labels(folder: Path, **changes: object) -> Labels:
 
     """
     try:
-        found = Labels.model_validate({**read_labels(folder).model_dump(), **changes})
+        found = Labels.model_validate({**labels_of(folder).model_dump(), **changes})
     except ValidationError as error:
         raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
     replace_json(folder / NAME, found.model_dump(mode="json"))

@@ -196,7 +196,7 @@ def _selected(chosen: Sequence[Summary]) -> None:
 
 def _curves(chosen: Sequence[Summary]) -> None:
     """Draw the curves of several runs over one another."""
-    from winnow.dashboard.shared.overlaid_curves import overlaid_curves  # Plotly, which the table does without
+    from winnow.dashboard.shared.trade_off import overlaid_curves  # Plotly, which the table does without
 
     overlaid_curves(chosen)
 

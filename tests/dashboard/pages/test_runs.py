@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.reading import said
-from winnow.engine.runs.labels import read_labels, write_labels
+from winnow.engine.runs.labels import labels_of, write_labels
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 
@@ -110,7 +110,7 @@ def test_a_run_is_renamed_starred_and_noted_and_goes_to_the_trash_and_back(make_
     page.text_input(key=f"label_tags_{run.id}").set_value("a, b")
     page.button(key="label_save").click().run()
     assert not page.exception
-    assert (read_labels(run.path).name, read_labels(run.path).tags, read_labels(run.path).star) == (
+    assert (labels_of(run.path).name, labels_of(run.path).tags, labels_of(run.path).star) == (
         "after",
         ("a", "b"),
         True,
@@ -146,7 +146,7 @@ def test_the_curves_of_several_runs_lie_over_one_another(make_run: Callable[...,
 
     def overlay() -> None:
         from winnow.dashboard.frames.summaries import summaries
-        from winnow.dashboard.shared.overlaid_curves import overlaid_curves
+        from winnow.dashboard.shared.trade_off import overlaid_curves
 
         overlaid_curves(summaries())
 

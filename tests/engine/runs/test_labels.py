@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from winnow.engine.runs.labels import NAME, Labels, read_labels, write_labels
+from winnow.engine.runs.labels import NAME, Labels, labels_of, write_labels
 from winnow.engine.runs.run import create, find
 from winnow.engine.runs.trash import run_or_study
 from winnow.engine.specs.train import parse
@@ -13,7 +13,7 @@ from winnow.engine.specs.train import parse
 def test_a_change_keeps_the_rest(tmp_path: Path) -> None:
     write_labels(tmp_path, star=True, tags=("a", "b ", "a", ""))
     assert write_labels(tmp_path, note="why") == Labels(star=True, tags=("a", "b"), note="why")
-    assert read_labels(tmp_path).tags == ("a", "b")
+    assert labels_of(tmp_path).tags == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_what_cannot_be_shown_is_refused_and_nothing_is_written(tmp_path: Path, 
 @pytest.mark.parametrize("content", ["{", "[]", '{"star": 3}', "null", " " * 70_000])
 def test_a_damaged_file_says_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / NAME).write_text(content)
-    assert read_labels(tmp_path) == Labels()
+    assert labels_of(tmp_path) == Labels()
 
 
 def test_a_renamed_run_is_found_by_its_new_name(tmp_path: Path) -> None:
