@@ -1,6 +1,7 @@
 """What a user does to runs in the table: find them, write on them, choose columns, remove them and take them back."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -90,7 +91,7 @@ def discarding(chosen: Sequence[Summary]) -> None:
     """Offer to move runs to the trash."""
     noun = plain(chosen[0].name) if len(chosen) == 1 else f"{len(chosen)} runs"
     if st.button(f"Move {noun} to the trash", key="discard", icon=":material/delete:", type="tertiary"):
-        gone = [_done(lambda one=one: discard(run_below(runs_folder(), one.id))) for one in chosen]
+        gone = [_done(partial(discard, run_below(runs_folder(), one.id))) for one in chosen]
         if any(gone):
             st.rerun()
 
