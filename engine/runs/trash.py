@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from winnow.engine.runs.derived import KINDS, DerivedJob
+from winnow.engine.runs.labels import labels_of
 from winnow.engine.runs.received import RefusedFolderError
 from winnow.engine.runs.run import Run, runs_folder
 from winnow.engine.runs.study import KINDS as STUDIES
@@ -106,6 +107,6 @@ def _free(place: Path) -> Path:
 
 def _called(work: Run | Study) -> object:
     try:
-        return work.document().get("name")
+        return labels_of(work.path).name or work.document().get("name")
     except (OSError, ValueError):
         return None
