@@ -180,6 +180,8 @@ def _met(
         return np.array(roots(np.broadcast_to(bearing, np.broadcast_shapes(one.shape, other.shape)))), False
     summed = tuple(range(out, count))
     one, other = (_apart(recording, labels, out, summed) for labels in (one, other))
+    led = (labels for labels in (one, other) if any(length > 1 for length in labels.shape[: out - 2]))
+    recording.heads += [labels.ravel() for labels in led]  # heads that one factor serves all, as in multi-query
     found = _free(recording, operation, (one, other), factors, out)
     long = [any(labels.shape[axis] > 1 for axis in summed) for labels in (one, other)]
     pairs = all(long) and all(factor.carrier.bears for factor in factors) and not scaled
