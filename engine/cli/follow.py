@@ -89,7 +89,7 @@ def outcome(run: Run) -> dict[str, Any]:
     values = dict(zip(zip(judged["task"], judged["quantity"], strict=True), judged["value"], strict=True))
     figures: dict[str, Any] = {}
     for task in run.spec.tasks:
-        main = metrics(run.spec.data.fields[task])[0]
+        main = metrics(run.spec.fields[task])[0]
         if (task, main.name) in values:
             figures[task] = [main.name, _number(values[task, main.name]), main.unit]
     return {
@@ -100,6 +100,7 @@ def outcome(run: Run) -> dict[str, Any]:
         "epoch": status.epoch,
         "metrics": figures,
         **{name: _number(values.get(("", name))) for name in SPARSITIES},
+        **({"skipped": len(run.table("skipped"))} if (run.path / "tables" / "skipped.parquet").is_file() else {}),
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from winnow.data.recorded import RecordedField
 from winnow.data.sample import Field
 from winnow.engine.export import NotDescribable, NotSame, load_model, save_model
 from winnow.engine.networks.multitask import build_network
@@ -100,5 +101,4 @@ def fields_of(document: Mapping[str, Any]) -> dict[str, Field]:
 
 
 def _field(values: Mapping[str, Any]) -> Field:
-    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return Field(**known)
+    return RecordedField.model_validate(values).field()

@@ -127,7 +127,7 @@ class Attending(nn.Module):
         """Return what the head gives on the masked features."""
         masked = [self.masks[0](levels[0]) * levels[0]]
         for carry, mask, level in zip(self.carry, self.masks[1:], levels[1:], strict=True):
-            carried = functional.adaptive_avg_pool2d(carry(masked[-1]), level.shape[-2:])
+            carried = functional.adaptive_avg_pool2d(carry(masked[-1]), (level.shape[-2], level.shape[-1]))
             masked.append(mask(torch.cat([level, carried], 1)) * level)
         prediction: Tensor = self.head(tuple(masked))
         return prediction
@@ -144,6 +144,8 @@ class CrossStitchNet(WithHeads):
     x_s ← Σ_t α_st x_t with one learned α per pair of tasks and stage; α_ss begins at KEPT, and rows sum to 1.
     """
 
+    towers: nn.ModuleDict
+
     def __init__(self, towers: Mapping[str, Trunk], heads: Mapping[str, nn.Module]) -> None:
         super().__init__({"towers": nn.ModuleDict(towers)}, heads)
         self.stages = len(next(iter(towers.values())).widths)
@@ -153,7 +155,8 @@ class CrossStitchNet(WithHeads):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, C, H, W) → {dense task: (B, outputs, H, W), other task: (B, outputs)}."""
-        size, towers = images.shape[-2:], self.towers
+        size = images.shape[-2:]
+        towers: dict[str, Trunk] = {name: tower for name, tower in self.towers.items() if isinstance(tower, Trunk)}
         states = [tower.begin(images) for tower in towers.values()]
         levels: dict[str, list[Tensor]] = {name: [] for name in towers}
         for stage, alpha in enumerate(self.stitches):

@@ -39,12 +39,15 @@ class ExpertsNet(WithHeads):
 
     """
 
+    experts: nn.ModuleList
+    gates: nn.ModuleDict
+
     def __init__(self, spec: MmoeSpec, outputs: Mapping[str, int], channels: int) -> None:
         width = spec.expert_width
         heads = {name: ClassifierHead(width, spec.head_width, count) for name, count in outputs.items()}
-        experts = nn.ModuleList(_expert([channels, *[width] * spec.layers], spec.view) for _ in range(spec.experts))
+        experts: list[nn.Module] = [_expert([channels, *[width] * spec.layers], spec.view) for _ in range(spec.experts)]
         gates = nn.ModuleDict({name: nn.Linear(channels, spec.experts) for name in outputs})
-        super().__init__({"experts": experts, "gates": gates}, heads)
+        super().__init__({"experts": nn.ModuleList(experts), "gates": gates}, heads)
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """(B, C, 1, T) → {task: (B, outputs)}."""
@@ -59,7 +62,7 @@ class ExpertsNet(WithHeads):
         return {name: head(self._mixed(name, mean, found)[:, :, None, None]) for name, head in self.heads.items()}
 
     def _mixed(self, task: str, mean: Tensor, found: list[Tensor]) -> Tensor:
-        shares = torch.softmax(self.gates[task](mean), 1)  # type: ignore[index]
+        shares = torch.softmax(self.gates[task](mean), 1)
         mixed = shares[:, :1] * found[0]
         for place, own in enumerate(found[1:], 1):
             mixed = mixed + shares[:, place : place + 1] * own

@@ -116,7 +116,7 @@ class AtStage(nn.Module):
     @property
     def out(self) -> nn.Module:
         """The last layer of the head."""
-        last: nn.Module = self.head.out
+        last: nn.Module = self.head.out  # type: ignore[assignment]  # every head has one
         return last
 
     def forward(self, levels: tuple[Tensor, ...]) -> Tensor:
@@ -140,5 +140,5 @@ def build_head(task: Task, dense: str, inputs: int | Sequence[int], width: int) 
         ValueError: no head of that name.
 
     """
-    head = entry(DENSE, dense, "head") if task.field.dense else ClassifierHead
+    head: Callable[[Any, int, int], nn.Module] = entry(DENSE, dense, "head") if task.field.dense else ClassifierHead
     return head(inputs, width, task.outputs)

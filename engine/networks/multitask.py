@@ -98,8 +98,8 @@ class Seam:
     def _levels(self, view: Tensor) -> Features:
         if not self._shapes:
             return view
-        parts = view.split([shape.numel() for shape in self._shapes], 1)
-        return tuple(part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True))
+        parts = torch.split(view, [shape.numel() for shape in self._shapes], 1)
+        return tuple(part.reshape(len(part), *shape) for part, shape in zip(parts, self._shapes, strict=True))
 
 
 def build_network(spec: NetworkSpec, tasks: Mapping[str, Task], channels: int) -> nn.Module:

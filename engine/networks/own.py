@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ def build_own(spec: OwnSpec, tasks: Mapping[str, Task], channels: int) -> nn.Mod
 
     """
     function = spec.own_code().load()
-    fields = {name: TaskField(**asdict(task.field), outputs=task.outputs) for name, task in tasks.items()}
+    fields = {name: TaskField(**vars(task.field), outputs=task.outputs) for name, task in tasks.items()}
     options = dict(spec.options)
     try:
         bound = inspect.signature(function)

@@ -18,7 +18,7 @@ from winnow.engine.tasks.task import Task
 EXPANSION = 4
 
 
-class Step(NamedTuple):
+class BlockStep(NamedTuple):
     """How a block strides, how far its views are dilated, and how far the first of them is."""
 
     stride: int
@@ -29,7 +29,7 @@ class Step(NamedTuple):
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a way around them."""
 
-    def __init__(self, inputs: int, width: int, step: Step, averaged: bool = False) -> None:
+    def __init__(self, inputs: int, width: int, step: BlockStep, averaged: bool = False) -> None:
         super().__init__()
         self.conv1 = conv_norm(inputs, width, 3, step.stride, step.first)
         self.conv2 = conv_norm(width, width, 3, 1, step.dilation)
@@ -51,7 +51,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1×1, 3×3, 1×1 convolutions and a way around them; four times as wide outside as inside."""
 
-    def __init__(self, inputs: int, width: int, step: Step, averaged: bool = False) -> None:
+    def __init__(self, inputs: int, width: int, step: BlockStep, averaged: bool = False) -> None:
         super().__init__()
         self.conv1 = conv_norm(inputs, width, 1)
         self.conv2 = conv_norm(width, width, 3, step.stride, step.first)
@@ -75,7 +75,7 @@ class Bottleneck(nn.Module):
 BLOCKS: Mapping[str, type[BasicBlock | Bottleneck]] = MappingProxyType({"basic": BasicBlock, "bottleneck": Bottleneck})
 
 
-class Size(NamedTuple):
+class ResnetSize(NamedTuple):
     """The kind of block of a ResNet, and how many of them each stage has."""
 
     block: str
@@ -83,25 +83,25 @@ class Size(NamedTuple):
 
 
 WIDTHS = (64, 128, 256, 512)
-SIZES: Mapping[str, Size] = MappingProxyType(
+SIZES: Mapping[str, ResnetSize] = MappingProxyType(
     {
-        "resnet18": Size("basic", (2, 2, 2, 2)),
-        "resnet34": Size("basic", (3, 4, 6, 3)),
-        "resnet50": Size("bottleneck", (3, 4, 6, 3)),
-        "resnet101": Size("bottleneck", (3, 4, 23, 3)),
+        "resnet18": ResnetSize("basic", (2, 2, 2, 2)),
+        "resnet34": ResnetSize("basic", (3, 4, 6, 3)),
+        "resnet50": ResnetSize("bottleneck", (3, 4, 6, 3)),
+        "resnet101": ResnetSize("bottleneck", (3, 4, 23, 3)),
     }
 )
 """The usual sizes (He et al., table 1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrunkPlan:
     """What a residual trunk is built of; `steps` are those of the first block of each stage."""
 
     widths: Sequence[int]
     blocks: Sequence[int]
     block: type[BasicBlock | Bottleneck]
-    steps: Sequence[Step]
+    steps: Sequence[BlockStep]
     averaged: bool = False
     """Whether a shortcut that strides takes means before its convolution, as ResNet-D does."""
 
@@ -109,14 +109,14 @@ class Plan:
 class ResidualTrunk(Trunk):
     """Stem and stages; a stage that is dilated widens its view in place of halving the size."""
 
-    def __init__(self, plan: Plan, stem: nn.Sequential, every: bool = False) -> None:
+    def __init__(self, plan: TrunkPlan, stem: nn.Sequential, every: bool = False) -> None:
         super().__init__()
         self.stem, self.every = stem, every
         width, stages, widths = plan.widths[0], [], []
         for inner, count, first in zip(plan.widths, plan.blocks, plan.steps, strict=True):
             blocks = []
             for place in range(count):
-                step = first if place == 0 else Step(1, first.dilation, first.dilation)
+                step = first if place == 0 else BlockStep(1, first.dilation, first.dilation)
                 blocks.append(plan.block(width, inner, step, plan.averaged))
                 width = blocks[-1].outputs
             stages.append(nn.Sequential(*blocks))
@@ -142,7 +142,7 @@ class ResidualTrunk(Trunk):
 
 def residual_trunk(spec: ResidualSpec, channels: int, every: bool = False) -> ResidualTrunk:
     """Return the trunk of a spec for images of `channels` channels, freshly initialised."""
-    plan = Plan(widths=spec.widths, blocks=spec.blocks, block=BLOCKS[spec.block], steps=_steps(spec))
+    plan = TrunkPlan(widths=spec.widths, blocks=spec.blocks, block=BLOCKS[spec.block], steps=_steps(spec))
     stem = _stem(channels, spec.widths[0]) if spec.stem == "small" else _deep_stem(channels, spec.widths[0])
     return ResidualTrunk(plan, stem, every)
 
@@ -156,12 +156,14 @@ def build_resnet(spec: ResnetSpec, tasks: Mapping[str, Task], channels: int) -> 
     """Return a ResNet of the usual size (He et al.; variant d: He et al., arXiv 1812.01187), and a head per task."""
     size = entry(SIZES, spec.network, "network")
     dilated = {
-        32: [Step(2, 1, 1), Step(2, 1, 1)],
-        16: [Step(2, 1, 1), Step(1, 2, 1)],
-        8: [Step(1, 2, 1), Step(1, 4, 2)],
+        32: [BlockStep(2, 1, 1), BlockStep(2, 1, 1)],
+        16: [BlockStep(2, 1, 1), BlockStep(1, 2, 1)],
+        8: [BlockStep(1, 2, 1), BlockStep(1, 4, 2)],
     }
-    steps = [Step(1, 1, 1), Step(2, 1, 1), *dilated[spec.output_stride]]  # as torchvision and timm dilate
-    plan = Plan(widths=WIDTHS, blocks=size.blocks, block=BLOCKS[size.block], steps=steps, averaged=spec.variant == "d")
+    steps = [BlockStep(1, 1, 1), BlockStep(2, 1, 1), *dilated[spec.output_stride]]  # as torchvision and timm dilate
+    plan = TrunkPlan(
+        widths=WIDTHS, blocks=size.blocks, block=BLOCKS[size.block], steps=steps, averaged=spec.variant == "d"
+    )
 
     def trunk(every: bool) -> ResidualTrunk:
         stem = _deep_stem(channels, WIDTHS[0]) if spec.variant == "d" else _plain_stem(channels, WIDTHS[0])
@@ -170,13 +172,13 @@ def build_resnet(spec: ResnetSpec, tasks: Mapping[str, Task], channels: int) -> 
     return on_trunk(spec, tasks, trunk, frozen_norms=spec.frozen_norms)
 
 
-def _steps(spec: ResidualSpec) -> list[Step]:
+def _steps(spec: ResidualSpec) -> list[BlockStep]:
     """Return the stride and the dilation of each stage: i halves the size for i > 0, or is dilated among the last."""
     dilation, steps = 1, []
     for stage in range(len(spec.widths)):
         widens = spec.dilated and stage > 0 and stage >= len(spec.widths) - 2
         dilation = 2 * dilation if widens else dilation
-        steps.append(Step(2 if stage > 0 and not widens else 1, dilation, dilation))
+        steps.append(BlockStep(2 if stage > 0 and not widens else 1, dilation, dilation))
     return steps
 
 

@@ -23,14 +23,14 @@ DEPTH, STAGES = 12, 4
 EPSILON = 1e-6
 
 
-class Size(NamedTuple):
+class VitSize(NamedTuple):
     """How wide a token is, and how many heads attend."""
 
     width: int
     heads: int
 
 
-SIZES: Mapping[str, Size] = MappingProxyType({"vit-s": Size(384, 6), "vit-b": Size(768, 12)})
+SIZES: Mapping[str, VitSize] = MappingProxyType({"vit-s": VitSize(384, 6), "vit-b": VitSize(768, 12)})
 
 
 def build_vit(spec: VitSpec, tasks: Mapping[str, Task], channels: int) -> WithHeads:
@@ -80,7 +80,7 @@ class VitTrunk(Trunk):
 
     """
 
-    def __init__(self, size: Size, channels: int, patch: int, every: bool = False) -> None:
+    def __init__(self, size: VitSize, channels: int, patch: int, every: bool = False) -> None:
         super().__init__()
         self.patch, self.every, self.widths = patch, every, (size.width,) * STAGES
         self.embed = nn.Conv2d(channels, size.width, patch, patch)
@@ -104,7 +104,7 @@ class VitTrunk(Trunk):
     def _places(self, rows: int, columns: int) -> Tensor:
         if (rows, columns) == (GRID, GRID):
             return self.places
-        grid = self.places[:, 1:].transpose(1, 2).unflatten(2, (GRID, GRID))
+        grid = self.places[:, 1:].transpose(1, 2).reshape(1, -1, GRID, GRID)
         fitted = functional.interpolate(grid, size=[rows, columns], mode="bicubic", align_corners=False)
         return torch.cat([self.places[:, :1], fitted.flatten(2).transpose(1, 2)], 1)
 
@@ -117,4 +117,5 @@ class VitTrunk(Trunk):
     def shown(self, stage: int, x: Tensor, size: torch.Size) -> Tensor:
         """Return the tokens of the patches as (B, C, h, w); those of the last stage after the norm."""
         x = self.norm(x) if stage == STAGES - 1 else x
-        return x[:, 1:].transpose(1, 2).unflatten(2, (size[0] // self.patch, size[1] // self.patch))
+        rows, columns = size[0] // self.patch, size[1] // self.patch
+        return x[:, 1:].transpose(1, 2).reshape(len(x), -1, rows, columns)

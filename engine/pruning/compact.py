@@ -15,6 +15,7 @@ from torch import fx, nn
 
 from winnow.engine.graph.calls import Call, calls, in_modes
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.layer_steps import runs_on_statistics
 from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
@@ -183,6 +184,8 @@ class _Compaction:
         """Whether both modes must agree: no channel goes that is constant in evaluation mode alone."""
         if self.training:
             return True
+        if not self._plan.liveness.folded and not any(runs_on_statistics(step) for step in self.graph.steps):
+            return True  # nothing is constant in evaluation mode alone
         held = planned(self.graph, self.tasks, self.gather, training=True)
         return bool((held.liveness.kept == self._plan.liveness.kept).all()) and not self._plan.liveness.folded
 

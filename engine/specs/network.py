@@ -52,8 +52,7 @@ class TrunkSpec(NetworkSpec):
 
     head: Literal["light", "aspp", "unet"] = Field(
         "light",
-        description="head of a dense task. light: one 3×3 convolution; aspp: the pyramid of DeepLab; unet: a decoder "
-        "that reads every stage",
+        description="head of a dense task. light: one 3×3 convolution; aspp: DeepLab's; unet: a decoder of every stage",
     )
     head_width: int = Field(48, ge=1, le=8192, description="channels inside each head")
     head_stage: dict[str, int] = Field(
@@ -180,7 +179,7 @@ class VitSpec(TrunkSpec):
     build = Reference("winnow.engine.networks.vit", "build_vit")
     foreign_names = Reference("winnow.engine.networks.foreign", "vit_names")
 
-    patch: int = Field(16, ge=1, le=64, description="side of a patch; it must divide both sides of the images")
+    patch: int = Field(16, ge=1, le=64, description="side of a patch, which must divide both sides of the images")
 
 
 class VitSmallSpec(VitSpec):
@@ -218,17 +217,17 @@ class MmoeSpec(NetworkSpec):
     expert_width: int = Field(64, ge=1, le=8192, description="channels of each layer of an expert")
     head_width: int = Field(48, ge=1, le=8192, description="channels inside each head")
 
-    @field_validator("view")
-    @classmethod
-    def _a_middle(cls, view: int) -> int:
-        if view % 2 == 0:
-            raise ValueError(f"`view` must be odd, got {view}.")
-        return view
-
     @property
     def seam(self) -> bool:
         """None: each task reads a mixture of its own."""
         return False
+
+    @field_validator("view")
+    @classmethod
+    def _has_a_middle(cls, view: int) -> int:
+        if view % 2 == 0:
+            raise ValueError(f"`view` must be odd, got {view}.")
+        return view
 
 
 class OwnSpec(NetworkSpec):

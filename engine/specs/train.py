@@ -6,14 +6,18 @@ and its meaning, so that the command line and the form say the same thing.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
 from winnow.data.catalog import DATASETS
+from winnow.data.code import PATTERN, Code
 from winnow.data.own import OwnData
 from winnow.data.recorded import RecordedData
+from winnow.data.sample import Field as About
+from winnow.data.sample import Learner, Metric
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
 from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
@@ -45,6 +49,26 @@ class OptimiserSpec(Frozen):
         "trunk.*=0.1; 0: they keep their values",
     )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="learning rate over the steps of the run")
+    fresh_state: bool = Field(
+        False, description="forget the optimiser's moments at the start of each epoch, as some published code does"
+    )
+
+
+class OwnTask(Frozen):
+    """A task kind of the user's own, MODULE:THING: what learns a field in place of the task of its kind."""
+
+    code: str = Field(pattern=PATTERN, max_length=200, description="MODULE:THING; THING(field) returns the task")
+    path: str = Field(max_length=4096, description="folder that the module is imported from")
+    metrics: tuple[Metric, ...] = Field(min_length=1, description="what it is evaluated by, the main metric first")
+
+    def own_code(self) -> Code:
+        """Return the code that it names."""
+        return Code(self.code, self.path, "task")
+
+    @property
+    def learner(self) -> Learner:
+        """What a field holds of it."""
+        return Learner(self.code, self.path, self.metrics)
 
 
 class StrengthChange(Frozen):
@@ -62,6 +86,7 @@ class TrainSpec(Frozen):
     name: Name = Field("run", min_length=1, max_length=80, description="name of the run")
     data: Data = Field(default_factory=DATASETS[USUAL_DATA])
     tasks: tuple[str, ...] = Field((), description="tasks to train; not set: the first three of the data set")
+    own_tasks: dict[str, OwnTask] = Field(default_factory=dict, description="tasks that code of your own learns")
     network: Network = ResidualSpec()
     penalty: PenaltySpec = PenaltySpec()
     optimiser: OptimiserSpec = OptimiserSpec()
@@ -110,6 +135,12 @@ class TrainSpec(Frozen):
     start: StartSpec | None = Field(None, description="weights and zeros to take over from other runs")
     strength_changes: tuple[StrengthChange, ...] = Field((), description="strengths to switch to at given steps")
 
+    @property
+    def fields(self) -> Mapping[str, About]:
+        """What is known about each image, and which tasks code of the user's own learns."""
+        own = {name: task.learner for name, task in self.own_tasks.items()}
+        return {name: replace(field, learner=own.get(name, field.learner)) for name, field in self.data.fields.items()}
+
     @model_validator(mode="before")
     @classmethod
     def _as_the_data_suggests(cls, values: Any) -> Any:
@@ -135,6 +166,9 @@ class TrainSpec(Frozen):
     @model_validator(mode="after")
     def _tasks_exist(self) -> Self:
         known = tuple(self.data.fields)
+        if strange := [task for task in self.own_tasks if task not in known]:
+            where = f"data set {self.data.dataset}, {', '.join(known)}"
+            raise ValueError(f"`task` must name a field of {where}, got {', '.join(strange)}.")
         if unknown := [task for task in self.tasks if task not in known]:
             raise ValueError(
                 f"`tasks` must be among {', '.join(known)} for data set {self.data.dataset}, got {', '.join(unknown)}."

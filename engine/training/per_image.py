@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from winnow.data.sample import Field
-from winnow.engine.specs.tasks import TASKS, Metric
+from winnow.engine.runs.quantities import Metric, metrics
 from winnow.engine.tasks.task import Task
 from winnow.engine.tasks.unspecified import Unspecified
 from winnow.engine.training.batches import Batches
@@ -88,7 +88,7 @@ def judged_images(
                 named = {name: own[place] for name, own in values.items()}
                 described = {"metric": metric.name, "unit": metric.unit or task.field.unit, "better": metric.better}
                 rows.append({"image": first + place, "task": task_name, **described, **named, **moved(place)})
-            if task.field.kind == "segmentation":
+            if task.field.kind == "segmentation" and task.field.learner is None:
                 classes += [_classes(task_name, task.field, predictions, targets[task_name], first)]
     return pd.DataFrame(rows), pd.concat(classes, ignore_index=True) if classes else pd.DataFrame(
         columns=["image", "task", "class", "name", *(f"{of}_{net}" for net in nets for of in ("intersection", "union"))]
@@ -108,7 +108,7 @@ def _few(batches: Batches, most: int) -> Iterator[tuple[int, Tensor, Mapping[str
 def _main(task: Task) -> Metric | None:
     if isinstance(task, Unspecified):
         return None
-    return TASKS[task.field.kind].metrics[0]
+    return metrics(task.field)[0]
 
 
 def _values(task: Task, metric: Metric, prediction: Tensor, target: Tensor) -> list[float]:
@@ -128,6 +128,8 @@ def _values(task: Task, metric: Metric, prediction: Tensor, target: Tensor) -> l
 def _moved(field: Field, predictions: list[Tensor]) -> Callable[[int], dict[str, object]]:
     if len(predictions) != 2 or field.kind not in MOVED:
         return lambda place: {}
+    if field.learner is not None:  # how far outputs of the user's own are apart is not known
+        return lambda place: {"changed": float("nan"), "changed_unit": ""}
     far = MOVED[field.kind](*(own.float() for own in predictions)).cpu()
     unit = PERCENT if MOVED[field.kind] in (_flipped, _switched) else DEGREES if field.kind == "normals" else field.unit
     if MOVED[field.kind] is _away and field.kind != "depth":

@@ -39,7 +39,7 @@ def narrow_vit(**asked: Any) -> nn.Module:
     torch.manual_seed(0)
     spec = parse_network({"network": "vit-s", "head_width": 6, **asked})
     assert isinstance(spec, TrunkSpec)
-    return on_trunk(spec, TASKS, lambda every: vit.VitTrunk(vit.Size(24, 3), 3, 8, every)).eval()
+    return on_trunk(spec, TASKS, lambda every: vit.VitTrunk(vit.VitSize(24, 3), 3, 8, every)).eval()
 
 
 def narrow_swin(**asked: Any) -> nn.Module:
