@@ -89,7 +89,10 @@ def _could_be(module: nn.Module) -> bool:
 
 def norm_of_module(module: nn.Module) -> OwnNorm | None:
     """Return what norm a module is, None if it is none."""
-    twin = copy.deepcopy(module).to(device="cpu", dtype=torch.float32)
+    try:
+        twin = copy.deepcopy(module).to(device="cpu", dtype=torch.float32)
+    except Exception:  # noqa: BLE001 - what cannot be copied is none of ours
+        return None
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         names = [name for name, parameter in twin._parameters.items() if parameter is not None]

@@ -72,7 +72,7 @@ def test_both_attentions_of_a_decoder_lose_heads():
     holds(net, small)
 
 
-@pytest.mark.parametrize("name", ["cross", "multi-query, broadcast"])
+@pytest.mark.parametrize("name", ["multi-query, broadcast"])
 def test_what_lost_heads_is_saved_and_loaded(name: str, tmp_path):
     net = made(name)
     bank = heads(net)
