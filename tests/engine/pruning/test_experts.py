@@ -252,3 +252,24 @@ def test_experts_in_one_tensor_are_pinned_by_name():
     small = compact(net, X).model
     assert small.w.shape == net.w.shape
     holds(net, small)
+
+
+def test_a_branch_over_maps_keeps_one_channel():
+    """How large its zeros would have to be, a convolution alone knows."""
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.out = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+            self.branch = nn.Sequential(nn.Conv2d(4, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 4, 1))
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            x = self.stem(x)
+            return {"task": self.out(x + self.branch(x))}
+
+    net = made(Residual())
+    with torch.no_grad():
+        for parameter in net.branch[2].parameters():
+            parameter.zero_()
+    found = compact(net, torch.randn(2, 3, 6, 7, dtype=torch.float64))
+    assert (found.certificate.silent, found.model.branch[0].out_channels) == ((), 1)
