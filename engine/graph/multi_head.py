@@ -90,7 +90,8 @@ def _projected(
         return found if shifts is None else tuple(part + own for part, own in zip(found, shifts, strict=True))
     if query is key and key is value:
         return F.linear(query, packed, bias).chunk(3, -1)
-    if not isinstance(query, fx.Proxy) and has_torch_function((query,)):  # whoever watches sees the parameter itself
+    asked: Any = query
+    if not isinstance(asked, fx.Proxy) and has_torch_function((asked,)):  # whoever watches sees the parameter itself
         return tuple(F.linear(part, packed, bias).chunk(3, -1)[place] for place, part in enumerate(inputs))
     biases = (None, None, None) if bias is None else bias.chunk(3)
     triples = zip(inputs, packed.chunk(3), biases, strict=True)

@@ -249,7 +249,8 @@ def settle_shapes(graph: ChannelGraph, twin: nn.Module, kept: Flags) -> None:
         if isinstance(layer, nn.modules.instancenorm._InstanceNorm) and not layer.affine:
             norm: Any = layer
             norm.num_features = shape[-norm._get_no_batch_dim()]
-        if isinstance(layer, nn.LayerNorm | nn.RMSNorm) and layer.weight is None and len(layer.normalized_shape) == 1:
+        plain = getattr(layer, "weight", 0) is None
+        if plain and isinstance(layer, nn.LayerNorm | nn.RMSNorm) and len(layer.normalized_shape) == 1:
             fit_plain_norm(layer, shape[-1])
         if isinstance(layer, Zeros):
             layer.width = shape[-1]
