@@ -1,4 +1,4 @@
-"""The callbacks for Lightning and Hugging Face, by the documented order of their hooks; with the real ones as a study."""
+"""The callbacks for Lightning and Hugging Face, by the documented order of their hooks (real ones: benchmarks)."""
 
 import sys
 from collections.abc import Callable
