@@ -10,14 +10,15 @@ TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 # Python keeps what it compiles, whatever this shell says: else each process compiles torch anew, seconds of a core.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: app test bench reliability claim tools docs newest constraints clean
+.PHONY: app test bench reliability audit claim zoo tools docs newest constraints clean
 app: $(STAMP)
 	.venv/bin/winnow demo
 
-# Several processes, a file of tests in each: many tests wait for a browser or a worker. WORKERS=0: one, for a debugger.
+# Several processes of one thread, a file of tests in each, the longest first: many tests wait for a browser or a worker.
+# WORKERS=0: one process, for a debugger.
 WORKERS ?= 3
 test: $(STAMP) tools
-	OMP_WAIT_POLICY=PASSIVE .venv/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 .venv/bin/pytest --durations=20 --durations-min=5 -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP)
 	.venv/bin/pytest tests/benchmarks -m bench -s --timeout=1800
@@ -26,9 +27,17 @@ reliability: $(STAMP)
 	.venv/bin/pytest tests -m study -s
 	.venv/bin/pytest tests -m hypothesis --hypothesis-profile=wide
 
+# Known vulnerabilities of the versions in constraints.txt. Without a network it says so and passes.
+audit:
+	$(PYTHON) tests/audit.py
+
 # The claim of the field, at 70 % of the groups: about an hour and a half on 2 cores. Interrupted, it goes on where it was.
 claim: $(STAMP)
 	.venv/bin/pytest tests/studies/test_claim.py -m claim -s
+
+# docs/networks.md: what comes of every network of tests/zoo; with torch-pruning or transformers installed, theirs beside.
+zoo: $(STAMP)
+	OMP_WAIT_POLICY=PASSIVE .venv/bin/python -m tests.zoo.table docs/networks.md
 
 # A browser and Node, for the tests that need them.
 tools: $(STAMP)
@@ -61,4 +70,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv .venv-newest .links .mypy_cache .ruff_cache .pytest_cache build site
+	rm -rf .venv .venv-newest .venv-audit .links .mypy_cache .ruff_cache .pytest_cache build site

@@ -6,7 +6,7 @@ away from the dashboard, its cookies and every other address.
 
 import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -36,14 +36,19 @@ class Slides:
         if asked is None or scope.get("method") not in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        content = await run_in_threadpool(built, asked[1], unquote(asked[2]))
+        content = await run_in_threadpool(built_report, asked[1], unquote(asked[2]))
         status = 404 if content is None else 200
         headers = [*HEADERS, (b"content-length", str(len(content or b"")).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content or b""})
 
 
-def built(kind: str, name: str) -> bytes | None:
+def place_of(kind: str, name: str, first: str = "") -> str:
+    """Return the address of the slides of a run or study, seen from a page; they begin at the section `first`."""
+    return f"slides/{kind}/{quote(name)}.html#present{'=' if first else ''}{first}"
+
+
+def built_report(kind: str, name: str) -> bytes | None:
     """Return the built report of the run or study of this name, None where there is none."""
     try:
         folder = (run_below(runs_folder(), name) if kind == "run" else find_study(name)).path

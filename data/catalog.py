@@ -18,6 +18,7 @@ from winnow.data.layouts.cityscapes import CityscapesData
 from winnow.data.layouts.nyu import NyuData
 from winnow.data.layouts.pascal import PascalData
 from winnow.data.layouts.taskonomy import TaskonomyData
+from winnow.data.motorcycle import MotorcycleData
 from winnow.data.parameters import check_split
 from winnow.data.planted import PlantedData
 from winnow.data.sample import Dataset, Split
@@ -37,6 +38,7 @@ DATASETS: Mapping[str, type[DataSpec]] = MappingProxyType(
         "pascal": PascalData,
         "taskonomy": TaskonomyData,
         "yeast": YeastData,
+        "motorcycle": MotorcycleData,
         "planted": PlantedData,
     }
 )

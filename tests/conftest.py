@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,20 +20,32 @@ from hypothesis import register_random, settings
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles torch anew, for seconds
 sys.dont_write_bytecode = False
-# A busy machine takes its time over an example: no deadline. `make reliability` draws other and more examples each time.
+# A busy machine takes its time over an example: no deadline. `make reliability` draws others each time, and more.
 settings.register_profile("wide", deadline=None, max_examples=200)
 settings.register_profile("same", deadline=None, max_examples=40, derandomize=True)
 os.environ["WINNOW_DATASETS"] = str(Path(tempfile.gettempdir(), f"winnow-{os.getpid()}", "datasets.json"))  # none
 settings.load_profile("same")
-LONGEST = (  # files of more than half a minute, by what they took on two cores
+LONGEST = (  # files of about half a minute and more; those with a browser between others, which leave it some time
     "browser/test_every_page.py",
     "test_house.py",
-    "browser/test_one_selection.py",
-    "browser/test_a_run_from_the_form.py",
-    "browser/test_a_pruning_from_the_page.py",
     "engine/training/distributed/test_pair.py",
-    "browser/test_pages_follow.py",
+    "browser/test_one_selection.py",
+    "engine/jobs/test_worker.py",
+    "browser/test_a_run_from_the_form.py",
+    "engine/studies/test_study_job.py",
+    "browser/test_a_pruning_from_the_page.py",
+    "engine/training/distributed/test_devices.py",
+    "engine/cli/test_derived.py",
+    "browser/test_explanation_pages.py",
+    "test_readme.py",
+    "engine/pruning/test_compact.py",
     "packaging/test_wheel.py",
+    "browser/test_path_page.py",
+    "engine/graph/test_liveness.py",
+    "engine/jobs/test_own_network.py",
+    "browser/test_pages_follow.py",
+    "engine/sparsity/test_proximal.py",
+    "test_adding.py",
 )
 
 
@@ -123,6 +136,21 @@ def _worker_settings() -> Iterator[None]:
 def worker_settings() -> Callable[[], AbstractContextManager[None]]:
     """Return a context in which a job may set up the process as a worker does; afterwards it is as before."""
     return _worker_settings
+
+
+@pytest.fixture
+def works_here(
+    monkeypatch: pytest.MonkeyPatch, worker_settings: Callable[[], AbstractContextManager[None]]
+) -> Iterator[None]:
+    """Let commands and studies do the work in this process: a worker of its own imports for seconds."""
+    from winnow.engine.jobs import worker
+    from winnow.engine.runs import launch
+
+    ending = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(launch, "start", lambda work, *_, **__: worker.main([str(work.path)]))
+    with worker_settings():
+        yield
+    signal.signal(signal.SIGTERM, ending)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.engine.commanding import winnow
+from tests.engine.commanding import winnow_here
 from winnow.engine import compact, coupled_groups
 from winnow.engine.cli import main as command_line
 from winnow.engine.graph.trace import trace
@@ -111,8 +111,9 @@ def test_a_network_is_repaired_as_shown():
     assert names["small"].certificate.max_error_float64 < 1e-10
 
 
-def test_a_run_folder_is_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    done = winnow(tmp_path / "runs", "train", *TRAINED, "--epochs", "2", "--target", "60", "--snapshots", "5")
+def test_a_run_folder_is_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works_here: None):
+    monkeypatch.setenv("WINNOW_RUNS", str(tmp_path / "runs"))
+    done = winnow_here("train", *TRAINED, "--epochs", "2", "--target", "60", "--snapshots", "5")
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()
     level = max(int(path.name) for path in (run / "snapshots").iterdir())

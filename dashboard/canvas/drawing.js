@@ -128,7 +128,7 @@ export function lines(text, most) {
 // A whole SVG file: what is drawn (width × height), its title above it, how to read it and where it comes from below.
 export function picture({ body, width, height, title, reading, source }) {
   const most = Math.max(20, Math.floor(width / LETTER_WIDTH))
-  const head = lines(title, Math.floor(most * 0.8)).map((line) => ({ line, size: 15, colour: PICTURE_INK, weight: 600 }))
+  const head = lines(title, Math.floor(most * 0.68)).map((line) => ({ line, size: 15, colour: PICTURE_INK, weight: 600 }))
   const foot = [...lines(reading, most), ...lines(source, most)].map((line) => ({ line, size: 12, colour: PICTURE_QUIET }))
   const down = PICTURE_MARGIN + head.length * 21 + 8
   const below = down + height + 22

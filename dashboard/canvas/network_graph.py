@@ -16,7 +16,7 @@ import streamlit as st
 
 from winnow.dashboard.canvas.components import markup, script, style
 from winnow.dashboard.figures.style import CIVIDIS, Style
-from winnow.dashboard.frames.layered import Layout
+from winnow.dashboard.frames.layered import Layered
 from winnow.dashboard.frames.network import By
 
 GREY = "#808495"
@@ -38,13 +38,13 @@ _mount = st.components.v2.component(
 
 
 @dataclass(frozen=True)
-class Drawing:
+class NetworkDrawing:
     """What is drawn: the nodes and edges of a run (frames.network), by what they are filled, and what is selected."""
 
     run: str
     nodes: pd.DataFrame
     edges: pd.DataFrame
-    layout: Layout
+    layout: Layered
     by: By = "used"
     led: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     looks: Mapping[str, Style] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class _Look:
     bars: tuple[tuple[float, str], ...] = ()
 
 
-def network_graph(drawing: Drawing, key: str, picked: Callable[[str], None]) -> None:
+def network_graph(drawing: NetworkDrawing, key: str, picked: Callable[[str], None]) -> None:
     """Draw the network; `picked` is called with the name of the layer that the user selects."""
     layers = set(drawing.nodes["group_layer"]) - {""}
 
@@ -72,7 +72,7 @@ def network_graph(drawing: Drawing, key: str, picked: Callable[[str], None]) -> 
     _mount(key=key, data=payload(drawing), on_picked_change=report)
 
 
-def payload(drawing: Drawing) -> dict[str, Any]:
+def payload(drawing: NetworkDrawing) -> dict[str, Any]:
     """Return what the browser needs; `digest` tells two drawings apart."""
     whole = max(float(drawing.nodes["macs"].sum()), 1.0)
     nodes = [_node(row, _look(row, drawing, whole)) for row in drawing.nodes.to_dict("records")]
@@ -94,7 +94,7 @@ def _node(row: Mapping[Any, Any], look: _Look) -> dict[str, Any]:
     }
 
 
-def _edges(drawing: Drawing) -> list[dict[str, Any]]:
+def _edges(drawing: NetworkDrawing) -> list[dict[str, Any]]:
     rows = drawing.edges[["source", "target", "channels", "kept"]].to_numpy().tolist()
     return [
         {
@@ -108,15 +108,15 @@ def _edges(drawing: Drawing) -> list[dict[str, Any]]:
     ]
 
 
-def _look(row: Mapping[Any, Any], drawing: Drawing, whole: float) -> _Look:
+def _look(row: Mapping[Any, Any], drawing: NetworkDrawing, whole: float) -> _Look:
     stay = f"{row['kept']} of {row['channels']} channels stay"
     if row["kind"] != "layer":
         return _Look(None, stay if row["kind"] == "join" else f"{row['channels']} channels")
     kept, used = (row[part] / max(row[of], 1) for part, of in (("kept", "channels"), ("used", "columns")))
     if drawing.by == "kept":
-        return _Look(shade(kept), stay, ((kept, GREY),))
+        return _Look(share_colour(kept), stay, ((kept, GREY),))
     if drawing.by == "used":
-        return _Look(shade(used), f"uses {row['used']} of {row['columns']} channels", ((used, GREY),))
+        return _Look(share_colour(used), f"uses {row['used']} of {row['columns']} channels", ((used, GREY),))
     if drawing.by == "macs":
         return _macs(row, whole, float(drawing.nodes["macs"].max()))
     return _led(drawing.led.get(row["name"], {}), drawing.looks)
@@ -125,7 +125,7 @@ def _look(row: Mapping[Any, Any], drawing: Drawing, whole: float) -> _Look:
 def _macs(row: Mapping[Any, Any], whole: float, largest: float) -> _Look:
     left = 1 - row["gathered_macs"] / max(row["macs"], 1.0)
     words = f"{100 * row['macs'] / whole:.1f} % of the MACs, {100 * left:.0f} % left"
-    return _Look(shade(row["macs"] / max(largest, 1.0)), words, ((left, GREY),))
+    return _Look(share_colour(row["macs"] / max(largest, 1.0)), words, ((left, GREY),))
 
 
 def _led(counts: Mapping[str, int], looks: Mapping[str, Style]) -> _Look:
@@ -160,14 +160,14 @@ def _tip(row: Mapping[Any, Any]) -> str:
     return "\n".join(lines)
 
 
-def _legend(drawing: Drawing) -> list[tuple[str, str]]:
+def _legend(drawing: NetworkDrawing) -> list[tuple[str, str]]:
     """Return (words, colour or gradient) for each entry."""
     if drawing.by != "lead":
         return [(LEGENDS[drawing.by], f"linear-gradient(90deg, {', '.join(CIVIDIS)})")]
     return [(f"{task} leads", look.colour) for task, look in drawing.looks.items()]
 
 
-def shade(share: float) -> str:
+def share_colour(share: float) -> str:
     """Return the colour of a share from 0 to 1, as #rrggbb."""
     place = min(max(share, 0.0), 1.0) * (len(CIVIDIS) - 1)
     low = min(int(place), len(CIVIDIS) - 2)

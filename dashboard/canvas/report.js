@@ -1,3 +1,4 @@
+/* global Plotly -- it lies in the report, before this script */
 // What a report does in a browser: it draws its figures and maps, for the screen, for slides and for print.
 
 import { differencePalette, normPalette, said } from "./colours.js"
@@ -19,6 +20,13 @@ const plots = [...document.querySelectorAll(".plot")]
 const slides = [...document.querySelectorAll(".slide")]
 const given = (element) => JSON.parse(document.getElementById(element.dataset.figure).textContent)
 const ink = (isDark) => (isDark ? "#e8eaf0" : "#23262f")
+
+// Markup of SVG as elements; what is no SVG is refused by the parser
+function parsed(markup) {
+  const whole = `<svg xmlns="http://www.w3.org/2000/svg">${markup}</svg>`
+  const { documentElement } = new DOMParser().parseFromString(whole, "image/svg+xml")
+  return [...document.importNode(documentElement, true).children]
+}
 
 // The changes of a figure's text to another size
 function sized(layout, factor) {
@@ -87,7 +95,7 @@ class Replay {
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
       svg.setAttribute("width", width)
       svg.setAttribute("height", height)
-      svg.innerHTML = markup
+      svg.replaceChildren(...parsed(markup))
     })
     const label = this.data.labels[this.frame] ?? ""
     const alive = this.at(0).reduce((sum, level) => sum + (level > 0), 0)
@@ -148,16 +156,21 @@ function ended() {
 
 function keyed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return
-  if (at < 0) return void (event.key === "p" && event.target.tagName !== "INPUT" && present(0))
-  const inside = event.target.tagName === "INPUT" && event.key.startsWith("Arrow")
+  if (at < 0) {
+    if (event.key === "p" && event.target.tagName !== "INPUT") present(0)
+  } else if (event.key === "Escape") ended()
+  else if (led(event)) event.preventDefault()
+}
+
+// Go where a key leads; a slider and a button keep the keys that are theirs
+function led({ key, target }) {
   const steps = {
     ArrowRight: at + 1, ArrowDown: at + 1, PageDown: at + 1, " ": at + 1,
     ArrowLeft: at - 1, ArrowUp: at - 1, PageUp: at - 1, Home: 0, End: slides.length - 1,
   }
-  if (event.key === "Escape") ended()
-  else if (event.key in steps && !inside && event.target.tagName !== "BUTTON") present(steps[event.key])
-  else return
-  event.preventDefault()
+  if (!(key in steps) || target.tagName === "BUTTON" || target.tagName === "INPUT") return false
+  present(steps[key])
+  return true
 }
 
 // Where the slides begin: #present, or #present=KEY for the first slide of a section

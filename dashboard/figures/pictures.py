@@ -48,7 +48,7 @@ def dense(values: Array, field: Field, extent: tuple[float, float] | None = None
     return np.where((values >= 0)[:, :, None], np.repeat(grey[:, :, None], 3, axis=2), MISSING)
 
 
-def labelled(values: Array, field: Field) -> Array:
+def known_pixels(values: Array, field: Field) -> Array:
     """Return where the values of a dense field are known, (H, W) bool: where not, `dense` draws mid grey."""
     if field.kind == "map":
         return np.asarray(~np.isnan(values))
@@ -57,7 +57,7 @@ def labelled(values: Array, field: Field) -> Array:
     return np.asarray(values > 0 if field.kind == "depth" else values >= 0)
 
 
-def scale(width: int = 260, height: int = 12) -> Picture:
+def map_scale(width: int = 260, height: int = 12) -> Picture:
     """Return the colours of a map from nothing to its largest value, over mid grey."""
     ramp = np.tile(np.linspace(0, 1, width), (height, 1))
     return overlaid(np.full((height, width, 3), 128, np.uint8), ramp, 1.0)

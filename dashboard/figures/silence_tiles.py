@@ -59,7 +59,7 @@ def _names(maps: Sequence[tuple[str, Shares]], places: Sequence[tuple[int, int]]
     )
 
 
-def labelled(figure: go.Figure, maps: Sequence[tuple[str, Shares]]) -> go.Figure:
+def named_tiles(figure: go.Figure, maps: Sequence[tuple[str, Shares]]) -> go.Figure:
     """Write above each map of a figure of `silence_tiles` the name of its layer and how silent it is on average."""
     for at, (name, shares) in enumerate(maps):
         figure.add_annotation(

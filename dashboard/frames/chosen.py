@@ -32,7 +32,7 @@ _PIN = re.compile(r"pin-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ReportChoice:
     """What is shown in a report, in which order, and under which captions."""
 
     sections: Words | None = None
@@ -63,22 +63,22 @@ class Pin:
         return f"pin-{hashlib.sha256(f'{self.key}|{self.source}'.encode()).hexdigest()[:12]}"
 
 
-def chosen(work: WorkFolder) -> Chosen:
+def report_choice(work: WorkFolder) -> ReportChoice:
     """Return what was chosen for the report of a run or study; the usual where nothing was.
 
     Raises:
         ValueError: report.json can't be read as this version writes it; the message names what is wrong.
 
     """
-    return _chosen(work.path, version(work.path / NAME))
+    return _choice_of(work.path, version(work.path / NAME))
 
 
-def choose_for_report(work: WorkFolder, choice: Chosen) -> None:
+def choose_for_report(work: WorkFolder, choice: ReportChoice) -> None:
     """Keep what was chosen.
 
     Raises:
         OSError: the folder can't be written.
-        ValueError: the choice is not one, as `chosen` says.
+        ValueError: the choice is not one, as `report_choice` says.
 
     """
     document = {"format": FORMAT, **asdict(choice)}
@@ -94,7 +94,7 @@ def add_pin(work: WorkFolder, pin: Pin) -> None:
         ValueError: there are `MOST_PINS`, or the figure is too large.
 
     """
-    known = chosen(work)
+    known = report_choice(work)
     if len(known.pins) >= MOST_PINS and pin.id not in known.pins:
         raise ValueError(f"`report` must hold at most {MOST_PINS} pinned figures. Remove one on the Report page.")
     document = {"format": FORMAT, **asdict(replace(pin, at=time.time()))}
@@ -108,7 +108,7 @@ def add_pin(work: WorkFolder, pin: Pin) -> None:
 
 def remove_pin(work: WorkFolder, name: str) -> None:
     """Forget a pinned figure."""
-    known = chosen(work)
+    known = report_choice(work)
     left = None if known.sections is None else tuple(other for other in known.sections if other != name)
     pins = tuple(other for other in known.pins if other != name)
     choose_for_report(work, replace(known, pins=pins, sections=left))
@@ -117,18 +117,18 @@ def remove_pin(work: WorkFolder, name: str) -> None:
 
 
 def pinned(work: WorkFolder) -> dict[str, Pin]:
-    """Return the pinned figures by id, in the order in which they were pinned; raise as `chosen`."""
-    return {name: _pin(work.path / FOLDER / f"{name}.json") for name in chosen(work).pins}
+    """Return the pinned figures by id, in the order in which they were pinned; raise as `report_choice`."""
+    return {name: _pin(work.path / FOLDER / f"{name}.json") for name in report_choice(work).pins}
 
 
 @latest(256)
-def _chosen(folder: Path, written: Version) -> Chosen:
+def _choice_of(folder: Path, written: Version) -> ReportChoice:
     if not written.changed:
-        return Chosen()
+        return ReportChoice()
     return _checked(read_object(folder / NAME))
 
 
-def _checked(said: Mapping[str, Any]) -> Chosen:
+def _checked(said: Mapping[str, Any]) -> ReportChoice:
     if said.get("format") != FORMAT:
         raise ValueError(
             f"`format` of {NAME} must be {FORMAT}, got {said.get('format')!r}. Remove the file, or update."
@@ -142,7 +142,7 @@ def _checked(said: Mapping[str, Any]) -> Chosen:
         raise ValueError(f"`captions` of {NAME} must map keys of figures to text.")
     if long := [key for key, text in captions.items() if len(text) > MOST_CAPTION]:
         raise ValueError(f"`captions` of {NAME} must have at most {MOST_CAPTION} characters, {long[0]!r:.60} has more.")
-    return Chosen(None if sections is None else _words(said, "sections"), _words(said, "hidden"), captions, pins)
+    return ReportChoice(None if sections is None else _words(said, "sections"), _words(said, "hidden"), captions, pins)
 
 
 def _words(said: Mapping[str, Any], name: str) -> Words:

@@ -21,14 +21,14 @@ Edge = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layered:
     """Where the nodes stand, (across, down) in units of a node's room, and the points that each edge passes."""
 
     nodes: tuple[tuple[float, int], ...]
     edges: Mapping[Edge, tuple[tuple[float, int], ...]]
 
 
-def laid_out(count: int, edges: Sequence[Edge], last: Sequence[int] = ()) -> Layout:
+def laid_out(count: int, edges: Sequence[Edge], last: Sequence[int] = ()) -> Layered:
     """Return the layout of nodes 0 … count − 1; every edge leads from a lower number to a higher one.
 
     Raises:
@@ -43,7 +43,7 @@ def laid_out(count: int, edges: Sequence[Edge], last: Sequence[int] = ()) -> Lay
     links = [pair for chain in chains.values() for pair in pairwise(chain)]
     across = _across(depth.astype(int), links, count)
     spots = [(float(x), int(y)) for x, y in zip(across, depth, strict=True)]
-    return Layout(tuple(spots[:count]), {edge: tuple(spots[node] for node in chain) for edge, chain in chains.items()})
+    return Layered(tuple(spots[:count]), {edge: tuple(spots[node] for node in chain) for edge, chain in chains.items()})
 
 
 def _layers(count: int, edges: Sequence[Edge], last: Sequence[int]) -> NDArray[np.int64]:

@@ -50,7 +50,7 @@ def answers(maps: SpatialStore, chosen: Cell) -> pd.DataFrame:
     return frame.rename_axis("image").reset_index().sort_values("mean", ascending=False, ignore_index=True)
 
 
-def silence(maps: SpatialStore, place: int | None) -> list[tuple[str, NDArray[np.float32]]]:
+def layer_silences(maps: SpatialStore, place: int | None) -> list[tuple[str, NDArray[np.float32]]]:
     """Return (layer, share of its living channels that are exactly 0 at each position), of all images or of one."""
     return [(layer, maps.silence(layer, place)) for layer in maps.silent_layers()]
 
@@ -58,7 +58,7 @@ def silence(maps: SpatialStore, place: int | None) -> list[tuple[str, NDArray[np
 def silence_frame(maps: SpatialStore) -> pd.DataFrame:
     """Return one row per layer and position: layer, row, column, silent [%], averaged over all images."""
     parts = []
-    for layer, shares in silence(maps, None):
+    for layer, shares in layer_silences(maps, None):
         row, column = np.indices(shares.shape).reshape(2, -1)
         parts.append(pd.DataFrame({"layer": layer, "row": row, "column": column, "silent": 100 * shares.ravel()}))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["layer", "row", "column", "silent"])

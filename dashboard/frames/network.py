@@ -1,10 +1,8 @@
 """The network of a run as a graph: what the engine stores of it after an epoch, and what it is coloured by.
 
-| function  | columns                                                                                               |
-|-----------|-------------------------------------------------------------------------------------------------------|
-| `nodes`   | those of engine.graph.streams; group_layer: what the run's groups call the layer, "" where it has     |
-|           | none; alive, groups: how many of its groups live; across, down: where it stands                       |
-| `edges`   | source, target, channels, kept                                                                        |
+`network_nodes` has the columns of engine.graph.streams, and group_layer: what the run's groups call the layer, "" where
+it has none; alive, groups: how many of its groups live; across, down: where it stands. `network_edges` has source,
+target, channels, kept.
 
 A run that has not finished its first epoch has neither, nor has one of an older version: the frames are empty then.
 """
@@ -17,7 +15,7 @@ import pandas as pd
 
 from winnow.dashboard.frames import channel_states, explanations, leads
 from winnow.dashboard.frames.file_versions import Version, latest, version
-from winnow.dashboard.frames.layered import Edge, Layout, laid_out
+from winnow.dashboard.frames.layered import Edge, Layered, laid_out
 from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.engine.explain.usage import DEAD, IDLE
 from winnow.engine.runs.derived import DerivedJob
@@ -34,25 +32,25 @@ COLUMNS = {
 }
 
 
-def nodes(run: Run) -> pd.DataFrame:
+def network_nodes(run: Run) -> pd.DataFrame:
     """Return one row per node, in the order in which the network runs."""
     known = stored(run, "network", COLUMNS)
     return known if known.empty else _nodes(run.path, *_versions(run))
 
 
-def edges(run: Run) -> pd.DataFrame:
+def network_edges(run: Run) -> pd.DataFrame:
     """Return one row per stream from one node to another."""
     return stored(run, "streams", COLUMNS)
 
 
-def layout(run: Run) -> Layout:
+def network_layout(run: Run) -> Layered:
     """Return where the nodes stand and which way the edges take."""
     return _layout(run.path, *_versions(run))
 
 
 def running_order(run: Run) -> dict[str, int]:
     """Return the place of each layer, by what the groups call it, in the order in which the network runs."""
-    known = nodes(run)
+    known = network_nodes(run)
     own = known[known["group_layer"] != ""] if len(known) else known
     return (
         {} if own.empty else {str(name): int(place) for name, place in own.groupby("group_layer")["node"].min().items()}
@@ -65,7 +63,7 @@ def explained_by(run: Run) -> DerivedJob | None:
     return best if best is not None and explanations.begun(best) else None
 
 
-def led(work: DerivedJob) -> dict[str, dict[str, int]]:
+def led_by_task(work: DerivedJob) -> dict[str, dict[str, int]]:
     """Return {layer: {task: channels that it surely leads}}, with `others` and `unused` for the rest of the layer."""
     names = explanations.tasks(work)
     return {str(row["layer"]): _who(row, names) for _, row in leads.lead_counts(work).iterrows()}
@@ -91,7 +89,7 @@ def _nodes(path: Path, *_written: Version) -> pd.DataFrame:
                       [known["name"], known["space"]], "")  # fmt: skip
     counts = states.reindex(named)
     alive = (counts["alive"] + counts["near"]).fillna(0).to_numpy(int)
-    spots = layout(run).nodes
+    spots = network_layout(run).nodes
     return known.assign(
         group_layer=named,
         alive=alive,
@@ -102,8 +100,8 @@ def _nodes(path: Path, *_written: Version) -> pd.DataFrame:
 
 
 @latest(16)
-def _layout(path: Path, *_written: Version) -> Layout:
+def _layout(path: Path, *_written: Version) -> Layered:
     run = Run(path)
     known = stored(run, "network", COLUMNS)
-    pairs: list[Edge] = [(int(a), int(b)) for a, b in edges(run)[["source", "target"]].to_numpy().tolist()]
+    pairs: list[Edge] = [(int(a), int(b)) for a, b in network_edges(run)[["source", "target"]].to_numpy().tolist()]
     return laid_out(len(known), pairs, known.loc[known["kind"] == "output", "node"].tolist())

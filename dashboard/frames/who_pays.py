@@ -1,11 +1,8 @@
 """Who pays: two networks image by image and class by class, dense and sparse, or run A and run B.
 
-| function  | columns                                                                                               |
-|-----------|-------------------------------------------------------------------------------------------------------|
-| `images`  | image, task, metric, unit, better, one, other, lost (in the metric; above 0 is worse), changed,       |
-|           | changed_unit (how far the predictions are apart, where that was measured)                             |
-| `classes` | task, class, name, one, other (IoU [%]), change, low, high (points; 95 % by resampling the images),   |
-|           | images (how many hold the class)                                                                      |
+`JudgedPair.images`: image, task, metric, unit, better, one, other, lost (in the metric; above 0 is worse), changed and
+changed_unit (how far the predictions are apart, where that was measured). `iou_changes`: task, class, name, one, other
+(IoU [%]), change, low, high (points; 95 % by resampling the images), images (how many hold the class).
 """
 
 from collections.abc import Sequence
@@ -30,7 +27,7 @@ SIGN = {"higher": 1.0, "lower": -1.0}
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPair:
     """Two networks on the same images; empty frames where they were not judged image by image."""
 
     images: pd.DataFrame
@@ -42,19 +39,19 @@ class Judged:
         return list(dict.fromkeys(self.images["task"]))
 
 
-def of_pruning(pruning: DerivedJob) -> Judged:
+def of_pruning(pruning: DerivedJob) -> JudgedPair:
     """Return the dense network of a run and the pruned one."""
     return _of_pruning(pruning.path, *(stored_version(pruning, name) for name in COLUMNS))
 
 
-def of_runs(a: Run, b: Run) -> Judged:
+def of_run_pair(a: Run, b: Run) -> JudgedPair:
     """Return two runs, by explanations of them that judged the same images; empty where there are none.
 
     That they were validated on the same data is for the caller to know.
     """
     pair = judged_pair(a, b)
     if pair is None:
-        return Judged(*(pd.DataFrame(columns=[*keys, "one", "other"]) for keys in (KEYS, CLASS_KEYS)))
+        return JudgedPair(*(pd.DataFrame(columns=[*keys, "one", "other"]) for keys in (KEYS, CLASS_KEYS)))
     versions = [stored_version(work, name) for work in pair for name in COLUMNS]
     return _of_runs(pair[0].path, pair[1].path, *versions)
 
@@ -66,7 +63,7 @@ def judged_pair(a: Run, b: Run) -> tuple[DerivedJob, DerivedJob] | None:
     return pairs[0] if pairs else None
 
 
-def class_changes(classes: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
+def iou_changes(classes: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
     """Return one row per class: its IoU with both networks, and the change with its interval.
 
     The interval is the 2.5th to the 97.5th percentile over `draws` resamplings of the images: it says what other images
@@ -124,23 +121,20 @@ def burden(images: pd.DataFrame, share: float = 0.1) -> float:
 
 
 @latest(16)
-def _of_pruning(path: Path, *_written: Version) -> Judged:
+def _of_pruning(path: Path, *_written: Version) -> JudgedPair:
     work = DerivedJob(path)
     names = {"dense": "one", "sparse": "other"}
-    images, classes = (_stored(work, name).rename(columns=lambda column: _renamed(column, names)) for name in COLUMNS)
-    return Judged(_with_lost(images), classes)
+    images, classes = (_as(_stored(work, name), names) for name in COLUMNS)
+    return JudgedPair(_with_lost(images), classes)
 
 
 @latest(16)
-def _of_runs(a: Path, b: Path, *_written: Version) -> Judged:
+def _of_runs(a: Path, b: Path, *_written: Version) -> JudgedPair:
     frames = []
     for name, keys in (("images", KEYS), ("classes", CLASS_KEYS)):
-        one, other = (
-            _stored(DerivedJob(path), name).rename(columns=lambda column, part=part: _renamed(column, {"run": part}))
-            for path, part in ((a, "one"), (b, "other"))
-        )
+        one, other = (_as(_stored(DerivedJob(path), name), {"run": part}) for path, part in ((a, "one"), (b, "other")))
         frames.append(_joined(one, other, keys))
-    return Judged(_with_lost(frames[0]), frames[1])
+    return JudgedPair(_with_lost(frames[0]), frames[1])
 
 
 def _joined(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -150,6 +144,10 @@ def _joined(one: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str]) -> pd.D
     shared = [frame[frame["image"].isin(both)] for frame in (one, other)]
     found = shared[0].merge(shared[1], on=list(keys), how=how)  # type: ignore[arg-type]
     return found.fillna(0) if how == "outer" else found
+
+
+def _as(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    return frame.rename(columns={column: _renamed(column, names) for column in frame.columns})
 
 
 def _renamed(column: str, names: dict[str, str]) -> str:

@@ -3,18 +3,29 @@
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.figures import pictures
+from winnow.dashboard.figures import class_changes, pictures, task_changes
 from winnow.dashboard.figures.pictures import Picture
-from winnow.dashboard.frames import explanations, maps, reliance
+from winnow.dashboard.figures.style import styles
+from winnow.dashboard.frames import before_after, explanations, maps, reliance, who_pays
+from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.answers.answer import joined_up, percent
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.report.parts import Badge, Card, Cards, ReportSection
+from winnow.dashboard.frames.summaries import tasks
+from winnow.dashboard.report.of_run import judged, newest_pruning
+from winnow.dashboard.report.parts import Badge, Card, Cards, Figure, ReportSection, ReportTable, Shown
+from winnow.dashboard.shared.formatting import measured
+from winnow.dashboard.shared.panel import Chart
+from winnow.dashboard.shared.task_pictures import task_pictures
 from winnow.engine.explain.maps.store import Method, SpatialStore
 from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.runs.run import Run
 
 CHANNELS, PIXELS = "What does one channel answer to?", "Which pixels does each task rely on?"
 NO_MAPS = "This explanation has no maps, so no image is shown."
 PER_TASK, MOST_CARDS, MOST_IMAGES, MOST_TASKS = 2, 6, 4, 6
+WORST = 5  # images of a task, in a table
+LOST = "Per task the images that lost most. One: dense; other: pruned; lost: by how much the metric is worse."
+WORST_SEEN = "Of each task the image that lost most: target, and what the network said before and after the removal."
 HELD = "maps over pixels are not held against ablation"
 SIDE = 128  # px of a picture; a browser enlarges it, pixel by pixel
 ANSWERS = (
@@ -66,6 +77,53 @@ def pixels_seen(work: DerivedJob, facts: list[str]) -> ReportSection:
     notes = [f"{task}: {_kept(known, task)}" for task in names]
     shown = [Cards("pixels", frame, SEEN, cards)]
     return ReportSection(PIXELS, claim, own, UNCHECKED, shown, notes, key="pixels")
+
+
+def paid(run: Run) -> ReportSection:
+    """Say which tasks, images and classes the removal cost something."""
+    question, work = "Who pays?", newest_pruning(run)
+    if work is None:
+        missing = "Nothing has been removed from this run yet, so nobody pays."
+        command = f"winnow prune {run.id}"
+        return ReportSection(question, missing, [judged(run)], missing=missing, command=command, key="pays")
+    changes, looks = before_after.changes(work, tasks(run.spec)), styles(list(run.spec.data.fields))
+    chart = Chart(task_changes.task_changes(changes, looks), changes)
+    shown: list[Shown] = [Figure("task_changes", chart, task_changes.READING)]
+    found = who_pays.of_pruning(work)
+    if found.images.empty:
+        note = "These are means over all images. This pruning did not judge each image, and a mean can hide some."
+        claim = of_pruning.paying_answer(changes)
+        return ReportSection(question, claim, [judged(run), f"pruning {work.id}"], None, shown, [note], key="pays")
+    classes = who_pays.class_changes(found.classes)
+    if len(classes):
+        shown.append(
+            Figure("class_changes", Chart(class_changes.class_changes(classes), classes), class_changes.READING)
+        )
+    shown += [
+        ReportTable("worst_images", found.images.groupby("task", sort=False).head(WORST), LOST),
+        *_worst(work, found),
+    ]
+    claim = f"{of_pruning.paying_answer(changes)} {of_pruning.images_answer(found.images, classes)}".strip()
+    facts = [judged(run), f"n = {found.images['image'].nunique()} images one by one", f"pruning {work.id}"]
+    return ReportSection(question, claim, facts, None, shown, key="pays")
+
+
+def _worst(work: DerivedJob, found: who_pays.Judged) -> list[Shown]:
+    """Return cards of the images that lost most, of those that have pictures."""
+    known, cards = maps.store(work), list[Card]()
+    if known is None:
+        return []
+    for task in [task for task in found.tasks if task in known.tasks][:MOST_TASKS]:
+        own = found.images[(found.images["task"] == task) & (found.images["lost"] > 0)]
+        kept = own[own["image"].isin(known.numbers)]
+        for _, row in kept.head(1).iterrows():
+            place = known.numbers.index(int(row["image"]))
+            picture = _small(pictures.image(known.images()[place]))
+            unit = str(row["unit"])
+            facts = f"{row['metric']} from {measured(row['one'], unit)} to {measured(row['other'], unit)}"
+            both = [("input", picture), *_values(known, task, place, picture.shape)]
+            cards.append(Card(f"{task}, image {int(row['image'])}", facts, both))
+    return [Cards("worst_pictures", found.images, WORST_SEEN, cards)] if cards else []
 
 
 def half_of(attribution: pictures.Array) -> pictures.Array:
@@ -136,13 +194,9 @@ def _seen(known: SpatialStore, task: str, place: int) -> Card:
 
 
 def _values(known: SpatialStore, task: str, place: int, shape: tuple[int, ...]) -> list[tuple[str, Picture]]:
-    """Return target and prediction of a task that has a value at every pixel, on one scale."""
-    field, both = maps.field(known, task), {"target": known.target(task), "prediction": known.prediction(task)}
-    if field is None or field.kind not in pictures.DENSE:
-        return []
-    own = {name: values[place] for name, values in both.items() if values is not None}
-    extent = pictures.extent_of(list(own.values()), field.kind)
-    return [(name, pictures.resized(pictures.dense(value, field, extent), shape[:2])) for name, value in own.items()]
+    """Return target and predictions of a task that has a value at every pixel, on one scale."""
+    found = task_pictures(known, task, place, shape[:2])
+    return [(name.removeprefix(f"{task}: "), value) for name, value in found if not isinstance(value, str)]
 
 
 def _kept(known: SpatialStore, task: str) -> str:

@@ -10,10 +10,8 @@ from winnow.dashboard.figures import (
     losses_and_metrics,
     sparsities,
     strength_and_alive,
-    task_changes,
     what_is_left,
 )
-from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import before_after, before_after_text, channel_states, events, groups, pairs, studies
 from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.answers import of_run as answers
@@ -198,21 +196,6 @@ def _studied(run: Run) -> list[str]:
     return [
         f"It is one run of {study}: `winnow report --study {study}` has the price over its seeds." for study in known
     ]
-
-
-def paid(run: Run) -> ReportSection:
-    """Say what the removal changed for each task, and that single images and classes were not looked at."""
-    question, work = "Who pays?", newest_pruning(run)
-    if work is None:
-        missing = "Nothing has been removed from this run yet, so nobody pays."
-        command = f"winnow prune {run.id}"
-        return ReportSection(question, missing, [judged(run)], missing=missing, command=command, key="pays")
-    changes = before_after.changes(work, tasks(run.spec))
-    chart = Chart(task_changes.task_changes(changes, styles(list(run.spec.data.fields))), changes)
-    shown: list[Shown] = [Figure("task_changes", chart, task_changes.READING)]
-    claim = of_pruning.paying_answer(changes)
-    notes = ["These are means over all images. A mean can stay while single images or rare classes change."]
-    return ReportSection(question, claim, [judged(run), f"pruning {work.id}"], None, shown, notes, key="pays")
 
 
 def not_claimed_of_run(run: Run) -> list[str]:

@@ -5,7 +5,6 @@ On screen they follow one another; in Present mode one fills the window, and eac
 """
 
 import html
-import re
 from collections.abc import Iterator, Sequence
 
 from plotly.offline import get_plotlyjs
@@ -24,6 +23,7 @@ from winnow.dashboard.report.parts import (
     file_name,
     picture_address,
 )
+from winnow.dashboard.shared.formatting import on_paper
 
 MOST_BYTES = 8_000_000  # what goes through e-mail
 MOST_ROWS = 40  # of a table; the zip holds all
@@ -132,7 +132,7 @@ def _fills(section: ReportSection) -> bool:
 def _item(name: str, shown: Shown, drawn: Drawn) -> str:
     if isinstance(shown, ReportTable):
         return _table(shown)
-    caption = f"<figcaption>{_text(read(shown.reading))}</figcaption>"
+    caption = f"<figcaption>{_text(on_paper(shown.reading))}</figcaption>"
     if not drawn[name]:
         return f'<figure class="gallery"><p class="missing">{TOO_LARGE}</p>{caption}</figure>'
     if isinstance(shown, Cards):
@@ -142,14 +142,14 @@ def _item(name: str, shown: Shown, drawn: Drawn) -> str:
 
 def _plot(name: str, figure: Figure) -> str:
     height = int(figure.chart.figure.layout.height or 300)
-    label = f'role="img" aria-label="{_text(read(figure.reading))}" style="height:{height}px"'
+    label = f'role="img" aria-label="{_text(on_paper(figure.reading))}" style="height:{height}px"'
     return f'<div class="plot" data-figure="{name}" data-name="{_text(file_name(figure.key))}" {label}></div>'
 
 
 def _maps(name: str, maps: ReportMaps) -> str:
     """Return where canvas/report.js draws maps, with a slider where there are several moments."""
     titles, labels = list(maps.data["titles"]), list(maps.data["labels"])
-    label = _text(read(maps.reading))
+    label = _text(on_paper(maps.reading))
     panels = [f'<div><h3>{_text(title)}</h3><svg role="img" aria-label="{label}"></svg></div>' for title in titles]
     slider = (
         f'<input type="range" min="0" max="{len(labels) - 1}" value="{maps.data["first"]}" '
@@ -174,11 +174,6 @@ def _cards(cards: Cards) -> str:
         facts = f"<p>{_text(card.facts)}</p>" if card.facts else ""
         made.append(f'<div class="card"><h3>{_text(card.title)}</h3>{facts}<div class="images">{images}</div></div>')
     return f'<div class="cards">{"".join(made)}</div>'
-
-
-def read(reading: str) -> str:
-    """Return how to read a figure, without what can only be clicked on a page of the dashboard."""
-    return " ".join(part for part in re.split(r"(?<=[.:]) ", reading) if not part.startswith("Click"))
 
 
 def _table(table: ReportTable) -> str:

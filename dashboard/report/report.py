@@ -4,15 +4,20 @@ What stands in the chapter of a run or study, in which order and under which cap
 (dashboard.frames.chosen). What that leaves out is named at the end of the report.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import pandas as pd
+import plotly.graph_objects as go
+
 from winnow.dashboard.frames import explanations, studies
-from winnow.dashboard.frames.chosen import NAME, Chosen, chosen, pinned
-from winnow.dashboard.report import bundle, citations, of_explanation, of_run, of_study
+from winnow.dashboard.frames.chosen import NAME, Pin, ReportChoice, pinned, report_choice
+from winnow.dashboard.report import bundle, citations, of_explanation, of_images, of_run, of_study
 from winnow.dashboard.report.page import html_page
-from winnow.dashboard.report.parts import Chapter, ReportSection
-from winnow.dashboard.report.pins import pinned_section
+from winnow.dashboard.report.parts import Chapter, Figure, ReportMaps, ReportSection, ReportTable, Shown
+from winnow.dashboard.shared.formatting import moment
+from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.launch import is_recorded
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -21,6 +26,8 @@ from winnow.engine.studies.reporting_tables import paper_table
 
 OWN_LOOP = "This run was recorded in a loop of the user's own. Only that loop repeats it."
 BOUNDS = "bounds"  # the section that is last, unless the user says otherwise
+QUESTION = "Pinned"
+MAPS = {"layers": list, "counts": list, "titles": list, "palettes": list, "labels": list, "levels": list, "noun": str}
 
 
 @dataclass(frozen=True)
@@ -59,10 +66,10 @@ def chapter_of(work: Run | Study, usual: bool = False) -> Chapter:
     pins = [pinned_section(pin) for pin in pinned(work).values()]
     *first, last = whole.sections
     whole = replace(whole, sections=[*first, *pins, last])
-    return whole if usual else arranged(whole, chosen(work))
+    return whole if usual else arranged(whole, report_choice(work))
 
 
-def arranged(whole: Chapter, choice: Chosen) -> Chapter:
+def arranged(whole: Chapter, choice: ReportChoice) -> Chapter:
     """Return a chapter with the sections, figures and captions that were chosen, and what is left out.
 
     Raises:
@@ -81,7 +88,7 @@ def arranged(whole: Chapter, choice: Chosen) -> Chapter:
     return replace(whole, sections=sections, left_out=left)
 
 
-def _captioned(section: ReportSection, choice: Chosen) -> ReportSection:
+def _captioned(section: ReportSection, choice: ReportChoice) -> ReportSection:
     kept = [shown for shown in section.shown if shown.key not in choice.hidden]
     return replace(section, shown=[replace(one, reading=choice.captions.get(one.key, one.reading)) for one in kept])
 
@@ -95,7 +102,7 @@ def _of_run(run: Run) -> Chapter:
         of_run.sparse(run),
         of_run.priced(run),
         *explained,
-        of_run.paid(run),
+        of_images.paid(run),
         ReportSection("What we do not claim", bounds[0], notes=bounds[1:], key=BOUNDS),
     ]
     replay = OWN_LOOP if is_recorded(run) else f"winnow train --replay {run.id}"
@@ -112,3 +119,38 @@ def _of_study(study: Study) -> Chapter:
         files |= bundle.table_files(paper_table(studies.table(study, "summary"), spec.definition, "test"))
     cited = frozenset({*citations.ALWAYS, *citations.STUDY})
     return Chapter(study.id, f"{spec.name} ({study.id})", of_study.studied(study), files, cited)
+
+
+def pinned_section(pin: Pin) -> ReportSection:
+    """Return the section of a pinned figure.
+
+    Raises:
+        ValueError: what was stored is no such figure.
+
+    """
+    facts = [pin.source, f"pinned {moment(pin.at)}"]
+    return ReportSection(QUESTION, pin.claim or pin.key, facts, None, [pinned_figure(pin)], key=pin.id)
+
+
+def pinned_figure(pin: Pin) -> Shown:
+    """Return what a pin shows; raise as `pinned_section`."""
+    frame = pd.read_csv(io.StringIO(pin.csv)) if pin.csv.strip() else pd.DataFrame()
+    if pin.kind == "table":
+        return ReportTable(pin.id, frame, pin.reading)
+    if pin.kind == "maps":
+        return ReportMaps(pin.id, frame, pin.reading, _checked_maps(pin))
+    try:
+        figure = go.Figure(dict(pin.shown))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"`{pin.id}` must be a figure. Remove it on the Report page. {error!s:.100}") from None
+    return Figure(pin.id, Chart(figure, frame), pin.reading)
+
+
+def _checked_maps(pin: Pin) -> dict[str, object]:
+    found = dict(pin.shown)
+    wrong = [name for name, kind in MAPS.items() if not isinstance(found.get(name), kind)]
+    numbers = all(isinstance(found.get(name), int | float) for name in ("first", "low", "high"))
+    known = not wrong and set(found["palettes"]) <= {"norm", "difference"}
+    if not known or not numbers or not len(found["titles"]) == len(found["palettes"]) == len(found["levels"]):
+        raise ValueError(f"`{pin.id}` must be maps of layers and channels. Remove it on the Report page.")
+    return found

@@ -39,6 +39,12 @@ def unescaped(markdown: str) -> str:
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown).replace("\u2060", "")
 
 
+def on_paper(reading: str) -> str:
+    """Return how to read a figure, without what can only be done on a page of the dashboard."""
+    only = ("Click", "Move the slider", "A cell that is pointed at")
+    return " ".join(part for part in re.split(r"(?<=[.:]) ", reading) if not part.startswith(only))
+
+
 def sentence(text: str) -> str:
     """Return Markdown that shows a message as it is, but for `names` in backticks, which are set as code."""
     parts = text.split("`")

@@ -12,10 +12,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from winnow.dashboard.canvas.components import HERE, markup, script
-from winnow.dashboard.frames.chosen import Kind, Pin, add_pin, chosen, remove_pin
+from winnow.dashboard.frames.chosen import Kind, Pin, add_pin, remove_pin, report_choice
 from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.formatting import asked, plain, sentence, unescaped
+from winnow.dashboard.shared.formatting import asked, on_paper, plain, sentence, unescaped
 from winnow.engine.runs.received import known_plain
 from winnow.engine.runs.run import Run, runs_folder
 from winnow.engine.runs.work_folder import WorkFolder
@@ -39,7 +39,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnFigure:
     """What is drawn above a caption: its kind, the key of its element ("": no picture can be had), what a pin keeps.
 
     `shown` is called when it is pinned; None: it can't be pinned.
@@ -51,7 +51,7 @@ class Drawn:
     claim: str = ""
 
 
-PICTURES = Drawn(shown=None)  # the report has pictures of its own
+PICTURES = DrawnFigure(shown=None)  # the report has pictures of its own
 
 
 def draw(chart: Chart, key: str, reading: str, source: str, picked: Callable[[list[Any]], None] | None = None) -> None:
@@ -66,11 +66,13 @@ def draw(chart: Chart, key: str, reading: str, source: str, picked: Callable[[li
     else:
         clicked = partial(_clicked, name, picked)
         st.plotly_chart(chart.figure, key=name, config=CONFIG, alt=alt, on_select=clicked, selection_mode="points")
-    drawn = Drawn("figure", name, lambda: _document(chart.figure), chart.claim)
+    drawn = DrawnFigure("figure", name, lambda: _document(chart.figure), chart.claim)
     explain(lambda: chart.frame, key, reading, source, drawn)
 
 
-def explain(frame: Callable[[], pd.DataFrame], key: str, reading: str, source: str, drawn: Drawn | None = None) -> None:
+def explain(
+    frame: Callable[[], pd.DataFrame], key: str, reading: str, source: str, drawn: DrawnFigure | None = None
+) -> None:
     """Write how to read what is shown above and what it was made from; the frame is made when it is downloaded."""
     with st.container(horizontal=True, vertical_alignment="top", horizontal_alignment="distribute", wrap=False):
         st.caption(f"{reading}  \n{source}", width="stretch")
@@ -85,7 +87,7 @@ def explain(frame: Callable[[], pd.DataFrame], key: str, reading: str, source: s
             on_click="ignore",
             help="The numbers of this figure",
         )
-        _offer(frame, key, (unescaped(reading), unescaped(source)), drawn or Drawn())
+        _offer(frame, key, (on_paper(unescaped(reading)), unescaped(source)), drawn or DrawnFigure())
 
 
 def claim_of_page() -> str:
@@ -93,7 +95,7 @@ def claim_of_page() -> str:
     return str(st.session_state.get(address.CLAIM, ""))
 
 
-def _offer(frame: Callable[[], pd.DataFrame], key: str, words: tuple[str, str], drawn: Drawn) -> None:
+def _offer(frame: Callable[[], pd.DataFrame], key: str, words: tuple[str, str], drawn: DrawnFigure) -> None:
     """Draw the menu that exports a figure and pins it to the report of what the page is about."""
     work, (reading, source) = _work(), words
     claim = drawn.claim or claim_of_page()
@@ -133,7 +135,7 @@ def _work() -> WorkFolder | None:
 def _pinned(work: WorkFolder, pin: Pin) -> bool | None:
     """Return whether a figure is pinned, None where what is chosen for the report can't be read."""
     try:
-        return pin.id in chosen(work).pins
+        return pin.id in report_choice(work).pins
     except (OSError, ValueError):
         return None
 

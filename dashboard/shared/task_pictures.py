@@ -37,7 +37,7 @@ def void_pixels(known: SpatialStore, task: str, place: int) -> None:
     field, target = maps.field(known, task), known.target(task)
     if field is None or target is None or field.kind not in pictures.DENSE:
         return
-    share = float((~pictures.labelled(target[place], field)).mean())
+    share = float((~pictures.known_pixels(target[place], field)).mean())
     if share:
         st.caption(
             f"Mid grey in the target: void, no label there ({100 * share:.0f} % of this image). The prediction says "

@@ -7,8 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from winnow.dashboard.figures import pictures
-from winnow.dashboard.figures.class_changes import READING as CLASSES
-from winnow.dashboard.figures.class_changes import class_changes
+from winnow.dashboard.figures.paired_differences import CLASSES_READING, class_changes
 from winnow.dashboard.frames import who_pays as frames
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import measured, plain
@@ -25,19 +24,19 @@ IMAGES = (
 
 
 @dataclass(frozen=True)
-class View:
+class PairView:
     """What is compared: the frames, what the two networks are called, pictures of them, what a caption must carry.
 
     `pictures` holds {name: store}: one store with both networks, or one for each.
     """
 
-    judged: frames.Judged
+    judged: frames.JudgedPair
     names: tuple[str, str]
     pictures: Mapping[str, SpatialStore]
     about: str
 
 
-def who_pays(view: View) -> None:
+def paying_view(view: PairView) -> None:
     """Draw who pays; the frames hold at least one image."""
     titles = {task: plain(task) for task in view.judged.tasks}
     task = address.segments("pays", "Task", titles, next(iter(titles)))
@@ -47,10 +46,10 @@ def who_pays(view: View) -> None:
     left, right = st.columns([1, 1], gap="large")
     with left:
         place = _table(own, task, view)
-    classes = frames.class_changes(view.judged.classes[view.judged.classes["task"] == task])
+    classes = frames.iou_changes(view.judged.classes[view.judged.classes["task"] == task])
     with right:
         if len(classes):
-            draw(Chart(class_changes(classes), classes), "class_changes", CLASSES, view.about)
+            draw(Chart(class_changes(classes), classes), "class_changes", CLASSES_READING, view.about)
         else:
             st.caption("IoU by class exists for segmentation only.")
     number = place if place is not None else _first(own, view)
@@ -70,7 +69,7 @@ def _sentence(own: pd.DataFrame, task: str, names: Sequence[str]) -> str:
     return f"**{said}.**"
 
 
-def _table(own: pd.DataFrame, task: str, view: View) -> int | None:
+def _table(own: pd.DataFrame, task: str, view: PairView) -> int | None:
     """List the images; return the one that is ticked."""
     unit = str(own["unit"].iloc[0])
     shown = own.head(SHOWN)
@@ -102,13 +101,13 @@ def _table(own: pd.DataFrame, task: str, view: View) -> int | None:
     return int(frame["image"].iloc[rows[0]]) if rows and rows[0] < len(frame) else None
 
 
-def _first(own: pd.DataFrame, view: View) -> int | None:
+def _first(own: pd.DataFrame, view: PairView) -> int | None:
     """Return the image that lost most among those with pictures."""
     known = set.intersection(*(set(store.numbers) for store in view.pictures.values())) if view.pictures else set()
     return next((int(number) for number in own["image"] if number in known), None)
 
 
-def _pictures(view: View, number: int, first: str) -> None:
+def _pictures(view: PairView, number: int, first: str) -> None:
     """Draw an image with target and both predictions of every task, the chosen task first."""
     stores = {name: store for name, store in view.pictures.items() if number in store.numbers}
     if len(stores) < len(view.pictures) or not stores:

@@ -205,7 +205,7 @@ def _compare_sizes(spec: DataSpec, report: Report) -> None:
 
 def _counts(spec: DataSpec, report: Report) -> list[str]:
     """Return a note for every split that has another number of samples than the data set is known to have."""
-    known = spec.arrangement.counts if isinstance(spec, LayoutData) else {}
+    known = spec.counts if isinstance(spec, LayoutData) else {}
     return [
         f"{split}: {own.samples} samples; the whole data set has {known[split]}"
         for split, own in report.splits.items()

@@ -91,6 +91,11 @@ class LayoutData(DiskData):
         return self.arrangement.splits
 
     @property
+    def counts(self) -> Mapping[Split, int]:
+        """How many samples the splits of the whole data set have, where that is known."""
+        return self.arrangement.counts
+
+    @property
     def frame(self) -> Frame:
         """How its images come to one size."""
         return Frame((self.height, self.width) if self.height else None, self.crop)

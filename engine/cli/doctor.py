@@ -31,7 +31,6 @@ from winnow.engine.runs.run import runs_folder
 from winnow.engine.runs.work_folder import held_elsewhere
 
 Verdict = Literal["fine", "note", "WRONG"]
-OLDEST_PYTHON = (3, 11)
 LEAST_SPACE, LITTLE_SPACE = 100 << 20, 2 << 30  # bytes free: below the first a run can hardly be kept
 LEAST_MEMORY = 1 << 30  # bytes free; importing torch takes a third of it
 SLOW_FLUSH = 0.25  # s; a status is flushed twice a second
@@ -112,11 +111,8 @@ def _not_done(name: str, error: OSError) -> Diagnosis:
 
 
 def python() -> Diagnosis:
-    """Check the version of Python."""
-    found = f"{'.'.join(map(str, sys.version_info[:3]))} at {sys.executable}"
-    if sys.version_info < OLDEST_PYTHON:
-        return Diagnosis("python", "WRONG", found, "Take Python 3.11 or newer.")
-    return Diagnosis("python", "fine", found)
+    """Say which Python this is; an older one than is needed cannot install us."""
+    return Diagnosis("python", "fine", f"{'.'.join(map(str, sys.version_info[:3]))} at {sys.executable}")
 
 
 def packages() -> Diagnosis:

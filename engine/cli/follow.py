@@ -100,6 +100,7 @@ def outcome(run: Run) -> dict[str, Any]:
         "epoch": status.epoch,
         "metrics": figures,
         **{name: _number(values.get(("", name))) for name in SPARSITIES},
+        **({"skipped": len(run.table("skipped"))} if (run.path / "tables" / "skipped.parquet").is_file() else {}),
     }
 
 

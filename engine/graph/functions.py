@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 
-from winnow.engine.graph.narrow_norms import narrow_group_norm, narrow_layer_norm, narrow_rms_norm, zeros_instead
+from winnow.engine.graph.narrow_norms import (
+    narrow_group_norm,
+    narrow_layer_norm,
+    narrow_rms_norm,
+    own_norm,
+    zeros_instead,
+)
 
 PASSIVE = frozenset(
     [
@@ -114,6 +120,7 @@ SPECIAL = {
     narrow_rms_norm: "narrow_rms_norm",
     narrow_group_norm: "narrow_group_norm",
     zeros_instead: "zeros_instead",
+    own_norm: "own_norm",
 }
 HOMES = ("torch", "_operator", "builtins", "math", "_VariableFunctions")
 DUNDERS = ("__bool__", "__float__", "__int__", "__index__", "__complex__", "__array__", "__contains__", "__len__")

@@ -111,7 +111,10 @@ def _table(recording: Recording, operation: Operation, weight: Tensor, max_norm:
     columns = recording.rows((operation.place, "writer"), name, 1, weight.shape[1])
     result = recording.layer_result(operation, columns, -1)
     recording.steps.append(TableStep(result.index, name, result.labels.shape))
-    recording.steps.append(Chosen(result.index, (operation.carrier().index,), forgets=False))
+    indices = operation.carrier()
+    if indices.bears:
+        recording.mix(operation, "its rows are picked by what layers make", [indices.labels], columns)
+    recording.steps.append(Chosen(result.index, (indices.index,), forgets=False))
     return result
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx
 from torch.overrides import handle_torch_function, has_torch_function
 
-NARROW_LAYERS = ("NarrowLayerNorm", "NarrowRMSNorm", "NarrowGroupNorm", "Zeros")
+NARROW_LAYERS = ("NarrowLayerNorm", "NarrowRMSNorm", "NarrowGroupNorm", "NarrowOwnNorm", "Zeros")
 
 
 def narrow_layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, widths: tuple[int, int]) -> Tensor:
@@ -58,6 +58,13 @@ def narrow_group_norm(
     kept = kept * (torch.rsqrt(squares + eps) @ owner.T).unsqueeze(2)
     kept = kept * affine[0].unsqueeze(1) + affine[1].unsqueeze(1)
     return kept.reshape(x.shape).to(x.dtype)
+
+
+def own_norm(x: Tensor, weight: Tensor, bias: Tensor | None, axis: int, plain: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return what a norm of the user's own (`plain`) gives; whoever watches sees one operation."""
+    if _watched(x):
+        return _shown(own_norm, x, weight, bias, axis, plain)
+    return plain(x)
 
 
 def zeros_instead(x: Tensor, width: int) -> Tensor:

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx.node import map_aggregate
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.refusal import NotTraceable
@@ -65,11 +64,20 @@ def tensors_in(structure: Any) -> list[Tensor]:
 
 def _leaves(structure: Any, kind: type) -> list[Any]:
     found: list[Any] = []
-
-    def visit(leaf: Any) -> Any:
-        if isinstance(leaf, kind):
-            found.append(leaf)
-        return leaf
-
-    map_aggregate(structure, visit)
+    _collect(structure, kind, found)
     return found
+
+
+def _collect(structure: Any, kind: type, found: list[Any]) -> None:
+    """Add the leaves of a kind: no copy is made, for every operation is asked for its tensors several times."""
+    if isinstance(structure, kind):
+        found.append(structure)
+    elif isinstance(structure, tuple | list):
+        for part in structure:
+            _collect(part, kind, found)
+    elif isinstance(structure, dict):
+        for part in structure.values():
+            _collect(part, kind, found)
+    elif isinstance(structure, slice):
+        for part in (structure.start, structure.stop, structure.step):
+            _collect(part, kind, found)

@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Reach
-from winnow.engine.graph.recurrent_steps import CellStep, Level, RecurrentStep, Wires
+from winnow.engine.graph.recurrent_steps import CellStep, RecurrentLevel, RecurrentStep, Wires
 from winnow.engine.graph.steps import Keep, Move, Zero
 
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 GATES = {"lstm": (4, 2), "gru": (3, 2), "rnn": (1, 0)}  # how many there are, and which one is the candidate
 GIVEN = "its initial state is given from outside, so let it start at zero"
 
@@ -71,7 +72,7 @@ def recurrent(recording: Recording, operation: Operation) -> tuple[Carrier, ...]
     return results
 
 
-def cell(recording: Recording, operation: Operation) -> Any:
+def recurrent_cell(recording: Recording, operation: Operation) -> Any:
     """torch.lstm_cell, gru_cell, rnn_tanh_cell and rnn_relu_cell: one step of a loop; all steps have the same units.
 
     Raises:
@@ -96,7 +97,7 @@ def cell(recording: Recording, operation: Operation) -> Any:
     return results if isinstance(operation.result, tuple) else results[0]
 
 
-def packed(recording: Recording, operation: Operation) -> tuple[Carrier, Carrier]:
+def packed_sequence(recording: Recording, operation: Operation) -> tuple[Carrier, Carrier]:
     """_pack_padded_sequence: (B, T, C) becomes (steps, C), with the number of sequences of each step."""
     source, (data, sizes) = operation.carrier(), operation.result
     if any(length > 1 for length in source.labels.shape[:2]):
@@ -107,7 +108,7 @@ def packed(recording: Recording, operation: Operation) -> tuple[Carrier, Carrier
     return made, recording.fixed(operation.node, sizes)
 
 
-def padded(recording: Recording, operation: Operation) -> tuple[Carrier, Carrier]:
+def unpacked_sequence(recording: Recording, operation: Operation) -> tuple[Carrier, Carrier]:
     """_pad_packed_sequence: (steps, C) becomes (B, T, C) again, with a number where a sequence has ended."""
     source, (data, lengths) = operation.carrier(), operation.result
     if source.labels.shape[0] > 1:
@@ -147,7 +148,9 @@ def _units(recording: Recording, operation: Operation, weight: Tensor, gates: in
     return recording.partition.fresh(width) if known is None else known.channels[: len(known.channels) // gates]
 
 
-def _level(recording: Recording, operation: Operation, parts: tuple[Tensor, ...], gates: int, units: Labels) -> Level:
+def _level(
+    recording: Recording, operation: Operation, parts: tuple[Tensor, ...], gates: int, units: Labels
+) -> RecurrentLevel:
     """Enter the rows of all gates and the columns of W_hh of one level and direction."""
     names = [recording.name(part) for part in parts]
     if None in names:
@@ -157,7 +160,7 @@ def _level(recording: Recording, operation: Operation, parts: tuple[Tensor, ...]
     for name in plain:
         recording.site((operation.path, "writer"), name, 0, rows)
     recording.site((operation.path, "reader"), plain[1], 1, units)
-    return Level(plain[0], plain[1], tuple(plain[2:]))
+    return RecurrentLevel(plain[0], plain[1], tuple(plain[2:]))
 
 
 def _state(recording: Recording, operation: Operation, part: Any, units: Labels) -> int:

@@ -12,7 +12,7 @@ INPUTS = 2**40  # what a layer saw in its inputs is entered under this and the n
 
 
 @dataclass(frozen=True)
-class Level:
+class RecurrentLevel:
     """The parameters of one level and direction by their names: W_ih, W_hh, and the biases if there are any."""
 
     weight_ih: str
@@ -43,7 +43,7 @@ class Wires:
             found &= along(known[state], -1, len(self.units)) == 0
         return found
 
-    def silent(self, level: Level, weights: Weights, idle: Flags) -> Flags:
+    def silent(self, level: RecurrentLevel, weights: Weights, idle: Flags) -> Flags:
         """Return the units whose candidate is zero; units in `idle` start at zero: (units,)."""
         count = len(self.units)
         rows = slice(self.candidate * count, (self.candidate + 1) * count)
@@ -63,7 +63,7 @@ class CellStep:
     """One step of a loop: h' = cell(x, h)."""
 
     wires: Wires
-    level: Level
+    level: RecurrentLevel
 
     def mapped(self, classes: Labels) -> "CellStep":
         """Return the same with every label replaced by its class."""
@@ -98,7 +98,7 @@ class RecurrentStep:
     """A recurrent layer over a whole sequence: levels one after the other, in one direction or two."""
 
     wires: Wires
-    levels: tuple[Level, ...]
+    levels: tuple[RecurrentLevel, ...]
     directions: int
 
     def mapped(self, classes: Labels) -> "RecurrentStep":
@@ -128,7 +128,7 @@ class RecurrentStep:
         states = np.zeros(count, bool)
         for result in wires.results[1:]:
             states |= demand.needs[result].reshape(-1, count).any(0)
-        above = demand.needs[wires.results[0]].reshape(-1, self.directions, count).any(0)
+        above = np.asarray(demand.needs[wires.results[0]].reshape(-1, self.directions, count).any(0))
         needed = [np.zeros(count, bool)] * len(self.levels)
         for first in range(len(self.levels) - self.directions, -1, -self.directions):
             asked = np.zeros(len(wires.inputs) if first == 0 else self.directions * count, bool)

@@ -33,7 +33,7 @@ _NOWHERE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class StreamNode:
     """An end, a layer or a join; `channels` are those that it gives, of the first place where it does."""
 
     kind: Kind
@@ -47,10 +47,10 @@ class Node:
 class Streams:
     """The nodes in the order in which they run, and which channels go from one to another."""
 
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[StreamNode] = field(default_factory=list)
     edges: dict[tuple[int, int], Labels] = field(default_factory=dict)
 
-    def add(self, node: Node) -> int:
+    def add(self, node: StreamNode) -> int:
         """Enter a node; return its number."""
         self.nodes.append(node)
         return len(self.nodes) - 1
@@ -98,7 +98,7 @@ class _Reading:
         self.made: dict[int, tuple[int, ...]] = {}
         self.uses: dict[str, int] = {}
         self.joins: dict[tuple[str, tuple[int, ...]], int] = {}
-        self.first = {use.result: use for use in (*graph.products, *graph.depthwise)}
+        self.first: dict[int, Product | Depthwise] = {use.result: use for use in [*graph.products, *graph.depthwise]}
         self.kinds = {path: type(module).__name__ for path, module in graph.model.named_modules()}
         self.names = {event.node: event.name for event in graph.events}
 
@@ -111,7 +111,7 @@ class _Reading:
             elif not isinstance(step, Named | Spoil):
                 self._operation(step)
         for name, carriers in self.graph.ends.items():
-            node = self.found.add(Node("output", name, "", self._channels(carriers[0])))
+            node = self.found.add(StreamNode("output", name, "", self._channels(carriers[0])))
             for carrier in carriers:
                 self.found.link(self.made.get(carrier, ()), node, self._channels(carrier))
         return self.found
@@ -126,14 +126,14 @@ class _Reading:
         for name in names[:1]:
             key = (name, ())
             if key not in self.joins:
-                self.joins[key] = self.found.add(Node("input", name, "", channels))
+                self.joins[key] = self.found.add(StreamNode("input", name, "", channels))
             self.made[carrier] = (self.joins[key],)
 
     def _layer(self, use: Product | Depthwise) -> None:
         if (own := self.first.get(use.result)) is not None:
             kind = self.kinds.get(own.layer, own.layer.rpartition(".")[2])
             rows = own.rows if isinstance(own, Product) else own.channels
-            self.uses[use.weight] = self.found.add(Node("layer", own.layer or own.weight, kind, rows, own))
+            self.uses[use.weight] = self.found.add(StreamNode("layer", own.layer or own.weight, kind, rows, own))
         node = self.uses[use.weight]
         self.found.link(self.made.get(use.source, ()), node, self._channels(use.source))
         self.made[use.result] = (node,)
@@ -147,7 +147,7 @@ class _Reading:
         made_by = self.graph.carriers[result].node.removesuffix(":inside")
         name = self.names.get(made_by, made_by.rpartition(":")[2])
         if (name, makers) not in self.joins:
-            self.joins[name, makers] = self.found.add(Node("join", name, name, self._channels(result)))
+            self.joins[name, makers] = self.found.add(StreamNode("join", name, name, self._channels(result)))
         node = self.joins[name, makers]
         for source in sources:
             self.found.link(self.made.get(source, ()), node, self._channels(source))
@@ -181,7 +181,7 @@ def _pruned(found: Streams) -> Streams:
     return _pruned(Streams([found.nodes[place] for place in stays], edges))
 
 
-def _row(liveness: Liveness, node: Node, spaces: Mapping[int, Space]) -> Iterator[object]:
+def _row(liveness: Liveness, node: StreamNode, spaces: Mapping[int, Space]) -> Iterator[object]:
     """Yield what the frame says of a node, after its number."""
     own = [spaces[int(label)] for label in node.channels[:1] if int(label) in spaces]
     reaches = own[0].reaches if own else ()

@@ -21,11 +21,11 @@ from winnow.engine.jobs.prune_report import (
     first_images,
     image_batch,
     measures_table,
+    write_who_pays,
 )
 from winnow.engine.jobs.refit_checkpoint import RefitCheckpoint
 from winnow.engine.jobs.restore import Restored, restored_network
 from winnow.engine.jobs.run_data import prepare, run_images
-from winnow.engine.jobs.who_pays import write_who_pays
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.pruning import Compacted, compact, transfer
 from winnow.engine.pruning.budget import Budget, choose

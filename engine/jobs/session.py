@@ -4,6 +4,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.runs.control import Control, ControlReader
 from winnow.engine.runs.log_marks import cut_to_checkpoint, marks
 from winnow.engine.runs.norm_log import Layer, NormLog
+from winnow.engine.sparsity.strength import strength_max
 from winnow.engine.training.balancing.gradients import conflict
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import keep_before_removal, load_checkpoint, save_checkpoint
@@ -121,6 +123,8 @@ class TrainingSession:
         total = self.training.spec.epochs * self.batches.steps
         now = time.monotonic()
         pace = (now - self._clock) / max(record.step - self._first, 1)
+        if record.step == 1:
+            self._write_strength_max()
         if record.step % self._every == 0 or record.step == 1:
             self._write_step(record, now)
         if record.balance.gramian is not None and len(self.training.tasks) > 1:
@@ -150,6 +154,16 @@ class TrainingSession:
         self.writer.events((record.epoch, record.step), "train", values)
         self.writer.tick(images_per_second=rate)
         self._losses.clear()
+
+    def _write_strength_max(self) -> None:
+        """Write λ_max of the first batch, whose gradients are still there, unless it was measured on more before."""
+        proximal = self.training.proximal
+        if self.training.spec.penalty.strength_of == "max" or not proximal.banks:
+            return
+        with suppress(ArithmeticError):  # the step itself says what is wrong with such gradients
+            self.writer.events(
+                (0, 0), "start", {(None, "strength_max"): strength_max(proximal.banks, proximal.penalty)}
+            )
 
     def _write_removal(self, record: Removed) -> None:
         values: Values = {

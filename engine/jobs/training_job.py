@@ -11,7 +11,7 @@ import torch
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
 from winnow.engine.jobs.other_ranks import train_along
-from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable
+from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable, skipped_samples
 from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.warm_start import measured_strength_max, refuse_vast_strength, start_from
@@ -54,6 +54,8 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
     _require_steps(training_images, spec.batch_size)
     if spec.test:
         require_readable(spec, "test", say)
+    if (skipped := skipped_samples(spec)) is not None and ranks.leads:
+        writer.table("skipped", skipped)
     writer.status(phase="building the network")
     fresh = spec.start.fresh_seed if spec.start is not None else None
     torch.manual_seed(spec.seed if fresh is None else fresh)

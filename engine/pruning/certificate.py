@@ -10,6 +10,7 @@ import pandas as pd
 from torch import fx, nn
 
 from winnow.engine.pruning.forms import fixes_sizes
+from winnow.engine.pruning.parts import programs_in
 from winnow.engine.pruning.plan import Plan
 from winnow.engine.pruning.proof import FLOAT32, FLOAT64, NotExact, Proof
 from winnow.engine.pruning.readers import constants_in_words, readings_in_words
@@ -62,10 +63,10 @@ class Certificate:
     silent: tuple[str, ...] = ()
 
 
-def certified(
-    plan: Plan, small: nn.Module, cuts: Sequence[Cut], proof: Proof, parts: Mapping[str, tuple[str, ...]]
+def certificate_of(
+    plan: Plan, small: nn.Module, cuts: Sequence[Cut], proof: Proof, silent: tuple[str, ...]
 ) -> Certificate:
-    """Return the certificate of a smaller model; `parts` are `programs` and `silent`."""
+    """Return the certificate of a smaller model, of which the modules `silent` became zeros."""
     words: dict[str, Any] = readings_in_words(plan.readings())
     program = isinstance(small, fx.GraphModule)
     return Certificate(
@@ -76,8 +77,8 @@ def certified(
         hollow=plan.hollow,
         fixed_sizes=program and fixes_sizes(plan.graph),
         fixed=tuple(f"{one.module or 'the model'}, {one.place}: a {one.kind} decides" for one in plan.graph.decisions),
-        programs=() if program else parts["programs"],
-        silent=parts["silent"],
+        programs=() if program else tuple(programs_in(small)),
+        silent=silent,
         **words,
     )
 

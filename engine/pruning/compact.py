@@ -6,34 +6,40 @@ names, if one program holds for every call; else the model keeps its class, and 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import fx, nn
 
 from winnow.engine.graph.calls import Call, calls, in_modes
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.layer_steps import runs_on_statistics
 from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.wrappers import unwrapped
-from winnow.engine.pruning.certificate import Certificate, certified
+from winnow.engine.pruning.certificate import Certificate, certificate_of
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured
 from winnow.engine.pruning.fitting import Unfit, fit_all, kept_around, settle_shapes
-from winnow.engine.pruning.forms import KeepTasks, as_program, fixes_sizes, without_others
+from winnow.engine.pruning.forms import (
+    KeepTasks,
+    as_program,
+    fixes_sizes,
+    may_be_silent,
+    without_others,
+    without_silent,
+)
 from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.naming import Naming, named_numbers, namings, rewrite
-from winnow.engine.pruning.parts import missing, programs_in
-from winnow.engine.pruning.plan import Plan, above, planned
+from winnow.engine.pruning.parts import missing
+from winnow.engine.pruning.plan import Plan, planned
 from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
 from winnow.engine.pruning.readers import GatherMode
 from winnow.engine.pruning.shrinking import Cut, shrunk
-from winnow.engine.pruning.silence import may_be_silent, silenced, silent_modules
 from winnow.engine.pruning.sizes import fit_layers
 from winnow.engine.pruning.trials import trials
 
@@ -79,9 +85,8 @@ def compact(
         tasks: of a model that returns a dict, the entries to keep; what only the others used goes. None: all.
         training: keep the channels that are constant in evaluation mode only, so that the smaller model is the same in
             training mode too, and trains as the model would with all that went held at zero.
-        keep_modules: keep every module and parameter, with one channel at least. Otherwise a module of which nothing
-            comes but zeros, such as an expert of a mixture whose last layer is zero, is replaced by one that gives
-            zeros (`engine.pruning.selecting.Zeros`), and its parameters are gone.
+        keep_modules: keep every module, with one channel at least. Otherwise one of which nothing comes but zeros, such
+            as an expert whose last layer is zero, becomes `engine.pruning.selecting.Zeros`.
 
     Raises:
         NotTraceable: the model's channels cannot be followed.
@@ -179,12 +184,14 @@ class _Compaction:
         """Whether both modes must agree: no channel goes that is constant in evaluation mode alone."""
         if self.training:
             return True
+        if not self._plan.liveness.folded and not any(runs_on_statistics(step) for step in self.graph.steps):
+            return True  # nothing is constant in evaluation mode alone
         held = planned(self.graph, self.tasks, self.gather, training=True)
         return bool((held.liveness.kept == self._plan.liveness.kept).all()) and not self._plan.liveness.folded
 
     def _shrunk(self, plan: Plan, naming: Naming = "none") -> _Built:
         twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
-        fit_layers(twin)
+        fit_layers(twin, plan.graph.model)
         settle_shapes(plan.graph, twin, plan.liveness.kept)
         rewrite(twin, named_numbers(plan, naming))
         return _Built(plan, twin, cuts)
@@ -200,14 +207,10 @@ class _Compaction:
         return self._own(built)
 
     def _without_silent(self, naming: Naming) -> Compacted:
-        """Replace modules that give nothing but zeros; `Unfit` is raised where there is none."""
         built = self._shrunk(self._plan.running("all"), naming)
         fit_all(built.plan, built.small, self.calls)
-        widths = silent_modules(built.plan, built.small, self.calls)
-        if not widths:
-            raise Unfit("the model", "no module gives nothing but zeros", np.zeros(1, np.int64))
-        plan = replace(built.plan, hollow=tuple(p for p in built.plan.hollow if not above(p) & set(widths)))
-        return self._own(_Built(plan, silenced(built.small, widths), built.cuts), tuple(widths))
+        plan, silent = without_silent(built.plan, built.small, self.calls)
+        return self._own(_Built(plan, built.small, built.cuts), silent)
 
     def _in_parts(self, naming: Naming) -> Compacted:
         """Draw those modules alone whose code computes a size that has changed."""
@@ -294,8 +297,7 @@ class _Compaction:
         if not self._both:
             proof.open["training mode"] = EVALUATION_ONLY
         plan, small, cuts = built.plan, built.small, tuple(built.cuts.values())
-        said = {"programs": tuple(programs_in(small)), "silent": tuple(silent)}
-        certificate = certified(plan, small, cuts, proof, said)
+        certificate = certificate_of(plan, small, cuts, proof, tuple(silent))
         if not isinstance(small, fx.GraphModule) and (silent or any(cut.stays for cut in cuts)):
             guarded(small, plan.graph.model, self.calls)
         return Compacted(small, certificate, cuts)

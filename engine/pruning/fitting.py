@@ -22,6 +22,7 @@ from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.movement import moved
 from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.operation import tensors_in
+from winnow.engine.graph.own_norms import as_norms
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.preserving import preserved
 from winnow.engine.graph.recording import Recording
@@ -57,7 +58,7 @@ def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call], but: Sequence[st
     passes = _Passes(plan, frozenset([*but, *otherwise]))
     for call in in_modes(calls):
         copied = call.changed(lambda leaf: leaf.detach().clone())
-        with preserved(twin) as state, torch.no_grad():
+        with as_norms(twin), preserved(twin) as state, torch.no_grad():
             watcher = _Fitting(twin, state, passes)
             try:
                 with in_mode(twin, bool(call.training)), watcher.paths, watcher.beneath, watcher:

@@ -14,7 +14,7 @@ from torch import fx, nn
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.weights import Flags
-from winnow.engine.pruning.selecting import Zeros, fit_attention, fit_group_norm, fit_norm, slow_paths
+from winnow.engine.pruning.selecting import Zeros, fit_attention, fit_group_norm, fit_norm, fit_own_norms, slow_paths
 
 SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk")
 RESHAPES = ("view", "reshape", "expand", "broadcast_to", "unflatten")
@@ -77,8 +77,10 @@ def fit_norms(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> No
             fit_group_norm(module, entries)
 
 
-def fit_layers(model: nn.Module) -> None:
-    """Give every layer of a model the sizes that its weights have."""
+def fit_layers(model: nn.Module, whole: nn.Module | None = None) -> None:
+    """Give every layer of a model the sizes that its weights have; `whole` is the model that it was cut from."""
+    if whole is not None:
+        fit_own_norms(model, whole)
     for module in model.modules():
         fit(module)
     slow_paths(model)

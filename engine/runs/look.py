@@ -86,8 +86,9 @@ class Pictures:
     def sample(self, place: int) -> tuple[Array, dict[str, Array]]:
         """Return an image and its targets by task; a target that could not be read is left out."""
         with safe_open(self._path, "np") as file:
-            names = [name for name in file.keys() if name.startswith(f"{place}.target.")]  # noqa: SIM118  # no mapping
-            targets = {name.removeprefix(f"{place}.target."): file.get_tensor(name) for name in names}
+            known = set(file.keys())
+            names = {task: f"{place}.target.{task}" for task in self.tasks}
+            targets = {task: file.get_tensor(name) for task, name in names.items() if name in known}
             return file.get_tensor(f"{place}.image"), targets
 
 

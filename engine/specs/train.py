@@ -49,6 +49,9 @@ class OptimiserSpec(Frozen):
         "trunk.*=0.1; 0: they keep their values",
     )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="learning rate over the steps of the run")
+    fresh_state: bool = Field(
+        False, description="forget the optimiser's moments at the start of each epoch, as some published code does"
+    )
 
 
 class OwnTask(Frozen):

@@ -131,6 +131,8 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
             yield removed
         epoch, done = divmod(training.step, batches.steps)
         training.net.train()
+        if spec.optimiser.fresh_state and done == 0:
+            training.proximal.optimizer.state.clear()
         for batch in batches.shuffled(spec.seed, epoch, spec.flips, done, training.ranks, spec.zoom):
             go_on(training.ranks, controller)
             controller.base = planned.get(training.step, controller.base)

@@ -54,7 +54,8 @@ class Faults(list[str]):
     """Errors on the console and exceptions of the pages that are watched."""
 
     def watch(self, context: BrowserContext) -> None:
-        """Gather from every page of a context."""
+        """Gather from every page of a context, whose clicks are as patient as what is expected of it."""
+        context.set_default_timeout(PATIENCE)
         context.on("console", self._console)
         context.on("weberror", lambda error: self.append(f"exception: {error.error}"))
 

@@ -64,7 +64,11 @@ class ResNet(nn.Module):
         wide, groups = self.options.get("wide", 1), self.options.get("groups", 1)
         inner = outputs * wide // (2 if bottleneck else 1)
         if bottleneck:
-            body = [cba(inputs, inner, 1), cba(inner, inner, 3, stride, groups=groups), cba(inner, outputs, 1, act=None)]
+            body = [
+                cba(inputs, inner, 1),
+                cba(inner, inner, 3, stride, groups=groups),
+                cba(inner, outputs, 1, act=None),
+            ]
         else:
             body = [cba(inputs, inner, 3, stride), cba(inner, outputs, act=None)]
         if self.options.get("excite"):
@@ -185,7 +189,9 @@ class GoogLeNet(nn.Module):
 
 def inception_v3() -> nn.Module:
     """Szegedy et al. 2016: factorised kernels and a reduction."""
-    factorised = nn.Sequential(cba(17, 6, 1), nn.Conv2d(6, 6, (1, 7), padding=(0, 3)), nn.Conv2d(6, 8, (7, 1), 1, (3, 0)))
+    factorised = nn.Sequential(
+        cba(17, 6, 1), nn.Conv2d(6, 6, (1, 7), padding=(0, 3)), nn.Conv2d(6, 8, (7, 1), 1, (3, 0))
+    )
     reduction = Branches(cba(17, 8, 3, 2), nn.Sequential(cba(17, 6, 1), cba(6, 8, 3, 2)), nn.MaxPool2d(3, 2, 1))
     split = Branches(factorised, cba(17, 9, 1))
     return nn.Sequential(cba(3, 10, 3, 2), _inception(10, True), split, reduction, pooled_head(33))
@@ -206,7 +212,11 @@ def xception() -> nn.Module:
     """Chollet 2017: separable convolutions between residual sums."""
 
     def separable(inputs: int, outputs: int) -> list[nn.Module]:
-        return [conv(inputs, inputs, groups=inputs, bias=False), conv(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]
+        return [
+            conv(inputs, inputs, groups=inputs, bias=False),
+            conv(inputs, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
 
     entry = Residual(
         nn.Sequential(*separable(8, 12), nn.ReLU(), *separable(12, 12), nn.MaxPool2d(3, 2, 1)), cba(8, 12, 1, 2, None)

@@ -19,7 +19,12 @@ class UNet(nn.Module):
     def __init__(self, gated: bool = False) -> None:
         super().__init__()
         self.down1, self.down2, self.bottom = self._two(3, 6), self._two(6, 8), self._two(8, 12)
-        self.up2, self.mix2, self.up1, self.mix1 = nn.ConvTranspose2d(12, 8, 2, 2), self._two(16, 8), conv(8, 6, 1), self._two(12, 6)
+        self.up2, self.mix2, self.up1, self.mix1 = (
+            nn.ConvTranspose2d(12, 8, 2, 2),
+            self._two(16, 8),
+            conv(8, 6, 1),
+            self._two(12, 6),
+        )
         self.gate = nn.Sequential(cba(16, 6, 1), conv(6, 1, 1), nn.Sigmoid()) if gated else None
         self.out = conv(6, 4, 1)
 
@@ -84,7 +89,10 @@ class Fpn(nn.Module):
         for level in (1, 0) if self.top_down else ():
             maps[level] = maps[level] + F.interpolate(maps[level + 1], size=maps[level].shape[-2:])
         maps = [smooth(y) for smooth, y in zip(self.smooth, maps, strict=True)]
-        return {"classes": [self.classes(y) for y in maps], "boxes": [self.boxes(y).permute(0, 2, 3, 1).flatten(1, 2) for y in maps]}
+        return {
+            "classes": [self.classes(y) for y in maps],
+            "boxes": [self.boxes(y).permute(0, 2, 3, 1).flatten(1, 2) for y in maps],
+        }
 
 
 class BiFpn(nn.Module):
@@ -93,7 +101,11 @@ class BiFpn(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body, self.lateral = Stages(), nn.ModuleList(cba(w, 8, 1, act=None) for w in (6, 8, 10))
-        self.weights, self.mix, self.out = nn.Parameter(torch.ones(2, 2)), nn.ModuleList(cba(8, 8) for _ in range(2)), conv(8, 3, 1)
+        self.weights, self.mix, self.out = (
+            nn.Parameter(torch.ones(2, 2)),
+            nn.ModuleList(cba(8, 8) for _ in range(2)),
+            conv(8, 3, 1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         one, two, three = (lateral(y) for lateral, y in zip(self.lateral, self.body(x), strict=True))
@@ -179,7 +191,10 @@ class BiSeNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.detail, self.context = nn.Sequential(cba(3, 6, 3, 2), cba(6, 8, 3, 2)), nn.Sequential(*Stages((6, 8, 10)).stages)
+        self.detail, self.context = (
+            nn.Sequential(cba(3, 6, 3, 2), cba(6, 8, 3, 2)),
+            nn.Sequential(*Stages((6, 8, 10)).stages),
+        )
         self.refine, self.reduce, self.fuse = self._gate(10, 10), cba(10, 8), cba(16, 10, 1)
         self.gate, self.out = self._gate(10, 10), conv(10, 4, 1)
 
@@ -214,8 +229,15 @@ class ENet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.pool, self.act = nn.Conv2d(3, 7, 3, 2, 1), nn.MaxPool2d(2, ceil_mode=True), nn.PReLU(10)
-        wide = nn.Sequential(cba(10, 4, 1, act=nn.PReLU), nn.Conv2d(4, 4, (5, 1), padding=(2, 0)), nn.Conv2d(4, 4, (1, 5), padding=(0, 2)))
-        self.block, self.out = Residual(nn.Sequential(wide, conv(4, 10, 1), nn.Dropout2d(0.1)), act=nn.PReLU()), nn.ConvTranspose2d(10, 3, 2, 2)
+        wide = nn.Sequential(
+            cba(10, 4, 1, act=nn.PReLU),
+            nn.Conv2d(4, 4, (5, 1), padding=(2, 0)),
+            nn.Conv2d(4, 4, (1, 5), padding=(0, 2)),
+        )
+        self.block, self.out = (
+            Residual(nn.Sequential(wide, conv(4, 10, 1), nn.Dropout2d(0.1)), act=nn.PReLU()),
+            nn.ConvTranspose2d(10, 3, 2, 2),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.block(self.act(torch.cat([self.stem(x), self.pool(x)], 1))))
@@ -272,7 +294,9 @@ class Edsr(nn.Module):
 
 def srcnn() -> nn.Module:
     """Dong et al. 2014."""
-    return nn.Sequential(nn.Upsample(scale_factor=2, mode="bicubic"), conv(3, 10, 9), nn.ReLU(), conv(10, 6, 1), nn.ReLU(), conv(6, 3, 5))
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="bicubic"), conv(3, 10, 9), nn.ReLU(), conv(10, 6, 1), nn.ReLU(), conv(6, 3, 5)
+    )
 
 
 class DnCnn(nn.Module):
@@ -291,8 +315,15 @@ class FastScnn(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.high, self.low = nn.Sequential(cba(3, 6, 3, 2), cba(6, 8, 3, 2)), nn.Sequential(inverted(8, 8, 2), inverted(8, 10))
-        self.one, self.two, self.out = cba(8, 12, 1, act=None), cba(10, 12, 1, act=None), nn.Sequential(cba(12, 12, groups=12), conv(12, 4, 1))
+        self.high, self.low = (
+            nn.Sequential(cba(3, 6, 3, 2), cba(6, 8, 3, 2)),
+            nn.Sequential(inverted(8, 8, 2), inverted(8, 10)),
+        )
+        self.one, self.two, self.out = (
+            cba(8, 12, 1, act=None),
+            cba(10, 12, 1, act=None),
+            nn.Sequential(cba(12, 12, groups=12), conv(12, 4, 1)),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         high = self.high(x)

@@ -14,8 +14,14 @@ class Dcgan(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        ups = [m for i, o in ((12, 10), (10, 8)) for m in (nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU(True))]
-        self.body = nn.Sequential(nn.ConvTranspose2d(12, 12, 4, bias=False), nn.BatchNorm2d(12), nn.ReLU(), *ups, conv(8, 3), nn.Tanh())
+        ups = [
+            m
+            for i, o in ((12, 10), (10, 8))
+            for m in (nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU(True))
+        ]
+        self.body = nn.Sequential(
+            nn.ConvTranspose2d(12, 12, 4, bias=False), nn.BatchNorm2d(12), nn.ReLU(), *ups, conv(8, 3), nn.Tanh()
+        )
 
     def forward(self, noise: Tensor) -> Tensor:
         return self.body(noise[:, :, None, None])
@@ -28,10 +34,23 @@ class Resnet9(nn.Module):
         super().__init__()
 
         def block() -> nn.Module:
-            return Residual(nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(10, 10, 3), nn.InstanceNorm2d(10), nn.ReLU(), conv(10, 10)))
+            return Residual(
+                nn.Sequential(
+                    nn.ReflectionPad2d(1), nn.Conv2d(10, 10, 3), nn.InstanceNorm2d(10), nn.ReLU(), conv(10, 10)
+                )
+            )
 
-        down = [nn.ReflectionPad2d(3), nn.Conv2d(3, 8, 7), nn.InstanceNorm2d(8), nn.ReLU(), nn.Conv2d(8, 10, 3, 2, 1), nn.ReLU()]
-        self.body = nn.Sequential(*down, block(), block(), nn.ConvTranspose2d(10, 6, 3, 2, 1, 1), nn.ReLU(), conv(6, 3, 7), nn.Tanh())
+        down = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(3, 8, 7),
+            nn.InstanceNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 10, 3, 2, 1),
+            nn.ReLU(),
+        ]
+        self.body = nn.Sequential(
+            *down, block(), block(), nn.ConvTranspose2d(10, 6, 3, 2, 1, 1), nn.ReLU(), conv(6, 3, 7), nn.Tanh()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
@@ -86,7 +105,9 @@ class RealNvp(nn.Module):
     def __init__(self, width: int = 12) -> None:
         super().__init__()
         half = width // 2
-        self.nets = nn.ModuleList(nn.Sequential(nn.Linear(half, 16), nn.ReLU(), nn.Linear(16, 2 * half)) for _ in range(3))
+        self.nets = nn.ModuleList(
+            nn.Sequential(nn.Linear(half, 16), nn.ReLU(), nn.Linear(16, 2 * half)) for _ in range(3)
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         determinant = x.new_zeros(x.shape[0])
@@ -105,8 +126,18 @@ class Denoiser(nn.Module):
     def __init__(self, width: int = 8) -> None:
         super().__init__()
         self.time = nn.Sequential(nn.Linear(width, 12), nn.SiLU(), nn.Linear(12, 12))
-        self.first, self.down, self.up, self.out = conv(3, width), conv(width, 12, 3, 2), conv(20, width), conv(width, 3)
-        self.norm1, self.norm2, self.conv1, self.conv2 = nn.GroupNorm(4, 12), nn.GroupNorm(4, 12), conv(12, 12), conv(12, 12)
+        self.first, self.down, self.up, self.out = (
+            conv(3, width),
+            conv(width, 12, 3, 2),
+            conv(20, width),
+            conv(width, 3),
+        )
+        self.norm1, self.norm2, self.conv1, self.conv2 = (
+            nn.GroupNorm(4, 12),
+            nn.GroupNorm(4, 12),
+            conv(12, 12),
+            conv(12, 12),
+        )
         self.told, self.attend = nn.Linear(12, 12), TransformerBlock(12, 3)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
@@ -128,13 +159,19 @@ class DiT(nn.Module):
     def __init__(self, width: int = 12) -> None:
         super().__init__()
         self.embed, self.time, self.change = nn.Conv2d(3, width, 4, 4), nn.Linear(1, width), nn.Linear(width, 6 * width)
-        self.norm, self.block, self.out = nn.LayerNorm(width, elementwise_affine=False), TransformerBlock(width, 3), nn.Linear(width, 48)
+        self.norm, self.block, self.out = (
+            nn.LayerNorm(width, elementwise_affine=False),
+            TransformerBlock(width, 3),
+            nn.Linear(width, 48),
+        )
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         y = self.embed(x)
         h, w = y.shape[-2:]
         y = y.flatten(2).transpose(1, 2)
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.change(F.silu(self.time(time[:, None]))).unsqueeze(1).chunk(6, -1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = (
+            self.change(F.silu(self.time(time[:, None]))).unsqueeze(1).chunk(6, -1)
+        )
         y = y + gate1 * self.block.attn(self.norm(y) * (1 + scale1) + shift1)
         y = y + gate2 * self.block.mlp(self.norm(y) * (1 + scale2) + shift2)
         y = self.out(y).view(x.shape[0], h, w, 3, 4, 4)
@@ -146,8 +183,14 @@ class NeuralField(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.two = nn.Sequential(nn.Linear(21, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU()), nn.Sequential(nn.Linear(37, 14), nn.ReLU())
-        self.density, self.colour = nn.Linear(14, 1), nn.Sequential(nn.Linear(14, 8), nn.ReLU(), nn.Linear(8, 3), nn.Sigmoid())
+        self.one, self.two = (
+            nn.Sequential(nn.Linear(21, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU()),
+            nn.Sequential(nn.Linear(37, 14), nn.ReLU()),
+        )
+        self.density, self.colour = (
+            nn.Linear(14, 1),
+            nn.Sequential(nn.Linear(14, 8), nn.ReLU(), nn.Linear(8, 3), nn.Sigmoid()),
+        )
 
     def forward(self, places: Tensor) -> Tensor:
         waves = [f(places * 2.0**n) for n in range(3) for f in (torch.sin, torch.cos)]
@@ -161,7 +204,9 @@ class Siamese(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(cba(3, 8, 3, 2), cba(8, 12, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 8))
+        self.body = nn.Sequential(
+            cba(3, 8, 3, 2), cba(8, 12, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 8)
+        )
         self.out = nn.Linear(8, 1)
 
     def forward(self, one: Tensor, two: Tensor) -> Tensor:
@@ -173,7 +218,15 @@ class ProtoNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(cba(3, 8), nn.MaxPool2d(2), cba(8, 10), nn.MaxPool2d(2), conv(10, 6, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.body = nn.Sequential(
+            cba(3, 8),
+            nn.MaxPool2d(2),
+            cba(8, 10),
+            nn.MaxPool2d(2),
+            conv(10, 6, 1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
 
     def forward(self, query: Tensor, support: Tensor) -> Tensor:
         b, ways = support.shape[:2]

@@ -52,13 +52,16 @@ class Row:
         return self.traced and not self.refused
 
 
-class SilentlyWrong(AssertionError):
+class SilentlyWrong(AssertionError):  # noqa: N818 - what it is
     """A smaller model was handed out, and gives something else."""
 
 
 def kind(space: Space) -> str:
     """Return what a group of a space is: the channel of one layer, a head of attention, a channel of a stream."""
-    if any(part.repeat > 1 and part.axis == 0 for part in space.writers):
+    weights = [
+        part for part in space.writers if part.repeat > 1 and part.axis == 0 and not part.parameter.endswith("bias")
+    ]
+    if len(weights) > 1 and len(space.channels) > 1:  # the rows of queries, keys and values
         return "heads"
     return "streams" if len({part.layer for part in space.writers}) > 1 else "channels"
 

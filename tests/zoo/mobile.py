@@ -40,7 +40,14 @@ def mobilenet_v3() -> nn.Module:
     """Howard et al. 2019."""
     swish = nn.Hardswish
     body = [inverted(6, 8, 1, 2, nn.ReLU, True), inverted(8, 10, 2, 2, swish), inverted(10, 10, 1, 2, swish, True)]
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 20), nn.Hardswish(True), nn.Dropout(), nn.Linear(20, 5)]
+    head = [
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, 20),
+        nn.Hardswish(True),
+        nn.Dropout(),
+        nn.Linear(20, 5),
+    ]
     return nn.Sequential(cba(3, 6, 3, 2, swish), *body, cba(10, 16, 1, act=swish), *head)
 
 
@@ -227,8 +234,9 @@ class PoolFormerBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.GroupNorm(1, width), nn.GroupNorm(1, width)
-        self.pool, self.mlp = nn.AvgPool2d(3, 1, 1, count_include_pad=False), nn.Sequential(
-            conv(width, 2 * width, 1), nn.GELU(), conv(2 * width, width, 1)
+        self.pool, self.mlp = (
+            nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+            nn.Sequential(conv(width, 2 * width, 1), nn.GELU(), conv(2 * width, width, 1)),
         )
         self.scale = nn.Parameter(torch.ones(width, 1, 1))
 
@@ -248,7 +256,11 @@ class RepVggBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.three, self.one, self.none = cba(width, width, act=None), cba(width, width, 1, act=None), nn.BatchNorm2d(width)
+        self.three, self.one, self.none = (
+            cba(width, width, act=None),
+            cba(width, width, 1, act=None),
+            nn.BatchNorm2d(width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.three(x) + self.one(x) + self.none(x))
@@ -284,4 +296,6 @@ class Eca(nn.Module):
 
 def attended(gate: nn.Module) -> nn.Module:
     """A small residual net with a gate in its block."""
-    return nn.Sequential(cba(3, 8, 3, 2), Residual(nn.Sequential(cba(8, 12), conv(12, 8), gate)), cba(8, 10), pooled_head(10))
+    return nn.Sequential(
+        cba(3, 8, 3, 2), Residual(nn.Sequential(cba(8, 12), conv(12, 8), gate)), cba(8, 10), pooled_head(10)
+    )

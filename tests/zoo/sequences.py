@@ -28,7 +28,10 @@ class WaveNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.out = nn.Conv1d(6, 8, 1), nn.Sequential(nn.ReLU(), nn.Conv1d(10, 8, 1), nn.ReLU(), nn.Conv1d(8, 4, 1))
+        self.first, self.out = (
+            nn.Conv1d(6, 8, 1),
+            nn.Sequential(nn.ReLU(), nn.Conv1d(10, 8, 1), nn.ReLU(), nn.Conv1d(8, 4, 1)),
+        )
         self.gated = nn.ModuleList(nn.Conv1d(8, 16, 2, dilation=d) for d in (1, 2, 4))
         self.back, self.skip = (nn.ModuleList(nn.Conv1d(8, w, 1) for _ in range(3)) for w in (8, 10))
 
@@ -50,7 +53,14 @@ def resnet_nd(dims: int) -> nn.Module:
     """A residual network of one dimension (Hannun et al. 2019) or three (Hara et al. 2018)."""
     blocks = [Residual(nn.Sequential(conv_nd(8, 10, 3, 1, dims), conv_nd(10, 8, 3, 1, dims))) for _ in range(2)]
     pool = nn.AdaptiveAvgPool1d(1) if dims == 1 else nn.AdaptiveAvgPool3d(1)
-    return nn.Sequential(conv_nd(6 if dims == 1 else 3, 8, 3, 2, dims), *blocks, conv_nd(8, 12, 3, 2, dims), pool, nn.Flatten(), nn.Linear(12, 5))
+    return nn.Sequential(
+        conv_nd(6 if dims == 1 else 3, 8, 3, 2, dims),
+        *blocks,
+        conv_nd(8, 12, 3, 2, dims),
+        pool,
+        nn.Flatten(),
+        nn.Linear(12, 5),
+    )
 
 
 def r2plus1d() -> nn.Module:
@@ -58,9 +68,18 @@ def r2plus1d() -> nn.Module:
 
     def apart(inputs: int, outputs: int) -> nn.Module:
         space = [nn.Conv3d(inputs, 9, (1, 3, 3), padding=(0, 1, 1), bias=False), nn.BatchNorm3d(9), nn.ReLU()]
-        return nn.Sequential(*space, nn.Conv3d(9, outputs, (3, 1, 1), padding=(1, 0, 0), bias=False), nn.BatchNorm3d(outputs))
+        return nn.Sequential(
+            *space, nn.Conv3d(9, outputs, (3, 1, 1), padding=(1, 0, 0), bias=False), nn.BatchNorm3d(outputs)
+        )
 
-    return nn.Sequential(apart(3, 8), nn.ReLU(), Residual(apart(8, 8), act=nn.ReLU()), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(8, 5))
+    return nn.Sequential(
+        apart(3, 8),
+        nn.ReLU(),
+        Residual(apart(8, 8), act=nn.ReLU()),
+        nn.AdaptiveAvgPool3d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
+    )
 
 
 class PointNet(nn.Module):
@@ -68,8 +87,14 @@ class PointNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.look, self.turn = nn.Sequential(nn.Conv1d(3, 8, 1), nn.ReLU()), nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 9))
-        self.local, self.wide = nn.Sequential(nn.Conv1d(3, 8, 1), nn.BatchNorm1d(8), nn.ReLU()), nn.Sequential(nn.Conv1d(8, 12, 1), nn.ReLU())
+        self.look, self.turn = (
+            nn.Sequential(nn.Conv1d(3, 8, 1), nn.ReLU()),
+            nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 9)),
+        )
+        self.local, self.wide = (
+            nn.Sequential(nn.Conv1d(3, 8, 1), nn.BatchNorm1d(8), nn.ReLU()),
+            nn.Sequential(nn.Conv1d(8, 12, 1), nn.ReLU()),
+        )
         self.classes, self.parts = nn.Linear(12, 4), nn.Conv1d(20, 3, 1)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -122,7 +147,9 @@ class GraphSage(nn.Module):
     def forward(self, nodes: Tensor, edges: Tensor) -> Tensor:
         for layer, act in ((self.one, F.relu), (self.two, torch.log_softmax)):
             mean = torch.zeros_like(nodes).index_add(0, edges[1], nodes[edges[0]])
-            count = torch.zeros(len(nodes), dtype=nodes.dtype).index_add(0, edges[1], torch.ones(edges.shape[1], dtype=nodes.dtype))
+            count = torch.zeros(len(nodes), dtype=nodes.dtype).index_add(
+                0, edges[1], torch.ones(edges.shape[1], dtype=nodes.dtype)
+            )
             y = layer(torch.cat([nodes, mean / count.clamp(min=1).unsqueeze(1)], 1))
             nodes = act(y) if act is F.relu else act(y, 1)
         return nodes
@@ -145,7 +172,12 @@ class CellByHand(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words, self.gates, self.new, self.out = nn.Embedding(30, 8), nn.Linear(16, 16), nn.Linear(16, 8), nn.Linear(8, 3)
+        self.words, self.gates, self.new, self.out = (
+            nn.Embedding(30, 8),
+            nn.Linear(16, 16),
+            nn.Linear(16, 8),
+            nn.Linear(8, 3),
+        )
 
     def forward(self, words: Tensor) -> Tensor:
         x = self.words(words)
@@ -162,7 +194,11 @@ class TextCnn(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words, self.convs, self.out = nn.Embedding(30, 8), nn.ModuleList(nn.Conv1d(8, 6, k) for k in (2, 3, 4)), nn.Linear(18, 3)
+        self.words, self.convs, self.out = (
+            nn.Embedding(30, 8),
+            nn.ModuleList(nn.Conv1d(8, 6, k) for k in (2, 3, 4)),
+            nn.Linear(18, 3),
+        )
 
     def forward(self, words: Tensor) -> Tensor:
         x = self.words(words).mT
@@ -177,7 +213,10 @@ class Seq2Seq(nn.Module):
         self.words, self.out = nn.Embedding(30, width), nn.Linear(width, 30)
         encoder = nn.TransformerEncoderLayer(width, 4, 24, 0.1, batch_first=True)
         decoder = nn.TransformerDecoderLayer(width, 4, 24, 0.1, batch_first=True)
-        self.encoder, self.decoder = nn.TransformerEncoder(encoder, 1, enable_nested_tensor=False), nn.TransformerDecoder(decoder, 1)
+        self.encoder, self.decoder = (
+            nn.TransformerEncoder(encoder, 1, enable_nested_tensor=False),
+            nn.TransformerDecoder(decoder, 1),
+        )
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         length = target.shape[1]
@@ -186,13 +225,16 @@ class Seq2Seq(nn.Module):
 
 
 class Bert(nn.Module):
-    """Devlin et al. 2019: words, places and parts summed and normalised; norms behind; a head on the first word, tied words."""
+    """Devlin et al. 2019: words, places and parts summed and normalised."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
         self.words, self.places, self.parts = nn.Embedding(30, width), nn.Embedding(20, width), nn.Embedding(2, width)
         self.norm, self.bias = nn.LayerNorm(width), nn.Parameter(torch.zeros(30))
-        self.attend, self.mlps = nn.ModuleList(CrossAttention(width, 4) for _ in range(2)), nn.ModuleList(mlp(width, 24) for _ in range(2))
+        self.attend, self.mlps = (
+            nn.ModuleList(CrossAttention(width, 4) for _ in range(2)),
+            nn.ModuleList(mlp(width, 24) for _ in range(2)),
+        )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(4))
         self.pool, self.pair = nn.Linear(width, width), nn.Linear(width, 2)
 
@@ -238,7 +280,9 @@ class GroupedQueries(nn.Module):
     def __init__(self, width: int, heads: int, shared: int) -> None:
         super().__init__()
         self.heads, self.shared, self.size = heads, shared, width // heads
-        self.q, self.k, self.v, self.o = (nn.Linear(width, n * self.size, bias=False) for n in (heads, shared, shared, heads))
+        self.q, self.k, self.v, self.o = (
+            nn.Linear(width, n * self.size, bias=False) for n in (heads, shared, shared, heads)
+        )
         self.o = nn.Linear(heads * self.size, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -254,7 +298,9 @@ class LlamaBlock(nn.Module):
     def __init__(self, width: int, heads: int, shared: int) -> None:
         super().__init__()
         self.norm1, self.norm2, self.attn = nn.RMSNorm(width), nn.RMSNorm(width), GroupedQueries(width, heads, shared)
-        self.gate, self.up, self.down = (nn.Linear(i, o, bias=False) for i, o in ((width, 24), (width, 24), (24, width)))
+        self.gate, self.up, self.down = (
+            nn.Linear(i, o, bias=False) for i, o in ((width, 24), (width, 24), (24, width))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))
@@ -267,7 +313,10 @@ class Llama(nn.Module):
 
     def __init__(self, width: int = 16, shared: int = 2) -> None:
         super().__init__()
-        self.words, self.blocks = nn.Embedding(30, width), nn.Sequential(*(LlamaBlock(width, 4, shared) for _ in range(2)))
+        self.words, self.blocks = (
+            nn.Embedding(30, width),
+            nn.Sequential(*(LlamaBlock(width, 4, shared) for _ in range(2))),
+        )
         self.norm, self.head = nn.RMSNorm(width), nn.Linear(width, 30, bias=False)
 
     def forward(self, words: Tensor) -> Tensor:
@@ -281,7 +330,10 @@ class T5(nn.Module):
         super().__init__()
         self.words, self.table = nn.Embedding(30, width), nn.Embedding(9, heads)
         self.one, self.two, self.cross = (CrossAttention(width, heads, bias=False) for _ in range(3))
-        self.ffs = nn.ModuleList(nn.Sequential(nn.Linear(width, 24, bias=False), nn.ReLU(), nn.Linear(24, width, bias=False)) for _ in range(2))
+        self.ffs = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, 24, bias=False), nn.ReLU(), nn.Linear(24, width, bias=False))
+            for _ in range(2)
+        )
         self.norms, self.out = nn.ModuleList(nn.RMSNorm(width) for _ in range(6)), nn.Linear(width, 30, bias=False)
         self.scale = width**-0.5
 
@@ -325,7 +377,10 @@ class ConvVae(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder, self.code = nn.Sequential(cba(3, 6, 3, 2), cba(6, 8, 3, 2)), nn.Linear(8 * 64, 10)
-        self.lift, self.up = nn.Linear(5, 8 * 16), nn.Sequential(nn.ConvTranspose2d(8, 6, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(6, 3, 4, 2, 1))
+        self.lift, self.up = (
+            nn.Linear(5, 8 * 16),
+            nn.Sequential(nn.ConvTranspose2d(8, 6, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(6, 3, 4, 2, 1)),
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean, spread = self.code(self.encoder(x).flatten(1)).chunk(2, dim=1)

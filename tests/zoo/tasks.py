@@ -72,7 +72,10 @@ class NddrCnn(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.one, self.two = nn.ModuleList(cba(3, 8) for _ in range(2)), nn.ModuleList(cba(6, 8) for _ in range(2))
-        self.fuse, self.heads = nn.ModuleList(cba(16, 6, 1) for _ in range(2)), nn.ModuleList(conv(8, n, 1) for n in (4, 1))
+        self.fuse, self.heads = (
+            nn.ModuleList(cba(16, 6, 1) for _ in range(2)),
+            nn.ModuleList(conv(8, n, 1) for n in (4, 1)),
+        )
 
     def forward(self, x: Tensor) -> list[Tensor]:
         y = torch.cat([layer(x) for layer in self.one], 1)
@@ -111,8 +114,13 @@ class MtiNet(nn.Module):
         super().__init__()
         self.body = Stages((6, 8))
         self.coarse, self.fine = (nn.ModuleDict({t: cba(w, 6) for t in TASKS}) for w in (8, 12))
-        self.excite = nn.ModuleDict({t: nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 6), nn.Sigmoid()) for t in TASKS})
-        self.attend, self.out = nn.ModuleDict({t: conv(6, 6) for t in TASKS}), nn.ModuleDict({t: conv(12, n, 1) for t, n in TASKS.items()})
+        self.excite = nn.ModuleDict(
+            {t: nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 6), nn.Sigmoid()) for t in TASKS}
+        )
+        self.attend, self.out = (
+            nn.ModuleDict({t: conv(6, 6) for t in TASKS}),
+            nn.ModuleDict({t: conv(12, n, 1) for t, n in TASKS.items()}),
+        )
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         fine, coarse = self.body(x)
@@ -133,7 +141,9 @@ class TaskArgument(nn.Module):
         super().__init__()
         self.stem, self.conv = cba(3, 8), conv(8, 10, bias=False)
         self.norms = nn.ModuleDict({t: nn.BatchNorm2d(10) for t in TASKS})
-        self.gates = nn.ModuleDict({t: nn.Sequential(nn.Linear(10, 4), nn.ReLU(), nn.Linear(4, 10), nn.Sigmoid()) for t in TASKS})
+        self.gates = nn.ModuleDict(
+            {t: nn.Sequential(nn.Linear(10, 4), nn.ReLU(), nn.Linear(4, 10), nn.Sigmoid()) for t in TASKS}
+        )
         self.heads = nn.ModuleDict({t: conv(10, n, 1) for t, n in TASKS.items()})
 
     def forward(self, x: Tensor, task: str = "seg") -> Tensor:
@@ -146,7 +156,9 @@ class Mmoe(nn.Module):
 
     def __init__(self, experts: int = 4) -> None:
         super().__init__()
-        self.experts = nn.ModuleList(nn.Sequential(nn.Linear(12, 10), nn.ReLU(), nn.Linear(10, 8), nn.ReLU()) for _ in range(experts))
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Linear(12, 10), nn.ReLU(), nn.Linear(10, 8), nn.ReLU()) for _ in range(experts)
+        )
         self.gates = nn.ModuleList(nn.Linear(12, experts) for _ in range(2))
         self.towers = nn.ModuleList(nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 1)) for _ in range(2))
 
@@ -162,9 +174,14 @@ class Ple(nn.Module):
     def __init__(self, levels: int = 2) -> None:
         super().__init__()
         expert = lambda i: nn.Sequential(nn.Linear(i, 8), nn.ReLU())  # noqa: E731
-        self.own = nn.ModuleList(nn.ModuleList(nn.ModuleList(expert(8 if n else 12) for _ in range(2)) for _ in range(2)) for n in range(levels))
+        self.own = nn.ModuleList(
+            nn.ModuleList(nn.ModuleList(expert(8 if n else 12) for _ in range(2)) for _ in range(2))
+            for n in range(levels)
+        )
         self.shared = nn.ModuleList(nn.ModuleList(expert(8 if n else 12) for _ in range(2)) for n in range(levels))
-        self.gates = nn.ModuleList(nn.ModuleList(nn.Linear(8 if n else 12, c) for c in (4, 4, 6)) for n in range(levels))
+        self.gates = nn.ModuleList(
+            nn.ModuleList(nn.Linear(8 if n else 12, c) for c in (4, 4, 6)) for n in range(levels)
+        )
         self.towers = nn.ModuleList(nn.Linear(8, 1) for _ in range(2))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -203,7 +220,9 @@ class DeepFm(nn.Module):
     def __init__(self, fields: int = 3, width: int = 6) -> None:
         super().__init__()
         self.first, self.table = nn.Embedding(60, 1), nn.Embedding(60, width)
-        self.deep = nn.Sequential(nn.Linear(fields * width, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.1), nn.Linear(12, 1))
+        self.deep = nn.Sequential(
+            nn.Linear(fields * width, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.1), nn.Linear(12, 1)
+        )
 
     def forward(self, kinds: Tensor) -> Tensor:
         x = self.table(kinds)
@@ -230,7 +249,10 @@ class CrossNet(nn.Module):
     def __init__(self, width: int = 12) -> None:
         super().__init__()
         self.cross = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
-        self.deep, self.out = nn.Sequential(nn.Linear(width, 14), nn.ReLU(), nn.Linear(14, 8), nn.ReLU()), nn.Linear(width + 8, 1)
+        self.deep, self.out = (
+            nn.Sequential(nn.Linear(width, 14), nn.ReLU(), nn.Linear(14, 8), nn.ReLU()),
+            nn.Linear(width + 8, 1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
@@ -246,7 +268,10 @@ class FtTransformer(nn.Module):
         super().__init__()
         self.weight, self.bias = nn.Parameter(torch.randn(6, width)), nn.Parameter(torch.randn(6, width))
         layer = nn.TransformerEncoderLayer(width, 3, 16, 0.1, batch_first=True, norm_first=True)
-        self.token, self.body = nn.Parameter(torch.randn(1, 1, width)), nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.token, self.body = (
+            nn.Parameter(torch.randn(1, 1, width)),
+            nn.TransformerEncoder(layer, 2, enable_nested_tensor=False),
+        )
         self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -259,8 +284,12 @@ class TabResNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.blocks = nn.Linear(12, 10), nn.ModuleList(
-            nn.Sequential(nn.BatchNorm1d(10), nn.Linear(10, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 10)) for _ in range(2)
+        self.first, self.blocks = (
+            nn.Linear(12, 10),
+            nn.ModuleList(
+                nn.Sequential(nn.BatchNorm1d(10), nn.Linear(10, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 10))
+                for _ in range(2)
+            ),
         )
         self.head = nn.Sequential(nn.BatchNorm1d(10), nn.ReLU(), nn.Linear(10, 2))
 

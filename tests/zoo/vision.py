@@ -7,14 +7,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.zoo.blocks import (
-    Attention, CrossAttention, PatchEmbed, TransformerBlock, cba, conv, mlp, to_map,
+    Attention,
+    CrossAttention,
+    PatchEmbed,
+    TransformerBlock,
+    cba,
+    conv,
+    mlp,
+    to_map,
 )  # fmt: skip
 from tests.zoo.pyramids import ReducedBlock
 from tests.zoo.swin import SwinBlock, unwindowed, windows
 
 
 class ViT(nn.Module):
-    """Dosovitskiy et al. 2021; distilled: DeiT (Touvron 2021); registers and layer scale: DINOv2 (Oquab, Darcet 2024)."""
+    """Dosovitskiy et al. 2021; distilled: DeiT (Touvron 2021); registers and layer scale: DINOv2."""
 
     def __init__(
         self, width: int = 16, heads: int = 4, depth: int = 2, size: int = 32, patch: int = 8, classes: int = 5,
@@ -94,7 +101,11 @@ class Twins(nn.Module):
 
     def __init__(self, width: int = 8) -> None:
         super().__init__()
-        self.embed, self.local, self.wide = PatchEmbed(3, width, 4), SwinBlock(width, 2), ReducedBlock(width, 2, 2, False)
+        self.embed, self.local, self.wide = (
+            PatchEmbed(3, width, 4),
+            SwinBlock(width, 2),
+            ReducedBlock(width, 2, 2, False),
+        )
         self.peg, self.norm, self.head = conv(width, width, groups=width), nn.LayerNorm(width), nn.Linear(width, 5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,7 +125,12 @@ class CvT(nn.Module):
         convs = lambda s: nn.Sequential(conv(width, width, 3, s, groups=width, bias=False), nn.BatchNorm2d(width))  # noqa: E731
         self.conv_q, self.conv_k, self.conv_v = convs(1), convs(2), convs(2)
         self.q, self.k, self.v, self.proj = (nn.Linear(width, width) for _ in range(4))
-        self.norm1, self.norm2, self.mlp, self.head = nn.LayerNorm(width), nn.LayerNorm(width), mlp(width, 16), nn.Linear(width, 5)
+        self.norm1, self.norm2, self.mlp, self.head = (
+            nn.LayerNorm(width),
+            nn.LayerNorm(width),
+            mlp(width, 16),
+            nn.Linear(width, 5),
+        )
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
@@ -122,7 +138,9 @@ class CvT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x, h, w = self.embed(x)
         image = to_map(self.norm1(x), h, w)
-        q, k, v = (f(c(image).flatten(2).mT) for f, c in ((self.q, self.conv_q), (self.k, self.conv_k), (self.v, self.conv_v)))
+        q, k, v = (
+            f(c(image).flatten(2).mT) for f, c in ((self.q, self.conv_q), (self.k, self.conv_k), (self.v, self.conv_v))
+        )
         y = F.scaled_dot_product_attention(self._heads(q), self._heads(k), self._heads(v))
         x = x + self.proj(y.transpose(1, 2).flatten(2))
         return self.head((x + self.mlp(self.norm2(x))).mean(1))
@@ -153,7 +171,10 @@ class Clip(nn.Module):
     def __init__(self, width: int = 16) -> None:
         super().__init__()
         self.image, self.words = ViT(width, classes=8), nn.Embedding(30, width)
-        self.place, self.text = nn.Parameter(torch.randn(12, width)), nn.Sequential(*(TransformerBlock(width, 4) for _ in range(2)))
+        self.place, self.text = (
+            nn.Parameter(torch.randn(12, width)),
+            nn.Sequential(*(TransformerBlock(width, 4) for _ in range(2))),
+        )
         self.norm, self.project = nn.LayerNorm(width), nn.Linear(width, 8, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 

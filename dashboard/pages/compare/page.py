@@ -22,12 +22,11 @@ from winnow.dashboard.shared.address import OTHER, RUN
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Choice, called, choose, gone
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import Chart, Drawn, draw, explain
+from winnow.dashboard.shared.panel import Chart, DrawnFigure, draw, explain
 from winnow.dashboard.shared.run_bar import ended
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
-from winnow.dashboard.shared.who_pays import View
-from winnow.dashboard.shared.who_pays import who_pays as draw_who_pays
+from winnow.dashboard.shared.who_pays import PairView, paying_view
 from winnow.engine.runs.run import Run, list_runs
 
 TABS = ("Maps", "Metrics", "Who pays", "Layers", "Seeds", "Descriptions")
@@ -108,7 +107,7 @@ def _maps(a: Run, b: Run) -> None:
     pair = Pair((_named(a), _named(b)), pairs.shape(a), norms, near, kind, found.cell)
     pair_maps(pair, "pair_maps", select)
     say_absent(found)
-    drawn = Drawn("maps", "pair_maps", lambda: replayable_pair(pair))
+    drawn = DrawnFigure("maps", "pair_maps", lambda: replayable_pair(pair))
     explain(lambda: frame, "pair", READING, _about(a, b), drawn)
 
 
@@ -145,14 +144,14 @@ def _who_pays(a: Run, b: Run) -> None:
     if differ := pairs.other_images(a, b, "val"):
         st.warning(OTHER_IMAGES.format(plain(differ)), icon=":material/warning:")
         return
-    judged, works = who_pays.of_runs(a, b), who_pays.judged_pair(a, b)
+    judged, works = who_pays.of_run_pair(a, b), who_pays.judged_pair(a, b)
     if judged.images.empty or works is None:
         st.info(NOT_JUDGED, icon=":material/group:")
         return
     stores = {name: maps.store(work) for name, work in zip("AB", works, strict=True)}
     known = {name: store for name, store in stores.items() if store is not None}
-    shown = View(judged, ("A", "B"), known if len(known) == len(stores) else {}, _about(a, b))
-    draw_who_pays(shown)
+    shown = PairView(judged, ("A", "B"), known if len(known) == len(stores) else {}, _about(a, b))
+    paying_view(shown)
 
 
 def _layers(a: Run, b: Run) -> None:

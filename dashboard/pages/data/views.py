@@ -10,6 +10,7 @@ from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.dashboard.shared.panel import Chart, draw
 from winnow.dashboard.shared.targets import (
+    ACROSS,
     Shown,
     class_colours,
     picture_row,
@@ -61,8 +62,8 @@ def _sample(known: Pictures, place: int) -> None:
         extent = extent_of([value], field.kind)
         own = (f"{task}{scale_said(extent, field)}", target_shown(value, field, extent, picture.shape[:2]))
         (words if isinstance(own[1], str) else dense).append(own)
-    for first in range(0, len(dense), 4):
-        picture_row(dense[first : first + 4])
+    for first in range(0, len(dense), ACROSS):
+        picture_row(dense[first : first + ACROSS])
     for task, value in targets.items():
         class_colours(looks.task_field(known, task), [value])
     if words:
@@ -75,10 +76,14 @@ def _sample(known: Pictures, place: int) -> None:
 
 
 def _targets(look: Look) -> None:
-    """Draw how much of each task is known, and what the targets of one of them hold."""
+    """Draw what the targets of a task hold, and how much of each task is known."""
     coverage = looks.look_table(look, "coverage")
+    tasks = list(dict.fromkeys(coverage["task"]))
+    if tasks:
+        task = address.segments("task_of_data", "Task", {name: plain(name) for name in tasks}, tasks[0])
+        _held(look, task, str(coverage[coverage["task"] == task]["unit"].iloc[0]))
     st.dataframe(
-        coverage.assign(known=100 * coverage["known"].astype(float)),
+        coverage.assign(known=100 * coverage["known"].astype(float), unit=coverage["unit"].replace("1", "")),
         key="coverage",
         hide_index=True,
         column_order=["split", "task", "kind", "unit", "samples", "images", "known"],
@@ -89,17 +94,16 @@ def _targets(look: Look) -> None:
         height="content" if len(coverage) <= 15 else 560,
     )
     st.caption(COVERAGE)
-    tasks = list(dict.fromkeys(coverage["task"]))
-    if not tasks:
-        return
-    task = address.segments("task_of_data", "Task", {name: plain(name) for name in tasks}, tasks[0])
+
+
+def _held(look: Look, task: str, unit: str) -> None:
+    """Draw the share of each class, or the histogram of the values."""
     about = f"{plain(look.spec.name)} · {plain(look.id)} · {plain(task)}"
     classes = looks.classes_of_splits(look, task)
     if not classes.empty:
         draw(Chart(target_values.class_shares(classes), classes), "class_shares", target_values.CLASSES, about)
         return
     values = looks.values_of_splits(look, task)
-    unit = str(coverage[coverage["task"] == task]["unit"].iloc[0])
     figure = target_values.value_histogram(values, unit)
     draw(Chart(figure, values), "value_histogram", target_values.VALUES, about)
 

@@ -68,7 +68,7 @@ def channel_row(known: SpatialStore, chosen: Cell) -> None:
 def _bar() -> None:
     """Draw the scale of the maps: what the colours of all of them mean."""
     st.image(
-        pictures.scale(), caption="from nothing (grey image) to the largest value of each map", width=260,
+        pictures.map_scale(), caption="from nothing (grey image) to the largest value of each map", width=260,
         output_format="PNG", alt="scale of the maps",
     )  # fmt: skip
 

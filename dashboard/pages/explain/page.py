@@ -13,8 +13,7 @@ from winnow.dashboard.frames import explanations, reliance, trust
 from winnow.dashboard.frames.answers import of_use
 from winnow.dashboard.frames.current import image_layers
 from winnow.dashboard.pages.explain.in_images import in_images
-from winnow.dashboard.pages.explain.silence import silence
-from winnow.dashboard.pages.explain.top_images import top_images
+from winnow.dashboard.pages.explain.top_images import silence_view, top_images
 from winnow.dashboard.shared import address, explanation_figures
 from winnow.dashboard.shared.address import TASK
 from winnow.dashboard.shared.answer import answer
@@ -109,7 +108,7 @@ def _views(run: Run, work: DerivedJob, view: View) -> None:
             top_images(work, view.chosen, about)
     if silent.open:
         with silent:
-            silence(work, view.chosen, about)
+            silence_view(work, view.chosen, about)
 
 
 def _channels(work: DerivedJob, view: View, about: str) -> None:

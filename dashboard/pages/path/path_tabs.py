@@ -19,7 +19,7 @@ from winnow.dashboard.pages.path.study_tabs import about, seeds, tables, the_run
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import duration, level_word, plain, sentence
-from winnow.dashboard.shared.panel import Drawn, draw, explain
+from winnow.dashboard.shared.panel import DrawnFigure, draw, explain
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.engine.runs.launch import JobError
 from winnow.engine.runs.study import Study
@@ -53,7 +53,7 @@ def _scrub(study: Study) -> None:
     say_absent(found)
     gone = len(paths.points(study)) - len(course.networks.points)
     missing = f" · {gone} point{'s' if gone > 1 else ''} left out: run removed, or other network" if gone else ""
-    drawn = Drawn("maps", "path_scrubber", lambda: replayable_path(sent))
+    drawn = DrawnFigure("maps", "path_scrubber", lambda: replayable_path(sent))
     explain(lambda: paths.points(study), "path", READING, about(study, "val") + missing, drawn)
     _granted(study, spec)
 

@@ -10,8 +10,7 @@ from winnow.dashboard.frames.log import tail
 from winnow.dashboard.pages.prune import pruning_figures
 from winnow.dashboard.pages.prune.before_after import before_after
 from winnow.dashboard.pages.prune.export import export
-from winnow.dashboard.pages.prune.paying import paying
-from winnow.dashboard.pages.prune.removal import layers, reasons, sweep
+from winnow.dashboard.pages.prune.removal import layers, paying, reasons, sweep
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING
 from winnow.dashboard.shared.answer import answer

@@ -12,7 +12,7 @@ import streamlit as st
 
 from winnow.dashboard import navigation
 from winnow.dashboard.frames.answers.answer import Answer, count
-from winnow.dashboard.frames.chosen import FOLDER, Chosen, choose_for_report, chosen, remove_pin
+from winnow.dashboard.frames.chosen import FOLDER, ReportChoice, choose_for_report, remove_pin, report_choice
 from winnow.dashboard.report.building import HTML, ZIP, Build, build_of, current, start_build
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import called
@@ -47,7 +47,7 @@ def page() -> None:
     with beside:
         works = [run, *_more(run)]
     try:
-        choice = chosen(run)
+        choice = report_choice(run)
     except ValueError as error:
         st.error(sentence(str(error)), icon=":material/error:")
         return
@@ -79,7 +79,7 @@ def _more(run: Run) -> list[Run]:
     return [others[name] for name in picked if name in others]
 
 
-def _said(run: Run, choice: Chosen, known: Build, now: bool) -> Answer:
+def _said(run: Run, choice: ReportChoice, known: Build, now: bool) -> Answer:
     rows = _rows(choice, known)
     shown = sum(on for _, on in rows.values())
     says = f"The report of {run.spec.name} has {count(shown, 'section')}"
@@ -131,7 +131,7 @@ def _downloads(run: Run) -> None:
     navigation.link("report", "Present", run=run.id, present="1")
 
 
-def _rows(choice: Chosen, known: Build) -> dict[str, tuple[Mapping[str, Any], bool]]:
+def _rows(choice: ReportChoice, known: Build) -> dict[str, tuple[Mapping[str, Any], bool]]:
     """Return all sections by key, those that are shown first and in their order, and whether each is shown."""
     usual = {str(part["key"]): part for part in known.outline} or {
         key: {"question": question, "claim": "", "figures": []} for key, question in SECTIONS.items()
@@ -144,7 +144,7 @@ def _rows(choice: Chosen, known: Build) -> dict[str, tuple[Mapping[str, Any], bo
     return {key: (usual[key], key in shown) for key in [*shown, *(key for key in usual if key not in shown)]}
 
 
-def _sections(run: Run, choice: Chosen, known: Build) -> None:
+def _sections(run: Run, choice: ReportChoice, known: Build) -> None:
     st.subheader("Sections", anchor=False)
     rows = _rows(choice, known)
     order = [key for key, (_, on) in rows.items() if on]
@@ -180,7 +180,7 @@ def _sections(run: Run, choice: Chosen, known: Build) -> None:
         type="tertiary",
         disabled=choice.sections is None,
         on_click=act,
-        args=(run, lambda: choose_for_report(run, replace(chosen(run), sections=None))),
+        args=(run, lambda: choose_for_report(run, replace(report_choice(run), sections=None))),
     )
 
 
@@ -188,17 +188,17 @@ def _toggled(run: Run, rows: Mapping[str, tuple[Mapping[str, Any], bool]], key: 
     kept = [other for other, (_, on) in rows.items() if on != (other == key)]
     if not kept:
         raise ValueError("`sections` must name at least one section. This is the last one.")
-    choose_for_report(run, replace(chosen(run), sections=tuple(kept)))
+    choose_for_report(run, replace(report_choice(run), sections=tuple(kept)))
 
 
 def _moved(run: Run, order: Sequence[str], key: str, step: int) -> None:
     new = list(order)
     place = new.index(key)
     new[place], new[place + step] = new[place + step], new[place]
-    choose_for_report(run, replace(chosen(run), sections=tuple(new)))
+    choose_for_report(run, replace(report_choice(run), sections=tuple(new)))
 
 
-def _captions(run: Run, choice: Chosen, known: Build) -> None:
+def _captions(run: Run, choice: ReportChoice, known: Build) -> None:
     st.subheader("Captions", anchor=False)
     parts = {str(part["key"]): part for part in known.outline if part["figures"]}
     if not parts:
@@ -228,7 +228,7 @@ def _captions(run: Run, choice: Chosen, known: Build) -> None:
 
 def _captioned(run: Run, name: str, own: str, usual: str) -> None:
     """Keep a caption; one that is empty, or as it was generated, is the generated one."""
-    known, text = chosen(run), str(st.session_state[own]).strip()
+    known, text = report_choice(run), str(st.session_state[own]).strip()
     captions = {key: caption for key, caption in known.captions.items() if key != name}
     if text and text != usual:
         captions[name] = text
@@ -236,6 +236,6 @@ def _captioned(run: Run, name: str, own: str, usual: str) -> None:
 
 
 def _hidden(run: Run, name: str) -> None:
-    known = chosen(run)
+    known = report_choice(run)
     left = tuple(other for other in known.hidden if other != name)
     choose_for_report(run, replace(known, hidden=left if name in known.hidden else (*left, name)))

@@ -12,6 +12,7 @@ from winnow.dashboard.shared.address import RUN, STUDY
 from winnow.dashboard.shared.choosing import gone
 from winnow.dashboard.shared.formatting import sentence
 from winnow.dashboard.shared.run_bar import readable, redrawn
+from winnow.dashboard.slides import place_of
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study, list_studies
 
@@ -76,8 +77,7 @@ def _waiting(work: Run | Study) -> None:
 
 def _shown(work: Run | Study, first: str) -> None:
     kind = "study" if isinstance(work, Study) else "run"
-    place = f"slides/{kind}/{work.id}.html#present{'=' if first else ''}{first}"
-    data = {"address": place, "title": f"Slides of {work.id}"}
+    data = {"address": place_of(kind, work.id, first), "title": f"Slides of {work.id}"}
     _frame(key="slides", data=data, on_ended_change=_ended)
 
 

@@ -19,10 +19,10 @@ from winnow.engine.explain.maps.attributions import (
     channel_statistics,
     integrated_gradients,
     layer_arrays,
+    layer_silence,
     occlusion,
 )
 from winnow.engine.explain.maps.pictures import factor, image_array, prediction_array, summed, target_array
-from winnow.engine.explain.maps.silence import layer_silence
 from winnow.engine.explain.maps.store import packed
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means, base_image

@@ -11,6 +11,7 @@ from torch.nn.utils.prune import is_pruned
 
 from winnow.engine.graph.experts import experts
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.recurrent import RECURRENT
 from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.trace import trace
 from winnow.engine.sparsity.groups.axis import Axis, Group, Kind
@@ -117,7 +118,7 @@ def recurrent_groups(graph: ChannelGraph, kind: Kind) -> list[Group]:
     for path, layer in graph.model.named_modules():
         names = [f"{path}.{name}".lstrip(".") for name in layer._parameters]
         names = [name for name in names if name in parameters and (name, 0) in sites]
-        if not isinstance(layer, nn.RNNBase | nn.RNNCellBase) or not names:
+        if not isinstance(layer, RECURRENT) or not names:
             continue
         if kind == "input":
             columns = [name for name in names if (name, 1) in sites]

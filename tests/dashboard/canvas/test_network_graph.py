@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from winnow.dashboard.canvas.network_graph import DARK, Drawing, luminance, payload, shade
+from winnow.dashboard.canvas.network_graph import DARK, NetworkDrawing, luminance, payload, share_colour
 from winnow.dashboard.figures.style import COLOURS, Style
 from winnow.dashboard.frames import network
 from winnow.engine.runs.run import Run
@@ -14,15 +14,17 @@ MakeRun = Callable[..., Run]
 LOOKS = {"depth": Style(COLOURS[1], "solid", "circle")}
 
 
-def _drawing(run: Run, **more: object) -> Drawing:
-    return Drawing(run.id, network.nodes(run), network.edges(run), network.layout(run), **more)  # type: ignore[arg-type]
+def _drawing(run: Run, **more: object) -> NetworkDrawing:
+    return NetworkDrawing(
+        run.id, network.network_nodes(run), network.network_edges(run), network.network_layout(run), **more
+    )  # type: ignore[arg-type]
 
 
 def test_a_layer_says_what_it_uses_and_only_grouped_layers_can_be_selected(make_whole_run: MakeRun) -> None:
     sent = payload(_drawing(make_whole_run(), selected="stem"))
     nodes = {node["name"]: node for node in sent["nodes"]}
     assert nodes["<b>deep</b>"]["words"] == "uses 2 of 4 channels"
-    assert nodes["<b>deep</b>"]["fill"] == shade(0.5)
+    assert nodes["<b>deep</b>"]["fill"] == share_colour(0.5)
     assert "1 of 4 groups alive" in nodes["<b>deep</b>"]["tip"]
     assert (nodes["stem"]["layer"], nodes["heads.depth"]["layer"], sent["selected"]) == ("stem", None, "stem")
     assert nodes["add"]["fill"] is None
@@ -50,7 +52,7 @@ def test_the_digest_tells_drawings_apart_and_a_selection_is_none(make_whole_run:
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.5, 0.7, 1])
 def test_words_on_a_box_can_be_read(share: float) -> None:
-    fill = luminance(shade(share))
+    fill = luminance(share_colour(share))
     best = max(1.05 / (fill + 0.05), (fill + 0.05) / (luminance(DARK) + 0.05))
     assert best >= 3.6  # the worst grey; the ends have 10 and more
 
@@ -65,4 +67,4 @@ def test_a_network_of_200_nodes_is_small() -> None:
     nodes = nodes.assign(node=range(200), group_layer="a", alive=1, groups=2, across=0.0, down=range(200))
     edges = pd.DataFrame([(at, at + 1, 8, 8) for at in range(199)], columns=list(network.COLUMNS["streams"]))
     layout = laid_out(200, list(zip(edges["source"], edges["target"], strict=True)))
-    assert len(json.dumps(payload(Drawing("r", nodes, edges, layout)))) < 130_000
+    assert len(json.dumps(payload(NetworkDrawing("r", nodes, edges, layout)))) < 130_000

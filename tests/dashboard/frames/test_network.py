@@ -56,7 +56,7 @@ def test_spaced_is_the_closest_that_keeps_its_distance(values: list[float]) -> N
 
 def test_nodes_know_their_groups_and_the_order_in_which_they_run(make_whole_run: MakeRun) -> None:
     run = make_whole_run()
-    nodes = network.nodes(run).set_index("name")
+    nodes = network.network_nodes(run).set_index("name")
     assert nodes.loc["stem", ["group_layer", "groups"]].tolist() == ["stem", 3]
     assert nodes.loc["<b>deep</b>", ["alive", "groups"]].tolist() == [1, 4]
     assert nodes.loc["heads.depth", "group_layer"] == ""
@@ -65,5 +65,5 @@ def test_nodes_know_their_groups_and_the_order_in_which_they_run(make_whole_run:
 
 def test_a_run_without_the_table_has_no_nodes(make_run: MakeRun) -> None:
     run = make_run()
-    assert network.nodes(run).empty
+    assert network.network_nodes(run).empty
     assert network.running_order(run) == {}

@@ -113,10 +113,10 @@ def test_a_finished_run_is_drawn_again_quickly(make_whole_run: MakeRun) -> None:
 
 def test_a_layer_of_the_network_is_selected_by_its_largest_channel(make_whole_run: MakeRun) -> None:
     def pick(root: str, layer: str) -> None:
-        from winnow.dashboard.pages.groups.network_view import _select
+        from winnow.dashboard.pages.groups.page import _select_largest
         from winnow.engine.runs.run import Run
 
-        _select(Run(root), layer)
+        _select_largest(Run(root), layer)
 
     run = make_whole_run()
     page = AppTest.from_function(pick, args=(run.path, "stem"), default_timeout=30).run()

@@ -20,7 +20,7 @@ from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_maps import write_maps
 from tests.dashboard.pruning_making import write_pruning
 from tests.find_tools import find
-from winnow.dashboard.frames.chosen import Chosen, Pin, add_pin, choose_for_report, chosen, remove_pin
+from winnow.dashboard.frames.chosen import Pin, ReportChoice, add_pin, choose_for_report, remove_pin, report_choice
 from winnow.dashboard.report import citations, of_explanation, of_images, of_run
 from winnow.dashboard.report.page import TOO_LARGE, html_page
 from winnow.dashboard.report.parts import Chapter, Figure, ReportSection
@@ -245,7 +245,7 @@ def test_report_json_says_what_is_shown_in_which_order_under_which_captions(make
     add_pin(run, pin)
     keys = ("bounds", pin.id, "sparse")
     choose_for_report(
-        run, replace(chosen(run), sections=keys, hidden=("sparsities",), captions={"layer_counts": "<i>Mine"})
+        run, replace(report_choice(run), sections=keys, hidden=("sparsities",), captions={"layer_counts": "<i>Mine"})
     )
     made = report([run])
     seen = Seen(made.html)
@@ -257,7 +257,7 @@ def test_report_json_says_what_is_shown_in_which_order_under_which_captions(make
     assert {f"{run.id}/report.json", f"{run.id}/{pin.id}.csv", f"{run.id}/{pin.id}.tex"} <= set(archive.namelist())
     remove_pin(run, pin.id)
     assert pin.id not in Seen(report([run]).html).text
-    choose_for_report(run, Chosen(sections=("sparse", "unheard-of")))
+    choose_for_report(run, ReportChoice(sections=("sparse", "unheard-of")))
     with pytest.raises(ValueError, match="`sections` of report.json must be among asked"):
         report([run])
 

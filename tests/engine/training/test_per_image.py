@@ -9,7 +9,7 @@ import torch
 
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
-from winnow.engine.jobs.who_pays import worst
+from winnow.engine.jobs.prune_report import worst_images
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.specs.network import ResidualSpec
 from winnow.engine.tasks.build import build_tasks
@@ -78,7 +78,7 @@ def test_worst_takes_turns_of_the_tasks_and_minds_the_direction() -> None:
     rows = [(i, "seg", "higher", 50.0, 50.0 - i, 0.0) for i in range(4)]  # image 3 lost most
     rows += [(i, "depth", "lower", 1.0, 2.0 - i / 4, 0.0) for i in range(4)]  # image 0 lost most
     frame = pd.DataFrame(rows, columns=["image", "task", "better", "dense", "sparse", "changed"])
-    assert worst(frame, 3) == [3, 0, 2]
+    assert worst_images(frame, 3) == [3, 0, 2]
     frame.loc[frame["task"] == "depth", "sparse"] = np.nan
     frame.loc[(frame["task"] == "depth") & (frame["image"] == 1), "changed"] = 9.0
-    assert worst(frame, 2) == [3, 1]
+    assert worst_images(frame, 2) == [3, 1]
