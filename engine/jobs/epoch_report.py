@@ -39,7 +39,7 @@ TABLES_EVERY = 5.0  # s
 SHARE = 0.02  # of the time, that tables may take, and checkpoints of a user's loop
 
 
-class Pace:
+class Seldom:
     """Lets something be done at most every `least` seconds, and for no more than SHARE of the time."""
 
     def __init__(self, least: float = 0.0) -> None:
@@ -59,7 +59,7 @@ class EpochReport:
 
     def __init__(self, training: Training, writer: ResultWriter) -> None:
         self._training, self._writer = training, writer
-        self._pace = Pace(TABLES_EVERY)
+        self._pace = Seldom(TABLES_EVERY)
         self._alarmed: set[str] = set()
 
     def metrics(self, place: tuple[int, int], split: str, metrics: Mapping[str, Mapping[str, float]]) -> None:

@@ -26,7 +26,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from winnow.engine.jobs.epoch_report import EpochReport, Pace
+from winnow.engine.jobs.epoch_report import EpochReport, Seldom
 from winnow.engine.jobs.network_file import write_network
 from winnow.engine.jobs.recorded_spec import HeldStrength, Started, Told, loop_start
 from winnow.engine.jobs.sample import write_sample
@@ -107,7 +107,7 @@ class Recorder:
             balancer=Equal(tuple(begun.tasks), "parameters"),
             device=begun.device,
         )
-        self._epoch, self._saved, self._saving = 0, -1, Pace()
+        self._epoch, self._saved, self._saving = 0, -1, Seldom()
         self._losses: dict[str, list[Tensor | float]] = defaultdict(list)
         self._asked: float | None = None
         self._steps_an_epoch: int | None = None

@@ -9,7 +9,7 @@ import torch
 
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
-from winnow.engine.jobs.epoch_report import SHARE, EpochReport, Pace, groups_table, kernels_table, removable_shares
+from winnow.engine.jobs.epoch_report import SHARE, EpochReport, Seldom, groups_table, kernels_table, removable_shares
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.run import create
@@ -89,7 +89,7 @@ def test_an_alarm_is_raised_once_before_a_layer_dies(trained: Callable[..., Trai
 def test_what_takes_long_is_done_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("winnow.engine.jobs.epoch_report.time.monotonic", lambda: clock[0])
-    pace, done = Pace(5.0), []
+    pace, done = Seldom(5.0), []
 
     def work() -> None:
         done.append(clock[0])
