@@ -1,4 +1,4 @@
-"""Networks with loops of their own end with the zeros and weights of `winnow train --network`, recorded."""
+"""A network with a loop of its own, tasks in turns, ends with the zeros and weights of `winnow train --network`, recorded."""
 
 import sys
 from pathlib import Path
@@ -33,28 +33,8 @@ class Shared(nn.Module):
         return {name: top(x) for name, top in self.tops.items()}
 
 
-class Stitched(nn.Module):
-    def __init__(self, outputs):
-        super().__init__()
-        layers = {name: [nn.Conv2d(1, 8, 3), nn.Conv2d(8, 12, 3)] for name in outputs}
-        self.towers = nn.ModuleDict({name: nn.ModuleList(own) for name, own in layers.items()})
-        self.alpha = nn.Parameter(torch.eye(2).repeat(2, 1, 1) * 0.8 + 0.1)
-        self.tops = nn.ModuleDict({name: nn.Linear(12 * 16, count) for name, count in outputs.items()})
-
-    def forward(self, x):
-        states = [x, x]
-        for stage in range(2):
-            own = [torch.relu(tower[stage](state)) for tower, state in zip(self.towers.values(), states)]
-            states = [self.alpha[stage, i, 0] * own[0] + self.alpha[stage, i, 1] * own[1] for i in range(2)]
-        return {name: top(state.flatten(1)) for (name, top), state in zip(self.tops.items(), states)}
-
-
 def shared(fields):
     return Shared({name: field.outputs for name, field in fields.items()})
-
-
-def stitched(fields):
-    return Stitched({name: field.outputs for name, field in fields.items()})
 """
 ASKED = [
     "train",
@@ -72,17 +52,14 @@ ASKED = [
 MORE = ["--batch-size", "128", "--optimiser", "sgd", "--learning-rate", "0.05", "--accumulate", "1"]
 
 
-@pytest.mark.parametrize(("name", "strength"), [("shared", "0.03"), ("stitched", "0.12")])
-def test_a_loop_of_ones_own_reaches_the_same_zeros(
-    name: str, strength: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loop_of_ones_own_reaches_the_same_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (home / "loopnets.py").write_text(NETS)
     at_home(monkeypatch, tmp_path, home)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "loopnets", raising=False)
-    done = winnow_here(*ASKED, *MORE, "--network", f"loopnets:{name}", "--strength", strength)
+    done = winnow_here(*ASKED, *MORE, "--network", "loopnets:shared", "--strength", "0.03")
     assert done.returncode == 0, done.stderr[-1000:]
     (theirs,) = list_runs(tmp_path / "runs")
     spec = theirs.spec
@@ -114,4 +91,4 @@ def test_a_loop_of_ones_own_reaches_the_same_zeros(
     assert sum(int(own.sum()) for own in zeros.values()) > 0
     for key, own in mine.state_dict().items():
         assert torch.equal(own == 0, zeros[key]), key
-        assert torch.allclose(own, reached.state_dict()[key], atol=2e-3), key  # gradients are summed in another order
+        assert torch.allclose(own, reached.state_dict()[key], atol=1e-5), key  # gradients are summed in another order
