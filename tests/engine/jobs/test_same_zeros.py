@@ -1,4 +1,4 @@
-"""A network with a loop of its own, tasks in turns, ends with the zeros and weights of `winnow train --network`, recorded."""
+"""A loop of the user's own, its tasks in turns, ends with the zeros and weights of `winnow train --network`."""
 
 import sys
 from pathlib import Path
