@@ -78,6 +78,15 @@ def linear_function(recording: Recording, operation: Operation) -> Carrier:
     return _dense(recording, operation, Weighted(weight, *names), -1)
 
 
+def product_function(recording: Recording, operation: Operation) -> Carrier:
+    """x @ W + b on parameters, W of (inputs, outputs): see `engine.graph.functions.as_layer`."""
+    weight, bias = operation.args[1], operation.value(2, "bias")
+    if bias is not None and tuple(bias.shape) != (weight.shape[1],):
+        raise operation.refusal("give it a bias of one number for each output")
+    names = _names(recording, operation, weight, bias)
+    return _dense(recording, operation, Weighted(weight, *names, transposed=True), -1)
+
+
 def embedding_module(recording: Recording, operation: Operation) -> Carrier:
     """nn.Embedding."""
     layer: Any = operation.module
