@@ -79,7 +79,7 @@ def linear_function(recording: Recording, operation: Operation) -> Carrier:
 
 
 def product_function(recording: Recording, operation: Operation) -> Carrier:
-    """x @ W + b on parameters, W of (inputs, outputs): see `engine.graph.functions.as_layer`."""
+    """Multiply by a parameter W of (inputs, outputs), and add one: see `engine.graph.functions.as_layer`."""
     weight, bias = operation.args[1], operation.value(2, "bias")
     if bias is not None and tuple(bias.shape) != (weight.shape[1],):
         raise operation.refusal("give it a bias of one number for each output")
