@@ -16,6 +16,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from winnow.dashboard.guard import Guard
+from winnow.dashboard.slides import Slides
 
 HERE = Path(__file__).resolve().parent
 
@@ -37,4 +38,4 @@ def _import_ahead() -> None:
         sys.setswitchinterval(usual)
 
 
-app = st.App(HERE / "shared" / "router.py", lifespan=warmed, middleware=[Middleware(Guard)])
+app = st.App(HERE / "shared" / "router.py", lifespan=warmed, middleware=[Middleware(Guard), Middleware(Slides)])

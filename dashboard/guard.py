@@ -182,7 +182,7 @@ async def _answer(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]
 def _with_headers(send: Send) -> Send:
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            ours = {name for name, _ in HEADERS}
+            ours = {name for name, _ in HEADERS} - {b"content-security-policy"}  # of several, all hold
             kept = [(name, value) for name, value in message["headers"] if name.lower() not in ours]
             message = {**message, "headers": [*kept, *HEADERS]}
         await send(message)

@@ -49,10 +49,13 @@ ENTRIES = {
         Entry("explain", "Explain", "lightbulb", "What a task relies on, and whether that is true", (RUN, EXPLANATION)),
         Entry("prune", "Prune", "content_cut", "Remove, measure, export", (RUN, PRUNING)),
         Entry("compare", "Compare", "compare", "One run against another", (RUN, OTHER)),
+        Entry("data", "Data", "dataset", "What is in a data set, and what is wrong with it", ()),
+        Entry("report", "Report", "slideshow", "Present what was found: one file, or slides"),
         Entry("new", "New run", "add_circle", "Describe and start a run", ()),
     )
 }
 GOING = "going"
+PRESENT, SLIDES = "present", "winnow.dashboard.pages.report.slides"
 STYLE = HERE / "navigation.css"
 _history = st.components.v2.component("winnow_history", html="<span></span>", js=script("history.js"))
 _zoom = st.components.v2.component("winnow_zoom", html="<span></span>", js=script("zoom.js"))
@@ -81,6 +84,8 @@ def bar(opened: st.Page) -> None:
     if any(address.named(name) is None for name in shows):
         address.complete(completed([RUN, *shows], address.linked()))
     said = address.linked()
+    st.session_state[address.ABOUT] = STUDY if STUDY in shows else RUN if RUN in shows else None
+    st.session_state[address.CLAIM] = ""
     chosen = completed([name for entry in ENTRIES.values() for name in entry.shows], said)
     st.html(STYLE)
     with st.container(key="unseen"):
@@ -98,6 +103,19 @@ def bar(opened: st.Page) -> None:
                 help=entry.help,
                 query_params=address.whole() if here else {**said, **shown},
             )
+
+
+def presented() -> bool:
+    """Return whether the address asks for slides in place of the page."""
+    return st.query_params.get(PRESENT) == "1"
+
+
+def present(opened: st.Page) -> None:
+    """Draw the slides of what a page shows, and nothing else."""
+    url = opened.url_path or HOME
+    shows = ENTRIES[url].shows if url in ENTRIES else ()
+    address.complete(completed([STUDY if STUDY in shows else RUN], address.linked()))
+    guarded_page(lambda: import_module(SLIDES).slides(url))
 
 
 def link(url: str, label: str, **chosen: str) -> None:

@@ -17,6 +17,8 @@ from winnow.data.layouts.celeba import CelebaData
 from winnow.data.layouts.cityscapes import CityscapesData
 from winnow.data.layouts.nyu import NyuData
 from winnow.data.layouts.pascal import PascalData
+from winnow.data.layouts.taskonomy import TaskonomyData
+from winnow.data.motorcycle import MotorcycleData
 from winnow.data.parameters import check_split
 from winnow.data.planted import PlantedData
 from winnow.data.sample import Dataset, Split
@@ -34,7 +36,9 @@ DATASETS: Mapping[str, type[DataSpec]] = MappingProxyType(
         "celeba": CelebaData,
         "cityscapes": CityscapesData,
         "pascal": PascalData,
+        "taskonomy": TaskonomyData,
         "yeast": YeastData,
+        "motorcycle": MotorcycleData,
         "planted": PlantedData,
     }
 )

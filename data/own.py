@@ -7,7 +7,6 @@ them without running any of the user's code. A worker that loads it checks that 
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -36,7 +35,7 @@ class OwnData(DataSpec):
     @property
     def fields(self) -> Mapping[str, Field]:
         """What is known about each image, in the order in which tasks are listed."""
-        return {name: Field(**own.model_dump()) for name, own in self.described.items()}
+        return {name: own.field() for name, own in self.described.items()}
 
     def own_code(self) -> Code:
         """Return the code that it names."""
@@ -96,7 +95,7 @@ def loaded(code: Code, split: Split, options: Mapping[str, Plain]) -> Dataset:
 
 def fields_told(dataset: Dataset) -> dict[str, RecordedField]:
     """Return what a data set says about each image, as a spec holds it."""
-    return {name: RecordedField(**asdict(field)) for name, field in dataset.fields.items()}
+    return {name: RecordedField(**vars(field)) for name, field in dataset.fields.items()}
 
 
 def content(dataset: Dataset, split: Split) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Option
 
-from winnow.data.sample import Dataset, Field, Split
+from winnow.data.sample import Dataset, Field, Learner, Split
 from winnow.data.spec import DataSpec
 
 
@@ -24,6 +24,11 @@ class RecordedField(BaseModel):
     unit: str = Option("1", max_length=40)
     scale: float = 1.0
     weights: tuple[float, ...] = ()
+    learner: Learner | None = None
+
+    def field(self) -> Field:
+        """Return the field that it describes."""
+        return Field(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
 class RecordedData(DataSpec):
@@ -39,7 +44,7 @@ class RecordedData(DataSpec):
     @property
     def fields(self) -> Mapping[str, Field]:
         """What is known about each task."""
-        return {name: Field(**own.model_dump()) for name, own in self.described.items()}
+        return {name: own.field() for name, own in self.described.items()}
 
     def load(self, split: Split) -> Dataset:
         """Refuse: only the sample in the run's folder is known."""

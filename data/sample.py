@@ -37,13 +37,33 @@ Split = Literal["train", "val", "test"]
 Array = NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A figure of merit: its name in events, its label on an axis, its unit ("": the field's), which way is better."""
+
+    name: str
+    label: str
+    unit: str
+    better: Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Code of the user's own that learns a field in place of its kind's task, and the metrics that it computes."""
+
+    code: str
+    path: str
+    metrics: tuple[Metric, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Field:
     """One thing known about every image: its kind, the names of its classes, the unit of its values.
 
     `scale` is a typical spread of a regression target in its unit; losses divide by it, so that a target in
     kilometres does not outweigh one in metres. `weights` says how much each class counts in the loss; of a `multilabel`
-    field, how much the presence of each label counts against its absence. None given: all count the same.
+    field, how much the presence of each label counts against its absence. None given: all count the same. `learner` is
+    the user's own task for it, if there is one.
 
     Raises:
         ValueError: there is no such kind in `data.kinds.KINDS`, a field with a value per class names no class, or the
@@ -56,6 +76,7 @@ class Field:
     unit: str = "1"
     scale: float = 1.0
     weights: tuple[float, ...] = ()
+    learner: Learner | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

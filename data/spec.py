@@ -5,6 +5,7 @@ them, what is known about each image, and which files it reads. `data.catalog.DA
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict
@@ -23,6 +24,9 @@ class DataSpec(BaseModel):
     known: ClassVar[Mapping[str, Field]]  # what `fields` returns, where it is the same for all options
     source: ClassVar[Callable[..., Dataset]]  # a class: source(split, **options)
     verb: ClassVar[str] = "reading"  # what it takes to have the images, as a progress line says it
+    usual: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """What a training run on it takes where nothing else is asked for: fields of `engine.specs.train.TrainSpec`, and
+    mappings of fields for its sections. Empty: the defaults of the spec."""
 
     @property
     def fields(self) -> Mapping[str, Field]:

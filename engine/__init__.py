@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from winnow.engine.measure.timing import Timing, latency
     from winnow.engine.pruning.certificate import Certificate, NotExact
     from winnow.engine.pruning.compact import Compacted, compact
+    from winnow.engine.pruning.masking import silence
     from winnow.engine.pruning.optimiser import transfer
+    from winnow.engine.pruning.repair import repair
     from winnow.engine.runs.run import Run, list_runs
     from winnow.engine.sparsity.counts import Counts
     from winnow.engine.sparsity.groups.axis import Group
@@ -100,7 +102,9 @@ __all__ = [
     "peak_memory",
     "record",
     "relevance",
+    "repair",
     "save_model",
+    "silence",
     "sparsity_table",
     "speed_ups",
     "strength_max",
@@ -130,7 +134,9 @@ _HOMES = MappingProxyType(
         "measure.timing": "Timing latency",
         "pruning.certificate": "Certificate NotExact",
         "pruning.compact": "Compacted compact",
+        "pruning.masking": "silence",
         "pruning.optimiser": "transfer",
+        "pruning.repair": "repair",
         "runs.run": "Run list_runs",
         "sparsity.counts": "Counts",
         "sparsity.groups.axis": "Group",

@@ -3,8 +3,10 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,17 +14,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from hypothesis import register_random, settings
 
-from tests.link_packages import link
-
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-settings.register_profile("wide", deadline=None)  # other examples each time: `pytest --hypothesis-profile=wide`
-settings.register_profile("same", deadline=None, derandomize=True)  # a busy machine takes its time over an example
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles torch anew, for seconds
+sys.dont_write_bytecode = False
+# A busy machine takes its time over an example: no deadline. `make reliability` draws others each time, and more.
+settings.register_profile("wide", deadline=None, max_examples=200)
+settings.register_profile("same", deadline=None, max_examples=40, derandomize=True)
+os.environ["WINNOW_DATASETS"] = str(Path(tempfile.gettempdir(), f"winnow-{os.getpid()}", "datasets.json"))  # none
 settings.load_profile("same")
-MANY = 200  # tests of a session that has time for the type check beside them
+LONGEST = (  # files of about half a minute and more; those with a browser between others, which leave it some time
+    "browser/test_every_page.py",
+    "test_house.py",
+    "engine/training/distributed/test_pair.py",
+    "browser/test_one_selection.py",
+    "engine/jobs/test_worker.py",
+    "browser/test_a_run_from_the_form.py",
+    "engine/studies/test_study_job.py",
+    "browser/test_a_pruning_from_the_page.py",
+    "engine/training/distributed/test_devices.py",
+    "engine/cli/test_derived.py",
+    "browser/test_explanation_pages.py",
+    "test_readme.py",
+    "engine/pruning/test_compact.py",
+    "packaging/test_wheel.py",
+    "browser/test_path_page.py",
+    "engine/graph/test_liveness.py",
+    "engine/jobs/test_own_network.py",
+    "browser/test_pages_follow.py",
+    "engine/sparsity/test_proximal.py",
+    "test_adding.py",
+)
 
 
 class Torch:
@@ -79,19 +103,13 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
             seed()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def type_check(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str] | None]:
-    """The type check, begun with the session that has its test: most of a minute on the core that tests leave free."""
-    if not any(item.name == "test_the_types_are_right" for item in request.session.items):
-        yield None
-        return
-    link()
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen([sys.executable, "-m", "mypy"], cwd=Path(__file__).parents[1], **options) as process:
-        if len(request.session.items) > MANY:
-            psutil.Process(process.pid).nice(10)  # browsers and servers come first
-        yield process
-        process.kill()
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first: at the end, one process would work on the last of them alone."""
+    tests = Path(__file__).parent
+    places = {tests / name: place for place, name in enumerate(LONGEST)}
+    if gone := [str(path) for path in places if not path.exists()]:
+        raise pytest.UsageError(f"`LONGEST` names files that are not there: {', '.join(gone)}.")
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture
@@ -118,6 +136,21 @@ def _worker_settings() -> Iterator[None]:
 def worker_settings() -> Callable[[], AbstractContextManager[None]]:
     """Return a context in which a job may set up the process as a worker does; afterwards it is as before."""
     return _worker_settings
+
+
+@pytest.fixture
+def works_here(
+    monkeypatch: pytest.MonkeyPatch, worker_settings: Callable[[], AbstractContextManager[None]]
+) -> Iterator[None]:
+    """Let commands and studies do the work in this process: a worker of its own imports for seconds."""
+    from winnow.engine.jobs import worker
+    from winnow.engine.runs import launch
+
+    ending = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(launch, "start", lambda work, *_, **__: worker.main([str(work.path)]))
+    with worker_settings():
+        yield
+    signal.signal(signal.SIGTERM, ending)
 
 
 @contextmanager

@@ -28,11 +28,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_network_and_the_data_are_trained_by_command(folder: Path) -> None:
-    asked = COMMAND.replace("--dataset digits", "--dataset mydata:load").split()
+    asked = [*COMMAND.replace("--dataset digits", "--dataset mydata:load").split(), "--task", "light=mytasks:Near"]
     done = winnow_here(*asked, "--epochs", "2", "--threads", "1", "--json")
     assert done.returncode == 0, done.stderr
     (run,) = list_runs(folder / "runs")
     assert run.spec.network.options == {"width": 24}
+    assert "near" in set(run.events()["quantity"])
     assert list(dict.fromkeys(run.groups()["layer"])) == ["backbone.0", "backbone.3"]
 
 

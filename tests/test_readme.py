@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.engine.commanding import winnow
+from tests.engine.commanding import winnow_here
+from winnow.engine import compact, coupled_groups
 from winnow.engine.cli import main as command_line
 from winnow.engine.graph.trace import trace
 from winnow.engine.sparsity.counts import living
@@ -50,6 +51,7 @@ def blocks() -> Iterator[str]:
 
 
 OF_A_NETWORK = ("coupled_groups(net, example)", 'tasks=["depth"]', "save_model(", "relevance(net, batches)")
+OF_A_REPAIR = ("from winnow.engine import repair",)
 OF_A_RUN = ("list_snapshots(Path(", "events.jsonl")
 
 
@@ -59,7 +61,7 @@ def block(marker: str) -> str:
 
 
 def test_every_piece_of_python_is_run():
-    run = [block(marker) for marker in (*OF_A_NETWORK, *OF_A_RUN)]
+    run = [block(marker) for marker in (*OF_A_NETWORK, *OF_A_REPAIR, *OF_A_RUN)]
     assert sorted(run) == sorted(blocks())
 
 
@@ -99,8 +101,19 @@ def test_the_loop_of_your_own_removes_what_it_was_asked_for(tmp_path: Path, monk
     assert (dead["relevance"] == 0).all()
 
 
-def test_a_run_folder_is_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    done = winnow(tmp_path / "runs", "train", *TRAINED, "--epochs", "2", "--target", "60", "--snapshots", "5")
+def test_a_network_is_repaired_as_shown():
+    torch.manual_seed(0)
+    net, images = Own().eval(), torch.rand(64, 1, 8, 8)
+    groups = coupled_groups(net, images[:1])[:6]
+    names = {"net": net, "groups": groups, "images": images, "example": images[:1], "compact": compact}
+    exec(block(*OF_A_REPAIR), names)
+    assert (names["rows"]["after"] <= names["rows"]["before"]).any()
+    assert names["small"].certificate.max_error_float64 < 1e-10
+
+
+def test_a_run_folder_is_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works_here: None):
+    monkeypatch.setenv("WINNOW_RUNS", str(tmp_path / "runs"))
+    done = winnow_here("train", *TRAINED, "--epochs", "2", "--target", "60", "--snapshots", "5")
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()
     level = max(int(path.name) for path in (run / "snapshots").iterdir())

@@ -86,6 +86,15 @@ export function said(level, scale, norm) {
   return `${level > NEAR_BIT ? "near the threshold" : "alive"}, norm ${number}`
 }
 
+// The legend of norms, for a picture of a map
+export function normLegend({ low, high }) {
+  return [
+    { word: "dead (exactly zero)", colour: "" },
+    { word: "near the threshold", colour: `edge ${EDGE}` },
+    { word: `norm [1], log scale: ≤ ${brief(low)} … ${brief(high)}`, colour: CIVIDIS },
+  ]
+}
+
 export function gradient(stops) {
   return `linear-gradient(90deg, ${stops.join(", ")})`
 }

@@ -9,10 +9,14 @@ where the scale spans two decades; the numbers themselves are in the CSV.
 """
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from winnow.engine.runs.norm_log import Layer
 
 STEPS = 126
 NEAR_BIT = 128
@@ -39,6 +43,20 @@ def levels(norms: NDArray[np.float32], near: NDArray[np.bool_], scale: Scale) ->
         place = (np.log(norms) - np.log(scale.low)) / span
     shade = 1 + np.rint(STEPS * np.clip(place, 0, 1))
     return np.where(norms > 0, shade + NEAR_BIT * near, 0).astype(np.uint8)
+
+
+def maps_of(layers: Sequence[Layer], noun: str, ends: tuple[float, float]) -> dict[str, Any]:
+    """Return what canvas/report.js needs of one map of these layers, without its `labels` and `levels`."""
+    return {
+        "layers": [layer.name for layer in layers],
+        "counts": [layer.groups for layer in layers],
+        "titles": [""],
+        "palettes": ["norm"],
+        "first": 0,
+        "noun": noun,
+        "low": ends[0],
+        "high": ends[1],
+    }
 
 
 def text(values: NDArray[np.uint8]) -> str:

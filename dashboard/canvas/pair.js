@@ -1,6 +1,7 @@
 // Two maps and their difference. A cell that is pointed at or selected in one is framed in all three.
 
-import { APART, CIVIDIS, brief, differencePalette, gradient, normPalette, said } from "./colours.js"
+import { APART, CIVIDIS, brief, differencePalette, gradient, normLegend, normPalette, said } from "./colours.js"
+import { mapsPicture } from "./drawing.js"
 import { ChannelMap, mounted } from "./map.js"
 import { Picker } from "./picking.js"
 import { bytesOf, cellNamed, groupOf, has, nameOf, rowsOf } from "./rows.js"
@@ -17,6 +18,7 @@ export default function (component) {
 class Pair {
   constructor(root) {
     this.find = (name) => root.querySelector(name)
+    root.picture = () => this.picture() // asked for by the menu of the figure
     this.picker = new Picker()
     this.palettes = [normPalette(), normPalette(), differencePalette()]
     this.maps = ["A", "B", "difference"].map((name) => this.made(name))
@@ -37,6 +39,14 @@ class Pair {
     })
     map.title = one.querySelector(".title")
     return map
+  }
+
+  picture() {
+    const one = (at) => {
+      return { title: this.maps[at].title.textContent, rows: this.rows, levels: this.levels[at], palette: this.palettes[at] }
+    }
+    const apart = [{ word: "difference: only in A … only in B", colour: APART }]
+    return mapsPicture([0, 1, 2].map(one), [...normLegend(this.data), ...apart], 1300)
   }
 
   close() {

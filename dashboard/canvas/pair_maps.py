@@ -14,7 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from winnow.dashboard.canvas.components import markup, named, reported, script, style
-from winnow.dashboard.canvas.levels import levels, scale_of, text
+from winnow.dashboard.canvas.levels import levels, maps_of, scale_of, text
 from winnow.dashboard.frames.cells import NOUNS, Cell, Kind
 from winnow.engine.runs.norm_log import Layer
 
@@ -71,6 +71,18 @@ def payload(pair: Pair) -> dict[str, Any]:
     }
     digest = hashlib.sha256(repr(sorted(sent.items())).encode()).hexdigest()[:16]
     return {**sent, "digest": digest, "of": digest, "selected": named(pair.selected)}
+
+
+def replayable_pair(pair: Pair) -> dict[str, Any]:
+    """Return the three maps as canvas/report.js draws them."""
+    sent = payload(pair)
+    return {
+        **maps_of(pair.layers, NOUNS[pair.kind], (sent["low"], sent["high"])),
+        "titles": [f"A · {pair.titles[0]}", f"B · {pair.titles[1]}", "Difference, B against A"],
+        "palettes": ["norm", "norm", "difference"],
+        "labels": [""],
+        "levels": [sent["a"], sent["b"], sent["difference"]],
+    }
 
 
 def difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.uint8]:

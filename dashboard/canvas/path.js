@@ -2,7 +2,8 @@
 // that was trained: between two of them the nearest is shown and called so.
 
 import { deadFrom, levelAt, nearest, pointAfter } from "./axis.js"
-import { CIVIDIS, brief, gradient, normPalette, said } from "./colours.js"
+import { CIVIDIS, brief, gradient, normLegend, normPalette, said } from "./colours.js"
+import { mapsPicture } from "./drawing.js"
 import { ChannelMap, mounted } from "./map.js"
 import { Panel, made } from "./panels.js"
 import { Picker } from "./picking.js"
@@ -22,6 +23,7 @@ class Scrubber {
   constructor(root) {
     this.root = root
     this.find = (name) => root.querySelector(name)
+    root.picture = () => this.picture() // asked for by the menu of the figure
     this.input = this.find("input")
     this.picker = new Picker()
     this.palette = normPalette()
@@ -37,6 +39,12 @@ class Scrubber {
     this.dragged()
     this.observer = new ResizeObserver(() => this.layout())
     this.observer.observe(root)
+  }
+
+  picture() {
+    const point = nearest(this.data.points, this.at)
+    const title = `At ${this.data.points[point].label}`
+    return mapsPicture([{ title, rows: this.rows, levels: this.of(point), palette: this.palette }], normLegend(this.data))
   }
 
   close() {

@@ -122,6 +122,13 @@ def payload(course: Course) -> dict[str, Any]:
     return {**sent, "digest": hashlib.sha256(repr(sorted(sent.items())).encode()).hexdigest()[:16]}
 
 
+def replayable_path(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the map at all points of a path, of what was `sent` (`payload`), as canvas/report.js draws it."""
+    own = {name: sent[name] for name in ("layers", "counts", "noun", "low", "high", "first")}
+    labels = [point["label"] for point in sent["points"]]
+    return {**own, "titles": [""], "palettes": ["norm"], "labels": labels, "levels": [sent["levels"]]}
+
+
 def _points(points: pd.DataFrame) -> list[dict[str, Any]]:
     every = max(1, -(-len(points) // MOST_TICKS))
     marked = points.loc[points[list(MARKS)].any(axis=1), "place"].tolist()

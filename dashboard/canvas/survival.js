@@ -1,7 +1,8 @@
 // The survival map of a run: the newest norms of all groups. A call with new data repaints the canvas that is there, so
 // that focus, selection and the pointer stay.
 
-import { CIVIDIS, NEAR_BIT, brief, gradient, levelsOf, normPalette, said } from "./colours.js"
+import { CIVIDIS, NEAR_BIT, brief, gradient, levelsOf, normLegend, normPalette, said } from "./colours.js"
+import { mapsPicture } from "./drawing.js"
 import { ChannelMap, mounted } from "./map.js"
 import { aliveIn } from "./painting.js"
 import { Picker } from "./picking.js"
@@ -19,6 +20,7 @@ export default function (component) {
 class SurvivalMap {
   constructor(root) {
     this.find = (name) => root.querySelector(name)
+    root.picture = () => this.picture() // asked for by the menu of the figure
     this.picker = new Picker()
     this.palette = normPalette()
     this.map = new ChannelMap(this.find(".board"), {
@@ -28,6 +30,11 @@ class SurvivalMap {
     this.find(".scale").style.background = gradient(CIVIDIS)
     this.observer = new ResizeObserver(() => this.map.resize() && this.map.draw())
     this.observer.observe(root)
+  }
+
+  picture() {
+    const one = { title: "", rows: this.rows, levels: this.levels, palette: this.palette }
+    return mapsPicture([one], normLegend(this.data))
   }
 
   close() {

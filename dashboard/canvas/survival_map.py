@@ -17,6 +17,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from winnow.dashboard.canvas.components import markup, named, reported, script, style
+from winnow.dashboard.canvas.levels import Scale, levels, maps_of, text
 from winnow.dashboard.frames import channel_states
 from winnow.dashboard.frames.cells import NOUNS, Cell, Kind
 from winnow.dashboard.frames.groups import Norms
@@ -82,6 +83,19 @@ def payload(board: Board) -> dict[str, Any]:
         "selected": named(board.selected),
         "low": low,
         "high": high,
+    }
+
+
+def replayable(board: Board) -> dict[str, Any]:
+    """Return the map as canvas/report.js draws it."""
+    norms = board.norms
+    low, high = norms.extent
+    near = channel_states.near(norms) if board.near is None else board.near
+    shades = levels(channel_states.newest(norms), near, Scale(low, high))
+    return {
+        **maps_of(norms.layers, NOUNS[board.kind], (low, high)),
+        "labels": [f"after epoch {norms.at[-1]}"],
+        "levels": [text(shades)],
     }
 
 

@@ -19,6 +19,7 @@ Array = NDArray[Any]
 MISSING = np.array([128, 132, 149], np.uint8)
 LEAST = 256  # px: the side to which a small picture is enlarged
 HEAT = ("#123570", "#2F8AA6", "#FEE838")  # of a map, over a grey image
+BRIGHT = 0.995  # quantile of a map over the shown images from which on it is at its brightest
 DENSE = ("segmentation", "depth", "normals", "edges", "map")
 
 
@@ -47,11 +48,36 @@ def dense(values: Array, field: Field, extent: tuple[float, float] | None = None
     return np.where((values >= 0)[:, :, None], np.repeat(grey[:, :, None], 3, axis=2), MISSING)
 
 
+def known_pixels(values: Array, field: Field) -> Array:
+    """Return where the values of a dense field are known, (H, W) bool: where not, `dense` draws mid grey."""
+    if field.kind == "map":
+        return np.asarray(~np.isnan(values))
+    if field.kind == "normals":
+        return np.asarray(np.abs(values).sum(axis=2) > 0)
+    return np.asarray(values > 0 if field.kind == "depth" else values >= 0)
+
+
+def map_scale(width: int = 260, height: int = 12) -> Picture:
+    """Return the colours of a map from nothing to its largest value, over mid grey."""
+    ramp = np.tile(np.linspace(0, 1, width), (height, 1))
+    return overlaid(np.full((height, width, 3), 128, np.uint8), ramp, 1.0)
+
+
 def overlaid(picture: Picture, values: Array, largest: float) -> Picture:
     """Return a map (h, w) of values from 0 to `largest` over the grey copy of a picture (H, W, 3)."""
     strength = np.clip(resized(values, picture.shape[:2]) / (largest or 1.0), 0, 1)[:, :, None]
     grey = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2) * 0.8 + 25
     return np.asarray((1 - strength**0.7) * grey + strength**0.7 * _colours(strength[:, :, 0], HEAT), np.uint8)
+
+
+def over(picture: Picture, values: Array, place: int) -> Picture:
+    """Return one of some maps (K, h, w) ≥ 0 over its picture, on the scale of all of them."""
+    return overlaid(picture, values[place], largest_of(values))
+
+
+def largest_of(values: Array) -> float:
+    """Return the value from which on maps ≥ 0 are at their brightest, on the scale of all of them."""
+    return float(np.quantile(values, BRIGHT)) or float(values.max())
 
 
 def struck(picture: Picture, where: Array) -> Picture:
@@ -75,6 +101,14 @@ def enlarged(picture: Picture, least: int = LEAST) -> Picture:
     """Return a picture enlarged by a whole factor, so that its smaller side is at least about `least` pixels."""
     factor = max(1, round(least / min(picture.shape[:2])))
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def extent_of(values: list[Array], kind: str) -> tuple[float, float] | None:
+    """Return the least and largest known value of all: a depth of 0, a NaN of a map is none. None of other fields."""
+    if kind not in ("depth", "map"):
+        return None
+    known = np.concatenate([value[~np.isnan(value) if kind == "map" else value > 0].astype(float) for value in values])
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
 
 
 def _scaled(values: Array, known: Array, extent: tuple[float, float] | None) -> Picture:

@@ -1,4 +1,4 @@
-"""What does it cost each task? The change of its main metric, before and after the refit."""
+"""What does it cost each task? The change of its main metric, after the removal, a repair and a refit."""
 
 from collections.abc import Mapping
 
@@ -7,12 +7,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
+from winnow.dashboard.frames.before_after import STAGES
 from winnow.dashboard.shared.formatting import measured
 
 LEAST = 1.0  # % to each side, or rounding would look like a change
 READING = (
     "Per task: the change of its main metric on the validation images, as a share of the dense network's value. To "
-    "the right of 0 is better. Hatched: after the removal; full: after the refit, or without one."
+    "the right of 0 is better. Full: the network that is kept. Hatched: before its refit or repair."
 )
 
 
@@ -21,10 +22,10 @@ def task_changes(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure:
     drawn = frame[frame["pruned_change"].notna()].reset_index(drop=True)
     if drawn.empty:
         return empty("The tasks are judged once the smaller network is there.")
-    again = bool(drawn["refitted_change"].notna().any())
-    figure = panels(height=90 + (52 if again else 38) * len(drawn))
-    for model in ("pruned", "refitted") if again else ("pruned",):
-        figure.add_trace(_bars(drawn, model, styles, hatched=again and model == "pruned"))
+    stages = [stage for stage in STAGES if drawn[f"{stage}_change"].notna().any()]
+    figure = panels(height=90 + (24 + 14 * len(stages)) * len(drawn))
+    for stage in stages:
+        figure.add_trace(_bars(drawn, stage, styles, hatched=stage != stages[-1]))
     figure.add_vline(x=0, line={"width": 1.5, "color": NEUTRAL})
     figure.update_yaxes(
         tickvals=np.arange(len(drawn)),
@@ -39,7 +40,7 @@ def task_changes(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure:
 
 def _range(drawn: pd.DataFrame) -> list[float]:
     """Return a range that holds 0, all bars, and the words behind them."""
-    values = drawn[["pruned_change", "refitted_change"]].to_numpy(float)
+    values = drawn[[f"{stage}_change" for stage in STAGES]].to_numpy(float)
     low, high = min(0.0, float(np.nanmin(values))), max(0.0, float(np.nanmax(values)))
     words = 0.6 * max(high - low, LEAST)
     return [low - (words if low < 0 else 0.2 * words), high + words]

@@ -20,7 +20,8 @@ BUDGET: dict[Criterion, list[str]] = {
     "norm": ["budget_of", "compared", "floor"],
     "relevance": ["budget_of", "relevance_images", "floor"],
 }
-REFIT = ["refit_epochs", "learning_rate", "seed", "gather"]
+REPAIR = ["repair", "repair_images"]
+REFIT = ["refit_epochs", "distillation", "learning_rate", "seed", "gather"]
 MEASURING = ["batches", "onnx", "rounds", "threads", "device"]
 MEANINGS: dict[Criterion, str] = {
     "zeros": "Removes channels that nothing uses. Every output stays the same; a certificate says how exactly.",
@@ -34,6 +35,7 @@ MEANINGS: dict[Criterion, str] = {
 def new_pruning(run: Run) -> DerivedJob | None:
     """Draw the form; return the pruning that it has just created and started, if it has."""
     criterion, values = _what(run)
+    values |= field_row(PruneSpec, REPAIR, "Repair without training", FORM) if criterion != "zeros" else {}
     values |= field_row(PruneSpec, REFIT, "Afterwards", FORM)
     values |= field_row(PruneSpec, MEASURING, "Measuring", FORM)
     with st.container(horizontal=True, vertical_alignment="center"):

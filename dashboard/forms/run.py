@@ -8,20 +8,21 @@ Four widgets redraw the page, as they decide which others there are: the data se
 whether a target or a strength is asked for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import streamlit as st
 from pydantic import ValidationError
 
 from winnow.dashboard.forms.starting import start_run
-from winnow.dashboard.forms.widgets import Values, field_label, field_row, field_widget, option_label
+from winnow.dashboard.forms.widgets import Usual, Values, field_label, field_row, field_widget, option_label
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
+from winnow.data.registered import registered
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.balancing import BalancingSpec
-from winnow.engine.specs.network import NETWORKS
+from winnow.engine.specs.network import NETWORKS, parse_network
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
 
@@ -43,10 +44,11 @@ RESULT = ["patience", "keep", "test", "snapshots"]
 def new_run() -> Run | None:
     """Draw the form; return the run that it has just created and started, if it has."""
     data, tasks = _data()
-    basic, learning = _essentials()
+    usual = DATASETS[data["dataset"]].usual
+    basic, learning = _essentials(usual, data["dataset"])
     way, sparsity = _sparsity()
     with st.expander("Advanced", icon=":material/tune:", key="new_advanced"):
-        advanced = _advanced(way)
+        advanced = _advanced(way, Usual(data["dataset"], usual.get("network", {})))
     values = {
         **basic,
         **advanced["run"],
@@ -63,11 +65,18 @@ def new_run() -> Run | None:
 def _data() -> tuple[Values, list[str]]:
     """Ask for the data set, its options and its tasks."""
     left, right = st.columns(2)
-    name = left.selectbox("Data set", list(DATASETS), key="new_dataset")
-    left.caption(plain(DATASETS[name].summary))
-    values = {"dataset": name, **field_row(DATASETS[name], _besides("dataset", DATASETS[name].asked()))}
+    own = known_names()
+    name = left.selectbox("Data set", [*DATASETS, *own], key="new_dataset")
+    entry = own.get(name, {"dataset": name})
+    spec = DATASETS[entry["dataset"]]
+    left.caption(plain(spec.summary if name in DATASETS else f"{entry['dataset']}, in {entry['root']}"))
+    usual = Usual(name, {option: value for option, value in entry.items() if option != "dataset"})
+    values = {
+        "dataset": entry["dataset"],
+        **field_row(spec, _besides("dataset", spec.asked()), usual=usual),
+    }
     try:
-        fields = list(DATASETS[name].model_validate(values).fields)
+        fields = list(spec.model_validate(values).fields)
     except ValidationError:  # an option is wrong, which is said when the run is started
         fields = []
     about = "One head is trained per task. All tasks share the trunk. Left empty: the first three."
@@ -77,15 +86,25 @@ def _data() -> tuple[Values, list[str]]:
     return values, tasks
 
 
-def _essentials() -> tuple[Values, Values]:
+def known_names() -> dict[str, dict[str, str]]:
+    """Return the registered data sets; a list that cannot be read is said, and offers none."""
+    try:
+        return registered()
+    except ValueError as error:
+        st.warning(sentence(str(error)), icon=":material/warning:")
+        return {}
+
+
+def _essentials(usual: Mapping[str, Any], dataset: str) -> tuple[Values, Values]:
     """Ask for what every run needs besides its sparsity; return the run's own fields, and the optimiser's."""
     columns = st.columns(4)
     basic: Values = {}
     for column, name in zip(columns, ("name", "epochs", "batch_size"), strict=False):
         with column:
-            basic[name] = field_widget(TrainSpec, name)
+            basic[name] = Usual(dataset, usual).widget(TrainSpec, name)
     with columns[3]:
-        learning = {"learning_rate": field_widget(OptimiserSpec, "learning_rate")}
+        rate = Usual(dataset, usual.get("optimiser", {})).widget(OptimiserSpec, "learning_rate")
+        learning = {"learning_rate": rate}
     return basic, learning
 
 
@@ -109,28 +128,39 @@ def _sparsity() -> tuple[Way, Values]:
     return way, values
 
 
-def _advanced(way: Way) -> dict[str, Values]:
+def _advanced(way: Way, network: Usual) -> dict[str, Values]:
     """Ask for the rest, one part of the spec after the other."""
+    chosen = _network(network)
     return {
-        "network": _network(),
+        "network": chosen,
         "penalty": {
             **_penalty(),
             **field_row(PenaltySpec, [*COURSE, "strength"] if way == "target" else COURSE, "Course of the strength"),
         },
-        "balancing": field_row(BalancingSpec, BalancingSpec.model_fields, "Balancing of the tasks"),
+        "balancing": field_row(BalancingSpec, _balancing(chosen), "Balancing of the tasks"),
         "optimiser": field_row(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
         "run": {**field_row(TrainSpec, TRAINING, "Training"), **field_row(TrainSpec, RESULT, "Network that is kept")},
     }
 
 
-def _network() -> Values:
+def _network(usual: Usual) -> Values:
     """Ask for the kind of network, where there are several, and for its options."""
     st.markdown("**Network**")
     kinds = list(NETWORKS)
     name = (
         st.selectbox("Kind of network", kinds, key="new_network", format_func=option_label) if kinds[1:] else kinds[0]
     )
-    return {"network": name, **field_row(NETWORKS[name], _besides("network", NETWORKS[name].model_fields))}
+    fields = _besides("network", NETWORKS[name].model_fields)
+    return {"network": name, **field_row(NETWORKS[name], fields, usual=usual)}
+
+
+def _balancing(network: Values) -> list[str]:
+    """Return what to ask about the balancing: not where gradients are compared if the network leaves no choice."""
+    try:
+        free = parse_network(network).seam
+    except ValueError:  # the form says so when it is sent
+        free = True
+    return list(BalancingSpec.model_fields) if free else _besides("gradients", BalancingSpec.model_fields)
 
 
 def _penalty() -> Values:

@@ -4,8 +4,9 @@ The widget's key is the name of the form, `_` and the name of the field. It does
 is sent with the next click. An optional field that is left empty is not set.
 """
 
-from collections.abc import Iterable
-from types import NoneType, UnionType
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
@@ -94,7 +95,26 @@ def field_widget(model: type[BaseModel], name: str, default: Any = None, form: s
     return _number(label, default, info, about)
 
 
-def field_row(model: type[BaseModel], names: Iterable[str], title: str = "", form: str = "new") -> Values:
+@dataclass(frozen=True)
+class Usual:
+    """Defaults that a data set has of its own, by field; each has a widget of its own, so that a choice changes it."""
+
+    dataset: str
+    values: Mapping[str, Any]
+
+    def widget(self, model: type[BaseModel], name: str, form: str = "new") -> Any:
+        """Draw the widget of a field as `field_widget` does, with the data set's default where it has one."""
+        if name not in self.values:
+            return field_widget(model, name, form=form)
+        return field_widget(model, name, self.values[name], f"{form}_{self.dataset}")
+
+
+NOTHING = Usual("", MappingProxyType({}))
+
+
+def field_row(
+    model: type[BaseModel], names: Iterable[str], title: str = "", form: str = "new", usual: Usual = NOTHING
+) -> Values:
     """Draw some fields of a spec side by side, four to a row."""
     if title:
         st.markdown(f"**{title}**")
@@ -102,7 +122,7 @@ def field_row(model: type[BaseModel], names: Iterable[str], title: str = "", for
     for row in _rows(list(names)):
         for column, name in zip(st.columns(PER_ROW, vertical_alignment="bottom"), row, strict=False):
             with column:
-                values[name] = field_widget(model, name, form=form)
+                values[name] = usual.widget(model, name, form)
     return values
 
 

@@ -4,8 +4,9 @@
 |-----------|--------------------------|-------------------------------------------------------------------------------|
 | `costs`   | what is counted or timed | quantity, batch, backend, unit; dense, masked, pruned, each with _low, _high  |
 |           |                          | and _steady; left, left_low, left_high [% of dense]; threads, steady          |
-| `changes` | task                     | task, metric, label, unit, better; dense, pruned, refitted;                   |
-|           |                          | pruned_change, refitted_change [% of dense, above 0 is better]                |
+| `changes` | task                     | task, metric, label, unit, better; dense, pruned, repaired, refitted, final;  |
+|           |                          | pruned_change, repaired_change, refitted_change, final_change [% of dense,    |
+|           |                          | above 0 is better]; final is the last of them that there is                   |
 
 A figure that is not there is NaN. What is left of a time is steady if dense and pruned are. Where there is no batch or
 no backend, they are 0 and "".
@@ -33,7 +34,8 @@ TITLES = {
 }
 BACKENDS = {"eager": "eager", "torch": "eager", "onnxruntime": "ONNX Runtime"}  # in this order
 ENDS = ("value", "low", "high")
-AFTER = ("dense", "pruned", "refitted")
+AFTER = ("dense", "pruned", "repaired", "refitted")
+STAGES = AFTER[1:]
 Main = Sequence[tuple[str, Metric]]
 
 
@@ -77,8 +79,14 @@ def changes(pruning: DerivedJob, main: Main) -> pd.DataFrame:
         sign = 1 if metric.better == "higher" else -1
         relative = [sign * _percent(value - dense, dense) for value in after]
         rows.append([task, metric.name, metric.label, metric.unit, metric.better, dense, *after, *relative])
-    columns = ["task", "metric", "label", "unit", "better", *AFTER, "pruned_change", "refitted_change"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["task", "metric", "label", "unit", "better", *AFTER, *(f"{stage}_change" for stage in STAGES)]
+    return with_final(pd.DataFrame(rows, columns=columns))
+
+
+def with_final(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add the last value that there is of each row, and its change: of the network that is kept."""
+    stages = {"final": frame[[*STAGES]], "final_change": frame[[f"{stage}_change" for stage in STAGES]]}
+    return frame.assign(**{name: own.astype(float).ffill(axis=1).iloc[:, -1] for name, own in stages.items()})
 
 
 def realised(run: Run) -> Realised | None:
@@ -96,9 +104,10 @@ def realised(run: Run) -> Realised | None:
     return Realised(found.id, **{name: 100 - float(own.iloc[0]) if len(own) else np.nan for name, own in left.items()})
 
 
-def refitted(pruning: DerivedJob) -> bool:
-    """Return whether the pruned network has been trained on."""
-    return bool((metrics(pruning)["model"] == "refitted").any())
+def stages_of(pruning: DerivedJob) -> tuple[str, ...]:
+    """Return what the pruned network went through: pruned, and where it was, repaired and refitted."""
+    known = set(metrics(pruning)["model"])
+    return tuple(stage for stage in STAGES if stage == "pruned" or stage in known)
 
 
 def _model_columns() -> list[str]:

@@ -1,4 +1,4 @@
-"""Before and after a pruning as one table of words: what, dense, pruned, refitted, change."""
+"""Before and after a pruning as one table of words: what, dense, pruned, repaired, refitted, change."""
 
 import pandas as pd
 
@@ -28,7 +28,7 @@ def _cost(row: pd.Series) -> list[str]:
         spread(row[name], row[f"{name}_low"], row[f"{name}_high"], "s") if timed else amount(row[name], row["unit"])
         for name in ("dense", "pruned")
     ]
-    return [title(row), *values, "", _smaller(row) if row["steady"] else "machine was busy"]
+    return [title(row), *values, "", "", _smaller(row) if row["steady"] else "machine was busy"]
 
 
 def _smaller(row: pd.Series) -> str:
@@ -42,9 +42,9 @@ def _smaller(row: pd.Series) -> str:
 def _metric(row: pd.Series) -> list[str]:
     arrow = "↑" if row["better"] == "higher" else "↓"
     if pd.isna(row["dense"]):  # no image of the split has a label of this task
-        return [f"{row['task']}: {row['label']} {arrow}", "–", "–", "–", "no labels"]
+        return [f"{row['task']}: {row['label']} {arrow}", *["–"] * len(AFTER), "no labels"]
     values = ["" if pd.isna(row[name]) else measured(row[name], row["unit"]) for name in AFTER]
-    last = row["pruned"] if pd.isna(row["refitted"]) else row["refitted"]
+    last = row["final"]
     change = (
         "dropped" if pd.isna(last) else changed(last - row["dense"], "points" if row["unit"] == "%" else row["unit"])
     )

@@ -4,6 +4,7 @@
 |------------|-----------------------------------------------------------------------------------------------------|
 | `channels` | layer, channel, size, norm, state, last_alive: after the newest epoch; `last_alive` is the last     |
 |            | epoch after which the channel was not zero, missing where it never was                              |
+| `below`    | of, now, then: what would be zero at another threshold                                              |
 | `alarms`   | layer, total, alive: the layers about to die                                                        |
 | `layers`   | layer, alive, near, dead, total (alive without the near); minimum, lower, median, upper, maximum:   |
 |            | quartiles of the norms of all that live                                                             |
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from winnow.dashboard.frames import current, events
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import Norms, norms
+from winnow.dashboard.frames.stored_tables import stored
 from winnow.engine.runs.quantities import ALARM, NEAR
 from winnow.engine.runs.run import Run
 
@@ -84,6 +86,37 @@ def states(run: Run) -> State:
     return ruled
 
 
+def below(run: Run, percent: float) -> pd.DataFrame:
+    """Return what would be zero if all groups below a share [%] of the largest norm of their layer were.
+
+    One row per quantity: of (groups, parameters, MACs), now and then [% of the penalised layers]. Parameters and MACs
+    count the penalised weights; the MACs of a group are those of its layer ÷ the channels that it has, and are missing
+    where the network's graph was not stored, or where groups are whole channels, which several layers share.
+    """
+    known, now = norms(run), newest(norms(run))
+    dead = now <= 0
+    cut = dead | np.concatenate(
+        [np.zeros(0, bool), *(part < percent / 100 * part.max(initial=0) for part in _parts(known))]
+    )
+    sizes = np.concatenate([np.zeros(0), *(np.full(layer.groups, layer.size, float) for layer in known.layers)])
+    weighed = {"groups": np.ones(len(now)), "parameters": sizes, "MACs": _macs(run, known)}
+    shares = {of: [_share(weights, gone) for gone in (dead, cut)] for of, weights in weighed.items()}
+    return pd.DataFrame([(of, *both) for of, both in shares.items()], columns=["of", "now", "then"])
+
+
+def _share(weights: NDArray[np.float64], gone: NDArray[np.bool_]) -> float:
+    total = float(weights.sum())
+    return 100 * float(weights[gone].sum()) / total if total else np.nan
+
+
+def _macs(run: Run, known: Norms) -> NDArray[np.float64]:
+    """Return the MACs of each group (groups,), NaN where they are not known."""
+    table = stored(run, "network", {"network": ("name", "kind", "macs")})
+    own = table[table["kind"] == "layer"].groupby("name")["macs"].sum() if len(table) else {}
+    each = [float(own.get(layer.name, np.nan)) / max(layer.groups, 1) for layer in known.layers]
+    return np.repeat(each, [layer.groups for layer in known.layers]) if each else np.zeros(0)
+
+
 def newest(known: Norms) -> NDArray[np.float32]:
     """Return the norms (groups,) after the newest epoch, nothing before the first."""
     return known.values[-1] if len(known.values) else np.zeros(0, np.float32)
@@ -92,6 +125,12 @@ def newest(known: Norms) -> NDArray[np.float32]:
 def near(known: Norms) -> NDArray[np.bool_]:
     """Return which groups (groups,) live with a norm below NEAR times the largest of their layer."""
     return np.concatenate([np.zeros(0, np.bool_), *map(_near, _parts(known))])
+
+
+def at_row(known: Norms, row: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the norms (groups,) of one row, and which of them are near the threshold by the rule."""
+    values = known.values[row]
+    return values, np.concatenate([np.zeros(0, np.bool_), *map(_near, _split(known, values))])
 
 
 def last_alive(known: Norms) -> NDArray[np.int64]:

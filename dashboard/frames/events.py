@@ -105,6 +105,13 @@ def strength_in_force(run: Run) -> float:
     return float(known.iloc[-1]) if len(known) else run.spec.penalty.strength
 
 
+def strength_max(run: Run) -> float | None:
+    """Return λ_max, from which on the penalty outweighs the loss in every group; None where it was not measured."""
+    log = events(run)
+    known = log.loc[(log["split"] == "start") & (log["quantity"] == "strength_max"), "value"].dropna()
+    return float(known.iloc[-1]) if len(known) and float(known.iloc[-1]) > 0 else None
+
+
 def strength_asked(run: Run) -> float:
     """Return the strength that was asked for last and has been granted: by a user, or by the spec."""
     known = changes(run)["strength"].dropna()

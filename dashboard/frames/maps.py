@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.frames.explanations import explanations
+from winnow.dashboard.frames.explanations import explanations, table
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.data.sample import Field
 from winnow.engine.explain.maps.store import NAME, SpatialStore
@@ -46,6 +48,38 @@ def answers(maps: SpatialStore, chosen: Cell) -> pd.DataFrame:
     """Return a channel's activation in every image that was looked at, the strongest first: image, mean, max."""
     frame = maps.per_image(chosen.layer, chosen.channel)
     return frame.rename_axis("image").reset_index().sort_values("mean", ascending=False, ignore_index=True)
+
+
+def layer_silences(maps: SpatialStore, place: int | None) -> list[tuple[str, NDArray[np.float32]]]:
+    """Return (layer, share of its living channels that are exactly 0 at each position), of all images or of one."""
+    return [(layer, maps.silence(layer, place)) for layer in maps.silent_layers()]
+
+
+def silence_frame(maps: SpatialStore) -> pd.DataFrame:
+    """Return one row per layer and position: layer, row, column, silent [%], averaged over all images."""
+    parts = []
+    for layer, shares in layer_silences(maps, None):
+        row, column = np.indices(shares.shape).reshape(2, -1)
+        parts.append(pd.DataFrame({"layer": layer, "row": row, "column": column, "silent": 100 * shares.ravel()}))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["layer", "row", "column", "silent"])
+
+
+def silence_of(work: DerivedJob, maps: SpatialStore, layer: str) -> pd.DataFrame:
+    """Return the living channels of a layer, the most silent first: channel, silent [%], used by, maps."""
+    found = maps.silence_of(layer)
+    living = np.flatnonzero(~np.isnan(found))
+    used = table(work, "usage")
+    own = used[used["layer"] == layer].set_index("channel") if len(used) else used.assign(label="", used_by="")
+    labels = own["label"].reindex(living).fillna("").astype(str) if len(own) else pd.Series("", index=living)
+    frame = pd.DataFrame(
+        {
+            "channel": living,
+            "silent": 100 * found[living],
+            "label": labels.to_numpy(),
+            "maps": [maps.has(layer, int(channel)) for channel in living],
+        }
+    )
+    return frame.sort_values("silent", ascending=False, kind="stable", ignore_index=True)
 
 
 def _of_the_newest(work: DerivedJob) -> bool:

@@ -41,7 +41,7 @@ def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
     spec = summary(a).spec
     rows = []
     for task, name in first if spec is not None else ():
-        known = spec.data.fields.get(task) if spec is not None else None
+        known = spec.fields.get(task) if spec is not None else None
         metric = next((one for one in metrics_of(known) if one.name == name), None) if known else None
         if metric is not None and (task, name) in second:
             rows.append([task, name, metric.label, metric.unit, metric.better, first[task, name], second[task, name]])

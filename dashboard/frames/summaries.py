@@ -66,7 +66,7 @@ def summary(run: Run) -> Summary:
 
 def tasks(spec: TrainSpec) -> list[tuple[str, Metric]]:
     """Return the tasks of a spec, each with the metric that stands for it."""
-    fields = spec.data.fields
+    fields = spec.fields
     return [(task, metrics(fields[task])[0]) for task in spec.tasks]
 
 

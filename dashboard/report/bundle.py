@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from winnow.dashboard.frames.chosen import NAME
 from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.report.citations import bibtex
-from winnow.dashboard.report.parts import Chapter, Figure, file_name
+from winnow.dashboard.report.parts import Chapter, ReportTable, cell_text, file_name
 from winnow.engine.runs.digests import NOTED, digest, manifests
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -25,8 +26,10 @@ def bundle(chapters: Sequence[Chapter]) -> bytes:
         folder = file_name(chapter.key)
         for section in chapter.sections:
             for shown in section.shown:
-                frame = shown.chart.frame if isinstance(shown, Figure) else shown.frame
-                files[_free(files, f"{folder}/{file_name(shown.key)}")] = csv(frame)
+                name = _free(files, f"{folder}/{file_name(shown.key)}")
+                files[name] = csv(shown.frame)
+                if isinstance(shown, ReportTable):
+                    files |= table_files(shown.frame, name.removesuffix(".csv"))
         files |= {f"{folder}/{name}": content for name, content in chapter.files.items()}
     return _zip(files)
 
@@ -37,16 +40,19 @@ def identity_files(work: Run | Study, replay: str) -> dict[str, bytes]:
     known: dict[str, object] = {"spec.json": digest(spec.read_bytes())}
     known |= json.loads(noted.read_bytes()) if noted.is_file() else {}
     known |= {f"weights/{file.name}": json.loads(file.read_bytes()) for file in manifests(work.path / "weights")}
+    choice = work.path / NAME
     return {
+        **({NAME: choice.read_bytes()} if choice.is_file() else {}),
         "spec.json": spec.read_bytes(),
         "digests.json": json.dumps(known, indent=1).encode(),
         "replay.txt": f"{replay}\n".encode(),
     }
 
 
-def table_files(frame: pd.DataFrame) -> dict[str, bytes]:
-    """Return the main table as LaTeX and Markdown."""
-    return {"table.tex": latex(frame).encode(), "table.md": markdown(frame).encode()}
+def table_files(frame: pd.DataFrame, stem: str = "table") -> dict[str, bytes]:
+    """Return a table as LaTeX and Markdown; the main table is called `table`."""
+    shown = frame.map(cell_text)
+    return {f"{stem}.tex": latex(shown).encode(), f"{stem}.md": markdown(shown).encode()}
 
 
 def _free(files: Mapping[str, bytes], stem: str) -> str:

@@ -51,6 +51,10 @@ SOURCES = {
                "Journal of the Royal Statistical Society B 58(1)", 1996),
         Paper("fang2023depgraph", "Fang, Gongfan and Ma, Xinyin and Song, Mingli and Mi, Michael Bi and Wang, Xinchao",
                "DepGraph: Towards Any Structural Pruning", "CVPR", 2023, "2301.12900"),
+        Paper("xin2022current",
+               "Xin, Derrick and Ghorbani, Behrooz and Gilmer, Justin and Garg, Ankush and Firat, Orhan",
+               "Do Current Multi-Task Optimization Methods in Deep Learning Even Help?", "NeurIPS", 2022,
+               "2209.11379"),
         Paper("kendall2018multi", "Kendall, Alex and Gal, Yarin and Cipolla, Roberto",
                "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics", "CVPR", 2018,
                "1705.07115"),
@@ -116,6 +120,7 @@ PENALTIES = {
 BALANCING = {
     "equal": "",  # of no publication
     "static": "",
+    "auto": "xin2022current",
     "uncertainty": "kendall2018multi",
     "dwa": "liu2019end",
     "famo": "liu2023famo",

@@ -10,8 +10,10 @@ from winnow.dashboard.figures import (
 )
 from winnow.dashboard.frames import explanations, leads, reliance, trust
 from winnow.dashboard.frames.answers import of_use
+from winnow.dashboard.frames.answers.answer import joined_up
+from winnow.dashboard.report.of_images import CHANNELS, PIXELS, SPLIT_WORDS, channels_answer, pixels_seen
 from winnow.dashboard.report.of_run import outdated
-from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable
+from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable, Shown
 from winnow.dashboard.shared import explanation_figures
 from winnow.dashboard.shared.explanation_figures import View
 from winnow.engine.explain.checks.badges import Colour
@@ -41,12 +43,14 @@ def explanation_of(run: Run) -> DerivedJob | None:
 
 
 def explanation_sections(run: Run) -> list[ReportSection]:
-    """Return the three sections of an explanation; where there is none, they say so, and what makes one."""
+    """Return the sections of an explanation; where there is none, they say so, and what makes one."""
     work = explanation_of(run)
     if work is None:
         command = f"winnow explain {run.id}"
-        return [ReportSection(question, NONE, missing=NONE, command=command) for question in (LEADS, RELIES, TRUE)]
-    return [_led(work), _relied(work), _true(work)]
+        missing = {"leads": LEADS, "relies": RELIES, "channels": CHANNELS, "pixels": PIXELS, "true": TRUE}
+        return [ReportSection(q, NONE, missing=NONE, command=command, key=key) for key, q in missing.items()]
+    facts, badge = _facts(work), _badge(work)
+    return [_led(work), _relied(work), channels_answer(work, badge), pixels_seen(work, facts), _true(work)]
 
 
 def not_claimed_of_explanation(run: Run) -> list[str]:
@@ -68,7 +72,7 @@ def not_claimed_of_explanation(run: Run) -> list[str]:
 def _led(work: DerivedJob) -> ReportSection:
     names, method = explanations.tasks(work), explanations.methods(work)[0]
     known = leads.leads(work)
-    shown: list[Figure | ReportTable] = [
+    shown: list[Shown] = [
         ReportTable(
             "leads", leads.lead_summary(known, names), "Channels by the task with the largest share, by 95 % intervals."
         ),
@@ -76,21 +80,21 @@ def _led(work: DerivedJob) -> ReportSection:
         Figure("lead_bars", explanation_figures.led(work), lead_bars.READING),
     ]
     claim = of_use.tasks_answer(known, names, trust.verdict(work, method)[0]).says
-    return ReportSection(LEADS, claim, _facts(work), _badge(work), shown)
+    return ReportSection(LEADS, claim, _facts(work), _badge(work), shown, key="leads")
 
 
 def _relied(work: DerivedJob) -> ReportSection:
     """Say of every task in how few channels half of its relevance is."""
     names, method = explanations.tasks(work), explanations.methods(work)[0]
     said: list[str] = []
-    shown: list[Figure | ReportTable] = []
+    shown: list[Shown] = []
     for task in names:
         frame = reliance.ranked(work, method, task)
         said.append(of_use.explain_answer(task, frame, trust.verdict(work, method, (task,))[0]).says)
         if len(shown) < MOST_TASKS:
             chart = explanation_figures.top(work, View(method, task))
             shown.append(Figure(f"top_channels_{task}", chart, f"{task}. {top_channels.READING}"))
-    return ReportSection(RELIES, said[0], _facts(work), _badge(work), shown, said[1:])
+    return ReportSection(RELIES, said[0], _facts(work), _badge(work), shown, said[1:], key="relies")
 
 
 def _true(work: DerivedJob) -> ReportSection:
@@ -106,8 +110,9 @@ def _true(work: DerivedJob) -> ReportSection:
             [table],
             missing="No channel was switched off, so the relevance was not compared with anything.",
             command=f"winnow explain {work.run.id} --ablations 16",
+            key="true",
         )
-    shown: list[Figure | ReportTable] = [table]
+    shown: list[Shown] = [table]
     for task in names[:MOST_TASKS]:
         against = explanation_figures.against(work, View(method, task))
         deleted = explanation_figures.deletion(work, task)
@@ -115,14 +120,24 @@ def _true(work: DerivedJob) -> ReportSection:
         shown.append(Figure(f"deletion_{task}", deleted, f"{task}. {deletion_curves.READING}"))
     shuffled = explanation_figures.randomised(work, method)
     shown.append(Figure("shuffled_weights", shuffled, shuffled_weights.READING))
-    claim = f"The explanation {WORDS[colour]}: {said}."
-    return ReportSection(TRUE, claim, _facts(work), _badge(work), shown, [CHECKS])
+    claim = f"The explanation {WORDS[colour]}{_doubted(work, method)}: {said}."
+    return ReportSection(TRUE, claim, _facts(work), _badge(work), shown, [CHECKS], key="true")
+
+
+def _doubted(work: DerivedJob, method: str) -> str:
+    """Name the tasks for which it holds in part or not, where there are several."""
+    names = explanations.tasks(work)
+    judged = {task: trust.verdict(work, method, (task,))[0] for task in names} if len(names) > 1 else {}
+    doubts: tuple[Colour, ...] = ("amber", "red", "grey")
+    by = {WORDS[colour]: [task for task, own in judged.items() if own == colour] for colour in doubts}
+    said = [f"for {joined_up(tasks)} it {word}" for word, tasks in by.items() if tasks]
+    return f" over all tasks, but {joined_up(said)}" if said else ""
 
 
 def _facts(work: DerivedJob) -> list[str]:
     asked, known = explanations.asked(work), explanations.table(work, "faithfulness")
     images = int(known["images"].max()) if len(known) else asked.images
-    split = {"train": "training", "val": "validation", "test": "test"}[asked.split]
+    split = SPLIT_WORDS[asked.split]
     facts = [f"n = {images} {split} images", f"relevance of the {asked.of} by {explanations.methods(work)[0]}"]
     off = "switched off: set to their mean" if asked.fill == "mean" else "switched off: set to zero"
     return [*facts, off, f"explanation {work.id}"]

@@ -3,33 +3,41 @@
 import numpy as np
 import pandas as pd
 
+from winnow.dashboard.canvas.levels import Scale, levels, maps_of, text
 from winnow.dashboard.figures import (
-    death_map,
     latencies,
     layer_counts,
     losses_and_metrics,
     sparsities,
     strength_and_alive,
-    task_changes,
     what_is_left,
 )
-from winnow.dashboard.figures.style import styles
-from winnow.dashboard.frames import before_after, before_after_text, channel_states, events, groups
+from winnow.dashboard.frames import before_after, before_after_text, channel_states, events, groups, pairs, studies
 from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.answers import of_run as answers
+from winnow.dashboard.frames.cells import NOUNS
 from winnow.dashboard.frames.certificate import certificate
 from winnow.dashboard.frames.summaries import Summary, summary, tasks
-from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable
+from winnow.dashboard.report.parts import Badge, Figure, ReportMaps, ReportSection, ReportTable, Shown
 from winnow.dashboard.shared import run_figures
 from winnow.dashboard.shared.formatting import asked, asked_of, duration, elapsed, measured, state_word
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.explain.checks.badges import Colour
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
 from winnow.engine.runs.launch import is_recorded
-from winnow.engine.runs.run import Run
+from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.study import list_studies
 from winnow.engine.specs.penalty import PENALTIES
 from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.specs.train import TrainSpec
 
+MOST_FRAMES, MOST_CELLS = 41, 600_000  # of a map that is replayed: epochs, and groups of all of them
+REPLAYED = (
+    "One row per layer, from the input at the top; one cell per group. Hatched: dead, exactly zero. Colour: norm of "
+    "the living groups, log scale, the same in all epochs. Outlined: near the threshold. The slider replays the "
+    "training."
+)
+NO_DENSE = "No dense run to compare with: what sparsity itself costs a task is not in this chapter."
 STATES: dict[str, Colour] = {"done": "green", "failed": "red", "lost": "red"}
 
 
@@ -72,14 +80,13 @@ def wanted(run: Run) -> ReportSection:
     notes = [f"{penalised}; groups: {spec.penalty.groups}; network: {spec.network.network}."]
     notes += [f"It took {duration(elapsed(status))}."] if elapsed(status) else []
     notes += [f"It ended as {state}: {status.message}"] if status.message else []
-    shown: list[Figure | ReportTable] = [
+    shown: list[Shown] = [
         ReportTable("metrics", worded(main_table(run)), "The main metric of every task after the newest epoch."),
         Figure("losses_and_metrics", curves, losses_and_metrics.READING),
         Figure("strength_and_alive", strength, strength_and_alive.READING),
     ]
-    return ReportSection(
-        "What was asked, and what came out?", claim.says, facts, Badge(state, STATES.get(state, "amber")), shown, notes
-    )
+    badge = Badge(state, STATES.get(state, "amber"))
+    return ReportSection("What was asked, and what came out?", claim.says, facts, badge, shown, notes, key="asked")
 
 
 def sparse(run: Run) -> ReportSection:
@@ -92,17 +99,35 @@ def sparse(run: Run) -> ReportSection:
             "No norm has been recorded yet.",
             missing="The groups are recorded after the first epoch.",
             command=f"winnow train --resume {run.id}",
+            key="sparse",
         )
     known = channel_states.channels(run)
     counts, _ = run_figures.layers_now(run)
     claim = answers.groups_answer(summary(run), channel_states.layers(run))
     facts = [f"n = {len(known):,} groups in {known['layer'].nunique()} layers", f"after epoch {norms.at[-1]}"]
-    shown: list[Figure | ReportTable] = [
-        Figure("death_map", Chart(death_map.death_map(known), known), death_map.READING),
+    shown: list[Shown] = [
+        ReportMaps("survival_map", known, REPLAYED, replayed(run)),
         Figure("layer_counts", counts, layer_counts.READING),
         Figure("sparsities", run_figures.training(run, 0.0)[2], sparsities.READING),
     ]
-    return ReportSection(question, claim.says, facts, None, shown)
+    return ReportSection(question, claim.says, facts, None, shown, key="sparse")
+
+
+def replayed(run: Run) -> dict[str, object]:
+    """Return the survival map of a run at some of its epochs, as canvas/report.js draws it; the newest first seen."""
+    norms = groups.norms(run)
+    most = max(1, min(MOST_FRAMES, MOST_CELLS // max(1, norms.values.shape[1])))
+    rows = np.unique(np.linspace(0, len(norms.at) - 1, min(most, len(norms.at))).round().astype(int))
+    low, high = norms.extent
+    frames = [channel_states.at_row(norms, row) for row in rows[:-1]]
+    frames.append((norms.values[-1], channel_states.states(run) == channel_states.NEAR_PLACE))
+    shades = [levels(values, near, Scale(low, high)) for values, near in frames]
+    return {
+        **maps_of(norms.layers, NOUNS[run.spec.penalty.groups], (low, high)),
+        "labels": [f"after epoch {norms.at[row]}" for row in rows],
+        "levels": [text(np.concatenate(shades))],
+        "first": len(rows) - 1,
+    }
 
 
 def newest_pruning(run: Run) -> DerivedJob | None:
@@ -111,33 +136,66 @@ def newest_pruning(run: Run) -> DerivedJob | None:
 
 
 def priced(run: Run) -> ReportSection:
-    """Say what was removed and what each task pays; without a pruning, what could be."""
-    question, known = "At what price?", summary(run)
+    """Say what was removed, and what a dense run of the same description reached; without a pruning, what could be."""
+    question, known, dense = "At what price?", summary(run), dense_twin(run)
     work = newest_pruning(run)
+    beside, notes = _beside(run, dense), [*_studied(run)]
     if work is None:
         claim = of_pruning.unpruned_answer(known).says
         missing = "Nothing has been removed from this run yet, so no price was measured."
-        return ReportSection(question, claim, [judged(run)], missing=missing, command=f"winnow prune {run.id}")
-    main = tasks(run.spec)
-    spent, paid = before_after.costs(work), before_after.changes(work, main)
-    found = certificate(work)
+        command = f"winnow prune {run.id}"
+        return ReportSection(question, claim, [judged(run)], None, beside, notes, missing, command, key="price")
+    spent, found = before_after.costs(work), certificate(work)
     titles = [before_after_text.title(row) for _, row in spent.iterrows()]
     exact = Badge("exact", "green") if found and found.holds else Badge("not exact", "red")
-    shown: list[Figure | ReportTable] = [
+    shown: list[Shown] = [
         ReportTable(
-            "before_after", before_after_text.before_after(work, main), "Dense: the network of the run as it is."
-        ),
-        Figure(
-            "task_changes",
-            Chart(task_changes.task_changes(paid, styles(list(run.spec.data.fields))), paid),
-            task_changes.READING,
+            "before_after",
+            before_after_text.before_after(work, tasks(run.spec)),
+            "Dense: the network of the run as it is.",
         ),
         Figure("what_is_left", Chart(what_is_left.what_is_left(spent, titles), spent), what_is_left.READING),
         Figure("latencies", Chart(latencies.latencies(spent, titles), spent), latencies.READING),
+        *beside,
     ]
     facts = [judged(run), *([asked_of(work.spec)] if isinstance(work.spec, PruneSpec) else []), f"pruning {work.id}"]
     badge = exact if found else Badge("not checked", "grey")
-    return ReportSection(question, of_pruning.pruned_answer(spent, paid, found).says, facts, badge, shown)
+    claim = of_pruning.pruned_answer(spent, before_after.changes(work, tasks(run.spec)), found).says
+    return ReportSection(question, claim, facts, badge, shown, notes, key="price")
+
+
+def dense_twin(run: Run) -> Run | None:
+    """Return the newest finished run that differs only in having no penalty, None where there is none."""
+    if run.spec.penalty.target is None and run.spec.penalty.strength == 0:
+        return None
+    others = (other for other in list_runs() if other.id != run.id and summary(other).status.state == "done")
+    return next((other for other in others if _is_dense_twin(run.spec, summary(other).spec)), None)
+
+
+def _is_dense_twin(spec: TrainSpec, other: TrainSpec | None) -> bool:
+    if other is None or other.penalty.target is not None or other.penalty.strength != 0 or other.strength_changes:
+        return False
+    left = {"name", "penalty", "strength_changes", "start"}
+    return spec.model_dump(mode="json", exclude=left) == other.model_dump(mode="json", exclude=left)
+
+
+def _beside(run: Run, dense: Run | None) -> list[Shown]:
+    """Return the metrics of a dense run and of this one, where there is a dense one judged on the same images."""
+    if dense is None:
+        return []
+    frame, split, differ = pairs.metrics(dense, run)
+    if differ or frame.empty:
+        return []
+    shown = frame.drop(columns="metric").rename(columns={"a": "dense", "b": "sparse", "gain": "gain [%]"})
+    return [ReportTable("against_dense", shown, f"Dense: {dense.id}, the same but for the penalty; {split}. One seed.")]
+
+
+def _studied(run: Run) -> list[str]:
+    """Say of which studies a run is one: they have the price over several seeds."""
+    known = [study.id for study in list_studies() if run.id in set(studies.table(study, "members")["run"].astype(str))]
+    return [
+        f"It is one run of {study}: `winnow report --study {study}` has the price over its seeds." for study in known
+    ]
 
 
 def not_claimed_of_run(run: Run) -> list[str]:
@@ -147,7 +205,7 @@ def not_claimed_of_run(run: Run) -> list[str]:
         "One seed: another seed gives other numbers, and this report does not say by how much.",
     ]
     if run.spec.penalty.target is not None or run.spec.penalty.strength > 0:
-        found.append("No dense run to compare with: what sparsity itself costs a task is not in this chapter.")
+        found += [] if dense_twin(run) else [NO_DENSE]
     if not run.spec.test and not is_recorded(run):
         found.append("The metrics are of the validation images. The test images were not used.")
     found += _unfinished(known)

@@ -6,7 +6,7 @@ from winnow.dashboard.figures import paired_differences, path_curve
 from winnow.dashboard.frames import differences, pairs, paths, studies, tables
 from winnow.dashboard.frames.answers import of_runs, of_study
 from winnow.dashboard.frames.summaries import image_sets, summary
-from winnow.dashboard.report.parts import Figure, ReportSection, ReportTable
+from winnow.dashboard.report.parts import Figure, ReportSection, ReportTable, Shown
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -29,7 +29,9 @@ def runs_compared(runs: Sequence[Run]) -> ReportSection:
     if len(sets) > 1:
         notes.append(f"Not judged on the same images ({'; '.join(sets)}): their metrics cannot be compared.")
     shown = [ReportTable("compared", tables.compare(known), "What differs between the runs, then their results.")]
-    return ReportSection("How do the runs compare?", claim, [f"n = {len(runs)} runs", images], None, shown, notes)
+    return ReportSection(
+        "How do the runs compare?", claim, [f"n = {len(runs)} runs", images], None, shown, notes, key="compared"
+    )
 
 
 def studied(study: Study) -> list[ReportSection]:
@@ -39,7 +41,11 @@ def studied(study: Study) -> list[ReportSection]:
         missing = "No run of it has ended yet."
         return [
             ReportSection(
-                "What was found?", missing, missing=missing, command=f"winnow {spec.kind} --resume {study.id}"
+                "What was found?",
+                missing,
+                missing=missing,
+                command=f"winnow {spec.kind} --resume {study.id}",
+                key="found",
             )
         ]
     return [_pathed(study, spec) if isinstance(spec, PathSpec) else _arms(study, spec), _bounds(study)]
@@ -52,19 +58,18 @@ def _facts(study: Study, split: str) -> list[str]:
 
 def _pathed(study: Study, spec: PathSpec) -> ReportSection:
     points = paths.points(study)
-    shown: list[Figure | ReportTable] = [
+    shown: list[Shown] = [
         Figure("path_curve", Chart(path_curve.path_curve(points), points), path_curve.READING),
         ReportTable("path_runs", studies.members(study), "The runs of the path, in the order of the plan."),
     ]
-    return ReportSection(
-        "What does sparsity buy?", of_study.path_answer(points).says, _facts(study, "val"), None, shown
-    )
+    claim = of_study.path_answer(points).says
+    return ReportSection("What does sparsity buy?", claim, _facts(study, "val"), None, shown, key="found")
 
 
 def _arms(study: Study, spec: StudySpec) -> ReportSection:
     which = differences.Which("test", "dense", spec.definition)
     summary, frame = studies.table(study, "summary"), differences.paired(study, which)
-    shown: list[Figure | ReportTable] = [
+    shown: list[Shown] = [
         ReportTable("paper_table", paper_table(summary, spec.definition, "test"), PAPER),
         Figure(
             "paired_differences",
@@ -74,7 +79,7 @@ def _arms(study: Study, spec: StudySpec) -> ReportSection:
         ReportTable("study_runs", studies.members(study), "The runs of the study, in the order of the plan."),
     ]
     claim = of_study.study_answer(summary, which, f"{spec.definition} metrics, test images").says
-    return ReportSection("Which arm is best?", claim, _facts(study, "test"), None, shown)
+    return ReportSection("Which arm is best?", claim, _facts(study, "test"), None, shown, key="found")
 
 
 def _bounds(study: Study) -> ReportSection:
@@ -82,4 +87,4 @@ def _bounds(study: Study) -> ReportSection:
     said = [f"{seeds} seed{'s say' if seeds > 1 else ' says'} little about chance."] if seeds < 3 else []
     said += [f"The {study.spec.kind} is {state}: runs are missing."] if state != "done" else []
     said += ["The numbers hold for this data, this network and this number of epochs."]
-    return ReportSection("What we do not claim", said[0], notes=said[1:])
+    return ReportSection("What we do not claim", said[0], notes=said[1:], key="bounds")

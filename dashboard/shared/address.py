@@ -23,6 +23,7 @@ LINKED = (RUN, OTHER, STUDY, PRUNING, EXPLANATION, LAYER, CHANNEL, KIND, TASK)  
 MOST = 1000  # characters of a name that is worth reading
 
 COMPLETED = "completed_address"  # in the session
+ABOUT, CLAIM = "page_is_about", "page_says"  # too: RUN, STUDY or None; the sentence that the page opens with
 
 Named = Mapping[str, str | None]
 Option = TypeVar("Option")

@@ -7,6 +7,7 @@ import streamlit as st
 
 from winnow.dashboard import navigation
 from winnow.dashboard.frames.answers.answer import Answer
+from winnow.dashboard.shared import address
 
 GLOSSARY = {
     r"groups?": "Group: the weights that the penalty makes zero together. By default all weights that read one input "
@@ -27,6 +28,7 @@ _WORDS = re.compile("|".join(rf"(?<![\w&#])({word})(?!\w)" for word in GLOSSARY)
 
 def answer(found: Answer) -> None:
     """Draw what a page answers, and the way to the page to look at next."""
+    st.session_state[address.CLAIM] = found.says
     then = f" <span>{glossed(found.then)}</span>" if found.then else ""
     with st.container(horizontal=True, vertical_alignment="top", wrap=False, key="answer"):
         st.html(f'<p class="answer"><strong>{glossed(found.says)}</strong>{then}</p>', width="stretch")

@@ -21,6 +21,7 @@ STOPPING = (
 )
 EVERY = 1.0  # seconds until a granted strength is said
 OF = "strength_of"  # the run whose strength stands in the input
+DOUBTED = "strength_doubted"  # (run, strength) that was asked for and lies beyond λ_max
 
 
 def controls(run: Run) -> None:
@@ -75,22 +76,106 @@ def _kill(work: WorkFolder) -> None:
 
 
 def _strength(run: Run) -> None:
-    """Ask for another strength; it is sent only when applied."""
+    """Ask for another strength, by a slider up to λ_max or as a number; Enter or Apply sends it."""
     requested = run.control().strength
     if st.session_state.get(OF) != run.id:
         st.session_state[OF] = run.id
         st.session_state["strength_input"] = requested if requested is not None else events.strength_in_force(run)
-    st.number_input(
-        "Strength λ", min_value=0.0, step=1e-4, format="%.2e", key="strength_input", on_change="ignore", width=190
-    )
-    st.button(
-        "Apply",
-        key="apply",
-        icon=":material/check:",
-        on_click=act,
-        args=(run, lambda: run.ask(strength=st.session_state["strength_input"])),
-    )
+    most = events.strength_max(run)
+    if most is not None:
+        _slider(most)
+    with st.form("strength_form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        st.number_input(
+            "Strength λ",
+            min_value=0.0,
+            step=1e-4,
+            format="%.2e",
+            key="strength_input",
+            width=190,
+        )
+        st.form_submit_button(
+            "Apply", key="apply", icon=":material/check:", on_click=_apply, args=(run, most),
+            help="Enter in the field does the same",
+        )  # fmt: skip
+    _undo(run)
+    _confirm(run, most)
     redrawn(_strengths, EVERY, run)
+
+
+def _slider(most: float) -> None:
+    """Draw the strengths from λ_max down to a ten-thousandth of it, evenly on a log scale, and 0."""
+    grid = strengths_below(most)
+    now = float(st.session_state["strength_input"])
+    st.session_state["strength_slider"] = min(grid, key=lambda value: abs(value - now))
+
+    def move() -> None:
+        st.session_state["strength_input"] = st.session_state["strength_slider"]
+
+    st.select_slider(
+        "λ, up to λ_max",
+        grid,
+        key="strength_slider",
+        format_func=power,
+        on_change=move,
+        width=300,
+        help=f"λ_max is {power(most)}: from there on the penalty outweighs the loss everywhere. Move it, then apply.",
+    )
+
+
+def strengths_below(most: float) -> list[float]:
+    """Return the strengths of the slider: 0, then four decades up to λ_max, ten a decade, with two digits."""
+    return [0.0, *(float(f"{most * 10 ** (step / 10 - 4):.2g}") for step in range(40)), most]
+
+
+def _apply(run: Run, most: float | None) -> None:
+    """Ask for the strength in the field; one beyond λ_max is asked about first."""
+    asked = float(st.session_state["strength_input"])
+    if most is not None and asked > most:
+        st.session_state[DOUBTED] = (run.id, asked)
+        return
+    st.session_state.pop(DOUBTED, None)
+    act(run, lambda: run.ask(strength=asked))
+
+
+def _confirm(run: Run, most: float | None) -> None:
+    """Ask whether a strength beyond λ_max is meant: all groups that it reaches die, and many never revive."""
+    of, asked = st.session_state.get(DOUBTED, ("", 0.0))
+    if most is None or of != run.id:
+        return
+    st.warning(
+        f"{power(asked)} is {asked / most:.3g} times λ_max. Every group is pulled to zero harder than the loss pulls: "
+        "expect the whole network to die. Groups that are dead on both sides of a channel never revive.",
+        icon=":material/warning:",
+    )
+    with st.container(horizontal=True):
+        st.button("Apply it all the same", key="strength_sure", on_click=_sure, args=(run, asked))
+        st.button("Keep the strength", key="strength_keep", on_click=lambda: st.session_state.pop(DOUBTED, None))
+
+
+def _sure(run: Run, asked: float) -> None:
+    st.session_state.pop(DOUBTED, None)
+    act(run, lambda: run.ask(strength=asked))
+
+
+def _undo(run: Run) -> None:
+    """Offer the strength that was asked for before the last one."""
+    before = strength_before(run)
+    if before is None:
+        return
+
+    def back() -> None:
+        st.session_state["strength_input"] = before
+        _apply(run, events.strength_max(run))
+
+    st.button(
+        f"Undo: back to {power(before)}", key="strength_undo", icon=":material/undo:", type="tertiary", on_click=back
+    )
+
+
+def strength_before(run: Run) -> float | None:
+    """Return the strength before the last one that a user asked for; None where none was."""
+    asked = [float(value) for value in events.changes(run)["strength"].dropna()]
+    return [run.spec.penalty.strength, *asked][-2] if asked else None
 
 
 def _strengths(run: Run) -> None:

@@ -25,12 +25,24 @@ STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a 
 }
 COUNTED = {"group": "groups", "parameter": "parameters", "mac": "MACs", "latency": "latency"}
 CRITERIA: dict[Criterion, str] = {"zeros": "exact zeros", "norm": "low norms", "relevance": "low relevance"}
+REPAIRS = {"norms": "batch norms repaired", "readers": "layers repaired", "both": "layers and batch norms repaired"}
 
 
 def plain(text: str) -> str:
     """Return Markdown that shows `text` as it is: no emphasis, links, images, formulae, tags, icons or new lines."""
     escaped = re.sub(r"([!-/;-@\[-`{-~])", r"\\\1", " ".join(text.split()))
     return re.sub(r":(?=\w)", ":\u2060", escaped)  # a word joiner, or :this: becomes an icon
+
+
+def unescaped(markdown: str) -> str:
+    """Return the text that `plain` made safe as it was."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown).replace("\u2060", "")
+
+
+def on_paper(reading: str) -> str:
+    """Return how to read a figure, without what can only be done on a page of the dashboard."""
+    only = ("Click", "Move the slider", "A cell that is pointed at")
+    return " ".join(part for part in re.split(r"(?<=[.:]) ", reading) if not part.startswith(only))
 
 
 def sentence(text: str) -> str:
@@ -146,12 +158,14 @@ def asked(penalty: PenaltySpec) -> str:
 
 
 def asked_of(spec: PruneSpec) -> str:
-    """Say what a pruning was asked to do: what goes, which heads stay, whether it is refitted."""
+    """Say what a pruning was asked to do: what goes, which heads stay, how it recovers."""
     parts = [CRITERIA[spec.criterion]]
     if spec.budget is not None:
         parts[0] += f", budget {spec.budget:g} % of the {COUNTED[spec.budget_of]}"
     parts += [f"only {', '.join(spec.tasks)}"] if spec.tasks else []
+    parts += [REPAIRS[spec.repair]] if spec.repair != "none" else []
     parts += [f"refit of {spec.refit_epochs} epoch{'s' if spec.refit_epochs > 1 else ''}"] if spec.refit_epochs else []
+    parts[-1] += f", imitation {spec.distillation:g}" if spec.distillation else ""
     return ", ".join(parts)
 
 

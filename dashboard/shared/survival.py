@@ -5,10 +5,12 @@ import streamlit as st
 from winnow.dashboard.canvas import survival_map
 from winnow.dashboard.frames import channel_states, groups
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.panel import explain, source
+from winnow.dashboard.shared.formatting import measured
+from winnow.dashboard.shared.panel import DrawnFigure, explain, source
 from winnow.dashboard.shared.selection import Selected, select, selected
 from winnow.engine.runs.run import Run
 
+WHAT_IF = (0, 0.1, 0.2, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 25, 30, 40, 50)  # % of the largest norm of a layer
 ORDERS: dict[channel_states.Order, str] = {
     "network": "network order",
     "norm": "norm",
@@ -24,10 +26,32 @@ def survival(run: Run) -> Selected:
         by = address.segments("order", "Order of the channels", ORDERS, "network", quiet=True)
     found = selected(norms.layers, kind)
     near = channel_states.states(run) == channel_states.NEAR_PLACE
-    survival_map.survival_map(survival_map.Board(run.id, norms, kind, by, found.cell, near), "survival_map", select)
+    board = survival_map.Board(run.id, norms, kind, by, found.cell, near)
+    survival_map.survival_map(board, "survival_map", select)
     reading, moment = survival_map.reading(kind), f"{source(run)} · after epoch {norms.at[-1]}"
-    explain(lambda: channel_states.channels(run), "survival_map", reading, moment)
+    drawn = DrawnFigure("maps", "survival_map", lambda: survival_map.replayable(board))
+    _what_if(run)
+    explain(lambda: channel_states.channels(run), "survival_map", reading, moment, drawn)
     return found
+
+
+def _what_if(run: Run) -> None:
+    """Say what would be zero at another threshold; nothing is changed by it."""
+    percent = st.select_slider(
+        "What if everything below this share of its layer's largest norm were zero?",
+        WHAT_IF,
+        key="what_if_threshold",
+        format_func=lambda value: f"{value:g} %",
+        width=460,
+        help="Reckoned from the newest norms. Nothing is changed. What the tasks lose, a pruning says.",
+    )
+    rows = channel_states.below(run, percent).to_dict("records")
+    said = [
+        f"{row['of']} zero: {measured(row['now'], '%')}" + (f" → **{measured(row['then'], '%')}**" if percent else "")
+        for row in rows
+        if row["now"] == row["now"]
+    ]
+    st.caption(" · ".join(said) + " of the penalised layers")
 
 
 def no_norms() -> None:

@@ -80,7 +80,7 @@ def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
         for against, of in (("dense", "dense"), ("single", "single tasks"))
         if (known["against"] == against).any()
     ]
-    fields = spec.base.data.fields
+    fields = spec.base.fields
     for task in subset.split("+"):
         found += [
             Quantity(

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a data set on disk, found before a run starts: every file read, every value checked.
+"""Everything that is wrong with a data set, found before a run starts: every file read, every value checked.
 
 A finding is what would stop a run, or make its result wrong: a damaged file, a value out of range, images of different
 sizes, an image in two splits. A note is worth knowing and may be meant: a class that never occurs, a file that belongs
@@ -18,13 +18,15 @@ import numpy as np
 
 from winnow.data.checking.summaries import FieldSummary
 from winnow.data.disk.ahead import in_order
-from winnow.data.disk.records import OnDisk, Record
+from winnow.data.disk.records import OnDisk
 from winnow.data.disk.spec import DiskData
 from winnow.data.layouts.layout import LayoutData
-from winnow.data.sample import Array, DataError, Sample, Split
+from winnow.data.sample import Array, DataError, Dataset, Sample, Split
+from winnow.data.spec import DataSpec
 from winnow.data.validation import validate
 
 Progress = Callable[[int, int], None]
+TWICE = "there once"
 
 
 @dataclass(frozen=True)
@@ -83,23 +85,24 @@ class Report:
 class Checked:
     """A sample that was read: its digest, None if the image cannot be read; its targets that are right; findings."""
 
-    record: Record
+    where: str
+    name: str
     digest: bytes | None
     size: str
     targets: dict[str, Array]
     findings: list[Finding]
 
 
-def examine(spec: DiskData, progress: Progress | None = None) -> Report:
+def examine(spec: DataSpec, progress: Progress | None = None) -> Report:
     """Return what is in a data set and what is wrong with it; `progress` is called with (done, total) per sample.
 
-    Nothing is kept of the images but a digest of their pixels. Samples are read by as many threads as there are cores.
+    Nothing is kept of the images but a digest of their pixels. Files are read by as many threads as there are cores.
     """
-    report = Report(spec.dataset, getattr(spec, "layout", ""), spec.root)
-    loaded: dict[Split, OnDisk] = {}
+    report = Report(spec.dataset, getattr(spec, "layout", ""), getattr(spec, "root", ""))
+    loaded: dict[Split, Dataset] = {}
     for split in spec.splits:
         try:
-            loaded[split] = spec.opened(split, spec.records(split))
+            loaded[split] = spec.opened(split, spec.records(split)) if isinstance(spec, DiskData) else spec.load(split)
         except DataError as error:
             report.findings.append(found_by(error))
     total, done = sum(len(data) for data in loaded.values()), 0
@@ -107,8 +110,13 @@ def examine(spec: DiskData, progress: Progress | None = None) -> Report:
     for split, data in loaded.items():
         own = SplitReport(len(data), Counter(), {name: FieldSummary(known) for name, known in spec.fields.items()})
         report.splits[split] = own
-        for checked in in_order(partial(check_record, data), len(data)):
-            report.findings += [*checked.findings, *_repeated(checked, split, seen)]
+        for checked in checked_samples(data):
+            again = [
+                found
+                for found in _repeated(checked, split, seen)
+                if isinstance(spec, DiskData) or found.expected != TWICE
+            ]  # two images of a seed may be the same by chance
+            report.findings += [*checked.findings, *again]
             own.sizes.update([checked.size] if checked.size else [])
             for name, values in checked.targets.items():
                 own.fields[name].add(values)
@@ -116,7 +124,9 @@ def examine(spec: DiskData, progress: Progress | None = None) -> Report:
             if progress is not None:
                 progress(done, total)
     _compare_sizes(spec, report)
-    report.notes += [*_counts(spec, report), *_classes(report), *_left_over(spec, loaded.values())]
+    report.notes += [*_counts(spec, report), *_classes(report)]
+    if isinstance(spec, DiskData):
+        report.notes += _left_over(spec, [data for data in loaded.values() if isinstance(data, OnDisk)])
     return report
 
 
@@ -125,24 +135,31 @@ def found_by(error: DataError) -> Finding:
     return Finding(error.where, error.part, error.expected, error.found, error.mend)
 
 
-def check_record(data: OnDisk, index: int) -> Checked:
+def checked_samples(data: Dataset) -> Iterator[Checked]:
+    """Yield every sample of a split, checked; files are read ahead."""
+    check = partial(check_sample, data)
+    return in_order(check, len(data)) if isinstance(data, OnDisk) else map(check, range(len(data)))
+
+
+def check_sample(data: Dataset, index: int) -> Checked:
     """Read a sample; each part that is wrong is a finding, and the others are looked at nevertheless."""
-    record = data.records[index]
-    where = record.image.where
+    record = data.records[index] if isinstance(data, OnDisk) else None
+    where = record.image.where if record else f"{data.name}[{index}]"
+    name = record.name if record else str(index)
     try:
         sample = data.sample(index)
         validate(sample, {}, where)
     except DataError as error:
-        return Checked(record, None, "", {}, [found_by(error)])
+        return Checked(where, name, None, "", {}, [found_by(error)])
     targets, findings = {}, []
-    for name, known in data.fields.items():
-        part = record.targets[name]
+    for task, known in data.fields.items():
+        part = record.targets[task] if record else None
         try:
-            validate(Sample(sample.image, {name: sample.targets[name]}), {name: known}, part.where if part else where)
-            targets[name] = sample.targets[name]
+            validate(Sample(sample.image, {task: sample.targets[task]}), {task: known}, part.where if part else where)
+            targets[task] = sample.targets[task]
         except DataError as error:
             findings.append(found_by(error))
-    return Checked(record, _digest(sample.image), _size(sample.image), targets, findings)
+    return Checked(where, name, _digest(sample.image), _size(sample.image), targets, findings)
 
 
 def _digest(image: Array) -> bytes:
@@ -160,17 +177,17 @@ def _repeated(checked: Checked, split: Split, seen: dict[bytes, tuple[Split, str
     """Return a finding if the pixels of an image are those of one seen before; remember it otherwise."""
     if checked.digest is None:
         return []
-    known = seen.setdefault(checked.digest, (split, checked.record.name))
-    if known == (split, checked.record.name):
+    known = seen.setdefault(checked.digest, (split, checked.name))
+    if known == (split, checked.name):
         return []
     other, name = known
     leak = other != split
-    expected = "in one split only" if leak else "there once"
+    expected = "in one split only" if leak else TWICE
     mend = "What is tested would be trained on: keep it in one split." if leak else "Remove one of them."
-    return [Finding(checked.record.image.where, "image", expected, f"the pixels of {name} ({other})", mend)]
+    return [Finding(checked.where, "image", expected, f"the pixels of {name} ({other})", mend)]
 
 
-def _compare_sizes(spec: DiskData, report: Report) -> None:
+def _compare_sizes(spec: DataSpec, report: Report) -> None:
     """Add that images differ in size or type, which no batch can hold.
 
     A description that says nothing against it is wrong. A public data set may be so: then it is a note.
@@ -181,14 +198,14 @@ def _compare_sizes(spec: DiskData, report: Report) -> None:
     said = ", ".join(f"{count} of {size}" for size, count in sizes.most_common(4))
     if spec.dataset == "folder":
         mend = "Set `size` in dataset.toml."
-        report.findings.append(Finding(spec.root, "image", "of one size and type", said, mend))
+        report.findings.append(Finding(report.root, "image", "of one size and type", said, mend))
     else:
         report.notes.append(f"images differ in size: {said}. Train with --height and --width.")
 
 
-def _counts(spec: DiskData, report: Report) -> list[str]:
+def _counts(spec: DataSpec, report: Report) -> list[str]:
     """Return a note for every split that has another number of samples than the data set is known to have."""
-    known = spec.arrangement.counts if isinstance(spec, LayoutData) else {}
+    known = spec.counts if isinstance(spec, LayoutData) else {}
     return [
         f"{split}: {own.samples} samples; the whole data set has {known[split]}"
         for split, own in report.splits.items()

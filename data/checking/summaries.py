@@ -8,6 +8,51 @@ import numpy as np
 from winnow.data.kinds import KINDS
 from winnow.data.sample import Array, Field
 
+DIRECTIONS = ("x", "y", "z")  # the components of a normal
+
+
+class Histogram:
+    """Counts of numbers in bins of one width: a power of two, which doubles until `MOST` bins hold all of them."""
+
+    MOST = 64
+
+    def __init__(self) -> None:
+        self._width, self._first = 0.0, 0
+        self._counts = np.zeros(0, np.int64)
+
+    def add(self, values: Array) -> None:
+        """Take in finite numbers."""
+        if not values.size:
+            return
+        low, high = float(values.min()), float(values.max())
+        if not self._width:
+            self._width = 2.0 ** math.floor(math.log2(((high - low) or abs(high) or 1.0) / self.MOST))
+            self._first = math.floor(low / self._width)
+        while not self._fits(low, high):
+            self._double()
+        first = min(self._first, math.floor(low / self._width))
+        last = max(self._first + len(self._counts) - 1, math.floor(high / self._width))
+        counts = np.zeros(last - first + 1, np.int64)
+        counts[self._first - first : self._first - first + len(self._counts)] = self._counts
+        counts += np.bincount(np.floor(values / self._width).astype(np.int64) - first, minlength=len(counts))
+        self._first, self._counts = first, counts
+
+    def rows(self) -> list[tuple[float, float, int]]:
+        """Return (low, high, count) of each bin, from the first to the last that holds a number; high is outside."""
+        edges = (self._first + np.arange(len(self._counts) + 1)) * self._width
+        return list(zip(edges[:-1].tolist(), edges[1:].tolist(), self._counts.tolist(), strict=True))
+
+    def _fits(self, low: float, high: float) -> bool:
+        first = min(self._first, math.floor(low / self._width))
+        last = max(self._first + len(self._counts) - 1, math.floor(high / self._width))
+        return last - first < self.MOST
+
+    def _double(self) -> None:
+        places = (self._first + np.arange(len(self._counts))) // 2
+        self._first, self._width = self._first // 2, 2 * self._width
+        if len(places):
+            self._counts = np.bincount(places - self._first, self._counts).astype(np.int64)
+
 
 class FieldSummary:
     """The targets of one field; parts of a split may be summarised apart and added."""
@@ -20,6 +65,8 @@ class FieldSummary:
         self._counts = np.zeros(levels or len(field.classes), np.int64)
         self._of = np.zeros(len(self._counts), np.int64)  # known entries that could be of each class
         self._least, self._largest, self._total = math.inf, -math.inf, 0.0
+        self._parts = DIRECTIONS if field.kind == "normals" else field.classes if self._kind.per_class else ("",)
+        self.histograms = {} if self._kind.whole else {part: Histogram() for part in self._parts}
 
     def add(self, values: Array) -> None:
         """Take in the target of one image, as `data.sample` describes it."""
@@ -33,7 +80,20 @@ class FieldSummary:
         elif self._kind.whole:
             self._counts += np.bincount(values[known].astype(np.int64), minlength=len(self._counts))
             self._of += int(known.sum())
-        elif self.field.kind != "normals" and known.any():
+        else:
+            self._add_numbers(values, known)
+
+    def _add_numbers(self, values: Array, known: Array) -> None:
+        if self.field.kind == "normals":
+            for place, histogram in enumerate(self.histograms.values()):
+                histogram.add(values[:, :, place][known].astype(np.float64))
+            return
+        if self._kind.per_class:
+            for place, histogram in enumerate(self.histograms.values()):
+                histogram.add(values[place : place + 1][known[place : place + 1]].astype(np.float64))
+        else:
+            self.histograms[""].add(values[known].astype(np.float64))
+        if known.any():
             numbers = values[known].astype(np.float64)
             self._least, self._largest = min(self._least, numbers.min()), max(self._largest, numbers.max())
             self._total += float(numbers.sum())

@@ -1,4 +1,8 @@
-"""Pictures from files: PNG, JPEG, BMP, TIFF and WebP through Pillow. Modes are told apart, none converted unasked."""
+"""Pictures from files: PNG, JPEG, BMP, TIFF and WebP through Pillow. Modes are told apart, none converted unasked.
+
+Pillow reads a 16-bit colour PNG as 8 bits without a word, and does not compare the checksums of the pixels: the chunks
+of a PNG file are looked at here (W3C, "Portable Network Graphics (PNG) Specification", 2nd edition, 5 and 11.2.2).
+"""
 
 import io
 import struct
@@ -10,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from winnow.data.disk.arrays import read_npy, require_file
-from winnow.data.disk.png import AGAIN, SIGNATURE, png_bits
 from winnow.data.sample import Array, DataError
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # none that runs another program, as EPS does
@@ -24,6 +27,8 @@ LOSSY = "JPEG"
 MODES = {"1": "black and white", "L": "grey", "P": "palette", "LA": "grey with alpha", "RGBA": "RGB with alpha"}
 CHANNELS = {"RGB": 3, "L": 1}
 ORIENTATION = 0x0112  # EXIF
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+AGAIN = "Copy the file again, or write it anew."
 CONVERT = "Set `convert = true` in dataset.toml, which brings images to 8 bits and drops alpha; or save it as {}."
 
 
@@ -169,3 +174,28 @@ def _image_array(path: Path, channels: int) -> Array:
         found = f"{values[place]:.6g} at {place}"
         raise DataError(str(path), "image", "finite and in [0, 1]", found, "Divide 8-bit values by 255.")
     return values.astype(np.float32)
+
+
+def png_bits(path: Path, content: bytes) -> int:
+    """Return the bits per value of a PNG file with this content.
+
+    Raises:
+        DataError: it is cut off, or a checksum is wrong.
+
+    """
+    place, bits = len(SIGNATURE), 0
+    while place < len(content):
+        length = int.from_bytes(content[place : place + 4])
+        end = place + 12 + length
+        kind, data = content[place + 4 : place + 8], content[place + 8 : place + 8 + length]
+        if end > len(content):
+            break
+        if zlib.crc32(kind + data) != int.from_bytes(content[end - 4 : end]):
+            name = kind.decode("ascii", "replace")
+            raise DataError(str(path), "content", "a whole PNG file", f"a wrong checksum of chunk {name}", AGAIN)
+        if kind == b"IHDR":
+            bits = data[8]
+        if kind == b"IEND":
+            return bits
+        place = end
+    raise DataError(str(path), "content", "a whole PNG file", f"one cut off after {len(content)} bytes", AGAIN)

@@ -11,6 +11,7 @@ from winnow.data.disk.geometry import Frame, nearest_pixels, require_size
 from winnow.data.kinds import KINDS
 from winnow.data.parameters import checked_index
 from winnow.data.sample import Array, DataError, Field, Sample
+from winnow.data.validation import validate
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,22 @@ class OnDisk:
         record = self.records[checked_index(index, len(self))]
         image = record.image.read()
         return Sample(self.frame.of_image(image), Targets(record, self.fields, image.shape[:2], self.frame))
+
+    def fault(self, index: int) -> DataError | None:
+        """Return what is wrong with a sample, the first part of it; None where every part that is there is right."""
+        record = self.records[index]
+        known = [part.fault for part in record.parts if part.fault is not None]
+        if known:
+            return known[0]
+        there = {task: part for task, part in record.targets.items() if part is None or part.files}
+        try:
+            sample = self.sample(index)
+            validate(sample, {}, record.image.where)
+            for task, part in there.items():
+                validate(sample, {task: self.fields[task]}, part.where if part else record.image.where)
+        except DataError as error:
+            return error
+        return None
 
 
 def constant(value: object, whole: bool) -> Array:

@@ -1,12 +1,14 @@
 """What all data sets on disk have in common: a folder, a layout that is recognised, one size for all images."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field as Option
 from pydantic import field_validator
 
+from winnow.data.disk.ahead import in_order
 from winnow.data.disk.geometry import Frame
 from winnow.data.disk.paths import by_place, data_folder
 from winnow.data.disk.records import OnDisk, Record
@@ -29,6 +31,12 @@ class DiskData(DataSpec):
         max_length=4096,
         description="folder to keep arrays in that are ready to train on; they are mapped, so that a split needs no "
         "memory of its own; not set: each run reads all files into memory",
+    )
+
+    skip_bad: bool = Option(
+        False,
+        description="leave out samples that cannot be read or hold wrong values, and list them; not set: they stop the "
+        "run at its start",
     )
 
     @field_validator("root", "cache")
@@ -57,13 +65,15 @@ class DiskData(DataSpec):
         raise NotImplementedError(f"{type(self).__name__}.records")
 
     def sound_records(self, split: Split) -> list[Record]:
-        """Return the samples of a split.
+        """Return the samples of a split; with `skip_bad`, those of which every part can be read and is right.
 
         Raises:
             DataError: a part of one is known to be wrong; the message says how many are.
 
         """
         found = self.records(split)
+        if self.skip_bad:
+            return [record for record, fault in zip(found, self._faults(found, split), strict=True) if fault is None]
         faults = [part.fault for record in found for part in record.parts if part.fault is not None]
         if len(faults) == 1:
             raise faults[0]
@@ -72,6 +82,16 @@ class DiskData(DataSpec):
             said = f"{one.found}, the first of {len(faults)} findings in {split}"
             raise DataError(one.where, one.part, one.expected, said, one.mend)
         return found
+
+    def skipped(self, split: Split) -> list[DataError]:
+        """Return what is wrong with the samples of a split that `skip_bad` leaves out: the first fault of each."""
+        faults = self._faults(self.records(split), split) if self.skip_bad else ()
+        return [fault for fault in faults if fault is not None]
+
+    def _faults(self, found: list[Record], split: Split) -> tuple[DataError | None, ...]:
+        stats = [(str(file), file.stat()) for record in found for file in record.files if file.is_file()]
+        state = hash(tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
+        return faults_of(type(self), self.model_dump_json(), split, state)
 
     def described(self) -> list[Path]:
         """Return the files, beside those of the records, that decide what a sample is."""
@@ -107,3 +127,15 @@ class DiskData(DataSpec):
         """Return all files that decide what a sample is, by their place in the folder."""
         found = {file for split in self.splits for record in self.sound_records(split) for file in record.files}
         return by_place(self.folder, sorted({*found, *self.described()}))
+
+
+@lru_cache(maxsize=8)
+def faults_of(kind: type[DiskData], spec: str, split: Split, state: int) -> tuple[DataError | None, ...]:
+    """Return the first fault of each sample of a split, None where all is right; every file is read.
+
+    `spec` is the data set as JSON, `state` what changes with its files. A task of which nothing is there is no fault of
+    a sample: a run that uses it is refused.
+    """
+    whole = kind.model_validate_json(spec)
+    data = OnDisk(whole.dataset, whole.fields, whole.records(split), whole.frame)
+    return tuple(in_order(data.fault, len(data)))

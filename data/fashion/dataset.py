@@ -38,6 +38,15 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "seg": Field(kind="segmentation", classes=("background", *CLASSES)),
     }
 )
+USUAL: Mapping[str, Any] = MappingProxyType(
+    {
+        "epochs": 10,
+        "batch_size": 64,
+        "network": MappingProxyType({"widths": (16, 32, 64, 96), "blocks": (1, 1, 1, 1), "head_width": 32}),
+        "optimiser": MappingProxyType({"learning_rate": 5e-3}),
+    }
+)
+"""A run of less than two minutes on two cores: the images are small, and so is the network that tells them apart."""
 
 
 class Fashion:
@@ -96,6 +105,7 @@ class FashionData(DataSpec):
     known = FIELDS
     source = Fashion
     verb = "composing"
+    usual = USUAL
 
     dataset: Literal["fashion"] = "fashion"
     train_length: int = Option(4000, ge=2, le=1_000_000, description="number of training images")

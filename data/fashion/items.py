@@ -1,8 +1,15 @@
 """Photographs of clothes: Fashion-MNIST, the subset that comes with the package, or all of it from a folder.
 
+All of it is in IDX files: an array of bytes behind a header of big-endian numbers, plain or gzipped (Y. LeCun,
+C. Cortes, "The MNIST database of handwritten digits"):
+
+    0x00 0x00 0x08 ndim | length of each dimension, uint32 | the bytes, last dimension fastest
+
 Source: H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv 1708.07747; MIT licence (LICENSE.txt beside this file).
 """
 
+import gzip
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +19,6 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.data.fashion.idx import read_idx
 from winnow.data.sample import DataError, Split
 
 SIDE = 28
@@ -29,6 +35,7 @@ CLASSES = (
     "ankle boot",
 )
 SUBSET = Path(__file__).with_name("subset.npz")
+UNSIGNED_BYTES = b"\x00\x00\x08"
 FILES: Mapping[str, str] = MappingProxyType({"train": "train", "test": "t10k"})
 
 
@@ -84,3 +91,34 @@ def _checked(found: Items, where: str) -> Items:
     if found.labels.max() >= len(CLASSES):
         raise DataError(where, "labels", f"0 to {len(CLASSES) - 1}", found.labels.max())
     return found
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """Return the array that a file `NAME` or `NAME.gz` holds.
+
+    Raises:
+        DataError: there is no such file, it cannot be unpacked, or it is not an IDX file of so many dimensions and as
+            long as its header says.
+
+    """
+    content = _content(path)
+    start = 4 + 4 * dimensions
+    if len(content) < start or content[:3] != UNSIGNED_BYTES or content[3] != dimensions:
+        raise DataError(str(path), "header", f"that of an IDX file of bytes with {dimensions} dimensions", content[:4])
+    shape = tuple(int(n) for n in np.frombuffer(content, ">u4", dimensions, offset=4))
+    expected = int(np.prod(shape, dtype=object))
+    if len(content) - start != expected:
+        raise DataError(str(path), "length", f"{expected} bytes after the header, for {shape}", len(content) - start)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _content(path: Path) -> bytes:
+    packed = path.with_name(f"{path.name}.gz")
+    if path.is_file():
+        return path.read_bytes()
+    if not packed.is_file():
+        raise DataError(str(path.parent), "root", f"a folder with {path.name} or {packed.name}", "neither")
+    try:
+        return gzip.decompress(packed.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(str(packed), "content", "a whole gzip file", error) from error

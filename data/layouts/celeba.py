@@ -7,7 +7,9 @@
 | `masks3` | background, hair, skin: 0 or 255, 1, 2                       | CelebA-HQ-segmask/00000_mask.npy          |
 
 The split is that of CelebA, by CelebA-HQ-to-CelebA-mapping.txt: original numbers below 162,771 train, below 182,638
-validation, the others test (24,183, 2,993 and 2,824 faces). Images are brought to 256 × 256 unless told otherwise.
+validation, the others test (24,183, 2,993 and 2,824 faces). With `split_by` random, 70, 15 and 15 % of all faces are
+drawn instead, as in "Less is More" (arXiv 2308.12114), whose own list is not repeated: faces of one person may then be
+in two splits. Images are brought to 256 × 256 unless told otherwise.
 
 Source: C.-H. Lee, Z. Liu, L. Wu, P. Luo, "MaskGAN", CVPR 2020, arXiv 1907.11922; the order is that of its g_mask.py.
 The data may be used without commerce only, and are not passed on: they are read from the user's disk.
@@ -18,7 +20,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from pydantic import Field as Option
@@ -62,11 +64,29 @@ KNOWN = {
 OF_19 = {"seg": Field(kind="segmentation", classes=("background", *PARTS)), **KNOWN}
 OF_3 = {"seg": Field(kind="segmentation", classes=("background", "hair", "skin")), **KNOWN}
 Masks = Callable[[Path, int], FilePart]
+Numbers = Callable[[Path, Split], list[int]]
+SHARES: Mapping[Split, tuple[float, float]] = MappingProxyType(
+    {"train": (0, 0.7), "val": (0.7, 0.85), "test": (0.85, 1)}
+)
+RANDOM = 0  # seed of the random split
 
 
-def celeba_records(root: Path, split: Split, masks: Masks) -> list[Record]:
+def numbers_of_celeba(path: Path, split: Split) -> list[int]:
+    """Return the numbers of a split's faces, in the order of the mapping."""
+    low, high = BOUNDS[split]
+    return [number for number, original in _originals(path).items() if low <= original < high]
+
+
+def numbers_at_random(path: Path, split: Split) -> list[int]:
+    """Return 70, 15 or 15 % of the faces of the mapping, drawn once and for all; ascending."""
+    known = np.array(sorted(_originals(path)))
+    low, high = (round(share * len(known)) for share in SHARES[split])
+    return sorted(known[np.random.default_rng(RANDOM).permutation(len(known))[low:high]].tolist())
+
+
+def celeba_records(root: Path, split: Split, masks: Masks, numbers_of: Numbers = numbers_of_celeba) -> list[Record]:
     """Return the faces of a split, `masks` being what reads the parts of a face by its number."""
-    numbers = _numbers(root / MAPPING, split)
+    numbers = numbers_of(root / MAPPING, split)
     there = _names(root / IMAGES)
     attributes, pose = _attributes(root / OF_ATTRIBUTES), _pose(root / OF_POSE)
     records = []
@@ -125,18 +145,16 @@ def _read_mask_3(path: Path) -> Array:
     return classes_of(path, np.where(values == 255, 0, values), (0, 1, 2), ())
 
 
-def _numbers(path: Path, split: Split) -> list[int]:
-    """Return the numbers of a split's faces, in the order of the mapping."""
+def _originals(path: Path) -> dict[int, int]:
+    """Return the number in CelebA of each face, in the order of the mapping."""
     table = read_spaced(path, 2, ("orig_idx", "orig_file"))
-    low, high = BOUNDS[split]
-    found = []
+    found = {}
     for name in table.rows:
         original = number_of(table.cell(name, "orig_idx"))
-        if not name.isdecimal() or original is None or not 0 <= original < BOUNDS["test"][1]:
+        if not name.isdecimal() or int(name) in found or original is None or not 0 <= original < BOUNDS["test"][1]:
             said = " ".join(table.rows[name][1])
-            raise DataError(table.line(name), "row", "a number, and one below 202,600", said)
-        if low <= original < high:
-            found.append(int(name))
+            raise DataError(table.line(name), "row", "a number that occurs once, and one below 202,600", said)
+        found[int(name)] = int(original)
     return found
 
 
@@ -242,3 +260,18 @@ class CelebaData(LayoutData):
     dataset: Literal["celeba"] = "celeba"
     height: int = Option(256, ge=0, le=16384, description="height that images are resized to; 0: as they are stored")
     width: int = Option(256, ge=0, le=16384, description="width that images are resized to; 0: as they are stored")
+    split_by: Literal["celeba", "random"] = Option(
+        "celeba", description="faces of each split. celeba: those of CelebA's; random: 70, 15 and 15 % of all of them"
+    )
+
+    @property
+    def counts(self) -> Mapping[Split, int]:
+        """How many faces CelebA's splits have; nothing is known of random ones."""
+        return super().counts if self.split_by == "celeba" else {}
+
+    def records(self, split: Split) -> list[Record]:
+        """Return the faces of a split, not yet read."""
+        if self.split_by == "celeba":
+            return super().records(split)
+        found = cast(partial[list[Record]], self.arrangement.records)
+        return found(self.folder, split, numbers_of=numbers_at_random)

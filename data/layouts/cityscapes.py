@@ -117,7 +117,7 @@ LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(
 
 
 class CityscapesData(LayoutData):
-    """Cityscapes, photographs of streets, from a folder in one of its two layouts."""
+    """Photographs of streets (Cityscapes), from a folder in one of its two layouts."""
 
     summary = "Cityscapes: photographs of streets with classes and disparity, from a folder in one of its two layouts."
     known = MappingProxyType(OF_7)

@@ -1,9 +1,10 @@
 """Layouts of public data sets as they are found on disks: each known by the files that only it has."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self
 
 from pydantic import Field as Option
@@ -13,6 +14,7 @@ from winnow.data.disk.geometry import Frame
 from winnow.data.disk.paths import data_folder, named_files
 from winnow.data.disk.records import FilePart, Record, faulty
 from winnow.data.disk.spec import DiskData
+from winnow.data.disk.tables import text_of
 from winnow.data.sample import Array, DataError, Field, Split
 
 Read = Callable[[Path], Array]
@@ -89,6 +91,11 @@ class LayoutData(DiskData):
         return self.arrangement.splits
 
     @property
+    def counts(self) -> Mapping[Split, int]:
+        """How many samples the splits of the whole data set have, where that is known."""
+        return self.arrangement.counts
+
+    @property
     def frame(self) -> Frame:
         """How its images come to one size."""
         return Frame((self.height, self.width) if self.height else None, self.crop)
@@ -147,6 +154,33 @@ def no_file(folder: Path, task: str, name: str) -> FilePart:
 
 def _no_folder(folder: Path, task: str) -> Array:
     raise DataError(str(folder), task, "in a folder", "no such folder", "Leave the task out, or copy its folder.")
+
+
+def rows_of(path: Path, split: str, parts: Sequence[str]) -> list[list[str]]:
+    """Return the rows of a split in a JSON file {split: [row, …]}: paths below its folder, one for each of the parts.
+
+    Raises:
+        DataError: there is no such file or split, or a row holds something else, a path that leaves the folder, or
+            one of no file.
+
+    """
+    try:
+        rows = json.loads(text_of(path))[split]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(str(path), "content", f"JSON with a list {split!r}", repr(error)) from error
+    if not isinstance(rows, list):
+        raise DataError(str(path), split, "a list of rows", type(rows).__name__)
+    for number, row in enumerate(rows):
+        where = f"{path}, {split}[{number}]"
+        if not isinstance(row, list) or len(row) != len(parts) or not all(isinstance(name, str) for name in row):
+            raise DataError(where, "row", f"{len(parts)} paths: {', '.join(parts)}", row)
+        for name in row:
+            pure = PurePosixPath(name)
+            if pure.is_absolute() or ".." in pure.parts:
+                raise DataError(where, "row", "paths below the folder", name)
+            if not (path.parent / name).is_file():
+                raise DataError(where, "row", "files that are there", f"no {name}")
+    return rows
 
 
 def together(

@@ -14,7 +14,6 @@ Source: N. Silberman, D. Hoiem, P. Kohli, R. Fergus, "Indoor Segmentation and Su
 2012. The 40 classes: S. Gupta, P. Arbeláez, J. Malik, CVPR 2013; the 13: C. Couprie et al., arXiv 1301.3572.
 """
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -27,7 +26,7 @@ from winnow.data.disk.paths import named_files
 from winnow.data.disk.pictures import flat, read_colours, read_image, read_labels
 from winnow.data.disk.records import FilePart, Record
 from winnow.data.disk.tables import row_name, text_of
-from winnow.data.layouts.layout import DiskLayout, LayoutData, Read, one_file_each, together
+from winnow.data.layouts.layout import DiskLayout, LayoutData, Read, one_file_each, rows_of, together
 from winnow.data.layouts.nyu_official import official_records
 from winnow.data.sample import Array, DataError, Field, Split
 from winnow.data.scenes.labels import CLASSES as THIRTEEN
@@ -133,7 +132,8 @@ def _nyud(root: Path, split: Split, pictures: bool) -> list[Record]:
 
 
 def _adashare(root: Path, split: Split) -> list[Record]:
-    rows = _rows(root / "nyu_v2_3task.json", "test" if split == "val" else split)
+    listing = root / "nyu_v2_3task.json"
+    rows = rows_of(listing, "test" if split == "val" else split, ("image", "classes", "normals", "depth"))
     reads: tuple[Read, ...] = (
         read_image,
         partial(read_classes, values=tuple(range(40)), missing=(255,)),
@@ -147,25 +147,6 @@ def _adashare(root: Path, split: Split) -> list[Record]:
         )
         records.append(Record(PurePosixPath(row[0]).stem, image, {"seg": seg, "depth": depth, "normals": normals}))
     return records
-
-
-def _rows(path: Path, split: str) -> list[list[str]]:
-    """Return the rows of a split: four paths below the folder each, [image, classes, normals, depth]."""
-    try:
-        rows = json.loads(text_of(path))[split]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(str(path), "content", f"JSON with a list {split!r}", repr(error)) from error
-    for number, row in enumerate(rows):
-        where = f"{path}, {split}[{number}]"
-        if not isinstance(row, list) or len(row) != 4 or not all(isinstance(name, str) for name in row):
-            raise DataError(where, "row", "four paths: image, classes, normals, depth", row)
-        for name in row:
-            pure = PurePosixPath(name)
-            if pure.is_absolute() or ".." in pure.parts:
-                raise DataError(where, "row", "paths below the folder", name)
-            if not (path.parent / name).is_file():
-                raise DataError(where, "row", "files that are there", f"no {name}")
-    return list(rows)
 
 
 LAYOUTS: Mapping[str, DiskLayout] = MappingProxyType(

@@ -1,19 +1,27 @@
-"""The command `winnow data`: what is in a folder of images, and what is wrong with it."""
+"""The commands `winnow data …`: what is in a data set and what is wrong with it; data sets by a name of their own."""
 
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 from pydantic import ValidationError
 
+from winnow.data.catalog import DATASETS
 from winnow.data.checking.doctor import Finding, Progress, Report, examine, found_by
 from winnow.data.checking.recognising import layout_names, spec_for
+from winnow.data.registered import built_in, forget, named_spec, register, registered
 from winnow.data.sample import DataError
-from winnow.engine.specs.frozen import first_line
+from winnow.engine.cli.follow import attend
+from winnow.engine.runs import launch
+from winnow.engine.runs.look import create_look
+from winnow.engine.specs.frozen import SpecError, first_line
+from winnow.engine.specs.look import parse_look
 
 MOST = 100  # findings that are shown; all of them with --json
+LAYOUT_HELP = f"{', '.join(layout_names())}; not set: recognised"
 
 
 @click.group("data")
@@ -21,9 +29,68 @@ def data_group() -> None:
     """Look at data sets on disk before a run starts."""
 
 
+@data_group.command("add")
+@click.argument("name", metavar="NAME")
+@click.argument("folder", metavar="DIR")
+@click.option("--layout", default="", metavar="NAME", help=LAYOUT_HELP)
+def data_add(name: str, folder: str, layout: str) -> None:
+    """Register the data set in DIR as NAME: --dataset NAME and the form then offer it. Nothing is copied."""
+    try:
+        spec = register(name, folder, layout)
+    except ValidationError as error:
+        raise SpecError(first_line(error)) from error
+    kind = "/".join(filter(None, (spec.dataset, getattr(spec, "layout", ""))))
+    click.echo(f"{name}: {kind} in {spec.root}\nTo train on it: winnow train --dataset {name}")
+
+
+@data_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
+def data_list(as_json: bool) -> None:
+    """List the data sets: the registered ones, then those that need no folder."""
+    known = registered()
+    if as_json:
+        click.echo(json.dumps({"registered": known, "built_in": built_in()}, ensure_ascii=False))
+        return
+    for name, own in known.items():
+        gone = "" if Path(own["root"]).is_dir() else "  (no such folder now)"
+        click.echo(f"{name}: {'/'.join(filter(None, (own['dataset'], own.get('layout', ''))))} in {own['root']}{gone}")
+    for name in built_in():
+        click.echo(f"{name}: {DATASETS[name].summary}")
+
+
+@data_group.command("rm")
+@click.argument("name", metavar="NAME")
+def data_rm(name: str) -> None:
+    """Take NAME off the list of registered data sets. Its files stay, and so do the runs that used it."""
+    forget(name)
+    click.echo(f"{name} is no longer registered; its files are untouched")
+
+
+@data_group.command("look")
+@click.argument("name", metavar="NAME")
+@click.option("--pictures", type=int, default=None, help="samples of each split to keep pictures of  [default: 8]")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
+def data_look(name: str, pictures: int | None, as_json: bool) -> None:
+    """Read every sample of NAME (see winnow data list); keep pictures and histograms, which the page Data shows."""
+    values = {"name": name, "data": named_spec(name), "pictures": pictures}
+    look = create_look(parse_look({option: value for option, value in values.items() if value is not None}))
+    launch.start(look)
+    stopped = attend(look, name, quiet=as_json)
+    status = look.status
+    found = len(look.table("findings")) if status.state == "done" else None
+    if as_json:
+        said = {"look": look.id, "state": status.state, "message": status.message, "findings": found}
+        click.echo(json.dumps(said, ensure_ascii=False))
+    elif found is not None:
+        click.echo(f"{name}: {found} {'finding' if found == 1 else 'findings'}. See the page Data: winnow dashboard")
+    else:
+        click.echo(f"{look.id} {status.state}: {status.message}", err=True)
+    sys.exit(130 if stopped else 0 if status.state == "done" else 1)
+
+
 @data_group.command("check")
 @click.argument("folder", metavar="DIR")
-@click.option("--layout", default="", metavar="NAME", help=f"{', '.join(layout_names())}; not set: recognised")
+@click.option("--layout", default="", metavar="NAME", help=LAYOUT_HELP)
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object with all findings")
 def data_check(folder: str, layout: str, as_json: bool) -> None:
     """Read every file of the data set in DIR; say what it holds and what is wrong. Exit code 1 if anything is."""

@@ -51,16 +51,20 @@ def _bar(work: WorkFolder, label: str) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console()) as progress:
         bar = progress.add_task(work.id, total=1.0)
+        told = ""
         while (status := work.status).state in LIVE:
             phase = f"epoch {status.epoch} of {status.epochs}" if status.epoch else status.phase
             progress.update(bar, completed=status.progress, description=f"{label}: {phase}")
+            if status.message != told:
+                told = status.message
+                progress.console.print(told, markup=False, highlight=False)
             time.sleep(POLL)
         progress.update(bar, completed=work.status.progress, description=f"{label}: {work.status.state}")
 
 
 def _lines(work: WorkFolder) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    said = ""
+    said = told = ""
     while True:
         status = work.status
         text = f"epoch {status.epoch} of {status.epochs}" if status.epoch else status.phase.split(":")[0]
@@ -68,6 +72,9 @@ def _lines(work: WorkFolder) -> None:
             left = f", {status.remaining:.0f} s left" if status.remaining else ""
             console.print(f"{work.id}: {text}{left}")
             said = text
+        if status.message != told and status.state in LIVE:
+            told = status.message
+            console.print(f"{work.id}: {told}")
         if status.state not in LIVE:
             console.print(f"{work.id}: {status.state}")
             return
@@ -82,7 +89,7 @@ def outcome(run: Run) -> dict[str, Any]:
     values = dict(zip(zip(judged["task"], judged["quantity"], strict=True), judged["value"], strict=True))
     figures: dict[str, Any] = {}
     for task in run.spec.tasks:
-        main = metrics(run.spec.data.fields[task])[0]
+        main = metrics(run.spec.fields[task])[0]
         if (task, main.name) in values:
             figures[task] = [main.name, _number(values[task, main.name]), main.unit]
     return {
@@ -93,6 +100,7 @@ def outcome(run: Run) -> dict[str, Any]:
         "epoch": status.epoch,
         "metrics": figures,
         **{name: _number(values.get(("", name))) for name in SPARSITIES},
+        **({"skipped": len(run.table("skipped"))} if (run.path / "tables" / "skipped.parquet").is_file() else {}),
     }
 
 

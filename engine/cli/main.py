@@ -14,8 +14,9 @@ import click
 
 from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.data import data_group
-from winnow.engine.cli.data_recipes import RECIPES, with_recipe
+from winnow.engine.cli.data_recipes import NOT_REPEATED, RECIPES, with_recipe
 from winnow.engine.cli.derived import commands
+from winnow.engine.cli.doctor import doctor_command
 from winnow.engine.cli.follow import attend, outcome
 from winnow.engine.cli.options import require_alone, spec_of, spec_options
 from winnow.engine.cli.own import import_command, trust_command
@@ -40,6 +41,9 @@ def winnow() -> None:
 @click.option("--tasks", default=None, help="tasks, separated by commas; not set: the first three of the data set")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 @click.option("--recipe", default=None, metavar="NAME", help=f"options of a published experiment: {', '.join(RECIPES)}")
+@click.option(
+    "--faithful", is_flag=True, help="with --recipe: repeat what its published code does and we take for faults"
+)
 @click.option("--replay", default=None, metavar="RUN", help="repeat RUN, with the changes of the strength made live")
 @click.option("--resume", default=None, metavar="RUN", help="continue RUN, which was stopped or lost")
 @click.option("--before-removal", is_flag=True, help="with --resume: undo the last removal and continue from before it")
@@ -58,11 +62,17 @@ def winnow() -> None:
 @spec_options
 def train_command(**given: Any) -> None:
     """Train a network. Its results go to a run folder, which the dashboard shows."""
-    as_json, undone = (given.pop(name) for name in ("as_json", "before_removal"))
+    as_json, undone, faithful = (given.pop(name) for name in ("as_json", "before_removal", "faithful"))
     if names := given.pop("report_to"):
         require_trackers(names)
         os.environ[REPORT_TO] = ",".join(names)  # the worker inherits it
-    run = _asked(given.pop("replay"), given.pop("resume"), undone, given)
+    again = (given.pop("replay"), given.pop("resume"))
+    if faithful:
+        if any(again):
+            raise click.UsageError("`--faithful` must come with `--recipe NAME`, got a run that has its options.")
+        given = with_recipe(given.get("recipe"), given, faithful=True)
+        click.echo(f"not repeated of the published code: {NOT_REPEATED}", err=True)
+    run = _asked(*again, undone, given)
     launch.start(run)
     sys.exit(_follow(run, as_json))
 
@@ -93,6 +103,8 @@ def _follow(run: Run, as_json: bool) -> int:
         click.echo(json.dumps(result, allow_nan=False))
     elif result["state"] == "done":
         click.echo(figures(result))
+        if result["message"]:
+            click.echo(f"{run.id}: {result['message']}", err=True)
     else:
         click.echo(f"{run.id} {result['state']}: {result['message']}", err=True)
     return 0 if result["state"] in ("done", "stopped") else 1
@@ -109,6 +121,7 @@ winnow.add_command(runs_group)
 winnow.add_command(dashboard_command)
 winnow.add_command(demo_command)
 winnow.add_command(report_command)
+winnow.add_command(doctor_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

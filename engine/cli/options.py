@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from winnow.data.catalog import DATASETS
+from winnow.data.registered import resolved
 from winnow.data.spec import DataSpec
 from winnow.engine.cli._help_sections import SectionOption
 from winnow.engine.cli.own import confirmed, own_options, own_values
@@ -27,7 +28,8 @@ from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
 
 Command = Callable[..., Any]
 NOT_SET = "not set"
-OWN = ("network", "dataset")  # choices that may also be code of the user's own
+OWN = MappingProxyType({"network": "the network", "dataset": "a split"})
+"""Choices that may also be code of the user's own, and what it returns."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ SECTIONS: Mapping[str, Section] = MappingProxyType(
         "optimiser": Section("", {"": OptimiserSpec}),
     }
 )
-ELSEWHERE = ("kind", "format_version", "strength_changes", "start", "tasks", *SECTIONS)
+ELSEWHERE = ("kind", "format_version", "strength_changes", "start", "tasks", "own_tasks", *SECTIONS)
 """Fields of the spec of a run that are no option here: constants, sections, and `--tasks`, which its command has."""
 
 
@@ -86,12 +88,23 @@ class Option:
         if self.chooses:
             kinds = SECTIONS[self.section or ""].kinds
             said = "; ".join(f"{kind}: {_first_sentence(spec)}" for kind, spec in kinds.items())
-            more = "; MODULE:FUNCTION: a function of your own that returns the network" if self.name in OWN else ""
+            more = (
+                f"; MODULE:FUNCTION: a function of your own that returns {OWN[self.name]}" if self.name in OWN else ""
+            )
+            more += "; NAME: one that you registered with winnow data add" if self.name == "dataset" else ""
             return f"{said}{more}  [default: {next(iter(kinds))}]"
         meaning = _by_kind({kind: info.description or "" for kind, info in self.fields.items()})
         default = _by_kind({kind: _shown(info) for kind, info in self.fields.items()})
+        default = "; ".join([default, *(f"{of}: {_written(value)}" for of, value in self._usual())])
         shown = "" if NOT_SET + ":" in meaning else f"  [default: {default}]"
         return f"{meaning}{f' ({self.only} only)' if self.only else ''}{shown}"
+
+    def _usual(self) -> Iterator[tuple[str, Any]]:
+        """Yield the data sets of which something else is usual, and what."""
+        for dataset, spec in DATASETS.items():
+            part = spec.usual.get(self.section, {}) if self.section else spec.usual
+            if self.name in part:
+                yield dataset, part[self.name]
 
 
 def spec_options(command: Command) -> Command:
@@ -114,7 +127,7 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
         ValueError: there is no such code of the user's own.
 
     """
-    own, given = own_values(given)
+    own, given = own_values(resolved(given))
     values: dict[str, Any] = {"tasks": _parts(given["tasks"])} if given["tasks"] else {}
     kinds = {name: _chosen(section, given) for name, section in SECTIONS.items()}
     for option in training_options():
@@ -127,8 +140,6 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
         _require_used(option, kind, given)
         values.setdefault(option.section, {})[option.name] = _parsed(value, option.fields[kind])
     values |= own
-    if "network" in own:
-        values.setdefault("balancing", {}).setdefault("gradients", "parameters")
     return confirmed(parse(values))
 
 
@@ -231,7 +242,8 @@ def _with_options(command: Command, options: list[Option]) -> Command:
 
 def _first_sentence(spec: type[BaseModel]) -> str:
     text = (spec.__doc__ or getattr(spec, "summary", "") or spec.__name__).splitlines()[0].rstrip(".")
-    return text[:1].lower() + text[1:]
+    named = not text[1:].partition(" ")[0].islower()  # NYU-v2, a name
+    return text if named else text[:1].lower() + text[1:]
 
 
 def _by_kind(said: Mapping[str, str]) -> str:
@@ -261,7 +273,11 @@ def _shown(info: FieldInfo) -> str:
     default = info.get_default(call_default_factory=True, validated_data={})
     if default is None or default in ({}, (), ""):
         return NOT_SET
-    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    return _written(default)
+
+
+def _written(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _metavar(annotation: Any) -> str:

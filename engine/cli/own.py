@@ -6,6 +6,7 @@ To name code in a command confirms it on this machine (`data.trust`); a run fold
 """
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import click
 from pydantic import ValidationError
 
 from winnow.data.catalog import DATASETS
-from winnow.data.code import Code, Plain
+from winnow.data.code import PATTERN, Code, Plain
 from winnow.data.own import OwnData, content, fields_told, loaded
 from winnow.data.spec import DataSpec
 from winnow.data.trust import confirm
@@ -29,12 +30,22 @@ from winnow.engine.specs.train import TrainSpec
 Command = Callable[..., Any]
 IMPORT = Reference("winnow.engine.jobs.importing", "Import")
 DO = Reference("winnow.engine.jobs.importing", "import_checkpoint")
+METRIC = ("name", "label", "unit", "better")
 LEAST = 2  # dimensions of an example: a batch of something
 
 
 def own_options(command: Command) -> Command:
     """Give a command the options of a network and a data set of the user's own."""
     options = (
+        click.option(
+            "--task",
+            cls=SectionOption,
+            section=None,
+            multiple=True,
+            metavar="NAME=MODULE:THING",
+            callback=lambda context, parameter, value: value or None,
+            help="task of your own for a field: its loss, metrics and best constant; may be given several times",
+        ),
         _assignments("network", "option of your own network's function; may be given several times"),
         _assignments("dataset", "option of your own data set's function; may be given several times"),
         click.option(
@@ -76,6 +87,8 @@ def own_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
     rest, own = dict(given), dict[str, Any]()
     if file := rest.pop("weights_from", None):
         own["start"] = {"file": _weights_file(Path(file).resolve())}
+    if asked := rest.pop("task", None):
+        own["own_tasks"] = dict(map(_own_task, asked))
     for section, key, kinds in (("network", "network", NETWORKS), ("data", "dataset", DATASETS)):
         left = [f"{key}_option", *(["trunk"] if key == "network" else [])]
         found = {name: rest.pop(name, None) for name in left}
@@ -93,6 +106,25 @@ def own_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
             else _described_data({**code, "given": assigned})
         )
     return own, rest
+
+
+def _own_task(text: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a field and what a spec holds of the task of the user's own for it; its code is run here."""
+    name, equals, code = (part.strip() for part in text.partition("="))
+    if not equals or not re.match(PATTERN, code):
+        raise SpecError(f"`task` must be written as depth=MODULE:THING, got {text!r}.")
+    own = Code(code, str(Path.cwd()), "task")
+    confirm(own.fingerprint())
+    metrics = getattr(own.load(), "metrics", ())
+    try:
+        told = [{part: getattr(metric, part) for part in METRIC} for metric in metrics]
+    except (AttributeError, TypeError) as error:
+        raise SpecError(
+            f"`metrics` of {code} must be a tuple of winnow.data.sample.Metric, got {metrics!r:.80}."
+        ) from error
+    if not told or len({metric["name"] for metric in told}) < len(told) or "loss" in {m["name"] for m in told}:
+        raise SpecError(f"`metrics` of {code} must name at least one metric, each once, none loss, got {told!r:.80}.")
+    return name, {"code": code, "path": own.path, "metrics": told}
 
 
 def _weights_file(path: Path) -> dict[str, str]:
@@ -148,7 +180,8 @@ def spec_of_data(name: str, options: Sequence[str]) -> DataSpec:
 
 def own_code(spec: TrainSpec) -> list[Code]:
     """Return the code of the user's own that a spec names."""
-    return [part.own_code() for part in (spec.network, spec.data) if isinstance(part, OwnSpec | OwnData)]
+    parts = [part for part in (spec.network, spec.data) if isinstance(part, OwnSpec | OwnData)]
+    return [part.own_code() for part in (*parts, *spec.own_tasks.values())]
 
 
 def confirmed(spec: TrainSpec) -> TrainSpec:

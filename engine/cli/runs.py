@@ -1,18 +1,22 @@
-"""`winnow runs`: list runs, show one, check one, remove one and take it back."""
+"""`winnow runs`: list runs, show one, check one, sign one, remove one and take it back."""
 
 import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
 from winnow.engine.cli.follow import outcome
 from winnow.engine.runs import trash
+from winnow.engine.runs.derived import KINDS, derived_jobs
+from winnow.engine.runs.digests import NOTED
 from winnow.engine.runs.quantities import SPARSITIES
 from winnow.engine.runs.run import Run, find, list_runs, runs_folder
+from winnow.engine.runs.signing import sign
 from winnow.engine.runs.verify import verify
 from winnow.engine.runs.work_folder import refused
 
@@ -21,7 +25,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="print one JS
 
 @click.group("runs")
 def runs_group() -> None:
-    """List runs, show one, check one, remove one."""
+    """List runs, show one, check one, sign one, remove one."""
 
 
 @runs_group.command("list")
@@ -62,16 +66,34 @@ def runs_show(run: str, as_json: bool) -> None:
 @runs_group.command("verify")
 @click.argument("run")
 @json_option
-def runs_verify(run: str, as_json: bool) -> None:
-    """Check every file of RUN by its digest. Exit code 1 if one is damaged."""
+@click.option("--by", default=None, metavar="FILE", type=click.Path(path_type=Path), help="public key of the signer")
+def runs_verify(run: str, as_json: bool, by: Path | None) -> None:
+    """Check every file of RUN by its digest, and the signature. Exit code 1 if one is damaged.
+
+    With --by, RUN must be signed with that key.
+    """
     chosen = find(run)
-    findings = verify(chosen)
+    findings = verify(chosen, by)
     if as_json:
         click.echo(json.dumps({"run": chosen.id, "files": [asdict(finding) for finding in findings]}))
     else:
         for finding in findings:
             click.echo(f"{'whole  ' if finding.whole else 'DAMAGED'} {finding.file:34} {finding.detail}")
     sys.exit(0 if all(finding.whole for finding in findings) else 1)
+
+
+@runs_group.command("sign")
+@click.argument("run")
+@click.option(
+    "--key", required=True, metavar="FILE", type=click.Path(path_type=Path), help="your ssh key, ~/.ssh/id_ed25519"
+)
+def runs_sign(run: str, key: Path) -> None:
+    """Sign the digests of RUN, and of all that was done with it, with your ssh key."""
+    chosen = find(run)
+    jobs = [job.path for kind in KINDS for job in derived_jobs(chosen, kind) if (job.path / NOTED).is_file()]
+    for folder in (chosen.path, *jobs):
+        sign(folder, key.expanduser())
+        click.echo(f"signed {folder.relative_to(chosen.path.parent)}")
 
 
 @runs_group.command("rm")

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from winnow.engine.cli.doctor import port_refused
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import create, runs_folder
 from winnow.engine.specs.train import demo
@@ -169,6 +170,8 @@ def _serve(server: Server, browser: bool, page: str = "") -> int:
     found = find_spec("winnow.dashboard.app")
     if found is None or found.origin is None:
         raise click.UsageError("the dashboard is not installed. Do pip install winnow-mtl.")
+    if why := port_refused(server.host.strip("[]"), server.port):
+        raise click.UsageError(f"`--port` must be free on {server.host}, got {server.port}: {why}. Give another one.")
     _say(server, page)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app = Path(found.origin)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from winnow.engine.pruning.guards import only_shape, only_value
-from winnow.engine.pruning.selecting import SELECTING, Gather
+from winnow.engine.pruning.selecting import SELECTING, Gather, Zeros
 
 WEIGHTED = """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear batch_norm instance_norm
 group_norm layer_norm rms_norm local_response_norm prelu embedding embedding_bag multi_head_attention_forward"""
@@ -70,7 +70,7 @@ OURS: dict[str, Callable[..., Any]] = {
 
 def _layers() -> dict[str, type[nn.Module]]:
     found: dict[str, type[nn.Module]] = {f"torch.nn.{name}": getattr(nn, name) for name in LAYER_WORDS.split()}
-    return found | {f"winnow.{layer.__name__}": layer for layer in (*SELECTING.values(), Gather)}
+    return found | {f"winnow.{layer.__name__}": layer for layer in (*SELECTING.values(), Gather, Zeros)}
 
 
 def _functions() -> dict[str, Callable[..., Any]]:

@@ -26,6 +26,7 @@ class ModelFacts:
 
     summary: one sentence. tasks: {task: what it predicts}. inputs: {input: shape and meaning}; the first shape of
     `example` is what the code on the card runs. spec: {parameter: value}, of the run. packages: {name: version}.
+    digests: {what decided the result: its SHA-256}.
     metrics: a frame with the columns task, metric, unit, before, after (NaN where not measured). measures: a frame of
     `engine.measure.compare`. saved, exported: the files beside the card. limits: sentences.
     """
@@ -37,6 +38,7 @@ class ModelFacts:
     dataset: str = ""
     seeds: Sequence[int] = ()
     packages: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
     tasks: Mapping[str, str] = field(default_factory=dict)
     example: Sequence[int] = ()
     certificate: Certificate | None = None
@@ -63,6 +65,7 @@ def model_card(facts: ModelFacts) -> str:
         ("", _text(facts.summary)),
         ("Tasks", _pairs(("task", "prediction"), facts.tasks)),
         ("Where it comes from", _provenance(facts)),
+        ("Provenance", _digests(facts)),
         ("What was removed", _removed(facts.certificate)),
         ("Certificate", _certificate(facts.certificate)),
         ("Metrics", _metrics(facts.metrics)),
@@ -103,6 +106,14 @@ def _provenance(facts: ModelFacts) -> str:
         "packages": ", ".join(f"{name} {version}" for name, version in facts.packages.items()),
     }
     return _pairs(("what", "value"), {name: value for name, value in (known | dict(facts.spec)).items() if value != ""})
+
+
+def _digests(facts: ModelFacts) -> str:
+    if not facts.digests:
+        return ""
+    check = f"winnow runs verify {_text(facts.run)}"
+    said = f"`{check}` compares the run's files with their digests, and `--by KEY.pub` checks who signed them."
+    return f"{_pairs(('what', 'SHA-256'), facts.digests)}\n\n{said if facts.run else ''}".strip()
 
 
 def _removed(certificate: Certificate | None) -> str:
@@ -203,7 +214,7 @@ def _loading(facts: ModelFacts) -> str:
     if facts.saved is not None:
         run = f"\npredictions = model(torch.zeros({sizes}))" if sizes else ""
         imports = "import torch\n\n" if sizes else ""
-        code = f'{imports}from engine.export import load_model\n\nmodel = load_model(".").eval(){run}'
+        code = f'{imports}from winnow.engine.export import load_model\n\nmodel = load_model(".").eval(){run}'
         parts.append(f"From `{TENSORS}` and `{ARCHITECTURE}`, in this folder, with Winnow:\n\n```python\n{code}\n```")
     files = [one.path.name for one in facts.exported if one.path.suffix == ".onnx"] if sizes else []
     parts += [f"From `{_text(name)}`, without torch:\n\n```python\n{_onnx(name, sizes)}\n```" for name in files]

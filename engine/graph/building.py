@@ -20,11 +20,12 @@ from winnow.engine.graph.observer import Event
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Depthwise, Flow, Join, Mix, Product, Site
+from winnow.engine.graph.recurrent_steps import CellStep, RecurrentStep
 from winnow.engine.graph.running import Running
 from winnow.engine.graph.sized import Context, Decision, Origin
 from winnow.engine.graph.spaces import Slice, Space, gathered, names, slices
 
-MAPPED = (ProductStep, Contract, StreamNormStep)  # steps that know channels by their labels
+MAPPED = (ProductStep, Contract, StreamNormStep, RecurrentStep, CellStep)  # steps that know channels by their labels
 Ends = Mapping[str, Labels]
 Use = TypeVar("Use", Product, Depthwise)
 

@@ -19,6 +19,7 @@ SIZES = {
     "type", "is_floating_point", "is_complex", "is_cuda", "is_contiguous", "requires_grad", "element_size",
     "itemsize", "nbytes", "get_device", "storage_offset", "is_leaf", "is_sparse",
 }  # fmt: skip
+ZEROS = ("zeros", "new_zeros", "zeros_like")
 UNKNOWN = "is not known to the channel graph"
 MISFIT = "is used in a way that the channel graph does not follow"
 
@@ -88,4 +89,5 @@ def _fits(result: Any, carried: Any) -> bool:
 
 
 def _fixed(recording: Recording, operation: Operation, leaf: Any) -> Any:
-    return recording.fixed(operation.node, leaf) if isinstance(leaf, Tensor) else leaf
+    zero = operation.name in ZEROS
+    return recording.fixed(operation.node, leaf, zero) if isinstance(leaf, Tensor) else leaf

@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 
-from winnow.engine.graph.narrow_norms import narrow_group_norm, narrow_layer_norm, narrow_rms_norm
+from winnow.engine.graph.narrow_norms import (
+    narrow_group_norm,
+    narrow_layer_norm,
+    narrow_rms_norm,
+    own_norm,
+    zeros_instead,
+)
 
 PASSIVE = frozenset(
     [
@@ -113,6 +119,8 @@ SPECIAL = {
     narrow_layer_norm: "narrow_layer_norm",
     narrow_rms_norm: "narrow_rms_norm",
     narrow_group_norm: "narrow_group_norm",
+    zeros_instead: "zeros_instead",
+    own_norm: "own_norm",
 }
 HOMES = ("torch", "_operator", "builtins", "math", "_VariableFunctions")
 DUNDERS = ("__bool__", "__float__", "__int__", "__index__", "__complex__", "__array__", "__contains__", "__len__")
@@ -147,7 +155,7 @@ def _of_operator(function: Any) -> str:
 def as_layer(
     name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[str, Callable[..., Any], tuple[Any, ...]]:
-    """Return a product with a parameter as the layer that it is: `x @ W` and `addmm(b, x, W)` are `product(x, W, b)`."""
+    """Return a product with a parameter as the layer that it is: `addmm(b, x, W)` becomes `product(x, W, b)`."""
     count = {"matmul": 2, "mm": 2, "addmm": 3}.get(name)
     if count != len(args) or kwargs:
         return name, function, args

@@ -18,7 +18,7 @@ from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep, TableSte
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.recording import Recording, kernel_size
 from winnow.engine.graph.records import Depthwise, Product
-from winnow.engine.graph.steps import Chosen
+from winnow.engine.graph.steps import Chosen, Zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +85,14 @@ def product_function(recording: Recording, operation: Operation) -> Carrier:
         raise operation.refusal("give it a bias of one number for each output")
     names = _names(recording, operation, weight, bias)
     return _dense(recording, operation, Weighted(weight, *names, transposed=True), -1)
+
+
+def zeros_function(recording: Recording, operation: Operation) -> Carrier:
+    """`engine.graph.narrow_norms.zeros_instead`: channels of its own, which are zero."""
+    channels = recording.partition.fresh(operation.value(1, "width"))
+    made = recording.layer_result(operation, channels, -1)
+    recording.steps.append(Zero(made.index, made.labels.shape))
+    return made
 
 
 def embedding_module(recording: Recording, operation: Operation) -> Carrier:

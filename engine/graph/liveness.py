@@ -71,11 +71,20 @@ class Liveness:
         """Whether an output depends on a mix."""
         return not mix.node or mix.node in self._nodes
 
-    def _forward(self) -> dict[int, Values]:
-        """Return what every product sees in its columns."""
+    def is_zero(self, product: Product) -> bool:
+        """Whether every weight of a layer is exactly zero."""
+        return not self._weights.nonzero(product).any()
+
+    def known(self) -> Known:
+        """Return the constants that every tensor holds with the weights as they stand."""
         known = Known()
         for step in self.graph.steps:
             step.forward(known, self._weights)
+        return known
+
+    def _forward(self) -> dict[int, Values]:
+        """Return what every product sees in its columns."""
+        known = self.known()
         for later, first in self._later.items():
             one, other = known.seen[first], known.seen[later]
             known.seen[first] = known.seen[later] = np.where(one == other, one, np.nan)

@@ -1,4 +1,6 @@
-"""Norms over the channels that are left of a stream: what went counts as zeros, with the old width.
+"""Functions of smaller models: norms over the channels that are left of a stream, and zeros where a module was.
+
+In a norm, what went counts as zeros, with the old width.
 
 Each shows itself as one function to whoever watches (`torch.overrides`), so that the channel graph knows it as a norm
 and more channels can go later. A program that torch.fx draws holds the operations inside.
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor, fx
 from torch.overrides import handle_torch_function, has_torch_function
 
-NARROW_LAYERS = ("NarrowLayerNorm", "NarrowRMSNorm", "NarrowGroupNorm")
+NARROW_LAYERS = ("NarrowLayerNorm", "NarrowRMSNorm", "NarrowGroupNorm", "NarrowOwnNorm", "Zeros")
 
 
 def narrow_layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, widths: tuple[int, int]) -> Tensor:
@@ -56,6 +58,20 @@ def narrow_group_norm(
     kept = kept * (torch.rsqrt(squares + eps) @ owner.T).unsqueeze(2)
     kept = kept * affine[0].unsqueeze(1) + affine[1].unsqueeze(1)
     return kept.reshape(x.shape).to(x.dtype)
+
+
+def own_norm(x: Tensor, weight: Tensor, bias: Tensor | None, axis: int, plain: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return what a norm of the user's own (`plain`) gives; whoever watches sees one operation."""
+    if _watched(x):
+        return _shown(own_norm, x, weight, bias, axis, plain)
+    return plain(x)
+
+
+def zeros_instead(x: Tensor, width: int) -> Tensor:
+    """Return zeros (…, width) for a tensor (…, C)."""
+    if _watched(x):
+        return _shown(zeros_instead, x, width)
+    return x.new_zeros((*x.shape[:-1], width))
 
 
 def _watched(x: Any) -> bool:

@@ -102,6 +102,16 @@ def narrow_norm_function(recording: Recording, operation: Operation) -> Carrier:
     return _stream(recording, operation, tensors, axis, owners)
 
 
+def own_norm_function(recording: Recording, operation: Operation) -> Carrier:
+    """A norm of the user's own: `engine.graph.own_norms`."""
+    source, (_, scale, shift, axis, _) = operation.carrier(), operation.args
+    tensors = (scale,) if shift is None else (scale, shift)
+    place = axis % len(source.shape)
+    if _only(source.labels, place):
+        return _stream(recording, operation, tensors, axis, np.zeros(source.shape[axis], np.int64))
+    return _over_channels(recording, operation, tensors, (place,), "norm mixes the channels")
+
+
 def local_response_norm(recording: Recording, operation: Operation) -> Carrier:
     """LocalResponseNorm: each channel is divided by its neighbours."""
     return _over_channels(recording, operation, (), (1,), "local response norm mixes neighbouring channels")

@@ -20,7 +20,7 @@ from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Join
 from winnow.engine.graph.signature import RANDOM
-from winnow.engine.graph.steps import Chosen, Halved, Opaque, Pointwise, Step
+from winnow.engine.graph.steps import Chosen, Halved, Opaque, Pointwise, Step, Zero
 
 ABSORBING = ("mul", "imul", "multiply")
 
@@ -129,7 +129,7 @@ def gated(recording: Recording, operation: Operation) -> Carrier:
 
 def unrelated(recording: Recording, operation: Operation) -> Carrier:
     """A new tensor that takes no more than type and device from another."""
-    return recording.fixed(operation.node, operation.result)
+    return recording.fixed(operation.node, operation.result, operation.name == "new_zeros")
 
 
 def _filled(leaf: Any, constants: Iterator[Tensor]) -> Any:
@@ -149,6 +149,8 @@ def _step(operation: Operation, carriers: list[Carrier], result: Carrier) -> Ste
             return torch.as_tensor(call(*args, **dict(kwargs)))
 
     shape, sources = result.labels.shape, tuple(carrier.index for carrier in carriers)
+    if operation.name == "zeros_like":
+        return Zero(result.index, shape)
     if operation.name.startswith(RANDOM):  # what it gives is another number at each pass, never a constant
         return Opaque(result.index, sources, False, shape)
     try:

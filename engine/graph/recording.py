@@ -12,7 +12,7 @@ from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import FIXED, Labels, Partition
 from winnow.engine.graph.preserving import is_lazy, pointer
 from winnow.engine.graph.records import Depthwise, Flow, Join, Mix, Product, Role, Site
-from winnow.engine.graph.steps import Named, Opaque, Spoil, Step, Unknown
+from winnow.engine.graph.steps import Named, Opaque, Spoil, Step, Unknown, Zero
 
 LARGEST_CONSTANT = 2**18  # entries of a parameter that may meet channels element by element
 
@@ -59,10 +59,10 @@ class Recording:
         self.carriers.append(made)
         return made
 
-    def fixed(self, node: str, value: Tensor) -> Carrier:
-        """Enter a tensor that carries no channels."""
+    def fixed(self, node: str, value: Tensor, zero: bool = False) -> Carrier:
+        """Enter a tensor that carries no channels, one of zeros if that is known."""
         made = self.carrier(node, value, np.full((1,) * value.dim(), FIXED), bears=False)
-        self.steps.append(Unknown(made.index, made.labels.shape))
+        self.steps.append((Zero if zero else Unknown)(made.index, made.labels.shape))
         return made
 
     def named(self, node: str, name: str, value: Tensor) -> Carrier:

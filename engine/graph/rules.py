@@ -7,7 +7,7 @@ one operation.
 from collections.abc import Callable
 from typing import Any
 
-from winnow.engine.graph import contracting, layers, movement, norms, pointwise, spatial
+from winnow.engine.graph import contracting, layers, movement, norms, pointwise, recurrent, spatial
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.recording import Recording
 
@@ -90,6 +90,12 @@ FUNCTION_RULES: dict[str, Rule] = {
     **_named("group_norm", norms.group_norm_function),
     **_named("layer_norm rms_norm", norms.layer_norm_function),
     **_named("narrow_layer_norm narrow_rms_norm narrow_group_norm", norms.narrow_norm_function),
+    **_named("lstm gru rnn_tanh rnn_relu", recurrent.recurrent),
+    **_named("lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell", recurrent.recurrent_cell),
+    **_named("_pack_padded_sequence", recurrent.packed_sequence),
+    **_named("_pad_packed_sequence", recurrent.unpacked_sequence),
+    **_named("zeros_instead", layers.zeros_function),
+    **_named("own_norm", norms.own_norm_function),
     **_named("local_response_norm", norms.local_response_norm),
     **_named("prelu", pointwise.prelu),
     **_named("glu", pointwise.gated),
@@ -121,7 +127,10 @@ WEIGHTED = (  # their tensors but the first are weights
     norms.group_norm_function,
     norms.layer_norm_function,
     norms.narrow_norm_function,
+    norms.own_norm_function,
     pointwise.prelu,
+    recurrent.recurrent,
+    recurrent.recurrent_cell,
 )
 
 
@@ -130,7 +139,7 @@ PLACELESS = (
 )  # fmt: skip
 GRIDS = (  # take channels that lie along several dimensions
     *PLACELESS, movement.assigned, spatial.padded, spatial.softmaxed, spatial.reduced,
-    norms.layer_norm_module, norms.layer_norm_function,
+    norms.layer_norm_module, norms.layer_norm_function, norms.own_norm_function,
 )  # fmt: skip
 
 

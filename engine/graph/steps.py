@@ -106,6 +106,21 @@ class Unknown:
 
 
 @dataclass(frozen=True, eq=False)
+class Zero:
+    """A tensor of zeros that stands for what a layer made."""
+
+    result: int
+    shape: tuple[int, ...]
+
+    def forward(self, known: Known, weights: Weights) -> None:
+        """Enter zeros."""
+        known[self.result] = np.zeros(self.shape)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for nothing: its operand tells the shape alone."""
+
+
+@dataclass(frozen=True, eq=False)
 class Named:
     """A parameter or buffer that the forward pass uses by itself."""
 

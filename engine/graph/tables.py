@@ -5,7 +5,7 @@ import pandas as pd
 from torch import nn
 
 from winnow.engine.graph.liveness import Liveness
-from winnow.engine.graph.records import Mix, Product
+from winnow.engine.graph.records import Depthwise, Mix, Product
 from winnow.engine.graph.spaces import Space
 
 NAMED = 3  # readers listed by name in a sentence
@@ -113,12 +113,12 @@ def savings(liveness: Liveness) -> pd.DataFrame:
         row[2] += parameter.numel() - _left(liveness, name, tuple(parameter.shape))
     for product in graph.products:
         row = rows[component(graph.model, product.weight)]
-        for place, macs in zip((1, 3, 4), _product_macs(liveness, product), strict=True):
+        for place, macs in zip((1, 3, 4), product_macs(liveness, product), strict=True):
             row[place] += macs
     for layer in graph.depthwise:
-        row, kept = rows[component(graph.model, layer.weight)], liveness.kept[layer.channels]
-        gone = layer.macs * int((~kept).sum())
-        row[1], row[3], row[4] = row[1] + layer.macs * len(kept), row[3] + gone, row[4] + gone
+        row = rows[component(graph.model, layer.weight)]
+        for place, macs in zip((1, 3, 4), depthwise_macs(liveness, layer), strict=True):
+            row[place] += macs
     columns = ["component", "parameters", "macs", "removable_parameters", "removable_macs", "gathered_macs"]
     frame = pd.DataFrame([[name, *row] for name, row in rows.items()], columns=columns)
     frame.loc[len(frame)] = ["total", *frame.drop(columns="component").sum()]
@@ -150,9 +150,15 @@ def _left(liveness: Liveness, name: str, shape: tuple[int, ...]) -> int:
     return int(np.prod(extent))
 
 
-def _product_macs(liveness: Liveness, product: Product) -> tuple[float, float, float]:
+def product_macs(liveness: Liveness, product: Product) -> tuple[float, float, float]:
     """Return the MACs of a product, how many go with dead channels, and how many with gathers too."""
     rows, columns = liveness.kept[product.rows].sum(), liveness.kept[product.columns].sum()
     used = liveness.used[product.result].sum()
     whole = product.macs * len(product.rows) * len(product.columns)
     return whole, whole - product.macs * float(rows * columns), whole - product.macs * float(rows * used)
+
+
+def depthwise_macs(liveness: Liveness, layer: Depthwise) -> tuple[float, float, float]:
+    """Return the MACs of a layer with a kernel per channel, how many go with dead channels, and the same again."""
+    gone = layer.macs * int((~liveness.kept[layer.channels]).sum())
+    return layer.macs * len(layer.channels), gone, gone

@@ -22,6 +22,7 @@ from winnow.engine.graph.drawing import Drawn, drawn
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.modes import evaluating, in_mode
 from winnow.engine.graph.observer import Observer
+from winnow.engine.graph.own_norms import as_norms
 from winnow.engine.graph.preserving import Preserved, is_lazy, preserved
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
@@ -52,7 +53,7 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
     inner, said = unwrapped(model)
     given = calls(inner, example_inputs)
     _not_lazy(inner)
-    with preserved(inner) as state, evaluating(inner), torch.no_grad(), _eager():
+    with as_norms(inner), preserved(inner) as state, evaluating(inner), torch.no_grad(), _eager():
         passes = _Passes(inner, state, program)
         for call in given:
             for one in call.modes():

@@ -22,6 +22,7 @@ class Weights:
         self._tensors: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
         self._tensors.update(model.named_buffers(remove_duplicate=False))
         self._nonzero: dict[str, Flags] = {}
+        self._entries: dict[str, Flags] = {}
         self._values: dict[str, Values] = {}
 
     def tensor(self, name: str) -> Tensor:
@@ -46,6 +47,12 @@ class Weights:
         if name not in self._nonzero:
             self._nonzero[name] = np.asarray(_any_nonzero(self.tensor(name)).any(1))
         return self._nonzero[name]
+
+    def any_nonzero(self, name: str) -> Flags:
+        """Return (rows, columns): whether any weight of the kernel is not exactly zero, as the parameter has them."""
+        if name not in self._entries:
+            self._entries[name] = _any_nonzero(self.tensor(name))
+        return self._entries[name]
 
     def kernel_sums(self, product: Product) -> Values:
         """Return (rows, columns): the weights summed over the kernel, what a constant input is multiplied by."""

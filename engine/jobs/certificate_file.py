@@ -7,12 +7,13 @@ certificate holds for the network before the refit). A file of before these were
 elements, open and fixed.
 """
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from winnow.engine.pruning import Certificate
+from winnow.engine.runs.reading import read_object, taken_apart
 from winnow.engine.runs.work_folder import WorkFolder
 from winnow.engine.specs.prune import PruneSpec
 
@@ -64,11 +65,17 @@ def read_certificate(pruning: WorkFolder) -> Certificate:
         ValueError, OSError: it is missing, or not in this format.
 
     """
-    document: dict[str, Any] = json.loads((pruning.path / "certificate.json").read_text())
+    file = pruning.path / "certificate.json"
+    document = read_object(file)
     if document.get("format_version") != 1:
         raise ValueError(
-            f"`format_version` must be 1, got {document.get('format_version')!r}. Use the version that wrote it."
+            f"`format_version` must be 1, got {document.get('format_version')!r:.20}. Use the version that wrote it."
         )
+    with taken_apart(file):
+        return _certificate(document, pruning)
+
+
+def _certificate(document: Mapping[str, Any], pruning: WorkFolder) -> Certificate:
     reasons = pruning.table("reasons")
     named: dict[str, Any] = {
         name: dict(zip(own["layer"], own["reason"], strict=True))

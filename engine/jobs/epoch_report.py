@@ -7,6 +7,8 @@
 | `kernels`    | layer, channel, row, column, magnitude: √(mean over outputs of W²) at each position              |
 | `channels`   | every channel of the network (engine.graph.tables.channels)                                      |
 | `components` | trunk, each head, total: parameters, MACs, how much could be removed (engine.graph.tables)       |
+| `network`    | layers in the order in which they run, ends and joins (engine.graph.streams)                     |
+| `streams`    | which of them takes how many channels of which                                                   |
 
 `state` is dead (exactly zero), near (alive, below NEAR of its layer's largest norm) or alive. Tables are replaced at
 most every TABLES_EVERY seconds, and at the end of the run.
@@ -23,6 +25,7 @@ import pandas as pd
 import torch
 
 from winnow.engine.graph.liveness import Liveness
+from winnow.engine.graph.streams import stream_tables, streams
 from winnow.engine.graph.tables import channels, savings
 from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.runs.norm_log import NormLog
@@ -83,6 +86,8 @@ class EpochReport:
         self._writer.table("kernels", kernels_table(training.proximal.dense_banks))
         self._writer.table("channels", table)
         self._writer.table("components", saved)
+        for name, frame in zip(("network", "streams"), stream_tables(streams(liveness.graph), liveness), strict=True):
+            self._writer.table(name, frame)
         self._written = time.monotonic()
 
     def _alarms(self, place: tuple[int, int]) -> None:

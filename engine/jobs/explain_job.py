@@ -11,6 +11,8 @@
 | `ablation`     | step (of the checkpoint), then those of explain.checks.ablation, deletions in orders included      |
 | `deletion`     | the curves: layer, task, order, draw, fraction, channels, loss, loss_change, effect                |
 | `faithfulness` | layer, task, figure, value, method, images: explain.checks.badges                                  |
+| `images`       | image, task, metric, unit, better, run: each image by itself (training.per_image)                  |
+| `classes`      | image, task, class, name, intersection_run, union_run [pixel]                                      |
 
 Beside them is `spatial.safetensors`: where in the image (engine.explain.maps.store).
 
@@ -51,6 +53,7 @@ from winnow.engine.jobs.writer import Writer
 from winnow.engine.runs.reading import checked_table
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import ExplainSpec, Method
+from winnow.engine.training.per_image import judged_images
 
 TABLES_EVERY = 2.0  # s
 JOINT: tuple[Method, ...] = ("taylor", "taylor_positions", "gradient_x_activation")  # all layers in one pass
@@ -105,6 +108,7 @@ class _Job:
         if first not in self.relevance:
             raise ValueError(self.refused[-1])
         self._write_usage(first)
+        self._write_images()
         self._begin("measuring gradient cosines of the tasks", 0.2)
         affinity = gradient_cosines(self.probe)
         self.writer.table("affinity", affinity.assign(transfer=float("nan")))
@@ -165,6 +169,14 @@ class _Job:
             self.writer.table("heads", structural_use(graph, self.read.trunk))
         except (NotTraceable, ValueError) as error:
             self.refused.append(f"the table `heads` is missing: {error}")
+
+    def _write_images(self) -> None:
+        """Write what every image gets by itself, so that two runs can be compared image by image and class by class."""
+        self._begin("judging every image", 0.18)
+        images, classes = judged_images({"run": self.read.net}, self.read.tasks, self.read.batches)
+        if len(images):
+            self.writer.table("images", images)
+            self.writer.table("classes", classes)
 
     def _write_maps(self, relevance: pd.DataFrame) -> None:
         """Write the maps of the channels that the spec names, or else of the most relevant ones of every task."""

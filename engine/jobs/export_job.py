@@ -29,8 +29,9 @@ from winnow.engine.jobs.run_data import first_image
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.derived import DerivedJob, find_derived_job
-from winnow.engine.runs.digests import digest
+from winnow.engine.runs.digests import digest, manifests
 from winnow.engine.runs.files import replace
+from winnow.engine.runs.reading import read_object
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import WorkFolder
 from winnow.engine.specs.export import ExportSpec, Format
@@ -127,6 +128,7 @@ def card_facts(
         dataset=f"{spec.data.dataset}: {_named(spec.data.model_dump(exclude=NOT_PUBLIC))}",
         seeds=(spec.seed,),
         packages=pruning.packages,
+        digests=_digests(pruning),
         tasks={task: known[task].kind for task in tasks},
         example=tuple(example),
         certificate=read_certificate(pruning),
@@ -152,6 +154,23 @@ def _described(spec: TrainSpec, pruning: DerivedJob) -> dict[str, str]:
     }
 
 
+def _digests(pruning: DerivedJob) -> dict[str, str]:
+    """Return the digests of what decided the result: specs, data, code, weights; what is not known is left out."""
+    run = pruning.run
+    made = read_object(run.path / "spec.json").get("made_with", {})
+    newest = [read_object(manifest).get("sha256", "") for manifest in manifests(run.path / "weights")[-1:]]
+    known = {
+        "the run's spec.json": digest((run.path / "spec.json").read_bytes()),
+        "the pruning's spec.json": digest((pruning.path / "spec.json").read_bytes()),
+        "data": made.get("data", ""),
+        "code: Winnow": made.get("source", ""),
+        "code: the network": made.get("network", ""),
+        "weights of the run": newest[0] if newest else "",
+        "weights of this model": read_object(pruning.path / "model" / "architecture.json").get("sha256", ""),
+    }
+    return {what: str(value) for what, value in known.items() if value}
+
+
 def _named(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
@@ -166,7 +185,7 @@ def _before_and_after(metrics: pd.DataFrame) -> pd.DataFrame:
     """Return one row per metric: its value in the run's network and in the exported one."""
     if metrics.empty:
         return metrics
-    last = "refitted" if "refitted" in set(metrics["model"]) else "pruned"
+    last = next(stage for stage in ("refitted", "repaired", "pruned") if stage in {*metrics["model"], "pruned"})
     keys = ["task", "metric", "unit"]
     before, after = (metrics[metrics["model"] == name][[*keys, "value"]] for name in ("dense", last))
     found = after.merge(before, on=keys, how="left", suffixes=("_after", "_before"))

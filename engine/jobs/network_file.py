@@ -9,7 +9,6 @@ Whatever is done with the run's result, prune, explain, export, reads the archit
 neither needed nor run. Where it cannot be described, the code is, if it is confirmed on this machine.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,15 +16,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from winnow.data.recorded import RecordedField
 from winnow.data.sample import Field
 from winnow.engine.export import NotDescribable, NotSame, load_model, save_model
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.files import replace_json
+from winnow.engine.runs.reading import read_object, taken_apart
 from winnow.engine.specs.network import RecordedSpec, parse_network
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.state import Training
 
-ARCHITECTURE = "architecture"
+ARCHITECTURE, NETWORK = "architecture", "network.json"
 
 
 def write_network(folder: Path, training: Training, example: Tensor) -> str:
@@ -43,7 +44,7 @@ def write_network(folder: Path, training: Training, example: Tensor) -> str:
         document["code"] = message
     if not spec.ours or training.spec.optimiser.rate:
         document["parameters"] = _in_order(training)
-    replace_json(folder / "network.json", document)
+    replace_json(folder / NETWORK, document)
     return message
 
 
@@ -90,15 +91,14 @@ def read_document(folder: Path) -> dict[str, Any]:
         OSError, ValueError: it is missing or damaged.
 
     """
-    found: dict[str, Any] = json.loads((folder / "network.json").read_bytes())
-    return found
+    return read_object(folder / NETWORK)
 
 
 def fields_of(document: Mapping[str, Any]) -> dict[str, Field]:
     """Return what is known about each task."""
-    return {name: _field(values) for name, values in document["tasks"].items()}
+    with taken_apart(Path(NETWORK)):
+        return {name: _field(values) for name, values in document["tasks"].items()}
 
 
 def _field(values: Mapping[str, Any]) -> Field:
-    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return Field(**known)
+    return RecordedField.model_validate(values).field()

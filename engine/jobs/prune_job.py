@@ -21,6 +21,7 @@ from winnow.engine.jobs.prune_report import (
     first_images,
     image_batch,
     measures_table,
+    write_who_pays,
 )
 from winnow.engine.jobs.refit_checkpoint import RefitCheckpoint
 from winnow.engine.jobs.restore import Restored, restored_network
@@ -30,6 +31,7 @@ from winnow.engine.pruning import Compacted, compact, transfer
 from winnow.engine.pruning.budget import Budget, choose
 from winnow.engine.pruning.latency_budget import Timed
 from winnow.engine.pruning.masking import silence
+from winnow.engine.pruning.repair import repair
 from winnow.engine.pruning.scores import norms, relevance
 from winnow.engine.pruning.sweep import SHARES, sweep_steps
 from winnow.engine.pruning.units import Units, units
@@ -38,6 +40,7 @@ from winnow.engine.runs.files import replace_json
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.training.batches import Batch
+from winnow.engine.training.distillation import Distillation
 from winnow.engine.training.evaluate import validated
 from winnow.engine.training.refit import Refit, RefitStep, Split, refit
 
@@ -62,6 +65,8 @@ def run_prune(run: Run, spec: PruneSpec, writer: Writer, stop_requested: object)
         _measured(pruning, masked, compacted.model)
         if spec.refit_epochs:
             _refitted(pruning, compacted, masked)
+        writer.status(phase="judging every image")
+        write_who_pays(pruning, compacted.model)
         writer.status(phase="writing the network")
         save_model(writer.folder / "model", compacted.model, pruning.validation.example())
     except Stopped:
@@ -83,7 +88,7 @@ def _read(run: Run, spec: PruneSpec, writer: Writer, stop_requested: object) -> 
     def say(phase: str) -> None:
         writer.tick(phase=phase)
 
-    needs_training = spec.refit_epochs > 0 or spec.criterion == "relevance"
+    needs_training = spec.refit_epochs > 0 or spec.criterion == "relevance" or spec.repair != "none"
     validation = run_images(run, restored.tasks, "val", device, say)
     training = run_images(run, restored.tasks, "train", device, say) if needs_training else None
     return Pruning(run, spec, writer, stop_requested, restored, device, validation, training)
@@ -98,17 +103,33 @@ def _removed(pruning: Pruning) -> tuple[Compacted, nn.Module]:
     found = units(net, example)
     gone = _chosen(pruning, found)
     masked = silence(net, found.chosen(gone)) if spec.criterion != "zeros" else net
+    repaired = _repaired(pruning, masked)
     pruning.phase("removing channels", 0.7)
     compacted = compact(masked, example, gather=spec.gather, tasks=pruning.kept if pruning.dropped else None)
     certificate = compacted.certificate
     writer.table("removed", certificate.removed)
     writer.table("reasons", reasons_table(certificate))
     zeroed = f", {int(gone.sum())} of {len(found)} channels set to zero" if spec.criterion != "zeros" else ""
-    compared = f"the network of {pruning.run.id} at step {pruning.restored.step}{zeroed}"
+    compared = f"the network of {pruning.run.id} at step {pruning.restored.step}{zeroed}{repaired}"
     replace_json(writer.folder / "certificate.json", certificate_document(certificate, spec, compared))
     pruning.phase("evaluating the pruned network", 0.75)
-    pruning.evaluate("pruned", compacted.model, pruning.kept)
+    pruning.evaluate("repaired" if repaired else "pruned", compacted.model, pruning.kept)
     return compacted, masked
+
+
+def _repaired(pruning: Pruning, masked: nn.Module) -> str:
+    """Repair the silenced network in place if that is asked for, once it was evaluated as it is; say what was done."""
+    spec = pruning.spec
+    if spec.repair == "none":
+        return ""
+    if pruning.training is None:
+        raise ValueError("`training` must be read for a repair, got None.")
+    pruning.phase("evaluating before the repair", 0.66)
+    pruning.evaluate("pruned", masked, pruning.kept)
+    pruning.phase(f"repairing on {spec.repair_images} images", 0.68)
+    images = image_batch(pruning.training, min(spec.repair_images, pruning.training.images))
+    pruning.writer.table("repair", repair(masked, pruning.restored.net, images, spec.repair, spec.seed))
+    return f", repaired on {len(images)} images"
 
 
 def _chosen(pruning: Pruning, found: Units) -> Flags:
@@ -190,9 +211,10 @@ def _refitted(pruning: Pruning, compacted: Compacted, masked: nn.Module) -> None
         raise ValueError("`training` must be read for a refit, got None.")
     rate = run.optimiser.learning_rate if spec.learning_rate is None else spec.learning_rate
     optimiser = run.optimiser.model_copy(update={"learning_rate": rate})
-    weights = {task: weight for task, weight in run.balancing.task_weights.items() if task in pruning.kept}
-    settings = Refit(spec.refit_epochs, optimiser, weights, spec.seed, run.flips, run.bf16)
+    weights = {task: weight for task, weight in pruning.restored.weights.items() if task in pruning.kept}
     tasks = {task: pruning.restored.tasks[task] for task in pruning.kept}
+    teacher = Distillation(pruning.restored.net, tasks, spec.distillation) if spec.distillation else None
+    settings = Refit(spec.refit_epochs, optimiser, weights, spec.seed, run.flips, run.bf16, teacher)
     moved = transfer(pruning.restored.optimizer(optimiser, masked), compacted)
     split = Split(pruning.training, pruning.validation)
     total = spec.refit_epochs * pruning.training.steps

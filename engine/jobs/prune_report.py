@@ -7,13 +7,17 @@
 | `saved`    | of (group, parameter, mac, latency), value [%]: the share of the network that is saved              |
 | `removed`  | layer, shape_before, shape_after, parameters_before, parameters_after                               |
 | `reasons`  | kind (kept, gathered, folded, constant, hollow), layer, reason                                      |
-| `metrics`  | model (dense, pruned, refitted), task, metric, value, unit, higher_is_better; on the validation     |
-|            | images                                                                                              |
+| `repair`   | layer, kind, before, after, strength, note (`engine.pruning.repair`); only where one is asked for   |
+| `metrics`  | model (dense, pruned, repaired, refitted), task, metric, value, unit, higher_is_better; on the      |
+|            | validation images                                                                                   |
+| `images`   | image, task, metric, unit, better, dense, sparse, changed, changed_unit (training.per_image)        |
+| `classes`  | image, task, class, name, intersection_dense, union_dense, intersection_sparse, union_sparse        |
 | `measures` | model (dense, masked, pruned), quantity, batch, backend, value, low, high, unit, threads, steady    |
 
 `measures` is a frame of `engine.measure.comparison.compare`. `masked` is the network with the removed channels set to
 zero, in its old shape: it computes what the pruned one computes, and shows what zeros alone save. The certificate is
-beside the tables (`engine.jobs.certificate_file`).
+beside the tables (`engine.jobs.certificate_file`), and `spatial.safetensors` (`engine.explain.maps.store`): the images
+that lost most, with targets and the predictions before (`dense`) and after.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +27,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from winnow.engine.explain.maps.pictures import factor, image_array, prediction_array, target_array
+from winnow.engine.explain.maps.store import write_spatial
 from winnow.engine.export import NotDescribable, NotSame
 from winnow.engine.jobs.restore import Restored
 from winnow.engine.jobs.writer import Writer
@@ -35,9 +41,12 @@ from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch, Batches
 from winnow.engine.training.evaluate import validated
 from winnow.engine.training.loop import EpochDone
+from winnow.engine.training.per_image import MOST, judged_images
 
 MetricsOf = dict[str, dict[str, float]]
 BEFORE_REFIT = 0.3  # of the progress
+PICTURES = 8  # images
+SIDE = 128  # the longest side of a stored image [pixel]
 METRICS = ["model", "task", "metric", "value", "unit", "higher_is_better"]
 
 
@@ -150,3 +159,55 @@ def first_images(images: Batches, count: int) -> list[Batch]:
         targets = {name: target[:left] for name, target in batch.targets.items()}
         found.append(Batch(batch.images[:left], targets))
     return found
+
+
+def write_who_pays(pruning: Pruning, small: nn.Module) -> None:
+    """Write the tables and the pictures of a pruning whose final network is `small`."""
+    tasks = {name: pruning.restored.tasks[name] for name in pruning.kept}
+    images, classes = judged_images(
+        {"dense": pruning.restored.net.eval(), "sparse": small.eval()}, tasks, pruning.validation
+    )
+    if images.empty:
+        return
+    pruning.writer.table("images", images)
+    pruning.writer.table("classes", classes)
+    _write_pictures(pruning, small, worst_images(images))
+
+
+def worst_images(images: pd.DataFrame, count: int = PICTURES) -> list[int]:
+    """Return the images that lost most, in turns of the tasks: first the worst of every task, then the second of each.
+
+    Images without labels, and those that lost equally much, come in the order of how far their predictions moved.
+    """
+    sign = images["better"].map({"higher": 1.0, "lower": -1.0})
+    ranked = images.assign(lost=sign * (images["dense"] - images["sparse"]))
+    ranked = ranked.sort_values(["lost", "changed"], ascending=False, kind="stable", na_position="last")
+    turns = ranked.assign(turn=ranked.groupby("task").cumcount()).sort_values("turn", kind="stable")
+    return [int(number) for number in dict.fromkeys(turns["image"])][:count]
+
+
+@torch.inference_mode()
+def _write_pictures(pruning: Pruning, small: nn.Module, numbers: list[int]) -> None:
+    shown = _gathered(first_images(pruning.validation, MOST), numbers)
+    by = factor(shown.images.shape[-2], shown.images.shape[-1], SIDE)
+    arrays = {"images": image_array(shown.images, by)}
+    fields = {name: pruning.restored.tasks[name].field for name in pruning.kept}
+    for part, net in (("dense", pruning.restored.net), ("prediction", small)):
+        given = net(shown.images)
+        arrays |= {f"{part}.{name}": prediction_array(own, given[name], by) for name, own in fields.items()}
+    for name, own in fields.items():
+        if name in shown.targets:
+            arrays[f"target.{name}"] = target_array(own, shown.targets[name], by)
+    index = {
+        "images": numbers,
+        "size": list(shown.images.shape[-2:]),
+        "tasks": {n: {"kind": f.kind, "classes": list(f.classes), "unit": f.unit} for n, f in fields.items()},
+        "layers": {},
+    }
+    write_spatial(pruning.writer.folder, arrays, index)
+
+
+def _gathered(batches: list[Batch], numbers: list[int]) -> Batch:
+    images = torch.cat([batch.images for batch in batches])[numbers]
+    targets = {name: torch.cat([batch.targets[name] for batch in batches])[numbers] for name in batches[0].targets}
+    return Batch(images, targets)

@@ -1,7 +1,7 @@
 """What is known of a user's loop before its first step: what it tells of itself, all checked, and its spec.json."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -85,7 +85,7 @@ def recorded_spec(
         ValueError: a penalty that is not registered, or groups of several kinds.
 
     """
-    fields = {name: RecordedField(**asdict(task.field)) for name, task in tasks.items()}
+    fields = {name: RecordedField(**vars(task.field)) for name, task in tasks.items()}
     values = {
         "name": name,
         "data": RecordedData(described=fields, images=images),

@@ -4,7 +4,7 @@ The network is the dense one: what was removed during training is in it as zeros
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +21,18 @@ from winnow.engine.specs.train import OptimiserSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.tasks.task import Task
 from winnow.engine.tasks.unspecified import Unspecified
+from winnow.engine.training.balancing.probe import probed_weights
 from winnow.engine.training.batches import Batches
-from winnow.engine.training.checkpoint import newest_checkpoint
+from winnow.engine.training.checkpoint import Checkpoint, newest_checkpoint
 from winnow.engine.training.optimisers import build_optimizer
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A run's network in evaluation mode, its tasks, its epoch and step, and the checkpoints that were damaged."""
+    """A run's network in evaluation mode, its tasks, its epoch and step, and the checkpoints that were damaged.
+
+    `weights` are those of the task losses where they are fixed: given by the user, or found by a probe.
+    """
 
     net: nn.Module
     tasks: dict[str, Task]
@@ -36,6 +40,7 @@ class Restored:
     step: int
     moments: dict[int, dict[str, Tensor]]
     skipped: list[str]
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def optimizer(self, spec: OptimiserSpec, model: nn.Module) -> Optimizer:
         """Return an optimiser for a model with the network's shapes, in the state of the run's own optimiser."""
@@ -65,7 +70,18 @@ def restored_network(run: Run, device: torch.device) -> Restored:
     net.load_state_dict(found.dense(net))
     net.eval()
     epoch, step = (int(found.manifest[name]) for name in ("epoch", "step"))
-    return Restored(net, tasks, epoch, step, found.dense_moments(net, document.get("parameters")), skipped)
+    return Restored(
+        net, tasks, epoch, step, found.dense_moments(net, document.get("parameters")), skipped, _weights(run, found)
+    )
+
+
+def _weights(run: Run, found: Checkpoint) -> Mapping[str, float]:
+    """Return the fixed weights of the task losses; none where the balancing has none."""
+    balancing = run.spec.balancing
+    if balancing.balancing != "auto":
+        return balancing.task_weights
+    state = found.part("balancer")
+    return dict(zip(run.spec.tasks, probed_weights(state["squares"], state["seen"]).tolist(), strict=True))
 
 
 def _tasks(run: Run, fields: Mapping[str, Field]) -> dict[str, Task]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -43,7 +44,7 @@ def prepare(threads: int, device: str, place: Place | None = None) -> torch.devi
 
 def fields(spec: TrainSpec) -> Mapping[str, Field]:
     """Return what is known about each image of a run's data set."""
-    return spec.data.fields
+    return spec.fields
 
 
 def dataset(spec: TrainSpec, split: Split) -> Dataset:
@@ -128,6 +129,18 @@ def require_readable(spec: TrainSpec, split: Split, say: Say) -> None:
     """
     if isinstance(spec.data, DiskData):
         require_whole(dataset(spec, split), spec.tasks, _progress(spec, split, say, "checking"))
+
+
+def skipped_samples(spec: TrainSpec) -> pd.DataFrame | None:
+    """Return the samples that a run leaves out: split, file, part, expected, found, mend; None if it leaves none out.
+
+    With `skip_bad`, a data set that is whole gives a table without rows.
+    """
+    if not isinstance(spec.data, DiskData) or not spec.data.skip_bad:
+        return None
+    splits = [split for split in spec.data.splits if split != "test" or spec.test]
+    rows = [(split, e.where, e.part, e.expected, e.found, e.mend) for split in splits for e in spec.data.skipped(split)]
+    return pd.DataFrame(rows, columns=["split", "file", "part", "expected", "found", "mend"])
 
 
 def _stacked(spec: TrainSpec, data: Dataset, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:

@@ -6,7 +6,6 @@ sample/val.safetensors   images (N, C, H, W) as the network takes them, and targ
 sample/val.json          the manifest: {format_version, images, targets (names of tasks), bytes, sha256}
 """
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from winnow.data.stacking import Stacked
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.runs.digests import digest, verified
 from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.reading import read_object, taken_apart
 from winnow.engine.runs.run import Run
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch
@@ -60,18 +60,19 @@ def read_sample(run: Run, split: str) -> Stacked:
             "(B, C, H, W), or a `loader`."
         )
     content = verified(manifest)
-    if content is None or json.loads(manifest.read_bytes()).get("format_version") != 1:
+    if content is None or read_object(manifest).get("format_version") != 1:
         raise ValueError(f"`run` must hold its sample as it was stored, got a damaged one in {run.id}.")
-    tensors = load(content)
-    images = tensors.pop(IMAGES).float().permute(0, 2, 3, 1).contiguous()
+    with taken_apart(manifest):
+        tensors = load(content)
+        images = tensors.pop(IMAGES).float().permute(0, 2, 3, 1).contiguous()
     return Stacked(images.numpy(), {name.removeprefix("target."): own.numpy() for name, own in tensors.items()})
 
 
 def sampled_targets(run: Run) -> list[str]:
     """Return the tasks whose targets are in the sample of a recorded run; none without a sample."""
     manifest = run.path / FOLDER / MANIFEST
-    found: list[str] = json.loads(manifest.read_bytes())["targets"] if manifest.is_file() else []
-    return found
+    with taken_apart(manifest):
+        return [str(task) for task in read_object(manifest)["targets"]] if manifest.is_file() else []
 
 
 @dataclass(frozen=True)

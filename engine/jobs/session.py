@@ -1,8 +1,10 @@
 """One session of training, from a start or a resume to the end or a stop: it writes results and meets requests."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -12,12 +14,14 @@ from winnow.engine.jobs.network_file import write_network
 from winnow.engine.jobs.snapshots import Snapshots
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter, Values
-from winnow.engine.runs.control import ControlReader
+from winnow.engine.runs.control import Control, ControlReader
 from winnow.engine.runs.log_marks import cut_to_checkpoint, marks
 from winnow.engine.runs.norm_log import Layer, NormLog
+from winnow.engine.sparsity.strength import strength_max
 from winnow.engine.training.balancing.gradients import conflict
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import keep_before_removal, load_checkpoint, save_checkpoint
+from winnow.engine.training.divergence import refuse_diverged
 from winnow.engine.training.loop import EpochDone, StepDone, constant_metrics, train, validate
 from winnow.engine.training.removal import Removed
 from winnow.engine.training.state import Training
@@ -44,6 +48,7 @@ class TrainingSession:
         self._stop_requested = stop_requested
         self._control = ControlReader(writer.folder / "control.json")
         self._strength_asked: float | None = None
+        self._strengths_seen = 0
         self._losses: dict[str, list[float]] = defaultdict(list)
         self._every = max(1, batches.steps // RECORDS_PER_EPOCH)
         self._clock, self._first = time.monotonic(), training.step
@@ -63,9 +68,13 @@ class TrainingSession:
         if training.step == 0:
             constant = constant_metrics(training.tasks, self.batches, self.validation)
             self._report.metrics((0, 0), "constant", constant)
-            self._report.epoch(0, validate(training, self.validation))
+            metrics = validate(training, self.validation)
+            refuse_diverged(training.net, metrics, "the start")
+            self._report.epoch(0, metrics)
         else:
             self._report.resume()
+            control = self._control.read()
+            self._strengths_seen = max(control.asked - 1, 0)  # the newest holds; those before it are in the log
         self._snapshots.begin()
         self._first = training.step
         self._clock = time.monotonic()
@@ -114,6 +123,8 @@ class TrainingSession:
         total = self.training.spec.epochs * self.batches.steps
         now = time.monotonic()
         pace = (now - self._clock) / max(record.step - self._first, 1)
+        if record.step == 1:
+            self._write_strength_max()
         if record.step % self._every == 0 or record.step == 1:
             self._write_step(record, now)
         if record.balance.gramian is not None and len(self.training.tasks) > 1:
@@ -135,12 +146,24 @@ class TrainingSession:
         values |= {
             (None, "alive"): float((norms > 0).float().mean()),
             (None, "strength"): record.strength,
-            (None, "penalty"): float(self.training.proximal.value()),
             (None, "images_per_second"): rate,
         }
+        penalty = float(self.training.proximal.value())
+        if math.isfinite(penalty):  # where it is not, the next loss is not either, and that ends the run
+            values[None, "penalty"] = penalty
         self.writer.events((record.epoch, record.step), "train", values)
         self.writer.tick(images_per_second=rate)
         self._losses.clear()
+
+    def _write_strength_max(self) -> None:
+        """Write λ_max of the first batch, whose gradients are still there, unless it was measured on more before."""
+        proximal = self.training.proximal
+        if self.training.spec.penalty.strength_of == "max" or not proximal.banks:
+            return
+        with suppress(ArithmeticError):  # the step itself says what is wrong with such gradients
+            self.writer.events(
+                (0, 0), "start", {(None, "strength_max"): strength_max(proximal.banks, proximal.penalty)}
+            )
 
     def _write_removal(self, record: Removed) -> None:
         values: Values = {
@@ -156,6 +179,7 @@ class TrainingSession:
         values: Values = {
             (str(row.task), f"cosine:{row.other}"): float(row.cosine)  # type: ignore[arg-type]
             for row in pairs.itertuples()
+            if math.isfinite(row.cosine)  # type: ignore[arg-type]  # a gradient of 0 has no direction
         }
         self.writer.events((record.epoch, record.step), "conflict", values)
 
@@ -163,15 +187,20 @@ class TrainingSession:
         """Do what the user asks; return whether that is to stop."""
         control = self._control.read()
         place = (record.epoch, record.step)
-        if control.strength is not None and control.strength != self._strength_asked:
-            self._strength_asked = control.strength
-            if control.strength != self.training.controller.base:
-                self.training.controller.base = control.strength
-                self.writer.events(place, "control", {(None, "strength"): control.strength})
+        self._change_strength(control, place)
         if control.pause and not control.stop and not self._stop_requested:
             self._wait(place)
             return self._meet_requests(record)
         return control.stop or bool(self._stop_requested)
+
+    def _change_strength(self, control: Control, place: tuple[int, int]) -> None:
+        """Record each strength that was asked for since the last look; the newest holds."""
+        last = control.strength if control.strength != self._strength_asked else None
+        for strength in control.since(self._strengths_seen) or ([last] if last is not None else []):
+            if strength != self.training.controller.base:
+                self.training.controller.base = strength
+                self.writer.events(place, "control", {(None, "strength"): strength})
+        self._strength_asked, self._strengths_seen = control.strength, max(control.asked, self._strengths_seen)
 
     def _wait(self, place: tuple[int, int]) -> None:
         """Wait until asked to go on or to stop."""

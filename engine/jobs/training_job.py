@@ -11,15 +11,16 @@ import torch
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
 from winnow.engine.jobs.other_ranks import train_along
-from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable
+from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable, skipped_samples
 from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.stop_request import StopRequest
-from winnow.engine.jobs.warm_start import measured_strength_max, start_from
+from winnow.engine.jobs.warm_start import measured_strength_max, refuse_vast_strength, start_from
 from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.log_marks import marks
 from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.counts import living
+from winnow.engine.sparsity.strength import Targeted
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import save_checkpoint
@@ -28,6 +29,9 @@ from winnow.engine.training.distributed.orders import tell_to_end
 from winnow.engine.training.distributed.place import place
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
 from winnow.engine.training.loop import Training, begin, start_at_constants, validate
+
+TENTH = 0.1  # %: shares are told to that
+FEW_STEPS = 50  # of the penalty: fewer move hardly a group to zero
 
 
 def run_training(run: Run, writer: ResultWriter, stop_requested: StopRequest) -> str:
@@ -50,22 +54,28 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
     _require_steps(training_images, spec.batch_size)
     if spec.test:
         require_readable(spec, "test", say)
+    if (skipped := skipped_samples(spec)) is not None and ranks.leads:
+        writer.table("skipped", skipped)
     writer.status(phase="building the network")
     fresh = spec.start.fresh_seed if spec.start is not None else None
     torch.manual_seed(spec.seed if fresh is None else fresh)
     training = begin(spec, build_network(spec.network, tasks, training_images.channels), tasks, training_images, ranks)
     start_at_constants(training, training_images)
     measured = _warm_start(training, training_images, run)
+    refuse_vast_strength(training, training_images)
     if not ranks.leads:
         train_along(training, training_images, validation, run.path / "weights")
         return "done"
     session = TrainingSession(training, training_images, validation, writer, stop_requested)
     session.begin()
+    if remarks := [*_without_signal(training_images), *_hard_target(training)]:
+        writer.status(message="; ".join(remarks))
     if measured and training.step == 0:
         writer.events((0, 0), "start", measured)
     best = BestEpoch(training, training_images, validation, run.path / "weights")
     state = session.train(best.watch)
     tell_to_end(ranks)
+    writer.conclude(_missed(training))
     training.ranks = ALONE  # this process does the rest by itself
     if state == "done" and (spec.test or spec.keep == "best"):
         writer.status(phase="evaluating the network that is kept")
@@ -82,6 +92,40 @@ def _require_steps(images: Batches, size: int) -> None:
             f"`batch_size` must be at most {images.images}, the number of training images, got {size}. "
             "Give it with --batch-size."
         )
+
+
+def _without_signal(images: Batches) -> list[str]:
+    """Return a sentence for images, and for targets, that are the same everywhere: nothing can be learned of them."""
+    found = ["all training images are one colour: check the data"] if images.one_colour() else []
+    same = [name for name in images.tasks if images.one_value(name)]
+    return [*found, *(f"`{name}` is the same in all training images: nothing can be learned of it" for name in same)]
+
+
+def _hard_target(training: Training) -> list[str]:
+    """Return a sentence where a target cannot be met, or is left to chance."""
+    control, penalty = training.controller, training.spec.penalty
+    if not isinstance(control, Targeted):
+        return []
+    share = f"of the {control.of}s"
+    if (most := control.most()) < control.percent - TENTH:
+        return [
+            f"the target of {control.percent:g} % cannot be met: with a floor of {penalty.floor:g} at most "
+            f"{most:.1f} % {share} can be zero"
+        ]
+    if penalty.refit_share == 0:
+        return [f"without a refit nothing sees to it that {control.percent:g} % {share} are zero at the end"]
+    if control.refit_from - control.warm_up < FEW_STEPS:
+        steps = max(control.refit_from - control.warm_up, 0)
+        return [f"the penalty acts for {steps} steps only: what is then missing to the target is cut by norm"]
+    return []
+
+
+def _missed(training: Training) -> str:
+    """Say by how much a target was missed, "" where it was met to within one group or there is none."""
+    control = training.controller
+    if not isinstance(control, Targeted) or not (gap := control.missing()):
+        return ""
+    return f"not met: {control.percent - gap:.1f} of {control.percent:g} % of the {control.of}s are zero"
 
 
 def _conclude(best: BestEpoch, training: Training, writer: ResultWriter, splits: Mapping[str, Batches]) -> None:

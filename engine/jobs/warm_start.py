@@ -25,14 +25,16 @@ from winnow.engine.runs.run import Run, run_below
 from winnow.engine.sparsity.counts import living
 from winnow.engine.sparsity.groups import Bank, banks
 from winnow.engine.sparsity.strength import Targeted, best_support, strength_max, with_floor
+from winnow.engine.specs.penalty import MOST_STRENGTH
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.specs.warm_start import Source, StartSpec
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import Checkpoint
 from winnow.engine.training.setup import build_groups
 from winnow.engine.training.state import Training
-from winnow.engine.training.weights_file import put_weights, read_weights
+from winnow.engine.training.weights_file import put_trunk, read_weights
 
+UNMEASURED = 1e6  # a strength up to which λ_max need not be measured: float32 holds what follows from it
 PASSES = 8  # batches over which the gradients of the groups are measured
 
 
@@ -48,7 +50,8 @@ def start_from(training: Training, start: StartSpec, root: Path, example: Tensor
     if start.weights is not None:
         _load(training, start.weights, root)
     if start.file is not None:
-        put_weights(training.net, read_weights(Path(start.file.path), start.file.sha256), start.file.path)
+        found = read_weights(Path(start.file.path), start.file.sha256)
+        put_trunk(training.net, training.spec.network, found, start.file.path)
     proximal = training.proximal
     proximal.norms = [bank.norms() for bank in proximal.banks]
     if start.support != "free":
@@ -78,6 +81,24 @@ def measured_strength_max(training: Training, batches: Batches) -> float:
     found = strength_max(proximal.banks, proximal.penalty)
     proximal.zero_grad()
     return found
+
+
+def refuse_vast_strength(training: Training, batches: Batches) -> None:
+    """Raise where the strength is so far above λ_max that only rounding and overflow follow from it.
+
+    Raises:
+        ValueError: the strength, or one to change to, is above MOST_STRENGTH times λ_max. λ_max is named.
+
+    """
+    asked = max([training.controller.base, *(change.strength for change in training.spec.strength_changes)])
+    if asked <= UNMEASURED:
+        return
+    unit = measured_strength_max(training, batches)
+    if asked > MOST_STRENGTH * unit:
+        raise ValueError(
+            f"`strength` must be at most {MOST_STRENGTH * unit:.3g}, {MOST_STRENGTH:g} times λ_max, got {asked:.3g}. "
+            f"λ_max is {unit:.3g} here: from there on the penalty outweighs the loss in every group."
+        )
 
 
 def source_run(source: Source, root: Path) -> Run:

@@ -21,12 +21,11 @@ from filelock import Timeout
 
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
-from winnow.engine.runs.derived import DerivedJob, open_work
+from winnow.engine.runs.derived import DerivedJob, Work, open_work
 from winnow.engine.runs.files import cut
 from winnow.engine.runs.launch import TIED
 from winnow.engine.runs.provenance import note_start
 from winnow.engine.runs.run import Run
-from winnow.engine.runs.study import Study
 from winnow.engine.runs.trackers import opened_trackers
 from winnow.engine.specs.jobs import JOBS
 from winnow.engine.specs.registry import entry
@@ -79,10 +78,10 @@ def _stop_when_left(ending: StopRequest) -> None:
     ending.signal(signal.SIGTERM, None)
 
 
-def _work(work: Run | DerivedJob | Study, writer: ResultWriter, ending: StopRequest) -> int:
+def _work(work: Work, writer: ResultWriter, ending: StopRequest) -> int:
     """Do what was asked, and say how it ended."""
     try:
-        writer.status(phase="starting" if isinstance(work, Study) else "importing torch")
+        writer.status(phase="importing torch" if isinstance(work, Run | DerivedJob) else "starting")
         note_start(work.path, work.spec)
         if isinstance(work, Run):
             writer.report_to(opened_trackers(work))
@@ -106,7 +105,7 @@ def _say_failed(writer: ResultWriter, error: Exception) -> None:
         writer.finish_in_place("failed", reason(error))
 
 
-def _done(work: Run | DerivedJob | Study, writer: ResultWriter, ending: StopRequest) -> str:
+def _done(work: Work, writer: ResultWriter, ending: StopRequest) -> str:
     """Do what the kind of the job asks for; return the final state, done or stopped.
 
     Importing the job takes seconds: it comes after the lock and the first status.

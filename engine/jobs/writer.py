@@ -65,6 +65,7 @@ class ResultWriter:
         )
         self._written = 0.0
         self._trackers = Trackers({})
+        self._conclusion = ""
         try:
             remove_unfinished(self.folder)
             forget_digests(self.folder)
@@ -91,8 +92,13 @@ class ResultWriter:
         if time.monotonic() - self._written > STATUS_EVERY:
             self.status()
 
+    def conclude(self, sentence: str) -> None:
+        """Say this with the end, if the work ends well."""
+        self._conclusion = sentence
+
     def finish(self, state: str, message: str = "") -> None:
         """Write how the work ended."""
+        message = message or (self._conclusion if state == "done" else "")
         self._trackers.close()
         note_digests(self.folder)
         ended = {"progress": 1.0} if state == "done" else {}

@@ -27,8 +27,8 @@ from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.examples import images
 from winnow.engine.graph.modes import evaluating, modules_called
 from winnow.engine.graph.preserving import preserved
+from winnow.engine.graph.recurrent import RECURRENT
 
-RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 FREE = (  # the starts of names of operations whose multiplications are not counted, by torch neither
     "native_batch_norm", "_native_batch_norm", "cudnn_batch_norm", "_batch_norm", "native_layer_norm", "rms_norm",
     "native_group_norm", "instance_norm", "embedding", "_embedding_bag", "index", "gather", "take", "scatter",

@@ -1,7 +1,8 @@
 """What a task adds to the shared features: a light dense head, DeepLab's ASPP, or a classifier."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,16 +77,68 @@ class ClassifierHead(nn.Module):
         return prediction
 
 
-DENSE: Mapping[str, Callable[[int, int, int], nn.Module]] = MappingProxyType({"light": LightHead, "aspp": AsppHead})
+class UnetHead(nn.Module):
+    """A decoder after U-Net (Ronneberger et al., arXiv 1505.04597): from the last stage up, joined with each before it.
+
+    It reads the features of every stage, a tuple, and gives a map at the size of the first of them.
+    """
+
+    def __init__(self, inputs: Sequence[int], width: int, outputs: int) -> None:
+        super().__init__()
+        self.deepest = nn.Sequential(conv_norm(inputs[-1], width, 1), nn.ReLU())
+        self.joined = nn.ModuleList(
+            nn.Sequential(conv_norm(width + skipped, width, 3), nn.ReLU()) for skipped in reversed(inputs[:-1])
+        )
+        self.light = LightHead(width, width, outputs)
+
+    @property
+    def out(self) -> nn.Conv2d:
+        """The last layer."""
+        return self.light.out
+
+    def forward(self, levels: tuple[Tensor, ...]) -> Tensor:
+        """Return the map at the size of the first stage."""
+        x: Tensor = self.deepest(levels[-1])
+        for join, skipped in zip(self.joined, reversed(levels[:-1]), strict=True):
+            larger = functional.interpolate(x, size=skipped.shape[-2:], mode="nearest")
+            x = join(torch.cat([larger, skipped], 1))
+        prediction: Tensor = self.light(x)
+        return prediction
+
+
+class AtStage(nn.Module):
+    """A head that reads one stage of several, `stage` from 0, or with `upto` all stages up to it."""
+
+    def __init__(self, head: nn.Module, stage: int, upto: bool) -> None:
+        super().__init__()
+        self.head, self.stage, self.upto = head, stage, upto
+
+    @property
+    def out(self) -> nn.Module:
+        """The last layer of the head."""
+        last: nn.Module = self.head.out  # type: ignore[assignment]  # every head has one
+        return last
+
+    def forward(self, levels: tuple[Tensor, ...]) -> Tensor:
+        """Return what the head gives."""
+        prediction: Tensor = self.head(levels[: self.stage + 1] if self.upto else levels[self.stage])
+        return prediction
+
+
+DENSE: Mapping[str, Callable[[Any, int, int], nn.Module]] = MappingProxyType(
+    {"light": LightHead, "aspp": AsppHead, "unet": UnetHead}
+)
 """The heads of dense tasks, by the name that a spec gives them."""
 
 
-def build_head(task: Task, dense: str, inputs: int, width: int) -> nn.Module:
+def build_head(task: Task, dense: str, inputs: int | Sequence[int], width: int) -> nn.Module:
     """Return the head of a task on features of `inputs` channels; a dense task gets the one called `dense`.
+
+    A decoder (unet) takes the channels of every stage that it reads.
 
     Raises:
         ValueError: no head of that name.
 
     """
-    head = entry(DENSE, dense, "head") if task.field.dense else ClassifierHead
+    head: Callable[[Any, int, int], nn.Module] = entry(DENSE, dense, "head") if task.field.dense else ClassifierHead
     return head(inputs, width, task.outputs)

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from torch import nn
+from torch import fx, nn
 
+from winnow.engine.pruning.forms import fixes_sizes
+from winnow.engine.pruning.parts import programs_in
+from winnow.engine.pruning.plan import Plan
 from winnow.engine.pruning.proof import FLOAT32, FLOAT64, NotExact, Proof
+from winnow.engine.pruning.readers import constants_in_words, readings_in_words
 from winnow.engine.pruning.shrinking import Cut
 
 __all__ = ["FLOAT32", "FLOAT64", "Certificate", "NotExact"]
@@ -32,7 +36,8 @@ class Certificate:
     layers that still read channels which are constant in evaluation mode, and why they do not take them over. hollow:
     the operations that are dead as a whole and keep one channel, so that the program runs as it did. fixed_sizes:
     whether the smaller model takes these sizes only; fixed: where the model makes a number of a size. programs: the
-    modules that became programs of their own, since their code computes a size that has changed.
+    modules that became programs of their own, since their code computes a size that has changed. silent: the modules
+    that gave nothing but zeros, and are replaced by zeros.
     """
 
     max_error_float32: float
@@ -55,6 +60,27 @@ class Certificate:
     fixed_sizes: bool = False
     fixed: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+
+def certificate_of(
+    plan: Plan, small: nn.Module, cuts: Sequence[Cut], proof: Proof, silent: tuple[str, ...]
+) -> Certificate:
+    """Return the certificate of a smaller model, of which the modules `silent` became zeros."""
+    words: dict[str, Any] = readings_in_words(plan.readings())
+    program = isinstance(small, fx.GraphModule)
+    return Certificate(
+        **compared(plan.graph.model, proof),
+        removed=removed(cuts, small),
+        kept_for=plan.kept_for,
+        constants=constants_in_words(plan.liveness),
+        hollow=plan.hollow,
+        fixed_sizes=program and fixes_sizes(plan.graph),
+        fixed=tuple(f"{one.module or 'the model'}, {one.place}: a {one.kind} decides" for one in plan.graph.decisions),
+        programs=() if program else tuple(programs_in(small)),
+        silent=silent,
+        **words,
+    )
 
 
 def compared(model: nn.Module, proof: Proof) -> dict[str, Any]:

@@ -15,23 +15,29 @@ from torch import fx, nn
 
 from winnow.engine.graph.calls import Call, calls, in_modes
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.layer_steps import runs_on_statistics
 from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.wrappers import unwrapped
-from winnow.engine.pruning.certificate import Certificate, compared, removed
+from winnow.engine.pruning.certificate import Certificate, certificate_of
 from winnow.engine.pruning.cost import Coefficients, layout_of, measured
 from winnow.engine.pruning.fitting import Unfit, fit_all, kept_around, settle_shapes
-from winnow.engine.pruning.forms import KeepTasks, as_program, fixes_sizes, without_others
+from winnow.engine.pruning.forms import (
+    KeepTasks,
+    as_program,
+    fixes_sizes,
+    may_be_silent,
+    without_others,
+    without_silent,
+)
 from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.naming import Naming, named_numbers, namings, rewrite
-from winnow.engine.pruning.parts import missing, programs_in
-from winnow.engine.pruning.plan import Plan, planned
+from winnow.engine.pruning.parts import missing
+from winnow.engine.pruning.plan import Plan, depends_on_mode, planned
 from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
-from winnow.engine.pruning.readers import GatherMode, constants_in_words, readings_in_words
+from winnow.engine.pruning.readers import GatherMode
 from winnow.engine.pruning.shrinking import Cut, shrunk
 from winnow.engine.pruning.sizes import fit_layers
 from winnow.engine.pruning.trials import trials
@@ -57,6 +63,7 @@ def compact(
     gather: Literal["auto", "always", "never"] | Coefficients = "auto",
     tasks: Sequence[str] | None = None,
     training: bool = False,
+    keep_modules: bool = False,
 ) -> Compacted:
     """Return a smaller model with the same outputs, without the channels that the weights' exact zeros make idle.
 
@@ -77,6 +84,8 @@ def compact(
         tasks: of a model that returns a dict, the entries to keep; what only the others used goes. None: all.
         training: keep the channels that are constant in evaluation mode only, so that the smaller model is the same in
             training mode too, and trains as the model would with all that went held at zero.
+        keep_modules: keep every module, with one channel at least. Otherwise one of which nothing comes but zeros, such
+            as an expert whose last layer is zero, becomes `engine.pruning.selecting.Zeros`.
 
     Raises:
         NotTraceable: the model's channels cannot be followed.
@@ -101,7 +110,7 @@ def compact(
     tensors = (leaf for call in given for _, leaf in call.tensors())
     mode = measured(_device(model), layout_of(model, tensors)) if gather == "auto" else gather
     training = training or any(call.training for call in given)
-    return _Compaction(graph, given, tasks, mode, training).found()
+    return _Compaction(graph, given, tasks, mode, training, keep_modules).found()
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -130,6 +139,7 @@ class _Compaction:
     tasks: Sequence[str] | None
     gather: GatherMode
     training: bool
+    keep_modules: bool = False
 
     def found(self) -> Compacted:
         """Return the first form that is exact.
@@ -156,6 +166,8 @@ class _Compaction:
             yield partial(self._without_others, self.tasks, emptied=False)
             yield partial(self._without_others, self.tasks, emptied=True)
         ways = namings(self._plan)
+        if self.tasks is None and not self.keep_modules and may_be_silent(self._plan.running("all")):
+            yield from (partial(self._without_silent, naming) for naming in ways)
         yield from (partial(self._as_itself, naming) for naming in ways)
         yield partial(self._in_parts, ways[0])
         yield partial(self._as_program, fixed=False)
@@ -169,16 +181,14 @@ class _Compaction:
     @cached_property
     def _both(self) -> bool:
         """Whether both modes must agree: no channel goes that is constant in evaluation mode alone."""
-        if self.training:
+        if self.training or not depends_on_mode(self._plan):
             return True
-        if not self._plan.liveness.folded and not any(runs_on_statistics(step) for step in self.graph.steps):
-            return True  # nothing is constant in evaluation mode alone
         held = planned(self.graph, self.tasks, self.gather, training=True)
         return bool((held.liveness.kept == self._plan.liveness.kept).all()) and not self._plan.liveness.folded
 
     def _shrunk(self, plan: Plan, naming: Naming = "none") -> _Built:
         twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
-        fit_layers(twin)
+        fit_layers(twin, plan.graph.model)
         settle_shapes(plan.graph, twin, plan.liveness.kept)
         rewrite(twin, named_numbers(plan, naming))
         return _Built(plan, twin, cuts)
@@ -192,6 +202,12 @@ class _Compaction:
         built = self._shrunk(self._plan.running("all"), naming)
         fit_all(built.plan, built.small, self.calls)
         return self._own(built)
+
+    def _without_silent(self, naming: Naming) -> Compacted:
+        built = self._shrunk(self._plan.running("all"), naming)
+        fit_all(built.plan, built.small, self.calls)
+        plan, silent = without_silent(built.plan, built.small, self.calls)
+        return self._own(_Built(plan, built.small, built.cuts), silent)
 
     def _in_parts(self, naming: Naming) -> Compacted:
         """Draw those modules alone whose code computes a size that has changed."""
@@ -213,10 +229,10 @@ class _Compaction:
             except Unfit as unfit:
                 plan = kept_around(plan, unfit)
 
-    def _own(self, built: _Built) -> Compacted:
+    def _own(self, built: _Built, silent: Sequence[str] = ()) -> Compacted:
         if self.tasks is not None:
             built.small.register_forward_hook(KeepTasks(self.tasks))
-        return self._proved(built)
+        return self._proved(built, silent)
 
     def _as_program(self, fixed: bool) -> Compacted:
         """Return the program, if it also follows the mode where the smaller model itself may not be compared in it.
@@ -266,7 +282,7 @@ class _Compaction:
         pair = Pair(graph.model, built.small, exact, self.tasks)
         return proved(pair, trials(graph.model, compared_on, sizes=not fixed))
 
-    def _proved(self, built: _Built) -> Compacted:
+    def _proved(self, built: _Built, silent: Sequence[str] = ()) -> Compacted:
         """Return a form of the smaller model with its certificate.
 
         Raises:
@@ -278,21 +294,7 @@ class _Compaction:
         if not self._both:
             proof.open["training mode"] = EVALUATION_ONLY
         plan, small, cuts = built.plan, built.small, tuple(built.cuts.values())
-        program = isinstance(small, fx.GraphModule)
-        words: dict[str, Any] = readings_in_words(plan.readings())
-        certificate = Certificate(
-            **compared(plan.graph.model, proof),
-            removed=removed(cuts, small),
-            kept_for=plan.kept_for,
-            constants=constants_in_words(plan.liveness),
-            hollow=plan.hollow,
-            fixed_sizes=program and fixes_sizes(plan.graph),
-            fixed=tuple(
-                f"{one.module or 'the model'}, {one.place}: a {one.kind} decides" for one in plan.graph.decisions
-            ),
-            programs=() if program else tuple(programs_in(small)),
-            **words,
-        )
-        if not program and any(cut.stays for cut in cuts):
+        certificate = certificate_of(plan, small, cuts, proof, tuple(silent))
+        if not isinstance(small, fx.GraphModule) and (silent or any(cut.stays for cut in cuts)):
             guarded(small, plan.graph.model, self.calls)
         return Compacted(small, certificate, cuts)

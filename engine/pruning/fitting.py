@@ -22,6 +22,7 @@ from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.movement import moved
 from winnow.engine.graph.observer import Observer
 from winnow.engine.graph.operation import tensors_in
+from winnow.engine.graph.own_norms import as_norms
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.preserving import preserved
 from winnow.engine.graph.recording import Recording
@@ -29,7 +30,7 @@ from winnow.engine.graph.rules import rule_named
 from winnow.engine.graph.weights import Flags
 from winnow.engine.pruning.plan import Plan, above, observed, places
 from winnow.engine.pruning.proof import NotExact
-from winnow.engine.pruning.selecting import NARROWED
+from winnow.engine.pruning.selecting import NARROWED, Zeros
 
 NUMBER = "its code names a number of channels"
 MOVED = ("input", "tensors")
@@ -57,7 +58,7 @@ def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call], but: Sequence[st
     passes = _Passes(plan, frozenset([*but, *otherwise]))
     for call in in_modes(calls):
         copied = call.changed(lambda leaf: leaf.detach().clone())
-        with preserved(twin) as state, torch.no_grad():
+        with as_norms(twin), preserved(twin) as state, torch.no_grad():
             watcher = _Fitting(twin, state, passes)
             try:
                 with in_mode(twin, bool(call.training)), watcher.paths, watcher.beneath, watcher:
@@ -248,6 +249,8 @@ def settle_shapes(graph: ChannelGraph, twin: nn.Module, kept: Flags) -> None:
         if isinstance(layer, nn.modules.instancenorm._InstanceNorm) and not layer.affine:
             norm: Any = layer
             norm.num_features = shape[-norm._get_no_batch_dim()]
+        if isinstance(layer, Zeros):
+            layer.width = shape[-1]
         if isinstance(layer, nn.Unflatten):
             unflatten: Any = layer
             sizes = unflatten.unflattened_size

@@ -31,7 +31,7 @@ def left_of(model: nn.Module, stays: Stays) -> Left:
     Of its layers, only convolutions, linear layers, norms per channel and PReLU may change their sizes.
     """
     twin, cuts = copied(model, stays)
-    fit_layers(twin)
+    fit_layers(twin, model)
     return Left(twin, tuple(cuts.values()))
 
 

@@ -1,4 +1,4 @@
-"""Layers of a smaller model: those that read a part of their input's channels, and attention that lost heads.
+"""Layers of a smaller model: those that read a part of their input, or give zeros, and attention that lost heads.
 
 A reader on a stream that others use too gathers the channels that it uses, and has a smaller kernel. Constants that it
 saw in channels that went come in through the channel of ones: its column holds their kernels, summed. At a border that
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from winnow.engine.graph.multi_head import multi_head_attention
-from winnow.engine.graph.narrow_norms import narrow_group_norm, narrow_layer_norm, narrow_rms_norm
+from winnow.engine.graph.narrow_norms import narrow_group_norm, narrow_layer_norm, narrow_rms_norm, zeros_instead
+from winnow.engine.graph.own_norms import OwnNorm, own_norms
 
 
 def picked(x: Tensor, index: Tensor, axis: int) -> Tensor:
@@ -95,6 +96,22 @@ def select(layer: nn.Module, index: Tensor | None, ones: bool, axis: int) -> Non
     selecting.ones, selecting.axis = ones, axis
 
 
+class Zeros(nn.Module):
+    """What is left of a module that gave nothing: (…, C) comes in, (…, width) zeros go out."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return zeros on the places of x."""
+        return zeros_instead(x, self.width)
+
+    def extra_repr(self) -> str:
+        """Return the width, as layers of torch show theirs."""
+        return f"width={self.width}"
+
+
 class NarrowLayerNorm(nn.LayerNorm):
     """A layer norm of a stream that lost channels; `width` is the number that there were."""
 
@@ -133,6 +150,34 @@ class NarrowGroupNorm(nn.GroupNorm):
         return narrow_group_norm(input, (self.weight, self.bias), self.eps, (self.owner, self.gone), self.width)
 
 
+class NarrowOwnNorm(nn.Module):
+    """A norm of the user's own over a stream that lost channels; `norm` is what it does, `width` what there were."""
+
+    norm: OwnNorm
+    width: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised channels that are left."""
+        norm = self.norm
+        scale, moved = getattr(self, norm.scale), x.movedim(norm.axis, -1)
+        shift = None if norm.shift is None else getattr(self, norm.shift)
+        if norm.kind == "layer":
+            found = narrow_layer_norm(moved, scale, shift, norm.eps, (self.width, scale.shape[0]))
+        else:
+            found = narrow_rms_norm(moved, scale, norm.eps, self.width)
+            found = found if shift is None else found + shift
+        return found.movedim(-1, norm.axis)
+
+
+def fit_own_norms(model: nn.Module, whole: nn.Module) -> None:
+    """Let norms of the user's own know how many channels there were, where their copies in `model` have fewer."""
+    for path, norm in own_norms(whole).items():
+        layer: Any = model.get_submodule(path)
+        width = len(whole.get_submodule(path).get_parameter(norm.scale))
+        if len(getattr(layer, norm.scale)) < width:
+            layer.__class__, layer.norm, layer.width = NarrowOwnNorm, norm, width
+
+
 def fit_group_norm(norm: nn.Module, stays: NDArray[np.int64]) -> None:
     """Give a group norm the channels that stay, by their places in the whole stream."""
     layer: Any = norm
@@ -150,7 +195,12 @@ def fit_group_norm(norm: nn.Module, stays: NDArray[np.int64]) -> None:
 
 
 NARROW: dict[type[nn.Module], type[nn.Module]] = {nn.LayerNorm: NarrowLayerNorm, nn.RMSNorm: NarrowRMSNorm}
-NARROWED = (NarrowLayerNorm, NarrowRMSNorm, NarrowGroupNorm)  # norms that do other operations than torch's
+NARROWED = (
+    NarrowLayerNorm,
+    NarrowRMSNorm,
+    NarrowGroupNorm,
+    NarrowOwnNorm,
+)  # norms that do other operations than torch's
 
 
 def fit_norm(norm: nn.Module) -> None:

@@ -14,7 +14,7 @@ from torch import fx, nn
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.weights import Flags
-from winnow.engine.pruning.selecting import fit_attention, fit_group_norm, fit_norm, slow_paths
+from winnow.engine.pruning.selecting import Zeros, fit_attention, fit_group_norm, fit_norm, fit_own_norms, slow_paths
 
 SPLITS = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk")
 RESHAPES = ("view", "reshape", "expand", "broadcast_to", "unflatten")
@@ -77,8 +77,10 @@ def fit_norms(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> No
             fit_group_norm(module, entries)
 
 
-def fit_layers(model: nn.Module) -> None:
-    """Give every layer of a model the sizes that its weights have."""
+def fit_layers(model: nn.Module, whole: nn.Module | None = None) -> None:
+    """Give every layer of a model the sizes that its weights have; `whole` is the model that it was cut from."""
+    if whole is not None:
+        fit_own_norms(model, whole)
     for module in model.modules():
         fit(module)
     slow_paths(model)
@@ -110,6 +112,11 @@ def _fit_other(module: nn.Module, source: tuple[int, ...] | None) -> None:
         fit_attention(module)
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
         fit_norm(module)
+    elif isinstance(module, nn.RNNBase):
+        layer.input_size = layer.weight_ih_l0.shape[1]
+        layer.hidden_size = layer.hidden_size if layer.proj_size else layer.weight_hh_l0.shape[1]
+    elif isinstance(module, nn.RNNCellBase):
+        layer.hidden_size, layer.input_size = layer.weight_hh.shape[1], layer.weight_ih.shape[1]
     elif isinstance(module, nn.modules.batchnorm._NormBase):
         layer.num_features = _features(layer, source)
 
@@ -127,6 +134,8 @@ def _features(norm: Any, source: tuple[int, ...] | None) -> int:
 def settle(module: nn.Module, sized: Sized) -> None:
     """Make the sizes that a layer holds agree with its smaller weights and input."""
     fit(module, sized.expected(sized.sources[0]) if sized.sources else None)
+    if isinstance(module, Zeros) and (shape := sized.expected(sized.results[0])) is not None:
+        module.width = shape[-1]
     if isinstance(module, nn.Unflatten) and sized.shrinks:
         _settle_unflatten(module, sized)
 

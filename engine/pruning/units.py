@@ -20,8 +20,8 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.weights import Flags, Values
-from winnow.engine.sparsity.groups import Group, coupled_groups
-from winnow.engine.sparsity.groups.coupled import removable_spaces
+from winnow.engine.sparsity.groups import Group
+from winnow.engine.sparsity.groups.coupled import channel_groups, removable_spaces
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def units(
     empty = [np.zeros(0, np.int64)]
     return Units(
         graph=graph,
-        groups=tuple(coupled_groups(model, example_inputs, within=within, graph=graph)),
+        groups=tuple(channel_groups(graph, within)),
         channels=np.concatenate([*empty, *(space.channels for space in spaces)]),
         classes=np.repeat(np.arange(len(spaces)), sizes),
         places=np.concatenate([*empty, *(np.arange(size) for size in sizes)]),

@@ -1,25 +1,40 @@
 """What a user asks of a live run: stop, pause, another strength. The worker reads it at every step boundary."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from filelock import FileLock
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from winnow.engine.runs.files import replace
-from winnow.engine.specs.frozen import Frozen, Strength
+from winnow.engine.specs.frozen import Factor, Frozen
+
+LARGEST = 1 << 16  # bytes of the file
+KEPT = 200  # strengths: more than are asked for between two steps
 
 
 class Control(Frozen):
-    """What is asked of a live run now; `strength` is None until a user changes it."""
+    """What is asked of a live run now; `strength` is None until a user changes it.
+
+    Each strength that was asked for is recorded, also where another one follows before the worker looks: `strengths`
+    are the newest ones, in the order in which they were asked for, and `asked` is how many there have been.
+    """
 
     stop: bool = False
     pause: bool = False
-    strength: Strength | None = None
+    strength: Factor | None = None
+    asked: int = Field(0, ge=0, le=2**53)
+    strengths: tuple[Factor, ...] = Field((), max_length=KEPT)
+
+    def since(self, seen: int) -> tuple[float, ...]:
+        """Return the strengths that were asked for after the first `seen`."""
+        new = self.asked - seen
+        return self.strengths[-new:] if new > 0 else ()
 
 
 def ask(path: Path, **requests: object) -> Control:
-    """Change some of the requests at `path` and keep the others; the last writer wins.
+    """Change some of the requests at `path` and keep the others; the last writer wins, but no strength is lost.
 
     Raises:
         ValueError: a request that cannot be met, such as a negative strength; nothing is written.
@@ -28,7 +43,7 @@ def ask(path: Path, **requests: object) -> Control:
     with FileLock(path.with_suffix(".lock"), timeout=5):
         current = read_control(path)
         try:
-            control = Control.model_validate({**current.model_dump(), **requests})
+            control = _with_strength(Control.model_validate({**current.model_dump(), **requests}), requests)
         except ValidationError as error:
             problem = error.errors()[0]
             expected = problem["msg"].removeprefix("Input should be ")
@@ -40,9 +55,19 @@ def ask(path: Path, **requests: object) -> Control:
 def read_control(path: Path) -> Control:
     """Return the current requests; a file that is absent or not ours asks for nothing."""
     try:
+        if path.stat().st_size > LARGEST:
+            return Control()
         return Control.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return Control()
+
+
+def _with_strength(control: Control, requests: Mapping[str, object]) -> Control:
+    """Return the requests with a strength among those that were asked for, where this one asks for one."""
+    if control.strength is None or "strength" not in requests:
+        return control
+    strengths = (*control.strengths, control.strength)[-KEPT:]
+    return control.model_copy(update={"asked": control.asked + 1, "strengths": strengths})
 
 
 class ControlReader:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from winnow.engine.runs.look import KIND as LOOK
+from winnow.engine.runs.look import Look
 from winnow.engine.runs.making import make
 from winnow.engine.runs.received import require_plain
 from winnow.engine.runs.run import Run
@@ -45,6 +47,10 @@ class DerivedJob(WorkFolder):
     def kind(self) -> str:
         """prune, explain or export: the name of the folder that it lies in."""
         return self.path.parent.name
+
+
+Work = Run | DerivedJob | Study | Look
+"""A folder of work that a worker may be started on."""
 
 
 def read(values: Mapping[str, object]) -> DerivedSpec:
@@ -87,8 +93,8 @@ def find_derived_job(run: Run, kind: str, name: str) -> DerivedJob:
     return known[name]
 
 
-def open_work(path: str | Path) -> Run | DerivedJob | Study:
-    """Return the folder of work at `path`: a run, a derived job of one, or a study.
+def open_work(path: str | Path) -> Work:
+    """Return the folder of work at `path`: a run, a derived job of one, a study, or a look at a data set.
 
     Raises:
         FileNotFoundError: there is none.
@@ -100,4 +106,6 @@ def open_work(path: str | Path) -> Run | DerivedJob | Study:
     if entry(JOBS, kind, "kind").derived:
         require_plain(found.path.parents[1])  # the job reads its run
         return DerivedJob(found.path)
+    if kind == LOOK:
+        return Look(found.path)
     return Study(found.path) if kind in STUDIES else Run(found.path)

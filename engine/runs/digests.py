@@ -19,18 +19,23 @@ BEFORE = "before"  # the folder, beside the checkpoints, of the checkpoints from
 
 
 NOTED = "digests.json"
-UNNOTED = ("status.json", "lock", "control.json", "control.lock", "log.txt", NOTED)
+SIGNATURE = "digests.json.sig"  # of the digests (engine.runs.signing)
+UNNOTED = (
+    "status.json", "lock", "control.json", "control.lock", "log.txt", "report.json", "report", NOTED, SIGNATURE,
+)  # fmt: skip
 APART = ("prune", "explain", "export")
 
 
 def note_digests(folder: Path) -> None:
-    """Write the digests of a folder of work whose work has ended."""
+    """Write the digests of a folder of work whose work has ended; a signature of earlier ones goes."""
+    (folder / SIGNATURE).unlink(missing_ok=True)
     replace_json(folder / NOTED, {name: digest((folder / name).read_bytes()) for name in _noted(folder)})
 
 
 def forget_digests(folder: Path) -> None:
     """Remove the digests of a folder whose files are about to change."""
-    (folder / NOTED).unlink(missing_ok=True)
+    for name in (SIGNATURE, NOTED):
+        (folder / name).unlink(missing_ok=True)
 
 
 def changed_files(folder: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 import psutil
+from filelock import FileLock
 
 from winnow.engine.runs.files import own_file, replace
 from winnow.engine.runs.received import RefusedFolderError, require_plain
@@ -25,6 +26,8 @@ WORKER = "winnow.engine.jobs.worker"
 GPUS = "CUDA_VISIBLE_DEVICES"  # in the environment: the GPUs that a process sees, and numbers from 0
 TIED = "WINNOW_TIED"  # in the environment of a worker that must not outlive the process that started it
 CLUSTER = "WINNOW_CLUSTER"  # in the environment of a study's worker: where its runs go, said by who starts it
+CLAIM = "control.lock"  # held while a request is written, as that of a worker is
+CLAIM_TIMEOUT = 5.0  # s
 PLACES = ("scheduler", "cluster")  # settings of a study that make it connect, and run what others send
 
 
@@ -86,6 +89,22 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
         require_plain(run.path)
     except RefusedFolderError as error:
         raise JobError(str(error)) from error
+    with FileLock(run.path / CLAIM, timeout=CLAIM_TIMEOUT):  # of two at one moment, one
+        _claim(run)
+    run.ask(stop=False, pause=False)
+    with own_file(run.path / "log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT) as log:
+        return subprocess.Popen(
+            _command(run),
+            stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**_environment(run), **environment},
+        )
+
+
+def _claim(run: WorkFolder) -> None:
+    """Say that a worker is requested; raise `JobError` where one is, or none may be."""
     status = run.status
     waiting = status.state == "queued" and status.requested is None
     if is_recorded(run):
@@ -97,18 +116,8 @@ def _spawned(run: WorkFolder, environment: Mapping[str, str], tied: bool = False
         raise JobError(
             f"`run` must be queued, stopped, lost or failed to start, got {run.id}, which is {status.state}."
         )
-    run.ask(stop=False, pause=False)
     requested = status.model_copy(update={"state": "queued", "phase": "starting", "requested": time.time()})
     replace(run.path / "status.json", requested.model_dump_json().encode())
-    with own_file(run.path / "log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT) as log:
-        return subprocess.Popen(
-            _command(run),
-            stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**_environment(run), **environment},
-        )
 
 
 def is_recorded(run: WorkFolder) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from winnow.engine.runs.events import cut_torn_line
 from winnow.engine.runs.files import cut, flush
-from winnow.engine.runs.reading import read_object
+from winnow.engine.runs.reading import read_object, taken_apart
 
 EVENTS, NORMS = "events.jsonl", "groups/norms.bin"
 
@@ -35,9 +35,14 @@ def cut_to_checkpoint(run: Path, step: int) -> dict[str, list[float]]:
     if not found:
         cut_torn_line(run / EVENTS)
         return {}
-    cut(run / EVENTS, int(found["events"]))
-    cut(run / NORMS, int(found["norms"]))
-    return {str(task): [float(loss) for loss in losses] for task, losses in found["losses"].items()}
+    with taken_apart(run / "weights" / f"{step:08d}.json"):
+        events, norms = int(found["events"]), int(found["norms"])
+        waiting = {str(task): [float(loss) for loss in losses] for task, losses in found["losses"].items()}
+        if events < 0 or norms < 0:
+            raise ValueError("a log cannot be shorter than nothing")
+    cut(run / EVENTS, events)
+    cut(run / NORMS, norms)
+    return waiting
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -31,6 +31,10 @@ class Layer:
     size: int
 
 
+def _printable(name: object) -> bool:
+    return isinstance(name, str) and name.isprintable()
+
+
 def _count(value: object) -> bool:
     return type(value) is int and 0 <= value <= 2**40
 
@@ -63,8 +67,10 @@ class NormLog:
             layers = [Layer(entry["name"], entry["groups"], entry["size"]) for entry in found]
         except (TypeError, KeyError, IndexError) as error:
             raise DamagedFileError(self._layers, "it must list layers, each with name, groups and size") from error
-        if not all(isinstance(own.name, str) and _count(own.groups) and _count(own.size) for own in layers):
-            raise DamagedFileError(self._layers, "a layer must have a name, a number of groups and their size")
+        if not all(_printable(own.name) and _count(own.groups) and _count(own.size) for own in layers):
+            raise DamagedFileError(self._layers, "a layer must have a printable name, groups and their size")
+        if len({own.name for own in layers}) < len(layers):
+            raise DamagedFileError(self._layers, "it names a layer twice")
         if sum(own.groups for own in layers) > MOST_GROUPS:
             raise DamagedFileError(self._layers, f"it names more than {MOST_GROUPS} groups")
         return layers

@@ -56,6 +56,8 @@ def made_with(spec: Frozen) -> dict[str, Any]:
     if isinstance(spec, TrainSpec):
         made["data"] = spec.data.fingerprint()
         made |= {"network": own} if (own := spec.network.fingerprint()) else {}
+        own_tasks = {name: task.own_code().fingerprint() for name, task in spec.own_tasks.items()}
+        made |= {"tasks": own_tasks} if own_tasks else {}
     return {"packages": dict(package_versions()), "made_with": made}
 
 
@@ -63,16 +65,18 @@ def note_start(folder: Path, spec: Frozen) -> None:
     """Note what the worker starts on a run with.
 
     Raises:
-        ValueError: the files of its data, or the user's code of its network, are not those that it was created with.
+        ValueError: the files of its data, or the user's code of its network or tasks, are not those that it was
+            created with.
 
     """
     now, created = made_with(spec), read_object(folder / "spec.json").get("made_with", {})
     if "data" in created and now["made_with"]["data"] != created["data"]:
         raise ValueError("`data` must be the files that the run was created with, got changed files. Start a new run.")
-    if now["made_with"].get("network") != created.get("network", now["made_with"].get("network")):
-        raise ValueError(
-            "`network` must be the code that the run was created with, got changed files. Start a new run."
-        )
+    for part, named in (("network", "network"), ("tasks", "task")):
+        if now["made_with"].get(part) != created.get(part, now["made_with"].get(part)):
+            raise ValueError(
+                f"`{named}` must be the code that the run was created with, got changed files. Start a new run."
+            )
     starts = _starts(folder)
     if now not in starts:
         replace_json(folder / STARTS, [*starts, now])

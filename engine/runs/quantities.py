@@ -19,8 +19,8 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ru
 |            |      | `removable_parameters`, `removable_macs`, |                                               |
 |            |      | `gathered_macs` [%]: the part of the      |                                               |
 |            |      | whole network that could be removed       |                                               |
-| `start`    | none | `strength_max` [1]: the λ that outweighs  | once, where the strength is given in it       |
-|            |      | the fresh network's loss on every group   |                                               |
+| `start`    | none | `strength_max` [1]: the λ that outweighs  | once: over several batches where the strength |
+|            |      | the fresh network's loss on every group   | is given in it, else of the first batch       |
 | `kept`     | each | `loss` and the metrics of TASKS on the    | once, at the end, of the network that the run |
 |            |      | validation split                          | stands for; at the epoch that it is from      |
 | `kept`     | none | the quantities of `model`; `skill` [1]    | likewise                                      |
@@ -48,7 +48,5 @@ SPARSITIES = ("group_sparsity", "parameter_sparsity", "mac_sparsity")
 
 def metrics(field: Field) -> tuple[Metric, ...]:
     """Return the metrics of a field, the one that stands for it first; an empty unit becomes the field's own."""
-    return tuple(
-        Metric(metric.name, metric.label, metric.unit or field.unit, metric.better)
-        for metric in TASKS[field.kind].metrics
-    )
+    known = TASKS[field.kind].metrics if field.learner is None else field.learner.metrics
+    return tuple(Metric(own.name, own.label, own.unit or field.unit, own.better) for own in known)

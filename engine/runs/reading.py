@@ -4,6 +4,8 @@ No file makes a reader hang, run out of memory or raise anything but `DamagedFil
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,17 @@ class DamagedFileError(ValueError):
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"`{path.name}` is damaged: {' '.join(problem.split())[:160]}. Restore it from a copy.")
+
+
+@contextmanager
+def taken_apart(path: Path) -> Iterator[None]:
+    """Say `DamagedFileError` of this file where what it holds is not built as its reader expects."""
+    try:
+        yield
+    except DamagedFileError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        raise DamagedFileError(path, f"{type(error).__name__}: {error}") from error
 
 
 def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:

@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from winnow.engine.runs.digests import digest
-from winnow.engine.runs.reading import read_json
+from winnow.engine.runs.reading import read_json, read_object
 from winnow.engine.specs.frozen import Frozen
 
 LARGEST_ARCHITECTURE = 64 << 20  # bytes
@@ -78,7 +78,7 @@ def read_snapshot(folder: Path) -> Snapshot:
 
     """
     try:
-        return Snapshot.model_validate_json((folder / DESCRIPTION).read_bytes())
+        return Snapshot.model_validate(read_object(folder / DESCRIPTION))
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise ValueError(f"`{DESCRIPTION}` must describe a network, got {problem!r} from its check.") from error

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from winnow.engine.runs.digests import APART, BEFORE, NOTED, changed_files, manifests, verified
+from winnow.engine.runs.digests import APART, BEFORE, NOTED, SIGNATURE, changed_files, manifests, verified
 from winnow.engine.runs.reading import checked_table, read_object
 from winnow.engine.runs.run import Run
+from winnow.engine.runs.signing import checked_signature
 from winnow.engine.runs.snapshots import FOLDER, is_intact, read_snapshot, snapshot_folders
 from winnow.engine.runs.work_folder import Status, folders
 from winnow.engine.specs.frozen import SpecError
@@ -24,14 +25,22 @@ class FileCheck:
     detail: str
 
 
-def verify(run: Run) -> list[FileCheck]:
+def verify(run: Run, known: Path | None = None) -> list[FileCheck]:
     """Return a finding per file of the run and of the jobs on its result.
 
-    Where the work has ended, every file is compared to the digest that was noted then (`engine.runs.digests`).
+    Where the work has ended, every file is compared to the digest that was noted then (`engine.runs.digests`). Where
+    the digests are signed, so is the signature; with `known`, a public key, they must be, by that key.
+
+    Raises:
+        ValueError: `known` is no public key.
+
     """
     found = _as_readers_do(run)
     for folder in (run.path, *(job for kind in APART for job in folders(run.path / kind))):
-        found = _compared(found, folder, folder.relative_to(run.path).as_posix() if folder != run.path else "")
+        name = folder.relative_to(run.path).as_posix() if folder != run.path else ""
+        found = _compared(found, folder, name)
+        if (signed := checked_signature(folder, known)) is not None:
+            found = [*found, FileCheck(f"{name}/{SIGNATURE}".lstrip("/"), signed.whole, signed.detail)]
     return found
 
 

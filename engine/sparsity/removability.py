@@ -26,6 +26,9 @@ def fates(graph: ChannelGraph, table: pd.DataFrame, banks: Sequence[Bank]) -> pd
         removable[known], blocked[known] = table["removable"], table["blocked"]
     frames = []
     for bank in banks:
+        if bank.apart:
+            frames.append(_expert(bank))
+            continue
         own = labels_of(graph, bank)
         frames.append(
             pd.DataFrame(
@@ -38,6 +41,14 @@ def fates(graph: ChannelGraph, table: pd.DataFrame, banks: Sequence[Bank]) -> pd
             )
         )
     return pd.concat(frames, ignore_index=True)
+
+
+def _expert(bank: Bank) -> pd.DataFrame:
+    """An expert goes as soon as its own group is zero, for then it adds nothing to any mixture."""
+    dead = (bank.norms() == 0).cpu().numpy()
+    blocked = np.where(dead, "", f"{bank.layer}: its last layer gives something to the mixture")
+    columns = {"layer": bank.layer, "channel": np.arange(bank.channels), "removable": dead, "blocked": blocked}
+    return pd.DataFrame(columns)
 
 
 def labels_of(graph: ChannelGraph, bank: Bank) -> Labels:

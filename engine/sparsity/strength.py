@@ -123,6 +123,32 @@ class Targeted:
             self.base = min(self.base * math.exp(rate * min(max(gap / SATURATED, -1), 1)), 1e6)
         self.proximal.strength = self.base if done >= 0 else 0.0
 
+    def most(self) -> float:
+        """Return the largest share [%] that can be zero: all but the floor of each layer, and what cannot move."""
+        scores = [
+            with_floor(bank, torch.zeros_like(norms))
+            for bank, norms in zip(self.proximal.banks, self.proximal.norms, strict=True)
+        ]
+        return self.counts.percent(self.of, self.proximal.whole([own >= KEPT_BY_FLOOR for own in scores]))
+
+    def missing(self) -> float:
+        """Return how much [%] of the target is not zero now; 0 where the next group would exceed it."""
+        zero = self.counts.percent(self.of, self.proximal.whole([norms != 0 for norms in self.proximal.norms]))
+        gap = self.percent - zero
+        return gap if gap > self._largest_group() else 0.0
+
+    def _largest_group(self) -> float:
+        """Return the largest share [%] that one group makes zero."""
+        full = [bank.present.clone() for bank in self.proximal.banks]
+        shares = [self.counts.percent(self.of, self.proximal.whole(full))]
+        for place, (bank, alive) in enumerate(zip(self.proximal.banks, full, strict=True)):
+            if bank.moves and bool(alive.any()):
+                less = alive.clone()
+                less[int(alive.nonzero()[0])] = False
+                one = [*full[:place], less, *full[place + 1 :]]
+                shares.append(self.counts.percent(self.of, self.proximal.whole(one)))
+        return max(shares) - shares[0]
+
     def wanted(self, done: float) -> float:
         """Return the share [%] wanted when this part of the time until the refit is over."""
         part = min(done / HELD, 1.0)

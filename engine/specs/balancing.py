@@ -7,11 +7,12 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from winnow.engine.specs.frozen import Frozen, Positive
+from winnow.engine.specs.frozen import Factor, Frozen, Positive
 
 Method = Literal[
     "equal",
     "static",
+    "auto",
     "uncertainty",
     "dwa",
     "famo",
@@ -41,8 +42,6 @@ PACKAGES: Mapping[Method, tuple[str, ...]] = MappingProxyType(
 )
 """What a method imports beyond the engine's own dependencies: the extra `balancing`."""
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
 
 class BalancingSpec(Frozen):
     """How the losses of the tasks combine into one update; the penalty stays outside."""
@@ -53,13 +52,19 @@ class BalancingSpec(Frozen):
         description="where the gradients of tasks are compared. features: at the shared features, which is cheap; "
         "parameters: on the trunk's weights",
     )
-    task_weights: dict[str, Weight] = Field(
+    task_weights: dict[str, Factor] = Field(
         default_factory=dict, description="weight of each task, as seg=1,depth=2 (static only)"
+    )
+    probe: int = Field(
+        100,
+        ge=1,
+        le=1_000_000,
+        description="steps in which the task gradients are measured; the weights stay fixed afterwards (auto only)",
     )
     temperature: Positive = Field(
         2.0, description="temperature of the softmax over loss ratios; a high one weights nearly equally (dwa only)"
     )
-    asymmetry: Weight = Field(1.5, description="α, how strongly slow tasks are sped up (gradnorm only)")
+    asymmetry: Factor = Field(1.5, description="α, how strongly slow tasks are sped up (gradnorm only)")
     weights_rate: Positive = Field(0.025, description="learning rate of the task weights (gradnorm and famo only)")
     radius: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.5, description="c, largest distance from the mean gradient, as a share of its length (cagrad only)"

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from winnow.engine.specs.explain import ExplainSpec
 from winnow.engine.specs.export import ExportSpec
 from winnow.engine.specs.frozen import DerivedSpec, Frozen
+from winnow.engine.specs.look import LookSpec
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.specs.registry import Reference
 from winnow.engine.specs.study import PathSpec, StudySpec
@@ -42,6 +43,7 @@ JOBS: Mapping[str, JobKind] = MappingProxyType(
         "train": JobKind(TrainSpec, Reference("winnow.engine.jobs.training_job", "run_training")),
         "study": JobKind(StudySpec, _STUDY),
         "path": JobKind(PathSpec, _STUDY),
+        "look": JobKind(LookSpec, Reference("winnow.engine.jobs.look_job", "run_look")),
         "prune": JobKind(
             PruneSpec,
             Reference("winnow.engine.jobs.prune_job", "run_prune"),

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, field_validator, model_validator
 
 from winnow.data.code import PATTERN, Code, Plain
 from winnow.engine.specs.frozen import Frozen, SpecError, Width, first_line
 from winnow.engine.specs.registry import Reference, chosen_by
 
+FROZEN_NORMS = "keep the batch norms of the trunk as they are: for weights from a file"
 ModuleName = Annotated[str, Field(pattern=r"^[\w.]+$", max_length=200)]
 
 
@@ -23,7 +24,14 @@ class NetworkSpec(Frozen):
     network: str
     build: ClassVar[Reference]
     ours: ClassVar[bool] = True
-    """Whether it is a `MultiTaskNet`; otherwise any module whose forward returns {task: output}."""
+    """Whether Winnow has its code; otherwise it is the user's, and a run keeps its architecture."""
+    foreign_names: ClassVar[Reference | None] = None
+    """What translates the names of other libraries' weights: translated(names) returns {their name: ours}."""
+
+    @property
+    def seam(self) -> bool:
+        """Whether it is a `MultiTaskNet`; otherwise any module whose forward returns {task: output}."""
+        return self.ours
 
     def fingerprint(self) -> dict[str, str]:
         """Return what identifies code of the user's own that builds it; {} where there is none."""
@@ -39,7 +47,44 @@ class NetworkSpec(Frozen):
         raise NotImplementedError(f"{type(self).__name__}.with_stages")
 
 
-class ResidualSpec(NetworkSpec):
+class TrunkSpec(NetworkSpec):
+    """A trunk and a head per task: what the heads are, where they read, and how the tasks share the trunk."""
+
+    head: Literal["light", "aspp", "unet"] = Field(
+        "light",
+        description="head of a dense task. light: one 3×3 convolution; aspp: DeepLab's; unet: a decoder of every stage",
+    )
+    head_width: int = Field(48, ge=1, le=8192, description="channels inside each head")
+    head_stage: dict[str, int] = Field(
+        default_factory=dict,
+        description="stage of the trunk that the head of a task reads, as seg=4,depth=2; 1 is the first, and a task "
+        "that is not named reads the last",
+    )
+    coupling: Literal["shared", "mtan", "cross-stitch"] = Field(
+        "shared",
+        description="how tasks share. shared: one trunk; mtan: one trunk, and a mask of each task on every stage; "
+        "cross-stitch: a trunk per task, mixed after every stage",
+    )
+
+    @property
+    def depth(self) -> int:
+        """The number of stages that a head can read."""
+        return 4
+
+    @property
+    def seam(self) -> bool:
+        """Whether one trunk serves all tasks."""
+        return self.coupling != "cross-stitch"
+
+    @field_validator("head_stage")
+    @classmethod
+    def _stages_are_counted_from_one(cls, stages: dict[str, int]) -> dict[str, int]:
+        if wrong := [f"{task}={stage}" for task, stage in stages.items() if stage < 1]:
+            raise ValueError(f"`head_stage` must be at least 1, got {', '.join(wrong)}.")
+        return stages
+
+
+class ResidualSpec(TrunkSpec):
     """A residual trunk that all tasks share, and one head per task."""
 
     build = Reference("winnow.engine.networks.residual", "build_residual")
@@ -56,10 +101,12 @@ class ResidualSpec(NetworkSpec):
         "small", description="first layers. small: one 3×3 to 1/2 of the size; large: three 3×3 and a pooling to 1/4"
     )
     dilated: bool = Field(True, description="dilate the last two stages instead of striding them")
-    head: Literal["light", "aspp"] = Field(
-        "light", description="head of a dense task. light: one 3×3 convolution; aspp: the pyramid of DeepLab"
-    )
-    head_width: int = Field(48, ge=1, le=8192, description="channels inside each head")
+    frozen_norms: bool = Field(False, description=FROZEN_NORMS)
+
+    @property
+    def depth(self) -> int:
+        """The number of stages."""
+        return len(self.widths)
 
     @property
     def stages(self) -> tuple[int, ...]:
@@ -77,6 +124,110 @@ class ResidualSpec(NetworkSpec):
                 f"`blocks` must have one entry per stage, {len(self.widths)} as `widths`, got {len(self.blocks)}."
             )
         return self
+
+
+class ResnetSpec(TrunkSpec):
+    """A residual network of the usual size; its weights may come from torchvision or timm."""
+
+    build = Reference("winnow.engine.networks.residual", "build_resnet")
+    foreign_names = Reference("winnow.engine.networks.foreign", "resnet_names")
+
+    frozen_norms: bool = Field(False, description=FROZEN_NORMS)
+    variant: Literal["v1", "d"] = Field(
+        "v1",
+        description="v1: a 7×7 convolution first; d: three 3×3 ones, and a mean before the convolution of a shortcut",
+    )
+    output_stride: int = Field(
+        32, description="how much smaller the features are than the image: 32, 16 or 8; below 32, stages are dilated"
+    )
+
+    @field_validator("output_stride")
+    @classmethod
+    def _a_stride_of_stages(cls, stride: int) -> int:
+        if stride not in (8, 16, 32):
+            raise ValueError(f"`output_stride` must be 8, 16 or 32, got {stride}.")
+        return stride
+
+
+class Resnet18Spec(ResnetSpec):
+    """ResNet-18 as the trunk, and one head per task."""
+
+    network: Literal["resnet18"] = "resnet18"
+
+
+class Resnet34Spec(ResnetSpec):
+    """ResNet-34 as the trunk, and one head per task."""
+
+    network: Literal["resnet34"] = "resnet34"
+
+
+class Resnet50Spec(ResnetSpec):
+    """ResNet-50 as the trunk, and one head per task."""
+
+    network: Literal["resnet50"] = "resnet50"
+
+
+class Resnet101Spec(ResnetSpec):
+    """ResNet-101 as the trunk, and one head per task."""
+
+    network: Literal["resnet101"] = "resnet101"
+
+
+class VitSpec(TrunkSpec):
+    """A vision transformer; its weights may come from torchvision or timm."""
+
+    build = Reference("winnow.engine.networks.vit", "build_vit")
+    foreign_names = Reference("winnow.engine.networks.foreign", "vit_names")
+
+    patch: int = Field(16, ge=1, le=64, description="side of a patch, which must divide both sides of the images")
+
+
+class VitSmallSpec(VitSpec):
+    """ViT-S as the trunk (width 384, 12 blocks, 6 heads), and one head per task."""
+
+    network: Literal["vit-s"] = "vit-s"
+
+
+class VitBaseSpec(VitSpec):
+    """ViT-B as the trunk (width 768, 12 blocks, 12 heads), and one head per task."""
+
+    network: Literal["vit-b"] = "vit-b"
+
+
+class SwinTinySpec(TrunkSpec):
+    """Swin-T as the trunk: attention in windows of 7 × 7, features at 1/4 to 1/32, and one head per task."""
+
+    build = Reference("winnow.engine.networks.swin", "build_swin")
+    foreign_names = Reference("winnow.engine.networks.foreign", "swin_names")
+
+    network: Literal["swin-t"] = "swin-t"
+
+
+class MmoeSpec(NetworkSpec):
+    """A mixture of experts for vectors and sequences: every task weighs the experts by a gate of its own."""
+
+    build = Reference("winnow.engine.networks.experts", "build_experts")
+
+    network: Literal["mmoe"] = "mmoe"
+    experts: int = Field(4, ge=1, le=256, description="networks that all tasks share")
+    layers: int = Field(2, ge=1, le=16, description="layers of each expert")
+    view: int = Field(
+        1, ge=1, le=99, description="times that a layer of an expert sees, an odd number; 1: each alone, as for vectors"
+    )
+    expert_width: int = Field(64, ge=1, le=8192, description="channels of each layer of an expert")
+    head_width: int = Field(48, ge=1, le=8192, description="channels inside each head")
+
+    @property
+    def seam(self) -> bool:
+        """None: each task reads a mixture of its own."""
+        return False
+
+    @field_validator("view")
+    @classmethod
+    def _has_a_middle(cls, view: int) -> int:
+        if view % 2 == 0:
+            raise ValueError(f"`view` must be odd, got {view}.")
+        return view
 
 
 class OwnSpec(NetworkSpec):
@@ -120,6 +271,14 @@ class RecordedSpec(NetworkSpec):
 NETWORKS: Mapping[str, type[NetworkSpec]] = MappingProxyType(
     {
         "residual": ResidualSpec,
+        "resnet18": Resnet18Spec,
+        "resnet34": Resnet34Spec,
+        "resnet50": Resnet50Spec,
+        "resnet101": Resnet101Spec,
+        "vit-s": VitSmallSpec,
+        "vit-b": VitBaseSpec,
+        "swin-t": SwinTinySpec,
+        "mmoe": MmoeSpec,
     }
 )
 """The networks that a form offers."""

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from winnow.engine.specs.frozen import Frozen, Positive, Strength
 from winnow.engine.specs.registry import Reference
@@ -25,6 +25,7 @@ class PenaltyKind:
     any_metric: bool = True
 
 
+MOST_STRENGTH = 1e3  # λ_max: from 1 on the penalty outweighs the loss in every group
 _PENALTIES = "winnow.engine.sparsity.penalties"
 PENALTIES: Mapping[str, PenaltyKind] = MappingProxyType(
     {
@@ -95,6 +96,15 @@ class PenaltySpec(Frozen):
     floor: float = Field(
         0.05, ge=0, le=1, description="share of each layer's groups that is never made zero; 0: a layer may die out"
     )
+
+    @model_validator(mode="after")
+    def _a_strength_that_computes(self) -> Self:
+        if self.strength_of == "max" and self.strength > MOST_STRENGTH:
+            raise ValueError(
+                f"`strength` must be at most {MOST_STRENGTH:g} in units of λ_max, got {self.strength:.3g}. From 1 on "
+                "the penalty outweighs the loss in every group."
+            )
+        return self
 
     @property
     def refit_share(self) -> float:

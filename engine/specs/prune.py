@@ -46,6 +46,21 @@ class PruneSpec(DerivedSpec):
     learning_rate: Positive | None = Field(
         None, description="learning rate at the start of the refit; not set: that of the run"
     )
+    distillation: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="weight of imitating the network before the removal in the refit; 0: learn from the labels alone, "
+        "1: from that network alone",
+    )
+    repair: Literal["none", "norms", "readers", "both"] = Field(
+        "none",
+        description="repair without training, right after the removal. norms: batch norms take new statistics; "
+        "readers: each layer is fitted to what it gave before",
+    )
+    repair_images: int = Field(
+        128, ge=8, le=1_000_000, description="training images to repair on; all are in memory at once"
+    )
     relevance_images: int = Field(
         128, ge=1, le=1_000_000, description="training images to measure relevance on (relevance only)"
     )
@@ -64,6 +79,19 @@ class PruneSpec(DerivedSpec):
             )
         if self.criterion != "zeros" and self.budget is None:
             raise ValueError(f"`budget` must be given with criterion {self.criterion}, got none.")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_recover(self) -> Self:
+        if self.repair != "none" and self.criterion == "zeros":
+            raise ValueError(
+                f"`repair` must be none with criterion zeros, which changes no output, got {self.repair}. Use "
+                "criterion norm or relevance."
+            )
+        if self.distillation and not self.refit_epochs:
+            raise ValueError(
+                f"`refit_epochs` must be at least 1 with distillation, which needs a refit, got {self.refit_epochs}."
+            )
         return self
 
     @model_validator(mode="after")

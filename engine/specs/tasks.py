@@ -6,19 +6,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
+from winnow.data.sample import Metric as Metric
 from winnow.engine.specs.registry import Reference
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure of merit: its name in events, its label on an axis, its unit ("": the field's), which way is better."""
-
-    name: str
-    label: str
-    unit: str
-    better: Literal["higher", "lower"]
 
 
 @dataclass(frozen=True)

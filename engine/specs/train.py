@@ -6,18 +6,22 @@ and its meaning, so that the command line and the form say the same thing.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
 from winnow.data.catalog import DATASETS
+from winnow.data.code import PATTERN, Code
 from winnow.data.own import OwnData
 from winnow.data.recorded import RecordedData
+from winnow.data.sample import Field as About
+from winnow.data.sample import Learner, Metric
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
-from winnow.engine.specs.frozen import Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
-from winnow.engine.specs.network import Network, ResidualSpec
+from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
+from winnow.engine.specs.network import Network, NetworkSpec, ResidualSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.registry import chosen_by
 from winnow.engine.specs.warm_start import StartSpec
@@ -36,15 +40,35 @@ class OptimiserSpec(Frozen):
     optimiser: Literal["adamw", "adam", "sgd"] = Field(
         "adamw", description="optimiser of the losses; the penalty acts after each of its steps"
     )
-    learning_rate: Positive = Field(2e-3, description="learning rate at the start")
+    learning_rate: Positive = Field(2e-3, le=1e30, description="learning rate at the start")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum (sgd only)")
-    weight_decay: Strength = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
-    rate: dict[str, Strength] = Field(
+    weight_decay: Factor = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
+    rate: dict[str, Factor] = Field(
         default_factory=dict,
         description="learning rate of the parameters whose names fit a pattern, as a factor of the learning rate: "
         "trunk.*=0.1; 0: they keep their values",
     )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="learning rate over the steps of the run")
+    fresh_state: bool = Field(
+        False, description="forget the optimiser's moments at the start of each epoch, as some published code does"
+    )
+
+
+class OwnTask(Frozen):
+    """A task kind of the user's own, MODULE:THING: what learns a field in place of the task of its kind."""
+
+    code: str = Field(pattern=PATTERN, max_length=200, description="MODULE:THING; THING(field) returns the task")
+    path: str = Field(max_length=4096, description="folder that the module is imported from")
+    metrics: tuple[Metric, ...] = Field(min_length=1, description="what it is evaluated by, the main metric first")
+
+    def own_code(self) -> Code:
+        """Return the code that it names."""
+        return Code(self.code, self.path, "task")
+
+    @property
+    def learner(self) -> Learner:
+        """What a field holds of it."""
+        return Learner(self.code, self.path, self.metrics)
 
 
 class StrengthChange(Frozen):
@@ -62,6 +86,7 @@ class TrainSpec(Frozen):
     name: Name = Field("run", min_length=1, max_length=80, description="name of the run")
     data: Data = Field(default_factory=DATASETS[USUAL_DATA])
     tasks: tuple[str, ...] = Field((), description="tasks to train; not set: the first three of the data set")
+    own_tasks: dict[str, OwnTask] = Field(default_factory=dict, description="tasks that code of your own learns")
     network: Network = ResidualSpec()
     penalty: PenaltySpec = PenaltySpec()
     optimiser: OptimiserSpec = OptimiserSpec()
@@ -110,18 +135,40 @@ class TrainSpec(Frozen):
     start: StartSpec | None = Field(None, description="weights and zeros to take over from other runs")
     strength_changes: tuple[StrengthChange, ...] = Field((), description="strengths to switch to at given steps")
 
+    @property
+    def fields(self) -> Mapping[str, About]:
+        """What is known about each image, and which tasks code of the user's own learns."""
+        own = {name: task.learner for name, task in self.own_tasks.items()}
+        return {name: replace(field, learner=own.get(name, field.learner)) for name, field in self.data.fields.items()}
+
     @model_validator(mode="before")
     @classmethod
-    def _name_the_tasks(cls, values: Any) -> Any:
-        """Fill in the tasks, so that the stored spec names them."""
-        if not isinstance(values, dict) or values.get("tasks"):
+    def _as_the_data_suggests(cls, values: Any) -> Any:
+        """Fill in the tasks and what is usual for the data set, so that the stored spec names them."""
+        if not isinstance(values, dict):
             return values
         data = _ANY_DATA.validate_python(values.get("data", {}))
-        return {**values, "data": data, "tasks": tuple(data.fields)[:3]}
+        filled = {**with_usual(type(data), values), "data": data}
+        return filled if values.get("tasks") else {**filled, "tasks": tuple(data.fields)[:3]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _compare_at_the_parameters(cls, values: Any) -> Any:
+        """Fill in where gradients are compared, for a network whose trunk and heads do not meet in one tensor."""
+        balancing = values.get("balancing", {}) if isinstance(values, dict) else None
+        if not isinstance(balancing, dict) or "gradients" in balancing:
+            return values
+        network = _ANY_NETWORK.validate_python(values.get("network", {}))
+        if network.seam:
+            return values
+        return {**values, "network": network, "balancing": {**balancing, "gradients": "parameters"}}
 
     @model_validator(mode="after")
     def _tasks_exist(self) -> Self:
         known = tuple(self.data.fields)
+        if strange := [task for task in self.own_tasks if task not in known]:
+            where = f"data set {self.data.dataset}, {', '.join(known)}"
+            raise ValueError(f"`task` must name a field of {where}, got {', '.join(strange)}.")
         if unknown := [task for task in self.tasks if task not in known]:
             raise ValueError(
                 f"`tasks` must be among {', '.join(known)} for data set {self.data.dataset}, got {', '.join(unknown)}."
@@ -163,16 +210,17 @@ class TrainSpec(Frozen):
 
     @model_validator(mode="after")
     def _a_network_without_a_seam(self) -> Self:
-        """A network of the user's own runs as one: no tensor between trunk and heads is known."""
-        if self.network.ours:
+        """A network of the user's own runs as one, and so does one without a common trunk: no tensor is between."""
+        if self.network.seam:
             return self
+        which = f"network {self.network.network}" if self.network.ours else "a network of your own"
         if self.balancing.balancing not in FROM_LOSSES:
             raise ValueError(
-                f"`balancing` must be one of {', '.join(FROM_LOSSES)} for a network of your own, got "
+                f"`balancing` must be one of {', '.join(FROM_LOSSES)} for {which}, got "
                 f"{self.balancing.balancing}. The others need the tensor between trunk and heads."
             )
         if self.balancing.gradients == "features":
-            raise ValueError("`gradients` must be parameters for a network of your own, got features.")
+            raise ValueError(f"`gradients` must be parameters for {which}, got features.")
         return self
 
     @model_validator(mode="after")
@@ -211,6 +259,24 @@ class TrainSpec(Frozen):
 
 
 _ANY_DATA: TypeAdapter[DataSpec] = TypeAdapter(Data)
+_ANY_NETWORK: TypeAdapter[NetworkSpec] = TypeAdapter(Network)
+
+
+def with_usual(data: type[DataSpec], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a spec, and those that are usual for its data set where nothing is said.
+
+    A section of another kind than the default, such as a network of the user's own, keeps the values of its kind.
+    """
+    filled = dict(values)
+    for name, usual in data.usual.items():
+        given = values.get(name, {})
+        if not isinstance(usual, Mapping):
+            filled.setdefault(name, usual)
+            continue
+        kind = getattr(TrainSpec.model_fields[name].default, name)  # a section names its kind as it is called
+        if isinstance(given, Mapping) and given.get(name, kind) == kind:
+            filled[name] = {**usual, **given}
+    return filled
 
 
 def demo() -> TrainSpec:

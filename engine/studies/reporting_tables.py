@@ -5,6 +5,7 @@ show the 95 % interval of the mean instead; Δ_m is paired by seed by its defini
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,7 +26,13 @@ FIGURES = MappingProxyType(
         "removable_macs": "removable MACs [%]",
     }
 )
-SPECIAL = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "Δ": r"$\Delta$", "±": r"$\pm$", "°": r"$^\circ$", "–": "--"}
+SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "Δ": r"$\Delta$", "λ": r"$\lambda$", "±": r"$\pm$",
+    "°": r"$^\circ$", "–": "--", "−": "$-$", "×": r"$\times$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "\u00a0": "~",
+}  # fmt: skip
+MARKED = re.compile(r"([\\`*_{}\[\]<>#|~$!])")
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,11 @@ def paper_table(summary: pd.DataFrame, definition: Definition, split: str = "tes
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return a table of text as Markdown."""
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
-    return "".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |\n" for line in lines)
+    """Return a table of text as Markdown that shows the text as it is."""
+    rows = [[MARKED.sub(r"\\\1", _one_line(cell)) for cell in line] for line in table.astype(str).to_numpy().tolist()]
+    head = [MARKED.sub(r"\\\1", _one_line(name)) for name in table.columns]
+    lines = [head, ["---"] * len(table.columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def latex(table: pd.DataFrame) -> str:
@@ -124,4 +133,10 @@ def _number(value: float, like: float | None = None) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(SPECIAL.get(letter, letter) for letter in text)
+    """Return LaTeX that shows text as it is, on one line."""
+    return "".join(SPECIAL.get(letter, letter) for letter in _one_line(text))
+
+
+def _one_line(text: object) -> str:
+    """Return text without line breaks and control characters, which end a row of a table."""
+    return "".join(letter if letter.isprintable() or letter == "\u00a0" else " " for letter in str(text))

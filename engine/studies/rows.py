@@ -27,7 +27,7 @@ def result_rows(who: Mapping[str, object], run: Run) -> list[dict[str, object]]:
     for split, named in SPLITS.items():
         reached = _by_task(events, split)
         for task, own in reached.items():
-            for place, metric in enumerate(metrics(run.spec.data.fields[task])):
+            for place, metric in enumerate(metrics(run.spec.fields[task])):
                 judged = {
                     "split": named,
                     "task": task,
@@ -51,7 +51,7 @@ def final_figures(run: Run, events: pd.DataFrame | None = None) -> dict[str, flo
     last = dict(zip(ends["quantity"], ends["value"], strict=True))
     found = {name: float(last.get(name, float("nan"))) for name in SHARES}
     constant, reached = _by_task(events, "constant"), _by_task(events, "kept")
-    fields = run.spec.data.fields
+    fields = run.spec.fields
     found["skill"] = skill(reached, constant, fields) if reached and constant else float("nan")
     strengths = events[(events["quantity"] == "strength") & (events["split"] == "train") & (events["value"] > 0)]
     found["strength"] = float(strengths["value"].iloc[-1]) if len(strengths) else 0.0

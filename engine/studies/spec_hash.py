@@ -7,7 +7,7 @@ The hash covers all that decides the result:
 - the versions of the packages (`engine.runs.provenance.PACKAGES`);
 - our own source: all of `data` and `engine` except the rooms that only read results. An edit of the code makes every
   run a new one;
-- code of the user's own that builds the network, by its digest (`data.code`);
+- code of the user's own that builds the network or learns a task, by its digest (`data.code`);
 - the files of a data set on disk, by their digest (`data.fingerprint`, which says what escapes it).
 
 It does not cover the machine: its processor, its libraries, CUDA. A run that kept no networks on the way stands for one
@@ -43,6 +43,8 @@ def document_hash(document: Mapping[str, Any]) -> str:
         own = kept.get(part) or {}
         if own.get(kind) == "own":
             own.pop("path", None)  # the digest of the user's code counts, not where it lies
+    for own in (kept.get("own_tasks") or {}).values():
+        own.pop("path", None)
     start = kept.get("start") or {}
     (start.get("file") or {}).pop("path", None)
     for source in [start.get("weights"), *(start.get("supports") or ())]:

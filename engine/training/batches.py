@@ -62,6 +62,16 @@ class Batches:
         """Return all targets of a task."""
         return self._targets[task]
 
+    def one_colour(self) -> bool:
+        """Return whether all values of all images are the same."""
+        return bool(self._images.min() == self._images.max())
+
+    def one_value(self, task: str) -> bool:
+        """Return whether all labels of a task are the same; what is missing (NaN, -1 of a class) is no label."""
+        target = self._targets[task]
+        known = target[target.isfinite() if target.is_floating_point() else target >= 0]
+        return bool(known.numel()) and bool(known.min() == known.max())
+
     def shuffled(
         self, seed: int, epoch: int, flips: bool, skip: int = 0, ranks: Ranks = ALONE, zoom: float = 1.0
     ) -> Iterator[Batch]:

@@ -16,7 +16,6 @@ checkpoint that verifies. The two newest are kept, and those before the two newe
 are not stored: `load_checkpoint` makes the network smaller first, `Checkpoint.dense` puts the zeros back.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -33,10 +33,12 @@ from winnow.engine.graph.partition import Labels
 from winnow.engine.pruning.kept import dense_state, left_of, widened
 from winnow.engine.runs.digests import BEFORE, digest, manifests, verified
 from winnow.engine.runs.files import replace, replace_json
+from winnow.engine.runs.reading import read_object
 from winnow.engine.training.removal import follow, regrow
 from winnow.engine.training.state import Training
 
 KEPT = 2
+FORMAT_VERSION = 1
 
 
 def save_checkpoint(
@@ -48,7 +50,7 @@ def save_checkpoint(
     content = save(_tensors(training))
     replace(folder / f"{stem}.safetensors", content)
     manifest = {
-        "format_version": 1,
+        "format_version": FORMAT_VERSION,
         "step": training.step,
         "epoch": epoch,
         "strength": training.proximal.strength,
@@ -134,14 +136,35 @@ class Checkpoint:
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Return the newest checkpoint that verifies, if there is one, and the names of those skipped as damaged."""
+    """Return the newest checkpoint that verifies, if there is one, and the names of those skipped as damaged.
+
+    Raises:
+        ValueError: a checkpoint of another format version.
+
+    """
     skipped: list[str] = []
     for manifest in reversed(manifests(folder)):
-        content = verified(manifest)
-        if content is not None:
-            return Checkpoint(load(content), json.loads(manifest.read_text())), skipped
+        if (found := _read(manifest)) is not None:
+            return found, skipped
         skipped.append(manifest.stem)
     return None, skipped
+
+
+def _read(manifest: Path) -> Checkpoint | None:
+    """Return a checkpoint, None where it is damaged."""
+    content = verified(manifest)
+    if content is None:
+        return None
+    known = read_object(manifest)
+    if known.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"`format_version` of the checkpoint {manifest.stem} must be {FORMAT_VERSION}, got "
+            f"{known.get('format_version')!r:.20}. Use the version of Winnow that wrote it."
+        )
+    try:
+        return Checkpoint(load(content), known)
+    except SafetensorError:  # a digest that agrees with bytes that are no tensors
+        return None
 
 
 def load_checkpoint(folder: Path, training: Training) -> list[str]:

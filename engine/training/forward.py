@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.networks.multitask import MultiTaskNet, Seam
 from winnow.engine.training.balancing.balancer import Cut
 from winnow.engine.training.batches import Batch
 from winnow.engine.training.distributed.whole import whole
@@ -33,15 +33,16 @@ def forward(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
         return _whole_network(training, batch)
     if training.ranks.count > 1 or training.spec.accumulate > 1:
         return _in_parts(training, net, batch)
+    seam = Seam(net)
     with _arithmetic(training):
-        cut = training.balancer.cut(net.trunk(batch.images))
-        predictions = net.read(cut.views, batch.images.shape[-2:])
+        cut = training.balancer.cut(seam.features(batch.images))
+        predictions = seam.read(cut.views, batch.images.shape[-2:])
     losses = {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in training.tasks.items()}
     return cut, losses
 
 
 def _whole_network(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
-    """Return the losses of a network of the user's own, which has no seam; `Cut` holds an empty tensor.
+    """Return the losses of a network without a seam, such as the user's own; `Cut` holds an empty tensor.
 
     Balancers whose weights follow from the losses alone need none.
     """
@@ -65,14 +66,15 @@ def _losses_of_net(training: Training, targets: Sequence[Tensor], counts: Sequen
 
 def _in_parts(training: Training, net: MultiTaskNet, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
     parts, names, size = training.spec.accumulate, list(training.tasks), batch.images.shape[-2:]
+    seam = Seam(net)
     with _arithmetic(training):
-        features = [_again(training, net.trunk, part) for part in batch.images.tensor_split(parts)]
+        features = [_again(training, seam.features, part) for part in batch.images.tensor_split(parts)]
         cut = training.balancer.cut(torch.cat(features) if parts > 1 else features[0])
     counts = _counts(training, batch)
     targets = [batch.targets[name].tensor_split(parts) for name in names]
     views = [cut.views[name].tensor_split(parts) for name in names]
     shares = [
-        _again(training, partial(_losses, training, net, (own, counts), size), *seen)
+        _again(training, partial(_losses, training, seam, (own, counts), size), *seen)
         for own, seen in zip(zip(*targets, strict=True), zip(*views, strict=True), strict=True)
     ]
     losses = whole(training.ranks, torch.stack(shares).sum(0))
@@ -87,14 +89,14 @@ def _counts(training: Training, batch: Batch) -> Sequence[Tensor]:
 
 def _losses(
     training: Training,
-    net: MultiTaskNet,
+    seam: Seam,
     known: tuple[Sequence[Tensor], Sequence[Tensor]],
     size: torch.Size,
     *views: Tensor,
 ) -> Tensor:
     """Return the shares (K,) that some images have of the losses, from what the heads read, targets and counts."""
     with _arithmetic(training):
-        predictions = net.read(dict(zip(training.tasks, views, strict=True)), size)
+        predictions = seam.read(dict(zip(training.tasks, views, strict=True)), size)
     return _shares(training, predictions, *known)
 
 

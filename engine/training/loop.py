@@ -24,7 +24,7 @@ from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.graph.sharing import shared_names
 from winnow.engine.graph.trace import trace
 from winnow.engine.measure.counts import weight_macs
-from winnow.engine.networks.multitask import MultiTaskNet
+from winnow.engine.networks.multitask import WithHeads
 from winnow.engine.networks.own import refuse_outputs
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import scale_free_weights
@@ -109,7 +109,7 @@ def start_at_constants(training: Training, batches: Batches) -> None:
     for name, task in training.tasks.items():
         if not labelled(task, batches, name).any():
             raise ValueError(f"`tasks` must have labels in the training images, got none of {name}. Leave it out.")
-        if isinstance(training.net, MultiTaskNet):
+        if isinstance(training.net, WithHeads):
             last: nn.Module = training.net.heads[name].out  # type: ignore[assignment]
             last.get_parameter("bias").copy_(task.constant(batches.target(name)))
 
@@ -131,6 +131,8 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
             yield removed
         epoch, done = divmod(training.step, batches.steps)
         training.net.train()
+        if spec.optimiser.fresh_state and done == 0:
+            training.proximal.optimizer.state.clear()
         for batch in batches.shuffled(spec.seed, epoch, spec.flips, done, training.ranks, spec.zoom):
             go_on(training.ranks, controller)
             controller.base = planned.get(training.step, controller.base)

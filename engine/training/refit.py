@@ -13,7 +13,7 @@ Meinshausen 2007) and lets what stayed make up for what went. Four decisions:
   judges, and at the end of the cosine the last epoch is hardly ever worse.
 
 The task losses are summed with fixed weights: a smaller model need not have a trunk any more at which gradients could
-be compared.
+be compared. The network before the removal may be imitated as well (`engine.training.distillation`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +26,7 @@ from torch.optim import Optimizer
 from winnow.engine.specs.train import OptimiserSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch, Batches
+from winnow.engine.training.distillation import Distillation
 from winnow.engine.training.divergence import finite, refuse_diverged
 from winnow.engine.training.evaluate import labelled, validated
 from winnow.engine.training.loop import EpochDone
@@ -34,7 +35,9 @@ from winnow.engine.training.optimisers import build_optimizer, set_rate
 
 @dataclass(frozen=True)
 class Refit:
-    """How long and how fast: epochs, optimiser, fixed weights of the task losses (none named: 1 each), seed, flips.
+    """How long, how fast, and whom to imitate.
+
+    Epochs, optimiser, fixed weights of the task losses (none named: 1 each), seed, flips, arithmetic; a teacher.
 
     Raises:
         ValueError: no epochs, or a weight below 0.
@@ -47,6 +50,7 @@ class Refit:
     seed: int = 0
     flips: bool = True
     bf16: bool = False
+    distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -105,11 +109,10 @@ def refit(
         model.train()
         for batch in split.training.shuffled(settings.seed, epoch, settings.flips):
             set_rate(optimizer, settings.optimiser, step / total)
-            losses = _losses(model, tasks, batch, settings.bf16)
+            losses, objective = _losses(model, tasks, batch, settings)
             values = finite(losses, f"epoch {epoch + 1} of the refit, step {step + 1}")
             optimizer.zero_grad()
-            summed = torch.stack([settings.weights.get(task, 1.0) * loss for task, loss in losses.items()]).sum()
-            summed.backward()  # type: ignore[no-untyped-call]
+            objective.backward()  # type: ignore[no-untyped-call]
             _hold(zeros)
             optimizer.step()
             _put_back(zeros)
@@ -121,10 +124,19 @@ def refit(
         yield EpochDone(epoch + 1, step, metrics)
 
 
-def _losses(model: nn.Module, tasks: Mapping[str, Task], batch: Batch, bf16: bool) -> dict[str, Tensor]:
-    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=bf16):
-        predictions = model(batch.images)
-    return {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in tasks.items()}
+def _losses(
+    model: nn.Module, tasks: Mapping[str, Task], batch: Batch, settings: Refit
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the loss of each task, and what is minimised."""
+    teacher = settings.distillation
+    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=settings.bf16):
+        seen = (model(batch.images), None) if teacher is None else teacher.pass_through(model, batch.images)
+        imitated = None if teacher is None else teacher.loss(seen, batch.images, settings.weights)
+    losses = {name: task.loss(seen[0][name].float(), batch.targets[name]) for name, task in tasks.items()}
+    objective = torch.stack([settings.weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+    if teacher is None or imitated is None:
+        return losses, objective
+    return losses, (1 - teacher.weight) * objective + teacher.weight * imitated
 
 
 def _zeros(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:

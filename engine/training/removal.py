@@ -77,7 +77,7 @@ def remove(training: Training, batches: Batches) -> Removed | None:
     """
     training.removal = training.step
     example = batches.example()
-    found = compact(training.net, example, gather="never", training=True)
+    found = compact(training.net, example, gather="never", training=True, keep_modules=True)
     if not any(cut.stays for cut in found.cuts):
         return None
     if type(found.model) is not type(training.net):

@@ -7,6 +7,7 @@ and shape; what is missing and what is left over is said by name.
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,10 +16,12 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from winnow.engine.runs.digests import digest
+from winnow.engine.specs.network import NetworkSpec
 
 INSIDE = ("state_dict", "model_state_dict", "model_state", "model", "net")  # where checkpoints keep the weights
 WRAPPED = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before names
 SOME = 5  # names that a message lists
+COUNTED = "num_batches_tracked"  # of batch norms; old files lack it, and nothing here reads it
 
 
 def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
@@ -45,25 +48,57 @@ def put_weights(net: nn.Module, found: Mapping[str, Tensor], where: str) -> None
     """Give a network these weights and buffers, all of them.
 
     Raises:
-        ValueError: tensors are missing, left over, or of another shape; each kind with the first names.
+        ValueError: tensors are missing, left over, or of another shape; how many of each, with the first names.
 
     """
     own = net.state_dict()
-    missing = [name for name in own if name not in found]
-    extra = [name for name in found if name not in own]
-    if missing or extra:
-        raise ValueError(
-            f"`weights` must hold the tensors of the network, got {where} without {_listed(missing)} and with "
-            f"{_listed(extra)} that it does not have. Rename them, or leave out what is not of the network."
-        )
-    other = [name for name in own if own[name].shape != found[name].shape]
-    if other:
-        name = other[0]
-        raise ValueError(
-            f"`weights` must fit the network, got {tuple(found[name].shape)} instead of {tuple(own[name].shape)} for "
-            f"{name} in {where}, and {len(other) - 1} more."
-        )
+    _refuse_misfit(own, found, where)
     net.load_state_dict(dict(found))
+
+
+def put_trunk(net: nn.Module, spec: NetworkSpec, found: Mapping[str, Tensor], where: str) -> None:
+    """Give a network of ours the weights of a file: all of them, or those of its trunk under names of other libraries.
+
+    Of the latter a classifier is left out, the heads keep their first weights, and where each task has a trunk, all
+    get the same.
+
+    Raises:
+        ValueError: tensors of the trunk are missing, left over, or of another shape; how many of each.
+
+    """
+    own = net.state_dict()
+    theirs = {} if spec.foreign_names is None or own.keys() == found.keys() else spec.foreign_names.load()(found)
+    if not theirs:
+        put_weights(net, found, where)
+        return
+    tensors = {ours: found[name] for name, ours in theirs.items()}
+    for trunk in _trunks(net):
+        wanted = trunk.state_dict()
+        tensors |= {name: own for name, own in wanted.items() if name.endswith(COUNTED) and name not in tensors}
+        _refuse_misfit(wanted, tensors, where, {ours: name for name, ours in theirs.items()})
+        trunk.load_state_dict(tensors)
+
+
+def _trunks(net: nn.Module) -> list[nn.Module]:
+    towers = getattr(net, "towers", None)
+    return [net.get_submodule("trunk")] if towers is None else list(towers.children())
+
+
+def _refuse_misfit(
+    own: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str, theirs: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Raise where tensors differ by name or shape; `theirs` says what the file calls a tensor."""
+    missing = [name for name in own if name not in found]
+    extra = [theirs.get(name, name) for name in found if name not in own]
+    other = [name for name in own if name in found and own[name].shape != found[name].shape]
+    if not (missing or extra or other):
+        return
+    shapes = [f"{theirs.get(name, name)} {tuple(found[name].shape)} for {tuple(own[name].shape)}" for name in other]
+    raise ValueError(
+        f"`weights` must fit the network tensor by tensor, got {where} with {len(missing)} missing "
+        f"({_listed(missing)}), {len(extra)} unexpected ({_listed(extra)}) and {len(other)} of another shape "
+        f"({_listed(shapes)}). Choose the network that the file belongs to, or rename its tensors."
+    )
 
 
 def _listed(names: list[str]) -> str:

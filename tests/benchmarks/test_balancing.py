@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.networks.heads import LightHead
-from winnow.engine.networks.residual import ResidualTrunk
+from winnow.engine.networks.residual import residual_trunk
 from winnow.engine.specs.balancing import BalancingSpec
 from winnow.engine.specs.network import ResidualSpec
 from winnow.engine.training.balancing.balancer import Balancer
@@ -32,7 +32,7 @@ class Bench:
     def __init__(self, dilated: bool) -> None:
         torch.manual_seed(0)
         spec = ResidualSpec(widths=(64, 128, 256, 512), blocks=(2, 2, 2, 2), stem="large", dilated=dilated)
-        self.trunk = ResidualTrunk(spec, 3).to(memory_format=torch.channels_last)
+        self.trunk = residual_trunk(spec, 3).to(memory_format=torch.channels_last)
         self.heads = nn.ModuleDict({t: LightHead(self.trunk.outputs, 48, n) for t, n in TASKS.items()})
         self.net = nn.ModuleList([self.trunk, self.heads])
         self.optimiser = torch.optim.AdamW(self.net.parameters(), 1e-4)

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.benchmarks.side_by_side import BUSY
 from winnow.engine.networks.heads import AsppHead
 from winnow.engine.networks.multitask import MultiTaskNet
-from winnow.engine.networks.residual import ResidualTrunk
+from winnow.engine.networks.residual import ResidualTrunk, residual_trunk
 from winnow.engine.pruning import compact
 from winnow.engine.specs.network import ResidualSpec
 
@@ -32,7 +32,7 @@ THEIRS = "torch-pruning==1.6.1"
 
 def trunk(block: str, dilated: bool = False) -> ResidualTrunk:
     blocks = (2, 2, 2, 2) if block == "basic" else (3, 4, 6, 3)
-    return ResidualTrunk(ResidualSpec(block=block, widths=WIDTHS, blocks=blocks, dilated=dilated, stem="large"), 3)
+    return residual_trunk(ResidualSpec(block=block, widths=WIDTHS, blocks=blocks, dilated=dilated, stem="large"), 3)
 
 
 def classifier(block: str) -> nn.Module:

@@ -14,7 +14,7 @@ from winnow.data.stacking import stack
 from winnow.engine.graph.trace import trace
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.networks.multitask import build_network
-from winnow.engine.networks.residual import ResidualTrunk
+from winnow.engine.networks.residual import residual_trunk
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import input_groups, scale_free_weights
 from winnow.engine.sparsity.penalties import GroupLasso
@@ -46,7 +46,7 @@ def step(net: nn.Module, images: Tensor, optimizer: torch.optim.Optimizer | Prox
 def twins(name: str, batch: int) -> tuple[nn.Module, nn.Module, Tensor]:
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    plain = ResidualTrunk(RESNET18, 3).to(memory_format=torch.channels_last)
+    plain = residual_trunk(RESNET18, 3).to(memory_format=torch.channels_last)
     return plain, copy.deepcopy(plain), torch.rand(batch, 3, 128, 128).to(memory_format=torch.channels_last)
 
 

@@ -20,7 +20,7 @@ ARGUMENTS = (
 )
 PATIENCE = 60_000.0  # ms: what a busy machine may take over anything
 PROBE = re.compile(
-    r"/(runs|train|path|groups|tasks|explain|prune|compare|new)/_stcore/(health|host-config)$"
+    r"/(runs|train|path|groups|tasks|explain|prune|compare|report|new)/_stcore/(health|host-config)$"
 )  # how a deep link finds the root of its server
 AXE = Path(__file__).resolve().parents[1] / "javascript" / "node_modules" / "axe-core" / "axe.min.js"
 SERIOUS = """
@@ -54,7 +54,8 @@ class Faults(list[str]):
     """Errors on the console and exceptions of the pages that are watched."""
 
     def watch(self, context: BrowserContext) -> None:
-        """Gather from every page of a context."""
+        """Gather from every page of a context, whose clicks are as patient as what is expected of it."""
+        context.set_default_timeout(PATIENCE)
         context.on("console", self._console)
         context.on("weberror", lambda error: self.append(f"exception: {error.error}"))
 

@@ -104,9 +104,20 @@ def _all_pairs(titles: list[str]) -> list[str]:
     return walk[::-1]
 
 
-def test_the_chosen_run_goes_from_every_page_to_every_other_with_one_entry_a_click(world: World, page: Page) -> None:
-    walk = _all_pairs(OF_A_RUN)
-    assert len({*pairwise(walk)}) == 30
+def test_all_pairs() -> None:
+    assert len({*pairwise(_all_pairs(OF_A_RUN))}) == 30
+
+
+@pytest.mark.parametrize(
+    "walk",
+    [
+        pytest.param([*OF_A_RUN, *OF_A_RUN[-2::-1]], id="there and back"),
+        pytest.param(_all_pairs(OF_A_RUN), id="all pairs", marks=pytest.mark.study),
+    ],
+)
+def test_the_chosen_run_goes_from_page_to_page_with_one_entry_a_click(
+    world: World, page: Page, walk: list[str]
+) -> None:
     page.goto(f"{world.address}/train?run={world.older.id}")
     _shows(page, world.older, walk[0])
     visited = [page.url]

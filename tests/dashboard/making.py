@@ -16,6 +16,24 @@ from winnow.engine.specs.train import parse
 LAYERS = [Layer("stem", 3, 9), Layer("<b>deep</b>", 4, 18)]
 START = 1_750_000_000.0
 STEP = 30  # of the checkpoint
+NETWORK = pd.DataFrame(
+    [
+        (0, "input", "images", "", "", "images", "depth", 3, 3, 0, 0, 0, 0.0, 0.0, 0.0),
+        (1, "layer", "stem", "Conv2d", "trunk", "stem", "depth", 4, 2, 3, 3, 108, 6000.0, 3000.0, 3000.0),
+        (2, "layer", "<b>deep</b>", "Conv2d", "trunk", "add", "depth", 4, 4, 4, 2, 72, 2000.0, 0.0, 1000.0),
+        (3, "join", "add", "add", "", "add", "depth", 4, 4, 0, 0, 0, 0.0, 0.0, 0.0),
+        (4, "layer", "heads.depth", "Linear", "heads.depth", "", "depth", 1, 1, 4, 4, 200, 2000.0, 0.0, 0.0),
+        (5, "output", "depth", "", "", "", "depth", 1, 1, 0, 0, 0, 0.0, 0.0, 0.0),
+    ],
+    columns=[
+        *("node", "kind", "name", "operation", "component", "space", "outputs", "channels", "kept", "columns", "used"),
+        *("parameters", "macs", "removable_macs", "gathered_macs"),
+    ],
+)
+STREAMS = pd.DataFrame(
+    [(0, 1, 3, 3), (1, 2, 4, 2), (1, 3, 4, 4), (2, 3, 4, 0), (3, 4, 4, 4), (4, 5, 1, 1)],
+    columns=["source", "target", "channels", "kept"],
+)
 
 
 def write_run(root: Path, epochs: int = 3, state: str = "done", message: str = "", **spec: Any) -> Run:
@@ -57,7 +75,8 @@ def write_tables(run: Run, nearly: tuple[int, ...] = ()) -> Run:
     )
     components.loc[2] = ["total", *components.drop(columns="component").sum()]
     (run.path / "tables").mkdir(exist_ok=True)
-    for name, frame in (("groups", groups), ("kernels", kernels), ("components", components)):
+    tables = {"groups": groups, "kernels": kernels, "components": components, "network": NETWORK, "streams": STREAMS}
+    for name, frame in tables.items():
         frame.to_parquet(run.path / "tables" / f"{name}.parquet")
     return run
 

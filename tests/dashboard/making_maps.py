@@ -22,7 +22,7 @@ def write_maps(work: DerivedJob, layer: str = "trunk") -> Path:
     index = {
         "of": "loss", "base": "mean", "images": list(range(SHOWN)), "looked_at": IMAGES, "size": [SIDE, SIDE],
         "tasks": {t: {"kind": f.kind, "classes": list(f.classes), "unit": f.unit} for t, f in fields.items()},
-        "layers": {layer: CHANNELS}, "patch": 4, "steps": 16,
+        "layers": {layer: CHANNELS}, "patch": 4, "steps": 16, "living": {layer: 2, "stem": 0},
     }  # fmt: skip
     arrays = {
         "images": np.full((SHOWN, SIDE, SIDE, 3), 100, np.uint8),
@@ -60,6 +60,9 @@ def _channels(layer: str, tasks: int) -> dict[str, np.ndarray]:
         f"max.{layer}": every.max((2, 3)).astype(np.float32),
         f"top.{layer}": np.tile(best.astype(np.int32), (len(CHANNELS), 1)),
         f"top_activation.{layer}": (every[:, best] / peak[:, None, None, None]).astype(np.float16),
+        f"silence.{layer}": (every == 0).mean((0, 1)).astype(np.float16),
+        f"silence_here.{layer}": (every[:, :SHOWN] == 0).mean(0).astype(np.float16),
+        f"silence_of.{layer}": np.array([*(every == 0).mean((1, 2, 3)), np.nan], np.float32),
         "gallery": np.full((TOP, SIDE, SIDE, 3), 100, np.uint8),
         "gallery_of": np.sort(best).astype(np.int32),
     }

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -72,3 +75,14 @@ def test_an_index_outside_is_an_index_error(splits, index):
 def test_a_wrong_parameter_is_named(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}` must be .*, got"):
         Digits(*arguments)
+
+
+def test_the_images_are_read_without_the_import_of_scikit_learn():
+    code = "import sys; from winnow.data.digits import Digits; Digits('val'); print('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_where_the_file_is_elsewhere_scikit_learn_is_asked(splits, monkeypatch):
+    monkeypatch.setattr("winnow.data.digits.find_spec", lambda name: None)
+    again = Digits("test")
+    assert [s.image.tobytes() for s in samples(again)] == [s.image.tobytes() for s in samples(splits["test"])]

@@ -14,7 +14,10 @@ from winnow.dashboard.canvas.components import HERE, script
 
 ROOT = Path(__file__).resolve().parents[2]
 ESLINT = Path(__file__).parent / "node_modules" / ".bin" / "eslint"
-ENTRIES = ["survival.js", "pair.js", "path.js", "going.js", "history.js", "zoom.js", "skip.js"]
+ENTRIES = [
+    "survival.js", "network.js", "pair.js", "path.js", "going.js", "history.js", "zoom.js", "skip.js", "report.js",
+    "menu.js", "slides.js",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

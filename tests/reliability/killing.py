@@ -1,7 +1,8 @@
 """Training workers killed at random moments and inside every kind of write, resumed, compared with an undisturbed run.
 
-    python -m tests.reliability.killing ROOT CONFIG KILLS SEED
+    python -m tests.reliability.killing ROOT CONFIG KILLS SEED [full]
 
+With `full`, the disk is full instead: no file may grow beyond a drawn size (RLIMIT_FSIZE). The command
 prints one JSON object: how many kills there were, and what differed in which trial. Workers are forked from this
 process, which has imported torch and uses one thread, so that a trial takes a second.
 """
@@ -11,11 +12,12 @@ import hashlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +127,11 @@ def in_an_append(number: int) -> Trap:
     return lambda: setattr(os, "write", write)
 
 
+def disk_full(size: int) -> Trap:
+    """Let no file grow beyond so many bytes, as on a disk that is full by then."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
 def killed(run: Run, kind: str, draw: random.Random, long: float) -> bool:
     """Start a worker and kill it, or have it stopped; return whether it died."""
     number = draw.randint(1, 60)
@@ -133,12 +140,17 @@ def killed(run: Run, kind: str, draw: random.Random, long: float) -> bool:
         "half": in_a_file(number, half=True),
         "rename": after_a_rename(number),
         "append": in_an_append(number),
+        "full": disk_full(int(draw.uniform(2.5, 5) ** 10 / 5)),  # 2 kB to 2 MB, most of them small
     }
     child = forked(run, traps.get(kind))
     if kind in ("time", "stop"):
         time.sleep(draw.uniform(0.02, long))
         os.kill(child, signal.SIGKILL if kind == "time" else signal.SIGTERM)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    status = os.waitpid(child, 0)[1]
+    if kind == "full":
+        said = run.recorded_status()
+        return os.WEXITSTATUS(status) == 1 and said.state == "failed" and "disk full" in said.message
+    return os.WIFSIGNALED(status)
 
 
 def result(run: Run) -> dict[str, Any]:
@@ -166,7 +178,7 @@ def _stems(run: Run) -> list[str]:
     return [file.stem for file in (run.path / "weights").glob("0*.json")]
 
 
-def main(root: Path, config: str, kills: int, seed: int) -> dict[str, Any]:
+def main(root: Path, config: str, kills: int, seed: int, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
     draw, spec = random.Random(seed), parse({**BASE, "name": config, **CONFIGS[config]})
     undisturbed = create(spec, root)
     worker.main([str(create(spec, root).path)])  # imports all that a worker needs, before the forks
@@ -175,8 +187,8 @@ def main(root: Path, config: str, kills: int, seed: int) -> dict[str, Any]:
     long, truth = time.monotonic() - began, result(undisturbed)
     died, trials, differing = 0, 0, []
     while died < kills:
-        run, kinds = create(spec, root), [draw.choice(KINDS) for _ in range(draw.choice([1, 1, 2, 3]))]
-        for kind in kinds:
+        run, drawn = create(spec, root), [draw.choice(kinds) for _ in range(draw.choice([1, 1, 2, 3]))]
+        for kind in drawn:
             if run.recorded_status().state != "done":
                 died += killed(run, kind, draw, long)
         if run.recorded_status().state != "done":
@@ -184,7 +196,7 @@ def main(root: Path, config: str, kills: int, seed: int) -> dict[str, Any]:
         got, trials = result(run), trials + 1
         different = [name for name, value in truth.items() if got[name] != value]
         if different:
-            differing.append({"kinds": kinds, "differ": different, "run": run.id, "message": run.status.message})
+            differing.append({"kinds": drawn, "differ": different, "run": run.id, "message": run.status.message})
         else:
             shutil.rmtree(run.path)
     return {"config": config, "state": truth["state"], "kills": died, "trials": trials, "differing": differing}
@@ -192,4 +204,6 @@ def main(root: Path, config: str, kills: int, seed: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    sys.stdout.write(json.dumps(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))) + "\n")
+    given = sys.argv[5:] or KINDS
+    found = main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), given)
+    sys.stdout.write(json.dumps(found) + "\n")

@@ -2,12 +2,18 @@
 
 import errno
 import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.reliability.test_kills import SHORT
+from tests.reliability.killing import forked, result
+from tests.reliability.test_kills import SHORT, tormented
 from winnow.engine.jobs import worker
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs import launch
@@ -99,3 +105,50 @@ def test_append_writes_all_of_it(tmp_path: Path):
     append(tmp_path / "log", b"one")
     append(tmp_path / "log", b"two")
     assert (tmp_path / "log").read_bytes() == b"onetwo"
+
+
+@pytest.mark.study
+def test_no_file_may_grow(tmp_path: Path):
+    """A limit on the size of files, wherever it strikes: said, and the run that is resumed ends as one without it."""
+    found = tormented(tmp_path, "all", 12, "full")
+    assert found["kills"] >= 12  # each said "disk full"
+    assert found["differing"] == []
+
+
+def fill(file: Path) -> None:
+    """Write until nothing fits any more."""
+    with suppress(OSError), file.open("wb", buffering=0) as into:
+        while into.write(bytes(512)):
+            pass
+
+
+@pytest.mark.study
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs a file system of its own: root")
+def test_a_file_system_without_a_byte_left(tmp_path: Path, worker_settings):
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        spec = parse({**SHORT, "name": "full", "epochs": 6, "batch_size": 59})
+        with worker_settings():
+            undisturbed = create(spec, tmp_path / "other")
+            worker.main([str(undisturbed.path)])
+        run = create(spec, small)
+        child, until = forked(run), time.monotonic() + 120
+        while not list(run.path.glob("weights/0*.json")):
+            assert time.monotonic() < until
+            time.sleep(0.002)
+        filler = small / "filler"
+        fill(filler)
+        assert shutil.disk_usage(small).free == 0
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        assert (run.status.state, "disk full" in run.status.message) == ("failed", True), run.status
+        assert "epoch" in str(run.events().columns)
+        filler.unlink()
+        assert os.waitstatus_to_exitcode(os.waitpid(forked(run), 0)[1]) == 0
+        got, truth = result(run), result(undisturbed)
+        assert [name for name, value in truth.items() if got[name] != value] == []
+        sys.stdout.write("\na tmpfs without a byte left: said, resumed, ended with the same weights, rows and norms\n")
+    finally:
+        subprocess.run(["umount", str(small)], check=False)

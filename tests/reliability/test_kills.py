@@ -90,15 +90,21 @@ def test_what_a_killed_worker_was_writing_is_removed_and_what_a_user_asks_is_not
     assert [file.name for file in tmp_path.rglob("*.tmp")] == [".control.json.3.tmp"]
 
 
-@pytest.mark.study
-@pytest.mark.parametrize("config", CONFIGS)
-def test_kills_at_random_moments_and_inside_every_write(tmp_path: Path, config: str):
-    command = [sys.executable, "-P", "-m", "tests.reliability.killing", str(tmp_path), config, str(KILLS), "0"]
+def tormented(root: Path, config: str, count: int, *kinds: str) -> dict[str, Any]:
+    """Return what the command of `tests.reliability.killing` finds."""
+    command = [sys.executable, "-P", "-m", "tests.reliability.killing", str(root), config, str(count), "0", *kinds]
     path = os.pathsep.join([str(ROOT / ".links"), str(ROOT)])
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     sys.stdout.write(f"{found}\n")
+    return found
+
+
+@pytest.mark.study
+@pytest.mark.parametrize("config", CONFIGS)
+def test_kills_at_random_moments_and_inside_every_write(tmp_path: Path, config: str):
+    found = tormented(tmp_path, config, KILLS)
     assert found["state"] == "done"
     assert found["kills"] >= KILLS
     assert found["differing"] == []

@@ -5,7 +5,7 @@ from math import isfinite, nan
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, percent
+from winnow.dashboard.frames.answers.answer import Answer, joined_up, percent
 from winnow.dashboard.frames.certificate import Certificate
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import measured
@@ -57,12 +57,31 @@ def _exact(found: Certificate | None) -> str:
     return f"It {verb} {found.compared_with} (largest relative error {found.relative_error_float32:.1e})."
 
 
+def paying_answer(changes: pd.DataFrame) -> str:
+    """Say which task pays most for the removal; that none was judged where none was."""
+    return _pays(changes).strip() or "What each task pays was not measured."
+
+
+def images_answer(images: pd.DataFrame, classes: pd.DataFrame) -> str:
+    """Say, of images judged one by one (frames.who_pays), how many lost, and which class surely fell most."""
+    said = []
+    for task, own in images.groupby("task", sort=False):
+        known = own["lost"].dropna()
+        said.append(f"{int((known > 0).sum())} of {len(known)} images are worse in {task}")
+    fell = classes[classes["high"] < 0] if len(classes) else classes
+    if len(fell):
+        row = fell.iloc[0]
+        low, high = (f"{row[end]:+.1f}".replace("-", "−") for end in ("low", "high"))
+        change = f"{row['change']:+.1f}".replace("-", "−")
+        said.append(f"class {row['name']} of {row['task']} changed by {change} points ({low} to {high})")
+    return f"{joined_up(said)}." if said else ""
+
+
 def _pays(changes: pd.DataFrame) -> str:
-    """Name the task that loses most, after the refit where there was one."""
-    last = changes["refitted_change"].where(changes["refitted_change"].notna(), changes["pruned_change"])
+    """Name the task that loses most in the network that is kept."""
+    last = changes["final_change"]
     if not last.notna().any() or last.min() >= -0.05:
         return " No task loses." if last.notna().any() else ""
     row = changes.iloc[int(np.nanargmin(last.to_numpy(float)))]
-    after = row["pruned"] if pd.isna(row["refitted"]) else row["refitted"]
-    moved = f"{measured(row['dense'], row['unit'])} to {measured(after, row['unit'])}"
+    moved = f"{measured(row['dense'], row['unit'])} to {measured(row['final'], row['unit'])}"
     return f" {row['task']} pays most: {row['label']} from {moved}."

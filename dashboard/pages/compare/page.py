@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from winnow.dashboard.canvas.pair_maps import READING, Pair, pair_maps
+from winnow.dashboard.canvas.pair_maps import READING, Pair, pair_maps, replayable_pair
 from winnow.dashboard.figures import gains, kept_by_both, mask_overlap
 from winnow.dashboard.figures.style import styles
-from winnow.dashboard.frames import masks, pairs, tables
+from winnow.dashboard.frames import maps, masks, pairs, tables, who_pays
 from winnow.dashboard.frames.answers import of_runs
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.summaries import summary
@@ -22,13 +22,14 @@ from winnow.dashboard.shared.address import OTHER, RUN
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Choice, called, choose, gone
 from winnow.dashboard.shared.formatting import plain
-from winnow.dashboard.shared.panel import Chart, draw, explain
+from winnow.dashboard.shared.panel import Chart, DrawnFigure, draw, explain
 from winnow.dashboard.shared.run_bar import ended
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
+from winnow.dashboard.shared.who_pays import PairView, paying_view
 from winnow.engine.runs.run import Run, list_runs
 
-TABS = ("Maps", "Metrics", "Layers", "Seeds", "Descriptions")
+TABS = ("Maps", "Metrics", "Who pays", "Layers", "Seeds", "Descriptions")
 SAME = "Choose two different runs to compare them."
 ALONE = "There is one run so far. Train another one to compare: with another seed, strength or set of tasks."
 OTHER_IMAGES = (
@@ -37,6 +38,10 @@ OTHER_IMAGES = (
 NO_SHAPE = (
     "The two networks have different layers or widths, or groups of different kinds, so their maps cannot be compared "
     "channel by channel. Their metrics can still be compared."
+)
+NOT_JUDGED = (
+    "The two runs were not judged image by image on the same split. An explanation does that: explain both runs, on "
+    "the page Explain or with `winnow explain RUN`. Explanations of older versions do not hold it."
 )
 NO_SEEDS = (
     "Neither run has a sibling with the same description and another seed. Train one, or make a study with several "
@@ -83,7 +88,7 @@ def _compared(a: Run, b: Run) -> None:
         return
     metrics, _, differ = pairs.metrics(a, b)
     answer(of_runs.compare_answer(summary(a), summary(b), metrics, pairs.groups(a, b), differ))
-    views = (_maps, _metrics, _layers, _seeds, _descriptions)
+    views = (_maps, _metrics, _who_pays, _layers, _seeds, _descriptions)
     for tab, view in zip(address.tabs("against_one_another", TABS), views, strict=True):
         if tab.open:
             with tab:
@@ -102,7 +107,8 @@ def _maps(a: Run, b: Run) -> None:
     pair = Pair((_named(a), _named(b)), pairs.shape(a), norms, near, kind, found.cell)
     pair_maps(pair, "pair_maps", select)
     say_absent(found)
-    explain(lambda: frame, "pair", READING, _about(a, b))
+    drawn = DrawnFigure("maps", "pair_maps", lambda: replayable_pair(pair))
+    explain(lambda: frame, "pair", READING, _about(a, b), drawn)
 
 
 def _metrics(a: Run, b: Run) -> None:
@@ -131,6 +137,21 @@ def _numbers(frame: pd.DataFrame) -> None:
             "gain": config.NumberColumn("gain of B [%]", format="%+.2f"),
         },
     )
+
+
+def _who_pays(a: Run, b: Run) -> None:
+    """Draw which images and classes get less of B than of A."""
+    if differ := pairs.other_images(a, b, "val"):
+        st.warning(OTHER_IMAGES.format(plain(differ)), icon=":material/warning:")
+        return
+    judged, works = who_pays.of_run_pair(a, b), who_pays.judged_pair(a, b)
+    if judged.images.empty or works is None:
+        st.info(NOT_JUDGED, icon=":material/group:")
+        return
+    stores = {name: maps.store(work) for name, work in zip("AB", works, strict=True)}
+    known = {name: store for name, store in stores.items() if store is not None}
+    shown = PairView(judged, ("A", "B"), known if len(known) == len(stores) else {}, _about(a, b))
+    paying_view(shown)
 
 
 def _layers(a: Run, b: Run) -> None:

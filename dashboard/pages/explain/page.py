@@ -13,7 +13,7 @@ from winnow.dashboard.frames import explanations, reliance, trust
 from winnow.dashboard.frames.answers import of_use
 from winnow.dashboard.frames.current import image_layers
 from winnow.dashboard.pages.explain.in_images import in_images
-from winnow.dashboard.pages.explain.top_images import top_images
+from winnow.dashboard.pages.explain.top_images import silence_view, top_images
 from winnow.dashboard.shared import address, explanation_figures
 from winnow.dashboard.shared.address import TASK
 from winnow.dashboard.shared.answer import answer
@@ -42,7 +42,7 @@ METHODS_TITLES = {
     "split_half": "between halves",
     "head_randomisation": "heads shuffled",
 }
-TABS = ("Channels", "Against ablation", "Shuffled weights", "Images", "Top images")
+TABS = ("Channels", "Against ablation", "Shuffled weights", "Images", "Top images", "Silence")
 
 
 def page() -> None:
@@ -81,7 +81,7 @@ def _method(work: DerivedJob) -> str:
 
 
 def _views(run: Run, work: DerivedJob, view: View) -> None:
-    channels, against, shuffled, images, top = address.tabs("trust", TABS)
+    channels, against, shuffled, images, top, silent = address.tabs("trust", TABS)
     about = provenance(run, work, view.method, (view.task,))
     if channels.open:
         with channels:
@@ -106,6 +106,9 @@ def _views(run: Run, work: DerivedJob, view: View) -> None:
     if top.open:
         with top:
             top_images(work, view.chosen, about)
+    if silent.open:
+        with silent:
+            silence_view(work, view.chosen, about)
 
 
 def _channels(work: DerivedJob, view: View, about: str) -> None:

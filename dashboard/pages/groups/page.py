@@ -7,8 +7,10 @@ table is answered in the same place. Only the open view is drawn: four Plotly ch
 import pandas as pd
 import streamlit as st
 
+from winnow.dashboard.canvas import network_graph
 from winnow.dashboard.figures import firmness, layer_counts, norm_spread
-from winnow.dashboard.frames import channel_states, current, groups
+from winnow.dashboard.figures.style import styles
+from winnow.dashboard.frames import channel_states, current, groups, network
 from winnow.dashboard.frames.answers import of_run
 from winnow.dashboard.frames.cells import Cell, Kind
 from winnow.dashboard.frames.summaries import summary
@@ -19,18 +21,32 @@ from winnow.dashboard.shared.channel import channel
 from winnow.dashboard.shared.norms_over_epochs import over_epochs
 from winnow.dashboard.shared.panel import draw, explain, source
 from winnow.dashboard.shared.run_bar import frozen, readable, redrawn, run_bar
-from winnow.dashboard.shared.selection import select, selected
+from winnow.dashboard.shared.selection import select, selected, selected_layer
 from winnow.dashboard.shared.survival import no_norms, survival
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
 EVERY = 2.0  # seconds between two drawings of a live run
-TABS = ("Survival map", "Layers", "Over epochs", "Firmness")
+TABS = ("Survival map", "Network", "Layers", "Over epochs", "Firmness")
 MOST_ROWS = 300  # of the table of the closest to a change; its download holds all
 EDGE = (
     "Dead groups and groups near the threshold, the closest to a change first. Distance of a living group: its norm "
     "÷ the largest norm of its layer; at 0 it dies. Distance of a dead group: 1 − firmness; at 0 it revives. Tick a "
     "row to select its channel."
+)
+TITLES: dict[network.By, str] = {
+    "used": "what is used",
+    "kept": "what stays",
+    "lead": "leading task",
+    "macs": "MACs",
+}
+MISSING = (
+    "The graph of the network is stored with the first epoch. This run has none: it has not finished an epoch, or it "
+    "was trained by an older version. Train it again, for example with “New run” → the same choices, to see it."
+)
+UNEXPLAINED = (
+    "This run has not been explained yet, so that nobody knows which task leads a channel. Explain it on the page "
+    "Explain, or in a terminal: `winnow explain RUN`."
 )
 
 
@@ -65,10 +81,13 @@ def _groups(run: Run, drawn_live: bool) -> None:
 
 
 def _views(run: Run) -> None:
-    survival_tab, now, over, firm = address.tabs("part", TABS)
+    survival_tab, drawn, now, over, firm = address.tabs("part", TABS)
     if survival_tab.open:
         with survival_tab:
             survival(run)
+    if drawn.open:
+        with drawn:
+            _network(run)
     if now.open:
         with now:
             _layers(run)
@@ -78,6 +97,44 @@ def _views(run: Run) -> None:
     if firm.open:
         with firm:
             _firmness(run)
+
+
+def _network(run: Run) -> None:
+    """Draw the network of a run; a click selects a layer."""
+    nodes = network.network_nodes(run)
+    if nodes.empty:
+        st.info(MISSING, icon=":material/account_tree:")
+        return
+    by = address.segments("by", "Colour by", TITLES, "used")
+    work = network.explained_by(run) if by == "lead" else None
+    if by == "lead" and work is None:
+        st.info(UNEXPLAINED, icon=":material/hourglass_empty:")
+    drawing = network_graph.NetworkDrawing(
+        run.id,
+        nodes,
+        network.network_edges(run),
+        network.network_layout(run),
+        by,
+        {} if work is None else network.led_by_task(work),
+        {name: look for name, look in styles(list(run.spec.data.fields)).items() if name in run.spec.tasks},
+        selected_layer(groups.norms(run).layers),
+    )
+    network_graph.network_graph(drawing, "network", lambda layer: _select_largest(run, layer))
+    about = f"{source(run)}{'' if work is None else f' · {work.id}'}"
+    explain(
+        lambda: network.network_nodes(run).drop(columns=["across", "down"]), "network", network_graph.READING, about
+    )
+
+
+def _select_largest(run: Run, layer: str) -> None:
+    """Select a layer by the channel with the largest norm, unless a channel of it is selected already."""
+    norms, kind = groups.norms(run), run.spec.penalty.groups
+    found = selected(norms.layers, kind).cell
+    if found is not None and found.layer == layer:
+        return
+    names = [known.name for known in norms.layers]
+    first, end = norms.starts[names.index(layer) :][:2]
+    select(Cell(layer, int(channel_states.newest(norms)[first:end].argmax()), kind))
 
 
 def _layers(run: Run) -> None:

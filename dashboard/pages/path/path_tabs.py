@@ -7,7 +7,7 @@ the others of the path.
 import streamlit as st
 
 from winnow.dashboard import navigation
-from winnow.dashboard.canvas.path_scrubber import READING, Request, path_scrubber
+from winnow.dashboard.canvas.path_scrubber import READING, Request, path_scrubber, replayable_path
 from winnow.dashboard.figures import death_order, norm_path, path_curve
 from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.frames import paths
@@ -19,7 +19,7 @@ from winnow.dashboard.pages.path.study_tabs import about, seeds, tables, the_run
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import duration, level_word, plain, sentence
-from winnow.dashboard.shared.panel import draw, explain
+from winnow.dashboard.shared.panel import DrawnFigure, draw, explain
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.engine.runs.launch import JobError
 from winnow.engine.runs.study import Study
@@ -53,7 +53,8 @@ def _scrub(study: Study) -> None:
     say_absent(found)
     gone = len(paths.points(study)) - len(course.networks.points)
     missing = f" · {gone} point{'s' if gone > 1 else ''} left out: run removed, or other network" if gone else ""
-    explain(lambda: paths.points(study), "path", READING, about(study, "val") + missing)
+    drawn = DrawnFigure("maps", "path_scrubber", lambda: replayable_path(sent))
+    explain(lambda: paths.points(study), "path", READING, about(study, "val") + missing, drawn)
     _granted(study, spec)
 
 

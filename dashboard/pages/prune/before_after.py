@@ -3,7 +3,7 @@
 import streamlit as st
 
 from winnow.dashboard.figures import latencies, task_changes, what_is_left
-from winnow.dashboard.frames.before_after import refitted
+from winnow.dashboard.frames.before_after import STAGES, stages_of
 from winnow.dashboard.frames.certificate import Certificate, certificate
 from winnow.dashboard.frames.prunings import measures
 from winnow.dashboard.pages.prune import pruning_figures
@@ -75,10 +75,9 @@ def _said(found: Certificate) -> str:
 
 def _table(run: Run, shown: DerivedJob) -> None:
     frame = pruning_figures.table(run, shown)
-    if not refitted(shown):
-        frame = frame.drop(columns="refitted")
+    frame = frame.drop(columns=[stage for stage in STAGES if stage not in stages_of(shown)])
     config = st.column_config
-    widths = {"what": 204, "dense": 136, "pruned": 136, "refitted": 70, "change": 128}
+    widths = {"what": 204, "dense": 136, "pruned": 136, "repaired": 70, "refitted": 70, "change": 128}
     st.dataframe(
         frame,
         key="before_after",

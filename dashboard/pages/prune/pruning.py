@@ -10,7 +10,7 @@ from winnow.dashboard.frames.log import tail
 from winnow.dashboard.pages.prune import pruning_figures
 from winnow.dashboard.pages.prune.before_after import before_after
 from winnow.dashboard.pages.prune.export import export
-from winnow.dashboard.pages.prune.removal import layers, reasons, sweep
+from winnow.dashboard.pages.prune.removal import layers, paying, reasons, sweep
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING
 from winnow.dashboard.shared.answer import answer
@@ -27,7 +27,7 @@ from winnow.engine.specs.prune import PruneSpec
 
 EVERY = 1.0  # s between two looks at a live pruning; its figures are drawn half as often
 STOPPING = "The pruning stops after this step; what it has found so far is kept. Kill it to end it at once."
-TABS = ("Layers", "What if", "Reasons", "Export")
+TABS = ("Layers", "Who pays", "What if", "Reasons", "Export")
 
 
 def pruning(run: Run, shown: DerivedJob) -> None:
@@ -99,7 +99,7 @@ def _results(shown: DerivedJob, run: Run) -> None:
         return
     _answer(run, shown)
     before_after(run, shown)
-    for tab, draw in zip(address.tabs("detail", TABS), (layers, sweep, reasons, export), strict=True):
+    for tab, draw in zip(address.tabs("detail", TABS), (layers, paying, sweep, reasons, export), strict=True):
         if tab.open:
             with tab:
                 draw(run, shown)

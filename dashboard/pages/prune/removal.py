@@ -1,10 +1,10 @@
-"""The second view of a pruning: layer by layer, what if more were removed, and why some channels were kept."""
+"""The second view of a pruning: layer by layer, who pays, what if more were removed, why some channels were kept."""
 
 import pandas as pd
 import streamlit as st
 
 from winnow.dashboard.figures import removed_layers, what_if
-from winnow.dashboard.frames import prunings
+from winnow.dashboard.frames import maps, prunings, who_pays
 from winnow.dashboard.frames import what_if as sweeps
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.frames.tables import column
@@ -12,8 +12,10 @@ from winnow.dashboard.pages.prune import pruning_figures
 from winnow.dashboard.pages.prune.before_after import pruned_source
 from winnow.dashboard.shared.formatting import digits, plain
 from winnow.dashboard.shared.panel import draw, explain
+from winnow.dashboard.shared.who_pays import PairView, paying_view
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
+from winnow.engine.runs.work_folder import LIVE
 
 KINDS = {  # of a row of reasons: its title, and what it means
     "kept": ("Kept, though no layer uses it", "The code of the model needs these channels, for the reason given."),
@@ -35,6 +37,8 @@ NO_SWEEP = (
     "What if more were removed? A pruning by low norms or low relevance puts the channels in order and judges the "
     "network at ten shares removed. That takes ten passes over the validation images. Start one to see the sweep."
 )
+OLDER = "This pruning was made by an older version, which did not judge every image. Prune again to see who pays."
+LATER = "Every image is judged once the pruned network is final."
 
 
 def layers(run: Run, shown: DerivedJob) -> None:
@@ -66,6 +70,17 @@ def sweep(run: Run, shown: DerivedJob) -> None:
         column_config=numbers,
     )
     explain(lambda: frame, "steps", STEPS, said)
+
+
+def paying(run: Run, shown: DerivedJob) -> None:
+    """Draw which images and classes lost by a pruning."""
+    judged = who_pays.of_pruning(shown)
+    if judged.images.empty:
+        st.info(LATER if shown.status.state in LIVE else OLDER, icon=":material/group:")
+        return
+    store = maps.store(shown)
+    stores = {"": store} if store is not None else {}
+    paying_view(PairView(judged, ("dense", "pruned"), stores, pruned_source(run, shown, "val")))
 
 
 def reasons(run: Run, shown: DerivedJob) -> None:

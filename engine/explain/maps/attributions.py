@@ -3,6 +3,10 @@
 **Channels** (`channel_statistics`, `channel_maps`): one pass without gradients over all images, to find where a channel
 is silent and which images activate it most, and one with a backward pass per task over the shown images.
 
+**Layers** (`layer_silence`): at every position, the share of a layer's living channels that are exactly 0. A channel
+lives if the layer reads it with any weight that is not zero. Behind a ReLU a channel is 0 wherever nothing activates
+it; at such a position it adds nothing to what the layer computes.
+
 **Pixels** (`integrated_gradients`, `occlusion`), for the same objectives as relevance:
 
     integrated gradients   (x − x') ∫₀¹ ∂f/∂x(x' + α(x − x')) dα, summed over colours
@@ -14,7 +18,7 @@ along the path; the residual is what the sum over pixels lacks of f(x) − f(x')
 Sources: Sundararajan et al., arXiv 1703.01365; Zeiler and Fergus, 1311.2901.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +35,7 @@ from winnow.engine.training.batches import Batch
 
 Array = NDArray[Any]
 Cells = Mapping[str, tuple[int, ...]]
+FINEST = 64  # positions along a side of what is stored; finer maps are averaged
 
 
 @dataclass
@@ -75,7 +80,7 @@ def channel_statistics(probed: Probe, cells: Cells, top: int) -> dict[str, Chann
         with recorded(sites) as kept:
             probed.model(batch.images)
         for site in sites:
-            found[site.name].add(_numpy(_maps(site, kept[site.name][0], cells[site.name])), first)
+            found[site.name].add(_numpy(site_maps(site, kept[site.name][0], cells[site.name])), first)
         first += len(batch.images)
     return found
 
@@ -95,8 +100,8 @@ def channel_maps(probed: Probe, batch: Batch, cells: Cells, means: Means) -> Ite
         tensor, chosen = tensors[place].detach(), cells[site.name]
         away = tensor - site.shaped(means[site.name], tensor)
         own = [torch.zeros_like(tensor) if of[place] is None else of[place] for of in grads]
-        reliance = torch.stack([_maps(site, (away * grad).abs(), chosen) for grad in own], 1)
-        yield site.name, _numpy(_maps(site, tensor, chosen)), _numpy(reliance)
+        reliance = torch.stack([site_maps(site, (away * grad).abs(), chosen) for grad in own], 1)
+        yield site.name, _numpy(site_maps(site, tensor, chosen)), _numpy(reliance)
 
 
 def layer_arrays(layer: str, seen: ChannelStatistics, activation: Array, reliance: Array) -> dict[str, Array]:
@@ -119,7 +124,7 @@ def layer_arrays(layer: str, seen: ChannelStatistics, activation: Array, relianc
     }
 
 
-def _maps(site: Site, values: Tensor, chosen: tuple[int, ...]) -> Tensor:
+def site_maps(site: Site, values: Tensor, chosen: Sequence[int]) -> Tensor:
     """Return the chosen channels of a site's tensor as (C, B, h, w); h is 1 unless its positions are a grid."""
     own = site.per_channel(values).movedim(1, 0)[list(chosen)]
     places = {axis % values.dim() for axis in (site.layout.images, site.layout.channels)}
@@ -198,3 +203,60 @@ def _hidden(images: Tensor, base: Tensor, patch: int) -> Iterator[Tensor]:
             found = images.clone()
             found[:, :, top : top + patch, left : left + patch] = base
             yield found
+
+
+@dataclass
+class _Silence:
+    """Counts of zeros of one layer's living channels: by position (h, w), by channel (C,), of the shown images."""
+
+    living: list[int]
+    images: int = 0
+    places: Tensor = field(default_factory=lambda: torch.zeros(()))
+    channels: Tensor = field(default_factory=lambda: torch.zeros(()))
+    shown: list[Tensor] = field(default_factory=list)
+
+    def add(self, silent: Tensor, most: int) -> None:
+        """Add where channels are silent, (C, B, h, w) of 0 and 1."""
+        self.places = self.places + silent.sum((0, 1), dtype=torch.float64)
+        self.channels = self.channels + silent.mean((2, 3), dtype=torch.float64).sum(1)
+        here = most - self.images
+        if here > 0:
+            self.shown += list(silent[:, :here].mean(0, dtype=torch.float32))
+        self.images += silent.shape[1]
+
+
+@torch.no_grad()
+def layer_silence(probed: Probe, shown: int) -> tuple[dict[str, Array], dict[str, int]]:
+    """Return the silence of every layer of a probe, on a frozen model, and how many of its channels live.
+
+    Arrays by name, as `engine.explain.maps.store` describes them: `silence.<layer>` (h, w), the mean over all images;
+    `silence_here.<layer>` (K, h, w), of the first `shown` images; `silence_of.<layer>` (C,), the share of all positions
+    and images at which each channel is silent, NaN for a dead one. A layer without a living channel has none.
+    """
+    sums = {site.name: _Silence([place for place, lives in enumerate(site.alive()) if lives]) for site in probed.sites}
+    sites = [site for site in probed.sites if sums[site.name].living]
+    for batch in probed.batches():
+        with recorded(sites) as kept:
+            probed.model(batch.images)
+        for site in sites:
+            own = sums[site.name]
+            own.add((site_maps(site, kept[site.name][0], own.living) == 0).float(), shown)
+    arrays = {name: array for site in sites for name, array in _silence_arrays(site, sums[site.name]).items()}
+    return arrays, {site.name: len(sums[site.name].living) for site in probed.sites}
+
+
+def _silence_arrays(site: Site, own: _Silence) -> dict[str, Array]:
+    by_channel = np.full(site.channels, np.nan, np.float32)
+    by_channel[own.living] = (own.channels / own.images).cpu().numpy()
+    return {
+        f"silence.{site.name}": _coarse(own.places / (own.images * len(own.living))),
+        f"silence_here.{site.name}": _coarse(torch.stack(own.shown)),
+        f"silence_of.{site.name}": by_channel,
+    }
+
+
+def _coarse(shares: Tensor) -> Array:
+    """Return shares (…, h, w) with at most FINEST positions along a side, averaged."""
+    height, width = (min(length, FINEST) for length in shares.shape[-2:])
+    found = torch.nn.functional.adaptive_avg_pool2d(shares[None].float(), (height, width))[0]
+    return np.asarray(found.cpu().numpy(), np.float16)

@@ -19,6 +19,7 @@ from winnow.engine.explain.maps.attributions import (
     channel_statistics,
     integrated_gradients,
     layer_arrays,
+    layer_silence,
     occlusion,
 )
 from winnow.engine.explain.maps.pictures import factor, image_array, prediction_array, summed, target_array
@@ -95,11 +96,14 @@ def spatial(
             for layer, activation, reliance in channel_maps(probed, shown, cells, means)
             for name, array in layer_arrays(layer, seen[layer], activation, reliance).items()
         }
+        say("measuring where each layer is silent")
+        silent, living = layer_silence(probed, settings.images)
+        arrays |= silent
         by = factor(shown.images.shape[-2], shown.images.shape[-1], settings.side)
         arrays |= _attributed(probed, shown, settings, by, say)
     arrays |= {"images": image_array(shown.images, by)}
     arrays |= _gallery(probed, seen)
-    return Spatial(arrays, _index(probed, shown, cells, seen, settings))
+    return Spatial(arrays, _index(probed, shown, cells, seen, settings) | {"living": living})
 
 
 def top_cells(

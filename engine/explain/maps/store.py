@@ -2,16 +2,21 @@
 
 `spatial.safetensors` holds the arrays below; its header holds `index`, a JSON text: {format_version, of, base, images
 [numbers in the split], looked_at, size [height, width of the originals], tasks {name: {kind, classes, unit}}, layers
-{name: [channels]}, patch, steps}. K images are shown of N in all; T tasks, C channels of a layer, M top images. Floats
-are float16 in units of a peak that is stored beside them, so that nothing overflows or underflows.
+{name: [channels]}, living {layer: channels that live}, patch, steps}. K images are shown of N in all; T tasks, C
+channels of a layer, M top images. Floats are float16 in units of a peak that is stored beside them, so that nothing
+overflows or underflows.
 
 | array                                    | shape           | meaning                                                 |
 |------------------------------------------|-----------------|---------------------------------------------------------|
 | `images`                                 | (K, H, W, 1|3)  | uint8; larger images are reduced by a whole factor      |
 | `target.<task>`, `prediction.<task>`     | (K, …)          | see `explain.maps.pictures`                             |
+| `dense.<task>`                           | (K, …)          | of a pruning: the prediction before it                  |
 | `activation.<layer>`, `…_peak.<layer>`   | (C, K, h, w)    | what the layer reads, at its own resolution             |
 | `silent.<layer>`                         | (C, h, w)       | part of the N images with exactly 0 at the position     |
 | `silent_here.<layer>`                    | (C, K, h, w)    | uint8: whether it is exactly 0 in this image            |
+| `silence.<layer>`                        | (h, w)          | part of all its living channels with exactly 0 there    |
+| `silence_here.<layer>`                   | (K, h, w)       | the same of each shown image                            |
+| `silence_of.<layer>`                     | (all channels,) | part of all positions and images; NaN for a dead channel|
 | `reliance.<layer>`, `…_peak.<layer>`     | (C, T, K, h, w) | |(a − μ) ∂f_t/∂a|: where task t relies on the channel   |
 | `mean.<layer>`, `max.<layer>`            | (C, N)          | float32, of the activation over each image              |
 | `top.<layer>`                            | (C, M)          | int32: images of the greatest mean, numbers in the split|
@@ -23,7 +28,7 @@ are float16 in units of a peak that is stored beside them, so that nothing overf
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +40,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from winnow.engine.runs.files import replace
+from winnow.engine.runs.reading import taken_apart
 
 NAME = "spatial.safetensors"
 FORMAT_VERSION = 1
@@ -82,15 +88,19 @@ class SpatialStore:
             raise ValueError(f"`folder` must hold {NAME}, got none in {folder.name}.")
         try:
             with safe_open(self._path, "np") as file:
-                self.index: dict[str, Any] = json.loads((file.metadata() or {}).get("index", "{}"))
+                found = json.loads((file.metadata() or {}).get("index", "{}"))
                 self._names = set(file.keys())
-        except SafetensorError as error:
+        except (SafetensorError, ValueError, RecursionError) as error:
             raise ValueError(f"`folder` must hold an intact {NAME}, got a damaged one: {error}.") from error
-        if self.index.get("format_version") != FORMAT_VERSION:
-            found = self.index.get("format_version")
-            raise ValueError(f"{NAME} must have format version {FORMAT_VERSION}, got {found}. Explain the run again.")
-        self.tasks: tuple[str, ...] = tuple(self.index["tasks"])
-        self.numbers: tuple[int, ...] = tuple(self.index["images"])
+        self.index: dict[str, Any] = found if isinstance(found, dict) else {}
+        if (known := self.index.get("format_version")) != FORMAT_VERSION:
+            raise ValueError(
+                f"`format_version` of {NAME} must be {FORMAT_VERSION}, got {known!r:.20}. Explain the run again."
+            )
+        with taken_apart(self._path):
+            self.tasks: tuple[str, ...] = tuple(map(str, self.index["tasks"]))
+            self.numbers: tuple[int, ...] = tuple(map(int, self.index["images"]))
+            self.index["layers"] = {str(layer): list(map(int, own)) for layer, own in self.index["layers"].items()}
 
     def cells(self) -> pd.DataFrame:
         """Return the channels that have maps: layer, channel."""
@@ -113,6 +123,10 @@ class SpatialStore:
         """Return a task's predictions for the shown images; None for a task without a description."""
         return self._known("prediction", task)
 
+    def dense(self, task: str) -> Array | None:
+        """Return what the network predicted before a pruning, in the form of `prediction`; None in other files."""
+        return self._known("dense", task)
+
     def activation(self, layer: str, channel: int) -> Array:
         """Return the activation of a channel over the shown images, (K, h, w)."""
         units = self._cell("activation", layer, channel).astype(np.float32)
@@ -127,6 +141,29 @@ class SpatialStore:
     def silent_here(self, layer: str, channel: int) -> Array:
         """Return where a channel is exactly 0 in the shown images, (K, h, w) bool."""
         found: Array = self._cell("silent_here", layer, channel).astype(bool)
+        return found
+
+    def silent_layers(self) -> list[str]:
+        """Return the layers of which it is known where they are silent, in order; none in a file of an older version.
+
+        A layer without a living channel is not among them.
+        """
+        return [layer for layer in self.index.get("living", {}) if f"silence.{layer}" in self._names]
+
+    def silence(self, layer: str, place: int | None = None) -> Array:
+        """Return the part of a layer's living channels that are exactly 0 at each position, (h, w).
+
+        Averaged over all images, or of the shown image at `place`.
+        """
+        if layer not in self.silent_layers():
+            raise ValueError(f"`layer` must be one of {', '.join(self.silent_layers())}, got {layer!r}.")
+        own = self._array(f"silence.{layer}") if place is None else self._array(f"silence_here.{layer}")[place]
+        found: Array = own.astype(np.float32)
+        return found
+
+    def silence_of(self, layer: str) -> Array:
+        """Return at which part of all positions and images each channel is exactly 0, (C,); NaN for a dead one."""
+        found: Array = self._array(f"silence_of.{layer}")
         return found
 
     def reliance(self, layer: str, channel: int, task: str) -> Array:
@@ -164,9 +201,7 @@ class SpatialStore:
         return pd.DataFrame(rows, columns=["task", "image"]).assign(**parts)
 
     def _array(self, name: str) -> Array:
-        with safe_open(self._path, "np") as file:
-            found: Array = file.get_tensor(name)
-        return found
+        return self._read(lambda file: file.get_tensor(name))
 
     def _known(self, part: str, task: str) -> Array | None:
         self._task(task)
@@ -180,9 +215,15 @@ class SpatialStore:
     def _cell(self, part: str, layer: str, channel: int) -> Array:
         if not self.has(layer, channel):
             raise ValueError(f"`channel` must have maps (`cells()` lists them), got channel {channel} of {layer!r}.")
-        with safe_open(self._path, "np") as file:
-            found: Array = file.get_slice(f"{part}.{layer}")[self.index["layers"][layer].index(channel)]
-        return found
+        place = self.index["layers"][layer].index(channel)
+        return self._read(lambda file: file.get_slice(f"{part}.{layer}")[place])
+
+    def _read(self, take: Callable[[Any], Array]) -> Array:
+        try:
+            with safe_open(self._path, "np") as file:
+                return take(file)
+        except (SafetensorError, IndexError, OverflowError) as error:
+            raise ValueError(f"`{NAME}` must hold what its index names, got a damaged one: {error}.") from error
 
     def _peak(self, part: str, layer: str, channel: int) -> Array:
         return self._cell(f"{part}_peak", layer, channel)

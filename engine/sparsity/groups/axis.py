@@ -154,6 +154,11 @@ class Axis:
         else:
             view.sub_(spread * self.view(moment))
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is the whole parameter, as one channel."""
+        return self.repeat == self.extent > 1
+
     def same(self, other: "Axis") -> bool:
         """Whether both mean the same channels of the same parameter."""
         return self.structure == other.structure
@@ -166,12 +171,17 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """Weights that live or die together: channel `channel` of every axis in `members`, reported under `layer`."""
+    """Weights that live or die together: channel `channel` of every axis in `members`, reported under `layer`.
+
+    `apart`: it is one of several that do the same work, each in a bank of its own (experts of a mixture), so that no
+    floor of a bank keeps it.
+    """
 
     layer: str
     channel: int
     kind: Kind
     members: tuple[Axis, ...]
+    apart: bool = False
 
     @property
     def size(self) -> int:

@@ -42,6 +42,7 @@ class Bank:
     def __init__(self, groups: Sequence[Group]) -> None:
         first = groups[0]
         self.layer, self.kind, self.all_members = first.layer, first.kind, first.members
+        self.apart = first.apart
         self._sizes = tuple(axis.size for axis in first.members)
         self.channels = first.members[0].channels
         self._present = torch.zeros(self.channels, dtype=torch.bool)
@@ -212,7 +213,8 @@ class Kept:
 
     def mark(self, bank: Bank) -> None:
         """Tell a bank what of it must be kept."""
-        bank.floor = min(max(1, math.ceil(self.floor * bank.count)), bank.count) if self.floor else 0
+        floor = self.floor if not bank.apart else 0
+        bank.floor = min(max(1, math.ceil(floor * bank.count)), bank.count) if floor else 0
         whole = len(bank.all_members) == 1 and bank.count == bank.channels
         if whole and any(bank.parameters[0] is kept for kept in self.norms):
             bank.radius = float(bank.norms().norm())

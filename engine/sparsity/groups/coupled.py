@@ -8,9 +8,12 @@ Every weight inside the model lies in two groups, that of its output and that of
 `engine.sparsity.groups.bank`. A convolution in g blocks has its channels tied across the blocks, position by position,
 so one group holds that position of each block. Channels that cannot go have no group: those of the model's inputs and
 outputs, and those that something mixes (`Space.pins` says what).
+
+An expert of a mixture has one group, its last layer (`engine.graph.experts`). Its rows are no members of the mixture's
+channels then: such a channel is what reads it, and goes where that is zero.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from torch import nn
@@ -19,7 +22,7 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.spaces import Slice, Space
 from winnow.engine.graph.trace import trace
 from winnow.engine.sparsity.groups.axis import Axis, Group
-from winnow.engine.sparsity.groups.layerwise import refuse_computed
+from winnow.engine.sparsity.groups.layerwise import expert_groups, refuse_computed
 
 
 def coupled_groups(
@@ -47,11 +50,20 @@ def coupled_groups(
     """
     refuse_computed(model)
     graph = trace(model, example_inputs) if graph is None else graph
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    mixed = expert_groups(graph, "coupled")
+    own = {id(axis.parameter) for group in mixed.values() for axis in group.members}
+    every = dict(model.named_parameters(remove_duplicate=False))
     found: list[Group] = []
     for space in removable_spaces(graph, within):
-        found += _groups(space, parameters)
-    return found
+        found += _groups(space, every, own)
+    return found + [group for layer, group in mixed.items() if _within(layer, within)]
+
+
+def channel_groups(graph: ChannelGraph, within: Sequence[str] = ()) -> list[Group]:
+    """Return the coupled group of every channel of `removable_spaces`, in order; experts have none of their own."""
+    refuse_computed(graph.model)
+    parameters = dict(graph.model.named_parameters(remove_duplicate=False))
+    return [group for space in removable_spaces(graph, within) for group in _groups(space, parameters, set())]
 
 
 def removable_spaces(graph: ChannelGraph, within: Sequence[str] = ()) -> list[Space]:
@@ -61,11 +73,19 @@ def removable_spaces(graph: ChannelGraph, within: Sequence[str] = ()) -> list[Sp
 
 def _inside(space: Space, within: Sequence[str]) -> bool:
     makers = [part.layer for part in space.slices if part.role in ("writer", "depthwise")]
-    return not within or all(any(f"{layer}.".startswith(f"{name}.") for name in within) for layer in makers)
+    return all(_within(layer, within) for layer in makers)
 
 
-def _groups(space: Space, parameters: dict[str, nn.Parameter]) -> Iterator[Group]:
+def _within(layer: str, names: Sequence[str]) -> bool:
+    return not names or any(f"{layer}.".startswith(f"{name}.") for name in names)
+
+
+def _groups(space: Space, parameters: dict[str, nn.Parameter], others: Collection[int]) -> Iterator[Group]:
+    """Yield the groups of a space; what makes its channels in parameters of `others` belongs to other groups."""
     slices = [part for part in space.slices if part.parameter in parameters]
+    slices = [part for part in slices if part.role == "reader" or id(parameters[part.parameter]) not in others]
+    if not slices:
+        return
     if all(part.length == len(space.channels) for part in slices):
         members = tuple(_axis(part, parameters) for part in slices)
         yield from (Group(space.name, channel, "coupled", members) for channel in range(len(space.channels)))

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.prune import is_pruned
 
+from winnow.engine.graph.experts import experts
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.recurrent import RECURRENT
 from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.trace import trace
 from winnow.engine.sparsity.groups.axis import Axis, Group, Kind
@@ -42,6 +44,7 @@ def input_groups(module: nn.Module, *, graph: ChannelGraph | None = None) -> lis
         else:
             members = (Axis(_weight(layer), axis=0 if isinstance(layer, TRANSPOSED) else 1),)
         found += [Group(name, channel, "input", members) for channel in range(members[0].channels)]
+    found += [] if graph is None else recurrent_groups(graph, "input")
     return _or_say_why(found, module)
 
 
@@ -53,7 +56,8 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
     With γ and β a zero group is a channel that is exactly 0 downstream; without them batch norm makes it a constant.
     Transposed convolutions (I, O, k, k): W[:, o]. A parameter that two modules share is grouped once. A `graph` that
     was traced already serves as well as an example. What makes heads of attention has one group per head then: all its
-    rows (of queries, keys and values alike where one layer makes them) and their biases.
+    rows (of queries, keys and values alike where one layer makes them) and their biases. The last layer of an expert
+    (`engine.graph.experts`) is one group, with its bias and norms: where it is zero, the expert adds nothing.
 
     Raises:
         NotTraceable: with `example_inputs`, if the model's channels cannot be followed.
@@ -68,7 +72,11 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
         graph = trace(model, example_inputs)
     found: list[Group] = []
     refuse_computed(model)
+    mixed = expert_groups(graph, "output") if graph is not None else {}
     for name, layer in _layers(model):
+        if name in mixed:
+            found.append(mixed[name])
+            continue
         if graph is not None and (heads := _by_head(graph, (name, "output"), _weight(layer), 0)):
             found += heads
             continue
@@ -80,8 +88,48 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
             members += _norm_after(graph, members[0])
             hidden = ~_reaching(graph, members[0])
         found += [Group(name, channel, "output", tuple(members)) for channel in np.flatnonzero(hidden).tolist()]
-    found += [] if graph is None else _attention_heads(graph)
+    found += [] if graph is None else [*_attention_heads(graph), *recurrent_groups(graph, "output")]
     return _or_say_why(found, model)
+
+
+def expert_groups(graph: ChannelGraph, kind: Kind) -> dict[str, Group]:
+    """Return a group per expert of a mixture, by its last layer's name: all that must be zero for it to be idle."""
+    parameters = dict(graph.model.named_parameters())
+    taken: set[str] = set()
+    found: dict[str, Group] = {}
+    for expert in experts(graph):
+        own = [name for name in expert.parameters if name in parameters]
+        if taken & set(own) or not own or parameters[own[0]].dim() < 2:
+            continue
+        taken |= set(own)
+        members = tuple(Axis(parameters[name], 0, 1, 0, 1, len(parameters[name])) for name in own)
+        found[expert.layer] = Group(expert.name, 0, kind, members, apart=True)
+    return found
+
+
+def recurrent_groups(graph: ChannelGraph, kind: Kind) -> list[Group]:
+    """Return the groups of LSTM, GRU, RNN and their cells that the graph follows.
+
+    output: a hidden unit, with its rows of every gate in W_ih and W_hh and its biases, at all levels and directions,
+    which have one width. input: a column of W_ih of each level and direction, and a column of W_hh of each.
+    """
+    parameters, found = dict(graph.model.named_parameters()), list[Group]()
+    sites = {(site.parameter, site.axis): site for site in graph.sites}
+    for path, layer in graph.model.named_modules():
+        names = [f"{path}.{name}".lstrip(".") for name in layer._parameters]
+        names = [name for name in names if name in parameters and (name, 0) in sites]
+        if not isinstance(layer, RECURRENT) or not names:
+            continue
+        if kind == "input":
+            columns = [name for name in names if (name, 1) in sites]
+            axes = [(name, Axis(parameters[name], 1)) for name in columns]
+            found += [Group(name, i, kind, (axis,)) for name, axis in axes for i in range(axis.channels)]
+            continue
+        width = layer.hidden_size
+        starts = [(parameters[name], start) for name in names for start in range(0, len(parameters[name]), width)]
+        members = tuple(Axis(parameter, 0, 1, start, width) for parameter, start in starts)
+        found += [Group(path, unit, kind, members) for unit in range(width)]
+    return found
 
 
 def _attention_heads(graph: ChannelGraph) -> list[Group]:

@@ -1,7 +1,7 @@
 """What a removal leaves of a bank: the same groups, in smaller parameters, and the channels that they were before."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -52,6 +52,8 @@ def _left(axis: Axis, smaller: Smaller) -> tuple[Axis | None, Labels]:
     if axis.blocks > 1:
         return _left_in_blocks(axis, smaller)
     entries = smaller.stays.get(axis.axis, np.arange(axis.parameter.shape[axis.axis]))
+    if axis.whole:
+        return replace(axis, parameter=smaller.parameter, repeat=len(entries)), np.zeros(1, np.int64)
     end = axis.start + axis.channels * axis.repeat
     inside = entries[(entries >= axis.start) & (entries < end)]
     channels = np.unique((inside - axis.start) // axis.repeat)

@@ -7,12 +7,12 @@ A training step with any balancer:
     balance = balancer.backward(losses, cut, shared)           # gradients are in place
     optimiser.step()
 
-There are two kinds. Where the weights follow from the losses alone (equal, static, uncertainty, dwa, famo), the views
-are the features themselves, and one backward of the weighted sum serves trunk and heads: each head gets the gradient of
-its weighted loss, as in the papers. Where the weights follow from the task gradients (gradnorm and the Gramian family),
-each view is a leaf: one backward of the heads leaves g_t = ∂L_t/∂features in view t, the weights come from the Gramian
-⟨g_s, g_t⟩, and Σ w_t g_t goes through the trunk once. The heads then have the gradient of their own unweighted loss
-(gradnorm: of the weighted one).
+There are two kinds. Where the weights follow from the losses alone (equal, static, uncertainty, dwa, famo; and auto,
+once it has probed), the views are the features themselves, and one backward of the weighted sum serves trunk and heads:
+each head gets the gradient of its weighted loss, as in the papers. Where the weights follow from the task gradients
+(gradnorm and the Gramian family), each view is a leaf: one backward of the heads leaves g_t = ∂L_t/∂features in view t,
+the weights come from the Gramian ⟨g_s, g_t⟩, and Σ w_t g_t goes through the trunk once. The heads then have the
+gradient of their own unweighted loss (gradnorm: of the weighted one).
 
 At scope `parameters` the Gramian is that of J_t = ∂L_t/∂(trunk's parameters): K passes through the trunk and K copies
 of its gradient. At scope `features` it is an approximation of that (the upper bound of Sener & Koltun, arXiv

@@ -10,6 +10,7 @@ from winnow.engine.training.balancing.gradnorm import GradNorm
 from winnow.engine.training.balancing.gramian import GramianBalancer, Weighting
 from winnow.engine.training.balancing.losses import DynamicAverage, Equal, Static, Uncertainty
 from winnow.engine.training.balancing.nash import nash_mtl
+from winnow.engine.training.balancing.probe import Probed
 
 Maker = Callable[[BalancingSpec, Sequence[str]], Balancer]
 
@@ -17,6 +18,7 @@ OWN: Mapping[str, Maker] = MappingProxyType(
     {
         "equal": lambda spec, tasks: Equal(tasks, spec.gradients),
         "static": lambda spec, tasks: Static(tasks, spec.task_weights, spec.gradients),
+        "auto": lambda spec, tasks: Probed(tasks, spec.probe, spec.gradients),
         "uncertainty": lambda spec, tasks: Uncertainty(tasks, spec.gradients),
         "dwa": lambda spec, tasks: DynamicAverage(tasks, spec.temperature, spec.gradients),
         "famo": lambda spec, tasks: Famo(tasks, spec.weights_rate, spec.gradients),

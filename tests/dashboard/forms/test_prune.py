@@ -48,7 +48,9 @@ def test_what_is_entered_is_what_is_done(make_stored_run: MakeRun, end_workers: 
     page.selectbox(key="prune_budget_of").set_value("parameter")
     page.number_input(key="prune_floor").set_value(0.1)
     page.multiselect(key="prune_tasks").set_value(["seg"])
+    page.selectbox(key="prune_repair").set_value("both")
     page.number_input(key="prune_refit_epochs").set_value(3)
+    page.number_input(key="prune_distillation").set_value(0.25)
     page.number_input(key="prune_learning_rate").set_value(1e-4)
     page.text_input(key="prune_batches").set_value("1, 8")
     page.button(key="prune_submit").click().run()
@@ -57,6 +59,7 @@ def test_what_is_entered_is_what_is_done(make_stored_run: MakeRun, end_workers: 
     spec = work.spec
     assert isinstance(spec, PruneSpec)
     assert (spec.criterion, spec.budget, spec.budget_of, spec.floor) == ("norm", 70, "parameter", 0.1)
+    assert (spec.repair, spec.distillation) == ("both", 0.25)
     assert (spec.tasks, spec.refit_epochs, spec.learning_rate, spec.batches) == (("seg",), 3, 1e-4, (1, 8))
 
 

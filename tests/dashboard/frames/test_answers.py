@@ -81,15 +81,22 @@ def test_pruned_says_whether_it_is_exact(error: float, words: str) -> None:
         {"quantity": ["macs", "parameters"], "left": [36.0, 29.0], "backend": "", "steady": True, "batch": 0}
     )
     changes = pd.DataFrame(
-        {"task": ["seg"], "label": ["mean IoU"], "unit": ["%"], "dense": [41.2], "pruned": [40.1], "refitted": [np.nan]}
-    ).assign(pruned_change=-2.7, refitted_change=np.nan)
+        {
+            "task": ["seg"],
+            "label": ["mean IoU"],
+            "unit": ["%"],
+            "dense": [41.2],
+            "final": [40.1],
+            "final_change": [-2.7],
+        }
+    )
     errors = {f"{size}_error_float{bits}": error for size in ("max", "relative") for bits in (32, 64)}
     told = of_pruning.pruned_answer(costs, changes, Certificate(**{**errors, "relative_error_float64": error / 1e5}))
     assert told.says.startswith("64 % of the MACs and 71 % of the parameters are gone. It")
     assert words in told.says
     assert "seg pays most: mean IoU from 41.2 % to 40.1 %." in told.says
     assert ("Do not ship" in told.then) == (error == 1.0)
-    assert "No task loses" in of_pruning.pruned_answer(costs, changes.assign(pruned_change=1.0), None).says
+    assert "No task loses" in of_pruning.pruned_answer(costs, changes.assign(final_change=1.0), None).says
 
 
 def test_runs_counts_states_and_names_the_sparsest(make_run: MakeRun) -> None:

@@ -120,3 +120,21 @@ def test_a_run_without_norms_has_no_channels(runs_root: object, by: channel_stat
         channel_states.last_alive(known).size,
     ) == (0, 0, 0)
     assert channel_states.order(known, by) == []
+
+
+def test_below_says_what_would_be_zero_at_another_threshold(make_whole_run: MakeRun) -> None:
+    run = make_whole_run(epochs=0)  # norms 1, 1.17, 1.33 in stem; 1.5 … 2 in deep
+    now = channel_states.below(run, 0).set_index("of")
+    assert now.loc[["groups", "parameters", "MACs"], "then"].tolist() == [0, 0, 0]
+    found = channel_states.below(run, 80).set_index("of")["then"]  # 1 of 3 in stem, 1.5 of 4 in deep: 1.5 < 1.6
+    assert found["groups"] == pytest.approx(100 * 2 / 7)
+    assert found["parameters"] == pytest.approx(100 * (9 + 18) / (27 + 72))
+    assert found["MACs"] == pytest.approx(100 * (6000 / 3 + 2000 / 4) / 8000)
+    dead = channel_states.below(make_whole_run(), 0).set_index("of")
+    assert dead.loc["groups", "now"] == dead.loc["groups", "then"] == pytest.approx(100 * 3 / 7)
+
+
+def test_below_knows_no_macs_without_the_graph(make_run: MakeRun) -> None:
+    found = channel_states.below(make_run(), 10).set_index("of")["then"]
+    assert np.isnan(found["MACs"])
+    assert found["groups"] > 0

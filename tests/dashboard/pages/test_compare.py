@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.making_judged import write_judged
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.reading import said
+from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 
@@ -105,3 +107,15 @@ def test_runs_that_were_judged_on_other_images_have_no_gain(make_run: MakeRun) -
     assert not page.exception
     assert "different images: data_seed 0 in A, 7 in B" in page.warning[0].value.replace("\\", "")
     assert not page.get("plotly_chart")
+
+
+def test_who_pays_needs_explanations_that_judged_every_image(make_explained: Callable[..., DerivedJob]) -> None:
+    a, b = make_explained(), make_explained()
+    asked = {"run": a.run.id, "other": b.run.id, "against_one_another": "Who pays"}
+    assert any("winnow explain RUN" in info.value for info in _page(**asked).info)
+    write_judged(a, ("run",), lose=False)
+    write_judged(b, ("run",))
+    page = _page(**asked)
+    assert not page.exception
+    assert "7 of 8 images are worse with B than with A" in said(page)
+    assert "There are no pictures of these images" in said(page)

@@ -114,6 +114,11 @@ def make_mapped(make_explained: Make) -> Make:
 
 
 def _captions(page: AppTest) -> list[str]:
+    """Return the names of the pictures without the ends of their scales."""
+    return [name.partition(", 0 to")[0] for name in _named(page)]
+
+
+def _named(page: AppTest) -> list[str]:
     return [image.caption.replace("\\", "") for images in page.get("image") for image in images.proto.imgs]
 
 
@@ -124,13 +129,16 @@ def test_an_image_shows_input_target_prediction_and_what_the_task_hangs_on(make_
         "input", "depth: target, 2 to 3 m", "depth: prediction, 2 to 3 m", "depth: integrated gradients",
         "depth: occlusion",
     ]  # fmt: skip
+    assert _named(page)[3] == "depth: integrated gradients, 0 to 1 [1]"
     assert "their sum misses 5.0 %" in said(page)
 
 
 def test_a_selected_channel_shows_where_it_answers_and_who_relies_on_it_there(make_mapped: Make) -> None:
     page = _page(run=make_mapped().run.id, trust="Images", layer="trunk", channel="0", image="1")
     assert not page.exception
-    assert _captions(page)[-4:] == ["activation", "reliance of seg", "reliance of depth", "reliance of normals"]
+    names = ["activation", *(f"reliance of {task}" for task in ("seg", "depth", "normals"))]
+    assert _captions(page)[-5:] == [*names, "from nothing (grey image) to the largest value of each map"]
+    assert _named(page)[-5] == "activation, 0 to 2 [1], silent in 25 %"
     assert len(page.get("plotly_chart")) == 2
 
 
@@ -184,3 +192,43 @@ def test_a_channel_without_maps_can_be_mapped_in_one_job(make_mapped: Make, end_
     started = derived_jobs(work.run, "explain")[0].spec
     assert isinstance(started, ExplainSpec)
     assert (started.layers, started.channels, started.ablations, started.maps) == (("stem",), (2,), 0, 8)
+
+
+def test_silence_shows_every_layer_the_channels_of_one_and_one_channel(make_explained: Make) -> None:
+    work = make_explained()
+    write_maps(work)
+    page = _page(run=work.run.id, trust="Silence", layer="trunk", channel="0")
+    assert not page.exception
+    figure = _figures(page)[0]
+    assert figure["data"][1]["text"] == ["25 % silent"]
+    assert figure["data"][0]["colorbar"]["title"]["text"] == "silent [% of living channels]"
+    table = next(frame.value for frame in page.dataframe if "silent" in frame.value)
+    assert table["channel"].tolist() == [0, 1]
+    assert table["silent"].tolist() == [25, 25]
+    assert _captions(page)[:2] == ["activation", "reliance of seg"]
+    assert "silence over all images" in _captions(page)
+
+
+def test_maps_of_an_older_version_say_so(make_explained: Make) -> None:
+    from winnow.engine.explain.maps.store import SpatialStore, write_spatial
+
+    work = make_explained()
+    write_maps(work)
+    index = {name: value for name, value in SpatialStore(work.path).index.items() if name != "living"}
+    write_spatial(work.path, {}, index)
+    page = _page(run=work.run.id, trust="Silence")
+    assert not page.exception
+    assert any("older version" in info.value for info in page.info)
+
+
+def test_void_pixels_of_a_target_are_explained(make_mapped: Make) -> None:
+    from winnow.engine.explain.maps.store import SpatialStore, write_spatial
+
+    work = make_mapped()
+    store = SpatialStore(work.path)
+    arrays = {name: store._array(name) for name in store._names}
+    arrays["target.seg"][0, :2] = -1  # a quarter of 8 × 8 pixels
+    write_spatial(work.path, arrays, store.index)
+    page = _page(run=work.run.id, trust="Images", task="seg")
+    assert "void, no label there (25 % of this image)" in said(page)
+    assert "void" not in said(_page(run=work.run.id, trust="Images", task="seg", image="1"))

@@ -59,7 +59,9 @@ def test_a_dead_channel_says_how_firmly_and_whether_it_can_go(make_whole_run: Ma
     assert "kernel, a single position: 0.667" in page.get("plotly_chart")[1].proto.spec
 
 
-@pytest.mark.parametrize(("part", "charts"), [("Layers", 2), ("Over epochs", 2), ("Firmness", 1), ("Survival map", 0)])
+@pytest.mark.parametrize(
+    ("part", "charts"), [("Layers", 2), ("Over epochs", 2), ("Firmness", 1), ("Survival map", 0), ("Network", 0)]
+)
 def test_only_the_open_view_is_drawn_and_never_more_than_four_charts(
     make_whole_run: MakeRun, part: str, charts: int
 ) -> None:
@@ -107,3 +109,22 @@ def test_a_finished_run_is_drawn_again_quickly(make_whole_run: MakeRun) -> None:
     for _ in range(5):
         page.run()
     assert (time.process_time() - before) / 5 < 0.3
+
+
+def test_a_layer_of_the_network_is_selected_by_its_largest_channel(make_whole_run: MakeRun) -> None:
+    def pick(root: str, layer: str) -> None:
+        from winnow.dashboard.pages.groups.page import _select_largest
+        from winnow.engine.runs.run import Run
+
+        _select_largest(Run(root), layer)
+
+    run = make_whole_run()
+    page = AppTest.from_function(pick, args=(run.path, "stem"), default_timeout=30).run()
+    assert not page.exception
+    assert (page.query_params["layer"], page.query_params["channel"]) == ("stem", "2")
+
+
+def test_a_run_without_a_graph_says_so(make_run: MakeRun) -> None:
+    page = _page(run=make_run().id, part="Network")
+    assert not page.exception
+    assert any("stored with the first epoch" in info.value for info in page.info)

@@ -8,6 +8,7 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.making_judged import write_judged, write_pictures
 from tests.dashboard.pruning_making import CERTIFICATE, set_status, write_export, write_pruning
 from tests.dashboard.reading import said
 from winnow.engine.runs.derived import DerivedJob, derived_job, derived_jobs
@@ -297,3 +298,26 @@ def test_a_pruning_is_drawn_quickly_at_first_and_again(make_stored_run: MakeRun)
     again = (time.process_time() - before) / 5
     assert again < 0.3
     assert first < 1.0
+
+
+def test_who_pays_shows_the_worst_image_of_every_task_and_the_classes(make_stored_run: MakeRun) -> None:
+    run = make_stored_run(tasks=["seg", "depth"])
+    work = write_judged(write_pruning(run))
+    write_pictures(work)
+    page = _page(run=run.id, detail="Who pays", pays="seg")
+    assert not page.exception
+    assert "seg: 7 of 8 images are worse with pruned than with dense; the worst tenth" in said(page)
+    table = next(frame.value for frame in page.dataframe if "lost" in frame.value)
+    assert (table["image"].iloc[0], table["moved"].iloc[0]) == (7, "7 %")
+    assert "Image 7" in said(page)
+    names = [image.caption.replace("\\", "") for row in page.get("image") for image in row.proto.imgs]
+    assert names[:4] == ["input", "seg: target", "seg: dense", "seg: pruned"]
+    assert names.count("input") == 2  # the other task beside it
+
+
+def test_a_pruning_of_an_older_version_says_that_images_were_not_judged(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    write_pruning(run)
+    page = _page(run=run.id, detail="Who pays")
+    assert not page.exception
+    assert any("Prune again to see who pays" in info.value for info in page.info)

@@ -49,7 +49,9 @@ def opened(name: str, run: Run) -> Any:
     return page.run()
 
 
-@pytest.mark.parametrize("name", ["runs", "train", "groups", "tasks", "explain", "prune", "compare", "path", "new"])
+@pytest.mark.parametrize(
+    "name", ["runs", "train", "groups", "tasks", "explain", "prune", "compare", "path", "data", "new"]
+)
 @pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
 def test_a_page_opens_on_it(root: Path, name: str, told: bool) -> None:
     run = Run(sorted(root.iterdir())[0 if told else 1])

@@ -2,6 +2,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -9,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.reading import said
+from winnow.dashboard.shared.controls import strength_before, strengths_below
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run
@@ -96,7 +98,7 @@ def test_a_live_run_is_driven_by_requests(make_run: MakeRun) -> None:
         page.button(key="pause").click().run()
         assert run.control().pause
         assert page.button(key="pause").label == "Resume"
-        page.number_input(key="strength_input").set_value(0.02).run()
+        page.number_input(key="strength_input").set_value(0.02)
         assert run.control().strength is None
         page.button(key="apply").click().run()
         assert run.control().strength == 0.02
@@ -231,3 +233,51 @@ def test_the_order_of_the_channels_comes_from_the_address(make_run: MakeRun, ord
     page = _page(run=make_run().id, view="Survival map", order=order)
     assert not page.exception
     assert page.segmented_control(key="order").value == shown
+
+
+def _measured(make_run: MakeRun, most: float = 0.01) -> Run:
+    run = make_run(penalty={"strength": 1e-3})
+    write_events(run.path / "events.jsonl", [Event(0.0, 0, 0, None, "start", "strength_max", most)])
+    return run
+
+
+def test_the_slider_is_even_on_a_log_scale_and_ends_at_the_maximum() -> None:
+    grid = strengths_below(0.02)
+    assert (grid[0], grid[1], grid[-1]) == (0.0, 2e-6, 0.02)
+    assert all(1.2 < after / before < 1.32 for before, after in pairwise(grid[1:]))
+
+
+def test_the_slider_fills_the_field_and_apply_asks_for_it(make_run: MakeRun) -> None:
+    run = _measured(make_run)
+    with _working(run):
+        page = _page(run=run.id)
+        assert page.select_slider(key="strength_slider").value == pytest.approx(1e-3)
+        page.select_slider(key="strength_slider").set_value(0.01).run()
+        assert page.number_input(key="strength_input").value == pytest.approx(0.01)
+        page.button(key="apply").click().run()
+        assert run.control().strength == pytest.approx(0.01)
+
+
+def test_a_strength_beyond_the_maximum_asks_first(make_run: MakeRun) -> None:
+    run = _measured(make_run)
+    with _working(run):
+        page = _page(run=run.id)
+        for answer, granted in (("strength_keep", None), ("strength_sure", 0.5)):
+            page.number_input(key="strength_input").set_value(0.5)
+            page.button(key="apply").click().run()
+            assert run.control().strength is None
+            assert any("50 times λ_max" in warning.value for warning in page.warning)
+            page.button(key=answer).click().run()
+            assert run.control().strength == granted
+            assert not any("λ_max" in warning.value for warning in page.warning)
+
+
+def test_undo_goes_back_to_the_strength_before(make_run: MakeRun) -> None:
+    run = _measured(make_run)
+    assert strength_before(run) is None
+    write_events(run.path / "events.jsonl", [Event(0.0, 4, 31, None, "control", "strength", 5e-3)])
+    assert strength_before(run) == 1e-3
+    with _working(run):
+        page = _page(run=run.id)
+        page.button(key="strength_undo").click().run()
+        assert run.control().strength == 1e-3

@@ -5,18 +5,23 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
+from playwright.sync_api import Page
 from plotly.offline import get_plotlyjs
 
 from tests.dashboard.making import START, write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.making_maps import write_maps
 from tests.dashboard.pruning_making import write_pruning
 from tests.find_tools import find
-from winnow.dashboard.report import citations
+from winnow.dashboard.frames.chosen import Pin, ReportChoice, add_pin, choose_for_report, remove_pin, report_choice
+from winnow.dashboard.report import citations, of_explanation, of_images, of_run
 from winnow.dashboard.report.page import TOO_LARGE, html_page
 from winnow.dashboard.report.parts import Chapter, Figure, ReportSection
 from winnow.dashboard.report.report import ReportFiles, report
@@ -36,10 +41,13 @@ QUESTIONS = (
     "At what price?",
     "Who leads which channels?",
     "What does each task rely on?",
+    "What does one channel answer to?",
+    "Which pixels does each task rely on?",
     "Is it true?",
+    "Who pays?",
     "What we do not claim",
 )
-FIGURES = 20
+FIGURES, MAPS = 19, 1
 LOADING = {"src", "href", "srcset", "data", "poster", "action", "background"}
 MakeRun = Callable[..., Run]
 Make = Callable[..., DerivedJob]
@@ -71,7 +79,7 @@ class Seen(HTMLParser):
 def told(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with a hostile name that is explained and pruned, to be read only."""
     run = write_checkpoint(write_run(tmp_path_factory.mktemp("told"), tasks=["seg", "depth", "normals"]))
-    write_explanation(run)
+    write_maps(write_explanation(run))
     document = json.loads((run.path / "spec.json").read_text())
     (run.path / "spec.json").write_text(json.dumps({**document, "name": HOSTILE}))
     run = Run(run.path)
@@ -94,6 +102,9 @@ def test_every_section_is_headed_by_its_claim_with_n_and_split(made: ReportFiles
         "One task surely has more than an equal share",
         "hold half of what seg relies on",
         "The explanation holds: ",
+        "most active in images 5, 4 and 3, silent at 25 % of all positions",
+        "Half of the attribution lies on 50 % of the pixels for seg",
+        "maps over pixels are not held against ablation",
         "One seed: another seed gives other numbers",
     ):
         assert claim in seen.text
@@ -142,12 +153,12 @@ def test_nothing_is_loaded_from_elsewhere_and_no_text_of_a_run_is_markup(made: R
     content = made.html
     seen = Seen(content)
     loaded = [(tag, name, value) for tag, own in seen.tags for name, value in own.items() if name in LOADING]
-    assert [found for found in loaded if not str(found[2]).startswith("#")] == []
-    assert {tag for tag, _ in seen.tags} & {"img", "b", "link", "iframe", "object", "embed"} == set()
+    assert [found for found in loaded if not str(found[2]).startswith(("#", "data:image/png;base64,"))] == []
+    assert {tag for tag, _ in seen.tags} & {"b", "link", "iframe", "object", "embed"} == set()
     assert HOSTILE in seen.text
     assert "onerror" not in {name for _, own in seen.tags for name in own}
     scripts = re.findall(r"<script[^>]*>(.*?)</script>", content.decode(), re.DOTALL)
-    assert len(scripts) == FIGURES + 2
+    assert len(scripts) == FIGURES + MAPS + 2
     assert all("<" not in data for data in scripts[:-2])
     assert sum("plotly.js v" in script[:200] for script in scripts) == 1
     policy = next(own["content"] for tag, own in seen.tags if own.get("http-equiv") == "Content-Security-Policy")
@@ -177,7 +188,7 @@ def test_the_zip_holds_the_numbers_the_spec_the_digests_the_command_and_the_refe
     archive = zipfile.ZipFile(io.BytesIO(made.zip))
     names = set(archive.namelist())
     own = {name.removeprefix(f"{told.id}/") for name in names}
-    wanted = {"spec.json", "digests.json", "replay.txt", "table.tex", "table.md", "references.bib", "death_map.csv"}
+    wanted = {"spec.json", "digests.json", "replay.txt", "table.tex", "table.md", "references.bib", "survival_map.csv"}
     assert wanted | {"leads.csv", "share_map.csv", "before_after.csv", "deletion_seg.csv", "metrics.csv"} <= own
     read = {name: archive.read(f"{told.id}/{name}").decode() for name in wanted - {"references.bib"}}
     assert read["replay.txt"] == f"winnow train --replay {told.id}\n"
@@ -185,7 +196,7 @@ def test_the_zip_holds_the_numbers_the_spec_the_digests_the_command_and_the_refe
     assert re.fullmatch(r"[0-9a-f]{64}", json.loads(read["digests.json"])["spec.json"])
     assert read["table.tex"].startswith("\\begin{tabular}")
     assert "| depth |" in read["table.md"]
-    assert len(read["death_map.csv"].splitlines()) == 1 + 7
+    assert len(read["survival_map.csv"].splitlines()) == 1 + 7
     references = archive.read("references.bib").decode()
     assert all(key in references for key in ("yuan2006model", "molchanov2019importance", "adebayo2018sanity"))
     assert all(not name.startswith(("/", ".")) and ".." not in name for name in names)
@@ -226,6 +237,59 @@ def test_a_study_and_a_path_are_told_with_their_seeds(the_study: Study, the_path
     path = Seen(report([], the_path).html).text
     assert re.search(r"At \d+ % zero groups the skill is", path)
     assert "n = 3 seeds · validation images" in path
+
+
+def test_report_json_says_what_is_shown_in_which_order_under_which_captions(make_whole_run: MakeRun) -> None:
+    run = make_whole_run()
+    pin = Pin("losses", "It learns <i>", "How to read it.", "the page", "table", {}, "task,loss\nseg,1\n")
+    add_pin(run, pin)
+    keys = ("bounds", pin.id, "sparse")
+    choose_for_report(
+        run, replace(report_choice(run), sections=keys, hidden=("sparsities",), captions={"layer_counts": "<i>Mine"})
+    )
+    made = report([run])
+    seen = Seen(made.html)
+    assert [own["data-key"] for tag, own in seen.tags if tag == "section"] == list(keys)
+    assert "It learns <i>" in seen.text
+    assert "<i>Mine" in seen.text
+    assert re.search("Left out by choice: What was asked, and what came out.*sparsities", seen.text)
+    archive = zipfile.ZipFile(io.BytesIO(made.zip))
+    assert {f"{run.id}/report.json", f"{run.id}/{pin.id}.csv", f"{run.id}/{pin.id}.tex"} <= set(archive.namelist())
+    remove_pin(run, pin.id)
+    assert pin.id not in Seen(report([run]).html).text
+    choose_for_report(run, ReportChoice(sections=("sparse", "unheard-of")))
+    with pytest.raises(ValueError, match="`sections` of report.json must be among asked"):
+        report([run])
+
+
+def test_a_task_for_which_it_holds_in_part_is_named_in_the_title(told: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    colours = {("seg",): "green", ("depth",): "amber", ("normals",): "red"}
+    monkeypatch.setattr(
+        of_explanation.trust, "verdict", lambda work, method, tasks=(): (colours.get(tuple(tasks), "green"), "why")
+    )
+    sections = {section.key: section for section in of_explanation.explanation_sections(told)}
+    assert sections["true"].claim == (
+        "The explanation holds over all tasks, but for depth it holds in part and for normals it does not hold: why."
+    )
+
+
+def test_half_of_a_map_lies_on_the_fewest_pixels_that_hold_it() -> None:
+    maps = np.zeros((3, 2, 2))
+    maps[0] = 1
+    maps[1, 0, 0] = -5
+    assert of_images.half_of(maps)[:2].tolist() == [0.5, 0.25]
+    assert np.isnan(of_images.half_of(maps)[2])
+
+
+def test_a_dense_run_of_the_same_description_stands_beside(make_whole_run: MakeRun) -> None:
+    run = make_whole_run(penalty={"strength": 1e-3})
+    assert of_run.dense_twin(run) is None
+    assert "No dense run to compare with" in Seen(report([run]).html).text
+    make_whole_run(penalty={"strength": 0.0}, seed=7)
+    assert of_run.dense_twin(run) is None
+    dense = make_whole_run(penalty={"strength": 0.0}, name="other")
+    assert of_run.dense_twin(run).id == dense.id
+    assert "No dense run to compare with" not in Seen(report([run]).html).text
 
 
 def test_nothing_named_is_refused() -> None:
@@ -275,6 +339,27 @@ def test_it_opens_with_the_network_off_in_light_and_dark(made: ReportFiles, tmp_
         page.emulate_media(color_scheme="light")
         page.wait_for_function("document.querySelector('.plot').layout.font.color === '#23262f'")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        _slides(page)
         assert b"/MediaBox [0 0 960 540]" in page.pdf(prefer_css_page_size=True)  # 16:9
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert wrong == []
+
+
+def _slides(page: Page) -> None:
+    """The map is replayed by its slider; one slide fills the window, larger; arrows lead on and back, Escape ends."""
+    label, slider = page.locator(".moment"), page.locator(".controls input")
+    assert label.inner_text().startswith("after epoch 3")
+    slider.press("Home")
+    assert label.inner_text().startswith("after epoch 0")
+    assert page.locator(".replay svg path").count() > 1
+    page.locator("h1").first.click()
+    now = ".slide.now"
+    for key, number in (("p", 1), ("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("Home", 1), ("End", None)):
+        page.keyboard.press(key)
+        assert page.locator(now).count() == 1
+        assert number is None or page.locator("#number").inner_text().startswith(f"{number} /")
+    assert page.evaluate("getComputedStyle(document.documentElement).fontSize") == "24px"
+    assert page.locator("nav").is_hidden()
+    page.keyboard.press("Escape")
+    assert page.locator(now).count() == 0
+    assert page.locator("nav").is_visible()

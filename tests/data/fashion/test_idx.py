@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from winnow.data.fashion.idx import read_idx
+from winnow.data.fashion.items import read_idx
 from winnow.data.sample import DataError
 
 

@@ -1,10 +1,11 @@
-"""Cityscapes and PASCAL-Context with a few small images, in the formats of their layouts."""
+"""Cityscapes, PASCAL-Context and Taskonomy with a few small images, in the formats of their layouts."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
-from tests.data.disk.making import generator, image_of, normals_of, save, write
+from tests.data.disk.making import depth_of, generator, image_of, normals_of, save, write
 from tests.data.layouts.nyu_files import labels_of, places
 
 CITY = (16, 32)
@@ -50,4 +51,30 @@ def pascal_mt(root: Path) -> Path:
         save(root / f"sal_distill/{name}.png", image_of(k, size, 1))
         coded = (127.5 * (normals_of(k, size) + 1)).round().astype(np.uint8)
         save(root / f"normals_distill/{name}.png", coded)
+    return root
+
+
+def taskonomy(root: Path, validation: str = "test_small") -> Path:
+    rows: dict[str, list[list[str]]] = {"train": [], validation: []}
+    if validation != "test":
+        rows["test"] = []
+    kinds = ("rgb", "segmentsemantic", "normal", "depth_zbuffer", "keypoints2d", "edge_texture")
+    for split, place, k in places():
+        folder = "train/hängers" if split == "train" else "test/ihlen"
+        names = [f"{folder}/{kind}/point_{place}_view_0_domain_{kind}.png" for kind in kinds]
+        depth = np.where(depth_of(k, CITY) > 0, depth_of(k, CITY) * 512, 65_535)
+        units = generator(k).integers(0, 2**16, CITY)
+        pictures = (
+            image_of(k, CITY),
+            (labels_of(k, 17, CITY) + 1).astype(np.uint8),
+            (127.5 * (normals_of(k + 9, CITY) + 1)).round().astype(np.uint8),
+            depth.round().astype(np.uint16),
+            (units // 200).astype(np.uint16),
+            (units // 10).astype(np.uint16),
+        )
+        for name, values in zip(names, pictures, strict=True):
+            save(root / name, values)
+        rows["train" if split == "train" else validation].append(names)
+    write(root / "taskonomy.json", json.dumps(rows))
+    save(root / "semseg_prior_factor.npy", np.ones(17, np.float32))
     return root

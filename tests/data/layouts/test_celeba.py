@@ -1,5 +1,7 @@
 """CelebAMask-HQ in its layouts: recognised, read as it was written, and every planted defect named in a line."""
 
+import functools
+import operator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from tests.data.disk.making import save, write
 from tests.data.layouts import celeba_files
 from tests.data.layouts.celeba_files import ORIGINAL, SIZE, WRITERS, mask_of
-from winnow.data.layouts.celeba import ATTRIBUTES, MAPPING, OF_ATTRIBUTES, OF_POSE, PARTS, CelebaData
+from winnow.data.layouts.celeba import ATTRIBUTES, MAPPING, OF_ATTRIBUTES, OF_POSE, PARTS, CelebaData, numbers_at_random
 from winnow.data.sample import DataError
 from winnow.data.stacking import stack
 
@@ -53,6 +55,23 @@ def test_splits_are_those_of_celeba_with_and_without_a_header(tmp_path: Path, la
     spec = CelebaData(root=str(WRITERS[layout](tmp_path / "faces")))
     found = {split: [record.name for record in spec.load(split).records] for split in spec.splits}
     assert found == {"train": ["0", "1", "1999"], "val": ["2", "2000"], "test": ["3"]}
+
+
+def test_a_random_split_is_of_all_faces_and_always_the_same(tmp_path: Path):
+    plain = CelebaData(root=str(celeba_files.raw(tmp_path / "faces")))
+    spec = plain.model_copy(update={"split_by": "random"})
+    found = {split: [int(record.name) for record in spec.load(split).records] for split in spec.splits}
+    assert [len(own) for own in found.values()] == [4, 1, 1]
+    assert sorted(functools.reduce(operator.iadd, found.values(), [])) == [0, 1, 2, 3, 1999, 2000]
+    assert found == {split: [int(record.name) for record in spec.load(split).records] for split in spec.splits}
+    assert (plain.counts["test"], dict(spec.counts)) == (2824, {})
+    numbers = {name: set(numbers_at_random(mapping_of(tmp_path, 200), name)) for name in spec.splits}
+    assert [len(own) for own in numbers.values()] == [140, 30, 30]
+    assert set().union(*numbers.values()) == set(range(200))
+
+
+def mapping_of(folder: Path, count: int) -> Path:
+    return write(folder / "mapping.txt", "".join(f"{k} {k} {k:06d}.jpg\n" for k in range(count)))
 
 
 @pytest.mark.parametrize("layout", ["raw", "masks3"])

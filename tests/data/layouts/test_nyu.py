@@ -183,7 +183,7 @@ DEFECTS = {
     "a row of three": (
         "adashare",
         lambda r: write(r / "nyu_v2_3task.json", json.dumps({"train": [["a", "b", "c"]]})),
-        "four paths",
+        "4 paths",
     ),
     "a path outside": ("adashare", lambda r: in_json(r, "img/0000.png", "../0000.png"), "below the folder"),
     "a file that is not there": (

@@ -1,12 +1,13 @@
-"""Cityscapes and PASCAL-Context: recognised, read as they were written, and planted defects named in a line."""
+"""Cityscapes, PASCAL-Context, Taskonomy: recognised, read as they were written, planted defects named in a line."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.data.disk.making import generator, image_of, normals_of, save, write
+from tests.data.disk.making import depth_of, generator, image_of, normals_of, save, write
 from tests.data.layouts import street_files
 from tests.data.layouts.nyu_files import labels_of
 from tests.data.layouts.street_files import CITY, disparity_of
@@ -14,6 +15,7 @@ from winnow.data.checking.doctor import examine
 from winnow.data.checking.recognising import spec_for
 from winnow.data.layouts.cityscapes import NINETEEN, CityscapesData
 from winnow.data.layouts.pascal import PascalData
+from winnow.data.layouts.taskonomy import TaskonomyData
 from winnow.data.sample import DataError
 from winnow.data.stacking import stack
 
@@ -21,6 +23,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "cityscapes/mtan": street_files.mtan,
     "cityscapes/raw": street_files.raw,
     "pascal/pascal_mt": street_files.pascal_mt,
+    "taskonomy/tiny": street_files.taskonomy,
 }
 
 
@@ -62,6 +65,32 @@ def test_objects_are_read_as_they_were_written(tmp_path: Path):
     assert stack(sized.load("train"), list(sized.fields)).images.shape == (3, 16, 16, 3)
 
 
+@pytest.mark.parametrize("validation", ["test_small", "test"])
+def test_taskonomy_is_read_as_it_was_written(tmp_path: Path, validation: str):
+    spec = TaskonomyData(root=str(street_files.taskonomy(tmp_path, validation)))
+    found = stack(spec.load("val"), list(spec.fields)).targets
+    assert np.array_equal(found["seg"][1], labels_of(4, 17, CITY))
+    depth = np.round(depth_of(4, CITY) * 512) / 512
+    np.testing.assert_allclose(found["depth"][1], depth, rtol=1e-6)
+    known = (normals_of(13, CITY) != 0).any(2) & (depth > 0)
+    assert np.array_equal((found["normals"][1] != 0).any(2), known)
+    assert (found["normals"][1] * normals_of(13, CITY)).sum(2)[known].min() > 0.999
+    units = generator(4).integers(0, 2**16, CITY)
+    np.testing.assert_allclose(found["keypoints"][1], np.minimum(units // 200 / 2**16, 0.005) / 0.005, rtol=1e-6)
+    np.testing.assert_allclose(found["edges"][1], np.minimum(units // 10 / 2**16, 0.08) / 0.08, rtol=1e-6)
+
+
+def without_a_path(root: Path) -> None:
+    rows = json.loads((root / "taskonomy.json").read_text("utf-8"))
+    rows["train"][1].pop()
+    write(root / "taskonomy.json", json.dumps(rows))
+
+
+def rows_as_an_object(root: Path) -> None:
+    write(root / "taskonomy.json", json.dumps({"train": {}, "test": []}))
+
+
+HANGERS = "train/hängers/{0}/point_0_view_0_domain_{0}.png"
 ZURICH = "train/zürich/zürich_000000_000019"
 NONE = np.zeros(CITY, np.uint8)
 DEFECTS = {
@@ -93,6 +122,38 @@ DEFECTS = {
         "from 0 to 20, got 21",
     ),
     "an empty list": ("pascal/pascal_mt", lambda r: write(r / "ImageSets/Context/val.txt", "\n"), "none at all"),
+    "depth of 8 bits": (
+        "taskonomy/tiny",
+        lambda r: save(r / HANGERS.format("depth_zbuffer"), NONE + 9),
+        "a picture of 16 bits, got uint8",
+    ),
+    "class 18": (
+        "taskonomy/tiny",
+        lambda r: save(r / HANGERS.format("segmentsemantic"), NONE + 18),
+        "one of 1, 2, .* got 18",
+    ),
+    "grey normals": (
+        "taskonomy/tiny",
+        lambda r: save(r / HANGERS.format("normal"), NONE),
+        "RGB picture of 8 bits",
+    ),
+    "bright normals": (
+        "taskonomy/tiny",
+        lambda r: save(r / HANGERS.format("normal"), np.full((*CITY, 3), 255, np.uint8)),
+        "vectors of norm 1 .* got 1.73",
+    ),
+    "smaller normals": (
+        "taskonomy/tiny",
+        lambda r: save(r / HANGERS.format("normal"), np.full((8, 8, 3), 127, np.uint8)),
+        "of the size of the depth",
+    ),
+    "no edges": (
+        "taskonomy/tiny",
+        lambda r: (r / HANGERS.format("edge_texture")).unlink(),
+        "files that are there, got no train/hängers/edge_texture",
+    ),
+    "a row without a path": ("taskonomy/tiny", without_a_path, r"train\[1\].* 6 paths: image, seg"),
+    "no list of rows": ("taskonomy/tiny", rows_as_an_object, "a list of rows, got dict"),
     "salient in colour": (
         "pascal/pascal_mt",
         lambda r: save(r / "sal_distill/2008_000001.png", image_of(1, (21, 30))),

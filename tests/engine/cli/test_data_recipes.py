@@ -1,5 +1,6 @@
 """Recipes: every option of the published experiment reaches the spec, what is given beside it wins, an epoch trains."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.data.layouts import celeba_files, nyu_files
 from tests.engine.commanding import winnow_here
 from tests.engine.training_here import result_of, train_here
-from winnow.engine.cli.data_recipes import RECIPES, with_recipe
+from winnow.engine.cli.data_recipes import NOT_REPEATED, RECIPES, with_recipe
 from winnow.engine.cli.options import spec_of, training_options
 
 WRITERS = {"less-is-more-nyuv2": nyu_files.mtan, "less-is-more-celeba": celeba_files.raw}
@@ -52,6 +53,23 @@ def test_an_epoch_of_a_recipe_trains(tmp_path: Path, monkeypatch: pytest.MonkeyP
     small = ["--root", str(root), "--height", "32", "--width", "32"]
     result = result_of(train_here(monkeypatch, tmp_path / "runs", "--recipe", name, *small))
     assert (result["state"], result["epoch"]) == ("done", 1), result
+
+
+def test_a_faithful_recipe_repeats_the_choices_of_the_code_and_names_the_others(runs_root: Path, tmp_path: Path):
+    for name, write in WRITERS.items():
+        root = str(write(tmp_path / name))
+        plain, spec = (spec_of(with_recipe(name, given(root=root), faithful)) for faithful in (False, True))
+        assert (plain.optimiser.fresh_state, spec.optimiser.fresh_state) == (False, True)
+        assert plain.balancing.task_weights == {}
+        assert spec.balancing.task_weights == dict.fromkeys(spec.tasks, pytest.approx(math.exp(-1), rel=1e-5))
+    assert (plain.data.split_by, spec.data.split_by) == ("celeba", "random")
+    asked = with_recipe(name, given(root=root, split_by="celeba", tasks="seg"), faithful=True)
+    assert (asked["split_by"], asked["task_weights"]) == ("celeba", "seg=0.367879")
+    for arguments in (["--faithful"], ["--faithful", "--resume", "x", "--recipe", name]):
+        done = winnow_here("train", *arguments)
+        assert done.returncode == 2
+        assert "faithful` must come with" in done.stderr
+    assert "the penalty added to the loss" in NOT_REPEATED
 
 
 def test_an_unknown_recipe_is_refused(runs_root: Path):

@@ -1,4 +1,4 @@
-"""`winnow prune`, `explain` and `export` on a run that was really trained; what they do is done by real workers."""
+"""`winnow prune`, `explain` and `export` on a run that was really trained; a real worker does the pruning."""
 
 import json
 import shutil
@@ -66,9 +66,9 @@ def test_card_facts(run: Run):
     assert "data seed 0" in model_card(facts)
 
 
-def test_export_writes_files_that_agree_and_overwrites_nothing(pruned: tuple[Path, dict], run: Run, tmp_path: Path):
+def test_export_writes_files_that_agree_and_overwrites_nothing(run: Run, tmp_path: Path, works_here: None):
     out = tmp_path / "out"
-    done = winnow(pruned[0], "export", "tiny", "--format", "safetensors,onnx,card", "--out", str(out), "--json")
+    done = winnow_here("export", "tiny", "--format", "safetensors,onnx,card", "--out", str(out), "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     files = {row["file"]: row for row in said["files"]}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tests.engine.graph.random_nets import random_net
 from tests.engine.graph.surgery import removed
 from tests.engine.graph.zoo import ZOO, build
+from tests.thinning import spread
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.spaces import Slice, Space
@@ -95,7 +96,7 @@ def ignored(net: nn.Module, space: Space, channel: int) -> bool:
     return all(bool((part == 0).all()) for part in found if part is not None)
 
 
-CASES = [(name, kind, share) for name in ZOO for kind, shares in SHARES.items() for share in shares]
+CASES = spread(3, ZOO, [(kind, share) for kind, shares in SHARES.items() for share in shares])
 
 
 @pytest.mark.parametrize(("name", "kind", "share"), CASES)
@@ -119,14 +120,12 @@ def assert_removable(name: str, kind: str, share: float) -> None:
     assert case.difference(twin, before) < 1e-10
 
 
-@pytest.mark.parametrize("kind", SHARES)
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize(("seed", "kind"), spread(3, range(40), SHARES))
 def test_it_holds_for_random_programs(seed: int, kind: str):
     assert_removable(f"random {seed}", kind, 0.6)
 
 
-@pytest.mark.parametrize("kind", ["coupled", "output"])
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize(("name", "kind"), spread(2, ZOO, ["coupled", "output"]))
 def test_readers_of_a_silent_channel_are_free(name: str, kind: str):
     case = fresh(name)
     silence(case, kind, 0.6)
@@ -150,8 +149,7 @@ def test_every_zero_coupled_group_is_removable(name: str):
         assert frame.loc[(space, channel), "removable"], (space, channel)
 
 
-@pytest.mark.parametrize("kind", ["coupled", "input", None])
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize(("name", "kind"), spread(3, ZOO, ["coupled", "input", None]))
 def test_what_is_not_removable_changes_an_output(name: str, kind: str | None):
     case = fresh(name)
     if kind is not None:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from winnow.engine.networks.heads import AsppHead, ClassifierHead, LightHead
 from winnow.engine.networks.multitask import MultiTaskNet
-from winnow.engine.networks.residual import ResidualTrunk
+from winnow.engine.networks.residual import residual_trunk
 from winnow.engine.specs.network import ResidualSpec
 
 
@@ -24,7 +24,7 @@ class Ours(nn.Module):
     def __new__(cls, block: str = "basic", head: type = LightHead, stem: str = "small") -> MultiTaskNet:
         blocks = (2, 1) if block == "basic" else (1, 1)
         spec = ResidualSpec(block=block, widths=(6, 8), blocks=blocks, stem=stem, head_width=7)
-        trunk = ResidualTrunk(spec, 3)
+        trunk = residual_trunk(spec, 3)
         other = ClassifierHead(trunk.outputs, 7, 3)
         return MultiTaskNet(
             trunk, {"seg": head(trunk.outputs, 7, 4), "depth": LightHead(trunk.outputs, 7, 1), "kind": other}

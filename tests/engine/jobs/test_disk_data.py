@@ -12,6 +12,11 @@ from tests.data.disk.making import save
 from tests.data.folder import making as folder_files
 from tests.data.layouts import celeba_files, nyu_files, street_files
 from tests.engine.training_here import result_of, train_here
+from winnow.data.disk.cache import cached
+from winnow.data.folder.dataset import FolderData
+from winnow.data.layouts.nyu import NyuData
+from winnow.data.sample import DataError
+from winnow.engine.runs.run import list_runs
 
 TASKS = "objects,depth,normals,heat,borders,season,seen,height,pose"
 
@@ -61,8 +66,13 @@ def test_celeba_trains_in_every_layout(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("dataset", "write"),
-    [("cityscapes", street_files.mtan), ("cityscapes", street_files.raw), ("pascal", street_files.pascal_mt)],
-    ids=("numbered streets", "official streets", "objects"),
+    [
+        ("cityscapes", street_files.mtan),
+        ("cityscapes", street_files.raw),
+        ("pascal", street_files.pascal_mt),
+        ("taskonomy", street_files.taskonomy),
+    ],
+    ids=("numbered streets", "official streets", "objects", "rooms"),
 )
 def test_streets_and_objects_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, write: Callable[[Path], Path]
@@ -112,6 +122,38 @@ def test_a_damaged_file_of_any_split_ends_a_run_before_its_first_step(
     result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
     assert (result["state"], result["epoch"]) == ("failed", 0)
     assert f"{path}: `content` must be a whole PNG" in result["message"]
+
+
+def test_samples_that_are_wrong_are_left_out_and_listed_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, train = folder_files.make(tmp_path / "photos"), folder_files.SPLITS["train"]
+    path = folder / "depth" / f"{train[1]}_depth.png"
+    path.write_bytes(path.read_bytes()[:80])
+    (folder / "objects" / f"{train[2]}.png").unlink()
+    save(folder / "heat" / f"{folder_files.SPLITS['val'][0]}.npy", np.full((24, 32), np.inf, np.float32))
+    asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "objects,depth", "--batch-size", "2"]
+    result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked, "--skip-bad"))
+    assert (result["state"], result["skipped"]) == ("done", 3), result
+    (run,) = list_runs(tmp_path / "runs")
+    listed = run.table("skipped")
+    assert listed["split"].tolist() == ["train", "train", "val"]
+    assert listed["file"][0] == str(path)
+    assert listed["mend"].str.len().min() > 0
+    spec = run.spec.data
+    assert len(spec.load("train")) == len(train) - 2
+    kept = FolderData(root=str(folder), skip_bad=True, cache=str(tmp_path / "kept"))
+    assert len(cached(kept, "train", ["depth"]).images) == len(train) - 2
+    before = spec.fingerprint()
+    folder_files.make(folder)
+    assert len(spec.load("train")) == len(train)
+    assert spec.fingerprint() != before
+
+
+def test_nothing_that_can_be_read_is_said(tmp_path: Path):
+    root = nyu_files.mtan(tmp_path)
+    for path in root.glob("train/image/*.npy"):
+        path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="a split with at least one image, got none"):
+        NyuData(root=str(root), skip_bad=True).load("train")
 
 
 def test_a_test_that_the_data_do_not_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

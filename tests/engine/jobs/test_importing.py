@@ -63,7 +63,7 @@ def test_a_checkpoint_becomes_a_run_with_metrics_groups_and_sample(home: Path) -
 def test_what_does_not_fit_is_said(home: Path) -> None:
     torch.save({"first.0.weight": torch.zeros(4, 1, 3, 3)}, home / "part.pth")
     for arguments, said in (
-        ([*OWN, "--example", "1,1,8,8"], "`weights` must hold the tensors of the network"),
+        ([*OWN, "--example", "1,1,8,8"], "`weights` must fit the network tensor by tensor"),
         ([*OWN], "`example` must be the shape of an input, such as 1,3,64,64, got none"),
         ([*OWN, "--example", "1,a"], "`example` must be the shape of an input"),
         (["--network", "residual", "--example", "1,1,8,8"], "`network` must be MODULE:FUNCTION"),

@@ -131,9 +131,19 @@ def test_a_pruning_ends_when_asked(run: Run, tmp_path: Path):
     assert not (pen.folder / "certificate.json").exists()
 
 
-def test_a_pruning_by_relevance(run: Run, tmp_path: Path):
+def test_a_pruning_by_relevance_is_repaired_and_refitted_with_a_teacher(run: Run, tmp_path: Path):
     pen = Pen(tmp_path / "prune")
-    assert run_prune(run, asked(criterion="relevance", budget=30, relevance_images=32), pen, []) == "done"
+    recovery = {"repair": "both", "repair_images": 64, "refit_epochs": 1, "distillation": 0.5}
+    assert run_prune(run, asked(criterion="relevance", budget=30, relevance_images=32, **recovery), pen, []) == "done"
+    metrics = pen.read("metrics")
+    assert list(metrics["model"].unique()) == ["dense", "pruned", "repaired", "refitted"]
+    losses = metrics[metrics.metric == "loss"].groupby("model")["value"].sum()
+    assert losses["refitted"] < losses["pruned"]
+    assert losses["repaired"] < losses["pruned"]
+    assert pen.read("repair")["layer"].is_unique
+    compared = json.loads((pen.folder / "certificate.json").read_text())["compared_with"]
+    assert compared.endswith("repaired on 64 images")
+    assert pen.progress == sorted(pen.progress)
     table = pen.read("units")
     heads = table["layer"].str.startswith("heads")
     assert not table[heads]["gone"].any()

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.engine.graph.random_nets import random_net
 from tests.engine.graph.zoo import ZOO, Program, build, conv
+from tests.thinning import spread
 from winnow.engine.graph.trace import trace
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import NotExact, NotTraceable, compact
@@ -54,7 +55,7 @@ def macs(net: nn.Module, x: Tensor) -> float:
 
 
 SHARES = {"coupled": (0.3, 0.7), "output": (0.5, 0.9), "input": (0.3, 0.5, 0.7, 0.9)}
-CASES = [(name, kind, share) for name in ZOO for kind, shares in SHARES.items() for share in shares]
+CASES = spread(3, ZOO, [(kind, share) for kind, shares in SHARES.items() for share in shares])
 
 
 @pytest.mark.parametrize(("name", "kind", "share"), CASES)
@@ -85,8 +86,7 @@ def test_the_smaller_model_is_the_same(name: str, kind: str, share: float):
     assert (removed.parameters_before - removed.parameters_after).sum() == parameters(net) - parameters(small)
 
 
-@pytest.mark.parametrize("kind", GROUPS)
-@pytest.mark.parametrize("seed", range(0, 60, 3))
+@pytest.mark.parametrize(("seed", "kind"), spread(3, range(0, 60, 3), GROUPS))
 def test_it_holds_for_random_programs(seed: int, kind: str):
     net, x = random_net(seed)
     silence(net, x, kind, 0.6)

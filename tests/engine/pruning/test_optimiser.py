@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
 from tests.engine.pruning.test_compact import silenced
+from tests.thinning import spread
 from winnow.engine.pruning import Compacted, compact, transfer
 
 MAKERS: dict[str, Callable[..., Optimizer]] = {
@@ -18,6 +19,9 @@ MAKERS: dict[str, Callable[..., Optimizer]] = {
     "adam": lambda p: Adam(p, 1e-2, amsgrad=True),
     "adamw": lambda p: AdamW(p, 1e-2, weight_decay=0.1),
 }
+
+
+STEPPED = ["ours basic", "ours bottleneck, D-stem, ASPP", "u-net", "vgg"]
 
 
 def loss(net: nn.Module, x: Tensor) -> Tensor:
@@ -48,9 +52,7 @@ def expected(net: nn.Module, found: Compacted) -> dict[str, Tensor]:
     return kept
 
 
-@pytest.mark.parametrize("gather", ["never", "always"])
-@pytest.mark.parametrize("name", ["ours basic", "ours bottleneck, D-stem, ASPP", "u-net", "vgg"])
-@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize(("maker", "name", "gather"), spread(3, MAKERS, STEPPED, ["never", "always"]))
 def test_a_step_after_transfer_is_the_dense_step(maker: str, name: str, gather: str):
     net, x = silenced(name, "coupled", 0.4)
     for module in net.modules():

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from tests.engine.graph.zoo import ZOO, Program, build, conv
 from tests.engine.pruning.test_compact import macs, outputs, parameters, silenced
+from tests.thinning import spread
 from winnow.engine.graph.trace import trace
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import Coefficients, compact
@@ -16,8 +17,7 @@ from winnow.engine.pruning.selecting import picked
 X = torch.randn(2, 3, 16, 16, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("share", [0.5, 0.9])
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize(("name", "share"), spread(2, ZOO, [0.5, 0.9]))
 def test_a_reader_gathers_what_it_uses(name: str, share: float):
     net, x = silenced(name, "input", share)
     never, always = (compact(net, x, gather=mode) for mode in ("never", "always"))

@@ -24,6 +24,9 @@ def test_it_survives_json():
         ({"floor": 1}, "less than 1"),
         ({"batches": (0,)}, "greater than or equal to 1"),
         ({"batches": ()}, "at least 1 item"),
+        ({"repair": "both"}, "`repair` must be none with criterion zeros, which changes no output, got both."),
+        ({"distillation": 0.5}, "`refit_epochs` must be at least 1 with distillation, which needs a refit, got 0."),
+        ({"distillation": 1.5, "refit_epochs": 1}, "less than or equal to 1"),
         ({"taste": 1}, "Extra inputs are not permitted"),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_network_without_its_kind_is_residual() -> None:
     old = {"widths": [8, 16], "blocks": [1, 1], "head_width": 8}
     assert parse_network(old) == parse_network({"network": "residual", **old})
     assert parse({"network": old}).network == parse_network(old)
-    with pytest.raises(SpecError, match="`network` must be one of residual, own, recorded, got 'vit'"):
+    with pytest.raises(SpecError, match="`network` must be one of residual, .*, own, recorded, got 'vit'"):
         parse_network({"network": "vit"})
 
 

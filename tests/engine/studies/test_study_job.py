@@ -111,7 +111,7 @@ def test_a_warm_path_goes_from_neighbour_to_neighbour(tmp_path: Path, small, tra
     assert pd.api.types.is_numeric_dtype(overlaps["jaccard"])
 
 
-def test_what_is_left_is_timed_if_asked_for(tmp_path: Path, small, trained_here):
+def test_what_is_left_is_timed_if_asked_for(tmp_path: Path, small, trained_here, works_here):
     study, _ = trained_here(small({"tasks": ["digit"]}, latency=True, subsets=["all"]), tmp_path)
     measures = study.table("latency")
     assert set(measures["model"]) == {"dense", "masked", "pruned"}

@@ -70,6 +70,18 @@ def test_one_spec_gives_the_same_bits_twice(stacked: dict, groups: str):
     assert same(*ended)
 
 
+def test_fresh_state_forgets_the_moments_at_each_epoch(stacked: dict):
+    ended = []
+    for forgets in (False, True):
+        optimiser = {"fresh_state": forgets, "learning_rate": 1e-3, "schedule": "constant"}
+        training, batches, validation = setting(digits(2, optimiser=optimiser), stacked)
+        list(train(training, batches, validation))
+        steps = {int(own["step"]) for own in training.proximal.optimizer.state.values()}
+        assert steps == {batches.steps if forgets else 2 * batches.steps}
+        ended.append(weights(training))
+    assert not same(*ended)
+
+
 PENALTIES = {
     "fixed": {"strength": 3e-3},
     "ramped and refitted": {"strength": 1e-2, "warm_up": 0, "ramp": 1, "refit": 0.3},
@@ -142,7 +154,7 @@ def test_every_penalty_trains_on_every_kind_of_group(stacked: dict, penalty: str
         assert all(map(math.isfinite, record.losses.values() if not isinstance(record, EpochDone) else [0.0]))
 
 
-@pytest.mark.parametrize("method", ["equal", "uncertainty", "dwa", "gradnorm", "famo", "pcgrad", "upgrad"])
+@pytest.mark.parametrize("method", ["equal", "auto", "uncertainty", "dwa", "gradnorm", "famo", "pcgrad", "upgrad"])
 def test_every_kind_of_balancing_resumes_with_the_same_bits(stacked: dict, tmp_path: Path, method: str):
     spec = digits(2, balancing={"balancing": method}, batch_size=128)
     straight, batches, validation = setting(spec, stacked)

@@ -9,6 +9,7 @@ import torch
 
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
+from winnow.engine.explain.maps.attributions import layer_silence
 from winnow.engine.explain.maps.making import Spatial, SpatialSettings, spatial, top_cells
 from winnow.engine.explain.maps.store import SpatialStore, write_spatial
 from winnow.engine.explain.relevance.means import channel_means
@@ -172,3 +173,33 @@ def test_a_classification_and_a_number_come_back(tmp_path: Path):
     with torch.no_grad():
         expected = net(next(given.in_order()).images)["amount"][:3, 0] * tasks["amount"].field.scale
     np.testing.assert_allclose(store.prediction("amount"), expected.numpy(), rtol=1e-5)
+
+
+def test_the_silence_of_a_layer_is_the_share_of_its_living_channels_that_are_zero(
+    asked: Probe, store: SpatialStore
+) -> None:
+    seen = read_by(asked, INNER)  # (9, C, h, w)
+    zero = (seen == 0).astype(np.float32)
+    assert store.silent_layers() == list(CELLS)
+    assert store.index["living"][INNER] == seen.shape[1]
+    np.testing.assert_allclose(store.silence(INNER), zero.mean((0, 1)), atol=1e-3)
+    np.testing.assert_allclose(store.silence(INNER, 2), zero[2].mean(0), atol=1e-3)
+    np.testing.assert_allclose(store.silence_of(INNER), zero.mean((0, 2, 3)), atol=1e-5)
+    assert 0 < store.silence(INNER).mean() < 1  # there is something to see
+
+
+def test_a_dead_channel_has_no_silence_and_counts_in_none(asked: Probe) -> None:
+    weight = asked.model.trunk.stages[1][0].conv2[0].weight
+    kept = weight.detach().clone()
+    with torch.no_grad():
+        weight[:, 1] = 0
+    try:
+        arrays, living = layer_silence(restricted(asked, sites=[asked.site(INNER)]), 1)
+    finally:
+        with torch.no_grad():
+            weight.copy_(kept)
+    assert living == {INNER: 7}
+    assert np.isnan(arrays[f"silence_of.{INNER}"]).tolist() == [False, True, *[False] * 6]
+    zero = np.delete(read_by(asked, INNER) == 0, 1, axis=1)
+    np.testing.assert_allclose(arrays[f"silence.{INNER}"], zero.mean((0, 1)), atol=1e-3)
+    assert arrays[f"silence_here.{INNER}"].shape[0] == 1

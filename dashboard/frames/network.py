@@ -1,0 +1,107 @@
+"""The network of a run as a graph: what the engine stores of it after an epoch, and what it is coloured by.
+
+`network_nodes` has the columns of engine.graph.streams, and group_layer: what the run's groups call the layer, "" where
+it has none; alive, groups: how many of its groups live; across, down: where it stands. `network_edges` has source,
+target, channels, kept.
+
+A run that has not finished its first epoch has neither, nor has one of an older version: the frames are empty then.
+"""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from winnow.dashboard.frames import channel_states, explanations, leads
+from winnow.dashboard.frames.file_versions import Version, latest, version
+from winnow.dashboard.frames.layered import Edge, Layered, laid_out
+from winnow.dashboard.frames.stored_tables import stored, stored_version
+from winnow.engine.explain.usage import DEAD, IDLE
+from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.runs.run import Run
+
+By = Literal["used", "kept", "lead", "macs"]
+BYS: tuple[By, ...] = get_args(By)
+COLUMNS = {
+    "network": (
+        *("node", "kind", "name", "operation", "component", "space", "outputs", "channels", "kept", "columns", "used"),
+        *("parameters", "macs", "removable_macs", "gathered_macs"),
+    ),
+    "streams": ("source", "target", "channels", "kept"),
+}
+
+
+def network_nodes(run: Run) -> pd.DataFrame:
+    """Return one row per node, in the order in which the network runs."""
+    known = stored(run, "network", COLUMNS)
+    return known if known.empty else _nodes(run.path, *_versions(run))
+
+
+def network_edges(run: Run) -> pd.DataFrame:
+    """Return one row per stream from one node to another."""
+    return stored(run, "streams", COLUMNS)
+
+
+def network_layout(run: Run) -> Layered:
+    """Return where the nodes stand and which way the edges take."""
+    return _layout(run.path, *_versions(run))
+
+
+def running_order(run: Run) -> dict[str, int]:
+    """Return the place of each layer, by what the groups call it, in the order in which the network runs."""
+    known = network_nodes(run)
+    own = known[known["group_layer"] != ""] if len(known) else known
+    return (
+        {} if own.empty else {str(name): int(place) for name, place in own.groupby("group_layer")["node"].min().items()}
+    )
+
+
+def explained_by(run: Run) -> DerivedJob | None:
+    """Return the explanation that says who leads the channels of a layer; None where there is none yet."""
+    best = explanations.best(explanations.explanations(run))
+    return best if best is not None and explanations.begun(best) else None
+
+
+def led_by_task(work: DerivedJob) -> dict[str, dict[str, int]]:
+    """Return {layer: {task: channels that it surely leads}}, with `others` and `unused` for the rest of the layer."""
+    names = explanations.tasks(work)
+    return {str(row["layer"]): _who(row, names) for _, row in leads.lead_counts(work).iterrows()}
+
+
+def _who(row: pd.Series, names: list[str]) -> dict[str, int]:
+    sure = {task: int(row[f"lead_{task}"]) for task in names}
+    unused = int(row[IDLE] + row[DEAD])
+    return {**sure, "others": int(row["total"]) - unused - sum(sure.values()), "unused": unused}
+
+
+def _versions(run: Run) -> tuple[Version, ...]:
+    return (stored_version(run, "network"), stored_version(run, "streams"), version(run.path / "groups" / "norms.bin"))
+
+
+@latest(16)
+def _nodes(path: Path, *_written: Version) -> pd.DataFrame:
+    run = Run(path)
+    known = stored(run, "network", COLUMNS)
+    states = channel_states.layers(run).set_index("layer")
+    own = known["kind"] == "layer"
+    named = np.select([own & known["name"].isin(states.index), own & known["space"].isin(states.index)],
+                      [known["name"], known["space"]], "")  # fmt: skip
+    counts = states.reindex(named)
+    alive = (counts["alive"] + counts["near"]).fillna(0).to_numpy(int)
+    spots = network_layout(run).nodes
+    return known.assign(
+        group_layer=named,
+        alive=alive,
+        groups=counts["total"].fillna(0).to_numpy(int),
+        across=[across for across, _ in spots],
+        down=[down for _, down in spots],
+    )
+
+
+@latest(16)
+def _layout(path: Path, *_written: Version) -> Layered:
+    run = Run(path)
+    known = stored(run, "network", COLUMNS)
+    pairs: list[Edge] = [(int(a), int(b)) for a, b in network_edges(run)[["source", "target"]].to_numpy().tolist()]
+    return laid_out(len(known), pairs, known.loc[known["kind"] == "output", "node"].tolist())

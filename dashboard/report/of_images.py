@@ -1,0 +1,214 @@
+"""What a report shows in images: what one channel answers to, and on which pixels a task relies."""
+
+import numpy as np
+import pandas as pd
+
+from winnow.dashboard.figures import class_changes, pictures, task_changes
+from winnow.dashboard.figures.pictures import Picture
+from winnow.dashboard.figures.style import styles
+from winnow.dashboard.frames import before_after, explanations, maps, reliance, who_pays
+from winnow.dashboard.frames.answers import of_pruning
+from winnow.dashboard.frames.answers.answer import joined_up, percent
+from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.frames.summaries import tasks
+from winnow.dashboard.report.of_run import judged, newest_pruning
+from winnow.dashboard.report.parts import Badge, Card, Cards, Figure, ReportSection, ReportTable, Shown
+from winnow.dashboard.shared.formatting import measured
+from winnow.dashboard.shared.panel import Chart
+from winnow.dashboard.shared.task_pictures import task_pictures
+from winnow.engine.explain.maps.store import Method, SpatialStore
+from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.runs.run import Run
+
+CHANNELS, PIXELS = "What does one channel answer to?", "Which pixels does each task rely on?"
+NO_MAPS = "This explanation has no maps, so no image is shown."
+PER_TASK, MOST_CARDS, MOST_IMAGES, MOST_TASKS = 2, 6, 4, 6
+WORST = 5  # images of a task, in a table
+LOST = "Per task the images that lost most. One: dense; other: pruned; lost: by how much the metric is worse."
+WORST_SEEN = "Of each task the image that lost most: target, and what the network said before and after the removal."
+HELD = "maps over pixels are not held against ablation"
+SIDE = 128  # px of a picture; a browser enlarges it, pixel by pixel
+ANSWERS = (
+    "The images in which the channel's mean activation is largest, the largest first. Over each: where the channel is "
+    "active; yellow is most."
+)
+SEEN = (
+    "Each map lies over the grey image. Yellow: the largest values over all shown images; no colour: nothing. "
+    "Integrated gradients and occlusion: the pixels on which the task depends."
+)
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
+UNCHECKED = Badge("not checked", "grey")
+
+
+def channels_answer(work: DerivedJob, badge: Badge) -> ReportSection:
+    """Say, of the channels that the tasks rely on most and that have maps, to which images they answer."""
+    known = maps.store(work)
+    chosen = _relied_cells(work, known) if known else {}
+    if known is None or not chosen:
+        return _without_maps(work, CHANNELS, "channels")
+    frame = pd.concat([maps.answers(known, cell).assign(channel=str(cell)) for cell in chosen], ignore_index=True)
+    cards = [_card(work, known, cell, task) for cell, task in chosen.items()]
+    images, split = int(known.index["looked_at"]), SPLIT_WORDS[explanations.asked(work).split]
+    claim = f"{cards[0].title}: {cards[0].facts}."
+    facts = [f"n = {images} {split} images looked at", f"explanation {work.id}"]
+    return ReportSection(CHANNELS, claim, facts, badge, [Cards("top_images", frame, ANSWERS, cards)], key="channels")
+
+
+def pixels_seen(work: DerivedJob, facts: list[str]) -> ReportSection:
+    """Say on how small a part of the pixels half of each task's attribution lies."""
+    known = maps.store(work)
+    if known is None:
+        return _without_maps(work, PIXELS, "pixels")
+    names = [task for task in explanations.tasks(work) if task in known.tasks][:MOST_TASKS]
+    halves = {task: half_of(known.attribution("integrated_gradients", task)) for task in names}
+    said = [f"{percent(100 * float(own.mean()))} of the pixels for {task}" for task, own in halves.items()]
+    claim = f"Half of the attribution lies on {joined_up(said)}, on average over {_images(len(known.numbers))}."
+    frame = pd.DataFrame(
+        [(task, number, part) for task, own in halves.items() for number, part in zip(known.numbers, own, strict=True)],
+        columns=["task", "image", "part of the pixels with half of the attribution"],
+    )
+    cards = [_seen(known, task, place) for task in names for place in range(min(MOST_IMAGES // 2, len(known.numbers)))]
+    own = [
+        f"n = {_images(len(known.numbers))}",
+        *facts[1:2],
+        *facts[-1:],
+        "maps over pixels are not held against ablation",
+    ]
+    notes = [f"{task}: {_kept(known, task)}" for task in names]
+    shown = [Cards("pixels", frame, SEEN, cards)]
+    return ReportSection(PIXELS, claim, own, UNCHECKED, shown, notes, key="pixels")
+
+
+def paid(run: Run) -> ReportSection:
+    """Say which tasks, images and classes the removal cost something."""
+    question, work = "Who pays?", newest_pruning(run)
+    if work is None:
+        missing = "Nothing has been removed from this run yet, so nobody pays."
+        command = f"winnow prune {run.id}"
+        return ReportSection(question, missing, [judged(run)], missing=missing, command=command, key="pays")
+    changes, looks = before_after.changes(work, tasks(run.spec)), styles(list(run.spec.data.fields))
+    chart = Chart(task_changes.task_changes(changes, looks), changes)
+    shown: list[Shown] = [Figure("task_changes", chart, task_changes.READING)]
+    found = who_pays.of_pruning(work)
+    if found.images.empty:
+        note = "These are means over all images. This pruning did not judge each image, and a mean can hide some."
+        claim = of_pruning.paying_answer(changes)
+        return ReportSection(question, claim, [judged(run), f"pruning {work.id}"], None, shown, [note], key="pays")
+    classes = who_pays.class_changes(found.classes)
+    if len(classes):
+        shown.append(
+            Figure("class_changes", Chart(class_changes.class_changes(classes), classes), class_changes.READING)
+        )
+    shown += [
+        ReportTable("worst_images", found.images.groupby("task", sort=False).head(WORST), LOST),
+        *_worst(work, found),
+    ]
+    claim = f"{of_pruning.paying_answer(changes)} {of_pruning.images_answer(found.images, classes)}".strip()
+    facts = [judged(run), f"n = {found.images['image'].nunique()} images one by one", f"pruning {work.id}"]
+    return ReportSection(question, claim, facts, None, shown, key="pays")
+
+
+def _worst(work: DerivedJob, found: who_pays.Judged) -> list[Shown]:
+    """Return cards of the images that lost most, of those that have pictures."""
+    known, cards = maps.store(work), list[Card]()
+    if known is None:
+        return []
+    for task in [task for task in found.tasks if task in known.tasks][:MOST_TASKS]:
+        own = found.images[(found.images["task"] == task) & (found.images["lost"] > 0)]
+        kept = own[own["image"].isin(known.numbers)]
+        for _, row in kept.head(1).iterrows():
+            place = known.numbers.index(int(row["image"]))
+            picture = _small(pictures.image(known.images()[place]))
+            unit = str(row["unit"])
+            facts = f"{row['metric']} from {measured(row['one'], unit)} to {measured(row['other'], unit)}"
+            both = [("input", picture), *_values(known, task, place, picture.shape)]
+            cards.append(Card(f"{task}, image {int(row['image'])}", facts, both))
+    return [Cards("worst_pictures", found.images, WORST_SEEN, cards)] if cards else []
+
+
+def half_of(attribution: pictures.Array) -> pictures.Array:
+    """Return, of each map (K, h, w), the smallest part of its pixels that holds half of the sum of its absolute values.
+
+    NaN where a map is 0 everywhere.
+    """
+    flat = -np.sort(-np.abs(attribution.reshape(len(attribution), -1)), axis=1)
+    whole = flat.sum(axis=1, keepdims=True)
+    counted = (np.cumsum(flat, axis=1) < whole / 2).sum(axis=1) + 1
+    return np.where(whole[:, 0] > 0, counted / flat.shape[1], np.nan)
+
+
+def _images(number: int) -> str:
+    return f"{number} shown image{'s' if number != 1 else ''}"
+
+
+def _without_maps(work: DerivedJob, question: str, key: str) -> ReportSection:
+    command = f"winnow explain {work.run.id} --maps 8"
+    return ReportSection(question, NO_MAPS, missing=NO_MAPS, command=command, key=key)
+
+
+def _relied_cells(work: DerivedJob, known: SpatialStore) -> dict[Cell, str]:
+    """Return the channels with maps that each task relies on most, and which task that is: each channel once."""
+    method, chosen = explanations.methods(work)[0], dict[Cell, str]()
+    for task in explanations.tasks(work):
+        ranked = reliance.ranked(work, method, task)
+        cells = (
+            Cell(str(layer), int(channel)) for layer, channel in zip(ranked["layer"], ranked["channel"], strict=True)
+        )
+        own = (cell for cell in cells if known.has(cell.layer, cell.channel) and cell not in chosen)
+        for _, cell in zip(range(PER_TASK), own, strict=False):
+            chosen[cell] = task
+    return dict(list(chosen.items())[:MOST_CARDS])
+
+
+def _card(work: DerivedJob, known: SpatialStore, cell: Cell, task: str) -> Card:
+    best = known.top(cell.layer, cell.channel)
+    activations = np.abs(best.activations)
+    shown = [
+        (
+            f"image {best.numbers[place]}, mean {best.means[place]:.3g}",
+            pictures.over(_small(pictures.image(best.pictures[place])), activations, place),
+        )
+        for place in range(min(MOST_IMAGES, len(best.numbers)))
+    ]
+    silent = percent(100 * float(known.silent(cell.layer, cell.channel).mean()))
+    first = joined_up(str(number) for number in best.numbers[:3])
+    facts = f"most active in image{'s' if len(best.numbers) > 1 else ''} {first}, silent at {silent} of all positions"
+    return Card(str(cell), f"{facts}; {_share(work, cell, task)}", shown)
+
+
+def _share(work: DerivedJob, cell: Cell, task: str) -> str:
+    row = reliance.use(work, cell)
+    share = float(row[f"share_{task}"]) if row is not None else np.nan
+    said = f", which has {percent(100 * share)} of the shares in it" if np.isfinite(share) else ""
+    return f"among the first for {task}{said}"
+
+
+def _seen(known: SpatialStore, task: str, place: int) -> Card:
+    picture = _small(pictures.image(known.images()[place]))
+    shown: list[tuple[str, Picture]] = [("input", picture), *_values(known, task, place, picture.shape)]
+    methods: tuple[Method, ...] = ("integrated_gradients", "occlusion")
+    for method in methods:
+        values = np.abs(known.attribution(method, task))
+        shown.append((method.replace("_", " "), pictures.over(picture, values, place)))
+    return Card(f"{task}, image {known.numbers[place]}", "", shown)
+
+
+def _values(known: SpatialStore, task: str, place: int, shape: tuple[int, ...]) -> list[tuple[str, Picture]]:
+    """Return target and predictions of a task that has a value at every pixel, on one scale."""
+    found = task_pictures(known, task, place, shape[:2])
+    return [(name.removeprefix(f"{task}: "), value) for name, value in found if not isinstance(value, str)]
+
+
+def _kept(known: SpatialStore, task: str) -> str:
+    """Say how far integrated gradients keep what they promise."""
+    promised = known.completeness()
+    own = promised[promised["task"] == task]
+    missed = 100 * own["residual"].abs().sum() / (own["difference"].abs().sum() or 1.0)
+    return f"integrated gradients in {known.index['steps']} points, their sum misses {missed:.1f} %."
+
+
+def _small(picture: Picture) -> Picture:
+    """Return a picture of about `SIDE` pixels, enlarged or reduced by a whole factor."""
+    step = max(1, min(picture.shape[:2]) // SIDE)
+    small: Picture = pictures.enlarged(picture[::step, ::step], SIDE)
+    return small

@@ -1,0 +1,203 @@
+"""The network as a drawing: layers in the order in which they run, the streams between them, where streams meet.
+
+A node is an input or an output of the model, a use of a layer with weights, or a join: an operation that takes what
+several others made, such as a residual sum, a concatenation or a product of attention. Whatever works on one stream
+alone, a norm or an activation, is part of the edge.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from winnow.engine.graph.contract_steps import Contract
+from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep
+from winnow.engine.graph.liveness import Liveness
+from winnow.engine.graph.partition import Labels
+from winnow.engine.graph.records import Depthwise, Product
+from winnow.engine.graph.spaces import Space
+from winnow.engine.graph.steps import Named, Spoil, Step, Unknown
+from winnow.engine.graph.tables import component, depthwise_macs, product_macs
+
+Kind = Literal["input", "layer", "join", "output"]
+NODES = (
+    *("node", "kind", "name", "operation", "component", "space", "outputs", "channels", "kept", "columns", "used"),
+    *("parameters", "macs", "removable_macs", "gathered_macs"),
+)
+EDGES = ("source", "target", "channels", "kept")
+_NOWHERE = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class StreamNode:
+    """An end, a layer or a join; `channels` are those that it gives, of the first place where it does."""
+
+    kind: Kind
+    name: str
+    operation: str
+    channels: Labels
+    use: Product | Depthwise | None = None
+
+
+@dataclass(eq=False)
+class Streams:
+    """The nodes in the order in which they run, and which channels go from one to another."""
+
+    nodes: list[StreamNode] = field(default_factory=list)
+    edges: dict[tuple[int, int], Labels] = field(default_factory=dict)
+
+    def add(self, node: StreamNode) -> int:
+        """Enter a node; return its number."""
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    def link(self, sources: Iterable[int], target: int, channels: Labels) -> None:
+        """Enter that a node takes channels of others."""
+        for source in sources:
+            if source != target and len(channels) > len(self.edges.get((source, target), _NOWHERE)):
+                self.edges[source, target] = channels
+
+
+def streams(graph: ChannelGraph) -> Streams:
+    """Return the nodes and edges of a model; a layer that runs twice on one input is two nodes."""
+    return _pruned(_Reading(graph).read())
+
+
+def stream_tables(found: Streams, liveness: Liveness) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the nodes and the edges as frames.
+
+    Nodes: node (its number, in the order in which they run); kind (input, layer, join or output); name (of the layer,
+    of the end, of the operation that joins); operation (the kind of layer); component (`engine.graph.tables`); space
+    (of the channels that it gives); outputs (the model's outputs that it can reach, comma-separated); channels that it
+    gives and how many of them are kept; columns that it reads and how many of them are used; parameters of its weight
+    and bias, whoever else uses them; macs of one image, how many of them go with dead channels, and how many with
+    gathers too.
+
+    Edges: source, target (numbers of nodes); channels that go there and how many of them are kept.
+    """
+    spaces = {int(channel): space for space in liveness.graph.spaces for channel in space.channels}
+    nodes = [(place, *_row(liveness, node, spaces)) for place, node in enumerate(found.nodes)]
+    edges = [
+        (*ends, len(channels), int(liveness.kept[channels].sum())) for ends, channels in sorted(found.edges.items())
+    ]
+    return pd.DataFrame(nodes, columns=list(NODES)), pd.DataFrame(edges, columns=list(EDGES))
+
+
+class _Reading:
+    """Goes over the steps in order; `made` says which nodes made each tensor.
+
+    A layer's use in a later pass is that of the first: `uses` has the last of every weight.
+    """
+
+    def __init__(self, graph: ChannelGraph) -> None:
+        self.graph, self.found = graph, Streams()
+        self.made: dict[int, tuple[int, ...]] = {}
+        self.uses: dict[str, int] = {}
+        self.joins: dict[tuple[str, tuple[int, ...]], int] = {}
+        self.first: dict[int, Product | Depthwise] = {use.result: use for use in [*graph.products, *graph.depthwise]}
+        self.kinds = {path: type(module).__name__ for path, module in graph.model.named_modules()}
+        self.names = {event.node: event.name for event in graph.events}
+
+    def read(self) -> Streams:
+        for step in self.graph.steps:
+            if isinstance(step, ProductStep | DepthwiseStep):
+                self._layer(step.product if isinstance(step, ProductStep) else step.layer)
+            elif isinstance(step, Unknown):
+                self._input(step.result)
+            elif not isinstance(step, Named | Spoil):
+                self._operation(step)
+        for name, carriers in self.graph.ends.items():
+            node = self.found.add(StreamNode("output", name, "", self._channels(carriers[0])))
+            for carrier in carriers:
+                self.found.link(self.made.get(carrier, ()), node, self._channels(carrier))
+        return self.found
+
+    def _channels(self, carrier: int) -> Labels:
+        return np.setdiff1d(self.graph.carriers[carrier].labels, [0])
+
+    def _input(self, carrier: int) -> None:
+        """Enter a tensor from outside, if it is an input of the model; its constants are no nodes."""
+        channels = self._channels(carrier)
+        names = [name for name, own in self.graph.inputs.items() if len(channels) and np.isin(channels, own).all()]
+        for name in names[:1]:
+            key = (name, ())
+            if key not in self.joins:
+                self.joins[key] = self.found.add(StreamNode("input", name, "", channels))
+            self.made[carrier] = (self.joins[key],)
+
+    def _layer(self, use: Product | Depthwise) -> None:
+        if (own := self.first.get(use.result)) is not None:
+            kind = self.kinds.get(own.layer, own.layer.rpartition(".")[2])
+            rows = own.rows if isinstance(own, Product) else own.channels
+            self.uses[use.weight] = self.found.add(StreamNode("layer", own.layer or own.weight, kind, rows, own))
+        node = self.uses[use.weight]
+        self.found.link(self.made.get(use.source, ()), node, self._channels(use.source))
+        self.made[use.result] = (node,)
+
+    def _operation(self, step: Step) -> None:
+        sources, result = _ends(step)
+        makers = tuple(sorted({node for source in sources for node in self.made.get(source, ())}))
+        self.made[result] = (self._join(sources, result, makers),) if len(makers) > 1 else makers
+
+    def _join(self, sources: tuple[int, ...], result: int, makers: tuple[int, ...]) -> int:
+        made_by = self.graph.carriers[result].node.removesuffix(":inside")
+        name = self.names.get(made_by, made_by.rpartition(":")[2])
+        if (name, makers) not in self.joins:
+            self.joins[name, makers] = self.found.add(StreamNode("join", name, name, self._channels(result)))
+        node = self.joins[name, makers]
+        for source in sources:
+            self.found.link(self.made.get(source, ()), node, self._channels(source))
+        return node
+
+
+def _ends(step: Step) -> tuple[tuple[int, ...], int]:
+    """Return what an operation on tensors takes and what it gives."""
+    if isinstance(step, Contract):
+        return tuple(factor.carrier.index for factor in step.factors), step.result
+    result: int = step.result  # type: ignore[attr-defined]  # every step but Spoil has one
+    many: tuple[int, ...] | None = getattr(step, "sources", None)
+    return (step.source,) if many is None else tuple(many), result  # type: ignore[attr-defined]
+
+
+def _pruned(found: Streams) -> Streams:
+    """Return the same without joins whose result nobody takes, and without inputs that nobody reads."""
+    counts = Counter(source for source, _ in found.edges)
+    gone = {
+        place for place, node in enumerate(found.nodes) if node.kind in ("join", "input") and not counts.get(place, 0)
+    }
+    if not gone:
+        return found
+    stays = [place for place in range(len(found.nodes)) if place not in gone]
+    number = {place: new for new, place in enumerate(stays)}
+    edges = {
+        (number[source], number[target]): channels
+        for (source, target), channels in found.edges.items()
+        if source not in gone and target not in gone
+    }
+    return _pruned(Streams([found.nodes[place] for place in stays], edges))
+
+
+def _row(liveness: Liveness, node: StreamNode, spaces: Mapping[int, Space]) -> Iterator[object]:
+    """Yield what the frame says of a node, after its number."""
+    own = [spaces[int(label)] for label in node.channels[:1] if int(label) in spaces]
+    reaches = own[0].reaches if own else ()
+    yield from (node.kind, node.name, node.operation)
+    yield component(liveness.graph.model, node.use.weight) if node.use else ""
+    yield own[0].name if own else ""
+    yield ", ".join((node.name,) if node.kind == "output" else reaches)
+    yield from (len(node.channels), int(liveness.kept[node.channels].sum()))
+    if node.use is None:
+        yield from (0, 0, 0, 0.0, 0.0, 0.0)
+        return
+    parameters = dict(liveness.graph.model.named_parameters(remove_duplicate=False))
+    if isinstance(node.use, Product):
+        yield from (len(node.use.columns), int(liveness.used[node.use.result].sum()))
+    else:
+        yield from (len(node.channels), int(liveness.kept[node.channels].sum()))
+    yield sum(parameters[name].numel() for name in (node.use.weight, node.use.bias) if name in parameters)
+    macs = product_macs if isinstance(node.use, Product) else depthwise_macs
+    yield from macs(liveness, node.use)  # type: ignore[arg-type]  # each takes its own
