@@ -89,7 +89,7 @@ def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode
 
 
 def depends_on_mode(plan: Plan) -> bool:
-    """Whether something may be constant in evaluation mode alone: a norm runs on statistics, or a constant is folded."""
+    """Whether something may be constant in evaluation mode alone: behind a norm of running statistics, or folded."""
     norms = (step for step in plan.graph.steps if isinstance(step, NormStep))
     return bool(plan.liveness.folded) or any(step.statistics is not None for step in norms)
 
