@@ -23,7 +23,7 @@ BESIDE = (  # Torch-Pruning's passes over the rest would take most of an hour
 TIED = ("ViT", "Swin", "SegFormer", "ConvNeXt", "MMoE")
 INTRODUCTION = """# Networks
 
-What Winnow does with {count} public architectures, written after their papers at small widths.
+What Winnow does with {count} public architectures at small widths: written after their papers, or of `transformers`.
 `make zoo` writes this page.
 
 A *group* is a channel of one layer, a *head* of attention, or a channel of a residual *stream* (all that writes it and
