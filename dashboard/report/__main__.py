@@ -27,7 +27,7 @@ WRONG = (OSError, ValueError, KeyError, TypeError)
 def main(runs: tuple[str, ...], study: str | None, output: Path | None, into: Path | None) -> None:
     """Write the report and its zip; what is wrong is one line and exit code 2, and nothing is written."""
     try:
-        works = [*(find(name) for name in runs), *([find_study(study)] if study else [])]
+        works: list[Run | Study] = [*(find(name) for name in runs), *([find_study(study)] if study else [])]
         if into is not None:
             _job(works, into)
         if output is not None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.figures import class_changes, pictures, task_changes
+from winnow.dashboard.figures import paired_differences, pictures, task_changes
 from winnow.dashboard.figures.pictures import Picture
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import before_after, explanations, maps, reliance, who_pays
@@ -94,10 +94,14 @@ def paid(run: Run) -> ReportSection:
         note = "These are means over all images. This pruning did not judge each image, and a mean can hide some."
         claim = of_pruning.paying_answer(changes)
         return ReportSection(question, claim, [judged(run), f"pruning {work.id}"], None, shown, [note], key="pays")
-    classes = who_pays.class_changes(found.classes)
+    classes = who_pays.iou_changes(found.classes)
     if len(classes):
         shown.append(
-            Figure("class_changes", Chart(class_changes.class_changes(classes), classes), class_changes.READING)
+            Figure(
+                "class_changes",
+                Chart(paired_differences.class_changes(classes), classes),
+                paired_differences.CLASSES_READING,
+            )
         )
     shown += [
         ReportTable("worst_images", found.images.groupby("task", sort=False).head(WORST), LOST),
@@ -108,7 +112,7 @@ def paid(run: Run) -> ReportSection:
     return ReportSection(question, claim, facts, None, shown, key="pays")
 
 
-def _worst(work: DerivedJob, found: who_pays.Judged) -> list[Shown]:
+def _worst(work: DerivedJob, found: who_pays.JudgedPair) -> list[Shown]:
     """Return cards of the images that lost most, of those that have pictures."""
     known, cards = maps.store(work), list[Card]()
     if known is None:

@@ -39,7 +39,8 @@ def slides(page: str) -> None:
 
 def built_for(work: Run | Study) -> list[Run | Study]:
     """Return what stands in the report whose slides are shown: what it was built of last, if that is all there."""
-    known: dict[str, Run | Study] = {one.id: one for one in (*list_runs(), *list_studies())}
+    listed: list[Run | Study] = [*list_runs(), *list_studies()]
+    known = {one.id: one for one in listed}
     asked = build_of(work).asked
     found = [known[name] for name in asked if name in known]
     return found if found and len(found) == len(asked) and work.id in asked else [work]
