@@ -244,7 +244,7 @@ class _Compaction:
         except NotTraceable as error:
             raise NotExact(str(error)) from error
         if graph.program is None:
-            raise NotExact(f"`model` must have a program, got none: {'; '.join(graph.notes)}.")
+            raise _NoProgram(f"`model` must have a program, got none: {'; '.join(graph.notes)}.")
         if fixes_sizes(graph) is not fixed:
             raise _NoProgram(
                 f"`model` must have a program for {'every size' if not fixed else 'one size'}, got another."

@@ -106,7 +106,7 @@ def _totals(rows: list[Row], beside: dict[str, str], ratios: list[float], wrong:
 
 
 def _line(row: Row, beside: dict[str, str]) -> str:
-    why = row.refused or row.pinned
+    why = (row.refused or row.pinned)[:300]
     why = why.replace("|", "\\|").replace("\n", " ")
     cells = [
         row.name,
