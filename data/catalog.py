@@ -13,6 +13,7 @@ from winnow.data.digits import DigitsData
 from winnow.data.disk.spec import DiskData
 from winnow.data.fashion.dataset import FashionData
 from winnow.data.folder.dataset import FolderData
+from winnow.data.folder.shards import ShardsData
 from winnow.data.layouts.celeba import CelebaData
 from winnow.data.layouts.cityscapes import CityscapesData
 from winnow.data.layouts.nyu import NyuData
@@ -32,6 +33,7 @@ DATASETS: Mapping[str, type[DataSpec]] = MappingProxyType(
         "digits": DigitsData,
         "fashion": FashionData,
         "folder": FolderData,
+        "shards": ShardsData,
         "nyu": NyuData,
         "celeba": CelebaData,
         "cityscapes": CityscapesData,

@@ -15,7 +15,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 from winnow.dashboard.forms.starting import start_run
-from winnow.dashboard.forms.widgets import Usual, Values, field_label, field_row, field_widget, option_label
+from winnow.dashboard.forms.widgets import NOTHING, Usual, Values, field_label, field_row, field_widget, option_label
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
 from winnow.data.registered import registered
@@ -151,7 +151,8 @@ def _network(usual: Usual) -> Values:
         st.selectbox("Kind of network", kinds, key="new_network", format_func=option_label) if kinds[1:] else kinds[0]
     )
     fields = _besides("network", NETWORKS[name].model_fields)
-    return {"network": name, **field_row(NETWORKS[name], fields, usual=usual)}
+    own = usual if name == kinds[0] else NOTHING  # what is usual for a data set is said of the first kind
+    return {"network": name, **field_row(NETWORKS[name], fields, usual=own)}
 
 
 def _balancing(network: Values) -> list[str]:

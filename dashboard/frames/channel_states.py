@@ -112,7 +112,8 @@ def _share(weights: NDArray[np.float64], gone: NDArray[np.bool_]) -> float:
 def _macs(run: Run, known: Norms) -> NDArray[np.float64]:
     """Return the MACs of each group (groups,), NaN where they are not known."""
     table = stored(run, "network", {"network": ("name", "kind", "macs")})
-    own = table[table["kind"] == "layer"].groupby("name")["macs"].sum() if len(table) else {}
+    summed = table[table["kind"] == "layer"].groupby("name")["macs"].sum()
+    own = {str(name): float(macs) for name, macs in summed.items()}
     each = [float(own.get(layer.name, np.nan)) / max(layer.groups, 1) for layer in known.layers]
     return np.repeat(each, [layer.groups for layer in known.layers]) if each else np.zeros(0)
 

@@ -167,5 +167,6 @@ def _pin(path: Path) -> Pin:
         raise ValueError(
             f"`{FOLDER}/{path.name}` must be a pinned figure of this version. Remove it on the Report page."
         )
+    own = {name: said[name] for name in (*texts, "kind", "shown")}
     at = said.get("at")
-    return Pin(*(said[name] for name in texts[:4]), said["kind"], said["shown"], said["csv"], float(at or 0.0))
+    return Pin(**own, at=float(at) if isinstance(at, int | float) else 0.0)

@@ -7,14 +7,17 @@ target, channels, kept.
 A run that has not finished its first epoch has neither, nor has one of an older version: the frames are empty then.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from winnow.dashboard.frames import channel_states, explanations, leads
 from winnow.dashboard.frames.file_versions import Version, latest, version
+from winnow.dashboard.frames.groups import Norms
 from winnow.dashboard.frames.layered import Edge, Layered, laid_out
 from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.engine.explain.usage import DEAD, IDLE
@@ -55,6 +58,20 @@ def running_order(run: Run) -> dict[str, int]:
     return (
         {} if own.empty else {str(name): int(place) for name, place in own.groupby("group_layer")["node"].min().items()}
     )
+
+
+def in_running_order(run: Run, known: Norms, flags: NDArray[np.bool_]) -> tuple[Norms, NDArray[np.bool_]]:
+    """Return norms and flags (groups,) with the layers in the order in which the network runs.
+
+    A layer that is not in the network's graph, or a run without one, keeps its place behind the others.
+    """
+    place = running_order(run)
+    order = sorted(range(len(known.layers)), key=lambda at: place.get(known.layers[at].name, len(place) + 10**6))
+    if order == list(range(len(known.layers))):
+        return known, flags
+    groups = np.concatenate([np.arange(*known.starts[at : at + 2]) for at in order])
+    layers = tuple(known.layers[at] for at in order)
+    return replace(known, layers=layers, values=known.values[:, groups]), flags[groups]
 
 
 def explained_by(run: Run) -> DerivedJob | None:

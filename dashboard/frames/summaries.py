@@ -6,7 +6,7 @@ from the norms, so no log is read from its start. A summary is kept for as long 
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import norms
 from winnow.engine.runs.events import checked_lines
+from winnow.engine.runs.labels import NAME as LABELS
+from winnow.engine.runs.labels import Labels, labels_of
 from winnow.engine.runs.quantities import SPARSITIES, Metric, metrics
 from winnow.engine.runs.run import Run, list_runs, runs_folder
 from winnow.engine.runs.work_folder import LIVE, Status
@@ -33,11 +35,12 @@ class Summary:
     status: Status
     newest: dict[tuple[str | None, str], float]
     alive: tuple[float, ...]
+    labels: Labels = field(default_factory=Labels)
 
     @property
     def name(self) -> str:
-        """The name that the user gave; the folder's where the spec can't be read."""
-        return self.spec.name if self.spec else self.id
+        """The name that the user gave, last; the folder's where the spec can't be read."""
+        return self.labels.name or (self.spec.name if self.spec else self.id)
 
     def sparsity(self, quantity: str) -> float:
         """Return one of the three sparsities [%], NaN before the first."""
@@ -57,11 +60,11 @@ def summaries() -> list[Summary]:
 
 def summary(run: Run) -> Summary:
     """Return the summary of a run; whether a live run still lives is asked anew each time."""
-    files = [run.path / name for name in ("spec.json", "status.json", "events.jsonl", "groups/norms.bin")]
+    files = [run.path / name for name in ("spec.json", "status.json", "events.jsonl", "groups/norms.bin", LABELS)]
     kept = _summary(run.path, tuple(version(file) for file in files))
     if kept.status.state not in LIVE:
         return kept
-    return Summary(kept.id, kept.spec, run.status, kept.newest, kept.alive)
+    return replace(kept, status=run.status)
 
 
 def tasks(spec: TrainSpec) -> list[tuple[str, Metric]]:
@@ -118,7 +121,9 @@ def _stored_images(run: Path) -> str:
 @latest(4096)
 def _summary(path: Path, _versions: tuple[Version, ...]) -> Summary:
     run = Run(path)
-    return Summary(run.id, _spec(run), run.recorded_status(), _newest(path / "events.jsonl"), _alive(run))
+    return Summary(
+        run.id, _spec(run), run.recorded_status(), _newest(path / "events.jsonl"), _alive(run), labels_of(path)
+    )
 
 
 def _spec(run: Run) -> TrainSpec | None:

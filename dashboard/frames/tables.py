@@ -2,9 +2,9 @@
 
 | function  | rows                                  | columns                                                 |
 |-----------|---------------------------------------|---------------------------------------------------------|
-| `runs`    | runs, newest first                    | state, name, strength, alive [%, a list], the three     |
-|           |                                       | sparsities [%], the main metrics, images (that they are |
-|           |                                       | of), started, duration, id                              |
+| `runs`    | runs, newest first                    | state, star, name, tags, strength, alive [%, a list],   |
+|           |                                       | the three sparsities [%], the main metrics, images      |
+|           |                                       | (that they are of), started, duration, id               |
 | `compare` | fields of the specs that differ, then | what, and one per run, as text                          |
 |           | the results                           |                                                         |
 """
@@ -64,7 +64,9 @@ def _row(summary: Summary, images: str) -> dict[str, Any]:
     results = {column(task, metric): value for task, (metric, value) in summary.main_metrics().items()}
     return {
         "state": f"{STATES[summary.status.state][0]} {word}{share}",
+        "star": "★" if summary.labels.star else "",
         "name": summary.name,
+        "tags": list(summary.labels.tags),
         "strength": _strength(summary.spec.penalty) if summary.spec else "–",
         "alive": list(summary.alive),
         **{quantity: summary.sparsity(quantity) for quantity in SPARSITIES},

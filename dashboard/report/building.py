@@ -115,6 +115,7 @@ def _lives(known: Build) -> bool:
         return time.time() - known.at < STARTING
     try:
         process = psutil.Process(known.pid)
-        return abs(process.create_time() - known.created) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        same = bool(abs(process.create_time() - known.created) < 1.0)
+        return same and bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False

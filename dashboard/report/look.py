@@ -29,7 +29,7 @@ caption { caption-side: bottom; text-align: left; padding-top: 6px }
 .grey::before { color: #808495 }
 .missing { background: var(--soft); border-left: 4px solid #c47f00; padding: 10px 14px }
 figure { margin: 18px 0; break-inside: avoid }
-.plot { min-height: 120px }
+.plot { min-height: 120px } .plot .textpoint text { fill: var(--ink) !important }
 .panels { display: flex; gap: 16px; flex-wrap: wrap } .panels > div { flex: 1 1 280px; min-width: 0 }
 .panels svg { display: block; max-width: 100% }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; font-size: .8rem; margin: 8px 0 }

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 from PIL import Image
@@ -36,7 +37,7 @@ class ReportMaps:
     key: str
     frame: pd.DataFrame
     reading: str
-    data: Mapping[str, object]
+    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,10 @@ _menu = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure and the frame that it shows; `claim` is what it says in one sentence, "" for what its page says."""
+    """A figure and the frame that it shows."""
 
     figure: go.Figure
     frame: pd.DataFrame
-    claim: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,6 @@ class DrawnFigure:
     kind: Kind = "table"
     place: str = ""
     shown: Callable[[], Mapping[str, Any]] | None = dict
-    claim: str = ""
 
 
 PICTURES = DrawnFigure(shown=None)  # the report has pictures of its own
@@ -60,13 +58,13 @@ def draw(chart: Chart, key: str, reading: str, source: str, picked: Callable[[li
     Where `picked` is given, it is called with the points that were clicked, before the page is drawn again.
     """
     name = f"{key}_figure"
-    alt = f"{chart.claim or claim_of_page()} {reading}".strip()
+    alt = f"{claim_of_page()} {reading}".strip()
     if picked is None:
         st.plotly_chart(chart.figure, key=name, config=CONFIG, alt=alt)
     else:
         clicked = partial(_clicked, name, picked)
         st.plotly_chart(chart.figure, key=name, config=CONFIG, alt=alt, on_select=clicked, selection_mode="points")
-    drawn = DrawnFigure("figure", name, lambda: _document(chart.figure), chart.claim)
+    drawn = DrawnFigure("figure", name, lambda: _document(chart.figure))
     explain(lambda: chart.frame, key, reading, source, drawn)
 
 
@@ -98,7 +96,7 @@ def claim_of_page() -> str:
 def _offer(frame: Callable[[], pd.DataFrame], key: str, words: tuple[str, str], drawn: DrawnFigure) -> None:
     """Draw the menu that exports a figure and pins it to the report of what the page is about."""
     work, (reading, source) = _work(), words
-    claim = drawn.claim or claim_of_page()
+    claim = claim_of_page()
     pin = Pin(key, claim, reading, source, drawn.kind, {}, "")
     pinned = _pinned(work, pin) if work is not None and drawn.shown is not None else None
     if pinned is None and not drawn.place:

@@ -1,4 +1,4 @@
-"""What does quality cost? The trade-off of a study, or of all runs; a click on a point opens its run."""
+"""Several runs in one figure: what quality costs, where a click on a point opens its run; their curves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,19 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from winnow.dashboard import navigation
 from winnow.dashboard.figures import pareto as figure
-from winnow.dashboard.frames import pareto, studies
+from winnow.dashboard.figures.style import COLOURS, DASHES, empty, escaped, panels, shortened, xy
+from winnow.dashboard.frames import events, pareto, studies
 from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.summaries import Summary, image_sets, summaries
+from winnow.dashboard.frames.summaries import tasks as tasks_of
 from winnow.dashboard.frames.tables import column
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import Chart, draw
 from winnow.engine.runs.quantities import metrics
-from winnow.engine.runs.run import runs_folder
+from winnow.engine.runs.run import run_below, runs_folder
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import StudySpec
 from winnow.engine.studies.delta import DEFINITIONS
@@ -28,6 +31,10 @@ COSTS: dict[pareto.Cost, str] = {"macs": "MACs", "parameters": "parameters", "la
 PICKED = "run_of_a_point"
 SPLITS = {"test": "test images", "val": "validation images"}
 NO_LATENCY = "A pruning measures the latency: only runs that were pruned on a quiet machine appear here."
+MOST_CURVES = 12  # curves
+CURVES_READING = "One curve per run, on the validation images after each epoch. Runs differ by colour and dash."
+ZERO_CURVE = ("", "group_sparsity", "groups zero [%]")
+Curve = tuple[str, str, str]  # task, quantity, title
 
 
 @dataclass(frozen=True)
@@ -182,3 +189,56 @@ def _quantity(known: list[Quantity]) -> Quantity:
 
 def _called(study: Study | None) -> str:
     return ALL if study is None else studies.called(study)
+
+
+def overlaid_curves(chosen: Sequence[Summary]) -> None:
+    """Let the user choose what to draw, and draw it for all runs that have it."""
+    titles = _curve_titles(chosen)
+    wanted: Curve = st.selectbox("Curves of", titles, format_func=lambda curve: curve[2], key="overlaid", width=340)
+    frame = _curve_frame(chosen[:MOST_CURVES], wanted)
+    about = ", ".join(plain(one.id) for one in chosen[:MOST_CURVES])
+    more = f" Only the first {MOST_CURVES} are drawn." if len(chosen) > MOST_CURVES else ""
+    draw(Chart(_overlaid(frame, wanted[2]), frame), "overlaid_curves", CURVES_READING + more, about)
+
+
+def _overlaid(frame: pd.DataFrame, title: str) -> go.Figure:
+    """Draw `frame` (run, id, at, value) as one curve per run."""
+    if frame.empty:
+        return empty("None of these runs has recorded it.")
+    figure = panels(height=340)
+    for place, ((name, _), own) in enumerate(frame.groupby(["run", "id"], sort=False)):
+        figure.add_trace(
+            go.Scatter(
+                **xy(own, "value"),
+                name=escaped(shortened(str(name), 40)),
+                mode="lines+markers" if len(own) <= 60 else "lines",
+                line={"color": COLOURS[place % 4], "dash": DASHES[place // 4 % 4], "width": 2},
+                marker={"size": 5},
+                hovertemplate="epoch %{x:.0f}: %{y:.4g}<extra>%{fullData.name}</extra>",
+            )
+        )
+    figure.update_layout(showlegend=True)
+    figure.update_yaxes(title_text=escaped(title))
+    figure.update_xaxes(title_text="epoch")
+    return figure
+
+
+def _curve_titles(chosen: Sequence[Summary]) -> list[Curve]:
+    known: dict[Curve, None] = {}
+    for one in chosen:
+        for task, metric in tasks_of(one.spec) if one.spec is not None else []:
+            unit = f" [{metric.unit}]" if metric.unit not in ("", "1") else ""
+            known[task, metric.name, f"{task}: {metric.label}{unit}"] = None
+            known[task, "loss", f"{task}: loss"] = None
+    return [*known, ZERO_CURVE]
+
+
+def _curve_frame(chosen: Sequence[Summary], wanted: Curve) -> pd.DataFrame:
+    parts = []
+    for one in chosen:
+        log = events.events(run_below(runs_folder(), one.id))
+        task = log["task"].fillna("").astype(str)
+        split = "val" if wanted[0] else "model"
+        own = log[(log["split"] == split) & (log["quantity"] == wanted[1]) & (task == wanted[0])]
+        parts.append(pd.DataFrame({"run": one.name, "id": one.id, "at": own["at"], "value": own["value"]}).dropna())
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", "id", "at", "value"])

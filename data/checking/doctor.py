@@ -102,7 +102,7 @@ def examine(spec: DataSpec, progress: Progress | None = None) -> Report:
     loaded: dict[Split, Dataset] = {}
     for split in spec.splits:
         try:
-            loaded[split] = spec.opened(split, spec.records(split)) if isinstance(spec, DiskData) else spec.load(split)
+            loaded[split] = opened_split(spec, split)
         except DataError as error:
             report.findings.append(found_by(error))
     total, done = sum(len(data) for data in loaded.values()), 0
@@ -128,6 +128,11 @@ def examine(spec: DataSpec, progress: Progress | None = None) -> Report:
     if isinstance(spec, DiskData):
         report.notes += _left_over(spec, [data for data in loaded.values() if isinstance(data, OnDisk)])
     return report
+
+
+def opened_split(spec: DataSpec, split: Split) -> Dataset:
+    """Return a split with the samples that are known to be wrong; raise `DataError` where there is no such split."""
+    return spec.opened(split, spec.records(split)) if isinstance(spec, DiskData) else spec.load(split)
 
 
 def found_by(error: DataError) -> Finding:
@@ -196,7 +201,7 @@ def _compare_sizes(spec: DataSpec, report: Report) -> None:
     if len(sizes) < 2:
         return
     said = ", ".join(f"{count} of {size}" for size, count in sizes.most_common(4))
-    if spec.dataset == "folder":
+    if spec.dataset in ("folder", "shards"):
         mend = "Set `size` in dataset.toml."
         report.findings.append(Finding(report.root, "image", "of one size and type", said, mend))
     else:

@@ -52,7 +52,7 @@ def _recognised(folder: Path) -> str:
         return found[0]
     if found:
         raise DataError(str(folder), "layout", "one that is clear", " or ".join(found), "Give it with --layout NAME.")
-    expected = f"a folder with {NAME}, or in one of the layouts {', '.join(layout_names()[1:])}"
+    expected = f"a folder with {NAME}, or in one of the layouts {', '.join(layout_names()[2:])}"
     below = [own.name for own in sorted(folder.iterdir()) if own.is_dir() and _below(own)]
     mend = f"Give its folder {below[0]} instead." if below else "docs/data.md lists the files of each layout."
     raise DataError(str(folder), "root", expected, "none of them", mend)

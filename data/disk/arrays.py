@@ -10,6 +10,11 @@ import numpy as np
 from winnow.data.sample import Array, DataError
 
 MAGIC = b"\x93NUMPY"
+UNREADABLE = (
+    ValueError, EOFError, SyntaxError, TypeError, TokenError, RecursionError, MemoryError,
+    SystemError,  # Python 3.11 raises it over brackets nested too deeply
+)  # fmt: skip
+"""What reading a header raises that is damaged or made to harm."""
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -49,7 +54,7 @@ def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype
         shape, fortran, dtype = HEADERS[version](file)
     except DataError:
         raise
-    except (ValueError, EOFError, SyntaxError, TypeError, TokenError, RecursionError, MemoryError) as error:
+    except UNREADABLE as error:
         raise DataError(str(path), "content", "a .npy file", _start_of(path), "Save it with numpy.save.") from error
     if dtype.hasobject or dtype.names is not None or dtype.kind not in "biuf":
         mend = "Save numbers: numpy.save(path, array.astype('float32'), allow_pickle=False)."

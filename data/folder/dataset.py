@@ -39,8 +39,8 @@ class FolderData(DiskData):
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        """Return whether it is described."""
-        return (folder / NAME).is_file()
+        """Return whether images are described, not tar files of them."""
+        return (folder / NAME).is_file() and next(folder.rglob("*.tar"), None) is None
 
     @model_validator(mode="before")
     @classmethod
@@ -49,7 +49,12 @@ class FolderData(DiskData):
         if not isinstance(values, dict) or not values.get("root") or values.get("description"):
             return values
         folder = data_folder(values["root"])
-        return {**values, "description": with_spreads(read_description(folder), folder)}
+        return {**values, "description": cls.spreads_filled(read_description(folder), folder)}
+
+    @classmethod
+    def spreads_filled(cls, description: Description, folder: Path) -> Description:
+        """Return a description whose numbers have a spread."""
+        return with_spreads(description, folder)
 
     @model_validator(mode="after")
     def _described(self) -> Self:

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from winnow.engine.runs import launch
 from winnow.engine.runs.events import current_events
+from winnow.engine.runs.labels import labels_of
 from winnow.engine.runs.quantities import SPARSITIES, metrics
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, WorkFolder
@@ -94,7 +95,7 @@ def outcome(run: Run) -> dict[str, Any]:
             figures[task] = [main.name, _number(values[task, main.name]), main.unit]
     return {
         "run": run.id,
-        "name": run.spec.name,
+        "name": labels_of(run.path).name or run.spec.name,
         "state": status.state,
         "message": status.message,
         "epoch": status.epoch,

@@ -146,7 +146,8 @@ def figures(entry: Mapping[str, Any]) -> str:
         for task, (_, value, unit) in entry["metrics"].items()
     ]
     sparse = entry["group_sparsity"]
-    return "  ".join([*metrics, *([f"{sparse:.1f} % of groups zero"] if sparse is not None else [])])
+    left_out = [f"{entry['skipped']} samples left out, see the table skipped"] if entry.get("skipped") else []
+    return "  ".join([*metrics, *([f"{sparse:.1f} % of groups zero"] if sparse is not None else []), *left_out])
 
 
 def _moment(seconds: float | None) -> str:

@@ -104,3 +104,12 @@ class ChannelGraph:
         from winnow.engine.graph.tables import savings
 
         return savings(self.liveness(outputs))
+
+    def streams(self, outputs: Sequence[str] | None = None) -> "tuple[pd.DataFrame, pd.DataFrame]":
+        """Return layers, ends and joins in the order in which they run, and what goes from one to another.
+
+        The columns are those of `engine.graph.streams.stream_tables`.
+        """
+        from winnow.engine.graph.streams import stream_tables, streams
+
+        return stream_tables(streams(self), self.liveness(outputs))

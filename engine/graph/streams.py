@@ -98,7 +98,8 @@ class _Reading:
         self.made: dict[int, tuple[int, ...]] = {}
         self.uses: dict[str, int] = {}
         self.joins: dict[tuple[str, tuple[int, ...]], int] = {}
-        self.first: dict[int, Product | Depthwise] = {use.result: use for use in [*graph.products, *graph.depthwise]}
+        self.first: dict[int, Product | Depthwise] = {use.result: use for use in graph.products}
+        self.first.update({use.result: use for use in graph.depthwise})
         self.kinds = {path: type(module).__name__ for path, module in graph.model.named_modules()}
         self.names = {event.node: event.name for event in graph.events}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from winnow.data.checking.doctor import Report, examine
+from winnow.data.checking.doctor import Report, examine, opened_split
 from winnow.data.disk.records import OnDisk
 from winnow.data.kinds import KINDS
 from winnow.data.sample import Array, DataError, Dataset, Field
@@ -73,7 +73,7 @@ def keep_pictures(spec: LookSpec, writer: Writer) -> None:
     samples: list[dict[str, Any]] = []
     for split in spec.data.splits:
         try:
-            data = spec.data.load(split)
+            data = opened_split(spec.data, split)
         except DataError:  # it is among the findings
             continue
         for index in np.unique(np.linspace(0, len(data) - 1, spec.pictures).astype(int)).tolist():

@@ -21,6 +21,7 @@ from winnow.engine.runs.log_marks import marks
 from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.counts import living
 from winnow.engine.sparsity.strength import Targeted
+from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import save_checkpoint
@@ -54,8 +55,7 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
     _require_steps(training_images, spec.batch_size)
     if spec.test:
         require_readable(spec, "test", say)
-    if (skipped := skipped_samples(spec)) is not None and ranks.leads:
-        writer.table("skipped", skipped)
+    _list_skipped(spec, writer)
     writer.status(phase="building the network")
     fresh = spec.start.fresh_seed if spec.start is not None else None
     torch.manual_seed(spec.seed if fresh is None else fresh)
@@ -68,8 +68,7 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
         return "done"
     session = TrainingSession(training, training_images, validation, writer, stop_requested)
     session.begin()
-    if remarks := [*_without_signal(training_images), *_hard_target(training)]:
-        writer.status(message="; ".join(remarks))
+    _remark(training, training_images, writer)
     if measured and training.step == 0:
         writer.events((0, 0), "start", measured)
     best = BestEpoch(training, training_images, validation, run.path / "weights")
@@ -86,12 +85,24 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
     return state
 
 
+def _list_skipped(spec: TrainSpec, writer: ResultWriter) -> None:
+    """Write which samples are left out, where the spec asks for that."""
+    if (skipped := skipped_samples(spec)) is not None:
+        writer.table("skipped", skipped)
+
+
 def _require_steps(images: Batches, size: int) -> None:
     if not images.steps:
         raise ValueError(
             f"`batch_size` must be at most {images.images}, the number of training images, got {size}. "
             "Give it with --batch-size."
         )
+
+
+def _remark(training: Training, images: Batches, writer: ResultWriter) -> None:
+    """Say before the first step what will not come of it."""
+    if remarks := [*_without_signal(images), *_hard_target(training)]:
+        writer.status(message="; ".join(remarks))
 
 
 def _without_signal(images: Batches) -> list[str]:

@@ -12,7 +12,9 @@ checked before Arrow sees it: its JSON reader ends the whole process on some inp
 import io
 import json
 import math
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -45,6 +47,7 @@ _RECORD = re.compile(  # as `write_events` writes it: safe for Arrow
     re.MULTILINE,
 )
 _LONGEST = 4000  # bytes of a line
+PIECE = 1 << 24  # bytes of the log that are read at once
 _MOST = 2**53  # of a whole number: beyond, a float cannot tell it from the next
 
 
@@ -73,14 +76,15 @@ def read_events(path: Path, since: int = 0) -> pd.DataFrame:
     `frame.attrs["offset"]` is where to go on: `read_events(path, frame.attrs["offset"])` returns what is new.
     `frame.attrs["damaged"]` is how many lines were left out because they are no records.
     """
-    whole = _whole_lines(path, since)
-    content, damaged = checked_lines(whole)
-    if content:
-        options = pyarrow.json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="ignore")
-        frame: pd.DataFrame = pyarrow.json.read_json(io.BytesIO(content), parse_options=options).to_pandas()
-    else:
-        frame = SCHEMA.empty_table().to_pandas()
-    frame.attrs["offset"], frame.attrs["damaged"] = since + len(whole), damaged
+    options = pyarrow.json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="ignore")
+    tables, offset, damaged = [SCHEMA.empty_table()], since, 0
+    for whole in _whole_lines(path, since):
+        content, wrong = checked_lines(whole)
+        offset, damaged = offset + len(whole), damaged + wrong
+        if content:
+            tables.append(pyarrow.json.read_json(io.BytesIO(content), parse_options=options))
+    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    frame.attrs["offset"], frame.attrs["damaged"] = offset, damaged
     return frame
 
 
@@ -135,16 +139,33 @@ def current_events(frame: pd.DataFrame) -> pd.DataFrame:
 
 def cut_torn_line(path: Path) -> None:
     """Remove an unfinished last line, so that the next record starts on a line of its own."""
-    cut(path, len(_whole_lines(path, 0)))
-
-
-def _whole_lines(path: Path, since: int) -> bytes:
     if not path.exists():
-        return b""
+        return
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:  # backwards: the last line is short, and the log may be long
+            start = max(end - _LONGEST, 0)
+            file.seek(start)
+            if found := file.read(end - start).rfind(b"\n") + 1:
+                end = start + found
+                break
+            end = start
+    cut(path, end)
+
+
+def _whole_lines(path: Path, since: int) -> Iterator[bytes]:
+    """Yield the whole lines from a byte on, in pieces that fit the memory however long the log is."""
+    if not path.exists():
+        return
     with path.open("rb") as file:
         file.seek(since)
-        content = file.read()
-    return content[: content.rfind(b"\n") + 1]
+        rest = b""
+        while piece := file.read(PIECE):
+            content = rest + piece
+            end = content.rfind(b"\n") + 1
+            rest = content[end:]
+            if end:
+                yield content[:end]
 
 
 def _written(event: Event) -> bytes:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from winnow.engine.runs.events import current_events
+from winnow.engine.runs.labels import labels_of
 from winnow.engine.runs.making import make
 from winnow.engine.runs.norm_log import NormLog
 from winnow.engine.runs.received import RefusedFolderError
@@ -99,6 +100,6 @@ def list_runs(root: Path | None = None) -> list[Run]:
 
 def _spec_name(run: Run) -> str | None:
     try:
-        return run.spec.name
+        return labels_of(run.path).name or run.spec.name
     except (SpecError, ValueError):
         return None

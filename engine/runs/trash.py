@@ -9,8 +9,10 @@ from pathlib import Path
 from filelock import Timeout
 
 from winnow.engine.runs.derived import KINDS, DerivedJob
+from winnow.engine.runs.labels import labels_of
 from winnow.engine.runs.received import RefusedFolderError
 from winnow.engine.runs.run import Run, runs_folder
+from winnow.engine.runs.study import KINDS as STUDIES
 from winnow.engine.runs.study import Study
 from winnow.engine.runs.work_folder import LIVE, WorkFolder, folders, kind_of, refused
 
@@ -30,7 +32,8 @@ def run_or_study(name: str, root: Path | None = None) -> Run | Study:
 
     """
     where = root or runs_folder()
-    known: list[Run | Study] = [Run(own) if kind_of(own) == "train" else Study(own) for own in folders(where)]
+    own = folders(where, ("train", *STUDIES))  # a look at a data set is neither
+    known: list[Run | Study] = [Run(one) if kind_of(one) == "train" else Study(one) for one in own]
     found = [work for work in known if work.id == name] or [work for work in known if _called(work) == name]
     if not found:
         if why := refused(where).get(name):
@@ -104,6 +107,6 @@ def _free(place: Path) -> Path:
 
 def _called(work: Run | Study) -> object:
     try:
-        return work.document().get("name")
+        return labels_of(work.path).name or work.document().get("name")
     except (OSError, ValueError):
         return None

@@ -33,6 +33,13 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def refusal(error: ValueError) -> SpecError:
+    """Return our error for what pydantic says of a spec: its first problem, in one line."""
+    if isinstance(error, ValidationError):
+        return SpecError(first_line(error))
+    return SpecError("`spec` must be Unicode text, got a surrogate without its other half. Correct it.")
+
+
 class DerivedSpec(Frozen):
     """What is asked for about the result of a run: a pruning, an explanation, an export."""
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from winnow.engine.specs.balancing import Method
-from winnow.engine.specs.frozen import Frozen, Name, SpecError, first_line
+from winnow.engine.specs.frozen import Frozen, Name, refusal
 from winnow.engine.specs.train import TrainSpec
 
 Control = Literal["scratch", "magnitude", "unanimous", "small", "continued"]
@@ -188,8 +188,8 @@ def parse_many(values: object) -> StudySpec | PathSpec:
     model: type[StudySpec] | type[PathSpec] = PathSpec if kind == "path" else StudySpec
     try:
         return model.model_validate(values)
-    except ValidationError as error:
-        raise SpecError(first_line(error)) from error
+    except (ValidationError, UnicodeError) as error:
+        raise refusal(error) from error
 
 
 def _task_sets(subset: str, tasks: TaskSet) -> tuple[TaskSet, ...]:

@@ -20,7 +20,7 @@ from winnow.data.sample import Field as About
 from winnow.data.sample import Learner, Metric
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
-from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, SpecError, Strength, available_cores, first_line
+from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, Strength, available_cores, refusal
 from winnow.engine.specs.network import Network, NetworkSpec, ResidualSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.registry import chosen_by
@@ -290,5 +290,5 @@ def parse(values: Any) -> TrainSpec:
         if isinstance(values, str | bytes):
             return TrainSpec.model_validate_json(values)
         return TrainSpec.model_validate(values)
-    except ValidationError as error:
-        raise SpecError(first_line(error)) from error
+    except (ValidationError, UnicodeError) as error:
+        raise refusal(error) from error

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 MAP = "canvas[aria-roledescription='survival map']"
 PRINT = "window.print = () => { top.printedAs = document.title }"  # no dialog in a test
 FOCUSED = """() => { let one = document.activeElement; while (one?.shadowRoot?.activeElement) one =
-  one.shadowRoot.activeElement; return one?.getAttribute("aria-roledescription") }"""
+  one.shadowRoot.activeElement; return [one?.getAttribute("aria-roledescription"), one?.textContent] }"""
 
 
 def test_a_figure_is_pinned_built_into_the_report_and_presented(browser: Browser, tmp_path: Path) -> None:
@@ -30,22 +30,27 @@ def test_a_figure_is_pinned_built_into_the_report_and_presented(browser: Browser
             faults.watch(context)
             page = context.new_page()
             page.goto(f"{address}/groups?run={run.id}")
-            _reached_by_keys(page)
+            expect(page.locator(MAP).first).to_be_visible()
+            settled(page)
+            if scheme == "light":
+                _reached_by_keys(page)
             _pictures(page, run, tmp_path)
-            _built(page, address, run)
-            _presented(page, address, run)
+            if scheme == "light":
+                _built(page, address, run)
+                _presented(page, address, run)
             context.close()
     assert faults == []
 
 
 def _reached_by_keys(page: Page) -> None:
-    """Two links, to the page and to its figure, lead to the map in two steps of Tab; five are allowed."""
-    expect(page.locator(MAP).first).to_be_visible()
-    settled(page)
-    for _ in range(2):
+    """Links among the first five steps of Tab lead to the map: to the page, and to its figure."""
+    for _ in range(4):
         page.keyboard.press("Tab")
-        page.keyboard.press("Enter")
-    page.wait_for_function(f"({FOCUSED})() === 'survival map'")
+        if str(page.evaluate(FOCUSED)[1]).startswith("Skip to"):
+            page.keyboard.press("Enter")
+        if page.evaluate(FOCUSED)[0] == "survival map":
+            return
+    raise AssertionError(page.evaluate(FOCUSED))
 
 
 def _menu(page: Page, figure: str, item: str) -> Locator:
@@ -99,7 +104,7 @@ def _built(page: Page, address: str, run: Run) -> None:
     with page.expect_download() as got:
         keyed(page, "download_html").get_by_role("button").click()
     assert got.value.suggested_filename == f"{run.id}-report.html"
-    assert b"survival map" in Path(got.value.path()).read_bytes()
+    assert b"Pinned" in Path(got.value.path()).read_bytes()
     assert serious(page) == []
 
 

@@ -1,7 +1,6 @@
 """Every reader of a run folder, fed with damaged and hostile bytes: no exception but ours, no hang, no crash.
 
     python -m tests.reliability.fuzzing CASES SEED [READER,...]      mutations drawn at random; prints one JSON object
-    python -m tests.reliability.fuzzing --coverage SECONDS READER    guided by coverage, with atheris
 
 A case is the bytes of one file. They are drawn from a real file: bits flipped, pieces cut, doubled and put in, values
 of its JSON replaced. What takes longer than SLOW is counted as a hang; a crash of the process is one of the caller's.
@@ -259,29 +258,6 @@ def fuzz(cases: int, seed: int, names: list[str] | None = None) -> dict[str, Any
     return found
 
 
-def guided(seconds: int, name: str) -> None:
-    """Let atheris look for a case that a reader does not take; it ends this process."""
-    import atheris
-
-    reader = readers()[name]
-    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    corpus = folder / "corpus"
-    corpus.mkdir()
-    for number, seed in enumerate(reader.seeds):
-        (corpus / str(number)).write_bytes(seed)
-    (folder / reader.file).parent.mkdir(parents=True, exist_ok=True)
-
-    def one(content: bytes) -> None:
-        if said := tried(reader, folder, content):
-            raise AssertionError(said)
-
-    atheris.instrument_all() if name == "lines" else None
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=4096", str(corpus)], one)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "--coverage":
-        guided(int(sys.argv[2]), sys.argv[3])
     only = sys.argv[3].split(",") if len(sys.argv) > 3 else None
     sys.stdout.write(json.dumps(fuzz(int(sys.argv[1]), int(sys.argv[2]), only)) + "\n")

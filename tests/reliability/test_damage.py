@@ -233,3 +233,11 @@ def test_no_json_raises_anything_but_ours(tmp_path_factory, value: Any):
     readers = (NormLog(folder / "groups").layers, Run(folder).document, lambda: read_json(folder / "spec.json"))
     for read in readers:
         assert "\n" not in said(read, DamagedFileError)
+
+
+@pytest.mark.parametrize("read", [parse, parse_many])
+def test_half_a_character_is_refused(read: Callable[[Any], object]):
+    kind = "train" if read is parse else "study"
+    for values in ({"tasks": ["\ud800"]}, {"name": "\ud800"}, {"base": {"tasks": ["\ud800"]}}):
+        with pytest.raises(SpecError):
+            read({"kind": kind, "data": {"dataset": "digits"}, **values})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from winnow.dashboard.frames import events
 from winnow.dashboard.frames.file_versions import Version, latest, version
-from winnow.engine.runs.events import Event, current_events, read_events, write_events
+from winnow.engine.runs.events import Event, current_events, cut_torn_line, read_events, write_events
 from winnow.engine.runs.run import Run
 
 
@@ -117,3 +117,28 @@ def test_only_the_newest_version_is_kept():
     value("c", one, (one,))
     value("a", one, (one,))  # the one looked at longest ago is dropped
     assert [path for path, _ in made[4:]] == ["b", "c", "a"]
+
+
+@given(st.integers(1, 400), st.integers(0, 600), st.booleans())
+def test_a_log_that_is_read_in_pieces_is_the_same(tmp_path_factory, piece: int, since: int, torn: bool):
+    log = tmp_path_factory.mktemp("run") / "events.jsonl"
+    write_events(log, rows(1, 9))
+    lines = log.read_bytes().splitlines(keepends=True)
+    since = sum(map(len, lines[: since % 9]))
+    log.write_bytes(log.read_bytes() + (b'{"time": 1.0' if torn else b""))
+    whole = read_events(log, since)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("winnow.engine.runs.events.PIECE", piece)
+        pieces = read_events(log, since)
+    pd.testing.assert_frame_equal(whole, pieces)
+    assert whole.attrs == pieces.attrs
+    cut_torn_line(log)
+    assert log.read_bytes() == b"".join(lines)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"x", b"x" * 9000, b"x" * 9000 + b"\n" + b"y" * 9000, b"a\nb\n"])
+def test_cut_torn_line(tmp_path: Path, content: bytes):
+    (tmp_path / "log").write_bytes(content)
+    cut_torn_line(tmp_path / "log")
+    assert (tmp_path / "log").read_bytes() == content[: content.rfind(b"\n") + 1]
+    cut_torn_line(tmp_path / "none")

@@ -26,8 +26,9 @@ OLDER = (
     "below, to see them."
 )
 CHANNELS = (
-    "Silent: the share of all positions and images at which the channel is exactly 0. Tick a row to select its "
-    "channel. Dead channels are left out: they are silent everywhere."
+    "Silent: the share of all positions and images at which the channel is exactly 0. Left out are channels that the "
+    "layer reads with zero weights only. A channel at 100 % has weights and is never active, so that no task relies on "
+    "it. Tick a row to select its channel."
 )
 
 

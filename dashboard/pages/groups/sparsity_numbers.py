@@ -52,10 +52,11 @@ def _realised(run: Run) -> None:
     """Say what has been removed: nothing, as long as no pruning ended well."""
     found = realised(run)
     if found is None:
-        _metric("Realised", 0.0, REALISED, "nothing has been removed yet")
+        _metric("MACs removed", 0.0, REALISED, "nothing removed yet")
         return
-    more = [f"{name} {_percent(value)}" for name, value in (("params", found.parameters), ("time", found.latency))]
-    _metric("Realised: MACs", found.macs, REALISED, ", ".join(more))
+    known = (("params", found.parameters), ("time", found.latency))
+    more = [f"{name} {_percent(value)}" for name, value in known if not np.isnan(value)]
+    _metric("MACs removed", found.macs, REALISED, ", ".join(more))
 
 
 def _metric(title: str, value: float, about: str, more: str | None = None) -> None:

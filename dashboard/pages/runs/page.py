@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
+import pandas as pd
 import streamlit as st
 
 from winnow.dashboard import navigation
-from winnow.dashboard.frames import tables
+from winnow.dashboard.frames import found_runs, tables
 from winnow.dashboard.frames.answers import of_runs
 from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.frames.summaries import Summary, image_sets, summaries
+from winnow.dashboard.pages.runs.marking import columns_in_sight, discarding, finding, labelling, trash_bin
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import digits, plain
@@ -20,6 +23,7 @@ from winnow.engine.runs.work_folder import refused
 
 MOST_ROWS = 15  # in sight; the table scrolls beyond
 WIDTHS = {"group_sparsity": 86, "parameter_sparsity": 110, "mac_sparsity": 84}  # [px]: the titles fit
+MOST_STUDIES = 6
 EVERY = 5.0  # seconds between two looks at the folder: a run may be started or removed anywhere
 READING = (
     "Sparsity: the share of the penalised layers that is exactly zero. Metrics: on the validation images, after the "
@@ -59,14 +63,38 @@ def _table(drawn: Sequence[str]) -> None:
     known = summaries()
     if [summary.id for summary in known] != drawn:
         st.rerun()
+    wanted, by_study = finding(known)
+    listed = found_runs.matching_runs(known, wanted)
+    studies = pd.DataFrame()
+    if by_study:
+        listed, studies = found_runs.grouped(listed, found_runs.member_of())
+    opened = _studies(studies) if len(studies) else []
+    if not listed and studies.empty:
+        st.info("No run fits what is searched for.", icon=":material/search_off:")
+    chosen = _listed(listed, "runs_table") if listed else []
+    members = [one for one in known if one.id in opened]
+    if members:
+        st.markdown(f"**{len(members)} runs of the study**")
+        chosen = [*chosen, *_listed(members, "members_table")]
+    say_links()
+    trash_bin()
+    _selected(chosen)
+
+
+def _listed(known: Sequence[Summary], key: str) -> list[Summary]:
+    """Draw a table of runs; return those that are ticked."""
     frame = tables.runs(known)
     sets = frame["images"].nunique()
-    hidden = ("images",) if sets < 2 else ()
-    event = st.container(key="runs_table").dataframe(
-        frame,
-        key=keyed("runs_table", frame["id"]),
+    hidden = {
+        *(("images",) if sets < 2 else ()),
+        *(name for name in ("star", "tags") if not frame[name].map(bool).any()),
+    }
+    shown = columns_in_sight([name for name in frame.columns if name not in hidden])
+    event = st.container(key=key).dataframe(
+        frame.assign(name=[_link(one) for one in known]),
+        key=keyed(key, frame["id"]),
         hide_index=True,
-        column_order=[name for name in frame.columns if name not in hidden],
+        column_order=shown,
         column_config=_columns(known),
         on_select="rerun",
         selection_mode="multi-row",
@@ -75,8 +103,40 @@ def _table(drawn: Sequence[str]) -> None:
         placeholder="–",
     )
     st.caption(READING + (OTHER_IMAGES.format(sets) if sets > 1 else ""))
-    say_links()
-    _selected([known[row] for row in event.selection.rows if row < len(known)])
+    return [known[row] for row in event.selection.rows if row < len(known)]
+
+
+def _link(one: Summary) -> str:
+    """Return the address of a run on the page Train; what follows the # is the name, which the table shows."""
+    return f"./train?run={quote(one.id, safe='')}#{quote(one.name, safe='')}"
+
+
+def _studies(frame: pd.DataFrame) -> list[str]:
+    """Draw one row per study; return the runs of the one that is ticked."""
+    event = st.dataframe(
+        frame.drop(columns="members"),
+        key=keyed("studies_table", frame["id"]),
+        hide_index=True,
+        height="content" if len(frame) <= MOST_STUDIES else 37 * MOST_STUDIES,
+        row_height=37,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "id": st.column_config.TextColumn("Study", width=260),
+            "name": st.column_config.TextColumn("Name", width=220),
+            "runs": st.column_config.NumberColumn("Runs", width=70),
+            "running": st.column_config.NumberColumn("Running", width=80),
+        },
+        column_order=["name", "runs", "running", "id"],
+    )
+    rows = event.selection.rows
+    if not rows or rows[0] >= len(frame):
+        st.caption("One row per study or path. Tick one to open its runs.")
+        return []
+    row = frame.iloc[rows[0]]
+    navigation.link("path", f"Open {plain(str(row['name']))} in Path", study=str(row["id"]))
+    members: list[str] = row["members"]
+    return members
 
 
 def _columns(known: Sequence[Summary]) -> dict[str, Any]:
@@ -92,7 +152,9 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
     }
     return {
         "state": config.TextColumn("State", width=92),
-        "name": config.TextColumn("Name", width=170),
+        "star": config.TextColumn("★", width=34),
+        "name": config.LinkColumn("Name", width=170, display_text=r"#(.*)$", help="Opens the run in Train"),
+        "tags": config.ListColumn("Tags", width=120),
         "strength": config.TextColumn("λ / target", width=80, help="Strength at the start, or the target"),
         **percent,
         **metrics,
@@ -111,6 +173,7 @@ def _selected(chosen: Sequence[Summary]) -> None:
     elif len(chosen) == 1:
         with st.container(key="open_train"):
             navigation.link("train", f"Open {plain(chosen[0].name)} in Train", run=chosen[0].id)
+        labelling(chosen[0])
         st.download_button(
             "Download the report",
             data=lambda: _report(chosen[0].id),
@@ -126,6 +189,16 @@ def _selected(chosen: Sequence[Summary]) -> None:
         if len(chosen) == 2:
             navigation.link("compare", "Open both in Compare", run=chosen[0].id, other=chosen[1].id)
         _compare(chosen)
+        _curves(chosen)
+    if chosen:
+        discarding(chosen)
+
+
+def _curves(chosen: Sequence[Summary]) -> None:
+    """Draw the curves of several runs over one another."""
+    from winnow.dashboard.shared.trade_off import overlaid_curves  # Plotly, which the table does without
+
+    overlaid_curves(chosen)
 
 
 def _report(run: str) -> bytes:

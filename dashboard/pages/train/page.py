@@ -7,7 +7,9 @@ drawn once more, and the page of a finished run does not change any more.
 
 import streamlit as st
 
+from winnow.dashboard import navigation
 from winnow.dashboard.figures import losses_and_metrics, one_channel, sparsities, strength_and_alive, task_conflict
+from winnow.dashboard.forms.again import again
 from winnow.dashboard.frames import events, groups
 from winnow.dashboard.frames.log import tail
 from winnow.dashboard.shared import address, run_figures
@@ -36,8 +38,11 @@ def page() -> None:
         live = run.status.state in LIVE
         window = _window()
         held = frozen(live)
-    if not readable(run):
-        return
+        if not readable(run):
+            return
+        started = again(run)
+    if started is not None:
+        navigation.go("train", run=started.id)
     redrawn(progress, EVERY / 2 if live else None, run, phase(run.status))
     redrawn(controls, None, run)
     redrawn(_views, EVERY if live and not held else None, run, window)

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.data.folder.making import make
 from winnow.data.catalog import DATASETS
+from winnow.data.registered import register
 from winnow.engine.runs.run import list_runs
 from winnow.engine.specs.network import NETWORKS
 from winnow.engine.specs.penalty import PENALTIES
@@ -89,6 +90,30 @@ def test_another_data_set_offers_its_own_tasks_and_options(runs_root: Path) -> N
     assert not page.exception
     assert "new_size" not in page.session_state
     assert page.multiselect(key="new_tasks_digits").value
+
+
+def test_a_data_set_brings_its_own_defaults_into_the_form(runs_root: Path, end_workers: None) -> None:
+    page = _form()
+    page.selectbox(key="new_dataset").select("fashion").run()
+    assert page.number_input(key="new_fashion_epochs").value == 10
+    page.number_input(key="new_fashion_batch_size").set_value(32)
+    page.button(key="new_submit").click().run()
+    assert not page.exception
+    (run,) = list_runs(runs_root)
+    assert (run.spec.epochs, run.spec.batch_size, run.spec.network.widths) == (10, 32, (16, 32, 64, 96))
+
+
+def test_a_registered_data_set_is_offered_with_its_folder(
+    runs_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WINNOW_DATASETS", str(tmp_path / "settings" / "datasets.json"))
+    folder = make(tmp_path / "my photos")
+    register("mine", str(folder))
+    page = _form()
+    page.selectbox(key="new_dataset").select("mine").run()
+    assert not page.exception
+    assert page.text_input(key="new_mine_root").value == str(folder)
+    assert page.multiselect(key="new_tasks_mine").value == ["objects", "depth", "normals"]
 
 
 def test_a_strength_can_be_asked_for_instead_of_a_target(runs_root: Path, end_workers: None) -> None:
@@ -181,6 +206,7 @@ WITHOUT = {
     "kind": "a constant",
     "format_version": "a constant",
     "start": "weights of other runs: studies and the Path page set it",
+    "fresh_state": "a fault of published code: `--faithful` sets it",
     "strength_changes": "what was done to a live run: a replay sets it",
     "rate": "factors by the names of parameters: --rate sets it",
     "description": "what dataset.toml says: read from the folder",

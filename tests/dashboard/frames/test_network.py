@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.dashboard.frames import network
+from winnow.dashboard.frames.groups import norms
 from winnow.dashboard.frames.layered import PASSING, laid_out, spaced
 from winnow.engine.runs.run import Run
 
@@ -67,3 +69,18 @@ def test_a_run_without_the_table_has_no_nodes(make_run: MakeRun) -> None:
     run = make_run()
     assert network.network_nodes(run).empty
     assert network.running_order(run) == {}
+
+
+def test_layers_come_in_the_order_in_which_the_network_runs(make_whole_run: MakeRun) -> None:
+    run = make_whole_run()
+    known, flags = norms(run), np.arange(7) == 0
+    same, kept = network.in_running_order(run, known, flags)
+    assert same is known
+    assert kept is flags
+    table = pd.read_parquet(run.path / "tables" / "network.parquet")
+    table.loc[table["name"] == "stem", "node"], table.loc[table["name"] == "<b>deep</b>", "node"] = 2, 1
+    table.sort_values("node").to_parquet(run.path / "tables" / "network.parquet")
+    other, moved = network.in_running_order(run, known, flags)
+    assert [layer.name for layer in other.layers] == ["<b>deep</b>", "stem"]
+    np.testing.assert_array_equal(other.values, known.values[:, [3, 4, 5, 6, 0, 1, 2]])
+    assert moved.tolist() == [False] * 4 + [True, False, False]

@@ -31,7 +31,7 @@ def test_the_sparsity_numbers_are_shown_above_the_map(make_whole_run: MakeRun) -
     assert not page.exception
     shown = {metric.label: (metric.value, metric.delta) for metric in page.metric}
     assert shown["Groups zero"] == ("30 %", "")
-    assert shown["Realised"] == ("0 %", "nothing has been removed yet")
+    assert shown["MACs removed"] == ("0 %", "nothing removed yet")
     assert page.dataframe[0].value["component"].tolist() == ["trunk", "heads.depth", "total"]
 
 
@@ -40,7 +40,7 @@ def test_realised_is_what_the_newest_finished_pruning_measured(make_whole_run: M
     write_pruning(run)
     write_pruning(run, state="stopped", stem="later")
     shown = {metric.label: (metric.value, metric.delta) for metric in _page(run=run.id).metric}
-    assert shown["Realised: MACs"] == ("50 %", "params 75 %, time 50 %")
+    assert shown["MACs removed"] == ("50 %", "params 75 %, time 50 %")
 
 
 def test_the_selected_channel_shows_its_record_its_kernel_and_what_blocks_it(make_whole_run: MakeRun) -> None:

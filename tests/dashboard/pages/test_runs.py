@@ -1,11 +1,18 @@
+import json
+import re
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.reading import said
+from winnow.engine.runs.labels import labels_of, write_labels
 from winnow.engine.runs.run import Run
+from winnow.engine.runs.study import Study
 
 
 def _runs() -> None:
@@ -27,7 +34,9 @@ def test_the_table_lists_runs_newest_first_with_word_and_sign(make_run: Callable
 def test_a_hostile_name_is_a_cell_of_text(make_run: Callable[..., Run]) -> None:
     make_run(name="<script>alert(1)</script> ../x")
     page = AppTest.from_function(_runs, default_timeout=30).run()
-    assert page.dataframe[0].value["name"].tolist() == ["<script>alert(1)</script> ../x"]
+    (address,) = page.dataframe[0].value["name"]
+    assert re.fullmatch(r"\./train\?run=[a-z0-9-]+#[A-Za-z0-9%._~()-]+", address)
+    assert unquote(address.partition("#")[2]) == "<script>alert(1)</script> ../x"
     assert not any("script" in text.value for text in page.markdown)
 
 
@@ -64,3 +73,97 @@ def test_the_first_run_that_is_started_elsewhere_takes_the_place_of_the_welcome(
     assert page.button(key="start_demo")
     make_run()
     assert len(page.run().dataframe[0].value) == 1
+
+
+def _names(page: AppTest, place: int = 0) -> list[str]:
+    return [unquote(link.partition("#")[2]) for link in page.dataframe[place].value["name"]]
+
+
+def test_a_search_finds_names_tags_and_tasks(make_run: Callable[..., Run]) -> None:
+    write_labels(make_run(name="one").path, tags=("good",), note="the Rain run")
+    make_run(name="two", tasks=["seg"])
+    make_run(name="three", state="failed")
+    page = AppTest.from_function(_runs, default_timeout=30).run()
+    for words, names in (("GOOD", ["one"]), ("rain one", ["one"]), ("seg", ["two"]), ("failed", ["three"]), ("x9", [])):
+        page.text_input(key="runs_search").set_value(words).run()
+        assert not page.exception
+        assert (_names(page) if page.dataframe else []) == names, words
+    assert "No run fits" in page.info[0].value
+
+
+def test_a_study_is_one_row_and_its_runs_are_listed_without_it(the_study: Study) -> None:
+    page = AppTest.from_function(_runs, default_timeout=60).run()
+    assert not page.exception
+    studies = next(frame.value for frame in page.dataframe if "running" in frame.value)
+    members = the_study.members()
+    made = members.loc[members["run"].ne("") & ~members["reused"].astype(bool), "run"]
+    assert studies.set_index("id").loc[the_study.id, "runs"] == made.nunique() > 3
+    page.toggle(key="runs_by_study").set_value(False).run()
+    assert set(made) <= set(page.dataframe[0].value["id"])
+
+
+def test_a_run_is_renamed_starred_and_noted_and_goes_to_the_trash_and_back(make_run: Callable[..., Run]) -> None:
+    run = make_run(name="before")
+    page = AppTest.from_function(_marked, args=(run.id,), default_timeout=30).run()
+    page.text_input(key=f"label_name_{run.id}").set_value("after")
+    page.checkbox(key=f"label_star_{run.id}").check()
+    page.text_input(key=f"label_tags_{run.id}").set_value("a, b")
+    page.button(key="label_save").click().run()
+    assert not page.exception
+    assert (labels_of(run.path).name, labels_of(run.path).tags, labels_of(run.path).star) == (
+        "after",
+        ("a", "b"),
+        True,
+    )
+    page.text_input(key=f"label_name_{run.id}").set_value("  ")
+    page.button(key="label_save").click().run()
+    assert "must hold a letter" in page.error[0].value
+    page.button(key="discard").click().run()
+    assert not run.path.exists()
+    page = AppTest.from_function(_trash, default_timeout=30).run()
+    page.button(key="restore").click().run()
+    assert run.path.exists()
+
+
+def _marked(identity: str) -> None:
+    from winnow.dashboard.frames.summaries import summaries
+    from winnow.dashboard.pages.runs.marking import discarding, labelling
+
+    for one in summaries():
+        if one.id == identity:
+            labelling(one)
+            discarding([one])
+
+
+def _trash() -> None:
+    from winnow.dashboard.pages.runs.marking import trash_bin
+
+    trash_bin()
+
+
+def test_the_curves_of_several_runs_lie_over_one_another(make_run: Callable[..., Run]) -> None:
+    runs = [make_run(name="a"), make_run(name="b", epochs=2)]
+
+    def overlay() -> None:
+        from winnow.dashboard.frames.summaries import summaries
+        from winnow.dashboard.shared.trade_off import overlaid_curves
+
+        overlaid_curves(summaries())
+
+    page = AppTest.from_function(overlay, default_timeout=30).run()
+    assert not page.exception
+    (figure,) = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    assert sorted(trace["name"] for trace in figure["data"]) == ["a", "b"]
+    assert len(runs) == 2
+
+
+def test_hundreds_of_runs_stay_quick(make_run: Callable[..., Run]) -> None:
+    first = make_run(name="first", epochs=1)
+    for number in range(199):
+        other = first.path.with_name(f"20250101-000000-{number:04}")
+        shutil.copytree(first.path, other)
+    page = AppTest.from_function(_runs, default_timeout=120).run()
+    before = time.process_time()
+    page.run()
+    assert time.process_time() - before < 0.6  # 1,000 take less than 1.5 s
+    assert len(page.dataframe[0].value) == 200

@@ -48,6 +48,20 @@ QUESTIONS = (
     "What we do not claim",
 )
 FIGURES, MAPS = 19, 1
+FAINT = """() => {  // words of figures with less than 4.5:1 against the page, which axe does not see
+  const parts = (colour) => (colour.match(/[\\d.]+/g) ?? [0, 0, 0]).map(Number)
+  const light = (colour) => colour.slice(0, 3).map((part) => part / 255)
+    .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0)
+  const paper = parts(getComputedStyle(document.body).backgroundColor)
+  const words = [...document.querySelectorAll(".plot text:not(.bartext-inside), .replay svg text")]
+  return words.filter((word) => word.textContent.trim() && !word.closest(".modebar, .hoverlayer")).filter((word) => {
+    const { fill, fillOpacity, opacity } = getComputedStyle(word)
+    const seen = (parts(fill)[3] ?? 1) * Number(fillOpacity) * Number(opacity)
+    const ends = [light(paper.map((part, at) => part + seen * (parts(fill)[at] - part))), light(paper)]
+    return (Math.max(...ends) + 0.05) / (Math.min(...ends) + 0.05) < 4.5
+  }).map((word) => word.textContent)
+}"""
 LOADING = {"src", "href", "srcset", "data", "poster", "action", "background"}
 MakeRun = Callable[..., Run]
 Make = Callable[..., DerivedJob]
@@ -336,9 +350,11 @@ def test_it_opens_with_the_network_off_in_light_and_dark(made: ReportFiles, tmp_
         page.wait_for_selector(f"html[data-drawn='{FIGURES}']")
         assert page.locator(".plot .main-svg").count() >= FIGURES
         assert page.evaluate("document.querySelector('.plot').layout.font.color") == "#e8eaf0"
+        assert page.evaluate(FAINT) == []
         page.emulate_media(color_scheme="light")
         page.wait_for_function("document.querySelector('.plot').layout.font.color === '#23262f'")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate(FAINT) == []
         _slides(page)
         assert b"/MediaBox [0 0 960 540]" in page.pdf(prefer_css_page_size=True)  # 16:9
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []

@@ -67,6 +67,7 @@ def _scripted(x: Tensor) -> Tensor:
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", FutureWarning)  # from torch 2.14 on
     scripted = torch.jit.script(_scripted)
 
 

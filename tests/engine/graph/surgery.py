@@ -24,7 +24,7 @@ def removed(net: nn.Module, liveness: Liveness) -> nn.Module:
                 module.groups = len(module.weight) // (1 if use.transposed else use.multiplier)
         if isinstance(module, nn.InstanceNorm1d | nn.InstanceNorm2d):
             module.num_features = len(module.weight)
-        if isinstance(module, nn.MultiheadAttention | nn.LayerNorm | nn.RMSNorm):
+        if isinstance(module, nn.MultiheadAttention | nn.LayerNorm | nn.RMSNorm | nn.RNNBase | nn.RNNCellBase):
             fit(module)
     kept = {site.parameter: {site.axis: np.flatnonzero(liveness.kept[site.channels])} for site in liveness.graph.sites}
     fit_norms(twin, {name: axes for name, axes in kept.items() if name in dict(net.named_parameters())})

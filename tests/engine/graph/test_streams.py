@@ -92,3 +92,9 @@ def test_every_net_of_the_zoo_can_be_drawn() -> None:
     for name in ZOO:
         nodes, _, _ = _tables(*build(name))
         assert (nodes["kept"] <= nodes["channels"]).all(), name
+
+
+def test_the_graph_gives_both_frames() -> None:
+    graph = trace(Block().eval(), torch.rand(2, 3, 8, 8))
+    nodes, edges = graph.streams()
+    assert (len(nodes), len(edges)) == (9, 10)

@@ -106,7 +106,6 @@ def test_inference_mode_is_refused_by_name():
 NOT_UNDERSTOOD = {
     "fft_fft2": (lambda m, x: m.out(torch.fft.fft2(m.a(x)).real), {}),
     "im2col": (lambda m, x: F.unfold(m.a(x), 2), {}),
-    "l.lstm": (lambda m, x: m.l(m.a(x).flatten(2).mT)[0], {"l": nn.LSTM(6, 4)}),
     "b.conv2d": (lambda m, x: m.out(m.b(m.a(x))), {"b": weight_norm(conv(6, 6))}),
     "conv2d": (lambda m, x: F.conv2d(m.a(x), m.w - m.w.mean()), {"w": nn.Parameter(torch.randn(4, 6, 1, 1))}),
     "linear": (

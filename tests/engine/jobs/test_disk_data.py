@@ -10,12 +10,14 @@ import pytest
 from tests.data import test_yeast as yeast_files
 from tests.data.disk.making import save
 from tests.data.folder import making as folder_files
+from tests.data.folder import test_shards as shard_files
 from tests.data.layouts import celeba_files, nyu_files, street_files
 from tests.engine.training_here import result_of, train_here
 from winnow.data.disk.cache import cached
 from winnow.data.folder.dataset import FolderData
 from winnow.data.layouts.nyu import NyuData
 from winnow.data.sample import DataError
+from winnow.engine.cli.runs import figures
 from winnow.engine.runs.run import list_runs
 
 TASKS = "objects,depth,normals,heat,borders,season,seen,height,pose"
@@ -91,6 +93,17 @@ def test_yeast_trains_without_images(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (result["state"], result["epoch"]) == ("done", 1), result
 
 
+def test_shards_train_as_they_lie_and_from_the_kept_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = ["--dataset", "shards", "--root", str(shard_files.make(tmp_path / "shards")), "--batch-size", "2"]
+    tasks = ["--tasks", "objects,season,height"]
+    plain, kept = (
+        result_of(train_here(monkeypatch, tmp_path / "runs", *asked, *tasks, *more))
+        for more in ([], ["--cache", str(tmp_path / "kept")])
+    )
+    assert (plain["state"], plain["epoch"]) == ("done", 1), plain
+    assert plain["metrics"] == kept["metrics"]
+
+
 def test_kept_arrays_train_to_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = folder_files.make(tmp_path / "photos")
     asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "objects,depth"]
@@ -133,6 +146,7 @@ def test_samples_that_are_wrong_are_left_out_and_listed_when_asked(tmp_path: Pat
     asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "objects,depth", "--batch-size", "2"]
     result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked, "--skip-bad"))
     assert (result["state"], result["skipped"]) == ("done", 3), result
+    assert "3 samples left out" in figures(result)
     (run,) = list_runs(tmp_path / "runs")
     listed = run.table("skipped")
     assert listed["split"].tolist() == ["train", "train", "val"]

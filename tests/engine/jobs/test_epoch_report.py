@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.engine.training_here import train_here
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.jobs.epoch_report import EpochReport, groups_table, kernels_table, removable_shares
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.networks.multitask import build_network
-from winnow.engine.runs.run import create
+from winnow.engine.runs.run import create, list_runs
 from winnow.engine.specs.train import parse
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
@@ -84,3 +85,17 @@ def test_an_alarm_is_raised_once_before_a_layer_dies(trained: Callable[..., Trai
     alarms = run.events().query("split == 'alarm'")
     assert bank.layer in alarms["quantity"].tolist()
     assert alarms["quantity"].is_unique
+
+
+def test_the_strength_that_outweighs_the_loss_and_the_graph_are_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """λ_max of the first batch, and every layer that the run penalises among the nodes of the network."""
+    train_here(monkeypatch, tmp_path, "--dataset", "digits", "--batch-size", "128", "--strength", "1e-3")
+    (run,) = list_runs(tmp_path)
+    events = run.events()
+    (most,) = events.loc[(events["split"] == "start") & (events["quantity"] == "strength_max"), "value"]
+    assert 1e-3 < most < 1e3
+    nodes, edges = run.table("network"), run.table("streams")
+    assert {layer.name for layer in run.norms.layers()} <= set(nodes["name"])
+    assert set(edges["source"]) | set(edges["target"]) == set(nodes["node"])

@@ -19,6 +19,7 @@ from winnow.engine.runs.derived import open_work
 from winnow.engine.runs.look import LARGEST, Look, create_look, list_looks
 from winnow.engine.runs.run import list_runs
 from winnow.engine.runs.study import list_studies
+from winnow.engine.runs.trash import run_or_study
 from winnow.engine.specs.look import LookSpec
 
 SMALL = {"size": 16, "train_length": 5, "val_length": 3, "test_length": 2}
@@ -65,14 +66,17 @@ def test_a_look_is_no_run_and_the_newest_one_stays(tmp_path: Path):
     assert list_runs(tmp_path) == []
     assert list_studies(tmp_path) == []
     assert list_looks("digits", tmp_path) == []
+    with pytest.raises(FileNotFoundError):
+        run_or_study("scenes", tmp_path)
 
 
 def test_faults_are_findings_and_the_rest_is_shown(tmp_path: Path):
     root, names = folder_files.make(tmp_path / "photos"), folder_files.NAMES
     (root / f"objects/{names[0]}.png").write_bytes(b"nothing")
+    (root / f"borders/{names[1]}.png").unlink()
     look = looked(LookSpec(name="mine", data=spec_for(str(root)), pictures=64), tmp_path / "runs")
     findings = look.table("findings")
-    assert len(findings) == 1
+    assert len(findings) == 2
     assert names[0] in findings["file"][0]
     pictures = look.pictures()
     broken = [place for place, own in enumerate(pictures.samples) if names[0] in own["where"]]
@@ -80,6 +84,7 @@ def test_faults_are_findings_and_the_rest_is_shown(tmp_path: Path):
     assert "objects" not in pictures.sample(broken[0])[1]
     assert "depth" in pictures.sample(broken[0])[1]
     assert pictures.sample(broken[0])[1]["season"].shape == ()
+    assert len(pictures.samples) == len(names)
 
 
 def test_large_images_are_kept_small(tmp_path: Path):

@@ -1,5 +1,7 @@
 """Nothing is skipped in silence: tasks in turns, frozen layers, weights without evidence, layers without groups."""
 
+from functools import cache
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -28,6 +30,7 @@ class TwoHeads(nn.Module):
         return {name: head(features) for name, head in self.heads.items()}
 
 
+@cache
 def trained_in_turns(kind: str, in_turns: bool, set_to_none: bool = True) -> tuple[TwoHeads, Proximal]:
     """Learn two numbers of which each depends on one input, in turns or from the mean of both losses."""
     torch.manual_seed(0)
