@@ -12,7 +12,6 @@ import numpy as np
 from winnow.engine.graph.carriers import Carrier, squeezed
 from winnow.engine.graph.contract_steps import Contract, Factor, Repeated
 from winnow.engine.graph.grids import tied_over
-from winnow.engine.graph.layers import is_matrix_layer, matrix_layer
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.pointwise import meet
@@ -27,8 +26,6 @@ SCALED = "is scaled by their number"
 def contracted(recording: Recording, operation: Operation) -> Carrier:
     """Products of two tensors: matmul, bmm, mm, baddbmm, einsum, and attention."""
     name = operation.name
-    if is_matrix_layer(recording, operation):
-        return matrix_layer(recording, operation)
     if name == "scaled_dot_product_attention":
         return _attention(recording, operation)
     if name == "einsum":

@@ -152,6 +152,26 @@ def _of_operator(function: Any) -> str:
     return f"aten::{name}" if home in ("aten", "prims") else f"{home}::{name}"
 
 
+def as_layer(
+    name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[str, Callable[..., Any], tuple[Any, ...]]:
+    """Return a product with a parameter as the layer that it is: `addmm(b, x, W)` becomes `product(x, W, b)`."""
+    count = {"matmul": 2, "mm": 2, "addmm": 3}.get(name)
+    if count != len(args) or kwargs:
+        return name, function, args
+    x, weight = args[-2:]
+    plain = isinstance(x, torch.Tensor) and x.dim() > 1 and not isinstance(x, torch.nn.Parameter)
+    if not plain or not all(isinstance(part, torch.nn.Parameter) for part in (weight, *args[:-2])) or weight.dim() != 2:
+        return name, function, args
+    if count == 2:
+        return "product", function, args
+    return "product", _added_product, (x, weight, args[0])
+
+
+def _added_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return torch.addmm(bias, x, weight)
+
+
 def opens(function: Any) -> bool:
     """Whether a function is composed of others in Python, and asks only whether somebody watches."""
     return isinstance(function, FunctionType) and any(check in function.__globals__ for check in CHECKS)

@@ -141,11 +141,6 @@ class NormStep:
         _ask_along(demand, self.source, self.axis, need)
 
 
-def runs_on_statistics(step: object) -> bool:
-    """Whether a step is a norm of running statistics, the only one whose constants depend on the mode."""
-    return isinstance(step, NormStep) and step.statistics is not None
-
-
 @dataclass(frozen=True, eq=False)
 class StreamNormStep:
     """A norm over channels that can do with fewer: what is zero and goes adds nothing to its sums.

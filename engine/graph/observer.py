@@ -30,6 +30,7 @@ from winnow.engine.graph.functions import (
     PASSIVE,
     SIZES,
     VALUES,
+    as_layer,
     name_of,
     opened,
     opens,
@@ -85,6 +86,7 @@ class Observer(TorchFunctionMode):
             self.book.context("no_grad")
         if name in PASSIVE:
             return self._passive(name, func, args, kwargs)
+        name, func, args = as_layer(name, func, args, kwargs)
         if name == "multi_head_attention_forward":
             with self:
                 return multi_head_attention(*args, **kwargs)

@@ -15,7 +15,6 @@ from torch import fx, nn
 
 from winnow.engine.graph.calls import Call, calls, in_modes
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.layer_steps import runs_on_statistics
 from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
@@ -35,7 +34,7 @@ from winnow.engine.pruning.gradients import same_gradients
 from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.naming import Naming, named_numbers, namings, rewrite
 from winnow.engine.pruning.parts import missing
-from winnow.engine.pruning.plan import Plan, planned
+from winnow.engine.pruning.plan import Plan, depends_on_mode, planned
 from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
 from winnow.engine.pruning.readers import GatherMode
@@ -182,10 +181,8 @@ class _Compaction:
     @cached_property
     def _both(self) -> bool:
         """Whether both modes must agree: no channel goes that is constant in evaluation mode alone."""
-        if self.training:
+        if self.training or not depends_on_mode(self._plan):
             return True
-        if not self._plan.liveness.folded and not any(runs_on_statistics(step) for step in self.graph.steps):
-            return True  # nothing is constant in evaluation mode alone
         held = planned(self.graph, self.tasks, self.gather, training=True)
         return bool((held.liveness.kept == self._plan.liveness.kept).all()) and not self._plan.liveness.folded
 
@@ -247,7 +244,7 @@ class _Compaction:
         except NotTraceable as error:
             raise NotExact(str(error)) from error
         if graph.program is None:
-            raise NotExact(f"`model` must have a program, got none: {'; '.join(graph.notes)}.")
+            raise _NoProgram(f"`model` must have a program, got none: {'; '.join(graph.notes)}.")
         if fixes_sizes(graph) is not fixed:
             raise _NoProgram(
                 f"`model` must have a program for {'every size' if not fixed else 'one size'}, got another."

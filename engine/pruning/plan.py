@@ -13,6 +13,7 @@ from torch import fx, nn
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.layer_steps import NormStep
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.records import Product
@@ -85,6 +86,12 @@ def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode
     named = None if tasks is None else tuple(tasks)
     plan = Plan(graph, liveness, named, "all" if tasks is None else "needed", gather, gone=idle(graph, outputs, named))
     return _folding(plan, constant) if constant else _runnable(plan)
+
+
+def depends_on_mode(plan: Plan) -> bool:
+    """Whether something may be constant in evaluation mode alone: behind a norm of running statistics, or folded."""
+    norms = (step for step in plan.graph.steps if isinstance(step, NormStep))
+    return bool(plan.liveness.folded) or any(step.statistics is not None for step in norms)
 
 
 def _outputs_of(graph: ChannelGraph, tasks: Sequence[str]) -> list[str]:

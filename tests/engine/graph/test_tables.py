@@ -118,3 +118,53 @@ def test_features_of_nodes_are_channels(learned: bool):
     found = compact(net, calls[0], gather="never")
     assert all(gone(found, space, channel) for space, channel in zero)
     assert differences(net, found.model, calls, training=False) <= 1e-10
+
+
+class Products(nn.Module):
+    """Layers written as products with parameters, as GPT-2's: `x @ W + b`, or `addmm(b, x, W)`."""
+
+    def __init__(self, added: bool) -> None:
+        super().__init__()
+        self.added, self.head = added, nn.Linear(5, 2)
+        self.w, self.b = nn.Parameter(torch.randn(4, WIDTH)), nn.Parameter(torch.randn(WIDTH))
+        self.v, self.c = nn.Parameter(torch.randn(WIDTH, 5)), nn.Parameter(torch.randn(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.added:
+            return self.head(torch.relu(torch.relu(x @ self.w + self.b) @ self.v + self.c))
+        y = torch.relu(torch.addmm(self.b, x.view(-1, x.size(-1)), self.w))
+        return self.head(torch.relu(torch.addmm(self.c, y, self.v)).view(*x.shape[:-1], self.c.shape[0]))
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_a_product_with_a_parameter_is_a_layer(added: bool):
+    torch.manual_seed(0)
+    net = Products(added).double().eval()
+    calls = [Call((torch.randn(*shape, 4).double(),)) for shape in ((2, 3), (1, 3), (4, 3), (2, 5))]
+    graph = trace(net, calls[0])
+    zero = silence(net, graph)
+    assert len(zero) >= WIDTH // 2
+    found = compact(net, calls[0], gather="never")
+    assert all(gone(found, space, channel) for space, channel in zero)
+    assert differences(net, found.model, calls, training=False) <= 1e-10
+
+
+class Adapted(nn.Module):
+    """A weight that is computed of two factors (Hu et al. 2022): what is made of parameters alone is no layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lift, self.head = nn.Linear(4, WIDTH), nn.Linear(WIDTH, 3)
+        self.one, self.other = nn.Parameter(torch.randn(WIDTH, 2)), nn.Parameter(torch.randn(2, WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(F.linear(torch.relu(self.lift(x)), self.one @ self.other)))
+
+
+def test_a_computed_weight_is_no_layer():
+    torch.manual_seed(0)
+    net, x = Adapted().double().eval(), torch.randn(3, 4).double()
+    silence(net, trace(net, x))
+    found = compact(net, x, gather="never")
+    others = [Call((torch.randn(n, 4).double(),)) for n in (1, 5)]
+    assert differences(net, found.model, others, training=False) <= 1e-10
