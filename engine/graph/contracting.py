@@ -12,6 +12,7 @@ import numpy as np
 from winnow.engine.graph.carriers import Carrier, squeezed
 from winnow.engine.graph.contract_steps import Contract, Factor, Repeated
 from winnow.engine.graph.grids import tied_over
+from winnow.engine.graph.layers import is_matrix_layer, matrix_layer
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.pointwise import meet
@@ -26,6 +27,8 @@ SCALED = "is scaled by their number"
 def contracted(recording: Recording, operation: Operation) -> Carrier:
     """Products of two tensors: matmul, bmm, mm, baddbmm, einsum, and attention."""
     name = operation.name
+    if is_matrix_layer(recording, operation):
+        return matrix_layer(recording, operation)
     if name == "scaled_dot_product_attention":
         return _attention(recording, operation)
     if name == "einsum":
@@ -180,6 +183,8 @@ def _met(
         return np.array(roots(np.broadcast_to(bearing, np.broadcast_shapes(one.shape, other.shape)))), False
     summed = tuple(range(out, count))
     one, other = (_apart(recording, labels, out, summed) for labels in (one, other))
+    led = (labels for labels in (one, other) if any(length > 1 for length in labels.shape[: out - 2]))
+    recording.heads += [labels.ravel() for labels in led]  # heads that one factor serves all, as in multi-query
     found = _free(recording, operation, (one, other), factors, out)
     long = [any(labels.shape[axis] > 1 for axis in summed) for labels in (one, other)]
     pairs = all(long) and all(factor.carrier.bears for factor in factors) and not scaled

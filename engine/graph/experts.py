@@ -16,7 +16,7 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.layer_steps import DepthwiseStep, NormStep, ProductStep, StreamNormStep
 from winnow.engine.graph.records import Mix
 from winnow.engine.graph.recurrent_steps import CellStep, RecurrentStep
-from winnow.engine.graph.steps import Keep, Move, Opaque, Pointwise, Spoil, Step
+from winnow.engine.graph.steps import Keep, Move, Opaque, Pointwise, Spoil, Step, Zero
 
 SOFTMAX = ("softmax", "Softmax")
 
@@ -116,7 +116,8 @@ def _gates(graph: ChannelGraph) -> dict[int, int]:
 
 
 def _weights_alone(graph: ChannelGraph, step: Move | Keep | Pointwise | Opaque, gates: dict[int, int]) -> bool:
-    return all(source in gates or not graph.carriers[source].bears for source in sources_of(step))
+    zeros = {other.result for other in graph.steps if isinstance(other, Zero)}
+    return all(source in gates or source in zeros or not graph.carriers[source].bears for source in sources_of(step))
 
 
 def _mixed_by(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep, TableStep
@@ -85,6 +85,22 @@ def product_function(recording: Recording, operation: Operation) -> Carrier:
         raise operation.refusal("give it a bias of one number for each output")
     names = _names(recording, operation, weight, bias)
     return _dense(recording, operation, Weighted(weight, *names, transposed=True), -1)
+
+
+def is_matrix_layer(recording: Recording, operation: Operation) -> bool:
+    """Whether an operation is x W with a parameter W (inputs, outputs) of the model, as in graph networks."""
+    if operation.name not in ("matmul", "mm") or len(operation.args) != 2 or operation.kwargs:
+        return False
+    x, weight = operation.args
+    plain = isinstance(weight, nn.Parameter) and weight.dim() == 2 and recording.name(weight) is not None
+    return plain and isinstance(x, Tensor) and recording.name(x) is None and x.dim() > 1
+
+
+def matrix_layer(recording: Recording, operation: Operation) -> Carrier:
+    """X W: a linear layer whose weight lies the other way round."""
+    weight: Tensor = operation.args[1]
+    name, _ = _names(recording, operation, weight, None)
+    return _dense(recording, operation, Weighted(weight, name, None, transposed=True), -1)
 
 
 def zeros_function(recording: Recording, operation: Operation) -> Carrier:

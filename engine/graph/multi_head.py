@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, fx
+from torch.overrides import has_torch_function
 
 PLACES = (
     "embed_dim_to_check", "num_heads", "in_proj_weight", "in_proj_bias", "bias_k", "bias_v", "add_zero_attn",
@@ -89,6 +90,9 @@ def _projected(
         return found if shifts is None else tuple(part + own for part, own in zip(found, shifts, strict=True))
     if query is key and key is value:
         return F.linear(query, packed, bias).chunk(3, -1)
+    asked: Any = query
+    if not isinstance(asked, fx.Proxy) and has_torch_function((asked,)):  # whoever watches sees the parameter itself
+        return tuple(F.linear(part, packed, bias).chunk(3, -1)[place] for place, part in enumerate(inputs))
     biases = (None, None, None) if bias is None else bias.chunk(3)
     triples = zip(inputs, packed.chunk(3), biases, strict=True)
     return tuple(F.linear(part, weight, shift) for part, weight, shift in triples)

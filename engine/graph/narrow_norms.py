@@ -16,7 +16,9 @@ from torch.overrides import handle_torch_function, has_torch_function
 NARROW_LAYERS = ("NarrowLayerNorm", "NarrowRMSNorm", "NarrowGroupNorm", "NarrowOwnNorm", "Zeros")
 
 
-def narrow_layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, widths: tuple[int, int]) -> Tensor:
+def narrow_layer_norm(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, widths: tuple[int, int]
+) -> Tensor:
     """Return (x − μ)/√(σ² + ε)·γ + β with μ = Σ x / width and σ² = (Σ (x − μ)² + gone · μ²) / width.
 
     `widths` are the channels that there were, and those that are left.
@@ -28,17 +30,19 @@ def narrow_layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float
     mean = kept.sum(-1, keepdim=True) / width
     kept = kept - mean
     squares = kept.square().sum(-1, keepdim=True) + (width - left) * mean.square()
-    normal = kept * torch.rsqrt(squares / width + eps) * weight
+    normal = kept * torch.rsqrt(squares / width + eps)
+    normal = normal if weight is None else normal * weight
     return (normal if bias is None else normal + bias).to(x.dtype)
 
 
-def narrow_rms_norm(x: Tensor, weight: Tensor, eps: float, width: int) -> Tensor:
+def narrow_rms_norm(x: Tensor, weight: Tensor | None, eps: float, width: int) -> Tensor:
     """Return x/√(Σ x² / width + ε)·γ."""
     if _watched(x):
         return _shown(narrow_rms_norm, x, weight, eps, width)
     kept = _wide(x)
     squares = kept.square().sum(-1, keepdim=True)
-    return (kept * torch.rsqrt(squares / width + eps) * weight).to(x.dtype)
+    normal = kept * torch.rsqrt(squares / width + eps)
+    return (normal if weight is None else normal * weight).to(x.dtype)
 
 
 def narrow_group_norm(

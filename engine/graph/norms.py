@@ -150,7 +150,8 @@ def _layer(
 ) -> Carrier:
     source = operation.carrier()
     dimensions = len(source.shape)
-    if _can_be_narrow(operation, tensors) and len(shape) == 1 and _only(source.labels, dimensions - 1):
+    plain = operation.leaf and tensors[0] is None  # a layer without γ
+    if (plain or _can_be_narrow(operation, tensors)) and len(shape) == 1 and _only(source.labels, dimensions - 1):
         return _stream(recording, operation, tensors, -1, np.zeros(shape[0], np.int64))
     return _over_channels(
         recording,

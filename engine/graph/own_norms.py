@@ -70,7 +70,7 @@ def _as_one(module: nn.Module, norm: OwnNorm) -> Callable[..., Any]:
         alone = len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and not isinstance(args[0], fx.Proxy)
         if not alone or args[0].dim() < max(2, -norm.axis) or (norm.axis == -3 and args[0].dim() != 4):
             return plain(*args, **kwargs)
-        parameters = module._parameters
+        parameters: Mapping[str, Any] = module._parameters
         shift = None if norm.shift is None else parameters[norm.shift]
         return own_norm(args[0], parameters[norm.scale], shift, norm.axis, plain)
 
@@ -89,7 +89,10 @@ def _could_be(module: nn.Module) -> bool:
 
 def norm_of_module(module: nn.Module) -> OwnNorm | None:
     """Return what norm a module is, None if it is none."""
-    twin = copy.deepcopy(module).to(device="cpu", dtype=torch.float32)
+    try:
+        twin = copy.deepcopy(module).to(device="cpu", dtype=torch.float32)
+    except Exception:  # noqa: BLE001 - what cannot be copied is none of ours
+        return None
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         names = [name for name, parameter in twin._parameters.items() if parameter is not None]
@@ -138,6 +141,6 @@ def normed(x: Tensor, norm: OwnNorm, parameters: Mapping[str, Any]) -> Tensor:
     moved = x.movedim(norm.axis, -1)
     mean = moved.mean(-1, keepdim=True) if norm.kind == "layer" else 0.0
     squares = (moved - mean).square().mean(-1, keepdim=True)
-    found = (moved - mean) * torch.rsqrt(squares + norm.eps) * parameters[norm.scale]
+    found: Tensor = (moved - mean) * torch.rsqrt(squares + norm.eps) * parameters[norm.scale]
     found = found if norm.shift is None else found + parameters[norm.shift]
     return found.movedim(-1, norm.axis)

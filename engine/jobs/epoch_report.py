@@ -11,14 +11,14 @@
 | `streams`    | which of them takes how many channels of which                                                   |
 
 `state` is dead (exactly zero), near (alive, below NEAR of its layer's largest norm) or alive. Tables are replaced at
-most every TABLES_EVERY seconds, and at the end of the run.
+most every TABLES_EVERY seconds, so seldom that they take no more than SHARE of the time, and at the end of the run.
 
 All of them are about the dense network, whatever has been removed so far: a removed channel is dead at its own place,
 with a firmness of 0, and counts as removable.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,22 @@ from winnow.engine.sparsity.removability import fates
 from winnow.engine.training.state import Training
 
 TABLES_EVERY = 5.0  # s
+SHARE = 0.02  # of the time, that tables may take, and checkpoints of a user's loop
+
+
+class Seldom:
+    """Lets something be done at most every `least` seconds, and for no more than SHARE of the time."""
+
+    def __init__(self, least: float = 0.0) -> None:
+        self._least, self._cost, self._done = least, 0.0, -np.inf
+
+    def when_due(self, work: Callable[[], None]) -> None:
+        """Do the work if it is due; the first time it always is."""
+        began = time.monotonic()
+        if began - self._done > max(self._least, self._cost / SHARE):
+            work()
+            self._done = time.monotonic()
+            self._cost = self._done - began
 
 
 class EpochReport:
@@ -43,7 +59,7 @@ class EpochReport:
 
     def __init__(self, training: Training, writer: ResultWriter) -> None:
         self._training, self._writer = training, writer
-        self._written = -np.inf
+        self._pace = Seldom(TABLES_EVERY)
         self._alarmed: set[str] = set()
 
     def metrics(self, place: tuple[int, int], split: str, metrics: Mapping[str, Mapping[str, float]]) -> None:
@@ -71,8 +87,7 @@ class EpochReport:
         shares = {**training.counts.all_percents(living(whole)), **removable_shares(saved)}
         self._writer.events(place, "model", {(None, name): value for name, value in shares.items()})
         self._alarms(place)
-        if time.monotonic() - self._written > TABLES_EVERY:
-            self._tables(liveness, saved)
+        self._pace.when_due(lambda: self._tables(liveness, saved))
 
     def tables(self) -> None:
         """Write the tables of the current network."""
@@ -88,7 +103,6 @@ class EpochReport:
         self._writer.table("components", saved)
         for name, frame in zip(("network", "streams"), stream_tables(streams(liveness.graph), liveness), strict=True):
             self._writer.table(name, frame)
-        self._written = time.monotonic()
 
     def _alarms(self, place: tuple[int, int]) -> None:
         """Record the layers that have hardly a group left, once each time they get there."""

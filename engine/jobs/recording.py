@@ -26,7 +26,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from winnow.engine.jobs.epoch_report import EpochReport
+from winnow.engine.jobs.epoch_report import EpochReport, Seldom
 from winnow.engine.jobs.network_file import write_network
 from winnow.engine.jobs.recorded_spec import HeldStrength, Started, Told, loop_start
 from winnow.engine.jobs.sample import write_sample
@@ -107,7 +107,7 @@ class Recorder:
             balancer=Equal(tuple(begun.tasks), "parameters"),
             device=begun.device,
         )
-        self._epoch, self._saved = 0, -1
+        self._epoch, self._saved, self._saving = 0, -1, Seldom()
         self._losses: dict[str, list[Tensor | float]] = defaultdict(list)
         self._asked: float | None = None
         self._steps_an_epoch: int | None = None
@@ -171,9 +171,9 @@ class Recorder:
         self._meet_requests()
 
     def epoch(self, metrics: Metrics | None = None) -> None:
-        """Write what is known after an epoch, and a checkpoint; `metrics` is {task: {name: value}} on validation.
+        """Write what is known after an epoch; `metrics` is {task: {name: value}} on validation.
 
-        With `loader` they may be left out: they are then the metrics of the tasks on its batches.
+        With `loader` they may be left out: they are then those of its batches. Short epochs share a checkpoint (SHARE).
 
         Raises:
             ValueError: metrics of a task that there is not.
@@ -186,7 +186,7 @@ class Recorder:
         self._steps_an_epoch = training.step - self._since
         self._since = training.step
         self._report.epoch(self._epoch, self._metrics(metrics))
-        self._save()
+        self._saving.when_due(self._save)
         self._progress(now=True)
 
     def _metrics(self, given: Metrics | None) -> Mapping[str, Mapping[str, float]]:

@@ -33,7 +33,7 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.conv1 = conv_norm(inputs, width, 3, step.stride, step.first)
         self.conv2 = conv_norm(width, width, 3, 1, step.dilation)
-        self.around = _around(inputs, width, step.stride, averaged)
+        self.around = _around(inputs, width, step, averaged)
         self.relu = nn.ReLU()
 
     @property
@@ -56,7 +56,7 @@ class Bottleneck(nn.Module):
         self.conv1 = conv_norm(inputs, width, 1)
         self.conv2 = conv_norm(width, width, 3, step.stride, step.first)
         self.conv3 = conv_norm(width, EXPANSION * width, 1)
-        self.around = _around(inputs, EXPANSION * width, step.stride, averaged)
+        self.around = _around(inputs, EXPANSION * width, step, averaged)
         self.relu = nn.ReLU()
 
     @property
@@ -198,10 +198,18 @@ def _deep_stem(channels: int, width: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.MaxPool2d(3, 2, 1))
 
 
-def _around(inputs: int, outputs: int, stride: int, averaged: bool) -> nn.Module:
-    if inputs == outputs and stride == 1:
+def _around(inputs: int, outputs: int, step: BlockStep, averaged: bool) -> nn.Module:
+    if inputs == outputs and step.stride == 1:
         return nn.Identity()
     if averaged:
-        halved = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
-        return nn.Sequential(halved if stride > 1 else nn.Identity(), *conv_norm(inputs, outputs, 1))
-    return conv_norm(inputs, outputs, 1, stride)
+        return nn.Sequential(_mean(step), *conv_norm(inputs, outputs, 1))
+    return conv_norm(inputs, outputs, 1, step.stride)
+
+
+def _mean(step: BlockStep) -> nn.Module:
+    """Return the mean before the convolution of a shortcut; where dilation stands for a stride, at every place."""
+    if step.stride > 1:
+        return nn.AvgPool2d(step.stride, step.stride, ceil_mode=True, count_include_pad=False)
+    if step.dilation > 1:
+        return nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, 1))  # as timm keeps the size
+    return nn.Identity()

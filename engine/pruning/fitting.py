@@ -30,7 +30,7 @@ from winnow.engine.graph.rules import rule_named
 from winnow.engine.graph.weights import Flags
 from winnow.engine.pruning.plan import Plan, above, observed, places
 from winnow.engine.pruning.proof import NotExact
-from winnow.engine.pruning.selecting import NARROWED, Zeros
+from winnow.engine.pruning.selecting import NARROWED, Zeros, fit_plain_norm
 
 NUMBER = "its code names a number of channels"
 MOVED = ("input", "tensors")
@@ -249,6 +249,9 @@ def settle_shapes(graph: ChannelGraph, twin: nn.Module, kept: Flags) -> None:
         if isinstance(layer, nn.modules.instancenorm._InstanceNorm) and not layer.affine:
             norm: Any = layer
             norm.num_features = shape[-norm._get_no_batch_dim()]
+        plain = getattr(layer, "weight", 0) is None
+        if plain and isinstance(layer, nn.LayerNorm | nn.RMSNorm) and len(layer.normalized_shape) == 1:
+            fit_plain_norm(layer, shape[-1])
         if isinstance(layer, Zeros):
             layer.width = shape[-1]
         if isinstance(layer, nn.Unflatten):

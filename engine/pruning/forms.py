@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from winnow.engine.graph.calls import Call, in_modes, run
+from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.experts import result_of, sources_of
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.modes import in_mode, undisturbed
@@ -172,13 +173,20 @@ def _giving_zeros(plan: Plan) -> list[str]:
         result = result_of(step)
         for source in sources_of(step):
             used.setdefault(source, []).append(set() if result is None else within[result])
-    zero = {i for i in used if i in known and bool((known[i] == 0).all())}
+    last = {carrier.index for carrier in graph.carriers if _along_the_last(carrier)}
+    zero = {i for i in used if i in last and i in known and bool((known[i] == 0).all())}
     found = []
     for name in sorted(set().union(*(within[i] for i in zero))):
         leaving = [i for i, users in used.items() if name in within[i] and any(name not in paths for paths in users)]
         if leaving and zero.issuperset(leaving):
             found.append(name)
     return found
+
+
+def _along_the_last(carrier: Carrier) -> bool:
+    """Whether the channels of a tensor lie along its last dimension."""
+    labels = carrier.labels.shape
+    return bool(labels) and labels[-1] == carrier.shape[-1] and all(length == 1 for length in labels[:-1])
 
 
 def _run(twin: nn.Module, call: Call) -> None:

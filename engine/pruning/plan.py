@@ -204,7 +204,8 @@ def _runnable(plan: Plan) -> Plan:
         first = np.zeros(len(plan.liveness.kept), bool)
         first[[int(carrier.labels.flat[0]) for carrier in empty]] = True
         named = places(plan.graph)
-        hollow = dict.fromkeys((*plan.hollow, *(named.get(carrier.node, carrier.node) for carrier in empty)))
+        nodes = (carrier.node.removesuffix(":inside") for carrier in empty)  # what an operation made inside
+        hollow = dict.fromkeys((*plan.hollow, *(named.get(node, node) for node in nodes)))
         plan = replace(plan, liveness=plan.liveness.keeping(plan.liveness.kept | first), hollow=tuple(hollow))
     return plan
 

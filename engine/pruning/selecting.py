@@ -131,6 +131,7 @@ class NarrowRMSNorm(nn.RMSNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised channels that are left, in the type of the input."""
         kind: Any = self._parameters["weight"]  # its type is a plain one, whoever draws the program
+        kind = x if kind is None else kind
         eps = torch.finfo(torch.promote_types(kind.dtype, torch.float32)).eps if self.eps is None else self.eps
         return narrow_rms_norm(x, self.weight, eps, self.width)
 
@@ -212,6 +213,15 @@ def fit_norm(norm: nn.Module) -> None:
         layer.width = layer.normalized_shape[0]
         layer.__class__ = NARROW[type(layer)]
     layer.normalized_shape = tuple(layer.weight.shape)
+
+
+def fit_plain_norm(norm: nn.Module, left: int) -> None:
+    """Give a norm without γ the number of channels that it has left."""
+    layer: Any = norm
+    if type(layer) in NARROW and tuple(layer.normalized_shape) != (left,):
+        layer.width = layer.normalized_shape[0]
+        layer.__class__ = NARROW[type(layer)]
+    layer.normalized_shape = (left,)
 
 
 def slow_paths(model: nn.Module) -> None:

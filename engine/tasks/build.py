@@ -45,11 +45,11 @@ def _own(field: Field, learner: Learner) -> Task:
         )
     if not isinstance(task.outputs, int) or task.outputs < 1:
         raise ValueError(f"`outputs` must be a whole number from 1 on, got {task.outputs!r} from {learner.code}.")
-    return OwnTask(task, field)
+    return CheckedTask(task, field)
 
 
 @dataclass(frozen=True)
-class OwnTask:
+class CheckedTask:
     """A task of the user's own, which knows by its field that it is one; its results are checked as they come."""
 
     made: Task
@@ -74,9 +74,9 @@ class OwnTask:
             raise ValueError(f"`loss` must return one number as a tensor, got {found!r:.60} from {self._code}.")
         return found
 
-    def meter(self) -> "OwnMeter":
+    def meter(self) -> "CheckedMeter":
         """Return an empty meter."""
-        return OwnMeter(self.made.meter(), self._code, tuple(metric.name for metric in self._learner.metrics))
+        return CheckedMeter(self.made.meter(), self._code, tuple(metric.name for metric in self._learner.metrics))
 
     def constant(self, target: Tensor) -> Tensor:
         """Return the best prediction that ignores the image, (outputs,)."""
@@ -100,7 +100,7 @@ class OwnTask:
         return self._learner.code
 
 
-class OwnMeter:
+class CheckedMeter:
     """The meter of a task of the user's own; it must compute the metrics that the task lists."""
 
     def __init__(self, made: Meter, code: str, names: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import webdataset
 from PIL import Image
 
 from tests.data.disk.making import depth_of, generator, image_of, write
@@ -126,9 +127,8 @@ def test_samples_are_those_that_were_written(tmp_path: Path):
 
 
 def test_what_webdataset_writes_is_read(tmp_path: Path):
-    writer = pytest.importorskip("webdataset")
     root = make(tmp_path / "shards")
-    with writer.TarWriter(str(root / "train-0000.tar")) as out:
+    with webdataset.TarWriter(str(root / "train-0000.tar")) as out:
         for k in SHARDS["train-0000.tar"]:
             out.write({"__key__": f"a b/{k:04d}", **sample_of(k)})
     data = ShardsData(root=str(root)).load("train")

@@ -10,7 +10,7 @@ import torch
 from tests.engine.training_here import train_here
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
-from winnow.engine.jobs.epoch_report import EpochReport, groups_table, kernels_table, removable_shares
+from winnow.engine.jobs.epoch_report import SHARE, EpochReport, Seldom, groups_table, kernels_table, removable_shares
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.run import create, list_runs
@@ -99,3 +99,19 @@ def test_the_strength_that_outweighs_the_loss_and_the_graph_are_recorded(
     nodes, edges = run.table("network"), run.table("streams")
     assert {layer.name for layer in run.norms.layers()} <= set(nodes["name"])
     assert set(edges["source"]) | set(edges["target"]) == set(nodes["node"])
+
+
+def test_what_takes_long_is_done_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("winnow.engine.jobs.epoch_report.time.monotonic", lambda: clock[0])
+    pace, done = Seldom(5.0), []
+
+    def work() -> None:
+        done.append(clock[0])
+        clock[0] += 1.0
+
+    for now in (0.0, 4.0, 30.0, 50.9, 51.1, 60.0):
+        clock[0] = now
+        pace.when_due(work)
+    assert done == [0.0, 51.1]
+    assert SHARE >= 1.0 / 51.1

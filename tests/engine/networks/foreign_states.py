@@ -1,7 +1,7 @@
 """State dicts as torchvision and timm have them: all names and shapes, with random values.
 
-Those of torchvision have the names and shapes of its version 0.29, and its features come out of our trunks with them
-(checked once, without a test). Those of timm are written from its code, 0.6 to 1.0.
+They have the names and shapes of torchvision 0.29 and timm 1.0.31, whose features come out of our trunks with them
+(checked once, without a test). The older names are written from their code.
 """
 
 from collections.abc import Mapping

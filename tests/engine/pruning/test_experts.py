@@ -215,3 +215,61 @@ def test_hidden_units_of_experts_go_alone():
     small = compact(net, X).model
     assert [small.experts[place][0].out_features for place in range(3)] == [HIDDEN - 2, HIDDEN - 1, HIDDEN]
     holds(net, small)
+
+
+def test_a_mixture_of_the_best_experts_loses_its_zero_ones():
+    class Best(MMoE):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            parts, found = [expert(x) for expert in self.experts], {}
+            for place, (gate, tower) in enumerate(zip(self.gates, self.towers, strict=True)):
+                weights = gate(x).softmax(-1)
+                best, chosen = weights.topk(2, -1)
+                found[f"task{place}"] = tower(self.mixed(torch.zeros_like(weights).scatter(1, chosen, best), parts))
+            return found
+
+    net = made(Best("summed"))
+    for bank in of_experts(coupled_groups(net, X))[1:3]:
+        silence(bank)
+    small = compact(net, X)
+    assert small.certificate.silent == ("experts.1", "experts.2")
+    holds(net, small.model)
+
+
+def test_experts_in_one_tensor_are_pinned_by_name():
+    class Batched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w, self.v = nn.Parameter(torch.randn(4, INPUT, HIDDEN)), nn.Parameter(torch.randn(4, HIDDEN, OUTPUT))
+            self.gate, self.tower = nn.Linear(INPUT, 4), nn.Linear(OUTPUT, 1)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            parts = torch.einsum("beh,eho->beo", torch.relu(torch.einsum("bi,eih->beh", x, self.w)), self.v)
+            return {"task": self.tower(torch.einsum("be,beo->bo", self.gate(x).softmax(-1), parts))}
+
+    net = made(Batched())
+    with torch.no_grad():
+        net.w[1], net.v[1], net.v[2] = 0, 0, 0
+    small = compact(net, X).model
+    assert small.w.shape == net.w.shape
+    holds(net, small)
+
+
+def test_a_branch_over_maps_keeps_one_channel():
+    """How large its zeros would have to be, a convolution alone knows."""
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.out = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+            self.branch = nn.Sequential(nn.Conv2d(4, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 4, 1))
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            x = self.stem(x)
+            return {"task": self.out(x + self.branch(x))}
+
+    net = made(Residual())
+    with torch.no_grad():
+        for parameter in net.branch[2].parameters():
+            parameter.zero_()
+    found = compact(net, torch.randn(2, 3, 6, 7, dtype=torch.float64))
+    assert (found.certificate.silent, found.model.branch[0].out_channels) == ((), 1)

@@ -215,9 +215,14 @@ def test_attention_weights_that_are_returned_keep_their_heads():
 def test_all_heads_of_an_attention_but_one_go_where_none_is_needed():
     net, x = made("torch")
     silence(net, trace(net, x), count=HEADS)
-    found = compact(net, x, gather="never")
+    found = compact(net, x, gather="never", keep_modules=True)
     assert found.model.blocks[0].attention.attn.num_heads == 1
     assert found.certificate.hollow
+    holds(net, found)
+    with torch.no_grad():
+        net.blocks[0].attention.attn.out_proj.bias.zero_()
+    found = compact(net, x, gather="never")
+    assert found.certificate.silent == ("blocks.0.attention",)
     holds(net, found)
 
 

@@ -107,6 +107,7 @@ def test_inputs_that_no_unit_reads_go():
     holds(net, small, True)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 def test_a_projected_state_is_refused_by_name():
     torch.manual_seed(0)
     net = Whole("lstm", proj_size=4).double()

@@ -158,14 +158,35 @@ def test_a_channel_that_is_read_stays_although_it_is_zero_before_the_norm():
     assert trace(net, x).liveness().kept[space.channels].all()
 
 
-def test_norms_without_parameters_and_of_ones_own_pin_their_stream():
-    class Own(nn.LayerNorm):
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.nn.functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+def made_by_embed(net: nn.Module, x: Tensor) -> Space:
+    return next(space for space in trace(net, x).spaces if space.name == "embed")
 
-    for norm in (nn.LayerNorm(8, elementwise_affine=False), Own(8)):
-        graph = trace(OneNorm(norm), torch.randn(5, 4))
-        assert any("layer norm mixes" in pin for space in graph.spaces for pin in space.pins)
+
+@pytest.mark.parametrize("kind", [nn.LayerNorm, nn.RMSNorm])
+def test_channels_go_through_norms_without_parameters(kind: type[nn.Module]):
+    net, x = OneNorm(kind(8, elementwise_affine=False)).double(), torch.randn(5, 4, dtype=torch.float64)
+    silence(net, made_by_embed(net, x), 3)
+    found = compact(net, x, gather="never")
+    assert (found.model.norm.normalized_shape, found.model.norm.width) == ((5,), 8)
+    assert found.certificate.max_error_float64 <= 1e-10
+    other = torch.randn(3, 4, dtype=torch.float64)
+    assert torch.allclose(found.model(other), net(other), rtol=0, atol=1e-10)
+    silence(found.model, made_by_embed(found.model, x), 1)
+    again = compact(found.model, x, gather="never").model
+    assert (again.norm.normalized_shape, again.norm.width) == ((4,), 8)
+
+
+def test_a_function_of_a_norm_in_a_larger_module_pins_its_stream():
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gamma, self.drop = nn.Parameter(torch.ones(8)), nn.Dropout(0.1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.drop(torch.nn.functional.layer_norm(x, (8,), self.gamma))
+
+    graph = trace(OneNorm(Own()), torch.randn(5, 4))
+    assert any("layer norm mixes" in pin for space in graph.spaces for pin in space.pins)
 
 
 def test_a_narrow_norm_trains_as_the_whole_one():

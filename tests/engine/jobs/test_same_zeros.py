@@ -1,0 +1,94 @@
+"""A loop of the user's own, its tasks in turns, ends with the zeros and weights of `winnow train --network`."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.engine.commanding import winnow_here
+from tests.engine.own_nets import at_home
+from winnow.engine import GroupLasso, Proximal, coupled_groups, record, trace
+from winnow.engine.graph.sharing import parts_of
+from winnow.engine.jobs.restore import restored_network
+from winnow.engine.jobs.run_data import batches, fields
+from winnow.engine.networks.multitask import build_network
+from winnow.engine.runs.run import list_runs
+from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.optimisers import build_optimizer, set_rate
+
+NETS = """
+import torch
+from torch import nn
+
+
+class Shared(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3), nn.ReLU(), nn.Flatten())
+        self.tops = nn.ModuleDict({name: nn.Linear(12 * 16, count) for name, count in outputs.items()})
+
+    def forward(self, x):
+        x = self.body(x)
+        return {name: top(x) for name, top in self.tops.items()}
+
+
+def shared(fields):
+    return Shared({name: field.outputs for name, field in fields.items()})
+"""
+ASKED = [
+    "train",
+    "--dataset",
+    "digits",
+    "--tasks",
+    "digit,ink",
+    "--threads",
+    "1",
+    "--epochs",
+    "2",
+    "--groups",
+    "coupled",
+]
+MORE = ["--batch-size", "128", "--optimiser", "sgd", "--learning-rate", "0.05", "--accumulate", "1"]
+
+
+def test_a_loop_of_ones_own_reaches_the_same_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "loopnets.py").write_text(NETS)
+    at_home(monkeypatch, tmp_path, home)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "loopnets", raising=False)
+    done = winnow_here(*ASKED, *MORE, "--network", "loopnets:shared", "--strength", "0.03")
+    assert done.returncode == 0, done.stderr[-1000:]
+    (theirs,) = list_runs(tmp_path / "runs")
+    spec = theirs.spec
+    torch.set_num_threads(1)
+    torch.manual_seed(spec.seed)
+    tasks = build_tasks(fields(spec), spec.tasks)
+    images = batches(spec, tasks, "train", torch.device("cpu"), lambda phase: None)
+    net = build_network(spec.network, tasks, images.channels)
+    graph = trace(net, images.example())
+    optimizer = build_optimizer(spec.optimiser, net.named_parameters(), [])
+    groups = coupled_groups(net, images.example(), within=parts_of(graph).trunk, graph=graph)
+    proximal = Proximal(optimizer, groups, GroupLasso(spec.penalty.strength))
+    total = spec.epochs * images.steps
+    with record("mine", net, images.example(), proximal, tasks=tasks, runs=tmp_path / "own") as run:
+        for epoch in range(spec.epochs):
+            net.train()
+            for batch in images.shuffled(spec.seed, epoch, spec.flips):
+                set_rate(proximal.optimizer, spec.optimiser, run._training.step / total)
+                proximal.zero_grad()
+                losses = {}
+                for task, own in tasks.items():  # in turns: a backward pass for each task
+                    losses[task] = own.loss(net(batch.images)[task], batch.targets[task])
+                    losses[task].backward()
+                proximal.step()
+                run.step(losses)
+            run.epoch({})
+    mine, reached = (restored_network(own, torch.device("cpu")).net for own in (run.run, theirs))
+    zeros = {key: own == 0 for key, own in reached.state_dict().items()}
+    assert sum(int(own.sum()) for own in zeros.values()) > 0
+    for key, own in mine.state_dict().items():
+        assert torch.equal(own == 0, zeros[key]), key
+        assert torch.allclose(own, reached.state_dict()[key], atol=1e-5), key  # gradients are summed in another order
