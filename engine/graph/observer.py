@@ -45,7 +45,7 @@ from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.rules import MODULE_RULES, WEIGHTED, rule_named
 from winnow.engine.graph.signature import RANDOM, Signature
-from winnow.engine.graph.sized import Observations, Origin, origins_in, plain, sized
+from winnow.engine.graph.sized import Observations, Origin, origins_in, plain_size, sized
 
 CONTROL = "flow of control that depends on the values of a tensor"
 DECIDE = "decide by sizes or options, or use torch.where"
@@ -55,7 +55,7 @@ WRITES = "writes into it in a way that the channel graph does not follow"
 
 
 @dataclass(frozen=True)
-class Event:
+class GraphEvent:
     """An operation of a pass: the name of its node (as in `Carrier.node`), its own, and the module that ran it."""
 
     node: str
@@ -71,7 +71,7 @@ class Observer(TorchFunctionMode):
         self.recording, self.call, self.drawing = recording, call, drawing
         self.paths = Paths(model)
         self.book = Observations(lambda: self.paths.path)
-        self.events: list[Event] = []
+        self.events: list[GraphEvent] = []
         self.signature = Signature(recording)
         self.memory = Memory(recording)
         self.beneath = _Beneath(self)
@@ -98,7 +98,7 @@ class Observer(TorchFunctionMode):
     def operate(self, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run an operation, and follow its channels."""
         if numbers := origins_in((args, kwargs)):
-            args, kwargs = plain(args), plain(kwargs)
+            args, kwargs = plain_size(args), plain_size(kwargs)
             if self.drawing and _takes_numbers(name):
                 self.book.number(numbers | self._cut(name, args, numbers))
         if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
@@ -162,7 +162,7 @@ class Observer(TorchFunctionMode):
         if not self.drawing:
             return
         node = f"{self.call}:{len(self.events)}:{name}"
-        self.events.append(Event(node, name, path))
+        self.events.append(GraphEvent(node, name, path))
         weighted = rule_named(name) in WEIGHTED
         carried = self._carried(given, node, weighted)
         result = args[0] if name == "setitem" else result

@@ -26,7 +26,7 @@ import torch
 
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.streams import stream_tables, streams
-from winnow.engine.graph.tables import channels, savings
+from winnow.engine.graph.tables import channel_table, savings
 from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.runs.norm_log import NormLog
 from winnow.engine.runs.quantities import ALARM, NEAR
@@ -95,7 +95,7 @@ class EpochReport:
         self._tables(liveness, savings(liveness))
 
     def _tables(self, liveness: Liveness, saved: pd.DataFrame) -> None:
-        training, table = self._training, channels(liveness)
+        training, table = self._training, channel_table(liveness)
         fate = fates(training.graph, table, training.proximal.dense_banks)
         self._writer.table("groups", groups_table(training).merge(fate, on=["layer", "channel"], how="left"))
         self._writer.table("kernels", kernels_table(training.proximal.dense_banks))

@@ -32,7 +32,7 @@ from winnow.engine.pruning.budget import Budget, choose
 from winnow.engine.pruning.latency_budget import Timed
 from winnow.engine.pruning.masking import silence
 from winnow.engine.pruning.repair import repair
-from winnow.engine.pruning.scores import norms, relevance
+from winnow.engine.pruning.scores import norm_scores, relevance_scores
 from winnow.engine.pruning.sweep import SHARES, sweep_steps
 from winnow.engine.pruning.units import Units, units
 from winnow.engine.pruning.what_if import WhatIf
@@ -159,13 +159,13 @@ def _chosen(pruning: Pruning, found: Units) -> Flags:
 def _scores(pruning: Pruning, found: Units) -> Values:
     """Return the score of each unit by the spec's criterion."""
     if pruning.spec.criterion == "norm":
-        return norms(found, pruning.spec.compared)
+        return norm_scores(found, pruning.spec.compared)
     if pruning.training is None:
         raise ValueError("`training` must be read for criterion relevance, got None.")
     count = pruning.spec.relevance_images
     pruning.phase(f"measuring relevance on {count} images", 0.1)
     images = first_images(pruning.training, count)
-    return relevance(found, relevance_frame(pruning.restored, images), pruning.kept)
+    return relevance_scores(found, relevance_frame(pruning.restored, images), pruning.kept)
 
 
 def relevance_frame(restored: Restored, images: list[Batch]) -> pd.DataFrame:

@@ -20,13 +20,13 @@ from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.distributed.joining import own_device
-from winnow.engine.training.distributed.place import Place
+from winnow.engine.training.distributed.place import RankPlace
 
 CHUNK = 32  # images at once
 Say = Callable[[str], None]
 
 
-def prepare(threads: int, device: str, place: Place | None = None) -> torch.device:
+def prepare(threads: int, device: str, place: RankPlace | None = None) -> torch.device:
     """Set what decides the bits of a process; return where it computes, for "auto", "cpu" or "cuda".
 
     Of several processes on a machine, each takes its part of the threads, and a GPU of its own.
@@ -35,7 +35,7 @@ def prepare(threads: int, device: str, place: Place | None = None) -> torch.devi
         ValueError: a CUDA device was asked for, and there is none.
 
     """
-    place = place or Place()
+    place = place or RankPlace()
     torch.set_num_threads(max(1, threads // place.local_count))
     torch.set_flush_denormal(True)  # the moments of dead groups decay into denormals, four times slower
     torch.use_deterministic_algorithms(True, warn_only=True)
