@@ -29,8 +29,8 @@ EXPORTING = (  # packages whose modules all need torch; what is for users is exp
     "engine/sparsity/groups/__init__.py",
 )  # fmt: skip
 HEAVY = {"torch", "captum", "sklearn"}  # seconds of import each
-REPEATED_NAMES = 89  # public functions and classes of one name in several modules
-ONE_IMPORTER = 112  # modules that one other imports: often part of it; a data set has a file, and the catalog a line
+REPEATED_NAMES = 10  # public functions and classes of one name in several modules
+ONE_IMPORTER = 111  # modules that one other imports: often part of it; a data set has a file, and the catalog a line
 
 
 def files(package: str) -> Iterator[Path]:

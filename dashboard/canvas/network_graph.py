@@ -69,10 +69,10 @@ def network_graph(drawing: NetworkDrawing, key: str, picked: Callable[[str], Non
         if isinstance(said, Mapping) and said.get("of") == drawing.run and said.get("layer") in layers:
             picked(str(said["layer"]))
 
-    _mount(key=key, data=payload(drawing), on_picked_change=report)
+    _mount(key=key, data=network_payload(drawing), on_picked_change=report)
 
 
-def payload(drawing: NetworkDrawing) -> dict[str, Any]:
+def network_payload(drawing: NetworkDrawing) -> dict[str, Any]:
     """Return what the browser needs; `digest` tells two drawings apart."""
     whole = max(float(drawing.nodes["macs"].sum()), 1.0)
     nodes = [_node(row, _look(row, drawing, whole)) for row in drawing.nodes.to_dict("records")]

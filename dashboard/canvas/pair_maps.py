@@ -31,7 +31,7 @@ _mount = st.components.v2.component(
 
 
 @dataclass(frozen=True)
-class Pair:
+class MapPair:
     """Two networks of the same layers: their names, the norms (2, groups), and which of them are near the threshold."""
 
     titles: tuple[str, str]
@@ -42,9 +42,9 @@ class Pair:
     selected: Cell | None = None
 
 
-def pair_maps(pair: Pair, key: str, picked: Callable[[Cell | None], None]) -> None:
+def pair_maps(pair: MapPair, key: str, picked: Callable[[Cell | None], None]) -> None:
     """Draw the three maps; `picked` is called before the page is drawn again, with the cell that the user went to."""
-    data = payload(pair)
+    data = pair_payload(pair)
 
     def report() -> None:
         heard, cell = reported(st.session_state[key].get("picked"), data["of"], pair.layers, pair.kind)
@@ -54,7 +54,7 @@ def pair_maps(pair: Pair, key: str, picked: Callable[[Cell | None], None]) -> No
     _mount(key=key, data=data, on_picked_change=report)
 
 
-def payload(pair: Pair) -> dict[str, Any]:
+def pair_payload(pair: MapPair) -> dict[str, Any]:
     """Return what the browser needs."""
     scale = scale_of(pair.norms)
     shades = levels(pair.norms, pair.near, scale)
@@ -73,9 +73,9 @@ def payload(pair: Pair) -> dict[str, Any]:
     return {**sent, "digest": digest, "of": digest, "selected": named(pair.selected)}
 
 
-def replayable_pair(pair: Pair) -> dict[str, Any]:
+def replayable_pair(pair: MapPair) -> dict[str, Any]:
     """Return the three maps as canvas/report.js draws them."""
-    sent = payload(pair)
+    sent = pair_payload(pair)
     return {
         **maps_of(pair.layers, NOUNS[pair.kind], (sent["low"], sent["high"])),
         "titles": [f"A · {pair.titles[0]}", f"B · {pair.titles[1]}", "Difference, B against A"],

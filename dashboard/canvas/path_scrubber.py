@@ -101,7 +101,7 @@ def request(value: Mapping[str, Any], course: Course) -> Request | None:
     return Request(course.path, level=float(level)) if 0 < level < most else None
 
 
-def payload(course: Course) -> dict[str, Any]:
+def path_payload(course: Course) -> dict[str, Any]:
     """Return what the browser needs."""
     known = course.networks
     scale = scale_of(known.norms)

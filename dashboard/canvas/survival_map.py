@@ -53,7 +53,7 @@ def survival_map(board: Board, key: str, picked: Callable[[Cell | None], None]) 
         if heard:
             picked(cell)
 
-    _mount(key=key, data=payload(board), on_picked_change=report)
+    _mount(key=key, data=survival_payload(board), on_picked_change=report)
 
 
 def reading(kind: Kind) -> str:
@@ -66,7 +66,7 @@ def reading(kind: Kind) -> str:
     )
 
 
-def payload(board: Board) -> dict[str, Any]:
+def survival_payload(board: Board) -> dict[str, Any]:
     """Return what the browser needs: names and widths of the layers, the newest norms, the ends of the scale."""
     norms = board.norms
     low, high = norms.extent

@@ -20,7 +20,7 @@ READING = (
 
 
 def gains(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure:
-    """Draw `frame` (dashboard.frames.pairs.metrics), one bar per metric."""
+    """Draw `frame` (dashboard.frames.pairs.paired_metrics), one bar per metric."""
     drawn = frame[np.isfinite(frame["gain"].astype(float))].reset_index(drop=True)
     if drawn.empty:
         return empty(NO_GAIN if len(frame) else NOTHING, height=260)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.layer_counts import largest, layer_axis, left_out, rows_height
+from winnow.dashboard.figures.layer_counts import largest_layers, layer_axis, left_out_layers, rows_height
 from winnow.dashboard.figures.style import NEUTRAL, empty, escaped, panels
 
 LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -25,10 +25,10 @@ READING = (
 
 
 def kept_by_both(frame: pd.DataFrame) -> go.Figure:
-    """Draw `frame` (dashboard.frames.pairs.layers) as stacked bars."""
+    """Draw `frame` (dashboard.frames.pairs.paired_layers) as stacked bars."""
     if frame.empty:
         return empty("The networks have different shapes.", height=300)
-    drawn = largest(frame, (frame["only_a"] + frame["only_b"]) / frame["total"])
+    drawn = largest_layers(frame, (frame["only_a"] + frame["only_b"]) / frame["total"])
     figure = panels(height=rows_height(len(drawn)))
     names = [escaped(name) for name in drawn["layer"]]
     for column, (said, marker) in LOOKS.items():
@@ -45,5 +45,5 @@ def kept_by_both(frame: pd.DataFrame) -> go.Figure:
         )
     figure.update_layout(barmode="stack", bargap=0.28, showlegend=True, legend={"traceorder": "normal"})
     figure.update_yaxes(**layer_axis(drawn))
-    figure.update_xaxes(title_text=f"groups [1]{left_out(frame, drawn).replace('lost most', 'differ most')}")
+    figure.update_xaxes(title_text=f"groups [1]{left_out_layers(frame, drawn).replace('lost most', 'differ most')}")
     return figure

@@ -15,7 +15,7 @@ HEIGHT = 230
 MOST_WORDS = 49  # cells: 7 × 7; in smaller ones a number has no room
 
 
-def kernel(frame: pd.DataFrame) -> go.Figure:
+def kernel_figure(frame: pd.DataFrame) -> go.Figure:
     """Draw `frame` (row, column, magnitude) as one small heatmap; a kernel without extent or weights says so."""
     if frame.empty:
         return empty(NOT_RECORDED, height=120)

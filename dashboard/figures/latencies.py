@@ -22,7 +22,7 @@ READING = (
 )
 
 
-def latencies(frame: pd.DataFrame, titles: list[str]) -> go.Figure:
+def latencies_figure(frame: pd.DataFrame, titles: list[str]) -> go.Figure:
     """Draw the latencies of `frame` (dashboard.frames.before_after.costs), a row each, with these titles."""
     timed = (frame["quantity"] == "latency") & frame["dense"].notna()
     drawn = frame[timed].reset_index(drop=True)

@@ -36,17 +36,17 @@ def layer_counts(frame: pd.DataFrame) -> go.Figure:
     figure.update_layout(barmode="stack", bargap=0.28, showlegend=True, legend={"traceorder": "normal"})
     figure.update_yaxes(**layer_axis(drawn))
     widest = float(drawn["total"].max())
-    figure.update_xaxes(title_text=f"groups [1]{left_out(frame, drawn)}", range=[0, 1.12 * widest])
+    figure.update_xaxes(title_text=f"groups [1]{left_out_layers(frame, drawn)}", range=[0, 1.12 * widest])
     figure.update_xaxes(dtick=1 if widest <= 10 else None)
     return figure
 
 
 def most_lost(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the layers to draw, in the order of the network."""
-    return largest(frame, frame["dead"] / frame["total"])
+    return largest_layers(frame, frame["dead"] / frame["total"])
 
 
-def largest(frame: pd.DataFrame, share: pd.Series) -> pd.DataFrame:
+def largest_layers(frame: pd.DataFrame, share: pd.Series) -> pd.DataFrame:
     """Return the `MOST_LAYERS` rows of which a share is largest, in the order of the network."""
     if len(frame) <= MOST_LAYERS:
         return frame
@@ -54,7 +54,7 @@ def largest(frame: pd.DataFrame, share: pd.Series) -> pd.DataFrame:
     return frame.loc[np.sort(kept)]
 
 
-def left_out(frame: pd.DataFrame, drawn: pd.DataFrame) -> str:
+def left_out_layers(frame: pd.DataFrame, drawn: pd.DataFrame) -> str:
     """Say how many layers are not drawn; nothing where all are."""
     more = len(frame) - len(drawn)
     return f" · the {len(drawn)} layers that lost most; {more} more in the CSV" if more else ""

@@ -37,7 +37,7 @@ def median_norms(frame: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def channel_norms(frame: pd.DataFrame, layer: str) -> go.Figure:
+def channel_norms_figure(frame: pd.DataFrame, layer: str) -> go.Figure:
     """Draw `frame` (at, channel, norm; NaN once dead) of one layer: the dead, the living, and where the dead ended."""
     if frame.empty:
         return empty("The norms are recorded after each epoch.", height=400)

@@ -17,7 +17,7 @@ READING = (
 )
 
 
-def layer_shares(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, Style]) -> go.Figure:
+def layer_shares_figure(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, Style]) -> go.Figure:
     """Draw `frame` (layer, share_<task>…) as stacked bars that all end at 100 %."""
     if frame.empty:
         return empty("The shares appear once they are measured.")

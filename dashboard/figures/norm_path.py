@@ -14,7 +14,7 @@ READING = (
 
 
 def norm_path(frame: pd.DataFrame) -> go.Figure:
-    """Draw `frame` (dashboard.frames.paths.norms), one line per channel."""
+    """Draw `frame` (dashboard.frames.paths.path_norms), one line per channel."""
     if frame.empty or frame["norm"].isna().all():
         return empty("No channel of this layer is alive at any point.", height=420)
     grid = frame.pivot_table("norm", "channel", "level", dropna=False)

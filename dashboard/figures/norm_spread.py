@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.layer_counts import layer_axis, left_out, most_lost, rows_height
+from winnow.dashboard.figures.layer_counts import layer_axis, left_out_layers, most_lost, rows_height
 from winnow.dashboard.figures.style import COLOURS, NEAR, NEUTRAL, empty, escaped, panels
 
 MOST_POINTS = 1500  # SVG points: the near ones; a box holds the others
@@ -29,7 +29,7 @@ def norm_spread(frame: pd.DataFrame, near: pd.DataFrame) -> go.Figure:
     figure.add_trace(_medians(drawn, rows))
     figure.update_layout(showlegend=True)
     figure.update_yaxes(**layer_axis(drawn))
-    figure.update_xaxes(title_text=f"norm of the group [1]{left_out(frame, drawn)}", **_log_axis(drawn))
+    figure.update_xaxes(title_text=f"norm of the group [1]{left_out_layers(frame, drawn)}", **_log_axis(drawn))
     return figure
 
 

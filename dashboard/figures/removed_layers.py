@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.layer_counts import largest, layer_axis, left_out, rows_height
+from winnow.dashboard.figures.layer_counts import largest_layers, layer_axis, left_out_layers, rows_height
 from winnow.dashboard.figures.style import NEUTRAL, SMALLER, empty, escaped, panels
 
 READING = (
@@ -17,12 +17,12 @@ READING = (
 
 
 def removed_layers(frame: pd.DataFrame) -> go.Figure:
-    """Draw `frame` (dashboard.frames.prunings.removed) but for the norms, whose weights are vectors."""
+    """Draw `frame` (dashboard.frames.prunings.removed_by_pruning) but for the norms, whose weights are vectors."""
     matrices = frame[frame["shape_before"].astype(str).str.contains("×")].reset_index(drop=True)
     if matrices.empty:
         return empty("Nothing has been removed: every channel is used.")
     lost = 1 - matrices["parameters_after"] / matrices["parameters_before"]
-    drawn = largest(matrices, lost)
+    drawn = largest_layers(matrices, lost)
     figure = panels(height=rows_height(len(drawn)))
     after = drawn["parameters_after"].to_numpy(np.int64)
     figure.add_trace(_bars(drawn, after, "left", {"color": SMALLER}))
@@ -32,7 +32,7 @@ def removed_layers(frame: pd.DataFrame) -> go.Figure:
     figure.update_layout(barmode="stack", bargap=0.28, showlegend=True, legend={"traceorder": "normal"})
     figure.update_yaxes(**layer_axis(drawn))
     widest = float(drawn["parameters_before"].max())
-    figure.update_xaxes(title_text=f"parameters [1]{left_out(matrices, drawn)}", range=[0, 1.45 * widest])
+    figure.update_xaxes(title_text=f"parameters [1]{left_out_layers(matrices, drawn)}", range=[0, 1.45 * widest])
     return figure
 
 

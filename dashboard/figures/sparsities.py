@@ -17,7 +17,7 @@ READING = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class SparsityPlan:
     """What a run aims at: a share [%] of what is counted; the epoch from which on its zeros are held by a refit."""
 
     target: float | None = None
@@ -25,7 +25,9 @@ class Plan:
     refit: float | None = None
 
 
-def sparsities(frame: pd.DataFrame, plan: Plan | None = None, removals: pd.DataFrame | None = None) -> go.Figure:
+def sparsities_figure(
+    frame: pd.DataFrame, plan: SparsityPlan | None = None, removals: pd.DataFrame | None = None
+) -> go.Figure:
     """Draw `frame` (at and the three sparsities [%]) as one curve each, and where the plan wants them to be.
 
     `removals` (at, parameters_before, parameters) are marked, the last one with its numbers.
@@ -47,7 +49,7 @@ def sparsities(frame: pd.DataFrame, plan: Plan | None = None, removals: pd.DataF
     figure.update_layout(showlegend=True, legend={"y": -0.2, "yanchor": "top"})  # above, it would hide the events
     figure.update_yaxes(title_text="exactly zero [%]", range=[0, 103])
     figure.update_xaxes(title_text="epoch")
-    aim, span = plan or Plan(), (float(frame["at"].min()), float(frame["at"].max()))
+    aim, span = plan or SparsityPlan(), (float(frame["at"].min()), float(frame["at"].max()))
     _show(figure, aim)
     events = [] if removals is None else _removals(removals[removals["at"] >= span[0]])
     if aim.refit is not None and span[0] <= aim.refit <= span[1]:
@@ -65,7 +67,7 @@ def _removals(removals: pd.DataFrame) -> list[tuple[float, str]]:
     ]
 
 
-def _show(figure: go.Figure, plan: Plan) -> None:
+def _show(figure: go.Figure, plan: SparsityPlan) -> None:
     """Mark the target as a level."""
     if plan.target is not None:
         line = {"dash": "dash", "width": 1.5, "color": NEUTRAL}

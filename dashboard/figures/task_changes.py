@@ -18,7 +18,7 @@ READING = (
 
 
 def task_changes(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure:
-    """Draw `frame` (dashboard.frames.before_after.changes) as bars around 0."""
+    """Draw `frame` (dashboard.frames.before_after.task_change_frame) as bars around 0."""
     drawn = frame[frame["pruned_change"].notna()].reset_index(drop=True)
     if drawn.empty:
         return empty("The tasks are judged once the smaller network is there.")

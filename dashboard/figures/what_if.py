@@ -27,7 +27,7 @@ class Place:
 
 
 def what_if(frame: pd.DataFrame, styles: Mapping[str, Style], place: Place) -> go.Figure:
-    """Draw `frame` (dashboard.frames.what_if.points), the first four tasks of it."""
+    """Draw `frame` (dashboard.frames.what_if.what_if_points), the first four tasks of it."""
     named = list(dict.fromkeys(frame["task"]))[:MOST_TASKS]
     if not named:
         return empty("The sweep comes with the criteria norm and relevance.")

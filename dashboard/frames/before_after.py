@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.prunings import measures, metrics
+from winnow.dashboard.frames.prunings import measures, pruning_metrics
 from winnow.engine.runs.derived import DerivedJob, newest_job
 from winnow.engine.runs.quantities import Metric
 from winnow.engine.runs.run import Run
@@ -68,9 +68,9 @@ def costs(pruning: DerivedJob) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "threads", "steady"])
 
 
-def changes(pruning: DerivedJob, main: Main) -> pd.DataFrame:
+def task_change_frame(pruning: DerivedJob, main: Main) -> pd.DataFrame:
     """Return one row per judged task, by the metric that stands for it; a dropped task has no value after."""
-    found = metrics(pruning).set_index(["task", "metric", "model"])["value"].astype(float)
+    found = pruning_metrics(pruning).set_index(["task", "metric", "model"])["value"].astype(float)
     rows = []
     for task, metric in main:
         if (task, metric.name, "dense") not in found.index:
@@ -106,7 +106,7 @@ def realised(run: Run) -> Realised | None:
 
 def stages_of(pruning: DerivedJob) -> tuple[str, ...]:
     """Return what the pruned network went through: pruned, and where it was, repaired and refitted."""
-    known = set(metrics(pruning)["model"])
+    known = set(pruning_metrics(pruning)["model"])
     return tuple(stage for stage in STAGES if stage == "pruned" or stage in known)
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from winnow.dashboard.frames.before_after import AFTER, TITLES, Main, changes, costs
+from winnow.dashboard.frames.before_after import AFTER, TITLES, Main, costs, task_change_frame
 from winnow.dashboard.shared.formatting import amount, changed, measured, spread
 from winnow.engine.runs.derived import DerivedJob
 
@@ -10,7 +10,7 @@ from winnow.engine.runs.derived import DerivedJob
 def before_after(pruning: DerivedJob, main: Main) -> pd.DataFrame:
     """Return one row per cost, then one per task, as text."""
     spent = [_cost(row) for _, row in costs(pruning).iterrows()]
-    got = [_metric(row) for _, row in changes(pruning, main).iterrows()]
+    got = [_metric(row) for _, row in task_change_frame(pruning, main).iterrows()]
     return pd.DataFrame([*spent, *got], columns=["what", *AFTER, "change"])
 
 

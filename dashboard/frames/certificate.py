@@ -10,7 +10,7 @@ from winnow.engine.runs.derived import DerivedJob
 FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative errors that engine.pruning.certificate lets pass
 
 
-class Certificate(BaseModel):
+class CertificateFile(BaseModel):
     """What certificate.json says; `relative_error_*` is the largest difference by the scale of its output."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -37,7 +37,7 @@ class Certificate(BaseModel):
         return 0 <= self.relative_error_float32 <= FLOAT32 and 0 <= self.relative_error_float64 <= FLOAT64
 
 
-def certificate(pruning: DerivedJob) -> Certificate | None:
+def certificate(pruning: DerivedJob) -> CertificateFile | None:
     """Return the certificate, None where there is none yet.
 
     Raises:
@@ -49,10 +49,10 @@ def certificate(pruning: DerivedJob) -> Certificate | None:
 
 
 @latest(64)
-def _read(path: Path, written: Version) -> Certificate | None:
+def _read(path: Path, written: Version) -> CertificateFile | None:
     if not any(written):
         return None
     try:
-        return Certificate.model_validate_json(path.read_bytes())
+        return CertificateFile.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise ValueError(f"`certificate.json` should be a certificate. Found {error.error_count()} faults.") from error

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from winnow.dashboard.frames.studies import table
+from winnow.dashboard.frames.studies import study_table
 from winnow.dashboard.shared.formatting import level_word
 from winnow.engine.runs.study import Study
 
@@ -30,7 +30,7 @@ class Which:
 
 def paired(study: Study, which: Which) -> pd.DataFrame:
     """Return the differences of Δ_m: of every sparse arm from the dense one, and of the arms at one level."""
-    rows = [*_from_dense(table(study, "summary"), which), *_between(table(study, "comparisons"), which)]
+    rows = [*_from_dense(study_table(study, "summary"), which), *_between(study_table(study, "comparisons"), which)]
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS)).dropna(subset="difference").reset_index(drop=True)
 
 

@@ -49,7 +49,7 @@ def regularity(run: Run, since: float = 0.0) -> pd.DataFrame:
     return wide.assign(alive=100 * wide["alive"])
 
 
-def changes(run: Run) -> pd.DataFrame:
+def strength_changes(run: Run) -> pd.DataFrame:
     """Return the strengths that users asked for, at the steps from which they held."""
     log = events(run)
     asked = log[(log["split"] == "control") & (log["quantity"] == "strength")]
@@ -65,7 +65,7 @@ def weights(run: Run, since: float = 0.0) -> pd.DataFrame:
     return known.loc[known["at"] >= since, ["at", "task", "value"]].rename(columns={"value": "weight"})
 
 
-def conflict(run: Run, since: float = 0.0) -> pd.DataFrame:
+def conflict_frame(run: Run, since: float = 0.0) -> pd.DataFrame:
     """Return how far the gradients of each two tasks agree, from epoch `since` on."""
     log = events(run)
     known = log[(log["split"] == "conflict") & log["quantity"].str.startswith(COSINE) & (log["at"] >= since)]
@@ -114,7 +114,7 @@ def strength_max(run: Run) -> float | None:
 
 def strength_asked(run: Run) -> float:
     """Return the strength that was asked for last and has been granted: by a user, or by the spec."""
-    known = changes(run)["strength"].dropna()
+    known = strength_changes(run)["strength"].dropna()
     return float(known.iloc[-1]) if len(known) else run.spec.penalty.strength
 
 

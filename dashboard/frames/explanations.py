@@ -36,17 +36,17 @@ COLUMNS = {
 
 def explanations(run: Run) -> list[DerivedJob]:
     """Return the explanations of a run whose spec can be read, newest first."""
-    return [work for work in derived_jobs(run, "explain") if spec(work) is not None]
+    return [work for work in derived_jobs(run, "explain") if explanation_spec(work) is not None]
 
 
 def best(works: Sequence[DerivedJob]) -> DerivedJob | None:
     """Return the explanation to show first: the newest of all layers that has tables, else the newest that has."""
-    shown = [work for work in works if begun(work)]
-    whole = [work for work in shown if not asked(work).layers]
+    shown = [work for work in works if begun_explanations(work)]
+    whole = [work for work in shown if not asked_of_explanation(work).layers]
     return next(iter([*whole, *shown, *works]), None)
 
 
-def spec(work: DerivedJob) -> ExplainSpec | None:
+def explanation_spec(work: DerivedJob) -> ExplainSpec | None:
     """Return what was asked of an explanation, None where its spec can't be read."""
     try:
         found = work.spec
@@ -55,20 +55,20 @@ def spec(work: DerivedJob) -> ExplainSpec | None:
     return found if isinstance(found, ExplainSpec) else None
 
 
-def asked(work: DerivedJob) -> ExplainSpec:
+def asked_of_explanation(work: DerivedJob) -> ExplainSpec:
     """Return what was asked of an explanation whose spec can be read."""
-    found = spec(work)
+    found = explanation_spec(work)
     if found is None:
         raise SpecError(f"`{work.id}` should be an explanation with a readable spec. Found none.")
     return found
 
 
-def begun(work: DerivedJob) -> bool:
+def begun_explanations(work: DerivedJob) -> bool:
     """Return whether there is something to see of an explanation."""
     return any(table_version(work, "relevance"))
 
 
-def table(work: DerivedJob, name: str) -> pd.DataFrame:
+def explanation_table(work: DerivedJob, name: str) -> pd.DataFrame:
     """Return a table of an explanation, without rows where it is not there yet."""
     return stored(work, name, COLUMNS)
 
@@ -78,28 +78,28 @@ def table_version(work: DerivedJob, name: str) -> Version:
     return stored_version(work, name)
 
 
-def versions(work: DerivedJob) -> tuple[Version, ...]:
+def explanation_versions(work: DerivedJob) -> tuple[Version, ...]:
     """Return when each table was last replaced: the key of whatever is made of them."""
     return tuple(table_version(work, name) for name in COLUMNS)
 
 
-def layers(work: DerivedJob) -> tuple[Layer, ...]:
+def explained_layers(work: DerivedJob) -> tuple[Layer, ...]:
     """Return the layers that are explained, in the order of the network, each as wide as it has cells."""
     return _layers(work.path, table_version(work, "relevance"))
 
 
-def tasks(work: DerivedJob) -> list[str]:
+def explained_tasks(work: DerivedJob) -> list[str]:
     """Return the tasks that are explained, in the order of the run."""
-    return [str(task) for task in table(work, "relevance")["task"].unique()]
+    return [str(task) for task in explanation_table(work, "relevance")["task"].unique()]
 
 
 def methods(work: DerivedJob) -> list[str]:
     """Return the methods of which there is something to see; the first one made the labels."""
-    return [str(method) for method in table(work, "relevance")["method"].unique()]
+    return [str(method) for method in explanation_table(work, "relevance")["method"].unique()]
 
 
 @latest(32)
 def _layers(path: Path, _written: Version) -> tuple[Layer, ...]:
-    known = table(DerivedJob(path), "relevance")
+    known = explanation_table(DerivedJob(path), "relevance")
     widths = known.groupby("layer", sort=False)["channel"].max() + 1
     return tuple(Layer(str(name), int(width), 0) for name, width in widths.items())

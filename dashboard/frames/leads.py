@@ -23,7 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.explanations import layers, table, table_version, tasks
+from winnow.dashboard.frames.explanations import explained_layers, explained_tasks, explanation_table, table_version
 from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.shares import map_cells
 from winnow.engine.explain.usage import DEAD, IDLE, SHARED
@@ -60,12 +60,12 @@ def standings(cells: pd.DataFrame, used: pd.DataFrame, names: Sequence[str]) -> 
 @latest(16)
 def _leads(path: Path, _used: Version, _relevance: Version) -> pd.DataFrame:
     work = DerivedJob(path)
-    return standings(map_cells(work), table(work, "usage"), tasks(work))
+    return standings(map_cells(work), explanation_table(work, "usage"), explained_tasks(work))
 
 
 def lead_counts(work: DerivedJob) -> pd.DataFrame:
     """Return one row per layer, in the order of the network: how many of its channels are led by whom."""
-    return counted_by_layer(leads(work), [layer.name for layer in layers(work)], tasks(work))
+    return counted_by_layer(leads(work), [layer.name for layer in explained_layers(work)], explained_tasks(work))
 
 
 def counted_by_layer(known: pd.DataFrame, order: Sequence[str], names: Sequence[str]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.frames.explanations import explanations, table
+from winnow.dashboard.frames.explanations import explanation_table, explanations
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.data.sample import Field
 from winnow.engine.explain.maps.store import NAME, SpatialStore
@@ -38,7 +38,7 @@ def field(maps: SpatialStore, task: str) -> Field | None:
     return Field(kind=known["kind"], classes=tuple(known["classes"]), unit=known["unit"]) if known else None
 
 
-def cells(maps: SpatialStore) -> list[Cell]:
+def mapped_cells(maps: SpatialStore) -> list[Cell]:
     """Return the channels that have maps."""
     known = maps.cells()
     return [Cell(str(layer), int(channel)) for layer, channel in zip(known["layer"], known["channel"], strict=True)]
@@ -68,7 +68,7 @@ def silence_of(work: DerivedJob, maps: SpatialStore, layer: str) -> pd.DataFrame
     """Return the living channels of a layer, the most silent first: channel, silent [%], used by, maps."""
     found = maps.silence_of(layer)
     living = np.flatnonzero(~np.isnan(found))
-    used = table(work, "usage")
+    used = explanation_table(work, "usage")
     own = used[used["layer"] == layer].set_index("channel") if len(used) else used.assign(label="", used_by="")
     labels = own["label"].reindex(living).fillna("").astype(str) if len(own) else pd.Series("", index=living)
     frame = pd.DataFrame(

@@ -46,7 +46,7 @@ def overlap(runs: Sequence[Run]) -> pd.DataFrame:
     return _overlap(paths, tuple(version(path / "groups" / "norms.bin") for path in paths))
 
 
-def names(runs: Sequence[Run]) -> dict[str, Run]:
+def mask_names(runs: Sequence[Run]) -> dict[str, Run]:
     """Return the runs by what they are called in the figure: tasks and name, and the id where that is not enough."""
     found: dict[str, Run] = {}
     for run in runs:
@@ -59,7 +59,7 @@ def names(runs: Sequence[Run]) -> dict[str, Run]:
 @latest(16)
 def _overlap(paths: tuple[Path, ...], _versions: tuple[Version, ...]) -> pd.DataFrame:
     runs = [Run(path) for path in paths]
-    return survivor_overlap({name: run.groups() for name, run in names(runs).items()})
+    return survivor_overlap({name: run.groups() for name, run in mask_names(runs).items()})
 
 
 def _groups(run: Run) -> str | None:

@@ -77,12 +77,12 @@ def in_running_order(run: Run, known: Norms, flags: NDArray[np.bool_]) -> tuple[
 def explained_by(run: Run) -> DerivedJob | None:
     """Return the explanation that says who leads the channels of a layer; None where there is none yet."""
     best = explanations.best(explanations.explanations(run))
-    return best if best is not None and explanations.begun(best) else None
+    return best if best is not None and explanations.begun_explanations(best) else None
 
 
 def led_by_task(work: DerivedJob) -> dict[str, dict[str, int]]:
     """Return {layer: {task: channels that it surely leads}}, with `others` and `unused` for the rest of the layer."""
-    names = explanations.tasks(work)
+    names = explanations.explained_tasks(work)
     return {str(row["layer"]): _who(row, names) for _, row in leads.lead_counts(work).iterrows()}
 
 

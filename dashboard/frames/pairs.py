@@ -30,7 +30,7 @@ METRICS = ["task", "metric", "label", "unit", "better", "a", "b", "difference", 
 Key = tuple[str, str]
 
 
-def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
+def paired_metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
     """Return the metrics of both, the split that they were taken from, in words, and how its images differ.
 
     Where the images differ, no metric of one is better than that of the other: difference and gain are missing.
@@ -51,12 +51,12 @@ def metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
     )
     gain = relative_gains(judged.astype({"value": float, "baseline": float})) if len(frame) else pd.Series(dtype=float)
     whole = frame.assign(difference=frame["b"] - frame["a"], gain=gain)[METRICS]
-    if differ := other_images(a, b, "test" if split == "test" else "val"):
+    if differ := pair_other_images(a, b, "test" if split == "test" else "val"):
         whole = whole.assign(difference=np.nan, gain=np.nan)
     return whole, IN_WORDS[split], differ
 
 
-def other_images(a: Run, b: Run, split: str) -> str:
+def pair_other_images(a: Run, b: Run, split: str) -> str:
     """Say in which parts of their descriptions the images of a split differ, "" where they are the same."""
     one, other = (judged_on(summary(run), split) for run in (a, b))
     if not one or not other:
@@ -79,7 +79,7 @@ def kind(run: Run) -> Kind | None:
     return None if spec is None else spec.penalty.groups
 
 
-def groups(a: Run, b: Run) -> pd.DataFrame:
+def paired_groups(a: Run, b: Run) -> pd.DataFrame:
     """Return the norms of both, group by group; no rows where the networks or their groups are not of one shape."""
     if shape(a) != shape(b) or not shape(a) or kind(a) != kind(b):
         return pd.DataFrame(columns=["layer", "channel", "a", "b", "near_a", "near_b"])
@@ -88,7 +88,7 @@ def groups(a: Run, b: Run) -> pd.DataFrame:
     return frame.assign(near_a=first["state"] == "near", near_b=second["state"] == "near")
 
 
-def layers(frame: pd.DataFrame) -> pd.DataFrame:
+def paired_layers(frame: pd.DataFrame) -> pd.DataFrame:
     """Return, of `groups`, how many of each layer live in both, in one, in neither."""
     alive = {"a": frame["a"] > 0, "b": frame["b"] > 0}
     found = frame.assign(

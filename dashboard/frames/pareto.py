@@ -52,7 +52,7 @@ class Reached:
 
 def of_study(study: Study, reached: Reached, cost: Cost) -> pd.DataFrame:
     """Return one row per run of a study that trains the wanted tasks."""
-    results = studies.table(study, "results")
+    results = studies.study_table(study, "results")
     own = results[(results["split"] == reached.split) & (results["subset"] == reached.subset)]
     runs = own.drop_duplicates("run").set_index("run")
     values = _delta(study, reached) if reached.against else _metric(own, reached)
@@ -86,7 +86,7 @@ def of_runs(known: Sequence[Summary], root: Path, wanted: tuple[str, Metric], co
     return _known(rows)
 
 
-def groups(points: pd.DataFrame, higher: bool) -> pd.DataFrame:
+def pareto_groups(points: pd.DataFrame, higher: bool) -> pd.DataFrame:
     """Return the runs that differ in the seed alone as one row each; `higher`: whether more is better."""
     rows = []
     for group, own in points.groupby("group", sort=False):
@@ -115,7 +115,7 @@ def _known(rows: list[list[object]]) -> pd.DataFrame:
 
 def _delta(study: Study, reached: Reached) -> dict[str, float]:
     """Return Δ_m by run."""
-    known = studies.table(study, "delta")
+    known = studies.study_table(study, "delta")
     own = known[
         (known["split"] == reached.split)
         & (known["against"] == reached.against)

@@ -44,23 +44,23 @@ class Networks:
 
 def networks(study: Study) -> Networks:
     """Return the points of a path whose run is still there, and their networks."""
-    return _networks(study.path, studies.versions(study, "path"))
+    return _networks(study.path, studies.study_versions(study, "path"))
 
 
 def points(study: Study) -> pd.DataFrame:
     """Return all points of a path, the densest first."""
-    known = studies.table(study, "path")
+    known = studies.study_table(study, "path")
     if known.empty:
         return known.assign(place=[], run=[], label=[])
     ordered = known.sort_values("level", kind="stable").reset_index(drop=True)
     return ordered.assign(
         place=_places(ordered),
         run=ordered["runs"].str.split(",").str[0],
-        label=studies.levels(ordered),
+        label=studies.study_levels(ordered),
     )
 
 
-def norms(study: Study, layer: str) -> pd.DataFrame:
+def path_norms(study: Study, layer: str) -> pd.DataFrame:
     """Return the norms of a layer's channels along a path; a dead one has none."""
     known = networks(study)
     names = [own.name for own in known.layers]

@@ -42,7 +42,7 @@ COLUMNS = {
 }
 
 
-def metrics(pruning: DerivedJob) -> pd.DataFrame:
+def pruning_metrics(pruning: DerivedJob) -> pd.DataFrame:
     """Return the metrics of every task on the validation images, before and after."""
     return stored(pruning, "metrics", COLUMNS)
 
@@ -52,7 +52,7 @@ def measures(pruning: DerivedJob) -> pd.DataFrame:
     return stored(pruning, "measures", COLUMNS)
 
 
-def removed(pruning: DerivedJob) -> pd.DataFrame:
+def removed_by_pruning(pruning: DerivedJob) -> pd.DataFrame:
     """Return one row per layer that lost something."""
     return stored(pruning, "removed", COLUMNS)
 
@@ -62,7 +62,7 @@ def reasons(pruning: DerivedJob) -> pd.DataFrame:
     return stored(pruning, "reasons", COLUMNS)
 
 
-def sweep(pruning: DerivedJob) -> pd.DataFrame:
+def sweep_frame(pruning: DerivedJob) -> pd.DataFrame:
     """Return the metrics as more and more goes; nothing where only zeros went."""
     return stored(pruning, "sweep", COLUMNS)
 
@@ -73,12 +73,12 @@ def saved(pruning: DerivedJob) -> dict[str, float]:
     return dict(zip(frame["of"].astype(str), frame["value"].astype(float), strict=True))
 
 
-def versions(pruning: DerivedJob) -> tuple[Version, ...]:
+def pruning_versions(pruning: DerivedJob) -> tuple[Version, ...]:
     """Return when each table, and the certificate, was last replaced."""
     return (*(stored_version(pruning, name) for name in COLUMNS), version(pruning.path / "certificate.json"))
 
 
-def called(pruning: DerivedJob) -> str:
+def pruning_called(pruning: DerivedJob) -> str:
     """Return how a pruning is called in a selector: how it ended, when it was made, what was asked."""
     status = pruning.recorded_status()
     try:

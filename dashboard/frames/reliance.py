@@ -17,7 +17,7 @@ import pandas as pd
 
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.current import image_layers
-from winnow.dashboard.frames.explanations import explanations, methods, table, table_version
+from winnow.dashboard.frames.explanations import explanation_table, explanations, methods, table_version
 from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
@@ -37,9 +37,9 @@ def ranked(work: DerivedJob, method: str, task: str, layer: str = "") -> pd.Data
     return found[~found["layer"].isin(images)].reset_index(drop=True) if images else found
 
 
-def channel(work: DerivedJob, method: str, chosen: Cell) -> pd.DataFrame:
+def channel_reliance(work: DerivedJob, method: str, chosen: Cell) -> pd.DataFrame:
     """Return how much each task relies on one cell."""
-    every = table(work, "relevance")
+    every = explanation_table(work, "relevance")
     every = every[every["method"] == method]
     sums = every.groupby("task", sort=False)["relevance"].sum()
     own = every[(every["channel"] == chosen.channel) & (every["layer"] == chosen.layer)].set_index("task")
@@ -51,7 +51,7 @@ def channel(work: DerivedJob, method: str, chosen: Cell) -> pd.DataFrame:
 
 def use(work: DerivedJob, chosen: Cell) -> pd.Series | None:
     """Return the row of one cell in the table of usage, None where there is none."""
-    used = table(work, "usage")
+    used = explanation_table(work, "usage")
     own = used[(used["channel"] == chosen.channel) & (used["layer"] == chosen.layer)]
     return own.iloc[0] if len(own) else None
 
@@ -63,7 +63,7 @@ def moves(run: Run, work: DerivedJob, chosen: Cell) -> pd.DataFrame:
     """
     step = _step(work)
     for source in (work, *(other for other in explanations(run) if other.id != work.id)):
-        known = table(source, "ablation")
+        known = explanation_table(source, "ablation")
         own = known[(known["channel"] == chosen.channel) & (known["layer"] == chosen.layer) & (known["group"] == "")]
         if len(own) and (step is None or int(own["step"].iloc[0]) == step):
             return own[MOVED].reset_index(drop=True)
@@ -72,7 +72,7 @@ def moves(run: Run, work: DerivedJob, chosen: Cell) -> pd.DataFrame:
 
 def _step(work: DerivedJob) -> int | None:
     """Return the checkpoint that an explanation is of, None where it has not ablated anything yet."""
-    known = table(work, "ablation")
+    known = explanation_table(work, "ablation")
     return int(known["step"].iloc[0]) if len(known) else None
 
 
@@ -89,9 +89,11 @@ def _shares(work: DerivedJob, method: str, chosen: Cell, tasks: list[str]) -> di
 @latest(32)
 def _ranked(path: Path, _versions: tuple[Version, ...], method: str, task: str) -> pd.DataFrame:
     work = DerivedJob(path)
-    every = table(work, "relevance")
+    every = explanation_table(work, "relevance")
     own = every[(every["method"] == method) & (every["task"] == task)]
     own = own.assign(part=100 * own["relevance"] / (own["relevance"].sum() or 1.0))
-    named = own.merge(table(work, "usage")[["layer", "channel", "label"]], on=["layer", "channel"], how="left")
+    named = own.merge(
+        explanation_table(work, "usage")[["layer", "channel", "label"]], on=["layer", "channel"], how="left"
+    )
     living = named[named["relevance"] > 0].sort_values("relevance", ascending=False, kind="stable")
     return living[["layer", "channel", "relevance", "low", "high", "part", "label"]].reset_index(drop=True)

@@ -16,14 +16,14 @@
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.explanations import layers, table, tasks
+from winnow.dashboard.frames.explanations import explained_layers, explained_tasks, explanation_table
 from winnow.engine.explain.usage import ALL, DEAD, IDLE, all_labels
 from winnow.engine.runs.derived import DerivedJob
 
 
 def map_cells(work: DerivedJob) -> pd.DataFrame:
     """Return every cell, with the task that has the largest share in it."""
-    used, names = table(work, "usage"), tasks(work)
+    used, names = explanation_table(work, "usage"), explained_tasks(work)
     kept = ["layer", "channel", *(f"share_{task}" for task in names), "total", "label"]
     if used.empty:
         return pd.DataFrame(columns=[*kept, "dominant", "share", "certainty"])
@@ -51,14 +51,14 @@ def cells(work: DerivedJob, layer: str = "") -> pd.DataFrame:
 
 def left_out(work: DerivedJob, layer: str = "") -> tuple[int, int, int]:
     """Return how many cells there are, how many of them are dead, and how many idle."""
-    used = table(work, "usage")
+    used = explanation_table(work, "usage")
     own = used if not layer else used[used["layer"] == layer]
     return len(own), int((own["label"] == DEAD).sum()), int((own["label"] == IDLE).sum())
 
 
 def counts(work: DerivedJob) -> pd.DataFrame:
     """Return one row per layer: how many of its channels have which label."""
-    known, names = table(work, "layers"), list(all_labels(tasks(work)))
+    known, names = explanation_table(work, "layers"), list(all_labels(explained_tasks(work)))
     own, counted = known[known["label"] != ALL], [f"channels_{name}" for name in names]
     if own.empty:
         return pd.DataFrame(columns=["layer", "depth", "total", *counted])
@@ -69,24 +69,24 @@ def counts(work: DerivedJob) -> pd.DataFrame:
 
 def layer_shares(work: DerivedJob) -> pd.DataFrame:
     """Return one row per layer: the part of the relevance of its channels that is each task's."""
-    known = table(work, "layers")
+    known = explanation_table(work, "layers")
     own = known[known["label"] == ALL]
-    columns = ["layer", "depth", *(f"share_{task}" for task in tasks(work)), "total"]
+    columns = ["layer", "depth", *(f"share_{task}" for task in explained_tasks(work)), "total"]
     return own.reindex(columns=columns).reset_index(drop=True)
 
 
 def overlaps(work: DerivedJob, layer: str = "") -> pd.DataFrame:
     """Return how many channels each set of tasks uses, in one layer or in all together."""
-    known = table(work, "overlaps")
+    known = explanation_table(work, "overlaps")
     own = known.loc[known["layer"] == layer, ["tasks", "size", "channels"]]
     return own.sort_values("channels", ascending=False, kind="stable").reset_index(drop=True)
 
 
 def affinity(work: DerivedJob) -> pd.DataFrame:
     """Return how far each two tasks pull each layer the same way, in the order of the network."""
-    known = table(work, "affinity")
-    depth = {layer.name: place for place, layer in enumerate(layers(work))}
-    alone = table(work, "ablation")
+    known = explanation_table(work, "affinity")
+    depth = {layer.name: place for place, layer in enumerate(explained_layers(work))}
+    alone = explanation_table(work, "ablation")
     counted = alone[alone["channel"] >= 0].groupby(alone["layer"].astype(str))["channel"].nunique()
     ablated = known["layer"].astype(str).map(counted).fillna(0).astype(int)
     placed = known.assign(depth=known["layer"].map(depth), ablated=ablated)
@@ -95,7 +95,7 @@ def affinity(work: DerivedJob) -> pd.DataFrame:
 
 def heads(work: DerivedJob) -> pd.DataFrame:
     """Return one row per layer of a head that reads shared channels."""
-    known = table(work, "heads")
+    known = explanation_table(work, "heads")
     if known.empty:
         return pd.DataFrame(columns=["task", "layer", "channels", "ignored"])
     found = known.groupby(["task", "layer"], sort=False)["zero"].agg(["size", "sum"]).reset_index()

@@ -26,7 +26,7 @@ COLUMNS = ["run", "seed", "level", "of", "epoch", *SPARSITIES, "parameters", "ma
 
 def snapshots(study: Study) -> pd.DataFrame:
     """Return the networks kept on the way by all runs of a study, as far as there are some."""
-    members = studies.table(study, "members")
+    members = studies.study_table(study, "members")
     parts = []
     for _, member in members[members["run"] != ""].iterrows():
         run = WorkFolder(study.root / Path(str(member["run"])).name)
@@ -40,7 +40,7 @@ def snapshots(study: Study) -> pd.DataFrame:
     return found.assign(**shown).reindex(columns=[*COLUMNS[:place], *shown, *COLUMNS[place:]])
 
 
-def metric_columns(study: Study) -> dict[str, Metric]:
+def snapshot_metric_columns(study: Study) -> dict[str, Metric]:
     """Return the columns that hold a task's main metric, as name → metric."""
     return {column(task, metric): metric for task, metric in tasks(study.spec.base)}
 

@@ -52,24 +52,24 @@ def spec(study: Study) -> StudySpec | PathSpec | None:
         return None
 
 
-def table(study: Study, name: str) -> pd.DataFrame:
+def study_table(study: Study, name: str) -> pd.DataFrame:
     """Return a table of a study, without rows where it is not there yet."""
     return stored(study, name, COLUMNS)
 
 
-def versions(study: Study, *names: str) -> tuple[Version, ...]:
+def study_versions(study: Study, *names: str) -> tuple[Version, ...]:
     """Return when some tables (all by default) were last replaced: the key of whatever is made of them."""
     return tuple(stored_version(study, name) for name in names or COLUMNS)
 
 
 def begun(study: Study) -> bool:
     """Return whether a run of the study has ended, so that there is something to see."""
-    return len(table(study, "results")) > 0
+    return len(study_table(study, "results")) > 0
 
 
 def members(study: Study) -> pd.DataFrame:
     """Return the runs of a study in words, in the order of its plan."""
-    known = table(study, "members")
+    known = study_table(study, "members")
     signs = {state: sign for state, (sign, _, _) in STATES.items()}
     return pd.DataFrame(
         {
@@ -77,7 +77,7 @@ def members(study: Study) -> pd.DataFrame:
             "arm": known["arm"],
             "tasks": known["subset"],
             "balancing": known["balancing"],
-            "sparsity": levels(known),
+            "sparsity": study_levels(known),
             "seed": known["seed"],
             "reused": known["reused"],
             "run": known["run"],
@@ -86,14 +86,14 @@ def members(study: Study) -> pd.DataFrame:
     )
 
 
-def levels(frame: pd.DataFrame) -> list[str]:
+def study_levels(frame: pd.DataFrame) -> list[str]:
     """Say the sparsity that each row asks for."""
     return [level_word(str(of), float(level)) for of, level in zip(frame["level_of"], frame["level"], strict=True)]
 
 
 def definitions(study: Study, split: str, against: str) -> pd.DataFrame:
     """Return Δ_m of every arm in its three definitions as text: mean and 95 % interval over seeds."""
-    known = table(study, "summary")
+    known = study_table(study, "summary")
     own = known[(known["split"] == split) & known["quantity"].str.startswith(f"delta.{against}.")]
     rows = []
     for who, cells in own.groupby(list(WHO), sort=False):
@@ -114,7 +114,7 @@ def _interval(found: pd.DataFrame, quantity: str) -> str:
     return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" if n > 1 else f"{mean:+.2f}"
 
 
-def called(study: Study) -> str:
+def study_called(study: Study) -> str:
     """Return how a study is called in a selector: its kind, its name, which may be another's too, and its id."""
     known = spec(study)
     return study.id if known is None else f"{known.kind} {known.name} · {study.id}"
@@ -122,7 +122,7 @@ def called(study: Study) -> str:
 
 def latencies(study: Study) -> pd.DataFrame:
     """Return the times of one forward pass before and after what is zero was removed, none where nothing was timed."""
-    known = table(study, "latency")
+    known = study_table(study, "latency")
     own = known[(known["quantity"] == "latency") & (known["backend"] == "eager")]
     rows = []
     for who, cells in own.groupby([*WHO, "batch"], sort=False):

@@ -47,7 +47,7 @@ def column(task: str, metric: Metric) -> str:
     return f"{task}: {metric.label}{unit} {'↑' if metric.better == 'higher' else '↓'}"
 
 
-def compare(summaries: Sequence[Summary]) -> pd.DataFrame:
+def compared_runs(summaries: Sequence[Summary]) -> pd.DataFrame:
     """Return what differs between the specs of some runs, and their results, one column per run."""
     titles = _titles(summaries)
     specs = [_fields(summary.spec.model_dump(mode="json")) if summary.spec else {} for summary in summaries]

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from winnow.dashboard.frames.explanations import explanation_table
 from winnow.dashboard.frames.explanations import methods as methods_of
-from winnow.dashboard.frames.explanations import table
 from winnow.engine.explain.checks import badges
 from winnow.engine.explain.checks.badges import Colour
 from winnow.engine.runs.derived import DerivedJob
@@ -32,15 +32,15 @@ JUDGED = ("rank_correlation", "share_correlation", "split_half", "head_randomisa
 
 def verdict(work: DerivedJob, method: str, tasks: Iterable[str] = ()) -> tuple[Colour, str]:
     """Return colour and words of the badge for a method and some tasks, all where none is named."""
-    known = table(work, "faithfulness")
+    known = explanation_table(work, "faithfulness")
     own = known[known["method"] == method]
     wanted = list(tasks)
     return badges.badge(own[own["task"].isin(wanted)] if wanted else own)
 
 
-def methods(work: DerivedJob) -> pd.DataFrame:
+def method_trust(work: DerivedJob) -> pd.DataFrame:
     """Return one row per method, in the order in which they were asked for."""
-    known = table(work, "faithfulness")
+    known = explanation_table(work, "faithfulness")
     rows = []
     for method in methods_of(work):
         own = known[known["method"] == method]
@@ -54,14 +54,14 @@ def methods(work: DerivedJob) -> pd.DataFrame:
 
 def recommended(work: DerivedJob) -> str | None:
     """Return the method that agrees best with ablation on this run; None where nothing was ablated yet."""
-    frame = methods(work)
+    frame = method_trust(work)
     best = frame.loc[frame["recommended"].astype(bool), "method"]
     return str(best.iloc[0]) if len(best) else None
 
 
 def against(work: DerivedJob, method: str, task: str) -> pd.DataFrame:
     """Return relevance and the measured effect of ablation, of every channel that was removed alone."""
-    said, done = table(work, "relevance"), table(work, "ablation")
+    said, done = explanation_table(work, "relevance"), explanation_table(work, "ablation")
     said = said[(said["method"] == method) & (said["task"] == task)]
     done = done[(done["channel"] >= 0) & (done["task"] == task)]
     both = said[["layer", "channel", "relevance"]].merge(
@@ -72,7 +72,7 @@ def against(work: DerivedJob, method: str, task: str) -> pd.DataFrame:
 
 def deletion(work: DerivedJob, task: str) -> pd.DataFrame:
     """Return the points of the deletion curves of a task: by relevance, and in random order."""
-    known = table(work, "deletion")
+    known = explanation_table(work, "deletion")
     own = known[known["task"] == task]
     points = own.groupby(["layer", "order", "fraction"], sort=False)["loss_change"].agg(["mean", "min", "max"])
     names = {"mean": "loss_change", "min": "low", "max": "high"}
@@ -81,7 +81,7 @@ def deletion(work: DerivedJob, task: str) -> pd.DataFrame:
 
 def randomised(work: DerivedJob, method: str) -> pd.DataFrame:
     """Return what is left of the shares at each stage of shuffling: the median over layers."""
-    known = table(work, "faithfulness")
+    known = explanation_table(work, "faithfulness")
     own = known[(known["method"] == method) & known["figure"].isin(list(STAGES)) & (known["layer"] != "")]
     medians = own.groupby(["task", "figure"], sort=False)["value"].median().reset_index()
     places = {figure: place for place, figure in enumerate(STAGES)}

@@ -12,16 +12,16 @@ A step that removes nothing more than the one before it is left out: what is zer
 import pandas as pd
 
 from winnow.dashboard.frames.before_after import Main
-from winnow.dashboard.frames.prunings import sweep
+from winnow.dashboard.frames.prunings import sweep_frame
 from winnow.dashboard.frames.tables import column
 from winnow.engine.runs.derived import DerivedJob
 
 PLACE = ["share", "threshold", "groups", "parameters", "macs"]
 
 
-def points(pruning: DerivedJob, main: Main) -> pd.DataFrame:
+def what_if_points(pruning: DerivedJob, main: Main) -> pd.DataFrame:
     """Return one row per step and task, the tasks in the run's order."""
-    found = sweep(pruning)
+    found = sweep_frame(pruning)
     parts = [
         found[(found["task"] == task) & (found["metric"] == metric.name)].assign(
             label=metric.label, unit=metric.unit, better=metric.better
@@ -35,7 +35,7 @@ def points(pruning: DerivedJob, main: Main) -> pd.DataFrame:
 
 def steps(pruning: DerivedJob, main: Main) -> pd.DataFrame:
     """Return one row per step: up to which score what goes, what that saves, what each task gets."""
-    known = points(pruning, main)
+    known = what_if_points(pruning, main)
     table = known.drop_duplicates("share")[PLACE[1:]].reset_index(drop=True)
     for task, metric in main:
         own = known[known["task"] == task]

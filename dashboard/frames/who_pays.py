@@ -165,4 +165,4 @@ def _stored(work: DerivedJob, name: str) -> pd.DataFrame:
 
 
 def _split(work: DerivedJob) -> str:
-    return explanations.asked(work).split
+    return explanations.asked_of_explanation(work).split

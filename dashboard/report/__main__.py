@@ -24,7 +24,7 @@ WRONG = (OSError, ValueError, KeyError, TypeError)
 @click.option("--study", default=None)
 @click.option("--output", default=None, type=click.Path(path_type=Path))
 @click.option("--into", default=None, type=click.Path(path_type=Path))
-def main(runs: tuple[str, ...], study: str | None, output: Path | None, into: Path | None) -> None:
+def report_main(runs: tuple[str, ...], study: str | None, output: Path | None, into: Path | None) -> None:
     """Write the report and its zip; what is wrong is one line and exit code 2, and nothing is written."""
     try:
         works: list[Run | Study] = [*(find(name) for name in runs), *([find_study(study)] if study else [])]
@@ -82,4 +82,4 @@ def _line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    report_main()

@@ -15,7 +15,7 @@ from winnow.dashboard.report.of_images import CHANNELS, PIXELS, SPLIT_WORDS, cha
 from winnow.dashboard.report.of_run import outdated
 from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable, Shown
 from winnow.dashboard.shared import explanation_figures
-from winnow.dashboard.shared.explanation_figures import View
+from winnow.dashboard.shared.explanation_figures import MethodView
 from winnow.engine.explain.checks.badges import Colour
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
@@ -39,7 +39,7 @@ CHECKS = (
 def explanation_of(run: Run) -> DerivedJob | None:
     """Return the explanation that the pages show first, None where none has a table yet."""
     found = explanations.best(explanations.explanations(run))
-    return found if found is not None and explanations.begun(found) else None
+    return found if found is not None and explanations.begun_explanations(found) else None
 
 
 def explanation_sections(run: Run) -> list[ReportSection]:
@@ -59,7 +59,7 @@ def not_claimed_of_explanation(run: Run) -> list[str]:
     if work is None:
         return ["No claim about which channels a task relies on: the run was not explained."]
     colour, said = trust.verdict(work, explanations.methods(work)[0])
-    asked = explanations.asked(work)
+    asked = explanations.asked_of_explanation(work)
     found = ["Relevance is of this network and these images; a network of another seed may use other channels."]
     found += [f"The explanation {WORDS[colour]}: {said}."] if colour != "green" else []
     found += outdated(run, work)
@@ -70,14 +70,14 @@ def not_claimed_of_explanation(run: Run) -> list[str]:
 
 
 def _led(work: DerivedJob) -> ReportSection:
-    names, method = explanations.tasks(work), explanations.methods(work)[0]
+    names, method = explanations.explained_tasks(work), explanations.methods(work)[0]
     known = leads.leads(work)
     shown: list[Shown] = [
         ReportTable(
             "leads", leads.lead_summary(known, names), "Channels by the task with the largest share, by 95 % intervals."
         ),
-        Figure("share_map", explanation_figures.mapped(work, None), share_map.READING),
-        Figure("lead_bars", explanation_figures.led(work), lead_bars.READING),
+        Figure("share_map", explanation_figures.mapped_chart(work, None), share_map.READING),
+        Figure("lead_bars", explanation_figures.led_chart(work), lead_bars.READING),
     ]
     claim = of_use.tasks_answer(known, names, trust.verdict(work, method)[0]).says
     return ReportSection(LEADS, claim, _facts(work), _badge(work), shown, key="leads")
@@ -85,22 +85,22 @@ def _led(work: DerivedJob) -> ReportSection:
 
 def _relied(work: DerivedJob) -> ReportSection:
     """Say of every task in how few channels half of its relevance is."""
-    names, method = explanations.tasks(work), explanations.methods(work)[0]
+    names, method = explanations.explained_tasks(work), explanations.methods(work)[0]
     said: list[str] = []
     shown: list[Shown] = []
     for task in names:
         frame = reliance.ranked(work, method, task)
         said.append(of_use.explain_answer(task, frame, trust.verdict(work, method, (task,))[0]).says)
         if len(shown) < MOST_TASKS:
-            chart = explanation_figures.top(work, View(method, task))
+            chart = explanation_figures.top_chart(work, MethodView(method, task))
             shown.append(Figure(f"top_channels_{task}", chart, f"{task}. {top_channels.READING}"))
     return ReportSection(RELIES, said[0], _facts(work), _badge(work), shown, said[1:], key="relies")
 
 
 def _true(work: DerivedJob) -> ReportSection:
-    names, method = explanations.tasks(work), explanations.methods(work)[0]
+    names, method = explanations.explained_tasks(work), explanations.methods(work)[0]
     colour, said = trust.verdict(work, method)
-    table = ReportTable("methods", trust.methods(work), "Medians over layers and tasks, as the badge judges them.")
+    table = ReportTable("methods", trust.method_trust(work), "Medians over layers and tasks, as the badge judges them.")
     if colour == "grey":
         return ReportSection(
             TRUE,
@@ -114,11 +114,11 @@ def _true(work: DerivedJob) -> ReportSection:
         )
     shown: list[Shown] = [table]
     for task in names[:MOST_TASKS]:
-        against = explanation_figures.against(work, View(method, task))
-        deleted = explanation_figures.deletion(work, task)
+        against = explanation_figures.against_chart(work, MethodView(method, task))
+        deleted = explanation_figures.deletion_chart(work, task)
         shown.append(Figure(f"ablation_{task}", against, f"{task}. {relevance_against_ablation.READING}"))
         shown.append(Figure(f"deletion_{task}", deleted, f"{task}. {deletion_curves.READING}"))
-    shuffled = explanation_figures.randomised(work, method)
+    shuffled = explanation_figures.randomised_chart(work, method)
     shown.append(Figure("shuffled_weights", shuffled, shuffled_weights.READING))
     claim = f"The explanation {WORDS[colour]}{_doubted(work, method)}: {said}."
     return ReportSection(TRUE, claim, _facts(work), _badge(work), shown, [CHECKS], key="true")
@@ -126,7 +126,7 @@ def _true(work: DerivedJob) -> ReportSection:
 
 def _doubted(work: DerivedJob, method: str) -> str:
     """Name the tasks for which it holds in part or not, where there are several."""
-    names = explanations.tasks(work)
+    names = explanations.explained_tasks(work)
     judged = {task: trust.verdict(work, method, (task,))[0] for task in names} if len(names) > 1 else {}
     doubts: tuple[Colour, ...] = ("amber", "red", "grey")
     by = {WORDS[colour]: [task for task, own in judged.items() if own == colour] for colour in doubts}
@@ -135,7 +135,7 @@ def _doubted(work: DerivedJob, method: str) -> str:
 
 
 def _facts(work: DerivedJob) -> list[str]:
-    asked, known = explanations.asked(work), explanations.table(work, "faithfulness")
+    asked, known = explanations.asked_of_explanation(work), explanations.explanation_table(work, "faithfulness")
     images = int(known["images"].max()) if len(known) else asked.images
     split = SPLIT_WORDS[asked.split]
     facts = [f"n = {images} {split} images", f"relevance of the {asked.of} by {explanations.methods(work)[0]}"]

@@ -48,7 +48,7 @@ def channels_answer(work: DerivedJob, badge: Badge) -> ReportSection:
         return _without_maps(work, CHANNELS, "channels")
     frame = pd.concat([maps.answers(known, cell).assign(channel=str(cell)) for cell in chosen], ignore_index=True)
     cards = [_card(work, known, cell, task) for cell, task in chosen.items()]
-    images, split = int(known.index["looked_at"]), SPLIT_WORDS[explanations.asked(work).split]
+    images, split = int(known.index["looked_at"]), SPLIT_WORDS[explanations.asked_of_explanation(work).split]
     claim = f"{cards[0].title}: {cards[0].facts}."
     facts = [f"n = {images} {split} images looked at", f"explanation {work.id}"]
     return ReportSection(CHANNELS, claim, facts, badge, [Cards("top_images", frame, ANSWERS, cards)], key="channels")
@@ -59,7 +59,7 @@ def pixels_seen(work: DerivedJob, facts: list[str]) -> ReportSection:
     known = maps.store(work)
     if known is None:
         return _without_maps(work, PIXELS, "pixels")
-    names = [task for task in explanations.tasks(work) if task in known.tasks][:MOST_TASKS]
+    names = [task for task in explanations.explained_tasks(work) if task in known.tasks][:MOST_TASKS]
     halves = {task: half_of(known.attribution("integrated_gradients", task)) for task in names}
     said = [f"{percent(100 * float(own.mean()))} of the pixels for {task}" for task, own in halves.items()]
     claim = f"Half of the attribution lies on {joined_up(said)}, on average over {_images(len(known.numbers))}."
@@ -86,7 +86,7 @@ def paid(run: Run) -> ReportSection:
         missing = "Nothing has been removed from this run yet, so nobody pays."
         command = f"winnow prune {run.id}"
         return ReportSection(question, missing, [judged(run)], missing=missing, command=command, key="pays")
-    changes, looks = before_after.changes(work, tasks(run.spec)), styles(list(run.spec.data.fields))
+    changes, looks = before_after.task_change_frame(work, tasks(run.spec)), styles(list(run.spec.data.fields))
     chart = Chart(task_changes.task_changes(changes, looks), changes)
     shown: list[Shown] = [Figure("task_changes", chart, task_changes.READING)]
     found = who_pays.of_pruning(work)
@@ -153,7 +153,7 @@ def _without_maps(work: DerivedJob, question: str, key: str) -> ReportSection:
 def _relied_cells(work: DerivedJob, known: SpatialStore) -> dict[Cell, str]:
     """Return the channels with maps that each task relies on most, and which task that is: each channel once."""
     method, chosen = explanations.methods(work)[0], dict[Cell, str]()
-    for task in explanations.tasks(work):
+    for task in explanations.explained_tasks(work):
         ranked = reliance.ranked(work, method, task)
         cells = (
             Cell(str(layer), int(channel)) for layer, channel in zip(ranked["layer"], ranked["channel"], strict=True)

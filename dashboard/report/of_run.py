@@ -72,7 +72,7 @@ def wanted(run: Run) -> ReportSection:
     """Say what was asked of a run, and what its tasks reached."""
     spec, status, known = run.spec, run.status, summary(run)
     state = state_word(status)
-    curves, strength, _ = run_figures.training(run, 0.0)
+    curves, strength, _ = run_figures.training_charts(run, 0.0)
     claim = answers.train_answer(known, events.constants(run))
     penalised = f"{spec.penalty.penalty} penalises {PENALTIES[spec.penalty.penalty].penalises}"
     facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", asked(spec.penalty)]
@@ -102,13 +102,13 @@ def sparse(run: Run) -> ReportSection:
             key="sparse",
         )
     known = channel_states.channels(run)
-    counts, _ = run_figures.layers_now(run)
+    counts, _ = run_figures.layers_now_charts(run)
     claim = answers.groups_answer(summary(run), channel_states.layers(run))
     facts = [f"n = {len(known):,} groups in {known['layer'].nunique()} layers", f"after epoch {norms.at[-1]}"]
     shown: list[Shown] = [
         ReportMaps("survival_map", known, REPLAYED, replayed(run)),
         Figure("layer_counts", counts, layer_counts.READING),
-        Figure("sparsities", run_figures.training(run, 0.0)[2], sparsities.READING),
+        Figure("sparsities", run_figures.training_charts(run, 0.0)[2], sparsities.READING),
     ]
     return ReportSection(question, claim.says, facts, None, shown, key="sparse")
 
@@ -155,12 +155,12 @@ def priced(run: Run) -> ReportSection:
             "Dense: the network of the run as it is.",
         ),
         Figure("what_is_left", Chart(what_is_left.what_is_left(spent, titles), spent), what_is_left.READING),
-        Figure("latencies", Chart(latencies.latencies(spent, titles), spent), latencies.READING),
+        Figure("latencies", Chart(latencies.latencies_figure(spent, titles), spent), latencies.READING),
         *beside,
     ]
     facts = [judged(run), *([asked_of(work.spec)] if isinstance(work.spec, PruneSpec) else []), f"pruning {work.id}"]
     badge = exact if found else Badge("not checked", "grey")
-    claim = of_pruning.pruned_answer(spent, before_after.changes(work, tasks(run.spec)), found).says
+    claim = of_pruning.pruned_answer(spent, before_after.task_change_frame(work, tasks(run.spec)), found).says
     return ReportSection(question, claim, facts, badge, shown, notes, key="price")
 
 
@@ -183,7 +183,7 @@ def _beside(run: Run, dense: Run | None) -> list[Shown]:
     """Return the metrics of a dense run and of this one, where there is a dense one judged on the same images."""
     if dense is None:
         return []
-    frame, split, differ = pairs.metrics(dense, run)
+    frame, split, differ = pairs.paired_metrics(dense, run)
     if differ or frame.empty:
         return []
     shown = frame.drop(columns="metric").rename(columns={"a": "dense", "b": "sparse", "gain": "gain [%]"})
@@ -192,7 +192,9 @@ def _beside(run: Run, dense: Run | None) -> list[Shown]:
 
 def _studied(run: Run) -> list[str]:
     """Say of which studies a run is one: they have the price over several seeds."""
-    known = [study.id for study in list_studies() if run.id in set(studies.table(study, "members")["run"].astype(str))]
+    known = [
+        study.id for study in list_studies() if run.id in set(studies.study_table(study, "members")["run"].astype(str))
+    ]
     return [
         f"It is one run of {study}: `winnow report --study {study}` has the price over its seeds." for study in known
     ]

@@ -23,12 +23,12 @@ def runs_compared(runs: Sequence[Run]) -> ReportSection:
     sets = list(dict.fromkeys(image_sets(known).values()))
     claim, images = of_runs.runs_answer(known).says, "validation images"
     if len(runs) == 2:
-        metrics, images, differ = pairs.metrics(runs[0], runs[1])
-        claim = of_runs.compare_answer(known[0], known[1], metrics, pairs.groups(runs[0], runs[1]), differ).says
+        metrics, images, differ = pairs.paired_metrics(runs[0], runs[1])
+        claim = of_runs.compare_answer(known[0], known[1], metrics, pairs.paired_groups(runs[0], runs[1]), differ).says
     notes = [f"{'AB'[place]} is {one.name} ({one.id})." for place, one in enumerate(known)] if len(runs) == 2 else []
     if len(sets) > 1:
         notes.append(f"Not judged on the same images ({'; '.join(sets)}): their metrics cannot be compared.")
-    shown = [ReportTable("compared", tables.compare(known), "What differs between the runs, then their results.")]
+    shown = [ReportTable("compared", tables.compared_runs(known), "What differs between the runs, then their results.")]
     return ReportSection(
         "How do the runs compare?", claim, [f"n = {len(runs)} runs", images], None, shown, notes, key="compared"
     )
@@ -68,7 +68,7 @@ def _pathed(study: Study, spec: PathSpec) -> ReportSection:
 
 def _arms(study: Study, spec: StudySpec) -> ReportSection:
     which = differences.Which("test", "dense", spec.definition)
-    summary, frame = studies.table(study, "summary"), differences.paired(study, which)
+    summary, frame = studies.study_table(study, "summary"), differences.paired(study, which)
     shown: list[Shown] = [
         ReportTable("paper_table", paper_table(summary, spec.definition, "test"), PAPER),
         Figure(

@@ -108,7 +108,7 @@ def _of_run(run: Run) -> Chapter:
     replay = OWN_LOOP if is_recorded(run) else f"winnow train --replay {run.id}"
     files = bundle.identity_files(run, replay)
     files |= bundle.table_files(of_run.worded(of_run.main_table(run)))
-    cited = citations.cited(run, explanations.spec(work) if work is not None else None)
+    cited = citations.cited(run, explanations.explanation_spec(work) if work is not None else None)
     return Chapter(run.id, f"{run.spec.name} ({run.id})", sections, files, cited)
 
 
@@ -116,7 +116,7 @@ def _of_study(study: Study) -> Chapter:
     spec = study.spec
     files = bundle.identity_files(study, f"winnow {spec.kind} --show {study.id}")
     if isinstance(spec, StudySpec) and studies.begun(study):
-        files |= bundle.table_files(paper_table(studies.table(study, "summary"), spec.definition, "test"))
+        files |= bundle.table_files(paper_table(studies.study_table(study, "summary"), spec.definition, "test"))
     cited = frozenset({*citations.ALWAYS, *citations.STUDY})
     return Chapter(study.id, f"{spec.name} ({study.id})", of_study.studied(study), files, cited)
 

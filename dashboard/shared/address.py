@@ -74,7 +74,7 @@ def change(changes: Named) -> None:
         st.rerun()
 
 
-def moved(changes: Named) -> NoReturn:
+def address_moved(changes: Named) -> NoReturn:
     """Write the changes and draw the page again, even where nothing changes."""
     change(changes)
     st.rerun()

@@ -24,7 +24,7 @@ def channel(run: Run, found: Selected) -> None:
         )
         return
     describe(run, found.cell)
-    record, positions = run_figures.channel(run, found.cell)
+    record, positions = run_figures.channel_charts(run, found.cell)
     moment = f"{source(run)} · after epoch {groups.norms(run).at[-1]}"
     draw(record, "one_channel", one_channel.READING, source(run))
     draw(positions, "kernel", kernel.READING, moment)

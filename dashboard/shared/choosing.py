@@ -25,7 +25,7 @@ NOUNS = {RUN: "run", OTHER: "run", STUDY: "study or path", PRUNING: "pruning", E
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selector:
     """One selector: which word of the address, how it is labelled, how wide it is [px], what else the page shows."""
 
     name: str
@@ -34,7 +34,7 @@ class Choice:
     shows: tuple[str, ...] = ()
 
 
-def choose(choice: Choice, known: Mapping[str, str]) -> str | None:
+def chosen_of(choice: Selector, known: Mapping[str, str]) -> str | None:
     """Let the user choose one of `known` (id → what it is called, the usual first); return the id, None if it is gone.
 
     Where the address says nothing, the usual one completes it.
@@ -113,7 +113,7 @@ def _first(works: Sequence[WorkFolder]) -> str | None:
     return works[0].id if works else None
 
 
-def _with(choice: Choice, chosen: str | None) -> Mapping[str, str | None]:
+def _with(choice: Selector, chosen: str | None) -> Mapping[str, str | None]:
     """Return what else changes with a choice: a run's prunings and explanations are the run's own."""
     if choice.name != RUN or chosen is None:
         return {}

@@ -30,7 +30,7 @@ def controls(run: Run) -> None:
     if status.state in LIVE and status.requested is not None:
         with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
             _pause(run)
-            stop(run, STOPPING)
+            stop_button(run, STOPPING)
             _strength(run)
     elif status.state in (*LIVE, *UNFINISHED):
         resume(run, "Start training" if status.state == "queued" else "Resume training")
@@ -47,7 +47,7 @@ def _pause(run: Run) -> None:
     )
 
 
-def stop(work: WorkFolder, ending: str, key: str = "") -> None:
+def stop_button(work: WorkFolder, ending: str, key: str = "") -> None:
     """Offer to stop a live worker; once that is asked, say in a sentence how it ends, and offer to kill it."""
     if not work.control().stop:
         st.button(
@@ -174,7 +174,7 @@ def _undo(run: Run) -> None:
 
 def strength_before(run: Run) -> float | None:
     """Return the strength before the last one that a user asked for; None where none was."""
-    asked = [float(value) for value in events.changes(run)["strength"].dropna()]
+    asked = [float(value) for value in events.strength_changes(run)["strength"].dropna()]
     return [run.spec.penalty.strength, *asked][-2] if asked else None
 
 
@@ -187,7 +187,7 @@ def _strengths(run: Run) -> None:
         facts.append(f"requested: {power(requested)}, from the next step on")
     elif not targeted and power(force) != power(asked_for):
         facts.append(f"{power(asked_for)} is asked for: the warm-up and the ramp lead there, the refit has none")
-    changes = events.changes(run)
+    changes = events.strength_changes(run)
     changed = [f"{power(to)} at epoch {at:.1f}" for at, to in zip(changes["at"], changes["strength"], strict=True)]
     if targeted:
         facts.append("the target goes on to move λ from what you apply, until the refit")

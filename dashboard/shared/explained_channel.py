@@ -41,7 +41,7 @@ def explained_channel(run: Run, work: DerivedJob, method: str, found: Selected) 
     row = reliance.use(work, chosen)
     st.text(f"{chosen}{_label(row)}")
     draw(
-        explanation_figures.used(work, method, chosen),
+        explanation_figures.used_chart(work, method, chosen),
         "channel_use",
         channel_use.READING,
         provenance(run, work, method),
@@ -59,7 +59,7 @@ def _label(row: pd.Series | None) -> str:
 
 def _choice(work: DerivedJob, chosen: Cell | None) -> None:
     """Name a channel by its layer and number: what a click on a figure does, for those who can't or won't click."""
-    widths = {layer.name: layer.groups for layer in explanations.layers(work)}
+    widths = {layer.name: layer.groups for layer in explanations.explained_layers(work)}
     st.session_state["channel_layer"] = chosen.layer if chosen else None
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     left.selectbox(
@@ -93,7 +93,7 @@ def _off(run: Run, work: DerivedJob, chosen: Cell, row: pd.Series | None) -> Non
     if row is not None and row["label"] == DEAD:
         st.caption("It is exactly zero: switching it off changes no output of any task.")
         return
-    chart = explanation_figures.off(work, chosen)
+    chart = explanation_figures.off_chart(work, chosen)
     if chart.frame.empty:
         _offer(run, work, chosen)
         return
@@ -133,8 +133,8 @@ def _moved(change: float, unit: str) -> str:
 
 def _offer(run: Run, work: DerivedJob, chosen: Cell) -> None:
     """Offer to measure what was not: an explanation of this layer that switches off each of its living channels."""
-    asked = explanations.asked(work)
-    width = {layer.name: layer.groups for layer in explanations.layers(work)}[chosen.layer]
+    asked = explanations.asked_of_explanation(work)
+    width = {layer.name: layer.groups for layer in explanations.explained_layers(work)}[chosen.layer]
     st.caption(
         f"Not measured: this channel is not in the sample of {asked.ablations} per layer. One job switches off every "
         f"living channel of its layer, one after the other, at most {width} × {asked.ablation_images} images: seconds "

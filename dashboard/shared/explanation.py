@@ -4,8 +4,8 @@ import streamlit as st
 
 from winnow.dashboard.frames import explanations, trust
 from winnow.dashboard.shared.address import EXPLANATION
-from winnow.dashboard.shared.choosing import Choice, choose
-from winnow.dashboard.shared.controls import resume, stop
+from winnow.dashboard.shared.choosing import Selector, chosen_of
+from winnow.dashboard.shared.controls import resume, stop_button
 from winnow.dashboard.shared.formatting import STATES, Colour, moment, plain, sentence, state_word
 from winnow.dashboard.shared.formatting import asked as strength
 from winnow.engine.explain.checks import badges
@@ -37,7 +37,7 @@ RULES = (
 )
 
 
-def chosen(run: Run) -> tuple[DerivedJob | None, bool]:
+def chosen_explanation(run: Run) -> tuple[DerivedJob | None, bool]:
     """Let the user choose an explanation of a run, the newest whole one at first.
 
     Return it, and whether the run has any: where the address names one that is gone, that is said, and it is None.
@@ -45,11 +45,13 @@ def chosen(run: Run) -> tuple[DerivedJob | None, bool]:
     works = {work.id: work for work in explanations.explanations(run)}
     if not works:
         return None, False
-    identity = choose(Choice(EXPLANATION, "Explanation", 440), {name: _called(work) for name, work in works.items()})
+    identity = chosen_of(
+        Selector(EXPLANATION, "Explanation", 440), {name: _called(work) for name, work in works.items()}
+    )
     return works.get(identity or ""), True
 
 
-def progress(work: DerivedJob, drawn: str, named: bool = False) -> None:
+def explanation_progress(work: DerivedJob, drawn: str, named: bool = False) -> None:
     """Say how far an explanation is while it is made, or why it failed; when its state changes, draw the whole page.
 
     `named`: say which explanation this is, where the page shows another one.
@@ -67,7 +69,7 @@ def progress(work: DerivedJob, drawn: str, named: bool = False) -> None:
                 text=plain(f"{_called(work)}: {status.phase}" if named else status.phase),
                 width="stretch",
             )
-            stop(work, "", key)
+            stop_button(work, "", key)
     elif status.state in UNFINISHED:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(state_word(status), icon=icon, color=colour)
@@ -78,7 +80,7 @@ def progress(work: DerivedJob, drawn: str, named: bool = False) -> None:
         tell(sentence(status.message), icon=icon if status.state == "failed" else ":material/info:")
 
 
-def badge(work: DerivedJob) -> None:
+def faithfulness_badge(work: DerivedJob) -> None:
     """Say whether an explanation holds, with the figures behind it: its first method, over all tasks.
 
     That is one verdict, and the same on every page; what is said of one task or another method is not a second badge.
@@ -98,9 +100,9 @@ def verdict_of(work: DerivedJob, method: str, tasks: tuple[str, ...]) -> None:
 
 def provenance(run: Run, work: DerivedJob, method: str, tasks: tuple[str, ...] = ()) -> str:
     """Return what a screenshot must carry to stay true: run, explanation, method, images, what was explained, badge."""
-    asked = explanations.asked(work)
+    asked = explanations.asked_of_explanation(work)
     colour, _ = trust.verdict(work, method, tasks)
-    known = explanations.table(work, "faithfulness")
+    known = explanations.explanation_table(work, "faithfulness")
     images = int(known["images"].max()) if len(known) else asked.images
     facts = [run.spec.name, run.id, strength(run.spec.penalty), method, f"{images} {asked.split} images"]
     facts += [f"of the {asked.of}", f"against {asked.fill}"]
@@ -114,7 +116,7 @@ def _of(tasks: tuple[str, ...]) -> str:
 
 def _called(work: DerivedJob) -> str:
     """Say when an explanation was made, of what, and how it ended."""
-    asked, status = explanations.asked(work), work.recorded_status()
+    asked, status = explanations.asked_of_explanation(work), work.recorded_status()
     layers = " …".join([asked.layers[0], ""][: len(asked.layers)]) if asked.layers else "all layers"
     more = f" and {len(asked.methods) - 1} more" if len(asked.methods) > 1 else ""
     glyph = STATES[status.state][0]

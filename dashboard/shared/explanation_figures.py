@@ -34,7 +34,7 @@ Versions = tuple[Version, ...]
 
 
 @dataclass(frozen=True)
-class View:
+class MethodView:
     """What is looked at: relevance by a method, for a task, in a layer ("" for all), with a channel selected."""
 
     method: str
@@ -43,128 +43,128 @@ class View:
     chosen: Cell | None = None
 
 
-def looks(work: DerivedJob) -> dict[str, Style]:
+def task_looks(work: DerivedJob) -> dict[str, Style]:
     """Return how each task of the run's data set is drawn."""
     return styles(list(work.run.spec.data.fields))
 
 
-def triangle(work: DerivedJob, layer: str, chosen: Cell | None) -> Chart:
+def triangle_chart(work: DerivedJob, layer: str, chosen: Cell | None) -> Chart:
     """Return the channels between three tasks."""
-    return _triangle(work.path, explanations.versions(work), layer, chosen)
+    return _triangle(work.path, explanations.explanation_versions(work), layer, chosen)
 
 
-def mapped(work: DerivedJob, chosen: Cell | None) -> Chart:
+def mapped_chart(work: DerivedJob, chosen: Cell | None) -> Chart:
     """Return the channels of all layers by their dominant task."""
-    return _mapped(work.path, explanations.versions(work), chosen)
+    return _mapped(work.path, explanations.explanation_versions(work), chosen)
 
 
-def led(work: DerivedJob) -> Chart:
+def led_chart(work: DerivedJob) -> Chart:
     """Return who leads the channels of every layer."""
-    return _led(work.path, explanations.versions(work))
+    return _led(work.path, explanations.explanation_versions(work))
 
 
-def layered(work: DerivedJob) -> Chart:
+def layered_chart(work: DerivedJob) -> Chart:
     """Return the labels of the channels of every layer."""
-    return _layered(work.path, explanations.versions(work))
+    return _layered(work.path, explanations.explanation_versions(work))
 
 
-def leaning(work: DerivedJob) -> Chart:
+def leaning_chart(work: DerivedJob) -> Chart:
     """Return whose the relevance of every layer is."""
-    return _leaning(work.path, explanations.versions(work))
+    return _leaning(work.path, explanations.explanation_versions(work))
 
 
-def sets(work: DerivedJob, layer: str) -> Chart:
+def sets_chart(work: DerivedJob, layer: str) -> Chart:
     """Return how many channels each set of tasks uses."""
-    return _sets(work.path, explanations.versions(work), layer)
+    return _sets(work.path, explanations.explanation_versions(work), layer)
 
 
-def affinity(work: DerivedJob) -> Chart:
+def affinity_chart(work: DerivedJob) -> Chart:
     """Return how the tasks pull each layer."""
-    return _affinity(work.path, explanations.versions(work))
+    return _affinity(work.path, explanations.explanation_versions(work))
 
 
-def heads(work: DerivedJob) -> Chart:
+def heads_chart(work: DerivedJob) -> Chart:
     """Return what each head reads."""
-    return _heads(work.path, explanations.versions(work))
+    return _heads(work.path, explanations.explanation_versions(work))
 
 
-def overlap(runs: Sequence[Run]) -> Chart:
+def overlap_chart(runs: Sequence[Run]) -> Chart:
     """Return how far the survivors of some runs agree."""
     paths = tuple(run.path for run in runs)
     return _overlap(paths, tuple(version(path / "groups" / "norms.bin") for path in paths))
 
 
-def top(work: DerivedJob, view: View) -> Chart:
+def top_chart(work: DerivedJob, view: MethodView) -> Chart:
     """Return the channels that a task relies on most."""
-    return _top(work.path, (*explanations.versions(work), current.tables_version(work.run)), view)
+    return _top(work.path, (*explanations.explanation_versions(work), current.tables_version(work.run)), view)
 
 
-def against(work: DerivedJob, view: View) -> Chart:
+def against_chart(work: DerivedJob, view: MethodView) -> Chart:
     """Return relevance against ablation."""
-    return _against(work.path, explanations.versions(work), view)
+    return _against(work.path, explanations.explanation_versions(work), view)
 
 
-def deletion(work: DerivedJob, task: str) -> Chart:
+def deletion_chart(work: DerivedJob, task: str) -> Chart:
     """Return the deletion curves of a task."""
-    return _deletion(work.path, explanations.versions(work), task)
+    return _deletion(work.path, explanations.explanation_versions(work), task)
 
 
-def randomised(work: DerivedJob, method: str) -> Chart:
+def randomised_chart(work: DerivedJob, method: str) -> Chart:
     """Return what is left of the shares under shuffled weights."""
-    return _randomised(work.path, explanations.versions(work), method)
+    return _randomised(work.path, explanations.explanation_versions(work), method)
 
 
-def used(work: DerivedJob, method: str, chosen: Cell) -> Chart:
+def used_chart(work: DerivedJob, method: str, chosen: Cell) -> Chart:
     """Return how much each task relies on one channel."""
-    return _used(work.path, explanations.versions(work), method, chosen)
+    return _used(work.path, explanations.explanation_versions(work), method, chosen)
 
 
-def off(work: DerivedJob, chosen: Cell) -> Chart:
+def off_chart(work: DerivedJob, chosen: Cell) -> Chart:
     """Return what switching one channel off does to every task."""
     every = tuple(explanations.table_version(other, "ablation") for other in explanations.explanations(work.run))
-    return _off(work.path, (*explanations.versions(work), *every), chosen)
+    return _off(work.path, (*explanations.explanation_versions(work), *every), chosen)
 
 
 @latest(32)
 def _triangle(path: Path, _versions: Versions, layer: str, chosen: Cell | None) -> Chart:
     work = DerivedJob(path)
     frame, names = shares.cells(work, layer), _names(work)
-    return Chart(ternary.ternary(frame, explanations.tasks(work), looks(work), names, chosen), frame)
+    return Chart(ternary.ternary(frame, explanations.explained_tasks(work), task_looks(work), names, chosen), frame)
 
 
 @latest(32)
 def _mapped(path: Path, _versions: Versions, chosen: Cell | None) -> Chart:
     work = DerivedJob(path)
     frame, names = leads.leads(work), _names(work)
-    return Chart(share_map.share_map(frame, explanations.tasks(work), looks(work), names, chosen), frame)
+    return Chart(share_map.share_map(frame, explanations.explained_tasks(work), task_looks(work), names, chosen), frame)
 
 
 @latest(32)
 def _led(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
     frame = leads.lead_counts(work)
-    return Chart(lead_bars.lead_bars(frame, explanations.tasks(work), looks(work)), frame)
+    return Chart(lead_bars.lead_bars(frame, explanations.explained_tasks(work), task_looks(work)), frame)
 
 
 @latest(32)
 def _layered(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
     frame = shares.counts(work)
-    return Chart(label_bars.label_bars(frame, explanations.tasks(work), looks(work)), frame)
+    return Chart(label_bars.label_bars(frame, explanations.explained_tasks(work), task_looks(work)), frame)
 
 
 @latest(32)
 def _leaning(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
     frame = shares.layer_shares(work)
-    return Chart(layer_shares.layer_shares(frame, explanations.tasks(work), looks(work)), frame)
+    return Chart(layer_shares.layer_shares_figure(frame, explanations.explained_tasks(work), task_looks(work)), frame)
 
 
 @latest(64)
 def _sets(path: Path, _versions: Versions, layer: str) -> Chart:
     work = DerivedJob(path)
     frame = shares.overlaps(work, layer)
-    return Chart(task_sets.task_sets(frame, explanations.tasks(work), looks(work)), frame)
+    return Chart(task_sets.task_sets(frame, explanations.explained_tasks(work), task_looks(work)), frame)
 
 
 @latest(32)
@@ -177,7 +177,7 @@ def _affinity(path: Path, _versions: Versions) -> Chart:
 def _heads(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
     frame = shares.heads(work)
-    return Chart(head_use.head_use(frame, looks(work)), frame)
+    return Chart(head_use.head_use(frame, task_looks(work)), frame)
 
 
 @latest(16)
@@ -187,16 +187,16 @@ def _overlap(paths: tuple[Path, ...], _versions: Versions) -> Chart:
 
 
 @latest(64)
-def _top(path: Path, _versions: Versions, view: View) -> Chart:
+def _top(path: Path, _versions: Versions, view: MethodView) -> Chart:
     work = DerivedJob(path)
     frame = reliance.ranked(work, view.method, view.task, view.layer)
-    unit = explanations.asked(work).of
+    unit = explanations.asked_of_explanation(work).of
     shown = frame.head(MOST_CHANNELS)
-    return Chart(top_channels.top_channels(shown, looks(work)[view.task], _names(work), unit, view.chosen), frame)
+    return Chart(top_channels.top_channels(shown, task_looks(work)[view.task], _names(work), unit, view.chosen), frame)
 
 
 @latest(64)
-def _against(path: Path, _versions: Versions, view: View) -> Chart:
+def _against(path: Path, _versions: Versions, view: MethodView) -> Chart:
     work = DerivedJob(path)
     frame = trust.against(work, view.method, view.task)
     draw = relevance_against_ablation.relevance_against_ablation
@@ -207,29 +207,29 @@ def _against(path: Path, _versions: Versions, view: View) -> Chart:
 def _deletion(path: Path, _versions: Versions, task: str) -> Chart:
     work = DerivedJob(path)
     frame = trust.deletion(work, task)
-    return Chart(deletion_curves.deletion_curves(frame, _names(work), looks(work)[task]), frame)
+    return Chart(deletion_curves.deletion_curves(frame, _names(work), task_looks(work)[task]), frame)
 
 
 @latest(32)
 def _randomised(path: Path, _versions: Versions, method: str) -> Chart:
     work = DerivedJob(path)
     frame = trust.randomised(work, method)
-    return Chart(shuffled_weights.shuffled_weights(frame, looks(work)), frame)
+    return Chart(shuffled_weights.shuffled_weights(frame, task_looks(work)), frame)
 
 
 @latest(128)
 def _used(path: Path, _versions: Versions, method: str, chosen: Cell) -> Chart:
     work = DerivedJob(path)
-    frame = reliance.channel(work, method, chosen)
-    return Chart(channel_use.channel_use(frame, looks(work)), frame)
+    frame = reliance.channel_reliance(work, method, chosen)
+    return Chart(channel_use.channel_use(frame, task_looks(work)), frame)
 
 
 @latest(128)
 def _off(path: Path, _versions: Versions, chosen: Cell) -> Chart:
     work = DerivedJob(path)
     frame = reliance.moves(work.run, work, chosen)
-    return Chart(switched_off.switched_off(frame, looks(work)), frame)
+    return Chart(switched_off.switched_off(frame, task_looks(work)), frame)
 
 
 def _names(work: DerivedJob) -> tuple[str, ...]:
-    return tuple(layer.name for layer in explanations.layers(work))
+    return tuple(layer.name for layer in explanations.explained_layers(work))

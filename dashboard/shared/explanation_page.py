@@ -33,7 +33,7 @@ def explained(views: Callable[[DerivedJob, Run], None]) -> None:
     with beside:
         if not readable(run):
             return
-        work, some = explanation.chosen(run)
+        work, some = explanation.chosen_explanation(run)
         live = [other for other in explanations.explanations(run) if other.status.state in LIVE]
         held = frozen(bool(live))
     if work is None and (some or address.named(EXPLANATION)):
@@ -44,8 +44,8 @@ def explained(views: Callable[[DerivedJob, Run], None]) -> None:
         return
     for other in [work, *(other for other in live if other.id != work.id)]:
         every = EVERY / 2 if live else None
-        redrawn(explanation.progress, every, other, other.status.state, named=other.id != work.id)
-    if explanations.begun(work):
+        redrawn(explanation.explanation_progress, every, other, other.status.state, named=other.id != work.id)
+    if explanations.begun_explanations(work):
         redrawn(views, EVERY if live and not held else None, work, run)
     elif live:
         st.info("The first shares appear here within half a minute.", icon=":material/hourglass_empty:")
@@ -56,14 +56,14 @@ def explained(views: Callable[[DerivedJob, Run], None]) -> None:
 
 def cell_of(work: DerivedJob) -> Selected:
     """Return the selected cell if the explanation has it: its cells are the input channels of layers."""
-    return selected(explanations.layers(work), "input", "this explanation")
+    return selected(explanations.explained_layers(work), "input", "this explanation")
 
 
 def click(work: DerivedJob) -> Callable[[list[object]], None]:
     """Return what turns clicked points into the selected cell."""
 
     def take(points: list[object]) -> None:
-        found = picked([point for point in points if isinstance(point, dict)], explanations.layers(work))
+        found = picked([point for point in points if isinstance(point, dict)], explanations.explained_layers(work))
         if found is not None:
             select(found)
 
@@ -72,7 +72,7 @@ def click(work: DerivedJob) -> Callable[[list[object]], None]:
 
 def layer_of(work: DerivedJob, key: str) -> str:
     """Let the user look at one layer only; "" for all of them."""
-    names = [layer.name for layer in explanations.layers(work)]
+    names = [layer.name for layer in explanations.explained_layers(work)]
     chosen: str = st.selectbox(
         "Layer",
         ["", *names],
@@ -97,4 +97,4 @@ def _first(run: Run) -> None:
 
 def _form(run: Run) -> None:
     if work := new_explanation(run):
-        address.moved({EXPLANATION: work.id})
+        address.address_moved({EXPLANATION: work.id})

@@ -12,12 +12,12 @@ from winnow.engine.runs.run import Run
 
 def over_epochs(run: Run, since: float) -> None:
     """Draw the median norm of every layer over the epochs, and every channel of one layer."""
-    draw(run_figures.layers(run, since), "median_norms", layer_norms.LAYERS_READING, source(run))
+    draw(run_figures.layers_chart(run, since), "median_norms", layer_norms.LAYERS_READING, source(run))
     layers = groups.norms(run).layers
     if not layers:
         return
     layer = _layer([layer.name for layer in layers], selected_layer(layers) or groups.most_dead(run))
-    draw(run_figures.channels(run, layer, since), "channel_norms", layer_norms.CHANNELS_READING, source(run))
+    draw(run_figures.channels_chart(run, layer, since), "channel_norms", layer_norms.CHANNELS_READING, source(run))
 
 
 def _layer(names: list[str], named: str) -> str:

@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import RUN
-from winnow.dashboard.shared.choosing import Choice, called, choose, gone
+from winnow.dashboard.shared.choosing import Selector, called, chosen_of, gone
 from winnow.dashboard.shared.damage import guarded_page
 from winnow.dashboard.shared.formatting import STATES, plain, sentence
 from winnow.dashboard.shared.welcome import welcome
@@ -42,7 +42,7 @@ def run_bar(*shows: str) -> tuple[Run, DeltaGenerator] | None:
         return None
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
-        chosen = choose(Choice(RUN, "Run", 460, shows), {name: called(run) for name, run in runs.items()})
+        chosen = chosen_of(Selector(RUN, "Run", 460, shows), {name: called(run) for name, run in runs.items()})
         if chosen is not None:
             ended(runs[chosen])
     if chosen is None:

@@ -28,44 +28,44 @@ from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.run import Run
 
 
-def training(run: Run, since: float) -> tuple[Chart, Chart, Chart]:
+def training_charts(run: Run, since: float) -> tuple[Chart, Chart, Chart]:
     """Return losses and metrics, strength and groups alive, and the three sparsities, from epoch `since` on."""
     return _training(run.path, version(run.path / "events.jsonl"), since)
 
 
-def tasks_together(run: Run, since: float) -> tuple[Chart, Chart]:
+def together_charts(run: Run, since: float) -> tuple[Chart, Chart]:
     """Return the conflict between each two tasks, and the weights of the tasks; the latter's frame may be empty."""
     return _tasks_together(run.path, version(run.path / "events.jsonl"), since)
 
 
-def plan(run: Run) -> sparsities.Plan:
+def sparsity_plan(run: Run) -> sparsities.SparsityPlan:
     """Return what a run aims at."""
     penalty = run.spec.penalty
     refit = run.spec.epochs * (1 - penalty.refit_share) if penalty.refit_share else None
-    return sparsities.Plan(penalty.target, COUNTED[penalty.target_of], refit)
+    return sparsities.SparsityPlan(penalty.target, COUNTED[penalty.target_of], refit)
 
 
-def layers(run: Run, since: float) -> Chart:
+def layers_chart(run: Run, since: float) -> Chart:
     """Return the median norm of every layer."""
     return _layers(run.path, version(run.path / "groups" / "norms.bin"), since)
 
 
-def channels(run: Run, layer: str, since: float) -> Chart:
+def channels_chart(run: Run, layer: str, since: float) -> Chart:
     """Return the norms of all channels of a layer."""
     return _channels(run.path, version(run.path / "groups" / "norms.bin"), layer, since)
 
 
-def layers_now(run: Run) -> tuple[Chart, Chart]:
+def layers_now_charts(run: Run) -> tuple[Chart, Chart]:
     """Return the counts of every layer, and the spread of its norms, as they stand."""
     return _layers_now(run.path, *_now(run))
 
 
-def firm(run: Run) -> Chart:
+def firmness_chart(run: Run) -> Chart:
     """Return how firmly dead the dead are."""
     return _firm(run.path, current.tables_version(run))
 
 
-def channel(run: Run, chosen: Cell) -> tuple[Chart, Chart]:
+def channel_charts(run: Run, chosen: Cell) -> tuple[Chart, Chart]:
     """Return the record of one channel, and its kernels."""
     return _channel(run.path, *_now(run), chosen)
 
@@ -78,11 +78,11 @@ def _now(run: Run) -> tuple[Version, Version]:
 def _training(path: Path, _log: Version, since: float) -> tuple[Chart, Chart, Chart]:
     run = Run(path)
     curves, regularity, counts = events.curves(run, since), events.regularity(run, since), events.sparsities(run, since)
-    aim = plan(run)
+    aim = sparsity_plan(run)
     return (
         Chart(losses_and_metrics.losses_and_metrics(curves, tasks(run.spec), _looks(run)), curves),
-        Chart(strength_and_alive.strength_and_alive(regularity, events.changes(run), aim.refit), regularity),
-        Chart(sparsities.sparsities(counts, aim, events.removals(run)), counts),
+        Chart(strength_and_alive.strength_and_alive(regularity, events.strength_changes(run), aim.refit), regularity),
+        Chart(sparsities.sparsities_figure(counts, aim, events.removals(run)), counts),
     )
 
 
@@ -93,7 +93,7 @@ def _looks(run: Run) -> dict[str, Style]:
 @latest(32)
 def _tasks_together(path: Path, _log: Version, since: float) -> tuple[Chart, Chart]:
     run = Run(path)
-    conflict, weights = events.conflict(run, since), events.weights(run, since)
+    conflict, weights = events.conflict_frame(run, since), events.weights(run, since)
     return (
         Chart(task_conflict.task_conflict(conflict, _looks(run)), conflict),
         Chart(task_conflict.task_weights(weights, _looks(run)), weights),
@@ -109,7 +109,7 @@ def _layers(path: Path, _rows: Version, since: float) -> Chart:
 @latest(64)
 def _channels(path: Path, _rows: Version, layer: str, since: float) -> Chart:
     frame = groups.channel_norms(Run(path), layer, since)
-    return Chart(layer_norms.channel_norms(frame, layer), frame)
+    return Chart(layer_norms.channel_norms_figure(frame, layer), frame)
 
 
 @latest(32)
@@ -134,4 +134,4 @@ def _firm(path: Path, _tables: Version) -> Chart:
 def _channel(path: Path, _rows: Version, _tables: Version, chosen: Cell) -> tuple[Chart, Chart]:
     record = groups.channel_record(Run(path), chosen.layer, chosen.channel)
     positions = current.kernel(Run(path), chosen.layer, chosen.channel)
-    return Chart(one_channel.one_channel(record), record), Chart(kernel.kernel(positions), positions)
+    return Chart(one_channel.one_channel(record), record), Chart(kernel.kernel_figure(positions), positions)

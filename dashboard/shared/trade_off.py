@@ -67,7 +67,7 @@ def pareto_of(study: Study) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         subset, split, cost = _subset(study), _split(), _cost()
         wanted = _quantity(quantities(study, subset, split))
-    chart = _drawing(study.path, studies.versions(study, "results", "delta"), wanted, cost)
+    chart = _drawing(study.path, studies.study_versions(study, "results", "delta"), wanted, cost)
     if cost == "latency":  # prunings come and go without the study's tables
         chart = _made(study, wanted, cost)
     _drawn(chart, f"{plain(study.spec.name)} · {plain(study.id)} · {SPLITS[split]} · tasks {plain(subset)}", cost)
@@ -78,7 +78,7 @@ def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
     spec = study.spec
     usual = spec.definition if isinstance(spec, StudySpec) else "main"
     ordered = sorted(DEFINITIONS, key=lambda name: name != usual)
-    known = studies.table(study, "delta")
+    known = studies.study_table(study, "delta")
     found = [
         Quantity(
             f"Δ_m ({definition}) over {of} [%]", pareto.Reached(split, subset, against=against, definition=definition)
@@ -162,14 +162,14 @@ def _made(study: Study, wanted: Quantity, cost: pareto.Cost) -> Chart:
 
 
 def _figure(points: pd.DataFrame, title: str, higher: bool, cost: pareto.Cost) -> Chart:
-    found = pareto.groups(points, higher)
+    found = pareto.pareto_groups(points, higher)
     shown = found.drop(columns="group")
     return Chart(figure.pareto(found, points, figure.Axes(cost, title, higher)), shown)
 
 
 def _subset(study: Study) -> str:
     """Ask which set of tasks: the largest at first, as Δ_m of different sets can't be compared."""
-    named = [str(name) for name in studies.table(study, "results")["subset"].unique()]
+    named = [str(name) for name in studies.study_table(study, "results")["subset"].unique()]
     known = sorted(named, key=lambda name: -name.count("+"))
     return st.selectbox("Tasks", known, key=f"pareto_tasks_{study.id}", width=200)
 
@@ -188,7 +188,7 @@ def _quantity(known: list[Quantity]) -> Quantity:
 
 
 def _called(study: Study | None) -> str:
-    return ALL if study is None else studies.called(study)
+    return ALL if study is None else studies.study_called(study)
 
 
 def overlaid_curves(chosen: Sequence[Summary]) -> None:

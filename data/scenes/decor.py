@@ -6,12 +6,12 @@ from winnow.data.scenes import paints
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.labels import Label
 from winnow.data.scenes.paints import Paint, Texture
-from winnow.data.scenes.parts import Part, Piece, ball, box, tube
+from winnow.data.scenes.parts import Piece, SolidPart, ball, box, tube
 
 WARM = (1.0, 0.78, 0.5)
 
 
-def ornament(dice: Dice, height: float) -> list[Part]:
+def ornament(dice: Dice, height: float) -> list[SolidPart]:
     """Return a vase, a ball, a box, a pot plant or a bowl, at most `height` tall, around the origin."""
     kind = dice.count(0, 4)
     paint = paints.uniform(paints.tint(dice, paints.VIVIDS + paints.PASTELS), gloss=dice.between(0, 0.5))
@@ -31,7 +31,7 @@ def ornament(dice: Dice, height: float) -> list[Part]:
     return [bowl, ball((0, size * 0.3, 0), (size * 0.36, size * 0.14, size * 0.36), Label.OBJECTS, fruit)]
 
 
-def plant(dice: Dice, height: float) -> list[Part]:
+def plant(dice: Dice, height: float) -> list[SolidPart]:
     """Return a pot with foliage of three ellipsoids."""
     pot = paints.uniform(paints.tint(dice, ("a5603c", "d8d2c8", "5a5f66", "8a9a8a")))
     green = paints.tint(dice, ("4c7a35", "2f5a2c", "6b8f45"))
@@ -45,7 +45,7 @@ def plant(dice: Dice, height: float) -> list[Part]:
     return parts
 
 
-def table_lamp(dice: Dice, lit: bool) -> list[Part]:
+def table_lamp(dice: Dice, lit: bool) -> list[SolidPart]:
     """Return a lamp with a conical shade."""
     foot, shade = paints.uniform(paints.tint(dice, paints.VIVIDS), 0.4), paints.uniform(WARM, glow=1.0 if lit else 0.15)
     return [
@@ -67,7 +67,7 @@ def floor_lamp(dice: Dice, lit: bool) -> Piece:
     return Piece(parts, 0.44, 0.44, height)
 
 
-def ceiling_lamp(dice: Dice, height: float, lit: bool) -> list[Part]:
+def ceiling_lamp(dice: Dice, height: float, lit: bool) -> list[SolidPart]:
     """Return a lamp on a ceiling at this height: a dish, a globe or a cone on a cord."""
     kind, shade = dice.count(0, 2), paints.uniform((0.95, 0.9, 0.8), glow=1.0 if lit else 0.2)
     if kind == 0:
@@ -79,7 +79,7 @@ def ceiling_lamp(dice: Dice, height: float, lit: bool) -> list[Part]:
     return [cord, tube((0, height - drop - 0.2, 0), 0.22, (0.24, 0.08), Label.OBJECTS, shade)]
 
 
-def screen(dice: Dice, width: float, stand: bool) -> list[Part]:
+def screen(dice: Dice, width: float, stand: bool) -> list[SolidPart]:
     """Return a television or monitor, its back at z = 0 and its lower edge, or foot, at y = 0."""
     on = dice.chance(0.5)
     face = Paint(Texture.SCREEN, (0.012, 0.012, 0.014), (0.3, 0.35, 0.45), 1, 0.8, 0.6 * on, paints.seed(dice))
@@ -95,7 +95,7 @@ def screen(dice: Dice, width: float, stand: bool) -> list[Part]:
     ]
 
 
-def pile(dice: Dice) -> list[Part]:
+def pile(dice: Dice) -> list[SolidPart]:
     """Return two to four books lying on one another."""
     parts, low = [], 0.0
     for _ in range(dice.count(2, 4)):
@@ -106,7 +106,7 @@ def pile(dice: Dice) -> list[Part]:
     return parts
 
 
-def laptop(dice: Dice) -> list[Part]:
+def laptop(dice: Dice) -> list[SolidPart]:
     """Return an open laptop, its screen towards +z."""
     body = paints.metal(dice)
     face = Paint(Texture.SCREEN, (0.02, 0.02, 0.02), (0.4, 0.45, 0.5), 1, 0.6, 0.6, paints.seed(dice))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from winnow.data.scenes.camera import Camera
 from winnow.data.scenes.dice import Dice
-from winnow.data.scenes.parts import Part, Piece, Placed, Vector, moved, placed
+from winnow.data.scenes.parts import Piece, Placed, SolidPart, Vector, moved_part, placed
 
 TRIALS = 7
 BACK, LEFT, RIGHT = 0, 1, 2
@@ -42,7 +42,7 @@ class Spot(NamedTuple):
     yaw: float
 
 
-class Layout:
+class RoomLayout:
     """A room being furnished: `pieces` grows as `against`, `hang` and `stand` find room."""
 
     def __init__(self, dice: Dice, extent: Vector, camera: Camera) -> None:
@@ -100,7 +100,7 @@ class Layout:
                 continue
             self.walls[wall].append(area)
             spot = self.spot(wall, along)
-            self.pieces.append(placed(moved(piece.parts, 0, low, 0), spot.x, spot.z, spot.yaw))
+            self.pieces.append(placed(moved_part(piece.parts, 0, low, 0), spot.x, spot.z, spot.yaw))
             return spot
         return None
 
@@ -115,10 +115,10 @@ class Layout:
         if not inside or not self._free(area, piece.height):
             return False
         self.floor.append(area)
-        self.pieces.append(placed(moved(piece.parts, 0, 0, -piece.depth / 2), x, z, yaw))
+        self.pieces.append(placed(moved_part(piece.parts, 0, 0, -piece.depth / 2), x, z, yaw))
         return True
 
-    def add(self, parts: list[Part], x: float, z: float, yaw: float) -> None:
+    def add(self, parts: list[SolidPart], x: float, z: float, yaw: float) -> None:
         """Put parts where nothing needs to be free: on a table, on the ceiling, a rug under the furniture."""
         if parts:
             self.pieces.append(placed(parts, x, z, yaw))

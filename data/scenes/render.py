@@ -9,14 +9,14 @@ from winnow.data.scenes.camera import Floats, to_camera
 from winnow.data.scenes.edges import edges
 from winnow.data.scenes.image import photograph
 from winnow.data.scenes.light import radiance
-from winnow.data.scenes.scene import Scene, table
+from winnow.data.scenes.scene import Scene, scene_table
 from winnow.data.scenes.textures import reflectance
 from winnow.data.scenes.visibility import Surface, visible_surface
 
 
 def render(scene: Scene, size: int, generator: Generator) -> Sample:
     """Return the image of a scene, size × size, with its four targets; `generator` makes the noise."""
-    solids = table(scene)
+    solids = scene_table(scene)
     surface = visible_surface(scene, solids, size)
     colour = reflectance(solids, surface, _footprint(scene, surface))
     image = photograph(radiance(scene, solids, surface, colour), generator)

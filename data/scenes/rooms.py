@@ -6,7 +6,7 @@ from winnow.data.scenes import decor, furnishing, paints, storage
 from winnow.data.scenes.camera import placed_camera
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.labels import Label
-from winnow.data.scenes.layout import BACK, LEFT, RIGHT, Layout, Spot
+from winnow.data.scenes.layout import BACK, LEFT, RIGHT, RoomLayout, Spot
 from winnow.data.scenes.paints import Colour, Paint
 from winnow.data.scenes.parts import Placed
 from winnow.data.scenes.scene import Light, Scene
@@ -23,7 +23,7 @@ def draw_room(dice: Dice) -> Scene:
     """Return a furnished room with its lights and a camera in it."""
     extent = (dice.between(2.8, 4.9), dice.between(2.35, 2.8), dice.between(3.4, 5.6))
     camera = placed_camera(dice, extent)
-    layout, day = Layout(dice, extent, camera), dice.chance(0.72)
+    layout, day = RoomLayout(dice, extent, camera), dice.chance(0.72)
     if dice.chance(0.35):
         layout.beside(decor.door(dice), _doorway(layout, dice))
     openings = _windows(layout, dice, day) if dice.chance(0.5) else []
@@ -42,13 +42,13 @@ def draw_room(dice: Dice) -> Scene:
     return Scene(extent, _surfaces(dice), tuple(layout.pieces), tuple(lights), ambient, camera)
 
 
-def _doorway(layout: Layout, dice: Dice) -> Spot:
+def _doorway(layout: RoomLayout, dice: Dice) -> Spot:
     wall = dice.pick((BACK, LEFT, RIGHT))
     span = layout.extent[0] if wall == BACK else layout.extent[2]
     return layout.spot(wall, dice.between(0.6, span - 0.6))
 
 
-def _windows(layout: Layout, dice: Dice, day: bool) -> list[Spot]:
+def _windows(layout: RoomLayout, dice: Dice, day: bool) -> list[Spot]:
     out = []
     for _ in range(dice.count(1, 2)):
         low = dice.between(0.85, 1.05)
@@ -59,7 +59,7 @@ def _windows(layout: Layout, dice: Dice, day: bool) -> list[Spot]:
     return out
 
 
-def _decorate(layout: Layout, dice: Dice) -> None:
+def _decorate(layout: RoomLayout, dice: Dice) -> None:
     for _ in range(dice.count(1, 3)):
         layout.hang(decor.picture(dice), dice.between(1.15, 1.4))
     if dice.chance(0.3):

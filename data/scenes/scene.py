@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from winnow.data.scenes.camera import Camera, Floats
 from winnow.data.scenes.labels import Label
 from winnow.data.scenes.paints import Colour, Paint
-from winnow.data.scenes.parts import Part, Placed, Shape, Vector
+from winnow.data.scenes.parts import Placed, Shape, SolidPart, Vector
 
 FACES = 6
 FACE_LABELS = (Label.WALL, Label.WALL, Label.FLOOR, Label.CEILING, Label.WALL, Label.WALL)
@@ -71,11 +71,11 @@ class Solids:
     boxes: tuple[tuple[float, Vector, Vector], ...]
 
 
-def table(scene: Scene) -> Solids:
+def scene_table(scene: Scene) -> Solids:
     """Return the solids of a scene, the faces of its room first."""
     middle = (scene.extent[0] / 2, scene.extent[1] / 2, scene.extent[2] / 2)
     faces = zip(FACE_LABELS, scene.surfaces, strict=True)
-    parts = [Part(Shape.ROOM, middle, middle, label, paint) for label, paint in faces]
+    parts = [SolidPart(Shape.ROOM, middle, middle, label, paint) for label, paint in faces]
     yaws = [0.0] * FACES
     for piece in scene.pieces:
         parts += piece.parts
@@ -95,7 +95,7 @@ def table(scene: Scene) -> Solids:
     )  # fmt: skip
 
 
-def _row(part: Part) -> tuple[float, ...]:
+def _row(part: SolidPart) -> tuple[float, ...]:
     paint = part.paint
     material = (*paint.first, *paint.second, paint.scale, paint.gloss, paint.glow)
     return (*part.centre, *part.half, part.taper, *material)

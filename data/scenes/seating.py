@@ -4,10 +4,10 @@ from winnow.data.scenes import paints
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.labels import Label
 from winnow.data.scenes.paints import Paint, Texture
-from winnow.data.scenes.parts import Part, Piece, ball, box, moved, tube, turned
+from winnow.data.scenes.parts import Piece, SolidPart, ball, box, moved_part, tube, turned
 
 
-def legs(x: float, z: tuple[float, float], top: float, thick: float, label: Label, paint: Paint) -> list[Part]:
+def legs(x: float, z: tuple[float, float], top: float, thick: float, label: Label, paint: Paint) -> list[SolidPart]:
     """Return four square legs with their outer corners at ±x and at both ends of z."""
     columns, rows = ((-x, thick - x), (x - thick, x)), ((z[0], z[0] + thick), (z[1] - thick, z[1]))
     return [box(column, (0, top), row, label, paint) for column in columns for row in rows]
@@ -61,7 +61,7 @@ def sofa(dice: Dice, seats: int) -> Piece:
     return Piece(parts, 2 * half, depth + 0.03, back)
 
 
-def _cushions(dice: Dice, reach: float, level: float) -> list[Part]:
+def _cushions(dice: Dice, reach: float, level: float) -> list[SolidPart]:
     corners = [side * (reach - 0.2) for side in (-1, 1) if reach > 0.45 and dice.chance(0.55)]
     return [
         ball((x, level + 0.17, 0.42), (0.2, 0.18, 0.09), Label.OBJECTS, paints.fabric(dice, paints.VIVIDS))
@@ -69,7 +69,7 @@ def _cushions(dice: Dice, reach: float, level: float) -> list[Part]:
     ]
 
 
-def table(dice: Dice, width: float, depth: float, height: float) -> Piece:
+def dining_table(dice: Dice, width: float, depth: float, height: float) -> Piece:
     """Return a table on four legs, or a round one on a pedestal where its sides are equal."""
     paint, half, thick = paints.wood(dice, 0.3), width / 2, dice.between(0.03, 0.06)
     if width == depth:
@@ -146,11 +146,11 @@ def desk(dice: Dice) -> Piece:
     return Piece(parts, 2 * half, depth, height)
 
 
-def ring(dice: Dice, width: float, depth: float) -> list[tuple[list[Part], float, float]]:
+def ring(dice: Dice, width: float, depth: float) -> list[tuple[list[SolidPart], float, float]]:
     """Return the chairs around a table of this size, turned towards it, with their offsets (x, z) from its middle."""
     frame, cloth = paints.wood(dice), paints.fabric(dice)
     model = chair(dice, frame, cloth if dice.chance(0.6) else frame).parts
-    centred = moved(model, 0, 0, -0.22)
+    centred = moved_part(model, 0, 0, -0.22)
     seats = [(x, side) for side in (-1, 1) for x in ((-width / 4, width / 4) if width > 1.2 else (0.0,))]
     out = [
         (turned(centred, 1 + side), x, side * (depth / 2 + dice.between(0.05, 0.3)))

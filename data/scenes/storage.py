@@ -5,10 +5,10 @@ from winnow.data.scenes.decor import ornament
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.labels import Label
 from winnow.data.scenes.paints import Paint, Texture
-from winnow.data.scenes.parts import Part, Piece, box, moved
+from winnow.data.scenes.parts import Piece, SolidPart, box, moved_part
 
 
-def books(dice: Dice, width: float, height: float, depth: float) -> Part:
+def books(dice: Dice, width: float, height: float, depth: float) -> SolidPart:
     """Return a row of upright books as one box, its spines painted on; its left end is at x = 0."""
     row = Paint(Texture.BOOKS, (0.5, 0.45, 0.4), (0.02, 0.018, 0.015), dice.between(0.03, 0.05), seed=paints.seed(dice))
     return box((0, width), (0, height), (0, depth), Label.BOOKS, row)
@@ -28,17 +28,17 @@ def bookcase(dice: Dice) -> Piece:
         low = 0.05 + k * bay
         parts.append(box((0.03 - half, half - 0.03), (low, low + 0.03), (0.02, depth), Label.FURNITURE, paint))
         if k < bays:
-            parts += moved(_bay(dice, 2 * half - 0.08, bay - 0.05), 0.04 - half, low + 0.03, 0.04)
+            parts += moved_part(_bay(dice, 2 * half - 0.08, bay - 0.05), 0.04 - half, low + 0.03, 0.04)
     return Piece(parts, 2 * half, depth, height)
 
 
-def _bay(dice: Dice, width: float, height: float) -> list[Part]:
+def _bay(dice: Dice, width: float, height: float) -> list[SolidPart]:
     parts, filled = [], 0.0
     if dice.chance(0.8):
         filled = width * dice.between(0.35, 0.98)
         parts.append(books(dice, filled, height * dice.between(0.75, 1.0), dice.between(0.16, 0.2)))
     if width - filled > 0.2 and dice.chance(0.6):
-        parts += moved(ornament(dice, min(height, 0.28)), (width + filled) / 2, 0.0, 0.11)
+        parts += moved_part(ornament(dice, min(height, 0.28)), (width + filled) / 2, 0.0, 0.11)
     return parts
 
 
@@ -59,7 +59,7 @@ def wall_shelf(dice: Dice) -> Piece:
     """Return a board on the wall with books or ornaments on it; its height counts from the board."""
     half, paint = dice.between(0.35, 0.6), paints.wood(dice)
     parts = [box((-half, half), (0, 0.03), (0, 0.22), Label.FURNITURE, paint)]
-    parts += moved(_bay(dice, 2 * half - 0.04, 0.26), 0.02 - half, 0.03, 0.02)
+    parts += moved_part(_bay(dice, 2 * half - 0.04, 0.26), 0.02 - half, 0.03, 0.02)
     return Piece(parts, 2 * half, 0.22, 0.32)
 
 
@@ -80,7 +80,7 @@ def kitchen_units(dice: Dice, width: float) -> Piece:
         box((-half, half), (gap, gap + 0.65), (0, 0.34), Label.FURNITURE, upper),
     ]
     for k in range(3):
-        parts += moved(ornament(dice, 0.3), half * (0.65 * k - 0.6), 0.92, 0.3)
+        parts += moved_part(ornament(dice, 0.3), half * (0.65 * k - 0.6), 0.92, 0.3)
     return Piece(parts, width, 0.62, gap + 0.65)
 
 

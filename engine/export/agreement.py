@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from winnow.engine.export.drawing import plain
+from winnow.engine.export.drawing import plain_value
 from winnow.engine.export.refusal import NotDescribable
 from winnow.engine.graph.calls import Call, calls, run
 from winnow.engine.graph.containers import flatten
@@ -73,7 +73,7 @@ def _given(model: nn.Module, trial: Trial) -> dict[str, Tensor]:
     """Return the outputs of a model on a trial, and in training mode its buffers behind it."""
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     try:
-        found = outputs(model, trial.call)
+        found = exported_outputs(model, trial.call)
         buffers = dict(model.named_buffers()) if trial.call.training else {}
         return found | {f"buffer {name}": buffer.clone() for name, buffer in buffers.items()}
     finally:
@@ -82,14 +82,14 @@ def _given(model: nn.Module, trial: Trial) -> dict[str, Tensor]:
                 buffer.copy_(before[name])
 
 
-def outputs(model: nn.Module, call: Call) -> dict[str, Tensor]:
+def exported_outputs(model: nn.Module, call: Call) -> dict[str, Tensor]:
     """Return the tensors that a model gives on a call in its mode, by their path in the result, such as `depth`."""
     devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
     with in_mode(model, bool(call.training)), torch.no_grad(), torch.random.fork_rng(sorted(devices, key=str)):
         torch.manual_seed(SEED)
         # called itself, an fx.GraphModule prints what fails
         result = model.forward(*call.args, **call.kwargs) if isinstance(model, fx.GraphModule) else run(model, call)
-    return dict(flatten(plain(result)))
+    return dict(flatten(plain_value(result)))
 
 
 def relative_error(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> float:

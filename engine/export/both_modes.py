@@ -10,10 +10,10 @@ from typing import Any
 from torch import fx
 from torch.fx.node import map_aggregate
 
-from winnow.engine.export.drawing import PATH, Drawn
+from winnow.engine.export.drawing import PATH, DrawnGraph
 
 
-def merged(evaluating: Drawn, training: Drawn) -> tuple[dict[str, bool], bool]:
+def merged(evaluating: DrawnGraph, training: DrawnGraph) -> tuple[dict[str, bool], bool]:
     """Let the program of evaluation mode ask for the mode where that of training mode has other arguments.
 
     Returns:

@@ -11,7 +11,7 @@ from winnow.engine.export.agreement import alike_calls, same_everywhere
 from winnow.engine.export.allowed import ATTRIBUTES, FUNCTION_NAMES, GETATTR, METHODS
 from winnow.engine.export.arguments import encoded
 from winnow.engine.export.both_modes import merged
-from winnow.engine.export.drawing import FROZEN, Drawn, drawn
+from winnow.engine.export.drawing import FROZEN, DrawnGraph, drawn_graph
 from winnow.engine.export.layers import described
 from winnow.engine.export.rebuilding import rebuild
 from winnow.engine.export.rebuilt import Rebuilt
@@ -42,7 +42,7 @@ def architecture(model: nn.Module, example_inputs: Any) -> dict[str, Any]:
             sizes than the model, or gives other bits.
 
     """
-    document, tensors = written(model, example_inputs)
+    document, tensors = written_architecture(model, example_inputs)
     model, _ = unwrapped(model)
     same_everywhere(model, tried(document, tensors), calls(model, example_inputs))
     return document
@@ -62,7 +62,7 @@ def tried(document: dict[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
         raise NotDescribable(f"`model` should be one that can be rebuilt. Found: {error}") from error
 
 
-def written(model: nn.Module, example_inputs: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def written_architecture(model: nn.Module, example_inputs: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return a model's document, not tried out, and its tensors."""
     model, _ = unwrapped(model)
     found = _programs(model, alike_calls(model, example_inputs, "Save one model for each.")[0])
@@ -102,7 +102,7 @@ class _Programs:
 def _programs(model: nn.Module, call: Call) -> _Programs:
     if isinstance(model, Rebuilt):
         return _rewritten(model)
-    evaluating = drawn(model, call.in_mode(False))
+    evaluating = drawn_graph(model, call.in_mode(False))
     inputs = [_input(node, call, model) for node in evaluating.fx_graph.nodes if node.op == "placeholder"]
     training = _in_training(model, call)
     parts, one = ({}, True) if training is None else merged(evaluating, training)
@@ -114,21 +114,21 @@ def _programs(model: nn.Module, call: Call) -> _Programs:
     for node in training.fx_graph.nodes:
         node.target = renamed.get(str(node.target), node.target) if node.op == "get_attr" else node.target
     other = {renamed[name]: tensor for name, tensor in training.constants.items()}
-    apart = _steps(model, Drawn(training.fx_graph, other))
+    apart = _steps(model, DrawnGraph(training.fx_graph, other))
     return _Programs(inputs, whole, apart, {**evaluating.constants, **other}, {})
 
 
-def _in_training(model: nn.Module, call: Call) -> Drawn | None:
+def _in_training(model: nn.Module, call: Call) -> DrawnGraph | None:
     """Return the program of training mode, None where the model does not run in it."""
     try:
         with in_mode(twin := private(model), True), torch.no_grad(), torch.random.fork_rng(devices=[]):
             run(twin, call)
     except Exception:  # noqa: BLE001 - a batch norm of one value, say: there is nothing to be drawn
         return None
-    return drawn(model, call.in_mode(True))
+    return drawn_graph(model, call.in_mode(True))
 
 
-def _steps(model: nn.Module, program: Drawn) -> dict[str, Any]:
+def _steps(model: nn.Module, program: DrawnGraph) -> dict[str, Any]:
     nodes = list(program.fx_graph.nodes)
     steps = [_step(model, program, node) for node in nodes if node.op not in ("placeholder", "output")]
     return {"program": steps, "result": encoded(nodes[-1].args[0])}
@@ -169,7 +169,7 @@ def _input(node: fx.Node, call: Call, model: nn.Module) -> dict[str, Any]:
     return found
 
 
-def _step(model: nn.Module, program: Drawn, node: fx.Node) -> dict[str, Any]:
+def _step(model: nn.Module, program: DrawnGraph, node: fx.Node) -> dict[str, Any]:
     op, target, args = _operation(model, program, node)
     found = {
         "name": node.name,
@@ -182,7 +182,7 @@ def _step(model: nn.Module, program: Drawn, node: fx.Node) -> dict[str, Any]:
     return _short(found)
 
 
-def _operation(model: nn.Module, program: Drawn, node: fx.Node) -> tuple[str, str, tuple[Any, ...]]:
+def _operation(model: nn.Module, program: DrawnGraph, node: fx.Node) -> tuple[str, str, tuple[Any, ...]]:
     """Return the kind of a node, its target by an allowed name, and its arguments."""
     target: Any = node.target
     if node.op == "call_module":

@@ -43,7 +43,7 @@ class Input(_Strict):
     default: Any = None
 
 
-class Layer(_Strict):
+class LayerEntry(_Strict):
     """A layer: its class, the constructor's arguments, and its mode."""
 
     kind: Word = Leaf(alias="class")
@@ -61,7 +61,7 @@ class Stored(_Strict):
     channels_last: bool
 
 
-class Step(_Strict):
+class StepEntry(_Strict):
     """An operation of the program."""
 
     name: Word
@@ -72,10 +72,10 @@ class Step(_Strict):
     frozen: bool = False
 
 
-class Program(_Strict):
+class ProgramEntry(_Strict):
     """The steps of one mode, and what they give."""
 
-    program: list[Step]
+    program: list[StepEntry]
     result: Any
 
 
@@ -85,12 +85,12 @@ class Document(_Strict):
     format_version: Literal[1]
     training: bool
     inputs: list[Input]
-    layers: dict[Path, Layer]
+    layers: dict[Path, LayerEntry]
     tensors: dict[Path, Stored]
     tied: dict[Path, Path]
-    program: list[Step]
+    program: list[StepEntry]
     result: Any
-    in_training: Program | None = None
+    in_training: ProgramEntry | None = None
     modes: dict[Path, bool] = {}
 
 

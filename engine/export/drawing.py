@@ -36,7 +36,7 @@ MAKERS = ("rand", "randn", "zeros", "ones", "full", "arange", "linspace", "eye",
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnGraph:
     """The program of one mode, and the tensors that it keeps beside the model's own."""
 
     fx_graph: fx.Graph
@@ -110,7 +110,7 @@ class Drawing(RunningTracer):
             for hook in self.root._forward_hooks.values():  # such as the one that leaves other tasks out
                 changed = hook(self.root, given, result)
                 result = result if changed is None else changed
-            return plain(result)
+            return plain_value(result)
 
         return hooked, args
 
@@ -157,7 +157,7 @@ class Drawing(RunningTracer):
         return fx_graph
 
 
-def drawn(model: nn.Module, call: Call) -> Drawn:
+def drawn_graph(model: nn.Module, call: Call) -> DrawnGraph:
     """Return the program of a model on a call, in the mode of the call.
 
     Raises:
@@ -165,17 +165,17 @@ def drawn(model: nn.Module, call: Call) -> Drawn:
 
     """
     if isinstance(model, fx.GraphModule):
-        return Drawn(_without_idle(_copy(model.graph)), {})
+        return DrawnGraph(_without_idle(_copy(model.graph)), {})
     try:
         found = _attempt(model, call, fixed_sizes=False)
     except NotDescribable:
         raise
     except Exception:  # noqa: BLE001 - whatever fx does not take, plain numbers may help
         found = _fixed(model, call)
-    return Drawn(_without_idle(found.fx_graph), found.constants)
+    return DrawnGraph(_without_idle(found.fx_graph), found.constants)
 
 
-def _fixed(model: nn.Module, call: Call) -> Drawn:
+def _fixed(model: nn.Module, call: Call) -> DrawnGraph:
     try:
         return _attempt(model, call, fixed_sizes=True)
     except NotTraceable as error:
@@ -187,7 +187,7 @@ def _fixed(model: nn.Module, call: Call) -> Drawn:
         ) from error
 
 
-def _attempt(model: nn.Module, call: Call, fixed_sizes: bool) -> Drawn:
+def _attempt(model: nn.Module, call: Call, fixed_sizes: bool) -> DrawnGraph:
     twin = private(model).requires_grad_(False)
     inputs = {name: value for name, (how, value) in call.named(model).items() if how == "given"}
     before = set(vars(twin))
@@ -195,7 +195,7 @@ def _attempt(model: nn.Module, call: Call, fixed_sizes: bool) -> Drawn:
     with _sizes_drawn(twin), in_mode(twin, bool(call.training)), torch.enable_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_STATE)
         fx_graph = tracer.trace(twin)
-    return Drawn(fx_graph, {name: vars(twin)[name] for name in set(vars(twin)) - before})
+    return DrawnGraph(fx_graph, {name: vars(twin)[name] for name in set(vars(twin)) - before})
 
 
 @contextmanager
@@ -245,17 +245,17 @@ def _length(value: Any) -> Any:
     return value.counted() if isinstance(value, Observed) else len(value)
 
 
-def plain(result: Any) -> Any:
+def plain_value(result: Any) -> Any:
     """Return a result in dicts, lists and tuples; a container of one's own becomes a dict of what it holds."""
     if isinstance(result, Mapping):
-        return {key: plain(value) for key, value in result.items()}
+        return {key: plain_value(value) for key, value in result.items()}
     if type(result) in (tuple, list, torch.Size):
-        return type(result)([plain(value) for value in result])
+        return type(result)([plain_value(value) for value in result])
     if isinstance(result, tuple) and hasattr(result, "_fields"):
-        return {name: plain(value) for name, value in zip(result._fields, result, strict=True)}
+        return {name: plain_value(value) for name, value in zip(result._fields, result, strict=True)}
     if isinstance(result, Tensor | fx.Proxy | bool | int | float | str | None):
         return result
-    return {name: plain(value) for name, value in vars(result).items()} if hasattr(result, "__dict__") else result
+    return {name: plain_value(value) for name, value in vars(result).items()} if hasattr(result, "__dict__") else result
 
 
 def _copy(fx_graph: fx.Graph) -> fx.Graph:

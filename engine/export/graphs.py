@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from winnow.engine.export.agreement import alike_calls, outputs, relative_error
+from winnow.engine.export.agreement import alike_calls, exported_outputs, relative_error
 from winnow.engine.export.refusal import NotDescribable, NotSame
 from winnow.engine.graph.calls import Call, calls
 from winnow.engine.graph.examples import images, with_images
@@ -86,7 +86,7 @@ def agreed(
     compared: dict[str, float] = {}
     for where, call in _compared_on(model, example_inputs):
         try:
-            expected = outputs(model, call)
+            expected = exported_outputs(model, call)
         except (RuntimeError, ValueError) as error:
             found = str(error).partition("\n")[0]
             raise NotDescribable(

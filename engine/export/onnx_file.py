@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.export.agreement import outputs
+from winnow.engine.export.agreement import exported_outputs
 from winnow.engine.export.graphs import Exported, agreed, names_of, traced_call, varying
 from winnow.engine.export.notes import noted
 from winnow.engine.export.refusal import MissingPackages, NotDescribable
@@ -55,7 +55,7 @@ def export_onnx(model: nn.Module, example_inputs: Any, path: Path | str) -> Expo
         file = Path(folder) / path.name
         notes = _write(model, call, file)
         session = Session(file, threads=torch.get_num_threads())
-        names = list(outputs(model, call))
+        names = list(exported_outputs(model, call))
         error, compared = agreed(model, example_inputs, lambda given: dict(zip(names, session(given), strict=True)))
         content = file.read_bytes()
         with file.open("rb") as whole:
@@ -94,7 +94,7 @@ class Session:
 
 def _write(model: nn.Module, call: Call, file: Path) -> tuple[str, ...]:
     """Write the file, and return what the exporter warned of."""
-    found, inputs = outputs(model, call), call.kwargs
+    found, inputs = exported_outputs(model, call), call.kwargs
     names = list(inputs) if len(call.tensors()) == len(inputs) and not call.args else None
     with noted() as notes, evaluating(model):
         try:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from winnow.engine.export.agreement import outputs
+from winnow.engine.export.agreement import exported_outputs
 from winnow.engine.export.graphs import Exported, agreed, traced_call, varying
 from winnow.engine.export.notes import noted
 from winnow.engine.export.refusal import NotDescribable
@@ -44,7 +44,7 @@ def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> E
     with noted() as notes:
         program = _program(model, call)
         module = program.module()
-    error, compared = agreed(model, example_inputs, lambda given: outputs(_Frozen(module), given))
+    error, compared = agreed(model, example_inputs, lambda given: exported_outputs(_Frozen(module), given))
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         file = Path(folder) / path.name
         torch.export.save(program, file)

@@ -14,7 +14,7 @@ from winnow.engine.export.document import Document, Stored, checked
 from winnow.engine.export.layers import built
 from winnow.engine.export.rebuilt import Holder, Rebuilt, RebuiltOnImages
 from winnow.engine.export.refusal import NotRebuildable
-from winnow.engine.export.script import script
+from winnow.engine.export.script import export_script
 from winnow.engine.export.tensor_files import named_tensors
 
 
@@ -45,8 +45,8 @@ def rebuild(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Mo
         _branch(model, f"{path}.training").training = training
     if left := set(owned) - _names(model):
         raise NotRebuildable(f"`tensors` should be those of the layers and the program. Found {sorted(left)[0]!r} too.")
-    model._script = script(form)
-    model._in_training = script(form, in_training=True) if form.in_training else None
+    model._script = export_script(form)
+    model._in_training = export_script(form, in_training=True) if form.in_training else None
     return model
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load
 from torch import nn
 
 from winnow.engine.export.agreement import same_everywhere
-from winnow.engine.export.describing import tried, written
+from winnow.engine.export.describing import tried, written_architecture
 from winnow.engine.export.rebuilding import rebuild
 from winnow.engine.export.refusal import NotRebuildable
 from winnow.engine.export.tensor_files import serialised
@@ -55,7 +55,7 @@ def save_model(folder: Path | str, model: nn.Module, example_inputs: Any) -> Sav
         ['architecture.json', 'network.safetensors']
 
     """
-    document, tensors = written(model, example_inputs)
+    document, tensors = written_architecture(model, example_inputs)
     model, _ = unwrapped(model)
     content = serialised(tensors)
     devices = {tensor.device for tensor in tensors.values()}

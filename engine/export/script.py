@@ -10,7 +10,7 @@ from torch import nn
 from winnow.engine.export.allowed import ATTRIBUTES, FUNCTIONS, METHODS
 from winnow.engine.export.arguments import Ref, decoded, filled, refs
 from winnow.engine.export.bounds import ADVICE, STEPS, number_bounded
-from winnow.engine.export.document import Document, Input, Step
+from winnow.engine.export.document import Document, Input, StepEntry
 from winnow.engine.export.refusal import NotRebuildable
 
 Call = Callable[..., Any]  # given the model, then the step's arguments
@@ -38,12 +38,12 @@ class Script:
 
     inputs: tuple[Input, ...] = ()
     defaults: dict[str, Any] | None = None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[StepEntry, ...] = ()
     instructions: tuple[Instruction, ...] = ()
     result: Any = None  # a template
 
 
-def script(form: Document, in_training: bool = False) -> Script:
+def export_script(form: Document, in_training: bool = False) -> Script:
     """Return the program of a document, or the one that it has for training mode.
 
     Raises:
@@ -72,7 +72,7 @@ def script(form: Document, in_training: bool = False) -> Script:
     return Script(tuple(form.inputs), defaults, tuple(program), tuple(ready), result)
 
 
-def _ready(step: Step, call: Call, templates: tuple[list[Any], dict[str, Any]], done: list[str]) -> Instruction:
+def _ready(step: StepEntry, call: Call, templates: tuple[list[Any], dict[str, Any]], done: list[str]) -> Instruction:
     args, kwargs = templates
     named = {name: _getter(template) for name, template in kwargs.items()}
     return Instruction(step.name, call, tuple(_getter(template) for template in args), named, tuple(done), step.frozen)
@@ -87,7 +87,7 @@ def _getter(template: Any) -> Get:
     return lambda values: filled(template, values)
 
 
-def _check(step: Step, args: Any, kwargs: Any, known: set[str]) -> None:
+def _check(step: StepEntry, args: Any, kwargs: Any, known: set[str]) -> None:
     if not isinstance(args, list) or not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
         raise NotRebuildable(f"`{step.name}` should have a list and a dict of arguments. Found others.")
     if step.name in known:
@@ -115,7 +115,7 @@ def _last_uses(templates: Mapping[str, Any], kept: set[str]) -> dict[str, list[s
     return done
 
 
-def _callee(step: Step, form: Document) -> Call:
+def _callee(step: StepEntry, form: Document) -> Call:
     """Return what a step calls.
 
     Raises:

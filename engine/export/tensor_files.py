@@ -16,7 +16,7 @@ def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from model.named_buffers(remove_duplicate=False)
 
 
-def stored(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+def stored_tensors(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors by their first names, and the first name of each further one ({further: first})."""
     first: dict[int, str] = {}
     tensors: dict[str, Tensor] = {}

@@ -16,7 +16,7 @@ from winnow.engine.graph.finishing import classes, place_constants
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.grids import close_all, is_grid, tied_over
 from winnow.engine.graph.layer_steps import ProductStep, StreamNormStep
-from winnow.engine.graph.observer import Event
+from winnow.engine.graph.observer import GraphEvent
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Depthwise, Flow, Join, Mix, Product, Site
@@ -38,7 +38,7 @@ class Passes:
     ends: Sequence[tuple[Mapping[str, Any], Any]]
     drawn: Drawn | None
     calls: tuple[Call, ...]
-    events: tuple[Event, ...]
+    events: tuple[GraphEvent, ...]
     decisions: tuple[Decision, ...]
     contexts: tuple[Context, ...]
     numbers: Mapping[Origin, str]
@@ -46,7 +46,7 @@ class Passes:
     notes: tuple[str, ...]
 
 
-def built(model: nn.Module, passes: Passes) -> ChannelGraph:
+def built_graph(model: nn.Module, passes: Passes) -> ChannelGraph:
     """Return the graph of a model from its passes."""
     recording = passes.recording
     inputs, outputs = (_joined([dict(_ends(ends[side])) for ends in passes.ends]) for side in (0, 1))

@@ -29,7 +29,7 @@ from torch import Tensor, fx, nn
 
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.carriers import Carrier
-from winnow.engine.graph.observer import Event
+from winnow.engine.graph.observer import GraphEvent
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.records import Depthwise, Flow, Product, Site
 from winnow.engine.graph.refusal import NotTraceable
@@ -63,7 +63,7 @@ class ChannelGraph:
     norms_after: Mapping[str, str]
     fixed_sizes: bool
     calls: tuple[Call, ...] = ()
-    events: tuple[Event, ...] = ()
+    events: tuple[GraphEvent, ...] = ()
     decisions: tuple[Decision, ...] = ()
     contexts: tuple[Context, ...] = ()
     pinned: tuple[tuple[str, str], ...] = ()
@@ -94,10 +94,10 @@ class ChannelGraph:
         return Liveness(self, outputs)
 
     def channels(self, outputs: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return one row per channel; see `engine.graph.tables.channels`."""
-        from winnow.engine.graph.tables import channels
+        """Return one row per channel; see `engine.graph.tables.channel_table`."""
+        from winnow.engine.graph.tables import channel_table
 
-        return channels(self.liveness(outputs))
+        return channel_table(self.liveness(outputs))
 
     def savings(self, outputs: Sequence[str] | None = None) -> pd.DataFrame:
         """Return what removal would save, per component; see `engine.graph.tables.savings`."""

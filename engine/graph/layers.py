@@ -18,7 +18,7 @@ from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep, TableSte
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.recording import Recording, kernel_size
 from winnow.engine.graph.records import Depthwise, Product
-from winnow.engine.graph.steps import Chosen, Zero
+from winnow.engine.graph.steps import ChosenStep, Zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ def _table(recording: Recording, operation: Operation, weight: Tensor, max_norm:
     indices = operation.carrier()
     if indices.bears:
         recording.mix(operation, "its rows are picked by what layers make", [indices.labels], columns)
-    recording.steps.append(Chosen(result.index, (indices.index,), forgets=False))
+    recording.steps.append(ChosenStep(result.index, (indices.index,), forgets=False))
     return result
 
 

@@ -23,7 +23,7 @@ from winnow.engine.graph.grids import LARGEST_GRID, closed, is_grid, left_open, 
 from winnow.engine.graph.operation import Operation, carriers_in
 from winnow.engine.graph.partition import FIXED
 from winnow.engine.graph.recording import Recording
-from winnow.engine.graph.steps import Chosen, Keep, Move
+from winnow.engine.graph.steps import ChosenStep, Keep, Move
 
 RESHAPING = ("view", "reshape", "unflatten", "Unflatten", "flatten", "Flatten", "view_as", "reshape_as")
 JOINING = ("cat", "concat", "concatenate")
@@ -219,7 +219,7 @@ def _placed(
     padding = _fill(operation) if fill is None else fill
     recording.steps.append(Move(made.index, origins, index, padding, labels.shape))
     if indices:
-        recording.steps.append(Chosen(made.index, tuple(index.index for index in indices)))
+        recording.steps.append(ChosenStep(made.index, tuple(index.index for index in indices)))
     return made
 
 

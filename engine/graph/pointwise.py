@@ -20,7 +20,7 @@ from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Join
 from winnow.engine.graph.signature import RANDOM
-from winnow.engine.graph.steps import Chosen, Halved, Opaque, Pointwise, Step, Zero
+from winnow.engine.graph.steps import ChosenStep, Halved, Opaque, Pointwise, Step, Zero
 
 ABSORBING = ("mul", "imul", "multiply")
 
@@ -108,7 +108,7 @@ def indexed(recording: Recording, operation: Operation) -> Carrier:
     result = recording.result(operation, labels)
     recording.steps.append(Opaque(result.index, (target.index, source.index), False, labels.shape))
     if index.bears:
-        recording.steps.append(Chosen(result.index, (index.index,)))
+        recording.steps.append(ChosenStep(result.index, (index.index,)))
     return result
 
 

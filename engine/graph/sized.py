@@ -155,7 +155,7 @@ def origins_in(structure: Any) -> frozenset[Origin]:
     return frozenset(found)
 
 
-def plain(structure: Any) -> Any:
+def plain_size(structure: Any) -> Any:
     """Return arguments with plain numbers for sizes."""
 
     def one(leaf: Any) -> Any:

@@ -250,7 +250,7 @@ class Opaque:
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class ChosenStep:
     """What a result depends on besides the elements that it is made of, such as a computed index; all of it."""
 
     result: int

@@ -11,7 +11,7 @@ from winnow.engine.graph.spaces import Space
 NAMED = 3  # readers listed by name in a sentence
 
 
-def channels(liveness: Liveness) -> pd.DataFrame:
+def channel_table(liveness: Liveness) -> pd.DataFrame:
     """Return one row per channel of the model.
 
     Columns: space, channel (its place in the space), removable, blocked (why not, in words; empty if removable),
@@ -106,7 +106,7 @@ def savings(liveness: Liveness) -> pd.DataFrame:
     channels that it uses from those that stay.
     """
     graph = liveness.graph
-    rows = {name: [0, 0.0, 0, 0.0, 0.0] for name in components(graph.model)}
+    rows = {name: [0, 0.0, 0, 0.0, 0.0] for name in component_table(graph.model)}
     for name, parameter in graph.model.named_parameters():
         row = rows[component(graph.model, name)]
         row[0] += parameter.numel()
@@ -125,7 +125,7 @@ def savings(liveness: Liveness) -> pd.DataFrame:
     return frame.astype({"parameters": int, "removable_parameters": int})
 
 
-def components(model: nn.Module) -> list[str]:
+def component_table(model: nn.Module) -> list[str]:
     """Return the parts of a model that are reported apart: its children, and the entries of those that are dicts."""
     named = [name for name, _ in model.named_parameters()] + [name for name, _ in model.named_buffers()]
     return list(dict.fromkeys(component(model, name) for name in named))

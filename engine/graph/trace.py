@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from winnow.engine.graph.building import Passes, built
+from winnow.engine.graph.building import Passes, built_graph
 from winnow.engine.graph.calls import Call, calls, outputs, run
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.drawing import Drawn, drawn
@@ -58,7 +58,7 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
         for call in given:
             for one in call.modes():
                 passes.add(one, asked=call.training is not None)
-    return built(inner, passes.found(given, said))
+    return built_graph(inner, passes.found(given, said))
 
 
 class _Passes:

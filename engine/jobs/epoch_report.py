@@ -5,7 +5,7 @@
 | `groups`     | layer, channel, size, norm, relative (÷ the layer's largest), state, firmness (of dead groups),  |
 |              | removable (whether its channel is), blocked (the reason if not)                                  |
 | `kernels`    | layer, channel, row, column, magnitude: √(mean over outputs of W²) at each position              |
-| `channels`   | every channel of the network (engine.graph.tables.channels)                                      |
+| `channels`   | every channel of the network (engine.graph.tables.channel_table)                                      |
 | `components` | trunk, each head, total: parameters, MACs, how much could be removed (engine.graph.tables)       |
 | `network`    | layers in the order in which they run, ends and joins (engine.graph.streams)                     |
 | `streams`    | which of them takes how many channels of which                                                   |

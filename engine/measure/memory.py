@@ -14,7 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from winnow.engine.export.tensor_files import named_tensors, serialised, stored
+from winnow.engine.export.tensor_files import named_tensors, serialised, stored_tensors
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.trace import named_inputs
 
@@ -24,7 +24,7 @@ def file_size(model: nn.Module) -> int:
 
     A tensor with several names is stored once, as `engine.export.saving.save_model` stores it.
     """
-    tensors, _ = stored(model)
+    tensors, _ = stored_tensors(model)
     return len(serialised(tensors))
 
 

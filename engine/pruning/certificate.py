@@ -14,7 +14,7 @@ from winnow.engine.pruning.parts import programs_in
 from winnow.engine.pruning.plan import Plan
 from winnow.engine.pruning.proof import FLOAT32, FLOAT64, NotExact, Proof
 from winnow.engine.pruning.readers import constants_in_words, readings_in_words
-from winnow.engine.pruning.shrinking import Cut
+from winnow.engine.pruning.shrinking import CutWeight
 
 __all__ = ["FLOAT32", "FLOAT64", "Certificate", "NotExact"]
 
@@ -64,7 +64,7 @@ class Certificate:
 
 
 def certificate_of(
-    plan: Plan, small: nn.Module, cuts: Sequence[Cut], proof: Proof, silent: tuple[str, ...]
+    plan: Plan, small: nn.Module, cuts: Sequence[CutWeight], proof: Proof, silent: tuple[str, ...]
 ) -> Certificate:
     """Return the certificate of a smaller model, of which the modules `silent` became zeros."""
     words: dict[str, Any] = readings_in_words(plan.readings())
@@ -101,14 +101,14 @@ def compared(model: nn.Module, proof: Proof) -> dict[str, Any]:
     }
 
 
-def removed(cuts: Sequence[Cut], small: nn.Module) -> pd.DataFrame:
+def removed(cuts: Sequence[CutWeight], small: nn.Module) -> pd.DataFrame:
     """Return one row per layer that is not what it was.
 
     Columns: layer, shape_before and shape_after (of its weight, or of its first parameter; empty if the layer is
     gone), parameters_before, parameters_after.
     """
     left = dict(small.named_parameters())
-    layers: dict[str, list[Cut]] = defaultdict(list)
+    layers: dict[str, list[CutWeight]] = defaultdict(list)
     for cut in cuts:
         if isinstance(cut.after, nn.Parameter):
             layers[cut.name.rpartition(".")[0]].append(cut)

@@ -20,7 +20,7 @@ from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.pruning.certificate import Certificate, certificate_of
-from winnow.engine.pruning.cost import Coefficients, layout_of, measured
+from winnow.engine.pruning.cost import Coefficients, layout_of, measured_cost
 from winnow.engine.pruning.fitting import Unfit, fit_all, kept_around, settle_shapes
 from winnow.engine.pruning.forms import (
     KeepTasks,
@@ -38,7 +38,7 @@ from winnow.engine.pruning.plan import Plan, depends_on_mode, planned
 from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
 from winnow.engine.pruning.readers import GatherMode
-from winnow.engine.pruning.shrinking import Cut, shrunk
+from winnow.engine.pruning.shrinking import CutWeight, shrunk
 from winnow.engine.pruning.sizes import fit_layers
 from winnow.engine.pruning.trials import trials
 
@@ -53,7 +53,7 @@ class Compacted:
 
     model: nn.Module
     certificate: Certificate
-    cuts: tuple[Cut, ...]
+    cuts: tuple[CutWeight, ...]
 
 
 def compact(
@@ -108,7 +108,7 @@ def compact(
     given = calls(model, example_inputs)
     graph = trace(model, given)
     tensors = (leaf for call in given for _, leaf in call.tensors())
-    mode = measured(_device(model), layout_of(model, tensors)) if gather == "auto" else gather
+    mode = measured_cost(_device(model), layout_of(model, tensors)) if gather == "auto" else gather
     training = training or any(call.training for call in given)
     return _Compaction(graph, given, tasks, mode, training, keep_modules).found()
 
@@ -127,7 +127,7 @@ class _Built:
 
     plan: Plan
     small: nn.Module
-    cuts: dict[str, Cut]
+    cuts: dict[str, CutWeight]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from winnow.engine.graph.examples import is_channels_last
-from winnow.engine.pruning.selecting import picked
+from winnow.engine.pruning.selecting import picked_units
 
 ROUNDS = 15
 
@@ -35,7 +35,7 @@ class Coefficients:
 
 
 @cache
-def measured(device: torch.device, layout: torch.memory_format = torch.contiguous_format) -> Coefficients:
+def measured_cost(device: torch.device, layout: torch.memory_format = torch.contiguous_format) -> Coefficients:
     """Return the coefficients of a device and a memory format, from a probe of some tens of milliseconds."""
 
     def drawn(*shape: int) -> Tensor:
@@ -45,8 +45,8 @@ def measured(device: torch.device, layout: torch.memory_format = torch.contiguou
     index = torch.arange(0, 128, 2, device=device)
     with torch.inference_mode():
         convolution = _seconds(lambda: functional.conv2d(half, weight, padding=1), device)
-        gather = _seconds(lambda: picked(x, index, -3), device)
-        call = _seconds(lambda: picked(little, index[:1], -3), device)
+        gather = _seconds(lambda: picked_units(x, index, -3), device)
+        call = _seconds(lambda: picked_units(little, index[:1], -3), device)
     macs, moved = 64 * 64 * 9 * 32 * 32, 2 * half.numel() * half.element_size()
     return Coefficients(max(convolution - call, 1e-9) / macs, max(gather - call, 1e-9) / moved, call)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.graph.partition import Labels
-from winnow.engine.pruning.shrinking import Cut, copied
+from winnow.engine.pruning.shrinking import CutWeight, copied
 from winnow.engine.pruning.sizes import fit_layers
 
 Stays = Mapping[str, Mapping[int, Labels]]
@@ -22,7 +22,7 @@ class Left:
     """A smaller model, and how each tensor was cut."""
 
     model: nn.Module
-    cuts: tuple[Cut, ...]
+    cuts: tuple[CutWeight, ...]
 
 
 def left_of(model: nn.Module, stays: Stays) -> Left:

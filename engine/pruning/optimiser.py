@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from winnow.engine.pruning.shrinking import Cut
+from winnow.engine.pruning.shrinking import CutWeight
 
 KNOWN = (SGD, Adam, AdamW)
 
 
-class Smaller(Protocol):
+class SmallerOptimiser(Protocol):
     """A smaller model and how each tensor was cut."""
 
     @property
@@ -21,12 +21,12 @@ class Smaller(Protocol):
         ...
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
+    def cuts(self) -> tuple[CutWeight, ...]:
         """What became of each parameter and buffer of the model that it was made of."""
         ...
 
 
-def transfer(optimizer: Optimizer, compacted: Smaller) -> Optimizer:
+def transfer(optimizer: Optimizer, compacted: SmallerOptimiser) -> Optimizer:
     """Return an optimiser for the smaller model that goes on where the model's own optimiser stands.
 
     Hyper-parameters stay, group by group; momenta and moments (m, v) are cut as the weights were. Parameters that the
@@ -67,11 +67,13 @@ def transfer(optimizer: Optimizer, compacted: Smaller) -> Optimizer:
     return moved
 
 
-def _new(old: Tensor, cuts: dict[int, Cut]) -> Tensor:
+def _new(old: Tensor, cuts: dict[int, CutWeight]) -> Tensor:
     return cuts[id(old)].after if id(old) in cuts else old
 
 
-def _added(found: Iterable[tuple[Tensor, Tensor]], cuts: dict[int, Cut], compacted: Smaller) -> list[nn.Parameter]:
+def _added(
+    found: Iterable[tuple[Tensor, Tensor]], cuts: dict[int, CutWeight], compacted: SmallerOptimiser
+) -> list[nn.Parameter]:
     """Return the biases that layers of this group got for constants."""
     names = {cuts[id(old)].name for old, _ in found if id(old) in cuts}
     new = {cut.name: cut.after for cut in compacted.cuts if not cut.shape}
@@ -79,7 +81,7 @@ def _added(found: Iterable[tuple[Tensor, Tensor]], cuts: dict[int, Cut], compact
     return [after for name, after in new.items() if owners[name] in names and isinstance(after, nn.Parameter)]
 
 
-def _cut_state(state: dict[str, Any], old: Tensor, cut: Cut | None) -> dict[str, Any]:
+def _cut_state(state: dict[str, Any], old: Tensor, cut: CutWeight | None) -> dict[str, Any]:
     same = cut is None
     return {
         name: value.clone() if isinstance(value, Tensor) and (same or value.shape != old.shape) else _kept(value, cut)
@@ -87,7 +89,7 @@ def _cut_state(state: dict[str, Any], old: Tensor, cut: Cut | None) -> dict[str,
     }
 
 
-def _kept(value: Any, cut: Cut | None) -> Any:
+def _kept(value: Any, cut: CutWeight | None) -> Any:
     """Return the entries of a moment that stay, zeros for a column that is new."""
     if not isinstance(value, Tensor) or cut is None:
         return value

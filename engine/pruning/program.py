@@ -22,7 +22,7 @@ from winnow.engine.graph.operation import tensors_in
 from winnow.engine.graph.rules import FUNCTION_RULES, MODULE_RULES
 from winnow.engine.pruning.fitting import Unfit, expected_shape
 from winnow.engine.pruning.plan import Plan
-from winnow.engine.pruning.sizes import RESHAPES, Sized, name_of, resize, settle
+from winnow.engine.pruning.sizes import RESHAPES, SizeCheck, resize, settle, size_name
 
 
 class Program:
@@ -54,7 +54,7 @@ class Program:
     def _copy(self, node: fx.Node) -> None:
         self._carriers[node] = carriers = self.carriers(node)
         copied = self.copies[node] = self.fx_graph.node_copy(node, lambda operand: self.copies[operand])
-        sized = Sized(
+        sized = SizeCheck(
             node,
             self._sources(node),
             carriers,
@@ -65,7 +65,7 @@ class Program:
         )
         if node.op == "call_module":
             settle(self.twin.get_submodule(str(node.target)), sized)
-        elif sized.shrinks or name_of(node) in RESHAPES:
+        elif sized.shrinks or size_name(node) in RESHAPES:
             resize(copied, sized)
         try:
             value = self._run(copied)
@@ -124,7 +124,7 @@ class Program:
             value = self._values[self.copies[operand]]
             if isinstance(value, Tensor) and self._carriers[operand]:
                 labels = self._labels(self._carriers[operand][0], value)
-                swapped[self.copies[operand]] = labels.contiguous() if name_of(node).startswith("view") else labels
+                swapped[self.copies[operand]] = labels.contiguous() if size_name(node).startswith("view") else labels
         found = tensors_in((self._run(copied, swapped),))
         for carrier, tensor in zip(self._carriers[node], found, strict=True):
             kept = carrier.labels[self.plan.liveness.kept[carrier.labels]]
@@ -163,7 +163,7 @@ def _one_of_each(labels: Tensor, carrier: Carrier) -> NDArray[np.int64]:
 def _moves(twin: nn.Module, node: fx.Node) -> bool:
     if node.op == "call_module":
         return MODULE_RULES.get(type(twin.get_submodule(str(node.target))).__name__) is moved
-    return FUNCTION_RULES.get(name_of(node)) is moved
+    return FUNCTION_RULES.get(size_name(node)) is moved
 
 
 def _attribute(root: Any, path: str) -> Any:

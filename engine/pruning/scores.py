@@ -40,7 +40,7 @@ COLUMNS = ["task", "layer", "channel", "relevance"]
 TINY = 1e-30  # a task whose relevance is 0 everywhere asks for nothing
 
 
-def norms(units: Units, compared: Literal["layer", "size"] = "layer") -> Values:
+def norm_scores(units: Units, compared: Literal["layer", "size"] = "layer") -> Values:
     """Return a score (units,) by ‖w_u‖, over all weights that write or read the channel.
 
     Raises:
@@ -69,7 +69,7 @@ def lamp(squares: Values, classes: Labels) -> Values:
     return scores
 
 
-def relevance(
+def relevance_scores(
     units: Units,
     frame: pd.DataFrame,
     tasks: Sequence[str] | None = None,

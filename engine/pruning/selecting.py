@@ -17,7 +17,7 @@ from winnow.engine.graph.narrow_norms import narrow_group_norm, narrow_layer_nor
 from winnow.engine.graph.own_norms import OwnNorm, own_norms
 
 
-def picked(x: Tensor, index: Tensor, axis: int) -> Tensor:
+def picked_units(x: Tensor, index: Tensor, axis: int) -> Tensor:
     """Return the channels `index` of the axis (from the end), in the memory format that x has.
 
     Where channels lie innermost (channels last), torch picks along a strided axis six times slower than along the
@@ -43,7 +43,7 @@ class Selecting(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return what the layer makes of the channels that it reads."""
         if self.index is not None:
-            x = picked(x, self.index, self.axis)
+            x = picked_units(x, self.index, self.axis)
         if self.ones:
             x = torch.cat([x, torch.ones_like(x.narrow(self.axis, 0, 1))], self.axis)
         return cast(Tensor, super().forward(x))
@@ -85,10 +85,10 @@ class Gather(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the channels along the axis."""
-        return picked(x, self.index, self.axis)
+        return picked_units(x, self.index, self.axis)
 
 
-def select(layer: nn.Module, index: Tensor | None, ones: bool, axis: int) -> None:
+def select_units(layer: nn.Module, index: Tensor | None, ones: bool, axis: int) -> None:
     """Make a layer read the entries of `index` and, behind them, ones; its weight must have these columns already."""
     selecting: Any = layer
     selecting.__class__ = SELECTING[type(layer)]

@@ -19,12 +19,12 @@ from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
 from winnow.engine.pruning.precision import plain_tensors
 from winnow.engine.pruning.readers import Reading
-from winnow.engine.pruning.selecting import select
+from winnow.engine.pruning.selecting import select_units
 from winnow.engine.pruning.sizes import fit_norms
 
 
 @dataclass(eq=False)
-class Cut:
+class CutWeight:
     """What became of one parameter or buffer: the entries that stay, by axis; all of an axis that is not listed.
 
     `origin` gives the tensor as it was, for as long as the model lives. Where a layer took over constants, `after` has
@@ -40,7 +40,9 @@ class Cut:
     exact: Tensor | None = None
 
 
-def shrunk(model: nn.Module, liveness: Liveness, readings: Mapping[str, Reading]) -> tuple[nn.Module, dict[str, Cut]]:
+def shrunk(
+    model: nn.Module, liveness: Liveness, readings: Mapping[str, Reading]
+) -> tuple[nn.Module, dict[str, CutWeight]]:
     """Return a copy of the model without the channels that go, and how every tensor was cut, by its name."""
     stays: dict[str, dict[int, Labels]] = defaultdict(dict)
     for site in liveness.graph.sites:
@@ -55,7 +57,7 @@ def shrunk(model: nn.Module, liveness: Liveness, readings: Mapping[str, Reading]
     return twin, cuts
 
 
-def copied(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> tuple[nn.Module, dict[str, Cut]]:
+def copied(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> tuple[nn.Module, dict[str, CutWeight]]:
     """Return a copy of the model with the entries that stay, {tensor: {axis: entries}}, and how every tensor was cut.
 
     Only the tensors are cut: the sizes that modules hold are those of the model, but for those of group norms.
@@ -70,7 +72,7 @@ def copied(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> tuple
     return twin, cuts
 
 
-def _read(model: nn.Module, layer: Any, reading: Reading, liveness: Liveness, cuts: dict[str, Cut]) -> None:
+def _read(model: nn.Module, layer: Any, reading: Reading, liveness: Liveness, cuts: dict[str, CutWeight]) -> None:
     """Make a layer read what it is to read: its constants in the bias or in a last column, its channels gathered."""
     product = reading.product
     if len(reading.folded):
@@ -80,12 +82,12 @@ def _read(model: nn.Module, layer: Any, reading: Reading, liveness: Liveness, cu
             _replace(layer, "weight", cut, torch.cat([cut.after.detach().double(), summed.unsqueeze(1)], 1))
         else:
             name = f"{product.layer}.bias"
-            new = Cut(name, (), lambda: None, layer.weight.detach())
+            new = CutWeight(name, (), lambda: None, layer.weight.detach())
             before = 0.0 if layer.bias is None else layer.bias.detach().double()
             _replace(layer, "bias", cuts.setdefault(name, new), summed.reshape(len(summed), -1).sum(1) + before)
     index = None if reading.index is None else torch.from_numpy(reading.index)
     if index is not None or reading.ones:
-        select(layer, None if index is None else index.to(layer.weight.device), reading.ones, product.axis)
+        select_units(layer, None if index is None else index.to(layer.weight.device), reading.ones, product.axis)
 
 
 def _summed(model: nn.Module, reading: Reading, liveness: Liveness) -> Tensor:
@@ -98,14 +100,14 @@ def _summed(model: nn.Module, reading: Reading, liveness: Liveness) -> Tensor:
     return summed
 
 
-def _replace(layer: Any, name: str, cut: Cut, exact: Tensor) -> None:
+def _replace(layer: Any, name: str, cut: CutWeight, exact: Tensor) -> None:
     """Give a layer a parameter of new values."""
     parameter = nn.Parameter(exact.to(layer.weight.dtype), layer.weight.requires_grad)
     cut.after, cut.exact = parameter, exact
     setattr(layer, name, parameter)
 
 
-def _cut(name: str, tensor: Tensor, stays: Mapping[int, Labels]) -> Cut:
+def _cut(name: str, tensor: Tensor, stays: Mapping[int, Labels]) -> CutWeight:
     found = tensor.detach()
     for axis, entries in stays.items():
         found = found.index_select(axis, torch.from_numpy(entries).to(found.device))
@@ -113,4 +115,4 @@ def _cut(name: str, tensor: Tensor, stays: Mapping[int, Labels]) -> Cut:
         found = found.contiguous(memory_format=torch.channels_last)
     found = found if stays else found.clone()
     after = nn.Parameter(found, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else found
-    return Cut(name, tuple(tensor.shape), weakref.ref(tensor), after, stays)
+    return CutWeight(name, tuple(tensor.shape), weakref.ref(tensor), after, stays)

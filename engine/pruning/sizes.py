@@ -23,7 +23,7 @@ BLOCKS = {"conv1d": 6, "conv2d": 6, "conv3d": 6, "conv_transpose1d": 6, "conv_tr
 
 
 @dataclass(frozen=True, eq=False)
-class Sized:
+class SizeCheck:
     """A node with the tensors that it takes and gives, as they were; `kept` says which channels stay."""
 
     node: fx.Node
@@ -47,14 +47,14 @@ class Sized:
         return flags
 
 
-def name_of(node: fx.Node) -> str:
+def size_name(node: fx.Node) -> str:
     """Return the name of a function or method."""
     return getattr(node.target, "__name__", str(node.target))
 
 
-def resize(copied: fx.Node, sized: Sized) -> None:
+def resize(copied: fx.Node, sized: SizeCheck) -> None:
     """Put the sizes in a copied node right."""
-    name = name_of(copied)
+    name = size_name(copied)
     if not sized.sources or not sized.results:
         return
     if name in SPLITS:
@@ -131,7 +131,7 @@ def _features(norm: Any, source: tuple[int, ...] | None) -> int:
     return int(source[-channels._get_no_batch_dim()])
 
 
-def settle(module: nn.Module, sized: Sized) -> None:
+def settle(module: nn.Module, sized: SizeCheck) -> None:
     """Make the sizes that a layer holds agree with its smaller weights and input."""
     fit(module, sized.expected(sized.sources[0]) if sized.sources else None)
     if isinstance(module, Zeros) and (shape := sized.expected(sized.results[0])) is not None:
@@ -140,7 +140,7 @@ def settle(module: nn.Module, sized: Sized) -> None:
         _settle_unflatten(module, sized)
 
 
-def _settle_unflatten(layer: Any, sized: Sized) -> None:
+def _settle_unflatten(layer: Any, sized: SizeCheck) -> None:
     expected = sized.expected(sized.results[0])
     start = layer.dim % len(sized.sources[0].shape)
     if expected is not None and -1 not in layer.unflattened_size:
@@ -151,7 +151,7 @@ def _argument(node: fx.Node, place: int, name: str, default: Any = None) -> Any:
     return node.args[place] if place < len(node.args) else node.kwargs.get(name, default)
 
 
-def _resize_split(copied: fx.Node, sized: Sized) -> None:
+def _resize_split(copied: fx.Node, sized: SizeCheck) -> None:
     axis = _argument(copied, 2, "dim", 0)
     if not isinstance(axis, int) or sized.stays(axis % len(sized.sources[0].shape)) is None:
         return
@@ -161,7 +161,7 @@ def _resize_split(copied: fx.Node, sized: Sized) -> None:
     copied.args, copied.kwargs = (copied.args[0], lengths, axis), {}
 
 
-def _resize_slice(copied: fx.Node, sized: Sized) -> None:
+def _resize_slice(copied: fx.Node, sized: SizeCheck) -> None:
     """Move the ends of x[…, a:b, …], or the place of x[…, i, …]."""
     index = copied.args[1] if isinstance(copied.args[1], tuple) else (copied.args[1],)
     entries, missing = [], len(sized.sources[0].shape) - sum(entry not in (None, Ellipsis) for entry in index)
@@ -172,7 +172,7 @@ def _resize_slice(copied: fx.Node, sized: Sized) -> None:
     copied.args = (copied.args[0], tuple(entries))
 
 
-def _moved_entry(entry: Any, sized: Sized, axis: int) -> Any:
+def _moved_entry(entry: Any, sized: SizeCheck, axis: int) -> Any:
     stays = sized.stays(axis) if axis < len(sized.sources[0].shape) else None
     if stays is None:
         return entry
@@ -186,7 +186,7 @@ def _moved_entry(entry: Any, sized: Sized, axis: int) -> Any:
     return slice(start, start + int(stays[places.start : places.stop].sum()))
 
 
-def _resize_place(copied: fx.Node, sized: Sized) -> None:
+def _resize_place(copied: fx.Node, sized: SizeCheck) -> None:
     axis, start = _argument(copied, 1, "dim"), _argument(copied, 2, "start", copied.kwargs.get("index"))
     stays = sized.stays(axis % len(sized.sources[0].shape)) if isinstance(axis, int) else None
     if stays is None or not isinstance(start, int):
@@ -194,16 +194,16 @@ def _resize_place(copied: fx.Node, sized: Sized) -> None:
     start %= len(stays)
     moved = (copied.args[0], axis, int(stays[:start].sum()))
     length = _argument(copied, 3, "length")
-    if name_of(copied) == "select":
+    if size_name(copied) == "select":
         copied.args, copied.kwargs = moved, {}
     elif isinstance(length, int):
         copied.args, copied.kwargs = (*moved, int(stays[start : start + length].sum())), {}
 
 
-def _resize_shape(copied: fx.Node, sized: Sized) -> None:
+def _resize_shape(copied: fx.Node, sized: SizeCheck) -> None:
     """Replace the sizes of the result that change, and a computed one of them by −1; the other sizes stay."""
     before, after = sized.results[0].shape, sized.expected(sized.results[0])
-    first = 2 if name_of(copied) == "unflatten" else 1
+    first = 2 if size_name(copied) == "unflatten" else 1
     given = copied.args[first:] if len(copied.args) > first else tuple(copied.kwargs.values())[-1:]
     packed = len(given) == 1 and isinstance(given[0], tuple | list)
     sizes: Any = given[0] if packed else given
@@ -219,7 +219,7 @@ def _resize_shape(copied: fx.Node, sized: Sized) -> None:
     copied.args, copied.kwargs = (copied.args[0], *axis, tuple(new)), {}
 
 
-def _resized(size: Any, change: tuple[int, int], sized: Sized, open_elsewhere: bool) -> Any:
+def _resized(size: Any, change: tuple[int, int], sized: SizeCheck, open_elsewhere: bool) -> Any:
     """Return a size as it is to be: a computed one that comes out otherwise is left open, or becomes a number."""
     was, now = change
     if isinstance(size, int):
@@ -229,9 +229,9 @@ def _resized(size: Any, change: tuple[int, int], sized: Sized, open_elsewhere: b
     return now if open_elsewhere or was == now else -1
 
 
-def _resize_blocks(copied: fx.Node, sized: Sized) -> None:
+def _resize_blocks(copied: fx.Node, sized: SizeCheck) -> None:
     """Give a depthwise convolution as a function as many blocks as it has channels."""
-    place, blocks = BLOCKS[name_of(copied)], _argument(copied, BLOCKS[name_of(copied)], "groups", 1)
+    place, blocks = BLOCKS[size_name(copied)], _argument(copied, BLOCKS[size_name(copied)], "groups", 1)
     axis = 1 - len(sized.sources[1].shape)
     if not isinstance(blocks, int) or blocks == 1 or blocks != sized.sources[0].shape[axis]:
         return

@@ -159,7 +159,7 @@ class SparseGroupLasso(_Weighted):
         """Return ‖S(∇_g F, λ α)‖ / (λ (1 − α) c_g), S the soft threshold; max |∇| / λ for α = 1."""
         if self.mix == 1:
             return L1(self.strength).firmness(bank, gradients)
-        softened = thresholds.softened(bank, gradients, self.mix * self._each(bank))
+        softened = thresholds.soften(bank, gradients, self.mix * self._each(bank))
         return thresholds.pull(bank, softened, (1 - self.mix) * self._bound(bank))
 
 

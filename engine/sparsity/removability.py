@@ -17,7 +17,7 @@ from winnow.engine.sparsity.groups import Bank
 def fates(graph: ChannelGraph, table: pd.DataFrame, banks: Sequence[Bank]) -> pd.DataFrame:
     """Return one row per channel of every bank, in order: layer, channel, removable, blocked (why not, in words).
 
-    `table` is `engine.graph.tables.channels` of the graph.
+    `table` is `engine.graph.tables.channel_table` of the graph.
     """
     labels = [space.channels for space in graph.spaces]
     removable, blocked = np.zeros(graph.count, bool), np.full(graph.count, "fixed: no layer makes it", object)

@@ -76,7 +76,7 @@ def _over(values: Tensor, divisors: Tensor, nothing: float = 0.0) -> Tensor:
 
 
 @torch.no_grad()
-def softened(bank: Bank, tensors: Sequence[Tensor], level: Tensor) -> list[Tensor]:
+def soften(bank: Bank, tensors: Sequence[Tensor], level: Tensor) -> list[Tensor]:
     """Return tensors of the parameters' shapes with every entry moved towards zero by its channel's level."""
     return [
         _placed(axis, own, _soft(view, spread))

@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from winnow.engine.networks.multitask import MultiTaskNet, Seam
 from winnow.engine.training.balancing.balancer import Cut
 from winnow.engine.training.batches import Batch
-from winnow.engine.training.distributed.whole import whole
+from winnow.engine.training.distributed.whole import whole_batch
 from winnow.engine.training.state import Training
 
 
@@ -53,7 +53,7 @@ def _whole_network(training: Training, batch: Batch) -> tuple[Cut, dict[str, Ten
         _again(training, partial(_losses_of_net, training, own, counts), images)
         for images, own in zip(batch.images.tensor_split(parts), zip(*targets, strict=True), strict=True)
     ]
-    losses = whole(training.ranks, torch.stack(shares).sum(0))
+    losses = whole_batch(training.ranks, torch.stack(shares).sum(0))
     return Cut(batch.images.new_zeros(0), {}), dict(zip(names, losses.unbind(), strict=True))
 
 
@@ -77,7 +77,7 @@ def _in_parts(training: Training, net: MultiTaskNet, batch: Batch) -> tuple[Cut,
         _again(training, partial(_losses, training, seam, (own, counts), size), *seen)
         for own, seen in zip(zip(*targets, strict=True), zip(*views, strict=True), strict=True)
     ]
-    losses = whole(training.ranks, torch.stack(shares).sum(0))
+    losses = whole_batch(training.ranks, torch.stack(shares).sum(0))
     return cut, dict(zip(names, losses.unbind(), strict=True))
 
 

@@ -92,7 +92,7 @@ def remove(training: Training, batches: Batches) -> Removed | None:
     return Removed(epoch, training.step, before, _size(training.net, example), found.certificate)
 
 
-def follow(training: Training, smaller: moving.Smaller) -> None:
+def follow(training: Training, smaller: moving.SmallerOptimiser) -> None:
     """Go on with a smaller copy of the network: optimiser, groups and what is known of them are cut as it was."""
     if type(smaller.model) is not type(training.net):
         raise TypeError(f"`smaller` must hold a {type(training.net).__name__}, got {type(smaller.model).__name__}.")
@@ -135,7 +135,7 @@ def _regrown(optimizer: Optimizer, twins: Mapping[Tensor, tuple[nn.Parameter, Ma
     return grown
 
 
-def _left(training: Training, smaller: moving.Smaller) -> list[Remaining]:
+def _left(training: Training, smaller: moving.SmallerOptimiser) -> list[Remaining]:
     names = {cut.name: cut for cut in smaller.cuts}
     parameters = {
         own: Smaller(cut.after, cut.stays)

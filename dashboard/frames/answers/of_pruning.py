@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.answers.answer import Answer, joined_up, percent
-from winnow.dashboard.frames.certificate import Certificate
+from winnow.dashboard.frames.certificate import CertificateFile
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import measured
 
@@ -22,7 +22,7 @@ def unpruned_answer(known: Summary) -> Answer:
     )
 
 
-def pruned_answer(costs: pd.DataFrame, changes: pd.DataFrame, found: Certificate | None) -> Answer:
+def pruned_answer(costs: pd.DataFrame, changes: pd.DataFrame, found: CertificateFile | None) -> Answer:
     """Say what is left, how much faster that is, whether it is exact, and which task pays most."""
     left = {name: _left(costs, name) for name in ("macs", "parameters")}
     if not any(map(isfinite, left.values())):
@@ -50,7 +50,7 @@ def _faster(costs: pd.DataFrame) -> str:
     return f", and a batch of {row['batch']:.0f} takes {row['pruned'] / row['dense']:.0%} of the time"
 
 
-def _exact(found: Certificate | None) -> str:
+def _exact(found: CertificateFile | None) -> str:
     if found is None:
         return "Whether its outputs are the same is not checked yet."
     verb = "gives the same outputs as" if found.holds else "does NOT give the outputs of"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from winnow.dashboard.canvas.pair_maps import READING, Pair, pair_maps, replayable_pair
+from winnow.dashboard.canvas.pair_maps import READING, MapPair, pair_maps, replayable_pair
 from winnow.dashboard.figures import gains, kept_by_both, mask_overlap
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import maps, masks, pairs, tables, who_pays
@@ -20,7 +20,7 @@ from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import OTHER, RUN
 from winnow.dashboard.shared.answer import answer
-from winnow.dashboard.shared.choosing import Choice, called, choose, gone
+from winnow.dashboard.shared.choosing import Selector, called, chosen_of, gone
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import Chart, DrawnFigure, draw, explain
 from winnow.dashboard.shared.run_bar import ended
@@ -71,7 +71,7 @@ def _chosen(runs: Mapping[str, Run]) -> tuple[Run | None, Run | None]:
     with st.container(horizontal=True, vertical_alignment="center"):
         for name, label in ((RUN, "A"), (OTHER, "B")):
             st.markdown(f"**{label}**", width="content")
-            run = runs.get(choose(Choice(name, label, 430, (OTHER,)), names) or "")
+            run = runs.get(chosen_of(Selector(name, label, 430, (OTHER,)), names) or "")
             found.append(run)
             if run is not None:
                 ended(run)
@@ -86,8 +86,8 @@ def _compared(a: Run, b: Run) -> None:
     if a.id == b.id:
         st.info(SAME, icon=":material/compare:")
         return
-    metrics, _, differ = pairs.metrics(a, b)
-    answer(of_runs.compare_answer(summary(a), summary(b), metrics, pairs.groups(a, b), differ))
+    metrics, _, differ = pairs.paired_metrics(a, b)
+    answer(of_runs.compare_answer(summary(a), summary(b), metrics, pairs.paired_groups(a, b), differ))
     views = (_maps, _metrics, _who_pays, _layers, _seeds, _descriptions)
     for tab, view in zip(address.tabs("against_one_another", TABS), views, strict=True):
         if tab.open:
@@ -96,7 +96,7 @@ def _compared(a: Run, b: Run) -> None:
 
 
 def _maps(a: Run, b: Run) -> None:
-    frame = pairs.groups(a, b)
+    frame = pairs.paired_groups(a, b)
     if frame.empty:
         st.info(NO_SHAPE, icon=":material/grid_off:")
         return
@@ -104,7 +104,7 @@ def _maps(a: Run, b: Run) -> None:
     near = frame[["near_a", "near_b"]].to_numpy(bool).T
     kind = pairs.kind(a) or "input"
     found = selected(pairs.shape(a), kind, "these networks")
-    pair = Pair((_named(a), _named(b)), pairs.shape(a), norms, near, kind, found.cell)
+    pair = MapPair((_named(a), _named(b)), pairs.shape(a), norms, near, kind, found.cell)
     pair_maps(pair, "pair_maps", select)
     say_absent(found)
     drawn = DrawnFigure("maps", "pair_maps", lambda: replayable_pair(pair))
@@ -141,7 +141,7 @@ def _numbers(frame: pd.DataFrame) -> None:
 
 def _who_pays(a: Run, b: Run) -> None:
     """Draw which images and classes get less of B than of A."""
-    if differ := pairs.other_images(a, b, "val"):
+    if differ := pairs.pair_other_images(a, b, "val"):
         st.warning(OTHER_IMAGES.format(plain(differ)), icon=":material/warning:")
         return
     judged, works = who_pays.of_run_pair(a, b), who_pays.judged_pair(a, b)
@@ -155,11 +155,11 @@ def _who_pays(a: Run, b: Run) -> None:
 
 
 def _layers(a: Run, b: Run) -> None:
-    frame = pairs.groups(a, b)
+    frame = pairs.paired_groups(a, b)
     if frame.empty:
         st.info(NO_SHAPE, icon=":material/grid_off:")
         return
-    counted = pairs.layers(frame)
+    counted = pairs.paired_layers(frame)
     draw(Chart(kept_by_both.kept_by_both(counted), counted), "kept_by_both", kept_by_both.READING, _about(a, b))
     overlap = masks.overlap([a, b])
     draw(Chart(mask_overlap.mask_overlap(overlap), overlap), "pair_overlap", mask_overlap.READING, _about(a, b))
@@ -181,8 +181,8 @@ def _seeds(a: Run, b: Run) -> None:
 
 
 def _descriptions(a: Run, b: Run) -> None:
-    frame = tables.compare([summary(a), summary(b)])
-    if differ := pairs.other_images(a, b, "val"):
+    frame = tables.compared_runs([summary(a), summary(b)])
+    if differ := pairs.pair_other_images(a, b, "val"):
         st.warning(OTHER_IMAGES.format(plain(differ)), icon=":material/warning:")
     st.dataframe(frame, key="pair_descriptions", hide_index=True, height="content")
     explain(
@@ -192,7 +192,7 @@ def _descriptions(a: Run, b: Run) -> None:
 
 @latest(32)
 def _gains(a: Path, b: Path, _a: Version, _b: Version) -> tuple[Chart, str, str]:
-    frame, split, differ = pairs.metrics(Run(a), Run(b))
+    frame, split, differ = pairs.paired_metrics(Run(a), Run(b))
     spec = summary(Run(a)).spec
     looks = styles(list(spec.data.fields)) if spec is not None else {}
     return Chart(gains.gains(frame, looks), frame), split, differ

@@ -118,7 +118,7 @@ def _registering(chosen: str | None) -> None:
         f"Take {plain(chosen or '')} off the list", key="forget", icon=":material/playlist_remove:", type="tertiary"
     ):
         forget(str(chosen))
-        address.moved({DATA: None})
+        address.address_moved({DATA: None})
 
 
 def _register(name: str, folder: str, layout: str) -> None:
@@ -130,4 +130,4 @@ def _register(name: str, folder: str, layout: str) -> None:
         said = first_line(error) if isinstance(error, ValidationError) else str(error)
         st.error(sentence(" ".join(said.split())), icon=":material/error:")
         return
-    address.moved({DATA: name.strip()})
+    address.address_moved({DATA: name.strip()})

@@ -80,7 +80,7 @@ def no_maps() -> None:
 
 def with_maps(work: DerivedJob, known: SpatialStore, chosen: Cell | None) -> None:
     """Say which channels have maps, and let the user select one of them, or ask for maps of the selected one."""
-    cells = maps.cells(known)
+    cells = maps.mapped_cells(known)
     words = "Select a channel that has maps." if chosen is None else "There are no maps of the selected channel."
     st.selectbox(
         f"{words} These {len(cells)} have:",
@@ -99,7 +99,7 @@ def with_maps(work: DerivedJob, known: SpatialStore, chosen: Cell | None) -> Non
 
 def _map(work: DerivedJob, chosen: Cell) -> None:
     """Start an explanation of the channel's layer that makes maps of this channel, and nothing that takes long."""
-    asked = explanations.asked(work).model_dump(mode="json")
+    asked = explanations.asked_of_explanation(work).model_dump(mode="json")
     wanted = {"layers": [chosen.layer], "channels": [chosen.channel], "ablations": 0, "randomisations": False}
     if start_job(work.run, {**asked, **wanted, "methods": asked["methods"][:1], "maps": asked["maps"] or 8}):
         st.rerun()

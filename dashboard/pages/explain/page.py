@@ -18,8 +18,8 @@ from winnow.dashboard.shared import address, explanation_figures
 from winnow.dashboard.shared.address import TASK
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.explained_channel import explained_channel
-from winnow.dashboard.shared.explanation import BADGES, METHODS, badge, provenance, verdict_of
-from winnow.dashboard.shared.explanation_figures import View
+from winnow.dashboard.shared.explanation import BADGES, METHODS, faithfulness_badge, provenance, verdict_of
+from winnow.dashboard.shared.explanation_figures import MethodView
 from winnow.dashboard.shared.explanation_page import cell_of, click, explained, layer_of
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import draw, explain
@@ -54,10 +54,10 @@ def _explain(work: DerivedJob, run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         task, method = _task(work), _method(work)
     answer(of_use.explain_answer(task, reliance.ranked(work, method, task), trust.verdict(work, method, (task,))[0]))
-    badge(work)
+    faithfulness_badge(work)
     verdict_of(work, method, (task,))
     found = cell_of(work)
-    view = View(method, task, chosen=found.cell)
+    view = MethodView(method, task, chosen=found.cell)
     left, right = st.columns([2, 1], gap="large")
     with left:
         _views(run, work, view)
@@ -66,7 +66,7 @@ def _explain(work: DerivedJob, run: Run) -> None:
 
 
 def _task(work: DerivedJob) -> str:
-    titles = {task: plain(task) for task in explanations.tasks(work)}
+    titles = {task: plain(task) for task in explanations.explained_tasks(work)}
     return address.segments(TASK, "Task", titles, next(iter(titles)))
 
 
@@ -80,7 +80,7 @@ def _method(work: DerivedJob) -> str:
     return method
 
 
-def _views(run: Run, work: DerivedJob, view: View) -> None:
+def _views(run: Run, work: DerivedJob, view: MethodView) -> None:
     channels, against, shuffled, images, top, silent = address.tabs("trust", TABS)
     about = provenance(run, work, view.method, (view.task,))
     if channels.open:
@@ -89,7 +89,7 @@ def _views(run: Run, work: DerivedJob, view: View) -> None:
     if against.open:
         with against:
             draw(
-                explanation_figures.against(work, view),
+                explanation_figures.against_chart(work, view),
                 "relevance_against_ablation",
                 relevance_against_ablation.READING,
                 about,
@@ -98,7 +98,7 @@ def _views(run: Run, work: DerivedJob, view: View) -> None:
             _deletion(work, view, about)
     if shuffled.open:
         with shuffled:
-            chart = explanation_figures.randomised(work, view.method)
+            chart = explanation_figures.randomised_chart(work, view.method)
             draw(chart, "shuffled_weights", shuffled_weights.READING, about)
     if images.open:
         with images:
@@ -111,26 +111,26 @@ def _views(run: Run, work: DerivedJob, view: View) -> None:
             silence_view(work, view.chosen, about)
 
 
-def _channels(work: DerivedJob, view: View, about: str) -> None:
+def _channels(work: DerivedJob, view: MethodView, about: str) -> None:
     layer = layer_of(work, "top_layer")
     if not layer and (images := image_layers(work.run)):
         st.caption(f"Without {plain(', '.join(sorted(images)))}: what it reads are the channels of the images.")
-    narrowed = View(view.method, view.task, layer, view.chosen)
-    draw(explanation_figures.top(work, narrowed), "top_channels", top_channels.READING, about, click(work))
+    narrowed = MethodView(view.method, view.task, layer, view.chosen)
+    draw(explanation_figures.top_chart(work, narrowed), "top_channels", top_channels.READING, about, click(work))
     st.markdown("**Which method to believe**")
     _method_table(work, about)
 
 
-def _deletion(work: DerivedJob, view: View, about: str) -> None:
+def _deletion(work: DerivedJob, view: MethodView, about: str) -> None:
     first = explanations.methods(work)[0]
     if view.method != first:
         st.caption(f"These curves are measured for the first method only: {METHODS.get(first, first)}.")
-    draw(explanation_figures.deletion(work, view.task), "deletion_curves", deletion_curves.READING, about)
+    draw(explanation_figures.deletion_chart(work, view.task), "deletion_curves", deletion_curves.READING, about)
 
 
 def _method_table(work: DerivedJob, about: str) -> None:
     """Draw the methods side by side, as measured on this run; the one to believe is marked."""
-    frame = trust.methods(work)
+    frame = trust.method_trust(work)
     shown = pd.DataFrame(
         {
             "": ["★" if best else "" for best in frame["recommended"]],

@@ -91,7 +91,7 @@ def silence_view(work: DerivedJob, chosen: Cell | None, about: str) -> None:
         return
     titles = {ALL: "all images", **{place: str(number) for place, number in enumerate(known.numbers)}}
     place = address.segments("silence_of", "Averaged over, or in image", titles, ALL)
-    layer = selected_layer(explanations.layers(work))
+    layer = selected_layer(explanations.explained_layers(work))
     shown = maps.layer_silences(known, None if place == ALL else place)
     figure = silence_tiles.named_tiles(silence_tiles.silence_tiles(shown, layer), shown)
     images = f"{known.index['looked_at']} images" if place == ALL else f"image {titles[place]}"
@@ -148,4 +148,4 @@ def _one(work: DerivedJob, chosen: Cell, about: str) -> None:
     else:
         channel_row(known, chosen)
     if work.run.spec.penalty.groups == "input":
-        draw(run_figures.channel(work.run, chosen)[1], "kernel", kernel.READING, source(work.run))
+        draw(run_figures.channel_charts(work.run, chosen)[1], "kernel", kernel.READING, source(work.run))

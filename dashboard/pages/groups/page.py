@@ -138,7 +138,7 @@ def _select_largest(run: Run, layer: str) -> None:
 
 
 def _layers(run: Run) -> None:
-    counts, spread = run_figures.layers_now(run)
+    counts, spread = run_figures.layers_now_charts(run)
     moment = f"{source(run)} · after epoch {groups.norms(run).at[-1]}"
     draw(counts, "layer_counts", layer_counts.READING, moment)
     draw(spread, "norm_spread", norm_spread.READING, moment)
@@ -146,7 +146,7 @@ def _layers(run: Run) -> None:
 
 def _firmness(run: Run) -> None:
     moment = f"{source(run)} · after epoch {groups.norms(run).at[-1]}"
-    draw(run_figures.firm(run), "firmness", firmness.READING, moment)
+    draw(run_figures.firmness_chart(run), "firmness", firmness.READING, moment)
     st.subheader("Closest to a change", anchor=False)
     frame = current.edge(run)
     if frame.empty:

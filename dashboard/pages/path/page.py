@@ -14,8 +14,8 @@ from winnow.dashboard.pages.path.path_tabs import path_views
 from winnow.dashboard.pages.path.study_tabs import study_views
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import STUDY
-from winnow.dashboard.shared.choosing import Choice, choose, gone
-from winnow.dashboard.shared.controls import resume, stop
+from winnow.dashboard.shared.choosing import Selector, chosen_of, gone
+from winnow.dashboard.shared.controls import resume, stop_button
 from winnow.dashboard.shared.formatting import duration, plain
 from winnow.dashboard.shared.progress import message, state_line
 from winnow.dashboard.shared.run_bar import frozen, readable, redrawn
@@ -45,8 +45,8 @@ def page() -> None:
         _none()
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        chosen = choose(
-            Choice(STUDY, "Study or path", 460), {name: studies.called(study) for name, study in known.items()}
+        chosen = chosen_of(
+            Selector(STUDY, "Study or path", 460), {name: studies.study_called(study) for name, study in known.items()}
         )
         study = known.get(chosen or "")
         live = study is not None and study.status.state in LIVE
@@ -73,7 +73,7 @@ def _none() -> None:
 
 def _form() -> None:
     if started := new_study():
-        address.moved({STUDY: started.id})
+        address.address_moved({STUDY: started.id})
 
 
 def _results(study: Study) -> None:
@@ -118,7 +118,7 @@ def _listed(values: Sequence[float]) -> str:
 
 def _counts(study: Study) -> list[str]:
     """Say how many of its runs are in which state."""
-    counts = studies.table(study, "members")["state"].value_counts(sort=False)
+    counts = studies.study_table(study, "members")["state"].value_counts(sort=False)
     return [plain(", ".join(f"{count} {state}" for state, count in counts.items()))] if len(counts) else []
 
 
@@ -129,6 +129,6 @@ def _doing(status: Status) -> str:
 
 def _controls(study: Study, status: Status) -> None:
     if status.state in LIVE and status.requested is not None:
-        stop(study, STOPPING)
+        stop_button(study, STOPPING)
     elif status.state in (*LIVE, *UNFINISHED):
         resume(study, "Start" if status.state == "queued" else "Resume")

@@ -15,7 +15,7 @@ from winnow.dashboard.frames.answers import of_study
 from winnow.dashboard.frames.cost import per_epoch
 from winnow.dashboard.pages.path import study_figures
 from winnow.dashboard.pages.path.snapshots import kept_on_the_way
-from winnow.dashboard.pages.path.study_tabs import about, seeds, tables, the_runs
+from winnow.dashboard.pages.path.study_tabs import about, seeds_view, tables, the_runs
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import duration, level_word, plain, sentence
@@ -35,7 +35,7 @@ ASKED = "asked_of_path"  # in the session: what the scrubber asked for
 def path_views(study: Study, spec: PathSpec) -> None:
     """Draw the open view of a path."""
     answer(of_study.path_answer(paths.points(study)))
-    views = (_scrub, _curve, _norms, _deaths, kept_on_the_way, tables, seeds, the_runs)
+    views = (_scrub, _curve, _norms, _deaths, kept_on_the_way, tables, seeds_view, the_runs)
     for tab, view in zip(address.tabs("along", TABS), views, strict=True):
         if tab.open:
             with tab:
@@ -105,7 +105,7 @@ def spec_at(spec: PathSpec, level: float) -> TrainSpec:
 
 
 def _curve(study: Study) -> None:
-    draw(study_figures.curve(study), "path_curve", path_curve.READING, about(study, "val"))
+    draw(study_figures.curve_chart(study), "path_curve", path_curve.READING, about(study, "val"))
 
 
 def _norms(study: Study) -> None:
@@ -115,8 +115,8 @@ def _norms(study: Study) -> None:
         return
     widget = address.following("path_layer", names, names[0])
     layer = st.selectbox("Layer", names, label_visibility="collapsed", width=300, **widget)
-    draw(study_figures.norms(study, layer), "norm_path", norm_path.READING, about(study))
+    draw(study_figures.norms_chart(study, layer), "norm_path", norm_path.READING, about(study))
 
 
 def _deaths(study: Study) -> None:
-    draw(study_figures.deaths(study), "death_order", death_order.READING, about(study))
+    draw(study_figures.deaths_chart(study), "death_order", death_order.READING, about(study))

@@ -58,7 +58,7 @@ def _columns(study: Study) -> dict[str, Any]:
     percent = {name: config.NumberColumn(title, format="%.1f %%") for name, title in tables.SPARSITY_TITLES.items()}
     metrics = {
         name: config.NumberColumn(name, format=digits(metric.unit))
-        for name, metric in snapshots.metric_columns(study).items()
+        for name, metric in snapshots.snapshot_metric_columns(study).items()
     }
     return {
         "run": config.TextColumn("Run", pinned=True),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from winnow.dashboard.canvas.path_scrubber import Course, payload
+from winnow.dashboard.canvas.path_scrubber import Course, path_payload
 from winnow.dashboard.figures import death_order, norm_path, paired_differences, path_curve, seed_overlap
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import differences, paths, studies
@@ -17,32 +17,32 @@ from winnow.engine.specs.study import PathSpec
 
 def course(study: Study) -> tuple[Course, Mapping[str, Any]]:
     """Return a path as the scrubber takes it, and what is sent to the browser."""
-    return _course(study.path, studies.versions(study, "path"))
+    return _course(study.path, studies.study_versions(study, "path"))
 
 
-def curve(study: Study) -> Chart:
+def curve_chart(study: Study) -> Chart:
     """Return the skill along a path."""
-    return _curve(study.path, studies.versions(study, "path"))
+    return _curve(study.path, studies.study_versions(study, "path"))
 
 
-def norms(study: Study, layer: str) -> Chart:
+def norms_chart(study: Study, layer: str) -> Chart:
     """Return the norms of a layer along a path."""
-    return _norms(study.path, studies.versions(study, "path"), layer)
+    return _norms(study.path, studies.study_versions(study, "path"), layer)
 
 
-def deaths(study: Study) -> Chart:
+def deaths_chart(study: Study) -> Chart:
     """Return who is dead at which point."""
-    return _deaths(study.path, studies.versions(study, "path"))
+    return _deaths(study.path, studies.study_versions(study, "path"))
 
 
-def paired(study: Study, which: differences.Which) -> Chart:
+def paired_chart(study: Study, which: differences.Which) -> Chart:
     """Return the paired differences of the arms."""
-    return _paired(study.path, studies.versions(study, "summary", "comparisons"), which)
+    return _paired(study.path, studies.study_versions(study, "summary", "comparisons"), which)
 
 
-def seeds(study: Study) -> Chart:
+def seeds_chart(study: Study) -> Chart:
     """Return how far the seeds of an arm agree."""
-    return _seeds(study.path, studies.versions(study, "jaccard"))
+    return _seeds(study.path, studies.study_versions(study, "jaccard"))
 
 
 @latest(8)
@@ -53,7 +53,7 @@ def _course(path: Path, _tables: tuple[Version, ...]) -> tuple[Course, Mapping[s
         raise ValueError(f"`study` should be a path. Found a {spec.kind}.")
     looks = styles(list(spec.base.data.fields))
     made = Course(study.id, spec, paths.networks(study), tasks(spec.base), looks)
-    return made, payload(made)
+    return made, path_payload(made)
 
 
 @latest(16)
@@ -64,7 +64,7 @@ def _curve(path: Path, _tables: tuple[Version, ...]) -> Chart:
 
 @latest(32)
 def _norms(path: Path, _tables: tuple[Version, ...], layer: str) -> Chart:
-    frame = paths.norms(Study(path), layer)
+    frame = paths.path_norms(Study(path), layer)
     return Chart(norm_path.norm_path(frame), frame)
 
 
@@ -72,7 +72,7 @@ def _norms(path: Path, _tables: tuple[Version, ...], layer: str) -> Chart:
 def _deaths(path: Path, _tables: tuple[Version, ...]) -> Chart:
     study = Study(path)
     shares = paths.deaths(study)
-    return Chart(death_order.death_order(shares), studies.table(study, "deaths"))
+    return Chart(death_order.death_order(shares), studies.study_table(study, "deaths"))
 
 
 @latest(64)
@@ -83,5 +83,5 @@ def _paired(path: Path, _tables: tuple[Version, ...], which: differences.Which) 
 
 @latest(16)
 def _seeds(path: Path, _tables: tuple[Version, ...]) -> Chart:
-    frame = studies.table(Study(path), "jaccard")
+    frame = studies.study_table(Study(path), "jaccard")
     return Chart(seed_overlap.seed_overlap(frame), frame)

@@ -56,9 +56,9 @@ def study_views(study: Study) -> None:
     spec = study.spec
     shown: Definition = spec.definition if isinstance(spec, StudySpec) else "main"
     which = differences.Which("test", "dense", shown)
-    answer(of_study.study_answer(studies.table(study, "summary"), which, f"{DEFINITIONS[shown]}, test images"))
+    answer(of_study.study_answer(studies.study_table(study, "summary"), which, f"{DEFINITIONS[shown]}, test images"))
     for tab, view in zip(
-        address.tabs("compared", TABS), (tables, _differences, pareto_of, seeds, the_runs), strict=True
+        address.tabs("compared", TABS), (tables, _differences, pareto_of, seeds_view, the_runs), strict=True
     ):
         if tab.open:
             with tab:
@@ -76,7 +76,7 @@ def tables(study: Study) -> None:
     """Draw the paper's table and Δ_m in all definitions, with their downloads."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         split, shown = _split(), _definition(study)
-    summary = studies.table(study, "summary")
+    summary = studies.study_table(study, "summary")
     table = paper_table(summary, shown, split)
     if table.empty:
         st.info("The table appears once a run has been judged.", icon=":material/hourglass:")
@@ -96,9 +96,9 @@ def tables(study: Study) -> None:
     _latencies(study)
 
 
-def seeds(study: Study) -> None:
+def seeds_view(study: Study) -> None:
     """Draw how far the seeds of an arm choose the same groups."""
-    draw(study_figures.seeds(study), "seed_overlap", seed_overlap.READING, about(study))
+    draw(study_figures.seeds_chart(study), "seed_overlap", seed_overlap.READING, about(study))
 
 
 def the_runs(study: Study) -> None:
@@ -126,7 +126,7 @@ def _differences(study: Study) -> None:
     which = differences.Which(split, against, shown)
     where = f"{about(study, split)} · against {AGAINST[against]}"
     draw(
-        study_figures.paired(study, which),
+        study_figures.paired_chart(study, which),
         "paired_differences",
         f"{paired_differences.READING} {MEANINGS[shown]}.",
         where,

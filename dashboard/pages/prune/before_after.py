@@ -4,7 +4,7 @@ import streamlit as st
 
 from winnow.dashboard.figures import latencies, task_changes, what_is_left
 from winnow.dashboard.frames.before_after import STAGES, stages_of
-from winnow.dashboard.frames.certificate import Certificate, certificate
+from winnow.dashboard.frames.certificate import CertificateFile, certificate
 from winnow.dashboard.frames.prunings import measures
 from winnow.dashboard.pages.prune import pruning_figures
 from winnow.dashboard.shared.formatting import asked_of, plain, sentence
@@ -19,11 +19,11 @@ READING = (
 )
 
 
-def before_after(run: Run, shown: DerivedJob) -> None:
+def before_after_view(run: Run, shown: DerivedJob) -> None:
     """Draw what the network was and what it is."""
-    certified(shown)
+    certificate_badge(shown)
     table, figures = st.columns([11, 9], gap="medium")
-    changes, spent = pruning_figures.changes(run, shown), pruning_figures.costs(shown)
+    changes, spent = pruning_figures.changes_chart(run, shown), pruning_figures.cost_charts(shown)
     with table:
         _table(run, shown)
         draw(changes, "task_changes", task_changes.READING, pruned_source(run, shown, "val"))
@@ -32,7 +32,7 @@ def before_after(run: Run, shown: DerivedJob) -> None:
         draw(spent[1], "latencies", latencies.READING, pruned_source(run, shown))
 
 
-def certified(shown: DerivedJob) -> None:
+def certificate_badge(shown: DerivedJob) -> None:
     """Say whether the smaller network computes the same outputs, and how that was checked."""
     try:
         found = certificate(shown)
@@ -55,7 +55,7 @@ def pruned_source(run: Run, shown: DerivedJob, split: str = "") -> str:
     return " · ".join([source(run, split), plain(f"pruning {shown.id}"), *asked, *facts])
 
 
-def _said(found: Certificate) -> str:
+def _said(found: CertificateFile) -> str:
     """Say the certificate in a sentence or two."""
     parts = [
         f"The smaller network gives the outputs of {found.compared_with}: largest relative error "
@@ -74,7 +74,7 @@ def _said(found: Certificate) -> str:
 
 
 def _table(run: Run, shown: DerivedJob) -> None:
-    frame = pruning_figures.table(run, shown)
+    frame = pruning_figures.before_after_table(run, shown)
     frame = frame.drop(columns=[stage for stage in STAGES if stage not in stages_of(shown)])
     config = st.column_config
     widths = {"what": 204, "dense": 136, "pruned": 136, "repaired": 70, "refitted": 70, "change": 128}
@@ -88,4 +88,9 @@ def _table(run: Run, shown: DerivedJob) -> None:
             name: config.TextColumn("" if name == "what" else name, width=widths[name]) for name in frame.columns
         },
     )
-    explain(lambda: pruning_figures.table(run, shown), "before_after", READING, pruned_source(run, shown, "val"))
+    explain(
+        lambda: pruning_figures.before_after_table(run, shown),
+        "before_after",
+        READING,
+        pruned_source(run, shown, "val"),
+    )

@@ -8,13 +8,13 @@ import streamlit as st
 
 from winnow.dashboard.forms.prune import new_pruning
 from winnow.dashboard.frames.answers import of_pruning
-from winnow.dashboard.frames.prunings import called
+from winnow.dashboard.frames.prunings import pruning_called
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.pages.prune.pruning import pruning as draw_pruning
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING
 from winnow.dashboard.shared.answer import answer
-from winnow.dashboard.shared.choosing import Choice, choose, gone
+from winnow.dashboard.shared.choosing import Selector, chosen_of, gone
 from winnow.dashboard.shared.formatting import duration, elapsed
 from winnow.dashboard.shared.run_bar import readable, run_bar
 from winnow.engine.runs.derived import derived_jobs
@@ -40,8 +40,8 @@ def page() -> None:
     shown = None
     with beside:
         if known:
-            names = {name: called(found) for name, found in known.items()}
-            shown = known.get(choose(Choice(PRUNING, "Pruning", 380), names) or "")
+            names = {name: pruning_called(found) for name, found in known.items()}
+            shown = known.get(chosen_of(Selector(PRUNING, "Pruning", 380), names) or "")
     if not readable(run):
         return
     if shown is None and address.named(PRUNING):
@@ -62,7 +62,7 @@ def _new(run: Run, others: int) -> None:
         st.info(NOTHING + _refit_cost(run), icon=":material/content_cut:")
     with st.expander("New pruning", expanded=not others, icon=":material/add:", key=f"new_pruning_{others}"):
         if started := new_pruning(run):
-            address.moved({PRUNING: started.id})
+            address.address_moved({PRUNING: started.id})
 
 
 def _waits(run: Run) -> str:

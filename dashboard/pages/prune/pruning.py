@@ -8,14 +8,14 @@ from winnow.dashboard.frames.certificate import certificate
 from winnow.dashboard.frames.exports import exports
 from winnow.dashboard.frames.log import tail
 from winnow.dashboard.pages.prune import pruning_figures
-from winnow.dashboard.pages.prune.before_after import before_after
+from winnow.dashboard.pages.prune.before_after import before_after_view
 from winnow.dashboard.pages.prune.export import export
-from winnow.dashboard.pages.prune.removal import layers, paying, reasons, sweep
+from winnow.dashboard.pages.prune.removal import paying, reasons_view, removed_layers_view, sweep_view
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import completed
-from winnow.dashboard.shared.controls import resume, stop
+from winnow.dashboard.shared.controls import resume, stop_button
 from winnow.dashboard.shared.formatting import asked_of, plain, sentence
 from winnow.dashboard.shared.progress import message, state_line
 from winnow.dashboard.shared.run_bar import act, redrawn, there
@@ -86,20 +86,22 @@ def _doing(status: Status) -> str:
 def _controls(shown: DerivedJob) -> None:
     status = shown.status
     if status.state in LIVE and status.requested is not None:
-        stop(shown, STOPPING)
+        stop_button(shown, STOPPING)
     elif status.state in (*LIVE, *UNFINISHED):
         resume(shown, "Start pruning" if status.state == "queued" else "Start again")
 
 
 def _results(shown: DerivedJob, run: Run) -> None:
     """Draw what is known by now: the first view, and the open tab of the second."""
-    if prunings.metrics(shown).empty:
+    if prunings.pruning_metrics(shown).empty:
         if shown.status.state in LIVE:
             st.info("The first figures appear once the dense network has been judged.", icon=":material/hourglass:")
         return
     _answer(run, shown)
-    before_after(run, shown)
-    for tab, draw in zip(address.tabs("detail", TABS), (layers, paying, sweep, reasons, export), strict=True):
+    before_after_view(run, shown)
+    for tab, draw in zip(
+        address.tabs("detail", TABS), (removed_layers_view, paying, sweep_view, reasons_view, export), strict=True
+    ):
         if tab.open:
             with tab:
                 draw(run, shown)
@@ -110,7 +112,7 @@ def _answer(run: Run, shown: DerivedJob) -> None:
         found = certificate(shown)
     except ValueError:  # the view below says what is wrong with it
         found = None
-    costs, changes = pruning_figures.costs(shown)[0].frame, pruning_figures.changes(run, shown).frame
+    costs, changes = pruning_figures.cost_charts(shown)[0].frame, pruning_figures.changes_chart(run, shown).frame
     answer(of_pruning.pruned_answer(costs, changes, found))
 
 

@@ -15,29 +15,29 @@ from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
 
-def table(run: Run, shown: DerivedJob) -> pd.DataFrame:
+def before_after_table(run: Run, shown: DerivedJob) -> pd.DataFrame:
     """Return before and after, in words."""
-    return _table(run.path, shown.path, prunings.versions(shown))
+    return _table(run.path, shown.path, prunings.pruning_versions(shown))
 
 
-def costs(shown: DerivedJob) -> tuple[Chart, Chart]:
+def cost_charts(shown: DerivedJob) -> tuple[Chart, Chart]:
     """Return what is left of the costs, and the times of all models."""
-    return _costs(shown.path, prunings.versions(shown))
+    return _costs(shown.path, prunings.pruning_versions(shown))
 
 
-def changes(run: Run, shown: DerivedJob) -> Chart:
+def changes_chart(run: Run, shown: DerivedJob) -> Chart:
     """Return what it costs each task."""
-    return _changes(run.path, shown.path, prunings.versions(shown))
+    return _changes(run.path, shown.path, prunings.pruning_versions(shown))
 
 
-def layers(shown: DerivedJob) -> Chart:
+def removed_chart(shown: DerivedJob) -> Chart:
     """Return what was removed from each layer."""
-    return _layers(shown.path, prunings.versions(shown))
+    return _layers(shown.path, prunings.pruning_versions(shown))
 
 
-def sweep(run: Run, shown: DerivedJob, of: str) -> Chart:
+def sweep_chart(run: Run, shown: DerivedJob, of: str) -> Chart:
     """Return the metrics along what would be removed: groups, parameters or macs."""
-    return _sweep(run.path, shown.path, prunings.versions(shown), of)
+    return _sweep(run.path, shown.path, prunings.pruning_versions(shown), of)
 
 
 @latest(32)
@@ -52,25 +52,25 @@ def _costs(shown: Path, _tables: tuple[Version, ...]) -> tuple[Chart, Chart]:
     timed = spent[spent["quantity"] == "latency"]
     return (
         Chart(what_is_left.what_is_left(spent, titles), spent),
-        Chart(latencies.latencies(spent, titles), timed),
+        Chart(latencies.latencies_figure(spent, titles), timed),
     )
 
 
 @latest(32)
 def _changes(run: Path, shown: Path, _tables: tuple[Version, ...]) -> Chart:
-    got = before_after.changes(DerivedJob(shown), tasks(Run(run).spec))
+    got = before_after.task_change_frame(DerivedJob(shown), tasks(Run(run).spec))
     return Chart(task_changes.task_changes(got, _looks(Run(run))), got)
 
 
 @latest(32)
 def _layers(shown: Path, _tables: tuple[Version, ...]) -> Chart:
-    frame = prunings.removed(DerivedJob(shown))
+    frame = prunings.removed_by_pruning(DerivedJob(shown))
     return Chart(removed_layers.removed_layers(frame), frame)
 
 
 @latest(32)
 def _sweep(run: Path, shown: Path, _tables: tuple[Version, ...], of: str) -> Chart:
-    frame = sweeps.points(DerivedJob(shown), tasks(Run(run).spec))
+    frame = sweeps.what_if_points(DerivedJob(shown), tasks(Run(run).spec))
     here = prunings.saved(DerivedJob(shown)).get({"groups": "group", "parameters": "parameter", "macs": "mac"}[of])
     return Chart(what_if.what_if(frame, _looks(Run(run)), what_if.Place(of, here)), frame)
 

@@ -41,21 +41,21 @@ OLDER = "This pruning was made by an older version, which did not judge every im
 LATER = "Every image is judged once the pruned network is final."
 
 
-def layers(run: Run, shown: DerivedJob) -> None:
+def removed_layers_view(run: Run, shown: DerivedJob) -> None:
     """Draw what each layer lost."""
-    draw(pruning_figures.layers(shown), "removed_layers", removed_layers.READING, pruned_source(run, shown))
+    draw(pruning_figures.removed_chart(shown), "removed_layers", removed_layers.READING, pruned_source(run, shown))
 
 
-def sweep(run: Run, shown: DerivedJob) -> None:
+def sweep_view(run: Run, shown: DerivedJob) -> None:
     """Draw the metrics as more and more goes, and the steps as a table."""
-    if prunings.sweep(shown).empty:
+    if prunings.sweep_frame(shown).empty:
         st.info(NO_SWEEP, icon=":material/content_cut:")
         return
     of = st.segmented_control(
         "Share of the", list(what_if.OF), format_func=what_if.OF.__getitem__, default="macs", required=True, key="of"
     )
     said = pruned_source(run, shown, "val")
-    draw(pruning_figures.sweep(run, shown, of), "what_if", what_if.READING, said)
+    draw(pruning_figures.sweep_chart(run, shown, of), "what_if", what_if.READING, said)
     frame = sweeps.steps(shown, tasks(run.spec))
     numbers = {name: st.column_config.NumberColumn(format="%.1f %%") for name in ("groups", "parameters", "MACs")}
     numbers["groups"] = st.column_config.NumberColumn("channels", format="%.1f %%")
@@ -83,7 +83,7 @@ def paying(run: Run, shown: DerivedJob) -> None:
     paying_view(PairView(judged, ("dense", "pruned"), stores, pruned_source(run, shown, "val")))
 
 
-def reasons(run: Run, shown: DerivedJob) -> None:
+def reasons_view(run: Run, shown: DerivedJob) -> None:
     """List what gathers, what was folded, and what was kept and why."""
     frame = prunings.reasons(shown)
     if frame.empty:

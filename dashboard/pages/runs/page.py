@@ -208,7 +208,7 @@ def _report(run: str) -> bytes:
 
 
 def _compare(chosen: Sequence[Summary]) -> None:
-    frame = tables.compare(chosen)
+    frame = tables.compared_runs(chosen)
     st.subheader(f"{len(chosen)} runs compared", anchor=False)
     images = dict.fromkeys(image_sets(chosen).values())
     if len(images) > 1:

@@ -25,7 +25,7 @@ from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.shared import address, explanation_figures
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.explained_channel import explained_channel
-from winnow.dashboard.shared.explanation import badge, provenance
+from winnow.dashboard.shared.explanation import faithfulness_badge, provenance
 from winnow.dashboard.shared.explanation_page import cell_of, click, explained, layer_of
 from winnow.dashboard.shared.panel import draw, explain, source
 from winnow.engine.runs.derived import DerivedJob
@@ -51,8 +51,8 @@ def page() -> None:
 
 def _tasks(work: DerivedJob, run: Run) -> None:
     method = explanations.methods(work)[0]
-    answer(of_use.tasks_answer(leads.leads(work), explanations.tasks(work), trust.verdict(work, method)[0]))
-    badge(work)
+    answer(of_use.tasks_answer(leads.leads(work), explanations.explained_tasks(work), trust.verdict(work, method)[0]))
+    faithfulness_badge(work)
     found = cell_of(work)
     left, right = st.columns([2, 1], gap="large")
     with left:
@@ -77,19 +77,19 @@ def _shares(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     """Draw who leads which channels, as a map or between three tasks, and layer by layer; the strict labels beside."""
     _standings(work, about)
     with st.container(horizontal=True, vertical_alignment="center"):
-        drawn_as = _drawn_as(len(explanations.tasks(work)))
+        drawn_as = _drawn_as(len(explanations.explained_tasks(work)))
         layer = layer_of(work, "shares_layer") if drawn_as == TRIANGLE else ""
     st.caption(_left_out(work, layer, drawn_as))
     if drawn_as == TRIANGLE:
-        draw(explanation_figures.triangle(work, layer, chosen), "shares", ternary.READING, about, click(work))
+        draw(explanation_figures.triangle_chart(work, layer, chosen), "shares", ternary.READING, about, click(work))
     else:
-        draw(explanation_figures.mapped(work, chosen), "share_map", share_map.READING, about, click(work))
-    draw(explanation_figures.led(work), "lead_bars", lead_bars.READING, about)
+        draw(explanation_figures.mapped_chart(work, chosen), "share_map", share_map.READING, about, click(work))
+    draw(explanation_figures.led_chart(work), "lead_bars", lead_bars.READING, about)
 
 
 def _standings(work: DerivedJob, about: str) -> None:
     """Say how many channels each task leads, and how many it uses alone by the strict labels."""
-    frame = leads.lead_summary(leads.leads(work), explanations.tasks(work))
+    frame = leads.lead_summary(leads.leads(work), explanations.explained_tasks(work))
     st.dataframe(
         frame,
         key="standings",
@@ -119,27 +119,27 @@ def _layers(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     titles = {CHANNELS: CHANNELS, RELEVANCE: RELEVANCE}
     counted = address.segments("counted", "Bars count", titles, CHANNELS, quiet=True)
     if counted == CHANNELS:
-        draw(explanation_figures.layered(work), "label_bars", label_bars.READING, about)
+        draw(explanation_figures.layered_chart(work), "label_bars", label_bars.READING, about)
     else:
-        draw(explanation_figures.leaning(work), "layer_shares", layer_shares.READING, about)
+        draw(explanation_figures.leaning_chart(work), "layer_shares", layer_shares.READING, about)
     layer = layer_of(work, "sets_layer")
-    draw(explanation_figures.sets(work, layer), "task_sets", task_sets.READING, about)
+    draw(explanation_figures.sets_chart(work, layer), "task_sets", task_sets.READING, about)
 
 
 def _affinity(work: DerivedJob, chosen: Cell | None, about: str) -> None:
-    draw(explanation_figures.affinity(work), "layer_affinity", layer_affinity.READING, about)
+    draw(explanation_figures.affinity_chart(work), "layer_affinity", layer_affinity.READING, about)
 
 
 def _heads(work: DerivedJob, chosen: Cell | None, about: str) -> None:
-    draw(explanation_figures.heads(work), "head_use", head_use.READING, about)
+    draw(explanation_figures.heads_chart(work), "head_use", head_use.READING, about)
 
 
 def _between_runs(run: Run) -> None:
     """Let the user choose runs, and draw how far their survivors agree."""
-    known = masks.names([run, *masks.comparable(run, list_runs())])
+    known = masks.mask_names([run, *masks.comparable(run, list_runs())])
     st.caption(ALONE)
     names = _chosen_runs(run, known)
-    chart = explanation_figures.overlap([known[name] for name in names])
+    chart = explanation_figures.overlap_chart([known[name] for name in names])
     if chart.frame.empty:
         _no_others(len(known))
         return

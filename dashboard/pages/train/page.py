@@ -88,7 +88,7 @@ def _since(run: Run, window: int) -> float:
 
 
 def _curves(run: Run, since: float) -> None:
-    curves, regularity, counts = run_figures.training(run, since)
+    curves, regularity, counts = run_figures.training_charts(run, since)
     draw(curves, "losses_and_metrics", losses_and_metrics.READING, source(run, "val"))
     left, right = st.columns(2, gap="medium")
     with left:
@@ -98,7 +98,7 @@ def _curves(run: Run, since: float) -> None:
 
 
 def _together(run: Run, since: float) -> None:
-    conflict, weights = run_figures.tasks_together(run, since)
+    conflict, weights = run_figures.together_charts(run, since)
     draw(conflict, "task_conflict", task_conflict.CONFLICT_READING, source(run, "train"))
     if len(weights.frame):
         draw(weights, "task_weights", task_conflict.WEIGHTS_READING, source(run, "train"))
@@ -116,7 +116,7 @@ def _survival(run: Run) -> None:
         st.caption("Select a channel to see its norm over the epochs.")
         return
     describe(run, found.cell)
-    draw(run_figures.channel(run, found.cell)[0], "one_channel", one_channel.READING, source(run))
+    draw(run_figures.channel_charts(run, found.cell)[0], "one_channel", one_channel.READING, source(run))
 
 
 def _log(run: Run) -> None:

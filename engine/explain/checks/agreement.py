@@ -83,7 +83,7 @@ def split_half(relevance: pd.DataFrame) -> pd.DataFrame:
     return _per_layer(halves, figures)
 
 
-def compared(relevance: pd.DataFrame, shuffled: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
+def compared_ranks(relevance: pd.DataFrame, shuffled: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
     """Return how well shares and relevance of a model agree with those of its shuffled copy, under two names."""
     both = relevance.merge(survivors(relevance)[KEYS], on=KEYS)
     both = both.merge(shuffled[["task", *KEYS, "relevance"]], on=["task", *KEYS], suffixes=("", "_shuffled"))

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from winnow.engine.explain.checks.agreement import compared
+from winnow.engine.explain.checks.agreement import compared_ranks
 from winnow.engine.explain.relevance.means import Means, channel_means
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.relevance import probe_relevance
@@ -39,7 +39,7 @@ def randomisations(
             own = means if name == "head_randomisation" else channel_means(quick)
             frame = probe_relevance(quick, method, own)
         raw = f"{name}_raw" if name == "head_randomisation" else ""
-        figures = compared(relevance, frame, (name, raw))
+        figures = compared_ranks(relevance, frame, (name, raw))
         found.append((figures[figures["figure"] != ""], frame))
         after()
     return found

@@ -11,13 +11,13 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
-from winnow.engine.training.distributed.place import Place, RankLostError
+from winnow.engine.training.distributed.place import RankLostError, RankPlace
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
 
 LONGEST_WAIT = timedelta(days=7)
 
 
-def own_device(wanted: str, place: Place) -> torch.device:
+def own_device(wanted: str, place: RankPlace) -> torch.device:
     """Return where a process computes, for "auto", "cpu" or "cuda": of several on a machine, each on its own GPU.
 
     Raises:
@@ -37,7 +37,7 @@ def own_device(wanted: str, place: Place) -> torch.device:
 
 
 @contextmanager
-def joined(place: Place, device: torch.device) -> Iterator[Ranks]:
+def joined(place: RankPlace, device: torch.device) -> Iterator[Ranks]:
     """Within it, the processes of this run are connected.
 
     Raises:

@@ -16,7 +16,7 @@ class RankLostError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Place:
+class RankPlace:
     """A process's rank among all, how many there are, and the same on its own machine."""
 
     rank: int = 0
@@ -25,10 +25,10 @@ class Place:
     local_count: int = 1
 
 
-def place(environment: Mapping[str, str] = os.environ) -> Place:
+def place(environment: Mapping[str, str] = os.environ) -> RankPlace:
     """Return the place of this process: the only one, unless torchrun started it."""
     if "TORCHELASTIC_RUN_ID" not in environment:
-        return Place()
+        return RankPlace()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     rank, count, local_rank, local_count = (int(environment[name]) for name in names)
-    return Place(rank, count, local_rank, local_count)
+    return RankPlace(rank, count, local_rank, local_count)

@@ -12,7 +12,7 @@ from torch import Tensor
 from winnow.engine.training.distributed.ranks import Ranks
 
 
-def whole(ranks: Ranks, parts: Tensor) -> Tensor:
+def whole_batch(ranks: Ranks, parts: Tensor) -> Tensor:
     """Return the sum of `parts` over the processes, differentiable with respect to those of this one."""
     if ranks.count == 1:
         return parts

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from winnow.dashboard.canvas.network_graph import DARK, NetworkDrawing, luminance, payload, share_colour
+from winnow.dashboard.canvas.network_graph import DARK, NetworkDrawing, luminance, network_payload, share_colour
 from winnow.dashboard.figures.style import COLOURS, Style
 from winnow.dashboard.frames import network
 from winnow.engine.runs.run import Run
@@ -21,7 +21,7 @@ def _drawing(run: Run, **more: object) -> NetworkDrawing:
 
 
 def test_a_layer_says_what_it_uses_and_only_grouped_layers_can_be_selected(make_whole_run: MakeRun) -> None:
-    sent = payload(_drawing(make_whole_run(), selected="stem"))
+    sent = network_payload(_drawing(make_whole_run(), selected="stem"))
     nodes = {node["name"]: node for node in sent["nodes"]}
     assert nodes["<b>deep</b>"]["words"] == "uses 2 of 4 channels"
     assert nodes["<b>deep</b>"]["fill"] == share_colour(0.5)
@@ -37,7 +37,7 @@ def test_a_layer_says_what_it_uses_and_only_grouped_layers_can_be_selected(make_
 )
 def test_the_stem_by(make_whole_run: MakeRun, by: network.By, words: str) -> None:
     led = {"stem": {"depth": 2, "others": 1, "unused": 0}}
-    nodes = payload(_drawing(make_whole_run(), by=by, led=led, looks=LOOKS))["nodes"]
+    nodes = network_payload(_drawing(make_whole_run(), by=by, led=led, looks=LOOKS))["nodes"]
     assert nodes[1]["words"] == words
     if by == "lead":
         assert nodes[1]["bars"] == ((2 / 3, COLOURS[1]),)
@@ -46,8 +46,8 @@ def test_the_stem_by(make_whole_run: MakeRun, by: network.By, words: str) -> Non
 
 def test_the_digest_tells_drawings_apart_and_a_selection_is_none(make_whole_run: MakeRun) -> None:
     run = make_whole_run()
-    one, other = payload(_drawing(run)), payload(_drawing(run, selected="stem"))
-    assert one["digest"] == other["digest"] != payload(_drawing(run, by="kept"))["digest"]
+    one, other = network_payload(_drawing(run)), network_payload(_drawing(run, selected="stem"))
+    assert one["digest"] == other["digest"] != network_payload(_drawing(run, by="kept"))["digest"]
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.5, 0.7, 1])
@@ -67,4 +67,4 @@ def test_a_network_of_200_nodes_is_small() -> None:
     nodes = nodes.assign(node=range(200), group_layer="a", alive=1, groups=2, across=0.0, down=range(200))
     edges = pd.DataFrame([(at, at + 1, 8, 8) for at in range(199)], columns=list(network.COLUMNS["streams"]))
     layout = laid_out(200, list(zip(edges["source"], edges["target"], strict=True)))
-    assert len(json.dumps(payload(NetworkDrawing("r", nodes, edges, layout)))) < 130_000
+    assert len(json.dumps(network_payload(NetworkDrawing("r", nodes, edges, layout)))) < 130_000

@@ -3,7 +3,7 @@ import base64
 import numpy as np
 import pytest
 
-from winnow.dashboard.canvas.pair_maps import MIDDLE, ONLY_A, ONLY_B, REACH, Pair, difference, payload
+from winnow.dashboard.canvas.pair_maps import MIDDLE, ONLY_A, ONLY_B, REACH, MapPair, difference, pair_payload
 from winnow.engine.runs.norm_log import Layer
 
 
@@ -26,7 +26,7 @@ def test_only_dead_in_both_is_zero() -> None:
 
 def test_both_maps_share_one_scale() -> None:
     norms = np.array([[1, 0, 2], [4, 1, 0]], np.float32)
-    sent = payload(Pair(("<b>", "y"), (Layer("stem", 3, 9),), norms, np.zeros((2, 3), bool)))
+    sent = pair_payload(MapPair(("<b>", "y"), (Layer("stem", 3, 9),), norms, np.zeros((2, 3), bool)))
     assert sent["high"] == 4.0
     a, b = (np.frombuffer(base64.b64decode(sent[name]), np.uint8) for name in ("a", "b"))
     assert a[0] == b[1]

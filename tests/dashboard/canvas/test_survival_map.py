@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from winnow.dashboard.canvas.survival_map import Board, payload
+from winnow.dashboard.canvas.survival_map import Board, survival_payload
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.groups import Norms, norms
 from winnow.engine.runs.norm_log import Layer
@@ -20,7 +20,7 @@ def _read(text: str, kind: str) -> np.ndarray:
 
 def test_the_newest_norms_travel_as_four_byte_floats(make_run: MakeRun) -> None:
     known = norms(make_run(epochs=2))
-    sent = payload(Board("r", known))
+    sent = survival_payload(Board("r", known))
     np.testing.assert_array_equal(_read(sent["norms"], "<f4"), known.values[-1])
     assert (sent["layers"], sent["counts"]) == (["stem", "<b>deep</b>"], [3, 4])
     assert sent["low"] <= sent["high"]
@@ -30,7 +30,7 @@ def test_the_newest_norms_travel_as_four_byte_floats(make_run: MakeRun) -> None:
 def test_near_travels_as_one_bit_and_an_order_as_two_bytes_a_channel(make_run: MakeRun) -> None:
     run = make_run(epochs=1)
     run.norms.append(2, 20, 0.0, np.array([1, 2, 0.05, 0, 3, 0.1, 2], np.float32))
-    sent = payload(Board("r", norms(run), "output", "norm", Cell("stem", 2, "output")))
+    sent = survival_payload(Board("r", norms(run), "output", "norm", Cell("stem", 2, "output")))
     assert np.unpackbits(_read(sent["near"], "u1"), bitorder="little")[:7].tolist() == [0, 0, 1, 0, 0, 1, 0]
     assert _read(sent["order"], "<u2").tolist() == [1, 0, 2, 1, 3, 2, 0]
     assert (sent["selected"], sent["noun"]) == ({"layer": "stem", "channel": 2}, "filter")
@@ -40,5 +40,7 @@ def test_near_travels_as_one_bit_and_an_order_as_two_bytes_a_channel(make_run: M
 def test_a_map_of_64_layers_and_512_channels_stays_small(by: Any, most: int) -> None:
     layers = tuple(Layer(f"layer {i}", 512, 9) for i in range(64))
     rows = np.ones((1, 64 * 512), np.float32)
-    sent = payload(Board("r", Norms(layers, np.zeros(1, np.int32), np.zeros(1, np.float32), rows), "input", by))
+    sent = survival_payload(
+        Board("r", Norms(layers, np.zeros(1, np.int32), np.zeros(1, np.float32), rows), "input", by)
+    )
     assert sum(len(part) for part in sent.values() if isinstance(part, str)) < most

@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.kernel import kernel
+from winnow.dashboard.figures.kernel import kernel_figure
 
 
 def _drawn(magnitudes: np.ndarray) -> go.Figure:
     row, column = np.indices(magnitudes.shape)
-    return kernel(pd.DataFrame({"row": row.ravel(), "column": column.ravel(), "magnitude": magnitudes.ravel()}))
+    return kernel_figure(pd.DataFrame({"row": row.ravel(), "column": column.ravel(), "magnitude": magnitudes.ravel()}))
 
 
 def test_each_position_is_a_cell_with_its_magnitude_the_first_row_at_the_top() -> None:
@@ -32,4 +32,6 @@ def test_a_kernel_of_one_position_says_so() -> None:
 
 def test_a_dead_channel_and_one_without_kernels_say_so() -> None:
     assert "zero" in _drawn(np.zeros((3, 3))).layout.annotations[0].text
-    assert "recorded" in kernel(pd.DataFrame({"row": [], "column": [], "magnitude": []})).layout.annotations[0].text
+    assert (
+        "recorded" in kernel_figure(pd.DataFrame({"row": [], "column": [], "magnitude": []})).layout.annotations[0].text
+    )

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.figures.layer_norms import MOST_CURVES, MOST_POINTS, channel_norms, median_norms
+from winnow.dashboard.figures.layer_norms import MOST_CURVES, MOST_POINTS, channel_norms_figure, median_norms
 
 
 def _layers(count: int) -> pd.DataFrame:
@@ -34,7 +34,7 @@ def test_of_a_deep_network_some_layers_are_drawn_the_ends_among_them() -> None:
 
 
 def test_dead_channels_end_and_living_ones_go_on() -> None:
-    died, living, ends = channel_norms(_channels(4), "stem").data
+    died, living, ends = channel_norms_figure(_channels(4), "stem").data
     assert (died.name, living.name, ends.name) == ("died", "alive at the end", "last norm")
     assert sorted(ends.customdata) == [1, 3]
     assert list(ends.x) == [0.0, 0.0]
@@ -42,15 +42,15 @@ def test_dead_channels_end_and_living_ones_go_on() -> None:
 
 
 def test_a_wide_layer_of_a_long_run_stays_small() -> None:
-    figure = channel_norms(_channels(1000, 60), "wide")
+    figure = channel_norms_figure(_channels(1000, 60), "wide")
     points = sum(np.isfinite(np.asarray(trace.y)).sum() for trace in figure.data)
     assert points <= MOST_POINTS + 1000
 
 
 def test_layers_and_channels_without_data_say_so() -> None:
     assert not median_norms(_layers(1).iloc[:0]).data
-    assert not channel_norms(_channels(1).iloc[:0], "x").data
+    assert not channel_norms_figure(_channels(1).iloc[:0], "x").data
 
 
 def test_the_name_of_a_layer_is_text() -> None:
-    assert "<b>" not in channel_norms(_channels(2), "<b>x</b>").layout.yaxis.title.text
+    assert "<b>" not in channel_norms_figure(_channels(2), "<b>x</b>").layout.yaxis.title.text

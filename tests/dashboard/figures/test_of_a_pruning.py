@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tests.dashboard.pruning_making import write_pruning
-from winnow.dashboard.figures.latencies import latencies
+from winnow.dashboard.figures.latencies import latencies_figure
 from winnow.dashboard.figures.layer_counts import MOST_LAYERS
 from winnow.dashboard.figures.removed_layers import removed_layers
 from winnow.dashboard.figures.style import styles
@@ -62,7 +62,7 @@ def test_a_network_that_stayed_as_it_is_or_grew_slower_is_not_called_faster(prun
 
 
 def test_each_task_changes_in_its_colour_before_and_after_the_refit(pruning: DerivedJob, make_run: object) -> None:
-    frame = before_after.changes(pruning, tasks(pruning.run.spec))
+    frame = before_after.task_change_frame(pruning, tasks(pruning.run.spec))
     hatched, full = task_changes(frame, LOOKS).data
     assert (hatched.x[0], full.x[0]) == (pytest.approx(-20), pytest.approx(-10))
     assert hatched.marker.pattern.shape == "/"
@@ -71,7 +71,7 @@ def test_each_task_changes_in_its_colour_before_and_after_the_refit(pruning: Der
 
 
 def test_without_a_refit_there_is_one_full_bar_and_room_for_no_change(pruning: DerivedJob) -> None:
-    frame = before_after.changes(pruning, tasks(pruning.run.spec))
+    frame = before_after.task_change_frame(pruning, tasks(pruning.run.spec))
     frame = frame.assign(pruned_change=0.0, refitted=np.nan, refitted_change=np.nan)
     figure = task_changes(frame, LOOKS)
     (bars,) = figure.data
@@ -81,7 +81,7 @@ def test_without_a_refit_there_is_one_full_bar_and_room_for_no_change(pruning: D
 
 
 def test_times_stand_in_milliseconds_with_their_spread_and_the_unsteady_are_pale(pruning: DerivedJob) -> None:
-    figure = latencies(*_costs(pruning))
+    figure = latencies_figure(*_costs(pruning))
     points = [trace for trace in figure.data if trace.mode == "markers"]
     assert {trace.name for trace in points} == {"dense", "zeros in place", "pruned"}
     assert [trace.showlegend for trace in points] == [True, False] * 3
@@ -95,7 +95,7 @@ def test_times_stand_in_milliseconds_with_their_spread_and_the_unsteady_are_pale
 
 
 def test_layers_show_what_is_left_and_what_went_norms_left_out(pruning: DerivedJob) -> None:
-    figure = removed_layers(prunings.removed(pruning))
+    figure = removed_layers(prunings.removed_by_pruning(pruning))
     left, gone, shapes = figure.data
     assert list(left.x) == [540, 2160, 0]
     assert list(gone.x) == [108, 8208, 48]
@@ -116,7 +116,7 @@ def test_of_a_deep_network_those_layers_are_drawn_that_lost_the_largest_part() -
 
 
 def test_what_if_has_one_chart_per_task_and_marks_where_this_pruning_stands(pruning: DerivedJob) -> None:
-    frame = sweeps.points(pruning, tasks(pruning.run.spec))
+    frame = sweeps.what_if_points(pruning, tasks(pruning.run.spec))
     both = pd.concat([frame, frame.assign(task="<b>", label="mean IoU", unit="%", better="higher")])
     figure = what_if(both, LOOKS, Place("macs", 50.0))
     assert [list(trace.x) for trace in figure.data] == [pytest.approx([42, 52, 87])] * 2
@@ -127,7 +127,7 @@ def test_what_if_has_one_chart_per_task_and_marks_where_this_pruning_stands(prun
 
 
 def test_what_if_draws_four_tasks_at_most(pruning: DerivedJob) -> None:
-    frame = sweeps.points(pruning, tasks(pruning.run.spec))
+    frame = sweeps.what_if_points(pruning, tasks(pruning.run.spec))
     many = pd.concat([frame.assign(task=f"task {place}") for place in range(6)])
     assert len(what_if(many, LOOKS, Place("groups")).data) == 4
 
@@ -137,7 +137,7 @@ def test_without_rows_every_figure_says_what_it_waits_for() -> None:
     none = pd.DataFrame(columns=columns)
     figures = [
         what_is_left(none, []),
-        latencies(none, []),
+        latencies_figure(none, []),
         task_changes(pd.DataFrame(columns=["pruned_change"]), LOOKS),
         removed_layers(pd.DataFrame(columns=["shape_before"])),
         what_if(pd.DataFrame(columns=["task"]), LOOKS, Place()),

@@ -43,7 +43,7 @@ def test_the_curve_marks_elbow_and_one_standard_error(path: Study) -> None:
 
 
 def test_a_line_ends_where_its_channel_dies(path: Study) -> None:
-    figure = norm_path(paths.norms(path, "stem"))
+    figure = norm_path(paths.path_norms(path, "stem"))
     *lines, ends = figure.data
     assert len(lines) == 12
     died = sum(1 for line in lines if np.isnan(np.asarray(line.y, float)[-1]))
@@ -52,7 +52,7 @@ def test_a_line_ends_where_its_channel_dies(path: Study) -> None:
 
 def test_of_a_wide_layer_the_largest_channels_are_drawn(runs_root: Path) -> None:
     wide = write_path(runs_root, (Layer("wide", 80, 9),))
-    figure = norm_path(paths.norms(wide, "wide"))
+    figure = norm_path(paths.path_norms(wide, "wide"))
     assert len(figure.data) == MOST + 1
     assert "30 more channels" in figure.layout.xaxis.title.text
 
@@ -86,7 +86,7 @@ def test_seeds_are_held_against_chance(study: Study) -> None:
 def test_the_trade_off_marks_the_front_and_carries_its_runs(study: Study) -> None:
     reached = trade.Reached("test", "seg+depth", against="dense", definition="main")
     points = trade.of_study(study, reached, "macs")
-    figure = pareto(trade.groups(points, True), points, Axes("macs", "Δ_m [%]", True))
+    figure = pareto(trade.pareto_groups(points, True), points, Axes("macs", "Δ_m [%]", True))
     named = {trace.name: trace for trace in figure.data if trace.name}
     assert list(named["none is better in both"].x) == [7.5e5]
     assert len(named["single seeds"].x) == 9
@@ -97,7 +97,7 @@ def test_the_trade_off_marks_the_front_and_carries_its_runs(study: Study) -> Non
 
 def test_gains_are_drawn_in_the_colours_of_the_tasks(path: Study) -> None:
     a, b = (path.run(f"{name}/seg+depth/equal/0") for name in ("dense", "sparse-target-80"))
-    frame = pairs.metrics(a, b)[0]
+    frame = pairs.paired_metrics(a, b)[0]
     figure = gains(frame, LOOKS)
     assert list(figure.data[0].marker.color) == [LOOKS["seg"].colour] * 2 + [LOOKS["depth"].colour] * 7
     low, high = figure.layout.xaxis.range
@@ -107,7 +107,7 @@ def test_gains_are_drawn_in_the_colours_of_the_tasks(path: Study) -> None:
 
 def test_layers_are_stacked_by_who_keeps_what(path: Study) -> None:
     a, b = (path.run(f"sparse-target-{level}/seg+depth/equal/{level // 80}") for level in (40, 80))
-    counted = pairs.layers(pairs.groups(a, b))
+    counted = pairs.paired_layers(pairs.paired_groups(a, b))
     figure = kept_by_both(counted)
     assert np.sum([trace.x for trace in figure.data], axis=0).tolist() == [12, 20]
 

@@ -8,7 +8,7 @@ from winnow.dashboard.figures.channel_use import channel_use
 from winnow.dashboard.figures.head_use import head_use
 from winnow.dashboard.figures.label_bars import label_bars
 from winnow.dashboard.figures.layer_affinity import layer_affinity
-from winnow.dashboard.figures.layer_shares import layer_shares
+from winnow.dashboard.figures.layer_shares import layer_shares_figure
 from winnow.dashboard.figures.lead_bars import lead_bars
 from winnow.dashboard.figures.mask_overlap import mask_overlap
 from winnow.dashboard.figures.share_map import share_map
@@ -154,7 +154,7 @@ def test_the_relevance_of_a_layer_is_divided_among_the_tasks() -> None:
     frame = pd.DataFrame(
         {"layer": NAMES, "share_seg": [0.5, 0.2], "share_depth": [0.3, 0.2], "share_normals": [0.2, 0.6]}
     )
-    figure = layer_shares(frame, TASKS, LOOKS)
+    figure = layer_shares_figure(frame, TASKS, LOOKS)
     assert sum(np.asarray(trace.x) for trace in figure.data).tolist() == pytest.approx([100, 100])
     assert [trace.marker.color for trace in figure.data] == [LOOKS[task].colour for task in TASKS]
     assert [shape.x0 for shape in figure.layout.shapes] == pytest.approx([100 / 3, 200 / 3])

@@ -9,7 +9,7 @@ import pytest
 from winnow.dashboard.frames import channel_states, explanations, leads, pairs, paths, reliance, studies
 from winnow.dashboard.frames.answers import of_pruning, of_run, of_runs, of_study, of_use
 from winnow.dashboard.frames.answers.answer import count, joined_up, percent
-from winnow.dashboard.frames.certificate import Certificate
+from winnow.dashboard.frames.certificate import CertificateFile
 from winnow.dashboard.frames.differences import Which
 from winnow.dashboard.frames.summaries import summaries, summary
 from winnow.engine.runs.derived import DerivedJob
@@ -53,7 +53,7 @@ def test_groups_names_the_layer_that_lost_most(make_whole_run: MakeRun) -> None:
 
 def test_tasks_counts_who_leads(make_explained: Make) -> None:
     work = make_explained()
-    frame, names = leads.leads(work), explanations.tasks(work)
+    frame, names = leads.leads(work), explanations.explained_tasks(work)
     told = of_use.tasks_answer(frame, names, "green")
     led = frame[frame["standing"] == "lead"]["dominant"].value_counts()
     assert f"in {led.sum()} of 12 used channels" in told.says
@@ -91,7 +91,9 @@ def test_pruned_says_whether_it_is_exact(error: float, words: str) -> None:
         }
     )
     errors = {f"{size}_error_float{bits}": error for size in ("max", "relative") for bits in (32, 64)}
-    told = of_pruning.pruned_answer(costs, changes, Certificate(**{**errors, "relative_error_float64": error / 1e5}))
+    told = of_pruning.pruned_answer(
+        costs, changes, CertificateFile(**{**errors, "relative_error_float64": error / 1e5})
+    )
     assert told.says.startswith("64 % of the MACs and 71 % of the parameters are gone. It")
     assert words in told.says
     assert "seg pays most: mean IoU from 41.2 % to 40.1 %." in told.says
@@ -109,11 +111,13 @@ def test_runs_counts_states_and_names_the_sparsest(make_run: MakeRun) -> None:
 
 def test_compare_gives_no_gain_between_other_images(make_run: MakeRun) -> None:
     a, b = make_run(), make_run(epochs=2)
-    metrics, _, differ = pairs.metrics(a, b)
-    told = of_runs.compare_answer(summary(a), summary(b), metrics, pairs.groups(a, b), differ)
+    metrics, _, differ = pairs.paired_metrics(a, b)
+    told = of_runs.compare_answer(summary(a), summary(b), metrics, pairs.paired_groups(a, b), differ)
     assert "30 % of the groups of A are zero, 20 % of B. B is better in 0 of 1 metric: from depth" in told.says
     assert "both keep 80 %" in told.says
-    apart = of_runs.compare_answer(summary(a), summary(b), metrics, pairs.groups(a, b), "data_seed 0 in A, 7 in B")
+    apart = of_runs.compare_answer(
+        summary(a), summary(b), metrics, pairs.paired_groups(a, b), "data_seed 0 in A, 7 in B"
+    )
     assert "different images" in apart.says
     assert "better in" not in apart.says
 
@@ -124,7 +128,7 @@ def test_path_and_study_say_their_marks_and_skip_what_has_no_value(the_path: Stu
         f"At {points['group_sparsity'].min():.0f} % zero groups the skill is"
     )
     assert "No point" in of_study.path_answer(points.assign(skill=np.nan)).says
-    known, which = studies.table(the_study, "summary"), Which("test", "dense", "main")
+    known, which = studies.study_table(the_study, "summary"), Which("test", "dense", "main")
     own = known[(known["quantity"] == "delta.dense.main") & (known["split"] == "test") & (known["arm"] != "dense")]
     assert f"{own['mean'].max():+.2f} %" in of_study.study_answer(known, which, "dense").says
     assert "No sparse arm" in of_study.study_answer(known.assign(mean=np.nan), which, "dense").says

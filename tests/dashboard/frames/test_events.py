@@ -31,7 +31,7 @@ def test_a_log_that_has_grown_is_read_again(make_run: MakeRun) -> None:
     write_events(run.path / "events.jsonl", [Event(0.0, 2, 11, None, "control", "strength", 0.5)])
     assert len(events.events(run)) == before + 1
     assert events.strength_in_force(run) == 0.5
-    assert events.changes(run)["strength"].tolist() == [0.5]
+    assert events.strength_changes(run)["strength"].tolist() == [0.5]
 
 
 def test_a_window_leaves_out_older_epochs_but_not_the_constant_prediction(make_run: MakeRun) -> None:
@@ -44,7 +44,7 @@ def test_the_frames_have_their_documented_columns(make_run: MakeRun) -> None:
     run = make_run()
     assert list(events.curves(run)) == ["at", "task", "split", "quantity", "value"]
     assert list(events.regularity(run)) == ["at", "alive", "strength"]
-    assert list(events.changes(run)) == ["at", "step", "strength"]
+    assert list(events.strength_changes(run)) == ["at", "step", "strength"]
     assert list(events.sparsities(run)) == ["at", *SPARSITIES]
     assert events.regularity(run)["alive"].between(0, 100).all()
 
@@ -64,9 +64,9 @@ def test_weights_are_shown_only_where_they_differ_from_one(make_run: MakeRun) ->
 def test_a_conflict_has_two_tasks_and_a_cosine(make_run: MakeRun) -> None:
     run = make_run(epochs=2)
     _record(run, [("depth", "conflict", "cosine:seg", -0.25), ("seg", "conflict", "cosine:a:b", 0.5)])
-    frame = events.conflict(run)
+    frame = events.conflict_frame(run)
     assert frame.to_numpy().tolist() == [[1.0, "depth", "seg", -0.25], [1.0, "seg", "a:b", 0.5]]
-    assert events.conflict(run, since=1.5).empty
+    assert events.conflict_frame(run, since=1.5).empty
 
 
 def test_each_layer_that_was_warned_of_is_named_once(make_run: MakeRun) -> None:
@@ -77,8 +77,8 @@ def test_each_layer_that_was_warned_of_is_named_once(make_run: MakeRun) -> None:
 
 def test_a_run_without_a_log_has_empty_frames_and_the_strength_of_its_spec(runs_root: object) -> None:
     run = create(parse({"penalty": {"strength": 0.25}}))
-    frames = [events.curves(run), events.regularity(run), events.changes(run), events.sparsities(run)]
-    frames += [events.weights(run), events.conflict(run)]
+    frames = [events.curves(run), events.regularity(run), events.strength_changes(run), events.sparsities(run)]
+    frames += [events.weights(run), events.conflict_frame(run)]
     assert [len(frame) for frame in frames] == [0] * 6
     assert events.alarmed(run) == []
     assert events.strength_in_force(run) == 0.25

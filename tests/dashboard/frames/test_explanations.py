@@ -10,8 +10,8 @@ Make = Callable[..., DerivedJob]
 
 def test_layers_tasks_and_methods_come_in_their_order(make_explained: Make) -> None:
     work = make_explained(methods=["gradient_x_activation", "taylor"])
-    assert [(layer.name, layer.groups) for layer in explanations.layers(work)] == list(WIDTHS.items())
-    assert explanations.tasks(work) == ["seg", "depth", "normals"]
+    assert [(layer.name, layer.groups) for layer in explanations.explained_layers(work)] == list(WIDTHS.items())
+    assert explanations.explained_tasks(work) == ["seg", "depth", "normals"]
     assert explanations.methods(work) == ["gradient_x_activation", "taylor"]
 
 
@@ -28,12 +28,12 @@ def test_the_newest_of_all_layers_is_shown_first(make_explained: Make) -> None:
 
 def test_an_explanation_without_tables_has_empty_ones(make_explained: Make) -> None:
     work = derived_job(make_explained().run, ExplainSpec())
-    assert not explanations.begun(work)
+    assert not explanations.begun_explanations(work)
     for name, columns in explanations.COLUMNS.items():
-        frame = explanations.table(work, name)
+        frame = explanations.explanation_table(work, name)
         assert frame.empty
         assert list(frame) == list(columns)
-    assert explanations.layers(work) == ()
+    assert explanations.explained_layers(work) == ()
 
 
 def test_an_explanation_with_a_damaged_spec_is_left_out(make_explained: Make) -> None:
@@ -45,4 +45,4 @@ def test_an_explanation_with_a_damaged_spec_is_left_out(make_explained: Make) ->
 def test_the_tables_hold_the_columns_that_the_pages_need(make_explained: Make) -> None:
     work = make_explained()
     for name, columns in explanations.COLUMNS.items():
-        assert set(columns) <= set(explanations.table(work, name)), name
+        assert set(columns) <= set(explanations.explanation_table(work, name)), name

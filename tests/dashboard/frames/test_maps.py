@@ -14,7 +14,7 @@ def test_an_explanation_has_maps_once_they_are_written(make_explained: Make) -> 
     write_maps(work)
     known = maps.store(work)
     assert known is not None
-    assert maps.cells(known) == [Cell("trunk", 0), Cell("trunk", 1)]
+    assert maps.mapped_cells(known) == [Cell("trunk", 0), Cell("trunk", 1)]
     assert maps.store(work) is known
 
 

@@ -28,5 +28,5 @@ def test_survivors_in_common_are_counted_layer_by_layer(make_run: Make) -> None:
 
 
 def test_two_runs_of_one_name_are_told_apart(make_run: Make) -> None:
-    names = masks.names([make_run(), make_run()])
+    names = masks.mask_names([make_run(), make_run()])
     assert len(names) == 2

@@ -22,7 +22,7 @@ def _runs(path: Study, *levels: str, seed: int = 0) -> tuple[Run, Run]:
 
 def test_metrics_are_those_of_the_test_split_with_their_gain(path: Study) -> None:
     a, b = _runs(path, "dense", "sparse-target-80")
-    found, split, _ = pairs.metrics(a, b)
+    found, split, _ = pairs.paired_metrics(a, b)
     assert split == "test images"
     fields = a.spec.data.fields
     assert found["task"].tolist() == [task for task in ("seg", "depth") for _ in metrics(fields[task])]
@@ -33,23 +33,23 @@ def test_metrics_are_those_of_the_test_split_with_their_gain(path: Study) -> Non
 
 def test_the_other_way_round_the_sign_turns(path: Study) -> None:
     a, b = _runs(path, "dense", "sparse-target-80")
-    there, back = pairs.metrics(a, b)[0], pairs.metrics(b, a)[0]
+    there, back = pairs.paired_metrics(a, b)[0], pairs.paired_metrics(b, a)[0]
     assert (there["gain"] * back["gain"] <= 0).all()
 
 
 def test_without_a_test_both_are_held_against_validation(make_run: MakeRun, path: Study) -> None:
     a, b = _runs(path, "dense", "sparse-target-80")
     c = make_run(tasks=["depth", "seg"])
-    found, split, _ = pairs.metrics(a, c)
+    found, split, _ = pairs.paired_metrics(a, c)
     assert split == "validation images, newest epoch"
     assert found["metric"].tolist() == ["abs_error"]
-    assert pairs.metrics(a, b)[1] == "test images"
+    assert pairs.paired_metrics(a, b)[1] == "test images"
 
 
 def test_groups_are_counted_by_who_keeps_them(path: Study) -> None:
     a, b = _runs(path, "sparse-target-40", "sparse-target-80")
-    frame = pairs.groups(a, b)
-    counted = pairs.layers(frame)
+    frame = pairs.paired_groups(a, b)
+    counted = pairs.paired_layers(frame)
     assert counted["total"].tolist() == [12, 20]
     assert (counted[["both", "only_a", "only_b", "neither"]].sum(axis=1) == counted["total"]).all()
     assert counted["only_b"].sum() == 0  # of one seed, the sparser network keeps a part of the other's groups
@@ -58,8 +58,8 @@ def test_groups_are_counted_by_who_keeps_them(path: Study) -> None:
 
 def test_networks_of_another_shape_have_no_common_groups(path: Study, make_run: MakeRun) -> None:
     a, _ = _runs(path, "dense", "dense")
-    assert pairs.groups(a, make_run()).empty
-    assert pairs.layers(pairs.groups(a, make_run())).empty
+    assert pairs.paired_groups(a, make_run()).empty
+    assert pairs.paired_layers(pairs.paired_groups(a, make_run())).empty
 
 
 def test_siblings_differ_in_the_seed_alone(path: Study) -> None:
@@ -71,10 +71,10 @@ def test_siblings_differ_in_the_seed_alone(path: Study) -> None:
 
 def test_metrics_of_other_images_have_no_difference(make_run: Callable[..., Run]) -> None:
     a, b, c = (make_run(data={"dataset": "scenes", **data}) for data in ({}, {"val_length": 16}, {"train_length": 90}))
-    found, _, differ = pairs.metrics(a, b)
+    found, _, differ = pairs.paired_metrics(a, b)
     assert differ == "val_length 150 in A, 16 in B"
     assert found[["difference", "gain"]].isna().all(axis=None)
-    assert pairs.metrics(a, c)[2] == ""
+    assert pairs.paired_metrics(a, c)[2] == ""
 
 
 def test_a_seed_that_was_trained_twice_counts_once(make_run: MakeRun) -> None:

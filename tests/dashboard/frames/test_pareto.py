@@ -39,7 +39,7 @@ def test_delta_is_that_of_the_engine(study: Study) -> None:
 
 def test_seeds_become_one_point_with_its_interval(study: Study) -> None:
     points = pareto.of_study(study, DELTA, "macs")
-    found = pareto.groups(points, higher=True).set_index("title")
+    found = pareto.pareto_groups(points, higher=True).set_index("title")
     assert found["seeds"].tolist() == [3, 3, 3]
     sparse = points[points["title"] == "sparse 50 %"]["reached"]
     assert found.loc["sparse 50 %", "reached"] == pytest.approx(sparse.mean())
@@ -51,7 +51,7 @@ def test_a_metric_of_which_less_is_better(study: Study) -> None:
     reached = Reached("val", "depth", "depth", "abs_error", higher=False)
     points = pareto.of_study(study, reached, "parameters")
     assert set(points["title"]) == {"dense", "sparse 50 %"}
-    found = pareto.groups(points, higher=False).set_index("title")
+    found = pareto.pareto_groups(points, higher=False).set_index("title")
     assert found.loc["sparse 50 %", "cost"] == pytest.approx(650)
     assert found.loc["sparse 50 %", "front"]
 
@@ -70,7 +70,7 @@ def test_all_runs_of_a_task_stand_together_but_for_their_seeds(study: Study) -> 
     points = pareto.of_runs(known, study.root, ("seg", metric), "macs")
     trained = study.members().query("subset != 'depth'")
     assert points["run"].tolist() == trained["run"].tolist()
-    found = pareto.groups(points, higher=True)
+    found = pareto.pareto_groups(points, higher=True)
     # the made-up runs of a control have the description of the dense one: repeated seeds count once
     assert found["seeds"].sum() == len(points.drop_duplicates(["group", "seed"]))
     assert (found["seeds"] == 3).all()
@@ -88,7 +88,7 @@ def test_the_same_seed_twice_is_one_seed_and_the_newest_counts() -> None:
             "reached": 1.0,
         }
     )
-    (row,) = pareto.groups(points, higher=True).to_dict("records")
+    (row,) = pareto.pareto_groups(points, higher=True).to_dict("records")
     assert (row["run"], row["seeds"], row["cost"]) == ("new", 1, 1.0)
 
 

@@ -34,11 +34,11 @@ def _key(path: Study, run: str) -> str:
 
 
 def test_norms_of_a_layer_are_missing_where_dead(path: Study) -> None:
-    found = paths.norms(path, "<b>deep</b>")
+    found = paths.path_norms(path, "<b>deep</b>")
     known = paths.networks(path)
     assert len(found) == 5 * 20
     assert found["norm"].isna().sum() == (known.norms[:, 12:] == 0).sum()
-    assert paths.norms(path, "nowhere").empty
+    assert paths.path_norms(path, "nowhere").empty
 
 
 def test_the_share_of_dead_grows_along_a_path(path: Study) -> None:

@@ -62,16 +62,16 @@ def test_only_what_the_ratio_compares_decides_whether_it_is_steady(pruning: Deri
 
 
 def test_a_change_for_the_worse_is_negative_whichever_way_the_metric_counts(run: Run, pruning: DerivedJob) -> None:
-    (row,) = before_after.changes(pruning, tasks(run.spec)).to_dict("records")
+    (row,) = before_after.task_change_frame(pruning, tasks(run.spec)).to_dict("records")
     assert (row["metric"], row["dense"]) == ("abs_error", 0.5)
     assert row["pruned_change"] == pytest.approx(-20)
     assert row["refitted_change"] == pytest.approx(-10)
 
 
 def test_a_dropped_task_has_no_value_after(run: Run, pruning: DerivedJob) -> None:
-    found = prunings.metrics(pruning)
+    found = prunings.pruning_metrics(pruning)
     write_table(pruning, "metrics", found[found["model"] == "dense"])
-    (row,) = before_after.changes(pruning, tasks(run.spec)).to_dict("records")
+    (row,) = before_after.task_change_frame(pruning, tasks(run.spec)).to_dict("records")
     assert np.isnan(row["pruned_change"])
     assert before_after_text.before_after(pruning, tasks(run.spec))["change"].iloc[-1] == "dropped"
 
@@ -94,12 +94,12 @@ def test_steps_that_remove_nothing_more_are_left_out(run: Run, pruning: DerivedJ
     steps = what_if.steps(pruning, tasks(run.spec))
     assert steps["groups"].tolist() == [40, 50, 85]
     assert steps["depth: absolute error [m] ↓"].tolist() == pytest.approx([0.5, 0.55, 0.725])
-    assert what_if.points(pruning, tasks(run.spec))["task"].unique().tolist() == ["depth"]
+    assert what_if.what_if_points(pruning, tasks(run.spec))["task"].unique().tolist() == ["depth"]
 
 
 def test_where_only_zeros_go_there_is_no_sweep(run: Run) -> None:
     zeros = write_pruning(run)
-    assert what_if.points(zeros, tasks(run.spec)).empty
+    assert what_if.what_if_points(zeros, tasks(run.spec)).empty
     assert what_if.steps(zeros, tasks(run.spec)).empty
 
 
@@ -109,16 +109,16 @@ def test_a_pruning_that_has_found_nothing_yet_has_empty_frames(run: Run) -> None
         if name != "saved":
             assert list(getattr(prunings, name)(waiting)) == list(columns)
     assert before_after.costs(waiting).empty
-    assert before_after.changes(waiting, tasks(run.spec)).empty
+    assert before_after.task_change_frame(waiting, tasks(run.spec)).empty
     assert prunings.saved(waiting) == {}
     assert certificate(waiting) is None
 
 
 def test_a_table_that_is_replaced_is_read_again(pruning: DerivedJob) -> None:
-    before = prunings.versions(pruning)
-    write_table(pruning, "removed", prunings.removed(pruning).iloc[:1])
-    assert len(prunings.removed(pruning)) == 1
-    assert prunings.versions(pruning) != before
+    before = prunings.pruning_versions(pruning)
+    write_table(pruning, "removed", prunings.removed_by_pruning(pruning).iloc[:1])
+    assert len(prunings.removed_by_pruning(pruning)) == 1
+    assert prunings.pruning_versions(pruning) != before
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_the_most_relevant_come_first_and_the_dead_not_at_all(make_explained: Ma
 
 
 def test_a_channel_says_what_each_task_has_of_it(make_explained: Make) -> None:
-    frame = reliance.channel(make_explained(), "taylor", Cell("stem", 1)).set_index("task")
+    frame = reliance.channel_reliance(make_explained(), "taylor", Cell("stem", 1)).set_index("task")
     assert frame.loc["seg", "part"] > 10 * frame.loc["depth", "part"]
     assert frame.loc["seg", "share"] > 0.9
     assert (frame["low"] <= frame["part"]).all()
@@ -32,7 +32,7 @@ def test_a_channel_says_what_each_task_has_of_it(make_explained: Make) -> None:
 
 def test_shares_belong_to_the_first_method(make_explained: Make) -> None:
     work = make_explained(methods=["taylor", "conductance"])
-    assert reliance.channel(work, "conductance", Cell("stem", 1))["share"].isna().all()
+    assert reliance.channel_reliance(work, "conductance", Cell("stem", 1))["share"].isna().all()
 
 
 def test_switching_off_moves_every_task(make_explained: Make) -> None:

@@ -21,7 +21,7 @@ def test_tables_that_are_not_there_yet_are_empty_with_their_columns(study: Study
     waiting = create_study(study.spec, tmp_path)
     assert not studies.begun(waiting)
     for name in studies.COLUMNS:
-        assert set(studies.COLUMNS[name]) <= set(studies.table(waiting, name).columns), name
+        assert set(studies.COLUMNS[name]) <= set(studies.study_table(waiting, name).columns), name
     assert studies.members(waiting).empty
     assert paired(waiting, Which("test", "dense", "main")).empty
 
@@ -33,9 +33,9 @@ def test_the_columns_said_are_those_that_the_engine_writes(study: Study) -> None
 
 def test_a_table_is_read_again_when_it_is_replaced(runs_root: Path) -> None:
     study = write_study(runs_root, subsets=["all"])
-    before = studies.table(study, "delta")
+    before = studies.study_table(study, "delta")
     before.head(1).to_parquet(study.path / "tables" / "delta.parquet")
-    assert len(studies.table(study, "delta")) == 1 < len(before)
+    assert len(studies.study_table(study, "delta")) == 1 < len(before)
 
 
 def test_members_are_said_in_words(study: Study) -> None:
@@ -103,4 +103,4 @@ def test_an_epoch_costs_the_median_of_its_like(runs_root: Path) -> None:
 
 def test_levels_are_said(study: Study) -> None:
     frame = pd.DataFrame({"level_of": ["", "target", "strength"], "level": np.array([0, 50, 0.1])})
-    assert studies.levels(frame) == ["dense", "50 %", "0.1 λ_max"]
+    assert studies.study_levels(frame) == ["dense", "50 %", "0.1 λ_max"]

@@ -24,7 +24,7 @@ def test_a_target_stands_in_place_of_the_strength(make_run: MakeRun) -> None:
 def test_compare_shows_what_differs_and_the_results(make_run: MakeRun) -> None:
     make_run(name="a", seed=1)
     make_run(name="b", seed=2, epochs=2)
-    frame = tables.compare(summaries()).set_index("what")
+    frame = tables.compared_runs(summaries()).set_index("what")
     assert set(frame.columns) == {"a", "b"}
     assert frame.loc["seed"].to_dict() == {"a": "1", "b": "2"}
     assert not {"batch_size", "name", "tasks"} & set(frame.index)
@@ -33,5 +33,5 @@ def test_compare_shows_what_differs_and_the_results(make_run: MakeRun) -> None:
 
 def test_runs_of_one_name_are_told_apart_by_their_ids(make_run: MakeRun) -> None:
     first, second = make_run(), make_run()
-    titles = list(tables.compare(summaries()).columns[1:])
+    titles = list(tables.compared_runs(summaries()).columns[1:])
     assert sorted(titles) == sorted([f"small ({first.id})", f"small ({second.id})"])

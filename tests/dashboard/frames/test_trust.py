@@ -10,7 +10,7 @@ Make = Callable[..., DerivedJob]
 
 def test_the_method_that_agrees_best_with_ablation_is_recommended(make_explained: Make) -> None:
     work = make_explained(methods=["taylor", "conductance"])
-    frame = trust.methods(work).set_index("method")
+    frame = trust.method_trust(work).set_index("method")
     assert frame["recommended"].tolist() == [False, True]
     assert frame.loc["taylor", "least"] == pytest.approx(0.72)
     assert trust.recommended(work) == "conductance"

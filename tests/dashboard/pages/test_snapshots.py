@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.reading import said
-from winnow.dashboard.frames.snapshots import metric_columns, snapshots
+from winnow.dashboard.frames.snapshots import snapshot_metric_columns, snapshots
 from winnow.engine.runs import snapshots as kept
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.snapshots import DESCRIPTION, Snapshot, folder_of
@@ -59,7 +59,7 @@ def test_networks_stand_in_the_order_of_the_plan_with_what_they_reached(path: St
     assert frame["run"].tolist() == ["20 %", "20 %", "40 %", "40 %", "40 %"]
     assert frame["level"].tolist() == [10, 20, 30, 35, 40]
     assert frame["of"].unique().tolist() == ["groups"]
-    names = list(metric_columns(path))
+    names = list(snapshot_metric_columns(path))
     assert frame[names].iloc[0].tolist() == [45.6, 0.321]
     assert all((Path(folder) / DESCRIPTION).is_file() for folder in frame["folder"])
 

@@ -185,7 +185,7 @@ def test_the_file_is_at_most_8_mb_with_every_figure(made: ReportFiles) -> None:
 
 
 def test_a_file_beyond_the_bound_leaves_figures_out_by_name_or_is_refused(told: Run) -> None:
-    chart = run_figures.layers_now(told)[0]
+    chart = run_figures.layers_now_charts(told)[0]
     chapters = [Chapter("k", "t", [ReportSection("q", "c", shown=[Figure(name, chart, "r") for name in "ab"])])]
     whole = html_page("t", chapters)
     less = html_page("t", chapters, len(whole) - 1)

@@ -9,14 +9,14 @@ from winnow.data.scenes.light import radiance
 from winnow.data.scenes.paints import uniform
 from winnow.data.scenes.parts import box, placed
 from winnow.data.scenes.rooms import draw_room
-from winnow.data.scenes.scene import Light, table
+from winnow.data.scenes.scene import Light, scene_table
 from winnow.data.scenes.visibility import visible_surface
 
 SIZE = 40
 
 
 def bright(scene):
-    solids = table(scene)
+    solids = scene_table(scene)
     surface = visible_surface(scene, solids, SIZE)
     return solids.glow[surface.ids] == 0, surface, radiance(scene, solids, surface, np.full((3, SIZE, SIZE), 0.5))
 

@@ -10,7 +10,7 @@ from winnow.data.scenes.nearest import SMALL, around, met, nearest
 from winnow.data.scenes.paints import uniform
 from winnow.data.scenes.parts import box, placed
 from winnow.data.scenes.rooms import draw_room
-from winnow.data.scenes.scene import FACES, Scene, table
+from winnow.data.scenes.scene import FACES, Scene, scene_table
 
 
 def slow(scene, solids, view):
@@ -32,7 +32,7 @@ def test_no_solid_is_missed_and_none_is_seen_through_another(size):
     kinds = set()
     for seed in range(12):
         scene = draw_room(Dice(np.random.default_rng(seed)))
-        solids = table(scene)
+        solids = scene_table(scene)
         view = rays(scene.camera, size)
         depth, ids = nearest(scene, solids, view)
         every = slow(scene, solids, view)
@@ -48,7 +48,7 @@ def test_no_solid_is_missed_and_none_is_seen_through_another(size):
 def test_the_face_of_the_room_is_the_one_that_the_point_lies_on():
     scene = draw_room(Dice(np.random.default_rng(3)))
     view = rays(scene.camera, 32)
-    depth, ids = nearest(scene, table(scene), view)
+    depth, ids = nearest(scene, scene_table(scene), view)
     point = np.array(scene.camera.position)[:, None, None] + depth * view
     for face in range(FACES):
         axis, side = divmod(face, 2)
@@ -61,7 +61,7 @@ def test_what_reaches_behind_the_camera_is_not_seen_in_front_of_it():
     beside = box((-0.2, 0.2), (0, 2), (-3, 3), Label.FURNITURE, grey)
     camera = look((2.0, 1.2, 0.5), (2.0, 1.2, 4.0), 0.0, 0.7)
     scene = Scene((4.0, 2.5, 5.0), (grey,) * 6, (placed([beside], 1.2, 0.3, 0.0),), (), (0.2, 0.2, 0.2), camera)
-    depth, ids = nearest(scene, table(scene), rays(camera, 32))
+    depth, ids = nearest(scene, scene_table(scene), rays(camera, 32))
     assert (ids[:, :3] == FACES).any()
     assert (ids[:, 16:] < FACES).all()
     assert depth.min() > NEAR

@@ -8,7 +8,7 @@ from winnow.data.scenes import decor, seating, storage
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.labels import Label
 from winnow.data.scenes.paints import uniform
-from winnow.data.scenes.parts import ball, box, moved, placed, tube, turned
+from winnow.data.scenes.parts import ball, box, moved_part, placed, tube, turned
 
 GREY = uniform((0.5, 0.5, 0.5))
 PARTS = [
@@ -36,7 +36,7 @@ def test_a_placed_part_is_where_its_yaw_and_place_put_it(yaw, x, z):
 
 
 def test_moving_keeps_everything_but_the_place():
-    for before, after in zip(PARTS, moved(PARTS, 1, 2, 3), strict=True):
+    for before, after in zip(PARTS, moved_part(PARTS, 1, 2, 3), strict=True):
         assert np.allclose(np.subtract(after.centre, before.centre), (1, 2, 3))
         assert after._replace(centre=before.centre) == before
 
@@ -45,7 +45,7 @@ def test_moving_keeps_everything_but_the_place():
 def test_furniture_stands_on_the_floor_in_front_of_its_back_within_its_width(seed):
     dice = Dice(np.random.default_rng(seed))
     pieces = [
-        seating.bed(dice), seating.sofa(dice, 3), seating.table(dice, 1.2, 0.7, 0.74), seating.desk(dice),
+        seating.bed(dice), seating.sofa(dice, 3), seating.dining_table(dice, 1.2, 0.7, 0.74), seating.desk(dice),
         storage.bookcase(dice), storage.cabinet(dice, 0.9, 0.5, 1.0), storage.refrigerator(dice),
         storage.kitchen_units(dice, 2.0), decor.floor_lamp(dice, True), decor.door(dice),
     ]  # fmt: skip

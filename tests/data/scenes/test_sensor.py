@@ -7,7 +7,7 @@ from winnow.data.scenes import sensor
 from winnow.data.scenes.camera import look
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.rooms import draw_room
-from winnow.data.scenes.scene import table
+from winnow.data.scenes.scene import scene_table
 from winnow.data.scenes.visibility import visible_surface
 
 SIZE = 64
@@ -15,7 +15,7 @@ SIZE = 64
 
 def seen_scene(seed):
     scene = draw_room(Dice(np.random.default_rng(seed)))
-    solids = table(scene)
+    solids = scene_table(scene)
     return scene, solids, visible_surface(scene, solids, SIZE)
 
 

@@ -8,7 +8,7 @@ from winnow.data.scenes.nearest import around, met
 from winnow.data.scenes.paints import uniform
 from winnow.data.scenes.parts import ball, box, placed
 from winnow.data.scenes.rooms import draw_room
-from winnow.data.scenes.scene import Scene, table
+from winnow.data.scenes.scene import Scene, scene_table
 from winnow.data.scenes.shadows import LARGE, SOFT, Ways, arriving
 from winnow.data.scenes.visibility import visible_surface
 
@@ -18,7 +18,7 @@ LAMP = (2.0, 2.4, 2.5)
 
 def shares(scene, size, origin):
     """Return the points that are seen and the share of a lamp's light that arrives there, (3, S, S) and (S, S)."""
-    solids = table(scene)
+    solids = scene_table(scene)
     surface = visible_surface(scene, solids, size)
     away = surface.point - np.array(origin, np.float32)[:, None, None]
     length = np.sqrt((away * away).sum(0))

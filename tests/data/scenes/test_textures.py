@@ -6,14 +6,14 @@ import pytest
 from winnow.data.scenes.dice import Dice
 from winnow.data.scenes.paints import Texture
 from winnow.data.scenes.rooms import draw_room
-from winnow.data.scenes.scene import table
+from winnow.data.scenes.scene import scene_table
 from winnow.data.scenes.textures import reflectance
 from winnow.data.scenes.visibility import visible_surface
 
 
 def look(seed, size=48):
     scene = draw_room(Dice(np.random.default_rng(seed)))
-    solids = table(scene)
+    solids = scene_table(scene)
     return solids, visible_surface(scene, solids, size)
 
 

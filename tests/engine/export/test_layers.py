@@ -8,7 +8,7 @@ from torch import nn
 
 from winnow.engine.export.allowed import FUNCTIONS, LAYERS, METHODS
 from winnow.engine.export.layers import built, described
-from winnow.engine.pruning.selecting import Gather, select
+from winnow.engine.pruning.selecting import Gather, select_units
 
 SIDE = {"1d": 3, "2d": (3, 2), "3d": (3, 2, 1)}
 PAD = {"1d": (1, 2), "2d": (1, 2, 3, 0), "3d": (1, 2, 3, 0, 1, 1)}
@@ -88,7 +88,7 @@ def test_it_comes_back(name: str):
 @pytest.mark.parametrize("kind", [nn.Conv1d, nn.Conv2d, nn.Conv3d])
 def test_a_selecting_layer_comes_back(kind: type, ones: bool):
     layer = kind(3 + ones, 2, 1)
-    select(layer, torch.tensor([0, 4, 5]), ones, 1 - layer.weight.dim())
+    select_units(layer, torch.tensor([0, 4, 5]), ones, 1 - layer.weight.dim())
     found = described("here", layer)
     again = built("here", found["class"], found["arguments"])
     assert (type(again), again.ones, again.axis) == (type(layer), ones, layer.axis)
@@ -98,7 +98,7 @@ def test_a_selecting_layer_comes_back(kind: type, ones: bool):
 def test_a_gather_and_a_selecting_linear_layer_come_back():
     for layer in (Gather(torch.tensor([2, 0]), 1), nn.Linear(3, 2)):
         if isinstance(layer, nn.Linear):
-            select(layer, None, True, -1)
+            select_units(layer, None, True, -1)
         found = described("here", layer)
         again = built("here", found["class"], found["arguments"])
         assert (type(again), again.axis) == (type(layer), layer.axis)

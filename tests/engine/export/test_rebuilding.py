@@ -13,8 +13,8 @@ from tests.engine.graph.zoo import ZOO, Program, build, conv
 from tests.engine.pruning.test_compact import parameters, silence, silenced
 from tests.engine.pruning.test_readers import READERS, constants
 from winnow.engine.export import NotDescribable, architecture, rebuild
-from winnow.engine.export.agreement import outputs
-from winnow.engine.export.describing import written
+from winnow.engine.export.agreement import exported_outputs
+from winnow.engine.export.describing import written_architecture
 from winnow.engine.graph.calls import Call
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import compact
@@ -22,14 +22,14 @@ from winnow.engine.pruning import compact
 
 def again(model: nn.Module, x: Tensor) -> nn.Module:
     """Return the model rebuilt from JSON text and copies of its tensors."""
-    document, tensors = written(model, x)
+    document, tensors = written_architecture(model, x)
     assert architecture(model, x) == document
     text = json.dumps(document, allow_nan=False)
     return rebuild(json.loads(text), {name: tensor.clone() for name, tensor in tensors.items()})
 
 
 def same(one: nn.Module, other: nn.Module, x: Tensor) -> bool:
-    expected, found = outputs(one, Call((x,))), outputs(other, Call((x,)))
+    expected, found = exported_outputs(one, Call((x,))), exported_outputs(other, Call((x,)))
     return list(expected) == list(found) and all(torch.equal(value, found[place]) for place, value in expected.items())
 
 
@@ -169,7 +169,7 @@ def test_several_inputs_with_defaults():
             return self.a(input) + scale * self.b(other)
 
     net, x, y = Two().eval(), torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8)
-    document, tensors = written(net, (x, y))
+    document, tensors = written_architecture(net, (x, y))
     found = rebuild(document, tensors)
     assert architecture(net, {"input": x, "other": y}) == document
     assert torch.equal(found(x, other=y), net(x, y))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from tests.engine.graph.zoo import Program
 from winnow.engine.export import NotRebuildable, rebuild
-from winnow.engine.export.describing import written
+from winnow.engine.export.describing import written_architecture
 
 Document = dict[str, Any]
 
@@ -32,7 +32,7 @@ def net() -> nn.Module:
 torch.manual_seed(0)
 X = torch.randn(2, 3, 8, 8)
 NET = net()
-DOCUMENT, TENSORS = written(NET, X)
+DOCUMENT, TENSORS = written_architecture(NET, X)
 STEPS = {step["name"]: place for place, step in enumerate(DOCUMENT["program"])}
 
 

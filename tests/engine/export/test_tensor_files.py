@@ -4,14 +4,14 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from winnow.engine.export.tensor_files import serialised, stored
+from winnow.engine.export.tensor_files import serialised, stored_tensors
 
 
 def test_each_tensor_is_there_once_with_its_other_names_beside():
     net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
     net[1].weight = net[0].weight
     net.register_buffer("mask", torch.ones(2), persistent=False)
-    tensors, tied = stored(net)
+    tensors, tied = stored_tensors(net)
     assert set(tensors) == {"0.weight", "mask"}
     assert tied == {"1.weight": "0.weight"}
 

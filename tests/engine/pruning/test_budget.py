@@ -13,7 +13,7 @@ from winnow.engine.pruning.budget import Budget, choose
 from winnow.engine.pruning.latency_budget import Timed
 from winnow.engine.pruning.masking import silence
 from winnow.engine.pruning.ranking import Ranking
-from winnow.engine.pruning.scores import norms
+from winnow.engine.pruning.scores import norm_scores
 from winnow.engine.pruning.units import Units, units
 from winnow.engine.pruning.what_if import WhatIf
 
@@ -52,7 +52,7 @@ def test_a_budget_is_met_within_one_unit_and_every_class_keeps_its_floor(name, o
 
 def test_units_go_in_the_order_of_their_scores():
     found = FOUND["ours basic"]
-    scores = norms(found)
+    scores = norm_scores(found)
     gone = [choose(found, scores, Budget(percent, "mac")).gone for percent in (20, 40, 60)]
     assert (gone[0] <= gone[1]).all()
     assert (gone[1] <= gone[2]).all()
@@ -64,7 +64,7 @@ def test_units_go_in_the_order_of_their_scores():
 def test_what_was_chosen_is_removed_with_a_certificate():
     found = FOUND["ours basic"]
     net, x = found.graph.model, build("ours basic")[1]
-    choice = choose(found, norms(found), Budget(50, "parameter"))
+    choice = choose(found, norm_scores(found), Budget(50, "parameter"))
     small = compact(silence(net, found.chosen(choice.gone)), x, gather="never")
     before, after = (sum(p.numel() for p in model.parameters()) for model in (net, small.model))
     assert 100 * (1 - after / before) == pytest.approx(choice.shares.parameter)
@@ -76,26 +76,26 @@ def test_the_dead_go_first_and_may_be_enough():
     whole = units(net, x)
     net = silence(net, [group for group in whole.groups if group.channel < 3])
     found = units(net, x)
-    ranking = Ranking(found, norms(found))
+    ranking = Ranking(found, norm_scores(found))
     assert set(ranking.order[: ranking.dead]) == set(np.flatnonzero(found.places < 3))
     dead = WhatIf(found).shares(np.zeros(len(found), bool))
-    choice = choose(found, norms(found), Budget(dead.mac - 1, "mac"))
+    choice = choose(found, norm_scores(found), Budget(dead.mac - 1, "mac"))
     assert choice.gone.tolist() == found.idle().tolist()
     assert choice.threshold == -math.inf
-    assert choose(found, norms(found), Budget(dead.mac - 1, "mac", at="most")).count == choice.count
+    assert choose(found, norm_scores(found), Budget(dead.mac - 1, "mac", at="most")).count == choice.count
 
 
 def test_dropped_tasks_count_as_saved():
     found = FOUND["ours basic"]
-    alone = choose(found, norms(found), Budget(60, "parameter"), tasks=["depth"])
-    both = choose(found, norms(found), Budget(60, "parameter"))
+    alone = choose(found, norm_scores(found), Budget(60, "parameter"), tasks=["depth"])
+    both = choose(found, norm_scores(found), Budget(60, "parameter"))
     assert (alone.gone & ~found.idle(["depth"])).sum() < both.count
     assert alone.shares.parameter >= 60
 
 
 def test_units_of_infinite_worth_stay():
     found = FOUND["ours basic"]
-    scores = np.where(found.classes == 0, np.inf, norms(found))
+    scores = np.where(found.classes == 0, np.inf, norm_scores(found))
     most = choose(found, scores, Budget(30, "parameter"))
     assert not most.gone[found.classes == 0].any()
     with pytest.raises(ValueError, match="`budget` should be at most"):
@@ -127,9 +127,9 @@ def test_a_budget_of_latency_is_timed():
     net, x = build("vgg")
     found: Units = units(net, x)
     with pytest.raises(ValueError, match="`timed` should say how"):
-        choose(found, norms(found), Budget(10, "latency"))
+        choose(found, norm_scores(found), Budget(10, "latency"))
     timed = Timed({"x": x.repeat(8, 1, 2, 2)}, rounds=5, tries=4)
     with pytest.raises(ValueError, match="`budget` should be at most .* % of latency"):
-        choose(found, norms(found), Budget(99.9, "latency"), timed=timed)
+        choose(found, norm_scores(found), Budget(99.9, "latency"), timed=timed)
     with pytest.raises(ValueError, match="`rounds` should be at least 3"):
         Timed({"x": x}, rounds=1)

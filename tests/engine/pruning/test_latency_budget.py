@@ -9,7 +9,7 @@ from winnow.engine.pruning.budget import Budget, choose
 from winnow.engine.pruning.latency_budget import LatencySearch, Timed
 from winnow.engine.pruning.pace import Pace, pace
 from winnow.engine.pruning.ranking import Ranking
-from winnow.engine.pruning.scores import norms
+from winnow.engine.pruning.scores import norm_scores
 from winnow.engine.pruning.units import units
 
 
@@ -50,7 +50,7 @@ def test_few_tries_find_the_budget(percent: float):
 def test_a_real_clock_is_kept_to_roughly():
     net, x = wide(80)  # large enough for all channels to save nine tenths of the time: 30 % are within reach
     found = units(net, x)
-    choice = choose(found, norms(found), Budget(30, "latency"), timed=Timed({"input": x}, rounds=9))
+    choice = choose(found, norm_scores(found), Budget(30, "latency"), timed=Timed({"input": x}, rounds=9))
     assert choice.latency >= 30
     assert 0 < choice.shares.mac < 95
 

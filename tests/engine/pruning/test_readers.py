@@ -12,7 +12,7 @@ from tests.thinning import spread
 from winnow.engine.graph.trace import trace
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.pruning import Coefficients, compact
-from winnow.engine.pruning.selecting import picked
+from winnow.engine.pruning.selecting import picked_units
 
 X = torch.randn(2, 3, 16, 16, dtype=torch.float64)
 
@@ -151,7 +151,7 @@ def test_picked(shape: tuple[int, ...], last: bool):
         x = x.movedim(1, -1).contiguous().movedim(-1, 1)
     index = torch.tensor([4, 0, 5])
     axis = 1 - len(shape)
-    found = picked(x, index, axis)
+    found = picked_units(x, index, axis)
     torch.testing.assert_close(found, x.index_select(1, index), rtol=0, atol=0)
     assert (found.stride(axis) == 1) is (x.stride(axis) == 1)
 

@@ -17,7 +17,7 @@ from winnow.engine.pruning.closed_forms import LayerOutput, ridge_fit
 from winnow.engine.pruning.masking import silence
 from winnow.engine.pruning.readings import columns_of, sampled
 from winnow.engine.pruning.repair import repair
-from winnow.engine.pruning.scores import norms
+from winnow.engine.pruning.scores import norm_scores
 from winnow.engine.pruning.units import units
 from winnow.engine.training.evaluate import validated
 
@@ -62,7 +62,7 @@ def test_a_channel_that_another_can_stand_in_for_is_replaced_exactly():
 def test_repair_returns_most_of_what_pruning_took_from_a_trained_network(share: int):
     net, tasks, images, validation, before = trained()
     found = units(net, images.example())
-    gone = choose(found, norms(found), Budget(share)).gone
+    gone = choose(found, norm_scores(found), Budget(share)).gone
     masked = silence(net, found.chosen(gone))
     zeros = {name: value == 0 for name, value in masked.named_parameters() if value.dim() > 1}
     calibration = torch.cat([batch.images for batch in images.in_order()])[:128]

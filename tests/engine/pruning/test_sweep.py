@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.engine.graph.zoo import build
-from winnow.engine.pruning.scores import norms
+from winnow.engine.pruning.scores import norm_scores
 from winnow.engine.pruning.sweep import COLUMNS, sweep_steps
 from winnow.engine.pruning.units import units
 
@@ -23,7 +23,7 @@ def test_costs_grow_and_metrics_belong_to_what_is_left():
         with torch.no_grad():
             return {"depth": {"change": float((model(x)["depth"] - before).abs().max()), "one": 1.0}}
 
-    frame = pd.concat(sweep_steps(found, norms(found), evaluate, (0, 30, 60, 90)), ignore_index=True)
+    frame = pd.concat(sweep_steps(found, norm_scores(found), evaluate, (0, 30, 60, 90)), ignore_index=True)
     assert frame.columns.tolist() == COLUMNS
     assert frame["share"].tolist() == [0, 0, 30, 30, 60, 60, 90, 90]
     change = frame[frame.metric == "change"]
@@ -35,4 +35,4 @@ def test_costs_grow_and_metrics_belong_to_what_is_left():
     assert change["groups"].iloc[-1] < 90  # the best of each class stays
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
     with pytest.raises(ValueError, match="`shares` must be"):
-        next(sweep_steps(found, norms(found), evaluate, (100,)))
+        next(sweep_steps(found, norm_scores(found), evaluate, (100,)))

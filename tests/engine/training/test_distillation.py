@@ -9,7 +9,7 @@ from tests.engine.trained_digits import SPEC, trained
 from winnow.engine.pruning import compact
 from winnow.engine.pruning.budget import Budget, choose
 from winnow.engine.pruning.masking import silence
-from winnow.engine.pruning.scores import norms
+from winnow.engine.pruning.scores import norm_scores
 from winnow.engine.pruning.units import units
 from winnow.engine.specs.tasks import TASKS
 from winnow.engine.training.distillation import DISTANCES, Distillation, attention_distance, imitation
@@ -54,7 +54,7 @@ def test_distillation_needs_a_share(weight: float):
 def test_a_refit_that_only_imitates_comes_nearer_to_the_teacher():
     net, tasks, images, validation, _ = trained()
     found = units(net, images.example())
-    masked = silence(net, found.chosen(choose(found, norms(found), Budget(60)).gone))
+    masked = silence(net, found.chosen(choose(found, norm_scores(found), Budget(60)).gone))
     model = compact(masked, images.example()).model
     teacher = Distillation(net, tasks, 1.0)
     batch = next(iter(images.in_order()))

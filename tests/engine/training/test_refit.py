@@ -10,7 +10,7 @@ from tests.engine.trained_digits import SPEC, trained
 from winnow.engine.pruning import compact, transfer
 from winnow.engine.pruning.budget import Budget, choose
 from winnow.engine.pruning.masking import silence
-from winnow.engine.pruning.scores import norms
+from winnow.engine.pruning.scores import norm_scores
 from winnow.engine.pruning.units import units
 from winnow.engine.specs.train import OptimiserSpec
 from winnow.engine.training.evaluate import validated
@@ -22,7 +22,7 @@ from winnow.engine.training.refit import Refit, RefitStep, Split, refit
 def cut() -> tuple:
     net, _, images, _, _ = trained()
     found = units(net, images.example())
-    masked = silence(net, found.chosen(choose(found, norms(found), Budget(50)).gone))
+    masked = silence(net, found.chosen(choose(found, norm_scores(found), Budget(50)).gone))
     return masked, compact(masked, images.example(), gather="always")
 
 

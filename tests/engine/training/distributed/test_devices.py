@@ -12,7 +12,7 @@ import pytest
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.train import parse
-from winnow.engine.training.distributed.place import Place, place
+from winnow.engine.training.distributed.place import RankPlace, place
 from winnow.engine.training.distributed.ranks import Ranks
 
 SMALL = ["--dataset", "digits", "--widths", "8,8", "--blocks", "1,1", "--head-width", "8", "--epochs", "1"]
@@ -78,7 +78,7 @@ def test_a_kill_ends_all_processes_of_a_run(runs_root: Path):
 
 def test_processes_that_torchrun_starts_know_their_place():
     given = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
-    assert place({**given, "TORCHELASTIC_RUN_ID": "x"}) == Place(5, 8, 1, 4)
-    assert place(given) == Place()  # somebody else's variables
+    assert place({**given, "TORCHELASTIC_RUN_ID": "x"}) == RankPlace(5, 8, 1, 4)
+    assert place(given) == RankPlace()  # somebody else's variables
     with pytest.raises(ValueError, match="`index` must be below `count` = 2"):
         Ranks(2, 2)
