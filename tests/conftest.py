@@ -188,3 +188,18 @@ def denormals_as_they_were() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The browser of this machine, one for a process; without one, the tests that need it are skipped."""
+    from playwright.sync_api import expect
+
+    from tests.browser.driving import PATIENCE, chromium
+
+    expect.set_options(timeout=PATIENCE)
+    try:
+        with chromium() as found:
+            yield found
+    except FileNotFoundError as missing:
+        pytest.skip(f"browser test: {missing}")

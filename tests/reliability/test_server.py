@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ def asked(
         "type": kind, "method": method, "path": bare, "query_string": query.encode(),
         "headers": [(name.encode(), value.encode()) for name, value in given.items()],
     }  # fmt: skip
-    asyncio.run(Guard(app, access)(scope, None, send))  # type: ignore[arg-type]
+    call = Guard(app, access)(scope, None, send)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as apart:  # a browser in this process has a loop of its own
+        apart.submit(asyncio.run, call).result()
     first = sent[0]
     if kind == "websocket":
         return Answer(status=101 if first["type"] == "websocket.accept" else 403)

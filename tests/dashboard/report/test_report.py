@@ -12,14 +12,13 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from plotly.offline import get_plotlyjs
 
 from tests.dashboard.making import START, write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_maps import write_maps
 from tests.dashboard.pruning_making import write_pruning
-from tests.find_tools import find
 from winnow.dashboard.frames.chosen import Pin, ReportChoice, add_pin, choose_for_report, remove_pin, report_choice
 from winnow.dashboard.report import citations, of_explanation, of_images, of_run
 from winnow.dashboard.report.page import TOO_LARGE, html_page
@@ -332,31 +331,27 @@ def test_the_command_writes_both_files_and_refuses_by_name(
 
 
 @pytest.mark.browser
-def test_it_opens_with_the_network_off_in_light_and_dark(made: ReportFiles, tmp_path: Path) -> None:
-    from tests.browser.driving import chromium
-
-    if find() is None:
-        pytest.skip("no browser could be found")
+def test_it_opens_with_the_network_off_in_light_and_dark(made: ReportFiles, tmp_path: Path, browser: Browser) -> None:
     file = tmp_path / "report.html"
     file.write_bytes(made.html)
     asked, wrong = [], []
-    with chromium() as browser:
-        context = browser.new_context(offline=True, color_scheme="dark", viewport={"width": 1280, "height": 720})
-        page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(file.as_uri())
-        page.wait_for_selector(f"html[data-drawn='{FIGURES}']")
-        assert page.locator(".plot .main-svg").count() >= FIGURES
-        assert page.evaluate("document.querySelector('.plot').layout.font.color") == "#e8eaf0"
-        assert page.evaluate(FAINT) == []
-        page.emulate_media(color_scheme="light")
-        page.wait_for_function("document.querySelector('.plot').layout.font.color === '#23262f'")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert page.evaluate(FAINT) == []
-        _slides(page)
-        assert b"/MediaBox [0 0 960 540]" in page.pdf(prefer_css_page_size=True)  # 16:9
+    context = browser.new_context(offline=True, color_scheme="dark", viewport={"width": 1280, "height": 720})
+    page = context.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(file.as_uri())
+    page.wait_for_selector(f"html[data-drawn='{FIGURES}']")
+    assert page.locator(".plot .main-svg").count() >= FIGURES
+    assert page.evaluate("document.querySelector('.plot').layout.font.color") == "#e8eaf0"
+    assert page.evaluate(FAINT) == []
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function("document.querySelector('.plot').layout.font.color === '#23262f'")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(FAINT) == []
+    _slides(page)
+    assert b"/MediaBox [0 0 960 540]" in page.pdf(prefer_css_page_size=True)  # 16:9
+    context.close()
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert wrong == []
 
