@@ -1,5 +1,6 @@
-"""A loop of the user's own, its tasks in turns, ends with the zeros and weights of `winnow train --network`."""
+"""A loop of the user's own, its tasks in turns, ends with the zeros and weights of `winnow train`."""
 
+import copy
 import sys
 from pathlib import Path
 
@@ -8,14 +9,18 @@ import torch
 
 from tests.engine.commanding import winnow_here
 from tests.engine.own_nets import at_home
-from winnow.engine import GroupLasso, Proximal, coupled_groups, record, trace
+from tests.engine.trained_digits import untrained
+from winnow.engine import GroupLasso, Kept, Proximal, coupled_groups, record, trace
 from winnow.engine.graph.sharing import parts_of
 from winnow.engine.jobs.restore import restored_network
 from winnow.engine.jobs.run_data import batches, fields
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.run import list_runs
+from winnow.engine.specs.train import parse
 from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training.loop import train
 from winnow.engine.training.optimisers import build_optimizer, set_rate
+from winnow.engine.training.setup import build_groups
 
 NETS = """
 import torch
@@ -92,3 +97,38 @@ def test_a_loop_of_ones_own_reaches_the_same_zeros(tmp_path: Path, monkeypatch: 
     for key, own in mine.state_dict().items():
         assert torch.equal(own == 0, zeros[key]), key
         assert torch.allclose(own, reached.state_dict()[key], atol=1e-5), key  # gradients are summed in another order
+
+
+CROSSED = {"network": "residual", "coupling": "cross-stitch", "widths": [8, 12], "blocks": [1, 1], "head_width": 8}
+
+
+@pytest.mark.parametrize("strength", [0.03, 0.12])
+def test_cross_stitched_towers_reach_the_same_zeros_with_the_same_floor(tmp_path: Path, strength: float) -> None:
+    asked = {"data": {"dataset": "digits"}, "network": CROSSED, "tasks": ["digit", "ink"], "epochs": 2}
+    asked |= {"batch_size": 128, "threads": 1, "optimiser": {"optimiser": "sgd", "learning_rate": 0.05}}
+    spec = parse(asked | {"penalty": {"strength": strength, "groups": "coupled"}})
+    training, images, validation = untrained(spec)
+    net = copy.deepcopy(training.net)
+    groups = build_groups(spec.penalty, net, trace(net, images.example()), images.example())
+    optimizer = build_optimizer(spec.optimiser, net.named_parameters())
+    proximal = Proximal(optimizer, groups, GroupLasso(strength), Kept(floor=spec.penalty.floor))
+    steps = iter(range(total := spec.epochs * images.steps))
+    with record("mine", net, images.example(), proximal, tasks=training.tasks, runs=tmp_path) as run:
+        for epoch in range(spec.epochs):
+            for batch in images.shuffled(spec.seed, epoch, spec.flips):
+                net.train()
+                set_rate(optimizer, spec.optimiser, next(steps) / total)
+                proximal.zero_grad()
+                seen = net(batch.images)
+                losses = {name: task.loss(seen[name], batch.targets[name]) for name, task in training.tasks.items()}
+                for loss in losses.values():
+                    loss.backward(retain_graph=True)
+                proximal.step()
+                run.step(losses)
+            run.epoch({})
+    list(train(training, images, validation))
+    theirs = training.net.state_dict()
+    assert sum(int((value == 0).sum()) for value in theirs.values()) > 1000
+    for name, value in net.state_dict().items():
+        assert torch.equal(value == 0, theirs[name] == 0), name
+        assert torch.allclose(value, theirs[name], atol=1e-6), name
