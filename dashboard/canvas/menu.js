@@ -108,7 +108,7 @@ function printed(svg, name) {
 }
 
 async function copied(svg) {
-  const put = Reflect.get(navigator.clipboard ?? {}, "write") // not document.write, which the linter means
+  const put = Reflect.get(navigator.clipboard ?? {}, "write") // by name: the linter takes it for that of a document
   if (!put || !window.ClipboardItem) return NO_CLIPBOARD
   try {
     await put.call(navigator.clipboard, [new ClipboardItem({ "image/png": png(svg) })])

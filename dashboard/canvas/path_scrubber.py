@@ -68,7 +68,7 @@ def path_scrubber(
     asked: Callable[[Request], None],
     picked: Callable[[Cell | None], None],
 ) -> None:
-    """Draw the scrubber of what was `sent` (`payload`), with a cell selected.
+    """Draw the scrubber of what was `sent` (`path_payload`), with a cell selected.
 
     `asked` and `picked` are called before the page is drawn again.
     """
@@ -123,7 +123,7 @@ def path_payload(course: Course) -> dict[str, Any]:
 
 
 def replayable_path(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the map at all points of a path, of what was `sent` (`payload`), as canvas/report.js draws it."""
+    """Return the map at all points of a path, of what was `sent` (`path_payload`), as canvas/report.js draws it."""
     own = {name: sent[name] for name in ("layers", "counts", "noun", "low", "high", "first")}
     labels = [point["label"] for point in sent["points"]]
     return {**own, "titles": [""], "palettes": ["norm"], "labels": labels, "levels": [sent["levels"]]}

@@ -1,12 +1,14 @@
 """Before and after a pruning: what the network costs, what each task gets.
 
-| function  | rows                     | columns                                                                       |
-|-----------|--------------------------|-------------------------------------------------------------------------------|
-| `costs`   | what is counted or timed | quantity, batch, backend, unit; dense, masked, pruned, each with _low, _high  |
-|           |                          | and _steady; left, left_low, left_high [% of dense]; threads, steady          |
-| `changes` | task                     | task, metric, label, unit, better; dense, pruned, repaired, refitted, final;  |
-|           |                          | pruned_change, repaired_change, refitted_change, final_change [% of dense,    |
-|           |                          | above 0 is better]; final is the last of them that there is                   |
+| function            | rows                     | columns                                                            |
+|---------------------|--------------------------|--------------------------------------------------------------------|
+| `costs`             | what is counted or timed | quantity, batch, backend, unit; dense, masked, pruned, each with   |
+|                     |                          | _low, _high and _steady; left, left_low, left_high [% of dense];   |
+|                     |                          | threads, steady                                                    |
+| `task_change_frame` | task                     | task, metric, label, unit, better; dense, pruned, repaired,        |
+|                     |                          | refitted, final; pruned_change, repaired_change, refitted_change,  |
+|                     |                          | final_change [% of dense, above 0 is better]; final is the last of |
+|                     |                          | them that there is                                                 |
 
 A figure that is not there is NaN. What is left of a time is steady if dense and pruned are. Where there is no batch or
 no backend, they are 0 and "".

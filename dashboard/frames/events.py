@@ -1,15 +1,16 @@
 """The log of a run as tidy frames.
 
-| function     | columns                                                                                       |
-|--------------|-----------------------------------------------------------------------------------------------|
-| `events`     | those of engine.runs.events, and `at`: epochs of training done when it was recorded, with fraction |
-| `curves`     | at, task, split, quantity, value: losses and metrics of the tasks                             |
-| `regularity` | at, alive [%], strength: ten rows an epoch                                                    |
-| `changes`    | at, step, strength: where a user changed the strength                                         |
-| `weights`    | at, task, weight [1] of its gradient in the trunk; no rows where all are equal to 1           |
-| `conflict`   | at, task, other, cosine [1] between the gradients of two tasks at the shared features         |
-| `removals`   | at, parameters_before, parameters, macs_before, macs: one row a removal that was not undone   |
-| `sparsities` | at, group_sparsity, parameter_sparsity, mac_sparsity [%]: one row an epoch                    |
+| function           | columns                                                                                     |
+|--------------------|---------------------------------------------------------------------------------------------|
+| `events`           | those of engine.runs.events, and `at`: epochs of training done when it was recorded, with   |
+|                    | fraction                                                                                    |
+| `curves`           | at, task, split, quantity, value: losses and metrics of the tasks                           |
+| `regularity`       | at, alive [%], strength: ten rows an epoch                                                  |
+| `strength_changes` | at, step, strength: where a user changed the strength                                       |
+| `weights`          | at, task, weight [1] of its gradient in the trunk; no rows where all are equal to 1         |
+| `conflict_frame`   | at, task, other, cosine [1] between the gradients of two tasks at the shared features       |
+| `removals`         | at, parameters_before, parameters, macs_before, macs: one row a removal that was not undone |
+| `sparsities`       | at, group_sparsity, parameter_sparsity, mac_sparsity [%]: one row an epoch                  |
 """
 
 from functools import lru_cache

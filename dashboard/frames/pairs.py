@@ -1,10 +1,10 @@
 """Two runs held against one another: what each reached, and their networks side by side.
 
-| function  | rows                         | columns                                                                  |
-|-----------|------------------------------|--------------------------------------------------------------------------|
-| `metrics` | metrics of the common tasks  | task, metric, label, unit, better, a, b, difference, gain [%]            |
-| `groups`  | groups of both networks      | layer, channel, a, b: the norms                                          |
-| `layers`  | layers                       | layer, depth, total, both, only_a, only_b, neither                       |
+| function         | rows                        | columns                                                       |
+|------------------|-----------------------------|---------------------------------------------------------------|
+| `paired_metrics` | metrics of the common tasks | task, metric, label, unit, better, a, b, difference, gain [%] |
+| `paired_groups`  | groups of both networks     | layer, channel, a, b: the norms                               |
+| `paired_layers`  | layers                      | layer, depth, total, both, only_a, only_b, neither            |
 
 The gain is that of B over A, positive where B is better. The metrics are those of the networks that the runs stand for:
 on the test split where both were judged on it, else on validation.
@@ -89,7 +89,7 @@ def paired_groups(a: Run, b: Run) -> pd.DataFrame:
 
 
 def paired_layers(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return, of `groups`, how many of each layer live in both, in one, in neither."""
+    """Return, of `paired_groups`, how many of each layer live in both, in one, in neither."""
     alive = {"a": frame["a"] > 0, "b": frame["b"] > 0}
     found = frame.assign(
         both=alive["a"] & alive["b"],

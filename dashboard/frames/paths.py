@@ -1,10 +1,10 @@
 """A path as the scrubber shows it: its points in the order of what was asked for, each with the network of one run.
 
-| function | rows                | columns                                                                             |
-|----------|---------------------|-------------------------------------------------------------------------------------|
-| `points` | points of the path  | those of the engine's table `path`, with `place` in [0, 1], `run` and `label`       |
-| `norms`  | channel × point     | layer, channel, level, label, group_sparsity [%], norm: of one layer                |
-| `deaths` | layer × point       | layer, depth, level, label, dead [% of the layer's groups]                          |
+| function     | rows               | columns                                                                       |
+|--------------|--------------------|-------------------------------------------------------------------------------|
+| `points`     | points of the path | those of the engine's table `path`, with `place` in [0, 1], `run` and `label` |
+| `path_norms` | channel × point    | layer, channel, level, label, group_sparsity [%], norm: of one layer          |
+| `deaths`     | layer × point      | layer, depth, level, label, dead [% of the layer's groups]                    |
 
 The place is that of the target on a linear axis, or of the strength on a log axis, the dense network apart at 0. The
 network of a point is that of the first seed: a mean of networks is none. Metrics are means over seeds, on validation,

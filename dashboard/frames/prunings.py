@@ -1,13 +1,13 @@
 """What a pruning found (engine.jobs.prune_report), each table read again only when it is replaced.
 
-| function  | columns                                                                                               |
-|-----------|-------------------------------------------------------------------------------------------------------|
-| `metrics` | model, task, metric, value, unit, higher_is_better                                                    |
-| `measures`| model, quantity, batch, backend, value, low, high, unit, threads, steady                              |
-| `removed` | layer, shape_before, shape_after, parameters_before, parameters_after                                 |
-| `reasons` | kind, layer, reason                                                                                   |
-| `sweep`   | share, threshold, groups, parameters, macs, task, metric, value                                       |
-| `saved`   | of, value [%]                                                                                         |
+| function             | columns                                                                  |
+|----------------------|--------------------------------------------------------------------------|
+| `pruning_metrics`    | model, task, metric, value, unit, higher_is_better                       |
+| `measures`           | model, quantity, batch, backend, value, low, high, unit, threads, steady |
+| `removed_by_pruning` | layer, shape_before, shape_after, parameters_before, parameters_after    |
+| `reasons`            | kind, layer, reason                                                      |
+| `sweep_frame`        | share, threshold, groups, parameters, macs, task, metric, value          |
+| `saved`              | of, value [%]                                                            |
 
 A pruning that has not come so far has no such table: the frame is empty then, with its columns.
 """

@@ -1,13 +1,13 @@
 """Which features does a task rely on? Relevance and ablation (engine.explain.checks), ready to be drawn.
 
-| function  | columns                                                                                              |
-|-----------|------------------------------------------------------------------------------------------------------|
-| `ranked`  | layer, channel, relevance, low, high, part [%] (of the task's relevance over all cells), label: the  |
-|           | living cells, the most relevant first                                                                |
-| `channel` | task, part, low, high [%] (of the task's relevance over all cells), share, share_low, share_high (of |
-|           | the cell, missing where it is not the first method's or the cell is dead)                            |
-| `moves`   | task, metric, value, value_change, loss, loss_change, effect, fill, images: what becomes of every    |
-|           | task when one channel is switched off                                                                |
+| function           | columns                                                                                         |
+|--------------------|-------------------------------------------------------------------------------------------------|
+| `ranked`           | layer, channel, relevance, low, high, part [%] (of the task's relevance over all cells), label: |
+|                    | the living cells, the most relevant first                                                       |
+| `channel_reliance` | task, part, low, high [%] (of the task's relevance over all cells), share, share_low,           |
+|                    | share_high (of the cell, missing where it is not the first method's or the cell is dead)        |
+| `moves`            | task, metric, value, value_change, loss, loss_change, effect, fill, images: what becomes of     |
+|                    | every task when one channel is switched off                                                     |
 """
 
 from pathlib import Path

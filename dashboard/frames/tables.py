@@ -1,12 +1,12 @@
 """Summaries as the two tables of the Runs page.
 
-| function  | rows                                  | columns                                                 |
-|-----------|---------------------------------------|---------------------------------------------------------|
-| `runs`    | runs, newest first                    | state, star, name, tags, strength, alive [%, a list],   |
-|           |                                       | the three sparsities [%], the main metrics, images      |
-|           |                                       | (that they are of), started, duration, id               |
-| `compare` | fields of the specs that differ, then | what, and one per run, as text                          |
-|           | the results                           |                                                         |
+| function        | rows                                  | columns                                               |
+|-----------------|---------------------------------------|-------------------------------------------------------|
+| `runs`          | runs, newest first                    | state, star, name, tags, strength, alive [%, a list], |
+|                 |                                       | the three sparsities [%], the main metrics, images    |
+|                 |                                       | (that they are of), started, duration, id             |
+| `compared_runs` | fields of the specs that differ, then | what, and one per run, as text                        |
+|                 | the results                           |                                                       |
 """
 
 from collections.abc import Sequence

@@ -1,12 +1,12 @@
 """Is the explanation true? What engine.explain.faithfulness measured, ready to be drawn.
 
-| function     | columns                                                                                          |
-|--------------|--------------------------------------------------------------------------------------------------|
-| `methods`    | method, rank_correlation, share_correlation, split_half, head_randomisation: medians over layers |
-|              | and tasks, as the badge judges them; least (the weaker correlation); recommended, colour         |
-| `against`    | layer, channel, relevance, effect, loss_change: every ablated channel, of one method and task    |
-| `deletion`   | layer, order, fraction, loss_change, low, high: mean, least and largest over the random draws    |
-| `randomised` | task, stage, place, value: rank correlation of shares with those under shuffled weights          |
+| function       | columns                                                                                          |
+|----------------|--------------------------------------------------------------------------------------------------|
+| `method_trust` | method, rank_correlation, share_correlation, split_half, head_randomisation: medians over layers |
+|                | and tasks, as the badge judges them; least (the weaker correlation); recommended, colour         |
+| `against`      | layer, channel, relevance, effect, loss_change: every ablated channel, of one method and task    |
+| `deletion`     | layer, order, fraction, loss_change, low, high: mean, least and largest over the random draws    |
+| `randomised`   | task, stage, place, value: rank correlation of shares with those under shuffled weights          |
 """
 
 from collections.abc import Iterable

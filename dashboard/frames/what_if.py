@@ -1,10 +1,11 @@
 """What if more went? The metrics of each task, as its main metric tells, by what would be removed.
 
-| function | rows                     | columns                                                                        |
-|----------|--------------------------|--------------------------------------------------------------------------------|
-| `points` | step of the sweep × task | share, threshold, groups, parameters, macs [% removed], task, label, unit,     |
-|          |                          | better, value                                                                  |
-| `steps`  | step of the sweep        | threshold, groups, parameters, MACs [% removed], and one column per task       |
+| function         | rows                     | columns                                                              |
+|------------------|--------------------------|----------------------------------------------------------------------|
+| `what_if_points` | step of the sweep × task | share, threshold, groups, parameters, macs [% removed], task, label, |
+|                  |                          | unit, better, value                                                  |
+| `steps`          | step of the sweep        | threshold, groups, parameters, MACs [% removed], and one column per  |
+|                  |                          | task                                                                 |
 
 A step that removes nothing more than the one before it is left out: what is zero anyway goes first, at no cost.
 """

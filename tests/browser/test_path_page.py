@@ -16,7 +16,7 @@ from winnow.engine.runs.norm_log import Layer
 
 pytestmark = pytest.mark.browser
 LAYERS = tuple(Layer(f"layer {place}", 64, 9) for place in range(16))
-PAGES = ["Runs", "Train", "Path", "Groups", "Tasks", "Explain", "Prune", "Compare", "Data", "New run"]
+PAGES = ["Runs", "Train", "Path", "Groups", "Tasks", "Explain", "Prune", "Compare", "Data", "Report", "New run"]
 PAIR = "canvas[aria-roledescription='map of a pair']"
 MAP = "canvas[aria-roledescription='map of a path']"
 PIXELS = """

@@ -33,10 +33,11 @@ def test_the_first_page_of_an_empty_folder_is_the_welcome(runs_root: Path) -> No
 
 
 def test_the_first_page_is_the_table_once_there_is_a_run(make_run: MakeRun) -> None:
-    make_run(name="first")
+    run = make_run(name="first")
     page = _page()
     assert not page.exception
-    assert page.dataframe[0].value["name"].tolist() == ["first"]
+    (address,) = page.dataframe[0].value["name"]
+    assert address == f"./train?run={run.id}#first"  # a link, of which the table shows what follows the #
 
 
 def test_every_page_has_a_link(runs_root: Path) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.dashboard.figures import pictures
-from winnow.dashboard.pages.explain import in_images
+from winnow.dashboard.shared.targets import target_shown
 from winnow.data.sample import Field
 
 
@@ -53,7 +53,7 @@ def test_a_map_of_numbers_may_be_negative_and_is_grey_where_it_is_missing() -> N
     ],
 )
 def test_what_is_no_picture_is_said_in_words(field: Field, value: np.ndarray, text: str) -> None:
-    assert in_images._shown(value, field, None, (8, 8)) == text
+    assert target_shown(value, field, None, (8, 8)) == text
 
 
 def test_normals_and_edges_are_pictures_too() -> None:

@@ -16,6 +16,13 @@ from winnow.engine.runs.run import Run
 from winnow.engine.specs.prune import PruneSpec
 
 MakeRun = Callable[..., Run]
+FRAMES = {
+    "metrics": prunings.pruning_metrics,
+    "measures": prunings.measures,
+    "removed": prunings.removed_by_pruning,
+    "reasons": prunings.reasons,
+    "sweep": prunings.sweep_frame,
+}
 
 
 @pytest.fixture
@@ -105,9 +112,10 @@ def test_where_only_zeros_go_there_is_no_sweep(run: Run) -> None:
 
 def test_a_pruning_that_has_found_nothing_yet_has_empty_frames(run: Run) -> None:
     waiting = derived_job(run, PruneSpec())
-    for name, columns in prunings.COLUMNS.items():
-        if name != "saved":
-            assert list(getattr(prunings, name)(waiting)) == list(columns)
+    assert {*FRAMES, "saved"} == set(prunings.COLUMNS)
+    for name, frame in FRAMES.items():
+        assert frame(waiting).empty
+        assert tuple(frame(waiting)) == prunings.COLUMNS[name]
     assert before_after.costs(waiting).empty
     assert before_after.task_change_frame(waiting, tasks(run.spec)).empty
     assert prunings.saved(waiting) == {}

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -134,7 +135,9 @@ def _asked(path: str, method: str = "GET") -> tuple[int, dict[bytes, bytes], byt
         sent.append(message)
 
     scope = {"type": "http", "path": path, "method": method, "query_string": b"", "headers": [(b"host", b"localhost")]}
-    asyncio.run(guard.Guard(slides.Slides(beyond), guard.Access())(scope, None, send))
+    call = guard.Guard(slides.Slides(beyond), guard.Access())(scope, None, send)
+    with ThreadPoolExecutor(1) as apart:  # a browser in this process has a loop of its own
+        apart.submit(asyncio.run, call).result()
     return sent[0]["status"], sent[0]["headers"], sent[1]["body"]
 
 
