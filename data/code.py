@@ -18,6 +18,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
+from site import getsitepackages
+from sysconfig import get_paths
 from typing import Any
 
 from winnow.data.fingerprint import fingerprint
@@ -89,16 +91,27 @@ class Code:
         if self.path not in sys.path:
             sys.path.append(self.path)
         module = import_module(self.module)
-        files = {file.resolve() for file in self.files().values()}
-        if module.__file__ is None or Path(module.__file__).resolve() not in files:
-            raise ValueError(
-                f"`{self.role}` must have a module name of its own, got {self.module}, which is also "
-                f"{module.__file__ or 'a module of Python'}. Rename yours."
-            )
+        for name, file in self.files().items():
+            self._require_own(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."), file)
         attribute = self.name.partition(":")[2]
         if not hasattr(module, attribute):
             raise ValueError(f"`{self.role}` must name something in {self.module}, got {attribute}, which it lacks.")
         return getattr(module, attribute)
+
+    def _require_own(self, name: str, file: Path) -> None:
+        """Refuse a file of the code if a module of its name came from elsewhere, which its digest does not count.
+
+        The module itself must be the user's; what it imports may be Python's, ours or installed, which come first.
+        """
+        other = getattr(sys.modules.get(name), "__file__", None)
+        if other is not None and Path(other).resolve() == file.resolve():
+            return
+        first = other is None or name.startswith(f"{OURS}.") or _is_installed(Path(other))
+        if name == self.module or not first:
+            raise ValueError(
+                f"`{self.role}` must have a module name of its own, got {name}, which is also "
+                f"{other or 'a module of Python'}. Rename yours."
+            )
 
     def _own_file(self, found: Mapping[str, Path], folder: Path) -> bool:
         place = folder.joinpath(*self.module.split("."))
@@ -149,6 +162,12 @@ def installed_at(module: str) -> Path | None:
         return None
     origin = Path(spec.origin)
     return origin.parents[1] if spec.submodule_search_locations else origin.parent
+
+
+def _is_installed(file: Path) -> bool:
+    """Whether a module is Python's own, or one of a package that is installed."""
+    places = [*map(get_paths().__getitem__, ("stdlib", "platstdlib", "purelib", "platlib")), *getsitepackages()]
+    return any(file.is_relative_to(place) for place in places)
 
 
 def _files(module: str, folder: Path) -> Iterator[tuple[str, Path]]:

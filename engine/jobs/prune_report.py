@@ -34,12 +34,10 @@ from winnow.engine.jobs.restore import Restored
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.measure.comparison import compare
 from winnow.engine.measure.timing import Timing
-from winnow.engine.runs.quantities import metrics as known_metrics
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.prune import PruneSpec
-from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch, Batches
-from winnow.engine.training.evaluate import validated
+from winnow.engine.training.evaluate import metrics_table, validated
 from winnow.engine.training.loop import EpochDone
 from winnow.engine.training.per_image import MOST, judged_images
 
@@ -47,20 +45,6 @@ MetricsOf = dict[str, dict[str, float]]
 BEFORE_REFIT = 0.3  # of the progress
 PICTURES = 8  # images
 SIDE = 128  # the longest side of a stored image [pixel]
-METRICS = ["model", "task", "metric", "value", "unit", "higher_is_better"]
-
-
-def metrics_table(found: Mapping[str, Mapping[str, Mapping[str, float]]], tasks: Mapping[str, Task]) -> pd.DataFrame:
-    """Return {model: {task: {metric: value}}} as rows; losses have no unit."""
-    rows = []
-    for model, by_task in found.items():
-        for task, values in by_task.items():
-            known = {metric.name: metric for metric in known_metrics(tasks[task].field)}
-            for name, value in values.items():
-                metric = known.get(name)
-                higher = metric is not None and metric.better == "higher"
-                rows.append([model, task, name, value, metric.unit if metric else "", higher])
-    return pd.DataFrame(rows, columns=METRICS)
 
 
 def measures_table(

@@ -27,7 +27,6 @@ from winnow.engine.export import NotDescribable, save_model
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.jobs.certificate_file import certificate_document, reasons_table
-from winnow.engine.jobs.prune_report import metrics_table
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.measure.counts import macs, parameters
 from winnow.engine.pruning import Certificate, NotExact, compact
@@ -37,6 +36,7 @@ from winnow.engine.runs.norm_log import NormLog
 from winnow.engine.runs.snapshots import Snapshot
 from winnow.engine.sparsity.counts import living
 from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.training.evaluate import metrics_table
 from winnow.engine.training.loop import EpochDone
 from winnow.engine.training.state import Training
 

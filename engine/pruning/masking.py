@@ -18,6 +18,15 @@ def silence(model: nn.Module, groups: Sequence[Group]) -> nn.Module:
     Raises:
         ValueError: a group lies in another model.
 
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> first, *_ = coupled_groups(net, torch.ones(1, 4))  # a hidden channel: what makes it, and what reads it
+        >>> masked = silence(net, [first])
+        >>> masked[2].weight[:, 0].count_nonzero().item()
+        0
+        >>> compact(masked, torch.ones(1, 4)).model[0]
+        Linear(in_features=4, out_features=2, bias=True)
+
     """
     twin = copy.deepcopy(model)
     for bank in moved_banks(groups, model, twin):

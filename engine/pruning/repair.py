@@ -59,6 +59,16 @@ def repair(
     Raises:
         ValueError: the models differ in a layer, or `example_inputs` are several calls.
 
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> inputs = torch.randn(64, 4)
+        >>> masked = silence(net, coupled_groups(net, inputs)[:1])
+        >>> rows = repair(masked, net, inputs)
+        >>> bool((rows["after"] <= rows["before"]).all())
+        True
+        >>> masked[2].weight[:, 0].count_nonzero().item()  # zeros stay zero
+        0
+
     """
     given = calls(model, example_inputs)
     if len(given) != 1:

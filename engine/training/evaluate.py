@@ -7,13 +7,16 @@ without any label in the split has no loss and no metric: NaN.
 import math
 from collections.abc import Mapping
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from winnow.engine.runs.quantities import metrics
 from winnow.engine.tasks.task import Meter, RowMeter, Task
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
 
+COLUMNS = ["model", "task", "metric", "value", "unit", "higher_is_better"]
 AT_ONCE = 64  # targets that are looked at together
 
 
@@ -38,6 +41,19 @@ def validated(
         losses = _joined(losses, meters, ranks)
     found = {name: {"loss": losses[name], **meters[name].compute()} for name in tasks}
     return {name: own if counts[name].any() else dict.fromkeys(own, math.nan) for name, own in found.items()}
+
+
+def metrics_table(found: Mapping[str, Mapping[str, Mapping[str, float]]], tasks: Mapping[str, Task]) -> pd.DataFrame:
+    """Return {model: {task: {metric: value}}} as rows; losses have no unit."""
+    rows = []
+    for model, by_task in found.items():
+        for task, values in by_task.items():
+            known = {metric.name: metric for metric in metrics(tasks[task].field)}
+            for name, value in values.items():
+                metric = known.get(name)
+                higher = metric is not None and metric.better == "higher"
+                rows.append([model, task, name, value, metric.unit if metric else "", higher])
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def labelled(task: Task, batches: Batches, name: str) -> Tensor:

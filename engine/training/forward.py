@@ -13,6 +13,7 @@ alone see micro-batches: each is normalised, and moves the running statistics, b
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from winnow.engine.networks.multitask import MultiTaskNet, Seam
 from winnow.engine.training.balancing.balancer import Cut
 from winnow.engine.training.batches import Batch
-from winnow.engine.training.distributed.whole import whole_batch
+from winnow.engine.training.distributed.ranks import Ranks
 from winnow.engine.training.state import Training
 
 
@@ -141,3 +142,25 @@ class _StatisticsAside:
     def __exit__(self, *error: object) -> None:
         for norm, name, buffer in self._known:
             setattr(norm, name, buffer)
+
+
+def whole_batch(ranks: Ranks, parts: Tensor) -> Tensor:
+    """Return the sum of `parts` over the processes, differentiable with respect to those of this one.
+
+    Its value is that of the whole batch, so that whatever weighs tasks by their losses weighs them alike everywhere.
+    Its gradient is that of the own slice: gradients are summed over the processes once, at the end of the step.
+    """
+    if ranks.count == 1:
+        return parts
+    summed: Tensor = _Whole.apply(parts, ranks)  # type: ignore[no-untyped-call]
+    return summed
+
+
+class _Whole(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, parts: Tensor, ranks: Ranks) -> Tensor:
+        return ranks.sum_(parts.clone())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None

@@ -44,11 +44,22 @@ def winnow(root: Path, *arguments: str, code: str = START, cwd: Path | None = No
 
 
 def winnow_here(*arguments: str) -> Done:
-    """Run the command in this process, on the runs that WINNOW_RUNS names."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
+    """Run the command in this process, on the runs that WINNOW_RUNS names; forget the user's modules after it."""
+    out, err, code, path = io.StringIO(), io.StringIO(), 0, list(sys.path)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main(arguments)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
+        finally:
+            _forget(set(sys.path) - set(path))
+            sys.path[:] = path
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def _forget(folders: set[str]) -> None:
+    """Drop what was imported from folders, as the end of a process does: another test may have a module so called."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and any(Path(file).is_relative_to(folder) for folder in folders):
+            del sys.modules[name]

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SAID = ("Diagnosis",)  # what is called so holds text for the user, and starts nothing
 FILES = [file for package in ("data", "engine", "dashboard") for file in sorted((ROOT / package).rglob("*.py"))]
 
 
 def unsafe(source: str) -> list[int]:
-    """Return the lines that name this Python and do not hand it `-P` at once."""
+    """Return the lines that name this Python and do not hand it `-P` at once; a finding that only says it is safe."""
     tree = ast.parse(source)
     safe = {
         id(first)
@@ -23,6 +24,12 @@ def unsafe(source: str) -> list[int]:
         id(named)
         for node in ast.walk(tree)
         if isinstance(node, ast.JoinedStr) and str(getattr(node.values[-1], "value", "")).startswith(" -P")
+        for named in ast.walk(node)
+    }
+    safe |= {
+        id(named)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in SAID
         for named in ast.walk(node)
     }
     named = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
@@ -44,6 +51,8 @@ def test_every_python_that_is_started_has_a_safe_path():
         ('a = 1\npython = f"{quote(sys.executable)} -P"', []),
         ('a = 1\npython = f"{sys.executable} -m x"', [2]),
         ("python = sys.executable", [1]),
+        ('Diagnosis("python", f"3.11 at {sys.executable}")', []),
+        ('start("python", f"3.11 at {sys.executable}")', [1]),
     ],
 )
 def test_what_counts_as_safe(source: str, lines: list[int]):

@@ -25,7 +25,7 @@ A loss of exactly 0 is a task without labels in this batch: its weight does not 
 stays.
 
 Where several processes share a batch (`ranks`), losses come with the value of the whole batch and the gradient of the
-own slice (engine.training.distributed.whole). The features of the batch are those of all slices side by side, so that
+own slice (engine.training.forward). The features of the batch are those of all slices side by side, so that
 its Gramian at the features is the sum of theirs: K² numbers are exchanged. At the parameters it is that of summed
 gradients. The gradient itself is summed afterwards, by whoever trains.
 """

@@ -160,6 +160,6 @@ def test_a_folder_that_is_no_data_set_is_a_finding(tmp_path: Path):
 def test_an_unknown_layout_is_refused(tmp_path: Path):
     done = winnow_here("data", "check", str(tmp_path), "--layout", "coco")
     assert done.returncode == 2
-    assert "`layout` must be one of folder, yeast, nyu/mtan" in done.stderr
+    assert "`layout` must be one of folder, shards, yeast, nyu/mtan" in done.stderr
     with pytest.raises(DataError, match="which is no folder"):
         spec_for(str(tmp_path / "gone"), "folder")

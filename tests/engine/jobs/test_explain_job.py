@@ -16,7 +16,8 @@ from winnow.engine.specs.explain import ExplainSpec
 from winnow.engine.specs.train import parse
 
 TABLES = {
-    "relevance", "usage", "layers", "overlaps", "heads", "affinity", "ablation", "deletion", "faithfulness",
+    "relevance", "usage", "layers", "overlaps", "heads", "affinity", "ablation", "deletion", "faithfulness", "images",
+    "classes",
 }  # fmt: skip
 QUICK = {"images": 24, "ablation_images": 16, "ablations": 3, "bootstrap": 20, "threads": 1, "steps": 4, "maps": 0}
 

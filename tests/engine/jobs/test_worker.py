@@ -57,7 +57,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_a_run_leaves_a_folder_that_pandas_and_safetensors_can_read(trained: Trained):
     run = trained.run
     events = pd.read_json(run.path / "events.jsonl", lines=True)
-    assert set(events["split"]) == {"train", "val", "constant", "model", "conflict"}
+    assert set(events["split"]) == {"train", "val", "constant", "model", "conflict", "start"}
     losses = events[(events.task == "digit") & (events.quantity == "loss") & (events.split == "val")]
     assert losses["value"].is_monotonic_decreasing
     (weights,) = [load_file(file) for file in sorted((run.path / "weights").glob("*.safetensors"))[-1:]]

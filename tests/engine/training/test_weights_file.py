@@ -39,9 +39,15 @@ def test_weights_come_from_a_file_in_any_usual_form(tmp_path: Path, name: str) -
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda own: own.pop("2.bias"), "without 2.bias and with none"),
-        (lambda own: own.update(more=torch.zeros(1)), "without none and with more"),
-        (lambda own: own.update({"2.bias": torch.zeros(3)}), r"got \(3,\) instead of \(2,\) for 2.bias"),
+        (lambda own: own.pop("2.bias"), r"1 missing \(2.bias\), 0 unexpected \(none\) and 0 of another shape \(none\)"),
+        (
+            lambda own: own.update(more=torch.zeros(1)),
+            r"0 missing \(none\), 1 unexpected \(more\) and 0 of another shape \(none\)",
+        ),
+        (
+            lambda own: own.update({"2.bias": torch.zeros(3)}),
+            r"0 missing \(none\), 0 unexpected \(none\) and 1 of another shape \(2.bias \(3,\) for \(2,\)\)",
+        ),
     ],
 )
 def test_other_tensors_are_refused_by_name_and_nothing_is_changed(change: Callable[[Any], Any], said: str) -> None:

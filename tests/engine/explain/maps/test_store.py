@@ -45,7 +45,7 @@ def test_a_file_that_is_missing_damaged_or_of_another_format_is_refused(tmp_path
     (tmp_path / NAME).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="got a damaged one"):
         SpatialStore(tmp_path)
-    with pytest.raises(ValueError, match="format version 1, got 2"):
+    with pytest.raises(ValueError, match="`format_version` of spatial.safetensors must be 1, got 2"):
         write(tmp_path, format_version=2)
 
 
