@@ -183,11 +183,12 @@ def dask_cluster() -> Callable[[Path, int], AbstractContextManager[str]]:
 
 
 @pytest.fixture(autouse=True)
-def denormals_as_they_were() -> Iterator[None]:
-    """Give numbers near zero back to the next test: a job that ran in this process flushes them to zero for good."""
+def arithmetic_as_it_was() -> Iterator[None]:
+    """Undo for the next test what a job that ran in this process has set for good (`jobs.run_data.prepare`)."""
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+        sys.modules["torch"].use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="session")
