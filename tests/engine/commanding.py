@@ -52,12 +52,12 @@ def winnow_here(*arguments: str) -> Done:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
         finally:
-            _forget(set(sys.path) - set(path))
+            forget_modules(set(sys.path) - set(path))
             sys.path[:] = path
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
-def _forget(folders: set[str]) -> None:
+def forget_modules(folders: set[str]) -> None:
     """Drop what was imported from folders, as the end of a process does: another test may have a module so called."""
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)

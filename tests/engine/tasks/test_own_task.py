@@ -2,11 +2,12 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.engine.commanding import winnow_here
+from tests.engine.commanding import forget_modules, winnow_here
 from tests.engine.own_nets import at_home
 from winnow.dashboard.frames.summaries import summary
 from winnow.data.code import Code
@@ -101,14 +102,15 @@ MORE = ["--batch-size", "256", "--strength", "0.02"]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     home = tmp_path / "home"
     home.mkdir()
     (home / "mytasks.py").write_text(MODULE)
     at_home(monkeypatch, tmp_path, home)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "mytasks", raising=False)
-    return tmp_path
+    yield tmp_path
+    forget_modules({str(home)})
 
 
 def trained(folder: Path, thing: str = "Near") -> Run:
