@@ -19,7 +19,6 @@ The closed form is that of He, Zhang & Sun 2017 (arXiv 1707.06168), there withou
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from typing import Any, Literal
 
 import pandas as pd
@@ -75,10 +74,7 @@ def repair(
         raise ValueError(f"`example_inputs` must be one call, got {len(given)}. Put all images into one batch.")
     _refuse_other(model, dense)
     chosen = {name: module for name, module in model.named_modules() if _repairable(module, what)}
-    with ExitStack() as held:
-        for each in (model, dense):
-            held.enter_context(evaluating(each))
-            held.enter_context(modules_called())
+    with evaluating(model), evaluating(dense), modules_called():
         wanted = _observed(dense, chosen, lambda: run(dense, given[0]), seed)
         rows = _repaired(chosen, wanted, lambda: run(model, given[0]))
     return pd.DataFrame(rows, columns=COLUMNS)

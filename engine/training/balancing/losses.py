@@ -33,15 +33,25 @@ class LossBalancer(Balancer):
         self, losses: Mapping[str, Tensor], cut: Cut, shared: Sequence[nn.Parameter] = (), record: bool = False
     ) -> Balance:
         """Send the weighted sum backward."""
-        values = self.stacked(losses)
+        values, probing = self.stacked(losses), self.probing
         products = None
-        if record:
+        if record or probing:
             products = self.products(task_rows([losses[task] for task in self.tasks], self.places(cut, shared)))
+        if products is not None and probing:
+            self.take(products, values.detach())
         weights = self.weights(values.detach())
         total = self.total(values, weights)
         if total.requires_grad:
             total.backward()  # type: ignore[no-untyped-call]
-        return Balance(weights, products)
+        return Balance(weights, products if record else None)
+
+    @property
+    def probing(self) -> bool:
+        """Whether the Gramian of this step is needed for the weights (`take`)."""
+        return False
+
+    def take(self, products: Tensor, values: Tensor) -> None:
+        """Take in the Gramian (K, K) of a step, and the losses (K,), before its weights are asked for."""
 
     @abstractmethod
     def weights(self, values: Tensor) -> Tensor:

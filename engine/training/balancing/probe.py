@@ -11,14 +11,12 @@ et al. 2022 (arXiv 2209.11379) and AutoScale (arXiv 2508.13979, which picks them
 found. After the probe a step costs what one with static weights costs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from winnow.engine.specs.balancing import Scope
-from winnow.engine.training.balancing.balancer import Balance, Cut
-from winnow.engine.training.balancing.gradients import task_rows
 from winnow.engine.training.balancing.gramian import refuse_nonfinite
 from winnow.engine.training.balancing.losses import LossBalancer
 
@@ -37,23 +35,20 @@ class Probed(LossBalancer):
         self.register_buffer("seen", torch.zeros(len(tasks), dtype=torch.int64))
         self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
 
-    def backward(
-        self, losses: Mapping[str, Tensor], cut: Cut, shared: Sequence[nn.Parameter] = (), record: bool = False
-    ) -> Balance:
-        """Take in the lengths of the task gradients while the probe lasts, and send the weighted sum backward."""
-        if int(self.taken) < self.steps:
-            values = self.stacked(losses).detach()
-            products = self.products(task_rows([losses[task] for task in self.tasks], self.places(cut, shared)))
-            refuse_nonfinite(products, self.tasks)
-            self._take(products.diagonal().to(self.squares), (values != 0).to(self.squares.device))
-        return super().backward(losses, cut, shared, record)
+    @property
+    def probing(self) -> bool:
+        """Whether the probe lasts."""
+        return int(self.taken) < self.steps
 
     def weights(self, values: Tensor) -> Tensor:
         """Return the weights found so far."""
         return probed_weights(self.squares, self.seen).to(values)
 
-    def _take(self, squares: Tensor, labelled: Tensor) -> None:
-        known = labelled & (squares > 0)
+    def take(self, products: Tensor, values: Tensor) -> None:
+        """Take in the lengths of the task gradients."""
+        refuse_nonfinite(products, self.tasks)
+        squares = products.diagonal().to(self.squares)
+        known = (values != 0).to(squares.device) & (squares > 0)
         self.squares += torch.where(known, squares, 0)
         self.seen += known
         self.taken += 1
