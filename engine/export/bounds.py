@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.node import map_aggregate
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -133,8 +133,3 @@ def without_memory() -> Iterator[Callable[[Any], Any]]:
             yield lambda value: map_aggregate(
                 value, lambda leaf: mode.from_tensor(leaf) if isinstance(leaf, Tensor) else leaf
             )
-
-
-def is_shape_only(value: Any) -> bool:
-    """Whether a tensor has a shape and no memory."""
-    return isinstance(value, FakeTensor)
