@@ -167,13 +167,14 @@ def _writes(node: fx.Node) -> bool:
 
 def _computed(node: fx.Node, known: Mapping[fx.Node, Tensor]) -> Tensor | None:
     """Return what a node gives, None where it is no tensor, or is drawn at random."""
-    args, kwargs = (fx.map_arg(part, lambda one: known[one]) for part in (node.args, node.kwargs))
+    args: Any = fx.map_arg(node.args, lambda one: known[one])
+    kwargs: Any = fx.map_arg(node.kwargs, lambda one: known[one])
     found = []
     for seed in SEEDS:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            call = node.target if node.op == "call_function" else getattr(type(args[0]), str(node.target))
-            found.append(call(*args, **kwargs))  # type: ignore[operator] # a function, of the two kinds of node
+            call: Any = node.target if node.op == "call_function" else getattr(Tensor, str(node.target))
+            found.append(call(*args, **kwargs))
     same = all(isinstance(one, Tensor) for one in found) and torch.equal(found[0], found[1])
     return found[0] if same else None
 

@@ -21,7 +21,7 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -183,7 +183,7 @@ class InRuntime(nn.Module):
 def _in_torch(model: nn.Module) -> Callable[[Mapping[str, Any], int, str], Runner]:
     def runner(inputs: Mapping[str, Any], threads: int, layout: str) -> Runner:
         del threads  # that of whoever runs it
-        laid = _copied(model).to(memory_format=LAYOUTS[layout])
+        laid: nn.Module = cast(Any, _copied(model)).to(memory_format=LAYOUTS[layout])  # torch types it elsewhere
         return eager(laid, {name: _laid(value, layout) for name, value in inputs.items()})
 
     return runner

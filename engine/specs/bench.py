@@ -4,16 +4,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from winnow.engine.specs.frozen import DerivedSpec, available_cores
+from winnow.engine.specs.frozen import DerivedSpec
 from winnow.engine.specs.prune import Batch
 
 FormName = Literal["eager", "folded", "compiled", "onnxruntime", "int8"]
 Threads = Annotated[int, Field(ge=1, le=1024)]
-
-
-def one_and_two() -> tuple[int, ...]:
-    """Return one thread, and two where there are two cores."""
-    return (1, 2)[: min(available_cores(), 2)]
 
 
 class BenchSpec(DerivedSpec):
@@ -29,7 +24,7 @@ class BenchSpec(DerivedSpec):
     )
     batches: tuple[Batch, ...] = Field((1, 16), min_length=1, max_length=8, description="batch sizes to time")
     threads: tuple[Threads, ...] = Field(
-        default_factory=one_and_two, min_length=1, max_length=8, description="numbers of CPU threads to time"
+        (1, 2), min_length=1, max_length=8, description="numbers of CPU threads to time"
     )
     rounds: int = Field(20, ge=3, le=1000, description="timings of each network; all take turns")
     calibration: int = Field(32, ge=1, le=65_536, description="training images that the ranges of int8 are measured on")
