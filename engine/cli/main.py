@@ -54,6 +54,15 @@ def winnow() -> None:
     help="weights to start with, of the same network: .safetensors, or a state_dict that torch.save wrote",
 )
 @click.option(
+    "--teacher", default=None, metavar="RUN", help="run whose network to imitate, beside the labels; it has these tasks"
+)
+@click.option(
+    "--distillation",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=None,
+    help="with --teacher: weight of imitating it, 0.5 unless said otherwise; 1: learn from it alone",
+)
+@click.option(
     "--report-to",
     multiple=True,
     type=click.Choice(list(TRACKERS)),
