@@ -20,7 +20,6 @@ from winnow.data.own import OwnData, content, fields_told, loaded
 from winnow.data.spec import DataSpec
 from winnow.data.trust import confirm
 from winnow.engine.cli._help_sections import SectionOption
-from winnow.engine.runs.digests import digest, newest_source
 from winnow.engine.runs.run import find
 from winnow.engine.specs.frozen import SpecError, first_line
 from winnow.engine.specs.network import NETWORKS, OwnSpec
@@ -31,7 +30,6 @@ Command = Callable[..., Any]
 IMPORT = Reference("winnow.engine.jobs.importing", "Import")
 DO = Reference("winnow.engine.jobs.importing", "import_checkpoint")
 METRIC = ("name", "label", "unit", "better")
-USUAL_IMITATION = 0.5  # of a teacher: as much as of the labels
 LEAST = 2  # dimensions of an example: a batch of something
 
 
@@ -86,10 +84,6 @@ def own_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
 
     """
     rest, own = dict(given), dict[str, Any]()
-    if file := rest.pop("weights_from", None):
-        own["start"] = {"file": _weights_file(Path(file).resolve())}
-    if imitated := _teacher(rest.pop("teacher", None), rest.pop("distillation", None)):
-        own["start"] = {**own.get("start", {}), **imitated}
     if asked := rest.pop("task", None):
         own["own_tasks"] = dict(map(_own_task, asked))
     for section, key, kinds in (("network", "network", NETWORKS), ("data", "dataset", DATASETS)):
@@ -128,23 +122,6 @@ def _own_task(text: str) -> tuple[str, dict[str, Any]]:
     if not told or len({metric["name"] for metric in told}) < len(told) or "loss" in {m["name"] for m in told}:
         raise SpecError(f"`metrics` of {code} must name at least one metric, each once, none loss, got {told!r:.80}.")
     return name, {"code": code, "path": own.path, "metrics": told}
-
-
-def _teacher(named: str | None, weight: float | None) -> dict[str, Any]:
-    """Return what a spec holds of the run to imitate."""
-    if named is None:
-        if weight is not None:
-            raise SpecError(f"`distillation` must come with --teacher RUN, got {weight:g} without.")
-        return {}
-    source = newest_source(find(named).path)
-    return {"teacher": source.model_dump(), "distillation": USUAL_IMITATION if weight is None else weight}
-
-
-def _weights_file(path: Path) -> dict[str, str]:
-    try:
-        return {"path": str(path), "sha256": digest(path.read_bytes())}
-    except OSError as error:
-        raise SpecError(f"`weights-from` must be a file, got {path}: {error.strerror}.") from error
 
 
 def _refuse_unused(found: Mapping[str, Any], key: str, name: str) -> None:
