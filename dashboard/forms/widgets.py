@@ -68,6 +68,7 @@ LABELS = {
     "definition": "Δ_m shown",
     "workers": "Runs at a time",
     "latency": "Time what is left",
+    "blocks": "Widths in blocks",
     "warm": "Warm start",
     "snapshots": "Keep a network every [%]",
 }

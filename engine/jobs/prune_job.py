@@ -28,7 +28,9 @@ from winnow.engine.jobs.restore import Restored, restored_network
 from winnow.engine.jobs.run_data import prepare, run_images
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.pruning import Compacted, compact, transfer
+from winnow.engine.pruning.blocks import blocks_of
 from winnow.engine.pruning.budget import Budget, choose
+from winnow.engine.pruning.cost import layout_of
 from winnow.engine.pruning.latency_budget import Timed
 from winnow.engine.pruning.masking import silence
 from winnow.engine.pruning.repair import repair
@@ -105,7 +107,8 @@ def _removed(pruning: Pruning) -> tuple[Compacted, nn.Module]:
     masked = silence(net, found.chosen(gone)) if spec.criterion != "zeros" else net
     repaired = _repaired(pruning, masked)
     pruning.phase("removing channels", 0.7)
-    compacted = compact(masked, example, gather=spec.gather, tasks=pruning.kept if pruning.dropped else None)
+    tasks = pruning.kept if pruning.dropped else None
+    compacted = compact(masked, example, gather=spec.gather, tasks=tasks, round_to=spec.round_to)
     certificate = compacted.certificate
     writer.table("removed", certificate.removed)
     writer.table("reasons", reasons_table(certificate))
@@ -144,8 +147,10 @@ def _chosen(pruning: Pruning, found: Units) -> Flags:
     else:
         scores = _scores(pruning, found)
         pruning.phase("choosing the channels to remove", 0.2)
-        timed = Timed({"images": image_batch(pruning.validation, spec.batches[0])}, spec.rounds, gather=spec.gather)
-        budget = Budget(spec.budget, spec.budget_of, spec.floor)
+        images = image_batch(pruning.validation, spec.batches[0])
+        timed = Timed({"images": images}, spec.rounds, gather=spec.gather, round_to=spec.round_to)
+        blocks = blocks_of(spec.round_to, pruning.device, layout_of(pruning.restored.net, [images]))
+        budget = Budget(spec.budget, spec.budget_of, spec.floor, blocks=blocks)
         choice = choose(found, scores, budget, tasks=tasks, timed=timed)
         gone, shares, latency = choice.gone, choice.shares, choice.latency
         writer.table("units", found.frame(idle=idle, gone=gone, score=scores))

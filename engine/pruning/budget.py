@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from winnow.engine.graph.weights import Flags, Values
+from winnow.engine.pruning.blocks import Blocks
 from winnow.engine.pruning.latency_budget import LatencySearch, Timed
 from winnow.engine.pruning.ranking import Ranking, fewest
 from winnow.engine.pruning.units import Units
@@ -25,7 +26,8 @@ class Budget:
     """What is to be saved: `percent` of the model's channels (group), parameters, multiply-accumulates or latency.
 
     `floor` is the share of each class's channels that always stays, one at least; `at` says whether the next unit too
-    many is taken ("least") or left ("most").
+    many is taken ("least") or left ("most"). With `blocks` (`engine.pruning.blocks`), each class keeps the best of what
+    would go up to the width that costs nothing; what that keeps is not saved, so that more goes elsewhere.
 
     Raises:
         ValueError: a percentage outside (0, 100), a floor outside [0, 1), or an unknown word.
@@ -36,6 +38,7 @@ class Budget:
     of: Of | Literal["latency"] = "mac"
     floor: float = 0.0
     at: Literal["least", "most"] = "least"
+    blocks: Blocks | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.percent < 100:
@@ -92,7 +95,7 @@ def choose(
             channel (the message says what can); a budget of latency without `timed`.
 
     """
-    ranking = Ranking(units, scores, budget.floor, tasks)
+    ranking = Ranking(units, scores, budget.floor, tasks, budget.blocks)
     what_if = WhatIf(units, tasks)
     if budget.of == "latency":
         if timed is None:

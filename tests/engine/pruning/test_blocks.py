@@ -13,6 +13,11 @@ from torch import nn
 from winnow.engine.pruning import blocks as blocking
 from winnow.engine.pruning import compact
 from winnow.engine.pruning.blocks import FREE, Blocks, blocks_from, blocks_of, measured_blocks
+from winnow.engine.pruning.budget import Budget, choose
+from winnow.engine.pruning.masking import silence
+from winnow.engine.pruning.scores import norm_scores
+from winnow.engine.pruning.units import units
+from winnow.engine.specs.prune import PruneSpec
 
 CPU, X = torch.device("cpu"), torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -157,6 +162,27 @@ def test_measured_blocks_without_a_place_to_keep_them(tmp_path: Path, monkeypatc
     measured_blocks.cache_clear()
     assert len(measured_blocks(CPU).widths) == 4
     measured_blocks.cache_clear()
+
+
+@pytest.mark.parametrize("of", ["group", "parameter", "mac"])
+def test_a_budget_in_blocks_is_met_with_full_blocks_of_the_best(of: str):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 24, 1), nn.ReLU(), nn.Conv2d(24, 20, 1), nn.ReLU(), nn.Conv2d(20, 2, 1)).eval()
+    found = units(model, X)
+    scores = norm_scores(found)
+    choice = choose(found, scores, Budget(40, of, blocks=Blocks((), 4)))
+    assert choice.shares.of(of) >= 40
+    for kind in range(len(found.names)):
+        own = found.classes == kind
+        assert (own & ~choice.gone).sum() % 4 == 0
+        assert scores[own & choice.gone].max(initial=-1) < scores[own & ~choice.gone].min()
+    assert choice.threshold == scores[choice.gone].max()
+    small = compact(silence(model, found.chosen(choice.gone)), X, round_to=4).model
+    assert [layer.out_channels % 4 for layer in small[:-1:2]] == [0, 0]
+
+
+def test_pruning_in_blocks_is_asked_for_by_its_spec():
+    assert [PruneSpec(blocks=given).round_to for given in ("none", "auto", "16")] == [None, "auto", 16]
 
 
 @pytest.mark.parametrize("round_to", [0, -8, 2000, True, 8.0, "fast"])
