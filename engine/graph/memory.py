@@ -16,7 +16,7 @@ TRANSFORMED = ("a tensor of torch.func, as in vmap", "write the batch as a dimen
 
 
 class TensorTable:
-    """What is known of tensors, by their identity; none is kept alive, and one that is gone is not mistaken for another."""
+    """What is known of tensors, by identity; none is kept alive, and one that is gone is not taken for another."""
 
     def __init__(self) -> None:
         self._entries: dict[int, tuple[Any, Any]] = {}

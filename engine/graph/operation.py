@@ -1,6 +1,6 @@
 """One traced operation as its rule sees it: concrete arguments, the carriers in their place, the concrete result."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -77,19 +77,18 @@ def leaves(structure: Any, kind: type | tuple[type, ...]) -> list[Any]:
 
 
 def _collect(structure: Any, kind: Any, found: list[Any]) -> None:
-    exact = type(structure)
-    if exact in PLAIN:
-        return
     if isinstance(structure, kind):
         found.append(structure)
-    elif exact is tuple or exact is list or isinstance(structure, tuple | list):
-        for part in structure:
-            if type(part) not in PLAIN:
-                _collect(part, kind, found)
-    elif isinstance(structure, dict):
-        for part in structure.values():
-            if type(part) not in PLAIN:
-                _collect(part, kind, found)
-    elif isinstance(structure, slice):
-        for part in (structure.start, structure.stop, structure.step):
+        return
+    for part in parts_of(structure):
+        if type(part) not in PLAIN:
             _collect(part, kind, found)
+
+
+def parts_of(structure: Any) -> Iterable[Any]:
+    """Return what a tuple, list, dict or slice holds, nothing of anything else."""
+    if isinstance(structure, tuple | list):
+        return structure
+    if isinstance(structure, dict):
+        return structure.values()
+    return (structure.start, structure.stop, structure.step) if isinstance(structure, slice) else ()

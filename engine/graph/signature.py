@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from winnow.engine.graph.memory import TensorTable
-from winnow.engine.graph.operation import tensors_in
+from winnow.engine.graph.operation import parts_of, tensors_in
 from winnow.engine.graph.recording import Recording
 
 RANDOM = ("rand", "bernoulli", "multinomial", "dropout", "normal_", "uniform_", "exponential_", "poisson", "rrelu")
@@ -76,19 +76,14 @@ def _options(given: Any) -> tuple[tuple[Any, ...], tuple[bool, ...]]:
     return tuple(options), tuple(flags)
 
 
-def _note(part: Any, options: list[Any], flags: list[bool]) -> None:
-    kind = type(part)
-    if kind is bool:
-        flags.append(part)
-    elif kind is int or kind is str or part is None:
-        options.append(part)
-    elif kind is tuple or kind is list or isinstance(part, tuple | list):
-        for one in part:
-            _note(one, options, flags)
-    elif isinstance(part, dict):
-        for one in part.values():
-            _note(one, options, flags)
-    elif isinstance(part, slice):
-        _note((part.start, part.stop, part.step), options, flags)
-    elif not isinstance(part, Tensor):
-        options.append(str(part))
+def _note(structure: Any, options: list[Any], flags: list[bool]) -> None:
+    for part in parts_of(structure):
+        kind = type(part)
+        if kind is bool:
+            flags.append(part)
+        elif kind is int or kind is str or part is None:
+            options.append(part)
+        elif isinstance(part, tuple | list | dict | slice):
+            _note(part, options, flags)
+        elif not isinstance(part, Tensor):
+            options.append(str(part))

@@ -16,13 +16,14 @@ from winnow.engine.graph.calls import Call, outputs, run
 from winnow.engine.graph.examples import images
 from winnow.engine.graph.modes import in_mode
 from winnow.engine.pruning.chance import Chance, same_chance
-from winnow.engine.pruning.precision import full_precision, in_precision, in_type, private
+from winnow.engine.pruning.precision import full_precision, in_precision, in_type, is_in_type, private
 from winnow.engine.pruning.trials import SEED, Trial
 
 FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative error of a certificate
 TRAINING = 1e-7  # the same in training mode, in float64: a batch norm divides by deviations that may be small
 
 
+ROUNDED = "the model is in float64 and rounds to a smaller type inside ({:.0e} of the output): compared without that"
 BEHIND = " (in evaluation mode behind it)"
 
 
@@ -130,7 +131,12 @@ def _take(found: Proof, both: "_Both", trial: Trial) -> bool:
     if training and both.unanswered and not errors.relative <= TRAINING:
         found.open["training mode"] = f"{', '.join(sorted(both.unanswered))} draws other random numbers"
         return True
-    _judged(errors, TRAINING if training else FLOAT64, torch.float64, trial)
+    bound = TRAINING if training else FLOAT64
+    if not errors.relative <= bound and both.own and is_in_type(both.pair.model, torch.float64):
+        both.own, rounded = False, errors.relative
+        errors = both.errors(trial)
+        found.open["rounding inside"] = ROUNDED.format(rounded)
+    _judged(errors, bound, torch.float64, trial)
     found.took.append(trial)
     if training:
         found.training = found.training or Errors()
@@ -163,6 +169,7 @@ class _Both:
     def __init__(self, pair: Pair, dtype: torch.dtype, modes_alike: bool = False) -> None:
         self.pair, self.dtype, self.modes_alike = pair, dtype, modes_alike
         self._evaluated: dict[int, _Result] = {}
+        self.own = True  # whether a model in this type runs as it is, even if its code asks for another one
         self.unanswered: set[str] = set()
         self.statistics = any(True for _ in pair.model.buffers())
         self.dense, self.small = private(pair.model, dtype), private(pair.small, dtype, pair.exact)
@@ -176,10 +183,9 @@ class _Both:
 
         """
         call = trial.call.changed(lambda leaf: in_type(leaf, self.dtype))
-        makers = not isinstance(self.pair.small, fx.GraphModule)
-        if trial.call.training and (alike := self._as_evaluated(trial, call, makers)) is not None:
+        if trial.call.training and (alike := self._as_evaluated(trial, call)) is not None:
             return alike
-        with in_precision(self.pair.model, self.dtype, makers), full_precision(self.pair.model), torch.no_grad():
+        with self._precisely():
             try:
                 expected = self._run(self.dense, call)
             except Exception as error:
@@ -197,13 +203,19 @@ class _Both:
             self._evaluated[trial.inputs] = expected
         return self._compared(expected, found, trial)
 
-    def _as_evaluated(self, trial: Trial, call: Call, makers: bool) -> Errors | None:
+    @contextmanager
+    def _precisely(self) -> Iterator[None]:
+        makers, model = not isinstance(self.pair.small, fx.GraphModule), self.pair.model
+        with in_precision(model, self.dtype, makers, self.own), full_precision(model), torch.no_grad():
+            yield
+
+    def _as_evaluated(self, trial: Trial, call: Call) -> Errors | None:
         """Return how far the smaller model in training mode is from the model in evaluation mode, None if too far."""
         expected = self._evaluated.pop(trial.inputs, None)
         if expected is None:
             return None
         try:
-            with in_precision(self.pair.model, self.dtype, makers), full_precision(self.pair.model), torch.no_grad():
+            with self._precisely():
                 found = self._run(self.small, call, behind=False)
             errors = self._compared(expected, found, trial)
         except Exception:  # noqa: BLE001 - whatever it is, the comparison in full says it
