@@ -44,6 +44,7 @@ class Passes:
     numbers: Mapping[Origin, str]
     unused: tuple[str, ...]
     notes: tuple[str, ...]
+    modes_alike: bool
 
 
 def built_graph(model: nn.Module, passes: Passes) -> ChannelGraph:
@@ -88,6 +89,7 @@ def built_graph(model: nn.Module, passes: Passes) -> ChannelGraph:
         pinned=tuple(dict.fromkeys(recording.not_understood)),
         unused=passes.unused,
         notes=passes.notes,
+        modes_alike=passes.modes_alike,
     )
 
 
