@@ -12,7 +12,7 @@ from winnow.engine.runs.run import Run, run_below
 from winnow.engine.specs.train import TrainSpec, parse
 from winnow.engine.specs.trunk import NetworkSpec, TrunkSpec
 from winnow.engine.specs.warm_start import Source, StartSpec
-from winnow.engine.studies.depth_advice import Rule, advice_tables, tailored_network
+from winnow.engine.studies.depth_advice import Rule, advice_tables, layer_states, tailored_network
 from winnow.engine.studies.plan import OTHER_SEED, Member
 from winnow.engine.studies.rows import final_figures
 
@@ -93,6 +93,8 @@ def given_run(member: Member, root: Path) -> Run:
     for says, is_wrong in wrong.items():
         if is_wrong:
             raise ValueError(f"`evidence` must {says}, in {run.id}. Leave `evidence` out to train such runs.")
+    if isinstance(own.network, TrunkSpec):
+        layer_states(run, own.network.depth, Rule())  # now, before anything is trained for its sake
     return run
 
 

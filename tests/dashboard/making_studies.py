@@ -46,6 +46,24 @@ def write_path(root: Path, layers: tuple[Layer, ...] = LAYERS, **asked: Any) -> 
     return write_results(create_study(parse_many(values), root), layers)
 
 
+def write_tailoring(root: Path, **asked: Any) -> Study:
+    """Write a tailoring over three seeds; of depth, no layer of the last stage lives in all of them."""
+    values = {"kind": "tailor", "name": "made up", "base": BASE, "targets": [50], "seeds": [0, 1, 2], **asked}
+    return write_results(create_study(parse_many(values), root), LAYERS)
+
+
+def _write_network(run: Run, member: Member) -> None:
+    """Write the graph of a run: a chain of one layer for each of the four stages, between an input and an output."""
+    layers = [f"trunk.stages.{stage}.0.conv1.0" for stage in range(4)]
+    frame = pd.DataFrame({"name": ["images", *layers, "out"], "kind": ["input", *["layer"] * 4, "output"]})
+    frame["node"], frame["columns"], frame["used"] = range(6), 20, 10
+    if member.tasks == ("depth",) and member.seed == 2:
+        frame.loc[4, "used"] = 0
+    frame.to_parquet(run.path / "tables" / "network.parquet")
+    edges = pd.DataFrame({"source": range(5), "target": range(1, 6), "channels": 20, "kept": 20})
+    edges.to_parquet(run.path / "tables" / "streams.parquet")
+
+
 def write_results(study: Study, layers: tuple[Layer, ...], state: str = "done") -> Study:
     """Write the runs of a study, its tables and its status."""
     rows: list[dict[str, object]] = []
@@ -81,6 +99,7 @@ def _run(root: Path, member: Member, layers: tuple[Layer, ...]) -> Run:
     total.assign(removable_parameters=0, removable_macs=0.0, gathered_macs=0.0).to_parquet(
         run.path / "tables" / "components.parquet"
     )
+    _write_network(run, member)
     replace(run.path / "status.json", DONE.model_dump_json().encode())
     return run
 

@@ -15,17 +15,19 @@ from winnow.dashboard.frames import differences, studies
 from winnow.dashboard.frames.answers import of_study
 from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.pages.path import study_figures
+from winnow.dashboard.pages.path.depth_view import depth_view
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import draw, explain, keyed
 from winnow.dashboard.shared.trade_off import pareto_of
 from winnow.engine.runs.study import Study
-from winnow.engine.specs.study import Definition, StudySpec
+from winnow.engine.specs.study import Definition, StudySpec, TailorSpec
 from winnow.engine.studies.reporting_tables import csv_text as text_csv
 from winnow.engine.studies.reporting_tables import latex, markdown, paper_table
 
 TABS = ("Table", "Differences", "Trade-off", "Seeds", "Its runs")
+DEPTH = "Depth"  # the first view of a tailoring
 SPLITS = {"test": "test images", "val": "validation images"}
 AGAINST = {"single": "single tasks", "dense": "the dense network"}
 DEFINITIONS: dict[Definition, str] = {
@@ -56,10 +58,14 @@ def study_views(study: Study) -> None:
     spec = study.spec
     shown: Definition = spec.definition if isinstance(spec, StudySpec) else "main"
     which = differences.Which("test", "dense", shown)
-    answer(of_study.study_answer(studies.study_table(study, "summary"), which, f"{DEFINITIONS[shown]}, test images"))
-    for tab, view in zip(
-        address.tabs("compared", TABS), (tables, _differences, pareto_of, seeds_view, the_runs), strict=True
-    ):
+    summary = studies.study_table(study, "summary")
+    views = dict(zip(TABS, (tables, _differences, pareto_of, seeds_view, the_runs), strict=True))
+    if isinstance(spec, TailorSpec):
+        answer(of_study.tailored_answer(studies.study_table(study, "advice"), summary, which))
+        views = {DEPTH: depth_view, **views}
+    else:
+        answer(of_study.study_answer(summary, which, f"{DEFINITIONS[shown]}, test images"))
+    for tab, view in zip(address.tabs("compared", tuple(views)), views.values(), strict=True):
         if tab.open:
             with tab:
                 view(study)
