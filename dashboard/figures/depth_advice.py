@@ -28,7 +28,7 @@ def depth_advice(frame: pd.DataFrame, tasks: Sequence[str]) -> go.Figure:
     said = np.full(board.shape, "", object)
     crosses: tuple[list[int], list[int]] = ([], [])
     figure = panels(height=150 + 44 * max(len(known), 2))
-    for row in frame[frame["task"].isin(known)].to_dict("records"):
+    for _, row in frame[frame["task"].isin(known)].iterrows():
         across, down = place[str(row["layer"])], known.index(str(row["task"]))
         board[down, across], said[down, across] = 100 * row["living"], _said(row)
         if row["alive"] < row["seeds"]:
@@ -49,7 +49,7 @@ def depth_advice(frame: pd.DataFrame, tasks: Sequence[str]) -> go.Figure:
     return figure
 
 
-def _said(row: dict[str, object]) -> str:
+def _said(row: pd.Series) -> str:
     """Say what is known about a layer for a task."""
     low, high, seeds = float(str(row["alive_low"])), float(str(row["alive_high"])), int(str(row["seeds"]))
     share = f" (95 % interval: {100 * low:.0f} to {100 * high:.0f} %)" if seeds > 1 else ""

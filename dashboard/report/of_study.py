@@ -82,9 +82,7 @@ def _arms(study: Study, spec: StudySpec) -> ReportSection:
     if isinstance(spec, TailorSpec):
         advice, both = studies.study_table(study, "advice"), studies.tailored_and_plain(study)
         shown[:0] = [
-            ReportTable(
-                "advice", advice, "The stage of the deepest layer that is alive in all sparse runs of the task."
-            ),
+            ReportTable("advice", advice, "The stage of the deepest layer that lives in all sparse runs of a task."),
             ReportTable("tailored", both, "The tailored network and the plain one; differences are paired by seed."),
         ]
         claim = of_study.tailored_answer(advice, summary, which).says

@@ -141,7 +141,7 @@ class ResidualTrunk(Trunk):
 
     def cut(self, stages: int) -> None:
         """Drop the stages behind the first `stages`."""
-        self.stages, self.widths = nn.Sequential(*self.stages[:stages]), self.widths[:stages]
+        self.stages, self.widths = nn.Sequential(*list(self.stages)[:stages]), self.widths[:stages]
 
 
 def residual_trunk(spec: ResidualSpec, channels: int, every: bool = False) -> ResidualTrunk:
