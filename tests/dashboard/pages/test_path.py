@@ -12,6 +12,7 @@ from tests.dashboard.making_studies import BASE, write_path, write_study, write_
 from tests.dashboard.reading import said
 from winnow.dashboard.canvas.path_scrubber import Request
 from winnow.dashboard.pages.path.path_tabs import ASKED, spec_at
+from winnow.dashboard.shared.address import CLAIM
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study, create_study, list_studies
@@ -96,8 +97,9 @@ def test_a_tailoring_says_which_stage_serves_which_task(runs_root: Path) -> None
     study = write_tailoring(runs_root)
     page = _page(study=study.id)
     assert not page.exception
-    assert "seg needs stage 4; depth needs stage 3 of 4." in said(page)
-    assert "With its heads there, the network has a Δ_m of" in said(page)
+    claim = page.session_state[CLAIM]
+    assert claim.startswith("seg needs stage 4; depth needs stage 3 of 4.")
+    assert "With its heads there, the network has a Δ_m of" in claim
     assert len(page.get("plotly_chart")) == 1
     advice, compared = (page.dataframe[place].value for place in (0, 1))
     assert dict(zip(advice["task"], advice["by_seed"], strict=True)) == {"seg": "4,4,4", "depth": "4,4,3"}
