@@ -54,14 +54,15 @@ def write_tailoring(root: Path, **asked: Any) -> Study:
 
 
 def _write_network(run: Run, member: Member) -> None:
-    """Write the graph of a run: a chain of one layer for each of the four stages, between an input and an output."""
+    """Write the graph of a run: a chain of one layer for each of the four stages, with a way around the last."""
     layers = [f"trunk.stages.{stage}.0.conv1.0" for stage in range(4)]
     frame = pd.DataFrame({"name": ["images", *layers, "out"], "kind": ["input", *["layer"] * 4, "output"]})
     frame["node"], frame["columns"], frame["used"] = range(6), 20, 10
     if member.tasks == ("depth",) and member.seed == 2:
         frame.loc[4, "used"] = 0
     frame.to_parquet(run.path / "tables" / "network.parquet")
-    edges = pd.DataFrame({"source": range(5), "target": range(1, 6), "channels": 20, "kept": 20})
+    ways = [*zip(range(5), range(1, 6), strict=True), (3, 5)]  # and a way around the last layer
+    edges = pd.DataFrame(ways, columns=["source", "target"]).assign(channels=20, kept=20)
     edges.to_parquet(run.path / "tables" / "streams.parquet")
 
 
