@@ -14,7 +14,7 @@ from winnow.engine.specs.frozen import DerivedSpec, Frozen
 from winnow.engine.specs.look import LookSpec
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.specs.registry import Reference
-from winnow.engine.specs.study import PathSpec, StudySpec
+from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec
 from winnow.engine.specs.train import TrainSpec
 
 
@@ -43,6 +43,7 @@ JOBS: Mapping[str, JobKind] = MappingProxyType(
         "train": JobKind(TrainSpec, Reference("winnow.engine.jobs.training_job", "run_training")),
         "study": JobKind(StudySpec, _STUDY),
         "path": JobKind(PathSpec, _STUDY),
+        "tailor": JobKind(TailorSpec, _STUDY),
         "look": JobKind(LookSpec, Reference("winnow.engine.jobs.look_job", "run_look")),
         "prune": JobKind(
             PruneSpec,

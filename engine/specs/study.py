@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from winnow.engine.specs.balancing import Method
 from winnow.engine.specs.frozen import Frozen, Name, refusal
 from winnow.engine.specs.train import TrainSpec
+from winnow.engine.specs.trunk import TrunkSpec
 
 Control = Literal[
     "scratch", "magnitude", "unanimous", "small", "continued", "distilled", "sparse-distilled", "magnitude-distilled"
@@ -165,6 +166,76 @@ class StudySpec(ManySpec):
         return self
 
 
+class Evidence(Frozen):
+    """A sparse run of a single task that exists already."""
+
+    run: str = Field(min_length=1, max_length=200)
+    task: str
+    seed: Seed
+
+
+class TailorSpec(StudySpec):
+    """Sparse runs of each task alone, the stage that each task needs, and a network with its heads there.
+
+    After LOMT (Upadhyay et al., arXiv 2406.03048); `engine.studies.depth_advice` has the rule.
+    """
+
+    kind: Literal["tailor"] = "tailor"  # type: ignore[assignment]  # a study of its own kind, that pages show as one
+    subsets: tuple[str, ...] = ("all",)
+    living: float = Field(
+        1.0, ge=0, lt=100, description="share of its channels, in %, above which a layer counts as alive"
+    )
+    projections: Literal["skip", "count"] = Field(
+        "skip",
+        description="the convolution on a shortcut, where a stage begins. skip: alone it is no reason for its stage, "
+        "because whatever reaches a later stage passes it; count: it is a layer as any other",
+    )
+    evidence: tuple[Evidence, ...] = Field((), description="sparse runs of single tasks to read instead of training")
+    compare: bool = Field(True, description="train the tailored network and the plain one, and compare them")
+
+    @model_validator(mode="after")
+    def _a_trunk_of_stages(self) -> Self:
+        network = self.base.network
+        if not isinstance(network, TrunkSpec) or network.coupling != "shared":
+            raise ValueError(
+                f"`network` must have one trunk of stages that all tasks share, got {network.network}. Take one of "
+                "residual, resnet18 to resnet101, vit-s, vit-b and swin-t, with --coupling shared."
+            )
+        if network.head_stage or network.trunk_stages is not None:
+            raise ValueError(
+                "`head_stage` and `trunk_stages` must be left out, because they are what is looked for, got one."
+            )
+        if len(self.base.tasks) < 2:
+            raise ValueError(f"`tasks` must be at least two, got {', '.join(self.base.tasks)} alone.")
+        if (self.subsets, self.balancings, self.controls, self.warm) != (("all",), (), (), False):
+            raise ValueError("`subsets`, `balancings`, `controls` and `warm` must be left out, got one of them.")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_read(self) -> Self:
+        if self.evidence:
+            missing = [task for task in self.base.tasks if task not in {one.task for one in self.evidence}]
+            if missing:
+                raise ValueError(f"`evidence` must name a run of every task, got none of {', '.join(missing)}.")
+            if len({(one.task, one.seed) for one in self.evidence}) < len(self.evidence):
+                raise ValueError("`evidence` must have one run for each task and seed, got two of one task and seed.")
+            if self.targets or self.strengths:
+                raise ValueError("`targets` and `strengths` must be left out with `evidence`, got one of them.")
+            return self
+        if len(self.targets) + len(self.strengths) != 1:
+            raise ValueError(
+                f"`targets` or `strengths` must give one sparsity for all tasks, got "
+                f"{len(self.targets) + len(self.strengths)}."
+            )
+        penalty = self.base.penalty
+        if penalty.scope == "heads" or penalty.normalisation == "aware":
+            raise ValueError(
+                "`scope` must include the trunk and `normalisation` must be plain, so that a layer can die, got "
+                f"{penalty.scope} and {penalty.normalisation}."
+            )
+        return self
+
+
 class PathSpec(ManySpec):
     """One set of tasks along a grid of targets or strengths, and without any penalty."""
 
@@ -191,7 +262,8 @@ class PathSpec(ManySpec):
 def parse_many(values: object) -> StudySpec | PathSpec:
     """Return the spec of a study or a path that a dictionary describes; raise `SpecError` with one line otherwise."""
     kind = values.get("kind") if isinstance(values, dict) else None
-    model: type[StudySpec] | type[PathSpec] = PathSpec if kind == "path" else StudySpec
+    models: dict[object, type[StudySpec] | type[PathSpec]] = {"path": PathSpec, "tailor": TailorSpec}
+    model = models.get(kind, StudySpec) if isinstance(kind, str) else StudySpec
     try:
         return model.model_validate(values)
     except (ValidationError, UnicodeError) as error:

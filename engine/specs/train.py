@@ -22,9 +22,10 @@ from winnow.data.sample import Learner, Metric
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages, refuse_in_turns
 from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, Strength, available_cores, refusal
-from winnow.engine.specs.network import Network, NetworkSpec, ResidualSpec
+from winnow.engine.specs.network import Network, ResidualSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.registry import chosen_by
+from winnow.engine.specs.trunk import NetworkSpec
 from winnow.engine.specs.warm_start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1

@@ -11,6 +11,8 @@
 | `jaccard`     | overlap of the survivors of two seeds of an arm (engine.explain.checks.overlap)                   |
 | `latency`     | a measure of a pruned run, if asked for (engine.studies.latency)                                  |
 | `path`        | a point of a path, the densest first                                                              |
+| `depth`       | a layer of a trunk for a task (engine.studies.depth_advice; kind `tailor` only)                   |
+| `advice`      | a task and the stage that it needs (the same)                                                     |
 | `deaths`      | a group: layer, channel, the point from which on it is dead in the runs of the first seed (none   |
 |               | for survivors), and its level                                                                     |
 
@@ -36,8 +38,10 @@ from numpy.typing import NDArray
 from winnow.engine.explain.checks.overlap import survivor_overlap
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
-from winnow.engine.specs.study import PathSpec, StudySpec
+from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec
+from winnow.engine.specs.trunk import TrunkSpec
 from winnow.engine.studies.delta import delta_table
+from winnow.engine.studies.depth_advice import advice_tables, rule_of
 from winnow.engine.studies.intervals import mean_of
 from winnow.engine.studies.rows import FIGURES
 
@@ -62,7 +66,17 @@ def study_tables(study: Study, results: pd.DataFrame) -> dict[str, pd.DataFrame]
     }
     if isinstance(study.spec, PathSpec):
         found |= {"path": path_table(results), "deaths": deaths_table(study, results)}
+    network = study.spec.base.network
+    if isinstance(study.spec, TailorSpec) and isinstance(network, TrunkSpec):
+        found |= advice_tables(_evidence(study, results), network.depth, rule_of(study.spec))
     return found
+
+
+def _evidence(study: Study, results: pd.DataFrame) -> dict[str, list[Run]]:
+    """Return the sparse runs of each single task that have ended, one for each seed."""
+    own = results[results["arm"].isin(["sparse", "given"])].drop_duplicates("run")
+    names = {task: own.loc[own["subset"] == task, "run"] for task in study.spec.base.tasks}
+    return {task: [Run(study.root / str(run)) for run in runs] for task, runs in names.items()}
 
 
 def long_quantities(results: pd.DataFrame, deltas: pd.DataFrame) -> pd.DataFrame:
