@@ -176,10 +176,18 @@ def _member(
 
 def _penalty(base: PenaltySpec, level: Level) -> PenaltySpec:
     if level.of == "target":
-        return base.model_copy(update={"target": level.value})
+        return base.model_copy(update={"target": level.value, "learned": "no"})
     if level.of == "strength":
-        return base.model_copy(update={"target": None, "strength": level.value, "strength_of": "max"})
-    nothing = {"target": None, "strength": 0.0, "strength_of": "loss", "warm_up": 0, "ramp": 0, "refit": None}
+        return base.model_copy(update={"target": None, "learned": "no", "strength": level.value, "strength_of": "max"})
+    nothing = {
+        "target": None,
+        "learned": "no",
+        "strength": 0.0,
+        "strength_of": "loss",
+        "warm_up": 0,
+        "ramp": 0,
+        "refit": None,
+    }
     return base.model_copy(update=nothing)
 
 

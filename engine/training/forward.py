@@ -35,7 +35,7 @@ def forward(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
     if training.ranks.count > 1 or training.spec.accumulate > 1:
         return _in_parts(training, net, batch)
     seam = Seam(net)
-    with _arithmetic(training):
+    with arithmetic(training):
         cut = training.balancer.cut(seam.features(batch.images))
         predictions = seam.read(cut.views, batch.images.shape[-2:])
     losses = {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in training.tasks.items()}
@@ -48,7 +48,7 @@ def _whole_network(training: Training, batch: Batch) -> tuple[Cut, dict[str, Ten
     Balancers whose weights follow from the losses alone need none.
     """
     parts, names = training.spec.accumulate, list(training.tasks)
-    counts = _counts(training, batch)
+    counts = batch_counts(training, batch)
     targets = [batch.targets[name].tensor_split(parts) for name in names]
     shares = [
         _again(training, partial(_losses_of_net, training, own, counts), images)
@@ -60,18 +60,18 @@ def _whole_network(training: Training, batch: Batch) -> tuple[Cut, dict[str, Ten
 
 def _losses_of_net(training: Training, targets: Sequence[Tensor], counts: Sequence[Tensor], images: Tensor) -> Tensor:
     """Return the shares (K,) that some images have of the losses."""
-    with _arithmetic(training):
+    with arithmetic(training):
         predictions = training.net(images)
-    return _shares(training, predictions, targets, counts)
+    return loss_shares(training, predictions, targets, counts)
 
 
 def _in_parts(training: Training, net: MultiTaskNet, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
     parts, names, size = training.spec.accumulate, list(training.tasks), batch.images.shape[-2:]
     seam = Seam(net)
-    with _arithmetic(training):
+    with arithmetic(training):
         features = [_again(training, seam.features, part) for part in batch.images.tensor_split(parts)]
         cut = training.balancer.cut(torch.cat(features) if parts > 1 else features[0])
-    counts = _counts(training, batch)
+    counts = batch_counts(training, batch)
     targets = [batch.targets[name].tensor_split(parts) for name in names]
     views = [cut.views[name].tensor_split(parts) for name in names]
     shares = [
@@ -82,7 +82,7 @@ def _in_parts(training: Training, net: MultiTaskNet, batch: Batch) -> tuple[Cut,
     return cut, dict(zip(names, losses.unbind(), strict=True))
 
 
-def _counts(training: Training, batch: Batch) -> Sequence[Tensor]:
+def batch_counts(training: Training, batch: Batch) -> Sequence[Tensor]:
     """Return what each task's loss divides by, over all slices of the batch."""
     own = [task.counts(batch.targets[name]) for name, task in training.tasks.items()]
     return torch.split(training.ranks.sum_(torch.cat(own)), [len(counts) for counts in own])
@@ -96,14 +96,15 @@ def _losses(
     *views: Tensor,
 ) -> Tensor:
     """Return the shares (K,) that some images have of the losses, from what the heads read, targets and counts."""
-    with _arithmetic(training):
+    with arithmetic(training):
         predictions = seam.read(dict(zip(training.tasks, views, strict=True)), size)
-    return _shares(training, predictions, *known)
+    return loss_shares(training, predictions, *known)
 
 
-def _shares(
+def loss_shares(
     training: Training, predictions: Mapping[str, Tensor], targets: Sequence[Tensor], counts: Sequence[Tensor]
 ) -> Tensor:
+    """Return the shares (K,) that some images have of the losses of the batch whose `counts` these are."""
     shares = [
         task.loss(predictions[name].float(), target, counted)
         for (name, task), target, counted in zip(training.tasks.items(), targets, counts, strict=True)
@@ -111,7 +112,8 @@ def _shares(
     return torch.stack(shares)
 
 
-def _arithmetic(training: Training) -> AbstractContextManager[object]:
+def arithmetic(training: Training) -> AbstractContextManager[object]:
+    """Return what the forward pass computes in: bfloat16 where the spec asks for it."""
     return torch.autocast(training.device.type, torch.bfloat16, enabled=training.spec.bf16)
 
 
