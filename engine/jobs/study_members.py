@@ -11,10 +11,10 @@ from winnow.engine.runs.run import Run
 from winnow.engine.specs.network import NetworkSpec
 from winnow.engine.specs.train import TrainSpec, parse
 from winnow.engine.specs.warm_start import Source, StartSpec
-from winnow.engine.studies.plan import OTHER_SEED, Member
+from winnow.engine.studies.plan import OTHER_SEED, UNSEEN, Member
 from winnow.engine.studies.rows import final_figures
 
-SUPPORTS = {"magnitude": "strongest", "unanimous": "union"}
+SUPPORTS = {"magnitude": "strongest", "unanimous": "union", "transferred": "same", "found": "same", "random": "random"}
 STEPS = 24  # halvings of the factor: finer than one channel of the widest network
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -36,6 +36,8 @@ def member_spec(member: Member, runs: Mapping[str, Run]) -> TrainSpec:
         start["weights"] = source_of(runs[needs.weights])
     if member.arm == "scratch":
         start |= {"support": "same", "fresh_seed": member.seed + OTHER_SEED}
+    if member.arm in UNSEEN:
+        start["support"] = SUPPORTS[member.arm]
     if member.arm in ("magnitude", "unanimous"):
         zero = final_figures(runs[needs.parameters])["parameter_sparsity"]
         start |= {"support": SUPPORTS[member.arm], "zero_parameters": min(max(zero, 0.0), 99.99)}

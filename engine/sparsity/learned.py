@@ -11,7 +11,8 @@ standard error (Breiman et al. 1984): the strongest penalty whose cost cannot be
 
     log λ ← log λ + rate · clip(1 − max(cost, regret) / (tolerance · standard error of L), −1, 1),
 
-all of them running means over updates. `regret` is how far L lies above where it was lowest, and guards against what
+all of them running means over updates; one measurement of a cost counts as OUTLYING times what is allowed at most.
+`regret` is how far L lies above where it was lowest, and guards against what
 the derivative does not see: groups that have died, and what the pull of more than a horizon has done. Both are compared
 with the weights of the tasks as they are now. The standard error is that of a mean over all held-out images. The clip
 bounds each move: DECADES over the time until the refit. A layer of its own (`per` layer) has its share of the
@@ -26,9 +27,10 @@ from typing import Any, Literal
 
 from winnow.engine.sparsity.hypergradient import ShrinkTrace
 from winnow.engine.sparsity.proximal import Proximal
-from winnow.engine.sparsity.strength import DECADES
 
 Per = Literal["global", "layer"]
+DECADES = 2.5  # how far λ can move over the time until the refit
+OUTLYING = 2.0  # of what is allowed: what one measurement may say at most, either way
 NEWEST = 0.1  # weight of the newest measurement in the running means
 LEAST, MOST = 1e-12, 1e6  # λ
 REMEMBERED = ("costs", "regret", "error", "taken", "losses", "lowest", "factors")
@@ -117,9 +119,11 @@ class Learned:
             own[place] = self.base * derivative
         self.taken += 1
         newest = max(NEWEST, 1 / self.taken)
-        self.costs = _moved(self.costs, own if self.per == "layer" else [math.fsum(own)], newest)
-        self.losses = _moved(self.losses or losses, losses, newest)
         self.error += newest * (error - self.error)
+        measured = own if self.per == "layer" else [math.fsum(own)]
+        most = OUTLYING * self.tolerance * self.error / len(measured)
+        self.costs = _moved(self.costs, [min(max(cost, -most), most) for cost in measured], newest)
+        self.losses = _moved(self.losses or losses, losses, newest)
         lowest = self.lowest or self.losses
         above = [new - low for new, low in zip(self.losses, lowest, strict=True)]
         self.regret = max(math.fsum(w * over for w, over in zip(weights, above, strict=True)), 0.0)

@@ -12,6 +12,10 @@
 |             | single tasks agree (DiSparse, Sun et al. 2022, with groups for weights)                              |
 | `small`     | a dense network, narrower everywhere by one factor, with as many parameters as the sparse one keeps  |
 | `continued` | the dense run trained once more, from its own weights                                                |
+| `transferred` | a task that was not seen: the support of the sparse run of all other tasks, fixed from the first   |
+|             | step on, from the same initial weights, for this task alone                                          |
+| `found`     | likewise with the support of the sparse run of this task                                             |
+| `random`    | likewise with random groups, as many in each layer as `transferred` has                              |
 
 All runs get the same number of epochs, so that those that start from trained weights are trained twice as long in
 total. Where the sparse runs start from fresh weights, this favours the controls that do not. With `warm` all are
@@ -31,9 +35,13 @@ from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.study import PathSpec, StudySpec, TaskSet
 from winnow.engine.specs.train import TrainSpec, parse
 
-Arm = Literal["dense", "sparse", "scratch", "magnitude", "unanimous", "small", "continued"]
+Arm = Literal[
+    "dense", "sparse", "scratch", "magnitude", "unanimous", "small", "continued", "transferred", "found", "random"
+]
 Of = Literal["", "target", "strength"]
 FRESH: tuple[Arm, ...] = ("scratch", "small")
+UNSEEN: tuple[Arm, ...] = ("transferred", "found", "random")
+"""The arms of a task that a support is tried on, each with a support from its first step on."""
 OTHER_SEED = 1_000_003  # added for fresh weights: those of the same seed would be the lottery ticket
 
 
@@ -106,9 +114,30 @@ def _study(spec: StudySpec) -> Iterator[Member]:
         if "unanimous" in spec.controls:
             for task in spec.base.tasks:
                 yield from _dense_and_sparse(spec, (task,), levels, seed)
+        for task in spec.unseen:
+            yield from _unseen(spec, task, seed)
         for balancing in _balancings(spec, spec.base.tasks):
             for level in levels:
                 yield from (_control(spec, arm, balancing, level, seed) for arm in spec.controls)
+
+
+def _unseen(spec: StudySpec, task: str, seed: int) -> Iterator[Member]:
+    """Yield the dense run of a task, the runs that find supports, and those that take them, at each target."""
+    others = tuple(other for other in spec.base.tasks if other != task)
+    targets = tuple(level for level in levels_of(spec) if level.of == "target")
+    balancing = _balancing(others, spec.base.balancing.balancing)
+    yield from _dense_and_sparse(spec, (task,), targets, seed)
+    yield from (
+        member
+        for member in _dense_and_sparse(spec, others, targets, seed)
+        if member.balancing == balancing and (member.arm == "sparse" or spec.warm)
+    )
+    for level in targets:
+        on_others = _member(spec, "sparse", others, balancing, (level, seed)).key
+        on_itself = _member(spec, "sparse", (task,), _balancing((task,), ""), (level, seed)).key
+        for arm in UNSEEN:
+            needs = Needs(supports=(on_itself if arm == "found" else on_others,))
+            yield _member(spec, arm, (task,), _balancing((task,), ""), (level, seed), needs)
 
 
 def levels_of(spec: StudySpec | PathSpec) -> tuple[Level, ...]:

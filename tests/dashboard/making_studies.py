@@ -29,6 +29,9 @@ HARM = {
     "magnitude": 0.03,
     "unanimous": 0.04,
     "small": 0.05,
+    "transferred": 0.01,
+    "found": 0.005,
+    "random": 0.06,
 }
 LAYERS = (Layer("stem", 12, 9), Layer("<b>deep</b>", 20, 18))
 DONE = Status(state="done", epoch=5, epochs=5, started=START, finished=START + 50, requested=START)
