@@ -121,7 +121,7 @@ class Learned:
         newest = max(NEWEST, 1 / self.taken)
         self.error += newest * (error - self.error)
         measured = own if self.per == "layer" else [math.fsum(own)]
-        most = OUTLYING * self.tolerance * self.error / len(measured)
+        most = OUTLYING * self.tolerance * self.error / len(measured) or math.inf
         self.costs = _moved(self.costs, [min(max(cost, -most), most) for cost in measured], newest)
         self.losses = _moved(self.losses or losses, losses, newest)
         lowest = self.lowest or self.losses
@@ -141,6 +141,16 @@ class Learned:
         self.base = min(max(self.base * math.exp(mean), LEAST), MOST)
         for place, move in zip(moving, moves, strict=True) if layers else ():
             self.factors[place] = min(max(self.factors[place] * math.exp(move - mean), LEAST), MOST)
+
+    def told(self) -> dict[str, float]:
+        """Return what is known of the held-out loss, and the least and the largest λ of a layer where each has one."""
+        found = {"held_out_cost": math.fsum(self.costs), "held_out_regret": self.regret, "held_out_error": self.error}
+        if self.per == "layer":
+            found |= {
+                "strength_least": self.base * min(self.factors),
+                "strength_most": self.base * max(self.factors),
+            }
+        return found
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs besides `base`."""

@@ -136,6 +136,11 @@ class PenaltySpec(Frozen):
             raise ValueError(f"`learned` must be global or layer with strength {AUTO}, got no. Leave it out.")
         learned = values.get("learned") or ("global" if auto else "no")
         if auto or (learned != "no" and "strength" not in values):
+            if "strength_of" in values:
+                raise ValueError(
+                    f"`strength_of` must be left out where λ is learned from {LEARNED_START:g} λ_max on, got "
+                    f"{values['strength_of']}. Give a strength to start from, or leave it out."
+                )
             return {**values, "learned": learned, "strength": LEARNED_START, "strength_of": "max"}
         return values
 

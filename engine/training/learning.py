@@ -59,7 +59,7 @@ class Measured:
 def measured_on(training: Training, batch: Batch, weights: Tensor, images: int, where: str) -> Measured:
     """Return what a batch says of the weighted loss; the standard error is that of a mean over so many `images`."""
     parts, names = training.spec.accumulate, list(training.tasks)
-    counts, weights = batch_counts(training, batch), weights.to(training.device)
+    counts, weights = batch_counts(training, batch), weights.to(training.device, torch.float32)
     own = [parameter for bank in training.proximal.banks for parameter in bank.parameters]
     parameters = [parameter for parameter in dict.fromkeys(own) if parameter.requires_grad]
     total = [torch.zeros_like(parameter) for parameter in parameters]
