@@ -136,7 +136,8 @@ class Learned:
         costs = [self.costs[place] for place in moving] if layers else self.costs
         allowed, kept = self.tolerance * self.error, self.tolerance * self.error / max(len(costs), 1)
         rate = DECADES * math.log(10) * self.every / max(self.refit_from - self.warm_up, 1)
-        moves = [rate * min(_gap(cost, kept), _gap(self.regret, allowed)) for cost in costs]
+        most = _gap(self.regret, allowed) if allowed > 0 else 1.0
+        moves = [rate * min(_gap(cost, kept), most) for cost in costs]
         mean = math.fsum(moves) / max(len(moves), 1)
         self.base = min(max(self.base * math.exp(mean), LEAST), MOST)
         for place, move in zip(moving, moves, strict=True) if layers else ():

@@ -48,7 +48,7 @@ def stepped(net: nn.Module, proximal: Proximal, strength: float, steps: int = 1)
         proximal.zero_grad()
         loss_of(net, 5 + step).backward()
         proximal.step()
-    return float(loss_of(net, 100)), net, proximal
+    return float(loss_of(net, 100).detach()), net, proximal
 
 
 def derivative(net: nn.Module, proximal: Proximal) -> float:
@@ -119,10 +119,10 @@ def test_a_group_that_the_floor_keeps_does_not_move_with_the_strength():
 
 def test_dead_groups_have_no_part_in_it():
     net = network()
-    proximal = started("sgd", input_groups(net), GroupLasso(0.5), net)
+    proximal = started("sgd", input_groups(net), GroupLasso(1.5), net)
     assert any((norms == 0).any() for norms in proximal.norms)
     proximal.trace = ShrinkTrace(0.1)
-    _, _, then = stepped(net, proximal, 0.5, steps=3)
+    _, _, then = stepped(net, proximal, 1.5, steps=3)
     assert then.trace is not None
     for place, shrunk in then.trace.shrunk.items():
         assert bool((shrunk[then.norms[place] == 0] == 0).all())
