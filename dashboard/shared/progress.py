@@ -100,7 +100,8 @@ def _sparsity(run: Run) -> list[str]:
     """Say what is asked of the sparsity, and the strength in force."""
     penalty, force = run.spec.penalty, events.strength_in_force(run)
     now = "refit, no penalty" if penalty.refit_share and not force else f"strength {power(force)}"
-    return [now] if penalty.target is None else [plain(asked(penalty)), now]
+    plain_strength = penalty.target is None and penalty.learned == "no"
+    return [now] if plain_strength else [plain(asked(penalty)), now]
 
 
 def _doing(status: Status) -> str:

@@ -33,7 +33,7 @@ from winnow.engine.studies.spec_hash import KnownRuns
 LEFT_OUT = ("seed", "keep", "test", "target")  # a study sets these for each of its runs
 OWN = ("only_plan", "resume", "show", "out", "here", "as_json")  # options that are not about its spec
 SHOWN = {
-    "study": ("members", "summary", "delta", "comparisons"),
+    "study": ("members", "summary", "delta", "comparisons", "unseen"),
     "path": ("members", "path"),
     "tailor": ("members", "advice", "depth", "summary", "delta"),
 }

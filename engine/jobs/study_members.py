@@ -16,7 +16,15 @@ from winnow.engine.studies.depth_advice import Rule, advice_tables, layer_states
 from winnow.engine.studies.plan import OTHER_SEED, Member
 from winnow.engine.studies.rows import final_figures
 
-SUPPORTS = {"magnitude": "strongest", "magnitude-distilled": "strongest", "unanimous": "union"}
+SUPPORTS = {
+    "scratch": "same",
+    "magnitude": "strongest",
+    "magnitude-distilled": "strongest",
+    "unanimous": "union",
+    "transferred": "same",
+    "found": "same",
+    "random": "random",
+}
 STEPS = 24  # halvings of the factor: finer than one channel of the widest network
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -41,10 +49,12 @@ def member_spec(member: Member, runs: Mapping[str, Run], rule: Rule | None = Non
     if needs.teacher:
         start |= {"teacher": newest_source(runs[needs.teacher].path), "distillation": member.distillation}
     if member.arm == "scratch":
-        start |= {"support": "same", "fresh_seed": member.seed + OTHER_SEED}
+        start["fresh_seed"] = member.seed + OTHER_SEED
     if member.arm in SUPPORTS:
+        start["support"] = SUPPORTS[member.arm]
+    if needs.parameters:
         zero = final_figures(runs[needs.parameters])["parameter_sparsity"]
-        start |= {"support": SUPPORTS[member.arm], "zero_parameters": min(max(zero, 0.0), 99.99)}
+        start["zero_parameters"] = min(max(zero, 0.0), 99.99)
     return parse(spec.model_dump() | {"start": StartSpec.model_validate(start).model_dump()})
 
 

@@ -126,6 +126,12 @@ class StudySpec(ManySpec):
     distillation: float = Field(
         0.5, gt=0, le=1, description="weight of imitating the teacher (distilled controls only); 1: without any label"
     )
+    unseen: tuple[str, ...] = Field(
+        (),
+        description="tasks that a support is tried on that was found without them: at each target, the groups that "
+        "live on all other tasks are trained for this task alone, from the same initial weights; against the dense "
+        "network, random groups (as many per layer), and the groups found on the task itself",
+    )
     warm: bool = Field(False, description="start sparse runs from the weights of the dense run")
     definition: Definition = Field(
         "main",
@@ -163,6 +169,28 @@ class StudySpec(ManySpec):
             )
         if "unanimous" in self.controls and len(self.base.tasks) < 2:
             raise ValueError("`controls` must leave unanimous out with one task, got one task.")
+        return self
+
+    @model_validator(mode="after")
+    def _a_support_for_unseen_tasks(self) -> Self:
+        if not self.unseen:
+            return self
+        if unknown := [task for task in self.unseen if task not in self.base.tasks]:
+            raise ValueError(f"`unseen` must be among {', '.join(self.base.tasks)}, got {', '.join(unknown)}.")
+        if len(set(self.unseen)) < len(self.unseen):
+            raise ValueError(f"`unseen` must name each task once, got {', '.join(self.unseen)}.")
+        if len(self.base.tasks) < 2:
+            raise ValueError("`unseen` must be left out with one task: a support is found on the others.")
+        if not self.targets:
+            raise ValueError("`targets` must be given with `unseen`, got none: only supports of one size are compared.")
+        if self.base.penalty.scope != "trunk":
+            raise ValueError(
+                f"`scope` must be trunk with `unseen`, got {self.base.penalty.scope}: each task has a head of its own."
+            )
+        if (coupling := getattr(self.base.network, "coupling", "shared")) != "shared":
+            raise ValueError(
+                f"`coupling` must be shared with `unseen`, got {coupling}: its layers are not those of other tasks."
+            )
         return self
 
 

@@ -55,6 +55,10 @@ COMPARED = (
     "Mean ± standard deviation over seeds. The difference is tailored minus plain, paired by seed, with its 95 % "
     "interval. Both networks are dense and have the same data, epochs, optimiser and seeds."
 )
+UNSEEN = (
+    "Difference of Δ_m, paired by seed, with its 95 % interval. The support is held from the first step on, from the "
+    "initial weights that it was found from. Above 0 it is better than what it is compared with."
+)
 FILES = {"csv": ("CSV", "text/csv"), "tex": ("LaTeX", "text/x-tex"), "md": ("Markdown", "text/markdown")}
 ROWS = "study_runs"
 WHO = ("arm", "tasks", "balancing")
@@ -106,6 +110,7 @@ def tables(study: Study) -> None:
         column_config={name: st.column_config.TextColumn(f"{word} [%]") for name, word in DEFINITIONS.items()},
     )
     st.caption(f"Against {AGAINST[against]}, mean and 95 % interval over seeds. {'. '.join(MEANINGS.values())}.")
+    _unseen(study, split, shown)
     _latencies(study)
 
 
@@ -189,6 +194,27 @@ def _table(table: pd.DataFrame) -> None:
             "tasks": config.TextColumn(pinned=True, width=150),
         },
     )
+
+
+def _unseen(study: Study, split: str, shown: Definition) -> None:
+    """Draw how supports do on tasks that they were not found on, where the study tried that."""
+    frame = studies.unseen_supports(study, split, shown)
+    if frame.empty:
+        return
+    st.subheader("A support on a task that it was not found on", anchor=False)
+    said = of_study.unseen_answer(frame)
+    st.markdown(plain(f"{said.says} {said.then}"))
+    st.dataframe(
+        frame.assign(other=frame["other"].map(of_study.OTHERS)),
+        key="study_unseen",
+        hide_index=True,
+        column_config={
+            "support": st.column_config.TextColumn("support found on"),
+            "other": st.column_config.TextColumn("compared with"),
+            **{name: st.column_config.NumberColumn(format="%+.2f") for name in ("difference", "low", "high")},
+        },
+    )
+    explain(lambda: frame, "study_unseen", UNSEEN, about(study, split))
 
 
 def _latencies(study: Study) -> None:
