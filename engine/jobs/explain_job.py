@@ -12,17 +12,16 @@
 | `deletion`     | the curves: layer, task, order, draw, fraction, channels, loss, loss_change, effect                |
 | `faithfulness` | layer, task, figure, value, method, images: explain.checks.badges                                  |
 | `images`       | image, task, metric, unit, better, run: each image by itself (training.per_image)                  |
-| `circuits`     | task, layer, source, destination, score, kept_90, kept_95, shared: explain.circuits.circuits       |
-| `circuit_figures`, `circuit_overlaps` | of each circuit, and of each two tasks: explain.circuits.circuits           |
 | `classes`      | image, task, class, name, intersection_run, union_run [pixel]                                      |
+
+Where circuits are asked for, there are `circuits`, `circuit_figures` and `circuit_overlaps` (explain.circuits.circuits).
 
 Beside them is `spatial.safetensors`: where in the image (engine.explain.maps.store).
 
 The order: relevance by the first method, shuffled weights (they help to decide what is idle), usage; affinity; maps;
-ablation and deletion, block after block; the other methods, layer after layer, each with its faithfulness; circuits,
-where they are asked for. Every table
-is written as soon as there is something to see, and replaced as it grows. When asked to stop, the job ends after the
-current pass. Started again in the same folder, it continues with the ablations there, if they are of the same
+ablation and deletion, block after block; the other methods, layer after layer, each with its faithfulness; circuits.
+Every table is written as soon as there is something to see, and replaced as it grows. When asked to stop, the job ends
+after the current pass. Started again in the same folder, it continues with the ablations there, if they are of the same
 checkpoint.
 """
 
@@ -239,9 +238,11 @@ class _Job:
             return
         for name, frame in found.tables.items():
             self.writer.table(name, frame)
+        self.refused += found.refused.values()
         if found.left_out:
             reasons = "; ".join(f"{name}: {why}" for name, why in found.left_out.items())
             self.refused.append(f"Some layers have no edges that can be cut, and stay whole. {reasons}.")
+        if self.refused:
             self.writer.status(message=" ".join(self.refused))
 
     def _compare(self, method: Method, ablated: pd.DataFrame | None) -> None:

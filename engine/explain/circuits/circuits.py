@@ -41,12 +41,13 @@ Say = Callable[[str], None]  # called as each phase begins
 
 @dataclass(frozen=True)
 class CircuitTables:
-    """The tables above, and why layers have no edges here, by name: they stay whole."""
+    """The tables above; why layers have no edges here, and stay whole; why tasks have no circuit; both by name."""
 
     circuits: pd.DataFrame
     figures: pd.DataFrame
     overlaps: pd.DataFrame
     left_out: Mapping[str, str]
+    refused: Mapping[str, str]
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -75,7 +76,7 @@ def task_circuits(
         learning: how circuits are learned.
 
     Raises:
-        ValueError: too few images, no layer with edges, or a task that has learned nothing.
+        ValueError: too few images, no layer with edges, or no task that has learned anything.
 
     """
     probed = probe(model, batches, layers=layers, tasks=tasks, settings=settings)
@@ -106,11 +107,17 @@ def probe_circuits(probed: Probe, means: Means, learning: Learning, say: Say = l
     with cuttable(probed, sites, means) as network:
         say("scoring edges")
         scores = edge_scores(network, network.every(0.5), tasks, lambda: iter(parts[0]))
-        made = []
+        made, refused = [], {}
         for task in tasks:
             say(f"selecting the circuit of {task}")
-            made.append(_circuits_of(network, task, parts, learning))
-        return CircuitTables(_edge_rows(made, scores), _figure_rows(made), _overlap_rows(made), left_out)
+            try:
+                made.append(_circuits_of(network, task, parts, learning))
+            except ValueError as error:
+                refused[task] = str(error)
+        if not made:
+            raise ValueError(" ".join(refused.values()))
+        frames = _edge_rows(made, scores), _figure_rows(made), _overlap_rows(made)
+        return CircuitTables(*frames, left_out, refused)
 
 
 @dataclass(frozen=True)

@@ -130,15 +130,22 @@ class EdgeNetwork:
         used = [own.alive & (grad is not None) for own, grad in zip(self.readers, found, strict=True)]
         return torch.cat([own.flatten() for own in used])
 
-    def losses(self, batch: Batch, factors: Factors, tasks: Sequence[str]) -> dict[str, Tensor]:
-        """Return the loss of every image for some tasks, (B,), with edges cut as `factors` says."""
+    def outputs(self, batch: Batch, factors: Factors) -> Mapping[str, Tensor]:
+        """Return the model's outputs for a batch, with edges cut as `factors` says."""
         for reader in self.readers:
             reader.factor = factors[reader.name]
-        predictions, found = self.probe.model(batch.images), {}
-        for task in tasks:
-            losses = self.probe.objectives[task].losses
-            found[task] = losses.value(predictions[task], losses.freeze(predictions[task], batch.targets.get(task)))
+        found: Mapping[str, Tensor] = self.probe.model(batch.images)
         return found
+
+    def loss_of(self, task: str, batch: Batch, output: Tensor) -> Tensor:
+        """Return the loss of every image for a task, (B,), by its output."""
+        losses = self.probe.objectives[task].losses
+        return losses.value(output, losses.freeze(output, batch.targets.get(task)))
+
+    def losses(self, batch: Batch, factors: Factors, tasks: Sequence[str]) -> dict[str, Tensor]:
+        """Return the loss of every image for some tasks, (B,), with edges cut as `factors` says."""
+        found = self.outputs(batch, factors)
+        return {task: self.loss_of(task, batch, found[task]) for task in tasks}
 
 
 @contextmanager

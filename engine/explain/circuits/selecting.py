@@ -2,15 +2,18 @@
 
 Every edge has a factor k in [0, 1], 1 at first. Some steps of Adam, projected to [0, 1], lower
 
-    ℓ(k) + λ · mean(k),    ℓ(k) = mean over images of max(0, L_i(k) − L_i(whole)) / (L(cut) − L(whole)),
+    ℓ(k) + λ · mean(k),    ℓ(k) = ½ mean_i max(0, L_i(k) − L_i(1)) / (L(0) − L(1))
+                                + ½ Σ_i ‖y_i(k) − y_i(1)‖² / Σ_i ‖y_i(0) − y_i(1)‖²
 
-where λ is raised while less than a part of what may be lost is lost, and lowered above it. This is edge pruning
-(Bhaskar, Wettig, Friedman & Chen 2024, arXiv 2406.16778) without its random gates: every step scores all edges again at
-the mask that is in force, so that edges which only mattered together with others go with them, and those that are
-missed come back. Taking the edges of the highest first scores alone keeps several times as many.
+over images i with losses L_i and outputs y_i of the task, where λ is raised while less is lost than may be, and lowered
+above it. This is edge pruning (Bhaskar, Wettig, Friedman & Chen 2024, arXiv 2406.16778) without its random gates: every
+step scores all edges again at the mask that is in force, so that edges which only mattered together with others go with
+them, and those that are missed come back. Taking the edges of the highest first scores alone keeps several times as
+many. The loss alone would let a mask fit the few images it learns from, and that a mask makes an image's loss smaller
+than the whole network does is no merit of a circuit: so it counts upwards only, and the outputs must stay what they are.
 
-Now and then the mask is made hard (k > ½) and the share kept is measured for real on other images. The smallest such
-circuit that keeps the level is trimmed: edges that do nothing in it, then the weakest, go as long as the level holds.
+Now and then the mask is made hard (k > ½) and the share kept is measured for real on other images, which also says how
+much may be lost on those that are learned from. The smallest such circuit that keeps the level is trimmed: edges that do nothing in it, then the weakest, go as long as the level holds.
 """
 
 import math
@@ -25,8 +28,8 @@ from winnow.engine.explain.circuits.edges import EdgeNetwork, edge_scores
 from winnow.engine.training.batches import Batch
 
 FIRST, SECOND = 0.9, 0.98  # decay of Adam's moments
-AIM = 0.4  # of what may be lost: λ is lowered above it, since other images lose more
-RAISED, LOWERED, PULL = 0.1, 0.4, 4.0  # the most that log λ grows and falls in a step, and its gain
+AIM, TURN = 0.4, 0.8  # of what may be lost, at first; the factor by which it is changed to keep the level elsewhere
+RAISED, LOWERED, PULL = 0.07, 0.3, 4.0  # the most that log λ grows and falls in a step, and its gain
 LOOKED_AT = 10  # steps between hard masks
 TRIMS = 7  # halvings in search of the edges that can go
 
@@ -35,8 +38,8 @@ TRIMS = 7  # halvings in search of the edges that can go
 class Learning:
     """How masks are learned: steps per task, the step's size, images a step, and the levels to keep, of 1."""
 
-    steps: int = 120
-    rate: float = 0.05
+    steps: int = 160
+    rate: float = 0.03
     chunk: int = 16
     levels: tuple[float, ...] = (0.9, 0.95)
 
@@ -60,18 +63,25 @@ class TaskEdges:
         factors = self.network.split(mask.float())
         return torch.cat([self.network.losses(batch, factors, (self.task,))[self.task] for batch in batches]).double()
 
-    def gradient(self, batch: Batch, factors: Tensor, whole: Tensor, weights: Tensor) -> tuple[float, Tensor]:
-        """Return by how much the loss is above `whole` at some factors, and the gradient with respect to them.
-
-        Both are means over images by `weights`, and of what is above only: that a mask makes an image's loss smaller
-        than the whole network does is no merit of a circuit.
-        """
+    def gradient(self, factors: Tensor, target: "Target", weights: Tensor) -> tuple[float, Tensor]:
+        """Return ℓ of a batch at some factors, and its gradient with respect to them; `weights` of the images."""
         given = factors.detach().requires_grad_()
+        parts = weights.to(given) / weights.sum()
         with torch.enable_grad():
-            losses = self.network.losses(batch, self.network.split(given), (self.task,))[self.task]
-            above = ((losses - whole.to(losses)).clamp(min=0) * weights.to(losses)).sum() / weights.sum()
-            (found,) = torch.autograd.grad(above, given)
-        return float(above.detach()), found
+            output = self.network.outputs(target.batch, self.network.split(given))[self.task]
+            losses = self.network.loss_of(self.task, target.batch, output)
+            above = (losses - target.losses.to(losses)).clamp(min=0) / target.change
+            apart = (output - target.output).square().flatten(1).sum(1) / target.square
+            lost = ((above + apart) / 2 * parts).sum()
+            (found,) = torch.autograd.grad(lost, given)
+        return float(lost.detach()), found
+
+    def squares(self, batches: Sequence[Batch], mask: Tensor, outputs: Sequence[Tensor]) -> float:
+        """Return the mean over images of the squared distance of the outputs from others, with edges cut."""
+        with torch.no_grad():
+            factors = self.network.split(mask.float())
+            found = [self.network.outputs(batch, factors)[self.task] for batch in batches]
+        return sum(float((a - b).square().sum()) for a, b in zip(found, outputs, strict=True)) / sum(map(len, found))
 
     def savings(self, batches: Sequence[Batch], factors: Tensor) -> Tensor:
         """Return −∂L/∂k at some factors, 0 where there is no edge: how far an edge lowers the loss, to first order."""
@@ -97,6 +107,17 @@ class Span:
         return float((self.cut - losses).mean()) / self.change
 
 
+@dataclass(frozen=True)
+class Target:
+    """A batch, and what is to be kept of it: losses and outputs of the whole network; the sizes of both changes."""
+
+    batch: Batch
+    losses: Tensor
+    output: Tensor
+    change: float
+    square: float
+
+
 def span(edges: TaskEdges, batches: Sequence[Batch]) -> Span:
     """Return what a task has learned on some images.
 
@@ -104,9 +125,8 @@ def span(edges: TaskEdges, batches: Sequence[Batch]) -> Span:
         ValueError: cutting every edge does not raise the loss.
 
     """
-    found = Span(
-        tuple(batches), edges.losses(batches, edges.edges), edges.losses(batches, torch.zeros_like(edges.edges))
-    )
+    nothing = torch.zeros_like(edges.edges)
+    found = Span(tuple(batches), edges.losses(batches, edges.edges), edges.losses(batches, nothing))
     if not found.change > 0:
         raise ValueError(
             f"`circuits` must be of a task that has learned something, got {edges.task}: its loss is "
@@ -116,12 +136,24 @@ def span(edges: TaskEdges, batches: Sequence[Batch]) -> Span:
     return found
 
 
+def targets(edges: TaskEdges, on: Span) -> tuple[Target, ...]:
+    """Return what is to be kept of every batch."""
+    with torch.no_grad():
+        factors = edges.network.split(edges.edges.float())
+        outputs = [edges.network.outputs(batch, factors)[edges.task] for batch in on.batches]
+    square = edges.squares(on.batches, torch.zeros_like(edges.edges), outputs)
+    losses = on.whole.split([len(batch.images) for batch in on.batches])
+    each = zip(on.batches, losses, outputs, strict=True)
+    return tuple(Target(*own, on.change, max(square, 1e-12)) for own in each)
+
+
 @dataclass
 class Mask:
-    """A mask that is being learned: its factors, Adam's moments, λ, and how much of the change is lost at present."""
+    """A mask that is being learned: its factors, Adam's moments, λ, what may be lost, and what is lost at present."""
 
     factors: Tensor
     strength: float = 1.0
+    aim: float = 0.02
     lost: float = 0.0
     steps: int = 0
     first: Tensor = field(init=False)
@@ -130,7 +162,7 @@ class Mask:
     def __post_init__(self) -> None:
         self.first, self.second = torch.zeros_like(self.factors), torch.zeros_like(self.factors)
 
-    def step(self, gradient: Tensor, lost: float, rate: float, aim: float) -> None:
+    def step(self, gradient: Tensor, lost: float, rate: float) -> None:
         """Move by a step; `gradient` is that of ℓ times the number of edges, so that of λ · mean(k) is λ."""
         self.steps += 1
         whole = gradient + self.strength
@@ -139,7 +171,7 @@ class Mask:
         size = (self.second / (1 - SECOND**self.steps)).sqrt() + 1e-8
         self.factors = (self.factors - rate * self.first / (1 - FIRST**self.steps) / size).clamp(0, 1)
         self.lost = 0.7 * self.lost + 0.3 * lost
-        turn = min(RAISED, max(-LOWERED, PULL * (aim - self.lost)))
+        turn = min(RAISED, max(-LOWERED, PULL * (self.aim - self.lost)))
         self.strength = min(max(self.strength * math.exp(turn), 1e-3), 1e3)
 
     def best(self, edges: Tensor, count: int) -> Tensor:
@@ -151,45 +183,47 @@ class Mask:
         return found
 
 
-def learn(edges: TaskEdges, on: Span, mask: Mask, settings: Learning, weights: Tensor | None = None) -> Iterator[Mask]:
+def learn(
+    edges: TaskEdges, on: Sequence[Target], mask: Mask, settings: Learning, weights: Tensor | None = None
+) -> Iterator[Mask]:
     """Move a mask by `settings.steps`, a batch each; yield it after each. `weights` are those of the images."""
-    counts = [len(batch.images) for batch in on.batches]
-    given = torch.ones_like(on.whole) if weights is None else weights
-    parts = [
-        part for part in zip(on.batches, on.whole.split(counts), given.split(counts), strict=True) if part[2].any()
-    ]
-    aim, scale = AIM * (1 - max(settings.levels)), edges.count / on.change
+    counts = [len(target.losses) for target in on]
+    given = torch.ones(sum(counts)) if weights is None else weights
+    parts = [part for part in zip(on, given.split(counts), strict=True) if part[1].any()]
     for number in range(settings.steps):
-        batch, whole, own = parts[number % len(parts)]
-        above, gradient = edges.gradient(batch, mask.factors, whole, own)
-        mask.step(gradient * edges.edges * scale, above / on.change, settings.rate, aim)
+        target, own = parts[number % len(parts)]
+        lost, gradient = edges.gradient(mask.factors, target, own)
+        mask.step(gradient * edges.edges * edges.count, lost, settings.rate)
         mask.factors = mask.factors * edges.edges
         yield mask
 
 
 @dataclass(frozen=True)
 class Selected:
-    """The circuits of a task, {level: mask}, and the factors and λ from which the last one was made."""
+    """The circuits of a task, {level: mask}, and the factors, λ and aim from which the last one was made."""
 
     circuits: dict[float, Tensor]
     factors: Tensor
     strength: float
+    aim: float
 
 
 def select(edges: TaskEdges, learning: Span, sizing: Span, settings: Learning) -> Selected:
     """Return the smallest circuits found that keep each level on the images of `sizing`, learned on others."""
-    mask = Mask(edges.edges.float())
-    tried = [(edges.count, 1.0, edges.edges, mask.factors, mask.strength)]
-    for now in learn(edges, learning, mask, settings):
+    level = max(settings.levels)
+    mask = Mask(edges.edges.float(), aim=AIM * (1 - level))
+    tried = [(edges.count, 1.0, edges.edges, Selected({}, mask.factors, mask.strength, mask.aim))]
+    for now in learn(edges, targets(edges, learning), mask, settings):
         if now.steps % LOOKED_AT == 0 or now.steps == settings.steps:
             hard = now.factors > 0.5
             kept = sizing.kept(edges.losses(sizing.batches, hard))
-            tried.append((int(hard.sum()), kept, hard, now.factors, now.strength))
+            tried.append((int(hard.sum()), kept, hard, Selected({}, now.factors, now.strength, now.aim)))
+            now.aim = min(max(now.aim * (TURN if kept < level else 1 / TURN), 0.05 * (1 - level)), 2 * (1 - level))
     found = {}
-    for level in sorted(settings.levels):
-        smallest = min((one for one in tried if one[1] >= level), key=lambda one: one[0])
-        found[level] = _trimmed(edges, (learning, sizing), smallest[2], level)
-    return Selected(found, smallest[3], smallest[4])
+    for own in sorted(settings.levels):
+        smallest = min((one for one in tried if one[1] >= own), key=lambda one: one[0])
+        found[own] = _trimmed(edges, (learning, sizing), smallest[2], own)
+    return replace(smallest[3], circuits=found)
 
 
 def _trimmed(edges: TaskEdges, parts: tuple[Span, Span], circuit: Tensor, level: float) -> Tensor:
@@ -220,12 +254,12 @@ def resampled(
     seed, number = draws
     generator, images = torch.Generator().manual_seed(seed), len(learning.whole)
     few = replace(settings, steps=max(settings.steps // 6, 1))
-    found = []
+    found, on = [], targets(edges, learning)
     for _ in range(number):
         drawn = torch.randint(images, (images,), generator=generator)
         weights = torch.bincount(drawn, minlength=images).to(learning.whole)
-        mask = Mask(selected.factors, selected.strength)
-        for _now in learn(edges, learning, mask, few, weights):
+        mask = Mask(selected.factors, selected.strength, selected.aim)
+        for _now in learn(edges, on, mask, few, weights):
             pass
         found.append(mask.best(edges.edges, int(selected.circuits[max(selected.circuits)].sum())))
     return tuple(found)
