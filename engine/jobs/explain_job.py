@@ -14,7 +14,7 @@
 | `images`       | image, task, metric, unit, better, run: each image by itself (training.per_image)                  |
 | `classes`      | image, task, class, name, intersection_run, union_run [pixel]                                      |
 
-Where circuits are asked for, there are `circuits`, `circuit_figures` and `circuit_overlaps` (explain.circuits.circuits).
+Where circuits are asked for: `circuits`, `circuit_figures`, `circuit_overlaps` (explain.circuits.circuits).
 
 Beside them is `spatial.safetensors`: where in the image (engine.explain.maps.store).
 

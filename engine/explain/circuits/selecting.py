@@ -5,15 +5,16 @@ Every edge has a factor k in [0, 1], 1 at first. Some steps of Adam, projected t
     ℓ(k) + λ · mean(k),    ℓ(k) = ½ mean_i max(0, L_i(k) − L_i(1)) / (L(0) − L(1))
                                 + ½ Σ_i ‖y_i(k) − y_i(1)‖² / Σ_i ‖y_i(0) − y_i(1)‖²
 
-over images i with losses L_i and outputs y_i of the task, where λ is raised while less is lost than may be, and lowered
-above it. This is edge pruning (Bhaskar, Wettig, Friedman & Chen 2024, arXiv 2406.16778) without its random gates: every
+over images i with losses L_i and outputs y_i of the task. λ is raised while less is lost than may be, and lowered above
+it. This is edge pruning (Bhaskar, Wettig, Friedman & Chen 2024, arXiv 2406.16778) without its random gates: every
 step scores all edges again at the mask that is in force, so that edges which only mattered together with others go with
 them, and those that are missed come back. Taking the edges of the highest first scores alone keeps several times as
-many. The loss alone would let a mask fit the few images it learns from, and that a mask makes an image's loss smaller
-than the whole network does is no merit of a circuit: so it counts upwards only, and the outputs must stay what they are.
+many. By the loss alone a mask would fit the few images that it learns from. That it makes an image's loss smaller than
+the whole network does is no merit of a circuit: so the loss counts upwards only, and the outputs must stay as they are.
 
 Now and then the mask is made hard (k > ½) and the share kept is measured for real on other images, which also says how
-much may be lost on those that are learned from. The smallest such circuit that keeps the level is trimmed: edges that do nothing in it, then the weakest, go as long as the level holds.
+much may be lost on those that are learned from. The smallest such circuit that keeps the level is trimmed: edges that
+do nothing in it, then the weakest, go as long as the level holds.
 """
 
 import math

@@ -143,7 +143,8 @@ def test_circuits_are_written_where_they_are_asked_for(run: Run, tmp_path: Path)
         counted.loc[tasks].to_numpy().tolist()
     )
     norms = run.groups()
-    dead = set(norms[norms["norm"] == 0][["layer", "channel"]].astype({"layer": str}).itertuples(index=False, name=None))
+    zero = norms[norms["norm"] == 0]
+    dead = set(zip(zero["layer"].astype(str), zero["channel"], strict=True))
     assert dead
     assert not dead & set(zip(edges["layer"], edges["source"], strict=True))  # what is zero carries nothing
 
@@ -152,12 +153,12 @@ def test_circuits_that_cannot_be_are_told_and_the_rest_is_there(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def refuse(*_: object) -> None:
-        raise ValueError("`circuits` must be of a task that has learned something.")
+        raise ValueError("`circuits` must be good.")
 
     monkeypatch.setattr("winnow.engine.jobs.explain_job.probe_circuits", refuse)
     pen = Pen(tmp_path, [])
     assert run_explain(run, spec(ablations=0, randomisations=False, circuits=True), pen, []) == "done"
-    assert pen.said[-1]["message"] == "The circuits are missing: `circuits` must be of a task that has learned something."
+    assert pen.said[-1]["message"] == "The circuits are missing: `circuits` must be good."
     assert not (tmp_path / "tables" / "circuits.parquet").exists()
 
 
