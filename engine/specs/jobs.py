@@ -54,7 +54,7 @@ JOBS: Mapping[str, JobKind] = MappingProxyType(
         "explain": JobKind(
             ExplainSpec,
             Reference("winnow.engine.jobs.explain_job", "run_explain"),
-            tables=("layers", "faithfulness"),
+            tables=("layers", "faithfulness", "circuit_figures", "circuit_overlaps"),
             help="Show which channels of RUN each task relies on, and check whether that is true.",
         ),
         "export": JobKind(
