@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from winnow.engine.specs.bench import BenchSpec
 from winnow.engine.specs.explain import ExplainSpec
 from winnow.engine.specs.export import ExportSpec
 from winnow.engine.specs.frozen import DerivedSpec, Frozen
@@ -62,6 +63,12 @@ JOBS: Mapping[str, JobKind] = MappingProxyType(
             Reference("winnow.engine.jobs.export_job", "run_export"),
             tables=("files",),
             help="Write the pruned network of RUN in other formats. Each file is checked against the network.",
+        ),
+        "bench": JobKind(
+            BenchSpec,
+            Reference("winnow.engine.jobs.bench_job", "run_bench"),
+            tables=("said", "best", "lost"),
+            help="Time the pruned network of RUN beside the dense one, in every form, and say where its time goes.",
         ),
     }
 )
