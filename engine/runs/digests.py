@@ -23,7 +23,7 @@ SIGNATURE = "digests.json.sig"  # of the digests (engine.runs.signing)
 UNNOTED = (
     "status.json", "lock", "control.json", "control.lock", "log.txt", "report.json", "report", NOTED, SIGNATURE,
 )  # fmt: skip
-APART = ("prune", "explain", "export")
+APART = ("prune", "explain", "sensitivity", "export")
 
 
 def note_digests(folder: Path) -> None:
