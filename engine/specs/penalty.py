@@ -110,3 +110,17 @@ class PenaltySpec(Frozen):
     def refit_share(self) -> float:
         """The last part of the run that is a refit of the frozen support."""
         return self.refit if self.refit is not None else 0.25 if self.target is not None else 0.0
+
+
+class StrengthChange(Frozen):
+    """λ from the given step on: what a user did to a live run, so that it can be replayed."""
+
+    step: int = Field(ge=0, description="first step (from 0) with the new strength")
+    strength: Strength = Field(description="λ from this step on")
+
+
+class TargetChange(Frozen):
+    """The target from the given step on, likewise."""
+
+    step: int = Field(ge=0, description="first step (from 0) with the new target")
+    target: float = Field(gt=0, lt=100, allow_inf_nan=False, description="share to make exactly zero, in %")

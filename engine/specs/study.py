@@ -73,10 +73,10 @@ class ManySpec(Frozen):
 
     @model_validator(mode="after")
     def _a_base_of_its_own(self) -> Self:
-        if self.base.start is not None or self.base.strength_changes:
+        if self.base.start is not None or self.base.strength_changes or self.base.target_changes:
             raise ValueError(
-                "`base` must have no `start` and no `strength_changes`, got one of them. Take a run that began with "
-                "fresh weights and whose strength was not changed."
+                "`base` must have no `start`, `strength_changes` or `target_changes`, got one of them. Take a run that "
+                "began with fresh weights and whose strength and target were not changed."
             )
         if self.base.network.network == "recorded" or self.base.data.dataset == "recorded":
             raise ValueError(

@@ -20,9 +20,9 @@ from winnow.data.sample import Field as About
 from winnow.data.sample import Learner, Metric
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
-from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, Strength, available_cores, refusal
+from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, available_cores, refusal
 from winnow.engine.specs.network import Network, NetworkSpec, ResidualSpec
-from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
+from winnow.engine.specs.penalty import PENALTIES, PenaltySpec, StrengthChange, TargetChange
 from winnow.engine.specs.registry import chosen_by
 from winnow.engine.specs.warm_start import StartSpec
 
@@ -69,13 +69,6 @@ class OwnTask(Frozen):
     def learner(self) -> Learner:
         """What a field holds of it."""
         return Learner(self.code, self.path, self.metrics)
-
-
-class StrengthChange(Frozen):
-    """λ from the given step on: what a user did to a live run, so that it can be replayed."""
-
-    step: int = Field(ge=0, description="first step (from 0) with the new strength")
-    strength: Strength = Field(description="λ from this step on")
 
 
 class TrainSpec(Frozen):
@@ -134,6 +127,7 @@ class TrainSpec(Frozen):
     )
     start: StartSpec | None = Field(None, description="weights and zeros to take over from other runs")
     strength_changes: tuple[StrengthChange, ...] = Field((), description="strengths to switch to at given steps")
+    target_changes: tuple[TargetChange, ...] = Field((), description="targets [%] to switch to at given steps")
 
     @property
     def fields(self) -> Mapping[str, About]:
@@ -230,6 +224,14 @@ class TrainSpec(Frozen):
             raise ValueError(
                 f"`optimiser` must be sgd for {self.penalty.penalty} on coupled groups, got "
                 f"{self.optimiser.optimiser}. With Adam's step lengths the penalty has no proximal step in closed form."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _targets_follow_a_target(self) -> Self:
+        if self.target_changes and self.penalty.target is None:
+            raise ValueError(
+                f"`target_changes` must follow a `target`, got {len(self.target_changes)} and none. Give the first one."
             )
         return self
 
