@@ -49,7 +49,7 @@ SECTIONS: Mapping[str, Section] = MappingProxyType(
         "optimiser": Section("", {"": OptimiserSpec}),
     }
 )
-ELSEWHERE = ("kind", "format_version", "strength_changes", "start", "tasks", "own_tasks", *SECTIONS)
+ELSEWHERE = ("kind", "format_version", "strength_changes", "target_changes", "start", "tasks", "own_tasks", *SECTIONS)
 """Fields of the spec of a run that are no option here: constants, sections, and `--tasks`, which its command has."""
 
 

@@ -43,6 +43,12 @@ def member_spec(member: Member, runs: Mapping[str, Run], rule: Rule | None = Non
         return _narrower(spec, runs[needs.parameters])
     if not needs.keys:
         return spec
+    return parse(spec.model_dump() | {"start": _start(member, runs).model_dump()})
+
+
+def _start(member: Member, runs: Mapping[str, Run]) -> StartSpec:
+    """Return what a member takes over from the runs that it needs."""
+    needs = member.needs
     start: dict[str, object] = {"supports": tuple(newest_source(runs[key].path) for key in needs.supports)}
     if needs.weights:
         start["weights"] = newest_source(runs[needs.weights].path)
@@ -55,7 +61,7 @@ def member_spec(member: Member, runs: Mapping[str, Run], rule: Rule | None = Non
     if needs.parameters:
         zero = final_figures(runs[needs.parameters])["parameter_sparsity"]
         start["zero_parameters"] = min(max(zero, 0.0), 99.99)
-    return parse(spec.model_dump() | {"start": StartSpec.model_validate(start).model_dump()})
+    return StartSpec.model_validate(start)
 
 
 def living_parameters(run: Run) -> int:

@@ -15,6 +15,7 @@ from winnow.engine.specs.frozen import DerivedSpec, Frozen
 from winnow.engine.specs.look import LookSpec
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.specs.registry import Reference
+from winnow.engine.specs.sensitivity import SensitivitySpec
 from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec
 from winnow.engine.specs.train import TrainSpec
 
@@ -57,6 +58,12 @@ JOBS: Mapping[str, JobKind] = MappingProxyType(
             Reference("winnow.engine.jobs.explain_job", "run_explain"),
             tables=("layers", "faithfulness", "circuit_figures", "circuit_overlaps"),
             help="Show which channels of RUN each task relies on, and check whether that is true.",
+        ),
+        "sensitivity": JobKind(
+            SensitivitySpec,
+            Reference("winnow.engine.jobs.sensitivity_job", "run_sensitivity"),
+            tables=("sensitivity", "suggested"),
+            help="Cut each layer of RUN alone, and show what each task loses. Suggests how much each layer can lose.",
         ),
         "export": JobKind(
             ExportSpec,
