@@ -172,7 +172,7 @@ def _shown(found: Study, given: Mapping[str, Any]) -> int:
         click.echo(json.dumps({**head, **tables}, allow_nan=False))
     else:
         if _has(found, "summary"):
-            shown = paper_table(found.table("summary"), definition(found))
+            shown = paper_table(found.table("summary"), definition(found), found.spec.judged_on)
             click.echo(shown.to_string(index=False, na_rep="–") + f"\n{found.path}")
         if status.state != "done":
             click.echo(f"{found.id} {status.state}: {status.message}", err=True)
@@ -180,12 +180,12 @@ def _shown(found: Study, given: Mapping[str, Any]) -> int:
 
 
 def write_tables(found: Study, folder: Path) -> None:
-    """Write all tables of a study as CSV, and the paper's table on the test split in Markdown and LaTeX."""
+    """Write all tables of a study as CSV, and the main table in Markdown and LaTeX."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(found.path.glob("tables/*.parquet")):
         (folder / f"{file.stem}.csv").write_text(csv_text(checked_table(file)))
     if _has(found, "summary"):
-        shown = paper_table(found.table("summary"), definition(found))
+        shown = paper_table(found.table("summary"), definition(found), found.spec.judged_on)
         for suffix, written in FORMATS.items():
             (folder / f"summary.{suffix}").write_text(written(shown))
 

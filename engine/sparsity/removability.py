@@ -1,4 +1,4 @@
-"""Can the channel behind each group be removed, and if not, which layers read it?
+"""Whether the channel behind each group can be removed and, if not, which layers read it.
 
 A zero input group says that one layer ignores a channel. The channel itself can be removed when every reader ignores
 it. So a zero group and a removable channel are two things; `removability` puts them side by side.

@@ -55,8 +55,9 @@ def study_views(study: Study) -> None:
     """Draw the open view of a study."""
     spec = study.spec
     shown: Definition = spec.definition if isinstance(spec, StudySpec) else "main"
-    which = differences.Which("test", "dense", shown)
-    answer(of_study.study_answer(studies.study_table(study, "summary"), which, f"{DEFINITIONS[shown]}, test images"))
+    which = differences.Which(spec.judged_on, "dense", shown)
+    over = f"{DEFINITIONS[shown]}, {SPLITS[spec.judged_on]}"
+    answer(of_study.study_answer(studies.study_table(study, "summary"), which, over))
     for tab, view in zip(
         address.tabs("compared", TABS), (tables, _differences, pareto_of, seeds_view, the_runs), strict=True
     ):
@@ -75,7 +76,7 @@ def about(study: Study, split: str = "") -> str:
 def tables(study: Study) -> None:
     """Draw the paper's table and Δ_m in all definitions, with their downloads."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        split, shown = _split(), _definition(study)
+        split, shown = _split(study), _definition(study)
     summary = studies.study_table(study, "summary")
     table = paper_table(summary, shown, split)
     if table.empty:
@@ -122,7 +123,7 @@ def the_runs(study: Study) -> None:
 
 def _differences(study: Study) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        split, shown, against = _split(), _definition(study), _against()
+        split, shown, against = _split(study), _definition(study), _against()
     which = differences.Which(split, against, shown)
     where = f"{about(study, split)} · against {AGAINST[against]}"
     draw(
@@ -190,8 +191,10 @@ def _downloads(table: pd.DataFrame, summary: pd.DataFrame) -> None:
             )
 
 
-def _split() -> str:
-    return address.segments("split", "Judged on", SPLITS, "test")
+def _split(study: Study) -> str:
+    usual = study.spec.judged_on
+    known = {"val": SPLITS["val"]} if usual == "val" else SPLITS
+    return address.segments("split", "Judged on", known, usual)
 
 
 def _definition(study: Study) -> Definition:
