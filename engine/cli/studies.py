@@ -40,8 +40,8 @@ def _shared(command: Any) -> Any:
             "--tasks", default=None, help="tasks, separated by commas; not set: the first three of the data set"
         ),
         click.option("--plan", "only_plan", is_flag=True, help="show the runs that this needs; write nothing"),
-        click.option("--resume", default=None, metavar="NAME", help="continue this one, which was stopped or lost"),
-        click.option("--show", default=None, metavar="NAME", help="show the results of this one"),
+        click.option("--resume", default=None, metavar="NAME", help="continue NAME, which was stopped or lost"),
+        click.option("--show", default=None, metavar="NAME", help="show the results of NAME"),
         click.option("--out", default=None, type=click.Path(file_okay=False), help="write the tables to this folder"),
         click.option(
             "--cluster",
@@ -49,7 +49,7 @@ def _shared(command: Any) -> Any:
             type=click.Path(exists=True, dir_okay=False),
             help="YAML file for a Dask cluster: cluster (slurm, pbs, lsf or sge), jobs, and options of dask-jobqueue",
         ),
-        click.option("--here", is_flag=True, help="with --resume: train on this machine, whatever its folder names"),
+        click.option("--here", is_flag=True, help="with --resume: train on this machine, wherever it ran before"),
         click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end"),
     )
     for option in reversed(options):

@@ -28,7 +28,7 @@ class PruneSpec(DerivedSpec):
     )
     compared: Literal["layer", "size"] = Field(
         "layer",
-        description="how norms of different layers compare (norm only). layer: as shares of their layer; size: divided "
+        description="how norms of different layers are compared (norm only). layer: as shares of their layer; size: divided "
         "by √(number of weights)",
     )
     floor: float = Field(
