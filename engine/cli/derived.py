@@ -23,7 +23,7 @@ from winnow.engine.specs.frozen import DerivedSpec
 from winnow.engine.specs.jobs import JOBS
 
 resume_option = click.option(
-    "--resume", default=None, metavar="ID", help="start this one again, which was stopped, lost or failed"
+    "--resume", default=None, metavar="ID", help="start job ID again, which was stopped, lost or failed"
 )
 as_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 

@@ -56,6 +56,11 @@ class ManySpec(Frozen):
         description="Dask cluster to start: cluster (slurm, pbs, lsf or sge), jobs, and options of dask-jobqueue",
     )
 
+    @property
+    def judged_on(self) -> Literal["test", "val"]:
+        """The split that the tables show: test, or val for a data set without a test split, such as NYU-v2."""
+        return "test" if "test" in self.base.data.splits else "val"
+
     @model_validator(mode="after")
     def _a_base_of_its_own(self) -> Self:
         if self.base.start is not None or self.base.strength_changes or self.base.target_changes:

@@ -104,8 +104,8 @@ class PenaltySpec(Frozen):
     concavity: Positive = Field(3.0, description="γ; groups whose norm exceeds γ λ c_g are not shrunk")
     normalisation: Literal["plain", "aware"] = Field(
         "plain",
-        description="before a batch norm. plain: the penalty may shrink a whole layer; aware: the norm of each layer "
-        "is kept (input groups)",
+        description="layers before a batch norm. plain: the penalty may shrink a whole layer; aware: the norm of each "
+        "layer is kept (input groups)",
     )
     warm_up: int = Field(0, ge=0, le=100_000, description="epochs without penalty at the start")
     ramp: int = Field(
@@ -115,8 +115,8 @@ class PenaltySpec(Frozen):
         None,
         ge=0,
         lt=1,
-        description="last share of the run: no penalty, zeros are kept; not set: 0.25 with a target or a λ that is "
-        "learned, else 0",
+        description="last share of the run, without penalty, zeros kept; not set: 0.25 with a target or a learned λ, "
+        "else 0",
     )
     removal: int = Field(
         0, ge=0, le=100_000, description="epochs between removals of zero channels while training; 0: no removal"

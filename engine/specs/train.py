@@ -48,7 +48,7 @@ class OptimiserSpec(Frozen):
     weight_decay: Factor = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
     rate: dict[str, Factor] = Field(
         default_factory=dict,
-        description="learning rate of the parameters whose names fit a pattern, as a factor of the learning rate: "
+        description="learning rate of the parameters whose names match a pattern, as a factor of the learning rate: "
         "trunk.*=0.1; 0: they keep their values",
     )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="learning rate over the steps of the run")
@@ -109,7 +109,7 @@ class TrainSpec(Frozen):
     )
     test: bool = Field(False, description="evaluate the kept network on the test split, once, at the end")
     snapshots: int = Field(
-        0, ge=0, le=50, description="keep a compact network each time the sparsity has grown by so many %; 0: none"
+        0, ge=0, le=50, description="keep a compact network each time the sparsity has grown by this many %; 0: none"
     )
     start: StartSpec | None = Field(None, description="weights and zeros to take over from other runs")
     strength_changes: tuple[StrengthChange, ...] = Field((), description="strengths to switch to at given steps")

@@ -244,7 +244,7 @@ def _member(
         "seed": seed,
         "epochs": base.epochs * (2 if arm in FRESH and isinstance(spec, StudySpec) and spec.warm else 1),
         "keep": "best",
-        "test": True,
+        "test": spec.judged_on == "test",
     }
     imitation = spec.distillation if needs.teacher and isinstance(spec, StudySpec) else 0.0
     return Member(arm, tasks, balancing, level, seed, parse(values), needs, imitation)
