@@ -9,7 +9,7 @@
 |          | ratio of MACs                                                                                        |
 | `layers` | `engine.measure.roofline.layer_table`, in torch at the first batch and number of threads             |
 | `lost`   | cause, seconds, share [%] of the time that the small network takes beyond what its MACs promise      |
-| `machine`| threads, flops [FLOP/s], bandwidth [bytes/s], call [s], block (`engine.measure.roofline.machine`)    |
+| `machine`| threads, flops [FLOP/s], bandwidth [bytes/s], call [s], block (`engine.measure.roofline`)            |
 | `left_out` | model, form, reason: what could not be measured                                                   |
 
 All models and forms of one number of images and threads take turns, so that a busy machine slows them all alike: the
@@ -32,7 +32,7 @@ from winnow.engine.measure.counts import macs
 from winnow.engine.measure.forms import FORMS, Form, Source, formed, usable_forms
 from winnow.engine.measure.gains import COMPACT, DENSE, MASKED, lost_by_cause
 from winnow.engine.measure.memory import peak_memory
-from winnow.engine.measure.roofline import layer_costs, layer_table, machine
+from winnow.engine.measure.roofline import layer_costs, layer_table, measured_machine
 from winnow.engine.measure.timing import Timing, check_batches, each_round, summed_up
 
 ZEROS_SHOWN = ("eager", "onnxruntime")  # forms of the masked network: zeros alone save nothing in any
@@ -112,7 +112,7 @@ def bench(
     if judge is not None:
         tell("judging int8", 0.95)
         _judged(forms, models, judge)
-    tables["machine"] = pd.DataFrame([asdict(machine(threads)) for threads in settings.threads])
+    tables["machine"] = pd.DataFrame([asdict(measured_machine(threads)) for threads in settings.threads])
     tables["left_out"] = pd.DataFrame(left_out, columns=["model", "form", "reason"])
     return tables
 
@@ -210,5 +210,5 @@ def _layers(models: Mapping[str, nn.Module], example_inputs: Any, settings: Benc
     pair = {name: models[name] for name in (DENSE, COMPACT)}
     inputs = {name: batched(model, example_inputs, settings.batches[0]) for name, model in pair.items()}
     costs = layer_costs(pair, inputs, threads, settings.rounds)
-    frame = layer_table(costs[DENSE], costs[COMPACT], machine(threads))
+    frame = layer_table(costs[DENSE], costs[COMPACT], measured_machine(threads))
     return {"layers": frame, "lost": lost_by_cause(frame)}

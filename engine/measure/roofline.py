@@ -61,7 +61,7 @@ class LayerCost:
 
 
 @cache
-def machine(threads: int) -> Machine:
+def measured_machine(threads: int) -> Machine:
     """Return what this machine does with so many threads, from a probe of about half a second, once per process."""
     with _with_threads(threads), torch.inference_mode():
         flops = max(2 * side**3 / _best(_product(side)) for side in SIDES)

@@ -10,7 +10,7 @@ from winnow.engine.measure import bench as benching
 from winnow.engine.measure.bench import BenchSettings, bench
 from winnow.engine.measure.forms import Source, formed, usable_forms
 from winnow.engine.measure.gains import COMPACT, DENSE, MASKED, best_forms, in_a_sentence
-from winnow.engine.measure.roofline import REST, LayerCost, Machine, layer_costs, layer_table, machine
+from winnow.engine.measure.roofline import REST, LayerCost, Machine, layer_costs, layer_table, measured_machine
 from winnow.engine.pruning import compact
 
 QUICK = BenchSettings(("eager", "folded"), (1, 2), (1,), 3, 1e-4)
@@ -100,8 +100,8 @@ def test_layer_table(small: LayerCost, part: str, seconds: float):
 
 
 def test_machine_is_measured_once():
-    found = machine(1)
-    assert found is machine(1)
+    found = measured_machine(1)
+    assert found is measured_machine(1)
     assert found.least(found.flops, 0) == pytest.approx(2)
     assert [found.bound(*given) for given in ((0, 1), (1e9, 1))] == ["memory", "compute"]
 
