@@ -2,9 +2,9 @@
 
     {"channels": [{kind, layer, channel, name, note}, …], "before": [[…], …]}
 
-As with labels, spec and digests stay as they are: a name changes what a channel is called, never what it is.
-`before` holds the lists before the newest changes, so that they can be undone. A channel is one of a kind: input
-channel 3 of a layer, its filter 3 and the coupled channel 3 of a space are three cells (`dashboard.frames.cells`).
+As with labels, the spec and the digests stay: a name changes what a channel is called, never what it is.
+`before` holds the lists before the newest changes, so that they can be undone. A channel is of a kind: input channel
+3 of a layer, its filter 3 and the coupled channel 3 of a space are three cells (`dashboard.frames.cells`).
 """
 
 from collections.abc import Mapping
