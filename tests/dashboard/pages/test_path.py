@@ -105,6 +105,19 @@ def test_the_table_names_the_definition_that_it_shows(runs_root: Path) -> None:
     assert not page.exception
 
 
+def test_a_study_says_how_a_support_does_on_a_task_that_it_was_not_found_on(runs_root: Path) -> None:
+    study = write_study(runs_root, subsets=["seg"], unseen=["seg"], seeds=[0, 1, 2])
+    page = _page()
+    assert not page.exception
+    (said,) = [text.value for text in page.markdown if text.value.startswith("On seg, the groups found on depth")]
+    assert "against random groups, as many per layer" in said
+    assert "3 seeds" in said
+    table = next(frame.value for frame in page.dataframe if "support" in frame.value.columns)
+    differences = study.table("unseen").query("split == 'test' and definition == 'main'")
+    assert table["difference"].tolist() == differences["difference"].tolist()
+    assert table["other"].tolist()[0] == "the dense network"
+
+
 def test_the_table_can_be_had_as_csv_latex_and_markdown(the_study: Study) -> None:
     page = _page(study=the_study.id)
     labels = [button.label for button in page.get("download_button")]
