@@ -33,7 +33,12 @@ def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float 
         figure.add_trace(pale, row=2, col=1)
     mark(figure, _events(frame, changes, refit), (_start(frame), float(frame["at"].max())), "x2")
     figure.update_yaxes(title_text="groups alive [%]", range=[0, 103], row=1, col=1)
-    figure.update_yaxes(title_text="strength λ [1]", row=2, col=1, **_log_axis(frame[["strength", *bounds]].stack()))
+    figure.update_yaxes(
+        title_text="strength λ [1]",
+        row=2,
+        col=1,
+        **_log_axis(pd.concat([frame[name] for name in ("strength", *bounds)])),
+    )
     figure.update_xaxes(range=[_start(frame), float(frame["at"].max())])
     figure.update_xaxes(title_text="epoch", row=2, col=1)
     return figure

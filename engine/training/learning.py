@@ -73,7 +73,7 @@ def measured_on(training: Training, batch: Batch, weights: Tensor, images: int, 
         singles.append(each @ weights)
     losses = training.ranks.sum_(losses)
     values = finite(dict(zip(names, losses, strict=True)), f"{where}, on held-out images")
-    gradients = dict(zip(parameters, _summed(training, total), strict=True))
+    gradients: dict[Tensor, Tensor] = dict(zip(parameters, _summed(training, total), strict=True))
     return Measured(gradients, list(values.values()), _standard_error(training, torch.cat(singles), images))
 
 
@@ -102,7 +102,7 @@ def _summed(training: Training, gradients: list[Tensor]) -> list[Tensor]:
     if training.ranks.count == 1 or not gradients:
         return gradients
     flat = training.ranks.sum_(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-    parts = flat.split([gradient.numel() for gradient in gradients])
+    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
     return [part.view_as(gradient) for part, gradient in zip(parts, gradients, strict=True)]
 
 
