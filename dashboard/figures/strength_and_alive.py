@@ -40,7 +40,7 @@ def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float 
         title_text="strength λ [1]",
         row=2,
         col=1,
-        **_log_axis(pd.Series(frame[["strength", *bounds]].to_numpy().ravel())),
+        **_log_axis(pd.concat([frame[name] for name in ("strength", *bounds)])),
     )
     figure.update_xaxes(range=[_start(frame), float(frame["at"].max())])
     figure.update_xaxes(title_text="epoch", row=2, col=1)
