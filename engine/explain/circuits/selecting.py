@@ -249,12 +249,12 @@ def resampled(
 ) -> tuple[Tensor, ...]:
     """Return the largest circuit again for a number of bootstrap samples of the images; `draws` is (seed, number).
 
-    Learning goes on from the mask of the circuit, for a sixth of the steps, with every image counted as often as it was
+    Learning goes on from the mask of the circuit, for a tenth of the steps, with every image counted as often as it was
     drawn. So this is the spread of what learning finds near the circuit; that of learning afresh is wider.
     """
     seed, number = draws
     generator, images = torch.Generator().manual_seed(seed), len(learning.whole)
-    few = replace(settings, steps=max(settings.steps // 6, 1))
+    few = replace(settings, steps=max(settings.steps // 10, 1))
     found, on = [], targets(edges, learning)
     for _ in range(number):
         drawn = torch.randint(images, (images,), generator=generator)
