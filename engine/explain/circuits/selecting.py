@@ -30,7 +30,8 @@ from winnow.engine.training.batches import Batch
 
 FIRST, SECOND = 0.9, 0.98  # decay of Adam's moments
 AIM, TURN = 0.4, 0.8  # of what may be lost, at first; the factor by which it is changed to keep the level elsewhere
-RAISED, LOWERED, PULL = 0.07, 0.3, 4.0  # the most that log λ grows and falls in a step, and its gain
+RAISED, LOWERED, PULL = 0.1, 0.3, 0.15  # the most that log λ grows and falls in a step, and its gain
+WEAKEST, STRONGEST = 0.05, 1e3  # λ
 LOOKED_AT = 10  # steps between hard masks
 TRIMS = 7  # halvings in search of the edges that can go
 
@@ -172,8 +173,8 @@ class Mask:
         size = (self.second / (1 - SECOND**self.steps)).sqrt() + 1e-8
         self.factors = (self.factors - rate * self.first / (1 - FIRST**self.steps) / size).clamp(0, 1)
         self.lost = 0.7 * self.lost + 0.3 * lost
-        turn = min(RAISED, max(-LOWERED, PULL * (self.aim - self.lost)))
-        self.strength = min(max(self.strength * math.exp(turn), 1e-3), 1e3)
+        turn = min(RAISED, max(-LOWERED, PULL * math.log(self.aim / max(self.lost, 1e-6))))
+        self.strength = min(max(self.strength * math.exp(turn), WEAKEST), STRONGEST)
 
     def best(self, edges: Tensor, count: int) -> Tensor:
         """Return the `count` edges of the largest factors, of equal ones those that are growing."""
@@ -249,12 +250,12 @@ def resampled(
 ) -> tuple[Tensor, ...]:
     """Return the largest circuit again for a number of bootstrap samples of the images; `draws` is (seed, number).
 
-    Learning goes on from the mask of the circuit, for a sixth of the steps, with every image counted as often as it was
+    Learning goes on from the mask of the circuit, for a tenth of the steps, with every image counted as often as it was
     drawn. So this is the spread of what learning finds near the circuit; that of learning afresh is wider.
     """
     seed, number = draws
     generator, images = torch.Generator().manual_seed(seed), len(learning.whole)
-    few = replace(settings, steps=max(settings.steps // 6, 1))
+    few = replace(settings, steps=max(settings.steps // 10, 1))
     found, on = [], targets(edges, learning)
     for _ in range(number):
         drawn = torch.randint(images, (images,), generator=generator)

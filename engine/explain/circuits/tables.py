@@ -163,9 +163,8 @@ def circuits_answer(figures: pd.DataFrame, overlaps: pd.DataFrame, tasks: Sequen
         return first
     top = whole.loc[whole["jaccard"].idxmax()]
     return (
-        f"{first} {str(top['task']).capitalize()} and {top['other']} share most: {_percent(top['jaccard'])} of the "
-        f"edges that either keeps ({_percent(top['low'])} to {_percent(top['high'])}; "
-        f"{_percent(top['chance'])} by chance)."
+        f"{first} Most is shared by {top['task']} and {top['other']}: {_percent(top['jaccard'])} of the edges that "
+        f"either keeps ({_percent(top['low'])} to {_percent(top['high'])}; {_percent(top['chance'])} by chance)."
     )
 
 
