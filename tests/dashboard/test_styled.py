@@ -1,11 +1,12 @@
 """The style stands in the document before anything is drawn; files, data and refusals go through as they are."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from winnow.dashboard.styled import STYLE, Styled
+from winnow.dashboard.styled import EVERYWHERE, STATIC, STYLE, Styled, preloads
 
 PAGE = b"<!DOCTYPE html><html><head><title>x</title></head><body></body></html>"
 
@@ -52,3 +53,27 @@ def test_all_else_goes_through_as_it_is(kind: bytes, accept: bytes, status: int)
     headers, body, _ = answered([PAGE], kind, accept, status)
     assert body == PAGE
     assert headers[b"etag"] == b"old"
+
+
+def test_preloads(tmp_path: Path):
+    for folder, name, text in (
+        ("js", "Html.AAAA.js", 'import{a as b}from"./deep.BBBB.js";import"./gone.CCCC.js"'),
+        ("js", "deep.BBBB.js", 'import "./Html.AAAA.js"'),
+        ("js", "PlotlyChart.DDDD.js", ""),
+        ("media", "MaterialSymbols-Rounded.EEEE.woff2", ""),
+    ):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text(text)
+    links = "".join(preloads(tmp_path))
+    assert links.count("<link") == 3
+    assert "Html.AAAA.js" in links
+    assert "deep.BBBB.js" in links
+    assert "MaterialSymbols" in links
+    assert preloads(tmp_path / "nowhere") == []
+
+
+def test_the_installed_streamlit_has_what_is_loaded_first():
+    links = "".join(preloads(STATIC))
+    assert all(f"/js/{name}." in links for name in EVERYWHERE)
+    assert "MaterialSymbols" in links
+    assert "PlotlyChart" not in links  # megabytes that the first page does without
