@@ -138,7 +138,7 @@ def _base() -> tuple[str, TrainSpec]:
 
 def _of_study() -> Values:
     """Ask for what a study has besides."""
-    values = field_row(StudySpec, ["subsets", "definition", "unseen"], form=FORM)
+    values = field_row(StudySpec, ["subsets", "definition", "unseen", "distillation"], form=FORM)
     left, right = st.columns(2)
     values["controls"] = left.multiselect(
         "Controls",

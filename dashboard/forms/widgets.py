@@ -75,6 +75,7 @@ LABELS = {
     "horizon": "Horizon [steps]",
     "learn_tolerance": "May cost [standard errors]",
     "definition": "Δ_m shown",
+    "distillation": "Imitation [0–1]",
     "workers": "Runs at a time",
     "latency": "Time what is left",
     "warm": "Warm start",

@@ -219,6 +219,7 @@ WITHOUT = {
     "start": "weights of other runs: studies and the Path page set it",
     "fresh_state": "a fault of published code: `--faithful` sets it",
     "strength_changes": "what was done to a live run: a replay sets it",
+    "target_changes": "likewise",
     "own_tasks": "code of your own: --task sets it",
     "rate": "factors by the names of parameters: --rate sets it",
     "description": "what dataset.toml says: read from the folder",
