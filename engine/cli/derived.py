@@ -15,6 +15,7 @@ import pandas as pd
 from winnow.engine.cli.follow import attend
 from winnow.engine.cli.options import flat_options, flat_values, require_alone
 from winnow.engine.explain.checks.badges import badge
+from winnow.engine.explain.circuits.tables import circuit_verdict, circuits_answer
 from winnow.engine.runs import launch
 from winnow.engine.runs.derived import KINDS, DerivedJob, derived_job, find_derived_job, newest_job, read
 from winnow.engine.runs.run import Run, find
@@ -22,7 +23,7 @@ from winnow.engine.specs.frozen import DerivedSpec
 from winnow.engine.specs.jobs import JOBS
 
 resume_option = click.option(
-    "--resume", default=None, metavar="ID", help="start this one again, which was stopped, lost or failed"
+    "--resume", default=None, metavar="ID", help="start job ID again, which was stopped, lost or failed"
 )
 as_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 
@@ -136,6 +137,10 @@ def _say(work: DerivedJob, out: str | None) -> None:
     if work.kind == "explain" and _has(work, "faithfulness"):
         for _, figures in work.table("faithfulness").groupby("method", sort=False):
             click.echo("{}: {}".format(*badge(figures)))
+    if _has(work, "circuit_figures"):
+        figures, tasks = work.table("circuit_figures"), work.run.spec.tasks
+        click.echo(circuits_answer(figures, work.table("circuit_overlaps"), tasks))
+        click.echo("circuits: {}: {}".format(*circuit_verdict(figures)))
     click.echo(out or str(work.path))
 
 
@@ -152,6 +157,10 @@ def _condensed(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     if name == "layers":
         counts = frame.pivot_table(index="layer", columns="label", values="channels", sort=False, fill_value=0)
         return counts.reset_index()
+    if name == "circuit_figures":
+        return frame[["task", "level", "edges", "kept", "share", "faithfulness", "completeness", "random", "missed"]]
+    if name == "circuit_overlaps":
+        return frame.loc[frame["layer"] == "", ["task", "other", "jaccard", "low", "high", "chance"]]
     return frame
 
 
