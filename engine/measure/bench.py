@@ -88,13 +88,16 @@ def bench(
         progress: called with what is measured and the part that is done, in [0, 1].
 
     Raises:
-        ValueError: no model is called dense, or an argument is out of range.
+        ValueError: no model is called dense, one is not on the CPU, or an argument is out of range.
 
     """
     if DENSE not in models:
         raise ValueError(
             f"`models` must hold the network `{DENSE}`, which the others are compared with, got {[*models]}."
         )
+    elsewhere = {str(p.device) for model in models.values() for p in model.parameters() if p.device.type != "cpu"}
+    if elsewhere:
+        raise ValueError(f"`models` must be on the CPU, got {', '.join(sorted(elsewhere))}. Move them: model.cpu().")
     tell = progress or (lambda what, part: None)
     forms, left_out = _formed(models, example_inputs, settings, calibration, tell)
     cells = [(size, threads) for threads in settings.threads for size in settings.batches]

@@ -203,6 +203,20 @@ def test_a_bench_needs_a_dense_network():
         bench({COMPACT: net()}, X)
 
 
+def test_a_bench_is_one_of_the_cpu():
+    with pytest.raises(ValueError, match="`models` must be on the CPU, got meta"):
+        bench({DENSE: net().to("meta")}, X)
+
+
+def test_networks_without_known_multiply_accumulates():
+    frame = speeds_of((DENSE, "eager", "NCHW", 4.0, True), (COMPACT, "eager", "NCHW", 2.0, True)).assign(macs=np.nan)
+    lost = pd.DataFrame({"cause": [], "seconds": [], "share": []})
+    assert in_a_sentence(frame, lost).endswith("(1 thread); its MACs are not known.")
+    bare = nn.Sequential(nn.ReLU())
+    found = bench({DENSE: bare, COMPACT: bare}, X, BenchSettings(("eager",), (1,), (1,), 3, 1e-4))
+    assert np.isfinite(found["lost"]["seconds"]).all()
+
+
 def test_formed_refuses_by_name():
     with pytest.raises(ValueError, match="`forms` must be some of eager, folded"):
         formed("fast", FormSource(net(), X))
