@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from winnow.engine.graph.weights import Flags, Values
+from winnow.engine.pruning.blocks import Blocks
 from winnow.engine.pruning.latency_budget import LatencySearch, Timed
 from winnow.engine.pruning.ranking import Ranking, fewest
 from winnow.engine.pruning.units import Units
@@ -27,7 +28,8 @@ class Budget:
     """What is to be saved: `percent` of the model's channels (group), parameters, multiply-accumulates or latency.
 
     `floor` is the share of each class's channels that always stays, one at least; `at` says whether the next unit too
-    many is taken ("least") or left ("most").
+    many is taken ("least") or left ("most"). With `blocks` (`engine.pruning.blocks`), each class keeps the best of what
+    would go up to the width that costs nothing; what that keeps is not saved, so that more goes elsewhere.
 
     Raises:
         ValueError: a percentage outside (0, 100), a floor outside [0, 1), or an unknown word.
@@ -38,6 +40,7 @@ class Budget:
     of: Of | Literal["latency"] = "mac"
     floor: float = 0.0
     at: Literal["least", "most"] = "least"
+    blocks: Blocks | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.percent < 100:
@@ -94,7 +97,7 @@ def choose(
             channel (the message says what can); a budget of latency without `timed`.
 
     """
-    ranking = Ranking(units, scores, budget.floor, tasks)
+    ranking = Ranking(units, scores, budget.floor, tasks, budget.blocks)
     what_if = WhatIf(units, tasks)
     if budget.of == "latency":
         if timed is None:
@@ -109,10 +112,19 @@ def choose(
 
 
 def choose_up_to(
-    units: Units, scores: Values, highest: float, *, floor: float = 0.0, tasks: Sequence[str] | None = None
+    units: Units,
+    scores: Values,
+    highest: float,
+    *,
+    floor: float = 0.0,
+    tasks: Sequence[str] | None = None,
+    blocks: Blocks | None = None,
 ) -> Choice:
-    """Return all units whose score is at most `highest`, but for the best of each class, and those that are dead."""
-    ranking = Ranking(units, scores, floor, tasks)
+    """Return all units whose score is at most `highest`, but for the best of each class, and those that are dead.
+
+    With `blocks`, as a `Budget` has them, each class keeps more where that costs nothing.
+    """
+    ranking = Ranking(units, scores, floor, tasks, blocks)
     count = ranking.dead + int((np.asarray(scores)[ranking.order[ranking.dead :]] <= highest).sum())
     return _choice(ranking, WhatIf(units, tasks), count)
 

@@ -52,6 +52,11 @@ class PruneSpec(DerivedSpec):
         description="let a layer pick the channels that it uses from a shared stream, and drop the others. auto: where "
         "that saves time",
     )
+    blocks: Literal["none", "auto", "4", "8", "16", "32"] = Field(
+        "none",
+        description="keep the best of the channels that would go, up to the next multiple of this number in each "
+        "layer. auto: up to widths that cost no time on this machine",
+    )
     tasks: tuple[str, ...] = Field((), description="tasks whose heads to keep; not set: all")
     refit_epochs: int = Field(
         0, ge=0, le=100_000, description="epochs of training without penalty after the removal; 0: none"
@@ -83,6 +88,13 @@ class PruneSpec(DerivedSpec):
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the order and the flips of the images in the refit")
     threads: int = Field(default_factory=available_cores, ge=1, le=1024, description="CPU threads")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute")
+
+    @property
+    def round_to(self) -> int | Literal["auto"] | None:
+        """The blocks as `engine.pruning.compact` takes them."""
+        if self.blocks == "none":
+            return None
+        return "auto" if self.blocks == "auto" else int(self.blocks)
 
     @model_validator(mode="after")
     def _a_budget_where_it_counts(self) -> Self:
