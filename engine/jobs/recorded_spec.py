@@ -173,8 +173,8 @@ def loop_start(name: str, net: nn.Module, example: Any, proximal: Proximal, told
     if unknown := [option for option in told if option not in KNOWN]:
         raise ValueError(f"`record` takes {', '.join(KNOWN)}, got {', '.join(unknown)}.")
     for count in ("epochs", "batch_size"):
-        if count in told and (not isinstance(told[count], int) or isinstance(told[count], bool)):  # type: ignore[literal-required]
-            raise ValueError(f"`{count}` must be a whole number, got {told[count]!r}.")  # type: ignore[literal-required]
+        if count in told and (not isinstance(told[count], int) or isinstance(told[count], bool)):
+            raise ValueError(f"`{count}` must be a whole number, got {told[count]!r}.")
     if "runs" in told:
         told["runs"] = Path(told["runs"])
         if told["runs"].exists() and not told["runs"].is_dir():

@@ -100,7 +100,7 @@ class Loader:
         """
         if isinstance(loader, Iterator):
             raise ValueError("`loader` must be readable again after each epoch, got an iterator. Give the DataLoader.")
-        if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
+        if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
             raise ValueError(f"`loader` must be a DataLoader or a list of batches, got {type(loader).__name__}.")
         tasks = told.tasks
         counts: dict[str, Tensor] = {}
