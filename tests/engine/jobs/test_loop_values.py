@@ -224,3 +224,16 @@ def test_numbers_of_half_precision_are_recorded_and_say_that_they_are_not_pruned
     with record("half", net, example, optimizer, runs=tmp_path) as run:
         run.epoch()
     assert "its numbers are bfloat16, and images are read as float32" in run.run.status.message
+
+
+def test_a_shared_weight_is_stored_under_both_names(tmp_path: Path) -> None:
+    net = Net()
+    net.body[3] = nn.Conv2d(8, 8, 3, padding=1)
+    net.body.insert(4, nn.Conv2d(8, 8, 3, padding=1))
+    net.body[4].weight = net.body[3].weight
+    example = torch.zeros(1, 1, 8, 8)
+    optimizer = Proximal(torch.optim.SGD(net.parameters(), 1e-3), coupled_groups(net, example), GroupLasso(0.01))
+    with record("tied", net, example, optimizer, runs=tmp_path) as run:
+        run.epoch()
+    stored = restored_network(run.run, torch.device("cpu")).net.state_dict()
+    assert all(torch.equal(stored[name], own) for name, own in net.state_dict().items())
