@@ -15,14 +15,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from winnow.data.catalog import DATASETS
-from winnow.data.registered import resolved
+from winnow.data.registered import joined_values, resolved
 from winnow.data.spec import DataSpec
 from winnow.engine.cli._help_sections import SectionOption
 from winnow.engine.cli.own import confirmed, own_options, own_values
 from winnow.engine.specs.balancing import BalancingSpec
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.network import NETWORKS
-from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
+from winnow.engine.specs.penalty import AUTO, PENALTIES, PenaltySpec
 from winnow.engine.specs.registry import entry
 from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
 
@@ -49,7 +49,7 @@ SECTIONS: Mapping[str, Section] = MappingProxyType(
         "optimiser": Section("", {"": OptimiserSpec}),
     }
 )
-ELSEWHERE = ("kind", "format_version", "strength_changes", "start", "tasks", "own_tasks", *SECTIONS)
+ELSEWHERE = ("kind", "format_version", "strength_changes", "target_changes", "start", "tasks", "own_tasks", *SECTIONS)
 """Fields of the spec of a run that are no option here: constants, sections, and `--tasks`, which its command has."""
 
 
@@ -80,7 +80,9 @@ class Option:
         """How its value is written; None for a switch."""
         if self.chooses:
             return "|".join([*self.fields, *(["MODULE:FUNCTION"] if self.name in OWN else [])])
-        return None if self.field.annotation is bool else _metavar(self.field.annotation)
+        if self.field.annotation is bool:
+            return None
+        return _metavar(self.field.annotation) + (f"|{AUTO}" if self.name == "strength" else "")
 
     @property
     def help(self) -> str:
@@ -91,13 +93,14 @@ class Option:
             more = (
                 f"; MODULE:FUNCTION: a function of your own that returns {OWN[self.name]}" if self.name in OWN else ""
             )
-            more += "; NAME: one that you registered with winnow data add" if self.name == "dataset" else ""
+            more += "; NAME: one registered with winnow data add; ONE+OTHER: several" if self.name == "dataset" else ""
             return f"{said}{more}  [default: {next(iter(kinds))}]"
         meaning = _by_kind({kind: info.description or "" for kind, info in self.fields.items()})
         default = _by_kind({kind: _shown(info) for kind, info in self.fields.items()})
         default = "; ".join([default, *(f"{of}: {_written(value)}" for of, value in self._usual())])
         shown = "" if NOT_SET + ":" in meaning else f"  [default: {default}]"
-        return f"{meaning}{f' ({self.only} only)' if self.only else ''}{shown}"
+        owners = self.only.replace(" and ", ", ")
+        return f"{meaning}{f' ({owners} only)' if owners else ''}{shown}"
 
     def _usual(self) -> Iterator[tuple[str, Any]]:
         """Yield the data sets of which something else is usual, and what."""
@@ -127,7 +130,8 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
         ValueError: there is no such code of the user's own.
 
     """
-    own, given = own_values(resolved(given))
+    joined, given = joined_values(resolved(given))
+    own, given = own_values(given)
     values: dict[str, Any] = {"tasks": _parts(given["tasks"])} if given["tasks"] else {}
     kinds = {name: _chosen(section, given) for name, section in SECTIONS.items()}
     for option in training_options():
@@ -139,7 +143,7 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
         kind = kinds[option.section]
         _require_used(option, kind, given)
         values.setdefault(option.section, {})[option.name] = _parsed(value, option.fields[kind])
-    values |= own
+    values |= {**own, **({"data": joined} if joined else {})}
     return confirmed(parse(values))
 
 

@@ -1,4 +1,4 @@
-"""What a run takes over from other runs: weights, and which groups may be non-zero."""
+"""What a run takes over from other runs: weights, which groups may be non-zero, and a teacher to imitate."""
 
 from typing import Literal, Self
 
@@ -31,13 +31,14 @@ class StartSpec(Frozen):
         None, description="run whose weights to start with, of the same network; not set: fresh weights"
     )
     file: WeightsFile | None = Field(None, description="file with the weights to start with, of the same network")
-    support: Literal["free", "same", "union", "strongest"] = Field(
+    support: Literal["free", "same", "union", "strongest", "random"] = Field(
         "free",
         description="which groups may be non-zero. free: all; same: those of the run in `supports`; union: those of "
-        "any run in it; strongest: the largest",
+        "any run in it; strongest: the largest; random: as many of each layer as the run in `supports` has, drawn with "
+        "the seed of the run",
     )
     supports: tuple[Source, ...] = Field(
-        (), description="runs whose non-zero groups are meant; same needs one, union several"
+        (), description="runs whose non-zero groups are meant; same and random need one, union several"
     )
     zero_parameters: float | None = Field(
         None,
@@ -45,11 +46,19 @@ class StartSpec(Frozen):
         lt=100,
         description="share of the penalised parameters that is zero, in % (union and strongest only)",
     )
+    teacher: Source | None = Field(
+        None, description="run whose network is imitated; it must have the tasks of this run"
+    )
+    distillation: float = Field(
+        0.0, ge=0, le=1, description="weight of imitating the teacher; 0: learn from the labels alone, 1: from it alone"
+    )
     fresh_seed: int | None = Field(None, ge=0, lt=2**63, description="seed of fresh weights; not set: that of the run")
 
     @model_validator(mode="after")
     def _what_a_support_needs(self) -> Self:
-        least, most = {"free": (0, 0), "same": (1, 1), "union": (1, 1000), "strongest": (0, 0)}[self.support]
+        least, most = {"free": (0, 0), "same": (1, 1), "union": (1, 1000), "strongest": (0, 0), "random": (1, 1)}[
+            self.support
+        ]
         if not least <= len(self.supports) <= most:
             wanted = f"{least}" if least == most else f"at least {least}"
             raise ValueError(f"`supports` must name {wanted} with {self.support}, got {len(self.supports)}.")
@@ -57,4 +66,7 @@ class StartSpec(Frozen):
             raise ValueError("`weights` must come from a run or from a file, got both.")
         if self.support == "strongest" and (self.weights is None or self.zero_parameters is None):
             raise ValueError("`weights` and `zero_parameters` must both be given with strongest, got one or none.")
+        if (self.teacher is not None) != (self.distillation > 0):
+            found = "no teacher" if self.teacher is None else "a teacher with weight 0"
+            raise ValueError(f"`teacher` must be given with a `distillation` above 0, got {found}.")
         return self
