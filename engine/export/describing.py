@@ -153,8 +153,6 @@ def _short(step: dict[str, Any]) -> dict[str, Any]:
 
 def _input(node: fx.Node, call: Call, model: nn.Module) -> dict[str, Any]:
     name, inputs = str(node.target), call.named(model)
-    if name.startswith("*"):
-        raise NotDescribable(f"`model` should name the inputs of its forward pass. Found {name}.")
     leaves = [leaf for _, leaf in flatten(inputs[name][1])] if name in inputs else []
     found = {
         "argument": name,

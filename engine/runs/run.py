@@ -86,7 +86,8 @@ def runs_folder() -> Path:
 
 def create(spec: TrainSpec, root: Path | None = None) -> Run:
     """Make the folder of a new run, completely or not at all; return the run, queued."""
-    return Run(make(root or runs_folder(), spec.name, spec, Status(epochs=spec.epochs)))
+    root = (root or runs_folder()).absolute()  # the process may change its working folder
+    return Run(make(root, spec.name, spec, Status(epochs=spec.epochs)))
 
 
 def find(name: str, root: Path | None = None) -> Run:
