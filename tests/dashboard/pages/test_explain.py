@@ -244,7 +244,7 @@ def test_a_named_channel_is_called_so_on_its_card_in_the_figure_and_over_its_ima
     page = _page(run=work.run.id, trust="Top images", layer="stem", channel="0")
     assert not page.exception
     assert sum("stem, input channel 0 “<i>edges</i>”" in text.value for text in page.text) == 2
-    captions = [picture.caption for images in page.get("imgs") for picture in images.proto.imgs]
+    captions = [picture.caption for images in page.get("image") for picture in images.proto.imgs]
     assert captions.count("what it sees there: 6 × 5 px") == 3
     ticks = _figures(_page(run=work.run.id, top_layer="stem"))[0]["layout"]["yaxis"]["ticktext"]
     assert any("“&lt;i&gt;edges&lt;/i&gt;”" in tick for tick in ticks)
