@@ -41,7 +41,7 @@ def receptive_windows(probed: Probe, places: Mapping[str, Array]) -> dict[str, A
     windows = {}
     for layer, own in places.items():
         down, across = (_span(reached[layer], own, first.shape[axis]) for reached, axis in ((rows, 2), (columns, 3)))
-        known = (down[..., 1] > down[..., 0]) & (across[..., 1] > across[..., 0])
+        known = np.asarray((down[..., 1] > down[..., 0]) & (across[..., 1] > across[..., 0]))
         window = np.stack([down[..., 0], across[..., 0], down[..., 1], across[..., 1]], -1)
         windows[layer] = np.where(known[..., None], window, 0).astype(np.int32)
     return windows
