@@ -115,7 +115,7 @@ def spatial(
 
 
 @torch.no_grad()
-def observed(probed: Probe, cells: Cells) -> tuple[dict[str, tuple[tuple[int, ...], Array]], dict[str, Array]]:
+def channel_answers(probed: Probe, cells: Cells) -> tuple[dict[str, tuple[tuple[int, ...], Array]], dict[str, Array]]:
     """Return what channels answer to each image, for `engine.explain.separation`, and the targets of the tasks.
 
     {layer: (channels, (C, N, h, w))} with at most FINEST positions along a side, a layer that reads no whole images

@@ -79,7 +79,7 @@ def _span(reached: Array, places: Array, length: int) -> Array:
     """Return from which pixel to which a place depends on the image along one axis, (…, 2); 0, 0 where it does not."""
     bands, at = np.array(_bands(length)), reached[:, places[..., 0], places[..., 1]]
     first, last = at.argmax(0), len(bands) - 1 - at[::-1].argmax(0)
-    span: Array = np.where(at.any(0)[..., None], np.stack([bands[first, 0], bands[last, 1]], -1), 0)
+    span: Array = np.where(np.asarray(at.any(0))[..., None], np.stack([bands[first, 0], bands[last, 1]], -1), 0)
     return span
 
 
