@@ -155,7 +155,8 @@ def test_a_channel_without_maps_offers_those_that_have_some(make_mapped: Make) -
 def test_the_images_that_a_channel_answers_to_most_come_in_order(make_mapped: Make) -> None:
     page = _page(run=make_mapped().run.id, trust="Top images", layer="trunk", channel="0")
     assert not page.exception
-    assert _captions(page)[:3] == [f"image {5 - i}, mean activation {(7 - i) / 4:.3g}" for i in range(3)]
+    shown = [caption for caption in _captions(page) if "mean activation" in caption]
+    assert shown == [f"image {5 - i}, mean activation {(7 - i) / 4:.3g}" for i in range(3)]
     silent = [metric for metric in page.metric if metric.label.startswith("Silent")]
     assert silent[0].value == "25 %"
 
