@@ -122,7 +122,7 @@ def _changed(base: TrainSpec, long: Values) -> Values:
     values["penalty"] |= {"removal": 0}
     if not values["snapshots"]:
         del values["snapshots"]  # that of a path, or of a study, which keeps none
-    return {**values, **long, "threads": 1, "start": None, "strength_changes": ()}
+    return {**values, **long, "threads": 1, "start": None, "strength_changes": (), "target_changes": ()}
 
 
 def _base() -> tuple[str, TrainSpec]:
@@ -138,7 +138,7 @@ def _base() -> tuple[str, TrainSpec]:
 
 def _of_study() -> Values:
     """Ask for what a study has besides."""
-    values = field_row(StudySpec, ["subsets", "definition"], form=FORM)
+    values = field_row(StudySpec, ["subsets", "definition", "unseen", "distillation"], form=FORM)
     left, right = st.columns(2)
     values["controls"] = left.multiselect(
         "Controls",

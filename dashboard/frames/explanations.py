@@ -14,6 +14,7 @@ from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.engine.explain import separation
 from winnow.engine.explain.checks import badges
+from winnow.engine.explain.circuits import tables as circuits
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.run import Run
@@ -33,6 +34,9 @@ COLUMNS = {
     ),
     "deletion": ("layer", "task", "order", "draw", "fraction", "channels", "loss", "loss_change", "effect"),
     "faithfulness": tuple(badges.COLUMNS),
+    "circuits": (*circuits.CIRCUITS, "kept_90", "kept_95", "shared"),
+    "circuit_figures": circuits.FIGURES,
+    "circuit_overlaps": circuits.OVERLAPS,
     "separation": separation.COLUMNS,
 }  # fmt: skip
 

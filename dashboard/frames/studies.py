@@ -7,6 +7,8 @@ columns that the pages need, as a study is looked at while it goes on.
 |---------------|---------------------------|-------------------------------------------------------------------------|
 | `members`     | runs of a study           | state, arm, tasks, balancing, sparsity, seed, reused, run, message      |
 | `definitions` | arms with a Δ_m           | arm, tasks, balancing, then Δ_m [%] in each definition, seeds           |
+| `unseen_`     | task × sparsity × other   | task, support (the tasks it was found on), sparsity, other, difference, |
+|   `supports`  |                           | low, high [points of Δ_m], seeds: what the support is better by         |
 | `latencies`   | arm × batch               | arm, tasks, balancing, batch, before and after [ms]: medians over runs  |
 |               |                           | of their medians; runs; quiet: whether the machine was, in all of them  |
 """
@@ -26,6 +28,7 @@ from winnow.engine.studies.depth_advice import COLUMNS as DEPTHS
 from winnow.engine.studies.rows import COLUMNS as RESULTS
 
 WHO = ("arm", "subset", "balancing", "level_of", "level")
+UNSEEN = ("task", "support", "sparsity", "other", "difference", "low", "high", "seeds")
 LATENCIES = ("arm", "tasks", "balancing", "batch", "before", "after", "runs", "quiet")
 PAIRED = ("difference", "difference_low", "difference_high", "pairs")
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -34,6 +37,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "summary": (*WHO, "split", "quantity", "mean", "std", "n", "low", "high", *PAIRED),
     "comparisons": (*WHO[1:], "split", "against", "definition", "arm", "other", *PAIRED),
     "delta": (*WHO, "seed", "run", "split", "against", "definition", "delta", "shown", "baselines"),
+    "unseen": ("task", "support", "level_of", "level", "split", "definition", "other", *PAIRED),
     "jaccard": (*WHO, "layer", "depth", "one", "other", "jaccard", "chance"),
     "latency": (*WHO, "seed", "run", "pruning", "model", "quantity", "batch", "backend", "value", "steady"),
     "path": ("point", "level_of", "level", "seeds", "runs", "skill", "elbow", "one_standard_error"),
@@ -151,6 +155,14 @@ def _changed(change: list[float], pairs: int) -> str:
     if pairs < 1 or change[0] != change[0]:
         return "–"
     return f"{change[0]:+,.4g}" if pairs < 2 else "{:+,.4g} ({:+,.4g} to {:+,.4g})".format(*change)
+
+
+def unseen_supports(study: Study, split: str, definition: str) -> pd.DataFrame:
+    """Return by how much a support found on other tasks is better for a task than dense, random and its own."""
+    known = study_table(study, "unseen")
+    own = known[(known["split"] == split) & (known["definition"] == definition)]
+    named = {"difference_low": "low", "difference_high": "high", "pairs": "seeds"}
+    return own.assign(sparsity=study_levels(own)).rename(columns=named)[list(UNSEEN)].reset_index(drop=True)
 
 
 def study_called(study: Study) -> str:

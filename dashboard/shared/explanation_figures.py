@@ -6,6 +6,7 @@ from pathlib import Path
 
 from winnow.dashboard.figures import (
     channel_use,
+    circuit_lanes,
     deletion_curves,
     head_use,
     label_bars,
@@ -22,7 +23,7 @@ from winnow.dashboard.figures import (
     top_channels,
 )
 from winnow.dashboard.figures.style import Style, styles
-from winnow.dashboard.frames import current, explanations, leads, masks, reliance, shares, trust
+from winnow.dashboard.frames import circuits, current, explanations, leads, masks, reliance, shares, trust
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.concepts import concepts_version, names_of_channels
 from winnow.dashboard.frames.file_versions import Version, latest, version
@@ -87,6 +88,11 @@ def affinity_chart(work: DerivedJob) -> Chart:
 def heads_chart(work: DerivedJob) -> Chart:
     """Return what each head reads."""
     return _heads(work.path, explanations.explanation_versions(work))
+
+
+def circuits_chart(work: DerivedJob, chosen: Cell | None) -> Chart:
+    """Return the circuits of the tasks as a trunk that splits."""
+    return _circuits(work.path, explanations.explanation_versions(work), chosen)
 
 
 def overlap_chart(runs: Sequence[Run]) -> Chart:
@@ -180,6 +186,15 @@ def _heads(path: Path, _versions: Versions) -> Chart:
     work = DerivedJob(path)
     frame = shares.heads(work)
     return Chart(head_use.head_use(frame, task_looks(work)), frame)
+
+
+@latest(16)
+def _circuits(path: Path, _versions: Versions, chosen: Cell | None) -> Chart:
+    work = DerivedJob(path)
+    lanes, tasks = circuits.circuit_lanes(work), explanations.explained_tasks(work)
+    nodes = circuits.circuit_nodes(work)
+    figure = circuit_lanes.circuit_lanes_figure(lanes, nodes, tasks, task_looks(work), _names(work), chosen)
+    return Chart(figure, lanes)
 
 
 @latest(16)

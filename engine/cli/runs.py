@@ -89,7 +89,7 @@ def runs_verify(run: str, as_json: bool, by: Path | None) -> None:
     "--key", required=True, metavar="FILE", type=click.Path(path_type=Path), help="your ssh key, ~/.ssh/id_ed25519"
 )
 def runs_sign(run: str, key: Path) -> None:
-    """Sign the digests of RUN, and of all that was done with it, with your ssh key."""
+    """Sign the digests of RUN, and of all jobs on its result, with your ssh key."""
     chosen = find(run)
     jobs = [job.path for kind in KINDS for job in derived_jobs(chosen, kind) if (job.path / NOTED).is_file()]
     for folder in (chosen.path, *jobs):

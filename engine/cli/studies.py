@@ -33,7 +33,7 @@ from winnow.engine.studies.spec_hash import KnownRuns
 LEFT_OUT = ("seed", "keep", "test", "target")  # a study sets these for each of its runs
 OWN = ("only_plan", "resume", "show", "out", "here", "as_json")  # options that are not about its spec
 SHOWN = {
-    "study": ("members", "summary", "delta", "comparisons"),
+    "study": ("members", "summary", "delta", "comparisons", "unseen"),
     "path": ("members", "path"),
     "tailor": ("members", "advice", "depth", "summary", "delta"),
 }
@@ -55,8 +55,8 @@ def _shared(command: Any) -> Any:
             "--tasks", default=None, help="tasks, separated by commas; not set: the first three of the data set"
         ),
         click.option("--plan", "only_plan", is_flag=True, help="show the runs that this needs; write nothing"),
-        click.option("--resume", default=None, metavar="NAME", help="continue this one, which was stopped or lost"),
-        click.option("--show", default=None, metavar="NAME", help="show the results of this one"),
+        click.option("--resume", default=None, metavar="NAME", help="continue NAME, which was stopped or lost"),
+        click.option("--show", default=None, metavar="NAME", help="show the results of NAME"),
         click.option("--out", default=None, type=click.Path(file_okay=False), help="write the tables to this folder"),
         click.option(
             "--cluster",
@@ -64,7 +64,7 @@ def _shared(command: Any) -> Any:
             type=click.Path(exists=True, dir_okay=False),
             help="YAML file for a Dask cluster: cluster (slurm, pbs, lsf or sge), jobs, and options of dask-jobqueue",
         ),
-        click.option("--here", is_flag=True, help="with --resume: train on this machine, whatever its folder names"),
+        click.option("--here", is_flag=True, help="with --resume: train on this machine, wherever it ran before"),
         click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end"),
     )
     for option in reversed(options):
@@ -224,7 +224,7 @@ def _shown(found: Study, given: Mapping[str, Any]) -> int:
         if _has(found, "advice"):
             click.echo(advice_sentence(found.table("advice")))
         if _has(found, "summary"):
-            shown = paper_table(found.table("summary"), definition(found))
+            shown = paper_table(found.table("summary"), definition(found), found.spec.judged_on)
             click.echo(shown.to_string(index=False, na_rep="–") + f"\n{found.path}")
         if status.state != "done":
             click.echo(f"{found.id} {status.state}: {status.message}", err=True)
@@ -232,12 +232,12 @@ def _shown(found: Study, given: Mapping[str, Any]) -> int:
 
 
 def write_tables(found: Study, folder: Path) -> None:
-    """Write all tables of a study as CSV, and the paper's table on the test split in Markdown and LaTeX."""
+    """Write all tables of a study as CSV, and the main table in Markdown and LaTeX."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(found.path.glob("tables/*.parquet")):
         (folder / f"{file.stem}.csv").write_text(csv_text(checked_table(file)))
     if _has(found, "summary"):
-        shown = paper_table(found.table("summary"), definition(found))
+        shown = paper_table(found.table("summary"), definition(found), found.spec.judged_on)
         for suffix, written in FORMATS.items():
             (folder / f"summary.{suffix}").write_text(written(shown))
 

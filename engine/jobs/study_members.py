@@ -16,7 +16,15 @@ from winnow.engine.studies.depth_advice import Rule, advice_tables, layer_states
 from winnow.engine.studies.plan import OTHER_SEED, Member
 from winnow.engine.studies.rows import final_figures
 
-SUPPORTS = {"magnitude": "strongest", "magnitude-distilled": "strongest", "unanimous": "union"}
+SUPPORTS = {
+    "scratch": "same",
+    "magnitude": "strongest",
+    "magnitude-distilled": "strongest",
+    "unanimous": "union",
+    "transferred": "same",
+    "found": "same",
+    "random": "random",
+}
 STEPS = 24  # halvings of the factor: finer than one channel of the widest network
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -35,17 +43,25 @@ def member_spec(member: Member, runs: Mapping[str, Run], rule: Rule | None = Non
         return _narrower(spec, runs[needs.parameters])
     if not needs.keys:
         return spec
+    return parse(spec.model_dump() | {"start": _start(member, runs).model_dump()})
+
+
+def _start(member: Member, runs: Mapping[str, Run]) -> StartSpec:
+    """Return what a member takes over from the runs that it needs."""
+    needs = member.needs
     start: dict[str, object] = {"supports": tuple(newest_source(runs[key].path) for key in needs.supports)}
     if needs.weights:
         start["weights"] = newest_source(runs[needs.weights].path)
     if needs.teacher:
         start |= {"teacher": newest_source(runs[needs.teacher].path), "distillation": member.distillation}
     if member.arm == "scratch":
-        start |= {"support": "same", "fresh_seed": member.seed + OTHER_SEED}
+        start["fresh_seed"] = member.seed + OTHER_SEED
     if member.arm in SUPPORTS:
+        start["support"] = SUPPORTS[member.arm]
+    if needs.parameters:
         zero = final_figures(runs[needs.parameters])["parameter_sparsity"]
-        start |= {"support": SUPPORTS[member.arm], "zero_parameters": min(max(zero, 0.0), 99.99)}
-    return parse(spec.model_dump() | {"start": StartSpec.model_validate(start).model_dump()})
+        start["zero_parameters"] = min(max(zero, 0.0), 99.99)
+    return StartSpec.model_validate(start)
 
 
 def living_parameters(run: Run) -> int:

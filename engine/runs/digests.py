@@ -25,7 +25,7 @@ UNNOTED = (
     "status.json", "lock", "control.json", "control.lock", "log.txt", "report.json", "report", NOTED, SIGNATURE,
     "labels.json", "concepts.json",
 )  # fmt: skip
-APART = ("prune", "explain", "export")
+APART = ("prune", "explain", "sensitivity", "export", "bench")
 
 
 def note_digests(folder: Path) -> None:

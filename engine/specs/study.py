@@ -10,102 +10,21 @@ of its less sparse neighbour. The runs keep compact networks on the way (engine.
 """
 
 from itertools import combinations
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from winnow.engine.specs.balancing import Method
-from winnow.engine.specs.frozen import Frozen, Name, refusal
-from winnow.engine.specs.train import TrainSpec
+from winnow.engine.specs.frozen import Frozen, refusal
+from winnow.engine.specs.many import ManySpec, Seed
 from winnow.engine.specs.trunk import TrunkSpec
 
 Control = Literal[
     "scratch", "magnitude", "unanimous", "small", "continued", "distilled", "sparse-distilled", "magnitude-distilled"
 ]
 Definition = Literal["main", "task", "metric"]
-Target = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
 TaskSet = tuple[str, ...]
 SNAPSHOTS = 5  # % of sparsity between two networks that the runs of a path keep, unless its base says otherwise
-CLUSTERS = ("slurm", "pbs", "lsf", "sge")
-
-
-class ManySpec(Frozen):
-    """What a study and a path have in common: the base run, and where the runs made from it are trained."""
-
-    kind: str
-    format_version: Literal[1] = 1
-    name: Name = Field(
-        "study",
-        min_length=1,
-        max_length=40,
-        description="name of the study or path; the names of its runs begin with it",
-    )
-    base: TrainSpec = Field(description="run that all others are made from")
-    targets: tuple[Target, ...] = Field(
-        (), description="shares to make exactly zero, in %, one run each; `target_of` says of what"
-    )
-    strengths: tuple[Fraction, ...] = Field(
-        (),
-        description="strengths, one run each, as fractions of λ_max, the smallest λ that outweighs the loss in every "
-        "group of the fresh network",
-    )
-    seeds: tuple[Seed, ...] = Field(
-        (0,), min_length=1, description="seeds, one run each; only runs of the same seed are compared"
-    )
-    workers: int | None = Field(
-        None,
-        ge=1,
-        le=1024,
-        description="runs at the same time on this machine; not set: as many as its cores and GPUs allow",
-    )
-    latency: bool = Field(
-        False,
-        description="at the end, remove the zeros of each run and time the smaller network, one run after the other",
-    )
-    scheduler: str = Field(
-        "",
-        pattern=r"^((tcp|tls)://\S+)?$",
-        description="address of a Dask scheduler, tcp://…; a worker needs one thread and the memory of a run",
-    )
-    cluster: dict[str, str | int | float | bool | tuple[str, ...]] = Field(
-        default_factory=dict,
-        description="Dask cluster to start: cluster (slurm, pbs, lsf or sge), jobs, and options of dask-jobqueue",
-    )
-
-    @model_validator(mode="after")
-    def _a_base_of_its_own(self) -> Self:
-        if self.base.start is not None or self.base.strength_changes:
-            raise ValueError(
-                "`base` must have no `start` and no `strength_changes`, got one of them. Take a run that began with "
-                "fresh weights and whose strength was not changed."
-            )
-        if self.base.network.network == "recorded" or self.base.data.dataset == "recorded":
-            raise ValueError(
-                "`base` must be a run that Winnow trains, got one that was recorded in a loop of your own. Give its "
-                "network to winnow train --network MODULE:FUNCTION first."
-            )
-        if self.base.penalty.removal:
-            raise ValueError(
-                f"`removal` must be 0, because each run keeps its best network, got {self.base.penalty.removal}."
-            )
-        for name in ("targets", "strengths", "seeds"):
-            values = getattr(self, name)
-            if len(set(values)) != len(values):
-                raise ValueError(f"`{name}` must name each one once, got {', '.join(map(str, values))}.")
-        return self
-
-    @model_validator(mode="after")
-    def _one_place_to_train(self) -> Self:
-        if self.scheduler and self.cluster:
-            raise ValueError("`scheduler` must be left out with `cluster`, got both.")
-        if self.cluster and self.cluster.get("cluster") not in CLUSTERS:
-            raise ValueError(
-                f"`cluster` must be one of {', '.join(CLUSTERS)}, got {self.cluster.get('cluster')!r}. For Kubernetes, "
-                "start a KubeCluster and give the address of its `scheduler`."
-            )
-        return self
 
 
 class StudySpec(ManySpec):
@@ -125,6 +44,12 @@ class StudySpec(ManySpec):
     )
     distillation: float = Field(
         0.5, gt=0, le=1, description="weight of imitating the teacher (distilled controls only); 1: without any label"
+    )
+    unseen: tuple[str, ...] = Field(
+        (),
+        description="tasks that a support is tried on that was found without them: at each target, the groups that "
+        "live on all other tasks are trained for this task alone, from the same initial weights; against the dense "
+        "network, random groups (as many per layer), and the groups found on the task itself",
     )
     warm: bool = Field(False, description="start sparse runs from the weights of the dense run")
     definition: Definition = Field(
@@ -163,6 +88,28 @@ class StudySpec(ManySpec):
             )
         if "unanimous" in self.controls and len(self.base.tasks) < 2:
             raise ValueError("`controls` must leave unanimous out with one task, got one task.")
+        return self
+
+    @model_validator(mode="after")
+    def _a_support_for_unseen_tasks(self) -> Self:
+        if not self.unseen:
+            return self
+        if unknown := [task for task in self.unseen if task not in self.base.tasks]:
+            raise ValueError(f"`unseen` must be among {', '.join(self.base.tasks)}, got {', '.join(unknown)}.")
+        if len(set(self.unseen)) < len(self.unseen):
+            raise ValueError(f"`unseen` must name each task once, got {', '.join(self.unseen)}.")
+        if len(self.base.tasks) < 2:
+            raise ValueError("`unseen` must be left out with one task: a support is found on the others.")
+        if not self.targets:
+            raise ValueError("`targets` must be given with `unseen`, got none: only supports of one size are compared.")
+        if self.base.penalty.scope != "trunk":
+            raise ValueError(
+                f"`scope` must be trunk with `unseen`, got {self.base.penalty.scope}: each task has a head of its own."
+            )
+        if (coupling := getattr(self.base.network, "coupling", "shared")) != "shared":
+            raise ValueError(
+                f"`coupling` must be shared with `unseen`, got {coupling}: its layers are not those of other tasks."
+            )
         return self
 
 

@@ -15,6 +15,10 @@
 | `given`     | a sparse run of a single task that existed before the study                                          |
 | `tailored`  | the dense network with the head of each task at the stage that its sparse runs still use             |
 |             | (`engine.studies.depth_advice`), and no stage behind the deepest of them                             |
+| `transferred` | a task that was not seen: the support of the sparse run of all other tasks, fixed from the first  |
+|             | step on, from the same initial weights, for this task alone                                          |
+| `found`     | likewise with the support of the sparse run of this task                                             |
+| `random`    | likewise with random groups, as many in each layer as `transferred` has                              |
 
 `distilled`, `sparse-distilled` and `magnitude-distilled` are `continued`, `sparse` and `magnitude` with the dense run
 as teacher (`engine.training.distillation`): what imitation gives to each, and to a dense network too.
@@ -37,11 +41,13 @@ from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.study import Control, PathSpec, StudySpec, TailorSpec, TaskSet
 from winnow.engine.specs.train import TrainSpec, parse
 
-Arm = Literal["dense", "sparse", "given", "tailored"] | Control
+Arm = Literal["dense", "sparse", "given", "tailored", "transferred", "found", "random"] | Control
 Of = Literal["", "target", "strength"]
 FRESH: tuple[Arm, ...] = ("scratch", "small")
 PENALISED: tuple[Arm, ...] = ("sparse", "sparse-distilled")
 DENSE_AGAIN: tuple[Arm, ...] = ("continued", "distilled")  # without sparsity: one run for all levels
+UNSEEN: tuple[Arm, ...] = ("transferred", "found", "random")
+"""The arms of a task that a support is tried on, each with a support from its first step on."""
 OTHER_SEED = 1_000_003  # added for fresh weights: those of the same seed would be the lottery ticket
 
 
@@ -58,21 +64,21 @@ class Level:
 
 @dataclass(frozen=True)
 class Needs:
-    """Keys of the members that must be done first: for weights, supports, numbers of parameters, or as teacher.
+    """Keys of the members that must be done first.
 
-    `evidence`: for the layers that live in them.
+    For weights, supports, numbers of parameters, living layers, or as teacher.
     """
 
     weights: str = ""
     supports: tuple[str, ...] = ()
     parameters: str = ""
-    teacher: str = ""
     evidence: tuple[str, ...] = ()
+    teacher: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
         """All of them, each once."""
-        known = dict.fromkeys((self.weights, *self.supports, self.parameters, self.teacher, *self.evidence))
+        known = dict.fromkeys((self.weights, *self.supports, self.parameters, *self.evidence, self.teacher))
         return tuple(key for key in known if key)
 
 
@@ -152,9 +158,30 @@ def _study(spec: StudySpec) -> Iterator[Member]:
         if "unanimous" in spec.controls:
             for task in spec.base.tasks:
                 yield from _dense_and_sparse(spec, (task,), levels, seed)
+        for task in spec.unseen:
+            yield from _unseen(spec, task, seed)
         for balancing in _balancings(spec, spec.base.tasks):
             for level in levels:
                 yield from (_control(spec, arm, balancing, level, seed) for arm in spec.controls)
+
+
+def _unseen(spec: StudySpec, task: str, seed: int) -> Iterator[Member]:
+    """Yield the dense run of a task, the runs that find supports, and those that take them, at each target."""
+    others = tuple(other for other in spec.base.tasks if other != task)
+    targets = tuple(level for level in levels_of(spec) if level.of == "target")
+    balancing = _balancing(others, spec.base.balancing.balancing)
+    yield from _dense_and_sparse(spec, (task,), targets, seed)
+    yield from (
+        member
+        for member in _dense_and_sparse(spec, others, targets, seed)
+        if member.balancing == balancing and (member.arm == "sparse" or spec.warm)
+    )
+    for level in targets:
+        on_others = _member(spec, "sparse", others, balancing, (level, seed)).key
+        on_itself = _member(spec, "sparse", (task,), _balancing((task,), ""), (level, seed)).key
+        for arm in UNSEEN:
+            needs = Needs(supports=(on_itself if arm == "found" else on_others,))
+            yield _member(spec, arm, (task,), _balancing((task,), ""), (level, seed), needs)
 
 
 def levels_of(spec: StudySpec | PathSpec) -> tuple[Level, ...]:
@@ -217,7 +244,7 @@ def _member(
         "seed": seed,
         "epochs": base.epochs * (2 if arm in FRESH and isinstance(spec, StudySpec) and spec.warm else 1),
         "keep": "best",
-        "test": True,
+        "test": spec.judged_on == "test",
     }
     imitation = spec.distillation if needs.teacher and isinstance(spec, StudySpec) else 0.0
     return Member(arm, tasks, balancing, level, seed, parse(values), needs, imitation)
@@ -225,10 +252,18 @@ def _member(
 
 def _penalty(base: PenaltySpec, level: Level) -> PenaltySpec:
     if level.of == "target":
-        return base.model_copy(update={"target": level.value})
+        return base.model_copy(update={"target": level.value, "learned": "no"})
     if level.of == "strength":
-        return base.model_copy(update={"target": None, "strength": level.value, "strength_of": "max"})
-    nothing = {"target": None, "strength": 0.0, "strength_of": "loss", "warm_up": 0, "ramp": 0, "refit": None}
+        return base.model_copy(update={"target": None, "learned": "no", "strength": level.value, "strength_of": "max"})
+    nothing = {
+        "target": None,
+        "learned": "no",
+        "strength": 0.0,
+        "strength_of": "loss",
+        "warm_up": 0,
+        "ramp": 0,
+        "refit": None,
+    }
     return base.model_copy(update=nothing)
 
 

@@ -30,6 +30,9 @@ HARM = {
     "unanimous": 0.04,
     "small": 0.05,
     "tailored": -0.005,
+    "transferred": 0.01,
+    "found": 0.005,
+    "random": 0.06,
 }
 LAYERS = (Layer("stem", 12, 9), Layer("<b>deep</b>", 20, 18))
 DONE = Status(state="done", epoch=5, epochs=5, started=START, finished=START + 50, requested=START)

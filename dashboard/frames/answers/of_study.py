@@ -62,5 +62,34 @@ def tailored_answer(advice: pd.DataFrame, summary: pd.DataFrame, which: Which) -
     return Answer(says, "One seed says nothing about chance: train more." if seeds < 2 else "")
 
 
+OTHERS = {
+    "dense": "the dense network",
+    "random": "random groups, as many per layer",
+    "found": "the support found on the task itself",
+}
+"""What a support found on other tasks is compared with, in words."""
+
+
+def unseen_answer(found: pd.DataFrame) -> Answer:
+    """Say whether a support suits a task that it was not found on; `found` is studies.unseen_supports."""
+    if found.empty:
+        return Answer("No support has been tried on an unseen task yet: its runs and their baselines come first.")
+    last = found[found["sparsity"] == found["sparsity"].iloc[-1]]
+    last = last[last["task"] == last["task"].iloc[0]]
+    first = last.iloc[0]
+    parts = [f"{_by(row)} {OTHERS[str(row['other'])]}" for _, row in last.iterrows()]
+    says = f"On {first['task']}, the groups found on {first['support']} ({first['sparsity']}) do {', '.join(parts)}; "
+    says += f"{count(int(first['seeds']), 'seed')}."
+    if int(first["seeds"]) < 2:
+        return Answer(says, "One seed says nothing about chance: train more.")
+    return Answer(says, "An interval that holds 0 is no difference beyond chance.")
+
+
+def _by(row: pd.Series) -> str:
+    """Say a paired difference, and its interval where there is one."""
+    sure = f" ({row['low']:+.2f} to {row['high']:+.2f})" if int(row["seeds"]) > 1 else ""
+    return f"{row['difference']:+.2f} points{sure} against"
+
+
 def _place(row: pd.Series) -> str:
     return f"{row['group_sparsity']:.0f} % zero groups"

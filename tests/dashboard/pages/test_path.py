@@ -13,6 +13,7 @@ from tests.dashboard.reading import said
 from winnow.dashboard.canvas.path_scrubber import Request
 from winnow.dashboard.pages.path.path_tabs import ASKED, spec_at
 from winnow.dashboard.shared.address import CLAIM
+from winnow.dashboard.shared.formatting import unescaped
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study, create_study, list_studies
@@ -125,6 +126,20 @@ def test_the_table_names_the_definition_that_it_shows(runs_root: Path) -> None:
     definition.set_value("metric").run()
     assert "Nash-MTL" in said(page)
     assert not page.exception
+
+
+def test_a_study_says_how_a_support_does_on_a_task_that_it_was_not_found_on(runs_root: Path) -> None:
+    study = write_study(runs_root, subsets=["seg"], unseen=["seg"], seeds=[0, 1, 2])
+    page = _page()
+    assert not page.exception
+    texts = [unescaped(text.value) for text in page.markdown]
+    (sentence,) = [text for text in texts if text.startswith("On seg, the groups found on depth (50 %)")]
+    assert "against random groups, as many per layer" in sentence
+    assert "3 seeds" in sentence
+    table = next(frame.value for frame in page.dataframe if "support" in frame.value.columns)
+    differences = study.table("unseen").query("split == 'test' and definition == 'main'")
+    assert table["difference"].tolist() == differences["difference"].tolist()
+    assert table["other"].tolist()[0] == "the dense network"
 
 
 def test_the_table_can_be_had_as_csv_latex_and_markdown(the_study: Study) -> None:
