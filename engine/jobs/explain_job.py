@@ -43,7 +43,8 @@ from winnow.engine.explain.checks.structural import structural_use
 from winnow.engine.explain.circuits.circuits import circuit_layers, probe_circuits, with_layers
 from winnow.engine.explain.circuits.selecting import Learning
 from winnow.engine.explain.faithfulness import faithfulness_rows, planned_deletions
-from winnow.engine.explain.maps.making import SpatialSettings, channel_answers, check_cells, spatial, top_cells
+from winnow.engine.explain.maps.attributions import channel_answers
+from winnow.engine.explain.maps.making import SpatialSettings, check_cells, spatial, top_cells
 from winnow.engine.explain.maps.store import write_spatial
 from winnow.engine.explain.relevance.means import Means, channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe, restricted

@@ -9,15 +9,14 @@ import torch
 
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
-from winnow.engine.explain.maps.attributions import layer_silence
+from winnow.engine.explain.maps.attributions import channel_answers, layer_silence
 from winnow.engine.explain.maps.making import (
     Spatial,
     SpatialSettings,
-    channel_answers,
+    receptive_windows,
     spatial,
     top_cells,
 )
-from winnow.engine.explain.maps.receptive import receptive_windows
 from winnow.engine.explain.maps.store import SpatialStore, write_spatial
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe, restricted
