@@ -3,7 +3,8 @@
 The held-out images are a seeded part of the training images (`Batches.parted`). No step is taken on them, and they are
 not those of validation, which choose the epoch. They come in batches of the run's own size, in an order of their own,
 without flips, through the network in training mode; its running statistics stay. The loss is the sum of the tasks'
-losses with the weights that the balancing gave their gradients in the step before.
+losses on labels, also where a teacher is imitated, with the weights that the balancing gave their gradients in the step
+before.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from winnow.engine.sparsity.learned import Learned
 from winnow.engine.training.batches import Batch, Batches
 from winnow.engine.training.distributed.batch_norm import norms_over_all
 from winnow.engine.training.divergence import finite
-from winnow.engine.training.forward import arithmetic, batch_counts, loss_shares
+from winnow.engine.training.forward import arithmetic, batch_counts, label_shares
 from winnow.engine.training.state import Training
 
 
@@ -83,10 +84,10 @@ def _part(
     """Return the shares (K,) that some images have of the batch's losses, and those of each image alone, (B, K)."""
     with arithmetic(training):
         predictions = training.net(images)
-    shares = loss_shares(training, predictions, targets, counts)
+    shares = torch.stack(list(label_shares(training, predictions, targets, counts).values()))
     with torch.no_grad():
         each = [
-            loss_shares(
+            label_shares(
                 training,
                 {name: made[place : place + 1] for name, made in predictions.items()},
                 [target[place : place + 1] for target in targets],
@@ -94,7 +95,7 @@ def _part(
             )
             for place in range(len(images))
         ]
-    return shares, torch.stack(each)
+    return shares, torch.stack([torch.stack(list(own.values())) for own in each])
 
 
 def _summed(training: Training, gradients: list[Tensor]) -> list[Tensor]:
