@@ -83,15 +83,20 @@ class Learned:
 
     def before(self, step: int) -> None:
         """Set the strength of the step; freeze the support at the refit."""
+        for place, bank in zip(self.proximal.places, self.proximal.banks, strict=True):
+            bank.factor = self.factors[place]
         if step >= self.refit_from:
             self.proximal.trace = None
             if self.proximal.support is None:
                 self.proximal.freeze()
             self.proximal.strength = 0.0
             return
-        for place, bank in zip(self.proximal.places, self.proximal.banks, strict=True):
-            bank.factor = self.factors[place]
         self.proximal.strength = self.base if step >= self.warm_up else 0.0
+
+    @property
+    def planned(self) -> int:
+        """How often the held-out loss is measured, all in all."""
+        return max(self.refit_from - self.warm_up - 1, 0) // self.every
 
     def due(self, steps: int) -> bool:
         """Whether the held-out loss is to be measured now, after so many steps."""
