@@ -142,8 +142,9 @@ def _learned_from_little(training: Training) -> list[str]:
     control = training.controller
     if not isinstance(control, Learned) or control.planned >= FEW_MEASUREMENTS:
         return []
+    measured = f"{control.planned} measurement{'' if control.planned == 1 else 's'}"
     return [
-        f"the strength is learned from {control.planned} measurements only, and may stay near its start: give a "
+        f"the strength is learned from {measured} only, and may stay near its start: give a "
         "smaller --learn-every or more epochs"
     ]
 

@@ -77,8 +77,9 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_weights_and_stren
 
 
 def test_few_measurements_are_said(tmp_path: Path):
-    run = trained(tmp_path, epochs=1, penalty={"strength": "auto", "learn_every": 8})
-    assert "learned from 2 measurements only" in run.recorded_status().message
+    run = create(parse({**VALUES, "epochs": 1, "penalty": {"strength": "auto", "learn_every": 8}}), tmp_path)
+    run_training(run, ResultWriter(run), StopRequest(run))
+    assert "learned from 1 measurement only" in run.recorded_status().message
 
 
 def test_images_that_do_not_suffice_are_named(tmp_path: Path):
