@@ -116,9 +116,8 @@ def _agreement(
         [own if not layer else own[own.index.get_level_values(0) == layer] for own in indexed]
         for layer in ("", *layers)
     ]
-    return [
-        [task, layer, *_compared(own[0], own[1], same_channels)] for layer, own in zip(("", *layers), parts, strict=True)
-    ]  # fmt: skip
+    named = zip(("", *layers), parts, strict=True)
+    return [[task, layer, *_compared(own[0], own[1], same_channels)] for layer, own in named]
 
 
 def _require_before_and_after(one: pd.Index, other: pd.Index) -> None:
