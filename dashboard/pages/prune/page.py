@@ -49,7 +49,7 @@ def page() -> None:
     if shown is None and address.named(PRUNING):
         gone(PRUNING, f"of run {run.id}", others=bool(known))
         return
-    if address.segments("view", "View", VIEWS, "prunings", quiet=True) == "sensitivity":
+    if address.segments("prune_view", "View", VIEWS, "prunings", quiet=True) == "sensitivity":
         sensitivity_view(run, _waits(run))
         return
     _new(run, len(known))

@@ -176,4 +176,4 @@ def _use(run: Run, shown: DerivedJob, spec: SensitivitySpec, tolerance: float) -
     if st.session_state.get("prune_by_sensitivity"):
         values = {"kind": "prune", "criterion": spec.criterion, "sensitivity": shown.id, "tolerance": tolerance}
         if started := start_job(run, values, "sensitivity"):
-            address.address_moved({PRUNING: started.id, "view": None})
+            address.address_moved({PRUNING: started.id, "prune_view": None})
