@@ -31,8 +31,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 
 
 def test_they_are_as_large_as_they_say(large: dict[str, Run]):
-    assert (len(resnet50()), sum(layer.channels for layer in resnet50())) == (55, 22_787)
-    assert sum(layer.channels for layer in vit_b()) == 768 + 12 * (12 + 3072)
+    assert (len(resnet50()), sum(layer.groups for layer in resnet50())) == (55, 22_787)
+    assert sum(layer.groups for layer in vit_b()) == 768 + 12 * (12 + 3072)
 
 
 @pytest.mark.parametrize("name", ["ResNet-50", "ViT-B"])

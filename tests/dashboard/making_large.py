@@ -56,7 +56,7 @@ def write_large(root: Path, layers: list[Layer], name: str) -> Run:
     """Write a run with these layers: a third of the groups die; with tables, an explanation, a pruning, an analysis."""
     run = create(parse({"name": name, "epochs": EPOCHS, "tasks": list(TASKS)}), root)
     run.norms.begin(layers)
-    count = sum(layer.channels for layer in layers)
+    count = sum(layer.groups for layer in layers)
     start = np.random.default_rng(0).uniform(0.01, 2.0, count).astype(np.float32)
     for epoch in range(EPOCHS + 1):
         making.write_events(run.path / "events.jsonl", _epoch(epoch))
@@ -99,7 +99,7 @@ def _with_tables(run: Run, layers: list[Layer]) -> Run:
     )
     nodes = [(0, "input", "images", "", "", "images", "all", 3, 3, 0, 0, 0, 0.0, 0.0, 0.0)]
     for place, layer in enumerate(layers, 1):
-        width = layer.channels
+        width = layer.groups
         nodes.append(
             (
                 place,
@@ -120,7 +120,7 @@ def _with_tables(run: Run, layers: list[Layer]) -> Run:
             )
         )
     network = pd.DataFrame(nodes, columns=making.NETWORK.columns)
-    edges = [(place, place + 1, layer.channels, layer.channels // 2) for place, layer in enumerate(layers)]
+    edges = [(place, place + 1, layer.groups, layer.groups // 2) for place, layer in enumerate(layers)]
     tables = {"groups": groups, "kernels": kernels, "network": network}
     tables |= {"streams": pd.DataFrame(edges, columns=making.STREAMS.columns)}
     (run.path / "tables").mkdir(exist_ok=True)
@@ -134,8 +134,8 @@ def _explained(run: Run, layers: list[Layer]) -> None:
     status = Status(state="done", started=making.START, finished=making.START + 20, requested=making.START)
     replace(work.path / "status.json", status.model_dump_json().encode())
     shared = [layer for layer in layers if not layer.name.startswith("heads")]
-    names = np.repeat([layer.name for layer in shared], [layer.channels for layer in shared])
-    channels = np.concatenate([np.arange(layer.channels) for layer in shared])
+    names = np.repeat([layer.name for layer in shared], [layer.groups for layer in shared])
+    channels = np.concatenate([np.arange(layer.groups) for layer in shared])
     chance, parts = np.random.default_rng(1), []
     for task in TASKS:
         value = chance.gamma(0.5, 1.0, len(names))
@@ -151,7 +151,7 @@ def _analysed(run: Run, layers: list[Layer]) -> None:
     work = derived_job(run, read({"kind": "sensitivity", "shares": list(SHARES)}))
     set_status(work, state="done", phase="done", progress=1.0, started=making.START, finished=making.START + 9)
     rows = [
-        [layer.name, layer.channels, 0, share, int(layer.channels * share / 100), 0.1, 0.1, task, *MAIN[task], 1.0,
+        [layer.name, layer.groups, 0, share, int(layer.groups * share / 100), 0.1, 0.1, task, *MAIN[task], 1.0,
          1.0 + share / 500]
         for layer in layers for share in SHARES for task in TASKS
     ]  # fmt: skip
