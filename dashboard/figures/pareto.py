@@ -9,7 +9,10 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.style import COLOURS, MARKERS, NEUTRAL, empty, escaped, panels
 from winnow.dashboard.shared.formatting import amount
 
-ARMS = ("dense", "sparse", "scratch", "magnitude", "unanimous", "small", "continued")
+ARMS = (
+    "dense", "sparse", "scratch", "magnitude", "unanimous", "small", "continued",
+    "distilled", "sparse-distilled", "magnitude-distilled",
+)  # fmt: skip
 FRONT = "#7F6FB5"  # violet, of no task
 MOST_TITLES = 12
 COSTS = {"macs": ("MACs of one image, what can be removed taken away", "1"), "parameters": ("parameters left", "1"),

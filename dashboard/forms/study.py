@@ -32,6 +32,9 @@ CONTROLS: dict[Control, str] = {
     "unanimous": "groups that single tasks agree on",
     "small": "narrower dense network",
     "continued": "dense network trained on",
+    "distilled": "dense network trained on, with itself as teacher",
+    "sparse-distilled": "sparse, with the dense one as teacher",
+    "magnitude-distilled": "largest groups, with the dense one as teacher",
 }
 Kind = Literal["path", "study"]
 KINDS: dict[Kind, str] = {"path": "Path", "study": "Study"}

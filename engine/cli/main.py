@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,10 +26,15 @@ from winnow.engine.cli.runs import figures, runs_group
 from winnow.engine.cli.serve import dashboard_command, demo_command
 from winnow.engine.cli.studies import path_command, study_command
 from winnow.engine.runs import launch
+from winnow.engine.runs.digests import digest, newest_source
 from winnow.engine.runs.run import Run, create, find
 from winnow.engine.runs.trackers import REPORT_TO, TRACKERS, require_trackers
 from winnow.engine.runs.undo import undo
 from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.train import parse
+
+STARTS = ("weights_from", "teacher", "distillation")
+USUAL_IMITATION = 0.5  # of a teacher: as much as of the labels
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,6 +58,15 @@ def winnow() -> None:
     default=None,
     metavar="FILE",
     help="weights to start with, of the same network: .safetensors, or a state_dict that torch.save wrote",
+)
+@click.option(
+    "--teacher", default=None, metavar="RUN", help="run whose network to imitate, beside the labels; it has these tasks"
+)
+@click.option(
+    "--distillation",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=None,
+    help="with --teacher: weight of imitating it, 0.5 unless said otherwise; 1: learn from it alone",
 )
 @click.option(
     "--report-to",
@@ -90,7 +105,32 @@ def _asked(replayed: str | None, resumed: str | None, undone: bool, given: Mappi
     if replayed is not None:
         require_alone("--replay", given)
         return create(find(replayed).replay())
-    return create(spec_of(with_recipe(given.get("recipe"), given)))
+    start, given = _start(given)
+    spec = spec_of(with_recipe(given.get("recipe"), given))
+    return create(parse(spec.model_dump() | {"start": start}) if start else spec)
+
+
+def _start(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the options say a run takes over from files and runs, and the other options."""
+    rest, start = dict(given), dict[str, Any]()
+    file, teacher, weight = (rest.pop(name) for name in STARTS)
+    if file is not None:
+        start["file"] = _weights_file(Path(file).resolve())
+    if teacher is not None:
+        start |= {
+            "teacher": newest_source(find(teacher).path),
+            "distillation": USUAL_IMITATION if weight is None else weight,
+        }
+    elif weight is not None:
+        raise SpecError(f"`distillation` must come with --teacher RUN, got {weight:g} without.")
+    return start, rest
+
+
+def _weights_file(path: Path) -> dict[str, str]:
+    try:
+        return {"path": str(path), "sha256": digest(path.read_bytes())}
+    except OSError as error:
+        raise SpecError(f"`weights-from` must be a file, got {path}: {error.strerror}.") from error
 
 
 def _follow(run: Run, as_json: bool) -> int:

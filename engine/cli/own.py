@@ -20,7 +20,6 @@ from winnow.data.own import OwnData, content, fields_told, loaded
 from winnow.data.spec import DataSpec
 from winnow.data.trust import confirm
 from winnow.engine.cli._help_sections import SectionOption
-from winnow.engine.runs.digests import digest
 from winnow.engine.runs.run import find
 from winnow.engine.specs.frozen import SpecError, first_line
 from winnow.engine.specs.network import NETWORKS, OwnSpec
@@ -45,6 +44,14 @@ def own_options(command: Command) -> Command:
             metavar="NAME=MODULE:THING",
             callback=lambda context, parameter, value: value or None,
             help="task of your own for a field: its loss, metrics and best constant; may be given several times",
+        ),
+        click.option(
+            "--alternating",
+            cls=SectionOption,
+            section="data",
+            is_flag=True,
+            default=None,
+            help="with several data sets: batches of one at a time, in turns; not set: mixed",
         ),
         _assignments("network", "option of your own network's function; may be given several times"),
         _assignments("dataset", "option of your own data set's function; may be given several times"),
@@ -85,8 +92,6 @@ def own_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
 
     """
     rest, own = dict(given), dict[str, Any]()
-    if file := rest.pop("weights_from", None):
-        own["start"] = {"file": _weights_file(Path(file).resolve())}
     if asked := rest.pop("task", None):
         own["own_tasks"] = dict(map(_own_task, asked))
     for section, key, kinds in (("network", "network", NETWORKS), ("data", "dataset", DATASETS)):
@@ -125,13 +130,6 @@ def _own_task(text: str) -> tuple[str, dict[str, Any]]:
     if not told or len({metric["name"] for metric in told}) < len(told) or "loss" in {m["name"] for m in told}:
         raise SpecError(f"`metrics` of {code} must name at least one metric, each once, none loss, got {told!r:.80}.")
     return name, {"code": code, "path": own.path, "metrics": told}
-
-
-def _weights_file(path: Path) -> dict[str, str]:
-    try:
-        return {"path": str(path), "sha256": digest(path.read_bytes())}
-    except OSError as error:
-        raise SpecError(f"`weights-from` must be a file, got {path}: {error.strerror}.") from error
 
 
 def _refuse_unused(found: Mapping[str, Any], key: str, name: str) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 import numpy as np
 from safetensors.numpy import load
 
-from winnow.engine.runs.digests import manifests, verified
+from winnow.engine.runs.digests import manifests, newest_source, verified
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.network import NetworkSpec
 from winnow.engine.specs.train import TrainSpec, parse
-from winnow.engine.specs.warm_start import Source, StartSpec
+from winnow.engine.specs.warm_start import StartSpec
 from winnow.engine.studies.plan import OTHER_SEED, Member
 from winnow.engine.studies.rows import final_figures
 
-SUPPORTS = {"magnitude": "strongest", "unanimous": "union"}
+SUPPORTS = {"magnitude": "strongest", "magnitude-distilled": "strongest", "unanimous": "union"}
 STEPS = 24  # halvings of the factor: finer than one channel of the widest network
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -31,28 +31,17 @@ def member_spec(member: Member, runs: Mapping[str, Run]) -> TrainSpec:
         return _narrower(spec, runs[needs.parameters])
     if not needs.keys:
         return spec
-    start: dict[str, object] = {"supports": tuple(source_of(runs[key]) for key in needs.supports)}
+    start: dict[str, object] = {"supports": tuple(newest_source(runs[key].path) for key in needs.supports)}
     if needs.weights:
-        start["weights"] = source_of(runs[needs.weights])
+        start["weights"] = newest_source(runs[needs.weights].path)
+    if needs.teacher:
+        start |= {"teacher": newest_source(runs[needs.teacher].path), "distillation": member.distillation}
     if member.arm == "scratch":
         start |= {"support": "same", "fresh_seed": member.seed + OTHER_SEED}
-    if member.arm in ("magnitude", "unanimous"):
+    if member.arm in SUPPORTS:
         zero = final_figures(runs[needs.parameters])["parameter_sparsity"]
         start |= {"support": SUPPORTS[member.arm], "zero_parameters": min(max(zero, 0.0), 99.99)}
     return parse(spec.model_dump() | {"start": StartSpec.model_validate(start).model_dump()})
-
-
-def source_of(run: Run) -> Source:
-    """Return the newest intact checkpoint of a run, as specs refer to it.
-
-    Raises:
-        ValueError: there is none.
-
-    """
-    for manifest in reversed(manifests(run.path / "weights")):
-        if verified(manifest) is not None:
-            return Source(run=run.id, sha256=str(json.loads(manifest.read_text())["sha256"]))
-    raise ValueError(f"`run` must hold an intact checkpoint, got none in {run.id}. Train it again.")
 
 
 def living_parameters(run: Run) -> int:

@@ -1,4 +1,4 @@
-"""What a run takes from other runs: weights, and a support, which says which groups may be non-zero.
+"""What a run takes from other runs: weights, a support, which says which groups may be non-zero, and a teacher.
 
 Sources are named by run and by the digest of the checkpoint, so that a run says exactly what it started from, and can
 be repeated as long as that checkpoint exists. A support is read from the source's own network, by the names of its
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load
-from torch import Tensor
+from torch import Tensor, nn
 
-from winnow.engine.graph.modes import statistics_kept
+from winnow.engine.graph.modes import evaluating, statistics_kept
 from winnow.engine.graph.trace import trace
 from winnow.engine.jobs.restore import restored_network
 from winnow.engine.pruning.scores import lamp
@@ -30,6 +30,7 @@ from winnow.engine.specs.train import TrainSpec
 from winnow.engine.specs.warm_start import Source, StartSpec
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import Checkpoint
+from winnow.engine.training.distillation import Distillation
 from winnow.engine.training.setup import build_groups
 from winnow.engine.training.state import Training
 from winnow.engine.training.weights_file import put_trunk, read_weights
@@ -39,7 +40,7 @@ PASSES = 8  # batches over which the gradients of the groups are measured
 
 
 def start_from(training: Training, start: StartSpec, root: Path, example: Tensor) -> None:
-    """Load the weights of other runs below `root` into a fresh training, and fix its support, as `start` says.
+    """Load the weights of other runs below `root` into a fresh training, fix its support, set its teacher, as asked.
 
     `example` is one of the run's images, (1, C, H, W): other networks are traced with it.
 
@@ -52,6 +53,10 @@ def start_from(training: Training, start: StartSpec, root: Path, example: Tensor
     if start.file is not None:
         found = read_weights(Path(start.file.path), start.file.sha256)
         put_trunk(training.net, training.spec.network, found, start.file.path)
+    if start.teacher is not None:
+        training.teacher = Distillation(
+            _teacher(training, start.teacher, root, example), training.tasks, start.distillation
+        )
     proximal = training.proximal
     proximal.norms = [bank.norms() for bank in proximal.banks]
     if start.support != "free":
@@ -165,9 +170,42 @@ def _lamp(norms: Tensor) -> Tensor:
     return torch.from_numpy(lamp(squares, np.zeros(len(squares), np.int64))).to(norms)
 
 
+def _network(source: Source, root: Path, device: torch.device) -> nn.Module:
+    """Return the network of a source, in evaluation mode, with the weights of the checkpoint that the source names."""
+    run = source_run(source, root)
+    net = restored_network(run, device).net
+    net.load_state_dict(Checkpoint(load(_bytes(source, run)), {}).dense(net))
+    return net.eval()
+
+
+def _teacher(training: Training, source: Source, root: Path, example: Tensor) -> nn.Module:
+    """Return the network to imitate.
+
+    Raises:
+        ValueError: it has no output of the same shape for a task of this run.
+
+    """
+    net = _network(source, root, example.device)
+    try:
+        with torch.no_grad(), evaluating(training.net):
+            given, wanted = net(example), training.net(example)
+    except RuntimeError as error:
+        raise ValueError(
+            f"`teacher` must take the images of this run, {tuple(example.shape[1:])}, got {source.run}: {error}."
+        ) from error
+    for name in training.tasks:
+        if name not in given or given[name].shape != wanted[name].shape:
+            found = f"{name} of shape {tuple(given[name].shape)}" if name in given else f"{', '.join(given)} alone"
+            raise ValueError(
+                f"`teacher` must predict {name} in the shape {tuple(wanted[name].shape)} of this run, got {found} from "
+                f"{source.run}."
+            )
+    return net.requires_grad_(False)
+
+
 def _norms(spec: TrainSpec, source: Source, root: Path, example: Tensor) -> dict[str, Tensor]:
     """Return the norms of a source's groups by layer, of the kind that this run penalises."""
-    net = restored_network(source_run(source, root), example.device).net
+    net = _network(source, root, example.device)
     graph = trace(net, example)
     named: tuple[str, ...] = getattr(spec.network, "trunk", ())
     return {bank.layer: bank.norms() for bank in banks(build_groups(spec.penalty, net, graph, example, named))}

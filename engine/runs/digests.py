@@ -14,6 +14,7 @@ from pathlib import Path
 
 from winnow.engine.runs.files import replace_json
 from winnow.engine.runs.reading import DamagedFileError, read_json, read_object
+from winnow.engine.specs.warm_start import Source
 
 BEFORE = "before"  # the folder, beside the checkpoints, of the checkpoints from before a removal
 
@@ -74,6 +75,19 @@ def _noted(folder: Path) -> list[str]:
 def manifests(folder: Path) -> list[Path]:
     """Return the manifests of all checkpoints, oldest first."""
     return sorted(file for file in folder.glob("*.json") if file.stem.isdigit())
+
+
+def newest_source(run: Path) -> Source:
+    """Return the newest intact checkpoint of the run in a folder, as specs refer to it.
+
+    Raises:
+        ValueError: there is none.
+
+    """
+    for manifest in reversed(manifests(run / "weights")):
+        if verified(manifest) is not None:
+            return Source(run=run.name, sha256=str(read_object(manifest)["sha256"]))
+    raise ValueError(f"`run` must hold an intact checkpoint, got none in {run.name}. Train it again.")
 
 
 def digest(content: bytes) -> str:

@@ -18,7 +18,9 @@ from winnow.engine.specs.balancing import Method
 from winnow.engine.specs.frozen import Frozen, Name, refusal
 from winnow.engine.specs.train import TrainSpec
 
-Control = Literal["scratch", "magnitude", "unanimous", "small", "continued"]
+Control = Literal[
+    "scratch", "magnitude", "unanimous", "small", "continued", "distilled", "sparse-distilled", "magnitude-distilled"
+]
 Definition = Literal["main", "task", "metric"]
 Target = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -117,7 +119,11 @@ class StudySpec(ManySpec):
         (),
         description="controls, with all tasks. scratch: the same groups from fresh weights; magnitude: the "
         "largest groups of the dense network, refitted; unanimous: the groups that single-task runs agree on; small: a "
-        "narrower dense network; continued: the dense network trained on",
+        "narrower dense network; continued: the dense network trained on; distilled, sparse-distilled and "
+        "magnitude-distilled: continued, sparse and magnitude with the dense network as teacher",
+    )
+    distillation: float = Field(
+        0.5, gt=0, le=1, description="weight of imitating the teacher (distilled controls only); 1: without any label"
     )
     warm: bool = Field(False, description="start sparse runs from the weights of the dense run")
     definition: Definition = Field(

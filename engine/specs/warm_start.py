@@ -1,4 +1,4 @@
-"""What a run takes over from other runs: weights, and which groups may be non-zero."""
+"""What a run takes over from other runs: weights, which groups may be non-zero, and a teacher to imitate."""
 
 from typing import Literal, Self
 
@@ -45,6 +45,12 @@ class StartSpec(Frozen):
         lt=100,
         description="share of the penalised parameters that is zero, in % (union and strongest only)",
     )
+    teacher: Source | None = Field(
+        None, description="run whose network is imitated; it must have the tasks of this run"
+    )
+    distillation: float = Field(
+        0.0, ge=0, le=1, description="weight of imitating the teacher; 0: learn from the labels alone, 1: from it alone"
+    )
     fresh_seed: int | None = Field(None, ge=0, lt=2**63, description="seed of fresh weights; not set: that of the run")
 
     @model_validator(mode="after")
@@ -57,4 +63,7 @@ class StartSpec(Frozen):
             raise ValueError("`weights` must come from a run or from a file, got both.")
         if self.support == "strongest" and (self.weights is None or self.zero_parameters is None):
             raise ValueError("`weights` and `zero_parameters` must both be given with strongest, got one or none.")
+        if (self.teacher is not None) != (self.distillation > 0):
+            found = "no teacher" if self.teacher is None else "a teacher with weight 0"
+            raise ValueError(f"`teacher` must be given with a `distillation` above 0, got {found}.")
         return self

@@ -13,6 +13,9 @@
 | `small`     | a dense network, narrower everywhere by one factor, with as many parameters as the sparse one keeps  |
 | `continued` | the dense run trained once more, from its own weights                                                |
 
+`distilled`, `sparse-distilled` and `magnitude-distilled` are `continued`, `sparse` and `magnitude` with the dense run
+as teacher (`engine.training.distillation`): what imitation gives to each, and to a dense network too.
+
 All runs get the same number of epochs, so that those that start from trained weights are trained twice as long in
 total. Where the sparse runs start from fresh weights, this favours the controls that do not. With `warm` all are
 trained equally long: `scratch` and `small`, which have no trained weights to start from, get twice the epochs, and
@@ -28,12 +31,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from winnow.engine.specs.penalty import PenaltySpec
-from winnow.engine.specs.study import PathSpec, StudySpec, TaskSet
+from winnow.engine.specs.study import Control, PathSpec, StudySpec, TaskSet
 from winnow.engine.specs.train import TrainSpec, parse
 
-Arm = Literal["dense", "sparse", "scratch", "magnitude", "unanimous", "small", "continued"]
+Arm = Literal["dense", "sparse"] | Control
 Of = Literal["", "target", "strength"]
 FRESH: tuple[Arm, ...] = ("scratch", "small")
+PENALISED: tuple[Arm, ...] = ("sparse", "sparse-distilled")
+DENSE_AGAIN: tuple[Arm, ...] = ("continued", "distilled")  # without sparsity: one run for all levels
 OTHER_SEED = 1_000_003  # added for fresh weights: those of the same seed would be the lottery ticket
 
 
@@ -50,16 +55,18 @@ class Level:
 
 @dataclass(frozen=True)
 class Needs:
-    """Keys of the members that must be done first, for their weights, supports, or numbers of parameters."""
+    """Keys of the members that must be done first: for weights, supports, numbers of parameters, or as teacher."""
 
     weights: str = ""
     supports: tuple[str, ...] = ()
     parameters: str = ""
+    teacher: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """All of them."""
-        return tuple(key for key in (self.weights, *self.supports, self.parameters) if key)
+        """All of them, each once."""
+        known = dict.fromkeys((self.weights, *self.supports, self.parameters, self.teacher))
+        return tuple(key for key in known if key)
 
 
 NOTHING = Needs()
@@ -76,6 +83,7 @@ class Member:
     seed: int
     spec: TrainSpec
     needs: Needs = NOTHING
+    distillation: float = 0.0
 
     @property
     def subset(self) -> str:
@@ -137,7 +145,7 @@ def _path(spec: PathSpec) -> Iterator[Member]:
             before = member.key
 
 
-def _control(spec: StudySpec, arm: Arm, balancing: str, level: Level, seed: int) -> Member:
+def _control(spec: StudySpec, arm: Control, balancing: str, level: Level, seed: int) -> Member:
     everything = spec.base.tasks
     balancing = _balancing(everything, balancing)
     dense = _member(spec, "dense", everything, balancing, (Level(), seed)).key
@@ -149,9 +157,11 @@ def _control(spec: StudySpec, arm: Arm, balancing: str, level: Level, seed: int)
         "unanimous": Needs(weights=dense, supports=singles, parameters=sparse),
         "small": Needs(parameters=sparse),
         "continued": Needs(weights=dense),
+        "distilled": Needs(weights=dense, teacher=dense),
+        "sparse-distilled": Needs(weights=dense if spec.warm else "", teacher=dense),
+        "magnitude-distilled": Needs(weights=dense, parameters=sparse, teacher=dense),
     }[arm]
-    if arm == "continued":
-        level = Level()  # it has no sparsity: one run for all levels
+    level = Level() if arm in DENSE_AGAIN else level
     return _member(spec, arm, everything, balancing, (level, seed), needs)
 
 
@@ -164,14 +174,15 @@ def _member(
     values = base.model_dump() | {
         "name": f"{spec.name} {arm}{level} {'+'.join(tasks)} {balancing} s{seed}"[:80].strip(),
         "tasks": tasks,
-        "penalty": _penalty(base.penalty, level if arm == "sparse" else Level()).model_dump(),
+        "penalty": _penalty(base.penalty, level if arm in PENALISED else Level()).model_dump(),
         "balancing": base.balancing.model_dump() | {"balancing": balancing, "task_weights": weights},
         "seed": seed,
         "epochs": base.epochs * (2 if arm in FRESH and isinstance(spec, StudySpec) and spec.warm else 1),
         "keep": "best",
         "test": True,
     }
-    return Member(arm, tasks, balancing, level, seed, parse(values), needs)
+    imitation = spec.distillation if needs.teacher and isinstance(spec, StudySpec) else 0.0
+    return Member(arm, tasks, balancing, level, seed, parse(values), needs, imitation)
 
 
 def _penalty(base: PenaltySpec, level: Level) -> PenaltySpec:

@@ -1,4 +1,6 @@
-"""Training that also imitates a teacher: L = (1 − α) Σ_k w_k L_k + α (Σ_k w_k D_k + F).
+"""Training that also imitates a teacher. A refit: L = (1 − α) Σ_k w_k L_k + α (Σ_k w_k D_k + F).
+
+A whole training (`engine.training.forward`) leaves F out and lets every balancing weigh (1 − α) L_k + α D_k.
 
 L_k is the loss of task k, D_k the distance of its prediction from the teacher's, without labels and zero where both
 agree, and F that of the shared maps: the mean over images of ‖q/‖q‖ − q′/‖q′‖‖², where q (H·W) is the mean over
@@ -74,6 +76,26 @@ class Distillation:
         if seen[1] is not None and features is not None and seen[1].shape[2:] == features.shape[2:]:
             terms.append(attention_distance(seen[1].float(), features.float()))
         return torch.stack(terms).sum()
+
+    def wanted(self, images: Tensor) -> Mapping[str, Tensor]:
+        """Return the teacher's predictions, without gradient."""
+        with torch.no_grad(), evaluating(self._teacher):
+            found: Mapping[str, Tensor] = self._teacher(images)
+        return {name: found[name].float() for name in self._tasks}
+
+    def mixed(
+        self,
+        losses: Mapping[str, Tensor],
+        predictions: Mapping[str, Tensor],
+        wanted: Mapping[str, Tensor],
+        share: float = 1.0,
+    ) -> dict[str, Tensor]:
+        """Return (1 − α) L_k + α share D_k of every task; `share` is that of these images of the whole batch."""
+        imitated = {
+            name: imitation(task.field.kind, predictions[name].float(), wanted[name])
+            for name, task in self._tasks.items()
+        }
+        return {name: (1 - self.weight) * loss + self.weight * share * imitated[name] for name, loss in losses.items()}
 
 
 def attention_distance(student: Tensor, teacher: Tensor) -> Tensor:

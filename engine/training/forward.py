@@ -8,10 +8,14 @@ A micro-batch keeps its features and its share of the losses, nothing in between
 gradient comes back (torch.utils.checkpoint). So a step needs the memory of one micro-batch and one more forward pass,
 and every balancing has all features, losses and task gradients before it at once, as without accumulation. Batch norms
 alone see micro-batches: each is normalised, and moves the running statistics, by itself.
+
+With a teacher (`engine.training.distillation`) the loss of task k is (1 − α) L_k + α D_k, where D_k is the mean
+distance from the teacher's predictions over the images of the whole batch. So every balancing weighs what is minimised.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -39,7 +43,36 @@ def forward(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
         cut = training.balancer.cut(seam.features(batch.images))
         predictions = seam.read(cut.views, batch.images.shape[-2:])
     losses = {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in training.tasks.items()}
+    if training.teacher is not None:
+        losses = training.teacher.mixed(losses, predictions, training.teacher.wanted(batch.images))
     return cut, losses
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What some images are judged by: per task targets, what the loss divides by, and the teacher's predictions.
+
+    `share` is theirs of the images of the whole batch.
+    """
+
+    targets: Sequence[Tensor]
+    counts: Sequence[Tensor]
+    wanted: Mapping[str, Tensor]
+    share: float
+
+
+def _known(training: Training, batch: Batch) -> list[_Known]:
+    """Return what each micro-batch is judged by."""
+    parts, names = training.spec.accumulate, list(training.tasks)
+    counts = _counts(training, batch)
+    targets = zip(*(batch.targets[name].tensor_split(parts) for name in names), strict=True)
+    if training.teacher is None:
+        return [_Known(own, counts, {}, 0.0) for own in targets]
+    whole = float(training.ranks.sum_(torch.tensor([float(len(batch.images))], device=training.device)))
+    return [
+        _Known(own, counts, training.teacher.wanted(images), len(images) / whole)
+        for own, images in zip(targets, batch.images.tensor_split(parts), strict=True)
+    ]
 
 
 def _whole_network(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
@@ -48,21 +81,19 @@ def _whole_network(training: Training, batch: Batch) -> tuple[Cut, dict[str, Ten
     Balancers whose weights follow from the losses alone need none.
     """
     parts, names = training.spec.accumulate, list(training.tasks)
-    counts = _counts(training, batch)
-    targets = [batch.targets[name].tensor_split(parts) for name in names]
     shares = [
-        _again(training, partial(_losses_of_net, training, own, counts), images)
-        for images, own in zip(batch.images.tensor_split(parts), zip(*targets, strict=True), strict=True)
+        _again(training, partial(_losses_of_net, training, known), images)
+        for images, known in zip(batch.images.tensor_split(parts), _known(training, batch), strict=True)
     ]
     losses = whole_batch(training.ranks, torch.stack(shares).sum(0))
     return Cut(batch.images.new_zeros(0), {}), dict(zip(names, losses.unbind(), strict=True))
 
 
-def _losses_of_net(training: Training, targets: Sequence[Tensor], counts: Sequence[Tensor], images: Tensor) -> Tensor:
+def _losses_of_net(training: Training, known: _Known, images: Tensor) -> Tensor:
     """Return the shares (K,) that some images have of the losses."""
     with _arithmetic(training):
         predictions = training.net(images)
-    return _shares(training, predictions, targets, counts)
+    return _shares(training, predictions, known)
 
 
 def _in_parts(training: Training, net: MultiTaskNet, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
@@ -71,12 +102,10 @@ def _in_parts(training: Training, net: MultiTaskNet, batch: Batch) -> tuple[Cut,
     with _arithmetic(training):
         features = [_again(training, seam.features, part) for part in batch.images.tensor_split(parts)]
         cut = training.balancer.cut(torch.cat(features) if parts > 1 else features[0])
-    counts = _counts(training, batch)
-    targets = [batch.targets[name].tensor_split(parts) for name in names]
     views = [cut.views[name].tensor_split(parts) for name in names]
     shares = [
-        _again(training, partial(_losses, training, seam, (own, counts), size), *seen)
-        for own, seen in zip(zip(*targets, strict=True), zip(*views, strict=True), strict=True)
+        _again(training, partial(_losses, training, seam, known, size), *seen)
+        for known, seen in zip(_known(training, batch), zip(*views, strict=True), strict=True)
     ]
     losses = whole_batch(training.ranks, torch.stack(shares).sum(0))
     return cut, dict(zip(names, losses.unbind(), strict=True))
@@ -88,27 +117,21 @@ def _counts(training: Training, batch: Batch) -> Sequence[Tensor]:
     return torch.split(training.ranks.sum_(torch.cat(own)), [len(counts) for counts in own])
 
 
-def _losses(
-    training: Training,
-    seam: Seam,
-    known: tuple[Sequence[Tensor], Sequence[Tensor]],
-    size: torch.Size,
-    *views: Tensor,
-) -> Tensor:
-    """Return the shares (K,) that some images have of the losses, from what the heads read, targets and counts."""
+def _losses(training: Training, seam: Seam, known: _Known, size: torch.Size, *views: Tensor) -> Tensor:
+    """Return the shares (K,) that some images have of the losses, from what the heads read."""
     with _arithmetic(training):
         predictions = seam.read(dict(zip(training.tasks, views, strict=True)), size)
-    return _shares(training, predictions, *known)
+    return _shares(training, predictions, known)
 
 
-def _shares(
-    training: Training, predictions: Mapping[str, Tensor], targets: Sequence[Tensor], counts: Sequence[Tensor]
-) -> Tensor:
-    shares = [
-        task.loss(predictions[name].float(), target, counted)
-        for (name, task), target, counted in zip(training.tasks.items(), targets, counts, strict=True)
-    ]
-    return torch.stack(shares)
+def _shares(training: Training, predictions: Mapping[str, Tensor], known: _Known) -> Tensor:
+    shares = {
+        name: task.loss(predictions[name].float(), target, counted)
+        for (name, task), target, counted in zip(training.tasks.items(), known.targets, known.counts, strict=True)
+    }
+    if training.teacher is not None:
+        shares = training.teacher.mixed(shares, predictions, known.wanted, known.share)
+    return torch.stack(list(shares.values()))
 
 
 def _arithmetic(training: Training) -> AbstractContextManager[object]:

@@ -19,6 +19,7 @@ from winnow.engine.sparsity.strength import Controller
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.balancing.balancer import Balancer
+from winnow.engine.training.distillation import Distillation
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
 
 
@@ -30,7 +31,7 @@ class Training:
     for the dense weights that a report looks at. `stays` says which of the dense network's entries are left,
     {tensor: {axis: entries}}. `removal` is the step of the last removal that was due, whether or not it found anything.
     `ranks` are the processes that train it together, each with its slice of every batch. `shared` names the parameters
-    that serve several tasks, at which task gradients are compared.
+    that serve several tasks, at which task gradients are compared. `teacher` is imitated, where there is one.
     """
 
     spec: TrainSpec
@@ -47,6 +48,7 @@ class Training:
     removal: int = 0
     ranks: Ranks = ALONE
     shared: frozenset[str] = frozenset()
+    teacher: Distillation | None = None
 
     def shared_parameters(self) -> tuple[nn.Parameter, ...]:
         """Return the parameters that serve several tasks."""

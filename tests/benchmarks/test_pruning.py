@@ -1,11 +1,9 @@
 """Our removal beside Torch-Pruning's, given the same zero input groups, and beside zeros alone."""
 
 import copy
-import importlib.util
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.benchmarks.side_by_side import BUSY
+from tests.zoo import beside
 from winnow.engine.networks.heads import AsppHead
 from winnow.engine.networks.multitask import MultiTaskNet
 from winnow.engine.networks.residual import ResidualTrunk, residual_trunk
@@ -27,7 +26,6 @@ LAYERS = (nn.Conv2d, nn.Linear)
 WIDTHS = (64, 128, 256, 512)
 ROUNDS = 9
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels last": torch.channels_last}
-THEIRS = "torch-pruning==1.6.1"
 
 
 def trunk(block: str, dilated: bool = False) -> ResidualTrunk:
@@ -84,15 +82,10 @@ def silenced(name: str, share: float) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def torch_pruning(tmp_path_factory: pytest.TempPathFactory):
-    if importlib.util.find_spec("torch_pruning") is None:
-        folder = str(tmp_path_factory.mktemp("torch-pruning"))
-        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, THEIRS]
-        if subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("Torch-Pruning cannot be installed here")
-        sys.path.append(folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return importlib.import_module("torch_pruning")
+    found = beside.torch_pruning(tmp_path_factory.mktemp("torch-pruning"))
+    if found is None:
+        pytest.skip("Torch-Pruning cannot be installed here")
+    return found
 
 
 def removed_by_theirs(tp, net: nn.Module, x: Tensor) -> nn.Module:

@@ -2,10 +2,13 @@
 
 import copy
 import gc
-import importlib
+import importlib.util
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,11 +20,16 @@ from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.trace import trace
 from winnow.engine.measure.counts import parameters
 
+THEIRS = "torch-pruning==1.6.1"
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
 
 
-def torch_pruning() -> ModuleType | None:
-    """Return the package, None where it is not installed."""
+def torch_pruning(folder: Path | None = None) -> ModuleType | None:
+    """Return the package, None where it is not installed and cannot be put into `folder`."""
+    if folder is not None and importlib.util.find_spec("torch_pruning") is None:
+        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder), THEIRS]
+        subprocess.run(command, capture_output=True)
+        sys.path.append(str(folder))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.commanding import START, Trained, winnow, winnow_here
+from winnow.engine.runs.digests import newest_source
+from winnow.engine.runs.run import Run
 
 
 def test_train_prints_one_json_object_at_the_end(trained: Trained):
@@ -49,6 +51,21 @@ def test_a_wrong_request_is_one_line_and_writes_nothing(runs_root: Path, argumen
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not runs_root.exists()
+
+
+@pytest.mark.usefixtures("works_here")
+def test_a_run_imitates_another(trained: Trained, runs_root: Path):
+    shutil.copytree(trained.root, runs_root)
+    asked = ["train", "--dataset", "digits", "--widths", "8", "--blocks", "1", "--epochs", "1", "--name", "student"]
+    done = winnow_here(*asked, "--teacher", "tiny", "--tasks", "digit,ink", "--json")
+    assert done.returncode == 0, done.stderr
+    start = Run.open(runs_root / json.loads(done.stdout)["run"]).spec.start
+    assert (start.teacher, start.distillation) == (newest_source(trained.run.path), 0.5)
+    rooms = winnow_here("train", "--train-length", "16", "--epochs", "1", "--teacher", "tiny", "--json")
+    assert rooms.returncode == 1
+    assert "`teacher` must" in json.loads(rooms.stdout)["message"]
+    alone = winnow_here(*asked, "--distillation", "0.5")
+    assert (alone.returncode, alone.stderr.count("--teacher RUN")) == (2, 1)
 
 
 def test_a_process_ends_with_the_code_of_a_wrong_request(runs_root: Path):

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from winnow.engine.jobs.study_job import StudyError
-from winnow.engine.jobs.study_members import living_parameters, source_of
+from winnow.engine.jobs.study_members import living_parameters
 from winnow.engine.runs.derived import newest_job
+from winnow.engine.runs.digests import newest_source
 from winnow.engine.runs.run import list_runs
 from winnow.engine.runs.snapshots import list_snapshots
 from winnow.engine.runs.study import create_study, find_study, list_studies
@@ -17,7 +18,7 @@ from winnow.engine.specs.study import parse_many
 @pytest.fixture(scope="module")
 def controlled(tmp_path_factory, small, trained_here):
     """A study with all controls."""
-    controls = ["scratch", "magnitude", "unanimous", "small", "continued"]
+    controls = ["scratch", "magnitude", "unanimous", "small", "continued", "sparse-distilled"]
     values = small(targets=[50], subsets=["all"], controls=controls, seeds=[0])
     return trained_here(values, tmp_path_factory.mktemp("controlled"))[0]
 
@@ -66,16 +67,19 @@ def test_every_control_has_the_parameters_of_the_sparse_run(controlled):
 def test_controls_say_what_they_began_with(controlled):
     sparse = controlled.run("sparse-target-50/digit+ink/equal/0")
     scratch = controlled.run("scratch-target-50/digit+ink/equal/0").spec.start
-    assert scratch.supports == (source_of(sparse),)
+    assert scratch.supports == (newest_source(sparse.path),)
     assert scratch.weights is None
     unanimous = controlled.run("unanimous-target-50/digit+ink/equal/0").spec.start
     assert {source.run for source in unanimous.supports} == {
         controlled.run(f"sparse-target-50/{task}/equal/0").id for task in ("digit", "ink")
     }
     continued = controlled.run("continued/digit+ink/equal/0").spec.start
-    assert continued.weights == source_of(controlled.run("dense/digit+ink/equal/0"))
+    assert continued.weights == newest_source(controlled.run("dense/digit+ink/equal/0").path)
+    taught = controlled.run("sparse-distilled-target-50/digit+ink/equal/0").spec
+    assert (taught.start.teacher, taught.start.distillation) == (continued.weights, 0.5)
+    assert taught.penalty.target == 50
     compared = controlled.table("comparisons").query("arm == 'sparse' and against == 'dense' and definition == 'main'")
-    assert set(compared["other"]) == {"scratch", "magnitude", "unanimous", "small", "continued"}
+    assert set(compared["other"]) == {"scratch", "magnitude", "unanimous", "small", "continued", "sparse-distilled"}
 
 
 def test_a_failure_is_reported_and_what_needs_it_is_skipped(tmp_path: Path, small, trained_here):
@@ -98,8 +102,8 @@ def test_a_warm_path_goes_from_neighbour_to_neighbour(tmp_path: Path, small, tra
     assert table["elbow"].sum() <= 1
     assert table["one_standard_error"].sum() == 1
     starts = [study.run(f"sparse-target-{level}/digit+ink/equal/0").spec.start for level in (30, 60)]
-    assert starts[0].weights == source_of(study.run("dense/digit+ink/equal/0"))
-    assert starts[1].weights == source_of(study.run("sparse-target-30/digit+ink/equal/0"))
+    assert starts[0].weights == newest_source(study.run("dense/digit+ink/equal/0").path)
+    assert starts[1].weights == newest_source(study.run("sparse-target-30/digit+ink/equal/0").path)
     kept = {key: len(list_snapshots(study.run(key).path)) for key in study.members()["key"]}
     assert all(count >= 1 for key, count in kept.items() if key.startswith("sparse-target-30"))
     assert not any(count for key, count in kept.items() if key.startswith("dense"))

@@ -1,6 +1,8 @@
 """The plan of a study is a pure function of its spec: what holds for all of them, and what some contain."""
 
+from dataclasses import replace as with_
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.work_folder import Status
 from winnow.engine.specs.frozen import SpecError
-from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
+from winnow.engine.specs.study import Control, PathSpec, StudySpec, parse_many
 from winnow.engine.specs.train import parse
 from winnow.engine.studies.plan import Member, plan
 from winnow.engine.studies.spec_hash import KnownRuns, document_hash, spec_hash
@@ -34,7 +36,7 @@ def studies(draw: st.DrawFn) -> StudySpec:
         "seeds": draw(st.lists(st.integers(0, 99), min_size=1, max_size=3, unique=True)),
     }
     if values["targets"] or values["strengths"]:
-        values["controls"] = draw(some(["scratch", "magnitude", "unanimous", "small", "continued"]))
+        values["controls"] = draw(some(list(get_args(Control))))
     return spec(**values)
 
 
@@ -102,6 +104,21 @@ def test_warm_sparse_runs_start_from_their_dense_one():
     warm = {member.key: member.needs for member in plan(spec(targets=[70], warm=True, controls=["continued"]))}
     assert warm["sparse-target-70/seg+depth+normals/equal/0"].weights == "dense/seg+depth+normals/equal/0"
     assert warm["continued/seg+depth+normals/equal/0"].weights == "dense/seg+depth+normals/equal/0"
+
+
+def test_distilled_arms_are_their_likes_with_the_dense_run_as_teacher():
+    controls = ["continued", "magnitude", "distilled", "sparse-distilled", "magnitude-distilled"]
+    members = {m.arm: m for m in plan(spec(targets=[70], warm=True, controls=controls)) if len(m.tasks) == 3}
+    dense = members["dense"].key
+    for arm, alike in {
+        "distilled": "continued",
+        "sparse-distilled": "sparse",
+        "magnitude-distilled": "magnitude",
+    }.items():
+        taught, plain = members[arm], members[alike]
+        assert taught.needs == with_(plain.needs, teacher=dense)
+        assert (taught.distillation, plain.distillation) == (0.5, 0.0)
+        assert (taught.spec.penalty, taught.level) == (plain.spec.penalty, plain.level)
 
 
 def test_a_warm_path_is_a_chain_and_a_cold_one_is_not():

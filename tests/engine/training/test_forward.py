@@ -12,6 +12,7 @@ from winnow.engine.networks.multitask import MultiTaskNet, build_network
 from winnow.engine.specs.train import parse
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
+from winnow.engine.training.distillation import Distillation, imitation
 from winnow.engine.training.forward import forward
 from winnow.engine.training.loop import StepDone, Training, begin, train
 
@@ -53,6 +54,25 @@ def test_micro_batches_are_the_batch_where_nothing_normalises_over_it(method: st
         if one.balance.gramian is not None:
             scale = float(one.balance.gramian.abs().max())
             torch.testing.assert_close(one.balance.gramian, other.balance.gramian, rtol=1e-2, atol=1e-4 * scale)
+
+
+def test_a_teacher_is_imitated_over_the_whole_batch():
+    found = []
+    for accumulate in (1, 3):
+        training, batches = setting(accumulate, False)
+        torch.manual_seed(1)
+        teacher = without_norms(build_network(training.spec.network, training.tasks, 3))
+        training.teacher = Distillation(teacher, training.tasks, 0.25)
+        batch = next(batches.shuffled(0, 0, True))
+        losses = forward(training, batch)[1]
+        with torch.no_grad():
+            student, wanted = training.net(batch.images), teacher(batch.images)
+        for name, task in training.tasks.items():
+            alone = task.loss(student[name], batch.targets[name])
+            distance = imitation(task.field.kind, student[name], wanted[name])
+            assert losses[name].item() == pytest.approx(float(0.75 * alone + 0.25 * distance), rel=1e-5)
+        found.append({name: loss.item() for name, loss in losses.items()})
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
 def test_batch_norms_move_once_for_each_micro_batch():
