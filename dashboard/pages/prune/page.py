@@ -29,8 +29,8 @@ NOTHING = (
     "than a minute. "
 )
 NEVER = (
-    "This run ended before its first checkpoint was stored, so there is no network to prune. The Train page says why it "
-    "ended, and starts it again."
+    "This run ended before its first checkpoint was stored, so there is no network to prune. The Train page says why "
+    "it ended, and starts it again."
 )
 NOT_YET = "Pruning starts from a checkpoint, and this run has none yet: the first is stored after its first epoch."
 VIEWS = {"prunings": "Prunings", "sensitivity": "Sensitivity of the layers"}

@@ -1,6 +1,7 @@
 """What the pages answer: true to its frames, with every number in them or none."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -41,8 +42,8 @@ def test_before_the_first_epoch_is_over_no_epoch_is_named(make_run: MakeRun) -> 
     known = summary(make_run(epochs=0, state="failed", message="loss became infinite"))
     told = of_run.train_answer(known, {}, of_run.Course(0))
     assert told.says.startswith("This run failed before its first epoch was over")
-    live = of_run.train_answer(summary(make_run(epochs=0, state="running")), {}, of_run.Course(0))
-    assert "not over yet" in live.says
+    live = replace(known, status=known.status.model_copy(update={"state": "running"}))
+    assert "not over yet" in of_run.train_answer(live, {}, of_run.Course(0)).says
     aimed = of_run.train_answer(summary(make_run(penalty={"target": 50.0})), {}, of_run.Course(2, 70.0))
     assert aimed.says.startswith("After epoch 2 of 5, 30 % of the groups are zero (target: 70 % of the groups)")
 
