@@ -113,7 +113,7 @@ def _worst(table: pd.DataFrame) -> str:
     """Name the layer whose smallest cut costs most."""
     costs = cut_costs(table)
     first = costs.drop_duplicates("layer")
-    worst = first.loc[first["cost"].idxmax()]
+    worst = first.iloc[int(first["cost"].to_numpy(float).argmax())]
     if not worst["cost"] > 0:
         return ""
     lost = f"{percent(float(worst['cost']))} of its metric" if worst["cost"] < float("inf") else "its metric altogether"
