@@ -9,8 +9,8 @@ from winnow.dashboard.shared.formatting import power
 
 READING = (
     "Top: share of the groups that are not zero. Bottom: the strength λ in force, on a log axis, which cannot show "
-    "0. Dotted lines: where a user changed the strength or the target, or where the refit began, which keeps the zeros "
-    "and has no penalty."
+    "0. Pale lines: the least and the largest λ of a layer, where each layer learns its own. Dotted lines: where a "
+    "user changed the strength or the target, or where the refit began, which keeps the zeros and has no penalty."
 )
 
 
@@ -28,9 +28,20 @@ def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float 
         name="strength", line_shape="hv", hovertemplate="epoch %{x:.1f}<br>strength %{y:.3g}<extra></extra>"
     )
     figure.add_trace(alive, row=1, col=1).add_trace(strength, row=2, col=1)
+    bounds = [name for name in ("strength_least", "strength_most") if name in frame]
+    for name in bounds:
+        said = name.removeprefix("strength_")
+        pale = _curve(frame, name, COLOURS[1]).update(name=f"{said} of a layer", opacity=0.4, line_shape="hv")
+        pale.update(hovertemplate=f"epoch %{{x:.1f}}<br>{said} of a layer %{{y:.3g}}<extra></extra>")
+        figure.add_trace(pale, row=2, col=1)
     mark(figure, _events(frame, changes, refit), (_start(frame), float(frame["at"].max())), "x2")
     figure.update_yaxes(title_text="groups alive [%]", range=[0, 103], row=1, col=1)
-    figure.update_yaxes(title_text="strength λ [1]", row=2, col=1, **_log_axis(frame["strength"]))
+    figure.update_yaxes(
+        title_text="strength λ [1]",
+        row=2,
+        col=1,
+        **_log_axis(pd.concat([frame[name] for name in ("strength", *bounds)])),
+    )
     figure.update_xaxes(range=[_start(frame), float(frame["at"].max())])
     figure.update_xaxes(title_text="epoch", row=2, col=1)
     return figure

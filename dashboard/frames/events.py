@@ -5,7 +5,8 @@
 | `events`           | those of engine.runs.events, and `at`: epochs of training done when it was recorded, with   |
 |                    | fraction                                                                                    |
 | `curves`           | at, task, split, quantity, value: losses and metrics of the tasks                           |
-| `regularity`       | at, alive [%], strength: ten rows an epoch                                                  |
+| `regularity`       | at, alive [%], strength: ten rows an epoch; strength_least, strength_most, where each layer |
+|                    | learns a strength of its own                                                                |
 | `strength_changes` | at, step, strength: where a user changed the strength                                       |
 | `target_changes`   | at, step, target [%]: where a user changed the target                                       |
 | `weights`          | at, task, weight [1] of its gradient in the trunk; no rows where all are equal to 1         |
@@ -29,6 +30,7 @@ from winnow.engine.runs.quantities import SPARSITIES
 from winnow.engine.runs.run import Run
 
 COSINE = "cosine:"
+LAYERS = ("strength_least", "strength_most")  # of the layers, where each learns its own
 END = 200  # bytes
 
 
@@ -48,8 +50,11 @@ def curves(run: Run, since: float = 0.0) -> pd.DataFrame:
 def regularity(run: Run, since: float = 0.0) -> pd.DataFrame:
     """Return the share of groups alive [%] and the strength in force, from epoch `since` on."""
     log = events(run)
-    wide = _wide(log[(log["split"] == "train") & log["task"].isna() & (log["at"] >= since)], ("alive", "strength"))
-    return wide.assign(alive=100 * wide["alive"])
+    wide = _wide(
+        log[(log["split"] == "train") & log["task"].isna() & (log["at"] >= since)], ("alive", "strength", *LAYERS)
+    )
+    unknown = [name for name in LAYERS if wide[name].isna().all()]
+    return wide.assign(alive=100 * wide["alive"]).drop(columns=unknown)
 
 
 def strength_changes(run: Run) -> pd.DataFrame:

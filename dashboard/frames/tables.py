@@ -79,7 +79,9 @@ def _row(summary: Summary, images: str) -> dict[str, Any]:
 
 
 def _strength(penalty: PenaltySpec) -> str:
-    """Say the strength, or the target that moves it."""
+    """Say the strength, that it is learned, or the target that moves it."""
+    if penalty.learned != "no":
+        return "learned"
     return power(penalty.strength) if penalty.target is None else f"{penalty.target:g} % {SHORT[penalty.target_of]}"
 
 

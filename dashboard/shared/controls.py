@@ -190,15 +190,18 @@ def _strengths(run: Run) -> None:
     """Say which strength is in force, which is requested, and where it was changed; a request is granted any time."""
     requested, force = run.control().strength, events.strength_in_force(run)
     facts = [f"in force: {power(force)}"]
-    targeted, asked_for = run.spec.penalty.target is not None, events.strength_asked(run)
+    penalty, asked_for = run.spec.penalty, events.strength_asked(run)
+    mover = (
+        "the target goes on" if penalty.target is not None else "learning goes on" if penalty.learned != "no" else ""
+    )
     if requested is not None and power(requested) not in (power(asked_for), power(force)):
         facts.append(f"requested: {power(requested)}, from the next step on")
-    elif not targeted and power(force) != power(asked_for):
+    elif not mover and power(force) != power(asked_for):
         facts.append(f"{power(asked_for)} is asked for: the warm-up and the ramp lead there, the refit has none")
     changes = events.strength_changes(run)
     changed = [f"{power(to)} at epoch {at:.1f}" for at, to in zip(changes["at"], changes["strength"], strict=True)]
-    if targeted:
-        facts.append("the target goes on to move λ from what you apply, until the refit")
+    if mover:
+        facts.append(f"{mover} to move λ from what you apply, until the refit")
     if changed:
         facts.append(f"changed to {', '.join(changed)}")
     st.caption(plain(" · ".join(facts)))

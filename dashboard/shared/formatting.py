@@ -151,7 +151,9 @@ def firmly(firmness: float) -> str:
 
 
 def asked(penalty: PenaltySpec) -> str:
-    """Say what was asked of the sparsity: a target, or the strength at the start."""
+    """Say what was asked of the sparsity: a target, a strength that is learned, or the strength at the start."""
+    if penalty.learned != "no":
+        return "λ learned, one for each layer" if penalty.learned == "layer" else "λ learned"
     if penalty.target is None:
         return f"λ = {power(penalty.strength)} at the start"
     return f"target {penalty.target:g} % of the {COUNTED[penalty.target_of]}"

@@ -104,7 +104,8 @@ def _sparsity(run: Run) -> list[str]:
     """Say what is asked of the sparsity, and the strength in force."""
     penalty, force = run.spec.penalty, events.strength_in_force(run)
     now = "refit, no penalty" if penalty.refit_share and not force else f"strength {power(force)}"
-    return [now] if penalty.target is None else [plain(events.asked_of_run(run)), now]
+    plain_strength = penalty.target is None and penalty.learned == "no"
+    return [now] if plain_strength else [plain(events.asked_of_run(run)), now]
 
 
 def _doing(status: Status) -> str:

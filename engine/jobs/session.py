@@ -18,6 +18,7 @@ from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.runs.control import ControlReader
 from winnow.engine.runs.log_marks import cut_to_checkpoint, marks
 from winnow.engine.runs.norm_log import Layer, NormLog
+from winnow.engine.sparsity.learned import Learned
 from winnow.engine.sparsity.strength import strength_max
 from winnow.engine.training.balancing.gradients import conflict
 from winnow.engine.training.batches import Batches
@@ -147,6 +148,8 @@ class TrainingSession:
             (None, "strength"): record.strength,
             (None, "images_per_second"): rate,
         }
+        if isinstance(self.training.controller, Learned):
+            values |= {(None, name): value for name, value in self.training.controller.told().items()}
         penalty = float(self.training.proximal.value())
         if math.isfinite(penalty):  # where it is not, the next loss is not either, and that ends the run
             values[None, "penalty"] = penalty

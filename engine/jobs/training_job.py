@@ -53,13 +53,17 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
 
     training_images, validation = (batches(spec, tasks, "train", device, say), batches(spec, tasks, "val", device, say))
     _require_steps(training_images, spec.batch_size)
+    held_out = None
+    if spec.penalty.learned != "no":
+        training_images, held_out = training_images.parted(spec.penalty.held_out, spec.seed)
     if spec.test:
         require_readable(spec, "test", say)
     _list_skipped(spec, writer)
     writer.status(phase="building the network")
     fresh = spec.start.fresh_seed if spec.start is not None else None
     torch.manual_seed(spec.seed if fresh is None else fresh)
-    training = begin(spec, build_network(spec.network, tasks, training_images.channels), tasks, training_images, ranks)
+    net = build_network(spec.network, tasks, training_images.channels)
+    training = begin(spec, net, tasks, training_images, ranks, held_out)
     start_at_constants(training, training_images)
     measured = _warm_start(training, training_images, run)
     refuse_vast_strength(training, training_images)

@@ -9,7 +9,12 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ru
 | `train`    | each | `weight` [1] of its gradient in the trunk | ten times an epoch                            |
 | `train`    | none | `alive` [1]: share of the groups that are | ten times an epoch                            |
 |            |      | not zero; `strength` [1]; `penalty` [1];  |                                               |
-|            |      | `images_per_second` [1/s]                 |                                               |
+|            |      | `images_per_second` [1/s]; of a strength  |                                               |
+|            |      | that is learned, `held_out_cost`,         |                                               |
+|            |      | `held_out_regret`, `held_out_error` [loss]|                                               |
+|            |      | (engine.sparsity.learned), and            |                                               |
+|            |      | `strength_least`, `strength_most` [1] of  |                                               |
+|            |      | the layers, where each has its own        |                                               |
 | `val`      | each | `loss` and the metrics of TASKS           | after each epoch, and at epoch 0 before it    |
 | `constant` | each | the metrics of TASKS, of the best         | once, at epoch 0                              |
 |            |      | prediction that ignores the image         |                                               |

@@ -13,18 +13,18 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
 from winnow.data.catalog import DATASETS
-from winnow.data.code import PATTERN, Code
 from winnow.data.joined import JoinedData
 from winnow.data.own import OwnData
 from winnow.data.recorded import RecordedData
 from winnow.data.sample import Field as About
-from winnow.data.sample import Learner, Metric
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages, refuse_in_turns
 from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, available_cores, refusal
-from winnow.engine.specs.network import Network, NetworkSpec, ResidualSpec
+from winnow.engine.specs.network import Network, ResidualSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec, StrengthChange, TargetChange
 from winnow.engine.specs.registry import chosen_by
+from winnow.engine.specs.tasks import OwnTask
+from winnow.engine.specs.trunk import NetworkSpec
 from winnow.engine.specs.warm_start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1
@@ -48,30 +48,13 @@ class OptimiserSpec(Frozen):
     weight_decay: Factor = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
     rate: dict[str, Factor] = Field(
         default_factory=dict,
-        description="learning rate of the parameters whose names fit a pattern, as a factor of the learning rate: "
+        description="learning rate of the parameters whose names match a pattern, as a factor of the learning rate: "
         "trunk.*=0.1; 0: they keep their values",
     )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="learning rate over the steps of the run")
     fresh_state: bool = Field(
         False, description="forget the optimiser's moments at the start of each epoch, as some published code does"
     )
-
-
-class OwnTask(Frozen):
-    """A task kind of the user's own, MODULE:THING: what learns a field in place of the task of its kind."""
-
-    code: str = Field(pattern=PATTERN, max_length=200, description="MODULE:THING; THING(field) returns the task")
-    path: str = Field(max_length=4096, description="folder that the module is imported from")
-    metrics: tuple[Metric, ...] = Field(min_length=1, description="what it is evaluated by, the main metric first")
-
-    def own_code(self) -> Code:
-        """Return the code that it names."""
-        return Code(self.code, self.path, "task")
-
-    @property
-    def learner(self) -> Learner:
-        """What a field holds of it."""
-        return Learner(self.code, self.path, self.metrics)
 
 
 class TrainSpec(Frozen):
@@ -126,7 +109,7 @@ class TrainSpec(Frozen):
     )
     test: bool = Field(False, description="evaluate the kept network on the test split, once, at the end")
     snapshots: int = Field(
-        0, ge=0, le=50, description="keep a compact network each time the sparsity has grown by so many %; 0: none"
+        0, ge=0, le=50, description="keep a compact network each time the sparsity has grown by this many %; 0: none"
     )
     start: StartSpec | None = Field(None, description="weights and zeros to take over from other runs")
     strength_changes: tuple[StrengthChange, ...] = Field((), description="strengths to switch to at given steps")
