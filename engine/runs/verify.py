@@ -76,8 +76,8 @@ def _as_readers_do(run: Run) -> list[FileCheck]:
 
 def _events(run: Run) -> str:
     found = run.events()
-    if found.attrs["damaged"]:
-        raise ValueError(f"{found.attrs['damaged']} lines are no records")
+    if damaged := found.attrs["damaged"]:
+        raise ValueError("1 line is no record" if damaged == 1 else f"{damaged} lines are no records")
     return f"{len(found)} records"
 
 
