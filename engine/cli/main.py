@@ -60,7 +60,10 @@ def winnow() -> None:
     help="weights to start with, of the same network: .safetensors, or a state_dict that torch.save wrote",
 )
 @click.option(
-    "--teacher", default=None, metavar="RUN", help="run whose network to imitate, besides learning from the labels; it must have these tasks"
+    "--teacher",
+    default=None,
+    metavar="RUN",
+    help="run whose network to imitate, besides learning from the labels; it must have these tasks",
 )
 @click.option(
     "--distillation",

@@ -105,7 +105,11 @@ def _server_options(command: Command) -> Command:
             metavar="URL",
             help="address at which a browser sees it through a proxy, such as https://hub.example.org",
         ),
-        click.option("--auth/--no-auth", default=None, help="require a token, or none  [default: a token for other machines only]"),
+        click.option(
+            "--auth/--no-auth",
+            default=None,
+            help="require a token, or none  [default: a token for other machines only]",
+        ),
         click.option("--browser/--no-browser", default=True, show_default=True, help="open a browser window"),
     )
     for option in reversed(options):

@@ -50,13 +50,13 @@ class ModelFacts:
 
     def __post_init__(self) -> None:
         if not self.name.strip():
-            raise ValueError(f"`name` should be a name. Found {self.name!r}.")
+            raise ValueError(f"`name` must be a text on one line, not empty, got {self.name!r}.")
         for name, frame, columns in (
             ("metrics", self.metrics, METRIC_COLUMNS),
             ("measures", self.measures, MEASURE_COLUMNS),
         ):
             if len(frame) and (missing := [column for column in columns if column not in frame]):
-                raise ValueError(f"`{name}` should have the columns {', '.join(columns)}. Found no {missing[0]}.")
+                raise ValueError(f"`{name}` must have the columns {', '.join(columns)}, got none called {missing[0]}.")
 
 
 def model_card(facts: ModelFacts) -> str:

@@ -183,7 +183,7 @@ def _fixed(model: nn.Module, call: Call) -> DrawnGraph:
     except Exception as error:
         found = str(error).partition("\n")[0]
         raise NotDescribable(
-            f"`model` should be one that torch.fx can draw. Found {type(error).__name__}: {found}"
+            f"`model` must be one that torch.fx can trace, got {type(error).__name__}: {found}"
         ) from error
 
 

@@ -6,7 +6,5 @@ class NotTraceable(ValueError):  # noqa: N818 - the published name
 
     def __init__(self, path: str, operation: str, advice: str) -> None:
         where = f"`{path}`" if path else "the model itself"
-        super().__init__(
-            f"`model` should be one whose channels can be followed. Found {operation} in {where}: {advice}"
-        )
+        super().__init__(f"`model` must be one whose channels can be followed, got {operation} in {where}: {advice}")
         self.path, self.operation, self.advice = path, operation, advice

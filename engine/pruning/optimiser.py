@@ -50,7 +50,7 @@ def transfer(optimizer: Optimizer, compacted: SmallerOptimiser) -> Optimizer:
     """
     if type(optimizer) not in KNOWN:
         names = ", ".join(kind.__name__ for kind in KNOWN)
-        raise ValueError(f"`optimizer` should be one of {names}. Found {type(optimizer).__name__}.")
+        raise ValueError(f"`optimizer` must be one of {names}, got {type(optimizer).__name__}.")
     left = {id(parameter) for parameter in compacted.model.parameters()}
     cuts = {id(origin): cut for cut in compacted.cuts if (origin := cut.origin()) is not None}
     pairs = [[(old, _new(old, cuts)) for old in group["params"]] for group in optimizer.param_groups]

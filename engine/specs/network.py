@@ -135,7 +135,7 @@ class ResnetSpec(TrunkSpec):
     frozen_norms: bool = Field(False, description=FROZEN_NORMS)
     variant: Literal["v1", "d"] = Field(
         "v1",
-        description="v1: a 7×7 convolution first; d: three 3×3 ones, and average pooling before each shortcut's convolution",
+        description="v1: a 7×7 convolution first; d: three 3×3 ones, average pooling before a shortcut's convolution",
     )
     output_stride: int = Field(
         32, description="how much smaller the features are than the image: 32, 16 or 8; below 32, stages are dilated"
@@ -212,7 +212,10 @@ class MmoeSpec(NetworkSpec):
     experts: int = Field(4, ge=1, le=256, description="networks that all tasks share")
     layers: int = Field(2, ge=1, le=16, description="layers of each expert")
     view: int = Field(
-        1, ge=1, le=99, description="time steps that a layer sees at once, an odd number; 1: each step alone, as for vectors"
+        1,
+        ge=1,
+        le=99,
+        description="time steps that a layer sees at once, an odd number; 1: each step alone, as for vectors",
     )
     expert_width: int = Field(64, ge=1, le=8192, description="channels of each layer of an expert")
     head_width: int = Field(48, ge=1, le=8192, description="channels inside each head")

@@ -77,8 +77,8 @@ class PenaltySpec(Frozen):
     concavity: Positive = Field(3.0, description="γ; groups whose norm exceeds γ λ c_g are not shrunk")
     normalisation: Literal["plain", "aware"] = Field(
         "plain",
-        description="layers before a batch norm. plain: the penalty may shrink a whole layer; aware: the norm of each layer "
-        "is kept (input groups)",
+        description="layers before a batch norm. plain: the penalty may shrink a whole layer; aware: the norm of each "
+        "layer is kept (input groups)",
     )
     warm_up: int = Field(0, ge=0, le=100_000, description="epochs without penalty at the start")
     ramp: int = Field(

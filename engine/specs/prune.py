@@ -28,8 +28,8 @@ class PruneSpec(DerivedSpec):
     )
     compared: Literal["layer", "size"] = Field(
         "layer",
-        description="how norms of different layers are compared (norm only). layer: as shares of their layer; size: divided "
-        "by √(number of weights)",
+        description="how norms of different layers are compared (norm only). layer: as shares of their layer; size: "
+        "divided by √(number of weights)",
     )
     floor: float = Field(
         0.0, ge=0, lt=1, description="share of each layer's channels that always stays; at least one does"

@@ -184,7 +184,7 @@ def test_a_certificate_that_is_none_is_said(make_stored_run: MakeRun) -> None:
     (write_pruning(run).path / "certificate.json").write_text("[]")
     page = _page(run=run.id)
     assert not page.exception
-    assert "should be a certificate" in page.error[0].value
+    assert "must be a valid certificate" in page.error[0].value
 
 
 def test_a_damaged_spec_is_said_and_the_pruning_can_be_removed(make_stored_run: MakeRun) -> None:

@@ -76,7 +76,7 @@ def refused(program: Callable[[nn.Module, Tensor], Tensor], **parts: nn.Module |
     with pytest.raises(NotTraceable) as caught:
         trace(Program(program, a=conv(3, 6), out=conv(6, 2), **parts), X)
     assert isinstance(caught.value, ValueError)
-    assert str(caught.value).startswith("`model` should be one whose channels can be followed. Found ")
+    assert str(caught.value).startswith("`model` must be one whose channels can be followed, got ")
     return caught.value
 
 
