@@ -24,6 +24,7 @@ from winnow.data.trust import trusted_file
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 TAKEN = (*DATASETS, "own", "recorded")
 MEND = "Mend the file, or remove it and register the data sets again."
+SOURCE = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<labels>[^\[\]]*)\])?")  # of joined data: its name, and what it is for
 PARTS = ("dataset", "root", "layout")
 
 
@@ -129,6 +130,54 @@ def resolved(options: Mapping[str, Any]) -> dict[str, Any]:
         return dict(options)
     given = {option: value for option, value in options.items() if value is not None}
     return {**options, **entry, **given, "dataset": entry["dataset"]}
+
+
+def joined_values(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the section `data` for `--dataset ONE+OTHER`, {} for a single data set, and the options that are left.
+
+    ONE[depth,normals] uses a data set for these fields alone. An option of the data goes to every source that has it.
+
+    Raises:
+        ValueError: an unknown name, an option that none of the sources has, or `alternating` with a single data set.
+
+    """
+    rest = dict(options)
+    alternating = rest.pop("alternating", None)
+    name = str(rest.get("dataset") or "")
+    if "+" not in name or ":" in name:
+        if alternating:
+            raise ValueError(f"`alternating` must come with --dataset ONE+OTHER, got {name or 'one data set'}.")
+        return {}, rest
+    entries, labels = _sources(name)
+    specs = [DATASETS[entry["dataset"]] for entry in entries]
+    for option in sorted({option for spec in DATASETS.values() for option in spec.asked()} - {"dataset"}):
+        value = rest.pop(option, None)
+        takers = [place for place, spec in enumerate(specs) if option in spec.asked()]
+        if value is not None and not takers:
+            raise ValueError(f"`{option}` is not an option of {name}, got {value}.")
+        for place in takers if value is not None else ():
+            entries[place] = {option: _listed(specs[place], option, value), **entries[place]}
+    data = {"dataset": "joined", "sources": entries, "alternating": bool(alternating)}
+    return {**data, **({"labels": labels} if any(labels) else {})}, {**rest, "dataset": None}
+
+
+def _sources(name: str) -> tuple[list[dict[str, Any]], list[list[str]]]:
+    """Return what each part of ONE[field,…]+OTHER stands for, and the fields that it is for."""
+    parts = [SOURCE.fullmatch(part.strip()) for part in name.split("+")]
+    if not all(parts):
+        raise ValueError(f"`dataset` must be written as ONE+OTHER or ONE[depth,normals]+OTHER[seg], got {name!r:.200}.")
+    found = [part.groupdict(default="") for part in parts if part is not None]
+    entries = [resolved({"dataset": part["name"]}) for part in found]
+    if unknown := [entry["dataset"] for entry in entries if entry["dataset"] not in DATASETS]:
+        known = ", ".join([*registered(), *DATASETS])
+        raise ValueError(f"`dataset` must join names among {known} by +, got {unknown[0]!r:.80} in {name!r:.200}.")
+    return entries, [[label.strip() for label in part["labels"].split(",") if label.strip()] for part in found]
+
+
+def _listed(spec: type[DataSpec], option: str, value: Any) -> Any:
+    """Return a value as its field takes it: lists are written with commas."""
+    parts = isinstance(spec.model_fields[option].default, tuple) and isinstance(value, str)
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if parts else value
 
 
 def _check_name(name: str) -> None:

@@ -18,10 +18,14 @@ IMAGE = "image"
 
 @dataclass(frozen=True)
 class Stacked:
-    """N images (N, H, W, C), uint8 or float32 in [0, 1], and their targets (N, …) by field name."""
+    """N images (N, H, W, C), uint8 or float32 in [0, 1], and their targets (N, …) by field name.
+
+    `turns` holds the lengths of consecutive parts that no batch mixes; () for one part.
+    """
 
     images: Array
     targets: dict[str, Array]
+    turns: tuple[int, ...] = ()
 
 
 def stack(

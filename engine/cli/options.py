@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from winnow.data.catalog import DATASETS
-from winnow.data.registered import resolved
+from winnow.data.registered import joined_values, resolved
 from winnow.data.spec import DataSpec
 from winnow.engine.cli._help_sections import SectionOption
 from winnow.engine.cli.own import confirmed, own_options, own_values
@@ -91,7 +91,7 @@ class Option:
             more = (
                 f"; MODULE:FUNCTION: a function of your own that returns {OWN[self.name]}" if self.name in OWN else ""
             )
-            more += "; NAME: one that you registered with winnow data add" if self.name == "dataset" else ""
+            more += "; NAME: one registered with winnow data add; ONE+OTHER: several" if self.name == "dataset" else ""
             return f"{said}{more}  [default: {next(iter(kinds))}]"
         meaning = _by_kind({kind: info.description or "" for kind, info in self.fields.items()})
         default = _by_kind({kind: _shown(info) for kind, info in self.fields.items()})
@@ -128,7 +128,8 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
         ValueError: there is no such code of the user's own.
 
     """
-    own, given = own_values(resolved(given))
+    joined, given = joined_values(resolved(given))
+    own, given = own_values(given)
     values: dict[str, Any] = {"tasks": _parts(given["tasks"])} if given["tasks"] else {}
     kinds = {name: _chosen(section, given) for name, section in SECTIONS.items()}
     for option in training_options():
@@ -140,7 +141,7 @@ def spec_of(given: Mapping[str, Any]) -> TrainSpec:
         kind = kinds[option.section]
         _require_used(option, kind, given)
         values.setdefault(option.section, {})[option.name] = _parsed(value, option.fields[kind])
-    values |= own
+    values |= {**own, **({"data": joined} if joined else {})}
     return confirmed(parse(values))
 
 

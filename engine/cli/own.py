@@ -45,6 +45,14 @@ def own_options(command: Command) -> Command:
             callback=lambda context, parameter, value: value or None,
             help="task of your own for a field: its loss, metrics and best constant; may be given several times",
         ),
+        click.option(
+            "--alternating",
+            cls=SectionOption,
+            section="data",
+            is_flag=True,
+            default=None,
+            help="with several data sets: batches of one at a time, in turns; not set: mixed",
+        ),
         _assignments("network", "option of your own network's function; may be given several times"),
         _assignments("dataset", "option of your own data set's function; may be given several times"),
         click.option(

@@ -1,7 +1,7 @@
 """The images of a run, as its spec says: read or rendered, stacked, in batches on the device."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from torch import Tensor
 from winnow.data.disk.cache import cached
 from winnow.data.disk.records import OnDisk
 from winnow.data.disk.spec import DiskData
+from winnow.data.joined import Joined, JoinedData, each_source
 from winnow.data.recorded import RecordedData
 from winnow.data.sample import Dataset, Field, Sample, Split
 from winnow.data.stacking import Progress, Stacked, require_whole, stack
@@ -127,7 +128,7 @@ def require_readable(spec: TrainSpec, split: Split, say: Say) -> None:
         DataError: a sample is not what its fields say.
 
     """
-    if isinstance(spec.data, DiskData):
+    if any(isinstance(source, DiskData) for source in each_source(spec.data)):
         require_whole(dataset(spec, split), spec.tasks, _progress(spec, split, say, "checking"))
 
 
@@ -136,10 +137,12 @@ def skipped_samples(spec: TrainSpec) -> pd.DataFrame | None:
 
     With `skip_bad`, a data set that is whole gives a table without rows.
     """
-    if not isinstance(spec.data, DiskData) or not spec.data.skip_bad:
+    on_disk = [data for data in each_source(spec.data) if isinstance(data, DiskData) and data.skip_bad]
+    if not on_disk:
         return None
     splits = [split for split in spec.data.splits if split != "test" or spec.test]
-    rows = [(split, e.where, e.part, e.expected, e.found, e.mend) for split in splits for e in spec.data.skipped(split)]
+    found = [(split, error) for split in splits for data in on_disk for error in data.skipped(split)]
+    rows = [(split, e.where, e.part, e.expected, e.found, e.mend) for split, e in found]
     return pd.DataFrame(rows, columns=["split", "file", "part", "expected", "found", "mend"])
 
 
@@ -147,7 +150,9 @@ def _stacked(spec: TrainSpec, data: Dataset, tasks: tuple[str, ...], split: Spli
     progress = _progress(spec, split, say, spec.data.verb)
     if isinstance(spec.data, DiskData) and spec.data.cache and isinstance(data, OnDisk):
         return cached(spec.data, split, tasks, progress)
-    return stack(data, tasks, progress)
+    stacked = stack(data, tasks, progress)
+    in_turns = isinstance(spec.data, JoinedData) and spec.data.alternating
+    return replace(stacked, turns=data.lengths) if in_turns and isinstance(data, Joined) else stacked
 
 
 def _progress(spec: TrainSpec, split: Split, say: Say, verb: str) -> Progress:

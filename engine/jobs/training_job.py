@@ -92,10 +92,10 @@ def _list_skipped(spec: TrainSpec, writer: ResultWriter) -> None:
 
 
 def _require_steps(images: Batches, size: int) -> None:
-    if not images.steps:
+    if images.shortest_part < size:
+        whose = "the number of training images" if images.shortest_part == images.images else "those of one data set"
         raise ValueError(
-            f"`batch_size` must be at most {images.images}, the number of training images, got {size}. "
-            "Give it with --batch-size."
+            f"`batch_size` must be at most {images.shortest_part}, {whose}, got {size}. Give it with --batch-size."
         )
 
 

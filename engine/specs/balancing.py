@@ -30,6 +30,9 @@ METHODS: tuple[Method, ...] = get_args(Method)
 FROM_LOSSES: tuple[Method, ...] = ("equal", "static", "uncertainty", "dwa", "famo")
 """The methods whose weights follow from the losses alone; they suit any network."""
 
+IN_TURNS: tuple[Method, ...] = ("equal", "static")
+"""The methods that do not look at a step's losses, of which some are 0 where the tasks take turns."""
+
 PACKAGES: Mapping[Method, tuple[str, ...]] = MappingProxyType(
     {
         "pcgrad": ("torchjd",),
@@ -86,3 +89,17 @@ class BalancingSpec(Frozen):
 def missing_packages(method: Method) -> tuple[str, ...]:
     """Return the packages that `method` needs and this installation lacks."""
     return tuple(name for name in PACKAGES.get(method, ()) if find_spec(name) is None)
+
+
+def refuse_in_turns(method: Method, alternating: bool) -> None:
+    """Raise where a method would weigh tasks by losses that a batch of one data set does not have.
+
+    Raises:
+        ValueError: batches alternate, and the method is none of IN_TURNS.
+
+    """
+    if alternating and method not in IN_TURNS:
+        raise ValueError(
+            f"`balancing` must be {' or '.join(IN_TURNS)} with alternating batches, where most tasks have no loss, got "
+            f"{method}. Or leave `alternating` out: the batches are then mixed."
+        )

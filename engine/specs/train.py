@@ -14,12 +14,13 @@ from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_
 
 from winnow.data.catalog import DATASETS
 from winnow.data.code import PATTERN, Code
+from winnow.data.joined import JoinedData
 from winnow.data.own import OwnData
 from winnow.data.recorded import RecordedData
 from winnow.data.sample import Field as About
 from winnow.data.sample import Learner, Metric
 from winnow.data.spec import DataSpec
-from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages
+from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages, refuse_in_turns
 from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, Strength, available_cores, refusal
 from winnow.engine.specs.network import Network, NetworkSpec, ResidualSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
@@ -29,7 +30,9 @@ from winnow.engine.specs.warm_start import StartSpec
 FORMAT_VERSION: Literal[1] = 1
 USUAL_DATA = "scenes"
 ZOOMED = ("segmentation", "edges", "depth", "normals")  # kinds of target of which we know what nearness does to them
-READ: Mapping[str, type[DataSpec]] = MappingProxyType({**DATASETS, "own": OwnData, "recorded": RecordedData})
+READ: Mapping[str, type[DataSpec]] = MappingProxyType(
+    {**DATASETS, "own": OwnData, "recorded": RecordedData, "joined": JoinedData}
+)
 """All kinds of data that a spec may hold."""
 Data = Annotated[SerializeAsAny[DataSpec], chosen_by("dataset", READ, USUAL_DATA)]
 
@@ -199,6 +202,7 @@ class TrainSpec(Frozen):
     @model_validator(mode="after")
     def _weights_name_the_tasks(self) -> Self:
         weights = self.balancing.task_weights
+        refuse_in_turns(self.balancing.balancing, getattr(self.data, "alternating", False))
         if weights and weights.keys() != set(self.tasks):
             raise ValueError(f"`task_weights` must name {', '.join(self.tasks)}, got {', '.join(weights)}.")
         if absent := missing_packages(self.balancing.balancing):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from winnow.data.stacking import Stacked
@@ -28,11 +29,17 @@ class Batches:
         self._images = torch.from_numpy(stacked.images)
         self._targets = {name: torch.from_numpy(stacked.targets[name]) for name in tasks}
         self._tasks, self._size, self._device = tasks, size, device
+        self._turns = stacked.turns or (len(stacked.images),)
 
     @property
     def steps(self) -> int:
         """Full batches per epoch; an incomplete one is left out of training."""
-        return len(self._images) // self._size
+        return sum(length // self._size for length in self._turns)
+
+    @property
+    def shortest_part(self) -> int:
+        """How many images the smallest of the parts has that no batch mixes."""
+        return min(self._turns)
 
     @property
     def images(self) -> int:
@@ -79,11 +86,13 @@ class Batches:
 
         With `zoom` above 1, a random part of each image is enlarged by a factor from 1 to `zoom`.
 
+        Parts that no batch mixes take turns.
+
         Of several `ranks`, each gets its own images of every batch, in turn: micro-batches of all of them are those of
         one alone, where the numbers divide.
         """
         chance = np.random.default_rng([seed, epoch])
-        order = torch.from_numpy(chance.permutation(len(self._images)))
+        order = torch.from_numpy(self._order(chance))
         mirrored = torch.from_numpy(chance.random(len(self._images)) < 0.5)
         places = torch.from_numpy(chance.random((len(self._images), 3)))  # factor, row and column of the part
         flips = flips and all(task.field.dense for task in self._tasks.values())
@@ -92,6 +101,19 @@ class Batches:
             batch = self._take(order[own])
             batch = self._zoom(batch, places[own], zoom) if zoom > 1 else batch
             yield self._mirror(batch, mirrored[own].to(self._device)) if flips else batch
+
+    def _order(self, chance: np.random.Generator) -> NDArray[np.int64]:
+        """Return the images of an epoch; of several parts, whole batches of each, evenly spread over the epoch."""
+        starts = np.cumsum([0, *self._turns[:-1]])
+        parts: list[NDArray[np.int64]] = [
+            start + chance.permutation(length) for start, length in zip(starts, self._turns, strict=True)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        whole = [part[: len(part) // self._size * self._size].reshape(-1, self._size) for part in parts]
+        due = np.concatenate([(np.arange(len(part)) + 0.5) / max(len(part), 1) for part in whole])
+        order: NDArray[np.int64] = np.concatenate(whole)[np.argsort(due, kind="stable")].ravel()
+        return order
 
     def in_order(self, ranks: Ranks = ALONE) -> Iterator[Batch]:
         """Yield all samples once, in order; of several `ranks`, each gets every so many-th batch."""
