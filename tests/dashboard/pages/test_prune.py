@@ -96,7 +96,7 @@ def test_an_empty_page_says_what_to_do_next_and_what_it_costs(make_stored_run: M
     page = _page(run=make_stored_run().id)
     assert not page.exception
     assert "Nothing has been removed" in page.info[0].value
-    assert "as one of the training took: 22 s" in page.info[0].value
+    assert "as an epoch of training: 22 s" in page.info[0].value
     assert page.button(key="prune_submit").label == "Start pruning"
 
 
