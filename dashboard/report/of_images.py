@@ -208,7 +208,7 @@ def _kept(known: SpatialStore, task: str) -> str:
     promised = known.completeness()
     own = promised[promised["task"] == task]
     missed = 100 * own["residual"].abs().sum() / (own["difference"].abs().sum() or 1.0)
-    return f"integrated gradients in {known.index['steps']} points, their sum misses {missed:.1f} %."
+    return f"integrated gradients in {known.index['steps']} steps, their sum is off by {missed:.1f} %."
 
 
 def _small(picture: Picture) -> Picture:

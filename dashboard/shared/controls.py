@@ -118,7 +118,7 @@ def _slider(most: float) -> None:
         format_func=power,
         on_change=move,
         width=300,
-        help=f"λ_max is {power(most)}: from there on the penalty outweighs the loss in every group. Move it, then apply.",
+        help=f"λ_max is {power(most)}: there the penalty outweighs the loss in every group. Move it, then apply.",
     )
 
 

@@ -23,7 +23,7 @@ from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
 NOTHING = (
-    "Nothing has been removed from this run yet. By default, only exact zeros are removed: no output changes. The network "
+    "Nothing has been removed from this run yet. By default, only exact zeros go: no output changes. The network "
     "is judged on the validation images and timed, before and after; for a network like the demo's this takes less "
     "than a minute. "
 )
