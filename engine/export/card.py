@@ -22,7 +22,7 @@ SMALL = {"s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))}
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a card may say; leave out what is not known.
+    """The facts for a model card; leave out what is not known.
 
     summary: one sentence. tasks: {task: what it predicts}. inputs: {input: shape and meaning}; the first shape of
     `example` is what the code on the card runs. spec: {parameter: value}, of the run. packages: {name: version}.
@@ -60,7 +60,7 @@ class ModelFacts:
 
 
 def model_card(facts: ModelFacts) -> str:
-    """Return the card as Markdown."""
+    """Return a model card as Markdown."""
     sections = [
         ("", _text(facts.summary)),
         ("Tasks", _pairs(("task", "prediction"), facts.tasks)),

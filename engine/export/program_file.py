@@ -26,7 +26,7 @@ from winnow.engine.runs.digests import digest
 def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> Exported:
     """Write a model as an exported program, compared with it on the example and on random inputs.
 
-    Each is run as given, with one image, and with another number.
+    Each input is run as given, with one image, and with another number of images.
 
     The path ends in `.pt2`. The program is that of evaluation mode.
 

@@ -41,8 +41,8 @@ class Saved:
 def save_model(folder: Path | str, model: nn.Module, example_inputs: Any) -> Saved:
     """Write a model into a folder, and return the file of its tensors.
 
-    What will be read is rebuilt from the very bytes before they are written, and compared with the model as
-    `architecture` says. The folder is made if it is not there.
+    Before the files are written, a model is rebuilt from their bytes and compared with the original, as
+    `architecture` says. The folder is created if needed.
 
     Raises:
         NotDescribable: the model cannot be written down; nothing is written.
@@ -71,10 +71,10 @@ def save_model(folder: Path | str, model: nn.Module, example_inputs: Any) -> Sav
 
 
 def load_model(folder: Path | str) -> nn.Module:
-    """Return the model of a folder, on the CPU, each part in the mode that it was saved in.
+    """Load the model that a folder holds, on the CPU, each module in the mode in which it was saved.
 
     Raises:
-        NotRebuildable: a file is missing, is not what it was when it was saved, or names what is not allowed.
+        NotRebuildable: a file is missing, has changed since it was saved, or names a layer or operation that is not allowed.
 
     Examples:
         >>> from tempfile import TemporaryDirectory

@@ -54,7 +54,7 @@ class RunStopped(BaseException):
 
 
 def record(name: str, net: nn.Module, example: Any, proximal: Proximal, **more: Unpack[Told]) -> "Recorder":
-    """Record a loop of your own: what it returns is for a `with` block, in which `step` and `epoch` tell how it goes.
+    """Record your own training loop as a run, in a `with` block: call `step` and `epoch` of the object that it gives.
 
     Args:
         name: the name of the run.

@@ -49,7 +49,7 @@ EVALUATION_ONLY = (
 
 @dataclass(frozen=True, eq=False)
 class Compacted:
-    """The smaller model, the proof that it is the same, and how each tensor was cut."""
+    """The smaller model, the evidence that its outputs are the same, and how each tensor was cut."""
 
     model: nn.Module
     certificate: Certificate
@@ -65,7 +65,7 @@ def compact(
     training: bool = False,
     keep_modules: bool = False,
 ) -> Compacted:
-    """Return a smaller model with the same outputs, without the channels that the weights' exact zeros make idle.
+    """Return a smaller model with the same outputs, without the channels that exact zeros in the weights make unnecessary.
 
     The model itself is never modified. The smaller one trains, moves and exports as any module does, is in the mode
     that the model is in, and takes inputs of any size that the model takes (the certificate names the exception, a

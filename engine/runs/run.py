@@ -94,7 +94,7 @@ def run_below(root: Path, name: str) -> Run:
 
 
 def list_runs(root: Path | None = None) -> list[Run]:
-    """Return all runs below the root, newest first; links are left out."""
+    """Return all runs in a folder, newest first; links are left out."""
     return [Run(folder) for folder in folders(root or runs_folder(), ("train",))]
 
 

@@ -18,7 +18,7 @@ Of = Literal["group", "parameter", "mac"]
 
 
 class Counts:
-    """Counts for the banks of one model; `macs` are those of one image by the name of a weight, or of its module.
+    """How many groups, parameters and MACs of some banks are zero; `macs` are those of one image by the name of a weight, or of its module.
 
     Everything is relative to the penalised parameters: those that lie in a group and can move. The flags
     `requires_grad` are read at each call where the banks are those of a `Proximal`.

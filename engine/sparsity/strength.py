@@ -68,9 +68,9 @@ class Scheduled:
 
 @dataclass
 class Targeted:
-    """λ so that `percent` [%] of the groups, parameters or MACs are zero when the refit begins; `base` is λ now.
+    """A controller: λ moves until `percent` [%] of the groups, parameters or MACs are zero; `base` is λ now.
 
-    `zero` [%] of them are so at the start.
+    The target is reached when the refit begins. `zero` [%] of them are zero at the start.
 
     Raises:
         ValueError: a share of MACs where those of a module are not known.
@@ -204,7 +204,7 @@ def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:
     """Return the smallest λ that outweighs the loss on every group: max_g ‖∇_g F‖ / c_g, gradients from `.grad`.
 
     With the groups at zero this is λ_max: the start is a fixed point from it on. Elsewhere it is the strength at which
-    every group is pulled to zero harder than the loss pulls, to first order, and the unit for grids of strengths.
+    the penalty outweighs the loss in every group, to first order, and the unit for grids of strengths.
 
     Raises:
         ArithmeticError: a gradient is NaN or infinite.
