@@ -35,8 +35,8 @@ def runtime_installed() -> bool:
 def export_onnx(model: nn.Module, example_inputs: Any, path: Path | str) -> Exported:
     """Write a model as ONNX, checked by ONNX Runtime on the example and on random inputs.
 
-    Each input is run as given, with one image, and with another number of images. Inputs and outputs keep their names (those of the
-    forward pass, and of the tasks). The exporter's warnings are returned as notes.
+    Each input is run as given, with one image, and with another number of images. Inputs and outputs keep their names
+    (those of the forward pass, and of the tasks). The exporter's warnings are returned as notes.
 
     Raises:
         MissingPackages: the extra `export` is not installed.

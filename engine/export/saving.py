@@ -74,7 +74,7 @@ def load_model(folder: Path | str) -> nn.Module:
     """Load the model that a folder holds, on the CPU, each module in the mode in which it was saved.
 
     Raises:
-        NotRebuildable: a file is missing, has changed since it was saved, or names a layer or operation that is not allowed.
+        NotRebuildable: a file is missing, has changed since it was saved, or names what is not allowed.
 
     Examples:
         >>> from tempfile import TemporaryDirectory

@@ -65,7 +65,7 @@ def compact(
     training: bool = False,
     keep_modules: bool = False,
 ) -> Compacted:
-    """Return a smaller model with the same outputs, without the channels that exact zeros in the weights make unnecessary.
+    """Return a smaller model with the same outputs, without the channels that exact zeros in its weights make idle.
 
     The model itself is never modified. The smaller one trains, moves and exports as any module does, is in the mode
     that the model is in, and takes inputs of any size that the model takes (the certificate names the exception, a

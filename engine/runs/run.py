@@ -25,7 +25,7 @@ from winnow.engine.specs.train import StrengthChange, TrainSpec, parse
 
 
 class Run(WorkFolder):
-    """One training run."""
+    """One training run and its folder: spec, status, events, tables."""
 
     @cached_property
     def spec(self) -> TrainSpec:
