@@ -21,7 +21,8 @@ class Counts:
     """How many groups, parameters and MACs of the banks of a model are zero.
 
     `macs` are those of one image, by the name of a weight or of its module. Everything is relative to the penalised
-    parameters: those that lie in a group and can move. The flags `requires_grad` are read at each call where the banks are those of a `Proximal`.
+    parameters: those that lie in a group and can move. The flags `requires_grad` are read at each call
+    where the banks are those of a `Proximal`.
 
     Examples:
         >>> net = nn.Sequential(nn.Linear(4, 2))
