@@ -181,7 +181,7 @@ def _measures(frame: pd.DataFrame) -> str:
         rows.append([quantity, "" if math.isnan(batch) else int(batch), backend, *found])
     threads = sorted({int(count) for count in frame["threads"]})
     said = f"Times: median [p10 – p90], {' and '.join(map(str, threads))} thread{'s' * (threads != [1])}, in turns."
-    said += " A time marked busy is not to be quoted: the machine was." if noisy else ""
+    said += " Do not quote a time marked busy: the machine was busy." if noisy else ""
     return f"{table(['quantity', 'batch', 'backend', *models], rows)}\n\n{said}"
 
 

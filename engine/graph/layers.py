@@ -122,7 +122,7 @@ def _table(recording: Recording, operation: Operation, weight: Tensor, max_norm:
     recording.steps.append(TableStep(result.index, name, result.labels.shape))
     indices = operation.carrier()
     if indices.bears:
-        recording.mix(operation, "its rows are picked by what layers make", [indices.labels], columns)
+        recording.mix(operation, "its rows are picked by values that layers compute", [indices.labels], columns)
     recording.steps.append(ChosenStep(result.index, (indices.index,), forgets=False))
     return result
 

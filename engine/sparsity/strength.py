@@ -118,7 +118,7 @@ class Targeted:
             ahead = min(AHEAD, 1 - done)
             gap = (self.wanted(done + ahead) - self._zero(ahead * span)) / 100
             if not math.isfinite(gap):
-                raise ArithmeticError(f"norms became NaN at step {step + 1}, so that no strength follows from them")
+                raise ArithmeticError(f"norms became NaN at step {step + 1}, so no strength can be computed from them")
             rate = DECADES * math.log(10) / span
             self.base = min(self.base * math.exp(rate * min(max(gap / SATURATED, -1), 1)), 1e6)
         self.proximal.strength = self.base if done >= 0 else 0.0
@@ -213,7 +213,7 @@ def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:
     unit = penalty.at(1.0)
     found = float(torch.stack([unit.firmness(bank, gradients(bank)).max().cpu() for bank in banks]).max())
     if not math.isfinite(found):
-        raise ArithmeticError(f"gradients became {found}, so that no strength follows from them")
+        raise ArithmeticError(f"gradients became {found}, so no strength can be computed from them")
     return found
 
 

@@ -248,7 +248,7 @@ def test_wrappers_are_taken_off_and_said():
     net = nn.Sequential(conv(3, 6), conv(6, 2))
     graph = trace(nn.DataParallel(net), X)
     assert graph.model is net
-    assert graph.notes == ("DataParallel was taken off: what follows is about its `module`.",)
+    assert graph.notes == ("DataParallel was removed: the rest is about its `module`.",)
 
 
 def _space(graph: ChannelGraph, name: str) -> Space:
