@@ -212,10 +212,7 @@ class MmoeSpec(NetworkSpec):
     experts: int = Field(4, ge=1, le=256, description="networks that all tasks share")
     layers: int = Field(2, ge=1, le=16, description="layers of each expert")
     view: int = Field(
-        1,
-        ge=1,
-        le=99,
-        description="time steps that a layer sees at once, an odd number; 1: each step alone, as for vectors",
+        1, ge=1, le=99, description="time steps that a layer sees at once, an odd number; 1: each alone, as for vectors"
     )
     expert_width: int = Field(64, ge=1, le=8192, description="channels of each layer of an expert")
     head_width: int = Field(48, ge=1, le=8192, description="channels inside each head")
