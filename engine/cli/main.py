@@ -24,7 +24,7 @@ from winnow.engine.cli.own import import_command, trust_command
 from winnow.engine.cli.report import report_command
 from winnow.engine.cli.runs import figures, runs_group
 from winnow.engine.cli.serve import dashboard_command, demo_command
-from winnow.engine.cli.studies import path_command, study_command
+from winnow.engine.cli.studies import path_command, study_command, tailor_command
 from winnow.engine.runs import launch
 from winnow.engine.runs.digests import digest, newest_source
 from winnow.engine.runs.run import Run, create, find
@@ -160,6 +160,7 @@ winnow.add_command(trust_command)
 winnow.add_command(import_command)
 winnow.add_command(study_command)
 winnow.add_command(path_command)
+winnow.add_command(tailor_command)
 winnow.add_command(runs_group)
 winnow.add_command(dashboard_command)
 winnow.add_command(demo_command)
