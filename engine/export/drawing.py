@@ -190,7 +190,7 @@ def _fixed(model: nn.Module, call: Call) -> DrawnGraph:
     except Exception as error:
         found = " ".join(str(error).split())  # torch puts a whole network first, and the fault at the end
         raise NotDescribable(
-            f"`model` should be one that torch.fx can draw. Found {type(error).__name__}: {found[-LONGEST:]}"
+            f"`model` must be one that torch.fx can trace, got {type(error).__name__}: {found[-LONGEST:]}"
         ) from error
 
 
