@@ -44,13 +44,13 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not 0 < self.percent < 100:
-            raise ValueError(f"`budget` should be above 0 and below 100 %. Found {self.percent:g}.")
+            raise ValueError(f"`budget` must be above 0 and below 100 %, got {self.percent:g}.")
         if not 0 <= self.floor < 1:
-            raise ValueError(f"`floor` should be at least 0 and below 1. Found {self.floor:g}.")
+            raise ValueError(f"`floor` must be at least 0 and below 1, got {self.floor:g}.")
         if self.of not in ("group", "parameter", "mac", "latency"):
-            raise ValueError(f"`of` should be group, parameter, mac or latency. Found {self.of!r}.")
+            raise ValueError(f"`of` must be group, parameter, mac or latency, got {self.of!r}.")
         if self.at not in ("least", "most"):
-            raise ValueError(f"`at` should be least or most. Found {self.at!r}.")
+            raise ValueError(f"`at` must be least or most, got {self.at!r}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,9 @@ def choose(
     what_if = WhatIf(units, tasks)
     if budget.of == "latency":
         if timed is None:
-            raise ValueError("`timed` should say how candidates are timed for a budget of latency. Found None.")
+            raise ValueError(
+                "`timed` must be given for a budget of latency, got None. It says how candidates are timed."
+            )
         return _by_latency(LatencySearch(units, ranking, replace(timed, tasks=tasks)), ranking, what_if, budget)
     of = budget.of
     found = fewest(lambda count: what_if.shares(ranking.first(count)).of(of), budget.percent, ranking)
@@ -147,6 +149,6 @@ def unreachable(percent: float, of: str, most: float) -> ValueError:
     """Return the error of a budget that cannot be met; `most` is what can be saved [%]."""
     reached = math.floor(10 * most) / 10
     return ValueError(
-        f"`budget` should be at most {reached:g} % of {of}: more cannot go while each layer keeps what it must. "
-        f"Found {percent:g}."
+        f"`budget` must be at most {reached:g} % of {of}, got {percent:g}. Each layer keeps at least one channel, and "
+        "its floor. Ask for less, or lower the floor."
     )

@@ -50,7 +50,7 @@ EVALUATION_ONLY = (
 
 @dataclass(frozen=True, eq=False)
 class Compacted:
-    """The smaller model, the proof that it is the same, and how each tensor was cut."""
+    """The smaller model, the evidence that its outputs are the same, and how each tensor was cut."""
 
     model: nn.Module
     certificate: Certificate
@@ -67,7 +67,7 @@ def compact(  # noqa: PLR0913 - each option stands alone
     keep_modules: bool = False,
     round_to: Literal["auto"] | int | None = None,
 ) -> Compacted:
-    """Return a smaller model with the same outputs, without the channels that the weights' exact zeros make idle.
+    """Return a smaller model with the same outputs, without the channels that exact zeros in its weights make idle.
 
     The model itself is never modified. The smaller one trains, moves and exports as any module does, is in the mode
     that the model is in, and takes inputs of any size that the model takes (the certificate names the exception, a

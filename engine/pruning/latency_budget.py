@@ -42,7 +42,7 @@ class Timed:
     def __post_init__(self) -> None:
         for name, least in (("rounds", 3), ("tries", 2)):
             if getattr(self, name) < least:
-                raise ValueError(f"`{name}` should be at least {least}. Found {getattr(self, name)}.")
+                raise ValueError(f"`{name}` must be at least {least}, got {getattr(self, name)}.")
 
 
 class LatencySearch:

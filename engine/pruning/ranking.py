@@ -33,8 +33,8 @@ class Ranking:
         scores = np.asarray(scores, np.float64)
         if scores.shape != (len(units),) or np.isnan(scores).any():
             raise ValueError(
-                f"`scores` should be {len(units)} numbers, one per unit. Found shape {scores.shape} and "
-                f"{int(np.isnan(scores).sum())} that are none."
+                f"`scores` must be {len(units)} numbers, one per unit, got shape {scores.shape} and "
+                f"{int(np.isnan(scores).sum())} NaN."
             )
         self._scores = scores
         dead = units.idle(tasks)

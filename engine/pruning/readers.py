@@ -171,11 +171,11 @@ def _reason(liveness: Liveness, product: Product, able: bool, held: int) -> str:
     if product.result in liveness.folded:
         return "something else needs the channel"
     if product.transposed:
-        return "a transposed convolution makes no constant of a constant"
+        return "a transposed convolution does not turn a constant into a constant"
     if not able:
         return "the layer's weight is shared, or it is no plain module"
     if product.blocks > 1 and product.padded:
-        return "a grouped convolution with padding takes no channel of ones"
+        return "a grouped convolution with padding cannot read a channel of ones"
     if product.padded and held < LEAST_ONES:
         return "a channel of ones would take as much"
-    return "the padding makes no constant of a constant"
+    return "padded, a constant input does not give a constant output"

@@ -34,15 +34,15 @@ class PruneSpec(DerivedSpec):
     sensitivity: str = Field(
         "",
         max_length=200,
-        description="a sensitivity analysis of the run, by its id: channels go in the order of what their layer's cut "
-        "costs. Not set: by score alone",
+        description="id of a sensitivity analysis of the run: channels of layers whose cut costs the tasks least go "
+        "first; not set: by score alone",
     )
     tolerance: float | None = Field(
         None,
         ge=0,
         le=1000,
-        description="with `sensitivity`, in place of a budget: cut each layer as far as that alone costs each task at "
-        "most so much of its metric, in %",
+        description="with `sensitivity`, instead of a budget: cut each layer as far as this alone costs each task at "
+        "most this share of its metric, in %",
     )
     floor: float = Field(
         0.0, ge=0, lt=1, description="share of each layer's channels that always stays; at least one does"
