@@ -27,7 +27,7 @@ BEHIND = " (in evaluation mode behind it)"
 
 
 class NotExact(ArithmeticError):  # noqa: N818 - the published name
-    """A smaller model does not give what the original gives, so it is not handed out."""
+    """A smaller model does not give the outputs of the original, so it is not returned."""
 
 
 @dataclass(frozen=True, eq=False)
