@@ -95,12 +95,12 @@ def _distinct_lists(lists: Sequence[Labels]) -> list[Labels]:
     return list({entries.tobytes(): entries for entries in lists}.values())
 
 
-Run = tuple[int, int, int, int, int]
+_Stretch = tuple[int, int, int, int, int]
 
 
 def slices(sites: Sequence[Site], space_of: Labels, place_in: Labels, sizes: Labels) -> Iterator[tuple[int, Slice]]:
     """Cut sites into (space, slice)."""
-    known: dict[bytes, list[Run]] = {}
+    known: dict[bytes, list[_Stretch]] = {}
     for site in sites:
         key = site.channels.tobytes()
         if key not in known:
@@ -109,15 +109,15 @@ def slices(sites: Sequence[Site], space_of: Labels, place_in: Labels, sizes: Lab
             yield space, Slice(site.layer, site.parameter, site.axis, site.role, start, length, repeat, first)
 
 
-def _cut(channels: Labels, space_of: Labels, place_in: Labels, sizes: Labels) -> Iterator[Run]:
+def _cut(channels: Labels, space_of: Labels, place_in: Labels, sizes: Labels) -> Iterator[_Stretch]:
     spaces = space_of[channels]
     for space in np.unique(spaces[spaces >= 0]).tolist():
         entries = np.flatnonzero(spaces == space)
-        for run in runs(entries, place_in[channels[entries]], int(sizes[space])):
+        for run in _runs(entries, place_in[channels[entries]], int(sizes[space])):
             yield space, *run
 
 
-def runs(entries: NDArray[np.int64], places: Labels, size: int) -> list[tuple[int, int, int, int]]:
+def _runs(entries: NDArray[np.int64], places: Labels, size: int) -> list[tuple[int, int, int, int]]:
     """Return (start, length, repeat, first) of runs: whole spaces if they are regular, else single entries."""
     repeat = int(np.argmax(places != places[0])) or len(places)
     step = size * repeat
