@@ -111,3 +111,9 @@ def test_a_failed_run_says_why_in_a_sentence_and_keeps_its_folder(failing: Run):
     assert "loss became" in failing.status.message
     assert "epoch 1, step" in failing.status.message
     assert (failing.path / "log.txt").stat().st_size > 0
+
+
+def test_code_that_ends_the_process_is_named() -> None:
+    assert reason(SystemExit(0)).startswith(
+        "the code of the network, the data or a task ended the process: sys.exit(0)"
+    )
