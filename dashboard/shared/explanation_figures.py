@@ -10,7 +10,7 @@ from winnow.dashboard.figures import (
     deletion_curves,
     head_use,
     label_bars,
-    layer_affinity,
+    layer_heatmaps,
     layer_shares,
     lead_bars,
     mask_overlap,
@@ -178,7 +178,7 @@ def _sets(path: Path, _versions: Versions, layer: str) -> Chart:
 @latest(32)
 def _affinity(path: Path, _versions: Versions) -> Chart:
     frame = shares.affinity(DerivedJob(path))
-    return Chart(layer_affinity.layer_affinity(frame), frame)
+    return Chart(layer_heatmaps.layer_affinity(frame), frame)
 
 
 @latest(32)

@@ -133,7 +133,7 @@ def test_an_image_shows_input_target_prediction_and_what_the_task_hangs_on(make_
         "depth: occlusion",
     ]  # fmt: skip
     assert _named(page)[3] == "depth: integrated gradients, 0 to 1 [1]"
-    assert "their sum misses 5.0 %" in said(page)
+    assert "their sum is off by 5.0 %" in said(page)
 
 
 def test_a_selected_channel_shows_where_it_answers_and_who_relies_on_it_there(make_mapped: Make) -> None:

@@ -118,7 +118,7 @@ def test_every_section_is_headed_by_its_claim_with_n_and_split(made: ReportFiles
         "The explanation holds: ",
         "most active in images 5, 4 and 3, silent at 25 % of all positions",
         "Half of the attribution lies on 50 % of the pixels for seg",
-        "maps over pixels are not held against ablation",
+        "maps over pixels are not compared with ablation",
         "One seed: another seed gives other numbers",
     ):
         assert claim in seen.text
