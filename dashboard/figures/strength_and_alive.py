@@ -10,12 +10,15 @@ from winnow.dashboard.shared.formatting import power
 READING = (
     "Top: share of the groups that are not zero. Bottom: the strength λ in force, on a log axis, which cannot show "
     "0. Pale lines: the least and the largest λ of a layer, where each layer learns its own. Dotted lines: where a "
-    "user changed the strength, or where the refit began, which keeps the zeros and has no penalty."
+    "user changed the strength or the target, or where the refit began, which keeps the zeros and has no penalty."
 )
 
 
 def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float | None = None) -> go.Figure:
-    """Draw `frame` (at, alive [%], strength) and mark `changes` (at, strength) and the epoch at which a refit began."""
+    """Draw `frame` (at, alive [%], strength) and mark `changes` and the epoch at which a refit began.
+
+    `changes` are rows (at, strength) or (at, target [%]), the other one NaN.
+    """
     if frame.empty:
         return empty("The share of groups alive comes a tenth into the first epoch.", height=360)
     figure = panels(2, height=360)
@@ -45,12 +48,19 @@ def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float 
 
 
 def _events(frame: pd.DataFrame, changes: pd.DataFrame, refit: float | None) -> list[tuple[float, str]]:
-    """Return the moments to mark: where a user changed the strength, and where the refit began."""
+    """Return the moments to mark: where a user changed the strength or the target, and where the refit began."""
     shown = changes[changes["at"] >= frame["at"].min()]
-    found = [(float(at), f"λ = {power(float(to))}") for at, to in zip(shown["at"], shown["strength"], strict=True)]
+    found = [
+        (float(row["at"]), f"λ = {power(row['strength'])}" if row["strength"] == row["strength"] else _aimed(row))
+        for _, row in shown.reindex(columns=["at", "strength", "target"]).iterrows()
+    ]
     if refit is not None and frame["at"].min() <= refit <= frame["at"].max():
         found.append((refit, "refit"))
     return found
+
+
+def _aimed(row: pd.Series) -> str:
+    return f"target {row['target']:g} %"
 
 
 def _start(frame: pd.DataFrame) -> float:

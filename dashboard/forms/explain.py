@@ -22,6 +22,8 @@ ADVANCED = [
     "bootstrap",
     "steps",
     "randomisations",
+    "circuits",
+    "circuit_steps",
     "seed",
     "threads",
     "device",
@@ -29,7 +31,7 @@ ADVANCED = [
 COST = (
     "With the defaults, on the network of the demo and one core, the shares take half a minute, and the ablations that "
     "check them a few minutes. Results appear as they come in, and you may leave the page. The integrating methods and "
-    "feature ablation take far longer than the first two."
+    "feature ablation take far longer than the first two, and circuits take minutes."
 )
 
 

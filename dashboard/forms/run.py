@@ -40,7 +40,7 @@ MEANINGS: dict[Way, str] = {
 }
 KIND = ["groups", "scope", "weights", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
-LEARNING = ["warm_up", "refit", "floor", "removal", "held_out", "learn_every", "horizon", "tolerance"]
+LEARNING = ["warm_up", "refit", "floor", "removal", "held_out", "learn_every", "horizon", "learn_tolerance"]
 TRAINING = ["seed", "threads", "device", "devices", "accumulate", "flips", "zoom", "bf16"]
 RESULT = ["patience", "keep", "test", "snapshots"]
 

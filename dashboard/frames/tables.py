@@ -108,6 +108,8 @@ def _said(name: str, value: Any) -> str:
         return power(value)
     if name == "strength_changes":
         return ", ".join(f"{power(change['strength'])} from step {change['step']}" for change in value) or "none"
+    if name == "target_changes":
+        return ", ".join(f"{change['target']:g} % from step {change['step']}" for change in value) or "none"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

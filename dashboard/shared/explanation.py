@@ -92,6 +92,14 @@ def faithfulness_badge(work: DerivedJob) -> None:
         st.caption(plain(said), width="stretch")
 
 
+def verdict_badge(what: str, colour: badges.Colour, said: str) -> None:
+    """Say whether something holds, with the figures behind it."""
+    name, icon, shown = BADGES[colour]
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+        st.badge(f"{name} for {what}", icon=icon, color=shown, width="content")
+        st.caption(plain(said), width="stretch")
+
+
 def verdict_of(work: DerivedJob, method: str, tasks: tuple[str, ...]) -> None:
     """Say, of a part of an explanation, whether it holds."""
     colour, said = trust.verdict(work, method, tasks)

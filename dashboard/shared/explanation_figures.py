@@ -6,6 +6,7 @@ from pathlib import Path
 
 from winnow.dashboard.figures import (
     channel_use,
+    circuit_lanes,
     deletion_curves,
     head_use,
     label_bars,
@@ -22,8 +23,9 @@ from winnow.dashboard.figures import (
     top_channels,
 )
 from winnow.dashboard.figures.style import Style, styles
-from winnow.dashboard.frames import current, explanations, leads, masks, reliance, shares, trust
+from winnow.dashboard.frames import circuits, current, explanations, leads, masks, reliance, shares, trust
 from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.frames.concepts import called, concepts_version
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.derived import DerivedJob
@@ -88,6 +90,11 @@ def heads_chart(work: DerivedJob) -> Chart:
     return _heads(work.path, explanations.explanation_versions(work))
 
 
+def circuits_chart(work: DerivedJob, chosen: Cell | None) -> Chart:
+    """Return the circuits of the tasks as a trunk that splits."""
+    return _circuits(work.path, explanations.explanation_versions(work), chosen)
+
+
 def overlap_chart(runs: Sequence[Run]) -> Chart:
     """Return how far the survivors of some runs agree."""
     paths = tuple(run.path for run in runs)
@@ -96,7 +103,8 @@ def overlap_chart(runs: Sequence[Run]) -> Chart:
 
 def top_chart(work: DerivedJob, view: MethodView) -> Chart:
     """Return the channels that a task relies on most."""
-    return _top(work.path, (*explanations.explanation_versions(work), current.tables_version(work.run)), view)
+    versions = (*explanations.explanation_versions(work), current.tables_version(work.run), concepts_version(work.run))
+    return _top(work.path, versions, view)
 
 
 def against_chart(work: DerivedJob, view: MethodView) -> Chart:
@@ -181,6 +189,15 @@ def _heads(path: Path, _versions: Versions) -> Chart:
 
 
 @latest(16)
+def _circuits(path: Path, _versions: Versions, chosen: Cell | None) -> Chart:
+    work = DerivedJob(path)
+    lanes, tasks = circuits.circuit_lanes(work), explanations.explained_tasks(work)
+    nodes = circuits.circuit_nodes(work)
+    figure = circuit_lanes.circuit_lanes_figure(lanes, nodes, tasks, task_looks(work), _names(work), chosen)
+    return Chart(figure, lanes)
+
+
+@latest(16)
 def _overlap(paths: tuple[Path, ...], _versions: Versions) -> Chart:
     frame = masks.overlap([Run(path) for path in paths])
     return Chart(mask_overlap.mask_overlap(frame), frame)
@@ -190,6 +207,8 @@ def _overlap(paths: tuple[Path, ...], _versions: Versions) -> Chart:
 def _top(path: Path, _versions: Versions, view: MethodView) -> Chart:
     work = DerivedJob(path)
     frame = reliance.ranked(work, view.method, view.task, view.layer)
+    if any(names := called(work.run, frame["layer"], frame["channel"])):
+        frame = frame.assign(name=names)
     unit = explanations.asked_of_explanation(work).of
     shown = frame.head(MOST_CHANNELS)
     return Chart(top_channels.top_channels(shown, task_looks(work)[view.task], _names(work), unit, view.chosen), frame)

@@ -49,7 +49,7 @@ SECTIONS: Mapping[str, Section] = MappingProxyType(
         "optimiser": Section("", {"": OptimiserSpec}),
     }
 )
-ELSEWHERE = ("kind", "format_version", "strength_changes", "start", "tasks", "own_tasks", *SECTIONS)
+ELSEWHERE = ("kind", "format_version", "strength_changes", "target_changes", "start", "tasks", "own_tasks", *SECTIONS)
 """Fields of the spec of a run that are no option here: constants, sections, and `--tasks`, which its command has."""
 
 
@@ -99,7 +99,8 @@ class Option:
         default = _by_kind({kind: _shown(info) for kind, info in self.fields.items()})
         default = "; ".join([default, *(f"{of}: {_written(value)}" for of, value in self._usual())])
         shown = "" if NOT_SET + ":" in meaning else f"  [default: {default}]"
-        return f"{meaning}{f' ({self.only} only)' if self.only else ''}{shown}"
+        owners = self.only.replace(" and ", ", ")
+        return f"{meaning}{f' ({owners} only)' if owners else ''}{shown}"
 
     def _usual(self) -> Iterator[tuple[str, Any]]:
         """Yield the data sets of which something else is usual, and what."""

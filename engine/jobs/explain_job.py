@@ -11,15 +11,18 @@
 | `ablation`     | step (of the checkpoint), then those of explain.checks.ablation, deletions in orders included      |
 | `deletion`     | the curves: layer, task, order, draw, fraction, channels, loss, loss_change, effect                |
 | `faithfulness` | layer, task, figure, value, method, images: explain.checks.badges                                  |
+| `separation`   | of the channels with maps: explain.separation: the AUROC of a channel for each class or range      |
 | `images`       | image, task, metric, unit, better, run: each image by itself (training.per_image)                  |
 | `classes`      | image, task, class, name, intersection_run, union_run [pixel]                                      |
+
+Where circuits are asked for: `circuits`, `circuit_figures`, `circuit_overlaps` (explain.circuits.circuits).
 
 Beside them is `spatial.safetensors`: where in the image (engine.explain.maps.store).
 
 The order: relevance by the first method, shuffled weights (they help to decide what is idle), usage; affinity; maps;
-ablation and deletion, block after block; the other methods, layer after layer, each with its faithfulness. Every table
-is written as soon as there is something to see, and replaced as it grows. When asked to stop, the job ends after the
-current pass. Started again in the same folder, it continues with the ablations there, if they are of the same
+ablation and deletion, block after block; the other methods, layer after layer, each with its faithfulness; circuits.
+Every table is written as soon as there is something to see, and replaced as it grows. When asked to stop, the job ends
+after the current pass. Started again in the same folder, it continues with the ablations there, if they are of the same
 checkpoint.
 """
 
@@ -37,14 +40,17 @@ from winnow.engine.explain.checks.agreement import agreement, split_half
 from winnow.engine.explain.checks.deletion import curve_points, deletion_figures
 from winnow.engine.explain.checks.randomising import randomisations
 from winnow.engine.explain.checks.structural import structural_use
+from winnow.engine.explain.circuits.circuits import circuit_layers, probe_circuits, with_layers
+from winnow.engine.explain.circuits.selecting import Learning
 from winnow.engine.explain.faithfulness import faithfulness_rows, planned_deletions
-from winnow.engine.explain.maps.making import SpatialSettings, check_cells, spatial, top_cells
+from winnow.engine.explain.maps.making import SpatialSettings, check_cells, observed, spatial, top_cells
 from winnow.engine.explain.maps.store import write_spatial
 from winnow.engine.explain.relevance.means import Means, channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe, restricted
 from winnow.engine.explain.relevance.refusals import NotAttributableError
 from winnow.engine.explain.relevance.relevance import probe_relevance
 from winnow.engine.explain.relevance.settings import Settings
+from winnow.engine.explain.separation import separation_table
 from winnow.engine.explain.usage import layer_usage, task_overlaps, usage
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
@@ -123,6 +129,8 @@ class _Job:
         for place, method in enumerate(others):
             self._attribute(method, (0.6 + 0.4 * place / len(others), 0.6 + 0.4 * (place + 1) / len(others)))
             self._compare(method, ablated)
+        if self.spec.circuits:
+            self._write_circuits()
 
     def _begin(self, phase: str, progress: float) -> None:
         """Write the phase that begins; raise if the job was asked to stop."""
@@ -185,6 +193,10 @@ class _Job:
         settings = SpatialSettings(images=spec.maps, steps=spec.steps)
         found = spatial(self.probe, cells, self.means, settings, lambda phase: self._begin(phase, 0.22))
         write_spatial(self.writer.folder, found.arrays, found.index)
+        self._begin("measuring which classes the channels separate", 0.24)
+        activations, targets = observed(self.probe, cells)
+        fields = {name: task.field for name, task in self.read.tasks.items()}
+        self.writer.table("separation", separation_table(activations, fields, targets))
 
     def _ablate(self, method: Method, span: tuple[float, float]) -> pd.DataFrame | None:
         """Return the rows of all ablations, with those found in the folder; None if there are none to do."""
@@ -216,6 +228,28 @@ class _Job:
         self.writer.table("ablation", whole)
         self.writer.table("deletion", curve_points(whole))
         return whole
+
+    def _write_circuits(self) -> None:
+        """Write the circuit of every task, or why there are none."""
+        self._begin("tracing the edges", 0.99)
+        net, trunk = self.read.net, self.read.trunk
+        try:
+            layers = circuit_layers(self.probe, trace(net, self.read.batches.example()), trunk)
+            probed = with_layers(self.probe, layers)
+            learning = Learning(steps=self.spec.circuit_steps)
+            found = probe_circuits(probed, channel_means(probed), learning, lambda phase: self._begin(phase, 0.99))
+        except (NotTraceable, ValueError) as error:
+            self.refused.append(f"The circuits are missing: {error}")
+            self.writer.status(message=" ".join(self.refused))
+            return
+        for name, frame in found.tables.items():
+            self.writer.table(name, frame)
+        self.refused += found.refused.values()
+        if found.left_out:
+            reasons = "; ".join(f"{name}: {why}" for name, why in found.left_out.items())
+            self.refused.append(f"Some layers have no edges that can be cut, and stay whole. {reasons}.")
+        if self.refused:
+            self.writer.status(message=" ".join(self.refused))
 
     def _compare(self, method: Method, ablated: pd.DataFrame | None) -> None:
         """Compare a method with the ablations, and write all figures so far."""

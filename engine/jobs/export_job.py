@@ -154,7 +154,7 @@ def _described(spec: TrainSpec, pruning: DerivedJob) -> dict[str, str]:
     given = asked.model_dump(exclude_defaults=True, exclude={"kind"}) if isinstance(asked, PruneSpec) else {}
     return {
         "penalty": f"{spec.penalty.penalty} on {spec.penalty.groups} groups of the {spec.penalty.scope}",
-        "target": f"{spec.penalty.target:g} % of the {spec.penalty.target_of}s" if spec.penalty.target else "",
+        "target": f"{target:g} % of the {spec.penalty.target_of}s" if (target := pruning.run.target_now()) else "",
         "strength": _strength(spec.penalty),
         "optimiser": f"{spec.optimiser.optimiser}, learning rate {spec.optimiser.learning_rate:g}",
         "epochs": str(spec.epochs),

@@ -10,6 +10,7 @@ import torch
 
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
+from winnow.engine.jobs.live_changes import cannot_be_met
 from winnow.engine.jobs.other_ranks import train_along
 from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable, skipped_samples
 from winnow.engine.jobs.session import TrainingSession
@@ -32,7 +33,6 @@ from winnow.engine.training.distributed.place import place
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
 from winnow.engine.training.loop import Training, begin, start_at_constants, validate
 
-TENTH = 0.1  # %: shares are told to that
 FEW_MEASUREMENTS = 30  # of a held-out loss: ten are lost in the running means
 FEW_STEPS = 50  # of the penalty: fewer move hardly a group to zero
 
@@ -124,11 +124,8 @@ def _hard_target(training: Training) -> list[str]:
     if not isinstance(control, Targeted):
         return []
     share = f"of the {control.of}s"
-    if (most := control.most()) < control.percent - TENTH:
-        return [
-            f"the target of {control.percent:g} % cannot be met: with a floor of {penalty.floor:g} at most "
-            f"{most:.1f} % {share} can be zero"
-        ]
+    if hard := cannot_be_met(control, penalty.floor):
+        return [hard]
     if penalty.refit_share == 0:
         return [f"without a refit nothing sees to it that {control.percent:g} % {share} are zero at the end"]
     if control.refit_from - control.warm_up < FEW_STEPS:
@@ -144,17 +141,24 @@ def _learned_from_little(training: Training) -> list[str]:
         return []
     measured = f"{control.planned} measurement{'' if control.planned == 1 else 's'}"
     return [
-        f"the strength is learned from {measured} only, and may stay near its start: give a "
-        "smaller --learn-every or more epochs"
+        f"the strength is learned from {measured} only, and may stay near its start: give a smaller --learn-every or "
+        "more epochs"
     ]
 
 
 def _missed(training: Training) -> str:
     """Say by how much a target was missed, "" where it was met to within one group or there is none."""
     control = training.controller
-    if not isinstance(control, Targeted) or not (gap := control.missing()):
+    if not isinstance(control, Targeted):
         return ""
-    return f"not met: {control.percent - gap:.1f} of {control.percent:g} % of the {control.of}s are zero"
+    if gap := control.missing():
+        return f"not met: {control.percent - gap:.1f} of {control.percent:g} % of the {control.of}s are zero"
+    if control.percent != training.spec.penalty.target and (more := control.beyond()):
+        return (
+            f"more than the target: {control.percent + more:.1f} instead of {control.percent:g} % of the {control.of}s "
+            "are zero. It was changed when these had died, and not all could revive"
+        )
+    return ""
 
 
 def _conclude(best: BestEpoch, training: Training, writer: ResultWriter, splits: Mapping[str, Batches]) -> None:

@@ -37,8 +37,8 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ru
 | `removal`  | none | `parameters_before`, `parameters` [1],    | before the step from which on the smaller     |
 |            |      | `macs_before`, `macs` [1 of one image]: of| network trains                                |
 |            |      | the whole network, before and after       |                                               |
-| `control`  | none | `strength` (the new one), `pause`,        | when a user asked for it, at the step from    |
-|            |      | `resume`, `stop`; `undo`: back to before  | which it holds; what was recorded before an   |
+| `control`  | none | `strength`, `target` (the new one),       | when a user asked for it, at the step from    |
+|            |      | `pause`, `resume`, `stop`; `undo`: before | which it holds; what was recorded before an   |
 |            |      | the last removal                          | `undo` for later steps is void                |
 """
 

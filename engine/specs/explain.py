@@ -19,6 +19,7 @@ Method = Literal[
 Of = Literal["loss", "output"]
 Fill = Literal["mean", "zero"]
 METHODS: tuple[Method, ...] = get_args(Method)
+LEAST_FOR_CIRCUITS = 8  # images: half to learn from, a quarter to size, a quarter to check
 Channel = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -53,6 +54,13 @@ class ExplainSpec(DerivedSpec):
     ablation_images: int = Field(32, ge=2, le=100_000, description="images for ablation and deletion, at most `images`")
     bootstrap: int = Field(200, ge=10, le=10_000, description="bootstrap samples behind each interval")
     randomisations: bool = Field(True, description="repeat with shuffled weights, which must change the explanation")
+    circuits: bool = Field(
+        False,
+        description="find the circuit of each task: the fewest edges that keep 90 and 95 % of what it has learned",
+    )
+    circuit_steps: int = Field(
+        160, ge=1, le=100_000, description="passes forward and backward per task in search of its circuit"
+    )
     steps: int = Field(16, ge=2, le=1000, description="steps of the methods that integrate along a path")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the bootstrap, the choice of channels and the shuffling")
     threads: int = Field(default_factory=available_cores, ge=1, le=1024, description="CPU threads")
@@ -70,6 +78,14 @@ class ExplainSpec(DerivedSpec):
     def _channels_lie_in_one_layer(self) -> Self:
         if self.channels and len(self.layers) != 1:
             raise ValueError(f"`layers` must name the one layer of `channels`, got {len(self.layers)} layers.")
+        return self
+
+    @model_validator(mode="after")
+    def _circuits_run_through_all_layers(self) -> Self:
+        if self.circuits and self.layers:
+            raise ValueError(f"`layers` must be empty with circuits, which need all layers, got {len(self.layers)}.")
+        if self.circuits and self.images < LEAST_FOR_CIRCUITS:
+            raise ValueError(f"`images` must be at least {LEAST_FOR_CIRCUITS} with circuits, got {self.images}.")
         return self
 
     @model_validator(mode="after")

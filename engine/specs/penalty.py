@@ -81,7 +81,7 @@ class PenaltySpec(Frozen):
     horizon: float = Field(
         50.0, ge=1, le=1e6, description="steps over which the pull of the penalty is judged where λ is learned; 1: one"
     )
-    tolerance: float = Field(
+    learn_tolerance: float = Field(
         1.0,
         ge=0,
         le=1e3,
@@ -104,8 +104,8 @@ class PenaltySpec(Frozen):
     concavity: Positive = Field(3.0, description="γ; groups whose norm exceeds γ λ c_g are not shrunk")
     normalisation: Literal["plain", "aware"] = Field(
         "plain",
-        description="before a batch norm. plain: the penalty may shrink a whole layer; aware: the norm of each layer "
-        "is kept (input groups)",
+        description="layers before a batch norm. plain: the penalty may shrink a whole layer; aware: the norm of each "
+        "layer is kept (input groups)",
     )
     warm_up: int = Field(0, ge=0, le=100_000, description="epochs without penalty at the start")
     ramp: int = Field(
@@ -115,8 +115,8 @@ class PenaltySpec(Frozen):
         None,
         ge=0,
         lt=1,
-        description="last share of the run: no penalty, zeros are kept; not set: 0.25 with a target or a λ that is "
-        "learned, else 0",
+        description="last share of the run, without penalty, zeros kept; not set: 0.25 with a target or a learned λ, "
+        "else 0",
     )
     removal: int = Field(
         0, ge=0, le=100_000, description="epochs between removals of zero channels while training; 0: no removal"
@@ -175,3 +175,17 @@ class PenaltySpec(Frozen):
         """The last part of the run that is a refit of the frozen support."""
         found = self.target is not None or self.learned != "no"
         return self.refit if self.refit is not None else 0.25 if found else 0.0
+
+
+class StrengthChange(Frozen):
+    """λ from the given step on: what a user did to a live run, so that it can be replayed."""
+
+    step: int = Field(ge=0, description="first step (from 0) with the new strength")
+    strength: Strength = Field(description="λ from this step on")
+
+
+class TargetChange(Frozen):
+    """The target from the given step on, likewise."""
+
+    step: int = Field(ge=0, description="first step (from 0) with the new target")
+    target: float = Field(gt=0, lt=100, allow_inf_nan=False, description="share to make exactly zero, in %")

@@ -14,6 +14,8 @@
 |               | network, random groups, the support found on the task itself): task, support (the other tasks),   |
 |               | level, split, definition, other, as in `summary`; with `unseen` tasks only                        |
 | `path`        | a point of a path, the densest first                                                              |
+| `depth`       | a layer of a trunk for a task (engine.studies.depth_advice; kind `tailor` only)                   |
+| `advice`      | a task and the stage that it needs (the same)                                                     |
 | `deaths`      | a group: layer, channel, the point from which on it is dead in the runs of the first seed (none   |
 |               | for survivors), and its level                                                                     |
 
@@ -39,8 +41,10 @@ from numpy.typing import NDArray
 from winnow.engine.explain.checks.overlap import survivor_overlap
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
-from winnow.engine.specs.study import PathSpec, StudySpec
+from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec
+from winnow.engine.specs.trunk import TrunkSpec
 from winnow.engine.studies.delta import delta_table
+from winnow.engine.studies.depth_advice import advice_tables, rule_of
 from winnow.engine.studies.intervals import mean_of
 from winnow.engine.studies.rows import FIGURES
 
@@ -68,7 +72,17 @@ def study_tables(study: Study, results: pd.DataFrame) -> dict[str, pd.DataFrame]
         found["unseen"] = unseen_table(study.spec, deltas)
     if isinstance(study.spec, PathSpec):
         found |= {"path": path_table(results), "deaths": deaths_table(study, results)}
+    network = study.spec.base.network
+    if isinstance(study.spec, TailorSpec) and isinstance(network, TrunkSpec):
+        found |= advice_tables(_evidence(study, results), network.depth, rule_of(study.spec))
     return found
+
+
+def _evidence(study: Study, results: pd.DataFrame) -> dict[str, list[Run]]:
+    """Return the sparse runs of each single task that have ended, one for each seed."""
+    own = results[results["arm"].isin(["sparse", "given"])].drop_duplicates("run")
+    names = {task: own.loc[own["subset"] == task, "run"] for task in study.spec.base.tasks}
+    return {task: [Run(study.root / str(run)) for run in runs] for task, runs in names.items()}
 
 
 def long_quantities(results: pd.DataFrame, deltas: pd.DataFrame) -> pd.DataFrame:

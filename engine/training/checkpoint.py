@@ -7,10 +7,10 @@
                                    weights that it is learned at; after a removal
                                    `stays.<axis>.<tensor>`, the entries of the dense network's tensor that are left
     weights/00001234.json          the manifest, which makes the checkpoint exist: {format_version, step, epoch,
-                                   strength, base (of the strength's controller), removal (the step of the last one
-                                   that was due), bytes, sha256, of a strength that is learned `learned`: what its
-                                   controller remembers, and of a run `logs`: how long its logs were, and the losses
-                                   not yet in them (engine.runs.log_marks)}
+                                   strength, base (of the strength's controller), target [%] where there is one,
+                                   removal (the step of the last one that was due), bytes, sha256, of a strength that is
+                                   learned `learned`: what its controller remembers, and of a run `logs`: how long its
+                                   logs were, and the losses not yet in them (engine.runs.log_marks)}
     weights/before/00001234.*      the same, as it was before the removal at that step
     weights/network.json           what builds the dense network: network, tasks, channels
 
@@ -38,6 +38,7 @@ from winnow.engine.runs.digests import BEFORE, digest, manifests, verified
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.reading import read_object
 from winnow.engine.sparsity.learned import Learned
+from winnow.engine.sparsity.strength import Targeted
 from winnow.engine.training.averaging import WeightMeans
 from winnow.engine.training.removal import follow, regrow
 from winnow.engine.training.state import Training
@@ -60,6 +61,7 @@ def save_checkpoint(
         "epoch": epoch,
         "strength": training.proximal.strength,
         "base": training.controller.base,
+        **({"target": control.percent} if isinstance(control := training.controller, Targeted) else {}),
         "removal": training.removal,
         "bytes": len(content),
         "sha256": digest(content),
@@ -258,6 +260,8 @@ def _restore(training: Training, found: Checkpoint) -> None:
     training.controller.base = float(manifest["base"])
     if isinstance(training.controller, Learned) and "learned" in manifest:
         training.controller.restore(manifest["learned"])
+    if isinstance(training.controller, Targeted):
+        training.controller.percent = float(manifest.get("target", training.controller.percent))
     if training.proximal.trace is not None:
         shrunk = {int(index): tensor.to(training.device) for index, tensor in found.part("shrunk").items()}
         training.proximal.trace.shrunk = shrunk

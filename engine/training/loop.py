@@ -29,6 +29,7 @@ from winnow.engine.networks.own import refuse_outputs
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import scale_free_weights
 from winnow.engine.sparsity.proximal import Kept, Proximal
+from winnow.engine.sparsity.strength import Targeted
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.balancing.balancer import Balance
@@ -135,6 +136,7 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
     """
     spec, total = training.spec, training.spec.epochs * batches.steps
     planned = {change.step: change.strength for change in spec.strength_changes}
+    aimed = {change.step: change.target for change in spec.target_changes}
     controller = training.controller
     _agree(training)
     while training.step < total:
@@ -147,6 +149,8 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
         for batch in batches.shuffled(spec.seed, epoch, spec.flips, done, training.ranks, spec.zoom):
             go_on(training.ranks, controller)
             controller.base = planned.get(training.step, controller.base)
+            if isinstance(controller, Targeted):
+                controller.percent = aimed.get(training.step, controller.percent)
             controller.before(training.step)
             set_rate(training.proximal.optimizer, spec.optimiser, training.step / total)
             strength = training.proximal.strength

@@ -67,7 +67,7 @@ def build_controller(spec: TrainSpec, proximal: Proximal, counts: Counts, steps:
     penalty, refit_from = spec.penalty, refit_step(spec, steps)
     warm_up = penalty.warm_up * steps
     if penalty.learned != "no":
-        asked = (penalty.learn_every, penalty.horizon, penalty.tolerance, penalty.learned)
+        asked = (penalty.learn_every, penalty.horizon, penalty.learn_tolerance, penalty.learned)
         return Learned(proximal, penalty.strength, warm_up, refit_from, *asked)
     if penalty.target is None:
         return Scheduled(proximal, penalty.strength, warm_up, penalty.ramp * steps, refit_from)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from tests.dashboard.making import START, STEP
 from winnow.engine.explain.checks.badges import COLUMNS
+from winnow.engine.explain.circuits.tables import CIRCUITS, FIGURES, OVERLAPS
 from winnow.engine.explain.usage import layer_usage, task_overlaps, usage
 from winnow.engine.runs.derived import DerivedJob, derived_job
 from winnow.engine.runs.files import replace
@@ -47,6 +48,36 @@ def write_frames(work: DerivedJob, tables: dict[str, pd.DataFrame]) -> None:
     (work.path / "tables").mkdir(exist_ok=True)
     for name, frame in tables.items():
         frame.to_parquet(work.path / "tables" / f"{name}.parquet")
+
+
+def write_circuits(work: DerivedJob) -> None:
+    """Add circuits of 95 and 90 %: every task reads channel 0 of every layer; channel 1 serves the first task alone.
+
+    An edge leads from every channel to outputs 0 and 1; the head of a task reads channels 0 and 1 of the trunk.
+    """
+    tasks = list(work.run.spec.tasks)
+    rows = [
+        (task, layer, source, destination, 0.1, kept, kept, True)
+        for place, task in enumerate(tasks)
+        for layer, source in _cells({name: width for name, width in WIDTHS.items() if name != "trunk"})
+        for destination in (0, 1)
+        for kept in [source == 0 or (source == 1 and place == 0)]
+    ]
+    rows += [
+        (task, f"heads.{task}", source, 0, 0.2, source < 2, source < 2, False) for task in tasks for source in range(6)
+    ]
+    edges = pd.DataFrame(rows, columns=[*CIRCUITS, "kept_90", "kept_95", "shared"])
+    figures = pd.DataFrame([_circuit(edges, task, level) for level in (0.9, 0.95) for task in tasks], columns=FIGURES)
+    pairs = [(one, other) for place, one in enumerate(tasks) for other in tasks[place + 1 :]]
+    overlaps = [(0.95, layer, *pair, 0.5, 0.4, 0.6, 0.1, 0.5, 1.0) for layer in ("", "stem") for pair in pairs]
+    tables = {"circuits": edges, "circuit_figures": figures}
+    write_frames(work, {**tables, "circuit_overlaps": pd.DataFrame(overlaps, columns=OVERLAPS)})
+
+
+def _circuit(edges: pd.DataFrame, task: str, level: float) -> tuple[Any, ...]:
+    own = edges[edges["task"] == task]
+    kept = int(own["kept_95"].sum())
+    return task, level, len(own), kept, kept / len(own), 0.5, 2.0, level, 0.9, 1.0, 0.9, 0.1, 0.2, 0.01, 0.02, 16
 
 
 def _message(state: str) -> str:

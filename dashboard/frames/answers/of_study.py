@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from winnow.dashboard.frames.answers.answer import Answer, count
+from winnow.dashboard.frames.answers.answer import Answer, count, percent
 from winnow.dashboard.frames.differences import Which
 from winnow.dashboard.shared.formatting import level_word
+from winnow.engine.studies.depth_advice import advice_sentence
 
 
 def path_answer(points: pd.DataFrame) -> Answer:
@@ -43,6 +44,22 @@ def study_answer(summary: pd.DataFrame, which: Which, over: str) -> Answer:
     if seeds < 2:
         return Answer(says, "One seed says nothing about chance: train more.")
     return Answer(says, "Differences shows which arms differ by more than chance.")
+
+
+def tailored_answer(advice: pd.DataFrame, summary: pd.DataFrame, which: Which) -> Answer:
+    """Say which stage serves which task, and what the network with its heads there gains over the plain one."""
+    says = advice_sentence(advice)
+    own = summary[(summary["arm"] == "tailored") & (summary["split"] == which.split)].set_index("quantity")
+    quantity = f"delta.dense.{which.definition}"
+    if quantity not in own.index or own["mean"][quantity] != own["mean"][quantity]:
+        return Answer(says, "The tailored network is compared with the plain one once both are trained.")
+    row, seeds = own.loc[quantity], int(own["n"][quantity])
+    sure = f" (95 % interval: {row['low']:+.2f} to {row['high']:+.2f} %)" if seeds > 1 else ""
+    plain = summary[(summary["arm"] == "dense") & (summary["split"] == which.split)].set_index("quantity")
+    less = 100 * (1 - float(own["mean"]["macs"]) / float(plain["mean"]["macs"]))
+    says += f" With its heads there, the network has a Δ_m of {row['mean']:+.2f} %{sure} over the plain one"
+    says += f" and needs {percent(abs(less))} {'fewer' if less >= 0 else 'more'} MACs, {count(seeds, 'seed')}."
+    return Answer(says, "One seed says nothing about chance: train more." if seeds < 2 else "")
 
 
 OTHERS = {

@@ -4,11 +4,13 @@ The views are on the left, the selected channel on the right of all of them. Onl
 charts at most, the channel's two included.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import pandas as pd
 import streamlit as st
 
 from winnow.dashboard.figures import (
+    circuit_lanes,
     head_use,
     label_bars,
     layer_affinity,
@@ -19,19 +21,21 @@ from winnow.dashboard.figures import (
     task_sets,
     ternary,
 )
-from winnow.dashboard.frames import explanations, leads, masks, shares, trust
+from winnow.dashboard.frames import circuits, explanations, leads, masks, shares, trust
 from winnow.dashboard.frames.answers import of_use
 from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.shared import address, explanation_figures
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.explained_channel import explained_channel
-from winnow.dashboard.shared.explanation import faithfulness_badge, provenance
+from winnow.dashboard.shared.explanation import faithfulness_badge, provenance, verdict_badge
 from winnow.dashboard.shared.explanation_page import cell_of, click, explained, layer_of
+from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import draw, explain, source
+from winnow.engine.explain.circuits.tables import circuit_verdict, circuits_answer
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run, list_runs
 
-TABS = ("Shares", "Layers", "Affinity", "Heads", "Between runs")
+TABS = ("Shares", "Layers", "Affinity", "Heads", "Circuits", "Between runs")
 TRIANGLE, MAP = "triangle", "map"
 CHANNELS, RELEVANCE = "channels", "relevance"
 STANDINGS = (
@@ -41,6 +45,21 @@ STANDINGS = (
 ALONE = (
     "Do two networks choose the same channels? Compare a run of several tasks with runs of one task each, or those "
     "runs with one another. They must start from the same network."
+)
+NO_CIRCUITS = (
+    "This explanation has no circuits. They take minutes, so they are found on request: explain this run again with "
+    "circuits, under Advanced, or run `winnow explain RUN --circuits`."
+)
+KEPT = (
+    "share: edges kept, of all edges whose weight is not zero. faithfulness: part of the loss change that is kept when "
+    "all other edges are cut, on images that were not used to find the circuit, with its 95 % interval. completeness: "
+    "part that is lost when the circuit itself is cut. random: what as many random edges in each layer keep. missed: "
+    "the most that one edge outside changes when it is cut alone. All in %."
+)
+OVERLAP = (
+    "jaccard: edges that both tasks keep, of those that either keeps, in the layers that they share. The 95 % interval "
+    "is over images; it starts from the circuits found, so a search from the beginning would spread more. chance: two "
+    "random circuits with as many edges in every layer. All in %."
 )
 
 
@@ -64,7 +83,7 @@ def _tasks(work: DerivedJob, run: Run) -> None:
 def _views(run: Run, work: DerivedJob, chosen: Cell | None) -> None:
     made, method = address.tabs("use", TABS), explanations.methods(work)[0]
     about = provenance(run, work, method)
-    for tab, draw_view in zip(made, (_shares, _layers, _affinity, _heads), strict=False):
+    for tab, draw_view in zip(made, (_shares, _layers, _affinity, _heads, _circuits), strict=False):
         if tab.open:
             with tab:
                 draw_view(work, chosen, about)
@@ -132,6 +151,27 @@ def _affinity(work: DerivedJob, chosen: Cell | None, about: str) -> None:
 
 def _heads(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     draw(explanation_figures.heads_chart(work), "head_use", head_use.READING, about)
+
+
+def _circuits(work: DerivedJob, chosen: Cell | None, about: str) -> None:
+    """Say and draw over which edges each task runs, whether that holds, and how far the tasks share them."""
+    figures = explanations.explanation_table(work, "circuit_figures")
+    if figures.empty:
+        st.info(NO_CIRCUITS, icon=":material/account_tree:")
+        return
+    overlaps = explanations.explanation_table(work, "circuit_overlaps")
+    tasks = explanations.explained_tasks(work)
+    st.markdown(f"**{plain(circuits_answer(figures, overlaps, tasks))}**")
+    verdict_badge("circuits", *circuit_verdict(figures))
+    draw(explanation_figures.circuits_chart(work, chosen), "circuits", circuit_lanes.READING, about, click(work))
+    _table("circuit_figures", lambda: circuits.circuit_summary(work), KEPT, about)
+    if len(overlaps):
+        _table("circuit_overlaps", lambda: circuits.circuit_overlap(work), OVERLAP, about)
+
+
+def _table(key: str, frame: Callable[[], pd.DataFrame], reading: str, about: str) -> None:
+    st.dataframe(frame().round(1), key=key, hide_index=True, height="content", row_height=30)
+    explain(frame, key, reading, about)
 
 
 def _between_runs(run: Run) -> None:

@@ -24,6 +24,20 @@ def structural_use(graph: ChannelGraph, trunk: Sequence[str] = ()) -> pd.DataFra
         ValueError: the trunk cannot be told.
 
     """
+    readers = [(site, task) for task, own in head_readers(graph, trunk).items() for site in own]
+    order = {id(site): place for place, site in enumerate(graph.sites)}
+    frames = [_columns(graph, site, task) for site, task in sorted(readers, key=lambda own: order[id(own[0])])]
+    columns = ["task", "layer", "channel", "norm", "zero"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def head_readers(graph: ChannelGraph, trunk: Sequence[str] = ()) -> dict[str, list[Site]]:
+    """Return, for every task, the readers in its head that read channels of the trunk, in the order of the graph.
+
+    Raises:
+        ValueError: the trunk cannot be told.
+
+    """
     parts = parts_of(graph, trunk)
     made = {
         int(label)
@@ -31,14 +45,14 @@ def structural_use(graph: ChannelGraph, trunk: Sequence[str] = ()) -> pd.DataFra
         if site.role in ("writer", "depthwise") and inside(site.layer, parts.trunk)
         for label in site.channels.tolist()
     }
-    frames = [
-        _columns(graph, site, task)
-        for site in graph.sites
+    return {
+        task: [
+            site
+            for site in graph.sites
+            if site.role == "reader" and inside(site.layer, own) and made & set(site.channels.tolist())
+        ]
         for task, own in parts.heads.items()
-        if site.role == "reader" and inside(site.layer, own) and made & set(site.channels.tolist())
-    ]
-    columns = ["task", "layer", "channel", "norm", "zero"]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    }
 
 
 @torch.no_grad()

@@ -24,13 +24,13 @@ PAIRS = ((nn.Conv1d, nn.BatchNorm1d), (nn.Conv2d, nn.BatchNorm2d), (nn.Conv3d, n
 def frozen_model(model: nn.Module) -> Iterator[None]:
     """Hold a model frozen for a while; afterwards its modes, weights and modules are what they were."""
     with evaluating(model), modules_called(), requiring_grad(model.parameters(), wanted=False), ExitStack() as stack:
-        for convolution, norm in _pairs(model):
+        for convolution, norm in folded_pairs(model):
             stack.enter_context(calling(convolution, _folded(convolution, norm)))
             stack.enter_context(calling(norm, _unchanged))
         yield
 
 
-def _pairs(model: nn.Module) -> Iterator[tuple[Any, Any]]:
+def folded_pairs(model: nn.Module) -> Iterator[tuple[Any, Any]]:
     """Yield every convolution and batch norm where only that batch norm reads the convolution."""
     places = Counter(module for _, module in model.named_modules(remove_duplicate=False))
     for parent in model.modules():
@@ -43,11 +43,16 @@ def _pairs(model: nn.Module) -> Iterator[tuple[Any, Any]]:
 
 
 @torch.no_grad()
-def _folded(convolution: Any, norm: Any) -> Callable[[Tensor], Tensor]:
+def folded_weights(convolution: Any, norm: Any) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a convolution that does what it and the batch norm behind it do together."""
     scale = torch.rsqrt(norm.running_var + norm.eps) * (1.0 if norm.weight is None else norm.weight)
     bias = 0.0 if convolution.bias is None else convolution.bias
     shift = (bias - norm.running_mean) * scale + (0.0 if norm.bias is None else norm.bias)
-    weight = convolution.weight * scale.view(-1, *[1] * (convolution.weight.dim() - 1))
+    return convolution.weight * scale.view(-1, *[1] * (convolution.weight.dim() - 1)), shift
+
+
+def _folded(convolution: Any, norm: Any) -> Callable[[Tensor], Tensor]:
+    weight, shift = folded_weights(convolution, norm)
 
     def forward(x: Tensor) -> Tensor:
         result: Tensor = convolution._conv_forward(x, weight, shift)

@@ -130,10 +130,10 @@ def test_a_strength_can_be_learned(runs_root: Path, end_workers: None) -> None:
     page = _form()
     page.segmented_control(key="new_way").set_value("learned").run()
     assert not {"new_target", "new_strength", "new_strength_of", "new_ramp"} & _drawn(page)
-    page.number_input(key="new_tolerance").set_value(2.0)
+    page.number_input(key="new_learn_tolerance").set_value(2.0)
     page.button(key="new_submit").click().run()
     (run,) = list_runs(runs_root)
-    assert run.spec.penalty == parse({"penalty": {"strength": "auto", "tolerance": 2}}).penalty
+    assert run.spec.penalty == parse({"penalty": {"strength": "auto", "learn_tolerance": 2}}).penalty
 
 
 def test_a_share_of_the_macs_and_every_other_field_of_the_penalty_can_be_asked_for(
@@ -219,6 +219,7 @@ WITHOUT = {
     "start": "weights of other runs: studies and the Path page set it",
     "fresh_state": "a fault of published code: `--faithful` sets it",
     "strength_changes": "what was done to a live run: a replay sets it",
+    "target_changes": "likewise",
     "own_tasks": "code of your own: --task sets it",
     "rate": "factors by the names of parameters: --rate sets it",
     "description": "what dataset.toml says: read from the folder",

@@ -109,6 +109,7 @@ def test_every_leaf_of_a_study_can_be_given_or_has_its_reason() -> None:
         "subsets",
         "definition",
         "unseen",
+        "distillation",
         "controls",
         "balancings",
     }

@@ -8,10 +8,11 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.dashboard.making_studies import BASE, write_path, write_study
+from tests.dashboard.making_studies import BASE, write_path, write_study, write_tailoring
 from tests.dashboard.reading import said
 from winnow.dashboard.canvas.path_scrubber import Request
 from winnow.dashboard.pages.path.path_tabs import ASKED, spec_at
+from winnow.dashboard.shared.address import CLAIM
 from winnow.dashboard.shared.formatting import unescaped
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, list_runs
@@ -91,6 +92,27 @@ def test_only_the_open_view_of_a_study_is_drawn(the_study: Study, view: str, cha
     page = _page(study=the_study.id, compared=view)
     assert not page.exception
     assert len(page.get("plotly_chart")) == charts
+
+
+def test_a_tailoring_says_which_stage_serves_which_task(runs_root: Path) -> None:
+    study = write_tailoring(runs_root)
+    page = _page(study=study.id)
+    assert not page.exception
+    claim = page.session_state[CLAIM]
+    assert claim.startswith("seg needs stage 4; depth needs stage 3 of 4.")
+    assert "With its heads there, the network has a Δ_m of" in claim
+    assert len(page.get("plotly_chart")) == 1
+    advice, compared = (page.dataframe[place].value for place in (0, 1))
+    assert dict(zip(advice["task"], advice["by_seed"], strict=True)) == {"seg": "4,4,4", "depth": "4,4,3"}
+    assert {"parameters", "MACs", "Δ_m [%]"} <= set(compared["quantity"])
+    assert _page(study=study.id, compared="Its runs").dataframe[0].value["arm"].tolist().count("tailored") == 3
+
+
+def test_an_advice_alone_compares_nothing(runs_root: Path) -> None:
+    study = write_tailoring(runs_root, compare=False)
+    page = _page(study=study.id)
+    assert not page.exception
+    assert "appears once a tailored and a plain network" in said(page)
 
 
 def test_the_table_names_the_definition_that_it_shows(runs_root: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.making import write_checkpoint
-from tests.dashboard.making_explanations import write_explanation
+from tests.dashboard.making_explanations import write_circuits, write_explanation
 from tests.dashboard.reading import said
 from winnow.dashboard.shared.formatting import asked
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
@@ -81,6 +81,19 @@ def test_only_the_open_view_is_drawn_and_never_more_than_four_charts(
     page = _page(run=make_explained().run.id, use=use, layer="stem", channel="0")
     assert not page.exception
     assert len(page.get("plotly_chart")) == charts + 2
+
+
+def test_circuits_are_said_drawn_and_tabled(make_explained: Make) -> None:
+    work = make_explained()
+    page = _page(run=work.run.id, use="Circuits")
+    assert "--circuits" in page.info[0].value
+    write_circuits(work)
+    page = _page(run=work.run.id, use="Circuits")
+    assert not page.exception
+    assert "95 % of what each task has learned runs over few edges" in said(page)
+    assert "holds for circuits" in said(page)
+    assert len(_figures(page)) == 1
+    assert [list(table.value.columns)[:2] for table in page.dataframe] == [["task", "level"], ["task", "other"]]
 
 
 def test_a_selected_channel_says_whose_it_is_and_what_its_loss_does_to_all_tasks(make_explained: Make) -> None:

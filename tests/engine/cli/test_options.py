@@ -85,7 +85,15 @@ def test_every_field_of_every_kind_is_an_option():
     offered = {option.name for option in training_options()}
     kinds = [*DATASETS.values(), *NETWORKS.values(), *(type(getattr(TrainSpec(), part)) for part in PARTS)]
     fields = {name for spec in kinds for name in (spec.asked() if hasattr(spec, "asked") else spec.model_fields)}
-    elsewhere = {"kind", "format_version", "start", "strength_changes", "tasks", "own_tasks"}  # --task names own tasks
+    elsewhere = {
+        "kind",
+        "format_version",
+        "start",
+        "strength_changes",
+        "target_changes",
+        "tasks",
+        "own_tasks",
+    }  # --task names own tasks
     own = set(TrainSpec.model_fields) - elsewhere
     assert offered == fields | (own - {"data", *PARTS, "network"})
 
@@ -128,7 +136,7 @@ def test_an_option_of_the_chosen_kind_reaches_its_field(options, field, value):
 
 def test_the_help_says_to_which_data_set_or_penalty_an_option_belongs():
     said = {option.name: option.help for option in training_options()}
-    assert said["size"] == "image side in pixels (scenes and motorcycle and planted only)  [default: 64]"
+    assert said["size"] == "image side in pixels (scenes, motorcycle, planted only)  [default: 64]"
     assert said["data_seed"].startswith("scenes, planted: seed of the images; digits: seed of the split")
     assert "(sparse_group_lasso only)" in said["mix"]
     assert "only" not in said["epochs"]

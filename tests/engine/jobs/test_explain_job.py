@@ -119,12 +119,57 @@ def test_maps_of_the_most_relevant_channels_lie_beside_the_tables(run: Run, tmp_
     assert store.index["looked_at"] == QUICK["images"]
 
 
+def test_channels_with_maps_are_asked_what_they_separate(run: Run, tmp_path: Path):
+    run_explain(run, ExplainSpec(**{**QUICK, "maps": 2, "map_channels": 2}), Pen(tmp_path, []), [])
+    table = pd.read_parquet(tmp_path / "tables" / "separation.parquet")
+    mapped = SpatialStore(tmp_path).cells()
+    assert set(zip(table["layer"], table["channel"], strict=True)) == set(mapped.itertuples(index=False, name=None))
+    assert table["auroc"].between(0, 1).all()
+    assert (table["low"].isna() | (table["low"] <= table["auroc"])).all()
+    assert set(table["task"]) <= set(run.spec.tasks)
+
+
 def test_any_channel_is_mapped_on_request(run: Run, tmp_path: Path):
     asked = {"layers": ("trunk.stages.1.0.conv1.0",), "channels": (0, 4), "maps": 1}
     run_explain(run, spec(ablations=0, randomisations=False, **asked), Pen(tmp_path, []), [])
     assert SpatialStore(tmp_path).cells().to_numpy().tolist() == [[asked["layers"][0], 0], [asked["layers"][0], 4]]
     with pytest.raises(ValueError, match="must name channels 0 to 5"):
         run_explain(run, spec(**{**asked, "channels": (6,)}), Pen(tmp_path, []), [])
+
+
+def test_circuits_are_written_where_they_are_asked_for(run: Run, tmp_path: Path):
+    quick = {"ablations": 0, "randomisations": False, "circuits": True, "circuit_steps": 10}
+    pen = Pen(tmp_path, [])
+    assert run_explain(run, spec(**quick), pen, []) == "done"
+    edges, figures = read(tmp_path, "circuits"), read(tmp_path, "circuit_figures")
+    tasks = list(figures["task"].unique())
+    refused = set(read(tmp_path, "relevance")["task"]) - set(tasks)
+    assert set(edges["task"]) == set(tasks)
+    assert all(f"got {task}: its loss is" in str(pen.said[-1]["message"]) for task in refused)  # four epochs are few
+    heads = edges[edges["layer"].str.startswith("heads.")]
+    assert all(layer.startswith(f"heads.{task}.") for task, layer in zip(heads["task"], heads["layer"], strict=True))
+    counted = edges.groupby("task", sort=False)[["kept_90", "kept_95"]].sum()
+    assert figures.pivot(index="task", columns="level", values="kept").loc[tasks].to_numpy().tolist() == (
+        counted.loc[tasks].to_numpy().tolist()
+    )
+    norms = run.groups()
+    zero = norms[norms["norm"] == 0]
+    dead = set(zip(zero["layer"].astype(str), zero["channel"], strict=True))
+    assert dead
+    assert not dead & set(zip(edges["layer"], edges["source"], strict=True))  # what is zero carries nothing
+
+
+def test_circuits_that_cannot_be_are_told_and_the_rest_is_there(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise ValueError("`circuits` must be good.")
+
+    monkeypatch.setattr("winnow.engine.jobs.explain_job.probe_circuits", refuse)
+    pen = Pen(tmp_path, [])
+    assert run_explain(run, spec(ablations=0, randomisations=False, circuits=True), pen, []) == "done"
+    assert pen.said[-1]["message"] == "The circuits are missing: `circuits` must be good."
+    assert not (tmp_path / "tables" / "circuits.parquet").exists()
 
 
 def test_a_run_without_a_checkpoint_is_refused(tmp_path: Path):

@@ -27,6 +27,8 @@ def test_there_and_back():
         ({"channels": [3]}, "`layers` must name the one layer of `channels`, got 0 layers."),
         ({"channels": [3, 3], "layers": ["trunk"]}, "`channels` must name each one once, got 3, 3."),
         ({"speed": 3}, "`speed` is not an option here, got 3. Leave it out."),
+        ({"circuits": True, "layers": ["trunk.0"]}, "`layers` must be empty with circuits"),
+        ({"circuits": True, "images": 7}, "`images` must be at least 8 with circuits, got 7."),
         ({"fill": "noise"}, "`fill` must be 'mean' or 'zero'"),
     ],
 )

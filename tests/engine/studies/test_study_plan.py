@@ -185,6 +185,15 @@ def test_the_runs_of_a_path_keep_networks_unless_its_base_says_otherwise():
     assert (kept("path", snapshots=0), kept("path", snapshots=10), kept("study", snapshots=10)) == ({0}, {10}, {10})
 
 
+@pytest.mark.parametrize(("data", "split"), [({"dataset": "motorcycle"}, "val"), ({"dataset": "digits"}, "test")])
+@pytest.mark.parametrize("kind", ["study", "path"])
+def test_a_data_set_without_a_test_split_is_judged_on_validation(data: dict[str, str], split: str, kind: str):
+    """NYU-v2 has none either; every study of it was refused for a `test` that nobody had asked for."""
+    asked = parse_many({"kind": kind, "base": {"data": data}, "targets": [50]})
+    assert asked.judged_on == split
+    assert {member.spec.test for member in plan(asked)} == {split == "test"}
+
+
 def test_a_run_that_kept_what_is_asked_for_comes_before_one_that_did_not(tmp_path: Path):
     base = plan(spec())[0].spec
 

@@ -1,0 +1,90 @@
+"""The circuits of the tasks (engine.explain.circuits), ready to be drawn: a trunk of layers that splits into tasks.
+
+| function     | columns                                                                                              |
+|--------------|------------------------------------------------------------------------------------------------------|
+| `lanes`      | layer, depth, tasks, size, edges, share: per layer and set of tasks, how many edges exactly these    |
+|              | tasks keep, and their part of all edges that some task keeps there; the heads' layers come last, at  |
+|              | one depth, each task's with the part 1/T                                                             |
+| `nodes`      | layer, depth, channel, tasks, size, edges: per channel that is read along a kept edge, which tasks   |
+|              | do, and over how many edges; `at` is the layer where it can be selected                              |
+| `summary`    | task, level, kept, edges, share [%], faithfulness, low, high, completeness, random [%]               |
+| `overlap`    | task, other, jaccard, low, high, chance [%], of all layers                                           |
+"""
+
+import pandas as pd
+
+from winnow.dashboard.frames.explanations import explained_layers, explained_tasks, explanation_table
+from winnow.engine.explain.circuits.tables import kept_column, task_sets_of_edges
+from winnow.engine.explain.usage import JOIN
+from winnow.engine.runs.derived import DerivedJob
+
+LEVEL = 0.95
+TRUNK = "trunk"  # the output of the trunk, where what heads read can be selected
+FIGURES = ["faithfulness", "low", "high", "completeness", "random", "missed"]
+
+
+def circuit_lanes(work: DerivedJob) -> pd.DataFrame:
+    """Return the lanes of the drawing."""
+    edges = _placed(work)
+    if edges.empty:
+        return pd.DataFrame(columns=["layer", "depth", "tasks", "size", "edges", "share"])
+    keys = ["layer", "depth", "tasks", "size", "head"]
+    found = edges.groupby(keys, sort=False).size().rename("edges").reset_index()
+    within = found.groupby("layer")["edges"].transform("sum")
+    found["share"] = (found["edges"] / within).where(~found["head"], 1 / max(len(explained_tasks(work)), 1))
+    found = found.sort_values(["depth", "size", "tasks"], ascending=[True, False, True], kind="stable")
+    return found[["layer", "depth", "tasks", "size", "edges", "share"]].reset_index(drop=True)
+
+
+def circuit_nodes(work: DerivedJob) -> pd.DataFrame:
+    """Return the channels along whose edges the circuits run."""
+    edges = _placed(work)
+    columns = ["layer", "depth", "channel", "tasks", "size", "edges", "at"]
+    if edges.empty:
+        return pd.DataFrame(columns=columns)
+    order = explained_tasks(work)
+    grouped = edges.groupby(["layer", "depth", "head", "source"], sort=False)
+    found = grouped["tasks"].agg(lambda sets: JOIN.join(_in_order(sets, order))).to_frame()
+    found["edges"] = grouped.size()
+    found = found.reset_index().rename(columns={"source": "channel"})
+    found["size"] = found["tasks"].str.split(JOIN, regex=False).str.len()
+    known = {layer.name: layer.groups for layer in explained_layers(work)}
+    found["at"] = [
+        TRUNK if head and channel < known.get(TRUNK, 0) else layer if channel < known.get(layer, 0) else ""
+        for layer, head, channel in zip(found["layer"], found["head"], found["channel"], strict=True)
+    ]
+    return found[columns]
+
+
+def circuit_summary(work: DerivedJob) -> pd.DataFrame:
+    """Return one row per task and level, shares in per cent."""
+    known = explanation_table(work, "circuit_figures")
+    percent = {name: 100 * known[name].astype(float) for name in ("level", "share", *FIGURES)}
+    return known.assign(**percent)[["task", "level", "kept", "edges", "share", *FIGURES]].reset_index(drop=True)
+
+
+def circuit_overlap(work: DerivedJob) -> pd.DataFrame:
+    """Return one row per two tasks, in per cent."""
+    known = explanation_table(work, "circuit_overlaps")
+    own = known[known["layer"] == ""]
+    names = ["jaccard", "low", "high", "chance"]
+    return own.assign(**{name: 100 * own[name].astype(float) for name in names})[["task", "other", *names]].reset_index(
+        drop=True
+    )
+
+
+def _placed(work: DerivedJob) -> pd.DataFrame:
+    """Return every edge that some circuit keeps, with its tasks, the depth of its layer, and whether that is a head."""
+    known = explanation_table(work, "circuits")
+    edges = task_sets_of_edges(known, kept_column(LEVEL))
+    layers = known[["layer", "shared"]].drop_duplicates("layer")
+    several = known["task"].nunique() > 1
+    heads = set(layers.loc[~layers["shared"].astype(bool), "layer"]) if several else set()
+    trunk = [name for name in layers["layer"] if name not in heads]
+    depth = {name: place for place, name in enumerate(trunk)} | dict.fromkeys(heads, len(trunk))
+    return edges.assign(depth=edges["layer"].map(depth), head=edges["layer"].isin(heads))
+
+
+def _in_order(sets: pd.Series, order: list[str]) -> list[str]:
+    found = {task for own in sets for task in str(own).split(JOIN)}
+    return [task for task in order if task in found]
