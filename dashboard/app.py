@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 
 from winnow.dashboard.guard import Guard
 from winnow.dashboard.slides import Slides
+from winnow.dashboard.styled import Styled
 
 HERE = Path(__file__).resolve().parent
 
@@ -38,4 +39,8 @@ def _import_ahead() -> None:
         sys.setswitchinterval(usual)
 
 
-app = st.App(HERE / "shared" / "router.py", lifespan=warmed, middleware=[Middleware(Guard), Middleware(Slides)])
+app = st.App(
+    HERE / "shared" / "router.py",
+    lifespan=warmed,
+    middleware=[Middleware(Guard), Middleware(Slides), Middleware(Styled)],
+)

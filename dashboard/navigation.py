@@ -56,7 +56,6 @@ ENTRIES = {
 }
 GOING = "going"
 PRESENT, SLIDES = "present", "winnow.dashboard.pages.report.slides"
-STYLE = HERE / "navigation.css"
 _history = st.components.v2.component("winnow_history", html="<span></span>", js=script("history.js"))
 _zoom = st.components.v2.component("winnow_zoom", html="<span></span>", js=script("zoom.js"))
 _skip = st.components.v2.component(
@@ -87,7 +86,6 @@ def bar(opened: st.Page) -> None:
     st.session_state[address.ABOUT] = STUDY if STUDY in shows else RUN if RUN in shows else None
     st.session_state[address.CLAIM] = ""
     chosen = completed([name for entry in ENTRIES.values() for name in entry.shows], said)
-    st.html(STYLE)
     with st.container(key="unseen"):
         _skip(key="skip")
         _zoom(key="zoom")

@@ -22,7 +22,9 @@ class GeneratedData(DataSpec):
     size: int = Option(64, ge=8, le=1024, description="image side in pixels")
     train_length: int = Option(600, ge=2, le=1_000_000, description="number of training images")
     val_length: int = Option(150, ge=1, le=100_000, description="number of validation images")
-    test_length: int = Option(150, ge=1, le=100_000, description="number of test images, used by a test at the end")
+    test_length: int = Option(
+        150, ge=1, le=100_000, description="number of test images, used only by a test at the end"
+    )
     data_seed: int = Option(0, ge=0, description="seed of the images")
 
     def options(self, split: Split) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Planted(Generated):
 
 
 class PlantedData(GeneratedData):
-    """Patterns of which it is known which task needs them: a ground truth for explanations."""
+    """Synthetic patterns, with known tasks for each: a ground truth for explanations."""
 
     summary = (
         "Patterns whose causes are known: an amount, the strongest one, the place of each. Which task needs which is "

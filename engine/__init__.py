@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from winnow.engine.explain.relevance.settings import Settings
     from winnow.engine.explain.usage import usage
     from winnow.engine.export.card import ModelFacts, model_card
+    from winnow.engine.export.folding import folded
     from winnow.engine.export.onnx_file import export_onnx
     from winnow.engine.export.program_file import export_program
     from winnow.engine.export.refusal import MissingPackages, NotDescribable, NotRebuildable, NotSame
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from winnow.engine.graph.refusal import NotTraceable
     from winnow.engine.graph.trace import trace
     from winnow.engine.jobs.recording import RunStopped, record
+    from winnow.engine.measure.bench import BenchSettings, bench
     from winnow.engine.measure.comparison import compare, speed_ups
     from winnow.engine.measure.counts import cost, layer_macs, macs, parameters, sparsity_table
     from winnow.engine.measure.memory import file_size, peak_memory
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 __all__ = [
     "L1",
     "Bank",
+    "BenchSettings",
     "Certificate",
     "Compacted",
     "Counts",
@@ -84,6 +87,7 @@ __all__ = [
     "Targeted",
     "Timing",
     "banks",
+    "bench",
     "circuit_agreement",
     "compact",
     "compare",
@@ -93,6 +97,7 @@ __all__ = [
     "export_program",
     "faithfulness",
     "file_size",
+    "folded",
     "input_groups",
     "latency",
     "layer_macs",
@@ -127,6 +132,7 @@ _HOMES = MappingProxyType(
         "explain.relevance.settings": "Settings",
         "explain.usage": "usage",
         "export.card": "ModelFacts model_card",
+        "export.folding": "folded",
         "export.onnx_file": "export_onnx",
         "export.program_file": "export_program",
         "export.refusal": "MissingPackages NotDescribable NotRebuildable NotSame",
@@ -134,6 +140,7 @@ _HOMES = MappingProxyType(
         "graph.refusal": "NotTraceable",
         "graph.trace": "trace",
         "jobs.recording": "RunStopped record",
+        "measure.bench": "BenchSettings bench",
         "measure.comparison": "compare speed_ups",
         "measure.counts": "cost layer_macs macs parameters sparsity_table",
         "measure.memory": "file_size peak_memory",

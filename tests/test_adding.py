@@ -18,6 +18,17 @@ MOST = 15  # lines of a block, blank ones not counted
 SMALL = """--threads 1 --epochs 2 --size 16 --train-length 64 --val-length 32 --batch-size 16 --json"""
 KINDS = """--name tiny --dataset stripes --network plain --widths 8,8 --penalty elastic --strength 0.01"""
 
+PAGE_OPENED = """
+import json
+from streamlit.testing.v1 import AppTest
+from winnow.dashboard.navigation import ENTRIES
+script = "from importlib import import_module; import_module('winnow.dashboard.pages.alive.page').page()"
+page = AppTest.from_string(script, default_timeout=60).run()
+(figure,) = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+exceptions, layers = [error.message for error in page.exception], [line["name"] for line in figure["data"]]
+print(json.dumps([exceptions, layers, ENTRIES["alive"].title == "Alive"]))
+"""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -50,11 +61,12 @@ def edited(text: str, block: Block) -> str:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder for PYTHONPATH in which `winnow` is the source with the page applied."""
     root = tmp_path_factory.mktemp("copy")
-    for package in ("data", "engine"):
+    for package in ("data", "engine", "dashboard"):
         shutil.copytree(ROOT / package, root / "winnow" / package, ignore=shutil.ignore_patterns("__pycache__"))
     for block in blocks(PAGE):
         path = root / "winnow" / block.file
         assert path.exists() == block.edit, block.file
+        path.parent.mkdir(exist_ok=True)
         path.write_text(edited(path.read_text(), block) if block.edit else "\n".join(block.lines) + "\n")
     return root
 
@@ -134,6 +146,15 @@ def test_the_job_counts_the_parameters_of_the_run(copy: Path, trained: tuple[Pat
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout.splitlines()[-1])["parameters"]
     assert (row["name"], row["entries"]) == ("trunk.0.0.weight", 8 * 9)
+
+
+def test_the_page_draws_the_groups_of_the_run(copy: Path, trained: tuple[Path, dict[str, Any]]) -> None:
+    done = python(copy, "-c", PAGE_OPENED, WINNOW_RUNS=str(trained[0]))
+    assert done.returncode == 0, done.stderr
+    exceptions, layers, linked = json.loads(done.stdout.splitlines()[-1])
+    assert exceptions == []
+    assert "trunk.2.0" in layers
+    assert linked
 
 
 def test_a_kind_of_another_is_refused_in_the_copy_too(copy: Path, tmp_path: Path) -> None:

@@ -180,6 +180,23 @@ def test_the_rooms_of_the_readme_are_those_on_the_disk():
     assert shown == {path.parent.name for path in (ROOT / "engine").glob("*/__init__.py")}
 
 
+def where() -> list[tuple[str, str, str]]:
+    """Return the rows of docs/where.md."""
+    page = (ROOT / "docs" / "where.md").read_text()
+    return re.findall(r"^\| (?!question|---)(.+?) \| (.*?) \| (.*?) ?\|$", page, re.M)
+
+
+@pytest.mark.parametrize(("question", "files", "names"), where(), ids=lambda value: value[:40])
+def test_what_is_asked_for_is_where_the_page_says(question: str, files: str, names: str):
+    found = [ROOT / path for path in re.findall(r"`([\w/.]+)`", files)]
+    assert found or "](run-folder.md)" in files, question
+    assert all(path.exists() for path in found), question
+    modules = [module for path in found for module in (path.rglob("*.py") if path.is_dir() else [path])]
+    text = "\n".join(module.read_text() for module in modules)
+    for name in re.findall(r"`(\w+)`", names):
+        assert re.search(rf"^(?:(?:def|class) {name}\b|{name}\b.*=)", text, re.M), (question, name)
+
+
 def test_the_site_is_built(tmp_path: Path):
     """Every link and every name in the docstrings' references is right; docs/site/mkdocs.yml is strict about it."""
     command = ["-P", "-m", "mkdocs", "build", "--strict", "-q", "-f", "docs/site/mkdocs.yml", "-d", str(tmp_path)]

@@ -64,7 +64,10 @@ class SurvivalMap {
   say(cell) {
     const group = groupOf(this.rows, cell)
     const words = said(this.levels[group], this.data, this.norms[group])
-    return `${this.rows[cell.row].name}\n${this.data.noun} ${cell.channel}: ${words}`
+    const { name } = this.rows[cell.row]
+    const own = Object.hasOwn(this.data.called, name) ? this.data.called[name] : {}
+    const called = Object.hasOwn(own, cell.channel) ? ` “${own[cell.channel]}”` : ""
+    return `${name}\n${this.data.noun} ${cell.channel}${called}: ${words}`
   }
 
   pick(cell, key) {

@@ -8,8 +8,8 @@ Norms travel as float32 in base64, near as one bit, an order as two bytes a chan
 """
 
 import base64
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class Board:
     by: channel_states.Order = "network"
     selected: Cell | None = None
     near: NDArray[np.bool_] | None = None  # by the rule where the engine has not said it
+    called: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """{layer: {number of a channel: what the user calls it}}."""
 
 
 def survival_map(board: Board, key: str, picked: Callable[[Cell | None], None]) -> None:
@@ -81,6 +83,7 @@ def survival_payload(board: Board) -> dict[str, Any]:
         "near": _text(np.packbits(near, bitorder="little")),
         "order": "" if board.by == "network" else _text(order.astype("<u2")),
         "selected": named(board.selected),
+        "called": {layer: dict(names) for layer, names in board.called.items()},
         "low": low,
         "high": high,
     }

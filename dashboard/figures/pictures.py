@@ -29,6 +29,18 @@ def image(values: Array) -> Picture:
     return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown[:, :, :3]
 
 
+def cropped(picture: Array, window: Array, size: tuple[int, ...]) -> Array | None:
+    """Return the part of a reduced picture (h, w, colours) in a window [pixel of the original of `size`].
+
+    None where the window is empty, as where it is not known.
+    """
+    by = -(-max(size) // max(picture.shape[:2]))
+    top, left = (int(end) // by for end in window[:2])
+    bottom, right = (-(-int(end) // by) for end in window[2:])
+    part = picture[top:bottom, left:right]
+    return part if part.size and window[2] > window[0] and window[3] > window[1] else None
+
+
 def dense(values: Array, field: Field, extent: tuple[float, float] | None = None) -> Picture:
     """Return the values of a field at every pixel as a picture.
 

@@ -9,13 +9,16 @@ from winnow.dashboard.shared.formatting import power
 
 READING = (
     "Top: share of the groups that are not zero. Bottom: the strength λ in force, on a log axis, which cannot show "
-    "0. Dotted lines: where a user changed the strength, or where the refit began, which keeps the zeros and has no "
-    "penalty."
+    "0. Pale lines: the least and the largest λ of a layer, where each layer learns its own. Dotted lines: where a "
+    "user changed the strength or the target, or where the refit began, which keeps the zeros and has no penalty."
 )
 
 
 def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float | None = None) -> go.Figure:
-    """Draw `frame` (at, alive [%], strength) and mark `changes` (at, strength) and the epoch at which a refit began."""
+    """Draw `frame` (at, alive [%], strength) and mark `changes` and the epoch at which a refit began.
+
+    `changes` are rows (at, strength) or (at, target [%]), the other one NaN.
+    """
     if frame.empty:
         return empty("The share of groups alive comes a tenth into the first epoch.", height=360)
     figure = panels(2, height=360)
@@ -25,21 +28,39 @@ def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float 
         name="strength", line_shape="hv", hovertemplate="epoch %{x:.1f}<br>strength %{y:.3g}<extra></extra>"
     )
     figure.add_trace(alive, row=1, col=1).add_trace(strength, row=2, col=1)
+    bounds = [name for name in ("strength_least", "strength_most") if name in frame]
+    for name in bounds:
+        said = name.removeprefix("strength_")
+        pale = _curve(frame, name, COLOURS[1]).update(name=f"{said} of a layer", opacity=0.4, line_shape="hv")
+        pale.update(hovertemplate=f"epoch %{{x:.1f}}<br>{said} of a layer %{{y:.3g}}<extra></extra>")
+        figure.add_trace(pale, row=2, col=1)
     mark(figure, _events(frame, changes, refit), (_start(frame), float(frame["at"].max())), "x2")
     figure.update_yaxes(title_text="groups alive [%]", range=[0, 103], row=1, col=1)
-    figure.update_yaxes(title_text="strength λ [1]", row=2, col=1, **_log_axis(frame["strength"]))
+    figure.update_yaxes(
+        title_text="strength λ [1]",
+        row=2,
+        col=1,
+        **_log_axis(pd.concat([frame[name] for name in ("strength", *bounds)])),
+    )
     figure.update_xaxes(range=[_start(frame), float(frame["at"].max())])
     figure.update_xaxes(title_text="epoch", row=2, col=1)
     return figure
 
 
 def _events(frame: pd.DataFrame, changes: pd.DataFrame, refit: float | None) -> list[tuple[float, str]]:
-    """Return the moments to mark: where a user changed the strength, and where the refit began."""
+    """Return the moments to mark: where a user changed the strength or the target, and where the refit began."""
     shown = changes[changes["at"] >= frame["at"].min()]
-    found = [(float(at), f"λ = {power(float(to))}") for at, to in zip(shown["at"], shown["strength"], strict=True)]
+    found = [
+        (float(row["at"]), f"λ = {power(row['strength'])}" if row["strength"] == row["strength"] else _aimed(row))
+        for _, row in shown.reindex(columns=["at", "strength", "target"]).iterrows()
+    ]
     if refit is not None and frame["at"].min() <= refit <= frame["at"].max():
         found.append((refit, "refit"))
     return found
+
+
+def _aimed(row: pd.Series) -> str:
+    return f"target {row['target']:g} %"
 
 
 def _start(frame: pd.DataFrame) -> float:

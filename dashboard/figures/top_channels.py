@@ -21,11 +21,14 @@ OUTLINE = "#E8447A"
 def top_channels(
     frame: pd.DataFrame, look: Style, layers: Sequence[str], unit: str, selected: Cell | None = None
 ) -> go.Figure:
-    """Draw `frame` (layer, channel, relevance, low, high, part, label), the first row at the top."""
+    """Draw `frame` (layer, channel, relevance, low, high, part, label, perhaps name), the first row at the top."""
     if frame.empty:
         return empty("No channel has relevance for this task here.", height=300)
     figure = panels(height=80 + 24 * len(frame))
     names = [f"{escaped(shortened(str(row.layer), 30))} · {row.channel}" for row in frame.itertuples()]
+    if "name" in frame:
+        own = [f" “{escaped(shortened(str(text), 24))}”" if text else "" for text in frame["name"]]
+        names = [f"{name}{text}" for name, text in zip(names, own, strict=True)]
     chosen = _chosen(frame, selected)
     value = frame["relevance"].to_numpy(np.float32)
     data = frame.assign(percent=frame["part"].round(2), said=[escaped(str(label)) for label in frame["label"]])

@@ -45,6 +45,7 @@ def changed_spec(run: Run, part: str, name: str, value: float, fork: bool) -> Tr
     spec["name"] = f"{spec['name']}, {name.replace('_', ' ')} {value:g}"[:100]
     if "strength_changes" in spec:
         spec["strength_changes"] = []
+    spec["target_changes"] = []
     if fork:
         known = manifests(run.path / "weights")
         if not known:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.forms.widgets import Values, field_row, field_widget
+from winnow.dashboard.frames.layer_sensitivity import sensitivities, sensitivity_called, sensitivity_spec
 from winnow.dashboard.shared.formatting import CRITERIA
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
@@ -66,4 +67,28 @@ def _what(run: Run) -> tuple[Criterion, Values]:
     st.caption(MEANINGS[criterion])
     if BUDGET[criterion]:
         values |= field_row(PruneSpec, BUDGET[criterion], form=FORM)
+        values |= _layers(run, criterion)
     return criterion, values
+
+
+def _layers(run: Run, criterion: Criterion) -> Values:
+    """Ask in which order the layers lose channels, where an analysis of them by the same score is done."""
+    known = {
+        name: sensitivity_called(work)
+        for name, work in sensitivities(run).items()
+        if work.recorded_status().state == "done"
+        and (spec := sensitivity_spec(work)) is not None
+        and spec.criterion == criterion
+    }
+    if not known:
+        return {}
+    chosen = st.selectbox(
+        "Order of the layers",
+        ["", *known],
+        format_func=lambda name: known.get(name, "by score alone"),
+        key=f"{FORM}_sensitivity_{criterion}",
+        help="By score alone, or by what the cut of a layer costs: those layers lose channels first whose cut costs "
+        "the tasks least. Then `Norms compared by` must be layer.",
+        on_change="ignore",
+    )
+    return {"sensitivity": chosen}

@@ -5,7 +5,7 @@ same. What there is to choose from is read from the registries (`engine.specs.re
 `engine.specs.train.parse` checks everything again on the server, and nothing is written or started unless it agrees.
 
 Four widgets redraw the page, as they decide which others there are: the data set, the kind of network, the penalty, and
-whether a target or a strength is asked for.
+whether a target, a strength or one that is learned is asked for.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,17 +26,21 @@ from winnow.engine.specs.network import NETWORKS, parse_network
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
 
-Way = Literal["target", "strength"]
-WAYS: dict[Way, str] = {"target": "target", "strength": "strength λ"}
+Way = Literal["target", "strength", "learned"]
+WAYS: dict[Way, str] = {"target": "target", "strength": "strength λ", "learned": "learned λ"}
 USUAL_TARGET = 50.0  # %
 MEANINGS: dict[Way, str] = {
     "target": "This share of the penalised layers will be exactly zero. λ is adjusted until it is reached; then the "
     "zeros are kept, and the rest is refitted without a penalty.",
     "strength": "How strongly every group is pulled towards zero. 0 trains the dense network; a larger λ makes more "
     "groups zero, and sooner. You can change it while the run is live.",
+    "learned": "λ is learned while the run trains: as strong as it can be without a loss on held-out images that is "
+    "more than chance. A part of the training images is held out for that. Then the zeros are kept, and the rest is "
+    "refitted without a penalty.",
 }
 KIND = ["groups", "scope", "weights", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
+LEARNING = ["warm_up", "refit", "floor", "removal", "held_out", "learn_every", "horizon", "learn_tolerance"]
 TRAINING = ["seed", "threads", "device", "devices", "accumulate", "flips", "zoom", "bf16"]
 RESULT = ["patience", "keep", "test", "snapshots"]
 
@@ -119,6 +123,8 @@ def _sparsity() -> tuple[Way, Values]:
     with columns[1]:
         if way == "target":
             values["target"] = field_widget(PenaltySpec, "target", USUAL_TARGET)
+        elif way == "learned":
+            values["learned"] = field_widget(PenaltySpec, "learned", "global")
         else:
             values["strength"] = field_widget(PenaltySpec, "strength")
     if way == "target":
@@ -131,12 +137,10 @@ def _sparsity() -> tuple[Way, Values]:
 def _advanced(way: Way, network: Usual) -> dict[str, Values]:
     """Ask for the rest, one part of the spec after the other."""
     chosen = _network(network)
+    courses: dict[Way, list[str]] = {"target": [*COURSE, "strength"], "strength": COURSE, "learned": LEARNING}
     return {
         "network": chosen,
-        "penalty": {
-            **_penalty(),
-            **field_row(PenaltySpec, [*COURSE, "strength"] if way == "target" else COURSE, "Course of the strength"),
-        },
+        "penalty": {**_penalty(way), **field_row(PenaltySpec, courses[way], "Course of the strength")},
         "balancing": field_row(BalancingSpec, _balancing(chosen), "Balancing of the tasks"),
         "optimiser": field_row(OptimiserSpec, ["optimiser", "schedule", "momentum", "weight_decay"], "Optimiser"),
         "run": {**field_row(TrainSpec, TRAINING, "Training"), **field_row(TrainSpec, RESULT, "Network that is kept")},
@@ -164,7 +168,7 @@ def _balancing(network: Values) -> list[str]:
     return list(BalancingSpec.model_fields) if free else _besides("gradients", BalancingSpec.model_fields)
 
 
-def _penalty() -> Values:
+def _penalty(way: Way) -> Values:
     """Ask for the penalty, its own parameters and its groups."""
     st.markdown("**Penalty**")
     name = st.selectbox(
@@ -174,7 +178,8 @@ def _penalty() -> Values:
         key="new_penalty",
         help=PenaltySpec.model_fields["penalty"].description,
     )
-    return {"penalty": name, **field_row(PenaltySpec, [*PENALTIES[name].parameters, *KIND])}
+    kind = _besides("strength_of", KIND) if way == "learned" else KIND
+    return {"penalty": name, **field_row(PenaltySpec, [*PENALTIES[name].parameters, *kind])}
 
 
 def _besides(name: str, names: Iterable[str]) -> list[str]:

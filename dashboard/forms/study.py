@@ -18,7 +18,7 @@ from winnow.engine.runs import launch
 from winnow.engine.runs.run import list_runs, runs_folder
 from winnow.engine.runs.study import Study, create_study
 from winnow.engine.specs.frozen import SpecError
-from winnow.engine.specs.study import Control, PathSpec, StudySpec, parse_many
+from winnow.engine.specs.study import Control, PathSpec, StudySpec, TailorSpec, parse_many
 from winnow.engine.specs.train import TrainSpec, demo
 from winnow.engine.studies.plan import plan
 from winnow.engine.studies.scheduling.machine import this_machine
@@ -36,13 +36,17 @@ CONTROLS: dict[Control, str] = {
     "sparse-distilled": "sparse, with the dense one as teacher",
     "magnitude-distilled": "largest groups, with the dense one as teacher",
 }
-Kind = Literal["path", "study"]
-KINDS: dict[Kind, str] = {"path": "Path", "study": "Study"}
+Kind = Literal["path", "study", "tailor"]
+KINDS: dict[Kind, str] = {"path": "Path", "study": "Study", "tailor": "Tailoring"}
 MEANINGS: dict[Kind, str] = {
     "path": "One set of tasks, dense and at each sparsity: what does sparsity cost?",
     "study": "Sets of tasks, dense and sparse, with seeds and controls: is a sparse network as good as a dense one?",
+    "tailor": "Sparse runs of each task alone: which stage of the trunk does each task need? Then a network with each "
+    "head at its own stage, against the plain one.",
 }
-USUAL = (20, 40, 60, 80)  # targets [%]
+USUAL: dict[Kind, tuple[int, ...]] = {"path": (20, 40, 60, 80), "study": (20, 40, 60, 80), "tailor": (70,)}
+"""Targets [%]."""
+MODELS: dict[Kind, type[PathSpec] | type[StudySpec]] = {"path": PathSpec, "study": StudySpec, "tailor": TailorSpec}
 PLANNED = "planned_study"
 BASE_HELP = (
     "The run whose settings all others are made from: data, tasks, network, penalty, optimiser, balancing. Each run "
@@ -72,6 +76,8 @@ def new_study() -> Study | None:
     )
     st.caption(MEANINGS[kind])
     values = {"kind": kind, **_common(kind), **(_of_study() if kind == "study" else {})}
+    if kind == "tailor":
+        values |= field_row(TailorSpec, ["living", "projections", "compare", "definition"], form=f"{FORM}_{kind}")
     if st.button("Show the plan", key="study_plan", icon=":material/checklist:"):
         _plan(values)
     planned = st.session_state.get(PLANNED)
@@ -80,7 +86,7 @@ def new_study() -> Study | None:
 
 def _common(kind: Kind) -> Values:
     """Ask for what both have: the base run, its length, the grid, the seeds."""
-    model: type[PathSpec] | type[StudySpec] = PathSpec if kind == "path" else StudySpec
+    model, form = MODELS[kind], f"{FORM}_{kind}" if kind == "tailor" else FORM
     columns = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
     with columns[0]:
         chosen, base = _base()
@@ -92,12 +98,13 @@ def _common(kind: Kind) -> Values:
     columns = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
     values: Values = {"name": name}
     with columns[0]:
-        values["targets"] = field_widget(model, "targets", USUAL, FORM)
+        values["targets"] = field_widget(model, "targets", USUAL[kind], form)
     for column, part in zip(columns[1:], ("strengths", "seeds", "workers"), strict=True):
         with column:
             values[part] = field_widget(model, part, form=FORM)
     with st.container(horizontal=True, vertical_alignment="center"):
-        values["warm"] = field_widget(model, "warm", form=f"{FORM}_{kind}")
+        if kind != "tailor":
+            values["warm"] = field_widget(model, "warm", form=f"{FORM}_{kind}")
         values["latency"] = field_widget(model, "latency", form=FORM)
     return {**values, "base": _changed(base, long)}
 
@@ -115,7 +122,7 @@ def _changed(base: TrainSpec, long: Values) -> Values:
     values["penalty"] |= {"removal": 0}
     if not values["snapshots"]:
         del values["snapshots"]  # that of a path, or of a study, which keeps none
-    return {**values, **long, "threads": 1, "start": None, "strength_changes": ()}
+    return {**values, **long, "threads": 1, "start": None, "strength_changes": (), "target_changes": ()}
 
 
 def _base() -> tuple[str, TrainSpec]:
@@ -131,7 +138,7 @@ def _base() -> tuple[str, TrainSpec]:
 
 def _of_study() -> Values:
     """Ask for what a study has besides."""
-    values = field_row(StudySpec, ["subsets", "definition"], form=FORM)
+    values = field_row(StudySpec, ["subsets", "definition", "unseen", "distillation"], form=FORM)
     left, right = st.columns(2)
     values["controls"] = left.multiselect(
         "Controls",

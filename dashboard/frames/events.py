@@ -5,8 +5,10 @@
 | `events`           | those of engine.runs.events, and `at`: epochs of training done when it was recorded, with   |
 |                    | fraction                                                                                    |
 | `curves`           | at, task, split, quantity, value: losses and metrics of the tasks                           |
-| `regularity`       | at, alive [%], strength: ten rows an epoch                                                  |
+| `regularity`       | at, alive [%], strength: ten rows an epoch; strength_least, strength_most, where each layer |
+|                    | learns a strength of its own                                                                |
 | `strength_changes` | at, step, strength: where a user changed the strength                                       |
+| `target_changes`   | at, step, target [%]: where a user changed the target                                       |
 | `weights`          | at, task, weight [1] of its gradient in the trunk; no rows where all are equal to 1         |
 | `conflict_frame`   | at, task, other, cosine [1] between the gradients of two tasks at the shared features       |
 | `removals`         | at, parameters_before, parameters, macs_before, macs: one row a removal that was not undone |
@@ -22,11 +24,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from winnow.dashboard.frames.file_versions import Version, version
+from winnow.dashboard.shared.formatting import asked
 from winnow.engine.runs.events import current_events, read_events
 from winnow.engine.runs.quantities import SPARSITIES
 from winnow.engine.runs.run import Run
 
 COSINE = "cosine:"
+LAYERS = ("strength_least", "strength_most")  # of the layers, where each learns its own
 END = 200  # bytes
 
 
@@ -46,15 +50,38 @@ def curves(run: Run, since: float = 0.0) -> pd.DataFrame:
 def regularity(run: Run, since: float = 0.0) -> pd.DataFrame:
     """Return the share of groups alive [%] and the strength in force, from epoch `since` on."""
     log = events(run)
-    wide = _wide(log[(log["split"] == "train") & log["task"].isna() & (log["at"] >= since)], ("alive", "strength"))
-    return wide.assign(alive=100 * wide["alive"])
+    wide = _wide(
+        log[(log["split"] == "train") & log["task"].isna() & (log["at"] >= since)], ("alive", "strength", *LAYERS)
+    )
+    unknown = [name for name in LAYERS if wide[name].isna().all()]
+    return wide.assign(alive=100 * wide["alive"]).drop(columns=unknown)
 
 
 def strength_changes(run: Run) -> pd.DataFrame:
     """Return the strengths that users asked for, at the steps from which they held."""
     log = events(run)
-    asked = log[(log["split"] == "control") & (log["quantity"] == "strength")]
-    return asked[["at", "step", "value"]].rename(columns={"value": "strength"}).reset_index(drop=True)
+    made = log[(log["split"] == "control") & (log["quantity"] == "strength")]
+    return made[["at", "step", "value"]].rename(columns={"value": "strength"}).reset_index(drop=True)
+
+
+def target_changes(run: Run) -> pd.DataFrame:
+    """Return the targets that users asked for, at the steps from which they held."""
+    log = events(run)
+    made = log[(log["split"] == "control") & (log["quantity"] == "target")]
+    return made[["at", "step", "value"]].rename(columns={"value": "target"}).reset_index(drop=True)
+
+
+def targets_asked(run: Run) -> list[float]:
+    """Return the targets [%] of a run one after another, the spec's first; none for a run without one."""
+    first = run.spec.penalty.target
+    planned = [change.target for change in run.spec.target_changes]
+    return [] if first is None else [first, *planned, *map(float, target_changes(run)["target"].dropna())]
+
+
+def asked_of_run(run: Run) -> str:
+    """Say what was asked of the sparsity: the strength at the start, or the target and what users made of it."""
+    later = [f"{target:g} %" for target in targets_asked(run)[1:]] if run.spec.penalty.target is not None else []
+    return ", then ".join([asked(run.spec.penalty), *later])
 
 
 def weights(run: Run, since: float = 0.0) -> pd.DataFrame:
@@ -116,7 +143,14 @@ def strength_max(run: Run) -> float | None:
 def strength_asked(run: Run) -> float:
     """Return the strength that was asked for last and has been granted: by a user, or by the spec."""
     known = strength_changes(run)["strength"].dropna()
-    return float(known.iloc[-1]) if len(known) else run.spec.penalty.strength
+    return float(known.iloc[-1]) if len(known) else strength_of_spec(run)
+
+
+def strength_of_spec(run: Run) -> float:
+    """Return the strength of the spec, λ itself also where it is given in units of λ_max and that was measured."""
+    penalty = run.spec.penalty
+    unit = strength_max(run) if penalty.strength_of == "max" else None
+    return penalty.strength * (unit or 1.0)
 
 
 @lru_cache(maxsize=32)

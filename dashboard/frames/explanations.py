@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from winnow.dashboard.frames.cells import Cell
 from winnow.dashboard.frames.file_versions import Version, latest
 from winnow.dashboard.frames.stored_tables import stored, stored_version
+from winnow.engine.explain import separation
 from winnow.engine.explain.checks import badges
 from winnow.engine.explain.circuits import tables as circuits
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
@@ -35,6 +37,7 @@ COLUMNS = {
     "circuits": (*circuits.CIRCUITS, "kept_90", "kept_95", "shared"),
     "circuit_figures": circuits.FIGURES,
     "circuit_overlaps": circuits.OVERLAPS,
+    "separation": separation.COLUMNS,
 }  # fmt: skip
 
 
@@ -95,6 +98,21 @@ def explained_layers(work: DerivedJob) -> tuple[Layer, ...]:
 def explained_tasks(work: DerivedJob) -> list[str]:
     """Return the tasks that are explained, in the order of the run."""
     return [str(task) for task in explanation_table(work, "relevance")["task"].unique()]
+
+
+def separations(work: DerivedJob, chosen: Cell) -> pd.DataFrame:
+    """Return what a channel separates, the farthest from 0.5 first; `interval` in words, "" where it is not known.
+
+    Where this explanation has not measured the channel, no rows.
+    """
+    known = explanation_table(work, "separation")
+    own = known[(known["layer"] == chosen.layer) & (known["channel"] == chosen.channel)]
+    own = own[own["auroc"].notna()]
+    order = (own["auroc"] - 0.5).abs().sort_values(ascending=False, kind="stable").index
+    own = own.loc[order].reset_index(drop=True)
+    unit = [f"{value} {unit}".strip() for value, unit in zip(own["value"], own["unit"], strict=True)]
+    said = [f"{low:.2f} to {high:.2f}" if low == low else "" for low, high in zip(own["low"], own["high"], strict=True)]
+    return own.assign(value=unit, interval=said)
 
 
 def methods(work: DerivedJob) -> list[str]:

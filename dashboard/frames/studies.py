@@ -7,6 +7,8 @@ columns that the pages need, as a study is looked at while it goes on.
 |---------------|---------------------------|-------------------------------------------------------------------------|
 | `members`     | runs of a study           | state, arm, tasks, balancing, sparsity, seed, reused, run, message      |
 | `definitions` | arms with a Δ_m           | arm, tasks, balancing, then Δ_m [%] in each definition, seeds           |
+| `unseen_`     | task × sparsity × other   | task, support (the tasks it was found on), sparsity, other, difference, |
+|   `supports`  |                           | low, high [points of Δ_m], seeds: what the support is better by         |
 | `latencies`   | arm × batch               | arm, tasks, balancing, batch, before and after [ms]: medians over runs  |
 |               |                           | of their medians; runs; quiet: whether the machine was, in all of them  |
 """
@@ -21,9 +23,12 @@ from winnow.engine.runs.study import Study, list_studies
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.study import PathSpec, StudySpec
 from winnow.engine.studies.delta import DEFINITIONS
+from winnow.engine.studies.depth_advice import ADVICE
+from winnow.engine.studies.depth_advice import COLUMNS as DEPTHS
 from winnow.engine.studies.rows import COLUMNS as RESULTS
 
 WHO = ("arm", "subset", "balancing", "level_of", "level")
+UNSEEN = ("task", "support", "sparsity", "other", "difference", "low", "high", "seeds")
 LATENCIES = ("arm", "tasks", "balancing", "batch", "before", "after", "runs", "quiet")
 PAIRED = ("difference", "difference_low", "difference_high", "pairs")
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -32,10 +37,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "summary": (*WHO, "split", "quantity", "mean", "std", "n", "low", "high", *PAIRED),
     "comparisons": (*WHO[1:], "split", "against", "definition", "arm", "other", *PAIRED),
     "delta": (*WHO, "seed", "run", "split", "against", "definition", "delta", "shown", "baselines"),
+    "unseen": ("task", "support", "level_of", "level", "split", "definition", "other", *PAIRED),
     "jaccard": (*WHO, "layer", "depth", "one", "other", "jaccard", "chance"),
     "latency": (*WHO, "seed", "run", "pruning", "model", "quantity", "batch", "backend", "value", "steady"),
     "path": ("point", "level_of", "level", "seeds", "runs", "skill", "elbow", "one_standard_error"),
     "deaths": ("layer", "channel", "point", "level"),
+    "depth": DEPTHS,
+    "advice": ADVICE,
 }
 
 
@@ -112,6 +120,49 @@ def _interval(found: pd.DataFrame, quantity: str) -> str:
     if mean != mean:  # a task without labels, or a run that diverged
         return "–"
     return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" if n > 1 else f"{mean:+.2f}"
+
+
+def tailored_and_plain(study: Study, split: str = "test") -> pd.DataFrame:
+    """Return what a tailored network reaches beside the plain one: quantity, plain, tailored, difference, seeds.
+
+    Δ_m is over the plain network. Without rows where one of the two is missing.
+    """
+    known = study_table(study, "summary")
+    own = known[(known["split"] == split) & (known["subset"] == "+".join(study.spec.base.tasks))]
+    plain = own[own["arm"] == "dense"].set_index("quantity")
+    rows = []
+    for row in own[own["arm"] == "tailored"].to_dict("records"):
+        name = str(row["quantity"])
+        of_metric = "." in name and not name.startswith("delta.")
+        if not (of_metric or name in ("parameters", "macs", "delta.dense.main")) or name not in plain.index:
+            continue
+        change = [row["difference"], row["difference_low"], row["difference_high"]]
+        reached = [_spread(plain["mean"][name], plain["std"][name]), _spread(row["mean"], row["std"])]
+        rows.append([_said(name), *reached, _changed(change, int(row["pairs"])), int(row["pairs"])])
+    return pd.DataFrame(rows, columns=pd.Index(["quantity", "plain", "tailored", "difference", "seeds"]))
+
+
+def _said(quantity: str) -> str:
+    words = {"parameters": "parameters", "macs": "MACs", "delta.dense.main": "Δ_m [%]"}
+    return words.get(quantity, quantity.replace(".", " ", 1))
+
+
+def _spread(mean: float, std: float) -> str:
+    return f"{mean:,.4g}" if std != std else f"{mean:,.4g} ± {std:.2g}"
+
+
+def _changed(change: list[float], pairs: int) -> str:
+    if pairs < 1 or change[0] != change[0]:
+        return "–"
+    return f"{change[0]:+,.4g}" if pairs < 2 else "{:+,.4g} ({:+,.4g} to {:+,.4g})".format(*change)
+
+
+def unseen_supports(study: Study, split: str, definition: str) -> pd.DataFrame:
+    """Return by how much a support found on other tasks is better for a task than dense, random and its own."""
+    known = study_table(study, "unseen")
+    own = known[(known["split"] == split) & (known["definition"] == definition)]
+    named = {"difference_low": "low", "difference_high": "high", "pairs": "seeds"}
+    return own.assign(sparsity=study_levels(own)).rename(columns=named)[list(UNSEEN)].reset_index(drop=True)
 
 
 def study_called(study: Study) -> str:

@@ -79,7 +79,9 @@ def _row(summary: Summary, images: str) -> dict[str, Any]:
 
 
 def _strength(penalty: PenaltySpec) -> str:
-    """Say the strength, or the target that moves it."""
+    """Say the strength, that it is learned, or the target that moves it."""
+    if penalty.learned != "no":
+        return "learned"
     return power(penalty.strength) if penalty.target is None else f"{penalty.target:g} % {SHORT[penalty.target_of]}"
 
 
@@ -106,6 +108,8 @@ def _said(name: str, value: Any) -> str:
         return power(value)
     if name == "strength_changes":
         return ", ".join(f"{power(change['strength'])} from step {change['step']}" for change in value) or "none"
+    if name == "target_changes":
+        return ", ".join(f"{change['target']:g} % from step {change['step']}" for change in value) or "none"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -11,6 +11,7 @@ from winnow.dashboard.figures import (
 from winnow.dashboard.frames import explanations, leads, reliance, trust
 from winnow.dashboard.frames.answers import of_use
 from winnow.dashboard.frames.answers.answer import joined_up
+from winnow.dashboard.frames.concepts import concept_table
 from winnow.dashboard.report.of_images import CHANNELS, PIXELS, SPLIT_WORDS, channels_answer, pixels_seen
 from winnow.dashboard.report.of_run import outdated
 from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable, Shown
@@ -94,6 +95,8 @@ def _relied(work: DerivedJob) -> ReportSection:
         if len(shown) < MOST_TASKS:
             chart = explanation_figures.top_chart(work, MethodView(method, task))
             shown.append(Figure(f"top_channels_{task}", chart, f"{task}. {top_channels.READING}"))
+    if len(named := concept_table(work.run)):
+        shown.append(ReportTable("named_channels", named, "What the authors call channels, and their notes."))
     return ReportSection(RELIES, said[0], _facts(work), _badge(work), shown, said[1:], key="relies")
 
 

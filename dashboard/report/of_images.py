@@ -10,6 +10,7 @@ from winnow.dashboard.frames import before_after, explanations, maps, reliance, 
 from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.answers.answer import joined_up, percent
 from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.frames.concepts import cell_title
 from winnow.dashboard.frames.summaries import tasks
 from winnow.dashboard.report.of_run import judged, newest_pruning
 from winnow.dashboard.report.parts import Badge, Card, Cards, Figure, ReportSection, ReportTable, Shown
@@ -177,7 +178,7 @@ def _card(work: DerivedJob, known: SpatialStore, cell: Cell, task: str) -> Card:
     silent = percent(100 * float(known.silent(cell.layer, cell.channel).mean()))
     first = joined_up(str(number) for number in best.numbers[:3])
     facts = f"most active in image{'s' if len(best.numbers) > 1 else ''} {first}, silent at {silent} of all positions"
-    return Card(str(cell), f"{facts}; {_share(work, cell, task)}", shown)
+    return Card(cell_title(work.run, cell), f"{facts}; {_share(work, cell, task)}", shown)
 
 
 def _share(work: DerivedJob, cell: Cell, task: str) -> str:

@@ -20,7 +20,7 @@ from winnow.dashboard.frames.certificate import certificate
 from winnow.dashboard.frames.summaries import Summary, summary, tasks
 from winnow.dashboard.report.parts import Badge, Figure, ReportMaps, ReportSection, ReportTable, Shown
 from winnow.dashboard.shared import run_figures
-from winnow.dashboard.shared.formatting import asked, asked_of, duration, elapsed, measured, state_word
+from winnow.dashboard.shared.formatting import asked_of, duration, elapsed, measured, state_word
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.explain.checks.badges import Colour
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
@@ -73,9 +73,9 @@ def wanted(run: Run) -> ReportSection:
     spec, status, known = run.spec, run.status, summary(run)
     state = state_word(status)
     curves, strength, _ = run_figures.training_charts(run, 0.0)
-    claim = answers.train_answer(known, events.constants(run))
+    claim = answers.train_answer(known, events.constants(run), run.target_now())
     penalised = f"{spec.penalty.penalty} penalises {PENALTIES[spec.penalty.penalty].penalises}"
-    facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", asked(spec.penalty)]
+    facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", events.asked_of_run(run)]
     facts += [] if is_recorded(run) else [f"seed {spec.seed}"]  # a loop of the user's own has seeds of its own
     notes = [f"{penalised}; groups: {spec.penalty.groups}; network: {spec.network.network}."]
     notes += [f"It took {duration(elapsed(status))}."] if elapsed(status) else []

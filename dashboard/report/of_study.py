@@ -10,7 +10,7 @@ from winnow.dashboard.report.parts import Figure, ReportSection, ReportTable, Sh
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
-from winnow.engine.specs.study import PathSpec, StudySpec
+from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec
 from winnow.engine.studies.reporting_tables import paper_table
 
 SPLITS = {"test": "test images", "val": "validation images"}
@@ -67,10 +67,10 @@ def _pathed(study: Study, spec: PathSpec) -> ReportSection:
 
 
 def _arms(study: Study, spec: StudySpec) -> ReportSection:
-    which = differences.Which("test", "dense", spec.definition)
+    which = differences.Which(spec.judged_on, "dense", spec.definition)
     summary, frame = studies.study_table(study, "summary"), differences.paired(study, which)
     shown: list[Shown] = [
-        ReportTable("paper_table", paper_table(summary, spec.definition, "test"), PAPER),
+        ReportTable("paper_table", paper_table(summary, spec.definition, spec.judged_on), PAPER),
         Figure(
             "paired_differences",
             Chart(paired_differences.paired_differences(frame), frame),
@@ -78,8 +78,15 @@ def _arms(study: Study, spec: StudySpec) -> ReportSection:
         ),
         ReportTable("study_runs", studies.members(study), "The runs of the study, in the order of the plan."),
     ]
-    claim = of_study.study_answer(summary, which, f"{spec.definition} metrics, test images").says
-    return ReportSection("Which arm is best?", claim, _facts(study, "test"), None, shown, key="found")
+    claim = of_study.study_answer(summary, which, f"{spec.definition} metrics, {SPLITS[spec.judged_on]}").says
+    if isinstance(spec, TailorSpec):
+        advice, both = studies.study_table(study, "advice"), studies.tailored_and_plain(study, spec.judged_on)
+        shown[:0] = [
+            ReportTable("advice", advice, "The stage of the deepest layer that lives in all sparse runs of a task."),
+            ReportTable("tailored", both, "The tailored network and the plain one; differences are paired by seed."),
+        ]
+        claim = of_study.tailored_answer(advice, summary, which).says
+    return ReportSection("Which arm is best?", claim, _facts(study, spec.judged_on), None, shown, key="found")
 
 
 def _bounds(study: Study) -> ReportSection:

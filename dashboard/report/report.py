@@ -116,7 +116,7 @@ def _of_study(study: Study) -> Chapter:
     spec = study.spec
     files = bundle.identity_files(study, f"winnow {spec.kind} --show {study.id}")
     if isinstance(spec, StudySpec) and studies.begun(study):
-        files |= bundle.table_files(paper_table(studies.study_table(study, "summary"), spec.definition, "test"))
+        files |= bundle.table_files(paper_table(studies.study_table(study, "summary"), spec.definition, spec.judged_on))
     cited = frozenset({*citations.ALWAYS, *citations.STUDY})
     return Chapter(study.id, f"{spec.name} ({study.id})", of_study.studied(study), files, cited)
 

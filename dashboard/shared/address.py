@@ -16,10 +16,21 @@ from typing import Any, NoReturn, TypeVar
 import streamlit as st
 
 RUN, OTHER, STUDY = "run", "other", "study"  # the run, the one it is compared with, the study or path
-PRUNING, EXPLANATION = "pruning", "explanation"  # of the run
+PRUNING, EXPLANATION, SENSITIVITY = "pruning", "explanation", "sensitivity"  # of the run
 LAYER, CHANNEL, KIND = "layer", "channel", "kind"  # the selected cell, see dashboard.frames.cells
 TASK = "task"
-LINKED = (RUN, OTHER, STUDY, PRUNING, EXPLANATION, LAYER, CHANNEL, KIND, TASK)  # what goes along to other pages
+LINKED = (
+    RUN,
+    OTHER,
+    STUDY,
+    PRUNING,
+    EXPLANATION,
+    SENSITIVITY,
+    LAYER,
+    CHANNEL,
+    KIND,
+    TASK,
+)  # what goes along to other pages
 MOST = 1000  # characters of a name that is worth reading
 
 COMPLETED = "completed_address"  # in the session

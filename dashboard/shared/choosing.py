@@ -13,15 +13,22 @@ import streamlit as st
 from winnow.dashboard.frames import explanations
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address
-from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, STUDY
+from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, SENSITIVITY, STUDY
 from winnow.dashboard.shared.formatting import plain
 from winnow.engine.runs.derived import derived_jobs
 from winnow.engine.runs.run import Run, list_runs, runs_folder
 from winnow.engine.runs.study import list_studies
 from winnow.engine.runs.work_folder import WorkFolder
 
-OF_A_RUN = (PRUNING, EXPLANATION)  # belong to the run: another run has others
-NOUNS = {RUN: "run", OTHER: "run", STUDY: "study or path", PRUNING: "pruning", EXPLANATION: "explanation"}
+OF_A_RUN = (PRUNING, EXPLANATION, SENSITIVITY)  # belong to the run: another run has others
+NOUNS = {
+    RUN: "run",
+    OTHER: "run",
+    STUDY: "study or path",
+    PRUNING: "pruning",
+    EXPLANATION: "explanation",
+    SENSITIVITY: "sensitivity analysis",
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,8 @@ def _usual(name: str, run: str, runs: Sequence[Run]) -> str | None:
         return None
     if name == PRUNING:
         return _first(derived_jobs(of, "prune"))
+    if name == SENSITIVITY:
+        return _first(derived_jobs(of, "sensitivity"))
     if name == EXPLANATION:
         best = explanations.best(explanations.explanations(of))
         return _first([best] if best else [])

@@ -1,4 +1,4 @@
-"""Driving a run: pause, stop, resume, and the strength while it trains.
+"""Driving a run: pause, stop, resume, and the strength and the target while it trains.
 
 A click writes a request into the run folder; the worker grants it at the next step. What the buttons say follows from
 the requests that are there, so that a second click on Stop is the one that kills.
@@ -11,6 +11,7 @@ import streamlit as st
 from winnow.dashboard.frames import events
 from winnow.dashboard.shared.formatting import plain, power, sentence
 from winnow.dashboard.shared.run_bar import act, redrawn
+from winnow.dashboard.shared.target_control import target_control
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, UNFINISHED, WorkFolder
@@ -32,6 +33,8 @@ def controls(run: Run) -> None:
             _pause(run)
             stop_button(run, STOPPING)
             _strength(run)
+            if run.spec.penalty.target is not None:
+                target_control(run)
     elif status.state in (*LIVE, *UNFINISHED):
         resume(run, "Start training" if status.state == "queued" else "Resume training")
 
@@ -175,22 +178,25 @@ def _undo(run: Run) -> None:
 def strength_before(run: Run) -> float | None:
     """Return the strength before the last one that a user asked for; None where none was."""
     asked = [float(value) for value in events.strength_changes(run)["strength"].dropna()]
-    return [run.spec.penalty.strength, *asked][-2] if asked else None
+    return [events.strength_of_spec(run), *asked][-2] if asked else None
 
 
 def _strengths(run: Run) -> None:
     """Say which strength is in force, which is requested, and where it was changed; a request is granted any time."""
     requested, force = run.control().strength, events.strength_in_force(run)
     facts = [f"in force: {power(force)}"]
-    targeted, asked_for = run.spec.penalty.target is not None, events.strength_asked(run)
-    if requested is not None and power(requested) != power(asked_for):
+    penalty, asked_for = run.spec.penalty, events.strength_asked(run)
+    mover = (
+        "the target goes on" if penalty.target is not None else "learning goes on" if penalty.learned != "no" else ""
+    )
+    if requested is not None and power(requested) not in (power(asked_for), power(force)):
         facts.append(f"requested: {power(requested)}, from the next step on")
-    elif not targeted and power(force) != power(asked_for):
+    elif not mover and power(force) != power(asked_for):
         facts.append(f"{power(asked_for)} is asked for: the warm-up and the ramp lead there, the refit has none")
     changes = events.strength_changes(run)
     changed = [f"{power(to)} at epoch {at:.1f}" for at, to in zip(changes["at"], changes["strength"], strict=True)]
-    if targeted:
-        facts.append("the target goes on to move λ from what you apply, until the refit")
+    if mover:
+        facts.append(f"{mover} to move λ from what you apply, until the refit")
     if changed:
         facts.append(f"changed to {', '.join(changed)}")
     st.caption(plain(" · ".join(facts)))

@@ -7,11 +7,13 @@ from winnow.dashboard.figures import channel_use, switched_off
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, reliance
 from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.frames.concepts import cell_title
 from winnow.dashboard.frames.summaries import tasks as tasks_of
 from winnow.dashboard.shared import explanation_figures
+from winnow.dashboard.shared.channel import naming
 from winnow.dashboard.shared.explanation import provenance
 from winnow.dashboard.shared.formatting import measured, plain
-from winnow.dashboard.shared.panel import draw
+from winnow.dashboard.shared.panel import draw, explain
 from winnow.dashboard.shared.selection import Selected, say_absent, select
 from winnow.engine.explain.usage import DEAD, IDLE, SHARED
 from winnow.engine.runs.derived import DerivedJob
@@ -23,6 +25,12 @@ SAID = {
     IDLE: "idle: it is alive, but no task relies on it more than on noise",
     SHARED: "shared by several tasks",
 }
+MOST_VALUES = 12  # classes and ranges; the CSV holds all
+SEPARATES = (
+    "AUROC of the channel's activation for each class or range of values against all others, the farthest from 0.5 "
+    "first: by positions for dense tasks, by images for the others. 0.5 says nothing. 1: most active where the class "
+    "is; 0: least active there. The interval takes images as clusters; among many rows, some miss 0.5 by chance."
+)
 SWITCHED = (
     "What the layer reads of this channel is replaced by the channel's {fill}; nothing else changes. Measured on "
     "{images} images, against the whole network on the same images."
@@ -39,7 +47,8 @@ def explained_channel(run: Run, work: DerivedJob, method: str, found: Selected) 
         st.info("Select a channel: click a point or a bar, or name it above.", icon=":material/touch_app:")
         return
     row = reliance.use(work, chosen)
-    st.text(f"{chosen}{_label(row)}")
+    st.text(f"{cell_title(run, chosen)}{_label(row)}")
+    naming(run, chosen)
     draw(
         explanation_figures.used_chart(work, method, chosen),
         "channel_use",
@@ -47,6 +56,7 @@ def explained_channel(run: Run, work: DerivedJob, method: str, found: Selected) 
         provenance(run, work, method),
     )
     _off(run, work, chosen, row)
+    _separates(work, chosen)
 
 
 def _label(row: pd.Series | None) -> str:
@@ -55,6 +65,29 @@ def _label(row: pd.Series | None) -> str:
     label = str(row["label"])
     by = f": {str(row['used_by']).replace('+', ', ')}" if label == SHARED else ""
     return f": {SAID.get(label, f'specific to {label}')}{by}"
+
+
+def _separates(work: DerivedJob, chosen: Cell) -> None:
+    """List the classes and ranges of values that the channel separates best."""
+    st.markdown("**What it separates**")
+    frame = explanations.separations(work, chosen)
+    if frame.empty:
+        st.caption("Measured for channels with maps, in newer explanations. The view Top images offers to make them.")
+        return
+    config = st.column_config
+    st.dataframe(
+        frame[["task", "value", "auroc", "interval", "images"]].head(MOST_VALUES),
+        key="separation",
+        hide_index=True,
+        row_height=30,
+        placeholder="–",
+        column_config={
+            "value": config.TextColumn("class or range"),
+            "auroc": config.NumberColumn("AUROC", format="%.2f"),
+            "interval": config.TextColumn("95 % interval"),
+        },
+    )
+    explain(lambda: frame, "separation", SEPARATES, f"{plain(work.run.spec.name)} · {plain(work.run.id)} · {work.id}")
 
 
 def _choice(work: DerivedJob, chosen: Cell | None) -> None:

@@ -25,6 +25,7 @@ from winnow.dashboard.figures import (
 from winnow.dashboard.figures.style import Style, styles
 from winnow.dashboard.frames import circuits, current, explanations, leads, masks, reliance, shares, trust
 from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.frames.concepts import called, concepts_version
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.derived import DerivedJob
@@ -102,7 +103,8 @@ def overlap_chart(runs: Sequence[Run]) -> Chart:
 
 def top_chart(work: DerivedJob, view: MethodView) -> Chart:
     """Return the channels that a task relies on most."""
-    return _top(work.path, (*explanations.explanation_versions(work), current.tables_version(work.run)), view)
+    versions = (*explanations.explanation_versions(work), current.tables_version(work.run), concepts_version(work.run))
+    return _top(work.path, versions, view)
 
 
 def against_chart(work: DerivedJob, view: MethodView) -> Chart:
@@ -205,6 +207,8 @@ def _overlap(paths: tuple[Path, ...], _versions: Versions) -> Chart:
 def _top(path: Path, _versions: Versions, view: MethodView) -> Chart:
     work = DerivedJob(path)
     frame = reliance.ranked(work, view.method, view.task, view.layer)
+    if any(names := called(work.run, frame["layer"], frame["channel"])):
+        frame = frame.assign(name=names)
     unit = explanations.asked_of_explanation(work).of
     shown = frame.head(MOST_CHANNELS)
     return Chart(top_channels.top_channels(shown, task_looks(work)[view.task], _names(work), unit, view.chosen), frame)

@@ -151,7 +151,9 @@ def firmly(firmness: float) -> str:
 
 
 def asked(penalty: PenaltySpec) -> str:
-    """Say what was asked of the sparsity: a target, or the strength at the start."""
+    """Say what was asked of the sparsity: a target, a strength that is learned, or the strength at the start."""
+    if penalty.learned != "no":
+        return "λ learned, one for each layer" if penalty.learned == "layer" else "λ learned"
     if penalty.target is None:
         return f"λ = {power(penalty.strength)} at the start"
     return f"target {penalty.target:g} % of the {COUNTED[penalty.target_of]}"
@@ -162,6 +164,8 @@ def asked_of(spec: PruneSpec) -> str:
     parts = [CRITERIA[spec.criterion]]
     if spec.budget is not None:
         parts[0] += f", budget {spec.budget:g} % of the {COUNTED[spec.budget_of]}"
+    parts[0] += f", up to {spec.tolerance:g} % of each task layer by layer" if spec.tolerance is not None else ""
+    parts[0] += ", layers by sensitivity" if spec.sensitivity and spec.budget is not None else ""
     parts += [f"only {', '.join(spec.tasks)}"] if spec.tasks else []
     parts += [REPAIRS[spec.repair]] if spec.repair != "none" else []
     parts += [f"refit of {spec.refit_epochs} epoch{'s' if spec.refit_epochs > 1 else ''}"] if spec.refit_epochs else []

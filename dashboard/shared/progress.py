@@ -11,7 +11,6 @@ from winnow.dashboard.frames.tables import SPARSITY_TITLES
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.formatting import (
     STATES,
-    asked,
     duration,
     elapsed,
     measured,
@@ -45,7 +44,7 @@ def progress(run: Run, drawn: tuple[str, bool]) -> None:
     if phase(status) != drawn:
         st.rerun()
     _state(run, status)
-    answer(of_run.train_answer(summary(run), events.constants(run)))
+    answer(of_run.train_answer(summary(run), events.constants(run), next(reversed(events.targets_asked(run)), None)))
     if status.state in LIVE and status.requested is not None:
         st.progress(min(max(status.progress, 0.0), 1.0), text=_doing(status))
     message(status)
@@ -100,7 +99,8 @@ def _sparsity(run: Run) -> list[str]:
     """Say what is asked of the sparsity, and the strength in force."""
     penalty, force = run.spec.penalty, events.strength_in_force(run)
     now = "refit, no penalty" if penalty.refit_share and not force else f"strength {power(force)}"
-    return [now] if penalty.target is None else [plain(asked(penalty)), now]
+    plain_strength = penalty.target is None and penalty.learned == "no"
+    return [now] if plain_strength else [plain(events.asked_of_run(run)), now]
 
 
 def _doing(status: Status) -> str:

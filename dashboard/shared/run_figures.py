@@ -6,6 +6,8 @@ drawn once, and so is a live one by all that look on. A figure that is handed ou
 
 from pathlib import Path
 
+import pandas as pd
+
 from winnow.dashboard.figures import (
     firmness,
     kernel,
@@ -42,7 +44,7 @@ def sparsity_plan(run: Run) -> sparsities.SparsityPlan:
     """Return what a run aims at."""
     penalty = run.spec.penalty
     refit = run.spec.epochs * (1 - penalty.refit_share) if penalty.refit_share else None
-    return sparsities.SparsityPlan(penalty.target, COUNTED[penalty.target_of], refit)
+    return sparsities.SparsityPlan(next(reversed(events.targets_asked(run)), None), COUNTED[penalty.target_of], refit)
 
 
 def layers_chart(run: Run, since: float) -> Chart:
@@ -81,9 +83,15 @@ def _training(path: Path, _log: Version, since: float) -> tuple[Chart, Chart, Ch
     aim = sparsity_plan(run)
     return (
         Chart(losses_and_metrics.losses_and_metrics(curves, tasks(run.spec), _looks(run)), curves),
-        Chart(strength_and_alive.strength_and_alive(regularity, events.strength_changes(run), aim.refit), regularity),
+        Chart(strength_and_alive.strength_and_alive(regularity, _user_changes(run), aim.refit), regularity),
         Chart(sparsities.sparsities_figure(counts, aim, events.removals(run)), counts),
     )
+
+
+def _user_changes(run: Run) -> pd.DataFrame:
+    """Return where a user changed the strength or the target."""
+    made = pd.concat([events.strength_changes(run), events.target_changes(run)], ignore_index=True)
+    return made.sort_values("at", kind="stable", ignore_index=True)
 
 
 def _looks(run: Run) -> dict[str, Style]:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from winnow.dashboard.canvas import survival_map
 from winnow.dashboard.frames import channel_states, groups, network
+from winnow.dashboard.frames.concepts import names_by_layer
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import measured
 from winnow.dashboard.shared.panel import DrawnFigure, explain, source
@@ -27,7 +28,7 @@ def survival(run: Run) -> Selected:
     found = selected(norms.layers, kind)
     near = channel_states.states(run) == channel_states.NEAR_PLACE
     ordered, close = network.in_running_order(run, norms, near)
-    board = survival_map.Board(run.id, ordered, kind, by, found.cell, close)
+    board = survival_map.Board(run.id, ordered, kind, by, found.cell, close, names_by_layer(run, kind))
     survival_map.survival_map(board, "survival_map", select)
     reading, moment = survival_map.reading(kind), f"{source(run)} · after epoch {norms.at[-1]}"
     drawn = DrawnFigure("maps", "survival_map", lambda: survival_map.replayable(board))

@@ -65,7 +65,7 @@ def pareto_of_all() -> None:
 def pareto_of(study: Study) -> None:
     """Draw the trade-off of a study."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        subset, split, cost = _subset(study), _split(), _cost()
+        subset, split, cost = _subset(study), _split(study), _cost()
         wanted = _quantity(quantities(study, subset, split))
     chart = _drawing(study.path, studies.study_versions(study, "results", "delta"), wanted, cost)
     if cost == "latency":  # prunings come and go without the study's tables
@@ -174,8 +174,9 @@ def _subset(study: Study) -> str:
     return st.selectbox("Tasks", known, key=f"pareto_tasks_{study.id}", width=200)
 
 
-def _split() -> str:
-    return st.selectbox("Judged on", list(SPLITS), format_func=SPLITS.__getitem__, key="pareto_split", width=180)
+def _split(study: Study) -> str:
+    known = ["val"] if study.spec.judged_on == "val" else list(SPLITS)
+    return st.selectbox("Judged on", known, format_func=SPLITS.__getitem__, key="pareto_split", width=180)
 
 
 def _cost() -> pareto.Cost:

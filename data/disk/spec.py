@@ -29,8 +29,8 @@ class DiskData(DataSpec):
     cache: str = Option(
         "",
         max_length=4096,
-        description="folder to keep arrays in that are ready to train on; they are mapped, so that a split needs no "
-        "memory of its own; not set: each run reads all files into memory",
+        description="folder for arrays that are ready to train on; they are mapped from disk, so that a split takes "
+        "no memory of its own; not set: each run reads all files into memory",
     )
 
     skip_bad: bool = Option(

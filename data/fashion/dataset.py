@@ -110,7 +110,9 @@ class FashionData(DataSpec):
     dataset: Literal["fashion"] = "fashion"
     train_length: int = Option(4000, ge=2, le=1_000_000, description="number of training images")
     val_length: int = Option(1000, ge=1, le=100_000, description="number of validation images")
-    test_length: int = Option(1000, ge=1, le=100_000, description="number of test images; used only with a test")
+    test_length: int = Option(
+        1000, ge=1, le=100_000, description="number of test images, used only by a test at the end"
+    )
     data_seed: int = Option(0, ge=0, description="seed of the pairs")
     root: str = Option("", max_length=4096, description="folder with the four IDX files; empty: the built-in images")
 

@@ -261,7 +261,7 @@ class CelebaData(LayoutData):
     height: int = Option(256, ge=0, le=16384, description="height that images are resized to; 0: as they are stored")
     width: int = Option(256, ge=0, le=16384, description="width that images are resized to; 0: as they are stored")
     split_by: Literal["celeba", "random"] = Option(
-        "celeba", description="faces of each split. celeba: those of CelebA's; random: 70, 15 and 15 % of all of them"
+        "celeba", description="how faces are split. celeba: as CelebA is; random: 70, 15 and 15 % of all faces"
     )
 
     @property

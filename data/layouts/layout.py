@@ -52,7 +52,9 @@ class LayoutData(DiskData):
 
     layouts: ClassVar[Mapping[str, DiskLayout]]  # the usual one first
 
-    layout: str = Option("", max_length=40, description="how the files are arranged; not set: recognised")
+    layout: str = Option(
+        "", max_length=40, description="how the files are arranged; not set: recognised from the files"
+    )
     height: int = Option(0, ge=0, le=16384, description="height that images are resized to; 0: as they are stored")
     width: int = Option(0, ge=0, le=16384, description="width that images are resized to; 0: as they are stored")
     crop: bool = Option(False, description="cut images to the proportions of height and width before they are resized")

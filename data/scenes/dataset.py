@@ -53,7 +53,7 @@ class Scenes(Generated):
 
 
 class ScenesData(GeneratedData):
-    """Synthetic rooms: as many as wanted, of any size."""
+    """Synthetic rooms, in any number and size."""
 
     summary = "Synthetic rooms: 13 classes, depth, surface normals and edges. Any size and number, from a seed."
     known = FIELDS

@@ -21,7 +21,7 @@ from winnow.engine.specs.frozen import SpecError, first_line
 from winnow.engine.specs.look import parse_look
 
 MOST = 100  # findings that are shown; all of them with --json
-LAYOUT_HELP = f"{', '.join(layout_names())}; not set: recognised"
+LAYOUT_HELP = f"{', '.join(layout_names())}; not set: recognised from the files"
 
 
 @click.group("data")

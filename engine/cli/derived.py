@@ -1,4 +1,4 @@
-"""`winnow prune`, `winnow explain`, `winnow export`: jobs on the result of a run, from a terminal."""
+"""`winnow prune`, `winnow explain`, `winnow export`, `winnow bench`: jobs on the result of a run, from a terminal."""
 
 import json
 import math
@@ -23,7 +23,7 @@ from winnow.engine.specs.frozen import DerivedSpec
 from winnow.engine.specs.jobs import JOBS
 
 resume_option = click.option(
-    "--resume", default=None, metavar="ID", help="start this one again, which was stopped, lost or failed"
+    "--resume", default=None, metavar="ID", help="start job ID again, which was stopped, lost or failed"
 )
 as_json_option = click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 
@@ -47,6 +47,8 @@ def _command(kind: str) -> click.Command:
         if resume is not None:
             require_alone("--resume", given)
             sys.exit(_again(find_derived_job(chosen, kind, resume), as_json))
+        if "pruning" in job.spec.model_fields:
+            given["pruning"] = _pruning(chosen, given["pruning"], run).id
         sys.exit(_done(chosen, read({"kind": kind, **flat_values(job.spec, given)}), as_json))
 
     return command
@@ -66,9 +68,7 @@ def export_command(run: str, as_json: bool, resume: str | None, out: str | None,
         require_alone("--resume", given)
         _require_free(out)
         sys.exit(_again(find_derived_job(chosen, "export", resume), as_json, out))
-    found = find_derived_job(chosen, "prune", pruning) if pruning else newest_job(chosen, "prune")
-    if found is None:
-        raise click.UsageError(f"`RUN` must be pruned first, got {chosen.id}, which is not. Do winnow prune {run}.")
+    found = _pruning(chosen, pruning, run)
     wanted = {"formats": tuple(formats.split(","))} if formats else {}
     spec = read({"kind": "export", "pruning": found.id, **wanted})
     _require_free(out)
@@ -76,6 +76,14 @@ def export_command(run: str, as_json: bool, resume: str | None, out: str | None,
 
 
 OWN: Mapping[str, click.Command] = MappingProxyType({"export": export_command})
+
+
+def _pruning(run: Run, named: str | None, called: str) -> DerivedJob:
+    """Return the pruning that is named, or the newest that is done."""
+    found = find_derived_job(run, "prune", named) if named else newest_job(run, "prune")
+    if found is None:
+        raise click.UsageError(f"`RUN` must be pruned first, got {run.id}, which is not. Do winnow prune {called}.")
+    return found
 
 
 def _require_free(out: str | None) -> None:

@@ -24,7 +24,7 @@ from winnow.engine.cli.own import import_command, trust_command
 from winnow.engine.cli.report import report_command
 from winnow.engine.cli.runs import figures, runs_group
 from winnow.engine.cli.serve import dashboard_command, demo_command
-from winnow.engine.cli.studies import path_command, study_command
+from winnow.engine.cli.studies import path_command, study_command, tailor_command
 from winnow.engine.runs import launch
 from winnow.engine.runs.digests import digest, newest_source
 from winnow.engine.runs.run import Run, create, find
@@ -48,7 +48,7 @@ def winnow() -> None:
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 @click.option("--recipe", default=None, metavar="NAME", help=f"options of a published experiment: {', '.join(RECIPES)}")
 @click.option(
-    "--faithful", is_flag=True, help="with --recipe: repeat what its published code does and we take for faults"
+    "--faithful", is_flag=True, help="with --recipe: also repeat what its published code does and we consider mistakes"
 )
 @click.option("--replay", default=None, metavar="RUN", help="repeat RUN, with the changes of the strength made live")
 @click.option("--resume", default=None, metavar="RUN", help="continue RUN, which was stopped or lost")
@@ -60,19 +60,22 @@ def winnow() -> None:
     help="weights to start with, of the same network: .safetensors, or a state_dict that torch.save wrote",
 )
 @click.option(
-    "--teacher", default=None, metavar="RUN", help="run whose network to imitate, beside the labels; it has these tasks"
+    "--teacher",
+    default=None,
+    metavar="RUN",
+    help="run whose network to imitate, besides learning from the labels; it must have these tasks",
 )
 @click.option(
     "--distillation",
     type=click.FloatRange(0, 1, min_open=True),
     default=None,
-    help="with --teacher: weight of imitating it, 0.5 unless said otherwise; 1: learn from it alone",
+    help="with --teacher: weight of imitating it, 0.5 if not set; 1: learn from it alone",
 )
 @click.option(
     "--report-to",
     multiple=True,
     type=click.Choice(list(TRACKERS)),
-    help="send the numbers to a tracker, too; may be given several times, and again with --resume",
+    help="also send the numbers to a tracker; may be given several times; give it again with --resume",
 )
 @spec_options
 def train_command(**given: Any) -> None:
@@ -157,6 +160,7 @@ winnow.add_command(trust_command)
 winnow.add_command(import_command)
 winnow.add_command(study_command)
 winnow.add_command(path_command)
+winnow.add_command(tailor_command)
 winnow.add_command(runs_group)
 winnow.add_command(dashboard_command)
 winnow.add_command(demo_command)

@@ -22,7 +22,7 @@ from winnow.engine.cli.own import confirmed, own_options, own_values
 from winnow.engine.specs.balancing import BalancingSpec
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.network import NETWORKS
-from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
+from winnow.engine.specs.penalty import AUTO, PENALTIES, PenaltySpec
 from winnow.engine.specs.registry import entry
 from winnow.engine.specs.train import OptimiserSpec, TrainSpec, parse
 
@@ -49,7 +49,7 @@ SECTIONS: Mapping[str, Section] = MappingProxyType(
         "optimiser": Section("", {"": OptimiserSpec}),
     }
 )
-ELSEWHERE = ("kind", "format_version", "strength_changes", "start", "tasks", "own_tasks", *SECTIONS)
+ELSEWHERE = ("kind", "format_version", "strength_changes", "target_changes", "start", "tasks", "own_tasks", *SECTIONS)
 """Fields of the spec of a run that are no option here: constants, sections, and `--tasks`, which its command has."""
 
 
@@ -80,7 +80,9 @@ class Option:
         """How its value is written; None for a switch."""
         if self.chooses:
             return "|".join([*self.fields, *(["MODULE:FUNCTION"] if self.name in OWN else [])])
-        return None if self.field.annotation is bool else _metavar(self.field.annotation)
+        if self.field.annotation is bool:
+            return None
+        return _metavar(self.field.annotation) + (f"|{AUTO}" if self.name == "strength" else "")
 
     @property
     def help(self) -> str:
@@ -97,7 +99,8 @@ class Option:
         default = _by_kind({kind: _shown(info) for kind, info in self.fields.items()})
         default = "; ".join([default, *(f"{of}: {_written(value)}" for of, value in self._usual())])
         shown = "" if NOT_SET + ":" in meaning else f"  [default: {default}]"
-        return f"{meaning}{f' ({self.only} only)' if self.only else ''}{shown}"
+        owners = self.only.replace(" and ", ", ")
+        return f"{meaning}{f' ({owners} only)' if owners else ''}{shown}"
 
     def _usual(self) -> Iterator[tuple[str, Any]]:
         """Yield the data sets of which something else is usual, and what."""

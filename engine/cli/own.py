@@ -245,12 +245,12 @@ def _value(text: str) -> Plain:
 @click.option("--dataset-option", multiple=True, metavar="NAME=VALUE", help="option of the data set")
 @click.option("--tasks", default=None, help="tasks of the data set, separated by commas  [all]")
 @click.option(
-    "--groups", default="coupled", type=click.Choice(["input", "output", "coupled"]), help="what is zero together"
+    "--groups", default="coupled", type=click.Choice(["input", "output", "coupled"]), help="what becomes zero together"
 )
 @click.option("--name", default="imported", help="name of the run")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 def import_command(checkpoint: str, as_json: bool, **given: Any) -> None:
-    """Make a run of the weights in CHECKPOINT: its groups are shown, and it can be pruned and explained at once.
+    """Make a run from the weights in CHECKPOINT, so that it can be shown, pruned and explained.
 
     CHECKPOINT is a .safetensors file, or a state_dict that torch.save wrote.
     """

@@ -12,6 +12,7 @@ import click
 
 from winnow.engine.cli.follow import outcome
 from winnow.engine.runs import trash
+from winnow.engine.runs.concepts import concepts_of, undo_concept, write_concept
 from winnow.engine.runs.derived import KINDS, derived_jobs
 from winnow.engine.runs.digests import NOTED
 from winnow.engine.runs.quantities import SPARSITIES
@@ -88,12 +89,54 @@ def runs_verify(run: str, as_json: bool, by: Path | None) -> None:
     "--key", required=True, metavar="FILE", type=click.Path(path_type=Path), help="your ssh key, ~/.ssh/id_ed25519"
 )
 def runs_sign(run: str, key: Path) -> None:
-    """Sign the digests of RUN, and of all that was done with it, with your ssh key."""
+    """Sign the digests of RUN, and of all jobs on its result, with your ssh key."""
     chosen = find(run)
     jobs = [job.path for kind in KINDS for job in derived_jobs(chosen, kind) if (job.path / NOTED).is_file()]
     for folder in (chosen.path, *jobs):
         sign(folder, key.expanduser())
         click.echo(f"signed {folder.relative_to(chosen.path.parent)}")
+
+
+@runs_group.command("channels")
+@click.argument("run")
+@json_option
+def runs_channels(run: str, as_json: bool) -> None:
+    """List the channels of RUN that have a name or a note."""
+    found = [one.model_dump() for one in concepts_of(find(run).path).values()]
+    if as_json:
+        click.echo(json.dumps({"run": find(run).id, "channels": found}))
+        return
+    for one in found:
+        note = f"  {' '.join(one['note'].split())}" if one["note"] else ""
+        click.echo(f"{one['kind']:8} {one['layer']} {one['channel']}: {one['name'] or '–'}{note}")
+
+
+@runs_group.command("name-channel")
+@click.argument("run")
+@click.argument("layer", required=False)
+@click.argument("channel", required=False, type=int)
+@click.option("--name", default=None, help="what it is called; an empty text removes the name")
+@click.option("--note", default=None, help="a note on it; an empty text removes the note")
+@click.option("--undo", is_flag=True, help="undo the newest change instead")
+def runs_name_channel(
+    run: str, layer: str | None, channel: int | None, name: str | None, note: str | None, undo: bool
+) -> None:
+    """Name CHANNEL of LAYER of RUN, or write a note on it. The pages show both wherever the channel is named."""
+    chosen = find(run)
+    if undo:
+        if layer is not None or name is not None or note is not None:
+            raise click.UsageError("`--undo` must be given alone, got a channel too.")
+        click.echo("undone" if undo_concept(chosen.path) else "there is nothing to undo")
+        return
+    if layer is None or channel is None or (name is None and note is None):
+        raise click.UsageError("`LAYER`, `CHANNEL` and one of `--name` and `--note` must be given, got less.")
+    widths = {known.name: known.groups for known in chosen.norms.layers()}
+    if channel < 0 or channel >= widths.get(layer, 0):
+        where = f"0 to {widths[layer] - 1} of {layer}" if layer in widths else f"in one of {', '.join(widths)}"
+        raise click.UsageError(f"`CHANNEL` must be {where}, got {channel} of {layer}.")
+    changes = {key: value for key, value in (("name", name), ("note", note)) if value is not None}
+    one = write_concept(chosen.path, chosen.spec.penalty.groups, layer, channel, **changes)
+    click.echo(f"{layer} {channel}: {one.name or '–'}")
 
 
 @runs_group.command("rm")

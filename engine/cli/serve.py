@@ -87,7 +87,7 @@ def _server_options(command: Command) -> Command:
             default="127.0.0.1",
             show_default=True,
             envvar="STREAMLIT_SERVER_ADDRESS",
-            help="address to listen on; beyond this machine, the printed link carries a token",
+            help="address to listen on; if other machines can reach it, the printed link contains a token",
         ),
         click.option(
             "--port", default=8501, show_default=True, type=click.IntRange(1, 65535), help="TCP port to listen on"
@@ -105,7 +105,11 @@ def _server_options(command: Command) -> Command:
             metavar="URL",
             help="address at which a browser sees it through a proxy, such as https://hub.example.org",
         ),
-        click.option("--auth/--no-auth", default=None, help="ask for a token, or for none  [only beyond this machine]"),
+        click.option(
+            "--auth/--no-auth",
+            default=None,
+            help="require a token, or none  [default: a token for other machines only]",
+        ),
         click.option("--browser/--no-browser", default=True, show_default=True, help="open a browser window"),
     )
     for option in reversed(options):

@@ -11,19 +11,34 @@ import click
 from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.derived import records
 from winnow.engine.cli.follow import attend
-from winnow.engine.cli.options import flat_options, flat_values, require_alone, spec_of, spec_options
+from winnow.engine.cli.options import (
+    flat_options,
+    flat_values,
+    require_alone,
+    spec_of,
+    spec_options,
+    training_options,
+)
 from winnow.engine.runs import launch
 from winnow.engine.runs.reading import checked_table
+from winnow.engine.runs.run import find
 from winnow.engine.runs.study import Study, create_study, find_study
-from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
+from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec, parse_many
+from winnow.engine.specs.train import TrainSpec
+from winnow.engine.studies.depth_advice import advice_sentence
 from winnow.engine.studies.plan import plan
 from winnow.engine.studies.reporting_tables import FORMATS, csv_text, paper_table
 from winnow.engine.studies.spec_hash import KnownRuns
 
 LEFT_OUT = ("seed", "keep", "test", "target")  # a study sets these for each of its runs
 OWN = ("only_plan", "resume", "show", "out", "here", "as_json")  # options that are not about its spec
-SHOWN = {"study": ("members", "summary", "delta", "comparisons"), "path": ("members", "path")}
+SHOWN = {
+    "study": ("members", "summary", "delta", "comparisons", "unseen"),
+    "path": ("members", "path"),
+    "tailor": ("members", "advice", "depth", "summary", "delta"),
+}
 HIDDEN = ("name", "base", "cluster")
+OF_ARMS = ("subsets", "balancings", "controls", "warm", "evidence")  # no options of a tailoring
 
 
 class _ManyCommand(SectionedCommand):
@@ -40,8 +55,8 @@ def _shared(command: Any) -> Any:
             "--tasks", default=None, help="tasks, separated by commas; not set: the first three of the data set"
         ),
         click.option("--plan", "only_plan", is_flag=True, help="show the runs that this needs; write nothing"),
-        click.option("--resume", default=None, metavar="NAME", help="continue this one, which was stopped or lost"),
-        click.option("--show", default=None, metavar="NAME", help="show the results of this one"),
+        click.option("--resume", default=None, metavar="NAME", help="continue NAME, which was stopped or lost"),
+        click.option("--show", default=None, metavar="NAME", help="show the results of NAME"),
         click.option("--out", default=None, type=click.Path(file_okay=False), help="write the tables to this folder"),
         click.option(
             "--cluster",
@@ -49,7 +64,7 @@ def _shared(command: Any) -> Any:
             type=click.Path(exists=True, dir_okay=False),
             help="YAML file for a Dask cluster: cluster (slurm, pbs, lsf or sge), jobs, and options of dask-jobqueue",
         ),
-        click.option("--here", is_flag=True, help="with --resume: train on this machine, whatever its folder names"),
+        click.option("--here", is_flag=True, help="with --resume: train on this machine, wherever it ran before"),
         click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end"),
     )
     for option in reversed(options):
@@ -80,6 +95,25 @@ def path_command(**given: Any) -> None:
     says otherwise.
     """
     sys.exit(_many(PathSpec, given))
+
+
+@click.command("tailor", cls=_ManyCommand)
+@_shared
+@click.option(
+    "--evidence",
+    default=None,
+    metavar="RUN,…",
+    help="sparse runs of single tasks to read instead of training, of one network and data each",
+)
+@flat_options(TailorSpec, (*HIDDEN, *OF_ARMS))
+@spec_options
+def tailor_command(**given: Any) -> None:
+    """Find how deep each task needs the trunk, and train a network with each head at its own stage.
+
+    Sparse runs of each task alone show which layers live in all seeds. With --evidence those are named, not trained,
+    and the network, the data and all options of training are those of the first of them.
+    """
+    sys.exit(_many(TailorSpec, given))
 
 
 def _many(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> int:
@@ -118,13 +152,29 @@ def _place(found: Study, given: Mapping[str, Any]) -> dict[str, Any] | None:
 def _spec(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> StudySpec | PathSpec:
     """Return the spec that the options describe; raise `SpecError` where they make none."""
     kind = str(model.model_fields["kind"].default)
-    base = spec_of({**given, "threads": given["threads"] or "1", "name": kind})
+    evidence, base = _evidence(given, kind)
     unsaid = None if given["snapshots"] else {"snapshots"}  # a path has a default of its own
     described = base.model_dump(exclude=unsaid)
     values = {"kind": kind, "name": given["name"] or kind, "base": described, **flat_values(model, given)}
+    if evidence:
+        values["evidence"] = evidence
     if given["cluster"]:
         values["cluster"] = _yaml(Path(given["cluster"]))
     return parse_many(values)
+
+
+def _evidence(given: Mapping[str, Any], kind: str) -> tuple[list[dict[str, object]], TrainSpec]:
+    """Return the runs that are named instead of trained, and the base: of them, or of the options."""
+    if not given.get("evidence"):
+        return [], spec_of({**given, "threads": given["threads"] or "1", "name": kind})
+    own = {option.name for option in training_options()} - set(TailorSpec.model_fields)
+    require_alone("--evidence", {name: value for name, value in given.items() if name in own or name == "tasks"})
+    runs = [find(name.strip()) for name in given["evidence"].split(",") if name.strip()]
+    if several := [run.id for run in runs if len(run.spec.tasks) > 1]:
+        raise click.UsageError(f"`--evidence` must name runs of a single task, got {several[0]} with several.")
+    tasks = tuple(dict.fromkeys(run.spec.tasks[0] for run in runs))
+    base = runs[0].spec.model_copy(update={"tasks": tasks, "name": kind, "start": None})
+    return [{"run": run.id, "task": run.spec.tasks[0], "seed": run.spec.seed} for run in runs], base
 
 
 def _yaml(file: Path) -> dict[str, Any]:
@@ -171,8 +221,10 @@ def _shown(found: Study, given: Mapping[str, Any]) -> int:
         head = {found.spec.kind: found.id, "folder": str(found.path), "state": status.state, "message": status.message}
         click.echo(json.dumps({**head, **tables}, allow_nan=False))
     else:
+        if _has(found, "advice"):
+            click.echo(advice_sentence(found.table("advice")))
         if _has(found, "summary"):
-            shown = paper_table(found.table("summary"), definition(found))
+            shown = paper_table(found.table("summary"), definition(found), found.spec.judged_on)
             click.echo(shown.to_string(index=False, na_rep="–") + f"\n{found.path}")
         if status.state != "done":
             click.echo(f"{found.id} {status.state}: {status.message}", err=True)
@@ -180,12 +232,12 @@ def _shown(found: Study, given: Mapping[str, Any]) -> int:
 
 
 def write_tables(found: Study, folder: Path) -> None:
-    """Write all tables of a study as CSV, and the paper's table on the test split in Markdown and LaTeX."""
+    """Write all tables of a study as CSV, and the main table in Markdown and LaTeX."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(found.path.glob("tables/*.parquet")):
         (folder / f"{file.stem}.csv").write_text(csv_text(checked_table(file)))
     if _has(found, "summary"):
-        shown = paper_table(found.table("summary"), definition(found))
+        shown = paper_table(found.table("summary"), definition(found), found.spec.judged_on)
         for suffix, written in FORMATS.items():
             (folder / f"summary.{suffix}").write_text(written(shown))
 

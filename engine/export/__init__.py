@@ -7,6 +7,7 @@ Start at `engine.export.saving`.
 
 from winnow.engine.export.card import ModelFacts, model_card
 from winnow.engine.export.describing import architecture
+from winnow.engine.export.folding import Folded, folded
 from winnow.engine.export.graphs import Exported
 from winnow.engine.export.onnx_file import export_onnx
 from winnow.engine.export.program_file import export_program
@@ -16,6 +17,7 @@ from winnow.engine.export.saving import Saved, load_model, save_model
 
 __all__ = [
     "Exported",
+    "Folded",
     "MissingPackages",
     "ModelFacts",
     "NotDescribable",
@@ -25,6 +27,7 @@ __all__ = [
     "architecture",
     "export_onnx",
     "export_program",
+    "folded",
     "load_model",
     "model_card",
     "rebuild",

@@ -10,7 +10,7 @@ from torch import nn
 
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.carriers import Carrier, squeezed
-from winnow.engine.graph.contract_steps import Contract
+from winnow.engine.graph.contract_steps import Contract, WeightStep
 from winnow.engine.graph.drawing import Drawn
 from winnow.engine.graph.finishing import classes, place_constants
 from winnow.engine.graph.graph import ChannelGraph
@@ -25,7 +25,14 @@ from winnow.engine.graph.running import Running
 from winnow.engine.graph.sized import Context, Decision, Origin
 from winnow.engine.graph.spaces import Slice, Space, gathered, names, slices
 
-MAPPED = (ProductStep, Contract, StreamNormStep, RecurrentStep, CellStep)  # steps that know channels by their labels
+MAPPED = (
+    ProductStep,
+    Contract,
+    WeightStep,
+    StreamNormStep,
+    RecurrentStep,
+    CellStep,
+)  # steps that know channels by their labels
 Ends = Mapping[str, Labels]
 Use = TypeVar("Use", Product, Depthwise)
 
@@ -44,6 +51,7 @@ class Passes:
     numbers: Mapping[Origin, str]
     unused: tuple[str, ...]
     notes: tuple[str, ...]
+    modes_alike: bool
 
 
 def built_graph(model: nn.Module, passes: Passes) -> ChannelGraph:
@@ -88,6 +96,7 @@ def built_graph(model: nn.Module, passes: Passes) -> ChannelGraph:
         pinned=tuple(dict.fromkeys(recording.not_understood)),
         unused=passes.unused,
         notes=passes.notes,
+        modes_alike=passes.modes_alike,
     )
 
 

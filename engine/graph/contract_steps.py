@@ -7,7 +7,7 @@ import numpy as np
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.partition import Labels
-from winnow.engine.graph.steps import Demand, Known, settled
+from winnow.engine.graph.steps import Demand, Known, along, settled
 from winnow.engine.graph.weights import Flags, Values, Weights
 
 
@@ -65,6 +65,45 @@ class Repeated:
             shape = (*need.shape[:-3], need.shape[-3] // self.times, self.times, *need.shape[-2:])
             need = np.asarray(need.reshape(shape).any(-3))
         demand.ask(self.source, need)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightStep:
+    """A product with a parameter of any number of axes; `weight`: its name, its axis of the results and of the inputs.
+
+    The other axes, such as that of experts, are looked at as a whole: a unit is zero if it is zero in all experts.
+    """
+
+    result: int
+    source: int
+    weight: tuple[str, int, int | None]
+    axis: int
+    columns: Labels
+    shape: tuple[int, ...]
+
+    def mapped(self, classes: Labels) -> "WeightStep":
+        """Return the same with every label replaced by its class."""
+        return replace(self, columns=classes[self.columns])
+
+    def forward(self, known: Known, weights: Weights) -> None:
+        """Enter zero for the rows that read nothing but zeros."""
+        nonzero = weights.nonzero_over(*self.weight)
+        inputs = (
+            along(known[self.source], self.axis, nonzero.shape[1]) if self.weight[2] is not None else np.full(1, np.nan)
+        )
+        known.seen[self.result] = inputs
+        known[self.result] = np.where((nonzero & (inputs != 0)).any(1), np.nan, 0.0).reshape(self.shape)
+
+    def backward(self, demand: Demand) -> None:
+        """Ask for the columns on which a needed row has a weight that is not zero."""
+        need = demand.needs[self.result].ravel()
+        asked = demand.weights.nonzero_over(*self.weight)[need].any(0)
+        if self.weight[2] is None:
+            demand.ask(self.source, np.array(asked.any()))
+            return
+        shape = [1] * demand.needs[self.source].ndim
+        shape[self.axis] = len(asked)
+        demand.ask(self.source, (asked & ~demand.ignored(self.result, self.columns)).reshape(shape))
 
 
 @dataclass(frozen=True, eq=False)

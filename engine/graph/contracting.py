@@ -10,9 +10,9 @@ other does nothing.
 import numpy as np
 
 from winnow.engine.graph.carriers import Carrier, squeezed
-from winnow.engine.graph.contract_steps import Contract, Factor, Repeated
+from winnow.engine.graph.contract_steps import Contract, Factor, Repeated, WeightStep
 from winnow.engine.graph.grids import tied_over
-from winnow.engine.graph.operation import Operation
+from winnow.engine.graph.operation import Operation, tensors_in
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.pointwise import meet
 from winnow.engine.graph.recording import Recording
@@ -25,26 +25,83 @@ SCALED = "is scaled by their number"
 
 def contracted(recording: Recording, operation: Operation) -> Carrier:
     """Products of two tensors: matmul, bmm, mm, baddbmm, einsum, and attention."""
+    if (made := _as_layer(recording, operation)) is not None:
+        return made
+    recording.meets(operation)
     name = operation.name
     if name == "scaled_dot_product_attention":
         return _attention(recording, operation)
     if name == "einsum":
-        return _einsum(recording, operation)
+        found = _letters(operation)
+        return mixed(recording, operation) if found is None else _product(recording, operation, found, None)
     first = 1 if name == "baddbmm" else 0
     one, other = operation.carrier(first), operation.carrier(first + 1, "other")
     if name == "rmatmul":
         one, other = other, one
     if name not in ("matmul", "rmatmul", "bmm", "mm", "baddbmm") or min(len(one.shape), len(other.shape)) < 2:
         return mixed(recording, operation)
-    count = max(len(one.shape), len(other.shape))
-    left = (*_batch(one, other, count), count - 2, count)
-    right = (*_batch(other, one, count), count, count - 1)
     shape = (*np.broadcast_shapes(one.shape[:-2], other.shape[:-2]), one.shape[-2], other.shape[-1])
-    factors = (Factor(one, left), Factor(other, right))
+    factors = _rows_and_columns(one, other)
     if first == 0:
         return _product(recording, operation, factors, None)
     made = _product(recording, operation, factors, shape)
     return _added(recording, operation, made, operation.carrier(0), None)
+
+
+def _rows_and_columns(one: Carrier, other: Carrier) -> tuple[Factor, Factor]:
+    count = max(len(one.shape), len(other.shape))
+    left, right = (*_batch(one, other, count), count - 2, count), (*_batch(other, one, count), count, count - 1)
+    return Factor(one, left), Factor(other, right)
+
+
+def _as_layer(recording: Recording, operation: Operation) -> Carrier | None:
+    """Return what a product with a parameter gives, as the layer that it is: batched experts, weights in an einsum.
+
+    A weight (E, inputs, outputs) of E experts makes one set of outputs for all of them, and reads one set of inputs: a
+    hidden unit goes from every expert at once, since the weight is one block. None where the input has channels along
+    other axes than the summed ones.
+    """
+    carriers = operation.carriers()
+    if len(carriers) != 2 or operation.name not in ("matmul", "bmm", "mm", "einsum"):
+        return None
+    owned = [id(tensor) in recording.parameters for tensor in tensors_in((operation.args, operation.kwargs))]
+    steady = [not (c.bears or c.index in recording.varying) for c in carriers]
+    if owned.count(True) != 1 or steady != owned or min(len(carrier.shape) for carrier in carriers) < 2:
+        return None
+    factors = _letters(operation) if operation.name == "einsum" else _rows_and_columns(carriers[0], carriers[1])
+    if factors is None:
+        return None
+    x, weight = factors if owned[1] else factors[::-1]
+    (name,) = recording.named_by(weight.carrier)
+    return _layer(recording, operation, (x, weight), name)
+
+
+def _layer(recording: Recording, operation: Operation, factors: tuple[Factor, Factor], name: str) -> Carrier | None:
+    (x, weight), out = factors, operation.result.dim()
+    count = max(out, *(1 + place for factor in factors for place in factor.places if place is not None))
+    labels = squeezed(recording.partition.roots(x.spread(x.carrier.labels, count)))
+    long = [axis for axis, length in enumerate(labels.shape) if length > 1]
+    sizes = {
+        place: (length, axis)
+        for axis, (place, length) in enumerate(zip(weight.places, weight.carrier.shape, strict=True))
+    }
+    free = [
+        place for place in sizes if place is not None and place < out and place not in x.places and sizes[place][0] > 1
+    ]
+    if len(long) > 1 or any(axis < out or axis not in sizes for axis in long) or not free:
+        return None
+    made = max(free, key=lambda place: sizes[place][0])
+    rows = recording.rows((name, "writer"), name, sizes[made][1], sizes[made][0])
+    result = recording.layer_result(operation, rows, made - out)
+    source, columns = 0, np.zeros(1, np.int64)
+    if long:
+        source = x.places.index(long[0]) - len(x.places)
+        columns = recording.site((name, "reader"), name, sizes[long[0]][1], recording.along(x.carrier, source))
+    recording.flows.append(Reach(operation.place, np.unique(x.carrier.labels), rows))
+    axes = (sizes[made][1], sizes[long[0]][1] if long else None)
+    step = WeightStep(result.index, x.carrier.index, (name, *axes), source, columns, result.labels.shape)
+    recording.steps.append(step)
+    return result
 
 
 def mixed(recording: Recording, operation: Operation) -> Carrier:
@@ -122,20 +179,21 @@ def _made(recording: Recording, operation: Operation, shape: tuple[int, ...] | N
     return made
 
 
-def _einsum(recording: Recording, operation: Operation) -> Carrier:
+def _letters(operation: Operation) -> tuple[Factor, Factor] | None:
+    """Return the factors of an einsum of two tensors, None for one that is not followed."""
     equation, factors = operation.args[0], operation.carriers()
     if not isinstance(equation, str) or len(factors) != 2 or "." in equation or "->" not in equation:
-        return mixed(recording, operation)
+        return None
     given, out = equation.replace(" ", "").split("->")
     letters = given.split(",")
     every = [*out, *(letter for letter in dict.fromkeys(letters[0]) if letter not in out)]
     repeated = any(len(set(part)) < len(part) for part in (*letters, out))
     if repeated or any(letter not in letters[1] for letter in every[len(out) :]) or set(letters[1]) - set(every):
-        return mixed(recording, operation)
+        return None
     one, other = (
         Factor(carrier, tuple(map(every.index, part))) for carrier, part in zip(factors, letters, strict=True)
     )
-    return _product(recording, operation, (one, other), None)
+    return one, other
 
 
 def _product(

@@ -55,6 +55,12 @@ def at_other_sizes(call: Call) -> dict[str, Call]:
     return found
 
 
+def at_half_size(call: Call, length: int) -> dict[str, Call]:
+    """Return the call with axes of one length half as long, by its description; nothing where it is 1."""
+    half = length // 2
+    return {f"{length} → {half}": call.changed(lambda leaf: _stretched(leaf, length, half))} if half else {}
+
+
 def _doubled(leaf: Tensor) -> Tensor:
     for axis, length in _lengths(leaf) if leaf.dim() >= MAPS else ():
         leaf = _resized(leaf, axis, 2 * length)

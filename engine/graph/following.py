@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.fx.node import map_aggregate
 
 from winnow.engine.graph.carriers import Carrier
+from winnow.engine.graph.contracting import contracted
 from winnow.engine.graph.grids import all_closed
 from winnow.engine.graph.operation import Operation, carriers_in, tensors_in
 from winnow.engine.graph.recording import Recording
@@ -56,7 +57,7 @@ def _part(operation: Operation) -> Any:
 
 def _by_rule(recording: Recording, operation: Operation, effects: Effects) -> Any:
     rule = rule_of(operation)
-    if rule not in WEIGHTED:
+    if rule not in (*WEIGHTED, contracted):  # a product with a parameter may be a layer
         recording.meets(operation)
     reason = UNKNOWN
     if rule is not None and operation.carriers():

@@ -179,9 +179,20 @@ def opens(function: Any) -> bool:
 
 @lru_cache(maxsize=512)
 def opened(function: FunctionType) -> Callable[..., Any]:
-    """Return a function that does the same and does not ask whether somebody watches, so that its inside is seen."""
-    inside: Mapping[str, Any] = {**function.__globals__, **dict.fromkeys(CHECKS, _nobody)}
-    twin = FunctionType(function.__code__, dict(inside), function.__name__, function.__defaults__, function.__closure__)
+    """Return a function that does the same and does not ask whether somebody watches, so that its inside is seen.
+
+    Nor do the private functions of its module that it calls: `torch.meshgrid` leaves the question to one.
+    """
+    inside: dict[str, Any] = {**function.__globals__, **dict.fromkeys(CHECKS, _nobody)}
+    for name, helper in function.__globals__.items():
+        own = isinstance(helper, FunctionType) and helper.__globals__ is function.__globals__
+        if own and name.startswith("_") and not name.startswith("__"):
+            inside[name] = _within(helper, inside)
+    return _within(function, inside)
+
+
+def _within(function: FunctionType, inside: dict[str, Any]) -> FunctionType:
+    twin = FunctionType(function.__code__, inside, function.__name__, function.__defaults__, function.__closure__)
     twin.__kwdefaults__ = function.__kwdefaults__
     return twin
 

@@ -15,13 +15,34 @@ from winnow.engine.graph.refusal import NotTraceable
 TRANSFORMED = ("a tensor of torch.func, as in vmap", "write the batch as a dimension, or keep it out of the model")
 
 
+class TensorTable:
+    """What is known of tensors, by identity; none is kept alive, and one that is gone is not taken for another."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[Any, Any]] = {}
+
+    def get(self, tensor: Tensor) -> Any:
+        """Return what is known of a tensor, None if nothing is."""
+        entry = self._entries.get(id(tensor))
+        return entry[1] if entry is not None and entry[0]() is tensor else None
+
+    def __setitem__(self, tensor: Tensor, value: Any) -> None:
+        self._entries[id(tensor)] = (weakref.ref(tensor), value)
+
+    def __getitem__(self, tensor: Tensor) -> Any:
+        return self.get(tensor)
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        return self.get(tensor) is not None
+
+
 class Memory:
     """The tensors of one pass that are known; none is kept alive."""
 
     def __init__(self, recording: Recording) -> None:
         self.used: set[str] = set()
         self._recording = recording
-        self._known: Any = torch.utils.weak.WeakTensorKeyDictionary()
+        self._known = TensorTable()
         self._owners: dict[int, Any] = {}
 
     def known(self, tensor: Tensor) -> Carrier | None:

@@ -76,6 +76,7 @@ class Observer(TorchFunctionMode):
         self.memory = Memory(recording)
         self.beneath = _Beneath(self)
         self._state = state
+        self._opening: list[Any] = []
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -90,9 +91,14 @@ class Observer(TorchFunctionMode):
         if name == "multi_head_attention_forward":
             with self:
                 return multi_head_attention(*args, **kwargs)
-        if (rule_named(name) is None or _rescales(name, args, kwargs)) and opens(func):
-            with self:
-                return opened(func)(*args, **kwargs)
+        closed = rule_named(name) is None or _rescales(name, args, kwargs)
+        if closed and opens(func) and func not in self._opening:  # one that asks again inside is left as it is
+            self._opening.append(func)
+            try:
+                with self:
+                    return opened(func)(*args, **kwargs)
+            finally:
+                self._opening.pop()
         return self.operate(name, func, args, kwargs)
 
     def operate(self, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -1,7 +1,8 @@
 """One traced operation as its rule sees it: concrete arguments, the carriers in their place, the concrete result."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.refusal import NotTraceable
+
+PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device))  # what holds nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,11 @@ class Operation:
 
     def carriers(self) -> list[Carrier]:
         """Return the carriers of all tensor arguments, in order."""
-        return [*carriers_in(self.carried_args), *carriers_in(self.carried_kwargs)]
+        return self._carriers
+
+    @cached_property
+    def _carriers(self) -> list[Carrier]:
+        return leaves((self.carried_args, self.carried_kwargs), Carrier)
 
     def refusal(self, advice: str) -> NotTraceable:
         """Return the error that names this operation."""
@@ -54,30 +61,34 @@ class Operation:
 
 def carriers_in(structure: Any) -> Iterator[Carrier]:
     """Yield the carriers in nested tuples, lists, dicts and slices."""
-    yield from _leaves(structure, Carrier)
+    yield from leaves(structure, Carrier)
 
 
 def tensors_in(structure: Any) -> list[Tensor]:
     """Return the tensors in nested tuples, lists, dicts and slices."""
-    return list(_leaves(structure, torch.Tensor))
+    return leaves(structure, torch.Tensor)
 
 
-def _leaves(structure: Any, kind: type) -> list[Any]:
+def leaves(structure: Any, kind: type | tuple[type, ...]) -> list[Any]:
+    """Return the leaves of a kind; no copy is made, for every operation is asked for its tensors several times."""
     found: list[Any] = []
     _collect(structure, kind, found)
     return found
 
 
-def _collect(structure: Any, kind: type, found: list[Any]) -> None:
-    """Add the leaves of a kind: no copy is made, for every operation is asked for its tensors several times."""
+def _collect(structure: Any, kind: Any, found: list[Any]) -> None:
     if isinstance(structure, kind):
         found.append(structure)
-    elif isinstance(structure, tuple | list):
-        for part in structure:
+        return
+    for part in parts_of(structure):
+        if type(part) not in PLAIN:
             _collect(part, kind, found)
-    elif isinstance(structure, dict):
-        for part in structure.values():
-            _collect(part, kind, found)
-    elif isinstance(structure, slice):
-        for part in (structure.start, structure.stop, structure.step):
-            _collect(part, kind, found)
+
+
+def parts_of(structure: Any) -> Iterable[Any]:
+    """Return what a tuple, list, dict or slice holds, nothing of anything else."""
+    if isinstance(structure, tuple | list):
+        return structure
+    if isinstance(structure, dict):
+        return structure.values()
+    return (structure.start, structure.stop, structure.step) if isinstance(structure, slice) else ()

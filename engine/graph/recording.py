@@ -44,6 +44,7 @@ class Recording:
         self._named: dict[int, str] = {}
         self._names = {id(tensor): name for name, tensor in reversed(list(model.named_parameters()))}
         self._names |= {id(tensor): name for name, tensor in reversed(list(model.named_buffers()))}
+        self.parameters = frozenset(id(parameter) for parameter in model.parameters())
         self._memory: dict[int, set[str]] = {}
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             if not is_lazy(tensor):
@@ -114,13 +115,16 @@ class Recording:
         return found
 
     def pinned(self, operation: Operation, reason: str) -> Any:
-        """Return the result of an operation that is not understood: all that it takes stays, and all that it gives."""
+        """Return the result of an operation that is not understood: all that it takes stays, and all that it gives.
+
+        Where no output needs the result, it is dead code, and what it takes may go.
+        """
         self.meets(operation)
         self.not_understood.append((operation.place, reason))
         sources = [carrier.labels.ravel() for carrier in operation.carriers()]
         labels = self.unmade_labels(operation.place, 1)
         if sources and (every := np.unique(np.concatenate(sources))).any():
-            self.flows.append(Mix(operation.place, reason, every, labels))
+            self.flows.append(Mix(operation.place, reason, every, labels, operation.node))
         origins = tuple(carrier.index for carrier in operation.carriers())
 
         def one(leaf: Any) -> Any:

@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx.node import map_aggregate
-from torch.utils.weak import WeakTensorKeyDictionary
 
-from winnow.engine.graph.operation import tensors_in
+from winnow.engine.graph.memory import TensorTable
+from winnow.engine.graph.operation import parts_of, tensors_in
 from winnow.engine.graph.recording import Recording
 
 RANDOM = ("rand", "bernoulli", "multinomial", "dropout", "normal_", "uniform_", "exponential_", "poisson", "rrelu")
@@ -21,13 +20,18 @@ READ = 4096  # elements of a constant of whole numbers, such as an index, that a
 
 
 class Signature:
-    """The operations of a pass so far, and the parameters that they used."""
+    """The operations of a pass so far, and the parameters that they used.
+
+    `flags` are the names and options of all operations, those too that `entries` leave out: two passes that agree in
+    both compute the same.
+    """
 
     def __init__(self, recording: Recording) -> None:
         self.entries: list[Any] = []
         self.used: set[str] = set()
         self._recording = recording
-        self._marks: Any = WeakTensorKeyDictionary()
+        self._marks = TensorTable()
+        self.flags: list[Any] = []
 
     def enter_input(self, name: str, tensor: Tensor) -> None:
         """Note an input."""
@@ -35,11 +39,13 @@ class Signature:
 
     def enter(self, name: str, path: str, given: Any, made: list[Tensor]) -> None:
         """Note an operation; one on constants and parameters alone is part of what it made."""
-        operands = tensors_in(given)
-        derived = any(isinstance(self._marks.get(operand), tuple) for operand in operands)
-        marks = tuple(self._mark(operand) for operand in operands)
-        shapes = tuple(tuple(int.__index__(n) for n in tensor.shape) for tensor in made)
-        entry = (name, path, marks, () if any(part in name for part in UNLIKE) else _options(given), shapes)
+        marks = tuple([self._mark(operand) for operand in tensors_in(given)])
+        derived = any(isinstance(mark, tuple) for mark in marks)
+        shapes = tuple([tuple(tensor.shape) for tensor in made])
+        options, flags = _options(given)
+        unlike = any(part in name for part in UNLIKE)
+        entry = (name, path, marks, () if unlike else options, shapes)
+        self.flags.append((name, options, flags) if unlike else (name, flags))
         if derived:
             self.entries.append(entry)
         for place, tensor in enumerate(made):
@@ -62,13 +68,22 @@ class Signature:
         return hash(tensor.detach().cpu().numpy().tobytes()) if whole else "constant"
 
 
-def _options(given: Any) -> tuple[str, ...]:
-    found: list[str] = []
+def _options(given: Any) -> tuple[tuple[Any, ...], tuple[bool, ...]]:
+    """Return the arguments that are no tensors, in order: those of any type but bool, and those of type bool."""
+    options: list[Any] = []
+    flags: list[bool] = []
+    _note(given, options, flags)
+    return tuple(options), tuple(flags)
 
-    def note(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor | bool):
-            found.append(str(leaf))
-        return leaf
 
-    map_aggregate(given, note)
-    return tuple(found)
+def _note(structure: Any, options: list[Any], flags: list[bool]) -> None:
+    for part in parts_of(structure):
+        kind = type(part)
+        if kind is bool:
+            flags.append(part)
+        elif kind is int or kind is str or part is None:
+            options.append(part)
+        elif isinstance(part, tuple | list | dict | slice):
+            _note(part, options, flags)
+        elif not isinstance(part, Tensor):
+            options.append(str(part))

@@ -26,6 +26,7 @@ from winnow.engine.graph.own_norms import as_norms
 from winnow.engine.graph.preserving import Preserved, is_lazy, preserved
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.graph.signature import Signature
 from winnow.engine.graph.sized import Context
 from winnow.engine.graph.wrappers import unwrapped
 
@@ -74,6 +75,7 @@ class _Passes:
         self._used: set[str] = set()
         self._ends: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
         self._not_run: list[str] = []
+        self._modes_alike, self._evaluated = True, Signature(self._recording)
 
     def add(self, call: Call, asked: bool) -> None:
         """Run a call in its mode, and draw it if it does something new."""
@@ -90,6 +92,7 @@ class _Passes:
         inputs, found = self._observed(observer, call)
         if recording.primary:
             recording.first = len(recording.carriers)
+        self._compare_modes(call, observer.signature)
         self._observers.append(observer)
         self._signatures.append(observer.signature.entries)
         self._used |= observer.memory.used | observer.signature.used
@@ -109,7 +112,17 @@ class _Passes:
             numbers={origin: path for book in books for origin, path in book.numbers.items()},
             unused=tuple(name for name, _ in self._model.named_parameters() if name not in self._used),
             notes=(*said, *self._not_run),
+            modes_alike=self._modes_alike,
         )
+
+    def _compare_modes(self, call: Call, signature: Signature) -> None:
+        """Note whether a pass in training mode computes what the one in evaluation mode before it did."""
+        if call.training:
+            before = self._evaluated
+            same = (signature.entries, signature.flags) == (before.entries, before.flags)
+            self._modes_alike = self._modes_alike and same
+        else:
+            self._evaluated = signature
 
     def _repeats(self, call: Call, asked: bool) -> bool:
         """Whether a pass does what an earlier one did, or cannot be run in a mode that nobody asked for."""
@@ -123,8 +136,10 @@ class _Passes:
                 raise
             problem = f"{type(error).__name__}: {error}".partition("\n")[0]
             self._not_run.append(f"training mode was not run ({problem}), so that what only it reads is not known")
+            self._modes_alike = False
             return True
         self._used |= watcher.signature.used
+        self._compare_modes(call, watcher.signature)
         return watcher.signature.entries in self._signatures
 
     def _observed(self, observer: Observer, call: Call) -> tuple[Any, Any]:

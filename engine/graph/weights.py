@@ -54,6 +54,17 @@ class Weights:
             self._entries[name] = _any_nonzero(self.tensor(name))
         return self._entries[name]
 
+    def nonzero_over(self, name: str, rows: int, columns: int | None) -> Flags:
+        """Return (rows, columns): whether any entry is not zero over all axes but these two; (rows, 1) without one."""
+        key = f"{name}:{rows}:{columns}"
+        if key not in self._entries:
+            weight = self.tensor(name)
+            kept = [rows] if columns is None else [rows, columns]
+            order = [*kept, *(axis for axis in range(weight.dim()) if axis not in kept)]
+            moved = (weight != 0).permute(order).reshape(*(weight.shape[axis] for axis in kept), -1).any(-1)
+            self._entries[key] = moved.reshape(weight.shape[rows], -1).cpu().numpy()
+        return self._entries[key]
+
     def kernel_sums(self, product: Product) -> Values:
         """Return (rows, columns): the weights summed over the kernel, what a constant input is multiplied by."""
         weight = self.tensor(product.weight)

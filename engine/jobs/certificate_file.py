@@ -2,9 +2,9 @@
 
 certificate.json: format_version, criterion, tasks, compared_with (the model that the smaller one was compared with),
 inputs, calls, sizes, tensors, elements, open (what was not compared, and why), the errors of
-`engine.pruning.Certificate`, layers and parameters_removed, hollow, fixed_sizes, fixed, refitted_afterwards (the
-certificate holds for the network before the refit). A file of before these were counted has no calls, sizes, tensors,
-elements, open and fixed.
+`engine.pruning.Certificate`, layers and parameters_removed, hollow, silent (modules that gave zeros and became zeros),
+programs, fixed_sizes, fixed, refitted_afterwards (the certificate holds for the network before the refit). A file of
+before these were counted has no calls, sizes, tensors, elements, open, silent, programs and fixed.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,11 @@ from winnow.engine.specs.prune import PruneSpec
 
 ERRORS = ("max_error_float32", "max_error_float64", "relative_error_float32", "relative_error_float64")
 REASONS = {"kept": "kept_for", "gathered": "gathered", "folded": "folded", "constant": "constants"}
+
+PLACES = {
+    "hollow": "all channels are dead; one is kept so that the layer can run",
+    "silent": "it gave nothing but zeros, and is replaced by zeros",
+}
 
 
 def certificate_document(certificate: Certificate, spec: PruneSpec, compared: str) -> dict[str, object]:
@@ -41,6 +46,8 @@ def certificate_document(certificate: Certificate, spec: PruneSpec, compared: st
         "layers": len(removed),
         "parameters_removed": int((removed["parameters_before"] - removed["parameters_after"]).sum()),
         "hollow": list(certificate.hollow),
+        "silent": list(certificate.silent),
+        "programs": list(certificate.programs),
         "fixed_sizes": certificate.fixed_sizes,
         "refitted_afterwards": spec.refit_epochs > 0,
     }
@@ -51,10 +58,7 @@ def reasons_table(certificate: Certificate) -> pd.DataFrame:
     rows = [
         [kind, layer, reason] for kind, name in REASONS.items() for layer, reason in getattr(certificate, name).items()
     ]
-    rows += [
-        ["hollow", place, "all channels are dead; one is kept so that the layer can run"]
-        for place in certificate.hollow
-    ]
+    rows += [[kind, place, reason] for kind, reason in PLACES.items() for place in getattr(certificate, kind)]
     return pd.DataFrame(rows, columns=["kind", "layer", "reason"])
 
 
@@ -86,7 +90,7 @@ def _certificate(document: Mapping[str, Any], pruning: WorkFolder) -> Certificat
     values |= {"inputs": tuple(document["inputs"]), "hollow": tuple(document["hollow"])}
     values |= {"removed": pruning.table("removed"), "fixed_sizes": bool(document["fixed_sizes"])}
     trained = document.get("relative_error_training")
-    values |= {name: tuple(document.get(name, ())) for name in ("calls", "sizes", "fixed")}
+    values |= {name: tuple(document.get(name, ())) for name in ("calls", "sizes", "fixed", "silent", "programs")}
     values |= {name: int(document.get(name, 0)) for name in ("tensors", "elements")}
     values |= {"open": dict(document.get("open", {})), "relative_error_training": trained and float(trained)}
     return Certificate(**values, **named)

@@ -32,7 +32,7 @@ from winnow.engine.runs.norm_log import NormLog
 from winnow.engine.runs.quantities import ALARM, NEAR
 from winnow.engine.sparsity.counts import living
 from winnow.engine.sparsity.groups import Bank
-from winnow.engine.sparsity.removability import fates
+from winnow.engine.sparsity.removability import removability
 from winnow.engine.training.state import Training
 
 TABLES_EVERY = 5.0  # s
@@ -96,8 +96,8 @@ class EpochReport:
 
     def _tables(self, liveness: Liveness, saved: pd.DataFrame) -> None:
         training, table = self._training, channel_table(liveness)
-        fate = fates(training.graph, table, training.proximal.dense_banks)
-        self._writer.table("groups", groups_table(training).merge(fate, on=["layer", "channel"], how="left"))
+        removable = removability(training.graph, table, training.proximal.dense_banks)
+        self._writer.table("groups", groups_table(training).merge(removable, on=["layer", "channel"], how="left"))
         self._writer.table("kernels", kernels_table(training.proximal.dense_banks))
         self._writer.table("channels", table)
         self._writer.table("components", saved)

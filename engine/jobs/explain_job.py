@@ -11,6 +11,7 @@
 | `ablation`     | step (of the checkpoint), then those of explain.checks.ablation, deletions in orders included      |
 | `deletion`     | the curves: layer, task, order, draw, fraction, channels, loss, loss_change, effect                |
 | `faithfulness` | layer, task, figure, value, method, images: explain.checks.badges                                  |
+| `separation`   | of the channels with maps: explain.separation: the AUROC of a channel for each class or range      |
 | `images`       | image, task, metric, unit, better, run: each image by itself (training.per_image)                  |
 | `classes`      | image, task, class, name, intersection_run, union_run [pixel]                                      |
 
@@ -42,13 +43,14 @@ from winnow.engine.explain.checks.structural import structural_use
 from winnow.engine.explain.circuits.circuits import circuit_layers, probe_circuits, with_layers
 from winnow.engine.explain.circuits.selecting import Learning
 from winnow.engine.explain.faithfulness import faithfulness_rows, planned_deletions
-from winnow.engine.explain.maps.making import SpatialSettings, check_cells, spatial, top_cells
+from winnow.engine.explain.maps.making import SpatialSettings, check_cells, observed, spatial, top_cells
 from winnow.engine.explain.maps.store import write_spatial
 from winnow.engine.explain.relevance.means import Means, channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe, restricted
 from winnow.engine.explain.relevance.refusals import NotAttributableError
 from winnow.engine.explain.relevance.relevance import probe_relevance
 from winnow.engine.explain.relevance.settings import Settings
+from winnow.engine.explain.separation import separation_table
 from winnow.engine.explain.usage import layer_usage, task_overlaps, usage
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
@@ -191,6 +193,10 @@ class _Job:
         settings = SpatialSettings(images=spec.maps, steps=spec.steps)
         found = spatial(self.probe, cells, self.means, settings, lambda phase: self._begin(phase, 0.22))
         write_spatial(self.writer.folder, found.arrays, found.index)
+        self._begin("measuring which classes the channels separate", 0.24)
+        activations, targets = observed(self.probe, cells)
+        fields = {name: task.field for name, task in self.read.tasks.items()}
+        self.writer.table("separation", separation_table(activations, fields, targets))
 
     def _ablate(self, method: Method, span: tuple[float, float]) -> pd.DataFrame | None:
         """Return the rows of all ablations, with those found in the folder; None if there are none to do."""

@@ -35,6 +35,7 @@ from winnow.engine.runs.reading import read_object
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import WorkFolder
 from winnow.engine.specs.export import ExportSpec, Format
+from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.specs.train import TrainSpec
 
@@ -140,14 +141,21 @@ def card_facts(
     )
 
 
+def _strength(penalty: PenaltySpec) -> str:
+    """Say the strength at the start; nothing where a target moves it."""
+    if penalty.learned != "no":
+        return f"learned ({penalty.learned})"
+    return "" if penalty.target else f"{penalty.strength:g}"
+
+
 def _described(spec: TrainSpec, pruning: DerivedJob) -> dict[str, str]:
     """Return the settings that decided the result, named as in the specs."""
     asked = pruning.spec
     given = asked.model_dump(exclude_defaults=True, exclude={"kind"}) if isinstance(asked, PruneSpec) else {}
     return {
         "penalty": f"{spec.penalty.penalty} on {spec.penalty.groups} groups of the {spec.penalty.scope}",
-        "target": f"{spec.penalty.target:g} % of the {spec.penalty.target_of}s" if spec.penalty.target else "",
-        "strength": "" if spec.penalty.target else f"{spec.penalty.strength:g}",
+        "target": f"{target:g} % of the {spec.penalty.target_of}s" if (target := pruning.run.target_now()) else "",
+        "strength": _strength(spec.penalty),
         "optimiser": f"{spec.optimiser.optimiser}, learning rate {spec.optimiser.learning_rate:g}",
         "epochs": str(spec.epochs),
         "pruning": _named(given) or "exact zeros only",

@@ -28,17 +28,21 @@ from winnow.engine.jobs.restore import Restored, restored_network
 from winnow.engine.jobs.run_data import prepare, run_images
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.pruning import Compacted, compact, transfer
-from winnow.engine.pruning.budget import Budget, choose
+from winnow.engine.pruning.budget import Budget, Choice, choose, choose_up_to
 from winnow.engine.pruning.latency_budget import Timed
+from winnow.engine.pruning.layer_cuts import TIE, scores_by_cost
 from winnow.engine.pruning.masking import silence
 from winnow.engine.pruning.repair import repair
 from winnow.engine.pruning.scores import norm_scores, relevance_scores
 from winnow.engine.pruning.sweep import SHARES, sweep_steps
 from winnow.engine.pruning.units import Units, units
 from winnow.engine.pruning.what_if import WhatIf
+from winnow.engine.runs.derived import find_derived_job
 from winnow.engine.runs.files import replace_json
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.specs.sensitivity import SensitivitySpec
+from winnow.engine.studies.layer_budgets import cut_costs
 from winnow.engine.training.batches import Batch
 from winnow.engine.training.distillation import Distillation
 from winnow.engine.training.evaluate import validated
@@ -137,16 +141,14 @@ def _chosen(pruning: Pruning, found: Units) -> Flags:
     spec, writer = pruning.spec, pruning.writer
     tasks = pruning.kept if pruning.dropped else None
     idle = found.idle(tasks)
-    if spec.budget is None:
+    if spec.criterion == "zeros":
         writer.table("units", found.frame(idle=idle, gone=idle, score=np.full(len(found), np.nan)))
         shares, latency = WhatIf(found, tasks).shares(np.zeros(len(found), bool)), None
         gone = idle
     else:
         scores = _scores(pruning, found)
         pruning.phase("choosing the channels to remove", 0.2)
-        timed = Timed({"images": image_batch(pruning.validation, spec.batches[0])}, spec.rounds, gather=spec.gather)
-        budget = Budget(spec.budget, spec.budget_of, spec.floor)
-        choice = choose(found, scores, budget, tasks=tasks, timed=timed)
+        choice = _choice(pruning, found, scores, tasks)
         gone, shares, latency = choice.gone, choice.shares, choice.latency
         writer.table("units", found.frame(idle=idle, gone=gone, score=scores))
         _swept(pruning, found, scores)
@@ -156,8 +158,49 @@ def _chosen(pruning: Pruning, found: Units) -> Flags:
     return gone
 
 
+def _choice(pruning: Pruning, found: Units, scores: Values, tasks: list[str] | None) -> Choice:
+    """Return the channels that a budget takes, or all whose layer's cut costs no more than is tolerated."""
+    spec = pruning.spec
+    if spec.budget is None:
+        return choose_up_to(found, scores, (spec.tolerance or 0.0) + TIE, floor=spec.floor, tasks=tasks)
+    timed = Timed({"images": image_batch(pruning.validation, spec.batches[0])}, spec.rounds, gather=spec.gather)
+    return choose(found, scores, Budget(spec.budget, spec.budget_of, spec.floor), tasks=tasks, timed=timed)
+
+
 def _scores(pruning: Pruning, found: Units) -> Values:
-    """Return the score of each unit by the spec's criterion."""
+    """Return the score of each unit by the spec's criterion, or by what a sensitivity analysis says that it costs."""
+    own = _by_criterion(pruning, found)
+    if not pruning.spec.sensitivity:
+        return own
+    costs = _costs(pruning)
+    return scores_by_cost(
+        found, own, dict(zip(zip(costs["layer"], costs["share"], strict=True), costs["cost"], strict=True))
+    )
+
+
+def _costs(pruning: Pruning) -> pd.DataFrame:
+    """Return what the cuts of a sensitivity analysis cost the tasks that are kept.
+
+    Raises:
+        ValueError: it is of another criterion, not done, or of another checkpoint.
+
+    """
+    spec, work = pruning.spec, find_derived_job(pruning.run, "sensitivity", pruning.spec.sensitivity)
+    asked = work.spec
+    if not isinstance(asked, SensitivitySpec) or asked.criterion != spec.criterion:
+        raise ValueError(f"`criterion` must be that of sensitivity {work.id}, got {spec.criterion}.")
+    if (state := work.recorded_status().state) != "done":
+        raise ValueError(f"`sensitivity` must be one that is done, got {work.id}, which is {state}.")
+    step = int(work.table("judged_on")["step"].iloc[0])
+    if step != pruning.restored.step:
+        raise ValueError(
+            f"`sensitivity` must be of the run's newest checkpoint, step {pruning.restored.step}, got {work.id}, of "
+            f"step {step}. Analyse the layers again."
+        )
+    return cut_costs(work.table("sensitivity"), pruning.kept)
+
+
+def _by_criterion(pruning: Pruning, found: Units) -> Values:
     if pruning.spec.criterion == "norm":
         return norm_scores(found, pruning.spec.compared)
     if pruning.training is None:

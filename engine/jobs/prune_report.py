@@ -6,7 +6,7 @@
 | `sweep`    | share, threshold, groups, parameters, macs [%], task, metric, value (`engine.pruning.sweep`)        |
 | `saved`    | of (group, parameter, mac, latency), value [%]: the share of the network that is saved              |
 | `removed`  | layer, shape_before, shape_after, parameters_before, parameters_after                               |
-| `reasons`  | kind (kept, gathered, folded, constant, hollow), layer, reason                                      |
+| `reasons`  | kind (kept, gathered, folded, constant, hollow, silent), layer, reason                              |
 | `repair`   | layer, kind, before, after, strength, note (`engine.pruning.repair`); only where one is asked for   |
 | `metrics`  | model (dense, pruned, repaired, refitted), task, metric, value, unit, higher_is_better; on the      |
 |            | validation images                                                                                   |

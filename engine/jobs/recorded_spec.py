@@ -18,7 +18,7 @@ from winnow.engine.graph.trace import trace
 from winnow.engine.jobs.sample import LARGEST, Loader
 from winnow.engine.networks.own import refuse_outputs
 from winnow.engine.sparsity.proximal import Proximal
-from winnow.engine.sparsity.strength import Controller
+from winnow.engine.sparsity.strength import Controller, Targeted
 from winnow.engine.specs.balancing import BalancingSpec
 from winnow.engine.specs.network import RecordedSpec
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
@@ -91,7 +91,7 @@ def recorded_spec(
         "data": RecordedData(described=fields, images=images),
         "tasks": tuple(tasks),
         "network": network,
-        "penalty": _penalty(proximal),
+        "penalty": _penalty(proximal, told.get("controller")),
         "optimiser": _optimiser(proximal),
         "balancing": BalancingSpec(gradients="parameters"),
         "epochs": told.get("epochs", 1),
@@ -102,7 +102,7 @@ def recorded_spec(
     return parse(values)
 
 
-def _penalty(proximal: Proximal) -> PenaltySpec:
+def _penalty(proximal: Proximal, controller: Controller | None) -> PenaltySpec:
     penalty = proximal.penalty
     kind = next((name for name, own in PENALTIES.items() if own.make.name == type(penalty).__name__), None)
     if kind is None:
@@ -123,9 +123,17 @@ def _penalty(proximal: Proximal) -> PenaltySpec:
             "groups": groups.pop(),
             "scope": "both",
             "weights": weights,
+            **_aim(controller),
             **parameters,
         }
     )
+
+
+def _aim(controller: Controller | None) -> dict[str, object]:
+    """Return the target of a loop that has one. When its refit begins is the loop's own affair."""
+    if not isinstance(controller, Targeted) or not 0 < controller.percent < 100:
+        return {}
+    return {"target": controller.percent, "target_of": controller.of, "refit": 0.0}
 
 
 def _optimiser(proximal: Proximal) -> OptimiserSpec:

@@ -27,6 +27,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from winnow.engine.jobs.epoch_report import EpochReport, Seldom
+from winnow.engine.jobs.live_changes import LiveChanges
 from winnow.engine.jobs.network_file import write_network
 from winnow.engine.jobs.recorded_spec import HeldStrength, Started, Told, loop_start
 from winnow.engine.jobs.sample import write_sample
@@ -109,7 +110,6 @@ class Recorder:
         )
         self._epoch, self._saved, self._saving = 0, -1, Seldom()
         self._losses: dict[str, list[Tensor | float]] = defaultdict(list)
-        self._asked: float | None = None
         self._steps_an_epoch: int | None = None
         self._images: int | None = None
         self._message = ""
@@ -124,6 +124,7 @@ class Recorder:
         self._lock: FileLock = self.run.lock()
         self._lock.acquire(timeout=5)
         self._writer = ResultWriter(self.run)
+        self._changes = LiveChanges(training, self._writer)
         self._report, self._control = EpochReport(training, self._writer), ControlReader(self.run.path / "control.json")
         (self.run.path / "log.txt").write_text("recorded in a loop of the user's own\n")
         try:
@@ -244,14 +245,10 @@ class Recorder:
         (self._writer.status if now else self._writer.tick)(**known)
 
     def _meet_requests(self) -> None:
-        """Do what the user asks: another strength, a pause, the end."""
+        """Do what the user asks: another strength or target, a pause, the end."""
         control, training = self._control.read(), self._training
         place = (self._epoch + 1, training.step)
-        if control.strength is not None and control.strength != self._asked:
-            self._asked = control.strength
-            if control.strength != training.controller.base:
-                training.controller.base = control.strength
-                self._writer.events(place, "control", {(None, "strength"): control.strength})
+        self._changes.obey(control, place)
         if control.pause and not control.stop:
             self._wait(place)
             self._meet_requests()

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 
 from winnow.engine.jobs.epoch_report import EpochReport
+from winnow.engine.jobs.live_changes import LiveChanges
 from winnow.engine.jobs.network_file import write_network
 from winnow.engine.jobs.snapshots import Snapshots
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter, Values
-from winnow.engine.runs.control import Control, ControlReader
+from winnow.engine.runs.control import ControlReader
 from winnow.engine.runs.log_marks import cut_to_checkpoint, marks
 from winnow.engine.runs.norm_log import Layer, NormLog
+from winnow.engine.sparsity.learned import Learned
 from winnow.engine.sparsity.strength import strength_max
 from winnow.engine.training.balancing.gradients import conflict
 from winnow.engine.training.batches import Batches
@@ -47,8 +49,7 @@ class TrainingSession:
         self._snapshots = Snapshots(training, validation.example(), writer)
         self._stop_requested = stop_requested
         self._control = ControlReader(writer.folder / "control.json")
-        self._strength_asked: float | None = None
-        self._strengths_seen = 0
+        self._changes = LiveChanges(training, writer)
         self._losses: dict[str, list[float]] = defaultdict(list)
         self._every = max(1, batches.steps // RECORDS_PER_EPOCH)
         self._clock, self._first = time.monotonic(), training.step
@@ -73,8 +74,7 @@ class TrainingSession:
             self._report.epoch(0, metrics)
         else:
             self._report.resume()
-            control = self._control.read()
-            self._strengths_seen = max(control.asked - 1, 0)  # the newest holds; those before it are in the log
+            self._changes.resumed(self._control.read())
         self._snapshots.begin()
         self._first = training.step
         self._clock = time.monotonic()
@@ -148,6 +148,8 @@ class TrainingSession:
             (None, "strength"): record.strength,
             (None, "images_per_second"): rate,
         }
+        if isinstance(self.training.controller, Learned):
+            values |= {(None, name): value for name, value in self.training.controller.told().items()}
         penalty = float(self.training.proximal.value())
         if math.isfinite(penalty):  # where it is not, the next loss is not either, and that ends the run
             values[None, "penalty"] = penalty
@@ -187,20 +189,11 @@ class TrainingSession:
         """Do what the user asks; return whether that is to stop."""
         control = self._control.read()
         place = (record.epoch, record.step)
-        self._change_strength(control, place)
+        self._changes.obey(control, place)
         if control.pause and not control.stop and not self._stop_requested:
             self._wait(place)
             return self._meet_requests(record)
         return control.stop or bool(self._stop_requested)
-
-    def _change_strength(self, control: Control, place: tuple[int, int]) -> None:
-        """Record each strength that was asked for since the last look; the newest holds."""
-        last = control.strength if control.strength != self._strength_asked else None
-        for strength in control.since(self._strengths_seen) or ([last] if last is not None else []):
-            if strength != self.training.controller.base:
-                self.training.controller.base = strength
-                self.writer.events(place, "control", {(None, "strength"): strength})
-        self._strength_asked, self._strengths_seen = control.strength, max(control.asked, self._strengths_seen)
 
     def _wait(self, place: tuple[int, int]) -> None:
         """Wait until asked to go on or to stop."""

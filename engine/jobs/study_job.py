@@ -13,12 +13,13 @@ from typing import Any, Literal
 import pandas as pd
 
 from winnow.engine.jobs.stop_request import StopRequest
-from winnow.engine.jobs.study_members import member_spec
+from winnow.engine.jobs.study_members import given_run, member_spec
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create, run_below
 from winnow.engine.runs.study import COLUMNS, Study
-from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
+from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec, parse_many
+from winnow.engine.studies.depth_advice import rule_of
 from winnow.engine.studies.latency import latency_rows, timed_pruning
 from winnow.engine.studies.plan import Member, plan
 from winnow.engine.studies.rows import result_rows, results_table
@@ -139,6 +140,18 @@ class _RunningStudy:
             entry.reused = bool(row["reused"])
             if entry.run.status.state == "done":
                 self._end(entry, "done")  # one that failed is tried again: a disk may have been full
+        for entry in self.entries.values():
+            if entry.member.run:
+                self._take_given(entry)
+
+    def _take_given(self, entry: _Entry) -> None:
+        """Take a run that the study was given, or note why it can't be."""
+        try:
+            entry.run, entry.reused = given_run(entry.member, self.study.root), True
+        except (OSError, ValueError) as error:
+            entry.state, entry.message, entry.run = "failed", str(error), None
+            return
+        self._end(entry, "done")
 
     def _note_ended(self) -> None:
         """Note which runs have ended, and which can no longer be trained."""
@@ -173,7 +186,13 @@ class _RunningStudy:
 
     def _start(self, entry: _Entry, known: KnownRuns) -> None:
         """Find or make the run of a member, and give it to the pool."""
-        spec = member_spec(entry.member, {key: run for key, other in self.entries.items() if (run := other.run)})
+        rule = rule_of(self.study.spec) if isinstance(self.study.spec, TailorSpec) else None
+        runs = {key: run for key, other in self.entries.items() if (run := other.run)}
+        try:
+            spec = member_spec(entry.member, runs, rule)
+        except ValueError as error:  # what it needs can't be had from those runs: the others go on
+            entry.state, entry.message = "failed", str(error)
+            return
         if entry.run is not None and not same_request(entry.run, spec):
             entry.run, entry.reused = None, False  # a folder from somebody else may name any run of the root
         if entry.run is None:

@@ -2,46 +2,66 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load
 
 from winnow.engine.runs.digests import manifests, newest_source, verified
-from winnow.engine.runs.run import Run
-from winnow.engine.specs.network import NetworkSpec
+from winnow.engine.runs.run import Run, run_below
 from winnow.engine.specs.train import TrainSpec, parse
+from winnow.engine.specs.trunk import NetworkSpec, TrunkSpec
 from winnow.engine.specs.warm_start import StartSpec
+from winnow.engine.studies.depth_advice import Rule, advice_tables, layer_states, tailored_network
 from winnow.engine.studies.plan import OTHER_SEED, Member
 from winnow.engine.studies.rows import final_figures
 
-SUPPORTS = {"magnitude": "strongest", "magnitude-distilled": "strongest", "unanimous": "union"}
+SUPPORTS = {
+    "scratch": "same",
+    "magnitude": "strongest",
+    "magnitude-distilled": "strongest",
+    "unanimous": "union",
+    "transferred": "same",
+    "found": "same",
+    "random": "random",
+}
 STEPS = 24  # halvings of the factor: finer than one channel of the widest network
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def member_spec(member: Member, runs: Mapping[str, Run]) -> TrainSpec:
-    """Return a member's complete spec; `runs` holds those that it needs, by key.
+def member_spec(member: Member, runs: Mapping[str, Run], rule: Rule | None = None) -> TrainSpec:
+    """Return a member's complete spec; `runs` holds those that it needs, by key. `rule` says which layers live.
 
     Raises:
-        ValueError: a run holds no intact checkpoint.
+        ValueError: a run holds no intact checkpoint, or no layer lives in all sparse runs of a task.
 
     """
     spec, needs = member.spec, member.needs
+    if member.arm == "tailored":
+        return _tailored(member, runs, rule or Rule())
     if member.arm == "small":
         return _narrower(spec, runs[needs.parameters])
     if not needs.keys:
         return spec
+    return parse(spec.model_dump() | {"start": _start(member, runs).model_dump()})
+
+
+def _start(member: Member, runs: Mapping[str, Run]) -> StartSpec:
+    """Return what a member takes over from the runs that it needs."""
+    needs = member.needs
     start: dict[str, object] = {"supports": tuple(newest_source(runs[key].path) for key in needs.supports)}
     if needs.weights:
         start["weights"] = newest_source(runs[needs.weights].path)
     if needs.teacher:
         start |= {"teacher": newest_source(runs[needs.teacher].path), "distillation": member.distillation}
     if member.arm == "scratch":
-        start |= {"support": "same", "fresh_seed": member.seed + OTHER_SEED}
+        start["fresh_seed"] = member.seed + OTHER_SEED
     if member.arm in SUPPORTS:
+        start["support"] = SUPPORTS[member.arm]
+    if needs.parameters:
         zero = final_figures(runs[needs.parameters])["parameter_sparsity"]
-        start |= {"support": SUPPORTS[member.arm], "zero_parameters": min(max(zero, 0.0), 99.99)}
-    return parse(spec.model_dump() | {"start": StartSpec.model_validate(start).model_dump()})
+        start["zero_parameters"] = min(max(zero, 0.0), 99.99)
+    return StartSpec.model_validate(start)
 
 
 def living_parameters(run: Run) -> int:
@@ -50,6 +70,48 @@ def living_parameters(run: Run) -> int:
     tensors = load(manifest.with_suffix(".safetensors").read_bytes())
     own = (value for name, value in tensors.items() if name.startswith("net.") and not name.endswith(BUFFERS))
     return sum(int(np.count_nonzero(value)) for value in own)
+
+
+def given_run(member: Member, root: Path) -> Run:
+    """Return the run that a study was given for a member.
+
+    Raises:
+        ValueError: it is not the finished run of this one task and seed, of the same network and data, in which layers
+            may die out.
+        FileNotFoundError: there is none of that name.
+
+    """
+    run = run_below(root, member.run)
+    own, asked = run.spec, member.spec
+    penalty = own.penalty
+    wrong = {
+        f"be done, got one that is {run.status.state}": run.status.state != "done",
+        f"have the one task {member.subset}, got {', '.join(own.tasks)}": own.tasks != member.tasks,
+        f"have the seed {member.seed}, got {own.seed}": own.seed != member.seed,
+        "have the same network as the others, got another": own.network != asked.network,
+        "have the same data as the others, got other": own.data != asked.data,
+        "be sparse in the trunk, got one without such a penalty": penalty.scope == "heads"
+        or not (penalty.target or penalty.strength),
+        f"have `floor` 0, so that a layer may die out, got {penalty.floor:g}": penalty.floor > 0,
+        "have the normalisation plain, so that a layer may die out, got aware": penalty.normalisation == "aware",
+    }
+    for says, is_wrong in wrong.items():
+        if is_wrong:
+            raise ValueError(f"`evidence` must {says}, in {run.id}. Leave `evidence` out to train such runs.")
+    if isinstance(own.network, TrunkSpec):
+        layer_states(run, own.network.depth, Rule())  # now, before anything is trained for its sake
+    return run
+
+
+def _tailored(member: Member, runs: Mapping[str, Run], rule: Rule) -> TrainSpec:
+    network = member.spec.network
+    if not isinstance(network, TrunkSpec):
+        raise ValueError(f"`network` must have a trunk of stages, got {network.network}.")
+    by_task: dict[str, list[Run]] = {}
+    for key in member.needs.evidence:
+        by_task.setdefault(runs[key].spec.tasks[0], []).append(runs[key])
+    advice = advice_tables(by_task, network.depth, rule)["advice"]
+    return parse(member.spec.model_dump() | {"network": tailored_network(network, advice).model_dump()})
 
 
 def _narrower(spec: TrainSpec, sparse: Run) -> TrainSpec:

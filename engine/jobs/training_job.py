@@ -10,6 +10,7 @@ import torch
 
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
+from winnow.engine.jobs.live_changes import cannot_be_met
 from winnow.engine.jobs.other_ranks import train_along
 from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable, skipped_samples
 from winnow.engine.jobs.session import TrainingSession
@@ -31,7 +32,6 @@ from winnow.engine.training.distributed.place import place
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
 from winnow.engine.training.loop import Training, begin, start_at_constants, validate
 
-TENTH = 0.1  # %: shares are told to that
 FEW_STEPS = 50  # of the penalty: fewer move hardly a group to zero
 
 
@@ -53,13 +53,17 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
 
     training_images, validation = (batches(spec, tasks, "train", device, say), batches(spec, tasks, "val", device, say))
     _require_steps(training_images, spec.batch_size)
+    held_out = None
+    if spec.penalty.learned != "no":
+        training_images, held_out = training_images.parted(spec.penalty.held_out, spec.seed)
     if spec.test:
         require_readable(spec, "test", say)
     _list_skipped(spec, writer)
     writer.status(phase="building the network")
     fresh = spec.start.fresh_seed if spec.start is not None else None
     torch.manual_seed(spec.seed if fresh is None else fresh)
-    training = begin(spec, build_network(spec.network, tasks, training_images.channels), tasks, training_images, ranks)
+    net = build_network(spec.network, tasks, training_images.channels)
+    training = begin(spec, net, tasks, training_images, ranks, held_out)
     start_at_constants(training, training_images)
     measured = _warm_start(training, training_images, run)
     refuse_vast_strength(training, training_images)
@@ -118,11 +122,8 @@ def _hard_target(training: Training) -> list[str]:
     if not isinstance(control, Targeted):
         return []
     share = f"of the {control.of}s"
-    if (most := control.most()) < control.percent - TENTH:
-        return [
-            f"the target of {control.percent:g} % cannot be met: with a floor of {penalty.floor:g} at most "
-            f"{most:.1f} % {share} can be zero"
-        ]
+    if hard := cannot_be_met(control, penalty.floor):
+        return [hard]
     if penalty.refit_share == 0:
         return [f"without a refit nothing sees to it that {control.percent:g} % {share} are zero at the end"]
     if control.refit_from - control.warm_up < FEW_STEPS:
@@ -134,9 +135,16 @@ def _hard_target(training: Training) -> list[str]:
 def _missed(training: Training) -> str:
     """Say by how much a target was missed, "" where it was met to within one group or there is none."""
     control = training.controller
-    if not isinstance(control, Targeted) or not (gap := control.missing()):
+    if not isinstance(control, Targeted):
         return ""
-    return f"not met: {control.percent - gap:.1f} of {control.percent:g} % of the {control.of}s are zero"
+    if gap := control.missing():
+        return f"not met: {control.percent - gap:.1f} of {control.percent:g} % of the {control.of}s are zero"
+    if control.percent != training.spec.penalty.target and (more := control.beyond()):
+        return (
+            f"more than the target: {control.percent + more:.1f} instead of {control.percent:g} % of the {control.of}s "
+            "are zero. It was changed when these had died, and not all could revive"
+        )
+    return ""
 
 
 def _conclude(best: BestEpoch, training: Training, writer: ResultWriter, splits: Mapping[str, Batches]) -> None:

@@ -143,6 +143,14 @@ def _support(training: Training, start: StartSpec, root: Path, example: Tensor) 
         return best_support(scores, zero, start.zero_parameters or 0.0)
     found = [_norms(training.spec, source, root, example) for source in start.supports]
     known = [[norms[bank.layer] for norms in found if bank.layer in norms] for bank in own]
+    if start.support in ("same", "random") and not any(known):
+        raise ValueError(
+            f"`start` must name a run with the penalised layers of this one, got {start.supports[0].run}, which has "
+            "none of them. Name a run of the same network."
+        )
+    if start.support == "random":
+        chance = torch.Generator().manual_seed(training.spec.seed)
+        return [_drawn(bank, _alive(bank, several), chance) for bank, several in zip(own, known, strict=True)]
     if start.zero_parameters is None:
         return [_alive(bank, several) for bank, several in zip(own, known, strict=True)]
     agreed = [_agreed(bank, several) for bank, several in zip(own, known, strict=True)]
@@ -154,6 +162,15 @@ def _alive(bank: Bank, several: Sequence[Tensor]) -> Tensor:
     if not several:
         return torch.ones_like(bank.present)
     return (torch.stack(list(several)) > 0).any(0).to(bank.present.device) | ~bank.present
+
+
+def _drawn(bank: Bank, alive: Tensor, chance: torch.Generator) -> Tensor:
+    """Return as many groups of a bank as are alive, at random; channels that are no groups stay."""
+    groups = bank.present.nonzero().flatten()
+    order = torch.randperm(len(groups), generator=chance).to(groups.device)
+    drawn = ~bank.present
+    drawn[groups[order[: int(alive[groups].sum())]]] = True
+    return drawn
 
 
 def _agreed(bank: Bank, several: Sequence[Tensor]) -> Tensor:

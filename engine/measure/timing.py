@@ -72,6 +72,13 @@ def in_turns(
     runners: Mapping[Key, Runner], timing: Timing, progress: Callable[[int, int], None] | None = None
 ) -> dict[Key, Seconds]:
     """Return the seconds of each runner; `progress` is called with (rounds done, rounds)."""
+    return {name: summed_up(values) for name, values in each_round(runners, timing, progress).items()}
+
+
+def each_round(
+    runners: Mapping[Key, Runner], timing: Timing, progress: Callable[[int, int], None] | None = None
+) -> dict[Key, NDArray[np.float64]]:
+    """Return the seconds of each runner in every round, (rounds,), so that ratios can be taken within a round."""
     timers = {
         name: Timer("run()", globals={"run": run}, num_threads=timing.used_threads) for name, run in runners.items()
     }
@@ -83,7 +90,7 @@ def in_turns(
             found[name].append(timers[name].blocked_autorange(min_run_time=timing.seconds).median)
         if progress is not None:
             progress(turn + 1, timing.rounds)
-    return {name: _summed_up(np.array(values)) for name, values in found.items()}
+    return {name: np.array(values) for name, values in found.items()}
 
 
 def latency(
@@ -129,6 +136,7 @@ def eager(model: nn.Module, inputs: Mapping[str, Any]) -> Runner:
     return run
 
 
-def _summed_up(values: NDArray[np.float64]) -> Seconds:
+def summed_up(values: NDArray[np.float64]) -> Seconds:
+    """Return the median and the spread of some rounds."""
     p10, median, p90 = np.percentile(values, [10, 50, 90])
     return Seconds(float(median), float(p10), float(p90))

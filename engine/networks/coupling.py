@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from winnow.engine.networks.heads import AtStage, build_head, conv_norm
 from winnow.engine.networks.multitask import MultiTaskNet, WithHeads, to_size
-from winnow.engine.specs.network import TrunkSpec
 from winnow.engine.specs.registry import entry
+from winnow.engine.specs.trunk import TrunkSpec
 from winnow.engine.tasks.task import Task
 
 KEPT = 0.9  # of a task's own features in its first stitches; the others share the rest
@@ -39,6 +39,10 @@ class Trunk(nn.Module):
         """Return what a stage made as features (B, C, h, w) of images of `size`."""
         return x
 
+    def cut(self, stages: int) -> None:
+        """Drop all stages behind the first `stages` of them; the features of those do not change."""
+        raise NotImplementedError(f"{type(self).__name__}.cut")
+
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         """(B, channels, H, W) → features (B, C, h, w) of the last stage, or with `every` of each."""
         x, size, last = self.begin(images), images.shape[-2:], len(self.widths) - 1
@@ -59,10 +63,17 @@ def on_trunk(spec: TrunkSpec, tasks: Mapping[str, Task], make: Make, *, frozen_n
     """
     if unknown := [task for task in spec.head_stage if task not in tasks]:
         raise ValueError(f"`head_stage` must name tasks of the run, {', '.join(tasks)}, got {', '.join(unknown)}.")
-    if wrong := [f"{task}={stage}" for task, stage in spec.head_stage.items() if stage > spec.depth]:
-        raise ValueError(f"`head_stage` must be at most {spec.depth} in {spec.network}, got {', '.join(wrong)}.")
+    if wrong := [f"{task}={stage}" for task, stage in spec.head_stage.items() if stage > spec.built]:
+        raise ValueError(f"`head_stage` must be at most {spec.built} in {spec.network}, got {', '.join(wrong)}.")
+
+    def made(every: bool) -> Trunk:
+        trunk = make(every)  # whole, so that the stages that stay begin with the weights that they have in the whole
+        if spec.built < len(trunk.widths):
+            trunk.cut(spec.built)
+        return trunk
+
     net = entry({"shared": _one, "mtan": _masked, "cross-stitch": _stitched}, spec.coupling, "coupling")(
-        spec, tasks, make
+        spec, tasks, made
     )
     if frozen_norms:
         net.freeze_norms()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from winnow.engine.specs.network import NetworkSpec
+from winnow.engine.specs.trunk import NetworkSpec
 from winnow.engine.tasks.task import Task
 
 Features = Tensor | tuple[Tensor, ...]

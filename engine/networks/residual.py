@@ -139,6 +139,10 @@ class ResidualTrunk(Trunk):
         found: Tensor = self.stages[stage](x)
         return found
 
+    def cut(self, stages: int) -> None:
+        """Drop the stages behind the first `stages`."""
+        self.stages, self.widths = nn.Sequential(*list(self.stages)[:stages]), self.widths[:stages]
+
 
 def residual_trunk(spec: ResidualSpec, channels: int, every: bool = False) -> ResidualTrunk:
     """Return the trunk of a spec for images of `channels` channels, freshly initialised."""

@@ -111,7 +111,7 @@ class SwinTrunk(Trunk):
             nn.Sequential(*(SwinBlock(width, heads, (place % 2) * (WINDOW // 2)) for place in range(depth)))
             for width, heads, depth in zip(self.widths, HEADS, DEPTHS, strict=True)
         )
-        self.norm = nn.LayerNorm(self.widths[-1])
+        self.norm: nn.Module = nn.LayerNorm(self.widths[-1])
 
     def begin(self, images: Tensor) -> Tensor:
         """Return the patches (B, h, w, C) of the images, padded to whole patches."""
@@ -130,6 +130,11 @@ class SwinTrunk(Trunk):
         """Return the places as (B, C, h, w); those of the last stage after the norm."""
         x = self.norm(x) if stage == len(DEPTHS) - 1 else x
         return x.permute(0, 3, 1, 2)
+
+    def cut(self, stages: int) -> None:
+        """Drop the stages behind the first `stages`, and the norm that stands behind the last of all."""
+        self.widths, self.norm = self.widths[:stages], nn.Identity()
+        self.stages, self.merging = self.stages[:stages], self.merging[: stages - 1]
 
 
 def relative_places() -> Tensor:

@@ -87,7 +87,7 @@ class VitTrunk(Trunk):
         self.first = nn.Parameter(torch.zeros(1, 1, size.width))
         self.places = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1 + GRID * GRID, size.width), std=0.02))
         self.blocks = nn.ModuleList(VitBlock(size.width, size.heads) for _ in range(DEPTH))
-        self.norm = nn.LayerNorm(size.width, EPSILON)
+        self.norm: nn.Module = nn.LayerNorm(size.width, EPSILON)
 
     def begin(self, images: Tensor) -> Tensor:
         """Return the tokens (B, 1 + patches, C) of the images, the class token first."""
@@ -119,3 +119,8 @@ class VitTrunk(Trunk):
         x = self.norm(x) if stage == STAGES - 1 else x
         rows, columns = size[0] // self.patch, size[1] // self.patch
         return x[:, 1:].transpose(1, 2).reshape(len(x), -1, rows, columns)
+
+    def cut(self, stages: int) -> None:
+        """Drop the blocks behind the first `stages` quarters, and the norm that stands behind the last of all."""
+        self.widths, self.norm = self.widths[:stages], nn.Identity()
+        self.blocks = self.blocks[: stages * DEPTH // STAGES]

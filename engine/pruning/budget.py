@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from winnow.engine.graph.weights import Flags, Values
 from winnow.engine.pruning.latency_budget import LatencySearch, Timed
 from winnow.engine.pruning.ranking import Ranking, fewest
@@ -104,6 +106,15 @@ def choose(
         raise unreachable(budget.percent, of, what_if.shares(ranking.first(len(ranking))).of(of))
     beyond = what_if.shares(ranking.first(found)).of(of) > budget.percent
     return _choice(ranking, what_if, max(found - 1, ranking.dead) if budget.at == "most" and beyond else found)
+
+
+def choose_up_to(
+    units: Units, scores: Values, highest: float, *, floor: float = 0.0, tasks: Sequence[str] | None = None
+) -> Choice:
+    """Return all units whose score is at most `highest`, but for the best of each class, and those that are dead."""
+    ranking = Ranking(units, scores, floor, tasks)
+    count = ranking.dead + int((np.asarray(scores)[ranking.order[ranking.dead :]] <= highest).sum())
+    return _choice(ranking, WhatIf(units, tasks), count)
 
 
 def _choice(ranking: Ranking, what_if: WhatIf, count: int, latency: float | None = None) -> Choice:

@@ -70,7 +70,7 @@ def certificate_of(
     words: dict[str, Any] = readings_in_words(plan.readings())
     program = isinstance(small, fx.GraphModule)
     return Certificate(
-        **compared(plan.graph.model, proof),
+        **compared(proof),
         removed=removed(cuts, small),
         kept_for=plan.kept_for,
         constants=constants_in_words(plan.liveness),
@@ -83,17 +83,16 @@ def certificate_of(
     )
 
 
-def compared(model: nn.Module, proof: Proof) -> dict[str, Any]:
+def compared(proof: Proof) -> dict[str, Any]:
     """Return the fields of a certificate that say what was compared."""
-    calls = [trial.call.described(model) for trial in proof.took if not trial.size]
     return {
         "max_error_float32": proof.single.absolute,
         "max_error_float64": proof.double.absolute,
         "relative_error_float32": proof.single.relative,
         "relative_error_float64": proof.double.relative,
         "relative_error_training": proof.training.relative if proof.training else None,
-        "inputs": tuple(trial.words for trial in proof.took if not trial.size),
-        "calls": tuple(dict.fromkeys(calls)),
+        "inputs": tuple(trial.words for trial in proof.took if not trial.size or trial.size.endswith(" images")),
+        "calls": tuple(dict.fromkeys(trial.of for trial in proof.took)),
         "sizes": tuple(dict.fromkeys(trial.size for trial in proof.took if trial.size)),
         "tensors": proof.tensors,
         "elements": proof.elements,

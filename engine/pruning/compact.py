@@ -40,7 +40,7 @@ from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
 from winnow.engine.pruning.readers import GatherMode
 from winnow.engine.pruning.shrinking import CutWeight, shrunk
 from winnow.engine.pruning.sizes import fit_layers
-from winnow.engine.pruning.trials import trials
+from winnow.engine.pruning.trials import few_trials
 
 EVALUATION_ONLY = (
     "some channels are constant in evaluation mode only: compact(…, training=True) keeps them, and compares both modes"
@@ -280,7 +280,7 @@ class _Compaction:
         graph = built.plan.graph
         fixed = isinstance(built.small, fx.GraphModule) and fixes_sizes(graph)
         pair = Pair(graph.model, built.small, exact, self.tasks)
-        return proved(pair, trials(graph.model, compared_on, sizes=not fixed))
+        return proved(pair, few_trials(graph.model, compared_on, sizes=not fixed), graph.modes_alike)
 
     def _proved(self, built: _Built, silent: Sequence[str] = ()) -> Compacted:
         """Return a form of the smaller model with its certificate.

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.fx.node import map_aggregate
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from winnow.engine.graph.calls import Call, in_modes, run
 from winnow.engine.graph.carriers import Carrier, squeezed
 from winnow.engine.graph.graph import ChannelGraph
+from winnow.engine.graph.memory import TensorTable
 from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.movement import moved
 from winnow.engine.graph.observer import Observer
@@ -56,7 +56,8 @@ def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call], but: Sequence[st
     """
     otherwise = (path for path, module in twin.named_modules() if isinstance(module, NARROWED))
     passes = _Passes(plan, frozenset([*but, *otherwise]))
-    for call in in_modes(calls):
+    modes = [call for call in in_modes(calls) if not (call.training and plan.graph.modes_alike)]
+    for call in modes or in_modes(calls):  # where the modes are alike, one of them tells
         copied = call.changed(lambda leaf: leaf.detach().clone())
         with as_norms(twin), preserved(twin) as state, torch.no_grad():
             watcher = _Fitting(twin, state, passes)
@@ -120,7 +121,7 @@ class _Fitting(Observer):
         super().__init__(twin, Recording(nn.Module(), 1), state, -1, drawing=False)
         self.passes, self.done = passes, 0
         self._likely = list(passes.events)
-        self._known: Any = WeakTensorKeyDictionary()
+        self._known = TensorTable()
         self._last: list[Carrier] = []
 
     def operate(self, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

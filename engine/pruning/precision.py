@@ -79,15 +79,19 @@ class _Typed(TorchFunctionMode):
         return self.dtype if isinstance(value, torch.dtype) and value.is_floating_point else value
 
 
+def is_in_type(model: nn.Module, dtype: torch.dtype) -> bool:
+    """Return whether all floating tensors of a model are of one type."""
+    return {tensor.dtype for tensor in [*model.parameters(), *model.buffers()] if tensor.is_floating_point()} <= {dtype}
+
+
 @contextmanager
-def in_precision(model: nn.Module, dtype: torch.dtype, makers: bool = True) -> Iterator[None]:
+def in_precision(model: nn.Module, dtype: torch.dtype, makers: bool = True, own: bool = True) -> Iterator[None]:
     """Let the code of a model that was converted from `model` ask for no other floating type than `dtype`.
 
     With `makers`, tensors that it makes without naming a type are of that type too; those that a program has made when
-    it was drawn could not follow.
+    it was drawn could not follow. With `own`, a model that is of that type already is left as it is.
     """
-    own = {tensor.dtype for tensor in [*model.parameters(), *model.buffers()] if tensor.is_floating_point()}
-    if own <= {dtype}:
+    if own and is_in_type(model, dtype):
         yield
         return
     before = torch.get_default_dtype()

@@ -16,13 +16,14 @@ from winnow.engine.graph.calls import Call, outputs, run
 from winnow.engine.graph.examples import images
 from winnow.engine.graph.modes import in_mode
 from winnow.engine.pruning.chance import Chance, same_chance
-from winnow.engine.pruning.precision import full_precision, in_precision, in_type, private
+from winnow.engine.pruning.precision import full_precision, in_precision, in_type, is_in_type, private
 from winnow.engine.pruning.trials import SEED, Trial
 
 FLOAT32, FLOAT64 = 1e-4, 1e-10  # the largest relative error of a certificate
 TRAINING = 1e-7  # the same in training mode, in float64: a batch norm divides by deviations that may be small
 
 
+ROUNDED = "the model is in float64 and rounds to a smaller type inside ({:.0e} of the output): compared without that"
 BEHIND = " (in evaluation mode behind it)"
 
 
@@ -89,17 +90,25 @@ class Proof:
         return self.double.elements + (self.training.elements if self.training else 0)
 
 
-def proved(pair: Pair, trials: Iterable[Trial]) -> Proof:
+def proved(pair: Pair, trials: Iterable[Trial], modes_alike: bool = False) -> Proof:
     """Return the proof that a smaller model gives what the model gives.
+
+    Args:
+        pair: the two models.
+        trials: what they are run on.
+        modes_alike: whether the model computes the same in both modes (`engine.graph.graph`): then what it gave in
+            evaluation mode is what the smaller model must give in training mode.
 
     Raises:
         NotExact: it does not, or there was nothing to compare; the message names the first trial that failed.
 
     """
     found = Proof()
-    double = _Both(pair, torch.float64)
+    double = _Both(pair, torch.float64, modes_alike)
+    done: set[str] = set()
     for trial in trials:
-        _take(found, double, trial)
+        if done.isdisjoint(trial.instead) and _take(found, double, trial):
+            done.add(trial.words)
     del double
     single = _Both(pair, torch.float32)
     for trial in found.took:
@@ -110,23 +119,29 @@ def proved(pair: Pair, trials: Iterable[Trial]) -> Proof:
     return found
 
 
-def _take(found: Proof, both: "_Both", trial: Trial) -> None:
-    """Compare on one trial in float64, and note what came of it."""
+def _take(found: Proof, both: "_Both", trial: Trial) -> bool:
+    """Compare on one trial in float64, and note what came of it; return whether the model took it."""
     training = bool(trial.call.training)
     try:
         errors = both.errors(trial)
     except _NotTakenError as error:
         if training and not trial.size:
             found.open["training mode"] = f"the model does not run in it: {error}"
-        return
+        return False
     if training and both.unanswered and not errors.relative <= TRAINING:
         found.open["training mode"] = f"{', '.join(sorted(both.unanswered))} draws other random numbers"
-        return
-    _judged(errors, TRAINING if training else FLOAT64, torch.float64, trial)
+        return True
+    bound = TRAINING if training else FLOAT64
+    if not errors.relative <= bound and both.own and is_in_type(both.pair.model, torch.float64):
+        both.own, rounded = False, errors.relative
+        errors = both.errors(trial)
+        found.open["rounding inside"] = ROUNDED.format(rounded)
+    _judged(errors, bound, torch.float64, trial)
     found.took.append(trial)
     if training:
         found.training = found.training or Errors()
     (found.training if training and found.training else found.double).merge(errors)
+    return True
 
 
 def _judged(errors: Errors, bound: float, dtype: torch.dtype, trial: Trial) -> Errors:
@@ -151,8 +166,10 @@ class _Result:
 class _Both:
     """A model and its smaller form in one precision, run on the same trials in the same order."""
 
-    def __init__(self, pair: Pair, dtype: torch.dtype) -> None:
-        self.pair, self.dtype = pair, dtype
+    def __init__(self, pair: Pair, dtype: torch.dtype, modes_alike: bool = False) -> None:
+        self.pair, self.dtype, self.modes_alike = pair, dtype, modes_alike
+        self._evaluated: dict[int, _Result] = {}
+        self.own = True  # whether a model in this type runs as it is, even if its code asks for another one
         self.unanswered: set[str] = set()
         self.statistics = any(True for _ in pair.model.buffers())
         self.dense, self.small = private(pair.model, dtype), private(pair.small, dtype, pair.exact)
@@ -166,8 +183,9 @@ class _Both:
 
         """
         call = trial.call.changed(lambda leaf: in_type(leaf, self.dtype))
-        makers = not isinstance(self.pair.small, fx.GraphModule)
-        with in_precision(self.pair.model, self.dtype, makers), full_precision(self.pair.model), torch.no_grad():
+        if trial.call.training and (alike := self._as_evaluated(trial, call)) is not None:
+            return alike
+        with self._precisely():
             try:
                 expected = self._run(self.dense, call)
             except Exception as error:
@@ -181,14 +199,35 @@ class _Both:
                     f"`model` must run when it is compacted, got {type(error).__name__} ({_line(error)}) on "
                     f"{trial.words}. Keep the model as it is."
                 ) from error
+        if trial.inputs >= 0 and self.modes_alike and not trial.call.training:
+            self._evaluated[trial.inputs] = expected
         return self._compared(expected, found, trial)
 
-    def _run(self, model: nn.Module, call: Call) -> _Result:
+    @contextmanager
+    def _precisely(self) -> Iterator[None]:
+        makers, model = not isinstance(self.pair.small, fx.GraphModule), self.pair.model
+        with in_precision(model, self.dtype, makers, self.own), full_precision(model), torch.no_grad():
+            yield
+
+    def _as_evaluated(self, trial: Trial, call: Call) -> Errors | None:
+        """Return how far the smaller model in training mode is from the model in evaluation mode, None if too far."""
+        expected = self._evaluated.pop(trial.inputs, None)
+        if expected is None:
+            return None
+        try:
+            with self._precisely():
+                found = self._run(self.small, call, behind=False)
+            errors = self._compared(expected, found, trial)
+        except Exception:  # noqa: BLE001 - whatever it is, the comparison in full says it
+            return None
+        return errors if errors.relative <= TRAINING else None
+
+    def _run(self, model: nn.Module, call: Call, behind: bool = True) -> _Result:
         """Run one model; behind a pass in training mode, also in evaluation mode with the statistics of that pass."""
         before = {name: buffer.clone() for name, buffer in model.named_buffers()} if call.training else {}
         try:
             result, tensors = self._passed(model, call)
-            if call.training and self.statistics:
+            if call.training and self.statistics and behind:
                 _, after = self._passed(model, call.in_mode(False))
                 tensors += [(f"{path}{BEHIND}", tensor) for path, tensor in after]
         finally:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.partition import Labels
@@ -112,6 +112,8 @@ def _fit_other(module: nn.Module, source: tuple[int, ...] | None) -> None:
         fit_attention(module)
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
         fit_norm(module)
+    elif type(module) is nn.Transformer and any(width != layer.d_model for width in _widths(module)):
+        layer.__class__ = NarrowTransformer
     elif isinstance(module, nn.RNNBase):
         layer.input_size = layer.weight_ih_l0.shape[1]
         layer.hidden_size = layer.hidden_size if layer.proj_size else layer.weight_hh_l0.shape[1]
@@ -119,6 +121,33 @@ def _fit_other(module: nn.Module, source: tuple[int, ...] | None) -> None:
         layer.hidden_size, layer.input_size = layer.weight_hh.shape[1], layer.weight_ih.shape[1]
     elif isinstance(module, nn.modules.batchnorm._NormBase):
         layer.num_features = _features(layer, source)
+
+
+class NarrowTransformer(nn.Transformer):
+    """A transformer of torch whose two streams have other widths than `d_model`, each its own."""
+
+    def forward(self, src: Tensor, tgt: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Return what the decoder gives; takes what `torch.nn.Transformer` takes."""
+        given = dict(zip(MASKS, args, strict=False)) | kwargs
+        source = {"mask": given.get("src_mask"), "is_causal": given.get("src_is_causal")}
+        memory = self.encoder(src, src_key_padding_mask=given.get("src_key_padding_mask"), **source)
+        rest = {name: given[name] for name in MASKS if name in given and not name.startswith("src")}
+        return self.decoder(tgt, memory, **rest)
+
+
+MASKS = (
+    "src_mask", "tgt_mask", "memory_mask", "src_key_padding_mask", "tgt_key_padding_mask", "memory_key_padding_mask",
+    "src_is_causal", "tgt_is_causal", "memory_is_causal",
+)  # fmt: skip
+
+
+def _widths(transformer: nn.Transformer) -> list[int]:
+    """Return the widths of the streams of the encoder and the decoder, those of torch's own kind."""
+    layers = [part for part in transformer.modules() if type(part) in LAYERS]
+    return [len(part.linear2.weight) for part in layers if isinstance(part.linear2, nn.Linear)]
+
+
+LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
 
 
 def _features(norm: Any, source: tuple[int, ...] | None) -> int:

@@ -1,8 +1,9 @@
-"""What a user asks of a live run: stop, pause, another strength. The worker reads it at every step boundary."""
+"""What a user asks of a live run: stop, pause, another strength or target. The worker reads it at every step."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 from filelock import FileLock
 from pydantic import Field, ValidationError
@@ -11,14 +12,16 @@ from winnow.engine.runs.files import replace
 from winnow.engine.specs.frozen import Factor, Frozen
 
 LARGEST = 1 << 16  # bytes of the file
-KEPT = 200  # strengths: more than are asked for between two steps
+KEPT = 200  # strengths, and targets: more than are asked for between two steps
+Percent = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
 
 
 class Control(Frozen):
     """What is asked of a live run now; `strength` is None until a user changes it.
 
     Each strength that was asked for is recorded, also where another one follows before the worker looks: `strengths`
-    are the newest ones, in the order in which they were asked for, and `asked` is how many there have been.
+    are the newest ones, in the order in which they were asked for, and `asked` is how many there have been. `target`
+    [%], `targets` and `targets_asked` are the same of the target, for a run that has one.
     """
 
     stop: bool = False
@@ -26,11 +29,19 @@ class Control(Frozen):
     strength: Factor | None = None
     asked: int = Field(0, ge=0, le=2**53)
     strengths: tuple[Factor, ...] = Field((), max_length=KEPT)
+    target: Percent | None = None
+    targets_asked: int = Field(0, ge=0, le=2**53)
+    targets: tuple[Percent, ...] = Field((), max_length=KEPT)
 
     def since(self, seen: int) -> tuple[float, ...]:
         """Return the strengths that were asked for after the first `seen`."""
         new = self.asked - seen
         return self.strengths[-new:] if new > 0 else ()
+
+    def targets_since(self, seen: int) -> tuple[float, ...]:
+        """Return the targets [%] that were asked for after the first `seen`."""
+        new = self.targets_asked - seen
+        return self.targets[-new:] if new > 0 else ()
 
 
 def ask(path: Path, **requests: object) -> Control:
@@ -43,7 +54,7 @@ def ask(path: Path, **requests: object) -> Control:
     with FileLock(path.with_suffix(".lock"), timeout=5):
         current = read_control(path)
         try:
-            control = _with_strength(Control.model_validate({**current.model_dump(), **requests}), requests)
+            control = _listed(Control.model_validate({**current.model_dump(), **requests}), requests)
         except ValidationError as error:
             problem = error.errors()[0]
             expected = problem["msg"].removeprefix("Input should be ")
@@ -62,12 +73,14 @@ def read_control(path: Path) -> Control:
         return Control()
 
 
-def _with_strength(control: Control, requests: Mapping[str, object]) -> Control:
-    """Return the requests with a strength among those that were asked for, where this one asks for one."""
-    if control.strength is None or "strength" not in requests:
-        return control
-    strengths = (*control.strengths, control.strength)[-KEPT:]
-    return control.model_copy(update={"asked": control.asked + 1, "strengths": strengths})
+def _listed(control: Control, requests: Mapping[str, object]) -> Control:
+    """Return the requests with a strength and a target among those that were asked for, where they are asked for."""
+    new: dict[str, object] = {}
+    if control.strength is not None and "strength" in requests:
+        new |= {"asked": control.asked + 1, "strengths": (*control.strengths, control.strength)[-KEPT:]}
+    if control.target is not None and "target" in requests:
+        new |= {"targets_asked": control.targets_asked + 1, "targets": (*control.targets, control.target)[-KEPT:]}
+    return control.model_copy(update=new)
 
 
 class ControlReader:

@@ -1,8 +1,10 @@
-"""What is done with a run's result: pruned, explained, exported. Each is a folder of work inside the run's own.
+"""What is done with a run's result: pruned, explained, analysed, exported, timed. Each has a folder inside the run's.
 
     runs/<id>/prune/<utc-time>-<slug>/      spec.json of kind prune, tables, model/: the smaller model and its card
     runs/<id>/explain/<utc-time>-<slug>/    spec.json of kind explain, tables, pictures
+    runs/<id>/sensitivity/<utc-time>-<slug>/    spec.json of kind sensitivity, tables
     runs/<id>/export/<utc-time>-<slug>/     spec.json of kind export, files/: what was asked for
+    runs/<id>/bench/<utc-time>-<slug>/      spec.json of kind bench, tables
 
 They never change the run itself, and removing one undoes it. A run may have many of each; pages show the newest one
 that is done.
@@ -31,7 +33,7 @@ KINDS = tuple(kind for kind, job in JOBS.items() if job.derived)
 
 
 class DerivedJob(WorkFolder):
-    """One pruning, explanation or export of a run."""
+    """One pruning, explanation, sensitivity analysis, export or bench of a run."""
 
     @cached_property
     def spec(self) -> DerivedSpec:
@@ -45,7 +47,7 @@ class DerivedJob(WorkFolder):
 
     @property
     def kind(self) -> str:
-        """prune, explain or export: the name of the folder that it lies in."""
+        """prune, explain, sensitivity, export or bench: the name of the folder that it lies in."""
         return self.path.parent.name
 
 

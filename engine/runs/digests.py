@@ -23,8 +23,9 @@ NOTED = "digests.json"
 SIGNATURE = "digests.json.sig"  # of the digests (engine.runs.signing)
 UNNOTED = (
     "status.json", "lock", "control.json", "control.lock", "log.txt", "report.json", "report", NOTED, SIGNATURE,
+    "labels.json", "concepts.json",
 )  # fmt: skip
-APART = ("prune", "explain", "export")
+APART = ("prune", "explain", "sensitivity", "export", "bench")
 
 
 def note_digests(folder: Path) -> None:

@@ -9,7 +9,12 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ru
 | `train`    | each | `weight` [1] of its gradient in the trunk | ten times an epoch                            |
 | `train`    | none | `alive` [1]: share of the groups that are | ten times an epoch                            |
 |            |      | not zero; `strength` [1]; `penalty` [1];  |                                               |
-|            |      | `images_per_second` [1/s]                 |                                               |
+|            |      | `images_per_second` [1/s]; of a strength  |                                               |
+|            |      | that is learned, `held_out_cost`,         |                                               |
+|            |      | `held_out_regret`, `held_out_error` [loss]|                                               |
+|            |      | (engine.sparsity.learned), and            |                                               |
+|            |      | `strength_least`, `strength_most` [1] of  |                                               |
+|            |      | the layers, where each has its own        |                                               |
 | `val`      | each | `loss` and the metrics of TASKS           | after each epoch, and at epoch 0 before it    |
 | `constant` | each | the metrics of TASKS, of the best         | once, at epoch 0                              |
 |            |      | prediction that ignores the image         |                                               |
@@ -32,8 +37,8 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ru
 | `removal`  | none | `parameters_before`, `parameters` [1],    | before the step from which on the smaller     |
 |            |      | `macs_before`, `macs` [1 of one image]: of| network trains                                |
 |            |      | the whole network, before and after       |                                               |
-| `control`  | none | `strength` (the new one), `pause`,        | when a user asked for it, at the step from    |
-|            |      | `resume`, `stop`; `undo`: back to before  | which it holds; what was recorded before an   |
+| `control`  | none | `strength`, `target` (the new one),       | when a user asked for it, at the step from    |
+|            |      | `pause`, `resume`, `stop`; `undo`: before | which it holds; what was recorded before an   |
 |            |      | the last removal                          | `undo` for later steps is void                |
 """
 

@@ -5,15 +5,17 @@ groups/                      norms of every group, one row per epoch (engine.run
 weights/                     checkpoints in safetensors, each with a manifest; network.json
 snapshots/                   networks kept during training (engine.runs.snapshots)
 worked_with.json             what the worker started with: packages, digests of our source and of the data (provenance)
-prune/, explain/, export/    jobs on the result, each a folder of work itself (engine.runs.derived)
+prune/, explain/, sensitivity/, export/    jobs on the result, each a folder of work itself (engine.runs.derived)
 """
 
 import os
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
+from winnow.engine.runs.control import Control
 from winnow.engine.runs.events import current_events
 from winnow.engine.runs.labels import labels_of
 from winnow.engine.runs.making import make
@@ -21,7 +23,8 @@ from winnow.engine.runs.norm_log import NormLog
 from winnow.engine.runs.received import RefusedFolderError
 from winnow.engine.runs.work_folder import Status, WorkFolder, folders, refused
 from winnow.engine.specs.frozen import SpecError
-from winnow.engine.specs.train import StrengthChange, TrainSpec, parse
+from winnow.engine.specs.penalty import StrengthChange, TargetChange
+from winnow.engine.specs.train import TrainSpec, parse
 
 
 class Run(WorkFolder):
@@ -42,14 +45,38 @@ class Run(WorkFolder):
         return NormLog(self.path / "groups")
 
     def replay(self) -> TrainSpec:
-        """Return a spec that repeats this run, with the changes of the strength that were made while it ran."""
+        """Return a spec that repeats this run, with the strengths and targets that were asked for while it ran."""
         events = current_events(self.events())
-        changes = events[(events["quantity"] == "strength") & (events["split"] == "control")]
-        made = [
-            StrengthChange(step=int(step), strength=float(value))
-            for step, value in zip(changes["step"], changes["value"], strict=True)
-        ]
-        return self.spec.model_copy(update={"strength_changes": (*self.spec.strength_changes, *made)})
+        made = events[events["split"] == "control"]
+        strengths, targets = (made[made["quantity"] == name] for name in ("strength", "target"))
+        stronger = [StrengthChange(step=step, strength=value) for step, value in _changes(strengths)]
+        aimed = [TargetChange(step=step, target=value) for step, value in _changes(targets)]
+        return self.spec.model_copy(
+            update={
+                "strength_changes": (*self.spec.strength_changes, *stronger),
+                "target_changes": (*self.spec.target_changes, *aimed),
+            }
+        )
+
+    def target_now(self) -> float | None:
+        """Return the target [%] that the run aims at now, as the user last changed it; None where it has none."""
+        changes = self.replay().target_changes
+        return changes[-1].target if changes else self.spec.penalty.target
+
+    def ask(self, **requests: object) -> Control:
+        """Ask the live run to stop, pause, or take another strength or target; ValueError on one that cannot be met."""
+        if requests.get("target") is not None and self.spec.penalty.target is None:
+            raise ValueError(
+                f"`target` must be asked of a run that began with one, got {requests['target']} for {self.id}. "
+                "Change its strength."
+            )
+        return super().ask(**requests)
+
+
+def _changes(rows: pd.DataFrame) -> Iterator[tuple[int, float]]:
+    """Yield step and value of each change."""
+    for step, value in zip(rows["step"], rows["value"], strict=True):
+        yield int(step), float(value)
 
 
 def runs_folder() -> Path:

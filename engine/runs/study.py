@@ -18,7 +18,7 @@ from winnow.engine.runs.run import Run, run_below, runs_folder
 from winnow.engine.runs.work_folder import Status, WorkFolder, folders
 from winnow.engine.specs.study import PathSpec, StudySpec, parse_many
 
-KINDS = ("study", "path")
+KINDS = ("study", "path", "tailor")
 COLUMNS = ("key", "arm", "subset", "balancing", "level_of", "level", "seed", "state", "run", "reused", "message")
 
 

@@ -44,6 +44,7 @@ from winnow.engine.sparsity.groups import Group, banks
 from winnow.engine.sparsity.groups.bank import Kept as Kept
 from winnow.engine.sparsity.groups.bank import overlapping
 from winnow.engine.sparsity.groups.remaining import Remaining
+from winnow.engine.sparsity.hypergradient import ShrinkTrace
 from winnow.engine.sparsity.moments import Homes
 from winnow.engine.sparsity.penalties import Penalty
 from winnow.engine.sparsity.preconditioner import Part, Steps
@@ -112,6 +113,7 @@ class Proximal(Wrapping):
         """‖w_g‖ of every group after the last step, one vector per bank: what the prox computed anyway."""
         self.drift = [torch.zeros_like(norms) for norms in self.norms]
         """How much ‖w_g‖ changes in a step, a running mean over some twenty: what will die is seen coming."""
+        self.trace: ShrinkTrace | None = None  # how the groups move with λ, where that is learned
         super().__init__(optimizer)
 
     def adopt(self, optimizer: Optimizer) -> None:
@@ -187,6 +189,8 @@ class Proximal(Wrapping):
     def _prox(self, part: Part) -> Tensor:
         """Take a proximal step, or, once the support is frozen, keep the dead at zero; return the norms."""
         if self.support is None:
+            if self.trace is not None:
+                return self.trace.prox_(self.penalty, part)
             return self.penalty.prox_(part.bank, part.length)
         alive = torch.cat([self.support[place] for place in part.places])
         part.bank.scale_(alive.to(part.bank.parts[0].present.device, part.bank.parts[0].kind_of_vectors))
@@ -219,19 +223,28 @@ class Proximal(Wrapping):
         if self.support is not None:
             self.support = [self.support[own.place][own.channels] for own in left]
         self.drift = [self.drift[own.place][own.channels] for own in left]
+        if self.trace is not None:
+            self.trace.cut(left)
         self.banks = [own.bank for own in left]
         self.norms = [bank.norms() for bank in self.banks]
         before = self._left
-        self._left = [own if before is None else _through(before[own.place], own) for own in left]
+        self._left = [own if before is None else own.since(before[own.place]) for own in left]
         self.adopt(optimizer)
 
     def regrow(self, optimizer: Optimizer) -> None:
         """Go on with the dense model again, whose optimiser this is: what was removed is there again, as zeros."""
         self.support = None if self.support is None else self.whole(self.support)
         self.drift = self.whole(self.drift)
+        if self.trace is not None:
+            self.trace.regrow(self._left, self.dense_banks)
         self.banks, self._left = self.dense_banks, None
         self.norms = [bank.norms() for bank in self.banks]
         self.adopt(optimizer)
+
+    @property
+    def places(self) -> list[int]:
+        """The number that each bank has among those of the dense network."""
+        return list(range(len(self.banks))) if self._left is None else [own.place for own in self._left]
 
     def whole(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return vectors (channels,) per bank for the banks of the dense network: 0 for channels that were removed."""
@@ -285,8 +298,3 @@ class Proximal(Wrapping):
         self.norms = placed("norms", [bank.norms() for bank in self.banks])
         self.drift = placed("drift", [torch.zeros_like(norms) for norms in self.norms])
         self._settle()
-
-
-def _through(before: Remaining, then: Remaining) -> Remaining:
-    """Return what two removals, one after the other, leave of a bank."""
-    return Remaining(then.bank, before.place, before.channels[then.channels])

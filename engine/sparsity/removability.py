@@ -1,7 +1,7 @@
-"""The fate of the channel behind each group: whether it can be removed, and if not, who still reads it.
+"""Whether the channel behind each group can be removed and, if not, which layers read it.
 
-A zero input group says that one layer ignores a channel. The channel itself can go when every reader ignores it, so
-that a zero group and a removable channel are two things: `fates` puts them side by side.
+A zero input group says that one layer ignores a channel. The channel itself can be removed when every reader ignores
+it. So a zero group and a removable channel are two things; `removability` puts them side by side.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.sparsity.groups import Bank
 
 
-def fates(graph: ChannelGraph, table: pd.DataFrame, banks: Sequence[Bank]) -> pd.DataFrame:
+def removability(graph: ChannelGraph, table: pd.DataFrame, banks: Sequence[Bank]) -> pd.DataFrame:
     """Return one row per channel of every bank, in order: layer, channel, removable, blocked (why not, in words).
 
     `table` is `engine.graph.tables.channel_table` of the graph.

@@ -137,6 +137,11 @@ class Targeted:
         gap = self.percent - zero
         return gap if gap > self._largest_group() else 0.0
 
+    def beyond(self) -> float:
+        """Return how much [%] more than the target is zero now; 0 where one group fewer would miss it."""
+        zero = self.counts.percent(self.of, self.proximal.whole([norms != 0 for norms in self.proximal.norms]))
+        return max(zero - self.percent, 0.0) if zero - self.percent > self._largest_group() else 0.0
+
     def _largest_group(self) -> float:
         """Return the largest share [%] that one group makes zero."""
         full = [bank.present.clone() for bank in self.proximal.banks]

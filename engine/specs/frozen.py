@@ -41,7 +41,7 @@ def refusal(error: ValueError) -> SpecError:
 
 
 class DerivedSpec(Frozen):
-    """What is asked for about the result of a run: a pruning, an explanation, an export."""
+    """What is asked for about the result of a run: a pruning, an explanation, an export, a bench."""
 
     kind: str
     format_version: Literal[1] = 1

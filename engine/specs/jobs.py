@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from winnow.engine.specs.bench import BenchSpec
 from winnow.engine.specs.explain import ExplainSpec
 from winnow.engine.specs.export import ExportSpec
 from winnow.engine.specs.frozen import DerivedSpec, Frozen
 from winnow.engine.specs.look import LookSpec
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.specs.registry import Reference
-from winnow.engine.specs.study import PathSpec, StudySpec
+from winnow.engine.specs.sensitivity import SensitivitySpec
+from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec
 from winnow.engine.specs.train import TrainSpec
 
 
@@ -43,6 +45,7 @@ JOBS: Mapping[str, JobKind] = MappingProxyType(
         "train": JobKind(TrainSpec, Reference("winnow.engine.jobs.training_job", "run_training")),
         "study": JobKind(StudySpec, _STUDY),
         "path": JobKind(PathSpec, _STUDY),
+        "tailor": JobKind(TailorSpec, _STUDY),
         "look": JobKind(LookSpec, Reference("winnow.engine.jobs.look_job", "run_look")),
         "prune": JobKind(
             PruneSpec,
@@ -56,11 +59,23 @@ JOBS: Mapping[str, JobKind] = MappingProxyType(
             tables=("layers", "faithfulness", "circuit_figures", "circuit_overlaps"),
             help="Show which channels of RUN each task relies on, and check whether that is true.",
         ),
+        "sensitivity": JobKind(
+            SensitivitySpec,
+            Reference("winnow.engine.jobs.sensitivity_job", "run_sensitivity"),
+            tables=("sensitivity", "suggested"),
+            help="Cut each layer of RUN alone, and show what each task loses. Suggests how much each layer can lose.",
+        ),
         "export": JobKind(
             ExportSpec,
             Reference("winnow.engine.jobs.export_job", "run_export"),
             tables=("files",),
             help="Write the pruned network of RUN in other formats. Each file is checked against the network.",
+        ),
+        "bench": JobKind(
+            BenchSpec,
+            Reference("winnow.engine.jobs.bench_job", "run_bench"),
+            tables=("said", "best", "lost"),
+            help="Time the pruned network of RUN beside the dense one, in every form, and say where its time goes.",
         ),
     }
 )

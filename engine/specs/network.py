@@ -2,86 +2,17 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, field_validator, model_validator
 
 from winnow.data.code import PATTERN, Code, Plain
-from winnow.engine.specs.frozen import Frozen, SpecError, Width, first_line
+from winnow.engine.specs.frozen import SpecError, Width, first_line
 from winnow.engine.specs.registry import Reference, chosen_by
+from winnow.engine.specs.trunk import NetworkSpec, TrunkSpec
 
 FROZEN_NORMS = "keep the batch norms of the trunk as they are: for weights from a file"
 ModuleName = Annotated[str, Field(pattern=r"^[\w.]+$", max_length=200)]
-
-
-class NetworkSpec(Frozen):
-    """A network with its options; a subclass per kind of network sets `network` and `build`.
-
-    `build` is imported by the worker: build(spec, tasks, channels) returns a module whose forward turns images
-    (B, channels, H, W) into {task: prediction}; one of ours has a `trunk` and `heads`.
-    """
-
-    network: str
-    build: ClassVar[Reference]
-    ours: ClassVar[bool] = True
-    """Whether Winnow has its code; otherwise it is the user's, and a run keeps its architecture."""
-    foreign_names: ClassVar[Reference | None] = None
-    """What translates the names of other libraries' weights: translated(names) returns {their name: ours}."""
-
-    @property
-    def seam(self) -> bool:
-        """Whether it is a `MultiTaskNet`; otherwise any module whose forward returns {task: output}."""
-        return self.ours
-
-    def fingerprint(self) -> dict[str, str]:
-        """Return what identifies code of the user's own that builds it; {} where there is none."""
-        return {}
-
-    @property
-    def stages(self) -> tuple[int, ...]:
-        """The widths that a narrower network of the same kind has less of; () where it has no narrower ones."""
-        return ()
-
-    def with_stages(self, widths: tuple[int, ...]) -> Self:
-        """Return the same network with other `stages`."""
-        raise NotImplementedError(f"{type(self).__name__}.with_stages")
-
-
-class TrunkSpec(NetworkSpec):
-    """A trunk and a head per task: what the heads are, where they read, and how the tasks share the trunk."""
-
-    head: Literal["light", "aspp", "unet"] = Field(
-        "light",
-        description="head of a dense task. light: one 3×3 convolution; aspp: DeepLab's; unet: a decoder of every stage",
-    )
-    head_width: int = Field(48, ge=1, le=8192, description="channels inside each head")
-    head_stage: dict[str, int] = Field(
-        default_factory=dict,
-        description="stage of the trunk that the head of a task reads, as seg=4,depth=2; 1 is the first, and a task "
-        "that is not named reads the last",
-    )
-    coupling: Literal["shared", "mtan", "cross-stitch"] = Field(
-        "shared",
-        description="how tasks share. shared: one trunk; mtan: one trunk, and a mask of each task on every stage; "
-        "cross-stitch: a trunk per task, mixed after every stage",
-    )
-
-    @property
-    def depth(self) -> int:
-        """The number of stages that a head can read."""
-        return 4
-
-    @property
-    def seam(self) -> bool:
-        """Whether one trunk serves all tasks."""
-        return self.coupling != "cross-stitch"
-
-    @field_validator("head_stage")
-    @classmethod
-    def _stages_are_counted_from_one(cls, stages: dict[str, int]) -> dict[str, int]:
-        if wrong := [f"{task}={stage}" for task, stage in stages.items() if stage < 1]:
-            raise ValueError(f"`head_stage` must be at least 1, got {', '.join(wrong)}.")
-        return stages
 
 
 class ResidualSpec(TrunkSpec):
@@ -135,7 +66,8 @@ class ResnetSpec(TrunkSpec):
     frozen_norms: bool = Field(False, description=FROZEN_NORMS)
     variant: Literal["v1", "d"] = Field(
         "v1",
-        description="v1: a 7×7 convolution first; d: three 3×3 ones, and a mean before the convolution of a shortcut",
+        description="v1: a 7×7 convolution first; d: three 3×3 ones, and average pooling before each shortcut's "
+        "convolution",
     )
     output_stride: int = Field(
         32, description="how much smaller the features are than the image: 32, 16 or 8; below 32, stages are dilated"
@@ -212,7 +144,10 @@ class MmoeSpec(NetworkSpec):
     experts: int = Field(4, ge=1, le=256, description="networks that all tasks share")
     layers: int = Field(2, ge=1, le=16, description="layers of each expert")
     view: int = Field(
-        1, ge=1, le=99, description="times that a layer of an expert sees, an odd number; 1: each alone, as for vectors"
+        1,
+        ge=1,
+        le=99,
+        description="time steps that a layer sees at once, an odd number; 1: each step alone, as for vectors",
     )
     expert_width: int = Field(64, ge=1, le=8192, description="channels of each layer of an expert")
     head_width: int = Field(48, ge=1, le=8192, description="channels inside each head")

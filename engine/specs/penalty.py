@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,18 +23,25 @@ class PenaltyKind:
     penalises: str
     parameters: tuple[str, ...] = ()
     any_metric: bool = True
+    learnable: bool = False
 
 
+AUTO = "auto"  # in place of a strength: it is learned
+LEARNED_START = 0.01  # of λ_max: where λ starts that is learned
 MOST_STRENGTH = 1e3  # λ_max: from 1 on the penalty outweighs the loss in every group
 _PENALTIES = "winnow.engine.sparsity.penalties"
 PENALTIES: Mapping[str, PenaltyKind] = MappingProxyType(
     {
-        "group_lasso": PenaltyKind(Reference(_PENALTIES, "GroupLasso"), "the norm of each group"),
+        "group_lasso": PenaltyKind(Reference(_PENALTIES, "GroupLasso"), "the norm of each group", learnable=True),
         "sparse_group_lasso": PenaltyKind(
             Reference(_PENALTIES, "SparseGroupLasso"), "the norm of each group, and single entries", ("mix",)
         ),
         "group_mcp": PenaltyKind(
-            Reference(_PENALTIES, "GroupMCP"), "only small norms of groups", ("concavity",), any_metric=False
+            Reference(_PENALTIES, "GroupMCP"),
+            "only small norms of groups",
+            ("concavity",),
+            any_metric=False,
+            learnable=True,
         ),
         "l1": PenaltyKind(Reference(_PENALTIES, "L1"), "single entries"),
     }
@@ -53,12 +60,32 @@ class PenaltySpec(Frozen):
         description="what is penalised. " + "; ".join(f"{name}: {kind.penalises}" for name, kind in PENALTIES.items()),
     )
     strength: Strength = Field(
-        1e-3, description="λ, the weight of the penalty; with a target, λ starts at a tenth of it"
+        1e-3,
+        description="λ, the weight of the penalty; with a target, λ starts at a tenth of it. auto: it is learned while "
+        f"the run trains, from {LEARNED_START:g} λ_max on",
     )
     strength_of: Literal["loss", "max"] = Field(
         "loss",
         description="unit of the strength. loss: λ itself; max: λ_max, the smallest λ that outweighs the loss in "
         "every group of the fresh network",
+    )
+    learned: Literal["no", "global", "layer"] = Field(
+        "no",
+        description="whether λ is learned while the run trains, from training images that are held out. no; global: "
+        "one λ; layer: one for each layer. The same as --strength auto",
+    )
+    held_out: float = Field(
+        0.1, gt=0, lt=1, description="share of the training images that are held out to learn λ from"
+    )
+    learn_every: int = Field(8, ge=1, le=100_000, description="steps between two moves of a λ that is learned")
+    horizon: float = Field(
+        50.0, ge=1, le=1e6, description="steps over which the pull of the penalty is judged where λ is learned; 1: one"
+    )
+    learn_tolerance: float = Field(
+        1.0,
+        ge=0,
+        le=1e3,
+        description="what the penalty may cost where λ is learned, in standard errors of the held-out loss",
     )
     target: float | None = Field(
         None, gt=0, lt=100, description="share to make exactly zero, in %; λ is adjusted until it is reached"
@@ -77,8 +104,8 @@ class PenaltySpec(Frozen):
     concavity: Positive = Field(3.0, description="γ; groups whose norm exceeds γ λ c_g are not shrunk")
     normalisation: Literal["plain", "aware"] = Field(
         "plain",
-        description="before a batch norm. plain: the penalty may shrink a whole layer; aware: the norm of each layer "
-        "is kept (input groups)",
+        description="layers before a batch norm. plain: the penalty may shrink a whole layer; aware: the norm of each "
+        "layer is kept (input groups)",
     )
     warm_up: int = Field(0, ge=0, le=100_000, description="epochs without penalty at the start")
     ramp: int = Field(
@@ -88,7 +115,8 @@ class PenaltySpec(Frozen):
         None,
         ge=0,
         lt=1,
-        description="last share of the run: no penalty, zeros are kept; not set: 0.25 with a target, else 0",
+        description="last share of the run, without penalty, zeros kept; not set: 0.25 with a target or a learned λ, "
+        "else 0",
     )
     removal: int = Field(
         0, ge=0, le=100_000, description="epochs between removals of zero channels while training; 0: no removal"
@@ -96,6 +124,42 @@ class PenaltySpec(Frozen):
     floor: float = Field(
         0.05, ge=0, le=1, description="share of each layer's groups that is never made zero; 0: a layer may die out"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _learned_from_a_start(cls, values: Any) -> Any:
+        """Take strength auto for one λ that is learned, and start it at a share of λ_max unless something is said."""
+        if not isinstance(values, dict):
+            return values
+        auto = values.get("strength") == AUTO
+        if auto and values.get("learned") == "no":
+            raise ValueError(f"`learned` must be global or layer with strength {AUTO}, got no. Leave it out.")
+        learned = values.get("learned") or ("global" if auto else "no")
+        if auto or (learned != "no" and "strength" not in values):
+            if "strength_of" in values:
+                raise ValueError(
+                    f"`strength_of` must be left out where λ is learned from {LEARNED_START:g} λ_max on, got "
+                    f"{values['strength_of']}. Give a strength to start from, or leave it out."
+                )
+            return {**values, "learned": learned, "strength": LEARNED_START, "strength_of": "max"}
+        return values
+
+    @model_validator(mode="after")
+    def _what_can_be_learned(self) -> Self:
+        if self.learned == "no":
+            return self
+        known = [name for name, kind in PENALTIES.items() if kind.learnable]
+        wrong = {
+            f"`penalty` must be {' or '.join(known)}": self.penalty not in known and self.penalty,
+            "`target` must be left out": self.target is not None and f"{self.target:g} %",
+            "`ramp` must be 0": self.ramp > 0 and f"{self.ramp} epochs",
+            "`normalisation` must be plain": self.normalisation != "plain" and self.normalisation,
+            "`strength` must be above 0": self.strength == 0 and "0, from which it cannot rise",
+        }
+        for must, found in wrong.items():
+            if found:
+                raise ValueError(f"{must} where the strength is learned, got {found}.")
+        return self
 
     @model_validator(mode="after")
     def _a_strength_that_computes(self) -> Self:
@@ -109,4 +173,19 @@ class PenaltySpec(Frozen):
     @property
     def refit_share(self) -> float:
         """The last part of the run that is a refit of the frozen support."""
-        return self.refit if self.refit is not None else 0.25 if self.target is not None else 0.0
+        found = self.target is not None or self.learned != "no"
+        return self.refit if self.refit is not None else 0.25 if found else 0.0
+
+
+class StrengthChange(Frozen):
+    """λ from the given step on: what a user did to a live run, so that it can be replayed."""
+
+    step: int = Field(ge=0, description="first step (from 0) with the new strength")
+    strength: Strength = Field(description="λ from this step on")
+
+
+class TargetChange(Frozen):
+    """The target from the given step on, likewise."""
+
+    step: int = Field(ge=0, description="first step (from 0) with the new target")
+    target: float = Field(gt=0, lt=100, allow_inf_nan=False, description="share to make exactly zero, in %")

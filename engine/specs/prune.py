@@ -28,8 +28,21 @@ class PruneSpec(DerivedSpec):
     )
     compared: Literal["layer", "size"] = Field(
         "layer",
-        description="how norms of different layers compare (norm only). layer: as shares of their layer; size: divided "
-        "by √(number of weights)",
+        description="how norms of different layers are compared (norm only). layer: as shares of their layer; size: "
+        "divided by √(number of weights)",
+    )
+    sensitivity: str = Field(
+        "",
+        max_length=200,
+        description="a sensitivity analysis of the run, by its id: channels go in the order of what their layer's cut "
+        "costs. Not set: by score alone",
+    )
+    tolerance: float | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="with `sensitivity`, in place of a budget: cut each layer as far as that alone costs each task at "
+        "most so much of its metric, in %",
     )
     floor: float = Field(
         0.0, ge=0, lt=1, description="share of each layer's channels that always stays; at least one does"
@@ -77,8 +90,24 @@ class PruneSpec(DerivedSpec):
             raise ValueError(
                 f"`budget` must be left out with criterion zeros, which removes nothing else, got {self.budget:g}."
             )
-        if self.criterion != "zeros" and self.budget is None:
+        if self.criterion != "zeros" and self.budget is None and self.tolerance is None:
             raise ValueError(f"`budget` must be given with criterion {self.criterion}, got none.")
+        return self
+
+    @model_validator(mode="after")
+    def _an_analysis_that_fits(self) -> Self:
+        if self.sensitivity and self.criterion == "zeros":
+            raise ValueError(
+                "`sensitivity` must be left out with criterion zeros, which removes nothing else, got "
+                f"{self.sensitivity}. Use the criterion of that analysis."
+            )
+        if self.sensitivity and self.compared != "layer":
+            raise ValueError(
+                f"`compared` must be layer with a sensitivity, which orders the layers, got {self.compared}."
+            )
+        if self.tolerance is not None and (not self.sensitivity or self.budget is not None):
+            other = "no sensitivity" if not self.sensitivity else f"a budget of {self.budget:g} %"
+            raise ValueError(f"`tolerance` must come with a sensitivity and without a budget, got {other}.")
         return self
 
     @model_validator(mode="after")

@@ -10,101 +10,21 @@ of its less sparse neighbour. The runs keep compact networks on the way (engine.
 """
 
 from itertools import combinations
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from winnow.engine.specs.balancing import Method
-from winnow.engine.specs.frozen import Frozen, Name, refusal
-from winnow.engine.specs.train import TrainSpec
+from winnow.engine.specs.frozen import Frozen, refusal
+from winnow.engine.specs.many import ManySpec, Seed
+from winnow.engine.specs.trunk import TrunkSpec
 
 Control = Literal[
     "scratch", "magnitude", "unanimous", "small", "continued", "distilled", "sparse-distilled", "magnitude-distilled"
 ]
 Definition = Literal["main", "task", "metric"]
-Target = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
 TaskSet = tuple[str, ...]
 SNAPSHOTS = 5  # % of sparsity between two networks that the runs of a path keep, unless its base says otherwise
-CLUSTERS = ("slurm", "pbs", "lsf", "sge")
-
-
-class ManySpec(Frozen):
-    """What a study and a path have in common: the base run, and where the runs made from it are trained."""
-
-    kind: str
-    format_version: Literal[1] = 1
-    name: Name = Field(
-        "study",
-        min_length=1,
-        max_length=40,
-        description="name of the study or path; the names of its runs begin with it",
-    )
-    base: TrainSpec = Field(description="run that all others are made from")
-    targets: tuple[Target, ...] = Field(
-        (), description="shares to make exactly zero, in %, one run each; `target_of` says of what"
-    )
-    strengths: tuple[Fraction, ...] = Field(
-        (),
-        description="strengths, one run each, as fractions of λ_max, the smallest λ that outweighs the loss in every "
-        "group of the fresh network",
-    )
-    seeds: tuple[Seed, ...] = Field(
-        (0,), min_length=1, description="seeds, one run each; only runs of the same seed are compared"
-    )
-    workers: int | None = Field(
-        None,
-        ge=1,
-        le=1024,
-        description="runs at the same time on this machine; not set: as many as its cores and GPUs allow",
-    )
-    latency: bool = Field(
-        False,
-        description="at the end, remove the zeros of each run and time the smaller network, one run after the other",
-    )
-    scheduler: str = Field(
-        "",
-        pattern=r"^((tcp|tls)://\S+)?$",
-        description="address of a Dask scheduler, tcp://…; a worker needs one thread and the memory of a run",
-    )
-    cluster: dict[str, str | int | float | bool | tuple[str, ...]] = Field(
-        default_factory=dict,
-        description="Dask cluster to start: cluster (slurm, pbs, lsf or sge), jobs, and options of dask-jobqueue",
-    )
-
-    @model_validator(mode="after")
-    def _a_base_of_its_own(self) -> Self:
-        if self.base.start is not None or self.base.strength_changes:
-            raise ValueError(
-                "`base` must have no `start` and no `strength_changes`, got one of them. Take a run that began with "
-                "fresh weights and whose strength was not changed."
-            )
-        if self.base.network.network == "recorded" or self.base.data.dataset == "recorded":
-            raise ValueError(
-                "`base` must be a run that Winnow trains, got one that was recorded in a loop of your own. Give its "
-                "network to winnow train --network MODULE:FUNCTION first."
-            )
-        if self.base.penalty.removal:
-            raise ValueError(
-                f"`removal` must be 0, because each run keeps its best network, got {self.base.penalty.removal}."
-            )
-        for name in ("targets", "strengths", "seeds"):
-            values = getattr(self, name)
-            if len(set(values)) != len(values):
-                raise ValueError(f"`{name}` must name each one once, got {', '.join(map(str, values))}.")
-        return self
-
-    @model_validator(mode="after")
-    def _one_place_to_train(self) -> Self:
-        if self.scheduler and self.cluster:
-            raise ValueError("`scheduler` must be left out with `cluster`, got both.")
-        if self.cluster and self.cluster.get("cluster") not in CLUSTERS:
-            raise ValueError(
-                f"`cluster` must be one of {', '.join(CLUSTERS)}, got {self.cluster.get('cluster')!r}. For Kubernetes, "
-                "start a KubeCluster and give the address of its `scheduler`."
-            )
-        return self
 
 
 class StudySpec(ManySpec):
@@ -124,6 +44,12 @@ class StudySpec(ManySpec):
     )
     distillation: float = Field(
         0.5, gt=0, le=1, description="weight of imitating the teacher (distilled controls only); 1: without any label"
+    )
+    unseen: tuple[str, ...] = Field(
+        (),
+        description="tasks that a support is tried on that was found without them: at each target, the groups that "
+        "live on all other tasks are trained for this task alone, from the same initial weights; against the dense "
+        "network, random groups (as many per layer), and the groups found on the task itself",
     )
     warm: bool = Field(False, description="start sparse runs from the weights of the dense run")
     definition: Definition = Field(
@@ -164,6 +90,98 @@ class StudySpec(ManySpec):
             raise ValueError("`controls` must leave unanimous out with one task, got one task.")
         return self
 
+    @model_validator(mode="after")
+    def _a_support_for_unseen_tasks(self) -> Self:
+        if not self.unseen:
+            return self
+        if unknown := [task for task in self.unseen if task not in self.base.tasks]:
+            raise ValueError(f"`unseen` must be among {', '.join(self.base.tasks)}, got {', '.join(unknown)}.")
+        if len(set(self.unseen)) < len(self.unseen):
+            raise ValueError(f"`unseen` must name each task once, got {', '.join(self.unseen)}.")
+        if len(self.base.tasks) < 2:
+            raise ValueError("`unseen` must be left out with one task: a support is found on the others.")
+        if not self.targets:
+            raise ValueError("`targets` must be given with `unseen`, got none: only supports of one size are compared.")
+        if self.base.penalty.scope != "trunk":
+            raise ValueError(
+                f"`scope` must be trunk with `unseen`, got {self.base.penalty.scope}: each task has a head of its own."
+            )
+        if (coupling := getattr(self.base.network, "coupling", "shared")) != "shared":
+            raise ValueError(
+                f"`coupling` must be shared with `unseen`, got {coupling}: its layers are not those of other tasks."
+            )
+        return self
+
+
+class Evidence(Frozen):
+    """A sparse run of a single task that exists already."""
+
+    run: str = Field(min_length=1, max_length=200)
+    task: str
+    seed: Seed
+
+
+class TailorSpec(StudySpec):
+    """Sparse runs of each task alone, the stage that each task needs, and a network with its heads there.
+
+    After LOMT (Upadhyay et al., arXiv 2406.03048); `engine.studies.depth_advice` has the rule.
+    """
+
+    kind: Literal["tailor"] = "tailor"  # type: ignore[assignment]  # a study of its own kind, that pages show as one
+    subsets: tuple[str, ...] = ("all",)
+    living: float = Field(
+        1.0, ge=0, lt=100, description="share of its channels, in %, above which a layer counts as alive"
+    )
+    projections: Literal["skip", "count"] = Field(
+        "skip",
+        description="the convolution on a shortcut, where a stage begins. skip: alone it is no reason for its stage, "
+        "because whatever reaches a later stage passes it; count: it is a layer as any other",
+    )
+    evidence: tuple[Evidence, ...] = Field((), description="sparse runs of single tasks to read instead of training")
+    compare: bool = Field(True, description="train the tailored network and the plain one, and compare them")
+
+    @model_validator(mode="after")
+    def _a_trunk_of_stages(self) -> Self:
+        network = self.base.network
+        if not isinstance(network, TrunkSpec) or network.coupling != "shared":
+            raise ValueError(
+                f"`network` must have one trunk of stages that all tasks share, got {network.network}. Take one of "
+                "residual, resnet18 to resnet101, vit-s, vit-b and swin-t, with --coupling shared."
+            )
+        if network.head_stage or network.trunk_stages is not None:
+            raise ValueError(
+                "`head_stage` and `trunk_stages` must be left out, because they are what is looked for, got one."
+            )
+        if len(self.base.tasks) < 2:
+            raise ValueError(f"`tasks` must be at least two, got {', '.join(self.base.tasks)} alone.")
+        if (self.subsets, self.balancings, self.controls, self.warm) != (("all",), (), (), False):
+            raise ValueError("`subsets`, `balancings`, `controls` and `warm` must be left out, got one of them.")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_read(self) -> Self:
+        if self.evidence:
+            missing = [task for task in self.base.tasks if task not in {one.task for one in self.evidence}]
+            if missing:
+                raise ValueError(f"`evidence` must name a run of every task, got none of {', '.join(missing)}.")
+            if len({(one.task, one.seed) for one in self.evidence}) < len(self.evidence):
+                raise ValueError("`evidence` must have one run for each task and seed, got two of one task and seed.")
+            if self.targets or self.strengths:
+                raise ValueError("`targets` and `strengths` must be left out with `evidence`, got one of them.")
+            return self
+        if len(self.targets) + len(self.strengths) != 1:
+            raise ValueError(
+                f"`targets` or `strengths` must give one sparsity for all tasks, got "
+                f"{len(self.targets) + len(self.strengths)}."
+            )
+        penalty = self.base.penalty
+        if penalty.scope == "heads" or penalty.normalisation == "aware":
+            raise ValueError(
+                "`scope` must include the trunk and `normalisation` must be plain, so that a layer can die, got "
+                f"{penalty.scope} and {penalty.normalisation}."
+            )
+        return self
+
 
 class PathSpec(ManySpec):
     """One set of tasks along a grid of targets or strengths, and without any penalty."""
@@ -191,7 +209,8 @@ class PathSpec(ManySpec):
 def parse_many(values: object) -> StudySpec | PathSpec:
     """Return the spec of a study or a path that a dictionary describes; raise `SpecError` with one line otherwise."""
     kind = values.get("kind") if isinstance(values, dict) else None
-    model: type[StudySpec] | type[PathSpec] = PathSpec if kind == "path" else StudySpec
+    models: dict[object, type[StudySpec] | type[PathSpec]] = {"path": PathSpec, "tailor": TailorSpec}
+    model = models.get(kind, StudySpec) if isinstance(kind, str) else StudySpec
     try:
         return model.model_validate(values)
     except (ValidationError, UnicodeError) as error:

@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from pydantic import Field
+
+from winnow.data.code import PATTERN, Code
+from winnow.data.sample import Learner
 from winnow.data.sample import Metric as Metric
+from winnow.engine.specs.frozen import Frozen
 from winnow.engine.specs.registry import Reference
 
 
@@ -88,3 +93,20 @@ TASKS: Mapping[str, TaskKind] = MappingProxyType(
         ),
     }
 )
+
+
+class OwnTask(Frozen):
+    """A task kind of the user's own, MODULE:THING: what learns a field in place of the task of its kind."""
+
+    code: str = Field(pattern=PATTERN, max_length=200, description="MODULE:THING; THING(field) returns the task")
+    path: str = Field(max_length=4096, description="folder that the module is imported from")
+    metrics: tuple[Metric, ...] = Field(min_length=1, description="what it is evaluated by, the main metric first")
+
+    def own_code(self) -> Code:
+        """Return the code that it names."""
+        return Code(self.code, self.path, "task")
+
+    @property
+    def learner(self) -> Learner:
+        """What a field holds of it."""
+        return Learner(self.code, self.path, self.metrics)

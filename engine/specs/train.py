@@ -13,18 +13,18 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
 from winnow.data.catalog import DATASETS
-from winnow.data.code import PATTERN, Code
 from winnow.data.joined import JoinedData
 from winnow.data.own import OwnData
 from winnow.data.recorded import RecordedData
 from winnow.data.sample import Field as About
-from winnow.data.sample import Learner, Metric
 from winnow.data.spec import DataSpec
 from winnow.engine.specs.balancing import FROM_LOSSES, BalancingSpec, missing_packages, refuse_in_turns
-from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, Strength, available_cores, refusal
-from winnow.engine.specs.network import Network, NetworkSpec, ResidualSpec
-from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
+from winnow.engine.specs.frozen import Factor, Frozen, Name, Positive, available_cores, refusal
+from winnow.engine.specs.network import Network, ResidualSpec
+from winnow.engine.specs.penalty import PENALTIES, PenaltySpec, StrengthChange, TargetChange
 from winnow.engine.specs.registry import chosen_by
+from winnow.engine.specs.tasks import OwnTask
+from winnow.engine.specs.trunk import NetworkSpec
 from winnow.engine.specs.warm_start import StartSpec
 
 FORMAT_VERSION: Literal[1] = 1
@@ -48,37 +48,13 @@ class OptimiserSpec(Frozen):
     weight_decay: Factor = Field(1e-4, description="weight decay; adamw leaves the penalised weights out")
     rate: dict[str, Factor] = Field(
         default_factory=dict,
-        description="learning rate of the parameters whose names fit a pattern, as a factor of the learning rate: "
+        description="learning rate of the parameters whose names match a pattern, as a factor of the learning rate: "
         "trunk.*=0.1; 0: they keep their values",
     )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="learning rate over the steps of the run")
     fresh_state: bool = Field(
         False, description="forget the optimiser's moments at the start of each epoch, as some published code does"
     )
-
-
-class OwnTask(Frozen):
-    """A task kind of the user's own, MODULE:THING: what learns a field in place of the task of its kind."""
-
-    code: str = Field(pattern=PATTERN, max_length=200, description="MODULE:THING; THING(field) returns the task")
-    path: str = Field(max_length=4096, description="folder that the module is imported from")
-    metrics: tuple[Metric, ...] = Field(min_length=1, description="what it is evaluated by, the main metric first")
-
-    def own_code(self) -> Code:
-        """Return the code that it names."""
-        return Code(self.code, self.path, "task")
-
-    @property
-    def learner(self) -> Learner:
-        """What a field holds of it."""
-        return Learner(self.code, self.path, self.metrics)
-
-
-class StrengthChange(Frozen):
-    """λ from the given step on: what a user did to a live run, so that it can be replayed."""
-
-    step: int = Field(ge=0, description="first step (from 0) with the new strength")
-    strength: Strength = Field(description="λ from this step on")
 
 
 class TrainSpec(Frozen):
@@ -133,10 +109,11 @@ class TrainSpec(Frozen):
     )
     test: bool = Field(False, description="evaluate the kept network on the test split, once, at the end")
     snapshots: int = Field(
-        0, ge=0, le=50, description="keep a compact network each time the sparsity has grown by so many %; 0: none"
+        0, ge=0, le=50, description="keep a compact network each time the sparsity has grown by this many %; 0: none"
     )
     start: StartSpec | None = Field(None, description="weights and zeros to take over from other runs")
     strength_changes: tuple[StrengthChange, ...] = Field((), description="strengths to switch to at given steps")
+    target_changes: tuple[TargetChange, ...] = Field((), description="targets [%] to switch to at given steps")
 
     @property
     def fields(self) -> Mapping[str, About]:
@@ -234,6 +211,14 @@ class TrainSpec(Frozen):
             raise ValueError(
                 f"`optimiser` must be sgd for {self.penalty.penalty} on coupled groups, got "
                 f"{self.optimiser.optimiser}. With Adam's step lengths the penalty has no proximal step in closed form."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _targets_follow_a_target(self) -> Self:
+        if self.target_changes and self.penalty.target is None:
+            raise ValueError(
+                f"`target_changes` must follow a `target`, got {len(self.target_changes)} and none. Give the first one."
             )
         return self
 

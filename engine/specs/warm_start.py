@@ -31,13 +31,14 @@ class StartSpec(Frozen):
         None, description="run whose weights to start with, of the same network; not set: fresh weights"
     )
     file: WeightsFile | None = Field(None, description="file with the weights to start with, of the same network")
-    support: Literal["free", "same", "union", "strongest"] = Field(
+    support: Literal["free", "same", "union", "strongest", "random"] = Field(
         "free",
         description="which groups may be non-zero. free: all; same: those of the run in `supports`; union: those of "
-        "any run in it; strongest: the largest",
+        "any run in it; strongest: the largest; random: as many of each layer as the run in `supports` has, drawn with "
+        "the seed of the run",
     )
     supports: tuple[Source, ...] = Field(
-        (), description="runs whose non-zero groups are meant; same needs one, union several"
+        (), description="runs whose non-zero groups are meant; same and random need one, union several"
     )
     zero_parameters: float | None = Field(
         None,
@@ -55,7 +56,9 @@ class StartSpec(Frozen):
 
     @model_validator(mode="after")
     def _what_a_support_needs(self) -> Self:
-        least, most = {"free": (0, 0), "same": (1, 1), "union": (1, 1000), "strongest": (0, 0)}[self.support]
+        least, most = {"free": (0, 0), "same": (1, 1), "union": (1, 1000), "strongest": (0, 0), "random": (1, 1)}[
+            self.support
+        ]
         if not least <= len(self.supports) <= most:
             wanted = f"{least}" if least == most else f"at least {least}"
             raise ValueError(f"`supports` must name {wanted} with {self.support}, got {len(self.supports)}.")

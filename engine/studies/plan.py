@@ -12,6 +12,13 @@
 |             | single tasks agree (DiSparse, Sun et al. 2022, with groups for weights)                              |
 | `small`     | a dense network, narrower everywhere by one factor, with as many parameters as the sparse one keeps  |
 | `continued` | the dense run trained once more, from its own weights                                                |
+| `given`     | a sparse run of a single task that existed before the study                                          |
+| `tailored`  | the dense network with the head of each task at the stage that its sparse runs still use             |
+|             | (`engine.studies.depth_advice`), and no stage behind the deepest of them                             |
+| `transferred` | a task that was not seen: the support of the sparse run of all other tasks, fixed from the first  |
+|             | step on, from the same initial weights, for this task alone                                          |
+| `found`     | likewise with the support of the sparse run of this task                                             |
+| `random`    | likewise with random groups, as many in each layer as `transferred` has                              |
 
 `distilled`, `sparse-distilled` and `magnitude-distilled` are `continued`, `sparse` and `magnitude` with the dense run
 as teacher (`engine.training.distillation`): what imitation gives to each, and to a dense network too.
@@ -27,18 +34,20 @@ that run, and `engine.jobs.study_members` fills it in when the run is done.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from winnow.engine.specs.penalty import PenaltySpec
-from winnow.engine.specs.study import Control, PathSpec, StudySpec, TaskSet
+from winnow.engine.specs.study import Control, PathSpec, StudySpec, TailorSpec, TaskSet
 from winnow.engine.specs.train import TrainSpec, parse
 
-Arm = Literal["dense", "sparse"] | Control
+Arm = Literal["dense", "sparse", "given", "tailored", "transferred", "found", "random"] | Control
 Of = Literal["", "target", "strength"]
 FRESH: tuple[Arm, ...] = ("scratch", "small")
 PENALISED: tuple[Arm, ...] = ("sparse", "sparse-distilled")
 DENSE_AGAIN: tuple[Arm, ...] = ("continued", "distilled")  # without sparsity: one run for all levels
+UNSEEN: tuple[Arm, ...] = ("transferred", "found", "random")
+"""The arms of a task that a support is tried on, each with a support from its first step on."""
 OTHER_SEED = 1_000_003  # added for fresh weights: those of the same seed would be the lottery ticket
 
 
@@ -55,17 +64,21 @@ class Level:
 
 @dataclass(frozen=True)
 class Needs:
-    """Keys of the members that must be done first: for weights, supports, numbers of parameters, or as teacher."""
+    """Keys of the members that must be done first.
+
+    For weights, supports, numbers of parameters, living layers, or as teacher.
+    """
 
     weights: str = ""
     supports: tuple[str, ...] = ()
     parameters: str = ""
+    evidence: tuple[str, ...] = ()
     teacher: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
         """All of them, each once."""
-        known = dict.fromkeys((self.weights, *self.supports, self.parameters, self.teacher))
+        known = dict.fromkeys((self.weights, *self.supports, self.parameters, *self.evidence, self.teacher))
         return tuple(key for key in known if key)
 
 
@@ -84,6 +97,8 @@ class Member:
     spec: TrainSpec
     needs: Needs = NOTHING
     distillation: float = 0.0
+    run: str = ""
+    """The run that it is, where the study was given one."""
 
     @property
     def subset(self) -> str:
@@ -99,9 +114,38 @@ class Member:
 def plan(spec: StudySpec | PathSpec) -> tuple[Member, ...]:
     """Return the members, each after those that it needs, and none twice."""
     found: dict[str, Member] = {}
-    for member in _path(spec) if isinstance(spec, PathSpec) else _study(spec):
+    for member in _members(spec):
         found.setdefault(member.key, member)
     return tuple(found.values())
+
+
+def _members(spec: StudySpec | PathSpec) -> Iterator[Member]:
+    if isinstance(spec, PathSpec):
+        return _path(spec)
+    return _tailor(spec) if isinstance(spec, TailorSpec) else _study(spec)
+
+
+def _tailor(spec: TailorSpec) -> Iterator[Member]:
+    """Yield the sparse runs of single tasks, in which layers may die out, then the two networks to compare."""
+    penalty = spec.base.penalty.model_copy(update={"floor": 0.0})
+    dying = spec.model_copy(update={"base": spec.base.model_copy(update={"penalty": penalty})})
+    singles = [
+        _member(dying, "sparse", (task,), "equal", (level, seed))
+        for level in levels_of(spec)
+        for seed in spec.seeds
+        for task in spec.base.tasks
+    ] or [
+        replace(_member(dying, "given", (one.task,), "equal", (Level(), one.seed)), run=one.run)
+        for one in spec.evidence
+    ]
+    yield from singles
+    if not spec.compare:
+        return
+    balancing, everything = spec.base.balancing.balancing, spec.base.tasks
+    needs = Needs(evidence=tuple(member.key for member in singles))
+    for seed in spec.seeds:
+        yield _member(spec, "dense", everything, balancing, (Level(), seed))
+        yield _member(spec, "tailored", everything, balancing, (Level(), seed), needs)
 
 
 def _study(spec: StudySpec) -> Iterator[Member]:
@@ -114,9 +158,30 @@ def _study(spec: StudySpec) -> Iterator[Member]:
         if "unanimous" in spec.controls:
             for task in spec.base.tasks:
                 yield from _dense_and_sparse(spec, (task,), levels, seed)
+        for task in spec.unseen:
+            yield from _unseen(spec, task, seed)
         for balancing in _balancings(spec, spec.base.tasks):
             for level in levels:
                 yield from (_control(spec, arm, balancing, level, seed) for arm in spec.controls)
+
+
+def _unseen(spec: StudySpec, task: str, seed: int) -> Iterator[Member]:
+    """Yield the dense run of a task, the runs that find supports, and those that take them, at each target."""
+    others = tuple(other for other in spec.base.tasks if other != task)
+    targets = tuple(level for level in levels_of(spec) if level.of == "target")
+    balancing = _balancing(others, spec.base.balancing.balancing)
+    yield from _dense_and_sparse(spec, (task,), targets, seed)
+    yield from (
+        member
+        for member in _dense_and_sparse(spec, others, targets, seed)
+        if member.balancing == balancing and (member.arm == "sparse" or spec.warm)
+    )
+    for level in targets:
+        on_others = _member(spec, "sparse", others, balancing, (level, seed)).key
+        on_itself = _member(spec, "sparse", (task,), _balancing((task,), ""), (level, seed)).key
+        for arm in UNSEEN:
+            needs = Needs(supports=(on_itself if arm == "found" else on_others,))
+            yield _member(spec, arm, (task,), _balancing((task,), ""), (level, seed), needs)
 
 
 def levels_of(spec: StudySpec | PathSpec) -> tuple[Level, ...]:
@@ -179,7 +244,7 @@ def _member(
         "seed": seed,
         "epochs": base.epochs * (2 if arm in FRESH and isinstance(spec, StudySpec) and spec.warm else 1),
         "keep": "best",
-        "test": True,
+        "test": spec.judged_on == "test",
     }
     imitation = spec.distillation if needs.teacher and isinstance(spec, StudySpec) else 0.0
     return Member(arm, tasks, balancing, level, seed, parse(values), needs, imitation)
@@ -187,10 +252,18 @@ def _member(
 
 def _penalty(base: PenaltySpec, level: Level) -> PenaltySpec:
     if level.of == "target":
-        return base.model_copy(update={"target": level.value})
+        return base.model_copy(update={"target": level.value, "learned": "no"})
     if level.of == "strength":
-        return base.model_copy(update={"target": None, "strength": level.value, "strength_of": "max"})
-    nothing = {"target": None, "strength": 0.0, "strength_of": "loss", "warm_up": 0, "ramp": 0, "refit": None}
+        return base.model_copy(update={"target": None, "learned": "no", "strength": level.value, "strength_of": "max"})
+    nothing = {
+        "target": None,
+        "learned": "no",
+        "strength": 0.0,
+        "strength_of": "loss",
+        "warm_up": 0,
+        "ramp": 0,
+        "refit": None,
+    }
     return base.model_copy(update=nothing)
 
 

@@ -39,6 +39,8 @@ def document_hash(document: Mapping[str, Any]) -> str:
     kept = copy.deepcopy(dict(document))
     kept.pop("name", None)
     kept.pop("snapshots", None)
+    if not kept.get("target_changes"):
+        kept.pop("target_changes", None)  # older runs have no such field
     for part, kind in (("network", "network"), ("data", "dataset")):
         own = kept.get(part) or {}
         if own.get(kind) == "own":
@@ -76,8 +78,8 @@ class KnownRuns:
     def done(self, spec: TrainSpec) -> Run | None:
         """Return the newest run of a spec that is done.
 
-        It comes from one state of the code, and its strength was not changed while it ran. One that kept the networks
-        that the spec asks for is taken before those that did not.
+        It comes from one state of the code, and its strength and target were not changed while it ran. One that kept
+        the networks that the spec asks for is taken before those that did not.
         """
         try:
             candidates = self._runs.get(spec_hash(spec), [])
@@ -89,5 +91,6 @@ class KnownRuns:
 
 
 def _as_asked(run: Run) -> bool:
-    lived = len(run.replay().strength_changes)
-    return lived == len(run.spec.strength_changes) and of_one_state(run.path)
+    lived, asked = run.replay(), run.spec
+    changed = len(lived.strength_changes) + len(lived.target_changes)
+    return changed == len(asked.strength_changes) + len(asked.target_changes) and of_one_state(run.path)

@@ -10,7 +10,12 @@
 | `comparisons` | Δ_m of an arm minus that of another at the same level, paired by seed, as in `summary`            |
 | `jaccard`     | overlap of the survivors of two seeds of an arm (engine.explain.checks.overlap)                   |
 | `latency`     | a measure of a pruned run, if asked for (engine.studies.latency)                                  |
+| `unseen`      | Δ_m of a task with a support that was found on other tasks, minus that of `other` (the dense      |
+|               | network, random groups, the support found on the task itself): task, support (the other tasks),   |
+|               | level, split, definition, other, as in `summary`; with `unseen` tasks only                        |
 | `path`        | a point of a path, the densest first                                                              |
+| `depth`       | a layer of a trunk for a task (engine.studies.depth_advice; kind `tailor` only)                   |
+| `advice`      | a task and the stage that it needs (the same)                                                     |
 | `deaths`      | a group: layer, channel, the point from which on it is dead in the runs of the first seed (none   |
 |               | for survivors), and its level                                                                     |
 
@@ -36,8 +41,10 @@ from numpy.typing import NDArray
 from winnow.engine.explain.checks.overlap import survivor_overlap
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
-from winnow.engine.specs.study import PathSpec, StudySpec
+from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec
+from winnow.engine.specs.trunk import TrunkSpec
 from winnow.engine.studies.delta import delta_table
+from winnow.engine.studies.depth_advice import advice_tables, rule_of
 from winnow.engine.studies.intervals import mean_of
 from winnow.engine.studies.rows import FIGURES
 
@@ -45,6 +52,7 @@ ARM = ["arm", "subset", "balancing", "level_of", "level"]
 LEVEL = ["level_of", "level"]
 KEY = [*ARM, "seed", "split"]
 MEANS = ["mean", "std", "n", "low", "high"]
+UNSEEN_OF = ["task", "support", *LEVEL, "split", "definition", "other"]
 PAIRED = ["difference", "difference_low", "difference_high", "pairs"]
 
 
@@ -60,9 +68,21 @@ def study_tables(study: Study, results: pd.DataFrame) -> dict[str, pd.DataFrame]
         "comparisons": comparisons_table(deltas),
         "jaccard": jaccard_table(study, results),
     }
+    if isinstance(study.spec, StudySpec) and study.spec.unseen:
+        found["unseen"] = unseen_table(study.spec, deltas)
     if isinstance(study.spec, PathSpec):
         found |= {"path": path_table(results), "deaths": deaths_table(study, results)}
+    network = study.spec.base.network
+    if isinstance(study.spec, TailorSpec) and isinstance(network, TrunkSpec):
+        found |= advice_tables(_evidence(study, results), network.depth, rule_of(study.spec))
     return found
+
+
+def _evidence(study: Study, results: pd.DataFrame) -> dict[str, list[Run]]:
+    """Return the sparse runs of each single task that have ended, one for each seed."""
+    own = results[results["arm"].isin(["sparse", "given"])].drop_duplicates("run")
+    names = {task: own.loc[own["subset"] == task, "run"] for task in study.spec.base.tasks}
+    return {task: [Run(study.root / str(run)) for run in runs] for task, runs in names.items()}
 
 
 def long_quantities(results: pd.DataFrame, deltas: pd.DataFrame) -> pd.DataFrame:
@@ -110,6 +130,23 @@ def comparisons_table(deltas: pd.DataFrame) -> pd.DataFrame:
             if differences:
                 rows.append([*who, one, other, *_difference(differences)])
     return pd.DataFrame(rows, columns=pd.Index([*cell, "arm", "other", *PAIRED]))
+
+
+def unseen_table(spec: StudySpec, deltas: pd.DataFrame) -> pd.DataFrame:
+    """Return by how much a support found on other tasks is better for a task, paired by seed, in points of Δ_m [%]."""
+    own = deltas[(deltas["against"] == "dense") & deltas["subset"].isin(spec.unseen)]
+    rows = []
+    for who, cells in own.groupby(["subset", *LEVEL, "split", "definition"], sort=False):
+        found = {str(arm): part.set_index("seed")["delta"] for arm, part in cells.groupby("arm", sort=False)}
+        if "transferred" not in found:
+            continue
+        support = "+".join(task for task in spec.base.tasks if task != who[0])
+        for other in ("dense", "random", "found"):
+            against = 0.0 if other == "dense" else found.get(other)
+            differences = [] if against is None else (found["transferred"] - against).dropna().tolist()
+            if differences:
+                rows.append([who[0], support, *who[1:], other, *_difference(differences)])
+    return pd.DataFrame(rows, columns=pd.Index([*UNSEEN_OF, *PAIRED]))
 
 
 def jaccard_table(study: Study, results: pd.DataFrame) -> pd.DataFrame:

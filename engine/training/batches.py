@@ -1,5 +1,6 @@
 """Batches from memory: order and flips of an epoch are pure functions of (seed, epoch), so any can be redone."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from winnow.data.stacking import Stacked
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
 from winnow.engine.training.zooming import window_at, zoomed
+
+HELD_OUT = 1  # seeds which images are held out; the order of an epoch has the two numbers (seed, epoch)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,29 @@ class Batches:
     def device(self) -> torch.device:
         """Where the batches come to lie."""
         return self._device
+
+    def parted(self, share: float, seed: int) -> "tuple[Batches, Batches]":
+        """Return the batches without a random share of the images, and those of that share; both keep their order.
+
+        Raises:
+            ValueError: one of the two would have no full batch.
+
+        """
+        held = round(share * self.images)
+        if min(held, self.images - held) < self._size:
+            least = -(-100 * self._size // self.images)
+            raise ValueError(
+                f"`held_out` must give both parts a full batch of {self._size} of the {self.images} training images, "
+                f"got {held} images held out. Give {least} % to {100 - least} %, or a smaller --batch-size."
+            )
+        order = torch.from_numpy(np.random.default_rng([seed, 0, HELD_OUT]).permutation(self.images))
+        return self._only(order[held:].sort().values), self._only(order[:held].sort().values)
+
+    def _only(self, places: Tensor) -> "Batches":
+        other = copy.copy(self)
+        other._images = self._images[places]
+        other._targets = {name: target[places] for name, target in self._targets.items()}
+        return other
 
     def example(self) -> Tensor:
         """Return the first image as a batch of one."""

@@ -2,12 +2,14 @@
 
     weights/00001234.safetensors   `net.*` weights and buffers, `optimizer.<index>.<name>` moments, `random.*` states,
                                    per bank of groups `norms.<index>`, `drift.<index>`, how they move, and
-                                   `support.<index>`, which groups may live once the support is frozen; after a removal
+                                   `support.<index>`, which groups may live once the support is frozen, and
+                                   `shrunk.<index>`, how they move with a λ that is learned; after a removal
                                    `stays.<axis>.<tensor>`, the entries of the dense network's tensor that are left
     weights/00001234.json          the manifest, which makes the checkpoint exist: {format_version, step, epoch,
-                                   strength, base (of the strength's controller), removal (the step of the last one
-                                   that was due), bytes, sha256, and of a run `logs`: how long its logs were, and the
-                                   losses not yet in them (engine.runs.log_marks)}
+                                   strength, base (of the strength's controller), target [%] where there is one,
+                                   removal (the step of the last one that was due), bytes, sha256, of a strength that is
+                                   learned `learned`: what its controller remembers, and of a run `logs`: how long its
+                                   logs were, and the losses not yet in them (engine.runs.log_marks)}
     weights/before/00001234.*      the same, as it was before the removal at that step
     weights/network.json           what builds the dense network: network, tasks, channels
 
@@ -34,6 +36,8 @@ from winnow.engine.pruning.kept import dense_state, left_of, widened
 from winnow.engine.runs.digests import BEFORE, digest, manifests, verified
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.reading import read_object
+from winnow.engine.sparsity.learned import Learned
+from winnow.engine.sparsity.strength import Targeted
 from winnow.engine.training.removal import follow, regrow
 from winnow.engine.training.state import Training
 
@@ -46,7 +50,7 @@ def save_checkpoint(
 ) -> None:
     """Store the training as it stands, and what its manifest says of `logs`; older ones but the last are removed."""
     folder.mkdir(exist_ok=True)
-    stem = f"{training.step:08d}"
+    stem, control = f"{training.step:08d}", training.controller
     content = save(_tensors(training))
     replace(folder / f"{stem}.safetensors", content)
     manifest = {
@@ -55,9 +59,11 @@ def save_checkpoint(
         "epoch": epoch,
         "strength": training.proximal.strength,
         "base": training.controller.base,
+        **({"target": control.percent} if isinstance(control := training.controller, Targeted) else {}),
         "removal": training.removal,
         "bytes": len(content),
         "sha256": digest(content),
+        **({"learned": control.state()} if isinstance(control, Learned) else {}),
         **({"logs": dict(logs)} if logs else {}),
     }
     replace_json(folder / f"{stem}.json", manifest)
@@ -213,6 +219,8 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     tensors |= {f"drift.{index:05d}": drift for index, drift in enumerate(training.proximal.drift)}
     for index, alive in enumerate(training.proximal.support or ()):
         tensors[f"support.{index:05d}"] = alive.to(torch.uint8)
+    if training.proximal.trace is not None:
+        tensors |= {f"shrunk.{index:05d}": shrunk for index, shrunk in training.proximal.trace.shrunk.items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if training.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(training.device)
@@ -247,6 +255,13 @@ def _restore(training: Training, found: Checkpoint) -> None:
         }
     )
     training.controller.base = float(manifest["base"])
+    if isinstance(training.controller, Learned) and "learned" in manifest:
+        training.controller.restore(manifest["learned"])
+    if isinstance(training.controller, Targeted):
+        training.controller.percent = float(manifest.get("target", training.controller.percent))
+    if training.proximal.trace is not None:
+        shrunk = {int(index): tensor.to(training.device) for index, tensor in found.part("shrunk").items()}
+        training.proximal.trace.shrunk = shrunk
     training.step, training.removal = int(manifest["step"]), int(manifest.get("removal", 0))
     torch.set_rng_state(tensors["random.cpu"])
     if training.device.type == "cuda" and "random.cuda" in tensors:

@@ -39,7 +39,7 @@ def forward(training: Training, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
     if training.ranks.count > 1 or training.spec.accumulate > 1:
         return _in_parts(training, net, batch)
     seam = Seam(net)
-    with _arithmetic(training):
+    with arithmetic(training):
         cut = training.balancer.cut(seam.features(batch.images))
         predictions = seam.read(cut.views, batch.images.shape[-2:])
     losses = {name: task.loss(predictions[name].float(), batch.targets[name]) for name, task in training.tasks.items()}
@@ -64,7 +64,7 @@ class _Known:
 def _known(training: Training, batch: Batch) -> list[_Known]:
     """Return what each micro-batch is judged by."""
     parts, names = training.spec.accumulate, list(training.tasks)
-    counts = _counts(training, batch)
+    counts = batch_counts(training, batch)
     targets = zip(*(batch.targets[name].tensor_split(parts) for name in names), strict=True)
     if training.teacher is None:
         return [_Known(own, counts, {}, 0.0) for own in targets]
@@ -91,7 +91,7 @@ def _whole_network(training: Training, batch: Batch) -> tuple[Cut, dict[str, Ten
 
 def _losses_of_net(training: Training, known: _Known, images: Tensor) -> Tensor:
     """Return the shares (K,) that some images have of the losses."""
-    with _arithmetic(training):
+    with arithmetic(training):
         predictions = training.net(images)
     return _shares(training, predictions, known)
 
@@ -99,7 +99,7 @@ def _losses_of_net(training: Training, known: _Known, images: Tensor) -> Tensor:
 def _in_parts(training: Training, net: MultiTaskNet, batch: Batch) -> tuple[Cut, dict[str, Tensor]]:
     parts, names, size = training.spec.accumulate, list(training.tasks), batch.images.shape[-2:]
     seam = Seam(net)
-    with _arithmetic(training):
+    with arithmetic(training):
         features = [_again(training, seam.features, part) for part in batch.images.tensor_split(parts)]
         cut = training.balancer.cut(torch.cat(features) if parts > 1 else features[0])
     views = [cut.views[name].tensor_split(parts) for name in names]
@@ -111,7 +111,7 @@ def _in_parts(training: Training, net: MultiTaskNet, batch: Batch) -> tuple[Cut,
     return cut, dict(zip(names, losses.unbind(), strict=True))
 
 
-def _counts(training: Training, batch: Batch) -> Sequence[Tensor]:
+def batch_counts(training: Training, batch: Batch) -> Sequence[Tensor]:
     """Return what each task's loss divides by, over all slices of the batch."""
     own = [task.counts(batch.targets[name]) for name, task in training.tasks.items()]
     return torch.split(training.ranks.sum_(torch.cat(own)), [len(counts) for counts in own])
@@ -119,22 +119,33 @@ def _counts(training: Training, batch: Batch) -> Sequence[Tensor]:
 
 def _losses(training: Training, seam: Seam, known: _Known, size: torch.Size, *views: Tensor) -> Tensor:
     """Return the shares (K,) that some images have of the losses, from what the heads read."""
-    with _arithmetic(training):
+    with arithmetic(training):
         predictions = seam.read(dict(zip(training.tasks, views, strict=True)), size)
     return _shares(training, predictions, known)
 
 
 def _shares(training: Training, predictions: Mapping[str, Tensor], known: _Known) -> Tensor:
-    shares = {
-        name: task.loss(predictions[name].float(), target, counted)
-        for (name, task), target, counted in zip(training.tasks.items(), known.targets, known.counts, strict=True)
-    }
+    """Return the shares (K,) of what is minimised: of the losses, and of the distances from a teacher."""
+    shares = loss_shares(training, predictions, known.targets, known.counts)
     if training.teacher is not None:
-        shares = training.teacher.mixed(shares, predictions, known.wanted, known.share)
-    return torch.stack(list(shares.values()))
+        alone = dict(zip(training.tasks, shares.unbind(), strict=True))
+        return torch.stack(list(training.teacher.mixed(alone, predictions, known.wanted, known.share).values()))
+    return shares
 
 
-def _arithmetic(training: Training) -> AbstractContextManager[object]:
+def loss_shares(
+    training: Training, predictions: Mapping[str, Tensor], targets: Sequence[Tensor], counts: Sequence[Tensor]
+) -> Tensor:
+    """Return the shares (K,) that some images have of the losses of the batch whose `counts` these are."""
+    shares = [
+        task.loss(predictions[name].float(), target, counted)
+        for (name, task), target, counted in zip(training.tasks.items(), targets, counts, strict=True)
+    ]
+    return torch.stack(shares)
+
+
+def arithmetic(training: Training) -> AbstractContextManager[object]:
+    """Return what the forward pass computes in: bfloat16 where the spec asks for it."""
     return torch.autocast(training.device.type, torch.bfloat16, enabled=training.spec.bf16)
 
 

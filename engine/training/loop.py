@@ -29,6 +29,7 @@ from winnow.engine.networks.own import refuse_outputs
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import scale_free_weights
 from winnow.engine.sparsity.proximal import Kept, Proximal
+from winnow.engine.sparsity.strength import Targeted
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.balancing.balancer import Balance
@@ -42,6 +43,7 @@ from winnow.engine.training.divergence import NonFiniteLossError as NonFiniteLos
 from winnow.engine.training.divergence import finite, refuse_diverged
 from winnow.engine.training.evaluate import labelled, validated
 from winnow.engine.training.forward import forward
+from winnow.engine.training.learning import learn_strength
 from winnow.engine.training.optimisers import build_optimizer, set_rate
 from winnow.engine.training.removal import Removed, due, remove
 from winnow.engine.training.setup import build_controller, build_groups, build_penalty
@@ -69,15 +71,25 @@ class EpochDone:
 
 
 def begin(
-    spec: TrainSpec, net: nn.Module, tasks: Mapping[str, Task], batches: Batches, ranks: Ranks = ALONE
+    spec: TrainSpec,
+    net: nn.Module,
+    tasks: Mapping[str, Task],
+    batches: Batches,
+    ranks: Ranks = ALONE,
+    held_out: Batches | None = None,
 ) -> Training:
     """Return the start of a training: the network on the batches' device, optimiser, prox and strength around it.
 
+    `held_out` are the images that a strength is learned from (`Batches.parted`).
+
     Raises:
-        ValueError: the network's outputs are not those of the tasks, or its trunk cannot be told.
+        ValueError: the network's outputs are not those of the tasks, its trunk cannot be told, or the strength is to be
+            learned and nothing is held out.
         NotTraceable: its channels cannot be followed.
 
     """
+    if spec.penalty.learned != "no" and held_out is None:
+        raise ValueError("`held_out` must be given where the strength is learned, got none. Use `Batches.parted`.")
     net = net.to(batches.device)
     refuse_outputs(net, tasks, batches.example())
     graph = trace(net, batches.example())
@@ -91,9 +103,9 @@ def begin(
     counts = Counts(net, proximal.banks, weight_macs(net, batches.example()))
     controller = build_controller(spec, proximal, counts, batches.steps)
     shared = shared_names(graph, named)
-    return Training(
-        spec, net, tasks, graph, proximal, counts, controller, balancer, batches.device, ranks=ranks, shared=shared
-    )
+    begun = Training(spec, net, tasks, graph, proximal, counts, controller, balancer, batches.device)
+    begun.ranks, begun.shared, begun.held_out = ranks, shared, held_out
+    return begun
 
 
 @torch.no_grad()
@@ -124,6 +136,7 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
     """
     spec, total = training.spec, training.spec.epochs * batches.steps
     planned = {change.step: change.strength for change in spec.strength_changes}
+    aimed = {change.step: change.target for change in spec.target_changes}
     controller = training.controller
     _agree(training)
     while training.step < total:
@@ -136,11 +149,14 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
         for batch in batches.shuffled(spec.seed, epoch, spec.flips, done, training.ranks, spec.zoom):
             go_on(training.ranks, controller)
             controller.base = planned.get(training.step, controller.base)
+            if isinstance(controller, Targeted):
+                controller.percent = aimed.get(training.step, controller.percent)
             controller.before(training.step)
             set_rate(training.proximal.optimizer, spec.optimiser, training.step / total)
             strength = training.proximal.strength
             losses, balance = _step(training, batch, f"epoch {epoch + 1}, step {training.step + 1}")
             training.step += 1
+            learn_strength(training, balance.weights, f"epoch {epoch + 1}, step {training.step}")
             if training.step % batches.steps == 0:
                 training.balancer.end_epoch()  # before the record: a run stopped here has closed its epoch
             yield StepDone(epoch + 1, training.step, losses, strength, balance)

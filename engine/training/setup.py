@@ -9,6 +9,7 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.sharing import inside, parts_of
 from winnow.engine.sparsity.counts import Counts
 from winnow.engine.sparsity.groups import Group, coupled_groups, input_groups, output_groups
+from winnow.engine.sparsity.learned import Learned
 from winnow.engine.sparsity.penalties import Penalty
 from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.sparsity.strength import Controller, Scheduled, Targeted
@@ -65,6 +66,9 @@ def build_controller(spec: TrainSpec, proximal: Proximal, counts: Counts, steps:
     """Return what sets the strength before each step, for `steps` of them an epoch."""
     penalty, refit_from = spec.penalty, refit_step(spec, steps)
     warm_up = penalty.warm_up * steps
+    if penalty.learned != "no":
+        asked = (penalty.learn_every, penalty.horizon, penalty.learn_tolerance, penalty.learned)
+        return Learned(proximal, penalty.strength, warm_up, refit_from, *asked)
     if penalty.target is None:
         return Scheduled(proximal, penalty.strength, warm_up, penalty.ramp * steps, refit_from)
     return Targeted(proximal, START * penalty.strength, counts, penalty.target_of, penalty.target, warm_up, refit_from)

@@ -16,7 +16,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from winnow.engine.runs.digests import digest
-from winnow.engine.specs.network import NetworkSpec
+from winnow.engine.specs.trunk import NetworkSpec
 
 INSIDE = ("state_dict", "model_state_dict", "model_state", "model", "net")  # where checkpoints keep the weights
 WRAPPED = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before names

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.driving import PATIENCE, SIZE
 from tests.browser.serving import APP, serving
@@ -49,3 +49,47 @@ def first_words_seconds(browser: Browser, app: Path, words: str) -> float:
             return time.perf_counter() - began
     finally:
         context.close()
+
+
+SHIFTS = """
+window.shifts = []
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) {
+    if (entry.hadRecentInput) continue
+    const moved = entry.sources.filter((source) => source.node).map((source) => {
+      const element = source.node.nodeType === 1 ? source.node : source.node.parentElement
+      const keyed = element?.closest("[class*=st-key-]")?.className.match(/st-key-\\S+/)
+      const from = `${Math.round(source.previousRect.top)}→${Math.round(source.currentRect.top)}`
+      return `${keyed ?? element?.dataset?.testid ?? element?.tagName}: ${from}`
+    })
+    window.shifts.push({ value: entry.value, at: entry.startTime, moved })
+  }
+}).observe({ type: "layout-shift", buffered: true })
+"""
+SCORE = """
+() => {
+  let best = 0, sum = 0, first = 0, last = 0
+  for (const { value, at } of window.shifts ?? []) {
+    if (at - last > 1000 || at - first > 5000) { sum = 0; first = at }
+    sum += value; last = at; best = Math.max(best, sum)
+  }
+  return best
+}
+"""  # Cumulative Layout Shift, as the browsers' makers define it: the largest sum within 5 s, without gaps of 1 s
+
+
+def watch_shifts(context: BrowserContext) -> None:
+    """Record, in every page of a context, what moves without having been asked to."""
+    context.add_init_script(SHIFTS)
+
+
+def layout_shift(page: Page) -> float:
+    """Return the Cumulative Layout Shift of a page since it was loaded: at most 0.1 is called good."""
+    return float(page.evaluate(SCORE))
+
+
+def shift_sources(page: Page) -> list[str]:
+    """Return what moved most, the worst first."""
+    found = page.evaluate("() => window.shifts ?? []")
+    worst = sorted(found, key=lambda entry: -entry["value"])[:5]
+    return [f"{entry['value']:.3f} at {entry['at']:.0f} ms: {', '.join(entry['moved'][:4])}" for entry in worst]

@@ -60,6 +60,7 @@ def _channels(layer: str, tasks: int) -> dict[str, np.ndarray]:
         f"max.{layer}": every.max((2, 3)).astype(np.float32),
         f"top.{layer}": np.tile(best.astype(np.int32), (len(CHANNELS), 1)),
         f"top_activation.{layer}": (every[:, best] / peak[:, None, None, None]).astype(np.float16),
+        f"top_window.{layer}": np.tile(np.array([0, 0, 6, 5], np.int32), (len(CHANNELS), TOP, 1)),
         f"silence.{layer}": (every == 0).mean((0, 1)).astype(np.float16),
         f"silence_here.{layer}": (every[:, :SHOWN] == 0).mean(0).astype(np.float16),
         f"silence_of.{layer}": np.array([*(every == 0).mean((1, 2, 3)), np.nan], np.float32),

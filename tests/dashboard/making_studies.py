@@ -29,6 +29,10 @@ HARM = {
     "magnitude": 0.03,
     "unanimous": 0.04,
     "small": 0.05,
+    "tailored": -0.005,
+    "transferred": 0.01,
+    "found": 0.005,
+    "random": 0.06,
 }
 LAYERS = (Layer("stem", 12, 9), Layer("<b>deep</b>", 20, 18))
 DONE = Status(state="done", epoch=5, epochs=5, started=START, finished=START + 50, requested=START)
@@ -44,6 +48,25 @@ def write_path(root: Path, layers: tuple[Layer, ...] = LAYERS, **asked: Any) -> 
     """Write a path over four targets."""
     values = {"kind": "path", "name": "made up", "base": BASE, "targets": [20, 40, 60, 80], **asked}
     return write_results(create_study(parse_many(values), root), layers)
+
+
+def write_tailoring(root: Path, **asked: Any) -> Study:
+    """Write a tailoring over three seeds; of depth, no layer of the last stage lives in all of them."""
+    values = {"kind": "tailor", "name": "made up", "base": BASE, "targets": [50], "seeds": [0, 1, 2], **asked}
+    return write_results(create_study(parse_many(values), root), LAYERS)
+
+
+def _write_network(run: Run, member: Member) -> None:
+    """Write the graph of a run: a chain of one layer for each of the four stages, with a way around the last."""
+    layers = [f"trunk.stages.{stage}.0.conv1.0" for stage in range(4)]
+    frame = pd.DataFrame({"name": ["images", *layers, "out"], "kind": ["input", *["layer"] * 4, "output"]})
+    frame["node"], frame["columns"], frame["used"] = range(6), 20, 10
+    if member.tasks == ("depth",) and member.seed == 2:
+        frame.loc[4, "used"] = 0
+    frame.to_parquet(run.path / "tables" / "network.parquet")
+    ways = [*zip(range(5), range(1, 6), strict=True), (3, 5)]  # and a way around the last layer
+    edges = pd.DataFrame(ways, columns=["source", "target"]).assign(channels=20, kept=20)
+    edges.to_parquet(run.path / "tables" / "streams.parquet")
 
 
 def write_results(study: Study, layers: tuple[Layer, ...], state: str = "done") -> Study:
@@ -81,6 +104,7 @@ def _run(root: Path, member: Member, layers: tuple[Layer, ...]) -> Run:
     total.assign(removable_parameters=0, removable_macs=0.0, gathered_macs=0.0).to_parquet(
         run.path / "tables" / "components.parquet"
     )
+    _write_network(run, member)
     replace(run.path / "status.json", DONE.model_dump_json().encode())
     return run
 

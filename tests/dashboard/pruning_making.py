@@ -11,6 +11,7 @@ from winnow.engine.runs.derived import DerivedJob, derived_job, read
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import Status
+from winnow.engine.specs.bench import BenchSpec
 from winnow.engine.specs.export import ExportSpec
 
 METRICS = {  # dense, pruned, refitted, unit, higher is better
@@ -60,6 +61,32 @@ def write_export(run: Run, pruning: DerivedJob) -> DerivedJob:
         (work.path / "files" / name).write_bytes(content)
         rows.append([name, form, len(content), hashlib.sha256(content).hexdigest(), error])
     write_table(work, "files", pd.DataFrame(rows, columns=["file", "format", "bytes", "sha256", "max_error"]))
+    return work
+
+
+def write_bench(run: Run, pruning: DerivedJob) -> DerivedJob:
+    """Write a bench of a pruning that ended, as engine.jobs.bench_job does."""
+    work = derived_job(run, BenchSpec(pruning=pruning.id), "bench")
+    set_status(work, state="done", phase="done", progress=1.0, started=START + 90, finished=START + 95)
+    place = {"form": "eager", "layout": "NCHW", "batch": 1, "threads": 1, "steady": True, "bytes": 4000}
+    rows = [
+        {"model": model, **place, "median": 0.01 / up, "low": 0.009 / up, "high": 0.012 / up, "speed_up": up,
+         "speed_up_low": 0.9 * up, "speed_up_high": 1.1 * up, "achieved": up / 4, "peak_bytes": 1e6,
+         "relative_error": 0.0}
+        for model, up in (("dense", 1.0), ("masked", 1.0), ("compact", 2.0))
+    ]  # fmt: skip
+    layer = {"layer": "<b>stem</b>", "kind": "Conv2d", "bound_dense": "compute", "bound_compact": "memory"}
+    numbers = {f"{name}_{of}": 1e6 for name in ("macs", "bytes", "flops") for of in ("dense", "compact")}
+    seconds = dict.fromkeys(("seconds_dense", "seconds_compact", "promised", "lost"), 0.001)
+    parts = dict.fromkeys(("gather", "launch", "memory", "padding", "kernel"), 2e-4)
+    write_table(work, "said", pd.DataFrame({"sentence": ["Compact runs 2.0 × as fast as dense."]}))
+    write_table(work, "speeds", pd.DataFrame(rows))
+    write_table(work, "layers", pd.DataFrame([layer | numbers | seconds | parts]))
+    lost = {"cause": ["memory traffic", "gathering channels"], "seconds": [2e-3, -1e-4], "share": [100.0, 0.0]}
+    write_table(work, "lost", pd.DataFrame(lost))
+    write_table(
+        work, "left_out", pd.DataFrame([["dense", "compiled", "no compiler"]], columns=["model", "form", "reason"])
+    )
     return work
 
 

@@ -23,13 +23,14 @@ BESIDE = (  # Torch-Pruning's passes over the rest would take most of an hour
 TIED = ("ViT", "Swin", "SegFormer", "ConvNeXt", "MMoE")
 INTRODUCTION = """# Networks
 
-What Winnow does with {count} public architectures at small widths: written after their papers, or of `transformers`.
-`make zoo` writes this page.
+This page shows how Winnow groups and removes the channels of {count} public architectures at small widths. They were
+written from their papers, or come from `transformers`. `make zoo` writes this page.
 
-A *group* is a channel of one layer, a *head* of attention, or a channel of a residual *stream* (all that writes it and
-all that reads it). Half of the groups of every structure, drawn at random, are set to zero. `compact` then removes
-what is zero. The smaller network is compared with the original in float64, in evaluation mode and in training mode, at
-batches and sizes that neither saw before. The largest difference is relative to the output.
+A *group* is a channel of one layer, a *head* of attention, or a channel of a residual *stream* (with all layers that
+write or read it). Half of the groups of every structure, drawn at random, are set to zero. `compact` then removes what
+is zero. The smaller network is compared with the original in float64, in evaluation mode and in training mode, at batch
+sizes and input sizes that neither saw before. *Difference* is the largest one, relative to the output; *calls* is the
+number of calls that were compared.
 
 | | |
 |---|---|

@@ -12,12 +12,19 @@ from winnow.dashboard.shared.formatting import COUNTED, measured
 from winnow.engine.runs.quantities import Metric
 
 
-def train_answer(known: Summary, constants: Mapping[tuple[str, str], float]) -> Answer:
-    """Say how sparse the network is, and which tasks beat the best prediction that ignores the image."""
+def train_answer(known: Summary, constants: Mapping[tuple[str, str], float], target: float | None = None) -> Answer:
+    """Say how sparse the network is, and which tasks beat the best prediction that ignores the image.
+
+    `target` [%] is the one that holds, where a user has changed that of the spec.
+    """
     if not known.newest or known.spec is None:
         return Answer("This run has not recorded a number yet.", "The log says what it is waiting for.")
     penalty, zero = known.spec.penalty, known.sparsity("group_sparsity")
-    aim = "" if penalty.target is None else f" (target: {penalty.target:g} % of the {COUNTED[penalty.target_of]})"
+    aim = (
+        ""
+        if penalty.target is None
+        else f" (target: {target or penalty.target:g} % of the {COUNTED[penalty.target_of]})"
+    )
     sparse = f"After epoch {known.status.epoch} of {known.status.epochs}, {percent(zero)} of the groups are zero{aim}"
     margins = _margins(known.main_metrics(), constants)
     if not margins:

@@ -11,6 +11,7 @@ from winnow.dashboard.figures.pictures import Picture, over
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames import explanations, maps
 from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.frames.concepts import cell_title
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.panel import PICTURES, explain
 from winnow.dashboard.shared.selection import select
@@ -47,7 +48,7 @@ def in_images(work: DerivedJob, task: str, chosen: Cell | None, about: str) -> N
     if chosen is None or not known.has(chosen.layer, chosen.channel):
         with_maps(work, known, chosen)
     else:
-        st.text(str(chosen))
+        st.text(cell_title(work.run, chosen))
         picture_row(_channel(known, chosen, place, picture))
         _bar()
     said = f"{about} · {_made(known, task)}"

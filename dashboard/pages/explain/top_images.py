@@ -1,24 +1,28 @@
 """Where channels are active and where they are silent: the top images of one, every layer position by position."""
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
 from winnow.dashboard.figures import kernel, pictures, silence_tiles
 from winnow.dashboard.frames import explanations, maps
 from winnow.dashboard.frames.cells import Cell
+from winnow.dashboard.frames.concepts import called, cell_title
 from winnow.dashboard.pages.explain.in_images import channel_row, no_maps, with_maps
 from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import PICTURES, Chart, draw, explain, keyed, source
 from winnow.dashboard.shared.selection import select, select_layer, selected_layer
-from winnow.engine.explain.maps.store import SpatialStore
+from winnow.engine.explain.maps.store import SpatialStore, Top
 from winnow.engine.runs.derived import DerivedJob
 
 ACROSS = 3  # pictures side by side
+CROP = 128  # px: width of a crop
 READING = (
     "The images in which the channel's mean activation is largest, the largest on the left. Over each: where the "
-    "channel is active; yellow is most. Silence: the share of all images in which the channel is exactly 0 at that "
-    "position."
+    "channel is active; yellow is most. Below each: the receptive field of the position where it is most active, "
+    "measured on the network. Silence: the share of all images in which the channel is exactly 0 at that position."
 )
 ALL = -1  # in place of the place of an image
 OLDER = (
@@ -42,7 +46,7 @@ def top_images(work: DerivedJob, chosen: Cell | None, about: str) -> None:
         with_maps(work, known, chosen)
         return
     answers = maps.answers(known, chosen)
-    st.text(f"{chosen}: the images where it is most active, of {len(answers)}")
+    st.text(f"{cell_title(work.run, chosen)}: the images where it is most active, of {len(answers)}")
     _gallery(known, chosen)
     _silence(known, chosen)
     explain(lambda: maps.answers(known, chosen), "top_images", READING, about, PICTURES)
@@ -64,6 +68,18 @@ def _gallery(known: SpatialStore, chosen: Cell) -> None:
                 output_format="PNG",
                 alt=said,
             )
+            _crop(column, best, place, tuple(known.index["size"]))
+
+
+def _crop(column: Any, best: Top, place: int, size: tuple[int, ...]) -> None:
+    """Draw the part of an image that the channel sees where it is most active."""
+    part = pictures.cropped(best.pictures[place], best.windows[place], size) if best.windows is not None else None
+    if part is None:
+        return
+    top, left, bottom, right = (int(end) for end in best.windows[place]) if best.windows is not None else (0, 0, 0, 0)
+    said = f"what it sees there: {bottom - top} × {right - left} px"
+    shown = pictures.enlarged(pictures.image(part))
+    column.image(shown, caption=said, width=CROP, output_format="PNG", alt=said)
 
 
 def _silence(known: SpatialStore, chosen: Cell) -> None:
@@ -115,6 +131,8 @@ def _clicked(points: list[object], known: SpatialStore) -> None:
 def _silent_channels(work: DerivedJob, known: SpatialStore, layer: str, about: str) -> None:
     """List the living channels of a layer, the most silent first."""
     frame = maps.silence_of(work, known, layer)
+    if any(names := called(work.run, [layer] * len(frame), frame["channel"])):
+        frame.insert(1, "name", names)
     st.markdown(f"**Channels of {plain(layer)}**")
     key = keyed("silent_channels", [work.id, layer])
 
@@ -141,7 +159,7 @@ def _silent_channels(work: DerivedJob, known: SpatialStore, layer: str, about: s
 def _one(work: DerivedJob, chosen: Cell, about: str) -> None:
     """Draw the selected channel: its kernels, where it is active and silent, where each task relies on it."""
     known = maps.store_for(work, chosen)
-    st.markdown(f"**{plain(str(chosen))}**")
+    st.markdown(f"**{plain(cell_title(work.run, chosen))}**")
     if known is None or not known.has(chosen.layer, chosen.channel):
         if known is not None:
             with_maps(work, known, chosen)

@@ -28,8 +28,8 @@ MOST_NAMED = 9  # levels
 EMPTY = (
     "Nothing has been compared yet. A path trains one set of tasks at several sparsities and shows what each one "
     "costs. A study trains several sets of tasks, dense and sparse, with controls and several seeds, and makes the "
-    "tables of a paper. Both consist of ordinary runs. Before anything starts, the plan says how many runs there are "
-    "and how long they take."
+    "tables of a paper. A tailoring finds how deep each task needs the trunk. All consist of ordinary runs. Before "
+    "anything starts, the plan says how many runs there are and how long they take."
 )
 WAITING = "The results appear here as soon as the first run has ended."
 STOPPING = (
@@ -68,7 +68,7 @@ def _none() -> None:
     st.subheader("What does sparsity buy?", anchor=False)
     st.markdown(EMPTY)
     _form()
-    st.markdown("Or in a terminal: `winnow path`, `winnow study`")
+    st.markdown("Or in a terminal: `winnow path`, `winnow study`, `winnow tailor`")
 
 
 def _form() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.dashboard.canvas.path_scrubber import Course, path_payload
-from winnow.dashboard.figures import death_order, norm_path, paired_differences, path_curve, seed_overlap
+from winnow.dashboard.figures import death_order, depth_advice, norm_path, paired_differences, path_curve, seed_overlap
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import differences, paths, studies
 from winnow.dashboard.frames.file_versions import Version, latest
@@ -43,6 +43,11 @@ def paired_chart(study: Study, which: differences.Which) -> Chart:
 def seeds_chart(study: Study) -> Chart:
     """Return how far the seeds of an arm agree."""
     return _seeds(study.path, studies.study_versions(study, "jaccard"))
+
+
+def depth_chart(study: Study) -> Chart:
+    """Return how deep each task needs the trunk."""
+    return _depths(study.path, studies.study_versions(study, "depth"))
 
 
 @latest(8)
@@ -85,3 +90,10 @@ def _paired(path: Path, _tables: tuple[Version, ...], which: differences.Which) 
 def _seeds(path: Path, _tables: tuple[Version, ...]) -> Chart:
     frame = studies.study_table(Study(path), "jaccard")
     return Chart(seed_overlap.seed_overlap(frame), frame)
+
+
+@latest(16)
+def _depths(path: Path, _tables: tuple[Version, ...]) -> Chart:
+    study = Study(path)
+    frame = studies.study_table(study, "depth")
+    return Chart(depth_advice.depth_advice(frame, study.spec.base.tasks), frame)

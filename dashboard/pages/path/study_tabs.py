@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from winnow.dashboard import navigation
-from winnow.dashboard.figures import paired_differences, seed_overlap
+from winnow.dashboard.figures import depth_advice, paired_differences, seed_overlap
 from winnow.dashboard.frames import differences, studies
 from winnow.dashboard.frames.answers import of_study
 from winnow.dashboard.frames.csv_export import csv
@@ -21,11 +21,12 @@ from winnow.dashboard.shared.formatting import plain
 from winnow.dashboard.shared.panel import draw, explain, keyed
 from winnow.dashboard.shared.trade_off import pareto_of
 from winnow.engine.runs.study import Study
-from winnow.engine.specs.study import Definition, StudySpec
+from winnow.engine.specs.study import Definition, StudySpec, TailorSpec
 from winnow.engine.studies.reporting_tables import csv_text as text_csv
 from winnow.engine.studies.reporting_tables import latex, markdown, paper_table
 
 TABS = ("Table", "Differences", "Trade-off", "Seeds", "Its runs")
+DEPTH = "Depth"  # the first view of a tailoring
 SPLITS = {"test": "test images", "val": "validation images"}
 AGAINST = {"single": "single tasks", "dense": "the dense network"}
 DEFINITIONS: dict[Definition, str] = {
@@ -46,6 +47,18 @@ LATENCY = (
     "One forward pass of a batch on this machine, before and after the removal of what no layer uses: the median over "
     "runs of each run's median. The removal changes no output."
 )
+ADVICE = (
+    "The stage of the deepest layer that is alive in all sparse runs of the task. By seed: the stage that each seed "
+    "alone would give. It is a rule of thumb; the comparison below says whether it pays."
+)
+COMPARED = (
+    "Mean ± standard deviation over seeds. The difference is tailored minus plain, paired by seed, with its 95 % "
+    "interval. Both networks are dense and have the same data, epochs, optimiser and seeds."
+)
+UNSEEN = (
+    "Difference of Δ_m, paired by seed, with its 95 % interval. The support is held from the first step on, from the "
+    "initial weights that it was found from. Above 0 it is better than what it is compared with."
+)
 FILES = {"csv": ("CSV", "text/csv"), "tex": ("LaTeX", "text/x-tex"), "md": ("Markdown", "text/markdown")}
 ROWS = "study_runs"
 WHO = ("arm", "tasks", "balancing")
@@ -55,11 +68,15 @@ def study_views(study: Study) -> None:
     """Draw the open view of a study."""
     spec = study.spec
     shown: Definition = spec.definition if isinstance(spec, StudySpec) else "main"
-    which = differences.Which("test", "dense", shown)
-    answer(of_study.study_answer(studies.study_table(study, "summary"), which, f"{DEFINITIONS[shown]}, test images"))
-    for tab, view in zip(
-        address.tabs("compared", TABS), (tables, _differences, pareto_of, seeds_view, the_runs), strict=True
-    ):
+    which = differences.Which(spec.judged_on, "dense", shown)
+    summary = studies.study_table(study, "summary")
+    views = dict(zip(TABS, (tables, _differences, pareto_of, seeds_view, the_runs), strict=True))
+    if isinstance(spec, TailorSpec):
+        answer(of_study.tailored_answer(studies.study_table(study, "advice"), summary, which))
+        views = {DEPTH: _depth, **views}
+    else:
+        answer(of_study.study_answer(summary, which, f"{DEFINITIONS[shown]}, {SPLITS[spec.judged_on]}"))
+    for tab, view in zip(address.tabs("compared", tuple(views)), views.values(), strict=True):
         if tab.open:
             with tab:
                 view(study)
@@ -75,7 +92,7 @@ def about(study: Study, split: str = "") -> str:
 def tables(study: Study) -> None:
     """Draw the paper's table and Δ_m in all definitions, with their downloads."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        split, shown = _split(), _definition(study)
+        split, shown = _split(study), _definition(study)
     summary = studies.study_table(study, "summary")
     table = paper_table(summary, shown, split)
     if table.empty:
@@ -93,6 +110,7 @@ def tables(study: Study) -> None:
         column_config={name: st.column_config.TextColumn(f"{word} [%]") for name, word in DEFINITIONS.items()},
     )
     st.caption(f"Against {AGAINST[against]}, mean and 95 % interval over seeds. {'. '.join(MEANINGS.values())}.")
+    _unseen(study, split, shown)
     _latencies(study)
 
 
@@ -122,7 +140,7 @@ def the_runs(study: Study) -> None:
 
 def _differences(study: Study) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        split, shown, against = _split(), _definition(study), _against()
+        split, shown, against = _split(study), _definition(study), _against()
     which = differences.Which(split, against, shown)
     where = f"{about(study, split)} · against {AGAINST[against]}"
     draw(
@@ -131,6 +149,34 @@ def _differences(study: Study) -> None:
         f"{paired_differences.READING} {MEANINGS[shown]}.",
         where,
     )
+
+
+def _depth(study: Study) -> None:
+    """Draw the advice as a figure and a table, then the comparison of the two networks."""
+    where = about(study)
+    draw(study_figures.depth_chart(study), "depth_advice", depth_advice.READING, where)
+    advice = studies.study_table(study, "advice")
+    if advice.empty:
+        return
+    config = st.column_config
+    st.dataframe(
+        advice,
+        key="depth_table",
+        hide_index=True,
+        column_config={
+            "layer": config.TextColumn("deepest living layer"),
+            "stages": config.NumberColumn("stages in all"),
+            "by_seed": config.TextColumn("by seed"),
+        },
+    )
+    explain(lambda: advice, "depth_table", ADVICE, where)
+    st.subheader("The tailored network and the plain one", anchor=False)
+    frame = studies.tailored_and_plain(study, study.spec.judged_on)
+    if frame.empty:
+        st.caption("The comparison appears once a tailored and a plain network of one seed are trained.")
+        return
+    st.dataframe(frame, key="tailored_table", hide_index=True, height="content" if len(frame) <= 15 else 560)
+    explain(lambda: frame, "tailored_table", COMPARED, where)
 
 
 def _table(table: pd.DataFrame) -> None:
@@ -148,6 +194,27 @@ def _table(table: pd.DataFrame) -> None:
             "tasks": config.TextColumn(pinned=True, width=150),
         },
     )
+
+
+def _unseen(study: Study, split: str, shown: Definition) -> None:
+    """Draw how supports do on tasks that they were not found on, where the study tried that."""
+    frame = studies.unseen_supports(study, split, shown)
+    if frame.empty:
+        return
+    st.subheader("A support on a task that it was not found on", anchor=False)
+    said = of_study.unseen_answer(frame)
+    st.markdown(plain(f"{said.says} {said.then}"))
+    st.dataframe(
+        frame.assign(other=frame["other"].map(of_study.OTHERS)),
+        key="study_unseen",
+        hide_index=True,
+        column_config={
+            "support": st.column_config.TextColumn("support found on"),
+            "other": st.column_config.TextColumn("compared with"),
+            **{name: st.column_config.NumberColumn(format="%+.2f") for name in ("difference", "low", "high")},
+        },
+    )
+    explain(lambda: frame, "study_unseen", UNSEEN, about(study, split))
 
 
 def _latencies(study: Study) -> None:
@@ -190,8 +257,10 @@ def _downloads(table: pd.DataFrame, summary: pd.DataFrame) -> None:
             )
 
 
-def _split() -> str:
-    return address.segments("split", "Judged on", SPLITS, "test")
+def _split(study: Study) -> str:
+    usual = study.spec.judged_on
+    known = {"val": SPLITS["val"]} if usual == "val" else SPLITS
+    return address.segments("split", "Judged on", known, usual)
 
 
 def _definition(study: Study) -> Definition:

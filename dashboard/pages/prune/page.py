@@ -1,4 +1,4 @@
-"""What do I ship? A run's prunings: one to start, one to look at, and its files.
+"""What do I ship? A run's prunings: one to start, one to look at, and its files; and what each layer can lose.
 
 The page redraws its parts on their own while a pruning is live, and does not change any more once it has ended; the run
 itself is never changed.
@@ -11,6 +11,7 @@ from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.prunings import pruning_called
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.pages.prune.pruning import pruning as draw_pruning
+from winnow.dashboard.pages.prune.sensitivity import sensitivity_view
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING
 from winnow.dashboard.shared.answer import answer
@@ -28,6 +29,7 @@ NOTHING = (
     "than a minute. "
 )
 NOT_YET = "Pruning starts from a checkpoint, and this run has none yet: the first is stored after its first epoch."
+VIEWS = {"prunings": "Prunings", "sensitivity": "Sensitivity of the layers"}
 RUNNING = "This run is live. It can be pruned, from its newest checkpoint, once it is done or stopped."
 
 
@@ -46,6 +48,9 @@ def page() -> None:
         return
     if shown is None and address.named(PRUNING):
         gone(PRUNING, f"of run {run.id}", others=bool(known))
+        return
+    if address.segments("view", "View", VIEWS, "prunings", quiet=True) == "sensitivity":
+        sensitivity_view(run, _waits(run))
         return
     _new(run, len(known))
     if shown is not None:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from winnow.dashboard.frames import prunings
 from winnow.dashboard.frames.answers import of_pruning
+from winnow.dashboard.frames.benches import benches
 from winnow.dashboard.frames.certificate import certificate
 from winnow.dashboard.frames.exports import exports
 from winnow.dashboard.frames.log import tail
@@ -11,6 +12,7 @@ from winnow.dashboard.pages.prune import pruning_figures
 from winnow.dashboard.pages.prune.before_after import before_after_view
 from winnow.dashboard.pages.prune.export import export
 from winnow.dashboard.pages.prune.removal import paying, reasons_view, removed_layers_view, sweep_view
+from winnow.dashboard.pages.prune.speed import speed_view
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import PRUNING
 from winnow.dashboard.shared.answer import answer
@@ -27,7 +29,7 @@ from winnow.engine.specs.prune import PruneSpec
 
 EVERY = 1.0  # s between two looks at a live pruning; its figures are drawn half as often
 STOPPING = "The pruning stops after this step; what it has found so far is kept. Kill it to end it at once."
-TABS = ("Layers", "Who pays", "What if", "Reasons", "Export")
+TABS = ("Layers", "Who pays", "What if", "Reasons", "Speed", "Export")
 
 
 def pruning(run: Run, shown: DerivedJob) -> None:
@@ -99,9 +101,8 @@ def _results(shown: DerivedJob, run: Run) -> None:
         return
     _answer(run, shown)
     before_after_view(run, shown)
-    for tab, draw in zip(
-        address.tabs("detail", TABS), (removed_layers_view, paying, sweep_view, reasons_view, export), strict=True
-    ):
+    views = (removed_layers_view, paying, sweep_view, reasons_view, speed_view, export)
+    for tab, draw in zip(address.tabs("detail", TABS), views, strict=True):
         if tab.open:
             with tab:
                 draw(run, shown)
@@ -119,8 +120,9 @@ def _answer(run: Run, shown: DerivedJob) -> None:
 def _undo(run: Run, shown: DerivedJob) -> None:
     """Offer to remove a pruning with all it holds, after a second look; the run is as before, it was never changed."""
     with st.popover("Remove this pruning", icon=":material/undo:", type="tertiary"):
-        written = exports(run, shown.id)
-        more = f" and its {len(written)} export{'s' if len(written) > 1 else ''}" if written else ""
+        written, timed = exports(run, shown.id), benches(run, shown.id)
+        parts = ((len(written), "export", "exports"), (len(timed), "bench", "benches"))
+        more = "".join(f" and its {count} {one if count == 1 else many}" for count, one, many in parts if count)
         st.markdown(
             f"This deletes the figures of this pruning, its network{more}. The run stays as it is: it was never "
             "changed."
@@ -137,7 +139,7 @@ def _undo(run: Run, shown: DerivedJob) -> None:
 
 def _undone(run: Run, shown: DerivedJob) -> None:
     """Remove a pruning, and leave it: the page turns to the newest that is left."""
-    act(shown, lambda: _remove([*exports(run, shown.id), shown]))
+    act(shown, lambda: _remove([*exports(run, shown.id), *benches(run, shown.id), shown]))
     if not there(shown):
         others = {name: value for name, value in address.linked().items() if name != PRUNING}
         address.change({PRUNING: completed([PRUNING], others).get(PRUNING)})

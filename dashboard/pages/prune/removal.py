@@ -26,6 +26,7 @@ KINDS = {  # of a row of reasons: its title, and what it means
     "folded": ("Took over constants", "The removed channels were constant. These layers now add their contribution."),
     "constant": ("Read constants", "These layers still read channels that are constant."),
     "hollow": ("Dead as a whole", "No channel of these layers is used. One is kept, so that the code still runs."),
+    "silent": ("Gave only zeros", "These modules gave zeros for every input. Modules that return zeros replace them."),
 }
 ALIASES = {"kept_for": "kept", "constants": "constant"}
 REASONS = "One row per layer, with the reason that the engine gives."

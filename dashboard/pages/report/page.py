@@ -86,7 +86,7 @@ def _said(run: Run, choice: ReportChoice, known: Build, now: bool) -> Answer:
     says += f", {len(rows) - shown} left out" if shown < len(rows) else ""
     says += f", {count(len(choice.pins), 'pinned figure')}." if choice.pins else "."
     if known.state != "done":
-        return Answer(f"{says} It is not built yet.", "Build makes one file that opens without a network, and a zip.")
+        return Answer(f"{says} It is not built yet.", "Build makes one file that opens offline, and a zip.")
     says += f" Built {moment(known.at)}."
     if not now:
         return Answer(says, "The run, or what you chose, has changed since: build it again.")

@@ -183,7 +183,7 @@ def _selected(chosen: Sequence[Summary]) -> None:
             icon=":material/download:",
             type="tertiary",
             on_click="ignore",
-            help="One file that opens without a network. `winnow report` also writes its numbers.",
+            help="One file that opens offline. `winnow report` also writes its numbers.",
         )
     else:
         if len(chosen) == 2:

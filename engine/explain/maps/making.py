@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from winnow.engine.explain.maps.attributions import (
+    FINEST,
     Cells,
     ChannelStatistics,
     Explained,
@@ -21,17 +22,21 @@ from winnow.engine.explain.maps.attributions import (
     layer_arrays,
     layer_silence,
     occlusion,
+    site_maps,
 )
 from winnow.engine.explain.maps.pictures import factor, image_array, prediction_array, summed, target_array
+from winnow.engine.explain.maps.receptive import receptive_windows, top_places
 from winnow.engine.explain.maps.store import packed
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means, base_image
 from winnow.engine.explain.relevance.probe import Probe, restricted
+from winnow.engine.explain.relevance.sites import recorded
 from winnow.engine.training.batches import Batch
 
 Array = NDArray[Any]
 Say = Callable[[str], None]
 SMALL = 64  # side of a picture in the gallery [pixel]
+MOST = 256  # images of which it is asked what channels separate
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,44 @@ def spatial(
         say("measuring where each layer is silent")
         silent, living = layer_silence(probed, settings.images)
         arrays |= silent
+        say("measuring receptive fields")
+        places = top_places(seen)
+        arrays |= {f"top_window.{layer}": own for layer, own in receptive_windows(probed, places).items() if places}
         by = factor(shown.images.shape[-2], shown.images.shape[-1], settings.side)
         arrays |= _attributed(probed, shown, settings, by, say)
     arrays |= {"images": image_array(shown.images, by)}
     arrays |= _gallery(probed, seen)
     return Spatial(arrays, _index(probed, shown, cells, seen, settings) | {"living": living})
+
+
+@torch.no_grad()
+def observed(probed: Probe, cells: Cells) -> tuple[dict[str, tuple[tuple[int, ...], Array]], dict[str, Array]]:
+    """Return what channels answer to each image, for `engine.explain.separation`, and the targets of the tasks.
+
+    {layer: (channels, (C, N, h, w))} with at most FINEST positions along a side, a layer that reads no whole images
+    left out, and {task: (N, …)}; over at most MOST images, the first ones.
+    """
+    sites, targets = [probed.site(layer) for layer in cells], dict[str, list[Array]]()
+    found: dict[str, list[Array]] = {layer: [] for layer in cells}
+    with frozen_model(probed.model):
+        for batch in restricted(probed, images=min(probed.settings.images or MOST, MOST)).batches():
+            with recorded(sites) as kept:
+                probed.model(batch.images)
+            for site in sites:
+                own = site_maps(site, kept[site.name][0], cells[site.name])
+                if own.shape[1] == len(batch.images):
+                    rows, columns = (_every(length) for length in own.shape[-2:])
+                    found[site.name].append(_array(own[:, :, rows][..., columns]))
+            for name, values in batch.targets.items():
+                targets.setdefault(name, []).append(values.cpu().numpy())
+    joined = {name: np.concatenate(parts) for name, parts in targets.items()}
+    return {layer: (cells[layer], np.concatenate(parts, 1)) for layer, parts in found.items() if parts}, joined
+
+
+def _every(length: int) -> list[int]:
+    """Return at most FINEST places along a side, in the middles of equal parts."""
+    wanted = min(length, FINEST)
+    return [int((place + 0.5) * length / wanted) for place in range(wanted)]
 
 
 def top_cells(

@@ -21,6 +21,7 @@ overflows or underflows.
 | `mean.<layer>`, `max.<layer>`            | (C, N)          | float32, of the activation over each image              |
 | `top.<layer>`                            | (C, M)          | int32: images of the greatest mean, numbers in the split|
 | `top_activation.<layer>`                 | (C, M, h, w)    | the activation there; in units of `activation_peak`     |
+| `top_window.<layer>`                     | (C, M, 4)       | int32: receptive field of its maximum there [pixel]     |
 | `gallery`, `gallery_of`                  | (G, h, w, 1|3)  | the top images, small; their numbers in the split       |
 | `integrated_gradients`, `…_peak`         | (T, K, H, W)    | signed; its sum is f(x) − f(base) less the residual     |
 | `difference`, `residual`                 | (T, K)          | f(x) − f(base), and what the sum over the pixels lacks  |
@@ -65,12 +66,17 @@ def packed(values: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Top:
-    """The images that activate a channel most, strongest first: numbers, mean activations, pictures, activations."""
+    """The images that activate a channel most, strongest first: numbers, mean activations, pictures, activations.
+
+    `windows` (M, 4): the receptive field of the position where it is most active, top, left, bottom, right [pixel of
+    the original], ends excluded; all zeros where it is not known, None in files of an older version.
+    """
 
     numbers: list[int]
     means: Array
     pictures: Array
     activations: Array
+    windows: Array | None = None
 
 
 class SpatialStore:
@@ -185,7 +191,8 @@ class SpatialStore:
         pictures = self._array("gallery")[[gallery[number] for number in numbers]]
         maps = self._cell("top_activation", layer, channel).astype(np.float32)
         means = self.per_image(layer, channel)["mean"].to_numpy()[numbers]
-        return Top(numbers, means, pictures, maps * self._peak("activation", layer, channel))
+        windows = self._cell("top_window", layer, channel) if f"top_window.{layer}" in self._names else None
+        return Top(numbers, means, pictures, maps * self._peak("activation", layer, channel), windows)
 
     def attribution(self, method: Method, task: str) -> Array:
         """Return a task's attribution over the shown images: (K, H, W), or for occlusion (K, p, q), one per patch."""

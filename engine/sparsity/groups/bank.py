@@ -28,7 +28,7 @@ class Bank:
     out, carry no penalty. `size` is |g|, the same for all; after a removal it is still that of the dense network, whose
     other entries are zero, so that λ c_g and the metric mean what they meant. A parameter of which several slices are
     members is listed for each. What a proximal step must keep is part of the bank too: `floor` groups always live, and
-    where `radius` is a number, the bank keeps that norm.
+    where `radius` is a number, the bank keeps that norm. `factor` multiplies c_g: a layer may have a λ of its own.
 
     Where `in_training` is set, frozen parameters (`requires_grad` False) are no members: a group is what can move, and
     so are its norm and its size. The flags are read at each call, so that a layer may be frozen and unfrozen at any
@@ -37,6 +37,7 @@ class Bank:
 
     floor: int = 0
     radius: float | None = None
+    factor: float = 1.0
     in_training: bool = False
 
     def __init__(self, groups: Sequence[Group]) -> None:
@@ -102,8 +103,8 @@ class Bank:
         return wide_type(self.all_members[0].parameter.dtype)
 
     def weights(self, rule: WeightRule) -> Tensor:
-        """Return c_g: √|g| ("size") or 1 ("none"), and 0 for channels that are no groups: (channels,)."""
-        return (self.size**0.5 if rule == "size" else 1.0) * self.present.to(self.kind_of_vectors)
+        """Return c_g: √|g| ("size") or 1 ("none"), times `factor`; 0 for channels that are no groups: (channels,)."""
+        return self.factor * (self.size**0.5 if rule == "size" else 1.0) * self.present.to(self.kind_of_vectors)
 
     @property
     def parts(self) -> "list[Bank]":

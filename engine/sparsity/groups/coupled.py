@@ -13,6 +13,7 @@ An expert of a mixture has one group, its last layer (`engine.graph.experts`). I
 channels then: such a channel is what reads it, and goes where that is zero.
 """
 
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import nn
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.spaces import Slice, Space
 from winnow.engine.graph.trace import trace
+from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.sparsity.groups.axis import Axis, Group
 from winnow.engine.sparsity.groups.layerwise import expert_groups, refuse_computed
 
@@ -48,15 +50,44 @@ def coupled_groups(
         (3, 3)
 
     """
+    model, _ = unwrapped(model)
     refuse_computed(model)
+    refuse_unknown(model, within)
     graph = trace(model, example_inputs) if graph is None else graph
     mixed = expert_groups(graph, "coupled")
     own = {id(axis.parameter) for group in mixed.values() for axis in group.members}
-    every = dict(model.named_parameters(remove_duplicate=False))
+    every = dict(graph.model.named_parameters(remove_duplicate=False))
     found: list[Group] = []
     for space in removable_spaces(graph, within):
         found += _groups(space, every, own)
-    return found + [group for layer, group in mixed.items() if _within(layer, within)]
+    found += [group for layer, group in mixed.items() if _within(layer, within)]
+    if not found:
+        warnings.warn(_why_none(graph, within), stacklevel=2)
+    return found
+
+
+def refuse_unknown(model: nn.Module, within: Sequence[str]) -> None:
+    """Raise where a name of `within` is no module of the model: nothing would be in it.
+
+    Raises:
+        ValueError: a name without a module; it is named, with those that there are.
+
+    """
+    if isinstance(within, str):
+        raise ValueError(f"`within` must be a sequence of names, got the text {within!r}. Write ({within!r},).")
+    known = {name for name, _ in [*model.named_modules(remove_duplicate=False), *model.named_parameters()]}
+    if unknown := [name for name in within if name not in known]:
+        children = ", ".join(name for name, _ in model.named_children()) or "none"
+        raise ValueError(f"`within` must name modules of the model, such as {children}, got {', '.join(unknown)}.")
+
+
+def _why_none(graph: ChannelGraph, within: Sequence[str]) -> str:
+    """Return why no channel can go: what holds those that are made in `within`."""
+    made = [space for space in graph.spaces if space.writers and _inside(space, within)]
+    pins = list(dict.fromkeys(pin for space in made for pin in space.pins))
+    ends = "they are outputs of the model" if any(space.outputs for space in made) else ""
+    why = "; ".join([*pins[:3], *([ends] if ends else [])]) or "no convolution or linear layer makes one"
+    return f"No group: none of the channels can be removed, because {why}. Use input_groups or output_groups."
 
 
 def channel_groups(graph: ChannelGraph, within: Sequence[str] = ()) -> list[Group]:

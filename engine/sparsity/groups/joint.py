@@ -24,6 +24,7 @@ class Joint:
         self._counts = [len(bank.members) for bank in self.parts]
         self._lengths = [bank.channels for bank in self.parts]
         self._weights: dict[WeightRule, Tensor] = {}
+        self._factors: list[float] = []  # of the banks when the weights were found
         device, lengths = self.parts[0].present.device, torch.tensor(self._lengths)
         owners = torch.arange(len(banks)).repeat_interleave(lengths)
         within = torch.arange(len(owners)) - (lengths.cumsum(0) - lengths)[owners]
@@ -46,7 +47,10 @@ class Joint:
 
     def weights(self, rule: WeightRule) -> Tensor:
         """Return c_g, 0 for channels that are no groups: (channels,)."""
-        if rule not in self._weights:
+        factors = [bank.factor for bank in self.parts]
+        if rule not in self._weights or factors != self._factors:
+            self._weights = self._weights if factors == self._factors else {}
+            self._factors = factors
             self._weights[rule] = torch.cat([bank.weights(rule) for bank in self.parts])
         return self._weights[rule]
 

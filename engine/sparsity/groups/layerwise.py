@@ -14,6 +14,7 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.recurrent import RECURRENT
 from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.trace import trace
+from winnow.engine.graph.wrappers import unwrapped
 from winnow.engine.sparsity.groups.axis import Axis, Group, Kind
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -34,6 +35,7 @@ def input_groups(module: nn.Module, *, graph: ChannelGraph | None = None) -> lis
 
     """
     found: list[Group] = []
+    module, _ = unwrapped(module)
     refuse_computed(module)
     for name, layer in _layers(module):
         if graph is not None and (heads := _by_head(graph, (name, "input"), _weight(layer), 1)):
@@ -68,6 +70,7 @@ def output_groups(model: nn.Module, example_inputs: Any = None, *, graph: Channe
         3
 
     """
+    model, _ = unwrapped(model)
     if graph is None and example_inputs is not None:
         graph = trace(model, example_inputs)
     found: list[Group] = []

@@ -20,6 +20,10 @@ class Remaining:
     place: int
     channels: Tensor
 
+    def since(self, before: "Remaining") -> "Remaining":
+        """Return what two removals, `before` and then this one, leave of a bank."""
+        return Remaining(self.bank, before.place, before.channels[self.channels])
+
 
 @dataclass(frozen=True, eq=False)
 class Smaller:

@@ -43,3 +43,12 @@ def test_a_dense_run_has_a_plain_axis() -> None:
 
 def test_without_data_it_says_so() -> None:
     assert not strength_and_alive(FRAME.iloc[:0], NONE).data
+
+
+def test_layers_that_learn_a_strength_of_their_own_are_drawn_as_bounds() -> None:
+    bounds = {"strength_least": [1e-5, 1e-5, 1e-4], "strength_most": [1e-2, 2e-2, 2e-2]}
+    figure = strength_and_alive(FRAME.assign(**bounds), NONE)
+    assert [trace.name for trace in figure.data][2:] == ["least of a layer", "most of a layer"]
+    low, high = figure.layout.yaxis2.range
+    assert low < -5
+    assert high > np.log10(2e-2)

@@ -126,6 +126,16 @@ def test_a_strength_can_be_asked_for_instead_of_a_target(runs_root: Path, end_wo
     assert (run.spec.penalty.target, run.spec.penalty.strength) == (None, 2e-4)
 
 
+def test_a_strength_can_be_learned(runs_root: Path, end_workers: None) -> None:
+    page = _form()
+    page.segmented_control(key="new_way").set_value("learned").run()
+    assert not {"new_target", "new_strength", "new_strength_of", "new_ramp"} & _drawn(page)
+    page.number_input(key="new_learn_tolerance").set_value(2.0)
+    page.button(key="new_submit").click().run()
+    (run,) = list_runs(runs_root)
+    assert run.spec.penalty == parse({"penalty": {"strength": "auto", "learn_tolerance": 2}}).penalty
+
+
 def test_a_share_of_the_macs_and_every_other_field_of_the_penalty_can_be_asked_for(
     runs_root: Path, end_workers: None
 ) -> None:
@@ -179,10 +189,11 @@ def _drawn(page: AppTest) -> set[str | None]:
 
 
 def _pages() -> Iterator[AppTest]:
-    """Yield the form as it opens, with a strength instead of a target, and with every other kind that there is."""
+    """Yield the form as it opens, with a strength or a learned one instead of a target, and with every other kind."""
     page = _form()
     yield page
     yield page.segmented_control(key="new_way").set_value("strength").run()
+    yield page.segmented_control(key="new_way").set_value("learned").run()
     for key, registry in (("new_dataset", DATASETS), ("new_network", NETWORKS), ("new_penalty", PENALTIES)):
         for kind in list(registry)[1:]:
             yield page.selectbox(key=key).set_value(kind).run()
@@ -208,6 +219,7 @@ WITHOUT = {
     "start": "weights of other runs: studies and the Path page set it",
     "fresh_state": "a fault of published code: `--faithful` sets it",
     "strength_changes": "what was done to a live run: a replay sets it",
+    "target_changes": "likewise",
     "own_tasks": "code of your own: --task sets it",
     "rate": "factors by the names of parameters: --rate sets it",
     "description": "what dataset.toml says: read from the folder",

@@ -105,7 +105,14 @@ def test_every_leaf_of_a_study_can_be_given_or_has_its_reason() -> None:
     left_out = {"kind", "format_version", "base", "scheduler", "cluster"}  # a cluster is for the command line
     asked = {"name", "targets", "strengths", "seeds", "workers", "warm", "latency"}
     assert set(PathSpec.model_fields) == asked | left_out
-    assert set(StudySpec.model_fields) == asked | left_out | {"subsets", "definition", "controls", "balancings"}
+    assert set(StudySpec.model_fields) == asked | left_out | {
+        "subsets",
+        "definition",
+        "unseen",
+        "distillation",
+        "controls",
+        "balancings",
+    }
 
 
 def test_the_runs_of_a_path_keep_networks_on_the_way(runs_root: Path, end_workers: None) -> None:

@@ -3,12 +3,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_maps import write_maps
 from tests.dashboard.reading import said
+from winnow.engine.explain.separation import COLUMNS
+from winnow.engine.runs.concepts import write_concept
 from winnow.engine.runs.derived import DerivedJob, derived_jobs
 from winnow.engine.runs.files import replace
 from winnow.engine.specs.explain import ExplainSpec
@@ -232,3 +235,33 @@ def test_void_pixels_of_a_target_are_explained(make_mapped: Make) -> None:
     page = _page(run=work.run.id, trust="Images", task="seg")
     assert "void, no label there (25 % of this image)" in said(page)
     assert "void" not in said(_page(run=work.run.id, trust="Images", task="seg", image="1"))
+
+
+def test_a_named_channel_is_called_so_on_its_card_in_the_figure_and_over_its_images(make_explained: Make) -> None:
+    work = make_explained()
+    write_maps(work, "stem")
+    write_concept(work.run.path, "input", "stem", 0, name="<i>edges</i>")
+    page = _page(run=work.run.id, trust="Top images", layer="stem", channel="0")
+    assert not page.exception
+    assert sum("stem, input channel 0 “<i>edges</i>”" in text.value for text in page.text) == 2
+    captions = [picture.caption for images in page.get("imgs") for picture in images.proto.imgs]
+    assert captions.count("what it sees there: 6 × 5 px") == 3
+    ticks = _figures(_page(run=work.run.id, top_layer="stem"))[0]["layout"]["yaxis"]["ticktext"]
+    assert any("“&lt;i&gt;edges&lt;/i&gt;”" in tick for tick in ticks)
+
+
+def test_the_card_of_a_channel_says_what_it_separates(make_explained: Make) -> None:
+    work = make_explained()
+    rows = [
+        ("stem", 0, "seg", "wall", "", 0.6, 0.55, 0.65, 90, 200, 8),
+        ("stem", 0, "depth", "1 to 2", "m", 0.1, 0.05, 0.2, 50, 200, 8),
+        ("stem", 0, "seg", "<b>bed</b>", "", 1.0, float("nan"), float("nan"), 9, 200, 8),
+        ("stem", 1, "seg", "wall", "", 0.5, 0.4, 0.6, 90, 200, 8),
+    ]
+    assert "Measured for channels with maps" in said(_page(run=work.run.id, layer="stem", channel="0"))
+    pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(work.path / "tables" / "separation.parquet")
+    page = _page(run=work.run.id, layer="stem", channel="0")
+    assert not page.exception
+    table = page.dataframe[-1].value
+    assert table["value"].tolist() == ["<b>bed</b>", "1 to 2 m", "wall"]
+    assert table["interval"].tolist() == ["", "0.05 to 0.20", "0.55 to 0.65"]

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.pruning_making import write_pruning
 from tests.dashboard.reading import said
+from winnow.engine.runs.concepts import concepts_of, write_concept
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.train import parse
 
@@ -128,3 +129,36 @@ def test_a_run_without_a_graph_says_so(make_run: MakeRun) -> None:
     page = _page(run=make_run().id, part="Network")
     assert not page.exception
     assert any("stored with the first epoch" in info.value for info in page.info)
+
+
+def test_a_channel_is_named_where_it_is_selected_and_the_change_can_be_undone(make_whole_run: MakeRun) -> None:
+    run = make_whole_run()
+    page = _page(run=run.id, layer="stem", channel="1")
+    page.text_input(key=f"concept_name_{run.id}_input_stem_1").input("<b>wheels</b> $x$")
+    page.text_area(key=f"concept_note_{run.id}_input_stem_1").input("![](http://x)")
+    page.button(key="concept_save").click().run()
+    assert not page.exception
+    assert concepts_of(run.path)["input", "stem", 1].name == "<b>wheels</b> $x$"
+    assert page.text[0].value.startswith("stem, input channel 1 “<b>wheels</b> $x$”: alive")
+    assert not any("![](http" in markdown.value for markdown in page.markdown), "a note is text"
+    page.button(key="concept_undo").click().run()
+    assert not concepts_of(run.path)
+    assert "“" not in page.text[0].value
+
+
+def test_a_name_that_cannot_be_written_is_refused_in_words(make_whole_run: MakeRun) -> None:
+    run = make_whole_run()
+    (run.path / "concepts.json").write_text("{")
+    page = _page(run=run.id, layer="stem", channel="1")
+    page.text_input(key=f"concept_name_{run.id}_input_stem_1").input("wheels")
+    page.button(key="concept_save").click().run()
+    assert "is damaged" in page.error[0].value
+
+
+def test_the_map_is_told_the_names_of_its_own_kind(make_whole_run: MakeRun) -> None:
+    from winnow.dashboard.frames.concepts import names_by_layer
+
+    run = make_whole_run()
+    write_concept(run.path, "input", "stem", 1, name="wheels")
+    write_concept(run.path, "output", "stem", 1, name="another")
+    assert names_by_layer(run, "input") == {"stem": {"1": "wheels"}}

@@ -8,10 +8,12 @@ import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.dashboard.making_studies import BASE, write_path, write_study
+from tests.dashboard.making_studies import BASE, write_path, write_study, write_tailoring
 from tests.dashboard.reading import said
 from winnow.dashboard.canvas.path_scrubber import Request
 from winnow.dashboard.pages.path.path_tabs import ASKED, spec_at
+from winnow.dashboard.shared.address import CLAIM
+from winnow.dashboard.shared.formatting import unescaped
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study, create_study, list_studies
@@ -92,6 +94,27 @@ def test_only_the_open_view_of_a_study_is_drawn(the_study: Study, view: str, cha
     assert len(page.get("plotly_chart")) == charts
 
 
+def test_a_tailoring_says_which_stage_serves_which_task(runs_root: Path) -> None:
+    study = write_tailoring(runs_root)
+    page = _page(study=study.id)
+    assert not page.exception
+    claim = page.session_state[CLAIM]
+    assert claim.startswith("seg needs stage 4; depth needs stage 3 of 4.")
+    assert "With its heads there, the network has a Δ_m of" in claim
+    assert len(page.get("plotly_chart")) == 1
+    advice, compared = (page.dataframe[place].value for place in (0, 1))
+    assert dict(zip(advice["task"], advice["by_seed"], strict=True)) == {"seg": "4,4,4", "depth": "4,4,3"}
+    assert {"parameters", "MACs", "Δ_m [%]"} <= set(compared["quantity"])
+    assert _page(study=study.id, compared="Its runs").dataframe[0].value["arm"].tolist().count("tailored") == 3
+
+
+def test_an_advice_alone_compares_nothing(runs_root: Path) -> None:
+    study = write_tailoring(runs_root, compare=False)
+    page = _page(study=study.id)
+    assert not page.exception
+    assert "appears once a tailored and a plain network" in said(page)
+
+
 def test_the_table_names_the_definition_that_it_shows(runs_root: Path) -> None:
     write_study(runs_root, subsets=["all"], definition="task")
     page = _page()
@@ -103,6 +126,20 @@ def test_the_table_names_the_definition_that_it_shows(runs_root: Path) -> None:
     definition.set_value("metric").run()
     assert "Nash-MTL" in said(page)
     assert not page.exception
+
+
+def test_a_study_says_how_a_support_does_on_a_task_that_it_was_not_found_on(runs_root: Path) -> None:
+    study = write_study(runs_root, subsets=["seg"], unseen=["seg"], seeds=[0, 1, 2])
+    page = _page()
+    assert not page.exception
+    texts = [unescaped(text.value) for text in page.markdown]
+    (sentence,) = [text for text in texts if text.startswith("On seg, the groups found on depth (50 %)")]
+    assert "against random groups, as many per layer" in sentence
+    assert "3 seeds" in sentence
+    table = next(frame.value for frame in page.dataframe if "support" in frame.value.columns)
+    differences = study.table("unseen").query("split == 'test' and definition == 'main'")
+    assert table["difference"].tolist() == differences["difference"].tolist()
+    assert table["other"].tolist()[0] == "the dense network"
 
 
 def test_the_table_can_be_had_as_csv_latex_and_markdown(the_study: Study) -> None:

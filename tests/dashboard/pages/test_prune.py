@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.making_judged import write_judged, write_pictures
-from tests.dashboard.pruning_making import CERTIFICATE, set_status, write_export, write_pruning
+from tests.dashboard.pruning_making import CERTIFICATE, set_status, write_bench, write_export, write_pruning
 from tests.dashboard.reading import said
 from winnow.engine.runs.derived import DerivedJob, derived_job, derived_jobs
 from winnow.engine.runs.files import replace_json
@@ -55,7 +55,9 @@ def test_before_and_after_stand_first_with_their_certificate(make_stored_run: Ma
     assert "2 CPU threads" in said(page)
 
 
-@pytest.mark.parametrize(("detail", "charts"), [("Layers", 4), ("What if", 4), ("Reasons", 3), ("Export", 3)])
+@pytest.mark.parametrize(
+    ("detail", "charts"), [("Layers", 4), ("What if", 4), ("Reasons", 3), ("Speed", 3), ("Export", 3)]
+)
 def test_only_the_open_view_is_drawn_and_never_more_than_four_charts(
     make_stored_run: MakeRun, detail: str, charts: int
 ) -> None:
@@ -252,6 +254,35 @@ def test_no_form_at_all_is_refused(make_stored_run: MakeRun) -> None:
     page.button(key="export_submit").click().run()
     assert "formats" in page.error[0].value
     assert not derived_jobs(run, "export")
+
+
+def test_a_bench_is_shown_with_its_sentence_first(make_stored_run: MakeRun) -> None:
+    run = make_stored_run()
+    pruning = write_pruning(run)
+    bench = write_bench(run, pruning)
+    page = _page(run=run.id, detail="Speed")
+    assert not page.exception
+    assert "Compact runs 2.0 × as fast as dense." in said(page)
+    speeds, lost, layers = (shown.value for shown in page.dataframe[1:4])
+    assert speeds.set_index("network").loc["compact", ["time", "speed-up", "of the promise"]].tolist() == [
+        "5 (4.5–6) ms", "2.00 × (1.80–2.20)", "50 %",
+    ]  # fmt: skip
+    assert lost["time"].tolist() == ["2 ms", "−100 µs"]
+    assert layers["limited by, compact"].tolist() == ["memory"]
+    assert "Not timed: dense compiled. no compiler" in said(page)
+    assert f"bench {bench.id}" in said(page)
+
+
+def test_a_bench_is_asked_for_and_goes_with_its_pruning(make_stored_run: MakeRun, end_workers: None) -> None:
+    run = make_stored_run()
+    pruning = write_pruning(run)
+    page = _page(run=run.id, detail="Speed")
+    page.pills(key="bench_forms").set_value(["eager"])
+    page.button(key="bench_submit").click().run()
+    assert not page.exception
+    (bench,) = derived_jobs(run, "bench")
+    assert (bench.spec.pruning, bench.spec.forms) == (pruning.id, ("eager",))
+    assert "its network and its 1 bench" in said(page)
 
 
 def test_undo_removes_the_pruning_and_its_exports_and_nothing_of_the_run(make_stored_run: MakeRun) -> None:

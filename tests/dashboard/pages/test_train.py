@@ -281,3 +281,32 @@ def test_undo_goes_back_to_the_strength_before(make_run: MakeRun) -> None:
         page = _page(run=run.id)
         page.button(key="strength_undo").click().run()
         assert run.control().strength == 1e-3
+
+
+def test_a_target_is_changed_live_and_undone(make_run: MakeRun) -> None:
+    run = make_run(penalty={"target": 50.0})
+    with _working(run, progress=0.5):
+        page = _page(run=run.id)
+        assert "target in force: 50 %" in said(page)
+        page.number_input(key="target_input").set_value(70.0)
+        page.button(key="target_apply").click().run()
+        assert run.control().target == 70
+        assert "requested: 70 %, from the next step on" in said(page)
+        write_events(run.path / "events.jsonl", [Event(0.0, 3, 31, None, "control", "target", 70.0)])
+        page = _page(run=run.id)
+        assert "requested" not in said(page)
+        assert "target in force: 70 % · changed to 70 % at epoch" in said(page)
+        assert "target 50 % of the groups, then 70 %" in said(page)
+        page.button(key="target_undo").click().run()
+        assert run.control().target == 50
+
+
+def test_a_target_is_settled_in_the_refit_and_none_is_offered_without_one(make_run: MakeRun) -> None:
+    run = make_run(penalty={"target": 50.0, "refit": 0.25})
+    with _working(run, progress=0.8):
+        page = _page(run=run.id)
+        assert "the target can't be changed any more" in said(page)
+        assert not [field for field in page.number_input if field.key == "target_input"]
+    plain = make_run(penalty={"strength": 1e-3})
+    with _working(plain):
+        assert not [field for field in _page(run=plain.id).number_input if field.key == "target_input"]

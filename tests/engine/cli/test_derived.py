@@ -13,6 +13,7 @@ from winnow.engine.export import load_model, model_card
 from winnow.engine.jobs.certificate_file import read_certificate
 from winnow.engine.jobs.export_job import card_facts
 from winnow.engine.runs.derived import find_derived_job, newest_job
+from winnow.engine.runs.digests import changed_files
 from winnow.engine.runs.run import Run, find
 
 QUICK = ("--no-onnx", "--rounds", "3", "--batches", "1,4", "--threads", "1", "--json")
@@ -86,9 +87,28 @@ def test_export_writes_files_that_agree_and_overwrites_nothing(run: Run, tmp_pat
     assert "`--out` must be a new or an empty folder" in again.stderr
 
 
+def test_bench_times_the_newest_pruning_and_says_so_in_a_sentence(run: Run, works_here: None):
+    quick = ("--forms", "eager,folded", "--batches", "1,2", "--threads", "1", "--rounds", "3")
+    done = winnow_here("bench", "tiny", *quick, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    work = find_derived_job(run, "bench", said["bench"])
+    assert work.spec.pruning == newest_job(run, "prune").id
+    speeds = work.table("speeds")
+    assert set(speeds["model"]) == {"dense", "masked", "compact"}
+    assert set(speeds[speeds["model"] == "masked"]["form"]) == {"eager"}
+    assert said["said"][0]["sentence"].startswith("Compact runs ")
+    assert {row["form"] for row in said["best"]} == {"eager", "folded"}
+    assert changed_files(work.path) == {}
+    assert "tables/speeds.parquet" in json.loads((work.path / "digests.json").read_text())
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("bench", "tiny", "--pruning", "../x"), "`prune` must be one of"),
+        (("bench", "tiny", "--forms", "openvino"), "`forms.0`"),
+        (("bench", "tiny", "--threads", "1,1"), "`threads` must name each one once"),
         (("prune", "tiny", "--criterion", "norm"), "`budget` must be given"),
         (("prune", "tiny", "--budget", "120"), "`budget`"),
         (("prune", "nothing"), "`run` must be"),

@@ -76,7 +76,7 @@ def test_a_process_ends_with_the_code_of_a_wrong_request(runs_root: Path):
 
 def test_help_names_units_and_defaults():
     text = " ".join(winnow_here("train", "--help").stdout.split())
-    assert "image side in pixels (scenes and motorcycle and planted only) [default: 64]" in text
+    assert "image side in pixels (scenes, motorcycle, planted only) [default: 64]" in text
     assert "--strength" in text
 
 

@@ -37,6 +37,16 @@ def test_spec_of_nothing_is_the_default():
             lambda spec: (spec.penalty.groups, spec.penalty.scope),
             ("coupled", "both"),
         ),
+        (
+            {"strength": "auto"},
+            lambda spec: (spec.penalty.learned, spec.penalty.strength, spec.penalty.strength_of),
+            ("global", 0.01, "max"),
+        ),
+        (
+            {"learned": "layer", "strength": "1e-3"},
+            lambda spec: (spec.penalty.strength_of, spec.penalty.strength),
+            ("loss", 1e-3),
+        ),
         ({"balancing": "pcgrad"}, lambda spec: spec.balancing.balancing, "pcgrad"),
         ({"widths": "8, 16", "blocks": "1,1"}, lambda spec: spec.network.widths, (8, 16)),
         ({"data_seed": "3"}, lambda spec: spec.data.data_seed, 3),
@@ -75,7 +85,15 @@ def test_every_field_of_every_kind_is_an_option():
     offered = {option.name for option in training_options()}
     kinds = [*DATASETS.values(), *NETWORKS.values(), *(type(getattr(TrainSpec(), part)) for part in PARTS)]
     fields = {name for spec in kinds for name in (spec.asked() if hasattr(spec, "asked") else spec.model_fields)}
-    elsewhere = {"kind", "format_version", "start", "strength_changes", "tasks", "own_tasks"}  # --task names own tasks
+    elsewhere = {
+        "kind",
+        "format_version",
+        "start",
+        "strength_changes",
+        "target_changes",
+        "tasks",
+        "own_tasks",
+    }  # --task names own tasks
     own = set(TrainSpec.model_fields) - elsewhere
     assert offered == fields | (own - {"data", *PARTS, "network"})
 
@@ -118,7 +136,7 @@ def test_an_option_of_the_chosen_kind_reaches_its_field(options, field, value):
 
 def test_the_help_says_to_which_data_set_or_penalty_an_option_belongs():
     said = {option.name: option.help for option in training_options()}
-    assert said["size"] == "image side in pixels (scenes and motorcycle and planted only)  [default: 64]"
+    assert said["size"] == "image side in pixels (scenes, motorcycle, planted only)  [default: 64]"
     assert said["data_seed"].startswith("scenes, planted: seed of the images; digits: seed of the split")
     assert "(sparse_group_lasso only)" in said["mix"]
     assert "only" not in said["epochs"]

@@ -119,6 +119,16 @@ def test_maps_of_the_most_relevant_channels_lie_beside_the_tables(run: Run, tmp_
     assert store.index["looked_at"] == QUICK["images"]
 
 
+def test_channels_with_maps_are_asked_what_they_separate(run: Run, tmp_path: Path):
+    run_explain(run, ExplainSpec(**{**QUICK, "maps": 2, "map_channels": 2}), Pen(tmp_path, []), [])
+    table = pd.read_parquet(tmp_path / "tables" / "separation.parquet")
+    mapped = SpatialStore(tmp_path).cells()
+    assert set(zip(table["layer"], table["channel"], strict=True)) == set(mapped.itertuples(index=False, name=None))
+    assert table["auroc"].between(0, 1).all()
+    assert (table["low"].isna() | (table["low"] <= table["auroc"])).all()
+    assert set(table["task"]) <= set(run.spec.tasks)
+
+
 def test_any_channel_is_mapped_on_request(run: Run, tmp_path: Path):
     asked = {"layers": ("trunk.stages.1.0.conv1.0",), "channels": (0, 4), "maps": 1}
     run_explain(run, spec(ablations=0, randomisations=False, **asked), Pen(tmp_path, []), [])

@@ -12,11 +12,15 @@ from tests.engine.trained_digits import SMALL, untrained
 from winnow.engine.export import load_model
 from winnow.engine.jobs.prune_job import run_prune
 from winnow.engine.jobs.restore import restored_network
+from winnow.engine.jobs.sensitivity_job import run_sensitivity
 from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.writer import ResultWriter
+from winnow.engine.runs.derived import derived_job
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.prune import PruneSpec
+from winnow.engine.specs.sensitivity import SensitivitySpec
 from winnow.engine.specs.train import parse
+from winnow.engine.studies.layer_budgets import COLUMNS
 
 PENALTY = {"target": 40.0}
 SPEC = {"data": {"dataset": "digits"}, "network": SMALL, "threads": 1, "epochs": 2, "batch_size": 64}
@@ -177,3 +181,55 @@ def test_a_damaged_checkpoint_is_passed_over_and_none_is_refused(run: Run, tmp_p
     found = restored_network(copied, torch.device("cpu"))
     assert found.skipped == [newest.stem]
     assert found.epoch == 1
+
+
+def test_run_sensitivity(run: Run, tmp_path: Path):
+    before = contents(run.path)
+    pen = Pen(tmp_path / "sensitivity")
+    asked_for = SensitivitySpec(shares=(50, 90), images=64, threads=1)
+    assert run_sensitivity(run, asked_for, pen, stop_requested=[]) == "done"
+    assert contents(run.path) == before
+    table = pen.read("sensitivity")
+    assert tuple(table.columns) == COLUMNS
+    assert table["task"].unique().tolist() == list(run.spec.tasks)
+    assert (
+        table.groupby("layer", sort=False)["share"].unique().map(list).tolist() == [[50, 90]] * table["layer"].nunique()
+    )
+    assert pen.read("judged_on").to_dict("records") == [
+        {"step": restored_network(run, torch.device("cpu")).step, "images": 64}
+    ]
+    whole = table[(table["cut"] == table["unused"])]
+    assert (whole["value"] == whole["dense"]).all()  # nothing new was removed
+    assert pen.read("suggested")["layer"].tolist() == table["layer"].unique().tolist()
+    assert pen.progress[-1] == 1
+    assert run_sensitivity(run, asked_for, Pen(tmp_path / "ended"), stop_requested=[1]) == "stopped"
+
+
+def test_a_pruning_follows_a_sensitivity(run: Run, tmp_path: Path):
+    work = derived_job(run, SensitivitySpec(shares=(25, 75), images=64, tolerance=20, threads=1))
+    writer = ResultWriter(work)
+    writer.finish(run_sensitivity(run, work.spec, writer, stop_requested=[]))
+    try:
+        pen = Pen(tmp_path / "pruning")
+        spec = asked(criterion="norm", sensitivity=work.id, tolerance=20.0)
+        assert run_prune(run, spec, pen, stop_requested=[]) == "done"
+        gone, suggested = pen.read("units").groupby("layer")["gone"].sum(), work.table("suggested").set_index("layer")
+        assert (gone.reindex(suggested.index) == suggested["cut"]).all()
+        budget = Pen(tmp_path / "budget")
+        assert (
+            run_prune(run, asked(criterion="norm", sensitivity=work.id, budget=30.0), budget, stop_requested=[])
+            == "done"
+        )
+        assert budget.read("saved").set_index("of")["value"]["mac"] >= 30
+        with pytest.raises(ValueError, match="`criterion` must be that of sensitivity"):
+            run_prune(run, asked(criterion="relevance", sensitivity=work.id, budget=30.0), Pen(tmp_path / "a"), [])
+        writer.table("judged_on", work.table("judged_on").assign(step=1))
+        with pytest.raises(ValueError, match="newest checkpoint"):
+            run_prune(run, asked(criterion="norm", sensitivity=work.id, budget=30.0), Pen(tmp_path / "b"), [])
+        writer.status(state="stopped")
+        with pytest.raises(ValueError, match="one that is done"):
+            run_prune(run, asked(criterion="norm", sensitivity=work.id, budget=30.0), Pen(tmp_path / "c"), [])
+        with pytest.raises(FileNotFoundError, match="`sensitivity` must be one of those"):
+            run_prune(run, asked(criterion="norm", sensitivity="../x", budget=30.0), Pen(tmp_path / "d"), [])
+    finally:
+        work.remove()

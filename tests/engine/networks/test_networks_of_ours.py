@@ -15,8 +15,9 @@ from winnow.engine.networks import swin, vit
 from winnow.engine.networks.coupling import on_trunk
 from winnow.engine.networks.multitask import MultiTaskNet, Seam, build_network
 from winnow.engine.specs.frozen import SpecError
-from winnow.engine.specs.network import NETWORKS, TrunkSpec, parse_network
+from winnow.engine.specs.network import NETWORKS, parse_network
 from winnow.engine.specs.train import parse
+from winnow.engine.specs.trunk import TrunkSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.tasks.task import Task
 

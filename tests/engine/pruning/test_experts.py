@@ -17,7 +17,7 @@ from winnow.engine.pruning.chance import same_chance
 from winnow.engine.pruning.selecting import Zeros
 from winnow.engine.sparsity.groups import Bank, banks, coupled_groups, input_groups, output_groups
 from winnow.engine.sparsity.proximal import Kept
-from winnow.engine.sparsity.removability import fates
+from winnow.engine.sparsity.removability import removability
 
 X = torch.randn(3, INPUT, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -157,7 +157,7 @@ def test_no_floor_keeps_an_expert_and_its_fate_is_told():
     Kept(floor=0.1).mark(found[0])
     assert found[0].floor == 0
     silence(found[0])
-    table = fates(graph, graph.channels(), found)
+    table = removability(graph, graph.channels(), found)
     assert table["removable"].tolist() == [True, False, False, False]
     assert table["blocked"][1] == "experts.1: its last layer gives something to the mixture"
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from winnow.engine.graph.trace import trace
 from winnow.engine.sparsity.groups import banks, coupled_groups, input_groups, output_groups
-from winnow.engine.sparsity.removability import fates, labels_of
+from winnow.engine.sparsity.removability import labels_of, removability
 
 
 class TwoReaders(nn.Module):
@@ -28,12 +28,12 @@ def net() -> TwoReaders:
     return TwoReaders()
 
 
-def test_fates_name_the_readers_that_are_left(net: TwoReaders):
+def test_blocked_names_the_readers_that_are_left(net: TwoReaders):
     graph, found = trace(net, torch.rand(1, 3, 8, 8)), banks(input_groups(net))
     with torch.no_grad():
         net.left.weight[:, [1, 4]] = 0
         net.right.weight[:, 4] = 0
-    table = fates(graph, graph.channels(), found).set_index(["layer", "channel"])
+    table = removability(graph, graph.channels(), found).set_index(["layer", "channel"])
     assert table.loc["left", "removable"].tolist() == [False, False, False, False, True, False]
     assert table.loc[("left", 1), "blocked"].endswith("2 readers, 1 still uses it (right)")
     assert table.loc[("right", 4), "blocked"] == ""

@@ -121,3 +121,45 @@ def test_what_is_left_is_timed_if_asked_for(tmp_path: Path, small, trained_here,
     assert set(measures["model"]) == {"dense", "masked", "pruned"}
     (run,) = list_runs(tmp_path)
     assert set(measures["pruning"]) == {newest_job(run, "prune").id}
+
+
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory, small, trained_here):
+    """A study of a support that was found on another task."""
+    values = small(targets=[50], subsets=["ink"], unseen=["ink"], seeds=[0])
+    return trained_here(values, tmp_path_factory.mktemp("unseen"))[0]
+
+
+def test_a_support_is_held_for_a_task_that_it_was_not_found_on(unseen):
+    assert (unseen.members()["state"] == "done").all(), unseen.members()["message"].tolist()
+    source = alive_groups(unseen.run("sparse-target-50/digit/equal/0"))
+    own = alive_groups(unseen.run("sparse-target-50/ink/equal/0"))
+    given = {
+        arm: alive_groups(unseen.run(f"{arm}-target-50/ink/equal/0")) for arm in ("transferred", "found", "random")
+    }
+    assert given["transferred"].equals(source)
+    assert given["found"].equals(own)
+    assert not given["random"].equals(source)
+    layers = unseen.run("sparse-target-50/digit/equal/0").table("groups")["layer"]
+    assert given["random"].groupby(layers).sum().equals(source.groupby(layers).sum())
+
+
+def test_a_task_begins_with_the_weights_that_its_support_was_found_from(unseen):
+    keys = ("sparse-target-50/digit/equal/0", "dense/ink/equal/0")
+    one, other = (unseen.run(key).groups(0)["norm"] for key in keys)
+    assert (one == other).all()
+
+
+def test_unseen_tasks_have_a_table_of_paired_differences(unseen):
+    table = unseen.table("unseen").query("split == 'test' and definition == 'main'")
+    assert table["other"].tolist() == ["dense", "random", "found"]
+    assert set(table["task"]) == {"ink"}
+    assert set(table["support"]) == {"digit"}
+    deltas = unseen.table("delta").query("split == 'test' and definition == 'main' and against == 'dense'")
+    by = deltas.set_index("arm")["delta"]
+    expected = [by["transferred"], by["transferred"] - by["random"], by["transferred"] - by["found"]]
+    assert table["difference"].tolist() == pytest.approx(expected)
+
+
+def alive_groups(run) -> pd.Series:
+    return run.table("groups")["norm"] > 0

@@ -185,6 +185,15 @@ def test_the_runs_of_a_path_keep_networks_unless_its_base_says_otherwise():
     assert (kept("path", snapshots=0), kept("path", snapshots=10), kept("study", snapshots=10)) == ({0}, {10}, {10})
 
 
+@pytest.mark.parametrize(("data", "split"), [({"dataset": "motorcycle"}, "val"), ({"dataset": "digits"}, "test")])
+@pytest.mark.parametrize("kind", ["study", "path"])
+def test_a_data_set_without_a_test_split_is_judged_on_validation(data: dict[str, str], split: str, kind: str):
+    """NYU-v2 has none either; every study of it was refused for a `test` that nobody had asked for."""
+    asked = parse_many({"kind": kind, "base": {"data": data}, "targets": [50]})
+    assert asked.judged_on == split
+    assert {member.spec.test for member in plan(asked)} == {split == "test"}
+
+
 def test_a_run_that_kept_what_is_asked_for_comes_before_one_that_did_not(tmp_path: Path):
     base = plan(spec())[0].spec
 
@@ -198,3 +207,66 @@ def test_a_run_that_kept_what_is_asked_for_comes_before_one_that_did_not(tmp_pat
     assert known.done(base).id == plain.id
     assert known.done(keeping.spec).id == keeping.id
     assert known.done(base.model_copy(update={"snapshots": 10})).id == plain.id
+
+
+def unseen_plan(**values: object) -> dict[str, Member]:
+    return {m.key: m for m in plan(spec(subsets=["normals"], targets=[70], unseen=["normals"], **values))}
+
+
+def test_unseen_tasks_take_the_support_of_the_others():
+    found = unseen_plan()
+    assert list(found) == [
+        "dense/normals/equal/0",
+        "sparse-target-70/normals/equal/0",
+        "sparse-target-70/seg+depth/equal/0",
+        "transferred-target-70/normals/equal/0",
+        "found-target-70/normals/equal/0",
+        "random-target-70/normals/equal/0",
+    ]
+    for arm, source in (("transferred", "seg+depth"), ("found", "normals"), ("random", "seg+depth")):
+        member = found[f"{arm}-target-70/normals/equal/0"]
+        assert member.needs.keys == (f"sparse-target-70/{source}/equal/0",)
+        assert member.tasks == ("normals",)
+        assert member.spec.epochs == found["dense/normals/equal/0"].spec.epochs
+        assert member.spec.penalty.target is None
+        assert member.spec.penalty.strength == 0
+
+
+def test_unseen_tasks_of_a_warm_study_have_the_dense_run_that_the_support_starts_from():
+    found = unseen_plan(warm=True)
+    sparse = found["sparse-target-70/seg+depth/equal/0"]
+    assert sparse.needs.weights == "dense/seg+depth/equal/0"
+    assert not any(
+        found[f"{arm}-target-70/normals/equal/0"].needs.weights for arm in ("transferred", "found", "random")
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"unseen": ["ink"], "targets": [50]}, "`unseen` must be among seg, depth, normals, got ink"),
+        ({"unseen": ["seg", "seg"], "targets": [50]}, "`unseen` must name each task once"),
+        ({"unseen": ["seg"], "strengths": [0.1]}, "`targets` must be given with `unseen`"),
+        ({"unseen": ["seg"], "targets": [50], "base": {"tasks": ["seg"]}}, "`unseen` must be left out with one task"),
+        (
+            {"unseen": ["seg"], "targets": [50], "base": {"tasks": TASKS, "penalty": {"scope": "both"}}},
+            "`scope` must be trunk with `unseen`, got both",
+        ),
+        (
+            {
+                "unseen": ["seg"],
+                "targets": [50],
+                "base": {"tasks": TASKS, "network": {"network": "resnet18", "coupling": "mtan"}},
+            },
+            "`coupling` must be shared with `unseen`, got mtan",
+        ),
+    ],
+)
+def test_unseen_tasks_that_cannot_be_are_refused(values: dict, said: str):
+    with pytest.raises(SpecError, match=said):
+        spec(**values)
+
+
+def test_a_base_whose_strength_is_learned_learns_none_where_the_study_sets_it():
+    study = spec(base={"tasks": TASKS, "penalty": {"strength": "auto"}}, targets=[50], strengths=[0.1])
+    assert {member.spec.penalty.learned for member in plan(study)} == {"no"}

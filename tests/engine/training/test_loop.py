@@ -1,6 +1,7 @@
 """The loop: seeds decide everything, a checkpoint loses nothing, a broken loss is named."""
 
 import copy
+import json
 import math
 from pathlib import Path
 
@@ -200,3 +201,28 @@ def test_the_trunk_runs_once_per_step(stacked: dict):
     training.net.trunk.register_forward_hook(lambda *_: passes.append(training.net.training))
     list(train(training, batches, validation))
     assert sum(passes) == batches.steps
+
+
+def test_a_target_changed_live_is_replayed_and_resumed_with_the_same_bits(stacked: dict, tmp_path: Path):
+    asked = {"penalty": {"target": 30.0, "strength": 0.05}}
+    live, batches, validation = setting(digits(2, **asked), stacked)
+    for record in train(live, batches, validation):
+        if isinstance(record, EpochDone) or record.step not in (4, 6):
+            continue
+        if record.step == 4:
+            live.controller.percent = 70.0
+        else:
+            save_checkpoint(tmp_path, live, 1)
+    assert json.loads(manifests(tmp_path)[-1].read_bytes())["target"] == 70.0
+    planned, batches, validation = setting(digits(2, **asked, target_changes=[{"step": 4, "target": 70.0}]), stacked)
+    list(train(planned, batches, validation))
+    resumed, batches, validation = setting(digits(2, **asked), stacked)
+    load_checkpoint(tmp_path, resumed)
+    list(train(resumed, batches, validation))
+    unchanged, batches, validation = setting(digits(2, **asked), stacked)
+    list(train(unchanged, batches, validation))
+    assert same(weights(live), weights(planned))
+    assert same(weights(live), weights(resumed))
+    assert not same(weights(live), weights(unchanged))
+    zero = 100 * float((torch.cat(live.proximal.norms) == 0).float().mean())
+    assert zero == pytest.approx(70, abs=2)

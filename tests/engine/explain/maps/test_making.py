@@ -10,7 +10,14 @@ import torch
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.explain.maps.attributions import layer_silence
-from winnow.engine.explain.maps.making import Spatial, SpatialSettings, spatial, top_cells
+from winnow.engine.explain.maps.making import (
+    Spatial,
+    SpatialSettings,
+    observed,
+    spatial,
+    top_cells,
+)
+from winnow.engine.explain.maps.receptive import receptive_windows
 from winnow.engine.explain.maps.store import SpatialStore, write_spatial
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe, restricted
@@ -203,3 +210,60 @@ def test_a_dead_channel_has_no_silence_and_counts_in_none(asked: Probe) -> None:
     zero = np.delete(read_by(asked, INNER) == 0, 1, axis=1)
     np.testing.assert_allclose(arrays[f"silence.{INNER}"], zero.mean((0, 1)), atol=1e-3)
     assert arrays[f"silence_here.{INNER}"].shape[0] == 1
+
+
+def test_a_receptive_field_is_that_of_the_stack_of_convolutions() -> None:
+    layers = [torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 3, 2, padding=1)]
+    net = torch.nn.Sequential(*layers, torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 1)).eval()
+    with torch.no_grad():
+        layers[2].weight[:, 1:].zero_()  # zeros do not make it smaller
+    seen = probe(net, [torch.rand(2, 3, 20, 12)], layers=["4"])
+    places = {"4": np.array([[[0, 0], [4, 3], [9, 5]]])}
+    windows = receptive_windows(seen, places)["4"]
+    assert windows.tolist() == [[[0, 0, 3, 3], [6, 4, 11, 9], [16, 8, 20, 12]]]
+
+
+def test_nothing_outside_of_the_window_moves_the_maximum(asked: Probe, made: Spatial) -> None:
+    own = made.arrays[f"top_window.{INNER}"]
+    assert own.shape == (2, 2, 4)
+    number, (top, left, bottom, right) = made.arrays[f"top.{INNER}"][0, 0], own[0, 0]
+    assert (bottom > top, right > left) == (True, True)
+    image = torch.cat([batch.images for batch in asked.batches()])[[number]]
+    other = torch.rand_like(image)
+    other[..., top:bottom, left:right] = image[..., top:bottom, left:right]
+    kept, site = [], asked.site(INNER)
+    with torch.no_grad(), site.changing(lambda x: kept.append(x) or x):
+        asked.model(image)
+        asked.model(other)
+    place = np.unravel_index(int(kept[0][0, CELLS[INNER][0]].argmax()), kept[0].shape[-2:])
+    one, two = (tensor[0, CELLS[INNER][0]][place] for tensor in kept)
+    torch.testing.assert_close(one, two)
+
+
+def test_a_model_that_refuses_nan_has_no_windows_and_keeps_its_buffers() -> None:
+    class Careful(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = torch.nn.Conv2d(1, 2, 3), torch.nn.Conv2d(2, 2, 1)
+            self.register_buffer("seen", torch.zeros(()))
+
+        def forward(self, images):
+            self.seen += images.sum()
+            found = self.first(images)
+            if found.isnan().any():
+                raise ValueError("no such image")
+            return self.last(found)
+
+    net = Careful().eval()
+    asked = probe(net, [torch.rand(2, 1, 8, 8)], layers=["last"])
+    assert not receptive_windows(asked, {"last": np.zeros((2, 1, 2), int)})["last"].any()
+    assert net.seen.isfinite()
+
+
+def test_what_channels_answer_is_what_the_layer_reads(asked: Probe) -> None:
+    activations, targets = observed(asked, CELLS)
+    channels, values = activations[INNER]
+    assert channels == CELLS[INNER]
+    np.testing.assert_allclose(values, read_by(asked, INNER)[:, list(channels)].swapaxes(0, 1), rtol=1e-4, atol=1e-6)
+    assert set(targets) == set(TASKS)
+    assert targets["seg"].shape[0] == values.shape[1] == 9

@@ -48,6 +48,11 @@ CASES: Mapping[str, dict[str, Any]] = MappingProxyType(
             "optimiser": {"optimiser": "sgd", "learning_rate": 1e-3},
             "penalty": {**LASSO, "groups": "coupled"},
         },
+        "scenes, learned strength": {
+            **SCENES,
+            "balancing": {"balancing": "uncertainty", "record_every": 5},
+            "penalty": {"learned": "layer", "strength": 0.02, "learn_every": 2, "held_out": 0.25},
+        },
         "scenes, nash_mtl, micro-batches": {
             **SCENES,
             "balancing": {"balancing": "nash_mtl"},
@@ -95,8 +100,11 @@ def trained(spec: TrainSpec, ranks: Ranks) -> dict[str, Tensor]:
     batches, validation = (
         Batches(stacked[split], tasks, spec.batch_size, torch.device("cpu")) for split in ("train", "val")
     )
+    held = None
+    if spec.penalty.learned != "no":
+        batches, held = batches.parted(spec.penalty.held_out, spec.seed)
     torch.manual_seed(spec.seed)
-    training = begin(spec, build_network(spec.network, tasks, batches.channels), tasks, batches, ranks)
+    training = begin(spec, build_network(spec.network, tasks, batches.channels), tasks, batches, ranks, held)
     start_at_constants(training, batches)
     metrics = validate(training, validation)
     steps = [record for record in train(training, batches, validation) if isinstance(record, StepDone)]
@@ -107,6 +115,7 @@ def trained(spec: TrainSpec, ranks: Ranks) -> dict[str, Tensor]:
         "weights": torch.stack([record.balance.weights.double() for record in steps]),
         "gramians": torch.stack(gramians),
         "norms": torch.cat(training.proximal.norms),
+        "strength": torch.tensor([training.controller.base, *getattr(training.controller, "factors", [])]),
         **{f"net.{name}": value.clone() for name, value in training.net.state_dict().items()},
         **{f"balancer.{name}": value.clone() for name, value in training.balancer.state_dict().items()},
     }

@@ -1,0 +1,93 @@
+"""Which layer can lose how much? Layer × share of its channels that is cut, coloured by the fall of each task."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
+from winnow.dashboard.figures.style import empty, escaped, panels
+
+WORSE = ((0.0, "#1F6FB2"), (0.5, "#9AA0AC"), (1.0, "#C2571A"))  # blue, grey, orange: of better, same, worse
+LEAST, MOST = 1.0, 100.0  # % of fall at which the colour saturates, at least and at most
+MOST_CELLS = 60  # of one map, with a number in each
+MOST_MAPS = 4
+READING = (
+    "One row per layer, from the input at the top; one column per share of its channels that is cut, those of lowest "
+    "score first. All other layers stay whole. Colour and number: by how much the metric of the task falls, in % of "
+    "what it is without the cut; below 0 it is better. Square: the suggested share."
+)
+
+
+def sensitivity_map(falls: pd.DataFrame, suggested: pd.DataFrame, tasks: Sequence[str]) -> go.Figure:
+    """Draw `falls` (engine.studies.layer_budgets.COLUMNS) as a map per task, at most MOST_MAPS of them."""
+    tasks = list(tasks)[:MOST_MAPS]
+    if falls.empty or not tasks:
+        return empty("The map is drawn once the first layer is cut.", height=320)
+    layers = falls.drop_duplicates("layer")
+    shares = sorted(falls["share"].unique())
+    figure = panels(1, len(tasks), tasks, height=rows_height(len(layers)))
+    most = float(np.clip(np.nanquantile(falls["fall"].replace(np.inf, np.nan).abs().fillna(0), 0.95), LEAST, MOST))
+    for column, task in enumerate(tasks, 1):
+        own = falls[falls["task"] == task]
+        grid = own.pivot_table(index="layer", columns="share", values="fall", sort=False, dropna=False)
+        _map(figure, own, grid.reindex(index=layers["layer"], columns=shares).to_numpy(float), column, most)
+        _suggested(figure, suggested, list(layers["layer"]), shares, column)
+    figure.update_xaxes(
+        tickvals=np.arange(len(shares)),
+        ticktext=[f"{share:g} %" for share in shares],
+        showgrid=False,
+        tickangle=0,
+        title_text="channels cut" if len(tasks) < 4 else None,
+        range=[-0.5, len(shares) - 0.5],
+    )
+    figure.update_yaxes(**layer_axis(layers))
+    for column in range(2, len(tasks) + 1):
+        figure.update_yaxes(showticklabels=False, col=column)
+    return figure
+
+
+def _map(figure: go.Figure, own: pd.DataFrame, values: np.ndarray, column: int, most: float) -> None:
+    bar: dict[str, Any] = {"thickness": 12, "outlinewidth": 0, "title": {"text": "fall [%]"}, "len": 0.6}
+    unit = escaped(str(own["unit"].iloc[0])) if len(own) else ""
+    metric = escaped(str(own["metric"].iloc[0])) if len(own) else ""
+    columns = ["layer", "cut", "channels", "value", "dense"]
+    about = own.assign(layer=[escaped(str(layer)) for layer in own["layer"]])[columns].astype(object)
+    data = about.to_numpy().reshape(*values.shape, len(columns)) if len(own) == values.size else None
+    figure.add_trace(
+        go.Heatmap(
+            z=np.where(np.isinf(values), most, values).astype(np.float32),
+            customdata=data,
+            colorscale=[list(stop) for stop in WORSE],
+            zmin=-most,
+            zmax=most,
+            xgap=2,
+            ygap=1,
+            showscale=column == 1,
+            colorbar=bar,
+            texttemplate="%{z:.1f}" if values.size <= MOST_CELLS else None,
+            textfont={"size": 11},
+            hovertemplate="%{customdata[0]}: %{customdata[1]} of %{customdata[2]} channels gone<br>fall %{z:.2f} %<br>"
+            f"{metric} %{{customdata[3]:.4g}} {unit}, without the cut %{{customdata[4]:.4g}} {unit}<extra></extra>",
+        ),
+        row=1,
+        col=column,
+    )
+
+
+def _suggested(figure: go.Figure, suggested: pd.DataFrame, layers: list[str], shares: list[float], column: int) -> None:
+    own = suggested[suggested["share"].isin(shares) & suggested["layer"].isin(layers)]
+    figure.add_trace(
+        go.Scatter(
+            x=[shares.index(share) for share in own["share"]],
+            y=[layers.index(layer) for layer in own["layer"]],
+            mode="markers",
+            marker={"symbol": "square-open", "size": 16, "color": "#FFFFFF", "line": {"width": 2}},
+            hoverinfo="skip",
+            showlegend=False,
+        ),
+        row=1,
+        col=column,
+    )

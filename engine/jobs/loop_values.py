@@ -1,0 +1,129 @@
+"""What a loop of the user's own hands over, checked before it is used: losses, metrics, images and targets.
+
+Whatever cannot be right is refused by name: a loss that was not reduced, a target whose shape would be stretched
+against the output, a class that there is not.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from winnow.data.kinds import KINDS
+from winnow.data.sample import Field
+from winnow.engine.tasks.task import Task
+
+LONGEST_NAME = 80  # characters of a metric's name
+
+
+def told_losses(losses: Any, tasks: Mapping[str, Task]) -> dict[str, Tensor | float]:
+    """Return {task: loss}, or {"": loss} where there is one for all; tensors are detached, and not waited for.
+
+    Raises:
+        ValueError: a loss of a task that there is not, or one that is no single number.
+
+    """
+    named = losses if isinstance(losses, Mapping) else {"": losses}
+    if unknown := [str(task) for task in named if task and task not in tasks]:
+        raise ValueError(
+            f"`losses` must name tasks, {', '.join(tasks)}, got {', '.join(unknown)}. Leave out what is no task's."
+        )
+    return {task: _loss(task, loss) for task, loss in named.items()}
+
+
+def _loss(task: str, loss: Any) -> Tensor | float:
+    of = f" of {task}" if task else ""
+    if isinstance(loss, Tensor):
+        if loss.numel() != 1 or loss.is_complex():
+            found = f"{str(loss.dtype).removeprefix('torch.')} of shape {tuple(loss.shape)}"
+            raise ValueError(f"`losses` must hold one number{of}, got {found}. Give the mean: loss.mean().")
+        return loss.detach().reshape(())
+    return _number(loss, f"`losses` must hold a number or a tensor of one number{of}")
+
+
+def told_metrics(metrics: Any, tasks: Mapping[str, Task]) -> dict[str, dict[str, float]]:
+    """Return {task: {name: number}}.
+
+    Raises:
+        ValueError: another form, a task that there is not, a name that cannot be written, a value that is no number.
+
+    """
+    form = "`metrics` must be {task: {name: number}}"
+    if not isinstance(metrics, Mapping):
+        raise ValueError(f"{form}, got {type(metrics).__name__}.")
+    if unknown := [str(task) for task in metrics if task not in tasks]:
+        raise ValueError(f"`metrics` must name tasks, {', '.join(tasks)}, got {', '.join(unknown)}.")
+    for task, own in metrics.items():
+        if not isinstance(own, Mapping):
+            raise ValueError(f'{form}, got {type(own).__name__} for {task}. Give its name: {{"{task}": {{"…": …}}}}.')
+    return {
+        task: {_name(name): _number(value, f"`metrics` must hold a number for {name}") for name, value in own.items()}
+        for task, own in metrics.items()
+    }
+
+
+def _name(name: Any) -> str:
+    if isinstance(name, str) and name.isprintable() and 0 < len(name) <= LONGEST_NAME:
+        return name
+    raise ValueError(
+        f"`metrics` must have names of 1 to {LONGEST_NAME} printable characters, got {str(name)[:LONGEST_NAME]!r}."
+    )
+
+
+def _number(value: Any, must: str) -> float:
+    single = np.size(value) == 1 if isinstance(value, np.ndarray) else True
+    if isinstance(value, Tensor):
+        single = value.numel() == 1 and not value.is_complex()
+    if not isinstance(value, Tensor | np.ndarray | np.number | np.bool_ | int | float) or not single:
+        found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor | np.ndarray) else type(value).__name__
+        raise ValueError(f"{must}, got {found}. Where it is not known, give float('nan') or leave it out.")
+    return float(value.item() if isinstance(value, Tensor | np.ndarray) else value)
+
+
+def fitting_images(images: Tensor, like: Tensor) -> Tensor:
+    """Return images (B, C, H, W) if the network can take them as it takes the example `like`.
+
+    Raises:
+        ValueError: another number of dimensions or channels, or another type.
+
+    """
+    fits = images.dim() == 4 and images.shape[1] == like.shape[1] and images.dtype == like.dtype
+    if not fits:
+        expected = f"{_kind(like)} (B, {like.shape[1]}, H, W), as `example` is"
+        raise ValueError(f"`loader` must give images in {expected}, got {_kind(images)} {tuple(images.shape)}.")
+    return images
+
+
+def fitting_target(name: str, field: Field, target: Tensor, images: Tensor, values: bool) -> Tensor:
+    """Return the target of a task as its loss takes it, whole numbers in int64; `values`: look at each value, too.
+
+    Raises:
+        ValueError: another shape or type than that of the field's kind, or a value that it cannot have.
+
+    """
+    kind = KINDS[field.kind]
+    shape = (len(images), *kind.shape((images.shape[2], images.shape[3]), len(field.classes)))
+    if tuple(target.shape) != shape:
+        raise ValueError(f"`loader` must give targets of shape {shape} for {name}, got {tuple(target.shape)}.")
+    if target.is_complex() or (kind.whole and target.is_floating_point()):
+        expected = kind.expected(len(field.classes)) if kind.whole else "real numbers"
+        raise ValueError(f"`loader` must give {expected} for {name} ({field.kind}), got {_kind(target)}.")
+    found = target.long() if kind.whole else target if target.is_floating_point() else target.float()
+    for verdict in kind.verdicts(found.float().cpu().numpy(), len(field.classes), field.unit) if values else []:
+        if not verdict.right.all():
+            first = verdict.values[~verdict.right].flat[0]
+            missing = f" What is not labelled is {kind.missing:g}."
+            raise ValueError(f"`loader` must give {verdict.expected} for {name}, got {first:g}.{missing}")
+    return found
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def unlike_float32(net: torch.nn.Module) -> str:
+    """Return the type of a network's numbers where it is not float32, else ""."""
+    kinds = {_kind(own) for own in net.parameters() if own.is_floating_point() and own.dtype != torch.float32}
+    return ", ".join(sorted(kinds))
