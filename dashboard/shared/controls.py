@@ -126,7 +126,7 @@ def _slider(most: float) -> None:
         format_func=power,
         on_change=move,
         width=300,
-        help=f"λ_max is {power(most)}: from there on the penalty outweighs the loss everywhere. Move it, then apply.",
+        help=f"λ_max is {power(most)}: there the penalty outweighs the loss in every group. Move it, then apply.",
     )
 
 
@@ -151,12 +151,12 @@ def _confirm(run: Run, most: float | None) -> None:
     if most is None or of != run.id:
         return
     st.warning(
-        f"{power(asked)} is {asked / most:.3g} times λ_max. Every group is pulled to zero harder than the loss pulls: "
+        f"{power(asked)} is {asked / most:.3g} times λ_max. In every group, the penalty outweighs the loss: "
         "expect the whole network to die. Groups that are dead on both sides of a channel never revive.",
         icon=":material/warning:",
     )
     with st.container(horizontal=True):
-        st.button("Apply it all the same", key="strength_sure", on_click=_sure, args=(run, asked))
+        st.button("Apply it anyway", key="strength_sure", on_click=_sure, args=(run, asked))
         st.button("Keep the strength", key="strength_keep", on_click=lambda: st.session_state.pop(DOUBTED, None))
 
 
@@ -192,12 +192,18 @@ def _strengths(run: Run) -> None:
     facts = [f"in force: {power(force)}"]
     penalty, asked_for = run.spec.penalty, events.strength_asked(run)
     mover = (
-        "the target goes on" if penalty.target is not None else "learning goes on" if penalty.learned != "no" else ""
+        "the target continues"
+        if penalty.target is not None
+        else "learning continues"
+        if penalty.learned != "no"
+        else ""
     )
     if requested is not None and power(requested) not in (power(asked_for), power(force)):
         facts.append(f"requested: {power(requested)}, from the next step on")
     elif not mover and power(force) != power(asked_for):
-        facts.append(f"{power(asked_for)} is asked for: the warm-up and the ramp lead there, the refit has none")
+        facts.append(
+            f"{power(asked_for)} is requested: the warm-up and the ramp lead up to it, the refit has no penalty"
+        )
     changes = events.strength_changes(run)
     changed = [f"{power(to)} at epoch {at:.1f}" for at, to in zip(changes["at"], changes["strength"], strict=True)]
     if mover:

@@ -24,7 +24,11 @@ def path_answer(points: pd.DataFrame) -> Answer:
         for name, word in marks.items()
         for _, row in known[known[name].astype(bool)].head(1).iterrows()
     ]
-    then = "Scrub to it and open its run." if said else "More levels, or several seeds, mark where the fall begins."
+    then = (
+        "Move the slider to it and open its run."
+        if said
+        else "More levels, or several seeds, mark where the fall begins."
+    )
     return Answer(" ".join([f"{says}.", *said]), then)
 
 

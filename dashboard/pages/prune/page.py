@@ -24,7 +24,7 @@ from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
 NOTHING = (
-    "Nothing has been removed from this run yet. By default only exact zeros go, which changes no output. The network "
+    "Nothing has been removed from this run yet. By default, only exact zeros go: no output changes. The network "
     "is judged on the validation images and timed, before and after; for a network like the demo's this takes less "
     "than a minute. "
 )
@@ -85,4 +85,4 @@ def _refit_cost(run: Run) -> str:
     status, took = run.recorded_status(), elapsed(run.recorded_status())
     if took is None or not status.epoch:
         return ""
-    return f"An epoch of refit takes at most as long as one of the training took: {duration(took / status.epoch)}."
+    return f"An epoch of refit takes at most as long as an epoch of training: {duration(took / status.epoch)}."
