@@ -28,7 +28,7 @@ def test_suggestions(make_run: Callable[..., Run]):
         "<b>deep</b>": 90,
         "late": 25,
     }
-    assert frames.judged_images(work) == 64
+    assert frames.images_of_cuts(work) == 64
     assert "by low norms" in frames.sensitivity_called(work)
     (work.path / "tables" / "sensitivity.parquet").unlink()
     assert frames.suggestions(work, 1.0).empty
