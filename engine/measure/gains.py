@@ -1,5 +1,6 @@
 """What a bench says: the best form of each network, where the time of the small one went, and a sentence on it."""
 
+import numpy as np
 import pandas as pd
 
 from winnow.engine.measure.forms import FORMS
