@@ -47,7 +47,7 @@ def circuit_nodes(work: DerivedJob) -> pd.DataFrame:
     found = grouped["tasks"].agg(lambda sets: JOIN.join(_in_order(sets, order))).to_frame()
     found["edges"] = grouped.size()
     found = found.reset_index().rename(columns={"source": "channel"})
-    found["size"] = found["tasks"].str.split(JOIN, regex=False).str.len()
+    found["size"] = [len(str(own).split(JOIN)) for own in found["tasks"]]
     known = {layer.name: layer.groups for layer in explained_layers(work)}
     found["at"] = [
         TRUNK if head and channel < known.get(TRUNK, 0) else layer if channel < known.get(layer, 0) else ""
