@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from winnow.engine.export.saving import load_model, save_model
     from winnow.engine.graph.refusal import NotTraceable
     from winnow.engine.graph.trace import trace
-    from winnow.engine.jobs.recording import RunStopped, record
+    from winnow.engine.jobs.loop_values import RunStopped
+    from winnow.engine.jobs.recording import record
     from winnow.engine.measure.bench import BenchSettings, bench
     from winnow.engine.measure.comparison import compare, speed_ups
     from winnow.engine.measure.counts import cost, layer_macs, macs, parameters, sparsity_table
@@ -139,7 +140,8 @@ _HOMES = MappingProxyType(
         "export.saving": "load_model save_model",
         "graph.refusal": "NotTraceable",
         "graph.trace": "trace",
-        "jobs.recording": "RunStopped record",
+        "jobs.loop_values": "RunStopped",
+        "jobs.recording": "record",
         "measure.bench": "BenchSettings bench",
         "measure.comparison": "compare speed_ups",
         "measure.counts": "cost layer_macs macs parameters sparsity_table",

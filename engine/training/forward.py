@@ -93,6 +93,12 @@ def _losses_of_net(training: Training, known: _Known, images: Tensor) -> Tensor:
     """Return the shares (K,) that some images have of the losses."""
     with arithmetic(training):
         predictions = training.net(images)
+    if not isinstance(predictions, Mapping) or not training.tasks.keys() <= predictions.keys():
+        found = ", ".join(map(str, predictions)) if isinstance(predictions, Mapping) else type(predictions).__name__
+        raise ValueError(
+            f"`network` must return {{task: output}} in training mode as in evaluation mode, got {found}. "
+            "Give what only the training needs to a task of yours, or leave it out."
+        )
     return _shares(training, predictions, known)
 
 

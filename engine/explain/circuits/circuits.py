@@ -155,7 +155,7 @@ def _parts(probed: Probe, chunk: int) -> _Parts:
         numbers = torch.arange(seen, seen + len(batch.images)) % 4
         seen += len(batch.images)
         for part, own in zip(found, (numbers % 2 == 0, numbers == 1, numbers == 3), strict=True):
-            for places in own.nonzero().ravel().split(chunk):
+            for places in torch.split(own.nonzero().ravel(), chunk):
                 if len(places):
                     targets = {name: target[places] for name, target in batch.targets.items()}
                     part.append(Batch(batch.images[places], targets))
@@ -220,7 +220,7 @@ def _overlap_rows(made: Sequence[_Found]) -> pd.DataFrame:
     layer = _places(network)[2]
     for one, other in combinations(made, 2):
         both = (one.edges.edges & other.edges.edges).cpu()
-        for number in (-1, *layer[both].unique().tolist()):
+        for number in (-1, *sorted(set(layer[both].tolist()))):
             own = both & (layer == number) if number >= 0 else both
             name = network.readers[number].name if number >= 0 else ""
             rows.append([name, one.edges.task, other.edges.task, *_overlap((one, other), own, layer)])

@@ -114,6 +114,6 @@ def whole_batches(edges: TaskEdges, on: LossSpan) -> tuple[WholeBatch, ...]:
         factors = edges.network.split(edges.edges.float())
         outputs = [edges.network.outputs(batch, factors)[edges.task] for batch in on.batches]
     square = edges.squares(on.batches, torch.zeros_like(edges.edges), outputs)
-    losses = on.whole.split([len(batch.images) for batch in on.batches])
+    losses = torch.split(on.whole, [len(batch.images) for batch in on.batches])
     each = zip(on.batches, losses, outputs, strict=True)
     return tuple(WholeBatch(*own, on.change, max(square, 1e-12)) for own in each)

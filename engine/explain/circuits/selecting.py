@@ -88,7 +88,7 @@ def learn_mask(
     """Move a mask by `settings.steps`, a batch each; yield it after each. `weights` are those of the images."""
     counts = [len(target.losses) for target in on]
     given = torch.ones(sum(counts)) if weights is None else weights
-    parts = [part for part in zip(on, given.split(counts), strict=True) if part[1].any()]
+    parts = [part for part in zip(on, torch.split(given, counts), strict=True) if part[1].any()]
     for number in range(settings.steps):
         target, own = parts[number % len(parts)]
         lost, gradient = edges.gradient(mask.factors, target, own)
