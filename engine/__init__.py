@@ -22,6 +22,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from winnow.engine.explain.circuits.circuits import task_circuits
+    from winnow.engine.explain.circuits.tables import circuit_agreement
     from winnow.engine.explain.faithfulness import faithfulness
     from winnow.engine.explain.relevance.refusals import NotAttributableError
     from winnow.engine.explain.relevance.relevance import relevance
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
     from winnow.engine.export.saving import load_model, save_model
     from winnow.engine.graph.refusal import NotTraceable
     from winnow.engine.graph.trace import trace
-    from winnow.engine.jobs.recording import RunStopped, record
+    from winnow.engine.jobs.loop_values import RunStopped
+    from winnow.engine.jobs.recording import record
     from winnow.engine.measure.bench import BenchSettings, bench
     from winnow.engine.measure.comparison import compare, speed_ups
     from winnow.engine.measure.counts import cost, layer_macs, macs, parameters, sparsity_table
@@ -86,6 +89,7 @@ __all__ = [
     "Timing",
     "banks",
     "bench",
+    "circuit_agreement",
     "compact",
     "compare",
     "cost",
@@ -113,6 +117,7 @@ __all__ = [
     "sparsity_table",
     "speed_ups",
     "strength_max",
+    "task_circuits",
     "trace",
     "transfer",
     "usage",
@@ -120,6 +125,8 @@ __all__ = [
 
 _HOMES = MappingProxyType(
     {
+        "explain.circuits.circuits": "task_circuits",
+        "explain.circuits.tables": "circuit_agreement",
         "explain.faithfulness": "faithfulness",
         "explain.relevance.refusals": "NotAttributableError",
         "explain.relevance.relevance": "relevance",
@@ -133,7 +140,8 @@ _HOMES = MappingProxyType(
         "export.saving": "load_model save_model",
         "graph.refusal": "NotTraceable",
         "graph.trace": "trace",
-        "jobs.recording": "RunStopped record",
+        "jobs.loop_values": "RunStopped",
+        "jobs.recording": "record",
         "measure.bench": "BenchSettings bench",
         "measure.comparison": "compare speed_ups",
         "measure.counts": "cost layer_macs macs parameters sparsity_table",

@@ -117,7 +117,8 @@ def _of_study(study: Study) -> Chapter:
     files = bundle.identity_files(study, f"winnow {spec.kind} --show {study.id}")
     if isinstance(spec, StudySpec) and studies.begun(study):
         files |= bundle.table_files(paper_table(studies.study_table(study, "summary"), spec.definition, spec.judged_on))
-    cited = frozenset({*citations.ALWAYS, *citations.STUDY})
+    tailored = citations.TAILORING if spec.kind == "tailor" else ()
+    cited = frozenset({*citations.ALWAYS, *citations.STUDY, *tailored})
     return Chapter(study.id, f"{spec.name} ({study.id})", of_study.studied(study), files, cited)
 
 

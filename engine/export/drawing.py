@@ -133,6 +133,10 @@ class Drawing(RunningTracer):
 
     def _enter_input(self, proxy: Any, name: str) -> Any:
         """Return an input as a proxy; a plain one is what it is in the call, and the program checks it."""
+        if name.startswith("*"):
+            raise NotDescribable(
+                f"`model` should name the inputs of its forward pass, such as forward(self, images). Found {name}."
+            )
         given = name in self.inputs
         value = self.inputs[name] if given else (proxy.node.args[0] if proxy.node.args else None)
         if not given or not flatten(value):
@@ -175,15 +179,18 @@ def drawn_graph(model: nn.Module, call: Call) -> DrawnGraph:
     return DrawnGraph(_without_idle(found.fx_graph), found.constants)
 
 
+LONGEST = 200  # characters of what torch says
+
+
 def _fixed(model: nn.Module, call: Call) -> DrawnGraph:
     try:
         return _attempt(model, call, fixed_sizes=True)
     except NotTraceable as error:
         raise NotDescribable(str(error)) from error
     except Exception as error:
-        found = str(error).partition("\n")[0]
+        found = " ".join(str(error).split())  # torch puts a whole network first, and the fault at the end
         raise NotDescribable(
-            f"`model` should be one that torch.fx can draw. Found {type(error).__name__}: {found}"
+            f"`model` must be one that torch.fx can trace, got {type(error).__name__}: {found[-LONGEST:]}"
         ) from error
 
 

@@ -21,7 +21,7 @@ from winnow.engine.runs.digests import digest, verified
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.studies.skill import Figures, skill
 from winnow.engine.training.batches import Batches
-from winnow.engine.training.checkpoint import Checkpoint, network_tensors, put_network
+from winnow.engine.training.checkpoint import Checkpoint, apart, network_tensors, put_network
 from winnow.engine.training.loop import EpochDone, constant_metrics
 from winnow.engine.training.setup import settled_step
 from winnow.engine.training.state import Training
@@ -90,7 +90,7 @@ class BestEpoch:
         if best is not None and reached <= best["skill"]:
             return
         tensors = network_tensors(self._training)
-        content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+        content = save(apart(tensors))
         replace(self._manifest.with_suffix(".safetensors"), content)
         known = {"epoch": record.epoch, "step": record.step, "skill": max(reached, -1e9)}
         replace_json(self._manifest, {"format_version": 1, **known, "bytes": len(content), "sha256": digest(content)})

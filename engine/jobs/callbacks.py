@@ -18,8 +18,9 @@ from typing import Any, Unpack
 
 from torch import nn
 
+from winnow.engine.jobs.loop_values import Losses, Metrics, RunStopped
 from winnow.engine.jobs.recorded_spec import Told
-from winnow.engine.jobs.recording import Losses, Metrics, Recorder, RunStopped, record
+from winnow.engine.jobs.recording import Recorder, record
 from winnow.engine.sparsity.proximal import Proximal
 
 

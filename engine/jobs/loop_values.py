@@ -4,18 +4,37 @@ Whatever cannot be right is refused by name: a loss that was not reduced, a targ
 against the output, a class that there is not.
 """
 
+import math
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from winnow.data.kinds import KINDS
 from winnow.data.sample import Field
+from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.tasks.task import Task
+from winnow.engine.training.divergence import NonFiniteLossError, refuse_diverged
 
+Losses = Tensor | float | Mapping[str, Tensor | float]
+Metrics = Mapping[str, Mapping[str, float | Tensor]]
+LoopState = Literal["new", "open", "ended"]
 LONGEST_NAME = 80  # characters of a metric's name
+
+
+class RunStopped(BaseException):
+    """The page asked the run to stop: `run.step` raises it, and the `with` block ends there."""
+
+
+def how_ended(error: BaseException | None) -> Literal["done", "stopped", "failed"]:
+    """Return what has become of a loop that was left with this error, or without one."""
+    if error is None:
+        return "done"
+    plain = isinstance(error, RunStopped | KeyboardInterrupt | GeneratorExit)
+    return "stopped" if plain or (isinstance(error, SystemExit) and not error.code) else "failed"
 
 
 def told_losses(losses: Any, tasks: Mapping[str, Task]) -> dict[str, Tensor | float]:
@@ -123,7 +142,78 @@ def _kind(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def unlike_float32(net: torch.nn.Module) -> str:
+class Watch:
+    """Whether a loop trains what is recorded: the network keeps its parameters, Proximal steps, weights are numbers."""
+
+    def __init__(self, net: nn.Module, proximal: Proximal) -> None:
+        self._net, self._proximal = net, proximal
+        self.state: LoopState = "new"
+        self._pid = os.getpid()
+        self._moved = False
+        proximal.register_step_post_hook(self._step)
+        self._losses = ""  # the first one that was no number
+
+    def refuse_unless(self, wanted: LoopState) -> None:
+        """Raise where a recorder is used before, after or twice in its `with` block.
+
+        Raises:
+            RuntimeError: it is in another state than the one that is wanted.
+
+        """
+        if self.state != wanted:
+            found = {"new": "a call outside of it", "open": "another one within it", "ended": "a call after it"}
+            raise RuntimeError(
+                f"`run` must be used in its one `with` block, got {found[self.state]}. Call record() for another run."
+            )
+
+    def leave(self) -> bool:
+        """End the `with` block; return False where it has ended, or in a process that the loop forked."""
+        if self.state == "ended" or os.getpid() != self._pid:
+            return False
+        self.state = "ended"
+        return True
+
+    def _step(self, *_: Any) -> None:
+        self._moved = True
+
+    def losses(self, values: Mapping[str, float], step: int) -> None:
+        """Remember the first mean loss that is no number."""
+        odd = [task for task, value in values.items() if not math.isfinite(value)]
+        if odd and not self._losses:
+            self._losses = f"a loss{f' of {odd[0]}' if odd[0] else ''} was NaN or infinite before step {step + 1}"
+
+    @torch.no_grad()
+    def norms(self) -> bool:
+        """Take the norms of the weights as they are now, whoever set them; return whether they were others."""
+        found = [bank.norms() for bank in self._proximal.banks]
+        same = all(
+            torch.allclose(own, old, equal_nan=True) for own, old in zip(found, self._proximal.norms, strict=True)
+        )
+        if not same:
+            self._proximal.norms = found
+        return not same
+
+    def diverged(self) -> str:
+        """Return which weight is no number, in words, or ""."""
+        try:
+            refuse_diverged(self._net, {}, "the end")
+        except NonFiniteLossError as error:
+            return str(error)
+        return ""
+
+    def said(self, steps: int, since: int) -> list[str]:
+        """Return what a reader must know of a loop of so many steps, `since` of them after the last epoch."""
+        found = [self._losses] if self._losses else []
+        if steps and not self._moved:
+            found.append("Proximal.step was never called, so nothing was penalised")
+        if since:
+            found.append(f"{since} steps came after the last `run.epoch`: metrics and norms of them are not known")
+        if self.norms():
+            found.append("the weights changed after the last step: tables and checkpoint are those of the end")
+        return found
+
+
+def unlike_float32(net: nn.Module) -> str:
     """Return the type of a network's numbers where it is not float32, else ""."""
     kinds = {_kind(own) for own in net.parameters() if own.is_floating_point() and own.dtype != torch.float32}
     return ", ".join(sorted(kinds))

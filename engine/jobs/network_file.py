@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from winnow.data.recorded import RecordedField
 from winnow.data.sample import Field
 from winnow.engine.export import NotDescribable, NotSame, load_model, save_model
+from winnow.engine.jobs.loop_values import unlike_float32
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.files import replace_json
 from winnow.engine.runs.reading import read_object, taken_apart
@@ -59,6 +60,8 @@ def _describe(folder: Path, net: nn.Module, example: Tensor) -> str:
     """Write the architecture once; return why it cannot be written, or ""."""
     if (folder / ARCHITECTURE / "architecture.json").is_file():
         return ""
+    if found := unlike_float32(net):
+        return f"its numbers are {found}, and images are read as float32."
     try:
         save_model(folder / ARCHITECTURE, net, example)
     except (NotDescribable, NotSame) as error:

@@ -15,7 +15,7 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.sharing import parts_of
 from winnow.engine.graph.trace import trace
-from winnow.engine.jobs.sample import LARGEST, Loader
+from winnow.engine.jobs.sample import LARGEST, Loader, ToldBatches
 from winnow.engine.networks.own import refuse_outputs
 from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.sparsity.strength import Controller, Targeted
@@ -68,6 +68,14 @@ def named_tasks(outputs: Sequence[str], tasks: Mapping[str, Task | Field] | None
     """
     if tasks is None:
         return {name: Unspecified(Field(kind="unspecified")) for name in outputs}
+    if not isinstance(tasks, Mapping):
+        raise ValueError(f"`tasks` must be {{name: Field or Task}}, got {type(tasks).__name__}.")
+    if odd := [
+        f"{name} {type(task).__name__}"
+        for name, task in tasks.items()
+        if not isinstance(task, Field) and not hasattr(task, "loss")
+    ]:
+        raise ValueError(f"`tasks` must hold a Field of winnow.data.sample or a Task for each, got {', '.join(odd)}.")
     if set(tasks) != set(outputs):
         raise ValueError(f"`tasks` must name the outputs of `net`, {', '.join(outputs)}, got {', '.join(tasks)}.")
     fields = {name: task for name, task in tasks.items() if isinstance(task, Field)}
@@ -172,6 +180,13 @@ def loop_start(name: str, net: nn.Module, example: Any, proximal: Proximal, told
     """
     if unknown := [option for option in told if option not in KNOWN]:
         raise ValueError(f"`record` takes {', '.join(KNOWN)}, got {', '.join(unknown)}.")
+    for count in ("epochs", "batch_size"):
+        if count in told and (not isinstance(told[count], int) or isinstance(told[count], bool)):
+            raise ValueError(f"`{count}` must be a whole number, got {told[count]!r}.")
+    if "runs" in told:
+        told["runs"] = Path(told["runs"])
+        if told["runs"].exists() and not told["runs"].is_dir():
+            raise ValueError(f"`runs` must be a folder, got the file {told['runs']}.")
     graph = trace(net, example)
     with evaluating(graph.model), torch.no_grad():
         found = run(graph.model, graph.calls[0])
@@ -181,7 +196,7 @@ def loop_start(name: str, net: nn.Module, example: Any, proximal: Proximal, told
     if trunk:
         parts_of(graph, trunk)
     tasks = named_tasks(tuple(graph.outputs), told.get("tasks"))
-    _refuse_groups(graph.model, proximal)
+    refuse_groups(graph.model, proximal)
     device = next(graph.model.parameters()).device
     loader, sample = _images(graph.model, example, tasks, told, device)
     network = RecordedSpec(name=type(graph.model).__name__, trunk=trunk, origin=told.get("origin", "")[:LONGEST])
@@ -204,17 +219,21 @@ def _images(
     if images and "tasks" in told:
         refuse_outputs(net, tasks, example)
     if "loader" in told:
-        loader = Loader.read(told["loader"], tasks, device, LARGEST)
+        fields = {name: task for name, task in told["tasks"].items() if isinstance(task, Field)}
+        loader = Loader.read(told["loader"], ToldBatches(tasks, fields, example), device, LARGEST)
         return loader, loader.sample
     return None, Batch(example[:LARGEST], {}) if images else None
 
 
-def _refuse_groups(net: nn.Module, proximal: Proximal) -> None:
+def refuse_groups(net: nn.Module, proximal: Proximal) -> None:
     """Raise where the optimiser penalises another network."""
     own = {id(parameter) for parameter in net.parameters()}
     foreign = [bank.layer for bank in proximal.banks for parameter in bank.parameters if id(parameter) not in own]
     if foreign:
-        raise ValueError(f"`proximal` must hold groups of `net`, got those of another network in {foreign[0]}.")
+        raise ValueError(
+            f"`proximal` must hold groups of `net`, got those of another network in {foreign[0]}. Record the network "
+            "that it trains, not a copy of it; where a layer was replaced, draw groups and optimiser anew."
+        )
 
 
 class HeldStrength:

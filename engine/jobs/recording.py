@@ -1,12 +1,5 @@
 """`record`: a loop of the user's own as a run folder, which the pages and the commands work on.
 
-    with record("my run", net, example, proximal, tasks=tasks, loader=validation) as run:
-        for epoch in range(epochs):
-            for images, targets in training:
-                ...  # the last line of it: proximal.step()
-                run.step(losses)
-            run.epoch(metrics)
-
 `run.step` notes the losses, and does what was asked on the page: it waits while the run is paused, sets the strength,
 and ends the `with` block when the run is to stop. `run.epoch` writes what a run of ours writes after an epoch: metrics,
 norms, sparsities, tables and a checkpoint. The architecture is stored without code, and up to 64 validation images
@@ -28,8 +21,9 @@ from torch import Tensor, nn
 
 from winnow.engine.jobs.epoch_report import EpochReport, Seldom
 from winnow.engine.jobs.live_changes import LiveChanges
+from winnow.engine.jobs.loop_values import Losses, Metrics, RunStopped, Watch, how_ended, told_losses, told_metrics
 from winnow.engine.jobs.network_file import write_network
-from winnow.engine.jobs.recorded_spec import HeldStrength, Started, Told, loop_start
+from winnow.engine.jobs.recorded_spec import HeldStrength, Started, Told, loop_start, refuse_groups
 from winnow.engine.jobs.sample import write_sample
 from winnow.engine.jobs.session import PAUSE_POLL, RECORDS_PER_EPOCH
 from winnow.engine.jobs.writer import ResultWriter
@@ -46,16 +40,10 @@ from winnow.engine.training.state import Training
 
 SHARE = 0.005  # of the time, that records of losses may take
 FIRST_EVERY = 2.0  # s between two records of losses while the length of an epoch is not known
-Losses = Tensor | float | Mapping[str, Tensor | float]
-Metrics = Mapping[str, Mapping[str, float | Tensor]]
-
-
-class RunStopped(BaseException):
-    """The page asked the run to stop: `run.step` raises it, and the `with` block ends there."""
 
 
 def record(name: str, net: nn.Module, example: Any, proximal: Proximal, **more: Unpack[Told]) -> "Recorder":
-    """Record a loop of your own: what it returns is for a `with` block, in which `step` and `epoch` tell how it goes.
+    """Record your own training loop as a run, in a `with` block: call `step` and `epoch` of the object that it gives.
 
     Args:
         name: the name of the run.
@@ -108,7 +96,8 @@ class Recorder:
             balancer=Equal(tuple(begun.tasks), "parameters"),
             device=begun.device,
         )
-        self._epoch, self._saved, self._saving = 0, -1, Seldom()
+        self._watch = Watch(net, proximal)
+        self._epoch, self._saving = 0, Seldom()
         self._losses: dict[str, list[Tensor | float]] = defaultdict(list)
         self._steps_an_epoch: int | None = None
         self._images: int | None = None
@@ -119,6 +108,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         """Make the run folder, and write what is known before the first step."""
+        self._watch.refuse_unless("new")
         training = self._training
         self.run: Run = create(training.spec, self._told.get("runs"))
         self._lock: FileLock = self.run.lock()
@@ -127,6 +117,7 @@ class Recorder:
         self._changes = LiveChanges(training, self._writer)
         self._report, self._control = EpochReport(training, self._writer), ControlReader(self.run.path / "control.json")
         (self.run.path / "log.txt").write_text("recorded in a loop of the user's own\n")
+        self._watch.state = "open"
         try:
             self._writer.report_to(opened_trackers(self.run))
             self._begin()
@@ -159,14 +150,12 @@ class Recorder:
             ValueError: a loss of a task that there is not.
 
         """
-        training = self._training
-        training.step += 1
+        self._watch.refuse_unless("open")
+        named = told_losses(losses, self._training.tasks)
+        self._training.step += 1
         self._images = images or self._told.get("batch_size")
-        named = losses if isinstance(losses, Mapping) else {"": losses}
-        if unknown := [task for task in named if task and task not in training.tasks]:
-            raise ValueError(f"`losses` must name tasks, {', '.join(training.tasks)}, got {', '.join(unknown)}.")
         for task, loss in named.items():
-            self._losses[task].append(loss.detach() if isinstance(loss, Tensor) else float(loss))
+            self._losses[task].append(loss)
         if self._due():
             self._write_losses()
         self._meet_requests()
@@ -177,29 +166,28 @@ class Recorder:
         With `loader` they may be left out: they are then those of its batches. Short epochs share a checkpoint (SHARE).
 
         Raises:
-            ValueError: metrics of a task that there is not.
+            ValueError: metrics of a task that there is not, or no numbers; a network whose parameters were replaced.
 
         """
+        self._watch.refuse_unless("open")
         training = self._training
+        refuse_groups(training.net, training.proximal)
+        told = None if metrics is None else told_metrics(metrics, training.tasks)
         self._epoch += 1
         if self._losses:
             self._write_losses()
+        self._watch.norms()
         self._steps_an_epoch = training.step - self._since
         self._since = training.step
-        self._report.epoch(self._epoch, self._metrics(metrics))
-        self._saving.when_due(self._save)
+        self._report.epoch(self._epoch, self._metrics(told))
+        if not self._watch.diverged():
+            self._saving.when_due(self._save)
         self._progress(now=True)
 
-    def _metrics(self, given: Metrics | None) -> Mapping[str, Mapping[str, float]]:
-        training = self._training
-        if given is None:
-            return self._started.loader.metrics(training.net) if self._started.loader is not None else {}
-        if unknown := [task for task in given if task not in training.tasks]:
-            raise ValueError(f"`metrics` must name tasks, {', '.join(training.tasks)}, got {', '.join(unknown)}.")
-        return {
-            task: {name: float(value.detach() if isinstance(value, Tensor) else value) for name, value in own.items()}
-            for task, own in given.items()
-        }
+    def _metrics(self, given: Mapping[str, Mapping[str, float]] | None) -> Mapping[str, Mapping[str, float]]:
+        if given is not None or self._started.loader is None:
+            return given or {}
+        return self._started.loader.metrics(self._training.net)
 
     def _due(self) -> bool:
         """Whether losses are to be written: ten times an epoch, or every two seconds in the first one.
@@ -216,9 +204,9 @@ class Recorder:
     def _write_losses(self) -> None:
         training, now = self._training, time.monotonic()
         norms = torch.cat(training.proximal.norms)
-        values: dict[tuple[str | None, str], float | None] = {
-            (task or None, "loss"): sum(float(loss) for loss in own) / len(own) for task, own in self._losses.items()
-        }
+        means = {task: sum(float(loss) for loss in own) / len(own) for task, own in self._losses.items()}
+        self._watch.losses(means, training.step)
+        values: dict[tuple[str | None, str], float | None] = {(task or None, "loss"): m for task, m in means.items()}
         values |= {
             (None, "alive"): float((norms != 0).float().mean()),
             (None, "strength"): training.proximal.strength,
@@ -270,7 +258,6 @@ class Recorder:
 
     def _save(self) -> None:
         save_checkpoint(self.run.path / "weights", self._training, self._epoch)
-        self._saved = self._training.step
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -280,18 +267,27 @@ class Recorder:
         return True if isinstance(error, RunStopped) else None
 
     def _end(self, error: BaseException | None) -> None:
+        if not self._watch.leave():
+            return
         try:
             self._progress(now=True)
-            if error is None or isinstance(error, RunStopped | KeyboardInterrupt):
-                if self._losses:
-                    self._write_losses()
-                if self._training.step != self._saved:
-                    self._save()
-                self._report.tables()
-                self._writer.finish("done" if error is None else "stopped", self._message)
+            if (state := how_ended(error)) != "failed":
+                self._end_well(state)
             else:
                 with suppress(OSError), (self.run.path / "log.txt").open("a") as log:
                     traceback.print_exception(error, file=log)
                 self._writer.finish("failed", f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": "))
         finally:
             self._lock.release()
+
+    def _end_well(self, state: str) -> None:
+        if self._losses:
+            self._write_losses()
+        training = self._training
+        said = [self._message] * bool(self._message) + self._watch.said(training.step, training.step - self._since)
+        if wrong := self._watch.diverged():
+            self._writer.finish("failed", "; ".join([wrong, *said]))
+            return
+        self._save()
+        self._report.tables()
+        self._writer.finish(state, "; ".join(said))

@@ -16,8 +16,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from winnow.data.sample import Field
 from winnow.data.stacking import Stacked
 from winnow.engine.graph.modes import evaluating
+from winnow.engine.jobs.loop_values import fitting_images, fitting_target
 from winnow.engine.runs.digests import digest, verified
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.reading import read_object, taken_apart
@@ -83,14 +85,14 @@ class Loader:
     """
 
     loader: Iterable[Any]
-    tasks: Mapping[str, Task]
+    told: "ToldBatches"
     device: torch.device
     counts: Mapping[str, Tensor]
     sample: Batch
 
     @classmethod
-    def read(cls, loader: Iterable[Any], tasks: Mapping[str, Task], device: torch.device, keep: int) -> "Loader":
-        """Read a loader once, and keep its first images.
+    def read(cls, loader: Iterable[Any], told: "ToldBatches", device: torch.device, keep: int) -> "Loader":
+        """Read a loader once, look at every value, and keep its first images, those of one size.
 
         Raises:
             ValueError: it can be read only once, is empty, or holds other batches.
@@ -98,16 +100,19 @@ class Loader:
         """
         if isinstance(loader, Iterator):
             raise ValueError("`loader` must be readable again after each epoch, got an iterator. Give the DataLoader.")
+        if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
+            raise ValueError(f"`loader` must be a DataLoader or a list of batches, got {type(loader).__name__}.")
+        tasks = told.tasks
         counts: dict[str, Tensor] = {}
         images: list[Tensor] = []
         targets: dict[str, list[Tensor]] = {name: [] for name in tasks}
         kept = 0
         for given in loader:
-            batch = batch_of(given, tuple(tasks))
+            batch = told.batch(given, values=True)
             for name, task in tasks.items():
                 own = task.counts(batch.targets[name]).cpu()
                 counts[name] = counts[name] + own if name in counts else own
-            if kept < keep:
+            if kept < keep and (not images or images[0].shape[1:] == batch.images.shape[1:]):
                 images.append(batch.images[: keep - kept].cpu())
                 for name in tasks:
                     targets[name].append(batch.targets[name][: keep - kept].cpu())
@@ -115,23 +120,48 @@ class Loader:
         if not images:
             raise ValueError("`loader` must hold at least one batch, got none.")
         sample = Batch(torch.cat(images), {name: torch.cat(own) for name, own in targets.items()})
-        return cls(loader, tasks, device, counts, sample)
+        return cls(loader, told, device, counts, sample)
 
     @torch.no_grad()
     def metrics(self, net: nn.Module) -> Metrics:
         """Return {task: {loss and metrics}} over all batches; NaN for a task without labels."""
-        meters = {name: task.meter() for name, task in self.tasks.items()}
-        losses = dict.fromkeys(self.tasks, 0.0)
+        tasks = self.told.tasks
+        meters = {name: task.meter() for name, task in tasks.items()}
+        losses = dict.fromkeys(tasks, 0.0)
         with evaluating(net):
             for given in self.loader:
-                batch = batch_of(given, tuple(self.tasks))
+                batch = self.told.batch(given)
                 predictions = net(batch.images.to(self.device))
-                for name, task in self.tasks.items():
+                for name, task in tasks.items():
                     own, target = predictions[name].float(), batch.targets[name].to(self.device)
                     losses[name] += float(task.loss(own, target, self.counts[name].to(self.device)))
                     meters[name].update(own, target)
-        found = {name: {"loss": losses[name], **meters[name].compute()} for name in self.tasks}
+        found = {name: {"loss": losses[name], **meters[name].compute()} for name in tasks}
         return {name: own if self.counts[name].any() else dict.fromkeys(own, math.nan) for name, own in found.items()}
+
+
+@dataclass(frozen=True)
+class ToldBatches:
+    """How the batches of a loader must be: images like `example`, targets of the tasks; those of `fields` are known."""
+
+    tasks: Mapping[str, Task]
+    fields: Mapping[str, Field]
+    example: Tensor
+
+    def batch(self, given: Any, values: bool = False) -> Batch:
+        """Return a batch as losses take it; with `values`, every value has been looked at.
+
+        Raises:
+            ValueError: it is of another form, shape or type, or holds a value that its field cannot have.
+
+        """
+        batch = batch_of(given, tuple(self.tasks))
+        images = fitting_images(batch.images, self.example)
+        known = {
+            name: fitting_target(name, field, batch.targets[name], images, values)
+            for name, field in self.fields.items()
+        }
+        return Batch(images, {**batch.targets, **known})
 
 
 def batch_of(given: Any, tasks: tuple[str, ...]) -> Batch:
@@ -152,7 +182,15 @@ def batch_of(given: Any, tasks: tuple[str, ...]) -> Batch:
         targets = {tasks[0]: targets}
     if not isinstance(images, Tensor) or not isinstance(targets, Mapping):
         found = f"({type(images).__name__}, {type(targets).__name__})"
-        raise ValueError(f"`loader` must give pairs (images, {{task: target}}), got {found}.")
-    if missing := [name for name in tasks if not isinstance(targets.get(name), Tensor)]:
+        raise ValueError(
+            f"`loader` must give pairs (images, {{task: target}}) of tensors, got {found}. Wrap it in a class whose "
+            "__iter__ names the targets."
+        )
+    if missing := [name for name in tasks if name not in targets]:
         raise ValueError(f"`loader` must give a target for each task, got none for {', '.join(missing)}.")
+    if other := [f"{name} {type(targets[name]).__name__}" for name in tasks if not isinstance(targets[name], Tensor)]:
+        raise ValueError(
+            f"`loader` must give targets as tensors, got {', '.join(other)}. Where a label is missing, give -1 for a "
+            "class and NaN for a number; for names of classes give their places in `classes`."
+        )
     return Batch(images, {name: targets[name] for name in tasks})

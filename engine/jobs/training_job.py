@@ -115,7 +115,7 @@ def _without_signal(images: Batches) -> list[str]:
     """Return a sentence for images, and for targets, that are the same everywhere: nothing can be learned of them."""
     found = ["all training images are one colour: check the data"] if images.one_colour() else []
     same = [name for name in images.tasks if images.one_value(name)]
-    return [*found, *(f"`{name}` is the same in all training images: nothing can be learned of it" for name in same)]
+    return [*found, *(f"`{name}` is the same in all training images: nothing can be learned from it" for name in same)]
 
 
 def _hard_target(training: Training) -> list[str]:
@@ -127,10 +127,12 @@ def _hard_target(training: Training) -> list[str]:
     if hard := cannot_be_met(control, penalty.floor):
         return [hard]
     if penalty.refit_share == 0:
-        return [f"without a refit nothing sees to it that {control.percent:g} % {share} are zero at the end"]
+        return [f"without a refit, the share at the end may differ from {control.percent:g} % {share}"]
     if control.refit_from - control.warm_up < FEW_STEPS:
         steps = max(control.refit_from - control.warm_up, 0)
-        return [f"the penalty acts for {steps} steps only: what is then missing to the target is cut by norm"]
+        return [
+            f"the penalty acts for only {steps} steps: the smallest groups are then set to zero to reach the target"
+        ]
     return []
 
 

@@ -89,13 +89,13 @@ def _work(work: Work, writer: ResultWriter, ending: StopRequest) -> int:
     except RankLostError:
         traceback.print_exc()
         return 1
-    except Exception as error:  # noqa: BLE001 - whatever happens, the folder must say so
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever happens, the folder must say so
         _say_failed(writer, error)
         return 1
     return 0
 
 
-def _say_failed(writer: ResultWriter, error: Exception) -> None:
+def _say_failed(writer: ResultWriter, error: BaseException) -> None:
     """Say why the work failed, in the log and in the status, even where nothing new fits on the disk."""
     with suppress(OSError):
         traceback.print_exc()
@@ -118,8 +118,10 @@ def _done(work: Work, writer: ResultWriter, ending: StopRequest) -> str:
     return state
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Say in one sentence why a run failed."""
+    if isinstance(error, SystemExit):
+        return f"the code of the network, the data or a task ended the process: sys.exit({error.code!r}). Take that out"
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return "out of memory: take a smaller batch or image, or more micro-batches (`accumulate`)"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):

@@ -9,7 +9,7 @@
 |          | ratio of MACs                                                                                        |
 | `layers` | `engine.measure.roofline.layer_table`, in torch at the first batch and number of threads             |
 | `lost`   | cause, seconds, share [%] of the time that the small network takes beyond what its MACs promise      |
-| `machine`| threads, flops [FLOP/s], bandwidth [bytes/s], call [s], block (`engine.measure.roofline`)            |
+| `machine`| threads, flops [FLOP/s], bandwidth [bytes/s], call [s], block (`engine.measure.machine`)             |
 | `left_out` | model, form, reason: what could not be measured                                                   |
 
 All models and forms of one number of images and threads take turns, so that a busy machine slows them all alike: the
@@ -31,8 +31,9 @@ from winnow.engine.graph.trace import named_inputs
 from winnow.engine.measure.counts import macs
 from winnow.engine.measure.forms import FORMS, Form, Source, formed, usable_forms
 from winnow.engine.measure.gains import COMPACT, DENSE, MASKED, lost_by_cause
+from winnow.engine.measure.machine import measured_machine
 from winnow.engine.measure.memory import peak_memory
-from winnow.engine.measure.roofline import layer_costs, layer_table, measured_machine
+from winnow.engine.measure.roofline import layer_costs, layer_table
 from winnow.engine.measure.timing import Timing, check_batches, each_round, summed_up
 
 ZEROS_SHOWN = ("eager", "onnxruntime")  # forms of the masked network: zeros alone save nothing in any

@@ -33,6 +33,7 @@ from winnow.engine.export.graphs import names_of
 from winnow.engine.export.onnx_file import PACKAGES, Session, runtime_installed
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.trace import named_inputs
+from winnow.engine.measure.machine import with_threads
 from winnow.engine.measure.memory import file_size
 from winnow.engine.measure.timing import Runner, eager
 from winnow.engine.pruning.proof import FLOAT32
@@ -129,7 +130,7 @@ def _compiled(source: Source) -> Form:
 
     def runner(inputs: Mapping[str, Any], threads: int, layout: str) -> Runner:
         del layout  # the compiler chooses it, layer by layer
-        with _threads(threads), _freezing():
+        with with_threads(threads), _freezing():
             compiled = torch.compile(_copied(found), dynamic=False)
             run = _keyword(compiled, inputs)
             result = run()
@@ -252,16 +253,6 @@ def _file(content: bytes) -> Iterator[Path]:
         path = Path(folder) / "model.onnx"
         path.write_bytes(content)
         yield path
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ __all__ = ["FLOAT32", "FLOAT64", "Certificate", "NotExact"]
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was compared and what went.
+    """The evidence that a smaller model gives the same outputs, and what was removed.
 
     max_error_*: the largest absolute difference in any output; relative_error_*: the largest one by the scale (the
     largest entry) of its output; relative_error_training: the same in training mode in float64, with the batch norms'
@@ -29,7 +29,7 @@ class Certificate:
     inputs: what both models were run on. calls: the calls among them, each with its mode and its plain arguments, given
     or left out: the smaller model holds for these. sizes: the other sizes among them. tensors, elements: how many were
     compared in float64. open: what was not compared, and why.
-    removed: one row per layer that lost something, with its weight's shape, parameters and columns read before and
+    removed: one row per layer that was made smaller, with its weight's shape, parameters and columns read before and
     after. kept_for: channels that could have gone, had the program allowed it: the operation and why. gathered: the
     layers that gather channels, and how many; folded: the layers that took over constants, how many and where. What
     they hold for these is a sum, rounded to the model's type; in float64 it is judged as computed. constants: the

@@ -28,7 +28,7 @@ from winnow.engine.specs.train import TrainSpec, parse
 
 
 class Run(WorkFolder):
-    """One training run."""
+    """One training run and its folder: spec, status, events, tables."""
 
     @cached_property
     def spec(self) -> TrainSpec:
@@ -86,7 +86,8 @@ def runs_folder() -> Path:
 
 def create(spec: TrainSpec, root: Path | None = None) -> Run:
     """Make the folder of a new run, completely or not at all; return the run, queued."""
-    return Run(make(root or runs_folder(), spec.name, spec, Status(epochs=spec.epochs)))
+    root = (root or runs_folder()).absolute()  # the process may change its working folder
+    return Run(make(root, spec.name, spec, Status(epochs=spec.epochs)))
 
 
 def find(name: str, root: Path | None = None) -> Run:
@@ -121,7 +122,7 @@ def run_below(root: Path, name: str) -> Run:
 
 
 def list_runs(root: Path | None = None) -> list[Run]:
-    """Return all runs below the root, newest first; links are left out."""
+    """Return all runs in a folder, newest first; links are left out."""
     return [Run(folder) for folder in folders(root or runs_folder(), ("train",))]
 
 

@@ -227,7 +227,17 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     tensors["random.cpu"] = torch.get_rng_state()
     if training.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(training.device)
-    return {name: own_tensor(tensor) for name, tensor in tensors.items()}
+    return apart(tensors)
+
+
+def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors for one file, each in memory of its own: two names of a shared weight give two copies."""
+    found = {name: own_tensor(tensor) for name, tensor in tensors.items()}
+    first: dict[int, str] = {}
+    for name, tensor in found.items():
+        if tensor.numel() and first.setdefault(tensor.data_ptr(), name) != name:
+            found[name] = tensor.clone()
+    return found
 
 
 def own_tensor(tensor: Tensor) -> Tensor:

@@ -124,24 +124,21 @@ def _losses(training: Training, seam: Seam, known: _Known, size: torch.Size, *vi
     return _shares(training, predictions, known)
 
 
-def _shares(training: Training, predictions: Mapping[str, Tensor], known: _Known) -> Tensor:
-    """Return the shares (K,) of what is minimised: of the losses, and of the distances from a teacher."""
-    shares = loss_shares(training, predictions, known.targets, known.counts)
-    if training.teacher is not None:
-        alone = dict(zip(training.tasks, shares.unbind(), strict=True))
-        return torch.stack(list(training.teacher.mixed(alone, predictions, known.wanted, known.share).values()))
-    return shares
-
-
-def loss_shares(
+def label_shares(
     training: Training, predictions: Mapping[str, Tensor], targets: Sequence[Tensor], counts: Sequence[Tensor]
-) -> Tensor:
-    """Return the shares (K,) that some images have of the losses of the batch whose `counts` these are."""
-    shares = [
-        task.loss(predictions[name].float(), target, counted)
+) -> dict[str, Tensor]:
+    """Return the share that some images have of each task's loss, labels alone, over the batch of these `counts`."""
+    return {
+        name: task.loss(predictions[name].float(), target, counted)
         for (name, task), target, counted in zip(training.tasks.items(), targets, counts, strict=True)
-    ]
-    return torch.stack(shares)
+    }
+
+
+def _shares(training: Training, predictions: Mapping[str, Tensor], known: _Known) -> Tensor:
+    shares = label_shares(training, predictions, known.targets, known.counts)
+    if training.teacher is not None:
+        shares = training.teacher.mixed(shares, predictions, known.wanted, known.share)
+    return torch.stack(list(shares.values()))
 
 
 def arithmetic(training: Training) -> AbstractContextManager[object]:

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from winnow.engine.runs.digests import digest
 from winnow.engine.specs.trunk import NetworkSpec
 
-INSIDE = ("state_dict", "model_state_dict", "model_state", "model", "net")  # where checkpoints keep the weights
+INSIDE = ("state_dict", "model_state_dict", "model_state", "model", "net")  # parts of a checkpoint within a part
 WRAPPED = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before names
+AVERAGED = "n_averaged"  # the counter of torch.optim.swa_utils.AveragedModel
 SOME = 5  # names that a message lists
 COUNTED = "num_batches_tracked"  # of batch norms; old files lack it, and nothing here reads it
 
@@ -52,8 +53,62 @@ def put_weights(net: nn.Module, found: Mapping[str, Tensor], where: str) -> None
 
     """
     own = net.state_dict()
+    found = _completed(own, _without_prefix(own, found))
     _refuse_misfit(own, found, where)
+    refuse_numbers(own, found, where)
     net.load_state_dict(dict(found))
+
+
+def _without_prefix(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Take off what stands before all names, as a LightningModule or an average of weights puts it there."""
+    first = next((name for name in own if not name.endswith(COUNTED)), "")
+    if first in found:
+        return found
+    inside = {name: tensor for name, tensor in found.items() if name != AVERAGED}
+    prefixes = {name.removesuffix(first) for name in inside if name.endswith(f".{first}")}
+    if len(prefixes) != 1 or not all(name.startswith(prefix) for prefix in prefixes for name in inside):
+        return found
+    return {name.removeprefix(prefix): tensor for prefix in prefixes for name, tensor in inside.items()}
+
+
+def _completed(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Add what a file may leave out: the counters of batch norms, and further names of a shared tensor."""
+    first: dict[int, str] = {}
+    for name, tensor in own.items():
+        if name in found and tensor.numel():
+            first.setdefault(tensor.data_ptr(), name)
+    added = {name: found[first[t.data_ptr()]] for name, t in own.items() if name not in found and t.data_ptr() in first}
+    counters = {name: tensor for name, tensor in own.items() if name.endswith(COUNTED) and name not in found}
+    return {**found, **added, **counters}
+
+
+def refuse_numbers(own: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str) -> None:
+    """Raise where the tensors of a file, which fit by name and shape, are not the numbers that a network computes with.
+
+    Raises:
+        ValueError: codes of a quantised network, sparse or complex tensors, NaN, or two values of one shared tensor.
+
+    """
+    shared: dict[int, str] = {}
+    for name, tensor in own.items():
+        theirs = found[name]
+        if (
+            theirs.layout != torch.strided
+            or theirs.is_quantized
+            or theirs.is_floating_point() != tensor.is_floating_point()
+        ):
+            kind = "quantised" if theirs.is_quantized else str(theirs.layout if theirs.is_sparse else theirs.dtype)
+            raise ValueError(
+                f"`weights` must hold plain {str(tensor.dtype).removeprefix('torch.')} or half-precision numbers, got "
+                f"{kind.removeprefix('torch.')} for {name} in {where}. Give the weights as they were trained."
+            )
+        if theirs.is_floating_point() and not bool(theirs.isfinite().all()):
+            raise ValueError(f"`weights` must hold finite numbers, got NaN or infinity for {name} in {where}.")
+        other = shared.setdefault(tensor.data_ptr(), name) if tensor.numel() else name
+        if not torch.equal(found[other], theirs):
+            raise ValueError(
+                f"`weights` must hold one value for {other} and {name}, which the network shares, got two in {where}."
+            )
 
 
 def put_trunk(net: nn.Module, spec: NetworkSpec, found: Mapping[str, Tensor], where: str) -> None:
@@ -76,6 +131,7 @@ def put_trunk(net: nn.Module, spec: NetworkSpec, found: Mapping[str, Tensor], wh
         wanted = trunk.state_dict()
         tensors |= {name: own for name, own in wanted.items() if name.endswith(COUNTED) and name not in tensors}
         _refuse_misfit(wanted, tensors, where, {ours: name for name, ours in theirs.items()})
+        refuse_numbers(wanted, tensors, where)
         trunk.load_state_dict(tensors)
 
 
@@ -123,10 +179,21 @@ def _saved(content: bytes, path: Path) -> dict[str, Tensor]:
             f"`weights` must hold tensors alone, as torch.save(net.state_dict(), file) writes them, got {path}, which "
             "holds other objects or is damaged. Save its state_dict, or use safetensors."
         ) from error
-    while isinstance(found, Mapping) and (inner := next((name for name in INSIDE if name in found), None)):
-        if not isinstance(found[inner], Mapping):
-            break
-        found = found[inner]
-    if not isinstance(found, Mapping) or not found or not all(isinstance(own, Tensor) for own in found.values()):
-        raise ValueError(f"`weights` must hold a state_dict, got {type(found).__name__} in {path}. Save that.")
+    while isinstance(found, Mapping) and (inside := [name for name, own in found.items() if _is_state(own)]):
+        if len(inside) > 1:
+            several = ", ".join(map(str, inside))
+            raise ValueError(
+                f"`weights` must hold one state_dict, got {several} in {path}. Save the one that you mean."
+            )
+        found = found[inside[0]]
+    if not _is_state(found):
+        held = f"with the entries {', '.join(map(str, found))[:200]}" if isinstance(found, Mapping) else ""
+        raise ValueError(f"`weights` must hold a state_dict, got {type(found).__name__} {held} in {path}. Save that.")
     return {str(name): tensor for name, tensor in found.items()}
+
+
+def _is_state(found: Any) -> bool:
+    """Whether this is a state_dict, or the part of a checkpoint that holds one."""
+    if not isinstance(found, Mapping) or not found:
+        return False
+    return all(isinstance(own, Tensor) for own in found.values()) or any(map(_is_state, map(found.get, INSIDE)))

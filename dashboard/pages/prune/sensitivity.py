@@ -3,10 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from winnow.dashboard.figures.sensitivity_map import MOST_MAPS, READING, sensitivity_map
+from winnow.dashboard.figures.layer_heatmaps import MOST_MAPS, SENSITIVITY_READING, sensitivity_map
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.forms.widgets import field_row
-from winnow.dashboard.frames.answers.of_sensitivity import sensitivity_answer
+from winnow.dashboard.frames.answers.of_pruning import sensitivity_answer
 from winnow.dashboard.frames.layer_sensitivity import (
     judged_images,
     layer_falls,
@@ -121,7 +121,7 @@ def _results(shown: DerivedJob, run: Run) -> None:
     asked = f"{judged_images(shown)} validation images · cut by {CRITERIA[spec.criterion]} · {plain(shown.id)}"
     said = f"{source(run)} · {asked}"
     figure = sensitivity_map(falls, suggested, _tasks(run, falls))
-    draw(Chart(figure, falls), "sensitivity", READING, said)
+    draw(Chart(figure, falls), "sensitivity", SENSITIVITY_READING, said)
     _table(suggested, said)
     if shown.status.state == "done" and len(suggested):
         _use(run, shown, spec, tolerance)
@@ -176,4 +176,4 @@ def _use(run: Run, shown: DerivedJob, spec: SensitivitySpec, tolerance: float) -
     if st.session_state.get("prune_by_sensitivity"):
         values = {"kind": "prune", "criterion": spec.criterion, "sensitivity": shown.id, "tolerance": tolerance}
         if started := start_job(run, values, "sensitivity"):
-            address.address_moved({PRUNING: started.id, "view": None})
+            address.address_moved({PRUNING: started.id, "prune_view": None})

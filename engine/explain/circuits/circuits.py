@@ -21,9 +21,17 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.explain.checks.structural import head_readers
-from winnow.engine.explain.circuits.checking import Judged, judged
+from winnow.engine.explain.circuits.checking import CircuitFigures, judged_circuit
 from winnow.engine.explain.circuits.edges import EdgeNetwork, cuttable, edge_scores, why_no_edges
-from winnow.engine.explain.circuits.selecting import Learning, Selected, Span, TaskEdges, resampled, select, span
+from winnow.engine.explain.circuits.selecting import (
+    FoundCircuits,
+    Learning,
+    LossSpan,
+    TaskEdges,
+    learned_span,
+    resampled,
+    select_circuits,
+)
 from winnow.engine.explain.circuits.tables import CIRCUITS, FIGURES, OVERLAPS, kept_column
 from winnow.engine.explain.relevance.means import Means, channel_means
 from winnow.engine.explain.relevance.probe import Images, Probe, Tasks, probe
@@ -125,19 +133,19 @@ class _Found:
     """The circuits of a task, by level; their figures; and the last one again, on resampled images."""
 
     edges: TaskEdges
-    on: Span
-    selected: Selected
-    figures: Mapping[float, Judged]
+    on: LossSpan
+    selected: FoundCircuits
+    figures: Mapping[float, CircuitFigures]
     again: tuple[Tensor, ...]
 
 
 def _circuits_of(network: EdgeNetwork, task: str, parts: _Parts, learning: Learning) -> _Found:
     edges = TaskEdges(network, task, network.edges_of(task))
-    learned, sizing, checking = (span(edges, part) for part in parts)
-    selected = select(edges, learned, sizing, learning)
+    learned, sizing, checking = (learned_span(edges, part) for part in parts)
+    selected = select_circuits(edges, learned, sizing, learning)
     seed = network.probe.settings.seed
     figures = {
-        level: judged(edges, checking, circuit, seed, network.probe.settings.bootstrap)
+        level: judged_circuit(edges, checking, circuit, seed, network.probe.settings.bootstrap)
         for level, circuit in selected.circuits.items()
     }
     again = (

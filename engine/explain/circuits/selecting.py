@@ -65,7 +65,7 @@ class TaskEdges:
         factors = self.network.split(mask.float())
         return torch.cat([self.network.losses(batch, factors, (self.task,))[self.task] for batch in batches]).double()
 
-    def gradient(self, factors: Tensor, target: "Target", weights: Tensor) -> tuple[float, Tensor]:
+    def gradient(self, factors: Tensor, target: "WholeBatch", weights: Tensor) -> tuple[float, Tensor]:
         """Return ℓ of a batch at some factors, and its gradient with respect to them; `weights` of the images."""
         given = factors.detach().requires_grad_()
         parts = weights.to(given) / weights.sum()
@@ -92,7 +92,7 @@ class TaskEdges:
 
 
 @dataclass(frozen=True)
-class Span:
+class LossSpan:
     """What a task has learned, on some images: its losses whole and with all edges cut, (images,)."""
 
     batches: tuple[Batch, ...]
@@ -110,7 +110,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Target:
+class WholeBatch:
     """A batch, and what is to be kept of it: losses and outputs of the whole network; the sizes of both changes."""
 
     batch: Batch
@@ -120,7 +120,7 @@ class Target:
     square: float
 
 
-def span(edges: TaskEdges, batches: Sequence[Batch]) -> Span:
+def learned_span(edges: TaskEdges, batches: Sequence[Batch]) -> LossSpan:
     """Return what a task has learned on some images.
 
     Raises:
@@ -128,7 +128,7 @@ def span(edges: TaskEdges, batches: Sequence[Batch]) -> Span:
 
     """
     nothing = torch.zeros_like(edges.edges)
-    found = Span(tuple(batches), edges.losses(batches, edges.edges), edges.losses(batches, nothing))
+    found = LossSpan(tuple(batches), edges.losses(batches, edges.edges), edges.losses(batches, nothing))
     if not found.change > 0:
         raise ValueError(
             f"`circuits` must be of a task that has learned something, got {edges.task}: its loss is "
@@ -138,7 +138,7 @@ def span(edges: TaskEdges, batches: Sequence[Batch]) -> Span:
     return found
 
 
-def targets(edges: TaskEdges, on: Span) -> tuple[Target, ...]:
+def whole_batches(edges: TaskEdges, on: LossSpan) -> tuple[WholeBatch, ...]:
     """Return what is to be kept of every batch."""
     with torch.no_grad():
         factors = edges.network.split(edges.edges.float())
@@ -146,11 +146,11 @@ def targets(edges: TaskEdges, on: Span) -> tuple[Target, ...]:
     square = edges.squares(on.batches, torch.zeros_like(edges.edges), outputs)
     losses = on.whole.split([len(batch.images) for batch in on.batches])
     each = zip(on.batches, losses, outputs, strict=True)
-    return tuple(Target(*own, on.change, max(square, 1e-12)) for own in each)
+    return tuple(WholeBatch(*own, on.change, max(square, 1e-12)) for own in each)
 
 
 @dataclass
-class Mask:
+class EdgeMask:
     """A mask that is being learned: its factors, Adam's moments, λ, what may be lost, and what is lost at present."""
 
     factors: Tensor
@@ -185,9 +185,9 @@ class Mask:
         return found
 
 
-def learn(
-    edges: TaskEdges, on: Sequence[Target], mask: Mask, settings: Learning, weights: Tensor | None = None
-) -> Iterator[Mask]:
+def learn_mask(
+    edges: TaskEdges, on: Sequence[WholeBatch], mask: EdgeMask, settings: Learning, weights: Tensor | None = None
+) -> Iterator[EdgeMask]:
     """Move a mask by `settings.steps`, a batch each; yield it after each. `weights` are those of the images."""
     counts = [len(target.losses) for target in on]
     given = torch.ones(sum(counts)) if weights is None else weights
@@ -201,7 +201,7 @@ def learn(
 
 
 @dataclass(frozen=True)
-class Selected:
+class FoundCircuits:
     """The circuits of a task, {level: mask}, and the factors, λ and aim from which the last one was made."""
 
     circuits: dict[float, Tensor]
@@ -210,16 +210,16 @@ class Selected:
     aim: float
 
 
-def select(edges: TaskEdges, learning: Span, sizing: Span, settings: Learning) -> Selected:
+def select_circuits(edges: TaskEdges, learning: LossSpan, sizing: LossSpan, settings: Learning) -> FoundCircuits:
     """Return the smallest circuits found that keep each level on the images of `sizing`, learned on others."""
     level = max(settings.levels)
-    mask = Mask(edges.edges.float(), aim=AIM * (1 - level))
-    tried = [(edges.count, 1.0, edges.edges, Selected({}, mask.factors, mask.strength, mask.aim))]
-    for now in learn(edges, targets(edges, learning), mask, settings):
+    mask = EdgeMask(edges.edges.float(), aim=AIM * (1 - level))
+    tried = [(edges.count, 1.0, edges.edges, FoundCircuits({}, mask.factors, mask.strength, mask.aim))]
+    for now in learn_mask(edges, whole_batches(edges, learning), mask, settings):
         if now.steps % LOOKED_AT == 0 or now.steps == settings.steps:
             hard = now.factors > 0.5
             kept = sizing.kept(edges.losses(sizing.batches, hard))
-            tried.append((int(hard.sum()), kept, hard, Selected({}, now.factors, now.strength, now.aim)))
+            tried.append((int(hard.sum()), kept, hard, FoundCircuits({}, now.factors, now.strength, now.aim)))
             now.aim = min(max(now.aim * (TURN if kept < level else 1 / TURN), 0.05 * (1 - level)), 2 * (1 - level))
     found = {}
     for own in sorted(settings.levels):
@@ -228,7 +228,7 @@ def select(edges: TaskEdges, learning: Span, sizing: Span, settings: Learning) -
     return replace(smallest[3], circuits=found)
 
 
-def _trimmed(edges: TaskEdges, parts: tuple[Span, Span], circuit: Tensor, level: float) -> Tensor:
+def _trimmed(edges: TaskEdges, parts: tuple[LossSpan, LossSpan], circuit: Tensor, level: float) -> Tensor:
     """Return a circuit without the edges that save least in it, as many as can go by halving."""
     learning, sizing = parts
     inside = circuit.nonzero().ravel()
@@ -246,7 +246,7 @@ def _trimmed(edges: TaskEdges, parts: tuple[Span, Span], circuit: Tensor, level:
 
 
 def resampled(
-    edges: TaskEdges, learning: Span, selected: Selected, settings: Learning, draws: tuple[int, int]
+    edges: TaskEdges, learning: LossSpan, selected: FoundCircuits, settings: Learning, draws: tuple[int, int]
 ) -> tuple[Tensor, ...]:
     """Return the largest circuit again for a number of bootstrap samples of the images; `draws` is (seed, number).
 
@@ -256,12 +256,12 @@ def resampled(
     seed, number = draws
     generator, images = torch.Generator().manual_seed(seed), len(learning.whole)
     few = replace(settings, steps=max(settings.steps // 10, 1))
-    found, on = [], targets(edges, learning)
+    found, on = [], whole_batches(edges, learning)
     for _ in range(number):
         drawn = torch.randint(images, (images,), generator=generator)
         weights = torch.bincount(drawn, minlength=images).to(learning.whole)
-        mask = Mask(selected.factors, selected.strength, selected.aim)
-        for _now in learn(edges, on, mask, few, weights):
+        mask = EdgeMask(selected.factors, selected.strength, selected.aim)
+        for _now in learn_mask(edges, on, mask, few, weights):
             pass
         found.append(mask.best(edges.edges, int(selected.circuits[max(selected.circuits)].sum())))
     return tuple(found)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.dashboard.making_sensitivities import SHARES, falls, write_sensitivity
-from winnow.dashboard.figures.sensitivity_map import sensitivity_map
+from winnow.dashboard.figures.layer_heatmaps import sensitivity_map
 from winnow.dashboard.frames import layer_sensitivity as frames
-from winnow.dashboard.frames.answers.of_sensitivity import sensitivity_answer
+from winnow.dashboard.frames.answers.of_pruning import sensitivity_answer
 from winnow.engine.runs.run import Run
 from winnow.engine.studies.layer_budgets import suggested_budgets
 

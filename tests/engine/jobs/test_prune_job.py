@@ -157,7 +157,7 @@ def test_a_pruning_by_relevance_is_repaired_and_refitted_with_a_teacher(run: Run
 def test_tasks_and_budgets_that_cannot_be_are_refused(run: Run, tmp_path: Path):
     with pytest.raises(ValueError, match="`tasks` must be tasks of the run"):
         run_prune(run, asked(tasks=("taste",)), Pen(tmp_path / "one"), [])
-    with pytest.raises(ValueError, match="`budget` should be at most"):
+    with pytest.raises(ValueError, match="`budget` must be at most"):
         run_prune(run, asked(criterion="norm", budget=99.9), Pen(tmp_path / "two"), [])
 
 

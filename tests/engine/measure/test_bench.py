@@ -10,7 +10,8 @@ from winnow.engine.measure import bench as benching
 from winnow.engine.measure.bench import BenchSettings, bench
 from winnow.engine.measure.forms import Source, formed, usable_forms
 from winnow.engine.measure.gains import COMPACT, DENSE, MASKED, best_forms, in_a_sentence
-from winnow.engine.measure.roofline import REST, LayerCost, Machine, layer_costs, layer_table, measured_machine
+from winnow.engine.measure.machine import Machine, measured_machine
+from winnow.engine.measure.roofline import REST, LayerCost, layer_costs, layer_table
 from winnow.engine.pruning import compact
 
 QUICK = BenchSettings(("eager", "folded"), (1, 2), (1,), 3, 1e-4)

@@ -1,5 +1,7 @@
 """Groups: every weight that belongs to a channel, as read, as written, or as both, and no other."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim import SGD
+from torch.optim.swa_utils import AveragedModel
 
 from tests.engine.graph.zoo import build
 from winnow.engine.graph.trace import trace
@@ -214,3 +217,26 @@ def test_channels_in_another_order_get_a_bank_each():
     assert (net.first.weight[1] == 0).all()
     assert (net.second.weight[:, 3] == 0).all()
     assert np.flatnonzero(trace(net, x).channels().query("space == 'first'").removable).tolist() == [1]
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, lambda net: torch.compile(net, backend="eager"), AveragedModel])
+@pytest.mark.parametrize("draw", [coupled_groups, output_groups, lambda net, _: input_groups(net)])
+def test_groups_are_those_of_the_model_inside_its_wrapper(wrap: Any, draw: Any) -> None:
+    net, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)), torch.rand(2, 3, 8, 8)
+    wrapped = wrap(net)
+    found = draw(wrapped, x)
+    inside = draw(wrapped.module, x) if hasattr(wrapped, "module") else draw(net, x)
+    assert found
+    assert [(group.layer, group.channel) for group in found] == [(group.layer, group.channel) for group in inside]
+    own = {id(parameter) for parameter in wrapped.parameters()}
+    assert all(id(axis.parameter) in own for group in found for axis in group.members)
+
+
+def test_coupled_groups_refuses_unknown_names_and_says_why_there_are_none() -> None:
+    net, x = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), torch.rand(2, 4)
+    with pytest.raises(ValueError, match="`within` must name modules of the model, such as 0, 1, 2, got trunk"):
+        coupled_groups(net, x, within=("trunk",))
+    with pytest.raises(ValueError, match=r"Write \('0',\)"):
+        coupled_groups(net, x, within="0")
+    with pytest.warns(UserWarning, match="No group: none of the channels can be removed, because they are outputs"):
+        assert coupled_groups(net, x, within=("2",)) == []

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from winnow.engine.specs.train import OptimiserSpec
 from winnow.engine.training.optimisers import build_optimizer, set_rate
-from winnow.engine.training.weights_file import put_weights, read_weights
+from winnow.engine.training.weights_file import COUNTED, put_weights, read_weights
 
 
 def network() -> nn.Module:
@@ -89,3 +90,64 @@ def test_a_pattern_gives_its_parameters_another_rate() -> None:
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.005, 0.0005, 0, 0.005])
     with pytest.raises(ValueError, match="`rate` must have patterns that fit names of parameters, such as 0.weight"):
         build_optimizer(OptimiserSpec(rate={"trunk.*": 0.1}), net.named_parameters())
+
+
+class Tied(nn.Module):
+    """A network that has one weight under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.norm = nn.Linear(4, 4), nn.Linear(4, 4), nn.BatchNorm1d(4)
+        self.b.weight = self.a.weight
+
+
+def averaged(net: nn.Module) -> dict[str, Tensor]:
+    return AveragedModel(net).state_dict()
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda net: {"epoch": 3, "state_dict": {f"net.{name}": own for name, own in net.state_dict().items()}},
+        lambda net: {"ema": net.state_dict(), "optimizer": {"state": {}, "param_groups": []}},
+        lambda net: averaged(net),
+        lambda net: {
+            name: own for name, own in net.state_dict().items() if name not in ("b.weight", f"norm.{COUNTED}")
+        },
+        lambda net: {name: own.double() if own.is_floating_point() else own for name, own in net.state_dict().items()},
+    ],
+    ids=["lightning", "one entry", "averaged", "shared and counters left out", "double"],
+)
+def test_checkpoints_in_the_wild_give_the_network_its_weights(tmp_path: Path, kept: Any) -> None:
+    torch.manual_seed(0)
+    net, other = Tied(), Tied()
+    torch.save(kept(net), tmp_path / "net.pth")
+    put_weights(other, read_weights(tmp_path / "net.pth"), "net.pth")
+    assert all(torch.equal(own, other.state_dict()[name]) for name, own in net.state_dict().items())
+    assert other.a.weight is other.b.weight
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda own: (own * 100).to(torch.int8), "plain float32 or half-precision numbers, got int8 for a.weight"),
+        (lambda own: own.bool(), "got bool for a.weight"),
+        (lambda own: own.to_sparse(), "got sparse_coo for a.weight"),
+        (lambda own: own.to(torch.complex64), "got complex64 for a.weight"),
+        (lambda own: own * torch.nan, "finite numbers, got NaN or infinity for a.weight"),
+        (lambda own: own + 1, "one value for a.weight and b.weight, which the network shares, got two"),
+    ],
+)
+def test_numbers_that_are_no_weights_are_refused(tmp_path: Path, change: Any, said: str) -> None:
+    net = Tied()
+    state = net.state_dict()
+    torch.save({**state, "a.weight": change(state["a.weight"])}, tmp_path / "net.pth")
+    with pytest.raises(ValueError, match=said):
+        put_weights(net, read_weights(tmp_path / "net.pth"), "net.pth")
+
+
+def test_several_state_dicts_are_refused(tmp_path: Path) -> None:
+    state = Tied().state_dict()
+    torch.save({"model": state, "model_ema": state}, tmp_path / "net.pth")
+    with pytest.raises(ValueError, match=r"one state_dict, got model, model_ema .* Save the one that you mean"):
+        read_weights(tmp_path / "net.pth")

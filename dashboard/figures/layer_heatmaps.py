@@ -1,4 +1,4 @@
-"""Which layer can lose how much? Layer × share of its channels that is cut, coloured by the fall of each task."""
+"""Maps with a row per layer: affinity, layer × every two tasks; sensitivity, layer × share of its channels cut."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,15 +10,68 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
 from winnow.dashboard.figures.style import empty, escaped, panels
 
+DIVERGING = ((0.0, "#C2571A"), (0.5, "#9AA0AC"), (1.0, "#1F6FB2"))  # orange, grey, blue: of −1, 0, 1
+SHOWN = {"cosine": "gradients: cosine", "transfer": "ablations: rank correlation"}
+MOST_NUMBERS = 120  # with a number in each
+AFFINITY_READING = (
+    "One row per layer, one column per pair of tasks. Left: the cosine between the gradients of their losses at the "
+    "layer's weights; below 0 the tasks pull the layer apart. Right: the agreement on which channels matter when "
+    "removed; near 1 both tasks rely on the same channels. In brackets: how many channels were removed alone; "
+    "a few are weak evidence. Blank: not measured."
+)
 WORSE = ((0.0, "#1F6FB2"), (0.5, "#9AA0AC"), (1.0, "#C2571A"))  # blue, grey, orange: of better, same, worse
-LEAST, MOST = 1.0, 100.0  # % of fall at which the colour saturates, at least and at most
-MOST_CELLS = 60  # of one map, with a number in each
+LEAST_FALL, MOST_FALL = 1.0, 100.0  # % of fall at which the colour saturates, at least and at most
+FEW_CELLS = 60  # of one map, with a number in each
 MOST_MAPS = 4
-READING = (
+SENSITIVITY_READING = (
     "One row per layer, from the input at the top; one column per share of its channels that is cut, those of lowest "
     "score first. All other layers stay whole. Colour and number: by how much the metric of the task falls, in % of "
     "what it is without the cut; below 0 it is better. Square: the suggested share."
 )
+
+
+def layer_affinity(frame: pd.DataFrame) -> go.Figure:
+    """Draw `frame` (layer, depth, task, other, cosine, transfer, ablated) as two maps side by side."""
+    if frame.empty:
+        return empty("Affinity needs two tasks or more.")
+    layers = frame.drop_duplicates("layer")
+    pairs = list(dict.fromkeys(zip(frame["task"], frame["other"], strict=True)))
+    figure = panels(1, 2, list(SHOWN.values()), height=rows_height(len(layers)))
+    named = frame.assign(pair=pd.Series(list(zip(frame["task"], frame["other"], strict=True)), frame.index, object))
+    for column, figured in enumerate(SHOWN, start=1):
+        grid = (
+            named.pivot(index="layer", columns="pair", values=figured).reindex(layers["layer"]).reindex(columns=pairs)
+        )
+        _affinity_map(figure, grid.to_numpy(np.float32), column, layers)
+    words = [f"{escaped(str(one))} – {escaped(str(other))}" for one, other in pairs]
+    figure.update_xaxes(tickvals=np.arange(len(pairs)), ticktext=words, showgrid=False, tickangle=0)
+    figure.update_yaxes(**layer_axis(layers))
+    figure.update_yaxes(showticklabels=False, col=2)
+    return figure
+
+
+def _affinity_map(figure: go.Figure, values: np.ndarray, column: int, layers: pd.DataFrame) -> None:
+    bar: dict[str, Any] = {"thickness": 12, "outlinewidth": 0, "tickvals": [-1, 0, 1]}
+    count, hover = ("", "") if column == 1 else (" (%{customdata[1]})", "<br>from %{customdata[1]} channels")
+    about = [[escaped(str(row.layer)), row.ablated] for row in layers.itertuples()]
+    figure.add_trace(
+        go.Heatmap(
+            z=values,
+            customdata=np.repeat(np.array(about, object)[:, None], values.shape[1], axis=1),
+            colorscale=[list(stop) for stop in DIVERGING],
+            zmin=-1,
+            zmax=1,
+            xgap=2,
+            ygap=1,
+            showscale=column == 1,
+            colorbar={**bar, "title": {"text": "[1]"}, "len": 0.5},
+            texttemplate=f"%{{z:.2f}}{count}" if values.size <= MOST_NUMBERS else None,
+            textfont={"size": 11},
+            hovertemplate=f"%{{customdata[0]}}<br>%{{z:.2f}}{hover}<extra></extra>",
+        ),
+        row=1,
+        col=column,
+    )
 
 
 def sensitivity_map(falls: pd.DataFrame, suggested: pd.DataFrame, tasks: Sequence[str]) -> go.Figure:
@@ -29,11 +82,13 @@ def sensitivity_map(falls: pd.DataFrame, suggested: pd.DataFrame, tasks: Sequenc
     layers = falls.drop_duplicates("layer")
     shares = sorted(falls["share"].unique())
     figure = panels(1, len(tasks), tasks, height=rows_height(len(layers)))
-    most = float(np.clip(np.nanquantile(falls["fall"].replace(np.inf, np.nan).abs().fillna(0), 0.95), LEAST, MOST))
+    most = float(
+        np.clip(np.nanquantile(falls["fall"].replace(np.inf, np.nan).abs().fillna(0), 0.95), LEAST_FALL, MOST_FALL)
+    )
     for column, task in enumerate(tasks, 1):
         own = falls[falls["task"] == task]
         grid = own.pivot_table(index="layer", columns="share", values="fall", sort=False, dropna=False)
-        _map(figure, own, grid.reindex(index=layers["layer"], columns=shares).to_numpy(float), column, most)
+        _falls_map(figure, own, grid.reindex(index=layers["layer"], columns=shares).to_numpy(float), column, most)
         _suggested(figure, suggested, list(layers["layer"]), shares, column)
     figure.update_xaxes(
         tickvals=np.arange(len(shares)),
@@ -49,7 +104,7 @@ def sensitivity_map(falls: pd.DataFrame, suggested: pd.DataFrame, tasks: Sequenc
     return figure
 
 
-def _map(figure: go.Figure, own: pd.DataFrame, values: np.ndarray, column: int, most: float) -> None:
+def _falls_map(figure: go.Figure, own: pd.DataFrame, values: np.ndarray, column: int, most: float) -> None:
     bar: dict[str, Any] = {"thickness": 12, "outlinewidth": 0, "title": {"text": "fall [%]"}, "len": 0.6}
     unit = escaped(str(own["unit"].iloc[0])) if len(own) else ""
     metric = escaped(str(own["metric"].iloc[0])) if len(own) else ""
@@ -67,7 +122,7 @@ def _map(figure: go.Figure, own: pd.DataFrame, values: np.ndarray, column: int, 
             ygap=1,
             showscale=column == 1,
             colorbar=bar,
-            texttemplate="%{z:.1f}" if values.size <= MOST_CELLS else None,
+            texttemplate="%{z:.1f}" if values.size <= FEW_CELLS else None,
             textfont={"size": 11},
             hovertemplate="%{customdata[0]}: %{customdata[1]} of %{customdata[2]} channels gone<br>fall %{z:.2f} %<br>"
             f"{metric} %{{customdata[3]:.4g}} {unit}, without the cut %{{customdata[4]:.4g}} {unit}<extra></extra>",

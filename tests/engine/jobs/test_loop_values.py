@@ -1,0 +1,239 @@
+"""What a loop of one's own hands over: right, or refused by name; and what is said of a loop that went wrong."""
+
+import copy
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tests.engine.own_loop import TASKS, Images, Net, losses_of, own_loop
+from winnow.engine import GroupLasso, Proximal, coupled_groups, record
+from winnow.engine.jobs.loop_values import fitting_target, told_losses, told_metrics
+from winnow.engine.jobs.recording import Recorder
+from winnow.engine.jobs.restore import restored_network
+from winnow.engine.runs.verify import verify
+from winnow.engine.tasks.build import build_tasks
+
+BUILT = build_tasks(TASKS, tuple(TASKS))
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ({"side": torch.ones(24)}, r"one number of side, got float32 of shape \(24,\). Give the mean"),
+        (torch.tensor(1j), r"one number, got complex64 of shape \(\)"),
+        ([1.0, 2.0], "a number or a tensor of one number, got list"),
+        ({"side": None}, "one number of side, got NoneType"),
+        ({"side": "0.3"}, "one number of side, got str"),
+        ({"adversary": 1.0}, "must name tasks, side, light, got adversary. Leave out"),
+    ],
+)
+def test_told_losses_refuses_what_is_no_number(losses: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        told_losses(losses, BUILT)
+
+
+def test_told_losses_takes_numbers_of_every_kind() -> None:
+    found = told_losses({"side": np.float32(2), "light": torch.ones(1, 1, requires_grad=True)}, BUILT)
+    assert {name: float(value) for name, value in found.items()} == {"side": 2.0, "light": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({"side": 0.9}, "got float for side. Give its name"),
+        (0.9, "must be {task: {name: number}}, got float"),
+        ({"side": {"accuracy": "high"}}, "a number for accuracy, got str"),
+        ({"side": {"accuracy": None}}, r"a number for accuracy, got NoneType. .* float\('nan'\)"),
+        ({"side": {"iou": torch.ones(3)}}, r"a number for iou, got shape \(3,\)"),
+        ({"side": {"two\nlines": 1.0}}, "names of 1 to 80 printable characters"),
+    ],
+)
+def test_told_metrics_refuses_what_cannot_be_written(metrics: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        told_metrics(metrics, BUILT)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "said"),
+    [
+        ("light", torch.zeros(4, 1), r"of shape \(4,\) for light, got \(4, 1\)"),  # would be stretched to (4, 4)
+        ("side", torch.zeros(4), "integers from -1 to 1 for side .*, got float32"),
+        ("side", functional.one_hot(torch.zeros(4, dtype=torch.int64), 2), r"of shape \(4,\) for side, got \(4, 2\)"),
+        ("side", torch.tensor([0, 1, 2, 0]), "integers from -1 to 1 for side, got 2. What is not labelled is -1"),
+        ("side", torch.tensor([0, 1, -100, 0]), "integers from -1 to 1 for side, got -100"),
+        ("side", torch.zeros(3, dtype=torch.int64), r"of shape \(4,\) for side, got \(3,\)"),
+        ("light", torch.tensor([1.0, 2, 3, torch.inf]), "finite, or NaN where it is missing for light, got inf"),
+    ],
+)
+def test_fitting_target_refuses_what_the_loss_would_take_for_something_else(
+    name: str, target: Tensor, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        fitting_target(name, TASKS[name], target, torch.zeros(4, 1, 8, 8), values=True)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.uint8, torch.bool, torch.int64])
+def test_fitting_target_takes_whole_numbers_of_every_type(kind: torch.dtype) -> None:
+    target = torch.tensor([0, 1, 1, 0]).to(kind)
+    found = fitting_target("side", TASKS["side"], target, torch.zeros(4, 1, 8, 8), values=True)
+    assert found.tolist() == [0, 1, 1, 0]
+    assert found.dtype == torch.int64
+
+
+class Changed:
+    """The validation batches, changed."""
+
+    def __init__(self, change: Callable[[Tensor, dict[str, Tensor]], Any]) -> None:
+        self.change = change
+
+    def __iter__(self) -> Any:
+        return (self.change(images, targets) for images, targets in Images(2, seed=2))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x, t: (x.byte(), t), r"images in float32 \(B, 1, H, W\), as `example` is, got uint8"),
+        (lambda x, t: (x.permute(0, 2, 3, 1), t), r"got float32 \(24, 8, 8, 1\)"),
+        (lambda x, t: (x, {**t, "side": ["left"] * len(x)}), "targets as tensors, got side list"),
+        (lambda x, t: (x, tuple(t.values())), r"of tensors, got \(Tensor, tuple\)"),
+        (lambda x, t: (x, {"side": t["side"]}), "a target for each task, got none for light"),
+    ],
+)
+def test_a_loader_of_another_form_is_refused(tmp_path: Path, change: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        own_loop(tmp_path, 1, loader=Changed(change))
+    assert not list(tmp_path.iterdir())
+
+
+def started(root: Path, optimizer: type[torch.optim.Optimizer] = torch.optim.SGD) -> tuple[Recorder, Net, Proximal]:
+    torch.manual_seed(0)
+    net, example = Net(), torch.zeros(1, 1, 8, 8)
+    proximal = Proximal(
+        optimizer(net.parameters(), 1e-2), coupled_groups(net, example, within=("body",)), GroupLasso(0.01)
+    )
+    return record("mine", net, example, proximal, tasks=TASKS, runs=root), net, proximal
+
+
+def steps(run: Recorder, net: nn.Module, proximal: Proximal, told: bool = True, moves: bool = True) -> None:
+    for images, targets in Images(2, seed=1):
+        losses = losses_of(net, images, targets)
+        proximal.zero_grad()
+        sum(losses.values()).backward()
+        if moves:
+            proximal.step()
+        if told:
+            run.step(losses)
+
+
+def test_a_loop_that_diverged_failed_and_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
+    with started(tmp_path)[0] as run:
+        net = run._training.net
+        run.epoch()
+        with torch.no_grad():
+            net.body[3].weight[0] = torch.nan
+        run.step({"side": float("nan"), "light": 1.0})
+        run.epoch()
+    status = run.run.status
+    assert status.state == "failed"
+    assert "weights became NaN" in status.message
+    assert "a loss of side was NaN" in status.message
+    assert all(own.isfinite().all() for own in restored_network(run.run, torch.device("cpu")).net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("told", "moves", "epochs", "said"),
+    [
+        (True, False, True, "Proximal.step was never called, so nothing was penalised"),
+        (True, True, False, "2 steps came after the last `run.epoch`"),
+        (False, True, True, ""),
+    ],
+)
+def test_what_a_loop_leaves_out_is_said_and_its_weights_are_those_of_the_end(
+    tmp_path: Path, told: bool, moves: bool, epochs: bool, said: str
+) -> None:
+    recorder, net, proximal = started(tmp_path)
+    with recorder as run:
+        steps(run, net, proximal, told, moves)
+        if epochs:
+            run.epoch()
+    assert run.run.status.message.startswith(said)
+    assert bool(run.run.status.message) == bool(said)
+    stored = restored_network(run.run, torch.device("cpu")).net.state_dict()
+    assert all(torch.equal(stored[name], own) for name, own in net.state_dict().items())
+
+
+def test_weights_that_the_loop_brings_back_are_those_of_the_tables(tmp_path: Path) -> None:
+    recorder, net, proximal = started(tmp_path)
+    best = copy.deepcopy(net.state_dict())
+    with recorder as run:
+        steps(run, net, proximal)
+        run.epoch()
+        net.load_state_dict(best)
+    assert "the weights changed after the last step" in run.run.status.message
+    norms = torch.cat([bank.norms() for bank in proximal.banks]).detach()
+    assert run.run.table("groups")["norm"].to_numpy() == pytest.approx(norms.numpy())
+    assert all(check.whole for check in verify(run.run))
+
+
+def test_a_recorder_is_for_one_with_block(tmp_path: Path) -> None:
+    recorder = started(tmp_path)[0]
+    with pytest.raises(RuntimeError, match="got a call outside of it"):
+        recorder.step(1.0)
+    with recorder as run:
+        with pytest.raises(RuntimeError, match="got another one within it"):
+            run.__enter__()
+        if not os.fork():  # a process that the loop forks and that leaves the block
+            run.__exit__(None, None, None)
+            os._exit(0)
+        os.wait()
+        assert run.run.status.state == "running"
+    with pytest.raises(RuntimeError, match="got a call after it. Call record"):
+        run.epoch()
+    with pytest.raises(RuntimeError, match="got a call after it"):
+        run.__enter__()
+
+
+def test_a_network_whose_layers_are_replaced_is_refused(tmp_path: Path) -> None:
+    recorder, net, _ = started(tmp_path)
+    with recorder as run:
+        net.body[3] = nn.Conv2d(8, 8, 3, padding=1)
+        with pytest.raises(ValueError, match="where a layer was replaced, draw groups and optimiser anew"):
+            run.epoch()
+
+
+def test_the_loop_may_change_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with started(Path("here"))[0] as run:
+        monkeypatch.chdir("/")
+        run.epoch()
+    assert run.run.path.is_relative_to(tmp_path)
+    assert run.run.status.state == "done"
+
+
+def test_numbers_of_half_precision_are_recorded_and_say_that_they_are_not_pruned(tmp_path: Path) -> None:
+    net, example = Net().bfloat16(), torch.zeros(1, 1, 8, 8, dtype=torch.bfloat16)
+    optimizer = Proximal(torch.optim.SGD(net.parameters(), 1e-3), coupled_groups(net, example), GroupLasso(0.01))
+    with record("half", net, example, optimizer, runs=tmp_path) as run:
+        run.epoch()
+    assert "its numbers are bfloat16, and images are read as float32" in run.run.status.message
+
+
+def test_a_shared_weight_is_stored_under_both_names(tmp_path: Path) -> None:
+    net = Net()
+    net.body[3] = nn.Conv2d(8, 8, 3, padding=1)
+    net.body.insert(4, nn.Conv2d(8, 8, 3, padding=1))
+    net.body[4].weight = net.body[3].weight
+    example = torch.zeros(1, 1, 8, 8)
+    optimizer = Proximal(torch.optim.SGD(net.parameters(), 1e-3), coupled_groups(net, example), GroupLasso(0.01))
+    with record("tied", net, example, optimizer, runs=tmp_path) as run:
+        run.epoch()
+    stored = restored_network(run.run, torch.device("cpu")).net.state_dict()
+    assert all(torch.equal(stored[name], own) for name, own in net.state_dict().items())
