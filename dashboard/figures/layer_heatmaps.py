@@ -20,7 +20,7 @@ AFFINITY_READING = (
     "a few are weak evidence. Blank: not measured."
 )
 WORSE = ((0.0, "#1F6FB2"), (0.5, "#9AA0AC"), (1.0, "#C2571A"))  # blue, grey, orange: of better, same, worse
-LEAST_FALL, MOST_FALL = 1.0, 100.0  # % of fall at which the colour saturates, at least and at most
+FALLS = (0, 1, 10, 100)  # % of fall: ticks of the colours, which are those of log(1 + fall); the last one saturates
 FEW_CELLS = 60  # of one map, with a number in each
 MOST_MAPS = 4
 SENSITIVITY_READING = (
@@ -82,13 +82,10 @@ def sensitivity_map(falls: pd.DataFrame, suggested: pd.DataFrame, tasks: Sequenc
     layers = falls.drop_duplicates("layer")
     shares = sorted(falls["share"].unique())
     figure = panels(1, len(tasks), tasks, height=rows_height(len(layers)))
-    most = float(
-        np.clip(np.nanquantile(falls["fall"].replace(np.inf, np.nan).abs().fillna(0), 0.95), LEAST_FALL, MOST_FALL)
-    )
     for column, task in enumerate(tasks, 1):
         own = falls[falls["task"] == task]
         grid = own.pivot_table(index="layer", columns="share", values="fall", sort=False, dropna=False)
-        _falls_map(figure, own, grid.reindex(index=layers["layer"], columns=shares).to_numpy(float), column, most)
+        _falls_map(figure, own, grid.reindex(index=layers["layer"], columns=shares).to_numpy(float), column)
         _suggested(figure, suggested, list(layers["layer"]), shares, column)
     figure.update_xaxes(
         tickvals=np.arange(len(shares)),
@@ -104,8 +101,10 @@ def sensitivity_map(falls: pd.DataFrame, suggested: pd.DataFrame, tasks: Sequenc
     return figure
 
 
-def _falls_map(figure: go.Figure, own: pd.DataFrame, values: np.ndarray, column: int, most: float) -> None:
+def _falls_map(figure: go.Figure, own: pd.DataFrame, values: np.ndarray, column: int) -> None:
+    ticks = [*(-tick for tick in FALLS[:0:-1]), *FALLS]
     bar: dict[str, Any] = {"thickness": 12, "outlinewidth": 0, "title": {"text": "fall [%]"}, "len": 0.6}
+    bar |= {"tickvals": _shade(np.array(ticks, float)), "ticktext": [f"{tick}" for tick in ticks]}
     unit = escaped(str(own["unit"].iloc[0])) if len(own) else ""
     metric = escaped(str(own["metric"].iloc[0])) if len(own) else ""
     columns = ["layer", "cut", "channels", "value", "dense"]
@@ -113,23 +112,30 @@ def _falls_map(figure: go.Figure, own: pd.DataFrame, values: np.ndarray, column:
     data = about.to_numpy().reshape(*values.shape, len(columns)) if len(own) == values.size else None
     figure.add_trace(
         go.Heatmap(
-            z=np.where(np.isinf(values), most, values).astype(np.float32),
+            z=_shade(values).astype(np.float32),
+            text=np.round(values, 1),
             customdata=data,
             colorscale=[list(stop) for stop in WORSE],
-            zmin=-most,
-            zmax=most,
+            zmin=-float(_shade(np.array(FALLS[-1], float))),
+            zmax=float(_shade(np.array(FALLS[-1], float))),
             xgap=2,
             ygap=1,
             showscale=column == 1,
             colorbar=bar,
-            texttemplate="%{z:.1f}" if values.size <= FEW_CELLS else None,
+            texttemplate="%{text}" if values.size <= FEW_CELLS else None,
             textfont={"size": 11},
-            hovertemplate="%{customdata[0]}: %{customdata[1]} of %{customdata[2]} channels gone<br>fall %{z:.2f} %<br>"
+            hovertemplate="%{customdata[0]}: %{customdata[1]} of %{customdata[2]} channels gone<br>fall %{text} %<br>"
             f"{metric} %{{customdata[3]:.4g}} {unit}, without the cut %{{customdata[4]:.4g}} {unit}<extra></extra>",
         ),
         row=1,
         col=column,
     )
+
+
+def _shade(falls: np.ndarray) -> np.ndarray:
+    """Return the place of falls [%] among the colours: sign · log(1 + |fall|), at most that of the last tick."""
+    capped = np.clip(falls, -FALLS[-1], FALLS[-1])
+    return np.asarray(np.sign(capped) * np.log1p(np.abs(capped)))
 
 
 def _suggested(figure: go.Figure, suggested: pd.DataFrame, layers: list[str], shares: list[float], column: int) -> None:

@@ -74,7 +74,7 @@ def wanted(run: Run) -> ReportSection:
     state = state_word(status)
     curves, strength, _ = run_figures.training_charts(run, 0.0)
     claim = answers.train_answer(
-        known, events.constants(run), answers.Course(events.epochs_done(run), run.target_now())
+        known, events.constants(run), answers.RunCourse(events.epochs_done(run), run.target_now())
     )
     penalised = f"{spec.penalty.penalty} penalises {PENALTIES[spec.penalty.penalty].penalises}"
     facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", events.asked_of_run(run)]

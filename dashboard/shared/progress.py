@@ -52,9 +52,9 @@ def progress(run: Run, drawn: tuple[str, bool]) -> None:
     _headline(run)
 
 
-def course_of(run: Run) -> of_run.Course:
+def course_of(run: Run) -> of_run.RunCourse:
     """Return how far a run has come."""
-    return of_run.Course(events.epochs_done(run), next(reversed(events.targets_asked(run)), None))
+    return of_run.RunCourse(events.epochs_done(run), next(reversed(events.targets_asked(run)), None))
 
 
 def message(status: Status) -> None:

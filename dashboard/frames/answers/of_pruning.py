@@ -94,14 +94,15 @@ def sensitivity_answer(table: pd.DataFrame, suggested: pd.DataFrame, tolerance: 
     """Say how many layers can be cut within a tolerance [%], and which one costs most at the smallest share."""
     if suggested.empty:
         return Answer("No layer has been cut yet.")
-    can = suggested[suggested["share"] > 0]
+    can = suggested[suggested["cut"] > suggested["unused"]]  # what nothing uses costs nothing anyway
     layers = len(suggested)
     within = f"at no more than {tolerance:g} % of the metric of any task"
     if can.empty:
-        says = f"None of the {layers} layers can lose {percent(float(table['share'].min()))} of its channels {within}."
+        says = f"None of the {layers} layers can lose a channel that is in use {within}."
     else:
         whole = "all" if len(can) == layers else f"{len(can)} of"
-        says = f"Alone, {whole} {layers} layers can lose channels {within}, half of them {_half(can)} or more."
+        says = f"Alone, {whole} {layers} layers can lose channels that are in use {within}, half of these layers "
+        says += f"{_half(can)} of their channels or more."
     return Answer(f"{says} {_worst(table)}".strip(), TOGETHER)
 
 

@@ -14,14 +14,14 @@ from winnow.engine.runs.quantities import Metric
 
 
 @dataclass(frozen=True)
-class Course:
+class RunCourse:
     """How far a run has come: whole epochs behind its newest metrics; the target [%] that holds, where it has one."""
 
     epochs: int
     target: float | None = None
 
 
-def train_answer(known: Summary, constants: Mapping[tuple[str, str], float], course: Course) -> Answer:
+def train_answer(known: Summary, constants: Mapping[tuple[str, str], float], course: RunCourse) -> Answer:
     """Say how sparse the network is, and which tasks beat the best prediction that ignores the image."""
     if not known.newest or known.spec is None:
         return Answer("This run has not recorded a number yet.", "The log says what it is waiting for.")

@@ -8,7 +8,7 @@ from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.forms.widgets import field_row
 from winnow.dashboard.frames.answers.of_pruning import sensitivity_answer
 from winnow.dashboard.frames.layer_sensitivity import (
-    judged_images,
+    images_of_cuts,
     layer_falls,
     sensitivities,
     sensitivity_called,
@@ -118,7 +118,7 @@ def _results(shown: DerivedJob, run: Run) -> None:
     except ValueError as error:
         st.warning(sentence(str(error)), icon=":material/warning:")
         suggested = suggestions_of_nothing()
-    asked = f"{judged_images(shown)} validation images · cut by {CRITERIA[spec.criterion]} · {plain(shown.id)}"
+    asked = f"{images_of_cuts(shown)} validation images · cut by {CRITERIA[spec.criterion]} · {plain(shown.id)}"
     said = f"{source(run)} · {asked}"
     figure = sensitivity_map(falls, suggested, _tasks(run, falls))
     draw(Chart(figure, falls), "sensitivity", SENSITIVITY_READING, said)

@@ -41,7 +41,7 @@ def test_the_map_follows_the_tolerance_and_its_shares_are_pruned_by_one_click(
     work = write_sensitivity(run)
     page = _page(run=run.id, prune_view="sensitivity")
     assert not page.exception
-    assert "2 of 3 layers can lose channels at no more than 1 %" in page.session_state["page_says"]
+    assert "2 of 3 layers can lose channels that are in use at no more than 1 %" in page.session_state["page_says"]
     assert "64 validation images · cut by low norms" in said(page)
     assert len(page.get("plotly_chart")) == 1
     assert page.dataframe[0].value["share"].tolist() == [25, 50, 0]
