@@ -31,7 +31,8 @@ reliability: $(STAMP)
 audit:
 	$(PYTHON) tests/audit.py
 
-# The claim of the field, at 70 % of the groups: about an hour and a half on 2 cores. Interrupted, it goes on where it was.
+# The claim of the field, at 70 % of the groups, on rooms and on photographs of clothes: hours on 2 cores. Interrupted, it
+# goes on where it was.
 claim: $(STAMP)
 	.venv/bin/pytest tests/studies/test_claim.py -m claim -s
 

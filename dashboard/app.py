@@ -15,9 +15,8 @@ from threading import Thread
 import streamlit as st
 from starlette.middleware import Middleware
 
+from winnow.dashboard.documents import Slides, Styled
 from winnow.dashboard.guard import Guard
-from winnow.dashboard.slides import Slides
-from winnow.dashboard.styled import Styled
 
 HERE = Path(__file__).resolve().parent
 

@@ -28,7 +28,7 @@ def files_below(root: Path, pattern: str = "*") -> dict[str, Path]:
 
     """
     if not root.is_dir():
-        raise ValueError(f"`root` must be a folder, got {str(root)!r}, which is none.")
+        raise ValueError(f"`root` must be a folder, got {str(root)!r}, which is not a folder.")
     found: dict[str, Path] = {}
     for folder, _, names in os.walk(root):
         inside = Path(folder).relative_to(root)

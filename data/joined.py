@@ -153,8 +153,8 @@ class JoinedData(DataSpec):
                 other, first = known.setdefault(name, (source.dataset, field))
                 if first != field:
                     raise ValueError(
-                        f"`sources` must mean the same by {name}, got {_said(first)} in {other} and {_said(field)} in "
-                        f"{source.dataset}. Say what each is for: --dataset '{other}[{name},…]+{source.dataset}[…]'."
+                        f"`sources` must agree on the field {name}, got {_said(first)} in {other} and {_said(field)} "
+                        f"in {source.dataset}. Say what each is for: --dataset '{other}[{name},…]+{source.dataset}[…]'."
                     )
         return self
 

@@ -23,7 +23,7 @@ from winnow.data.trust import trusted_file
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 TAKEN = (*DATASETS, "own", "recorded")
-MEND = "Mend the file, or remove it and register the data sets again."
+MEND = "Fix the file, or remove it and register the data sets again."
 SOURCE = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<labels>[^\[\]]*)\])?")  # of joined data: its name, and what it is for
 PARTS = ("dataset", "root", "layout")
 

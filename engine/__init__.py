@@ -22,6 +22,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from winnow.engine.explain.circuits.circuits import task_circuits
+    from winnow.engine.explain.circuits.tables import circuit_agreement
     from winnow.engine.explain.faithfulness import faithfulness
     from winnow.engine.explain.relevance.refusals import NotAttributableError
     from winnow.engine.explain.relevance.relevance import relevance
@@ -87,6 +89,7 @@ __all__ = [
     "Timing",
     "banks",
     "bench",
+    "circuit_agreement",
     "compact",
     "compare",
     "cost",
@@ -114,6 +117,7 @@ __all__ = [
     "sparsity_table",
     "speed_ups",
     "strength_max",
+    "task_circuits",
     "trace",
     "transfer",
     "usage",
@@ -121,6 +125,8 @@ __all__ = [
 
 _HOMES = MappingProxyType(
     {
+        "explain.circuits.circuits": "task_circuits",
+        "explain.circuits.tables": "circuit_agreement",
         "explain.faithfulness": "faithfulness",
         "explain.relevance.refusals": "NotAttributableError",
         "explain.relevance.relevance": "relevance",

@@ -9,7 +9,7 @@ from winnow.dashboard.figures.style import COLOURS, NEUTRAL, empty, panels
 WIDTH = 0.05  # of a bin
 LAST = 1.2  # beyond it all stand in the last bin
 READING = (
-    "All groups that are exactly zero, by firmness: the pull of the loss ÷ what the penalty withstands. Near 0: the "
+    "All groups that are exactly zero, by firmness: the pull of the loss ÷ the pull of the penalty. Near 0: the "
     "loss does not pull the group back. Near 1: about to revive, unless a refit keeps it at zero. The last bar holds "
     "all larger values."
 )

@@ -11,7 +11,8 @@ from winnow.dashboard.shared.formatting import amount
 
 ARMS = (
     "dense", "sparse", "scratch", "magnitude", "unanimous", "small", "continued",
-    "distilled", "sparse-distilled", "magnitude-distilled", "transferred", "found", "random",
+    "distilled", "sparse-distilled", "magnitude-distilled",
+    "transferred", "found", "random",
 )  # fmt: skip
 FRONT = "#7F6FB5"  # violet, of no task
 MOST_TITLES = 12

@@ -48,7 +48,7 @@ def ternary(
 def said_left_out(frame: pd.DataFrame, selected: Cell | None = None) -> str:
     """Say how many channels are not drawn; nothing where all are."""
     more = len(frame) - len(_drawn(frame, selected))
-    return f"The {len(frame) - more} most relevant are drawn; {more} more stand in the CSV." if more else ""
+    return f"The {len(frame) - more} most relevant are drawn; {more} more are in the CSV." if more else ""
 
 
 def _drawn(frame: pd.DataFrame, selected: Cell | None) -> pd.DataFrame:

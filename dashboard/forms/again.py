@@ -24,7 +24,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
 }
 WHOLE = ("seed", "epochs", "batch_size")
 FORKED = (
-    "The weights are those of the newest checkpoint; the optimiser and the schedule begin anew. The penalty acts from "
+    "The weights are those of the newest checkpoint; the optimiser and the schedule start anew. The penalty acts from "
     "there, after its warm-up."
 )
 

@@ -22,7 +22,7 @@ BUDGET: dict[Criterion, list[str]] = {
     "relevance": ["budget_of", "relevance_images", "floor"],
 }
 REPAIR = ["repair", "repair_images"]
-REFIT = ["refit_epochs", "distillation", "learning_rate", "seed", "gather"]
+REFIT = ["refit_epochs", "distillation", "learning_rate", "seed", "gather", "blocks"]
 MEASURING = ["batches", "onnx", "rounds", "threads", "device"]
 MEANINGS: dict[Criterion, str] = {
     "zeros": "Removes channels that nothing uses. Every output stays the same; a certificate says how exactly.",

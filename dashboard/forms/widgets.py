@@ -78,6 +78,7 @@ LABELS = {
     "distillation": "Imitation [0–1]",
     "workers": "Runs at a time",
     "latency": "Time what is left",
+    "blocks": "Widths in blocks",
     "warm": "Warm start",
     "snapshots": "Keep a network every [%]",
 }

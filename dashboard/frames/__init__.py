@@ -1,0 +1,1 @@
+"""What the pages show, as tables read from run folders."""

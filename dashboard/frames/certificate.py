@@ -55,4 +55,6 @@ def _read(path: Path, written: Version) -> CertificateFile | None:
     try:
         return CertificateFile.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ValueError(f"`certificate.json` should be a certificate. Found {error.error_count()} faults.") from error
+        raise ValueError(
+            f"`certificate.json` must be a valid certificate, got {error.error_count()} errors."
+        ) from error

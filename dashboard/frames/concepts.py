@@ -31,7 +31,9 @@ def cell_title(run: Run, cell: Cell) -> str:
     return f"{cell} “{found.name}”" if found is not None and found.name else str(cell)
 
 
-def called(run: Run, layers: Iterable[object], channels: Iterable[object], kind: Kind = "input") -> list[str]:
+def names_of_channels(
+    run: Run, layers: Iterable[object], channels: Iterable[object], kind: Kind = "input"
+) -> list[str]:
     """Return what the user calls some channels, "" of those without a name."""
     known = concepts(run)
     cells = (Cell(str(layer), int(str(channel)), kind) for layer, channel in zip(layers, channels, strict=True))

@@ -101,6 +101,13 @@ def conflict_frame(run: Run, since: float = 0.0) -> pd.DataFrame:
     return known.assign(other=other, cosine=known["value"])[["at", "task", "other", "cosine"]].reset_index(drop=True)
 
 
+def epochs_done(run: Run) -> int:
+    """Return after how many whole epochs the newest metrics were recorded; 0 before the end of the first."""
+    log = events(run)
+    known = log.loc[log["split"] == "val", "epoch"]
+    return int(known.max()) if len(known) else 0
+
+
 def alarmed(run: Run) -> list[str]:
     """Return the layers of which hardly a group was left at some time."""
     log = events(run)

@@ -66,7 +66,7 @@ def asked_of_explanation(work: DerivedJob) -> ExplainSpec:
     """Return what was asked of an explanation whose spec can be read."""
     found = explanation_spec(work)
     if found is None:
-        raise SpecError(f"`{work.id}` should be an explanation with a readable spec. Found none.")
+        raise SpecError(f"`{work.id}` must be an explanation with a readable spec, got none.")
     return found
 
 

@@ -62,7 +62,7 @@ def suggestions(work: DerivedJob, tolerance: float) -> pd.DataFrame:
     return suggested_budgets(table, tolerance) if len(table) else pd.DataFrame(columns=list(SUGGESTED))
 
 
-def judged_images(work: DerivedJob) -> int:
+def images_of_cuts(work: DerivedJob) -> int:
     """Return on how many validation images the cuts were judged, 0 where that is not known yet."""
     frame = stored(work, "judged_on", _COLUMNS)
     return int(frame["images"].iloc[0]) if len(frame) else 0

@@ -37,6 +37,14 @@ SOURCES = {
             2023,
             "2308.12114",
         ),
+        Paper(
+            "upadhyay2024giving",
+            "Upadhyay, Richa and Phlypo, Ronald and Saini, Rajkumar and Liwicki, Marcus",
+            "Giving each task what it needs -- leveraging structured sparsity for tailored multi-task learning",
+            "arXiv",
+            2024,
+            "2406.03048",
+        ),
         Paper("parikh2014proximal", "Parikh, Neal and Boyd, Stephen", "Proximal Algorithms",
                "Foundations and Trends in Optimization 1(3)", 2014),
         Paper("yuan2006model", "Yuan, Ming and Lin, Yi",
@@ -110,6 +118,7 @@ SOURCES = {
 }  # fmt: skip
 ALWAYS = ("upadhyay2023less", "parikh2014proximal")
 STUDY = ("vandenhende2021multi",)
+TAILORING = ("upadhyay2024giving",)
 CHECKS = ("adebayo2018sanity", "samek2017evaluating")
 PENALTIES = {
     "group_lasso": "yuan2006model",

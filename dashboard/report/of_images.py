@@ -27,7 +27,7 @@ PER_TASK, MOST_CARDS, MOST_IMAGES, MOST_TASKS = 2, 6, 4, 6
 WORST = 5  # images of a task, in a table
 LOST = "Per task the images that lost most. One: dense; other: pruned; lost: by how much the metric is worse."
 WORST_SEEN = "Of each task the image that lost most: target, and what the network said before and after the removal."
-HELD = "maps over pixels are not held against ablation"
+HELD = "maps over pixels are not compared with ablation"
 SIDE = 128  # px of a picture; a browser enlarges it, pixel by pixel
 ANSWERS = (
     "The images in which the channel's mean activation is largest, the largest first. Over each: where the channel is "
@@ -73,7 +73,7 @@ def pixels_seen(work: DerivedJob, facts: list[str]) -> ReportSection:
         f"n = {_images(len(known.numbers))}",
         *facts[1:2],
         *facts[-1:],
-        "maps over pixels are not held against ablation",
+        "maps over pixels are not compared with ablation",
     ]
     notes = [f"{task}: {_kept(known, task)}" for task in names]
     shown = [Cards("pixels", frame, SEEN, cards)]
@@ -209,7 +209,7 @@ def _kept(known: SpatialStore, task: str) -> str:
     promised = known.completeness()
     own = promised[promised["task"] == task]
     missed = 100 * own["residual"].abs().sum() / (own["difference"].abs().sum() or 1.0)
-    return f"integrated gradients in {known.index['steps']} points, their sum misses {missed:.1f} %."
+    return f"integrated gradients in {known.index['steps']} steps, their sum is off by {missed:.1f} %."
 
 
 def _small(picture: Picture) -> Picture:

@@ -73,7 +73,9 @@ def wanted(run: Run) -> ReportSection:
     spec, status, known = run.spec, run.status, summary(run)
     state = state_word(status)
     curves, strength, _ = run_figures.training_charts(run, 0.0)
-    claim = answers.train_answer(known, events.constants(run), run.target_now())
+    claim = answers.train_answer(
+        known, events.constants(run), answers.RunCourse(events.epochs_done(run), run.target_now())
+    )
     penalised = f"{spec.penalty.penalty} penalises {PENALTIES[spec.penalty.penalty].penalises}"
     facts = [judged(run), f"{len(spec.tasks)} tasks on {spec.data.dataset}", events.asked_of_run(run)]
     facts += [] if is_recorded(run) else [f"seed {spec.seed}"]  # a loop of the user's own has seeds of its own

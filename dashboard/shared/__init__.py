@@ -1,0 +1,1 @@
+"""What several pages use: the address, the run bar, captions, the selection."""

@@ -10,14 +10,14 @@ from winnow.dashboard.frames.answers.answer import Answer
 from winnow.dashboard.shared import address
 
 GLOSSARY = {
-    r"groups?": "Group: the weights that the penalty makes zero together. By default all weights that read one input "
-    "channel of a layer; or one filter; or one channel wherever it is made and read.",
-    r"strengths?": "Strength λ: the weight of the penalty in what is minimised. The larger, the more groups are zero.",
-    r"MACs?": "MAC: one multiply and add. Counted for one image; a zero that is not removed still costs its MAC.",
-    r"shares?": "Share of a task in a channel: its relevance there, each task's relevance summing to 1 over all "
-    "channels, divided by that of all tasks. With T tasks an equal share is 1/T.",
+    r"groups?": "Group: the weights that the penalty makes zero together. By default, all weights that read one input "
+    "channel of a layer; or one filter; or one channel in all layers that write or read it.",
+    r"strengths?": "Strength λ: the weight of the penalty in the loss. The larger it is, the more groups are zero.",
+    r"MACs?": "MAC: one multiply–accumulate operation. Counted for one image; a zero left in place costs its MAC.",
+    r"shares?": "Share of a task in a channel: the task's relevance there ÷ the sum over all tasks. Each task's "
+    "relevance is first scaled to sum to 1 over all channels. With T tasks an equal share is 1/T.",
     r"Δ_m": "Δ_m: the mean over tasks of the relative gain over a baseline, in per cent. Above 0 is better.",
-    r"[Ff]irmness|firmly": "Firmness of a dead group: the pull of the loss divided by what the penalty withstands. "
+    r"[Ff]irmness|firmly": "Firmness of a dead group: the pull of the loss divided by the pull of the penalty. "
     "Below 1 the group stays zero.",
     r"skill": "Skill: 0 for the best prediction that ignores the image, 1 for a perfect one; the mean over tasks.",
     r"near the threshold": "Near the threshold: alive, with a norm below a tenth of the largest of its layer.",

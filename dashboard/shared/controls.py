@@ -9,9 +9,8 @@ from typing import Literal
 import streamlit as st
 
 from winnow.dashboard.frames import events
-from winnow.dashboard.shared.formatting import plain, power, sentence
+from winnow.dashboard.shared.formatting import COUNTED, plain, power, sentence
 from winnow.dashboard.shared.run_bar import act, redrawn
-from winnow.dashboard.shared.target_control import target_control
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, UNFINISHED, WorkFolder
@@ -23,6 +22,12 @@ STOPPING = (
 EVERY = 1.0  # seconds until a granted strength is said
 OF = "strength_of"  # the run whose strength stands in the input
 DOUBTED = "strength_doubted"  # (run, strength) that was asked for and lies beyond λ_max
+TARGET_OF = "target_of_run"  # the run whose target stands in the input
+SETTLED = "The refit has begun: the zeros are fixed, and the target can't be changed any more."
+LATE = (
+    "λ follows the new target from the next step on. If it is not met when the refit begins, the smallest "
+    "groups are set to zero. With a lower target, zeros come back only where the loss pulls at them."
+)
 
 
 def controls(run: Run) -> None:
@@ -121,7 +126,7 @@ def _slider(most: float) -> None:
         format_func=power,
         on_change=move,
         width=300,
-        help=f"λ_max is {power(most)}: from there on the penalty outweighs the loss everywhere. Move it, then apply.",
+        help=f"λ_max is {power(most)}: there the penalty outweighs the loss in every group. Move it, then apply.",
     )
 
 
@@ -146,12 +151,12 @@ def _confirm(run: Run, most: float | None) -> None:
     if most is None or of != run.id:
         return
     st.warning(
-        f"{power(asked)} is {asked / most:.3g} times λ_max. Every group is pulled to zero harder than the loss pulls: "
+        f"{power(asked)} is {asked / most:.3g} times λ_max. In every group, the penalty outweighs the loss: "
         "expect the whole network to die. Groups that are dead on both sides of a channel never revive.",
         icon=":material/warning:",
     )
     with st.container(horizontal=True):
-        st.button("Apply it all the same", key="strength_sure", on_click=_sure, args=(run, asked))
+        st.button("Apply it anyway", key="strength_sure", on_click=_sure, args=(run, asked))
         st.button("Keep the strength", key="strength_keep", on_click=lambda: st.session_state.pop(DOUBTED, None))
 
 
@@ -187,16 +192,83 @@ def _strengths(run: Run) -> None:
     facts = [f"in force: {power(force)}"]
     penalty, asked_for = run.spec.penalty, events.strength_asked(run)
     mover = (
-        "the target goes on" if penalty.target is not None else "learning goes on" if penalty.learned != "no" else ""
+        "the target continues"
+        if penalty.target is not None
+        else "learning continues"
+        if penalty.learned != "no"
+        else ""
     )
     if requested is not None and power(requested) not in (power(asked_for), power(force)):
         facts.append(f"requested: {power(requested)}, from the next step on")
     elif not mover and power(force) != power(asked_for):
-        facts.append(f"{power(asked_for)} is asked for: the warm-up and the ramp lead there, the refit has none")
+        facts.append(
+            f"{power(asked_for)} is requested: the warm-up and the ramp lead up to it, the refit has no penalty"
+        )
     changes = events.strength_changes(run)
     changed = [f"{power(to)} at epoch {at:.1f}" for at, to in zip(changes["at"], changes["strength"], strict=True)]
     if mover:
         facts.append(f"{mover} to move λ from what you apply, until the refit")
+    if changed:
+        facts.append(f"changed to {', '.join(changed)}")
+    st.caption(plain(" · ".join(facts)))
+
+
+def target_control(run: Run) -> None:
+    """Ask for another target, and say which one holds; in the refit, say that it is settled."""
+    if _in_refit(run):
+        st.caption(SETTLED)
+        return
+    requested, asked = run.control().target, events.targets_asked(run)
+    if st.session_state.get(TARGET_OF) != run.id:
+        st.session_state[TARGET_OF] = run.id
+        st.session_state["target_input"] = requested if requested is not None else asked[-1]
+    with st.form("target_form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        st.number_input(
+            f"Target [% of the {COUNTED[run.spec.penalty.target_of]}]",
+            min_value=0.1,
+            max_value=99.9,
+            step=5.0,
+            format="%.4g",
+            key="target_input",
+            width=190,
+            help=LATE,
+        )
+        st.form_submit_button("Apply", key="target_apply", icon=":material/check:", on_click=_apply_target, args=(run,))
+    if len(asked) > 1:
+        st.button(
+            f"Undo: back to {asked[-2]:g} %",
+            key="target_undo",
+            icon=":material/undo:",
+            type="tertiary",
+            on_click=_target_back,
+            args=(run, asked[-2]),
+        )
+    redrawn(_targets_said, EVERY, run)
+
+
+def _in_refit(run: Run) -> bool:
+    share, status = run.spec.penalty.refit_share, run.recorded_status()
+    return share > 0 and status.progress >= 1 - share
+
+
+def _apply_target(run: Run) -> None:
+    target = float(st.session_state["target_input"])
+    act(run, lambda: run.ask(target=target))
+
+
+def _target_back(run: Run, before: float) -> None:
+    st.session_state["target_input"] = before
+    _apply_target(run)
+
+
+def _targets_said(run: Run) -> None:
+    """Say which target holds, which is requested, and where it was changed; a request is granted any time."""
+    requested, asked = run.control().target, events.targets_asked(run)
+    facts = [f"target in force: {asked[-1]:g} %"]
+    if requested is not None and requested != asked[-1]:
+        facts.append(f"requested: {requested:g} %, from the next step on")
+    changes = events.target_changes(run)
+    changed = [f"{to:g} % at epoch {at:.1f}" for at, to in zip(changes["at"], changes["target"], strict=True)]
     if changed:
         facts.append(f"changed to {', '.join(changed)}")
     st.caption(plain(" · ".join(facts)))

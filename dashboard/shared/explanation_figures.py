@@ -10,7 +10,7 @@ from winnow.dashboard.figures import (
     deletion_curves,
     head_use,
     label_bars,
-    layer_affinity,
+    layer_heatmaps,
     layer_shares,
     lead_bars,
     mask_overlap,
@@ -25,7 +25,7 @@ from winnow.dashboard.figures import (
 from winnow.dashboard.figures.style import Style, styles
 from winnow.dashboard.frames import circuits, current, explanations, leads, masks, reliance, shares, trust
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.frames.concepts import called, concepts_version
+from winnow.dashboard.frames.concepts import concepts_version, names_of_channels
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.derived import DerivedJob
@@ -178,7 +178,7 @@ def _sets(path: Path, _versions: Versions, layer: str) -> Chart:
 @latest(32)
 def _affinity(path: Path, _versions: Versions) -> Chart:
     frame = shares.affinity(DerivedJob(path))
-    return Chart(layer_affinity.layer_affinity(frame), frame)
+    return Chart(layer_heatmaps.layer_affinity(frame), frame)
 
 
 @latest(32)
@@ -207,7 +207,7 @@ def _overlap(paths: tuple[Path, ...], _versions: Versions) -> Chart:
 def _top(path: Path, _versions: Versions, view: MethodView) -> Chart:
     work = DerivedJob(path)
     frame = reliance.ranked(work, view.method, view.task, view.layer)
-    if any(names := called(work.run, frame["layer"], frame["channel"])):
+    if any(names := names_of_channels(work.run, frame["layer"], frame["channel"])):
         frame = frame.assign(name=names)
     unit = explanations.asked_of_explanation(work).of
     shown = frame.head(MOST_CHANNELS)

@@ -10,7 +10,7 @@ from winnow.dashboard.frames import explanations
 from winnow.dashboard.shared import address, explanation
 from winnow.dashboard.shared.address import EXPLANATION
 from winnow.dashboard.shared.choosing import gone
-from winnow.dashboard.shared.run_bar import frozen, readable, redrawn, run_bar
+from winnow.dashboard.shared.run_bar import ENDED, frozen, readable, redrawn, run_bar
 from winnow.dashboard.shared.selection import Selected, select, selected
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.digests import manifests
@@ -21,6 +21,10 @@ EVERY = 3.0  # seconds between two drawings of a live explanation
 EMPTY = (
     "This run has not been explained yet. An explanation measures how much each task relies on each channel that the "
     "tasks share, and checks the answer by switching channels off. It never changes the run."
+)
+NEVER = (
+    "This run ended before its first checkpoint was stored, so there is no network to explain. The Train page says why "
+    "it ended, and starts it again."
 )
 NO_CHECKPOINT = "There is nothing to explain yet: the first checkpoint of a run is stored after its first epoch."
 
@@ -87,7 +91,7 @@ def layer_of(work: DerivedJob, key: str) -> str:
 def _first(run: Run) -> None:
     """Say what to do where there is no explanation, and what that costs."""
     if not manifests(run.path / "weights"):
-        st.info(NO_CHECKPOINT, icon=":material/hourglass_empty:")
+        st.info(NEVER if run.status.state in ENDED else NO_CHECKPOINT, icon=":material/hourglass_empty:")
         return
     st.subheader("What does each task rely on?", anchor=False)
     st.markdown(EMPTY)

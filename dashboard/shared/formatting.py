@@ -147,7 +147,7 @@ def _three(value: float) -> str:
 def firmly(firmness: float) -> str:
     """Say how firmly a group is dead: the pull of the loss ÷ what the penalty withstands."""
     verdict = "firmly dead" if firmness < 0.5 else "dead" if firmness < 0.9 else "about to revive"
-    return f"The pull of the loss is {firmness:.2f} of what the penalty withstands: {verdict}."
+    return f"The pull of the loss is {firmness:.2f} of the pull of the penalty: {verdict}."
 
 
 def asked(penalty: PenaltySpec) -> str:

@@ -73,7 +73,13 @@ def explain(
     frame: Callable[[], pd.DataFrame], key: str, reading: str, source: str, drawn: DrawnFigure | None = None
 ) -> None:
     """Write how to read what is shown above and what it was made from; the frame is made when it is downloaded."""
-    with st.container(horizontal=True, vertical_alignment="top", horizontal_alignment="distribute", wrap=False):
+    with st.container(
+        horizontal=True,
+        vertical_alignment="top",
+        horizontal_alignment="distribute",
+        wrap=False,
+        key=f"{key}_explained",
+    ):
         st.caption(f"{reading}  \n{source}", width="stretch")
         st.download_button(
             "CSV",

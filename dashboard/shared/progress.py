@@ -44,12 +44,17 @@ def progress(run: Run, drawn: tuple[str, bool]) -> None:
     if phase(status) != drawn:
         st.rerun()
     _state(run, status)
-    answer(of_run.train_answer(summary(run), events.constants(run), next(reversed(events.targets_asked(run)), None)))
+    answer(of_run.train_answer(summary(run), events.constants(run), course_of(run)))
     if status.state in LIVE and status.requested is not None:
         st.progress(min(max(status.progress, 0.0), 1.0), text=_doing(status))
     message(status)
     _alarms(run)
     _headline(run)
+
+
+def course_of(run: Run) -> of_run.RunCourse:
+    """Return how far a run has come."""
+    return of_run.RunCourse(events.epochs_done(run), next(reversed(events.targets_asked(run)), None))
 
 
 def message(status: Status) -> None:

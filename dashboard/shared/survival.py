@@ -45,7 +45,7 @@ def _what_if(run: Run) -> None:
         key="what_if_threshold",
         format_func=lambda value: f"{value:g} %",
         width=460,
-        help="Reckoned from the newest norms. Nothing is changed. What the tasks lose, a pruning says.",
+        help="Computed from the newest norms. Nothing is changed. A pruning measures what the tasks lose.",
     )
     rows = channel_states.below(run, percent).to_dict("records")
     said = [

@@ -40,6 +40,6 @@ def void_pixels(known: SpatialStore, task: str, place: int) -> None:
     share = float((~pictures.known_pixels(target[place], field)).mean())
     if share:
         st.caption(
-            f"Mid grey in the target: void, no label there ({100 * share:.0f} % of this image). The prediction says "
-            "something there too, but it counts in no loss and in no metric."
+            f"Mid grey in the target: void, no label there ({100 * share:.0f} % of this image). The "
+            "prediction there counts in no loss and in no metric."
         )

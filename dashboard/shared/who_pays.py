@@ -65,7 +65,7 @@ def _sentence(own: pd.DataFrame, task: str, names: Sequence[str]) -> str:
     worse, part = int((known > 0).sum()), frames.burden(own)
     said = f"{plain(task)}: {worse} of {len(known)} images are worse with {plain(names[1])} than with {plain(names[0])}"
     if worse and part == part:
-        said += f"; the worst tenth of them bears {100 * part:.0f} % of the loss"
+        said += f"; the worst tenth of them accounts for {100 * part:.0f} % of the loss"
     return f"**{said}.**"
 
 
@@ -114,7 +114,7 @@ def _pictures(view: PairView, number: int, first: str) -> None:
         kept = (
             sorted(set.intersection(*(set(store.numbers) for store in view.pictures.values()))) if view.pictures else []
         )
-        said = f" There are some of images {', '.join(map(str, kept))}." if kept else ""
+        said = f" There are pictures of images {', '.join(map(str, kept))}." if kept else ""
         st.caption(f"There are no pictures of image {number}: only of those that lost most.{said}")
         return
     store = next(iter(stores.values()))

@@ -1,0 +1,1 @@
+"""Reading of data sets on disk: files, tables, pictures, the cache."""

@@ -18,7 +18,7 @@ def data_folder(root: str) -> Path:
     """
     folder = Path(root).expanduser()
     if not root or not folder.is_dir():
-        found = f"{root!r}, which is no folder" if root else "none"
+        found = f"{root!r}, which is not a folder" if root else "none"
         raise DataError("data", "root", "the folder with the files", found, "Give it with --root DIR.")
     return folder
 

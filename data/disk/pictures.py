@@ -28,7 +28,7 @@ MODES = {"1": "black and white", "L": "grey", "P": "palette", "LA": "grey with a
 CHANNELS = {"RGB": 3, "L": 1}
 ORIENTATION = 0x0112  # EXIF
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-AGAIN = "Copy the file again, or write it anew."
+AGAIN = "Copy the file again, or write it again."
 CONVERT = "Set `convert = true` in dataset.toml, which brings images to 8 bits and drops alpha; or save it as {}."
 
 

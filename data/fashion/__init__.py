@@ -1,0 +1,1 @@
+"""The data set `fashion`: pairs of photographs of clothes."""

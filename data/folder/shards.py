@@ -31,7 +31,7 @@ from winnow.data.folder.description import NAME, Description, Target
 from winnow.data.folder.targets import MEANINGS, OPTIONAL, READERS
 from winnow.data.sample import Array, DataError, Split
 
-AGAIN = "Copy the file again, or write it anew."
+AGAIN = "Copy the file again, or write it again."
 LARGEST_JSON = 2**20  # bytes
 
 

@@ -1,0 +1,1 @@
+"""Public data sets in the layouts in which they are published."""

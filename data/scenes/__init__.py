@@ -1,0 +1,1 @@
+"""The data set `scenes`: rooms drawn from a seed."""

@@ -165,7 +165,9 @@ def folder(root: Path) -> Diagnosis:
     place = _existing(root)
     there = "" if place == root else " (will be made)"
     if not os.access(place, os.W_OK | os.X_OK):
-        return Diagnosis("folder", "WRONG", f"{root} is read-only", "Runs are shown. To start some, set WINNOW_RUNS.")
+        return Diagnosis(
+            "folder", "WRONG", f"{root} is read-only", "Runs can only be shown. To train, set WINNOW_RUNS."
+        )
     return Diagnosis("folder", "fine", f"{root}{there}")
 
 
@@ -192,7 +194,7 @@ def flush_time(root: Path) -> Diagnosis:
             return Diagnosis("flush", "WRONG", f"wrote 'two three', read {read!r}", "Set WINNOW_RUNS to another disk.")
     found = f"a file is on the disk after {1000 * took:.1f} ms (fsync and rename)"
     if took > SLOW_FLUSH:
-        return Diagnosis("flush", "note", found, "Training waits for it: take a disk of this machine.")
+        return Diagnosis("flush", "note", found, "Training waits for each write: use a local disk.")
     return Diagnosis("flush", "fine", found)
 
 
@@ -273,12 +275,12 @@ def scheduler_answers(address: str) -> Diagnosis:
     except ValueError:
         place = ("", 0)
     if not all(place):
-        return Diagnosis("scheduler", "WRONG", f"{address!r:.80} is no address", "Give it as tcp://host:port.")
+        return Diagnosis("scheduler", "WRONG", f"{address!r:.80} is not an address", "Give it as tcp://host:port.")
     try:
         socket.create_connection(place, timeout=PATIENCE).close()
     except OSError as error:
         found = f"{address} does not answer: {error.strerror or error}"
-        return Diagnosis("scheduler", "WRONG", found, "Start it, or look for a firewall.")
+        return Diagnosis("scheduler", "WRONG", found, "Start it, or check for a firewall.")
     return Diagnosis("scheduler", "fine", f"{address} answers")
 
 

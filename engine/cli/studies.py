@@ -38,7 +38,7 @@ SHOWN = {
     "tailor": ("members", "advice", "depth", "summary", "delta"),
 }
 HIDDEN = ("name", "base", "cluster")
-OF_ARMS = ("subsets", "balancings", "controls", "warm", "evidence")  # no options of a tailoring
+OF_ARMS = ("subsets", "balancings", "controls", "warm", "distillation", "evidence")  # no options of a tailoring
 
 
 class _ManyCommand(SectionedCommand):
@@ -103,14 +103,14 @@ def path_command(**given: Any) -> None:
     "--evidence",
     default=None,
     metavar="RUN,…",
-    help="sparse runs of single tasks to read instead of training, of one network and data each",
+    help="sparse runs of single tasks to read instead of training new ones; all of one network and data",
 )
 @flat_options(TailorSpec, (*HIDDEN, *OF_ARMS))
 @spec_options
 def tailor_command(**given: Any) -> None:
     """Find how deep each task needs the trunk, and train a network with each head at its own stage.
 
-    Sparse runs of each task alone show which layers live in all seeds. With --evidence those are named, not trained,
+    Sparse runs of each task alone show which layers stay alive in all seeds. With --evidence you name such runs,
     and the network, the data and all options of training are those of the first of them.
     """
     sys.exit(_many(TailorSpec, given))

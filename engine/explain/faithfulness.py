@@ -40,7 +40,9 @@ def faithfulness(
     settings: Settings | None = None,
     checks: Checks | None = None,
 ) -> pd.DataFrame:
-    """Return one row per layer ("" for all layers), task and figure: layer, task, figure, value, method, images.
+    """Check relevance against ablation, deletion, split halves and shuffled weights.
+
+    Returns one row per layer ("" for all layers), task and figure: layer, task, figure, value, method, images.
 
     Args:
         model: the model that `relevance` was measured on, with the same settings.

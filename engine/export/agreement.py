@@ -59,10 +59,10 @@ def same_everywhere(model: nn.Module, other: nn.Module, given: Sequence[Call]) -
         except Exception as error:
             line = str(error).partition("\n")[0][:300]
             raise NotDescribable(
-                f"`model` should have one program. Found that it runs on {trial.words} {FIXED} ({line})."
+                f"`model` must have one program for all sizes, got one that runs on {trial.words} {FIXED} ({line})."
             ) from error
         if not _equal(expected, found):
-            raise NotDescribable(f"`model` should be what its program says. Found other outputs on {trial.words}.")
+            raise NotDescribable(f"`model` must give the outputs of its program, got others on {trial.words}.")
     try:
         same_gradients(model, other, given)
     except NotExact as error:

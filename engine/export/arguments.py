@@ -61,7 +61,9 @@ def _encoded_object(value: Any) -> Any:
     for kind, of in NAMED.items():
         if isinstance(value, of):
             return {kind: str(value).removeprefix("torch.")}
-    raise NotDescribable(f"`model` should pass numbers, words, sizes and tensors. Found {type(value).__name__}.")
+    raise NotDescribable(
+        f"`model` must pass only numbers, strings, sizes and tensors between its layers, got {type(value).__name__}."
+    )
 
 
 def decoded(value: Any, depth: int = 0) -> Any:
@@ -72,7 +74,7 @@ def decoded(value: Any, depth: int = 0) -> Any:
 
     """
     if depth > DEEPEST:
-        raise NotRebuildable(f"`arguments` should be nested at most {DEEPEST} deep. Found more.")
+        raise NotRebuildable(f"`arguments` must be nested at most {DEEPEST} deep, got more.")
     if isinstance(value, list):
         return [decoded(entry, depth + 1) for entry in value]
     if isinstance(value, dict):
@@ -80,23 +82,24 @@ def decoded(value: Any, depth: int = 0) -> Any:
     too_large = isinstance(value, int) and abs(value) >= LARGEST
     if too_large or (isinstance(value, str) and len(value) > LONGEST):
         raise NotRebuildable(
-            f"`arguments` should be below {LARGEST} and {LONGEST} characters. Found {str(value)[:40]}."
+            f"`arguments` must be numbers below {LARGEST} and text of at most {LONGEST} characters, "
+            f"got {str(value)[:40]}."
         )
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise NotRebuildable(f"`arguments` should be JSON. Found {type(value).__name__}.")
+    raise NotRebuildable(f"`arguments` must be JSON values, got {type(value).__name__}.")
 
 
 def _decoded_object(value: dict[str, Any], depth: int) -> Any:
     (kind, content), *rest = list(value.items()) or [("", None)]
     if rest or kind not in KINDS:
-        raise NotRebuildable(f"`arguments` should be of the kinds {', '.join(KINDS)}. Found {list(value)[:3]}.")
+        raise NotRebuildable(f"`arguments` must be of the kinds {', '.join(KINDS)}, got {list(value)[:3]}.")
     try:
         return KINDS[kind](content, depth)
     except NotRebuildable:
         raise
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise NotRebuildable(f"`arguments` should hold a {kind}. Found {str(content)[:40]!r}.") from error
+        raise NotRebuildable(f"`arguments` must hold a {kind}, got {str(content)[:40]!r}.") from error
 
 
 def _word(content: Any) -> str:

@@ -22,7 +22,7 @@ SMALL = {"s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))}
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a card may say; leave out what is not known.
+    """The facts for a model card; leave out what is not known.
 
     summary: one sentence. tasks: {task: what it predicts}. inputs: {input: shape and meaning}; the first shape of
     `example` is what the code on the card runs. spec: {parameter: value}, of the run. packages: {name: version}.
@@ -50,17 +50,17 @@ class ModelFacts:
 
     def __post_init__(self) -> None:
         if not self.name.strip():
-            raise ValueError(f"`name` should be a name. Found {self.name!r}.")
+            raise ValueError(f"`name` must be a text on one line, not empty, got {self.name!r}.")
         for name, frame, columns in (
             ("metrics", self.metrics, METRIC_COLUMNS),
             ("measures", self.measures, MEASURE_COLUMNS),
         ):
             if len(frame) and (missing := [column for column in columns if column not in frame]):
-                raise ValueError(f"`{name}` should have the columns {', '.join(columns)}. Found no {missing[0]}.")
+                raise ValueError(f"`{name}` must have the columns {', '.join(columns)}, got none called {missing[0]}.")
 
 
 def model_card(facts: ModelFacts) -> str:
-    """Return the card as Markdown."""
+    """Return a model card as Markdown."""
     sections = [
         ("", _text(facts.summary)),
         ("Tasks", _pairs(("task", "prediction"), facts.tasks)),
@@ -181,7 +181,7 @@ def _measures(frame: pd.DataFrame) -> str:
         rows.append([quantity, "" if math.isnan(batch) else int(batch), backend, *found])
     threads = sorted({int(count) for count in frame["threads"]})
     said = f"Times: median [p10 – p90], {' and '.join(map(str, threads))} thread{'s' * (threads != [1])}, in turns."
-    said += " A time marked busy is not to be quoted: the machine was." if noisy else ""
+    said += " Do not quote a time marked busy: the machine was busy." if noisy else ""
     return f"{table(['quantity', 'batch', 'backend', *models], rows)}\n\n{said}"
 
 

@@ -59,7 +59,7 @@ def tried(document: dict[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
     try:
         return rebuild(document, tensors)
     except NotRebuildable as error:
-        raise NotDescribable(f"`model` should be one that can be rebuilt. Found: {error}") from error
+        raise NotDescribable(f"`model` must be one that can be rebuilt, got an error: {error}") from error
 
 
 def written_architecture(model: nn.Module, example_inputs: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -163,7 +163,7 @@ def _input(node: fx.Node, call: Call, model: nn.Module) -> dict[str, Any]:
         "default": encoded(node.args[0]) if node.args else None,
     }
     if (name not in inputs or inputs[name][0] != "given") and not node.args:
-        raise NotDescribable(f"`example_inputs` should hold every input. Found none for {name}.")
+        raise NotDescribable(f"`example_inputs` must hold every input, got none for {name}.")
     return found
 
 
@@ -189,7 +189,7 @@ def _operation(model: nn.Module, program: DrawnGraph, node: fx.Node) -> tuple[st
         if target.rpartition(".")[2] == "training":
             return "mode", target, ()
         if not isinstance(_attribute(model, program.constants, target), Tensor):
-            raise NotDescribable(f"`model` should keep tensors and layers alone. Found another thing at `{target}`.")
+            raise NotDescribable(f"`model` must use only its tensors and layers, got something else at `{target}`.")
         return "tensor", target, ()
     if node.op == "call_method" and target in METHODS:
         return "method", target, node.args
@@ -199,9 +199,7 @@ def _operation(model: nn.Module, program: DrawnGraph, node: fx.Node) -> tuple[st
         return "call", FUNCTION_NAMES[target], node.args
     name = node.args[1] if target is GETATTR else getattr(target, "__name__", target)
     home = getattr(target, "__module__", "")
-    raise NotDescribable(
-        f"`model` should use operations that are known. Found {home}{'.' * bool(home)}{name} ({node.op})."
-    )
+    raise NotDescribable(f"`model` must use only known operations, got {home}{'.' * bool(home)}{name} ({node.op}).")
 
 
 def _attribute(model: nn.Module, constants: Mapping[str, Tensor], path: str) -> Any:

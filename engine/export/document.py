@@ -106,6 +106,6 @@ def checked(document: Any) -> Document:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part)[:60] for part in first["loc"]) or "document"
-        raise NotRebuildable(f"`{place}` should be right. Found: {first['msg']}.") from error
+        raise NotRebuildable(f"`{place}` must be valid in a stored model, got: {first['msg']}.") from error
     except RecursionError as error:
-        raise NotRebuildable("`document` should not be nested so deep. Found too many levels.") from error
+        raise NotRebuildable("`document` must be nested less deeply, got more levels than can be read.") from error

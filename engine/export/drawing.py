@@ -135,7 +135,7 @@ class Drawing(RunningTracer):
         """Return an input as a proxy; a plain one is what it is in the call, and the program checks it."""
         if name.startswith("*"):
             raise NotDescribable(
-                f"`model` should name the inputs of its forward pass, such as forward(self, images). Found {name}."
+                f"`model` must name the inputs of its forward pass, as in forward(self, images), got {name}."
             )
         given = name in self.inputs
         value = self.inputs[name] if given else (proxy.node.args[0] if proxy.node.args else None)
@@ -190,7 +190,7 @@ def _fixed(model: nn.Module, call: Call) -> DrawnGraph:
     except Exception as error:
         found = " ".join(str(error).split())  # torch puts a whole network first, and the fault at the end
         raise NotDescribable(
-            f"`model` should be one that torch.fx can draw. Found {type(error).__name__}: {found[-LONGEST:]}"
+            f"`model` must be one that torch.fx can trace, got {type(error).__name__}: {found[-LONGEST:]}"
         ) from error
 
 

@@ -90,18 +90,18 @@ def agreed(
         except (RuntimeError, ValueError) as error:
             found = str(error).partition("\n")[0]
             raise NotDescribable(
-                f"`model` should take any number of images to be exported. Found on {where}: {found}"
+                f"`model` must take any number of images to be exported, got an error on {where}: {found}"
             ) from error
         try:
             compared[where] = relative_error(expected, run(call))
         except Exception as error:  # each runtime has its own kinds
             found = str(error).partition("\n")[0]
-            raise NotSame(f"`model` should run when exported. Found on {where}: {found}") from error
+            raise NotSame(f"`model` must run when exported, got an error on {where}: {found}") from error
     worst = max(compared, key=lambda where: compared[where])
     if not compared[worst] <= FLOAT32:
         raise NotSame(
-            f"`model` should give the same outputs when exported, within {FLOAT32:g} of their scale. "
-            f"Found {compared[worst]:.2g} on {worst}."
+            f"`model` must give the same outputs when exported, within {FLOAT32:g} of their scale, "
+            f"got a difference of {compared[worst]:.2g} on {worst}."
         )
     return compared[worst], tuple(compared)
 

@@ -38,7 +38,7 @@ def described(path: str, layer: nn.Module) -> dict[str, Any]:
     name = LAYER_NAMES.get(type(layer))
     if name is None:
         kind = f"{type(layer).__module__}.{type(layer).__qualname__}"
-        raise NotDescribable(f"`model` should have layers of torch.nn that are known. Found {kind} at `{path}`.")
+        raise NotDescribable(f"`model` must have only known layers of torch.nn, got {kind} at `{path}`.")
     return {"class": name, "arguments": encoded(_arguments(path, layer)), "training": layer.training}
 
 
@@ -50,16 +50,16 @@ def built(path: str, name: str, arguments: Any) -> nn.Module:
 
     """
     if name not in LAYERS:
-        raise NotRebuildable(f"`class` should be one of the layers that are allowed. Found {name[:80]!r} at `{path}`.")
+        raise NotRebuildable(f"`class` must be one of the allowed layers, got {name[:80]!r} at `{path}`.")
     given = decoded(arguments)
     if not isinstance(given, dict) or refs(given) or not all(isinstance(key, str) for key in given):
-        raise NotRebuildable(f"`arguments` should be values by name. Found others at `{path}`.")
+        raise NotRebuildable(f"`arguments` must map names to values, got something else at `{path}`.")
     try:
         with torch.device("meta"):
             return _constructed(LAYERS[name], given)
     except Exception as error:
         found = str(error).partition("\n")[0]
-        raise NotRebuildable(f"`arguments` should be those of {name}. Found at `{path}`: {found}") from error
+        raise NotRebuildable(f"`arguments` must suit {name}, got an error at `{path}`: {found}") from error
 
 
 def _arguments(path: str, layer: Any) -> dict[str, Any]:
@@ -73,7 +73,9 @@ def _arguments(path: str, layer: Any) -> dict[str, Any]:
             value = getattr(layer, name)
             found[name] = value is not None if name == "bias" and not isinstance(value, bool) else value
         elif parameter.default is parameter.empty:
-            raise NotDescribable(f"`model` should have layers that tell their arguments. Found no {name} at `{path}`.")
+            raise NotDescribable(
+                f"`model` must have layers that store their arguments, got one without {name} at `{path}`."
+            )
     if isinstance(layer, Selecting):
         index = None if layer.index is None else len(layer.index)
         found |= {"index": index, "ones": layer.ones, "axis": layer.axis}
@@ -91,7 +93,7 @@ def _signature(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
 
 def _constructed(kind: type[nn.Module], given: dict[str, Any]) -> nn.Module:
     if set(given) & set(ELSEWHERE):
-        raise ValueError(f"{sorted(set(given) & set(ELSEWHERE))} is not for a document to say")
+        raise ValueError(f"{sorted(set(given) & set(ELSEWHERE))} must not be in a document")
     if kind is Gather:
         return Gather(_index(given["index"]), int(given["axis"]))
     if not issubclass(kind, Selecting):

@@ -35,8 +35,8 @@ def runtime_installed() -> bool:
 def export_onnx(model: nn.Module, example_inputs: Any, path: Path | str) -> Exported:
     """Write a model as ONNX, checked by ONNX Runtime on the example and on random inputs.
 
-    Each is run as given, with one image, and with another number. Inputs and outputs keep their names (those of the
-    forward pass, and of the tasks). The exporter's warnings are returned as notes.
+    Each input is run as given, with one image, and with another number of images. Inputs and outputs keep their names
+    (those of the forward pass, and of the tasks). The exporter's warnings are returned as notes.
 
     Raises:
         MissingPackages: the extra `export` is not installed.
@@ -104,7 +104,7 @@ def _write(model: nn.Module, call: Call, file: Path) -> tuple[str, ...]:
             )  # fmt: skip
         except Exception as error:
             reason = str(error).partition("\n")[0]
-            raise NotDescribable(f"`model` should be one that torch.onnx can export. Found {reason}") from error
+            raise NotDescribable(f"`model` must be one that torch.onnx can export, got: {reason}") from error
         for node in program.model.graph.all_nodes():  # lines of source, with the paths of this machine
             node.metadata_props.clear()
         program.save(file, external_data=False)
@@ -115,7 +115,9 @@ def _on_cpu(model: nn.Module) -> nn.Module:
     tensors = [*model.parameters(), *model.buffers()]
     wrong = {str(tensor.dtype) for tensor in tensors if tensor.is_floating_point() and tensor.dtype != torch.float32}
     if wrong:
-        raise NotDescribable(f"`model` should be in float32 for ONNX: model.float(). Found {', '.join(sorted(wrong))}.")
+        raise NotDescribable(
+            f"`model` must be in float32 for ONNX, got {', '.join(sorted(wrong))}. Call model.float()."
+        )
     return copy.deepcopy(model).cpu() if any(tensor.is_cuda for tensor in tensors) else model
 
 

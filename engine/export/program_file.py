@@ -26,7 +26,7 @@ from winnow.engine.runs.digests import digest
 def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> Exported:
     """Write a model as an exported program, compared with it on the example and on random inputs.
 
-    Each is run as given, with one image, and with another number.
+    Each input is run as given, with one image, and with another number of images.
 
     The path ends in `.pt2`. The program is that of evaluation mode.
 
@@ -38,7 +38,7 @@ def export_program(model: nn.Module, example_inputs: Any, path: Path | str) -> E
     """
     path = Path(path)
     if path.suffix != ".pt2":
-        raise ValueError(f"`path` should end in .pt2. Found {path.name}.")
+        raise ValueError(f"`path` must end in .pt2, got {path.name}.")
     model, _ = unwrapped(model)
     call = traced_call(model, example_inputs)
     with noted() as notes:
@@ -75,7 +75,7 @@ def _program(model: nn.Module, call: Call) -> torch.export.ExportedProgram:
             )
     except Exception as error:
         reason = str(error).partition("\n")[0]
-        raise NotDescribable(f"`model` should be one that torch.export can export. Found {reason}") from error
+        raise NotDescribable(f"`model` must be one that torch.export can export, got: {reason}") from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # lines of source, with the paths of this machine
     return program

@@ -44,7 +44,9 @@ def rebuild(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Mo
     for path, training in form.modes.items():
         _branch(model, f"{path}.training").training = training
     if left := set(owned) - _names(model):
-        raise NotRebuildable(f"`tensors` should be those of the layers and the program. Found {sorted(left)[0]!r} too.")
+        raise NotRebuildable(
+            f"`tensors` must be only those of the layers and the program, got also {sorted(left)[0]!r}."
+        )
     model._script = export_script(form)
     model._in_training = export_script(form, in_training=True) if form.in_training else None
     return model
@@ -53,25 +55,25 @@ def rebuild(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Mo
 def _owned(form: Document, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors as parameters and buffers, by all their names."""
     if left := set(tensors) - set(form.tensors):
-        raise NotRebuildable(f"`tensors` should be those that the document lists. Found {sorted(left)[0]!r} too.")
+        raise NotRebuildable(f"`tensors` must be only those that the document lists, got also {sorted(left)[0]!r}.")
     owned = {name: _adopted(name, entry, tensors.get(name)) for name, entry in form.tensors.items()}
     for name, first in form.tied.items():
         if name in owned or first not in form.tensors:
-            raise NotRebuildable(
-                f"`tied` should give a new name to a tensor of the document. Found {name!r}: {first!r}."
-            )
+            raise NotRebuildable(f"`tied` must give a new name to a tensor of the document, got {name!r}: {first!r}.")
         owned[name] = owned[first]
     return owned
 
 
 def _adopted(name: str, entry: Stored, tensor: Tensor | None) -> Tensor:
     if tensor is None:
-        raise NotRebuildable(f"`tensors` should hold {name!r}. Found no such tensor.")
+        raise NotRebuildable(f"`tensors` must hold {name!r}, got no such tensor.")
     found = (list(tensor.shape), str(tensor.dtype).removeprefix("torch."))
     if found != (entry.shape, entry.dtype):
-        raise NotRebuildable(f"`{name}` should be {entry.shape}, {entry.dtype}. Found {found[0]}, {found[1]}.")
+        raise NotRebuildable(f"`{name}` must be {entry.shape}, {entry.dtype}, got {found[0]}, {found[1]}.")
     if (entry.channels_last and tensor.dim() != 4) or (entry.trainable and not tensor.is_floating_point()):
-        raise NotRebuildable(f"`{name}` should be floating to be trainable, 4-D to be channels-last. Found {found}.")
+        raise NotRebuildable(
+            f"`{name}` must be floating-point to be trainable, and 4-D to be channels-last, got {found}."
+        )
     tensor = tensor.contiguous(memory_format=torch.channels_last) if entry.channels_last else tensor
     if entry.parameter:
         return nn.Parameter(tensor, entry.trainable)
@@ -92,9 +94,9 @@ def _furnish(path: str, layer: nn.Module, owned: Mapping[str, Tensor]) -> None:
 def _fitting(name: str, empty: Tensor, owned: Mapping[str, Tensor]) -> Tensor:
     tensor = owned.get(name)
     if tensor is None or isinstance(tensor, nn.Parameter) != isinstance(empty, nn.Parameter):
-        raise NotRebuildable(f"`tensors` should hold {name} for its layer. Found none of its kind.")
+        raise NotRebuildable(f"`tensors` must hold {name} for its layer, got no such tensor.")
     if tensor.shape != empty.shape or tensor.is_floating_point() != empty.is_floating_point():
-        raise NotRebuildable(f"`{name}` should be {list(empty.shape)} for its layer. Found {list(tensor.shape)}.")
+        raise NotRebuildable(f"`{name}` must be {list(empty.shape)} for its layer, got {list(tensor.shape)}.")
     return tensor
 
 
@@ -114,14 +116,14 @@ def _free(branch: nn.Module, path: str, name: str = "") -> None:
     """Refuse a name that a module cannot give to a part, and parts of a layer that the layer does not have."""
     name = name or path.rpartition(".")[2]
     if name.startswith("__") or hasattr(branch, name) or not isinstance(branch, Holder | Rebuilt):
-        raise NotRebuildable(f"`{path[:80]}` should be a new name in the tree. Found {name[:40]!r} to be taken.")
+        raise NotRebuildable(f"`{path[:80]}` must be a new name in the tree, got {name[:40]!r}, which is taken.")
 
 
 def _hold(model: nn.Module, path: str, owned: Mapping[str, Tensor]) -> None:
     """Give the tree a tensor that the program reads; one of a layer is there already."""
     tensor, name = owned.get(path), path.rpartition(".")[2]
     if tensor is None:
-        raise NotRebuildable(f"`tensors` should hold what the program reads. Found no {path[:80]!r}.")
+        raise NotRebuildable(f"`tensors` must hold every tensor that the program uses, got none called {path[:80]!r}.")
     branch = _branch(model, path)
     held: dict[str, Any] = branch._parameters if isinstance(tensor, nn.Parameter) else branch._buffers
     if held.get(name) is not None:

@@ -10,7 +10,7 @@ class NotRebuildable(ValueError):  # noqa: N818
 
 
 class NotSame(ArithmeticError):  # noqa: N818
-    """An exported model does not give what the model gives, so it is not handed out."""
+    """An exported model does not give the outputs of the model, so no file is kept."""
 
 
 class MissingPackages(ImportError):  # noqa: N818

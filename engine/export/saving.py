@@ -41,8 +41,8 @@ class Saved:
 def save_model(folder: Path | str, model: nn.Module, example_inputs: Any) -> Saved:
     """Write a model into a folder, and return the file of its tensors.
 
-    What will be read is rebuilt from the very bytes before they are written, and compared with the model as
-    `architecture` says. The folder is made if it is not there.
+    Before the files are written, a model is rebuilt from their bytes and compared with the original, as
+    `architecture` says. The folder is created if needed.
 
     Raises:
         NotDescribable: the model cannot be written down; nothing is written.
@@ -71,10 +71,10 @@ def save_model(folder: Path | str, model: nn.Module, example_inputs: Any) -> Sav
 
 
 def load_model(folder: Path | str) -> nn.Module:
-    """Return the model of a folder, on the CPU, each part in the mode that it was saved in.
+    """Load the model that a folder holds, on the CPU, each module in the mode in which it was saved.
 
     Raises:
-        NotRebuildable: a file is missing, is not what it was when it was saved, or names what is not allowed.
+        NotRebuildable: a file is missing, has changed since it was saved, or names what is not allowed.
 
     Examples:
         >>> from tempfile import TemporaryDirectory
@@ -91,13 +91,13 @@ def load_model(folder: Path | str) -> nn.Module:
     try:
         content = (folder / TENSORS).read_bytes()
     except OSError as error:
-        raise NotRebuildable(f"`folder` should hold {TENSORS}. Found {error.strerror} at {folder}.") from error
+        raise NotRebuildable(f"`folder` must hold {TENSORS}, got an error ({error.strerror}) at {folder}.") from error
     if len(content) != promised.get("bytes") or digest(content) != promised.get("sha256"):
-        raise NotRebuildable(f"`folder` should hold {TENSORS} as it was saved. Found other bytes at {folder}.")
+        raise NotRebuildable(f"`folder` must hold {TENSORS} as it was saved, got a changed file at {folder}.")
     try:
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise NotRebuildable(f"`folder` should hold tensors in {TENSORS}. Found {error}.") from error
+        raise NotRebuildable(f"`folder` must hold tensors in {TENSORS}, got an error: {error}.") from error
     return rebuild(promised["architecture"], tensors)
 
 
@@ -119,9 +119,11 @@ def _promised(folder: Path) -> dict[str, Any]:
             content = file.read(LARGEST + 1)
         found = json.loads(content) if len(content) <= LARGEST else None
     except OSError as error:
-        raise NotRebuildable(f"`folder` should hold {ARCHITECTURE}. Found {error.strerror} at {folder}.") from error
+        raise NotRebuildable(
+            f"`folder` must hold {ARCHITECTURE}, got an error ({error.strerror}) at {folder}."
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise NotRebuildable(f"`folder` should hold JSON in {ARCHITECTURE}. Found {type(error).__name__}.") from error
+        raise NotRebuildable(f"`folder` must hold JSON in {ARCHITECTURE}, got {type(error).__name__}.") from error
     if not isinstance(found, dict) or found.get("format_version") != 1 or "architecture" not in found:
-        raise NotRebuildable(f"`folder` should hold an {ARCHITECTURE} of format_version 1. Found another.")
+        raise NotRebuildable(f"`folder` must hold an {ARCHITECTURE} of format_version 1, got another version.")
     return found

@@ -56,7 +56,7 @@ def export_script(form: Document, in_training: bool = False) -> Script:
         raise NotRebuildable(f"`program` must have at most {STEPS} steps, got {len(program)}. {ADVICE}")
     known = {given.name for given in form.inputs}
     if len(known) < len(form.inputs) or len({given.argument for given in form.inputs}) < len(form.inputs):
-        raise NotRebuildable("`inputs` should have names of their own. Found one twice.")
+        raise NotRebuildable("`inputs` must have different names, got one twice.")
     templates: dict[str, tuple[list[Any], dict[str, Any]]] = {}
     for step in program:
         args, kwargs = decoded(step.args), decoded(step.kwargs)
@@ -89,18 +89,18 @@ def _getter(template: Any) -> Get:
 
 def _check(step: StepEntry, args: Any, kwargs: Any, known: set[str]) -> None:
     if not isinstance(args, list) or not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
-        raise NotRebuildable(f"`{step.name}` should have a list and a dict of arguments. Found others.")
+        raise NotRebuildable(f"`{step.name}` must have a list and a dict of arguments, got something else.")
     if step.name in known:
-        raise NotRebuildable(f"`{step.name}` should be a name of its own. Found it twice.")
+        raise NotRebuildable(f"`{step.name}` must be the name of one step, got it twice.")
     _known(refs([args, kwargs]), known, step.name)
     if step.op in ("method", "part") and not (args and isinstance(args[0], Ref)):
-        raise NotRebuildable(f"`{step.name}` should be a {step.op} of an earlier result. Found none.")
+        raise NotRebuildable(f"`{step.name}` must be a {step.op} of an earlier result, got no such result.")
 
 
 def _known(names: list[str], known: set[str], place: str) -> None:
     for name in names:
         if name not in known:
-            raise NotRebuildable(f"`{place}` should use earlier results. Found {name[:80]!r}.")
+            raise NotRebuildable(f"`{place}` must use the results of earlier steps, got {name[:80]!r}.")
 
 
 def _last_uses(templates: Mapping[str, Any], kept: set[str]) -> dict[str, list[str]]:
@@ -131,9 +131,7 @@ def _callee(step: StepEntry, form: Document) -> Call:
         "mode": {"training", *(f"{path}.training" for path in form.modes)},
     }
     if step.target not in allowed[step.op]:
-        raise NotRebuildable(
-            f"`target` should be a {step.op} that is allowed. Found {step.target[:80]!r} at `{step.name}`."
-        )
+        raise NotRebuildable(f"`target` must be an allowed {step.op}, got {step.target[:80]!r} at `{step.name}`.")
     return MAKERS[step.op](step.target)
 
 

@@ -97,7 +97,7 @@ class WeightStep:
     def backward(self, demand: Demand) -> None:
         """Ask for the columns on which a needed row has a weight that is not zero."""
         need = demand.needs[self.result].ravel()
-        asked = demand.weights.nonzero_over(*self.weight)[need].any(0)
+        asked = np.asarray(demand.weights.nonzero_over(*self.weight)[need].any(0))
         if self.weight[2] is None:
             demand.ask(self.source, np.array(asked.any()))
             return

@@ -122,7 +122,7 @@ def _table(recording: Recording, operation: Operation, weight: Tensor, max_norm:
     recording.steps.append(TableStep(result.index, name, result.labels.shape))
     indices = operation.carrier()
     if indices.bears:
-        recording.mix(operation, "its rows are picked by what layers make", [indices.labels], columns)
+        recording.mix(operation, "its rows are picked by values that layers compute", [indices.labels], columns)
     recording.steps.append(ChosenStep(result.index, (indices.index,), forgets=False))
     return result
 
@@ -130,7 +130,7 @@ def _table(recording: Recording, operation: Operation, weight: Tensor, max_norm:
 def _names(recording: Recording, operation: Operation, weight: Tensor, bias: Tensor | None) -> tuple[str, str | None]:
     name, bias_name = recording.name(weight), recording.name(bias)
     if name is None or (bias is not None and bias_name is None):
-        raise operation.refusal("its weight should be a plain parameter, so remove what computes it")
+        raise operation.refusal("its weight must be a plain parameter: remove what computes it")
     return name, bias_name
 
 

@@ -45,7 +45,7 @@ class Liveness:
         self.graph, self.folded = graph, frozenset(folded)
         self.outputs = tuple(graph.outputs) if outputs is None else tuple(outputs)
         if unknown := [name for name in self.outputs if name not in graph.outputs]:
-            raise ValueError(f"`outputs` should be among {sorted(graph.outputs)}. Found {unknown}.")
+            raise ValueError(f"`outputs` must be among {sorted(graph.outputs)}, got {unknown}.")
         self._weights = Weights(graph.model, training)
         self._later = _later(graph)
         self.constants = self._forward()

@@ -226,7 +226,7 @@ def _affine(
         if tensor is None:
             continue
         if name is None:
-            raise operation.refusal("its γ and β should be plain parameters")
+            raise operation.refusal("its γ and β must be plain parameters")
         place = tensor.dim() + axis if tensor.dim() > 1 else 0
         recording.site((operation.place, "norm"), name, place, np.asarray(channels))
     return names

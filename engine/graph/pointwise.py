@@ -43,7 +43,7 @@ def prelu(recording: Recording, operation: Operation) -> Carrier:
     if slope.numel() > 1:
         name = recording.name(slope)
         if name is None:
-            raise operation.refusal("its slopes should be a plain parameter")
+            raise operation.refusal("its slopes must be a plain parameter")
         axis = min(1, len(source.shape) - 1)
         channels = recording.along(source, axis)
         recording.site((operation.path, "norm"), name, 0, channels)

@@ -139,7 +139,7 @@ class Recording:
     def pin(self, operation: Operation) -> None:
         """Enter the channels that an operation has tied to something that cannot shrink."""
         if len(pinned := self.partition.pinned()):
-            reason = "meets it with something of a fixed number of channels"
+            reason = "combines it with something of a fixed number of channels"
             self.mix(operation, reason, [pinned], np.array([FIXED]))
 
     def along(self, carrier: Carrier, axis: int) -> Labels:

@@ -2,11 +2,9 @@
 
 
 class NotTraceable(ValueError):  # noqa: N818 - the published name
-    """The channel graph of a model cannot be drawn; the message names the module, the operation and the way out."""
+    """The channel graph of a model cannot be found; the message names the module, the operation and what to do."""
 
     def __init__(self, path: str, operation: str, advice: str) -> None:
         where = f"`{path}`" if path else "the model itself"
-        super().__init__(
-            f"`model` should be one whose channels can be followed. Found {operation} in {where}: {advice}"
-        )
+        super().__init__(f"`model` must be one whose channels can be followed, got {operation} in {where}: {advice}")
         self.path, self.operation, self.advice = path, operation, advice

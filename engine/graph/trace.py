@@ -35,12 +35,12 @@ def trace(model: nn.Module, example_inputs: Any, *, program: bool = False) -> Ch
     """Return the channel graph of a model.
 
     Args:
-        model: any module whose forward returns tensors, in containers as it likes. Wrappers are taken off.
+        model: any module whose forward returns tensors, in containers of any kind. Wrappers are removed.
         example_inputs: what `engine.graph.calls.calls` takes: a tensor, positional or named inputs, or `Call`s.
         program: whether to draw the program too (`ChannelGraph.fx_graph`), where torch.fx can.
 
     Raises:
-        NotTraceable: values that layers computed decide about the flow of control, the model returns no tensor, or its
+        NotTraceable: the flow of control depends on values that layers compute, the model returns no tensor, or its
             forward pass changes it for good.
         ValueError: the inputs do not fit the forward pass.
 

@@ -43,7 +43,8 @@ from winnow.engine.explain.checks.structural import structural_use
 from winnow.engine.explain.circuits.circuits import circuit_layers, probe_circuits, with_layers
 from winnow.engine.explain.circuits.selecting import Learning
 from winnow.engine.explain.faithfulness import faithfulness_rows, planned_deletions
-from winnow.engine.explain.maps.making import SpatialSettings, check_cells, observed, spatial, top_cells
+from winnow.engine.explain.maps.attributions import channel_answers
+from winnow.engine.explain.maps.making import SpatialSettings, check_cells, spatial, top_cells
 from winnow.engine.explain.maps.store import write_spatial
 from winnow.engine.explain.relevance.means import Means, channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe, restricted
@@ -194,7 +195,7 @@ class _Job:
         found = spatial(self.probe, cells, self.means, settings, lambda phase: self._begin(phase, 0.22))
         write_spatial(self.writer.folder, found.arrays, found.index)
         self._begin("measuring which classes the channels separate", 0.24)
-        activations, targets = observed(self.probe, cells)
+        activations, targets = channel_answers(self.probe, cells)
         fields = {name: task.field for name, task in self.read.tasks.items()}
         self.writer.table("separation", separation_table(activations, fields, targets))
 

@@ -28,7 +28,9 @@ from winnow.engine.jobs.restore import Restored, restored_network
 from winnow.engine.jobs.run_data import prepare, run_images
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.pruning import Compacted, compact, transfer
+from winnow.engine.pruning.blocks import blocks_of
 from winnow.engine.pruning.budget import Budget, Choice, choose, choose_up_to
+from winnow.engine.pruning.cost import layout_of
 from winnow.engine.pruning.latency_budget import Timed
 from winnow.engine.pruning.layer_cuts import TIE, scores_by_cost
 from winnow.engine.pruning.masking import silence
@@ -109,7 +111,8 @@ def _removed(pruning: Pruning) -> tuple[Compacted, nn.Module]:
     masked = silence(net, found.chosen(gone)) if spec.criterion != "zeros" else net
     repaired = _repaired(pruning, masked)
     pruning.phase("removing channels", 0.7)
-    compacted = compact(masked, example, gather=spec.gather, tasks=pruning.kept if pruning.dropped else None)
+    tasks = pruning.kept if pruning.dropped else None
+    compacted = compact(masked, example, gather=spec.gather, tasks=tasks, round_to=spec.round_to)
     certificate = compacted.certificate
     writer.table("removed", certificate.removed)
     writer.table("reasons", reasons_table(certificate))
@@ -160,11 +163,14 @@ def _chosen(pruning: Pruning, found: Units) -> Flags:
 
 def _choice(pruning: Pruning, found: Units, scores: Values, tasks: list[str] | None) -> Choice:
     """Return the channels that a budget takes, or all whose layer's cut costs no more than is tolerated."""
-    spec = pruning.spec
+    spec, images = pruning.spec, image_batch(pruning.validation, pruning.spec.batches[0])
+    blocks = blocks_of(spec.round_to, pruning.device, layout_of(pruning.restored.net, [images]))
     if spec.budget is None:
-        return choose_up_to(found, scores, (spec.tolerance or 0.0) + TIE, floor=spec.floor, tasks=tasks)
-    timed = Timed({"images": image_batch(pruning.validation, spec.batches[0])}, spec.rounds, gather=spec.gather)
-    return choose(found, scores, Budget(spec.budget, spec.budget_of, spec.floor), tasks=tasks, timed=timed)
+        highest = (spec.tolerance or 0.0) + TIE
+        return choose_up_to(found, scores, highest, floor=spec.floor, tasks=tasks, blocks=blocks)
+    timed = Timed({"images": images}, spec.rounds, gather=spec.gather, round_to=spec.round_to)
+    budget = Budget(spec.budget, spec.budget_of, spec.floor, blocks=blocks)
+    return choose(found, scores, budget, tasks=tasks, timed=timed)
 
 
 def _scores(pruning: Pruning, found: Units) -> Values:

@@ -43,7 +43,7 @@ FIRST_EVERY = 2.0  # s between two records of losses while the length of an epoc
 
 
 def record(name: str, net: nn.Module, example: Any, proximal: Proximal, **more: Unpack[Told]) -> "Recorder":
-    """Record a loop of your own: what it returns is for a `with` block, in which `step` and `epoch` tell how it goes.
+    """Record your own training loop as a run, in a `with` block: call `step` and `epoch` of the object that it gives.
 
     Args:
         name: the name of the run.

@@ -19,7 +19,7 @@ from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create, run_below
 from winnow.engine.runs.study import COLUMNS, Study
 from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec, parse_many
-from winnow.engine.studies.depth_advice import rule_of
+from winnow.engine.studies.depth_advice import depth_rule
 from winnow.engine.studies.latency import latency_rows, timed_pruning
 from winnow.engine.studies.plan import Member, plan
 from winnow.engine.studies.rows import result_rows, results_table
@@ -186,7 +186,7 @@ class _RunningStudy:
 
     def _start(self, entry: _Entry, known: KnownRuns) -> None:
         """Find or make the run of a member, and give it to the pool."""
-        rule = rule_of(self.study.spec) if isinstance(self.study.spec, TailorSpec) else None
+        rule = depth_rule(self.study.spec) if isinstance(self.study.spec, TailorSpec) else None
         runs = {key: run for key, other in self.entries.items() if (run := other.run)}
         try:
             spec = member_spec(entry.member, runs, rule)

@@ -21,6 +21,7 @@ from winnow.engine.networks.multitask import build_network
 from winnow.engine.runs.log_marks import marks
 from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.counts import living
+from winnow.engine.sparsity.learned import Learned
 from winnow.engine.sparsity.strength import Targeted
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.build import build_tasks
@@ -32,6 +33,7 @@ from winnow.engine.training.distributed.place import place
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
 from winnow.engine.training.loop import Training, begin, start_at_constants, validate
 
+FEW_MEASUREMENTS = 30  # of a held-out loss: ten are lost in the running means
 FEW_STEPS = 50  # of the penalty: fewer move hardly a group to zero
 
 
@@ -105,7 +107,7 @@ def _require_steps(images: Batches, size: int) -> None:
 
 def _remark(training: Training, images: Batches, writer: ResultWriter) -> None:
     """Say before the first step what will not come of it."""
-    if remarks := [*_without_signal(images), *_hard_target(training)]:
+    if remarks := [*_without_signal(images), *_hard_target(training), *_learned_from_little(training)]:
         writer.status(message="; ".join(remarks))
 
 
@@ -113,7 +115,7 @@ def _without_signal(images: Batches) -> list[str]:
     """Return a sentence for images, and for targets, that are the same everywhere: nothing can be learned of them."""
     found = ["all training images are one colour: check the data"] if images.one_colour() else []
     same = [name for name in images.tasks if images.one_value(name)]
-    return [*found, *(f"`{name}` is the same in all training images: nothing can be learned of it" for name in same)]
+    return [*found, *(f"`{name}` is the same in all training images: nothing can be learned from it" for name in same)]
 
 
 def _hard_target(training: Training) -> list[str]:
@@ -125,11 +127,25 @@ def _hard_target(training: Training) -> list[str]:
     if hard := cannot_be_met(control, penalty.floor):
         return [hard]
     if penalty.refit_share == 0:
-        return [f"without a refit nothing sees to it that {control.percent:g} % {share} are zero at the end"]
+        return [f"without a refit, the share at the end may differ from {control.percent:g} % {share}"]
     if control.refit_from - control.warm_up < FEW_STEPS:
         steps = max(control.refit_from - control.warm_up, 0)
-        return [f"the penalty acts for {steps} steps only: what is then missing to the target is cut by norm"]
+        return [
+            f"the penalty acts for only {steps} steps: the smallest groups are then set to zero to reach the target"
+        ]
     return []
+
+
+def _learned_from_little(training: Training) -> list[str]:
+    """Return a sentence where a strength is learned from so few measurements that it stays near its start."""
+    control = training.controller
+    if not isinstance(control, Learned) or control.planned >= FEW_MEASUREMENTS:
+        return []
+    measured = f"{control.planned} measurement{'' if control.planned == 1 else 's'}"
+    return [
+        f"the strength is learned from {measured} only, and may stay near its start: give a smaller --learn-every or "
+        "more epochs"
+    ]
 
 
 def _missed(training: Training) -> str:

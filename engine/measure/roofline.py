@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,32 +19,12 @@ from torch import Tensor, nn
 
 from winnow.engine.graph.modes import evaluating, modules_called
 from winnow.engine.measure.counts import layer_macs
+from winnow.engine.measure.peaks import Peaks, seconds_of, with_threads
+from winnow.engine.measure.timing import Timing, each_round, eager
 from winnow.engine.pruning.selecting import Gather, Selecting, picked_units
 
-SIDES, COPIED = (512, 1024), 16 * 2**20  # of the matrices; entries of the copy
-REPEATS = 12
-BLOCKS: Mapping[str, int] = {"AVX512": 16, "AVX2": 8}  # float32 numbers of a vector, by what torch calls the processor
-OTHER = 4
 REST = "(between layers)"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What this machine can do: FLOP/s of a product, bytes/s of a copy, seconds of one operation, vector width."""
-
-    threads: int
-    flops: float
-    bandwidth: float
-    call: float
-    block: int
-
-    def least(self, macs: float, moved: float) -> float:
-        """Return the least seconds for so many multiply-accumulates and bytes."""
-        return max(2 * macs / self.flops, moved / self.bandwidth)
-
-    def bound(self, macs: float, moved: float) -> str:
-        """Return what limits a layer: compute or memory."""
-        return "compute" if 2 * macs / self.flops >= moved / self.bandwidth else "memory"
+WARM = 2  # passes
 
 
 @dataclass(frozen=True)
@@ -60,38 +39,39 @@ class LayerCost:
     gathering: float = 0.0
 
 
-@cache
-def measured_machine(threads: int) -> Machine:
-    """Return what this machine does with so many threads, from a probe of about half a second, once per process."""
-    with _with_threads(threads), torch.inference_mode():
-        flops = max(2 * side**3 / _best(_product(side)) for side in SIDES)
-        source, target = torch.randn(COPIED), torch.empty(COPIED)
-        bandwidth = 2 * 4 * COPIED / _best(lambda: target.copy_(source))
-        tiny, x = nn.Conv2d(1, 1, 1), torch.ones(1, 1, 1, 1)
-        call = _best(lambda: tiny(x), 100)
-    return Machine(threads, flops, bandwidth, call, BLOCKS.get(torch.backends.cpu.get_cpu_capability(), OTHER))
-
-
 def layer_costs(
     models: Mapping[str, nn.Module], inputs: Mapping[str, Mapping[str, Any]], threads: int, rounds: int = 20
 ) -> dict[str, dict[str, LayerCost]]:
     """Return what every layer of each model costs, {model: {layer: cost}}: seconds are medians of passes in turns.
 
-    Layers are the innermost modules, with all their calls; what runs between them is the entry `REST`, with no
-    multiply-accumulates. MACs and bytes are those of the whole batch; `inputs` are each model's, by name.
+    Layers are the innermost modules, with all their calls. The entry `REST` is what a pass that nobody watches takes
+    beyond them: what runs between them. MACs and bytes are those of the whole batch.
+
+    Args:
+        models: by their name.
+        inputs: of each model, by the names of its forward pass's arguments.
+        threads: of the passes.
+        rounds: passes of each model.
+
     """
     macs = {name: layer_macs(model, dict(inputs[name])) for name, model in models.items()}
     with ExitStack() as stack:
         stack.enter_context(modules_called())
         stack.enter_context(torch.inference_mode())
-        stack.enter_context(_with_threads(threads))
+        stack.enter_context(with_threads(threads))
         for model in models.values():
             stack.enter_context(evaluating(model))
+        whole = each_round(
+            {name: eager(model, inputs[name]) for name, model in models.items()}, Timing(max(rounds, 3), 1e-6, threads)
+        )
         probes = {name: stack.enter_context(_probed(model)) for name, model in models.items()}
-        for turn in range(rounds + 2):
+        for turn in range(rounds + WARM):
             for name in sorted(models, reverse=bool(turn % 2)):
                 probes[name].run(models[name], inputs[name])
-        return {name: _costs(model, probes[name], macs[name], _images(inputs[name])) for name, model in models.items()}
+        return {
+            name: _costs(model, probes[name], macs[name], (_images(inputs[name]), float(np.median(whole[name]))))
+            for name, model in models.items()
+        }
 
 
 class _Probe:
@@ -99,7 +79,6 @@ class _Probe:
 
     def __init__(self) -> None:
         self.passes: list[dict[str, float]] = []
-        self.whole: list[float] = []
         self.seen: dict[str, tuple[float, tuple[int, int]]] = {}
         self.inputs: dict[str, Tensor] = {}
         self._starts: dict[str, float] = {}
@@ -109,9 +88,8 @@ class _Probe:
         """Run one pass."""
         self.passes.append({})
         self.seen = {}
-        self._running, start = True, time.perf_counter()
+        self._running = True
         model(**inputs)
-        self.whole.append(time.perf_counter() - start)
         self._running = False
 
     def begin(self, name: str) -> Callable[..., None]:
@@ -159,8 +137,10 @@ def _images(inputs: Mapping[str, Any]) -> int:
     return next((len(value) for value in inputs.values() if isinstance(value, Tensor)), 1)
 
 
-def _costs(model: nn.Module, probe: _Probe, macs: Mapping[str, float], images: int) -> dict[str, LayerCost]:
-    passes = probe.passes[2:]  # the first two warm up
+def _costs(
+    model: nn.Module, probe: _Probe, macs: Mapping[str, float], taken: tuple[int, float]
+) -> dict[str, LayerCost]:
+    passes, (images, whole) = probe.passes[WARM:], taken
     found = {}
     for name in passes[0]:
         layer = model.get_submodule(name)
@@ -169,9 +149,8 @@ def _costs(model: nn.Module, probe: _Probe, macs: Mapping[str, float], images: i
         gathering = _gathering(layer, probe.inputs[name]) if name in probe.inputs else 0.0
         gathering = seconds if isinstance(layer, Gather) else min(gathering, seconds)
         found[name] = LayerCost(type(layer).__name__, images * macs.get(name, 0.0), moved, widths, seconds, gathering)
-    rest = [whole - sum(one.values()) for whole, one in zip(probe.whole[2:], passes, strict=True)]
     between = images * sum(count for name, count in macs.items() if name not in found)
-    found[REST] = LayerCost("", between, 0.0, (0, 0), max(float(np.median(rest)), 0.0))
+    found[REST] = LayerCost("", between, 0.0, (0, 0), max(whole - sum(cost.seconds for cost in found.values()), 0.0))
     return found
 
 
@@ -184,10 +163,10 @@ def _gathering(layer: Any, x: Tensor) -> float:
             torch.cat([picked, torch.ones_like(picked.narrow(layer.axis, 0, 1))], layer.axis) if layer.ones else picked
         )
 
-    return _best(gathered, REPEATS, np.median)
+    return seconds_of(gathered, of=np.median)
 
 
-def layer_table(dense: Mapping[str, LayerCost], small: Mapping[str, LayerCost], of: Machine) -> pd.DataFrame:
+def layer_table(dense: Mapping[str, LayerCost], small: Mapping[str, LayerCost], of: Peaks) -> pd.DataFrame:
     """Return one row per layer: both networks beside each other, and what of the promised time was lost, to what.
 
     Columns: layer, kind; of each network macs, bytes, seconds, flops [FLOP/s], bound (compute or memory), with the
@@ -217,7 +196,7 @@ def _ratio(dense: Mapping[str, LayerCost], small: Mapping[str, LayerCost]) -> fl
     return sum(cost.macs for cost in small.values()) / whole if whole else 1.0
 
 
-def _row(name: str, one: LayerCost, other: LayerCost, of: Machine, ratio: float) -> dict[str, Any]:
+def _row(name: str, one: LayerCost, other: LayerCost, of: Peaks, ratio: float) -> dict[str, Any]:
     share = other.macs / one.macs if one.macs else ratio
     promised = one.seconds * share
     row: dict[str, Any] = {"layer": name, "kind": one.kind or other.kind}
@@ -233,7 +212,7 @@ def _row(name: str, one: LayerCost, other: LayerCost, of: Machine, ratio: float)
     return row | {"promised": promised, "lost": lost, **_parts(lost, one, other, of, share)}
 
 
-def _parts(lost: float, one: LayerCost, other: LayerCost, of: Machine, share: float) -> dict[str, float]:
+def _parts(lost: float, one: LayerCost, other: LayerCost, of: Peaks, share: float) -> dict[str, float]:
     """Return to what the time was lost, in this order and never more than is left of it."""
     ideal = one.seconds * share
     padded = _padded(other, of.block) / _padded(one, of.block) if one.macs and other.macs else 1.0
@@ -256,20 +235,6 @@ def _padded(cost: LayerCost, block: int) -> float:
     return (-(-outer // block) * block / outer) if outer else 1.0
 
 
-def _product(side: int) -> Callable[[], object]:
-    one, other, out = torch.randn(side, side), torch.randn(side, side), torch.empty(side, side)
-    return lambda: torch.mm(one, other, out=out)
-
-
-def _best(work: Callable[[], object], repeats: int = REPEATS, of: Callable[[Any], Any] = min) -> float:
-    found = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start)
-    return float(of(found[1:]))
-
-
 def _tensors(structure: Any) -> list[Tensor]:
     leaves = torch.utils._pytree.tree_leaves(structure)
     return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
@@ -282,13 +247,3 @@ def _bytes(tensor: Tensor) -> int:
 def _width(tensors: list[Tensor]) -> int:
     """Return the number of channels of the first tensor: axis 1 of a map, the last of anything else."""
     return tensors[0].shape[1 if tensors[0].dim() > 3 else -1] if tensors and tensors[0].dim() else 0
-
-
-@contextmanager
-def _with_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -26,9 +26,9 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Timing:
-    """How long to measure.
+    """The settings of a timing: how often and how long to measure.
 
-    rounds: figures per runner, at least 3. seconds: time for each figure; at least one pass is timed, after one to warm
+    rounds: measurements per model, at least 3. seconds: time for each; at least one pass is timed, after one to warm
     up. threads: of the forward pass; None for as many as torch uses now.
 
     Raises:

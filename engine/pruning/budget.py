@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from winnow.engine.graph.weights import Flags, Values
+from winnow.engine.pruning.blocks import Blocks
 from winnow.engine.pruning.latency_budget import LatencySearch, Timed
 from winnow.engine.pruning.ranking import Ranking, fewest
 from winnow.engine.pruning.units import Units
@@ -27,7 +28,8 @@ class Budget:
     """What is to be saved: `percent` of the model's channels (group), parameters, multiply-accumulates or latency.
 
     `floor` is the share of each class's channels that always stays, one at least; `at` says whether the next unit too
-    many is taken ("least") or left ("most").
+    many is taken ("least") or left ("most"). With `blocks` (`engine.pruning.blocks`), each class keeps the best of what
+    would go up to the width that costs nothing; what that keeps is not saved, so that more goes elsewhere.
 
     Raises:
         ValueError: a percentage outside (0, 100), a floor outside [0, 1), or an unknown word.
@@ -38,16 +40,17 @@ class Budget:
     of: Of | Literal["latency"] = "mac"
     floor: float = 0.0
     at: Literal["least", "most"] = "least"
+    blocks: Blocks | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.percent < 100:
-            raise ValueError(f"`budget` should be above 0 and below 100 %. Found {self.percent:g}.")
+            raise ValueError(f"`budget` must be above 0 and below 100 %, got {self.percent:g}.")
         if not 0 <= self.floor < 1:
-            raise ValueError(f"`floor` should be at least 0 and below 1. Found {self.floor:g}.")
+            raise ValueError(f"`floor` must be at least 0 and below 1, got {self.floor:g}.")
         if self.of not in ("group", "parameter", "mac", "latency"):
-            raise ValueError(f"`of` should be group, parameter, mac or latency. Found {self.of!r}.")
+            raise ValueError(f"`of` must be group, parameter, mac or latency, got {self.of!r}.")
         if self.at not in ("least", "most"):
-            raise ValueError(f"`at` should be least or most. Found {self.at!r}.")
+            raise ValueError(f"`at` must be least or most, got {self.at!r}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +97,13 @@ def choose(
             channel (the message says what can); a budget of latency without `timed`.
 
     """
-    ranking = Ranking(units, scores, budget.floor, tasks)
+    ranking = Ranking(units, scores, budget.floor, tasks, budget.blocks)
     what_if = WhatIf(units, tasks)
     if budget.of == "latency":
         if timed is None:
-            raise ValueError("`timed` should say how candidates are timed for a budget of latency. Found None.")
+            raise ValueError(
+                "`timed` must be given for a budget of latency, got None. It says how candidates are timed."
+            )
         return _by_latency(LatencySearch(units, ranking, replace(timed, tasks=tasks)), ranking, what_if, budget)
     of = budget.of
     found = fewest(lambda count: what_if.shares(ranking.first(count)).of(of), budget.percent, ranking)
@@ -109,10 +114,19 @@ def choose(
 
 
 def choose_up_to(
-    units: Units, scores: Values, highest: float, *, floor: float = 0.0, tasks: Sequence[str] | None = None
+    units: Units,
+    scores: Values,
+    highest: float,
+    *,
+    floor: float = 0.0,
+    tasks: Sequence[str] | None = None,
+    blocks: Blocks | None = None,
 ) -> Choice:
-    """Return all units whose score is at most `highest`, but for the best of each class, and those that are dead."""
-    ranking = Ranking(units, scores, floor, tasks)
+    """Return all units whose score is at most `highest`, but for the best of each class, and those that are dead.
+
+    With `blocks`, as a `Budget` has them, each class keeps more where that costs nothing.
+    """
+    ranking = Ranking(units, scores, floor, tasks, blocks)
     count = ranking.dead + int((np.asarray(scores)[ranking.order[ranking.dead :]] <= highest).sum())
     return _choice(ranking, WhatIf(units, tasks), count)
 
@@ -135,6 +149,6 @@ def unreachable(percent: float, of: str, most: float) -> ValueError:
     """Return the error of a budget that cannot be met; `most` is what can be saved [%]."""
     reached = math.floor(10 * most) / 10
     return ValueError(
-        f"`budget` should be at most {reached:g} % of {of}: more cannot go while each layer keeps what it must. "
-        f"Found {percent:g}."
+        f"`budget` must be at most {reached:g} % of {of}, got {percent:g}. Each layer keeps at least one channel, and "
+        "its floor. Ask for less, or lower the floor."
     )

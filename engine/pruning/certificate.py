@@ -24,7 +24,7 @@ COMPUTED = "its weight should be a plain parameter"  # engine.graph.layers says 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was compared and what went.
+    """The evidence that a smaller model gives the same outputs, and what was removed.
 
     max_error_*: the largest absolute difference in any output; relative_error_*: the largest one by the scale (the
     largest entry) of its output; relative_error_training: the same in training mode in float64, with the batch norms'
@@ -32,7 +32,7 @@ class Certificate:
     inputs: what both models were run on. calls: the calls among them, each with its mode and its plain arguments, given
     or left out: the smaller model holds for these. sizes: the other sizes among them. tensors, elements: how many were
     compared in float64. open: what was not compared, and why.
-    removed: one row per layer that lost something, with its weight's shape, parameters and columns read before and
+    removed: one row per layer that was made smaller, with its weight's shape, parameters and columns read before and
     after. kept_for: channels that could have gone, had the program allowed it: the operation and why, and layers whose
     weight is computed at each pass, so that nothing of them is cut. gathered: the
     layers that gather channels, and how many; folded: the layers that took over constants, how many and where. What

@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from winnow.engine.graph.calls import Call, run
+from winnow.engine.graph.examples import images
 
 Answer = Callable[[Tensor, tuple[Any, ...], dict[str, Any]], Tensor]  # uniform numbers and the arguments → the result
 TINY = 2.0**-40
@@ -103,6 +106,44 @@ def same_chance(model: nn.Module, images: int, seed: int = 0) -> Iterator[Chance
         np.random.set_state(numbers)  # noqa: NPY002
         for hook in hooks:
             hook.remove()
+
+
+@contextmanager
+def drawing_alike(model: nn.Module, call: Call, seed: int) -> Iterator[Chance | None]:
+    """Seed what is drawn at random; in training mode it is the same for models of any width."""
+    if call.training:
+        with same_chance(model, images(call), seed) as chance:
+            yield chance
+        return
+    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
+    with torch.random.fork_rng(devices=sorted(devices, key=str)):
+        torch.manual_seed(seed)
+        yield None
+
+
+def run_placed(model: nn.Module, call: Call, chance: Chance) -> Any:
+    """Run a model so that its random operations know where they are; a drawn program says it node by node."""
+    if not isinstance(model, fx.GraphModule):
+        return run(model, call)
+    values = [value for _, value in call.named(model).values()]
+    return _Placed(model, chance).run(*values)
+
+
+class _Placed(fx.Interpreter):
+    """Runs a program, each operation in the place that it had in the model."""
+
+    def __init__(self, module: fx.GraphModule, chance: Chance) -> None:
+        super().__init__(module)
+        self.chance = chance
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one operation where it belongs."""
+        stack = list((n.meta.get("nn_module_stack") or {}).values())
+        self.chance.paths.append(stack[-1][0] if stack else "")
+        try:
+            return super().run_node(n)
+        finally:
+            self.chance.paths.pop()
 
 
 def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any) -> Any:

@@ -19,8 +19,9 @@ from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.wrappers import unwrapped
+from winnow.engine.pruning.blocks import Blocks, blocks_of
 from winnow.engine.pruning.certificate import Certificate, certificate_of
-from winnow.engine.pruning.cost import Coefficients, layout_of, measured_cost
+from winnow.engine.pruning.cost import Coefficients, device_of, layout_of, measured_cost
 from winnow.engine.pruning.fitting import Unfit, fit_all, kept_around, settle_shapes
 from winnow.engine.pruning.forms import (
     KeepTasks,
@@ -49,14 +50,14 @@ EVALUATION_ONLY = (
 
 @dataclass(frozen=True, eq=False)
 class Compacted:
-    """The smaller model, the proof that it is the same, and how each tensor was cut."""
+    """The smaller model, the evidence that its outputs are the same, and how each tensor was cut."""
 
     model: nn.Module
     certificate: Certificate
     cuts: tuple[CutWeight, ...]
 
 
-def compact(
+def compact(  # noqa: PLR0913 - each option stands alone
     model: nn.Module,
     example_inputs: Any,
     *,
@@ -64,8 +65,9 @@ def compact(
     tasks: Sequence[str] | None = None,
     training: bool = False,
     keep_modules: bool = False,
+    round_to: Literal["auto"] | int | None = None,
 ) -> Compacted:
-    """Return a smaller model with the same outputs, without the channels that the weights' exact zeros make idle.
+    """Return a smaller model with the same outputs, without the channels that exact zeros in its weights make idle.
 
     The model itself is never modified. The smaller one trains, moves and exports as any module does, is in the mode
     that the model is in, and takes inputs of any size that the model takes (the certificate names the exception, a
@@ -84,20 +86,21 @@ def compact(
         tasks: of a model that returns a dict, the entries to keep; what only the others used goes. None: all.
         training: keep the channels that are constant in evaluation mode only, so that the smaller model is the same in
             training mode too, and trains as the model would with all that went held at zero.
-        keep_modules: keep every module, with one channel at least. Otherwise one of which nothing comes but zeros, such
-            as an expert whose last layer is zero, becomes `engine.pruning.selecting.Zeros`.
+        keep_modules: keep modules that give nothing but zeros, with one channel, and not `selecting.Zeros` for them.
+        round_to: keep the best of the channels that could go, free to be trained, up to multiples of a number, or up
+            to the widths that cost no time on this machine ("auto", `engine.pruning.blocks`). None: keep none.
 
     Raises:
         NotTraceable: the model's channels cannot be followed.
         NotExact: the smaller model's outputs differ from the model's by more than rounding.
-        ValueError: `tasks` names what the model does not return, `gather` is none of the above.
+        ValueError: `tasks` names what the model does not return, `gather` or `round_to` is none of the above.
 
     Examples:
         >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
         >>> net[2].weight.data[:, 0] = 0  # nobody reads the first hidden channel
         >>> small = compact(net, torch.ones(1, 4))
-        >>> small.model[0]
-        Linear(in_features=4, out_features=2, bias=True)
+        >>> small.model[0].out_features
+        2
         >>> small.certificate.max_error_float64 < 1e-10
         True
 
@@ -107,14 +110,10 @@ def compact(
     model, _ = unwrapped(model)
     given = calls(model, example_inputs)
     graph = trace(model, given)
-    tensors = (leaf for call in given for _, leaf in call.tensors())
-    mode = measured_cost(_device(model), layout_of(model, tensors)) if gather == "auto" else gather
+    place = device_of(model), layout_of(model, (leaf for call in given for _, leaf in call.tensors()))
+    mode = measured_cost(*place) if gather == "auto" else gather
     training = training or any(call.training for call in given)
-    return _Compaction(graph, given, tasks, mode, training, keep_modules).found()
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    return _Compaction(graph, given, tasks, mode, training, keep_modules, blocks_of(round_to, *place)).found()
 
 
 class _NoProgram(NotExact):
@@ -140,6 +139,7 @@ class _Compaction:
     gather: GatherMode
     training: bool
     keep_modules: bool = False
+    blocks: Blocks | None = None
 
     def found(self) -> Compacted:
         """Return the first form that is exact.
@@ -176,14 +176,14 @@ class _Compaction:
 
     @cached_property
     def _plan(self) -> Plan:
-        return planned(self.graph, self.tasks, self.gather, self.training)
+        return planned(self.graph, self.tasks, self.gather, self.training, self.blocks)
 
     @cached_property
     def _both(self) -> bool:
         """Whether both modes must agree: no channel goes that is constant in evaluation mode alone."""
         if self.training or not depends_on_mode(self._plan):
             return True
-        held = planned(self.graph, self.tasks, self.gather, training=True)
+        held = planned(self.graph, self.tasks, self.gather, True, self.blocks)
         return bool((held.liveness.kept == self._plan.liveness.kept).all()) and not self._plan.liveness.folded
 
     def _shrunk(self, plan: Plan, naming: Naming = "none") -> _Built:
@@ -252,9 +252,9 @@ class _Compaction:
         if graph.contexts:
             raise NotExact(f"`model` must run in one context as a program, got {graph.contexts[0]}.")
         if not self._both:
-            held = self._program(planned(graph, self.tasks, self.gather, training=True))
+            held = self._program(planned(graph, self.tasks, self.gather, True, self.blocks))
             self._proof(held, [call for call in in_modes(self.calls) if call.training])
-        built = self._program(planned(graph, self.tasks, self.gather, self.training))
+        built = self._program(planned(graph, self.tasks, self.gather, self.training, self.blocks))
         same_gradients(graph.model, built.small, self.calls)
         return self._proved(built)
 

@@ -51,6 +51,11 @@ def measured_cost(device: torch.device, layout: torch.memory_format = torch.cont
     return Coefficients(max(convolution - call, 1e-9) / macs, max(gather - call, 1e-9) / moved, call)
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device of a model's parameters."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
 def layout_of(model: nn.Module, inputs: Iterable[Any]) -> torch.memory_format:
     """Return the memory format that a model works in: channels last if its kernels or an input lie so."""
     tensors = [*model.parameters(), *(value for value in inputs if isinstance(value, Tensor))]

@@ -177,7 +177,7 @@ class _Fitting(Observer):
             return
         axes = [axis for axis, length in enumerate(squeezed(carrier.labels).shape) if length > 1]
         if any(tensor.shape[axis] != expected[axis] for axis in axes):
-            raise self._failed(f"{NUMBER}: it should give {expected} and gives {tuple(tensor.shape)}")
+            raise self._failed(f"{NUMBER}: it must give {expected}, got {tuple(tensor.shape)}")
 
     def _check_order(self, name: str, func: Any, given: tuple[Any, Any], carriers: list[Carrier]) -> None:
         """Run an operation that moves elements on their channels instead."""

@@ -25,6 +25,8 @@ LEAST = 1e-6  # of the multiply-accumulates, so that the logarithm is finite
 class Timed:
     """How candidates are timed: on which inputs, how many rounds each and how many at most, with which gathers.
 
+    `round_to` as `compact` takes it.
+
     Raises:
         ValueError: fewer than 3 rounds or 2 tries.
 
@@ -35,11 +37,12 @@ class Timed:
     tries: int = 7
     gather: Literal["auto", "always", "never"] | Coefficients = "auto"
     tasks: Sequence[str] | None = None
+    round_to: Literal["auto"] | int | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("rounds", 3), ("tries", 2)):
             if getattr(self, name) < least:
-                raise ValueError(f"`{name}` should be at least {least}. Found {getattr(self, name)}.")
+                raise ValueError(f"`{name}` must be at least {least}, got {getattr(self, name)}.")
 
 
 class LatencySearch:
@@ -55,7 +58,8 @@ class LatencySearch:
         if count not in self.paces:
             masked = self._what_if.without(self._ranking.first(count))
             timed = self._timed
-            small = compact(masked, timed.inputs, gather=timed.gather, tasks=timed.tasks).model
+            options: Any = {"gather": timed.gather, "tasks": timed.tasks, "round_to": timed.round_to}
+            small = compact(masked, timed.inputs, **options).model
             self.paces[count] = pace(self._units.graph.model, small, timed.inputs, timed.rounds)
         return 100 * (1 - self.paces[count].ratio)
 

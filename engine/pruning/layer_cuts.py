@@ -94,7 +94,8 @@ class _Orders:
         self._dead = units.idle()
 
     def members(self, kind: int) -> Labels:
-        return self._order[self._units.classes[self._order] == kind]
+        own: Labels = self._order[self._units.classes[self._order] == kind]
+        return own
 
     def width(self, kind: int) -> int:
         return int((self._units.classes == kind).sum())

@@ -49,8 +49,8 @@ def moved_banks(groups: Sequence[Group], model: nn.Module, twin: nn.Module) -> l
         if id(group.members) not in moved:
             if lost := [axis for axis in group.members if id(axis.parameter) not in names]:
                 raise ValueError(
-                    f"`groups` should lie in `model`. Found one of {group.layer}, of shape "
-                    f"{tuple(lost[0].parameter.shape)}, that does not."
+                    f"`groups` must be groups of `model`, got one of another network in {group.layer}, of shape "
+                    f"{tuple(lost[0].parameter.shape)}."
                 )
             axes = (replace(axis, parameter=parameters[names[id(axis.parameter)]]) for axis in group.members)
             moved[id(group.members)] = replace(group, members=tuple(axes))

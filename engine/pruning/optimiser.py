@@ -27,14 +27,14 @@ class SmallerOptimiser(Protocol):
 
 
 def transfer(optimizer: Optimizer, compacted: SmallerOptimiser) -> Optimizer:
-    """Return an optimiser for the smaller model that goes on where the model's own optimiser stands.
+    """Return an optimiser for the smaller model that continues from the state of the model's own optimiser.
 
     Hyper-parameters stay, group by group; momenta and moments (m, v) are cut as the weights were. Parameters that the
-    smaller model lost are left out, those of other modules are taken over as they are. A bias or a column that a
+    smaller model lacks are left out; those of other modules are kept unchanged. A bias or a column that a
     layer got for constants starts without history.
 
     Raises:
-        ValueError: an optimiser whose state is not known to go entry by entry with the weights.
+        ValueError: an optimiser whose state is not known to correspond to the weights entry by entry.
 
     Examples:
         >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
@@ -50,7 +50,7 @@ def transfer(optimizer: Optimizer, compacted: SmallerOptimiser) -> Optimizer:
     """
     if type(optimizer) not in KNOWN:
         names = ", ".join(kind.__name__ for kind in KNOWN)
-        raise ValueError(f"`optimizer` should be one of {names}. Found {type(optimizer).__name__}.")
+        raise ValueError(f"`optimizer` must be one of {names}, got {type(optimizer).__name__}.")
     left = {id(parameter) for parameter in compacted.model.parameters()}
     cuts = {id(origin): cut for cut in compacted.cuts if (origin := cut.origin()) is not None}
     pairs = [[(old, _new(old, cuts)) for old in group["params"]] for group in optimizer.param_groups]

@@ -17,9 +17,14 @@ from winnow.engine.graph.layer_steps import NormStep
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.records import Product
+from winnow.engine.graph.spaces import Space
 from winnow.engine.graph.weights import Flags
+from winnow.engine.pruning.blocks import Blocks
 from winnow.engine.pruning.readers import LEAST_ONES, GatherMode, Reading, foldable, folded_columns, readings
+from winnow.engine.pruning.scores import norm_scores
+from winnow.engine.pruning.units import units
 
+FREE_OF_CHARGE = "the width costs nothing: free to be trained"
 WRITING = ("iadd", "isub", "imul", "itruediv", "setitem")
 Runs = Literal["all", "needed", "program"]
 
@@ -40,6 +45,7 @@ class Plan:
     kept_for: dict[str, str] = field(default_factory=dict)
     gone: frozenset[str] = frozenset()
     hollow: tuple[str, ...] = ()  # operations dead as a whole, with one channel left
+    blocks: Blocks | None = None  # of widths that cost nothing, where channels are kept up to them
 
     def keeping(self, channels: Labels, place: str, reason: str) -> "Plan":
         """Return the plan with channels that stay for a reason.
@@ -61,7 +67,7 @@ class Plan:
 
     def readings(self) -> dict[str, Reading]:
         """Return the layers that read otherwise than their input is."""
-        return readings(self.liveness, self.gather)
+        return readings(self.liveness, self.gather, self.blocks)
 
     def result(self) -> Any:
         """Return what the program gives, without the outputs of other tasks."""
@@ -73,8 +79,16 @@ class Plan:
         return _alive(self.graph, self.result())
 
 
-def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode, training: bool = False) -> Plan:
+def planned(
+    graph: ChannelGraph,
+    tasks: Sequence[str] | None,
+    gather: GatherMode,
+    training: bool = False,
+    blocks: Blocks | None = None,
+) -> Plan:
     """Return the plan for the outputs of the given tasks (all by default), one that holds in `training` mode too.
+
+    With `blocks`, channels that could go are kept up to the widths that cost nothing (`rounded`).
 
     Raises:
         ValueError: `tasks` names none of the model's outputs.
@@ -85,7 +99,40 @@ def planned(graph: ChannelGraph, tasks: Sequence[str] | None, gather: GatherMode
     constant = set() if training else foldable(graph, liveness.constants)
     named = None if tasks is None else tuple(tasks)
     plan = Plan(graph, liveness, named, "all" if tasks is None else "needed", gather, gone=idle(graph, outputs, named))
-    return _folding(plan, constant) if constant else _runnable(plan)
+    plan = _folding(plan, constant) if constant else _runnable(plan)
+    return plan if blocks is None else rounded(plan, blocks)
+
+
+def rounded(plan: Plan, blocks: Blocks) -> Plan:
+    """Return the plan with the best of the channels that could go, up to the widths that cost nothing.
+
+    The best are those of the largest weights. What they are made of stays with them, so that other widths grow and are
+    rounded again. A width of none, or of one channel in the place of none, stays as it is; so does one of channels
+    that stand for several entries each, such as the heads of an attention layer.
+    """
+    found = units(plan.graph.model, (), graph=plan.graph)
+    scores = norm_scores(found, "size")
+    plain = {space.name for space in plan.graph.spaces if _one_entry_each(space)}
+    plan, before = replace(plan, blocks=blocks), -1
+    alone = plan.liveness.kept & ~plan.liveness.keeping(np.zeros(plan.graph.count, bool)).kept
+    while before < plan.liveness.kept.sum():
+        before, keep, words = int(plan.liveness.kept.sum()), plan.liveness.kept.copy(), dict(plan.kept_for)
+        for kind, name in enumerate(found.names):
+            members = np.flatnonzero(found.classes == kind)
+            there = keep[found.channels[members]]
+            width = int(there.sum())
+            more = min(blocks.free(width), len(members)) - width
+            if width and more and name in plain and not alone[found.channels[members[there]]].all():
+                gone = members[~there]
+                keep[found.channels[gone[np.argsort(-scores[gone], kind="stable")][:more]]] = True
+                words[name] = FREE_OF_CHARGE
+        plan = _runnable(replace(plan, liveness=plan.liveness.keeping(keep), kept_for=words))
+    return plan
+
+
+def _one_entry_each(space: Space) -> bool:
+    makers = [part for part in space.slices if part.role in ("writer", "depthwise")]
+    return all(part.length == len(space.channels) for part in makers)
 
 
 def depends_on_mode(plan: Plan) -> bool:

@@ -115,7 +115,7 @@ class Program:
         for carrier, tensor in zip(self._carriers[node], tensors_in((value,)), strict=False):
             expected = self.expected(carrier) if carrier.bears else None
             if expected is not None and tuple(tensor.shape) != expected:
-                raise ValueError(f"names a size that should be {expected} and is {tuple(tensor.shape)}")
+                raise ValueError(f"names a size that must be {expected}, got {tuple(tensor.shape)}")
 
     def _check_labels(self, node: fx.Node, copied: fx.Node) -> None:
         """Run an operation that moves elements on their channels instead."""

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from winnow.engine.graph.calls import Call, outputs, run
-from winnow.engine.graph.examples import images
 from winnow.engine.graph.modes import in_mode
-from winnow.engine.pruning.chance import Chance, same_chance
+from winnow.engine.pruning.chance import drawing_alike, run_placed
 from winnow.engine.pruning.precision import full_precision, in_precision, in_type, is_in_type, private
 from winnow.engine.pruning.trials import SEED, Trial
 
@@ -28,7 +27,7 @@ BEHIND = " (in evaluation mode behind it)"
 
 
 class NotExact(ArithmeticError):  # noqa: N818 - the published name
-    """A smaller model does not give what the original gives, so it is not handed out."""
+    """A smaller model does not give the outputs of the original, so it is not returned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,8 +237,8 @@ class _Both:
         return _Result(kind, tensors)
 
     def _passed(self, model: nn.Module, call: Call) -> tuple[Any, list[tuple[str, Tensor]]]:
-        with in_mode(model, bool(call.training)), _seeded(model, call) as chance:
-            result = run(model, call) if chance is None else _with(model, call, chance)
+        with in_mode(model, bool(call.training)), drawing_alike(model, call, SEED) as chance:
+            result = run(model, call) if chance is None else run_placed(model, call, chance)
         if chance is not None:
             self.unanswered |= chance.unanswered
         return result, outputs(model, result)
@@ -258,44 +257,6 @@ class _Both:
                 raise _unlike(f"`{path or 'output'}` as {words[0]}", words[1], trial)
             errors.add(one, two)
         return errors
-
-
-@contextmanager
-def _seeded(model: nn.Module, call: Call) -> Iterator[Chance | None]:
-    """Seed what is drawn at random; in training mode it is the same for models of any width."""
-    if call.training:
-        with same_chance(model, images(call), SEED) as chance:
-            yield chance
-        return
-    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
-    with torch.random.fork_rng(devices=sorted(devices, key=str)):
-        torch.manual_seed(SEED)
-        yield None
-
-
-def _with(model: nn.Module, call: Call, chance: Chance) -> Any:
-    """Run a model so that its random operations know where they are; a drawn program says it node by node."""
-    if not isinstance(model, fx.GraphModule):
-        return run(model, call)
-    values = [value for _, value in call.named(model).values()]
-    return _Placed(model, chance).run(*values)
-
-
-class _Placed(fx.Interpreter):
-    """Runs a program, each operation in the place that it had in the model."""
-
-    def __init__(self, module: fx.GraphModule, chance: Chance) -> None:
-        super().__init__(module)
-        self.chance = chance
-
-    def run_node(self, n: fx.Node) -> Any:
-        """Run one operation where it belongs."""
-        stack = list((n.meta.get("nn_module_stack") or {}).values())
-        self.chance.paths.append(stack[-1][0] if stack else "")
-        try:
-            return super().run_node(n)
-        finally:
-            self.chance.paths.pop()
 
 
 def _first(path: str) -> str:

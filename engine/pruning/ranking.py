@@ -7,25 +7,34 @@ import numpy as np
 
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.weights import Flags, Values
+from winnow.engine.pruning.blocks import Blocks
 from winnow.engine.pruning.units import Units
 
 
 class Ranking:
     """The units that may go, the first to go first: the dead, then the others but for the best of each class.
 
-    A unit is dead if no output of `tasks` (all by default) needs it.
+    A unit is dead if no output of `tasks` (all by default) needs it. With `blocks`, a class keeps the best of those
+    that would go up to the width that costs nothing.
 
     Raises:
         ValueError: `scores` is not one number per unit; `tasks` names what the model does not return.
 
     """
 
-    def __init__(self, units: Units, scores: Values, floor: float = 0.0, tasks: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        units: Units,
+        scores: Values,
+        floor: float = 0.0,
+        tasks: Sequence[str] | None = None,
+        blocks: Blocks | None = None,
+    ) -> None:
         scores = np.asarray(scores, np.float64)
         if scores.shape != (len(units),) or np.isnan(scores).any():
             raise ValueError(
-                f"`scores` should be {len(units)} numbers, one per unit. Found shape {scores.shape} and "
-                f"{int(np.isnan(scores).sum())} that are none."
+                f"`scores` must be {len(units)} numbers, one per unit, got shape {scores.shape} and "
+                f"{int(np.isnan(scores).sum())} NaN."
             )
         self._scores = scores
         dead = units.idle(tasks)
@@ -33,6 +42,7 @@ class Ranking:
         living = np.flatnonzero(may_go)
         self.order: Labels = np.concatenate([np.flatnonzero(dead), living[np.argsort(scores[living], kind="stable")]])
         self.dead = int(dead.sum())
+        self._blocks, self._classes = blocks, units.classes
 
     def __len__(self) -> int:
         return len(self.order)
@@ -41,11 +51,26 @@ class Ranking:
         """Mark the first units, (units,)."""
         gone = np.zeros(len(self._scores), bool)
         gone[self.order[:count]] = True
+        if self._blocks is not None:
+            gone[self._free_of_charge(count, gone)] = False
         return gone
 
+    def _free_of_charge(self, count: int, gone: Flags) -> list[int]:
+        """Return the units among the first that stay, the best of each class, since the width costs nothing."""
+        blocks, found = self._blocks, list[int]()
+        for kind in np.unique(self._classes) if blocks is not None else ():
+            members = self._classes == kind
+            width, most = int((members & ~gone).sum()), int(members.sum())
+            more = min(blocks.free(width), most) - width if blocks is not None and width else 0
+            own = self.order[:count][members[self.order[:count]]]
+            found += own[len(own) - more :].tolist()
+        return found
+
     def threshold(self, count: int) -> float:
-        """Return the highest score among the first units that were of use, −∞ where none was."""
-        return float(self._scores[self.order[count - 1]]) if count > self.dead else -math.inf
+        """Return the highest score among the first units that were of use and go, −∞ where none does."""
+        gone = self.first(count)
+        gone[self.order[: self.dead]] = False
+        return float(self._scores[gone].max(initial=-math.inf))
 
 
 def _kept(units: Units, dead: Flags, scores: Values, floor: float) -> Flags:

@@ -18,6 +18,7 @@ from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.records import Mix, Product
 from winnow.engine.graph.weights import Flags, Values
+from winnow.engine.pruning.blocks import Blocks
 from winnow.engine.pruning.cost import Coefficients
 from winnow.engine.pruning.selecting import SELECTING
 
@@ -82,13 +83,16 @@ def foldable(graph: ChannelGraph, constants: Mapping[int, Values]) -> set[int]:
     return found
 
 
-def readings(liveness: Liveness, gather: GatherMode) -> dict[str, Reading]:
-    """Return what the layers read that read otherwise than their input is, by the layer's name."""
+def readings(liveness: Liveness, gather: GatherMode, blocks: Blocks | None = None) -> dict[str, Reading]:
+    """Return what the layers read that read otherwise than their input is, by the layer's name.
+
+    With `blocks`, a layer that gathers picks as many channels as cost nothing.
+    """
     found = {}
     for product in changeable(liveness.graph).values():
         if not liveness.kept[product.rows].any():  # it goes as a whole
             continue
-        reading = _reading(liveness, product, gather)
+        reading = _reading(liveness, product, gather, blocks)
         if reading.index is not None or len(reading.folded):
             found[product.layer] = reading
     return found
@@ -126,7 +130,7 @@ def folded_columns(liveness: Liveness, product: Product) -> Labels:
     return np.flatnonzero(~liveness.kept[product.columns] & (np.nan_to_num(constants) != 0))
 
 
-def _reading(liveness: Liveness, product: Product, gather: GatherMode) -> Reading:
+def _reading(liveness: Liveness, product: Product, gather: GatherMode, blocks: Blocks | None) -> Reading:
     folded = folded_columns(liveness, product)
     constants = liveness.constants[product.result][folded]
     kept = liveness.kept[product.columns]
@@ -135,6 +139,9 @@ def _reading(liveness: Liveness, product: Product, gather: GatherMode) -> Readin
         used[np.flatnonzero(kept)[:1]] = True
     stays = np.flatnonzero(kept)
     index = None
+    if blocks is not None:
+        idle = stays[~used[stays]]
+        used[idle[: blocks.free(int(used.sum())) - int(used.sum())]] = True
     if product.blocks == 1 and not used[stays].all() and _pays(liveness, product, used, gather):
         index, stays = np.flatnonzero(used[stays]), np.flatnonzero(used)
     return Reading(product, stays, index, folded, constants)
@@ -164,11 +171,11 @@ def _reason(liveness: Liveness, product: Product, able: bool, held: int) -> str:
     if product.result in liveness.folded:
         return "something else needs the channel"
     if product.transposed:
-        return "a transposed convolution makes no constant of a constant"
+        return "a transposed convolution does not turn a constant into a constant"
     if not able:
         return "the layer's weight is shared, or it is no plain module"
     if product.blocks > 1 and product.padded:
-        return "a grouped convolution with padding takes no channel of ones"
+        return "a grouped convolution with padding cannot read a channel of ones"
     if product.padded and held < LEAST_ONES:
         return "a channel of ones would take as much"
-    return "the padding makes no constant of a constant"
+    return "padded, a constant input does not give a constant output"

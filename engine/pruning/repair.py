@@ -41,14 +41,14 @@ COLUMNS = ["layer", "kind", "before", "after", "strength", "note"]
 def repair(
     model: nn.Module, dense: nn.Module, example_inputs: Any, what: RepairKind = "both", seed: int = 0
 ) -> pd.DataFrame:
-    """Repair a silenced model in place, so that its layers give what those of the dense one gave.
+    """Repair a silenced model in place: fit its layers to the outputs of those of the dense model.
 
     Args:
         model: a copy of `dense` in which channels were set to zero (`engine.pruning.masking.silence`).
-        dense: the model before.
+        dense: the model before channels were set to zero.
         example_inputs: calibration inputs, all in one batch; a tensor, several, or a `Call`.
         what: batch norms, readers, or both.
-        seed: chooses the places that are looked at.
+        seed: of the positions that are drawn.
 
     Returns:
         A row for each layer in the order in which they run: layer, kind (reader, norm), before and after (squared error

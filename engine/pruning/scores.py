@@ -48,7 +48,7 @@ def norm_scores(units: Units, compared: Literal["layer", "size"] = "layer") -> V
 
     """
     if compared not in ("layer", "size"):
-        raise ValueError(f"`compared` should be layer or size. Found {compared!r}.")
+        raise ValueError(f"`compared` must be layer or size, got {compared!r}.")
     found = banks(units.groups) if units.groups else []
     squares = np.concatenate([np.zeros(0), *(bank.norms().double().square().cpu().numpy() for bank in found)])
     if compared == "size":
@@ -132,7 +132,7 @@ def channels_at(graph: ChannelGraph, layer: str, end: Literal["input", "output"]
         return [graph.carriers[source].labels.ravel() for source in sources]
     found = [[carrier for carrier in graph.tensors(node) if carrier.bears] for node in _last_of(graph, layer)]
     if not found or any(len(tensors) != 1 for tensors in found):
-        raise ValueError(f"`layer` should be a module of the model that gives one tensor. Found {layer!r}.")
+        raise ValueError(f"`layer` must be a module of the model that returns one tensor, got {layer!r}.")
     return [tensors[0].labels.ravel() for tensors in found]
 
 
@@ -145,18 +145,18 @@ def _last_of(graph: ChannelGraph, layer: str) -> list[str]:
 
 def _places(channels: NDArray[Any], length: int, layer: str) -> NDArray[Any]:
     if wrong := [channel for channel in channels if not 0 <= channel < length]:
-        raise ValueError(f"`channel` should be from 0 to {length - 1} at {layer}. Found {wrong[0]}.")
+        raise ValueError(f"`channel` must be from 0 to {length - 1} at {layer}, got {wrong[0]}.")
     return channels
 
 
 def _checked(frame: pd.DataFrame, tasks: Sequence[str] | None) -> pd.DataFrame:
     if missing := [column for column in COLUMNS if column not in frame]:
-        raise ValueError(f"`frame` should have the columns {', '.join(COLUMNS)}. Found none of {', '.join(missing)}.")
+        raise ValueError(f"`frame` must have the columns {', '.join(COLUMNS)}, got none of {', '.join(missing)}.")
     known = set(frame["task"])
     if unknown := [task for task in tasks or () if task not in known]:
-        raise ValueError(f"`tasks` should be among those of the frame, {sorted(known)}. Found {unknown}.")
+        raise ValueError(f"`tasks` must be among those of the frame, {sorted(known)}, got {unknown}.")
     rows = frame.loc[frame["task"].isin(known if tasks is None else tasks), COLUMNS]
     values = rows["relevance"].to_numpy(float)
     if not np.isfinite(values).all() or (values < 0).any():
-        raise ValueError(f"`relevance` should be numbers of at least 0. Found {values[~(values >= 0)][:1].tolist()}.")
+        raise ValueError(f"`relevance` must be numbers of at least 0, got {values[~(values >= 0)][:1].tolist()}.")
     return rows

@@ -58,7 +58,7 @@ class Units:
         """
         known = {name.partition(".")[0] for name in self.graph.outputs}
         if unknown := [task for task in tasks or () if task not in known]:
-            raise ValueError(f"`tasks` should be among the model's outputs {sorted(known)}. Found {unknown}.")
+            raise ValueError(f"`tasks` must be among the model's outputs {sorted(known)}, got {unknown}.")
         outputs = [name for name in self.graph.outputs if tasks is None or name.partition(".")[0] in tasks]
         return ~self.graph.liveness(outputs).kept[self.channels]
 

@@ -57,7 +57,7 @@ def changed_files(folder: Path) -> dict[str, str]:
         if name not in there:
             wrong[name] = "it is gone"
         elif digest((folder / name).read_bytes()) != expected:
-            wrong[name] = "its bytes are not those that were there when the work ended"
+            wrong[name] = "it has changed since the work ended"
     return wrong
 
 

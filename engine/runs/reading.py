@@ -50,7 +50,7 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise DamagedFileError(path, f"it is no JSON ({str(error) or type(error).__name__})") from error
+        raise DamagedFileError(path, f"it is not JSON ({str(error) or type(error).__name__})") from error
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def checked_table(path: Path) -> pd.DataFrame:
         size = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
         cells = about.num_rows * max(about.num_columns, 1)
         if not (0 <= size <= LARGEST_TABLE and 0 <= cells <= MOST_CELLS):
-            raise DamagedFileError(path, f"it says that it holds {about.num_rows} rows in {size} bytes")
+            raise DamagedFileError(path, f"it claims to hold {about.num_rows} rows in {size} bytes")
         frame: pd.DataFrame = file.read().to_pandas()
     except DamagedFileError:
         raise

@@ -28,7 +28,7 @@ from winnow.engine.specs.train import TrainSpec, parse
 
 
 class Run(WorkFolder):
-    """One training run."""
+    """One training run and its folder: spec, status, events, tables."""
 
     @cached_property
     def spec(self) -> TrainSpec:
@@ -122,7 +122,7 @@ def run_below(root: Path, name: str) -> Run:
 
 
 def list_runs(root: Path | None = None) -> list[Run]:
-    """Return all runs below the root, newest first; links are left out."""
+    """Return all runs in a folder, newest first; links are left out."""
     return [Run(folder) for folder in folders(root or runs_folder(), ("train",))]
 
 

@@ -83,7 +83,7 @@ def _checked(folder: Path, known: Path | None, place: Path) -> SignatureCheck:
     found = FINGERPRINT.search(done.stdout.decode(errors="replace"))
     if done.returncode or found is None:
         by = f" by the key in {known.name}" if known is not None else ""
-        return SignatureCheck(False, f"it is no signature{by} of {NOTED}")
+        return SignatureCheck(False, f"it is not a signature{by} of {NOTED}")
     whose = f"the key in {known.name}" if known is not None else "a key that you should compare with the sender's"
     return SignatureCheck(True, f"signed with {found[1]}, {whose}")
 

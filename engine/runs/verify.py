@@ -76,21 +76,23 @@ def _as_readers_do(run: Run) -> list[FileCheck]:
 
 def _events(run: Run) -> str:
     found = run.events()
-    if found.attrs["damaged"]:
-        raise ValueError(f"{found.attrs['damaged']} lines are no records")
+    if damaged := found.attrs["damaged"]:
+        raise ValueError("1 line is not a valid record" if damaged == 1 else f"{damaged} lines are not valid records")
     return f"{len(found)} records"
 
 
 def _checkpoint(manifest: Path, folder: str = "") -> FileCheck:
     content = verified(manifest)
-    detail = "its digest is not that of the manifest" if content is None else f"{len(content)} bytes, digest agrees"
+    detail = (
+        "its digest differs from the one in its manifest" if content is None else f"{len(content)} bytes, digest agrees"
+    )
     return FileCheck(f"weights/{folder}{manifest.stem}.safetensors", content is not None, detail)
 
 
 def _snapshot(place: Path) -> FileCheck:
     file = f"{FOLDER}/{place.name}/network.safetensors"
     if not is_intact(place):
-        return FileCheck(file, False, "its digest is not that of architecture.json")
+        return FileCheck(file, False, "its digest differs from the one in architecture.json")
     return _tried(file, lambda: f"{read_snapshot(place).bytes} bytes, digest agrees")
 
 

@@ -18,10 +18,11 @@ Of = Literal["group", "parameter", "mac"]
 
 
 class Counts:
-    """Counts for the banks of one model; `macs` are those of one image by the name of a weight, or of its module.
+    """How many groups, parameters and MACs of the banks of a model are zero.
 
-    Everything is relative to the penalised parameters: those that lie in a group and can move. The flags
-    `requires_grad` are read at each call where the banks are those of a `Proximal`.
+    `macs` are those of one image, by the name of a weight or of its module. Everything is relative to the penalised
+    parameters: those that lie in a group and can move. The flags `requires_grad` are read at each call
+    where the banks are those of a `Proximal`.
 
     Examples:
         >>> net = nn.Sequential(nn.Linear(4, 2))

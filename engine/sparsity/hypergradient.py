@@ -36,6 +36,7 @@ from torch import Tensor
 
 from winnow.engine.sparsity import thresholds
 from winnow.engine.sparsity.groups import Bank, Joint
+from winnow.engine.sparsity.groups.axis import wide
 from winnow.engine.sparsity.groups.remaining import Remaining
 from winnow.engine.sparsity.penalties import GroupLasso, GroupMCP, Penalty
 from winnow.engine.sparsity.preconditioner import Part
@@ -144,7 +145,7 @@ class ShrinkTrace:
             return norms.new_zeros(())
         nothing = torch.zeros_like(norms)
         pulls = [
-            axis.sums(gradients[axis.parameter] * axis.parameter) if axis.parameter in gradients else nothing
+            axis.sums(wide(gradients[axis.parameter]) * axis.parameter) if axis.parameter in gradients else nothing
             for axis in bank.members
         ]
         along = torch.stack(pulls) if shrunk.dim() == 2 else torch.stack(pulls).sum(0)

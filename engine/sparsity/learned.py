@@ -83,15 +83,20 @@ class Learned:
 
     def before(self, step: int) -> None:
         """Set the strength of the step; freeze the support at the refit."""
+        for place, bank in zip(self.proximal.places, self.proximal.banks, strict=True):
+            bank.factor = self.factors[place]
         if step >= self.refit_from:
             self.proximal.trace = None
             if self.proximal.support is None:
                 self.proximal.freeze()
             self.proximal.strength = 0.0
             return
-        for place, bank in zip(self.proximal.places, self.proximal.banks, strict=True):
-            bank.factor = self.factors[place]
         self.proximal.strength = self.base if step >= self.warm_up else 0.0
+
+    @property
+    def planned(self) -> int:
+        """How often the held-out loss is measured, all in all."""
+        return max(self.refit_from - self.warm_up - 1, 0) // self.every
 
     def due(self, steps: int) -> bool:
         """Whether the held-out loss is to be measured now, after so many steps."""
@@ -104,7 +109,7 @@ class Learned:
 
         Args:
             derivatives: dL/dλ of each bank there is now.
-            losses: the loss of each task.
+            losses: the loss of each task; exactly 0 where it has no labels in the batch: what is known of it stays.
             weights: of the tasks in L.
             error: the standard error of L.
 
@@ -123,8 +128,8 @@ class Learned:
         measured = own if self.per == "layer" else [math.fsum(own)]
         most = OUTLYING * self.tolerance * self.error / len(measured) or math.inf
         self.costs = _moved(self.costs, [min(max(cost, -most), most) for cost in measured], newest)
-        self.losses = _moved(self.losses or losses, losses, newest)
-        lowest = self.lowest or self.losses
+        self.losses = _known(self.losses or losses, losses, newest)
+        lowest = [low or new for low, new in zip(self.lowest or self.losses, self.losses, strict=True)]
         above = [new - low for new, low in zip(self.losses, lowest, strict=True)]
         self.regret = max(math.fsum(w * over for w, over in zip(weights, above, strict=True)), 0.0)
         self.lowest = list(lowest if self.regret else self.losses)
@@ -166,6 +171,12 @@ class Learned:
 
 def _moved(old: Sequence[float], new: Sequence[float], newest: float) -> list[float]:
     return [one + newest * (other - one) for one, other in zip(old, new, strict=True)]
+
+
+def _known(old: Sequence[float], new: Sequence[float], newest: float) -> list[float]:
+    """Return running means of losses; one that is 0 is not known."""
+    moved = _moved(old, new, newest)
+    return [then if one and other else one or other for one, other, then in zip(old, new, moved, strict=True)]
 
 
 def _gap(cost: float, allowed: float) -> float:

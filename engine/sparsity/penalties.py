@@ -28,7 +28,7 @@ from winnow.engine.sparsity.groups.bank import WeightRule
 
 
 class Penalty(Protocol):
-    """A sum over groups, of strength λ, that has a proximal operator in closed form."""
+    """A penalty: a sum over groups, of strength λ, whose proximal operator has a closed form."""
 
     @property
     def strength(self) -> float:

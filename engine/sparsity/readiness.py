@@ -35,7 +35,7 @@ def refuse_still(banks: Sequence[Bank]) -> None:
     if still:
         warnings.warn(
             f"Groups of frozen layers are left as they are and not counted: {_some(still)}. "
-            "With requires_grad_(True) they come under the penalty at the next step.",
+            "With requires_grad_(True), they are penalised from the next step on.",
             stacklevel=4,
         )
 

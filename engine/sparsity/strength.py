@@ -68,9 +68,9 @@ class Scheduled:
 
 @dataclass
 class Targeted:
-    """λ so that `percent` [%] of the groups, parameters or MACs are zero when the refit begins; `base` is λ now.
+    """A controller: λ moves until `percent` [%] of the groups, parameters or MACs are zero; `base` is λ now.
 
-    `zero` [%] of them are so at the start.
+    The target is reached when the refit begins. `zero` [%] of them are zero at the start.
 
     Raises:
         ValueError: a share of MACs where those of a module are not known.
@@ -118,7 +118,7 @@ class Targeted:
             ahead = min(AHEAD, 1 - done)
             gap = (self.wanted(done + ahead) - self._zero(ahead * span)) / 100
             if not math.isfinite(gap):
-                raise ArithmeticError(f"norms became NaN at step {step + 1}, so that no strength follows from them")
+                raise ArithmeticError(f"norms became NaN at step {step + 1}, so no strength can be computed from them")
             rate = DECADES * math.log(10) / span
             self.base = min(self.base * math.exp(rate * min(max(gap / SATURATED, -1), 1)), 1e6)
         self.proximal.strength = self.base if done >= 0 else 0.0
@@ -209,7 +209,7 @@ def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:
     """Return the smallest λ that outweighs the loss on every group: max_g ‖∇_g F‖ / c_g, gradients from `.grad`.
 
     With the groups at zero this is λ_max: the start is a fixed point from it on. Elsewhere it is the strength at which
-    every group is pulled to zero harder than the loss pulls, to first order, and the unit for grids of strengths.
+    the penalty outweighs the loss in every group, to first order, and the unit for grids of strengths.
 
     Raises:
         ArithmeticError: a gradient is NaN or infinite.
@@ -218,7 +218,7 @@ def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:
     unit = penalty.at(1.0)
     found = float(torch.stack([unit.firmness(bank, gradients(bank)).max().cpu() for bank in banks]).max())
     if not math.isfinite(found):
-        raise ArithmeticError(f"gradients became {found}, so that no strength follows from them")
+        raise ArithmeticError(f"gradients became {found}, so no strength can be computed from them")
     return found
 
 

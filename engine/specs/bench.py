@@ -20,14 +20,16 @@ class BenchSpec(DerivedSpec):
         ("eager", "folded", "onnxruntime", "int8"),
         min_length=1,
         description="forms to time. eager: torch as it is; folded: batch norms folded into weights; compiled: "
-        "torch.compile, takes minutes more; onnxruntime: the ONNX file; int8: the same, quantised after training",
+        "torch.compile, which takes minutes; onnxruntime: the ONNX file; int8: the same, quantised after training",
     )
     batches: tuple[Batch, ...] = Field((1, 16), min_length=1, max_length=8, description="batch sizes to time")
     threads: tuple[Threads, ...] = Field(
         (1, 2), min_length=1, max_length=8, description="numbers of CPU threads to time"
     )
     rounds: int = Field(20, ge=3, le=1000, description="timings of each network; all take turns")
-    calibration: int = Field(32, ge=1, le=65_536, description="training images that the ranges of int8 are measured on")
+    calibration: int = Field(
+        32, ge=1, le=65_536, description="training images on which the ranges of int8 are measured"
+    )
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

@@ -56,10 +56,10 @@ class ExplainSpec(DerivedSpec):
     randomisations: bool = Field(True, description="repeat with shuffled weights, which must change the explanation")
     circuits: bool = Field(
         False,
-        description="find the circuit of each task: the fewest edges that keep 90 and 95 % of what it has learned",
+        description="find the circuit of each task: the fewest edges that keep 90 or 95 % of what it has learned",
     )
     circuit_steps: int = Field(
-        160, ge=1, le=100_000, description="passes forward and backward per task in search of its circuit"
+        160, ge=1, le=100_000, description="forward and backward passes per task to find its circuit"
     )
     steps: int = Field(16, ge=2, le=1000, description="steps of the methods that integrate along a path")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the bootstrap, the choice of channels and the shuffling")

@@ -61,8 +61,8 @@ class PenaltySpec(Frozen):
     )
     strength: Strength = Field(
         1e-3,
-        description="λ, the weight of the penalty; with a target, λ starts at a tenth of it. auto: it is learned while "
-        f"the run trains, from {LEARNED_START:g} λ_max on",
+        description="λ, the weight of the penalty; with a target, λ starts at a tenth of it. auto: λ is learned while "
+        f"the run trains, starting at {LEARNED_START:g} λ_max",
     )
     strength_of: Literal["loss", "max"] = Field(
         "loss",
@@ -71,21 +71,19 @@ class PenaltySpec(Frozen):
     )
     learned: Literal["no", "global", "layer"] = Field(
         "no",
-        description="whether λ is learned while the run trains, from training images that are held out. no; global: "
-        "one λ; layer: one for each layer. The same as --strength auto",
+        description="learn λ while the run trains, from held-out training images. no: λ is given; global (as "
+        "--strength auto): one λ; layer: one for each layer",
     )
-    held_out: float = Field(
-        0.1, gt=0, lt=1, description="share of the training images that are held out to learn λ from"
-    )
-    learn_every: int = Field(8, ge=1, le=100_000, description="steps between two moves of a λ that is learned")
+    held_out: float = Field(0.1, gt=0, lt=1, description="share of the training images to hold out, for learning λ")
+    learn_every: int = Field(8, ge=1, le=100_000, description="steps between two changes of a learned λ")
     horizon: float = Field(
-        50.0, ge=1, le=1e6, description="steps over which the pull of the penalty is judged where λ is learned; 1: one"
+        50.0, ge=1, le=1e6, description="steps whose effect counts in learning λ; 1: only the last step"
     )
     learn_tolerance: float = Field(
         1.0,
         ge=0,
         le=1e3,
-        description="what the penalty may cost where λ is learned, in standard errors of the held-out loss",
+        description="what the penalty with a learned λ may cost, in standard errors of the held-out loss",
     )
     target: float | None = Field(
         None, gt=0, lt=100, description="share to make exactly zero, in %; λ is adjusted until it is reached"

@@ -34,15 +34,15 @@ class PruneSpec(DerivedSpec):
     sensitivity: str = Field(
         "",
         max_length=200,
-        description="a sensitivity analysis of the run, by its id: channels go in the order of what their layer's cut "
-        "costs. Not set: by score alone",
+        description="id of a sensitivity analysis of the run: channels of layers whose cut costs the tasks least go "
+        "first; not set: by score alone",
     )
     tolerance: float | None = Field(
         None,
         ge=0,
         le=1000,
-        description="with `sensitivity`, in place of a budget: cut each layer as far as that alone costs each task at "
-        "most so much of its metric, in %",
+        description="with `sensitivity`, instead of a budget: cut each layer as far as this alone costs each task at "
+        "most this share of its metric, in %",
     )
     floor: float = Field(
         0.0, ge=0, lt=1, description="share of each layer's channels that always stays; at least one does"
@@ -51,6 +51,11 @@ class PruneSpec(DerivedSpec):
         "auto",
         description="let a layer pick the channels that it uses from a shared stream, and drop the others. auto: where "
         "that saves time",
+    )
+    blocks: Literal["none", "auto", "4", "8", "16", "32"] = Field(
+        "none",
+        description="keep the best of the channels that would go, up to the next multiple of this number in each "
+        "layer. auto: up to widths that cost no time on this machine",
     )
     tasks: tuple[str, ...] = Field((), description="tasks whose heads to keep; not set: all")
     refit_epochs: int = Field(
@@ -83,6 +88,13 @@ class PruneSpec(DerivedSpec):
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the order and the flips of the images in the refit")
     threads: int = Field(default_factory=available_cores, ge=1, le=1024, description="CPU threads")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute")
+
+    @property
+    def round_to(self) -> int | Literal["auto"] | None:
+        """The blocks as `engine.pruning.compact` takes them."""
+        if self.blocks == "none":
+            return None
+        return "auto" if self.blocks == "auto" else int(self.blocks)
 
     @model_validator(mode="after")
     def _a_budget_where_it_counts(self) -> Self:

@@ -47,9 +47,9 @@ class StudySpec(ManySpec):
     )
     unseen: tuple[str, ...] = Field(
         (),
-        description="tasks that a support is tried on that was found without them: at each target, the groups that "
-        "live on all other tasks are trained for this task alone, from the same initial weights; against the dense "
-        "network, random groups (as many per layer), and the groups found on the task itself",
+        description="unseen tasks: the groups that stay alive on all other tasks are trained for each of these alone, "
+        "from the same initial weights, at each target; compared with the dense network, random groups (as many per "
+        "layer), and the groups found on the task itself",
     )
     warm: bool = Field(False, description="start sparse runs from the weights of the dense run")
     definition: Definition = Field(
@@ -134,8 +134,8 @@ class TailorSpec(StudySpec):
     )
     projections: Literal["skip", "count"] = Field(
         "skip",
-        description="the convolution on a shortcut, where a stage begins. skip: alone it is no reason for its stage, "
-        "because whatever reaches a later stage passes it; count: it is a layer as any other",
+        description="convolutions on shortcuts, with which a stage begins. skip: alone, they make no stage alive, "
+        "because everything that reaches a later stage passes them; count: they count as any other layer",
     )
     evidence: tuple[Evidence, ...] = Field((), description="sparse runs of single tasks to read instead of training")
     compare: bool = Field(True, description="train the tailored network and the plain one, and compare them")

@@ -61,7 +61,7 @@ class Rule:
     projections: bool = False
 
 
-def rule_of(spec: TailorSpec) -> Rule:
+def depth_rule(spec: TailorSpec) -> Rule:
     """Return the rule that a spec asks for."""
     return Rule(spec.living / 100, spec.projections == "count")
 

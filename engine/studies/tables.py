@@ -44,7 +44,7 @@ from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec
 from winnow.engine.specs.trunk import TrunkSpec
 from winnow.engine.studies.delta import delta_table
-from winnow.engine.studies.depth_advice import advice_tables, rule_of
+from winnow.engine.studies.depth_advice import advice_tables, depth_rule
 from winnow.engine.studies.intervals import mean_of
 from winnow.engine.studies.rows import FIGURES
 
@@ -74,7 +74,7 @@ def study_tables(study: Study, results: pd.DataFrame) -> dict[str, pd.DataFrame]
         found |= {"path": path_table(results), "deaths": deaths_table(study, results)}
     network = study.spec.base.network
     if isinstance(study.spec, TailorSpec) and isinstance(network, TrunkSpec):
-        found |= advice_tables(_evidence(study, results), network.depth, rule_of(study.spec))
+        found |= advice_tables(_evidence(study, results), network.depth, depth_rule(study.spec))
     return found
 
 

@@ -1,7 +1,8 @@
 """Batches from memory: order and flips of an epoch are pure functions of (seed, epoch), so any can be redone."""
 
 import copy
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,19 +72,24 @@ class Batches:
             ValueError: one of the two would have no full batch.
 
         """
-        held = round(share * self.images)
-        if min(held, self.images - held) < self._size:
-            least = -(-100 * self._size // self.images)
+        held = [round(share * length) for length in self._turns]
+        least = min(min(own, length - own) for own, length in zip(held, self._turns, strict=True))
+        if least < self._size:
+            needed, shortest = math.ceil(100 * self._size / self.shortest_part) / 100, self.shortest_part
+            mend = f"Give {needed:g} to {1 - needed:g}" if needed <= 0.5 else "Give a smaller --batch-size"
             raise ValueError(
-                f"`held_out` must give both parts a full batch of {self._size} of the {self.images} training images, "
-                f"got {held} images held out. Give {least} % to {100 - least} %, or a smaller --batch-size."
+                f"`held_out` must give both parts a full batch of {self._size} of the {shortest} training images, got "
+                f"{share:g} of them. {mend}."
             )
-        order = torch.from_numpy(np.random.default_rng([seed, 0, HELD_OUT]).permutation(self.images))
-        return self._only(order[held:].sort().values), self._only(order[:held].sort().values)
+        chance, starts = np.random.default_rng([seed, 0, HELD_OUT]), np.cumsum([0, *self._turns[:-1]])
+        orders = [start + chance.permutation(length) for start, length in zip(starts, self._turns, strict=True)]
+        rest = [np.sort(order[own:]) for order, own in zip(orders, held, strict=True)]
+        return self._only(rest), self._only([np.sort(order[:own]) for order, own in zip(orders, held, strict=True)])
 
-    def _only(self, places: Tensor) -> "Batches":
-        other = copy.copy(self)
-        other._images = self._images[places]
+    def _only(self, parts: Sequence[NDArray[np.int64]]) -> "Batches":
+        """Return some of the images, by the parts that no batch mixes."""
+        other, places = copy.copy(self), torch.from_numpy(np.concatenate(parts))
+        other._images, other._turns = self._images[places], tuple(map(len, parts))
         other._targets = {name: target[places] for name, target in self._targets.items()}
         return other
 

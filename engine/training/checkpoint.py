@@ -3,7 +3,8 @@
     weights/00001234.safetensors   `net.*` weights and buffers, `optimizer.<index>.<name>` moments, `random.*` states,
                                    per bank of groups `norms.<index>`, `drift.<index>`, how they move, and
                                    `support.<index>`, which groups may live once the support is frozen, and
-                                   `shrunk.<index>`, how they move with a λ that is learned; after a removal
+                                   `shrunk.<index>`, how they move with a λ that is learned, and `mean.<name>`, the mean
+                                   weights that it is learned at; after a removal
                                    `stays.<axis>.<tensor>`, the entries of the dense network's tensor that are left
     weights/00001234.json          the manifest, which makes the checkpoint exist: {format_version, step, epoch,
                                    strength, base (of the strength's controller), target [%] where there is one,
@@ -38,6 +39,7 @@ from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.reading import read_object
 from winnow.engine.sparsity.learned import Learned
 from winnow.engine.sparsity.strength import Targeted
+from winnow.engine.training.averaging import WeightMeans
 from winnow.engine.training.removal import follow, regrow
 from winnow.engine.training.state import Training
 
@@ -221,6 +223,7 @@ def _tensors(training: Training) -> dict[str, Tensor]:
         tensors[f"support.{index:05d}"] = alive.to(torch.uint8)
     if training.proximal.trace is not None:
         tensors |= {f"shrunk.{index:05d}": shrunk for index, shrunk in training.proximal.trace.shrunk.items()}
+        tensors |= {f"mean.{name}": mean for name, mean in (training.means.values.items() if training.means else ())}
     tensors["random.cpu"] = torch.get_rng_state()
     if training.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(training.device)
@@ -272,6 +275,9 @@ def _restore(training: Training, found: Checkpoint) -> None:
     if training.proximal.trace is not None:
         shrunk = {int(index): tensor.to(training.device) for index, tensor in found.part("shrunk").items()}
         training.proximal.trace.shrunk = shrunk
+        if isinstance(training.controller, Learned):
+            training.means = WeightMeans(training.controller.horizon)
+            training.means.values = {name: own.to(training.device) for name, own in found.part("mean").items()}
     training.step, training.removal = int(manifest["step"]), int(manifest.get("removal", 0))
     torch.set_rng_state(tensors["random.cpu"])
     if training.device.type == "cuda" and "random.cuda" in tensors:

@@ -2,8 +2,9 @@
 
 The held-out images are a seeded part of the training images (`Batches.parted`). No step is taken on them, and they are
 not those of validation, which choose the epoch. They come in batches of the run's own size, in an order of their own,
-without flips, through the network in training mode; its running statistics stay. The loss is the sum of the tasks'
-losses with the weights that the balancing gave their gradients in the step before.
+without flips, through the network in training mode; its running statistics stay. The network then has the mean of its
+weights over the horizon (`engine.training.averaging`), without what has died. The loss is the sum of the tasks' losses
+on labels, also where a teacher is imitated, with the weights that the balancing gave them in the step before.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.sparsity.learned import Learned
+from winnow.engine.training.averaging import WeightMeans
 from winnow.engine.training.batches import Batch, Batches
 from winnow.engine.training.distributed.batch_norm import norms_over_all
 from winnow.engine.training.divergence import finite
@@ -31,12 +33,17 @@ def learn_strength(training: Training, weights: Tensor, where: str) -> None:
     control, held = training.controller, training.held_out
     if not isinstance(control, Learned) or held is None or training.proximal.trace is None:
         return
+    means = training.means = training.means or WeightMeans(control.horizon)
+    means.follow(training.net, training.step)
     if not control.due(training.step):
         return
-    batch = _next_batch(training, held, control.every)
-    with norms_over_all(training.net, training.ranks), statistics_kept(training.net):
+    batch, proximal = _next_batch(training, held, control.every), training.proximal
+    with norms_over_all(training.net, training.ranks), statistics_kept(training.net), means.in_place(training.net):
+        for bank, norms in zip(proximal.banks, proximal.norms, strict=True):
+            if bank.moves:
+                bank.scale_((norms > 0).to(bank.present.device, bank.kind_of_vectors))  # what has died is dead
         found = measured_on(training, batch, weights, held.images, where)
-    derivatives = training.proximal.trace.derivatives(training.proximal.banks, found.gradients)
+        derivatives = training.proximal.trace.derivatives(proximal.banks, found.gradients)
     pulls = torch.stack([own.double().cpu() for own in derivatives]).tolist()
     control.take(pulls, found.losses, weights.tolist(), found.error)
 

@@ -18,6 +18,7 @@ from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.sparsity.strength import Controller
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.task import Task
+from winnow.engine.training.averaging import WeightMeans
 from winnow.engine.training.balancing.balancer import Balancer
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.distillation import Distillation
@@ -33,7 +34,8 @@ class Training:
     {tensor: {axis: entries}}. `removal` is the step of the last removal that was due, whether or not it found anything.
     `ranks` are the processes that train it together, each with its slice of every batch. `shared` names the parameters
     that serve several tasks, at which task gradients are compared. `teacher` is imitated, where there is one.
-    `held_out` are training images that no step is taken on, where a strength is learned from them.
+    `held_out` are training images that no step is taken on, where a strength is learned from them, and `means` the
+    weights that it is learned at.
     """
 
     spec: TrainSpec
@@ -52,6 +54,7 @@ class Training:
     shared: frozenset[str] = frozenset()
     teacher: Distillation | None = None
     held_out: Batches | None = None
+    means: WeightMeans | None = None
 
     def shared_parameters(self) -> tuple[nn.Parameter, ...]:
         """Return the parameters that serve several tasks."""

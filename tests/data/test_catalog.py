@@ -58,7 +58,7 @@ def test_a_data_set_on_disk_asks_for_its_folder(name, tmp_path):
     for ask in (spec.fingerprint, lambda: spec.load("train"), lambda: load(name)):
         with pytest.raises(ValueError, match="`root` must be the folder with the files, got none. Give it with --root"):
             ask()
-    with pytest.raises(ValueError, match="`root` must be the folder .* which is no folder"):
+    with pytest.raises(ValueError, match="`root` must be the folder .* which is not a folder"):
         load(name, root=str(tmp_path / "gone"))
 
 

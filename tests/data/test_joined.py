@@ -73,7 +73,7 @@ def test_a_spec_joins_fields_and_lengths_and_survives_json():
 
 
 def test_names_that_mean_two_things_are_refused():
-    with pytest.raises(ValidationError, match="`sources` must mean the same by seg, got segmentation of 11 classes"):
+    with pytest.raises(ValidationError, match="`sources` must agree on the field seg, got segmentation of 11 classes"):
         JoinedData(sources=[{"dataset": "fashion"}, {"dataset": "scenes"}])
 
 

@@ -11,7 +11,7 @@ def data_answer(splits: pd.DataFrame, coverage: pd.DataFrame, findings: int) -> 
         return Answer(f"No split can be read. {_wrong(findings)}", "Findings says why.")
     sizes = joined_up(f"{row.samples:,} in {row.split}" for row in splits.itertuples())
     says = f"{count(int(splits['samples'].sum()), 'sample')}: {sizes}. {_labelled(coverage)}{_wrong(findings)}"
-    return Answer(says, "Findings says where, and how to mend it." if findings else "")
+    return Answer(says, "Findings says where, and how to fix it." if findings else "")
 
 
 def _labelled(coverage: pd.DataFrame) -> str:

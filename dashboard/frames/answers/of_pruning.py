@@ -1,4 +1,4 @@
-"""What the page Prune answers: what does the smaller network save, is it the same, and what does each task pay."""
+"""What the page Prune answers: what is saved, is it the same, what does each task pay, what can each layer lose."""
 
 from math import isfinite, nan
 
@@ -9,6 +9,9 @@ from winnow.dashboard.frames.answers.answer import Answer, joined_up, percent
 from winnow.dashboard.frames.certificate import CertificateFile
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import measured
+from winnow.engine.studies.layer_budgets import cut_costs
+
+TOGETHER = "These are cuts of one layer at a time. All of them together cost more: a pruning measures how much."
 
 
 def unpruned_answer(known: Summary) -> Answer:
@@ -47,7 +50,7 @@ def _faster(costs: pd.DataFrame) -> str:
     if timed.empty or not timed["pruned"].notna().any():
         return ""
     row = timed.sort_values("batch").iloc[0]
-    return f", and a batch of {row['batch']:.0f} takes {row['pruned'] / row['dense']:.0%} of the time"
+    return f", and a batch of {row['batch']:.0f} takes {100 * row['pruned'] / row['dense']:.0f} % of the time"
 
 
 def _exact(found: CertificateFile | None) -> str:
@@ -85,3 +88,35 @@ def _pays(changes: pd.DataFrame) -> str:
     row = changes.iloc[int(np.nanargmin(last.to_numpy(float)))]
     moved = f"{measured(row['dense'], row['unit'])} to {measured(row['final'], row['unit'])}"
     return f" {row['task']} pays most: {row['label']} from {moved}."
+
+
+def sensitivity_answer(table: pd.DataFrame, suggested: pd.DataFrame, tolerance: float) -> Answer:
+    """Say how many layers can be cut within a tolerance [%], and which one costs most at the smallest share."""
+    if suggested.empty:
+        return Answer("No layer has been cut yet.")
+    can = suggested[suggested["cut"] > suggested["unused"]]  # what nothing uses costs nothing anyway
+    layers = len(suggested)
+    within = f"at no more than {tolerance:g} % of the metric of any task"
+    if can.empty:
+        says = f"None of the {layers} layers can lose a channel that is in use {within}."
+    else:
+        whole = "all" if len(can) == layers else f"{len(can)} of"
+        says = f"Alone, {whole} {layers} layers can lose channels that are in use {within}, half of these layers "
+        says += f"{_half(can)} of their channels or more."
+    return Answer(f"{says} {_worst(table)}".strip(), TOGETHER)
+
+
+def _half(can: pd.DataFrame) -> str:
+    return percent(float(can["share"].sort_values().iloc[len(can) // 2]))
+
+
+def _worst(table: pd.DataFrame) -> str:
+    """Name the layer whose smallest cut costs most."""
+    costs = cut_costs(table)
+    first = costs.drop_duplicates("layer")
+    worst = first.iloc[int(first["cost"].to_numpy(float).argmax())]
+    if not worst["cost"] > 0:
+        return ""
+    lost = f"{percent(float(worst['cost']))} of its metric" if worst["cost"] < float("inf") else "its metric altogether"
+    share = percent(float(worst["share"]))
+    return f"Most sensitive: {worst['layer']}, where a cut of {share} costs {worst['task']} {lost}."

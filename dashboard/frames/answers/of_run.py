@@ -1,6 +1,7 @@
 """What the pages Train and Groups answer: does the run learn, how sparse is it, and where."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import isfinite, nan
 
 import numpy as np
@@ -12,20 +13,24 @@ from winnow.dashboard.shared.formatting import COUNTED, measured
 from winnow.engine.runs.quantities import Metric
 
 
-def train_answer(known: Summary, constants: Mapping[tuple[str, str], float], target: float | None = None) -> Answer:
-    """Say how sparse the network is, and which tasks beat the best prediction that ignores the image.
+@dataclass(frozen=True)
+class RunCourse:
+    """How far a run has come: whole epochs behind its newest metrics; the target [%] that holds, where it has one."""
 
-    `target` [%] is the one that holds, where a user has changed that of the spec.
-    """
+    epochs: int
+    target: float | None = None
+
+
+def train_answer(known: Summary, constants: Mapping[tuple[str, str], float], course: RunCourse) -> Answer:
+    """Say how sparse the network is, and which tasks beat the best prediction that ignores the image."""
     if not known.newest or known.spec is None:
         return Answer("This run has not recorded a number yet.", "The log says what it is waiting for.")
+    if not course.epochs:
+        return _before_the_first(known)
     penalty, zero = known.spec.penalty, known.sparsity("group_sparsity")
-    aim = (
-        ""
-        if penalty.target is None
-        else f" (target: {target or penalty.target:g} % of the {COUNTED[penalty.target_of]})"
-    )
-    sparse = f"After epoch {known.status.epoch} of {known.status.epochs}, {percent(zero)} of the groups are zero{aim}"
+    target = course.target or penalty.target
+    aim = "" if target is None else f" (target: {target:g} % of the {COUNTED[penalty.target_of]})"
+    sparse = f"After epoch {course.epochs} of {known.status.epochs}, {percent(zero)} of the groups are zero{aim}"
     margins = _margins(known.main_metrics(), constants)
     if not margins:
         return Answer(f"{sparse}.", "Groups shows where they are.", "groups")
@@ -36,6 +41,17 @@ def train_answer(known: Summary, constants: Mapping[tuple[str, str], float], tar
     if worse:
         return Answer(says, f"Look at {joined_up(worse)}: no better than a prediction that ignores the image.")
     return Answer(says, "Groups shows where the zeros are.", "groups")
+
+
+def _before_the_first(known: Summary) -> Answer:
+    """Say that no epoch is over: the metrics are those of the network as it started."""
+    if known.status.state in ("failed", "lost", "stopped"):
+        ended = {"failed": "failed", "lost": "was lost", "stopped": "was stopped"}[known.status.state]
+        return Answer(
+            f"This run {ended} before its first epoch was over: the metrics are those of the network as it started.",
+            "The message below says why; the log says what came before." if known.status.message else "",
+        )
+    return Answer("The first epoch is not over yet: the metrics are those of the network as it started.")
 
 
 def groups_answer(known: Summary, layers: pd.DataFrame) -> Answer:

@@ -24,7 +24,11 @@ def path_answer(points: pd.DataFrame) -> Answer:
         for name, word in marks.items()
         for _, row in known[known[name].astype(bool)].head(1).iterrows()
     ]
-    then = "Scrub to it and open its run." if said else "More levels, or several seeds, mark where the fall begins."
+    then = (
+        "Move the slider to it and open its run."
+        if said
+        else "More levels, or several seeds, mark where the fall begins."
+    )
     return Answer(" ".join([f"{says}.", *said]), then)
 
 
@@ -38,9 +42,12 @@ def study_answer(summary: pd.DataFrame, which: Which, over: str) -> Answer:
     row = own.iloc[int(np.argmax(own["mean"].to_numpy(float)))]
     level = f" at {level_word(str(row['level_of']), float(row['level']))}" if row["level_of"] else ""
     seeds = int(row["n"])
-    sure = f" (95 % interval: {row['low']:+.2f} to {row['high']:+.2f} %)" if seeds > 1 else ""
-    says = f"Of {count(len(own), 'sparse arm')}, {row['arm']}{level} on {row['subset']} has the best Δ_m over {over}: "
-    says += f"{row['mean']:+.2f} %{sure}, {count(seeds, 'seed')}."
+    low, high, mean = (f"{row[name]:+.2f}".replace("-", "−") for name in ("low", "high", "mean"))
+    sure = f" (95 % interval: {low} to {high} %)" if seeds > 1 else ""
+    says = (
+        f"Of {count(len(own), 'sparse arm')}, {row['arm']}{level} on {row['subset']} has the best Δ_m: {mean} %{sure}, "
+    )
+    says += f"{count(seeds, 'seed')} ({over})."
     if seeds < 2:
         return Answer(says, "One seed says nothing about chance: train more.")
     return Answer(says, "Differences shows which arms differ by more than chance.")
@@ -82,7 +89,7 @@ def unseen_answer(found: pd.DataFrame) -> Answer:
     says += f"{count(int(first['seeds']), 'seed')}."
     if int(first["seeds"]) < 2:
         return Answer(says, "One seed says nothing about chance: train more.")
-    return Answer(says, "An interval that holds 0 is no difference beyond chance.")
+    return Answer(says, "An interval that contains 0 shows no difference beyond chance.")
 
 
 def _by(row: pd.Series) -> str:

@@ -41,7 +41,7 @@ NO_SHAPE = (
 )
 NOT_JUDGED = (
     "The two runs were not judged image by image on the same split. An explanation does that: explain both runs, on "
-    "the page Explain or with `winnow explain RUN`. Explanations of older versions do not hold it."
+    "the page Explain or with `winnow explain RUN`. Explanations made by older versions do not contain this."
 )
 NO_SEEDS = (
     "Neither run has a sibling with the same description and another seed. Train one, or make a study with several "

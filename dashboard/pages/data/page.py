@@ -23,7 +23,7 @@ from winnow.engine.specs.look import LookSpec
 DATA = "data"  # in the address: the data set
 EVERY = 1.0  # seconds between two looks at a live worker
 NONE = (
-    "Nobody has looked at {} yet. A look reads every sample once, checks it, counts what the targets hold, and keeps "
+    "{} has not been examined yet. A look reads every sample once, checks it, counts what the targets hold, and keeps "
     "pictures of a few. It changes no file of yours."
 )
 

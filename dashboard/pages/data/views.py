@@ -21,7 +21,7 @@ from winnow.engine.runs.look import Look, Pictures
 
 TABS = ("Samples", "Targets", "Findings")
 COVERAGE = (
-    "Images with a target: of how many images anything is known. Known: the share of all entries (pixels, labels) that "
+    "Images with a target: images with at least one known entry. Known: the share of all entries (pixels, labels) that "
     "are known."
 )
 

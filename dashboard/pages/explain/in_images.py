@@ -29,7 +29,7 @@ READING = (
 )
 NONE = (
     "This explanation has no maps. Maps show where in the images a channel is active and where it is silent, and which "
-    "pixels each task relies on. Explain the run again, below, to make them: it takes some seconds more."
+    "pixels each task relies on. Explain the run again, below, to make them: it takes a few seconds more."
 )
 
 
@@ -124,8 +124,8 @@ def _made(known: SpatialStore, task: str) -> str:
     own = promised[promised["task"] == task]
     missed = 100 * own["residual"].abs().sum() / (own["difference"].abs().sum() or 1.0)
     return (
-        f"integrated gradients in {known.index['steps']} points, their sum misses {missed:.1f} % · occlusion by "
-        f"patches of {known.index['patch']} pixels · maps over pixels are not held against ablation"
+        f"integrated gradients in {known.index['steps']} steps, their sum is off by {missed:.1f} % · occlusion by "
+        f"patches of {known.index['patch']} pixels · maps over pixels are not compared with ablation"
     )
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 from winnow.dashboard.figures import kernel, pictures, silence_tiles
 from winnow.dashboard.frames import explanations, maps
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.frames.concepts import called, cell_title
+from winnow.dashboard.frames.concepts import cell_title, names_of_channels
 from winnow.dashboard.pages.explain.in_images import channel_row, no_maps, with_maps
 from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.formatting import plain
@@ -131,7 +131,7 @@ def _clicked(points: list[object], known: SpatialStore) -> None:
 def _silent_channels(work: DerivedJob, known: SpatialStore, layer: str, about: str) -> None:
     """List the living channels of a layer, the most silent first."""
     frame = maps.silence_of(work, known, layer)
-    if any(names := called(work.run, [layer] * len(frame), frame["channel"])):
+    if any(names := names_of_channels(work.run, [layer] * len(frame), frame["channel"])):
         frame.insert(1, "name", names)
     st.markdown(f"**Channels of {plain(layer)}**")
     key = keyed("silent_channels", [work.id, layer])

@@ -42,10 +42,10 @@ TITLES: dict[network.By, str] = {
 }
 MISSING = (
     "The graph of the network is stored with the first epoch. This run has none: it has not finished an epoch, or it "
-    "was trained by an older version. Train it again, for example with “New run” → the same choices, to see it."
+    "was trained by an older version. To see it, train the run again with the same choices."
 )
 UNEXPLAINED = (
-    "This run has not been explained yet, so that nobody knows which task leads a channel. Explain it on the page "
+    "This run has not been explained yet, so it is not known which task leads a channel. Explain it on the page "
     "Explain, or in a terminal: `winnow explain RUN`."
 )
 

@@ -13,7 +13,7 @@ from winnow.engine.runs.study import Study
 
 NONE = (
     "There are no snapshots. The runs of a path keep a network whenever their sparsity first reaches a multiple of 5 "
-    "%, unless `--snapshots` says otherwise. A run that was there before the path keeps what it has. To make a small "
+    "%, unless `--snapshots` says otherwise. A run that existed before the path has its own snapshots. To make a small "
     "network after a run has ended, use the Prune page."
 )
 READING = (

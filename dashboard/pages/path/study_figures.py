@@ -55,7 +55,7 @@ def _course(path: Path, _tables: tuple[Version, ...]) -> tuple[Course, Mapping[s
     study = Study(path)
     spec = study.spec
     if not isinstance(spec, PathSpec):
-        raise ValueError(f"`study` should be a path. Found a {spec.kind}.")
+        raise ValueError(f"`study` must be a path, got a {spec.kind}.")
     looks = styles(list(spec.base.data.fields))
     made = Course(study.id, spec, paths.networks(study), tasks(spec.base), looks)
     return made, path_payload(made)

@@ -17,16 +17,20 @@ from winnow.dashboard.shared.address import PRUNING
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Selector, chosen_of, gone
 from winnow.dashboard.shared.formatting import duration, elapsed
-from winnow.dashboard.shared.run_bar import readable, run_bar
+from winnow.dashboard.shared.run_bar import ENDED, readable, run_bar
 from winnow.engine.runs.derived import derived_jobs
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
 NOTHING = (
-    "Nothing has been removed from this run yet. By default only exact zeros go, which changes no output. The network "
+    "Nothing has been removed from this run yet. By default, only exact zeros go: no output changes. The network "
     "is judged on the validation images and timed, before and after; for a network like the demo's this takes less "
     "than a minute. "
+)
+NEVER = (
+    "This run ended before its first checkpoint was stored, so there is no network to prune. The Train page says why "
+    "it ended, and starts it again."
 )
 NOT_YET = "Pruning starts from a checkpoint, and this run has none yet: the first is stored after its first epoch."
 VIEWS = {"prunings": "Prunings", "sensitivity": "Sensitivity of the layers"}
@@ -49,7 +53,7 @@ def page() -> None:
     if shown is None and address.named(PRUNING):
         gone(PRUNING, f"of run {run.id}", others=bool(known))
         return
-    if address.segments("view", "View", VIEWS, "prunings", quiet=True) == "sensitivity":
+    if address.segments("prune_view", "View", VIEWS, "prunings", quiet=True) == "sensitivity":
         sensitivity_view(run, _waits(run))
         return
     _new(run, len(known))
@@ -72,7 +76,7 @@ def _new(run: Run, others: int) -> None:
 
 def _waits(run: Run) -> str:
     if not manifests(run.path / "weights"):
-        return NOT_YET
+        return NEVER if run.status.state in ENDED else NOT_YET
     return RUNNING if run.status.state in LIVE else ""
 
 
@@ -81,4 +85,4 @@ def _refit_cost(run: Run) -> str:
     status, took = run.recorded_status(), elapsed(run.recorded_status())
     if took is None or not status.epoch:
         return ""
-    return f"An epoch of refit takes at most as long as one of the training took: {duration(took / status.epoch)}."
+    return f"An epoch of refit takes at most as long as an epoch of training: {duration(took / status.epoch)}."

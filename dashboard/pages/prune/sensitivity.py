@@ -3,12 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from winnow.dashboard.figures.sensitivity_map import MOST_MAPS, READING, sensitivity_map
+from winnow.dashboard.figures.layer_heatmaps import MOST_MAPS, SENSITIVITY_READING, sensitivity_map
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.forms.widgets import field_row
-from winnow.dashboard.frames.answers.of_sensitivity import sensitivity_answer
+from winnow.dashboard.frames.answers.of_pruning import sensitivity_answer
 from winnow.dashboard.frames.layer_sensitivity import (
-    judged_images,
+    images_of_cuts,
     layer_falls,
     sensitivities,
     sensitivity_called,
@@ -118,10 +118,10 @@ def _results(shown: DerivedJob, run: Run) -> None:
     except ValueError as error:
         st.warning(sentence(str(error)), icon=":material/warning:")
         suggested = suggestions_of_nothing()
-    asked = f"{judged_images(shown)} validation images · cut by {CRITERIA[spec.criterion]} · {plain(shown.id)}"
+    asked = f"{images_of_cuts(shown)} validation images · cut by {CRITERIA[spec.criterion]} · {plain(shown.id)}"
     said = f"{source(run)} · {asked}"
     figure = sensitivity_map(falls, suggested, _tasks(run, falls))
-    draw(Chart(figure, falls), "sensitivity", READING, said)
+    draw(Chart(figure, falls), "sensitivity", SENSITIVITY_READING, said)
     _table(suggested, said)
     if shown.status.state == "done" and len(suggested):
         _use(run, shown, spec, tolerance)
@@ -176,4 +176,4 @@ def _use(run: Run, shown: DerivedJob, spec: SensitivitySpec, tolerance: float) -
     if st.session_state.get("prune_by_sensitivity"):
         values = {"kind": "prune", "criterion": spec.criterion, "sensitivity": shown.id, "tolerance": tolerance}
         if started := start_job(run, values, "sensitivity"):
-            address.address_moved({PRUNING: started.id, "view": None})
+            address.address_moved({PRUNING: started.id, "prune_view": None})

@@ -6,13 +6,13 @@ They are those of the report: the file that was built is shown, and built first 
 import streamlit as st
 
 from winnow.dashboard.canvas.components import script
+from winnow.dashboard.documents import place_of
 from winnow.dashboard.report.building import build_of, current, start_build
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import RUN, STUDY
 from winnow.dashboard.shared.choosing import gone
 from winnow.dashboard.shared.formatting import sentence
 from winnow.dashboard.shared.run_bar import readable, redrawn
-from winnow.dashboard.slides import place_of
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study, list_studies
 

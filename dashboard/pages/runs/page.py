@@ -70,7 +70,7 @@ def _table(drawn: Sequence[str]) -> None:
         listed, studies = found_runs.grouped(listed, found_runs.member_of())
     opened = _studies(studies) if len(studies) else []
     if not listed and studies.empty:
-        st.info("No run fits what is searched for.", icon=":material/search_off:")
+        st.info("No run matches the search.", icon=":material/search_off:")
     chosen = _listed(listed, "runs_table") if listed else []
     members = [one for one in known if one.id in opened]
     if members:
@@ -159,7 +159,7 @@ def _columns(known: Sequence[Summary]) -> dict[str, Any]:
         **percent,
         **metrics,
         "alive": config.LineChartColumn("Groups alive", y_min=0, y_max=100, width=88, help="0 to 100 %, over epochs"),
-        "images": config.TextColumn("Judged on", width=150, help="Runs with the same words can be compared"),
+        "images": config.TextColumn("Judged on", width=150, help="Runs with the same text here can be compared"),
         "started": config.TextColumn("Started [UTC]", width=122),
         "duration": config.TextColumn("Duration", width=74),
         "id": config.TextColumn("Id", width=170),

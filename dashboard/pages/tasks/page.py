@@ -13,7 +13,7 @@ from winnow.dashboard.figures import (
     circuit_lanes,
     head_use,
     label_bars,
-    layer_affinity,
+    layer_heatmaps,
     layer_shares,
     lead_bars,
     mask_overlap,
@@ -146,7 +146,7 @@ def _layers(work: DerivedJob, chosen: Cell | None, about: str) -> None:
 
 
 def _affinity(work: DerivedJob, chosen: Cell | None, about: str) -> None:
-    draw(explanation_figures.affinity_chart(work), "layer_affinity", layer_affinity.READING, about)
+    draw(explanation_figures.affinity_chart(work), "layer_affinity", layer_heatmaps.AFFINITY_READING, about)
 
 
 def _heads(work: DerivedJob, chosen: Cell | None, about: str) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from winnow.engine.explain.circuits.selecting import Span, TaskEdges
+from winnow.engine.explain.circuits.losses import LossSpan, TaskEdges
 
 SCALES = (0.25, 0.75)
 CUT_ALONE = 8  # edges outside that are cut one by one
@@ -34,7 +34,7 @@ DRAWS = 4  # random circuits
 
 
 @dataclass(frozen=True)
-class Judged:
+class CircuitFigures:
     """The figures of one circuit; see the table above."""
 
     faithfulness: float
@@ -47,7 +47,7 @@ class Judged:
     missed_bound: float
 
 
-def judged(edges: TaskEdges, on: Span, circuit: Tensor, seed: int, resamples: int) -> Judged:
+def judged_circuit(edges: TaskEdges, on: LossSpan, circuit: Tensor, seed: int, resamples: int) -> CircuitFigures:
     """Return the figures of a circuit on the images of `on`."""
     generator = torch.Generator().manual_seed(seed)
     losses = edges.losses(on.batches, circuit)
@@ -56,12 +56,12 @@ def judged(edges: TaskEdges, on: Span, circuit: Tensor, seed: int, resamples: in
     drawn = [_random(edges, circuit, generator) for _ in range(DRAWS)]
     chance = [on.kept(edges.losses(on.batches, one)) for one in drawn]
     missed, bound = _missed(edges, on, circuit)
-    return Judged(
+    return CircuitFigures(
         on.kept(losses), low, high, 1 - on.kept(rest), float(np.mean(chance)), max(chance), missed, bound
     )  # fmt: skip
 
 
-def _interval(on: Span, losses: Tensor, seed: int, resamples: int) -> tuple[float, float]:
+def _interval(on: LossSpan, losses: Tensor, seed: int, resamples: int) -> tuple[float, float]:
     chance = np.random.default_rng(seed)
     whole, cut, now = on.whole.cpu().numpy(), on.cut.cpu().numpy(), losses.cpu().numpy()
     drawn = chance.integers(len(now), size=(resamples, len(now)))
@@ -82,7 +82,7 @@ def _random(edges: TaskEdges, circuit: Tensor, generator: torch.Generator) -> Te
     return found
 
 
-def _missed(edges: TaskEdges, on: Span, circuit: Tensor) -> tuple[float, float]:
+def _missed(edges: TaskEdges, on: LossSpan, circuit: Tensor) -> tuple[float, float]:
     outside = edges.edges & ~circuit
     if not outside.any():
         return 0.0, 0.0
@@ -92,7 +92,7 @@ def _missed(edges: TaskEdges, on: Span, circuit: Tensor) -> tuple[float, float]:
     return max(_lost_alone(edges, on, place) for place in alone), float(sizes.max())
 
 
-def _lost_alone(edges: TaskEdges, on: Span, place: int) -> float:
+def _lost_alone(edges: TaskEdges, on: LossSpan, place: int) -> float:
     without = edges.edges.clone()
     without[place] = False
     return abs(1 - on.kept(edges.losses(on.batches, without)))

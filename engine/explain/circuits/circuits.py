@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.explain.checks.structural import head_readers
-from winnow.engine.explain.circuits.checking import Judged, judged
+from winnow.engine.explain.circuits.checking import CircuitFigures, judged_circuit
 from winnow.engine.explain.circuits.edges import EdgeNetwork, cuttable, edge_scores, why_no_edges
-from winnow.engine.explain.circuits.selecting import Learning, Selected, Span, TaskEdges, resampled, select, span
+from winnow.engine.explain.circuits.losses import LossSpan, TaskEdges, learned_span
+from winnow.engine.explain.circuits.selecting import FoundCircuits, Learning, resampled, select_circuits
 from winnow.engine.explain.circuits.tables import CIRCUITS, FIGURES, OVERLAPS, kept_column
 from winnow.engine.explain.relevance.means import Means, channel_means
 from winnow.engine.explain.relevance.probe import Images, Probe, Tasks, probe
@@ -125,19 +126,19 @@ class _Found:
     """The circuits of a task, by level; their figures; and the last one again, on resampled images."""
 
     edges: TaskEdges
-    on: Span
-    selected: Selected
-    figures: Mapping[float, Judged]
+    on: LossSpan
+    selected: FoundCircuits
+    figures: Mapping[float, CircuitFigures]
     again: tuple[Tensor, ...]
 
 
 def _circuits_of(network: EdgeNetwork, task: str, parts: _Parts, learning: Learning) -> _Found:
     edges = TaskEdges(network, task, network.edges_of(task))
-    learned, sizing, checking = (span(edges, part) for part in parts)
-    selected = select(edges, learned, sizing, learning)
+    learned, sizing, checking = (learned_span(edges, part) for part in parts)
+    selected = select_circuits(edges, learned, sizing, learning)
     seed = network.probe.settings.seed
     figures = {
-        level: judged(edges, checking, circuit, seed, network.probe.settings.bootstrap)
+        level: judged_circuit(edges, checking, circuit, seed, network.probe.settings.bootstrap)
         for level, circuit in selected.circuits.items()
     }
     again = (
@@ -154,7 +155,7 @@ def _parts(probed: Probe, chunk: int) -> _Parts:
         numbers = torch.arange(seen, seen + len(batch.images)) % 4
         seen += len(batch.images)
         for part, own in zip(found, (numbers % 2 == 0, numbers == 1, numbers == 3), strict=True):
-            for places in own.nonzero().ravel().split(chunk):
+            for places in torch.split(own.nonzero().ravel(), chunk):
                 if len(places):
                     targets = {name: target[places] for name, target in batch.targets.items()}
                     part.append(Batch(batch.images[places], targets))
@@ -219,7 +220,7 @@ def _overlap_rows(made: Sequence[_Found]) -> pd.DataFrame:
     layer = _places(network)[2]
     for one, other in combinations(made, 2):
         both = (one.edges.edges & other.edges.edges).cpu()
-        for number in (-1, *layer[both].unique().tolist()):
+        for number in (-1, *sorted(set(layer[both].tolist()))):
             own = both & (layer == number) if number >= 0 else both
             name = network.readers[number].name if number >= 0 else ""
             rows.append([name, one.edges.task, other.edges.task, *_overlap((one, other), own, layer)])

@@ -41,7 +41,7 @@ def circuit_verdict(figures: pd.DataFrame) -> tuple[Colour, str]:
         return "grey", "no circuits were asked for"
     own = figures[figures["level"] == figures["level"].max()]
     level = float(own["level"].iloc[0])
-    least = own.loc[own["faithfulness"].idxmin()]
+    least = own.iloc[int(own["faithfulness"].argmin())]
     images = int(own["images"].min())
     said = [
         f"on {images} other images the circuits keep {_percent(least['faithfulness'])} of the loss change or more "
@@ -116,9 +116,8 @@ def _agreement(
         [own if not layer else own[own.index.get_level_values(0) == layer] for own in indexed]
         for layer in ("", *layers)
     ]
-    return [
-        [task, layer, *_compared(*own, same_channels)] for layer, own in zip(("", *layers), parts, strict=True)
-    ]  # fmt: skip
+    named = zip(("", *layers), parts, strict=True)
+    return [[task, layer, *_compared(own[0], own[1], same_channels)] for layer, own in named]
 
 
 def _require_before_and_after(one: pd.Index, other: pd.Index) -> None:
@@ -161,7 +160,7 @@ def circuits_answer(figures: pd.DataFrame, overlaps: pd.DataFrame, tasks: Sequen
     whole = overlaps[overlaps["layer"] == ""]
     if whole.empty or whole["jaccard"].isna().all():
         return first
-    top = whole.loc[whole["jaccard"].idxmax()]
+    top = whole.iloc[int(whole["jaccard"].argmax())]
     return (
         f"{first} Most is shared by {top['task']} and {top['other']}: {_percent(top['jaccard'])} of the edges that "
         f"either keeps ({_percent(top['low'])} to {_percent(top['high'])}; {_percent(top['chance'])} by chance)."

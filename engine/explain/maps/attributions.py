@@ -28,13 +28,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from winnow.engine.explain.maps.store import packed
+from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means
-from winnow.engine.explain.relevance.probe import Probe
+from winnow.engine.explain.relevance.probe import Probe, restricted
 from winnow.engine.explain.relevance.sites import Site, recorded
 from winnow.engine.training.batches import Batch
 
 Array = NDArray[Any]
 Cells = Mapping[str, tuple[int, ...]]
+MOST = 256  # images of which it is asked what channels separate
 FINEST = 64  # positions along a side of what is stored; finer maps are averaged
 
 
@@ -83,6 +85,36 @@ def channel_statistics(probed: Probe, cells: Cells, top: int) -> dict[str, Chann
             found[site.name].add(_numpy(site_maps(site, kept[site.name][0], cells[site.name])), first)
         first += len(batch.images)
     return found
+
+
+@torch.no_grad()
+def channel_answers(probed: Probe, cells: Cells) -> tuple[dict[str, tuple[tuple[int, ...], Array]], dict[str, Array]]:
+    """Return what channels answer to each image, for `engine.explain.separation`, and the targets of the tasks.
+
+    {layer: (channels, (C, N, h, w))} with at most FINEST positions along a side, a layer that reads no whole images
+    left out, and {task: (N, …)}; over at most MOST images, the first ones.
+    """
+    sites, targets = [probed.site(layer) for layer in cells], dict[str, list[Array]]()
+    found: dict[str, list[Array]] = {layer: [] for layer in cells}
+    with frozen_model(probed.model):
+        for batch in restricted(probed, images=min(probed.settings.images or MOST, MOST)).batches():
+            with recorded(sites) as kept:
+                probed.model(batch.images)
+            for site in sites:
+                own = site_maps(site, kept[site.name][0], cells[site.name])
+                if own.shape[1] == len(batch.images):
+                    rows, columns = (_every(length) for length in own.shape[-2:])
+                    found[site.name].append(_numpy(own[:, :, rows][..., columns]))
+            for name, values in batch.targets.items():
+                targets.setdefault(name, []).append(values.cpu().numpy())
+    joined = {name: np.concatenate(parts) for name, parts in targets.items()}
+    return {layer: (cells[layer], np.concatenate(parts, 1)) for layer, parts in found.items() if parts}, joined
+
+
+def _every(length: int) -> list[int]:
+    """Return at most FINEST places along a side, in the middles of equal parts."""
+    wanted = min(length, FINEST)
+    return [int((place + 0.5) * length / wanted) for place in range(wanted)]
 
 
 def channel_maps(probed: Probe, batch: Batch, cells: Cells, means: Means) -> Iterator[tuple[str, Array, Array]]:

@@ -1,8 +1,8 @@
 """All maps of an explanation, from a probe and the chosen channels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from winnow.engine.explain.maps.attributions import (
-    FINEST,
     Cells,
     ChannelStatistics,
     Explained,
@@ -25,7 +24,6 @@ from winnow.engine.explain.maps.attributions import (
     site_maps,
 )
 from winnow.engine.explain.maps.pictures import factor, image_array, prediction_array, summed, target_array
-from winnow.engine.explain.maps.receptive import receptive_windows, top_places
 from winnow.engine.explain.maps.store import packed
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means, base_image
@@ -36,7 +34,8 @@ from winnow.engine.training.batches import Batch
 Array = NDArray[Any]
 Say = Callable[[str], None]
 SMALL = 64  # side of a picture in the gallery [pixel]
-MOST = 256  # images of which it is asked what channels separate
+BANDS = 16  # of them at once
+WINDOWS = 64  # bands of an image along a side in which a receptive field is looked for
 
 
 @dataclass(frozen=True)
@@ -105,43 +104,13 @@ def spatial(
         silent, living = layer_silence(probed, settings.images)
         arrays |= silent
         say("measuring receptive fields")
-        places = top_places(seen)
+        places = _top_places(seen)
         arrays |= {f"top_window.{layer}": own for layer, own in receptive_windows(probed, places).items() if places}
         by = factor(shown.images.shape[-2], shown.images.shape[-1], settings.side)
         arrays |= _attributed(probed, shown, settings, by, say)
     arrays |= {"images": image_array(shown.images, by)}
     arrays |= _gallery(probed, seen)
     return Spatial(arrays, _index(probed, shown, cells, seen, settings) | {"living": living})
-
-
-@torch.no_grad()
-def observed(probed: Probe, cells: Cells) -> tuple[dict[str, tuple[tuple[int, ...], Array]], dict[str, Array]]:
-    """Return what channels answer to each image, for `engine.explain.separation`, and the targets of the tasks.
-
-    {layer: (channels, (C, N, h, w))} with at most FINEST positions along a side, a layer that reads no whole images
-    left out, and {task: (N, …)}; over at most MOST images, the first ones.
-    """
-    sites, targets = [probed.site(layer) for layer in cells], dict[str, list[Array]]()
-    found: dict[str, list[Array]] = {layer: [] for layer in cells}
-    with frozen_model(probed.model):
-        for batch in restricted(probed, images=min(probed.settings.images or MOST, MOST)).batches():
-            with recorded(sites) as kept:
-                probed.model(batch.images)
-            for site in sites:
-                own = site_maps(site, kept[site.name][0], cells[site.name])
-                if own.shape[1] == len(batch.images):
-                    rows, columns = (_every(length) for length in own.shape[-2:])
-                    found[site.name].append(_array(own[:, :, rows][..., columns]))
-            for name, values in batch.targets.items():
-                targets.setdefault(name, []).append(values.cpu().numpy())
-    joined = {name: np.concatenate(parts) for name, parts in targets.items()}
-    return {layer: (cells[layer], np.concatenate(parts, 1)) for layer, parts in found.items() if parts}, joined
-
-
-def _every(length: int) -> list[int]:
-    """Return at most FINEST places along a side, in the middles of equal parts."""
-    wanted = min(length, FINEST)
-    return [int((place + 0.5) * length / wanted) for place in range(wanted)]
 
 
 def top_cells(
@@ -246,4 +215,82 @@ def _index(
 
 def _array(tensor: Tensor) -> Array:
     found: Array = tensor.detach().float().cpu().numpy()
+    return found
+
+
+def receptive_windows(probed: Probe, places: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the receptive field of places of maps: {layer: (…, 4)}, top, left, bottom, right [pixel], ends excluded.
+
+    It is measured: NaN in a row of the image spreads to just what depends on that row, since 0 · NaN is NaN, so that
+    weights and activations do not matter. Of a large image, WINDOWS bands along a side are looked at, and the window
+    is a little too large, never too small, as where a fast convolution mixes neighbours. All zeros: nothing depends on
+    the image there, or the model refuses such an image.
+
+    Args:
+        probed: the model.
+        places: {layer: (…, 2)}: rows and columns in the maps of a layer.
+
+    """
+    first = next(iter(restricted(probed, images=1).batches())).images
+    ends = []
+    for axis in (2, 3):
+        reached = _reached(probed, first, axis, list(places))
+        if reached is None:
+            return {layer: np.zeros((*own.shape[:-1], 4), np.int32) for layer, own in places.items()}
+        ends.append(reached)
+    rows, columns = ends
+    windows = {}
+    for layer, own in places.items():
+        down, across = (_span(reached[layer], own, first.shape[axis]) for reached, axis in ((rows, 2), (columns, 3)))
+        known = np.asarray((down[..., 1] > down[..., 0]) & (across[..., 1] > across[..., 0]))
+        window = np.stack([down[..., 0], across[..., 0], down[..., 1], across[..., 1]], -1)
+        windows[layer] = np.where(known[..., None], window, 0).astype(np.int32)
+    return windows
+
+
+@torch.no_grad()
+def _reached(probed: Probe, image: Tensor, axis: int, layers: Sequence[str]) -> dict[str, Array] | None:
+    """Return {layer: (bands, h, w)}: where a map becomes NaN if a band of the image along an axis is."""
+    sites, bands = [probed.site(layer) for layer in layers], _bands(image.shape[axis])
+    parts: dict[str, list[Array]] = {layer: [] for layer in layers}
+    buffers = {name: value.clone() for name, value in probed.model.named_buffers()}  # an own model may keep means
+    try:
+        for first in range(0, len(bands), BANDS):
+            some = bands[first : first + BANDS]
+            spoilt = image.repeat(len(some), 1, 1, 1)
+            for one, (low, high) in zip(spoilt, some, strict=True):
+                one.narrow(axis - 1, low, high - low).fill_(float("nan"))
+            with recorded(sites) as kept:
+                probed.model(spoilt)
+            for site in sites:
+                maps = site_maps(site, kept[site.name][0], range(site.channels))
+                parts[site.name].append(maps.isnan().any(0).cpu().numpy())
+    except (RuntimeError, ValueError, ArithmeticError, AssertionError, TypeError):
+        return None  # it looks at the values of the image and refuses these
+    finally:
+        for name, value in probed.model.named_buffers():
+            value.copy_(buffers[name])
+    return {layer: np.concatenate(own) for layer, own in parts.items()}
+
+
+def _bands(length: int) -> list[tuple[int, int]]:
+    ends = np.linspace(0, length, min(length, WINDOWS) + 1).astype(int)
+    return [(int(low), int(high)) for low, high in pairwise(ends)]
+
+
+def _span(reached: Array, places: Array, length: int) -> Array:
+    """Return from which pixel to which a place depends on the image along one axis, (…, 2); 0, 0 where it does not."""
+    bands, at = np.array(_bands(length)), reached[:, places[..., 0], places[..., 1]]
+    first, last = at.argmax(0), len(bands) - 1 - at[::-1].argmax(0)
+    span: Array = np.where(np.asarray(at.any(0))[..., None], np.stack([bands[first, 0], bands[last, 1]], -1), 0)
+    return span
+
+
+def _top_places(seen: dict[str, ChannelStatistics]) -> dict[str, Array]:
+    """Return where each channel is most active in its top images, (C, M, 2), of layers whose positions are a grid."""
+    found = {}
+    for layer, own in seen.items():
+        if own.maps is not None and min(own.maps.shape[-2:]) > 1:
+            flat = own.maps.reshape(*own.maps.shape[:2], -1).argmax(-1)
+            found[layer] = np.stack(np.unravel_index(flat, own.maps.shape[-2:]), -1)
     return found

@@ -48,7 +48,7 @@ class Objective:
     def value(self, prediction: Tensor, frozen: Tensor) -> Tensor:
         """Return the number of every image, (B,)."""
         if self.of == "output":
-            return (prediction * frozen).flatten(1).sum(1)
+            return (prediction * frozen).reshape(len(prediction), -1).sum(1)
         return image_losses(self.task, prediction.float(), frozen)
 
     @property
@@ -87,6 +87,8 @@ def output_weights(task: Any, prediction: Tensor, target: Tensor | None) -> Tens
         known = direction.square().sum(1, keepdim=True) > (0.25 if kind == "normals" else 0)
         weights = known.float() if kind == "depth" else direction * known
         return weights / known.flatten(1).sum(1).clamp(min=1).view(-1, 1, 1, 1)
+    if prediction.dim() < 2:  # one number per image is that number
+        return torch.ones_like(prediction)
     chosen = torch.zeros_like(prediction).scatter_(1, prediction.argmax(1, keepdim=True), 1.0)
     return chosen / max(1, prediction[0, 0].numel())
 

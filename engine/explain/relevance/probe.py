@@ -85,7 +85,14 @@ def probe(
         raise ValueError(f"`model` must have a layer that can be explained, got none. {reasons}.")
     found = Probe(model, lambda: _chunked(source, settings), explained, tuple(sites), settings, left_out)
     if not layers and not isinstance(getattr(model, "trunk", None), nn.Module):
-        return replace(found, sites=_used_by_several(found, first))
+        shared = _used_by_several(found, first)
+        if not shared:
+            names = ", ".join(site.name for site in found.sites)
+            raise ValueError(
+                f"`model` must have a layer that several of its outputs depend on, got none: {names} serve one each. "
+                "Name them as `layers` to explain them."
+            )
+        return replace(found, sites=shared)
     return found
 
 

@@ -240,7 +240,7 @@ def _laid_out(model: nn.Module, sites: Sequence[Site], images: Tensor) -> tuple[
             calls = zip(*(kept[site.name] for kept in passes), strict=True)
             layouts = [replace(site.layout, **_images(*tensors)) for tensors in calls]
             if not layouts and _matters(model, site, images):
-                raise NoLayoutError("its weight is used where no layer or function that is known reads it")
+                raise NoLayoutError("its weight is used by an operation that is not known")
             found.append(replace(site, layout=alike(layouts)) if layouts else site)
         except (NoLayoutError, ValueError) as error:
             left_out[site.name] = str(error)

@@ -22,7 +22,7 @@ WeightRule = Literal["size", "none"]
 
 
 class Bank:
-    """All groups of one structure.
+    """All groups of one structure, such as the input channels of one layer.
 
     `present` (channels,) marks the channels that are groups, `count` of them; the others, where a caller left some
     out, carry no penalty. `size` is |g|, the same for all; after a removal it is still that of the dense network, whose

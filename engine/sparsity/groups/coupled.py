@@ -35,8 +35,8 @@ def coupled_groups(
     Args:
         model: the whole model, so that every reader is known.
         example_inputs: what `trace` takes.
-        within: names of submodules, such as ("trunk",); only channels are grouped whose writers all stand in one of
-            them. Their readers belong to the group wherever they stand. Empty: the whole model.
+        within: names of submodules, such as ("trunk",); only channels are grouped whose writers are all in one of
+            them. Their readers belong to the group wherever they are. Empty: the whole model.
         graph: the model's graph, if it was traced already.
 
     Raises:

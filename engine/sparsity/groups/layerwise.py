@@ -213,7 +213,7 @@ def _or_say_why(found: list[Group], module: nn.Module) -> list[Group]:
         if holders:
             warnings.warn(
                 f"No group: there is no convolution or linear layer. The weights are in {', '.join(holders[:5])}. "
-                "Make their groups of Axis and Group of engine.sparsity.groups, or build on nn.Linear or nn.Conv2d.",
+                "Define groups with Axis and Group of engine.sparsity.groups, or use nn.Linear or nn.Conv2d.",
                 stacklevel=3,
             )
     return found

@@ -1,0 +1,1 @@
+"""Task balancing: how the losses or gradients of the tasks are combined."""

@@ -30,8 +30,8 @@ def refuse_differing(ranks: Ranks, step: int, tensors: Sequence[Tensor]) -> None
     differing = (every != every[0]).any(1).nonzero().flatten().tolist()
     if differing:
         raise RanksDifferError(
-            f"the processes of a run should hold the same weights at step {step}. "
-            f"Found others than those of rank 0 in {', '.join(map(str, differing))}"
+            f"the processes of a run must hold the same weights at step {step}, "
+            f"got others than those of rank 0 in {', '.join(map(str, differing))}"
         )
 
 

@@ -95,5 +95,5 @@ def test_a_point_whose_run_is_gone_is_left_out(runs_root: Path) -> None:
 
 
 def test_a_study_is_no_path(the_study: Study) -> None:
-    with pytest.raises(ValueError, match="should be a path"):
+    with pytest.raises(ValueError, match="must be a path"):
         course(the_study)

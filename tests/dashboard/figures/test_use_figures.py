@@ -7,7 +7,7 @@ import pytest
 from winnow.dashboard.figures.channel_use import channel_use
 from winnow.dashboard.figures.head_use import head_use
 from winnow.dashboard.figures.label_bars import label_bars
-from winnow.dashboard.figures.layer_affinity import layer_affinity
+from winnow.dashboard.figures.layer_heatmaps import layer_affinity
 from winnow.dashboard.figures.layer_shares import layer_shares_figure
 from winnow.dashboard.figures.lead_bars import lead_bars
 from winnow.dashboard.figures.mask_overlap import mask_overlap

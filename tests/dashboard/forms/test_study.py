@@ -65,6 +65,20 @@ def test_a_study_has_sets_of_tasks_seeds_and_controls(runs_root: Path) -> None:
     assert set(runs["tasks"]) == {"seg", "depth", "normals", "seg+depth+normals"}
 
 
+def test_a_tailoring_asks_for_one_sparsity_and_what_counts_as_alive(runs_root: Path) -> None:
+    page = _form()
+    page.segmented_control(key="study_kind").set_value("tailor").run()
+    assert page.text_input(key="study_tailor_targets").value == "70"
+    page.selectbox(key="study_tailor_projections").set_value("count")
+    page.button(key="study_plan").click().run()
+    assert not page.exception
+    planned = page.dataframe[0].value
+    assert planned["arm"].tolist() == ["sparse"] * 3 + ["dense", "tailored"]
+    page.text_input(key="study_tailor_targets").set_value("50, 60")
+    page.button(key="study_plan").click().run()
+    assert "must give one sparsity for all tasks" in page.error[0].value
+
+
 def test_a_base_is_a_run_that_is_there_and_its_time_is_known(runs_root: Path) -> None:
     path = write_path(runs_root)
     page = _form()

@@ -1,6 +1,7 @@
 """What the pages answer: true to its frames, with every number in them or none."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -28,19 +29,32 @@ def test_words() -> None:
 
 def test_train_names_the_tasks_that_are_no_better_than_the_constant_prediction(make_run: MakeRun) -> None:
     known = summary(make_run())
-    told = of_run.train_answer(known, {("depth", "abs_error"): 1.5})
+    told = of_run.train_answer(known, {("depth", "abs_error"): 1.5}, of_run.RunCourse(3))
     sparse = "After epoch 3 of 5, 30 % of the groups are zero"
     assert told.says == f"{sparse}, and 1 of 1 task beat the constant prediction: depth by 1.25 m."
     assert (told.page, "Look at" in told.then) == ("groups", False)
-    worse = of_run.train_answer(known, {("depth", "abs_error"): 0.1})
+    worse = of_run.train_answer(known, {("depth", "abs_error"): 0.1}, of_run.RunCourse(3))
     assert "0 of 1 task beat" in worse.says
     assert worse.then.startswith("Look at depth")
 
 
+def test_before_the_first_epoch_is_over_no_epoch_is_named(make_run: MakeRun) -> None:
+    known = summary(make_run(epochs=0, state="failed", message="loss became infinite"))
+    told = of_run.train_answer(known, {}, of_run.RunCourse(0))
+    assert told.says.startswith("This run failed before its first epoch was over")
+    live = replace(known, status=known.status.model_copy(update={"state": "running"}))
+    assert "not over yet" in of_run.train_answer(live, {}, of_run.RunCourse(0)).says
+    aimed = of_run.train_answer(summary(make_run(penalty={"target": 50.0})), {}, of_run.RunCourse(2, 70.0))
+    assert aimed.says.startswith("After epoch 2 of 5, 30 % of the groups are zero (target: 70 % of the groups)")
+
+
 def test_a_metric_without_a_value_beats_nothing_and_loses_to_nothing(make_run: MakeRun) -> None:
     known = summary(make_run())
-    assert "constant prediction" not in of_run.train_answer(known, {}).says
-    assert "constant prediction" not in of_run.train_answer(known, {("depth", "abs_error"): np.nan}).says
+    assert "constant prediction" not in of_run.train_answer(known, {}, of_run.RunCourse(3)).says
+    assert (
+        "constant prediction"
+        not in of_run.train_answer(known, {("depth", "abs_error"): np.nan}, of_run.RunCourse(3)).says
+    )
 
 
 def test_groups_names_the_layer_that_lost_most(make_whole_run: MakeRun) -> None:

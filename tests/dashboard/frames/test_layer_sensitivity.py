@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.dashboard.making_sensitivities import SHARES, falls, write_sensitivity
-from winnow.dashboard.figures.sensitivity_map import sensitivity_map
+from winnow.dashboard.figures.layer_heatmaps import sensitivity_map
 from winnow.dashboard.frames import layer_sensitivity as frames
-from winnow.dashboard.frames.answers.of_sensitivity import sensitivity_answer
+from winnow.dashboard.frames.answers.of_pruning import sensitivity_answer
 from winnow.engine.runs.run import Run
 from winnow.engine.studies.layer_budgets import suggested_budgets
 
@@ -28,7 +28,7 @@ def test_suggestions(make_run: Callable[..., Run]):
         "<b>deep</b>": 90,
         "late": 25,
     }
-    assert frames.judged_images(work) == 64
+    assert frames.images_of_cuts(work) == 64
     assert "by low norms" in frames.sensitivity_called(work)
     (work.path / "tables" / "sensitivity.parquet").unlink()
     assert frames.suggestions(work, 1.0).empty
@@ -37,10 +37,12 @@ def test_suggestions(make_run: Callable[..., Run]):
 def test_sensitivity_answer():
     table = falls()
     said = sensitivity_answer(table, suggested_budgets(table, 1.0), 1.0)
-    assert said.says.startswith("Alone, 2 of 3 layers can lose channels at no more than 1 % of the metric of any task")
+    assert said.says.startswith(
+        "Alone, 2 of 3 layers can lose channels that are in use at no more than 1 % of the metric"
+    )
     assert "Most sensitive: late, where a cut of 25 % costs depth 50 % of its metric." in said.says
     strict = sensitivity_answer(table.assign(fall=9.0), suggested_budgets(table.assign(fall=9.0), 1.0), 1.0)
-    assert "None of the 3 layers can lose 25 % of its channels" in strict.says
+    assert "None of the 3 layers can lose a channel that is in use" in strict.says
     lost = table.assign(fall=np.inf)
     assert "its metric altogether" in sensitivity_answer(lost, suggested_budgets(lost, 1.0), 1.0).says
 

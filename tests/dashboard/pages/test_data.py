@@ -44,7 +44,7 @@ def photos(tmp_path: Path) -> Path:
 def test_a_data_set_that_nobody_looked_at_offers_a_look(runs_root: Path, end_workers: None) -> None:
     page = _page(data="digits")
     assert not page.exception
-    assert "Nobody has looked at digits yet" in page.info[0].value
+    assert "digits has not been examined yet" in page.info[0].value
     page.button(key="look").click().run()
     assert not page.exception
     assert len(list_looks("digits")) == 1

@@ -55,7 +55,7 @@ def test_the_selected_channel_shows_its_record_its_kernel_and_what_blocks_it(mak
 
 def test_a_dead_channel_says_how_firmly_and_whether_it_can_go(make_whole_run: MakeRun) -> None:
     page = _page(run=make_whole_run().id, layer="<b>deep</b>", channel="1")
-    assert "The pull of the loss is 0.40 of what the penalty withstands: firmly dead." in said(page)
+    assert "The pull of the loss is 0.40 of the pull of the penalty: firmly dead." in said(page)
     assert "can be removed" in said(page)
     assert "kernel, a single position: 0.667" in page.get("plotly_chart")[1].proto.spec
 

@@ -98,7 +98,7 @@ def test_an_empty_page_says_what_to_do_next_and_what_it_costs(make_stored_run: M
     page = _page(run=make_stored_run().id)
     assert not page.exception
     assert "Nothing has been removed" in page.info[0].value
-    assert "as one of the training took: 22 s" in page.info[0].value
+    assert "as an epoch of training: 22 s" in page.info[0].value
     assert page.button(key="prune_submit").label == "Start pruning"
 
 
@@ -186,7 +186,7 @@ def test_a_certificate_that_is_none_is_said(make_stored_run: MakeRun) -> None:
     (write_pruning(run).path / "certificate.json").write_text("[]")
     page = _page(run=run.id)
     assert not page.exception
-    assert "should be a certificate" in page.error[0].value
+    assert "must be a valid certificate" in page.error[0].value
 
 
 def test_a_damaged_spec_is_said_and_the_pruning_can_be_removed(make_stored_run: MakeRun) -> None:

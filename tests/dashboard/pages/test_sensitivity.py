@@ -39,9 +39,9 @@ def test_the_map_follows_the_tolerance_and_its_shares_are_pruned_by_one_click(
 ) -> None:
     run = make_stored_run()
     work = write_sensitivity(run)
-    page = _page(run=run.id, view="sensitivity")
+    page = _page(run=run.id, prune_view="sensitivity")
     assert not page.exception
-    assert "2 of 3 layers can lose channels at no more than 1 %" in page.session_state["page_says"]
+    assert "2 of 3 layers can lose channels that are in use at no more than 1 %" in page.session_state["page_says"]
     assert "64 validation images · cut by low norms" in said(page)
     assert len(page.get("plotly_chart")) == 1
     assert page.dataframe[0].value["share"].tolist() == [25, 50, 0]
@@ -55,11 +55,11 @@ def test_the_map_follows_the_tolerance_and_its_shares_are_pruned_by_one_click(
 
 def test_an_analysis_is_started_and_one_that_is_gone_is_said(make_stored_run: MakeRun, started: list[str]) -> None:
     run = make_stored_run()
-    page = _page(run=run.id, view="sensitivity")
+    page = _page(run=run.id, prune_view="sensitivity")
     assert "Each layer alone is cut" in page.info[0].value
     page.button(key="sensitivity_submit").click().run()
     assert started == [derived_jobs(run, "sensitivity")[0].id]
-    lost = _page(run=run.id, view="sensitivity", sensitivity="20200101-000000-gone")
+    lost = _page(run=run.id, prune_view="sensitivity", sensitivity="20200101-000000-gone")
     assert not lost.exception
     assert "There is no sensitivity analysis" in lost.error[0].value
     assert not lost.get("plotly_chart")

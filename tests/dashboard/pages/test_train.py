@@ -119,7 +119,7 @@ def test_a_live_run_with_a_target_says_what_becomes_of_a_strength_that_is_applie
     run = make_run(penalty={"target": 60})
     with _working(run):
         page = _page(run=run.id)
-        assert "the target goes on to move λ from what you apply" in said(page)
+        assert "the target continues to move λ from what you apply" in said(page)
         page.number_input(key="strength_input").set_value(0.02)
         page.button(key="apply").click().run()
         assert run.control().strength == 0.02

@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 from tests.dashboard.making import START, write_checkpoint, write_run, write_tables
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.making_maps import write_maps
+from tests.dashboard.making_studies import write_tailoring
 from tests.dashboard.pruning_making import write_pruning
 from winnow.dashboard.frames.chosen import Pin, ReportChoice, add_pin, choose_for_report, remove_pin, report_choice
 from winnow.dashboard.report import citations, of_explanation, of_images, of_run
@@ -117,7 +118,7 @@ def test_every_section_is_headed_by_its_claim_with_n_and_split(made: ReportFiles
         "The explanation holds: ",
         "most active in images 5, 4 and 3, silent at 25 % of all positions",
         "Half of the attribution lies on 50 % of the pixels for seg",
-        "maps over pixels are not held against ablation",
+        "maps over pixels are not compared with ablation",
         "One seed: another seed gives other numbers",
     ):
         assert claim in seen.text
@@ -228,7 +229,8 @@ def test_every_method_has_its_publication_or_none() -> None:
     assert set(citations.BALANCING) == set(get_args(Balancing))
     assert set(citations.METHODS) == set(METHODS)
     used = {*citations.PENALTIES.values(), *citations.BALANCING.values(), *citations.METHODS.values()} - {""}
-    assert used | {*citations.ALWAYS, *citations.STUDY, *citations.CHECKS, "fang2023depgraph"} == set(citations.SOURCES)
+    used |= {*citations.ALWAYS, *citations.STUDY, *citations.TAILORING, *citations.CHECKS, "fang2023depgraph"}
+    assert used == set(citations.SOURCES)
     assert citations.bibtex(citations.SOURCES).count("@misc{") == len(citations.SOURCES)
 
 
@@ -238,6 +240,16 @@ def test_runs_judged_on_other_images_are_not_compared(make_whole_run: MakeRun) -
     assert "How do the runs compare?" in text
     assert "judged on different images" in text
     assert "their metrics cannot be compared" in text
+
+
+def test_a_tailoring_is_told_with_its_advice_and_its_source(runs_root: Path) -> None:
+    study = write_tailoring(runs_root)
+    made = report([], study)
+    text = Seen(made.html).text
+    assert "seg needs stage 4; depth needs stage 3 of 4." in text
+    archive = zipfile.ZipFile(io.BytesIO(made.zip))
+    assert {f"{study.id}/advice.csv", f"{study.id}/tailored.csv"} <= set(archive.namelist())
+    assert any("upadhyay2024giving" in archive.read(name).decode() for name in archive.namelist() if ".bib" in name)
 
 
 def test_a_study_and_a_path_are_told_with_their_seeds(the_study: Study, the_path: Study) -> None:

@@ -84,7 +84,7 @@ def test_a_paused_run_says_so() -> None:
 )
 def test_firmness_is_said_in_words(firmness: float, verdict: str) -> None:
     assert firmly(firmness).endswith(f"{verdict}.")
-    assert f"{firmness:.2f} of what the penalty withstands" in firmly(firmness)
+    assert f"{firmness:.2f} of the pull of the penalty" in firmly(firmness)
 
 
 def test_what_was_asked_is_a_strength_or_a_target() -> None:

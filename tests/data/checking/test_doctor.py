@@ -161,7 +161,7 @@ def test_an_unknown_layout_is_refused(tmp_path: Path):
     done = winnow_here("data", "check", str(tmp_path), "--layout", "coco")
     assert done.returncode == 2
     assert "`layout` must be one of folder, shards, yeast, nyu/mtan" in done.stderr
-    with pytest.raises(DataError, match="which is no folder"):
+    with pytest.raises(DataError, match="which is not a folder"):
         spec_for(str(tmp_path / "gone"), "folder")
 
 

@@ -111,7 +111,7 @@ def test_values_have_units_of_their_size(value: float, unit: str, words: str):
 
 
 def test_a_card_needs_a_name_and_whole_frames(tmp_path: Path):
-    with pytest.raises(ValueError, match="`name` should"):
+    with pytest.raises(ValueError, match="`name` must"):
         ModelFacts(" ")
-    with pytest.raises(ValueError, match="`metrics` should have the columns"):
+    with pytest.raises(ValueError, match="`metrics` must have the columns"):
         ModelFacts("A", metrics=pd.DataFrame({"task": ["depth"]}))

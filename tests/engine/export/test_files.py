@@ -73,7 +73,7 @@ def test_an_exported_program(name: str, tmp_path: Path):
     content = found.path.read_bytes()
     assert (len(content), content[:2]) == (found.bytes, b"PK")
     assert str(Path(sys.modules["winnow.engine"].__path__[0])).encode() not in content
-    with pytest.raises(ValueError, match=r"`path` should end in \.pt2"):
+    with pytest.raises(ValueError, match=r"`path` must end in \.pt2"):
         export_program(net, x, tmp_path / "net.onnx")
 
 
@@ -89,7 +89,7 @@ def test_no_image_of_the_user_is_in_the_file(tmp_path: Path):
 def test_what_gives_other_outputs_is_not_handed_out(tmp_path: Path):
     pytest.importorskip("onnxruntime")
     net = Program(lambda m, x: m.a(x) + torch.rand_like(x[:, :1]), a=conv(3, 2)).eval()
-    with pytest.raises(NotSame, match="`model` should give the same outputs when exported"):
+    with pytest.raises(NotSame, match="`model` must give the same outputs when exported"):
         export_onnx(net, IMAGE, tmp_path / "net.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -107,7 +107,7 @@ FIXED = {
 def test_a_batch_that_cannot_vary_is_refused(program: str, export, tmp_path: Path):
     pytest.importorskip("onnxruntime")
     net = Program(FIXED[program], a=conv(3, 2)).eval()
-    with pytest.raises((NotDescribable, NotSame), match="`model` should"):
+    with pytest.raises((NotDescribable, NotSame), match="`model` must"):
         export(net, IMAGE.expand(2, -1, -1, -1), tmp_path / "net.pt2")
     assert list(tmp_path.iterdir()) == []
 

@@ -197,7 +197,7 @@ BAKED = {
 @pytest.mark.parametrize("name", BAKED)
 def test_no_size_is_fixed_that_the_model_leaves_open(name: str):
     net = Program(BAKED[name], a=conv(3, 6)).eval()
-    with pytest.raises(NotDescribable, match="`model` should"):
+    with pytest.raises(NotDescribable, match="`model` must"):
         architecture(net, torch.randn(2, 3, 16, 16))
 
 

@@ -202,7 +202,7 @@ def test_a_head_that_is_not_asked_for_needs_nothing():
     frame = graph.channels(outputs=["depth"])
     assert frame.removable[frame.space.str.startswith(("heads.seg", "heads.kind"))].all()
     assert not frame.removable[frame.space.str.startswith(("heads.depth", "trunk"))].any()
-    with pytest.raises(ValueError, match="`outputs` should be among"):
+    with pytest.raises(ValueError, match="`outputs` must be among"):
         graph.liveness(["edges"])
 
 

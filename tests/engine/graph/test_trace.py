@@ -76,7 +76,7 @@ def refused(program: Callable[[nn.Module, Tensor], Tensor], **parts: nn.Module |
     with pytest.raises(NotTraceable) as caught:
         trace(Program(program, a=conv(3, 6), out=conv(6, 2), **parts), X)
     assert isinstance(caught.value, ValueError)
-    assert str(caught.value).startswith("`model` should be one whose channels can be followed. Found ")
+    assert str(caught.value).startswith("`model` must be one whose channels can be followed, got ")
     return caught.value
 
 
@@ -248,7 +248,7 @@ def test_wrappers_are_taken_off_and_said():
     net = nn.Sequential(conv(3, 6), conv(6, 2))
     graph = trace(nn.DataParallel(net), X)
     assert graph.model is net
-    assert graph.notes == ("DataParallel was taken off: what follows is about its `module`.",)
+    assert graph.notes == ("DataParallel was removed: the rest is about its `module`.",)
 
 
 def _space(graph: ChannelGraph, name: str) -> Space:

@@ -129,6 +129,16 @@ def test_a_budget_is_met_and_the_refit_makes_up_for_it(run: Run, tmp_path: Path)
     assert "refit: epoch 2 of 2" in pen.phases
 
 
+def test_a_pruning_in_blocks_keeps_whole_ones(run: Run, tmp_path: Path):
+    pen = Pen(tmp_path / "prune")
+    assert run_prune(run, asked(criterion="norm", budget=40, blocks="4"), pen, []) == "done"
+    assert pen.read("saved").set_index("of").loc["mac", "value"] >= 40
+    units = pen.read("units")
+    left = (~units["gone"]).groupby(units["layer"]).agg(["sum", "size"])
+    assert ((left["sum"] % 4 == 0) | (left["sum"] == left["size"])).all()
+    assert (left["sum"] < left["size"]).any()
+
+
 def test_a_pruning_ends_when_asked(run: Run, tmp_path: Path):
     pen = Pen(tmp_path / "prune")
     assert run_prune(run, asked(), pen, [True]) == "stopped"
@@ -157,7 +167,7 @@ def test_a_pruning_by_relevance_is_repaired_and_refitted_with_a_teacher(run: Run
 def test_tasks_and_budgets_that_cannot_be_are_refused(run: Run, tmp_path: Path):
     with pytest.raises(ValueError, match="`tasks` must be tasks of the run"):
         run_prune(run, asked(tasks=("taste",)), Pen(tmp_path / "one"), [])
-    with pytest.raises(ValueError, match="`budget` should be at most"):
+    with pytest.raises(ValueError, match="`budget` must be at most"):
         run_prune(run, asked(criterion="norm", budget=99.9), Pen(tmp_path / "two"), [])
 
 

@@ -92,7 +92,7 @@ def test_what_was_dropped_leaves_the_optimiser():
 
 def test_an_unknown_optimiser_is_refused():
     net, x = silenced("vgg", "coupled", 0.4)
-    with pytest.raises(ValueError, match="`optimizer` should be one of SGD, Adam, AdamW. Found Adagrad"):
+    with pytest.raises(ValueError, match="`optimizer` must be one of SGD, Adam, AdamW, got Adagrad"):
         transfer(Adagrad(net.parameters()), compact(net, x))
 
 

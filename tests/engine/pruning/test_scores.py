@@ -28,7 +28,7 @@ def test_norms_follow_their_formulas(found: Units):
         expected = [square / squares[squares >= square].sum() for square in squares]
         np.testing.assert_allclose(own, expected, rtol=1e-4)
         assert own.max() == 1
-    with pytest.raises(ValueError, match="`compared` should be layer or size"):
+    with pytest.raises(ValueError, match="`compared` must be layer or size"):
         norm_scores(found, "height")
 
 
@@ -82,16 +82,16 @@ def test_all_that_reads_a_stream_counts_and_the_trunk_is_what_it_gives(found: Un
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([("seg", "nowhere", 0, 1.0)], "`layer` should be a module"),
-        ([("seg", "trunk", 99, 1.0)], "`channel` should be from 0 to 7 at trunk. Found 99"),
-        ([("seg", "trunk", 0, float("nan"))], "`relevance` should be numbers of at least 0"),
-        ([("seg", "trunk", 0, -1.0)], "`relevance` should be numbers of at least 0"),
+        ([("seg", "nowhere", 0, 1.0)], "`layer` must be a module"),
+        ([("seg", "trunk", 99, 1.0)], "`channel` must be from 0 to 7 at trunk, got 99"),
+        ([("seg", "trunk", 0, float("nan"))], "`relevance` must be numbers of at least 0"),
+        ([("seg", "trunk", 0, -1.0)], "`relevance` must be numbers of at least 0"),
     ],
 )
 def test_a_frame_that_does_not_fit_is_refused(found: Units, rows: list, words: str):
     with pytest.raises(ValueError, match=words):
         relevance_scores(found, frame(rows))
-    with pytest.raises(ValueError, match="`tasks` should be among those of the frame"):
+    with pytest.raises(ValueError, match="`tasks` must be among those of the frame"):
         relevance_scores(found, frame([("seg", "trunk", 0, 1.0)]), ["taste"])
-    with pytest.raises(ValueError, match="should have the columns"):
+    with pytest.raises(ValueError, match="must have the columns"):
         relevance_scores(found, frame(rows).drop(columns="task"))

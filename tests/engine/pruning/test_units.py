@@ -64,11 +64,11 @@ def test_idle_are_those_that_the_tasks_do_not_need():
     assert not found.idle().any()
     table = found.frame(idle=found.idle(["depth"]))
     assert set(table[table.idle].layer) == {"heads.seg.mix.0.0", "heads.kind.hidden.0"}
-    with pytest.raises(ValueError, match="`tasks` should be among the model's outputs"):
+    with pytest.raises(ValueError, match="`tasks` must be among the model's outputs"):
         found.idle(["taste"])
 
 
 def test_groups_of_another_model_are_refused():
     (one, x), (other, _) = build("mlp"), build("mlp")
-    with pytest.raises(ValueError, match="`groups` should lie in `model`"):
+    with pytest.raises(ValueError, match="`groups` must be groups of `model`"):
         silence(other, coupled_groups(one, x)[:1])

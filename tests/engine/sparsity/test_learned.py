@@ -77,6 +77,14 @@ def test_regret_does_not_come_from_other_weights_of_the_tasks():
     assert learned.regret == 0
 
 
+def test_a_task_without_labels_in_a_batch_keeps_what_is_known_of_it():
+    learned = control()
+    for loss in (0.0, 3.0, 0.0, 3.0, 0.0):
+        learned.take((0.0, 0.0), [1.0, loss], [1.0, 1.0], error=0.1)
+        assert learned.regret == 0
+    assert learned.losses == learned.lowest == pytest.approx([1.0, 3.0])
+
+
 def test_layers_move_apart_and_their_mean_is_the_base():
     learned = control("layer")
     taken(learned, (0.0, 1e9), 50)

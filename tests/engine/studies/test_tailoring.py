@@ -6,9 +6,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 from winnow.data.sample import Field
+from winnow.engine.cli.main import winnow
 from winnow.engine.graph.streams import stream_tables, streams
 from winnow.engine.graph.trace import trace
 from winnow.engine.jobs.study_job import StudyError
@@ -251,3 +253,18 @@ def test_a_run_that_says_nothing_about_depth_is_refused_by_name(tailored, asked,
     evidence = [{"run": dense.id, "task": "digit", "seed": 0}, {"run": ink.id, "task": "ink", "seed": 0}]
     with pytest.raises(StudyError, match="`evidence` must have the one task digit, got digit, ink"):
         trained_here(asked(evidence=evidence, targets=[], name="wrong"), tailored.root)
+
+
+def test_the_command_reads_runs_that_are_named(tailored, monkeypatch):
+    monkeypatch.setenv("WINNOW_RUNS", str(tailored.root))
+    runs = [tailored.run(f"sparse-target-60/{task}/equal/0").id for task in ("digit", "ink")]
+
+    def said(*more: str) -> str:
+        return CliRunner().invoke(winnow, ["tailor", "--evidence", ",".join(runs), "--plan", *more]).output
+
+    assert "given/digit/equal/0\ngiven/ink/equal/0\ndense/digit+ink/equal/0" in said()
+    assert "4 runs" in said()
+    assert "2 runs" in said("--no-compare")
+    assert "`--epochs` must be left out with `--evidence`" in said("--epochs", "3")
+    shown = CliRunner().invoke(winnow, ["tailor", "--show", tailored.id]).output
+    assert advice_sentence(tailored.table("advice")) in shown

@@ -12,9 +12,11 @@ from winnow.engine.graph.modes import statistics_kept
 from winnow.engine.networks.multitask import build_network
 from winnow.engine.sparsity.learned import Learned
 from winnow.engine.tasks.build import build_tasks
+from winnow.engine.training import learning as learning_module
+from winnow.engine.training.averaging import WeightMeans
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import load_checkpoint, save_checkpoint
-from winnow.engine.training.learning import measured_on
+from winnow.engine.training.learning import Measured, measured_on
 from winnow.engine.training.loop import EpochDone, Training, begin, train
 
 LEARNED = {"learned": "global", "strength": 3e-3, "learn_every": 3, "horizon": 20}
@@ -53,7 +55,7 @@ def test_the_images_are_parted_by_the_seed(stacked: dict):
 @pytest.mark.parametrize("share", [0.001, 0.999])
 def test_a_part_without_a_batch_is_refused_with_what_would_do(stacked: dict, share: float):
     whole = Batches(stacked["train"], build_tasks(load("digits", split="val").fields, ("ink",)), 32, CPU)
-    with pytest.raises(ValueError, match=r"`held_out` must give both parts a full batch of 32 .* Give \d+ % to \d+ %"):
+    with pytest.raises(ValueError, match=r"`held_out` must give both parts a full batch of 32 .* Give 0.03 to 0.97"):
         whole.parted(share, 0)
 
 
@@ -141,3 +143,41 @@ def test_the_zeros_are_kept_in_the_refit(stacked: dict):
     ]
     assert zeros
     assert len(set(zeros)) == 1
+
+
+def test_the_means_are_those_of_the_last_steps_and_leave_the_weights_in_place():
+    net, means = torch.nn.Linear(1, 1, bias=False), WeightMeans(horizon=2.0)
+    for steps, value in enumerate((4.0, 2.0, 6.0), start=1):
+        torch.nn.init.constant_(net.weight, value)
+        means.follow(net, steps)
+    place = net.weight.data_ptr()
+    with means.in_place(net):
+        assert net.weight.item() == pytest.approx(((4 + 2) / 2 + 6) / 2)
+    assert net.weight.item() == 6
+    assert net.weight.data_ptr() == place
+
+
+def test_the_means_begin_anew_with_a_smaller_network():
+    means = WeightMeans(horizon=2.0)
+    means.follow(torch.nn.Linear(3, 2), 1)
+    small = torch.nn.Linear(2, 2)
+    means.follow(small, 2)
+    assert means.values["weight"].equal(small.weight)
+
+
+def test_it_is_measured_at_the_means_without_what_has_died(stacked: dict, monkeypatch: pytest.MonkeyPatch):
+    seen: list[tuple[torch.Tensor, ...]] = []
+
+    def noted(training: Training, *given: object) -> Measured:
+        norms = torch.cat([bank.norms() for bank in training.proximal.banks])
+        seen.append((norms, torch.cat(training.proximal.norms), training.proximal.banks[0].parameters[0].clone()))
+        return measured_on(training, *given)
+
+    monkeypatch.setattr(learning_module, "measured_on", noted)
+    training, images, validation = learning(stacked, penalty={**LEARNED, "strength": 0.3})
+    now = [training.proximal.banks[0].parameters[0].clone() for record in train(training, images, validation)]
+    at_means, own, weight = seen[-1]
+    assert (own == 0).any()
+    assert (at_means[own == 0] == 0).all()
+    assert (at_means[own > 0] > 0).all()
+    assert not any(weight.equal(other) for other in now)

@@ -9,15 +9,14 @@ import torch
 
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
-from winnow.engine.explain.maps.attributions import layer_silence
+from winnow.engine.explain.maps.attributions import channel_answers, layer_silence
 from winnow.engine.explain.maps.making import (
     Spatial,
     SpatialSettings,
-    observed,
+    receptive_windows,
     spatial,
     top_cells,
 )
-from winnow.engine.explain.maps.receptive import receptive_windows
 from winnow.engine.explain.maps.store import SpatialStore, write_spatial
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe, restricted
@@ -261,7 +260,7 @@ def test_a_model_that_refuses_nan_has_no_windows_and_keeps_its_buffers() -> None
 
 
 def test_what_channels_answer_is_what_the_layer_reads(asked: Probe) -> None:
-    activations, targets = observed(asked, CELLS)
+    activations, targets = channel_answers(asked, CELLS)
     channels, values = activations[INNER]
     assert channels == CELLS[INNER]
     np.testing.assert_allclose(values, read_by(asked, INNER)[:, list(channels)].swapaxes(0, 1), rtol=1e-4, atol=1e-6)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from tests.engine.small_nets import READERS, batches, small_net
@@ -157,6 +158,29 @@ def test_what_cannot_be_is_refused(wrong: dict[str, object], message: str):
 def test_settings_are_checked(wrong: dict[str, object]):
     with pytest.raises(ValueError, match="must be"):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+class Ends(nn.Module):
+    """Gives one number per image and a row of scores, of one shared layer or of none."""
+
+    def __init__(self, shared: bool) -> None:
+        super().__init__()
+        self.shared = shared
+        self.first, self.one, self.two = nn.Linear(4, 3), nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return both."""
+        read = self.first(x) if self.shared else self.one(x)
+        return {"level": read.mean(1), "class": read if self.shared else self.two(x)}
+
+
+def test_an_output_of_one_number_is_explained_and_layers_of_one_output_each_are_named():
+    torch.manual_seed(0)
+    images, given = [torch.randn(6, 4)], Settings(of="output")
+    frame = relevance(Ends(shared=True), images, settings=given)
+    assert (frame[frame["task"] == "level"]["relevance"] > 0).any()
+    with pytest.raises(ValueError, match="several of its outputs depend on, got none: .*one.* serve one each"):
+        relevance(Ends(shared=False), images, settings=given)
 
 
 def test_no_images_are_refused_and_images_alone_have_an_output_only():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from winnow.dashboard.styled import EVERYWHERE, STATIC, STYLE, Styled, preloads
+from winnow.dashboard.documents import EVERYWHERE, STATIC, STYLE, Styled, preloads
 
 PAGE = b"<!DOCTYPE html><html><head><title>x</title></head><body></body></html>"
 
