@@ -18,6 +18,7 @@ from tests.engine.commanding import winnow_here
 from winnow.engine import compact, coupled_groups
 from winnow.engine.cli import main as command_line
 from winnow.engine.graph.trace import trace
+from winnow.engine.measure.bench import BenchSettings
 from winnow.engine.sparsity.counts import living
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +53,7 @@ def blocks() -> Iterator[str]:
 
 OF_A_NETWORK = ("coupled_groups(net, example)", 'tasks=["depth"]', "save_model(", "relevance(net, batches)")
 OF_A_REPAIR = ("from winnow.engine import repair",)
+OF_A_BENCH = ("from winnow.engine import bench, folded",)
 OF_A_RUN = ("list_snapshots(Path(", "events.jsonl")
 
 
@@ -61,7 +63,7 @@ def block(marker: str) -> str:
 
 
 def test_every_piece_of_python_is_run():
-    run = [block(marker) for marker in (*OF_A_NETWORK, *OF_A_REPAIR, *OF_A_RUN)]
+    run = [block(marker) for marker in (*OF_A_NETWORK, *OF_A_REPAIR, *OF_A_BENCH, *OF_A_RUN)]
     assert sorted(run) == sorted(blocks())
 
 
@@ -109,6 +111,17 @@ def test_a_network_is_repaired_as_shown():
     exec(block(*OF_A_REPAIR), names)
     assert (names["rows"]["after"] <= names["rows"]["before"]).any()
     assert names["small"].certificate.max_error_float64 < 1e-10
+
+
+def test_a_network_is_timed_as_shown(capsys: pytest.CaptureFixture[str]):
+    torch.manual_seed(0)
+    net, example = Own().eval(), torch.rand(1, 1, 8, 8)
+    quick = BenchSettings(forms=("eager",), batches=(1,), threads=(1,), rounds=3)
+    names = {"net": net, "small": compact(net, example), "example": example, "quick": quick}
+    exec(block(*OF_A_BENCH).replace("}, example)", "}, example, quick)"), names)
+    torch.testing.assert_close(names["fast"](example), net(example), rtol=1e-4, atol=1e-5)
+    assert {"dense", "compact"} <= set(names["tables"]["speeds"]["model"])
+    assert "cause" in capsys.readouterr().out
 
 
 def test_a_run_folder_is_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works_here: None):

@@ -12,7 +12,7 @@ from winnow.dashboard.figures.style import CIVIDIS, NEUTRAL, empty, escaped, pan
 DECIDES = "#E8447A"
 READING = (
     "One row per task, one column per layer of the trunk, from the input at the left; dotted lines part the stages. "
-    "Colour: the mean share of the layer's channels that live in the task's sparse runs. A cross: the layer is not "
+    "Colour: the mean share of the layer's channels that are alive in its sparse runs. A cross: the layer is not "
     "alive in every seed. The frame: the deepest layer that is; the head of the task is attached to its stage."
 )
 

@@ -9,7 +9,7 @@ from winnow.dashboard.shared.formatting import power
 
 READING = (
     "Top: share of the groups that are not zero. Bottom: the strength λ in force, on a log axis, which cannot show "
-    "0. Pale lines: the least and the largest λ of a layer, where each layer learns its own. Dotted lines: where a "
+    "0. Pale lines: the smallest and the largest λ of a layer, where each layer learns its own. Dotted lines: where a "
     "user changed the strength or the target, or where the refit began, which keeps the zeros and has no penalty."
 )
 

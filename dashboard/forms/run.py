@@ -34,8 +34,8 @@ MEANINGS: dict[Way, str] = {
     "zeros are kept, and the rest is refitted without a penalty.",
     "strength": "How strongly every group is pulled towards zero. 0 trains the dense network; a larger λ makes more "
     "groups zero, and sooner. You can change it while the run is live.",
-    "learned": "λ is learned while the run trains: as strong as it can be without a loss on held-out images that is "
-    "more than chance. A part of the training images is held out for that. Then the zeros are kept, and the rest is "
+    "learned": "λ is learned while the run trains: as large as possible without costing more than chance on held-out "
+    "images. A part of the training images is held out for this. Then the zeros are kept, and the rest is "
     "refitted without a penalty.",
 }
 KIND = ["groups", "scope", "weights", "normalisation", "strength_of"]

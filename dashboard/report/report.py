@@ -21,7 +21,7 @@ from winnow.dashboard.shared.panel import Chart
 from winnow.engine.runs.launch import is_recorded
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
-from winnow.engine.specs.study import StudySpec
+from winnow.engine.specs.study import StudySpec, TailorSpec
 from winnow.engine.studies.reporting_tables import paper_table
 
 OWN_LOOP = "This run was recorded in a loop of the user's own. Only that loop repeats it."
@@ -117,7 +117,7 @@ def _of_study(study: Study) -> Chapter:
     files = bundle.identity_files(study, f"winnow {spec.kind} --show {study.id}")
     if isinstance(spec, StudySpec) and studies.begun(study):
         files |= bundle.table_files(paper_table(studies.study_table(study, "summary"), spec.definition, spec.judged_on))
-    tailored = citations.TAILORING if spec.kind == "tailor" else ()
+    tailored = citations.TAILORING if isinstance(spec, TailorSpec) else ()
     cited = frozenset({*citations.ALWAYS, *citations.STUDY, *tailored})
     return Chapter(study.id, f"{spec.name} ({study.id})", of_study.studied(study), files, cited)
 

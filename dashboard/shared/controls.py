@@ -23,10 +23,10 @@ EVERY = 1.0  # seconds until a granted strength is said
 OF = "strength_of"  # the run whose strength stands in the input
 DOUBTED = "strength_doubted"  # (run, strength) that was asked for and lies beyond λ_max
 TARGET_OF = "target_of_run"  # the run whose target stands in the input
-SETTLED = "The refit has begun: the zeros are settled, and the target can't be changed any more."
+SETTLED = "The refit has begun: the zeros are fixed, and the target can't be changed any more."
 LATE = (
-    "λ follows the new target from the next step on. What is still missing when the refit begins is cut by norm. Zeros "
-    "beyond a lower target come back only where the loss pulls at them."
+    "λ follows the new target from the next step on. If it is not met when the refit begins, the smallest "
+    "groups are set to zero. With a lower target, zeros come back only where the loss pulls at them."
 )
 
 

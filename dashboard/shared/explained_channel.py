@@ -28,7 +28,7 @@ SAID = {
 MOST_VALUES = 12  # classes and ranges; the CSV holds all
 SEPARATES = (
     "AUROC of the channel's activation for each class or range of values against all others, the farthest from 0.5 "
-    "first: by positions for dense tasks, by images for the others. 0.5 says nothing. 1: most active where the class "
+    "first: by positions for dense tasks, by images for the others. 0.5: no separation. 1: most active where the class "
     "is; 0: least active there. The interval takes images as clusters; among many rows, some miss 0.5 by chance."
 )
 SWITCHED = (

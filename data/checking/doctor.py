@@ -27,6 +27,8 @@ from winnow.data.validation import validate
 
 Progress = Callable[[int, int], None]
 TWICE = "there once"
+LIKE_DATA = {".npy", ".npz", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".exr", ".pfm", ".mat", ".h5"}
+"""Endings of files that hold an image or a target: what lies beside the samples and is not read is said."""
 
 
 @dataclass(frozen=True)
@@ -226,14 +228,17 @@ def _classes(report: Report) -> list[str]:
 
 
 def _left_over(spec: DiskData, splits: Iterable[OnDisk]) -> list[str]:
-    """Return a note for every folder with files that belong to no sample, of the endings that samples have there."""
+    """Return a note for every folder with data files that belong to no sample: nobody reads them, perhaps unmeant."""
     used = {file for data in splits for record in data.records for file in record.files} | set(_described(spec))
     endings: dict[Path, set[str]] = {}
     for file in used:
         endings.setdefault(file.parent, set()).add(file.suffix)
     notes = []
     for folder, known in sorted(endings.items()):
-        spare = sorted(own.name for own in _files(folder) if own.suffix in known and own not in used)
+        known = {*known, *LIKE_DATA}
+        spare = sorted(
+            own.name for own in _files(folder) if {own.suffix, own.suffix.lower()} & known and own not in used
+        )
         if spare:
             notes.append(f"{folder}: {len(spare)} files belong to no sample, first {spare[0]}")
     return notes
@@ -248,4 +253,5 @@ def _described(spec: DiskData) -> Sequence[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     with os.scandir(folder) as entries:
-        yield from (Path(entry.path) for entry in entries if entry.is_file())
+        paths = [Path(entry.path) for entry in entries]
+    yield from (path for path in paths if path.is_file())  # False for a link to itself, where an entry would raise

@@ -27,7 +27,7 @@ from winnow.engine.cli.serve import dashboard_command, demo_command
 from winnow.engine.cli.studies import path_command, study_command, tailor_command
 from winnow.engine.runs import launch
 from winnow.engine.runs.digests import digest, newest_source
-from winnow.engine.runs.run import Run, create, find
+from winnow.engine.runs.run import Run, create, find, runs_folder
 from winnow.engine.runs.trackers import REPORT_TO, TRACKERS, require_trackers
 from winnow.engine.runs.undo import undo
 from winnow.engine.specs.frozen import SpecError
@@ -186,5 +186,7 @@ def _one_line(error: Exception) -> str:
     """Say what was wrong; of what the system refused, the file and why."""
     if isinstance(error, OSError) and error.strerror:
         where = f"`{error.filename}` " if error.filename else ""
-        return f"{where}cannot be used here: {error.strerror}. Set WINNOW_RUNS to a folder that you may write to."
+        ours = not error.filename or runs_folder() in Path(os.fsdecode(error.filename)).absolute().parents
+        mend = " Set WINNOW_RUNS to a folder that you may write to." if ours else ""
+        return f"{where}cannot be used here: {error.strerror}.{mend}"
     return " ".join(str(error).split())

@@ -135,7 +135,7 @@ class Drawing(RunningTracer):
         """Return an input as a proxy; a plain one is what it is in the call, and the program checks it."""
         if name.startswith("*"):
             raise NotDescribable(
-                f"`model` should name the inputs of its forward pass, such as forward(self, images). Found {name}."
+                f"`model` must name the inputs of its forward pass, as in forward(self, images), got {name}."
             )
         given = name in self.inputs
         value = self.inputs[name] if given else (proxy.node.args[0] if proxy.node.args else None)

@@ -83,7 +83,7 @@ def built_graph(model: nn.Module, passes: Passes) -> ChannelGraph:
         flows=flows,
         steps=tuple(step.mapped(number) if isinstance(step, MAPPED) else step for step in recording.steps),
         ends={name or "output": tuple(carrier.index for carrier in carriers) for name, carriers in outputs.items()},
-        carriers=tuple(replace(carrier, labels=number[carrier.labels]) for carrier in recording.carriers),
+        carriers=tuple(_numbered(carrier, number) for carrier in recording.carriers),
         inputs=ends[0],
         outputs=ends[1],
         unmade=unmade,
@@ -98,6 +98,11 @@ def built_graph(model: nn.Module, passes: Passes) -> ChannelGraph:
         notes=passes.notes,
         modes_alike=passes.modes_alike,
     )
+
+
+def _numbered(carrier: Carrier, number: Labels) -> Carrier:
+    labels = number[carrier.labels]
+    return Carrier(carrier.index, carrier.node, carrier.shape, labels, carrier.bears, carrier.storage)
 
 
 def _channels(ends: Mapping[str, list[Carrier]], number: Labels, unnamed: str) -> dict[str, Labels]:
@@ -182,9 +187,8 @@ def _spaces(
         space_of[channels], place_in[channels] = space, np.arange(len(channels))
     parts: dict[int, list[Slice]] = defaultdict(list)
     sizes = np.array([len(channels) for channels in members], np.int64)
-    for site in sites:
-        for space, part in slices(site, space_of, place_in, sizes):
-            parts[space].append(part)
+    for space, part in slices(sites, space_of, place_in, sizes):
+        parts[space].append(part)
     reached = {name: _reached(count, flows, channels) for name, channels in outputs.items()}
     inner = [[part for part in parts[space] if part.role != "reader"] for space in range(len(members))]
     titles = names(inner, members, joins)

@@ -107,7 +107,7 @@ class Observer(TorchFunctionMode):
             args, kwargs = plain_size(args), plain_size(kwargs)
             if self.drawing and _takes_numbers(name):
                 self.book.number(numbers | self._cut(name, args, numbers))
-        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+        if torch._C._is_any_autocast_enabled():
             self.book.context("autocast")
         given = tensors_in((args, kwargs))
         self._about_to_write(name, given, kwargs)

@@ -80,12 +80,12 @@ def _collect(structure: Any, kind: Any, found: list[Any]) -> None:
     if isinstance(structure, kind):
         found.append(structure)
         return
-    for part in parts_of(structure):
+    for part in structure if type(structure) is tuple else inside_of(structure):  # most are tuples: one call less
         if type(part) not in PLAIN:
             _collect(part, kind, found)
 
 
-def parts_of(structure: Any) -> Iterable[Any]:
+def inside_of(structure: Any) -> Iterable[Any]:
     """Return what a tuple, list, dict or slice holds, nothing of anything else."""
     if isinstance(structure, tuple | list):
         return structure

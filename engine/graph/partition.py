@@ -38,12 +38,14 @@ class Partition:
     def roots(self, labels: Labels) -> Labels:
         """Return the root of every label."""
         found = self._parent[labels]
-        while not np.array_equal(found, above := self._parent[found]):
+        while not (found == (above := self._parent[found])).all():
             found = above
         return found
 
     def tie(self, one: Labels, other: Labels) -> None:
         """Make one channel of each pair of labels; the arrays broadcast."""
+        if one is other:
+            return
         pairs = np.broadcast_arrays(self.roots(one), self.roots(other))
         a, b = pairs[0].ravel(), pairs[1].ravel()
         if (half := (a == FIXED) != (b == FIXED)).any():
@@ -56,7 +58,9 @@ class Partition:
 
     def pinned(self) -> Labels:
         """Return the labels that were tied to label 0 since the last call."""
-        found = np.concatenate([np.zeros(0, np.int64), *self._pinned])
+        if not self._pinned:
+            return np.zeros(0, np.int64)
+        found = np.concatenate(self._pinned)
         self._pinned = []
         return found
 
@@ -64,6 +68,8 @@ class Partition:
         """Tie all labels that share a place along `axis`; return one of each, (places,)."""
         rows = np.moveaxis(labels, axis, 0).reshape(labels.shape[axis], -1)
         first: Labels = rows.max(1)
+        if rows.shape[1] == 1:
+            return first
         self.tie(first[:, None], rows)
         return first
 

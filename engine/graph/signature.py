@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from winnow.engine.graph.memory import TensorTable
-from winnow.engine.graph.operation import parts_of, tensors_in
+from winnow.engine.graph.operation import inside_of, tensors_in
 from winnow.engine.graph.recording import Recording
 
 RANDOM = ("rand", "bernoulli", "multinomial", "dropout", "normal_", "uniform_", "exponential_", "poisson", "rrelu")
@@ -77,7 +77,7 @@ def _options(given: Any) -> tuple[tuple[Any, ...], tuple[bool, ...]]:
 
 
 def _note(structure: Any, options: list[Any], flags: list[bool]) -> None:
-    for part in parts_of(structure):
+    for part in inside_of(structure):
         kind = type(part)
         if kind is bool:
             flags.append(part)

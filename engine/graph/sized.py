@@ -17,6 +17,8 @@ from typing import Any, Literal
 import torch
 from torch.fx.node import map_aggregate
 
+from winnow.engine.graph.operation import leaves
+
 Origin = tuple[int | str, int]  # a tensor of the pass, or a parameter by its name, and the axis
 OWN = str(Path(__file__).parent)
 QUIET = (str(Path(torch.__file__).parent), OWN, "einops", "<frozen")
@@ -144,15 +146,7 @@ def sized(value: Any, origins: frozenset[Origin], book: "weakref.ref[Observation
 
 def origins_in(structure: Any) -> frozenset[Origin]:
     """Return the axes of all sizes in arguments."""
-    found: set[Origin] = set()
-
-    def note(leaf: Any) -> Any:
-        if isinstance(leaf, Sized | SizedFloat):
-            found.update(leaf.origins)
-        return leaf
-
-    map_aggregate(structure, note)
-    return frozenset(found)
+    return frozenset().union(*(leaf.origins for leaf in leaves(structure, (Sized, SizedFloat))))
 
 
 def plain_size(structure: Any) -> Any:

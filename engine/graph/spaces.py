@@ -73,7 +73,7 @@ def gathered(count: int, lists: Sequence[Labels]) -> list[Labels]:
     """Group channels 1 … count − 1 that occur in the same lists, equally often, in the order of first appearance."""
     block = np.zeros(count, np.int64)
     next_block = 1
-    for entries in lists:
+    for entries in _distinct_lists(lists):
         found, times = np.unique(entries, return_counts=True)
         keys = block[found] * (int(times.max(initial=0)) + 1) + times
         _, refined = np.unique(keys, return_inverse=True)
@@ -90,17 +90,34 @@ def gathered(count: int, lists: Sequence[Labels]) -> list[Labels]:
     return [np.array(channels) for channels in blocks.values()]
 
 
-def slices(site: Site, space_of: Labels, place_in: Labels, sizes: Labels) -> Iterator[tuple[int, Slice]]:
-    """Cut a site into (space, slice)."""
-    spaces = space_of[site.channels]
-    for space in np.unique(spaces[spaces >= 0]).tolist():
-        entries = np.flatnonzero(spaces == space)
-        places = place_in[site.channels[entries]]
-        for start, length, repeat, first in runs(entries, places, int(sizes[space])):
+def _distinct_lists(lists: Sequence[Labels]) -> list[Labels]:
+    """Return lists without repetitions, which tell nothing new: a weight, its bias and its norm list the same."""
+    return list({entries.tobytes(): entries for entries in lists}.values())
+
+
+_Stretch = tuple[int, int, int, int, int]
+
+
+def slices(sites: Sequence[Site], space_of: Labels, place_in: Labels, sizes: Labels) -> Iterator[tuple[int, Slice]]:
+    """Cut sites into (space, slice)."""
+    known: dict[bytes, list[_Stretch]] = {}
+    for site in sites:
+        key = site.channels.tobytes()
+        if key not in known:
+            known[key] = list(_cut(site.channels, space_of, place_in, sizes))
+        for space, start, length, repeat, first in known[key]:
             yield space, Slice(site.layer, site.parameter, site.axis, site.role, start, length, repeat, first)
 
 
-def runs(entries: NDArray[np.int64], places: Labels, size: int) -> list[tuple[int, int, int, int]]:
+def _cut(channels: Labels, space_of: Labels, place_in: Labels, sizes: Labels) -> Iterator[_Stretch]:
+    spaces = space_of[channels]
+    for space in np.unique(spaces[spaces >= 0]).tolist():
+        entries = np.flatnonzero(spaces == space)
+        for run in _runs(entries, place_in[channels[entries]], int(sizes[space])):
+            yield space, *run
+
+
+def _runs(entries: NDArray[np.int64], places: Labels, size: int) -> list[tuple[int, int, int, int]]:
     """Return (start, length, repeat, first) of runs: whole spaces if they are regular, else single entries."""
     repeat = int(np.argmax(places != places[0])) or len(places)
     step = size * repeat

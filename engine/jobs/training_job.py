@@ -143,8 +143,8 @@ def _learned_from_little(training: Training) -> list[str]:
         return []
     measured = f"{control.planned} measurement{'' if control.planned == 1 else 's'}"
     return [
-        f"the strength is learned from {measured} only, and may stay near its start: give a "
-        "smaller --learn-every or more epochs"
+        f"the strength is learned from {measured} only, and may stay near its start: give a smaller --learn-every or "
+        "more epochs"
     ]
 
 

@@ -9,7 +9,7 @@
 |          | ratio of MACs                                                                                        |
 | `layers` | `engine.measure.roofline.layer_table`, in torch at the first batch and number of threads             |
 | `lost`   | cause, seconds, share [%] of the time that the small network takes beyond what its MACs promise      |
-| `machine`| threads, flops [FLOP/s], bandwidth [bytes/s], call [s], block (`engine.measure.machine`)             |
+| `machine`| threads, flops [FLOP/s], bandwidth [bytes/s], call [s], block (`engine.measure.peaks`)             |
 | `left_out` | model, form, reason: what could not be measured                                                   |
 
 All models and forms of one number of images and threads take turns, so that a busy machine slows them all alike: the
@@ -29,10 +29,10 @@ from winnow.engine.export import NotDescribable, NotSame
 from winnow.engine.graph.examples import batched
 from winnow.engine.graph.trace import named_inputs
 from winnow.engine.measure.counts import macs
-from winnow.engine.measure.forms import FORMS, Form, Source, formed, usable_forms
+from winnow.engine.measure.forms import FORMS, Form, FormSource, formed, usable_forms
 from winnow.engine.measure.gains import COMPACT, DENSE, MASKED, lost_by_cause
-from winnow.engine.measure.machine import measured_machine
 from winnow.engine.measure.memory import peak_memory
+from winnow.engine.measure.peaks import measured_peaks
 from winnow.engine.measure.roofline import layer_costs, layer_table
 from winnow.engine.measure.timing import Timing, check_batches, each_round, summed_up
 
@@ -88,13 +88,16 @@ def bench(
         progress: called with what is measured and the part that is done, in [0, 1].
 
     Raises:
-        ValueError: no model is called dense, or an argument is out of range.
+        ValueError: no model is called dense, one is not on the CPU, or an argument is out of range.
 
     """
     if DENSE not in models:
         raise ValueError(
             f"`models` must hold the network `{DENSE}`, which the others are compared with, got {[*models]}."
         )
+    elsewhere = {str(p.device) for model in models.values() for p in model.parameters() if p.device.type != "cpu"}
+    if elsewhere:
+        raise ValueError(f"`models` must be on the CPU, got {', '.join(sorted(elsewhere))}. Move them: model.cpu().")
     tell = progress or (lambda what, part: None)
     forms, left_out = _formed(models, example_inputs, settings, calibration, tell)
     cells = [(size, threads) for threads in settings.threads for size in settings.batches]
@@ -113,7 +116,7 @@ def bench(
     if judge is not None:
         tell("judging int8", 0.95)
         _judged(forms, models, judge)
-    tables["machine"] = pd.DataFrame([asdict(measured_machine(threads)) for threads in settings.threads])
+    tables["machine"] = pd.DataFrame([asdict(measured_peaks(threads)) for threads in settings.threads])
     tables["left_out"] = pd.DataFrame(left_out, columns=["model", "form", "reason"])
     return tables
 
@@ -129,7 +132,7 @@ def _formed(
     found: dict[tuple[str, str], Form] = {}
     left_out: list[list[str]] = []
     wanted = [(m, f) for m in models for f in settings.forms if m != MASKED or f in ZEROS_SHOWN]
-    sources = {name: Source(model, example_inputs, calibration) for name, model in models.items()}
+    sources = {name: FormSource(model, example_inputs, calibration) for name, model in models.items()}
     unusable = usable_forms()
     for place, (model, form) in enumerate(wanted):
         tell(f"{model}: {form}", 0.3 * place / len(wanted))
@@ -211,5 +214,5 @@ def _layers(models: Mapping[str, nn.Module], example_inputs: Any, settings: Benc
     pair = {name: models[name] for name in (DENSE, COMPACT)}
     inputs = {name: batched(model, example_inputs, settings.batches[0]) for name, model in pair.items()}
     costs = layer_costs(pair, inputs, threads, settings.rounds)
-    frame = layer_table(costs[DENSE], costs[COMPACT], measured_machine(threads))
+    frame = layer_table(costs[DENSE], costs[COMPACT], measured_peaks(threads))
     return {"layers": frame, "lost": lost_by_cause(frame)}

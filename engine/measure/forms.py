@@ -33,8 +33,8 @@ from winnow.engine.export.graphs import names_of
 from winnow.engine.export.onnx_file import PACKAGES, Session, runtime_installed
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.trace import named_inputs
-from winnow.engine.measure.machine import with_threads
 from winnow.engine.measure.memory import file_size
+from winnow.engine.measure.peaks import with_threads
 from winnow.engine.measure.timing import Runner, eager
 from winnow.engine.pruning.proof import FLOAT32
 
@@ -61,7 +61,7 @@ class Form:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class FormSource:
     """The model to be put in a form, its example, and images to calibrate int8 on, as inputs of one image or more."""
 
     model: nn.Module
@@ -100,7 +100,7 @@ def usable_forms() -> dict[str, str]:
     }
 
 
-def formed(name: str, source: Source) -> Form:
+def formed(name: str, source: FormSource) -> Form:
     """Return a network in a form, compared with the model.
 
     Raises:
@@ -115,16 +115,16 @@ def formed(name: str, source: Source) -> Form:
     return FORMS[name](source)
 
 
-def _eager(source: Source) -> Form:
+def _eager(source: FormSource) -> Form:
     return Form("eager", _in_torch(source.model), tuple(LAYOUTS), file_size(source.model), 0.0, source.model)
 
 
-def _folded(source: Source) -> Form:
+def _folded(source: FormSource) -> Form:
     found = source.program
     return Form("folded", _in_torch(found), tuple(LAYOUTS), file_size(found), _error(source, found), found)
 
 
-def _compiled(source: Source) -> Form:
+def _compiled(source: FormSource) -> Form:
     """Return the compiled form; it compiles for each number of images and threads when its runner is made."""
     found = source.program
 
@@ -146,12 +146,12 @@ def _compiled(source: Source) -> Form:
     return Form("compiled", runner, ("NCHW",), file_size(found), _error(source, found), found)
 
 
-def _onnxruntime(source: Source) -> Form:
+def _onnxruntime(source: FormSource) -> Form:
     content, error = source.written
     return Form("onnxruntime", _in_onnx(content), ("NCHW",), len(content), error)
 
 
-def _int8(source: Source) -> Form:
+def _int8(source: FormSource) -> Form:
     if not source.calibration:
         raise ValueError("`calibration` must hold inputs for int8, got none. Give some images of the training split.")
     with _file(source.written[0]) as path:
@@ -164,7 +164,7 @@ def _int8(source: Source) -> Form:
     return Form("int8", _in_onnx(content), ("NCHW",), len(content), relative_error(expected, found), module)
 
 
-FORMS: Mapping[str, Callable[[Source], Form]] = MappingProxyType(
+FORMS: Mapping[str, Callable[[FormSource], Form]] = MappingProxyType(
     {"eager": _eager, "folded": _folded, "compiled": _compiled, "onnxruntime": _onnxruntime, "int8": _int8}
 )
 
@@ -221,7 +221,7 @@ def _quantised(path: Path, calibration: Sequence[Mapping[str, Any]]) -> bytes:
     return small.read_bytes()
 
 
-def _error(source: Source, found: nn.Module) -> float:
+def _error(source: FormSource, found: nn.Module) -> float:
     call = Call(kwargs=named_inputs(source.model, source.example))
     return relative_error(exported_outputs(source.model, call), exported_outputs(found, call))
 

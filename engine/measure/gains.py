@@ -1,5 +1,6 @@
 """What a bench says: the best form of each network, where the time of the small one went, and a sentence on it."""
 
+import numpy as np
 import pandas as pd
 
 from winnow.engine.measure.forms import FORMS
@@ -44,14 +45,15 @@ def lost_by_cause(layers: pd.DataFrame) -> pd.DataFrame:
     """
     weighted = layers["macs_dense"] > 0
     between = layers["layer"] == REST
-    ratio = layers["macs_compact"].sum() / layers["macs_dense"].sum()
+    whole = layers["macs_dense"].sum()
+    ratio = layers["macs_compact"].sum() / whole if whole else 1.0
     beyond = layers["seconds_compact"] - ratio * layers["seconds_dense"]
     found = {words: float(layers.loc[weighted & ~between, part].sum()) for part, words in PARTS.items()}
     uneven = (layers["promised"] - ratio * layers["seconds_dense"])[weighted & ~between]
     found |= {PASSES: float(beyond[~weighted & ~between].sum()), BETWEEN: float(beyond[between].sum())}
     found |= {UNEVEN: float(uneven.sum())}
-    whole = sum(max(seconds, 0.0) for seconds in found.values())
-    rows = [[cause, seconds, 100 * max(seconds, 0.0) / whole if whole else 0.0] for cause, seconds in found.items()]
+    losses = sum(max(seconds, 0.0) for seconds in found.values())
+    rows = [[cause, seconds, 100 * max(seconds, 0.0) / losses if losses else 0.0] for cause, seconds in found.items()]
     frame = pd.DataFrame(rows, columns=["cause", "seconds", "share"])
     return frame.sort_values("seconds", ascending=False, kind="stable", ignore_index=True)
 
@@ -82,10 +84,11 @@ def in_a_sentence(speeds: pd.DataFrame, lost: pd.DataFrame) -> str:
     if best.empty:
         return "The compact network could not be timed beside the dense one."
     row = best.loc[best["compact"].idxmin()]
+    known = bool(np.isfinite(row["achieved"]))
     said = (
         f"Compact runs {row['speed_up']:.1f} × as fast as dense at batch {row['batch']:.0f} in "
         f"{NAMES[str(row['form'])]} ({_threads(int(row['threads']))}); "
-        f"{100 * row['achieved']:.0f} % of what its MACs promise."
+        + (f"{100 * row['achieved']:.0f} % of what its MACs promise." if known else "its MACs are not known.")
     )
     missing = lost[lost["share"] >= 5].head(3)
     if len(missing) and row["achieved"] < 1:

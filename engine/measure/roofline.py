@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from winnow.engine.graph.modes import evaluating, modules_called
 from winnow.engine.measure.counts import layer_macs
-from winnow.engine.measure.machine import Machine, seconds_of, with_threads
+from winnow.engine.measure.peaks import Peaks, seconds_of, with_threads
 from winnow.engine.measure.timing import Timing, each_round, eager
 from winnow.engine.pruning.selecting import Gather, Selecting, picked_units
 
@@ -166,7 +166,7 @@ def _gathering(layer: Any, x: Tensor) -> float:
     return seconds_of(gathered, of=np.median)
 
 
-def layer_table(dense: Mapping[str, LayerCost], small: Mapping[str, LayerCost], of: Machine) -> pd.DataFrame:
+def layer_table(dense: Mapping[str, LayerCost], small: Mapping[str, LayerCost], of: Peaks) -> pd.DataFrame:
     """Return one row per layer: both networks beside each other, and what of the promised time was lost, to what.
 
     Columns: layer, kind; of each network macs, bytes, seconds, flops [FLOP/s], bound (compute or memory), with the
@@ -196,7 +196,7 @@ def _ratio(dense: Mapping[str, LayerCost], small: Mapping[str, LayerCost]) -> fl
     return sum(cost.macs for cost in small.values()) / whole if whole else 1.0
 
 
-def _row(name: str, one: LayerCost, other: LayerCost, of: Machine, ratio: float) -> dict[str, Any]:
+def _row(name: str, one: LayerCost, other: LayerCost, of: Peaks, ratio: float) -> dict[str, Any]:
     share = other.macs / one.macs if one.macs else ratio
     promised = one.seconds * share
     row: dict[str, Any] = {"layer": name, "kind": one.kind or other.kind}
@@ -212,7 +212,7 @@ def _row(name: str, one: LayerCost, other: LayerCost, of: Machine, ratio: float)
     return row | {"promised": promised, "lost": lost, **_parts(lost, one, other, of, share)}
 
 
-def _parts(lost: float, one: LayerCost, other: LayerCost, of: Machine, share: float) -> dict[str, float]:
+def _parts(lost: float, one: LayerCost, other: LayerCost, of: Peaks, share: float) -> dict[str, float]:
     """Return to what the time was lost, in this order and never more than is left of it."""
     ideal = one.seconds * share
     padded = _padded(other, of.block) / _padded(one, of.block) if one.macs and other.macs else 1.0

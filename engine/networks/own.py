@@ -60,6 +60,11 @@ def refuse_outputs(net: nn.Module, tasks: Mapping[str, Task], example: Tensor) -
         ValueError: no dict, a task without an output or an output without a task, another shape, numbers that are none.
 
     """
+    kinds = {own.dtype for own in net.parameters() if own.is_floating_point()}
+    if kinds and kinds != {example.dtype}:
+        found = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+        wanted = str(example.dtype).removeprefix("torch.")
+        raise ValueError(f"`network` must hold {wanted} numbers, as its images are, got {found}. Build it in {wanted}.")
     images = torch.cat([example[:1], example[:1]])
     with evaluating(net), torch.no_grad():
         found = net(images)

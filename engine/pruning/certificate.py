@@ -19,6 +19,9 @@ from winnow.engine.pruning.shrinking import CutWeight
 __all__ = ["FLOAT32", "FLOAT64", "Certificate", "NotExact"]
 
 
+COMPUTED = "its weight should be a plain parameter"  # engine.graph.layers says so of what it cannot cut
+
+
 @dataclass(frozen=True)
 class Certificate:
     """The evidence that a smaller model gives the same outputs, and what was removed.
@@ -30,7 +33,8 @@ class Certificate:
     or left out: the smaller model holds for these. sizes: the other sizes among them. tensors, elements: how many were
     compared in float64. open: what was not compared, and why.
     removed: one row per layer that was made smaller, with its weight's shape, parameters and columns read before and
-    after. kept_for: channels that could have gone, had the program allowed it: the operation and why. gathered: the
+    after. kept_for: channels that could have gone, had the program allowed it: the operation and why, and layers whose
+    weight is computed at each pass, so that nothing of them is cut. gathered: the
     layers that gather channels, and how many; folded: the layers that took over constants, how many and where. What
     they hold for these is a sum, rounded to the model's type; in float64 it is judged as computed. constants: the
     layers that still read channels which are constant in evaluation mode, and why they do not take them over. hollow:
@@ -72,7 +76,7 @@ def certificate_of(
     return Certificate(
         **compared(proof),
         removed=removed(cuts, small),
-        kept_for=plan.kept_for,
+        kept_for={**_computed(plan), **plan.kept_for},
         constants=constants_in_words(plan.liveness),
         hollow=plan.hollow,
         fixed_sizes=program and fixes_sizes(plan.graph),
@@ -81,6 +85,12 @@ def certificate_of(
         silent=silent,
         **words,
     )
+
+
+def _computed(plan: Plan) -> dict[str, str]:
+    """Return the layers whose weight is computed at each pass (masks, parametrizations): nothing of them can go."""
+    pins = [pin.partition(": ") for space in plan.graph.spaces for pin in space.pins]
+    return {place: reason for place, _, reason in pins if COMPUTED in reason}
 
 
 def compared(proof: Proof) -> dict[str, Any]:

@@ -93,6 +93,12 @@ def _losses_of_net(training: Training, known: _Known, images: Tensor) -> Tensor:
     """Return the shares (K,) that some images have of the losses."""
     with arithmetic(training):
         predictions = training.net(images)
+    if not isinstance(predictions, Mapping) or not training.tasks.keys() <= predictions.keys():
+        found = ", ".join(map(str, predictions)) if isinstance(predictions, Mapping) else type(predictions).__name__
+        raise ValueError(
+            f"`network` must return {{task: output}} in training mode as in evaluation mode, got {found}. "
+            "Give what only the training needs to a task of yours, or leave it out."
+        )
     return _shares(training, predictions, known)
 
 
@@ -124,21 +130,24 @@ def _losses(training: Training, seam: Seam, known: _Known, size: torch.Size, *vi
     return _shares(training, predictions, known)
 
 
-def label_shares(
-    training: Training, predictions: Mapping[str, Tensor], targets: Sequence[Tensor], counts: Sequence[Tensor]
-) -> dict[str, Tensor]:
-    """Return the share that some images have of each task's loss, labels alone, over the batch of these `counts`."""
-    return {
-        name: task.loss(predictions[name].float(), target, counted)
-        for (name, task), target, counted in zip(training.tasks.items(), targets, counts, strict=True)
-    }
-
-
 def _shares(training: Training, predictions: Mapping[str, Tensor], known: _Known) -> Tensor:
-    shares = label_shares(training, predictions, known.targets, known.counts)
+    """Return the shares (K,) of what is minimised: of the losses, and of the distances from a teacher."""
+    shares = loss_shares(training, predictions, known.targets, known.counts)
     if training.teacher is not None:
-        shares = training.teacher.mixed(shares, predictions, known.wanted, known.share)
-    return torch.stack(list(shares.values()))
+        alone = dict(zip(training.tasks, shares.unbind(), strict=True))
+        return torch.stack(list(training.teacher.mixed(alone, predictions, known.wanted, known.share).values()))
+    return shares
+
+
+def loss_shares(
+    training: Training, predictions: Mapping[str, Tensor], targets: Sequence[Tensor], counts: Sequence[Tensor]
+) -> Tensor:
+    """Return the shares (K,) that some images have of the losses of the batch whose `counts` these are."""
+    shares = [
+        task.loss(predictions[name].float(), target, counted)
+        for (name, task), target, counted in zip(training.tasks.items(), targets, counts, strict=True)
+    ]
+    return torch.stack(shares)
 
 
 def arithmetic(training: Training) -> AbstractContextManager[object]:

@@ -19,7 +19,7 @@ from winnow.engine.training.averaging import WeightMeans
 from winnow.engine.training.batches import Batch, Batches
 from winnow.engine.training.distributed.batch_norm import norms_over_all
 from winnow.engine.training.divergence import finite
-from winnow.engine.training.forward import arithmetic, batch_counts, label_shares
+from winnow.engine.training.forward import arithmetic, batch_counts, loss_shares
 from winnow.engine.training.state import Training
 
 
@@ -90,10 +90,10 @@ def _part(
     """Return the shares (K,) that some images have of the batch's losses, and those of each image alone, (B, K)."""
     with arithmetic(training):
         predictions = training.net(images)
-    shares = torch.stack(list(label_shares(training, predictions, targets, counts).values()))
+    shares = loss_shares(training, predictions, targets, counts)
     with torch.no_grad():
         each = [
-            label_shares(
+            loss_shares(
                 training,
                 {name: made[place : place + 1] for name, made in predictions.items()},
                 [target[place : place + 1] for target in targets],
@@ -101,7 +101,7 @@ def _part(
             )
             for place in range(len(images))
         ]
-    return shares, torch.stack([torch.stack(list(own.values())) for own in each])
+    return shares, torch.stack(each)
 
 
 def _summed(training: Training, gradients: list[Tensor]) -> list[Tensor]:

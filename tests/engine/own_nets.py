@@ -68,6 +68,19 @@ def nothing(fields):
     return Nothing({name: field.outputs for name, field in fields.items()}, 4)
 
 
+def double(fields):
+    return build(fields).double()
+
+
+class Trainer(Net):
+    def forward(self, x):
+        return tuple(super().forward(x).values()) if self.training else super().forward(x)
+
+
+def trainer(fields):
+    return Trainer({name: field.outputs for name, field in fields.items()}, 4)
+
+
 def no_module(fields):
     return dict(fields)
 """

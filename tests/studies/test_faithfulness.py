@@ -26,6 +26,7 @@ from winnow.engine.specs.train import parse
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.loop import begin, start_at_constants, train
+from winnow.engine.training.state import Training
 
 pytestmark = [pytest.mark.study, pytest.mark.timeout(7200)]
 
@@ -52,7 +53,8 @@ def read() -> dict[str, Stacked]:
     return {split: stack(load("scenes", split=split, length=n), tasks) for split, n in lengths.items()}  # type: ignore[arg-type]
 
 
-def run(case: Case, stacked: dict[str, Stacked]) -> dict[str, object]:
+def trained(case: Case, stacked: dict[str, Stacked]) -> tuple[Training, Batches]:
+    """Return the network of a run, trained, and its validation images."""
     penalty = {"target": case.target} if case.target else {"strength": 0.0}
     spec = parse({"data": DATA, "penalty": penalty, "seed": case.seed, "threads": 1, "epochs": case.epochs})
     tasks = build_tasks(load("scenes", split="val").fields, spec.tasks)
@@ -64,6 +66,11 @@ def run(case: Case, stacked: dict[str, Stacked]) -> dict[str, object]:
     start_at_constants(training, batches)
     for _ in train(training, batches, validation):
         pass
+    return training, validation
+
+
+def run(case: Case, stacked: dict[str, Stacked]) -> dict[str, object]:
+    training, validation = trained(case, stacked)
     found = relevance(training.net, validation, settings=Settings(images=64, seed=case.seed))
     checks = Checks(channels=case.channels)
     held = faithfulness(training.net, validation, found, settings=Settings(images=32, seed=case.seed), checks=checks)

@@ -89,7 +89,7 @@ def unseen_answer(found: pd.DataFrame) -> Answer:
     says += f"{count(int(first['seeds']), 'seed')}."
     if int(first["seeds"]) < 2:
         return Answer(says, "One seed says nothing about chance: train more.")
-    return Answer(says, "An interval that holds 0 is no difference beyond chance.")
+    return Answer(says, "An interval that contains 0 shows no difference beyond chance.")
 
 
 def _by(row: pd.Series) -> str:

@@ -49,15 +49,15 @@ LATENCY = (
 )
 ADVICE = (
     "The stage of the deepest layer that is alive in all sparse runs of the task. By seed: the stage that each seed "
-    "alone would give. It is a rule of thumb; the comparison below says whether it pays."
+    "alone would give. This is a rule of thumb; the comparison below shows whether it helps."
 )
 COMPARED = (
     "Mean ± standard deviation over seeds. The difference is tailored minus plain, paired by seed, with its 95 % "
     "interval. Both networks are dense and have the same data, epochs, optimiser and seeds."
 )
 UNSEEN = (
-    "Difference of Δ_m, paired by seed, with its 95 % interval. The support is held from the first step on, from the "
-    "initial weights that it was found from. Above 0 it is better than what it is compared with."
+    "Difference of Δ_m, paired by seed, with its 95 % interval. The support is fixed from the first step on, and "
+    "training starts from the weights with which it was found. Above 0, it is better than the one compared."
 )
 FILES = {"csv": ("CSV", "text/csv"), "tex": ("LaTeX", "text/x-tex"), "md": ("Markdown", "text/markdown")}
 ROWS = "study_runs"
@@ -201,7 +201,7 @@ def _unseen(study: Study, split: str, shown: Definition) -> None:
     frame = studies.unseen_supports(study, split, shown)
     if frame.empty:
         return
-    st.subheader("A support on a task that it was not found on", anchor=False)
+    st.subheader("A support tried on an unseen task", anchor=False)
     said = of_study.unseen_answer(frame)
     st.markdown(plain(f"{said.says} {said.then}"))
     st.dataframe(

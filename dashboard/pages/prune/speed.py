@@ -27,7 +27,7 @@ FORMS: dict[FormName, str] = {
 STOPPING = "The bench stops after this step and keeps no figures."
 MEANING = (
     "Times the dense, the masked and the compact network in turns, for one image and for 16, with one and two threads. "
-    "Let nothing else run on this machine meanwhile."
+    "Run nothing else on this machine meanwhile."
 )
 SPEEDS = (
     "The median time of a forward pass, with the 10th and the 90th percentile over rounds taken in turns. Speed-up: "
@@ -112,8 +112,8 @@ def _drawn(run: Run, shown: DerivedJob, bench: DerivedJob) -> None:
 
 
 def _shown(frame: pd.DataFrame, key: str) -> None:
-    height = "content" if len(frame) <= 12 else 400
-    st.dataframe(frame, key=key, hide_index=True, height=height, row_height=30)
+    long = len(frame) > 12
+    st.dataframe(frame, key=key, hide_index=True, height=400 if long else "content", row_height=30)
 
 
 def _speeds(frame: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +145,7 @@ def _lost(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _layers(frame: pd.DataFrame) -> pd.DataFrame:
-    said = {"layer": frame["layer"], "kind": frame["kind"]}
+    said: dict[str, object] = {"layer": frame["layer"], "kind": frame["kind"]}
     for name, title, unit in (("macs", "MACs", "1"), ("bytes", "moved", "B"), ("seconds", "time", "s")):
         for of in ("dense", "compact"):
             said[f"{title}, {of}"] = [amount(value, unit) for value in frame[f"{name}_{of}"]]

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from winnow.engine.explain.circuits.selecting import LossSpan, TaskEdges
+from winnow.engine.explain.circuits.losses import LossSpan, TaskEdges
 
 SCALES = (0.25, 0.75)
 CUT_ALONE = 8  # edges outside that are cut one by one

@@ -23,15 +23,8 @@ from torch import Tensor, nn
 from winnow.engine.explain.checks.structural import head_readers
 from winnow.engine.explain.circuits.checking import CircuitFigures, judged_circuit
 from winnow.engine.explain.circuits.edges import EdgeNetwork, cuttable, edge_scores, why_no_edges
-from winnow.engine.explain.circuits.selecting import (
-    FoundCircuits,
-    Learning,
-    LossSpan,
-    TaskEdges,
-    learned_span,
-    resampled,
-    select_circuits,
-)
+from winnow.engine.explain.circuits.losses import LossSpan, TaskEdges, learned_span
+from winnow.engine.explain.circuits.selecting import FoundCircuits, Learning, resampled, select_circuits
 from winnow.engine.explain.circuits.tables import CIRCUITS, FIGURES, OVERLAPS, kept_column
 from winnow.engine.explain.relevance.means import Means, channel_means
 from winnow.engine.explain.relevance.probe import Images, Probe, Tasks, probe
@@ -162,7 +155,7 @@ def _parts(probed: Probe, chunk: int) -> _Parts:
         numbers = torch.arange(seen, seen + len(batch.images)) % 4
         seen += len(batch.images)
         for part, own in zip(found, (numbers % 2 == 0, numbers == 1, numbers == 3), strict=True):
-            for places in own.nonzero().ravel().split(chunk):
+            for places in torch.split(own.nonzero().ravel(), chunk):
                 if len(places):
                     targets = {name: target[places] for name, target in batch.targets.items()}
                     part.append(Batch(batch.images[places], targets))
@@ -227,7 +220,7 @@ def _overlap_rows(made: Sequence[_Found]) -> pd.DataFrame:
     layer = _places(network)[2]
     for one, other in combinations(made, 2):
         both = (one.edges.edges & other.edges.edges).cpu()
-        for number in (-1, *layer[both].unique().tolist()):
+        for number in (-1, *sorted(set(layer[both].tolist()))):
             own = both & (layer == number) if number >= 0 else both
             name = network.readers[number].name if number >= 0 else ""
             rows.append([name, one.edges.task, other.edges.task, *_overlap((one, other), own, layer)])

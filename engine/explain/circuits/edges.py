@@ -115,7 +115,7 @@ class EdgeNetwork:
 
     def split(self, vector: Tensor) -> Factors:
         """Return a vector as a number for each edge of every layer."""
-        parts = vector.split([reader.factor.numel() for reader in self.readers])
+        parts = torch.split(vector, [reader.factor.numel() for reader in self.readers])
         return {own.name: part.view(own.factor.shape) for own, part in zip(self.readers, parts, strict=True)}
 
     def edges_of(self, task: str) -> Tensor:

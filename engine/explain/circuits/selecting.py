@@ -13,26 +13,26 @@ many. By the loss alone a mask would fit the few images that it learns from. Tha
 the whole network does is no merit of a circuit: so the loss counts upwards only, and the outputs must stay as they are.
 
 Now and then the mask is made hard (k > ½) and the share kept is measured for real on other images, which also says how
-much may be lost on those that are learned from. The smallest such circuit that keeps the level is trimmed: edges that
-do nothing in it, then the weakest, go as long as the level holds.
+much may be lost on those that are learned from. Between the best circuit below the level and the smallest above it,
+edges come back by how long they lasted. Then the weakest edges go as long as the level holds.
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from winnow.engine.explain.circuits.edges import EdgeNetwork, edge_scores
-from winnow.engine.training.batches import Batch
+from winnow.engine.explain.circuits.losses import LossSpan, TaskEdges, WholeBatch, whole_batches
 
 FIRST, SECOND = 0.9, 0.98  # decay of Adam's moments
-AIM, TURN = 0.4, 0.8  # of what may be lost, at first; the factor by which it is changed to keep the level elsewhere
+AIM, LEAST_AIM, MOST_AIM = 0.4, 0.05, 2.0  # of what may be lost: at first, at least, at most
+TURN = 0.9  # the factor by which that is changed to keep the level on the images that size
 RAISED, LOWERED, PULL = 0.1, 0.3, 0.15  # the most that log λ grows and falls in a step, and its gain
 WEAKEST, STRONGEST = 0.05, 1e3  # λ
-LOOKED_AT = 10  # steps between hard masks
+LOOKED_AT = 5  # steps between hard masks
 TRIMS = 7  # halvings in search of the edges that can go
 
 
@@ -44,109 +44,6 @@ class Learning:
     rate: float = 0.03
     chunk: int = 16
     levels: tuple[float, ...] = (0.9, 0.95)
-
-
-@dataclass(frozen=True)
-class TaskEdges:
-    """The edges of a task as vectors: those whose weight is not zero, in layers that its loss depends on."""
-
-    network: EdgeNetwork
-    task: str
-    edges: Tensor
-
-    @cached_property
-    def count(self) -> int:
-        """How many edges there are."""
-        return int(self.edges.sum())
-
-    @torch.no_grad()
-    def losses(self, batches: Sequence[Batch], mask: Tensor) -> Tensor:
-        """Return the loss of every image with the edges outside `mask` cut, (images,), in double precision."""
-        factors = self.network.split(mask.float())
-        return torch.cat([self.network.losses(batch, factors, (self.task,))[self.task] for batch in batches]).double()
-
-    def gradient(self, factors: Tensor, target: "WholeBatch", weights: Tensor) -> tuple[float, Tensor]:
-        """Return ℓ of a batch at some factors, and its gradient with respect to them; `weights` of the images."""
-        given = factors.detach().requires_grad_()
-        parts = weights.to(given) / weights.sum()
-        with torch.enable_grad():
-            output = self.network.outputs(target.batch, self.network.split(given))[self.task]
-            losses = self.network.loss_of(self.task, target.batch, output)
-            above = (losses - target.losses.to(losses)).clamp(min=0) / target.change
-            apart = (output - target.output).square().flatten(1).sum(1) / target.square
-            lost = ((above + apart) / 2 * parts).sum()
-            (found,) = torch.autograd.grad(lost, given)
-        return float(lost.detach()), found
-
-    def squares(self, batches: Sequence[Batch], mask: Tensor, outputs: Sequence[Tensor]) -> float:
-        """Return the mean over images of the squared distance of the outputs from others, with edges cut."""
-        with torch.no_grad():
-            factors = self.network.split(mask.float())
-            found = [self.network.outputs(batch, factors)[self.task] for batch in batches]
-        return sum(float((a - b).square().sum()) for a, b in zip(found, outputs, strict=True)) / sum(map(len, found))
-
-    def savings(self, batches: Sequence[Batch], factors: Tensor) -> Tensor:
-        """Return −∂L/∂k at some factors, 0 where there is no edge: how far an edge lowers the loss, to first order."""
-        found = edge_scores(self.network, self.network.split(factors), (self.task,), lambda: iter(batches))
-        return -self.network.joined(found[self.task]) * self.edges
-
-
-@dataclass(frozen=True)
-class LossSpan:
-    """What a task has learned, on some images: its losses whole and with all edges cut, (images,)."""
-
-    batches: tuple[Batch, ...]
-    whole: Tensor
-    cut: Tensor
-
-    @property
-    def change(self) -> float:
-        """L(cut) − L(whole)."""
-        return float((self.cut - self.whole).mean())
-
-    def kept(self, losses: Tensor) -> float:
-        """Return the share of the loss change that is kept, (L(cut) − L) / (L(cut) − L(whole))."""
-        return float((self.cut - losses).mean()) / self.change
-
-
-@dataclass(frozen=True)
-class WholeBatch:
-    """A batch, and what is to be kept of it: losses and outputs of the whole network; the sizes of both changes."""
-
-    batch: Batch
-    losses: Tensor
-    output: Tensor
-    change: float
-    square: float
-
-
-def learned_span(edges: TaskEdges, batches: Sequence[Batch]) -> LossSpan:
-    """Return what a task has learned on some images.
-
-    Raises:
-        ValueError: cutting every edge does not raise the loss.
-
-    """
-    nothing = torch.zeros_like(edges.edges)
-    found = LossSpan(tuple(batches), edges.losses(batches, edges.edges), edges.losses(batches, nothing))
-    if not found.change > 0:
-        raise ValueError(
-            f"`circuits` must be of a task that has learned something, got {edges.task}: its loss is "
-            f"{float(found.whole.mean()):.4g}, and {float(found.cut.mean()):.4g} with every edge cut. Train the run "
-            "longer, or explain it on more images."
-        )
-    return found
-
-
-def whole_batches(edges: TaskEdges, on: LossSpan) -> tuple[WholeBatch, ...]:
-    """Return what is to be kept of every batch."""
-    with torch.no_grad():
-        factors = edges.network.split(edges.edges.float())
-        outputs = [edges.network.outputs(batch, factors)[edges.task] for batch in on.batches]
-    square = edges.squares(on.batches, torch.zeros_like(edges.edges), outputs)
-    losses = on.whole.split([len(batch.images) for batch in on.batches])
-    each = zip(on.batches, losses, outputs, strict=True)
-    return tuple(WholeBatch(*own, on.change, max(square, 1e-12)) for own in each)
 
 
 @dataclass
@@ -191,7 +88,7 @@ def learn_mask(
     """Move a mask by `settings.steps`, a batch each; yield it after each. `weights` are those of the images."""
     counts = [len(target.losses) for target in on]
     given = torch.ones(sum(counts)) if weights is None else weights
-    parts = [part for part in zip(on, given.split(counts), strict=True) if part[1].any()]
+    parts = [part for part in zip(on, torch.split(given, counts), strict=True) if part[1].any()]
     for number in range(settings.steps):
         target, own = parts[number % len(parts)]
         lost, gradient = edges.gradient(mask.factors, target, own)
@@ -210,22 +107,59 @@ class FoundCircuits:
     aim: float
 
 
+@dataclass(frozen=True)
+class _Tried:
+    """A circuit on the way, the share that it keeps on the images that size, and the mask as it was."""
+
+    circuit: Tensor
+    kept: float
+    count: int
+    mask: EdgeMask
+
+
 def select_circuits(edges: TaskEdges, learning: LossSpan, sizing: LossSpan, settings: Learning) -> FoundCircuits:
     """Return the smallest circuits found that keep each level on the images of `sizing`, learned on others."""
     level = max(settings.levels)
     mask = EdgeMask(edges.edges.float(), aim=AIM * (1 - level))
-    tried = [(edges.count, 1.0, edges.edges, FoundCircuits({}, mask.factors, mask.strength, mask.aim))]
+    tried, lasted = [_Tried(edges.edges, 1.0, edges.count, copy(mask))], torch.zeros_like(mask.factors)
     for now in learn_mask(edges, whole_batches(edges, learning), mask, settings):
+        lasted += now.factors
         if now.steps % LOOKED_AT == 0 or now.steps == settings.steps:
             hard = now.factors > 0.5
             kept = sizing.kept(edges.losses(sizing.batches, hard))
-            tried.append((int(hard.sum()), kept, hard, FoundCircuits({}, now.factors, now.strength, now.aim)))
-            now.aim = min(max(now.aim * (TURN if kept < level else 1 / TURN), 0.05 * (1 - level)), 2 * (1 - level))
+            tried.append(_Tried(hard, kept, int(hard.sum()), copy(now)))
+            turn = TURN if kept < level else 1 / TURN
+            now.aim = min(max(now.aim * turn, LEAST_AIM * (1 - level)), MOST_AIM * (1 - level))
     found = {}
     for own in sorted(settings.levels):
-        smallest = min((one for one in tried if one[1] >= own), key=lambda one: one[0])
-        found[own] = _trimmed(edges, (learning, sizing), smallest[2], own)
-    return replace(smallest[3], circuits=found)
+        smallest = min((one for one in tried if one.kept >= own), key=lambda one: one.count)
+        grown = _grown(edges, sizing, [smallest, *tried], (lasted, own))
+        found[own] = _trimmed(edges, (learning, sizing), grown, own)
+    return FoundCircuits(found, smallest.mask.factors, smallest.mask.strength, smallest.mask.aim)
+
+
+def _grown(edges: TaskEdges, sizing: LossSpan, tried: Sequence[_Tried], by: tuple[Tensor, float]) -> Tensor:
+    """Return a circuit that keeps the level: the first that was tried, or a smaller one that keeps less, grown.
+
+    Edges are added to that of the smaller ones which keeps most, by how long they lasted in the mask; the number by
+    halving.
+    """
+    (lasted, level), first = by, tried[0]
+    smaller = [one for one in tried if one.count < first.count]
+    if not smaller:
+        return first.circuit
+    base = max(smaller, key=lambda one: one.kept).circuit
+    order = lasted.masked_fill(~edges.edges | base, -1.0).argsort(descending=True)
+    low, high, best = 0, first.count - int(base.sum()), first.circuit
+    for _ in range(TRIMS):
+        middle = (low + high) // 2
+        more = base.clone()
+        more[order[:middle]] = True
+        if sizing.kept(edges.losses(sizing.batches, more)) >= level:
+            high, best = middle, more
+        else:
+            low = middle
+    return best
 
 
 def _trimmed(edges: TaskEdges, parts: tuple[LossSpan, LossSpan], circuit: Tensor, level: float) -> Tensor:

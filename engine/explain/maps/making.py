@@ -34,6 +34,7 @@ from winnow.engine.training.batches import Batch
 Array = NDArray[Any]
 Say = Callable[[str], None]
 SMALL = 64  # side of a picture in the gallery [pixel]
+BANDS = 16  # of them at once
 WINDOWS = 64  # bands of an image along a side in which a receptive field is looked for
 
 
@@ -254,20 +255,22 @@ def _reached(probed: Probe, image: Tensor, axis: int, layers: Sequence[str]) -> 
     parts: dict[str, list[Array]] = {layer: [] for layer in layers}
     buffers = {name: value.clone() for name, value in probed.model.named_buffers()}  # an own model may keep means
     try:
-        for low, high in bands:
-            spoilt = image.clone()
-            spoilt.narrow(axis, low, high - low).fill_(float("nan"))
+        for first in range(0, len(bands), BANDS):
+            some = bands[first : first + BANDS]
+            spoilt = image.repeat(len(some), 1, 1, 1)
+            for one, (low, high) in zip(spoilt, some, strict=True):
+                one.narrow(axis - 1, low, high - low).fill_(float("nan"))
             with recorded(sites) as kept:
                 probed.model(spoilt)
             for site in sites:
                 maps = site_maps(site, kept[site.name][0], range(site.channels))
-                parts[site.name].append(maps.isnan().any(0)[0].cpu().numpy())
+                parts[site.name].append(maps.isnan().any(0).cpu().numpy())
     except (RuntimeError, ValueError, ArithmeticError, AssertionError, TypeError):
         return None  # it looks at the values of the image and refuses these
     finally:
         for name, value in probed.model.named_buffers():
             value.copy_(buffers[name])
-    return {layer: np.stack(own) for layer, own in parts.items()}
+    return {layer: np.concatenate(own) for layer, own in parts.items()}
 
 
 def _bands(length: int) -> list[tuple[int, int]]:

@@ -163,3 +163,15 @@ def test_an_unknown_layout_is_refused(tmp_path: Path):
     assert "`layout` must be one of folder, shards, yeast, nyu/mtan" in done.stderr
     with pytest.raises(DataError, match="which is not a folder"):
         spec_for(str(tmp_path / "gone"), "folder")
+
+
+def test_targets_under_other_endings_are_noted_and_a_link_to_itself_is_a_finding(tmp_path: Path):
+    root, names = folder_files.make(tmp_path / "data"), folder_files.NAMES
+    file = root / f"depth/{names[1]}_depth.npz"  # were it the target of an image, that would count as without one
+    file.write_bytes(b"")
+    photo = root / f"photos/{names[2]}.png"
+    photo.unlink()
+    photo.symlink_to(photo.name)
+    report = examine(FolderData(root=str(root)))
+    assert any(f"1 files belong to no sample, first {file.stem}.npz" in note for note in report.notes)
+    assert any(f"{names[2]}.png: `file` must be there, got no such file" in str(own) for own in report.findings)

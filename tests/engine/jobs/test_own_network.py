@@ -29,6 +29,7 @@ from winnow.engine.studies.plan import plan
 from winnow.engine.studies.spec_hash import KnownRuns, document_hash, spec_hash
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
+from winnow.engine.training.forward import forward
 from winnow.engine.training.loop import begin
 
 ASKED = ["train", *QUICK, "--network", "mypkg.nets:build", "--network-option", "width=4", "--groups", "coupled"]
@@ -174,6 +175,7 @@ def test_a_change_of_any_file_that_it_imports_is_another_run(home: Path, monkeyp
         ("missing", {}, "`network` must return an output for each task, got none for ink beside digit, parity"),
         ("extra", {}, "`network` must return outputs of the tasks digit, parity, ink alone, got aux too"),
         ("nothing", {}, "`ink` must be an output of floating-point numbers, got NoneType"),
+        ("double", {}, "`network` must hold float32 numbers, as its images are, got float64. Build it in float32"),
         ("no_module", {}, "`network` must be a function that returns a torch module, got dict"),
         ("gone", {}, "`network` must name something in mypkg.nets, got gone"),
         ("build", {"options": {"depth": 3}}, "`network_option` must suit mypkg.nets:build"),
@@ -293,3 +295,15 @@ def test_a_network_that_only_its_code_can_hold_says_so_and_needs_it(
     monkeypatch.setenv("WINNOW_TRUSTED", str(home / "others.json"))
     with pytest.raises(ValueError, match="`network` must be code that you confirmed on this machine"):
         restored_network(run, cpu)
+
+
+def test_another_form_in_training_mode_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_home(monkeypatch, home, home)
+    network = {"network": "own", "code": "mypkg.nets:trainer", "path": str(home / "project")}
+    spec = parse({"data": {"dataset": "digits"}, "network": network, "balancing": {"gradients": "parameters"}})
+    confirmed(spec)
+    images = validation_images(spec)
+    training = begin(spec, build_network(spec.network, images.tasks, images.channels), images.tasks, images)
+    training.net.train()
+    with pytest.raises(ValueError, match="in training mode as in evaluation mode, got tuple"):
+        forward(training, next(iter(images.in_order())))

@@ -129,6 +129,16 @@ def test_a_budget_is_met_and_the_refit_makes_up_for_it(run: Run, tmp_path: Path)
     assert "refit: epoch 2 of 2" in pen.phases
 
 
+def test_a_pruning_in_blocks_keeps_whole_ones(run: Run, tmp_path: Path):
+    pen = Pen(tmp_path / "prune")
+    assert run_prune(run, asked(criterion="norm", budget=40, blocks="4"), pen, []) == "done"
+    assert pen.read("saved").set_index("of").loc["mac", "value"] >= 40
+    units = pen.read("units")
+    left = (~units["gone"]).groupby(units["layer"]).agg(["sum", "size"])
+    assert ((left["sum"] % 4 == 0) | (left["sum"] == left["size"])).all()
+    assert (left["sum"] < left["size"]).any()
+
+
 def test_a_pruning_ends_when_asked(run: Run, tmp_path: Path):
     pen = Pen(tmp_path / "prune")
     assert run_prune(run, asked(), pen, [True]) == "stopped"

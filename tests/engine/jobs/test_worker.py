@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.engine.commanding import Trained
+from winnow.engine.jobs import worker
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.work_folder import LIVE
@@ -111,3 +112,7 @@ def test_a_failed_run_says_why_in_a_sentence_and_keeps_its_folder(failing: Run):
     assert "loss became" in failing.status.message
     assert "epoch 1, step" in failing.status.message
     assert (failing.path / "log.txt").stat().st_size > 0
+
+
+def test_code_that_ends_the_process_is_named() -> None:
+    assert "ended the process: sys.exit(0)" in worker.reason(SystemExit(0))

@@ -8,9 +8,9 @@ from torch import nn
 
 from winnow.engine.measure import bench as benching
 from winnow.engine.measure.bench import BenchSettings, bench
-from winnow.engine.measure.forms import Source, formed, usable_forms
+from winnow.engine.measure.forms import FormSource, formed, usable_forms
 from winnow.engine.measure.gains import COMPACT, DENSE, MASKED, best_forms, in_a_sentence
-from winnow.engine.measure.machine import Machine, measured_machine
+from winnow.engine.measure.peaks import Peaks, measured_peaks
 from winnow.engine.measure.roofline import REST, LayerCost, layer_costs, layer_table
 from winnow.engine.pruning import compact
 
@@ -93,7 +93,7 @@ def cost(macs: float, moved: float, widths: tuple[int, int], seconds: float, gat
     ],
 )
 def test_layer_table(small: LayerCost, part: str, seconds: float):
-    of = Machine(threads=1, flops=2e9, bandwidth=1e9, call=0.01, block=16)
+    of = Peaks(threads=1, flops=2e9, bandwidth=1e9, call=0.01, block=16)
     row = layer_table({"a": cost(1e9, 1, (16, 16), 1.0)}, {"a": small}, of).iloc[0]
     assert row["promised"] == pytest.approx(0.5)
     assert row[part] == pytest.approx(seconds, abs=1e-6)
@@ -101,8 +101,8 @@ def test_layer_table(small: LayerCost, part: str, seconds: float):
 
 
 def test_machine_is_measured_once():
-    found = measured_machine(1)
-    assert found is measured_machine(1)
+    found = measured_peaks(1)
+    assert found is measured_peaks(1)
     assert found.least(found.flops, 0) == pytest.approx(2)
     assert [found.bound(*given) for given in ((0, 1), (1e9, 1))] == ["memory", "compute"]
 
@@ -203,9 +203,23 @@ def test_a_bench_needs_a_dense_network():
         bench({COMPACT: net()}, X)
 
 
+def test_a_bench_is_one_of_the_cpu():
+    with pytest.raises(ValueError, match="`models` must be on the CPU, got meta"):
+        bench({DENSE: net().to("meta")}, X)
+
+
+def test_networks_without_known_multiply_accumulates():
+    frame = speeds_of((DENSE, "eager", "NCHW", 4.0, True), (COMPACT, "eager", "NCHW", 2.0, True)).assign(macs=np.nan)
+    lost = pd.DataFrame({"cause": [], "seconds": [], "share": []})
+    assert in_a_sentence(frame, lost).endswith("(1 thread); its MACs are not known.")
+    bare = nn.Sequential(nn.ReLU())
+    found = bench({DENSE: bare, COMPACT: bare}, X, BenchSettings(("eager",), (1,), (1,), 3, 1e-4))
+    assert np.isfinite(found["lost"]["seconds"]).all()
+
+
 def test_formed_refuses_by_name():
     with pytest.raises(ValueError, match="`forms` must be some of eager, folded"):
-        formed("fast", Source(net(), X))
+        formed("fast", FormSource(net(), X))
     if not usable_forms()["int8"]:
         with pytest.raises(ValueError, match="`calibration` must hold inputs"):
-            formed("int8", Source(net(), X))
+            formed("int8", FormSource(net(), X))

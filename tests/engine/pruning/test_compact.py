@@ -1,10 +1,13 @@
 """The smaller model is the same model: on every architecture, for every kind of zero, with its certificate."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.engine.graph.random_nets import random_net
@@ -217,3 +220,12 @@ def test_a_refusal_leaves_nothing():
     with pytest.raises(NotTraceable, match="flow of control"):
         compact(net, X)
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("mask", [lambda layer: prune.ln_structured(layer, "weight", 0.5, 2, 0), weight_norm])
+def test_a_weight_that_is_computed_is_named(mask: Any) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    mask(net[0])
+    net[0].bias.data.zero_()
+    kept = compact(net, torch.rand(2, 3, 8, 8), gather="never").certificate.kept_for
+    assert any("its weight should be a plain parameter, so remove what computes it" in why for why in kept.values())

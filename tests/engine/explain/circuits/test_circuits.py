@@ -15,7 +15,8 @@ from winnow.engine.explain.circuits.circuits import (
     with_layers,
 )
 from winnow.engine.explain.circuits.edges import cuttable, edge_scores
-from winnow.engine.explain.circuits.selecting import Learning, TaskEdges
+from winnow.engine.explain.circuits.losses import TaskEdges
+from winnow.engine.explain.circuits.selecting import Learning
 from winnow.engine.explain.circuits.tables import FIGURES, OVERLAPS, circuit_verdict
 from winnow.engine.explain.relevance.means import channel_means
 from winnow.engine.explain.relevance.probe import Probe, probe

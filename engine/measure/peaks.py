@@ -17,7 +17,7 @@ OTHER = 4
 
 
 @dataclass(frozen=True)
-class Machine:
+class Peaks:
     """What this machine can do: FLOP/s of a product, bytes/s of a copy, seconds of one operation, vector width."""
 
     threads: int
@@ -36,7 +36,7 @@ class Machine:
 
 
 @cache
-def measured_machine(threads: int) -> Machine:
+def measured_peaks(threads: int) -> Peaks:
     """Return what this machine does with so many threads, from a probe of about half a second, once per process."""
     with with_threads(threads), torch.inference_mode():
         flops = max(2 * side**3 / seconds_of(_product(side)) for side in SIDES)
@@ -44,7 +44,7 @@ def measured_machine(threads: int) -> Machine:
         bandwidth = 2 * 4 * COPIED / seconds_of(lambda: target.copy_(source))
         tiny, x = nn.Conv2d(1, 1, 1), torch.ones(1, 1, 1, 1)
         call = seconds_of(lambda: tiny(x), 100)
-    return Machine(threads, flops, bandwidth, call, BLOCKS.get(torch.backends.cpu.get_cpu_capability(), OTHER))
+    return Peaks(threads, flops, bandwidth, call, BLOCKS.get(torch.backends.cpu.get_cpu_capability(), OTHER))
 
 
 def _product(side: int) -> Callable[[], object]:
