@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from winnow.data.catalog import load
 from winnow.data.stacking import Stacked, stack
 from winnow.engine.networks.multitask import build_network
+from winnow.engine.sparsity.learned import Learned
+from winnow.engine.sparsity.strength import Controller
 from winnow.engine.specs.train import TrainSpec, parse
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
@@ -52,7 +54,13 @@ CASES: Mapping[str, dict[str, Any]] = MappingProxyType(
             **SCENES,
             "epochs": 4,  # of 6 steps, as a quarter of the images is held out
             "balancing": {"balancing": "uncertainty", "record_every": 5},
-            "penalty": {"learned": "layer", "strength": 0.02, "learn_every": 2, "held_out": 0.25},
+            "penalty": {
+                "learned": "layer",
+                "strength": 1e-3,
+                "learn_every": 2,
+                "held_out": 0.25,
+                "learn_tolerance": 100,
+            },
         },
         "scenes, nash_mtl, micro-batches": {
             **SCENES,
@@ -116,10 +124,18 @@ def trained(spec: TrainSpec, ranks: Ranks) -> dict[str, Tensor]:
         "weights": torch.stack([record.balance.weights.double() for record in steps]),
         "gramians": torch.stack(gramians),
         "norms": torch.cat(training.proximal.norms),
-        "strength": torch.tensor([training.controller.base, *getattr(training.controller, "factors", [])]),
+        "learned": _learned(training.controller),
         **{f"net.{name}": value.clone() for name, value in training.net.state_dict().items()},
         **{f"balancer.{name}": value.clone() for name, value in training.balancer.state_dict().items()},
     }
+
+
+def _learned(control: Controller) -> Tensor:
+    """Return all that a strength that is learned has come to, and was moved by."""
+    if not isinstance(control, Learned):
+        return torch.zeros(1, dtype=torch.float64)
+    known = [control.base, control.error, *control.factors, *control.costs, *control.losses]
+    return torch.tensor(known, dtype=torch.float64)
 
 
 def NORMS() -> dict[str, tuple[nn.Module, Tensor]]:  # noqa: N802
