@@ -123,7 +123,7 @@ def _headline(run: Run) -> None:
     figures = known.main_metrics()
     if not known.newest:
         return
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, key="tiles"):
         for task, (metric, value) in figures.items():
             level = constant.get((task, metric.name))
             st.metric(

@@ -38,7 +38,15 @@ SHOWN = {
     "tailor": ("members", "advice", "depth", "summary", "delta"),
 }
 HIDDEN = ("name", "base", "cluster")
-OF_ARMS = ("subsets", "balancings", "controls", "warm", "distillation", "evidence")  # no options of a tailoring
+OF_ARMS = (
+    "subsets",
+    "balancings",
+    "controls",
+    "warm",
+    "distillation",
+    "unseen",
+    "evidence",
+)  # no options of a tailoring
 
 
 class _ManyCommand(SectionedCommand):

@@ -5,6 +5,7 @@ Before a program runs on inputs of new shapes it is carried out once on tensors 
 limit is a constant, or a multiple of what the user has brought himself: the inputs, and the tensors of the file.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -125,11 +126,22 @@ def signature(values: Mapping[str, Any]) -> tuple[Any, ...] | None:
 
 
 @contextmanager
+def _without_log() -> Iterator[None]:
+    """Keep torch from logging a traceback for every size that a network does not take: that is what is tried here."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
+
+
+@contextmanager
 def without_memory() -> Iterator[Callable[[Any], Any]]:
     """Let operations run on shapes alone; gives what makes such tensors of real ones."""
     with torch._C.DisableTorchFunction(), _disable_current_modes():
         mode = FakeTensorMode(allow_non_fake_inputs=True)
-        with mode, torch.random.fork_rng(devices=[]), torch.no_grad():
+        with _without_log(), mode, torch.random.fork_rng(devices=[]), torch.no_grad():
             yield lambda value: map_aggregate(
                 value, lambda leaf: mode.from_tensor(leaf) if isinstance(leaf, Tensor) else leaf
             )

@@ -44,5 +44,19 @@ def refuse_diverged(net: nn.Module, metrics: Mapping[str, Mapping[str, float]], 
             raise NonFiniteLossError(f"validation loss became {_said(values['loss'])} at {where} (task {task})")
 
 
+def refuse_no_gradient(net: nn.Module) -> None:
+    """Raise if no weight has a gradient after a backward pass: nothing would be trained.
+
+    Raises:
+        ValueError: always then; it says what usually takes gradients away.
+
+    """
+    if not any(parameter.grad is not None for parameter in net.parameters()):
+        raise ValueError(
+            "`network` must give outputs that depend on its weights, got no gradient for any of them. Take out detach, "
+            "torch.no_grad and torch.set_grad_enabled(False), or unfreeze what is to be trained."
+        )
+
+
 def _said(value: float) -> str:
     return "NaN" if math.isnan(value) else "infinite"

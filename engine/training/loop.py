@@ -40,7 +40,7 @@ from winnow.engine.training.distributed.batch_norm import norms_over_all
 from winnow.engine.training.distributed.orders import go_on
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
 from winnow.engine.training.divergence import NonFiniteLossError as NonFiniteLossError
-from winnow.engine.training.divergence import finite, refuse_diverged
+from winnow.engine.training.divergence import finite, refuse_diverged, refuse_no_gradient
 from winnow.engine.training.evaluate import labelled, validated
 from winnow.engine.training.forward import forward
 from winnow.engine.training.learning import learn_strength
@@ -185,6 +185,8 @@ def _step(training: Training, batch: Batch, where: str) -> tuple[dict[str, float
         training.proximal.zero_grad()
         record = every > 0 and training.step % every == 0
         balance = balancer.backward(losses, cut, training.shared_parameters(), record)
+        if training.step == 0:
+            refuse_no_gradient(training.net)
         training.ranks.sum_gradients(training.net.parameters())
         training.proximal.step()
         if balancer.needs_losses_after_step:

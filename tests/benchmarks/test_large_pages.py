@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.browser.driving import SIZE, chromium, settled
+from tests.browser.measure import layout_shift, main_thread_seconds, watch_shifts
+from tests.browser.serving import serving
 from tests.dashboard.making_large import resnet50, vit_b, write_large
 from winnow.engine.runs.run import Run
 
@@ -60,3 +63,21 @@ def test_a_rerun_on_a_large_run(
         "≤ 300 ms",
     )
     assert sorted(times)[1] <= 0.3
+
+
+@pytest.mark.parametrize("page", list(PAGES))
+def test_what_the_browser_does_on_a_large_run(large: dict[str, Run], page: str, figure):
+    run = large["ResNet-50"]
+    with chromium() as browser, serving(run.path.parent) as base:
+        context = browser.new_context(viewport=SIZE)
+        watch_shifts(context)
+        opened = context.new_page()
+        opened.goto(f"{base}/{page}?run={run.id}")
+        settled(opened)
+        opened.wait_for_timeout(3000)  # figures are drawn after the script has run
+        moved = layout_shift(opened)
+        times = sorted(main_thread_seconds(opened) for _ in range(3))
+    figure(f"{page}, ResNet-50: main thread at a rerun", f"{1e3 * times[1]:.0f} ms", "≤ 250 ms")
+    figure(f"{page}, ResNet-50: layout shift at load", f"{moved:.3f}", "≤ 0.1")
+    assert moved <= 0.1
+    assert times[1] <= 0.25

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.driving import PATIENCE, SIZE
+from tests.browser.driving import PATIENCE, SIZE, settled
 from tests.browser.serving import APP, serving
 
 ROW_DRAWN = """
@@ -93,3 +93,20 @@ def shift_sources(page: Page) -> list[str]:
     found = page.evaluate("() => window.shifts ?? []")
     worst = sorted(found, key=lambda entry: -entry["value"])[:5]
     return [f"{entry['value']:.3f} at {entry['at']:.0f} ms: {', '.join(entry['moved'][:4])}" for entry in worst]
+
+
+def main_thread_seconds(page: Page) -> float:
+    """Draw a page that stands there once more, and return for how long its main thread works for that [s of CPU]."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def worked() -> float:
+        found = {entry["name"]: entry["value"] for entry in session.send("Performance.getMetrics")["metrics"]}
+        return float(found["TaskDuration"])
+
+    before = worked()
+    page.locator("body").press("r")  # Streamlit draws the page again
+    page.wait_for_timeout(200)
+    settled(page)
+    page.wait_for_timeout(800)
+    return worked() - before

@@ -11,7 +11,7 @@ from winnow.dashboard import navigation
 ROOT = Path(__file__).resolve().parents[2] / "dashboard"
 PREFIX = "winnow.dashboard."
 ROOMS = {  # what a page may import; a room may not import pages at all
-    "pages": {"pages", "report", "shared", "forms", "frames", "figures", "canvas", "navigation", "slides"},
+    "pages": {"pages", "report", "shared", "forms", "frames", "figures", "canvas", "navigation", "documents"},
     "report": {"report", "shared", "frames", "figures", "canvas"},
     "shared": {"shared", "forms", "frames", "figures", "canvas", "navigation"},
     "forms": {"forms", "frames", "shared"},

@@ -81,6 +81,15 @@ def trainer(fields):
     return Trainer({name: field.outputs for name, field in fields.items()}, 4)
 
 
+class Detached(Net):
+    def forward(self, x):
+        return {task: output.detach() for task, output in super().forward(x).items()}
+
+
+def detached(fields):
+    return Detached({name: field.outputs for name, field in fields.items()}, 4)
+
+
 def no_module(fields):
     return dict(fields)
 """

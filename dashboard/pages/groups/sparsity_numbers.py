@@ -31,10 +31,10 @@ def sparsity_numbers(run: Run) -> None:
     known = summary(run)
     numbers, table = st.columns([6, 5], gap="medium")
     with numbers:
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, key="tiles_zero"):
             for quantity, title in SPARSITY_TITLES.items():
                 _metric(title, known.sparsity(quantity), ZERO)
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, key="tiles_removable"):
             _removable(known)
             _realised(run)
     with table:

@@ -84,8 +84,8 @@ class Reader:
         """Return what the layer gives with its edges cut as `factor` says."""
         mean = self.site.shaped(self.mean, x)
         weight = self.weight * self.factor.view(*self.factor.shape, *[1] * (self.weight.dim() - 2))
-        shape = tuple(x.shape[2:]) if self.weight.dim() > 2 else ()
-        if shape not in self._constants:
+        shape = tuple(x.shape[2:]) if self.weight.dim() > 2 else (x.dim(),)
+        if shape not in self._constants:  # padding makes it depend on the place
             one = mean.expand(1, -1, *shape) if self.weight.dim() > 2 else mean
             self._constants[shape] = self._apply(one, self.weight, self.bias).detach()
         return self._apply(x - mean, weight, None) + self._constants[shape]

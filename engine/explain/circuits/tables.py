@@ -153,8 +153,8 @@ def circuits_answer(figures: pd.DataFrame, overlaps: pd.DataFrame, tasks: Sequen
         return "No circuits were asked for in this explanation."
     own = figures[figures["level"] == figures["level"].max()].set_index("task").reindex(tasks).dropna(how="all")
     level = _percent(float(own["level"].iloc[0]))
-    parts = [f"{_percent(row['share'])} of the edges for {task}" for task, row in own.iterrows()]
-    first = f"{level} of what each task has learned runs over few edges: {_listed(parts)}."
+    parts = [f"{_percent(row['share'])} for {task}" for task, row in own.iterrows()]
+    first = f"{level} of what each task has learned runs over a part of the edges: {_listed(parts)}."
     if len(parts) == 1:
         first = f"{level} of the loss change of {own.index[0]} runs over {_percent(own['share'].iloc[0])} of the edges."
     whole = overlaps[overlaps["layer"] == ""]

@@ -307,3 +307,12 @@ def test_another_form_in_training_mode_is_said(home: Path, monkeypatch: pytest.M
     training.net.train()
     with pytest.raises(ValueError, match="in training mode as in evaluation mode, got tuple"):
         forward(training, next(iter(images.in_order())))
+
+
+def test_a_network_without_gradients_is_refused_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_home(monkeypatch, home, home / "project")
+    run = create(
+        asked_for("train", *QUICK, "--network", "mypkg.nets:detached", "--strength", "0.01"), home / "detached"
+    )
+    with pytest.raises(ValueError, match="got no gradient for any of them. Take out detach"):
+        trained(run)

@@ -75,7 +75,7 @@ def test_find_derived_job_takes_no_path(run: Run, name: str):
     [
         ({"kind": "export", "pruning": "x", "formats": ["pickle"]}, "formats"),
         ({"kind": "export", "pruning": ""}, "pruning"),
-        ({"kind": "wash"}, "`kind` must be one of prune, explain, export, got 'wash'"),
+        ({"kind": "wash"}, "`kind` must be one of prune, explain, sensitivity, export, bench, got 'wash'"),
         ({}, "`kind` must be one of"),
     ],
 )

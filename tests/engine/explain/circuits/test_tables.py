@@ -46,7 +46,7 @@ def test_without_circuits_nothing_is_claimed():
 def test_the_answer_says_how_few_edges_and_who_shares():
     rows = [(0.95, "", "seg", "depth", 0.61, 0.55, 0.67, 0.1, 0.7, 0.8), (0.95, "a", "seg", "depth", *[0.9] * 6)]
     said = circuits_answer(figures(), pd.DataFrame(rows, columns=OVERLAPS), ["seg", "depth"])
-    assert "20 % of the edges for seg and 14 % of the edges for depth" in said
+    assert "20 % for seg and 14 % for depth" in said
     assert "seg and depth: 61 % of the edges that either keeps (55 % to 67 %; 10 % by chance)" in said
     alone = circuits_answer(figures(), pd.DataFrame(columns=OVERLAPS), ["depth"])
     assert alone == "95 % of the loss change of depth runs over 14 % of the edges."
