@@ -7,7 +7,7 @@ JSON beside the tables and is not trained again.
 
 | arm                     | score of a channel                                                                         |
 |-------------------------|--------------------------------------------------------------------------------------------|
-| `torch-pruning, norm`   | norm of all weights that write and read it (`GroupNormImportance`, DepGraph, 2301.12900)   |
+| `torch-pruning, norm`   | norm of all weights that write and read it (`GroupMagnitudeImportance`; 2301.12900)        |
 | `torch-pruning, Taylor` | |w ∂L/∂w| summed over the same weights, from 8 batches (`GroupTaylorImportance`)           |
 """
 
@@ -35,7 +35,7 @@ from winnow.engine.training.evaluate import validated
 from winnow.engine.training.loop import EpochDone, constant_metrics
 from winnow.engine.training.refit import Refit, Split, refit
 
-SCORES = {"norm": "GroupNormImportance", "Taylor": "GroupTaylorImportance"}
+SCORES = {"norm": "GroupMagnitudeImportance", "Taylor": "GroupTaylorImportance"}
 BATCHES = 8  # whose gradients the Taylor scores are of
 HALVINGS = 12  # of the share that goes
 CPU = torch.device("cpu")
