@@ -18,6 +18,7 @@ from winnow.engine.graph.layer_steps import DepthwiseStep, ProductStep, TableSte
 from winnow.engine.graph.operation import Operation
 from winnow.engine.graph.recording import Recording, kernel_size
 from winnow.engine.graph.records import Depthwise, Product
+from winnow.engine.graph.refusal import COMPUTED
 from winnow.engine.graph.steps import ChosenStep, Zero
 
 
@@ -130,7 +131,7 @@ def _table(recording: Recording, operation: Operation, weight: Tensor, max_norm:
 def _names(recording: Recording, operation: Operation, weight: Tensor, bias: Tensor | None) -> tuple[str, str | None]:
     name, bias_name = recording.name(weight), recording.name(bias)
     if name is None or (bias is not None and bias_name is None):
-        raise operation.refusal("its weight must be a plain parameter: remove what computes it")
+        raise operation.refusal(COMPUTED)
     return name, bias_name
 
 

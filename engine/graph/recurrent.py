@@ -19,6 +19,7 @@ from winnow.engine.graph.partition import FIXED, Labels
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.records import Reach
 from winnow.engine.graph.recurrent_steps import CellStep, RecurrentLevel, RecurrentStep, Wires
+from winnow.engine.graph.refusal import COMPUTED
 from winnow.engine.graph.steps import Keep, Move, Zero
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
@@ -143,7 +144,7 @@ def _units(recording: Recording, operation: Operation, weight: Tensor, gates: in
     """Return the hidden units: new ones, or those of the layer's first use."""
     name = recording.name(weight)
     if name is None:
-        raise operation.refusal("its weight must be a plain parameter: remove what computes it")
+        raise operation.refusal(COMPUTED)
     known = recording.sites.get((name, 0))
     return recording.partition.fresh(width) if known is None else known.channels[: len(known.channels) // gates]
 
@@ -154,7 +155,7 @@ def _level(
     """Enter the rows of all gates and the columns of W_hh of one level and direction."""
     names = [recording.name(part) for part in parts]
     if None in names:
-        raise operation.refusal("its weight must be a plain parameter: remove what computes it")
+        raise operation.refusal(COMPUTED)
     plain = [name for name in names if name is not None]
     rows = np.tile(units, gates)
     for name in plain:

@@ -1,5 +1,8 @@
 """A model whose channels cannot be followed is refused by name, never guessed."""
 
+COMPUTED = "its weight must be a plain parameter: remove what computes it"
+"""The advice for a layer whose weight is computed at each pass, so that nothing of it can be cut."""
+
 
 class NotTraceable(ValueError):  # noqa: N818 - the published name
     """The channel graph of a model cannot be found; the message names the module, the operation and what to do."""

@@ -90,6 +90,12 @@ def bench(
     Raises:
         ValueError: no model is called dense, one is not on the CPU, or an argument is out of range.
 
+    Example:
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
+        >>> found = bench({"dense": net}, torch.zeros(1, 4), BenchSettings(forms=("eager",), batches=(1,), rounds=3))
+        >>> found["speeds"][["model", "form"]].iloc[0].tolist()
+        ['dense', 'eager']
+
     """
     if DENSE not in models:
         raise ValueError(

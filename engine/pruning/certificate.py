@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from torch import fx, nn
 
+from winnow.engine.graph.refusal import COMPUTED
 from winnow.engine.pruning.forms import fixes_sizes
 from winnow.engine.pruning.parts import programs_in
 from winnow.engine.pruning.plan import Plan
@@ -17,9 +18,6 @@ from winnow.engine.pruning.readers import constants_in_words, readings_in_words
 from winnow.engine.pruning.shrinking import CutWeight
 
 __all__ = ["FLOAT32", "FLOAT64", "Certificate", "NotExact"]
-
-
-COMPUTED = "its weight should be a plain parameter"  # engine.graph.layers says so of what it cannot cut
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tests.dashboard.making import START
+from tests.dashboard.making import NETWORK, START
 from winnow.engine.runs.events import Event, write_events
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.norm_log import Layer
@@ -61,6 +61,9 @@ def _write_network(run: Run, member: Member) -> None:
     layers = [f"trunk.stages.{stage}.0.conv1.0" for stage in range(4)]
     frame = pd.DataFrame({"name": ["images", *layers, "out"], "kind": ["input", *["layer"] * 4, "output"]})
     frame["node"], frame["columns"], frame["used"] = range(6), 20, 10
+    for name, kind in NETWORK.dtypes.items():
+        if name not in frame:
+            frame[name] = 0 if pd.api.types.is_numeric_dtype(kind) else ""
     if member.tasks == ("depth",) and member.seed == 2:
         frame.loc[4, "used"] = 0
     frame.to_parquet(run.path / "tables" / "network.parquet")

@@ -1,6 +1,7 @@
 """The style stands in the document before anything is drawn; files, data and refusals go through as they are."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def answered(
 
     headers = [(b"accept", accept), (b"accept-encoding", b"gzip"), (b"if-none-match", b"old")]
     scope = {"type": "http", "method": "GET", "path": "/train", "headers": headers}
-    asyncio.run(Styled(app)(scope, None, send))
+    with ThreadPoolExecutor(1) as apart:  # the browser of other tests has an event loop in this thread
+        apart.submit(asyncio.run, Styled(app)(scope, None, send)).result()
     whole = b"".join(message.get("body", b"") for message in sent)
     return dict(sent[0]["headers"]), whole, dict(seen["headers"])
 

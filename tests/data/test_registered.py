@@ -52,7 +52,7 @@ def test_a_name_of_another_folder_is_not_overwritten(rooms: Path, tmp_path: Path
 def test_a_folder_of_no_data_set_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match="none of them"):
         register("rooms", str(tmp_path))
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="not a folder"):
         register("rooms", str(tmp_path / "nowhere"))
     assert not registered_file().exists()
 
@@ -88,7 +88,7 @@ def test_named_spec(rooms: Path):
         named_spec("rooms")
     register("rooms", str(rooms))
     rooms.rename(rooms.with_name("gone"))
-    with pytest.raises(ValueError, match=r"no folder"):
+    with pytest.raises(ValueError, match=r"not a folder"):
         named_spec("rooms").load("train")
 
 

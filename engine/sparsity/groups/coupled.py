@@ -87,7 +87,7 @@ def _why_none(graph: ChannelGraph, within: Sequence[str]) -> str:
     pins = list(dict.fromkeys(pin for space in made for pin in space.pins))
     ends = "they are outputs of the model" if any(space.outputs for space in made) else ""
     why = "; ".join([*pins[:3], *([ends] if ends else [])]) or "no convolution or linear layer makes one"
-    return f"No group: none of the channels can be removed, because {why}. Use input_groups or output_groups."
+    return f"No group: no channel can be removed. {why[:1].upper()}{why[1:]}. Use input_groups or output_groups."
 
 
 def channel_groups(graph: ChannelGraph, within: Sequence[str] = ()) -> list[Group]:

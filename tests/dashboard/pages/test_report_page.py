@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from streamlit.testing.v1 import AppTest
 
-from winnow.dashboard import guard, slides
+from winnow.dashboard import documents, guard
 from winnow.dashboard.frames.chosen import Pin, ReportChoice, add_pin, choose_for_report, report_choice
 from winnow.dashboard.report import building
 from winnow.dashboard.report.building import Build, build_of, current, inputs, tell
@@ -135,7 +135,7 @@ def _asked(path: str, method: str = "GET") -> tuple[int, dict[bytes, bytes], byt
         sent.append(message)
 
     scope = {"type": "http", "path": path, "method": method, "query_string": b"", "headers": [(b"host", b"localhost")]}
-    call = guard.Guard(slides.Slides(beyond), guard.Access())(scope, None, send)
+    call = guard.Guard(documents.Slides(beyond), guard.Access())(scope, None, send)
     with ThreadPoolExecutor(1) as apart:  # a browser in this process has a loop of its own
         apart.submit(asyncio.run, call).result()
     return sent[0]["status"], sent[0]["headers"], sent[1]["body"]
@@ -146,7 +146,7 @@ def test_slides_are_sent_into_a_sandbox_and_nothing_else_is(make_whole_run: Make
     assert _asked(f"/slides/run/{run.id}.html")[0] == 404
     _built(run)
     for base in ("", "/base"):
-        status, headers, body = _asked(f"{base}/{slides.place_of('run', run.id, 'sparse').partition('#')[0]}")
+        status, headers, body = _asked(f"{base}/{documents.place_of('run', run.id, 'sparse').partition('#')[0]}")
         assert (status, body) == (200, b"<!doctype html>")
         policies = [value for name, value in headers if name == b"content-security-policy"]
         assert any(value.startswith(b"sandbox allow-scripts") and b"same-origin" not in value for value in policies)

@@ -88,7 +88,7 @@ def test_a_search_finds_names_tags_and_tasks(make_run: Callable[..., Run]) -> No
         page.text_input(key="runs_search").set_value(words).run()
         assert not page.exception
         assert (_names(page) if page.dataframe else []) == names, words
-    assert "No run fits" in page.info[0].value
+    assert "No run matches" in page.info[0].value
 
 
 def test_a_study_is_one_row_and_its_runs_are_listed_without_it(the_study: Study) -> None:

@@ -92,7 +92,7 @@ def test_a_busy_machine_is_not_quoted():
     columns = ["model", "quantity", "batch", "backend", "value", "low", "high", "unit", "threads", "steady"]
     card = model_card(ModelFacts("A", measures=pd.DataFrame([row], columns=columns)))
     assert "busy: 12.3 ms" in card
-    assert "not to be quoted" in card
+    assert "Do not quote" in card
 
 
 def test_words_stay_words():

@@ -225,7 +225,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "function": (lambda: Program(lambda m, x: torch.special.i0(m.a(x)), a=conv(3, 6)), "i0"),
     "attribute": (lambda: Program(lambda m, x: (m.a(x), m.a(x).grad_fn), a=conv(3, 6)), "grad_fn"),
     "layer": (lambda: nn.Sequential(Odd(3, 4, 1)), "sinc"),
-    "hook": (with_hook, "other outputs on the example"),
+    "hook": (with_hook, "got others on the example"),
     "attributes that do not fit": (with_wrong_attribute, "a.weight"),
     "values decide": (lambda: Program(lambda m, x: m.a(x) if x.sum() > 0 else x, a=conv(3, 6)), "flow of control"),
     "a name that is taken": (lambda: Program(lambda m, x: m._script(x), _script=conv(3, 6)), "_script"),

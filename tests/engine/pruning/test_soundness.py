@@ -118,6 +118,7 @@ COMMON: dict[str, Any] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:No group")  # a program may have none
 @settings(max_examples=60, derandomize=True, **COMMON)
 @given(programs())
 def test_what_is_compacted_is_the_same_or_refused(described: dict[str, Any]):
@@ -125,6 +126,7 @@ def test_what_is_compacted_is_the_same_or_refused(described: dict[str, Any]):
 
 
 @pytest.mark.study
+@pytest.mark.filterwarnings("ignore:No group")
 @settings(max_examples=2_000, **COMMON)
 @given(programs())
 def test_what_is_compacted_is_the_same_or_refused_on_many_programs(described: dict[str, Any]):

@@ -238,5 +238,5 @@ def test_coupled_groups_refuses_unknown_names_and_says_why_there_are_none() -> N
         coupled_groups(net, x, within=("trunk",))
     with pytest.raises(ValueError, match=r"Write \('0',\)"):
         coupled_groups(net, x, within="0")
-    with pytest.warns(UserWarning, match="No group: none of the channels can be removed, because they are outputs"):
+    with pytest.warns(UserWarning, match="No group: no channel can be removed. They are outputs"):
         assert coupled_groups(net, x, within=("2",)) == []
