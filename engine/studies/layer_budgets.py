@@ -58,7 +58,7 @@ def cut_costs(table: pd.DataFrame, tasks: Collection[str] = ()) -> pd.DataFrame:
     worst = own.sort_values("fall", ascending=False, kind="stable").drop_duplicates(["layer", "share"])
     order = {layer: place for place, layer in enumerate(dict.fromkeys(table["layer"]))}
     worst = worst.assign(_place=worst["layer"].map(order)).sort_values(["_place", "share"], kind="stable")
-    cost = worst.groupby("_place")["fall"].cummax().clip(lower=0)
+    cost = worst.groupby("_place")["fall"].cummax().clip(lower=0) + 0.0  # no −0
     return worst.assign(cost=cost)[list(SUGGESTED)].reset_index(drop=True)
 
 
