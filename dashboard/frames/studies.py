@@ -29,6 +29,7 @@ from winnow.engine.studies.rows import COLUMNS as RESULTS
 
 WHO = ("arm", "subset", "balancing", "level_of", "level")
 UNSEEN = ("task", "support", "sparsity", "other", "difference", "low", "high", "seeds")
+SPLIT_TITLES = {"test": "test images", "val": "validation images"}
 LATENCIES = ("arm", "tasks", "balancing", "batch", "before", "after", "runs", "quiet")
 PAIRED = ("difference", "difference_low", "difference_high", "pairs")
 COLUMNS: dict[str, tuple[str, ...]] = {

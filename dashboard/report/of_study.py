@@ -13,7 +13,6 @@ from winnow.engine.runs.study import Study
 from winnow.engine.specs.study import PathSpec, StudySpec, TailorSpec
 from winnow.engine.studies.reporting_tables import paper_table
 
-SPLITS = {"test": "test images", "val": "validation images"}
 PAPER = "Mean ± standard deviation over seeds; in the columns of Δ_m, mean and 95 % interval, paired by seed."
 
 
@@ -53,7 +52,11 @@ def studied(study: Study) -> list[ReportSection]:
 
 def _facts(study: Study, split: str) -> list[str]:
     seeds = study.spec.seeds
-    return [f"n = {len(seeds)} seed{'s' if len(seeds) > 1 else ''}", SPLITS[split], f"{study.spec.kind} {study.id}"]
+    return [
+        f"n = {len(seeds)} seed{'s' if len(seeds) > 1 else ''}",
+        studies.SPLIT_TITLES[split],
+        f"{study.spec.kind} {study.id}",
+    ]
 
 
 def _pathed(study: Study, spec: PathSpec) -> ReportSection:
@@ -78,7 +81,9 @@ def _arms(study: Study, spec: StudySpec) -> ReportSection:
         ),
         ReportTable("study_runs", studies.members(study), "The runs of the study, in the order of the plan."),
     ]
-    claim = of_study.study_answer(summary, which, f"{spec.definition} metrics, {SPLITS[spec.judged_on]}").says
+    claim = of_study.study_answer(
+        summary, which, f"{spec.definition} metrics, {studies.SPLIT_TITLES[spec.judged_on]}"
+    ).says
     if isinstance(spec, TailorSpec):
         advice, both = studies.study_table(study, "advice"), studies.tailored_and_plain(study, spec.judged_on)
         shown[:0] = [

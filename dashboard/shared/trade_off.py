@@ -29,7 +29,6 @@ from winnow.engine.studies.delta import DEFINITIONS
 ALL = "all runs"
 COSTS: dict[pareto.Cost, str] = {"macs": "MACs", "parameters": "parameters", "latency": "latency"}
 PICKED = "run_of_a_point"
-SPLITS = {"test": "test images", "val": "validation images"}
 NO_LATENCY = "A pruning measures the latency: only runs that were pruned on a quiet machine appear here."
 MOST_CURVES = 12  # curves
 CURVES_READING = "One curve per run, on the validation images after each epoch. Runs differ by colour and dash."
@@ -70,7 +69,11 @@ def pareto_of(study: Study) -> None:
     chart = _drawing(study.path, studies.study_versions(study, "results", "delta"), wanted, cost)
     if cost == "latency":  # prunings come and go without the study's tables
         chart = _made(study, wanted, cost)
-    _drawn(chart, f"{plain(study.spec.name)} · {plain(study.id)} · {SPLITS[split]} · tasks {plain(subset)}", cost)
+    _drawn(
+        chart,
+        f"{plain(study.spec.name)} · {plain(study.id)} · {studies.SPLIT_TITLES[split]} · tasks {plain(subset)}",
+        cost,
+    )
 
 
 def quantities(study: Study, subset: str, split: str) -> list[Quantity]:
@@ -175,8 +178,8 @@ def _subset(study: Study) -> str:
 
 
 def _split(study: Study) -> str:
-    known = ["val"] if study.spec.judged_on == "val" else list(SPLITS)
-    return st.selectbox("Judged on", known, format_func=SPLITS.__getitem__, key="pareto_split", width=180)
+    known = ["val"] if study.spec.judged_on == "val" else list(studies.SPLIT_TITLES)
+    return st.selectbox("Judged on", known, format_func=studies.SPLIT_TITLES.__getitem__, key="pareto_split", width=180)
 
 
 def _cost() -> pareto.Cost:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from winnow.engine.specs.frozen import DerivedSpec
+from winnow.engine.specs.frozen import DerivedSpec, refuse_repeated
 from winnow.engine.specs.prune import Batch
 
 FormName = Literal["eager", "folded", "compiled", "onnxruntime", "int8"]
@@ -33,8 +33,5 @@ class BenchSpec(DerivedSpec):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        for name in ("forms", "batches", "threads"):
-            values = getattr(self, name)
-            if len(set(values)) != len(values):
-                raise ValueError(f"`{name}` must name each one once, got {', '.join(map(str, values))}.")
+        refuse_repeated(self, "forms", "batches", "threads")
         return self

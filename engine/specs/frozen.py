@@ -47,6 +47,19 @@ class DerivedSpec(Frozen):
     format_version: Literal[1] = 1
 
 
+def refuse_repeated(spec: BaseModel, *names: str) -> None:
+    """Refuse a list of a spec that holds a value twice.
+
+    Raises:
+        ValueError: one does; the message names it.
+
+    """
+    for name in names:
+        values = getattr(spec, name)
+        if len(set(values)) != len(values):
+            raise ValueError(f"`{name}` must name each one once, got {', '.join(map(str, values))}.")
+
+
 def available_cores() -> int:
     """Return how many cores this process may use, at most 8: beyond that a small network gains nothing."""
     affinity = getattr(os, "sched_getaffinity", None)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from winnow.engine.specs.frozen import Frozen, Name
+from winnow.engine.specs.frozen import Frozen, Name, refuse_repeated
 from winnow.engine.specs.train import TrainSpec
 
 Target = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False)]
@@ -77,10 +77,7 @@ class ManySpec(Frozen):
             raise ValueError(
                 f"`removal` must be 0, because each run keeps its best network, got {self.base.penalty.removal}."
             )
-        for name in ("targets", "strengths", "seeds"):
-            values = getattr(self, name)
-            if len(set(values)) != len(values):
-                raise ValueError(f"`{name}` must name each one once, got {', '.join(map(str, values))}.")
+        refuse_repeated(self, "targets", "strengths", "seeds")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from winnow.engine.specs.frozen import DerivedSpec, Positive, available_cores
+from winnow.engine.specs.frozen import DerivedSpec, Positive, available_cores, refuse_repeated
 
 Criterion = Literal["zeros", "norm", "relevance"]
 BudgetOf = Literal["group", "parameter", "mac", "latency"]
@@ -137,8 +137,5 @@ class PruneSpec(DerivedSpec):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        for name in ("tasks", "batches"):
-            values = getattr(self, name)
-            if len(set(values)) != len(values):
-                raise ValueError(f"`{name}` must name each one once, got {', '.join(map(str, values))}.")
+        refuse_repeated(self, "tasks", "batches")
         return self

@@ -27,7 +27,6 @@ from winnow.engine.studies.reporting_tables import latex, markdown, paper_table
 
 TABS = ("Table", "Differences", "Trade-off", "Seeds", "Its runs")
 DEPTH = "Depth"  # the first view of a tailoring
-SPLITS = {"test": "test images", "val": "validation images"}
 AGAINST = {"single": "single tasks", "dense": "the dense network"}
 DEFINITIONS: dict[Definition, str] = {
     "main": "main metric of each task",
@@ -75,7 +74,7 @@ def study_views(study: Study) -> None:
         answer(of_study.tailored_answer(studies.study_table(study, "advice"), summary, which))
         views = {DEPTH: _depth, **views}
     else:
-        answer(of_study.study_answer(summary, which, f"{DEFINITIONS[shown]}, {SPLITS[spec.judged_on]}"))
+        answer(of_study.study_answer(summary, which, f"{DEFINITIONS[shown]}, {studies.SPLIT_TITLES[spec.judged_on]}"))
     for tab, view in zip(address.tabs("compared", tuple(views)), views.values(), strict=True):
         if tab.open:
             with tab:
@@ -86,7 +85,7 @@ def about(study: Study, split: str = "") -> str:
     """Return what a screenshot must carry to stay true."""
     spec = study.spec
     facts = [plain(spec.name), plain(study.id), f"{spec.base.epochs} epochs at most", f"seeds {plain(_seeds(study))}"]
-    return " · ".join([*facts, *([SPLITS[split]] if split else [])])
+    return " · ".join([*facts, *([studies.SPLIT_TITLES[split]] if split else [])])
 
 
 def tables(study: Study) -> None:
@@ -259,7 +258,7 @@ def _downloads(table: pd.DataFrame, summary: pd.DataFrame) -> None:
 
 def _split(study: Study) -> str:
     usual = study.spec.judged_on
-    known = {"val": SPLITS["val"]} if usual == "val" else SPLITS
+    known = {"val": studies.SPLIT_TITLES["val"]} if usual == "val" else studies.SPLIT_TITLES
     return address.segments("split", "Judged on", known, usual)
 
 
