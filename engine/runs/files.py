@@ -84,7 +84,7 @@ def own_file(path: Path, flags: int) -> Iterator[int]:
     """Open a file that is no link, which could lead anywhere; give its descriptor, and close it.
 
     Raises:
-        OSError: it is a link, or it has another name as well (`cp -l`, a backup): what is written would change that too.
+        OSError: it is a link, or has another name as well (`cp -l`): what is written would change that file too.
 
     """
     descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0), 0o644)
