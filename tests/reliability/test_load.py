@@ -36,7 +36,7 @@ print(json.dumps(found))
 
 
 def measured(place: Path, imports: str, first: str, again: str) -> dict[str, Any]:
-    """Return how long a first and a second look took [CPU s], what it needed [MiB], and what the code found, elsewhere."""
+    """Return the CPU time of a first and a second look [s], the memory [MiB], and what the code found, elsewhere."""
     code = MEASURED.format(imports=imports, first=first, again=again)
     environment = {**os.environ, "WINNOW_RUNS": str(place)}
     done = subprocess.run(
