@@ -18,6 +18,7 @@ import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from tests.browser.driving import settled
 from tests.reliability.killing import BASE
 from tests.reliability.test_server import command
 from winnow.engine.runs import launch
@@ -66,6 +67,7 @@ def test_a_run_outlives_its_closed_tab_and_its_killed_server(runs_root: Path, br
     with command(runs_root) as (address, _):
         page = context.new_page()
         page.goto(f"{address}/train?run={run.id}")
+        settled(page)
         page.get_by_role("button", name="Stop", exact=True).click()
         until(lambda: run.status.state not in LIVE)
         page.get_by_role("button", name="Resume training").wait_for()
