@@ -164,7 +164,8 @@ def _pin(path: Path) -> Pin:
         ) from None
     texts = ("key", "claim", "reading", "source", "csv")
     right = isinstance(said, dict) and said.get("format") == FORMAT and said.get("kind") in get_args(Kind)
-    if not right or not all(isinstance(said.get(name), str) for name in texts) or not isinstance(said.get("shown"), dict):
+    right = right and isinstance(said.get("shown"), dict)
+    if not right or not all(isinstance(said.get(name), str) for name in texts):
         raise ValueError(
             f"`{FOLDER}/{path.name}` must be a pinned figure of this version. Remove it on the Report page."
         )
