@@ -51,6 +51,7 @@ CONTROL = "flow of control that depends on the values of a tensor"
 DECIDE = "decide by sizes or options, or use torch.where"
 TAKEN_OUT = "a number taken out of a tensor cannot be followed, so keep it a tensor"
 INFERENCE = ("torch.inference_mode", "it keeps no record of what is written, so use torch.no_grad")
+NESTED = ("a nested tensor", "pad its parts to one length, and mask what is padding")
 WRITES = "writes into it in a way that the channel graph does not follow"
 
 
@@ -162,6 +163,8 @@ class Observer(TorchFunctionMode):
         """Note an operation that made or changed a tensor."""
         path, (args, kwargs) = self.paths.path, given
         results = tensors_in((result,))
+        if any(tensor.is_nested for tensor in results):
+            raise NotTraceable(path, *NESTED)
         known = {id(tensor) for tensor in results}
         changed = [t for t in written if id(t) not in known and self.recording.name(t) is None]
         self.signature.enter(name, path, given, [*results, *changed])

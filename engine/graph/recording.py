@@ -56,7 +56,7 @@ class Recording:
 
     def carrier(self, node: str, value: Tensor, labels: Labels, bears: bool) -> Carrier:
         """Enter a tensor with its labels."""
-        made = Carrier(len(self.carriers), node, tuple(value.shape), labels, bears, value.untyped_storage().data_ptr())
+        made = Carrier(len(self.carriers), node, tuple(value.shape), labels, bears, pointer(value))
         self.carriers.append(made)
         return made
 
