@@ -3,9 +3,10 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import fx, nn
 
@@ -18,6 +19,8 @@ from winnow.engine.pruning.readers import constants_in_words, readings_in_words
 from winnow.engine.pruning.shrinking import CutWeight
 
 __all__ = ["FLOAT32", "FLOAT64", "Certificate", "NotExact"]
+
+IN_A_PROGRAM = "a layer needs it"
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,20 @@ def _computed(plan: Plan) -> dict[str, str]:
     """Return the layers whose weight is computed at each pass (masks, parametrizations): nothing of them can go."""
     pins = [pin.partition(": ") for space in plan.graph.spaces for pin in space.pins]
     return {place: reason for place, _, reason in pins if COMPUTED in reason}
+
+
+def explained(program: Plan, whole: Plan) -> Plan:
+    """Return the plan of a program, with the reason for what stays in it though it could go from the model's class."""
+    going = {(site.parameter, site.axis): ~whole.liveness.kept[site.channels] for site in whole.graph.sites}
+    pins = {int(n): space.pins for space in program.graph.spaces for n in space.channels}
+    found: dict[str, str] = {}
+    for site in program.graph.sites:
+        gone = going.get((site.parameter, site.axis), np.zeros(len(site.channels), bool))
+        stays = program.liveness.kept[site.channels] & gone
+        for channel in site.channels[stays]:
+            told = [pin.partition(": ") for pin in pins.get(int(channel), ())] or [(site.layer, "", IN_A_PROGRAM)]
+            found |= {place: f"{reason} in a program" for place, _, reason in told}
+    return replace(program, kept_for={**found, **program.kept_for})
 
 
 def compared(proof: Proof) -> dict[str, Any]:
