@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from winnow.data.blame import error_line, users_line
 from winnow.data.kinds import KINDS
 from winnow.data.sample import Field
 from winnow.engine.sparsity.proximal import Proximal
@@ -200,6 +201,14 @@ class Watch:
         except NonFiniteLossError as error:
             return str(error)
         return ""
+
+    @staticmethod
+    def failure(error: BaseException | None) -> str:
+        """Say in one line what ended a loop, and in which line of the user's own."""
+        if error is None:
+            return ""
+        line = users_line(error)
+        return error_line(error) + (f" ({line})" if line else "")
 
     def said(self, steps: int, since: int) -> list[str]:
         """Return what a reader must know of a loop of so many steps, `since` of them after the last epoch."""

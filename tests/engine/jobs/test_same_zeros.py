@@ -1,4 +1,4 @@
-"""A loop of the user's own ends with the zeros and weights of `winnow train`: in turns, partly labelled, cross-stitch."""
+"""A loop of the user's own reaches the zeros of `winnow train`: tasks in turns, partly labelled, cross-stitched."""
 
 import copy
 import sys
@@ -204,5 +204,7 @@ def test_partly_labelled_data_reach_the_same_zeros(tmp_path: Path, monkeypatch: 
     for key, own in mine.items():
         assert torch.equal(own == 0, reached[key] == 0), key
         assert torch.allclose(own, reached[key], atol=1e-5), key
-    losses = [own.events().query("split == 'val' and quantity == 'loss'")["value"].tolist() for own in (run.run, theirs)]
+    losses = [
+        own.events().query("split == 'val' and quantity == 'loss'")["value"].tolist() for own in (run.run, theirs)
+    ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)  # divided by what is labelled over the whole split
