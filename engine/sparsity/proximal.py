@@ -37,7 +37,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Optimizer
 
 from winnow.engine.sparsity import moments, readiness
 from winnow.engine.sparsity.groups import Group, banks
@@ -94,8 +94,7 @@ class Proximal(Wrapping):
     def __init__(
         self, optimizer: Optimizer, groups: Sequence[Group], penalty: Penalty, kept: Kept | None = None
     ) -> None:
-        if type(optimizer) not in (SGD, Adam, AdamW):
-            raise TypeError(f"`optimizer` must be SGD, Adam or AdamW, got {type(optimizer).__name__}.")
+        readiness.refuse_kinds(optimizer, groups, penalty, kept)
         self.penalty = penalty
         self.banks = banks(groups)
         for bank in self.banks:
@@ -283,7 +282,13 @@ class Proximal(Wrapping):
         return {**super().state_dict(), "proximal": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned; that of the bare optimiser will do, and leaves strength and support."""
+        """Take back what `state_dict` returned; that of the bare optimiser will do, and leaves strength and support.
+
+        Raises:
+            ValueError: it is that of other groups.
+
+        """
+        readiness.refuse_other_groups(state_dict, self.banks)
         super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
         readiness.restore_wide(self.optimizer, state_dict, {p for bank in self.banks for p in bank.parameters})
         known = state_dict.get("proximal", {})
