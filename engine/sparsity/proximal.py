@@ -76,7 +76,7 @@ class Proximal(Wrapping):
         kept: what the step must keep: a floor per layer, norms under batch norm. Nothing by default.
 
     Raises:
-        TypeError: the optimiser has no proximal step here, or parameters are shards (FSDP2).
+        TypeError: an argument of another kind, an optimiser without a proximal step here, or shards (FSDP2).
         ValueError: an option without one (maximize, differentiable); no groups, or none that can move; groups that
             overlap, or that it does not hold.
         NotImplementedError: a penalty without a prox in closed form for these groups in this optimiser's metric.
@@ -282,12 +282,7 @@ class Proximal(Wrapping):
         return {**super().state_dict(), "proximal": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned; that of the bare optimiser will do, and leaves strength and support.
-
-        Raises:
-            ValueError: it is that of other groups.
-
-        """
+        """Take back what `state_dict` returned ; that of the bare optimiser leaves strength, support."""
         readiness.refuse_other_groups(state_dict, self.banks)
         super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
         readiness.restore_wide(self.optimizer, state_dict, {p for bank in self.banks for p in bank.parameters})

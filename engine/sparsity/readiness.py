@@ -62,8 +62,8 @@ def _instead(optimizer: object) -> str:
         return "Give it the optimiser inside: proximal.optimizer."
     if isinstance(optimizer, STEPS):
         return (
-            "A subclass may step otherwise, and the proximal step must be that of its metric. Give torch's own, and put "
-            "what yours adds into a hook (register_step_pre_hook) or a scheduler."
+            "A subclass may step otherwise, and the proximal step must be that of its metric. Give torch's own, and "
+            "put what yours adds into a hook (register_step_pre_hook) or a scheduler."
         )
     if isinstance(optimizer, Optimizer):
         return "The proximal step must have the metric of the step before it, which is known for these three. Take one."

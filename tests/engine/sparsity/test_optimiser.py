@@ -347,7 +347,7 @@ SAID = {
         (lambda n, g: (_sgd(n), g, GroupLasso("0.1")), "`strength` must be a finite number ≥ 0, got '0.1'"),
     ],
     "parameters are real numbers with a shape": [
-        (lambda n, g: (_sgd(m := nn.LazyLinear(3)), input_groups(m), LASSO), "with a shape, got an uninitialised LazyLinear. Run the m"),
+        (lambda n, g: (_sgd(m := nn.LazyLinear(3)), input_groups(m), LASSO), "an uninitialised Lazy"),
         (lambda n, g: (_sgd(m := nn.Linear(3, 3, dtype=torch.cfloat)), input_groups(m), LASSO), "got complex64 in lin"),
     ],
 }  # fmt: skip
