@@ -130,6 +130,11 @@ def fitting_target(name: str, field: Field, target: Tensor, images: Tensor, valu
     if target.is_complex() or (kind.whole and target.is_floating_point()):
         expected = kind.expected(len(field.classes)) if kind.whole else "real numbers"
         raise ValueError(f"`loader` must give {expected} for {name} ({field.kind}), got {_kind(target)}.")
+    if field.kind == "depth" and not target.is_floating_point():
+        raise ValueError(
+            f"`loader` must give floating-point depth in {field.unit} for {name}, got {_kind(target)}. Where it is in "
+            "millimetres: target.float() / 1000."
+        )
     found = target.long() if kind.whole else target if target.is_floating_point() else target.float()
     for verdict in kind.verdicts(found.float().cpu().numpy(), len(field.classes), field.unit) if values else []:
         if not verdict.right.all():

@@ -85,18 +85,18 @@ def surroundings_kept(role: str) -> Iterator[None]:
         ValueError: it changed a setting that would change the results of other code.
 
     """
-    known, threads, filters = settings_now(), torch.get_num_threads(), list(warnings.filters)
+    known, threads = settings_now(), torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     main = threading.current_thread() is threading.main_thread()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)} if main else {}
     try:
-        yield
+        with warnings.catch_warnings():
+            yield
         require_settings(known, role)
     finally:
         _put_back(known)
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
-        warnings.filters[:] = filters
         for number, handler in handlers.items():
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
