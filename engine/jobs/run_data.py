@@ -152,6 +152,8 @@ def _stacked(spec: TrainSpec, data: Dataset, tasks: tuple[str, ...], split: Spli
     progress = _progress(spec, split, say, spec.data.verb)
     if isinstance(spec.data, DiskData) and spec.data.cache and isinstance(data, OnDisk):
         return cached(spec.data, split, tasks, progress)
+    if isinstance(spec.data, JoinedData) and isinstance(data, Joined):
+        data = spec.data.from_cache(split, progress)
     with surroundings_kept("dataset"):
         stacked = stack(data, tasks, progress)
     in_turns = isinstance(spec.data, JoinedData) and spec.data.alternating

@@ -14,7 +14,7 @@ from winnow.engine.specs.network import ResidualSpec
 pytestmark = pytest.mark.bench
 
 CLOCK = time.process_time  # one thread, so that other work on the machine does not count
-BATCH, EPOCHS, MEASURED = 8, 3, 6
+BATCH, EPOCHS, MEASURED = 8, 2, 5
 IMAGES = 795  # of an epoch: the training images of NYU-v2, one of the smallest data sets that such a network learns
 
 
