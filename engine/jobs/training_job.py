@@ -6,6 +6,7 @@ test split is looked at then, after everything is decided, and nowhere else.
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 
 from winnow.engine.jobs.best_epoch import BestEpoch
@@ -23,6 +24,7 @@ from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.counts import living
 from winnow.engine.sparsity.learned import Learned
 from winnow.engine.sparsity.strength import Targeted
+from winnow.engine.specs.network import OwnSpec
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
@@ -34,6 +36,8 @@ from winnow.engine.training.distributed.ranks import ALONE, Ranks
 from winnow.engine.training.loop import Training, begin, start_at_constants, validate
 
 FEW_MEASUREMENTS = 30  # of a held-out loss: ten are lost in the running means
+SEEDED = "the code of the network seeds torch: its first weights are the same whatever --seed says"
+STREAM = 12  # of random numbers, beside the one that networks are built with
 FEW_STEPS = 50  # of the penalty: fewer move hardly a group to zero
 
 
@@ -63,9 +67,12 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
     _list_skipped(spec, writer)
     writer.status(phase="building the network")
     fresh = spec.start.fresh_seed if spec.start is not None else None
-    torch.manual_seed(spec.seed if fresh is None else fresh)
+    seed = spec.seed if fresh is None else fresh
+    torch.manual_seed(seed)
     net = build_network(spec.network, tasks, training_images.channels)
+    said = [SEEDED] if torch.initial_seed() != seed else []
     training = begin(spec, net, tasks, training_images, ranks, held_out)
+    training.stream = _own_stream(spec, seed)
     start_at_constants(training, training_images)
     measured = _warm_start(training, training_images, run)
     refuse_vast_strength(training, training_images)
@@ -74,13 +81,13 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
         return "done"
     session = TrainingSession(training, training_images, validation, writer, stop_requested)
     session.begin()
-    _remark(training, training_images, writer)
+    _remark(training, training_images, writer, said)
     if measured and training.step == 0:
         writer.events((0, 0), "start", measured)
     best = BestEpoch(training, training_images, validation, run.path / "weights")
     state = session.train(best.watch)
     tell_to_end(ranks)
-    writer.conclude(_missed(training))
+    writer.conclude("; ".join([*said, *filter(None, [_missed(training)])]))
     training.ranks = ALONE  # this process does the rest by itself
     if state == "done" and (spec.test or spec.keep == "best"):
         writer.status(phase="evaluating the network that is kept")
@@ -105,9 +112,20 @@ def _require_steps(images: Batches, size: int) -> None:
         )
 
 
-def _remark(training: Training, images: Batches, writer: ResultWriter) -> None:
+def _own_stream(spec: TrainSpec, seed: int) -> int | None:
+    """Let the training of code of the user's own draw from a stream that this code does not name by chance; return it.
+
+    So a step that seeds torch again is noticed (`engine.tasks.surroundings`). None where all code is ours.
+    """
+    if not isinstance(spec.network, OwnSpec) and not spec.own_tasks:
+        return None
+    torch.manual_seed(int(np.random.SeedSequence([seed, STREAM]).generate_state(1, np.uint64)[0]))
+    return torch.initial_seed()
+
+
+def _remark(training: Training, images: Batches, writer: ResultWriter, said: list[str]) -> None:
     """Say before the first step what will not come of it."""
-    if remarks := [*_without_signal(images), *_hard_target(training), *_learned_from_little(training)]:
+    if remarks := [*said, *_without_signal(images), *_hard_target(training), *_learned_from_little(training)]:
         writer.status(message="; ".join(remarks))
 
 
