@@ -11,7 +11,7 @@ import streamlit as st
 from winnow.dashboard.figures import deletion_curves, relevance_against_ablation, shuffled_weights, top_channels
 from winnow.dashboard.frames import explanations, reliance, trust
 from winnow.dashboard.frames.answers import of_use
-from winnow.dashboard.frames.current import image_layers
+from winnow.dashboard.frames.network import image_layers
 from winnow.dashboard.pages.explain.in_images import in_images
 from winnow.dashboard.pages.explain.top_images import silence_view, top_images
 from winnow.dashboard.shared import address, explanation_figures

@@ -12,6 +12,7 @@ from winnow.dashboard.figures import losses_and_metrics, one_channel, sparsities
 from winnow.dashboard.forms.again import again
 from winnow.dashboard.frames import events, groups
 from winnow.dashboard.frames.log import tail
+from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.channel import describe
 from winnow.dashboard.shared.controls import controls
@@ -27,6 +28,9 @@ from winnow.engine.runs.work_folder import LIVE
 EVERY = 2.0  # seconds between two drawings of the figures; a Plotly figure is mounted anew each time
 WINDOWS = (0, 5, 10, 20, 50, 100, 500)
 TABS = ("Curves", "Tasks", "Survival map", "Norms by layer", "Log")
+IMPORTED = (
+    "There are no curves: the weights were imported, and nothing was trained. Groups, Explain and Prune show them."
+)
 
 
 def page() -> None:
@@ -88,6 +92,9 @@ def _since(run: Run, window: int) -> float:
 
 
 def _curves(run: Run, since: float) -> None:
+    if summary(run).imported:
+        st.info(IMPORTED, icon=":material/move_to_inbox:")
+        return
     curves, regularity, counts = run_figures.training_charts(run, since)
     draw(curves, "losses_and_metrics", losses_and_metrics.READING, source(run, "val"))
     left, right = st.columns(2, gap="medium")
