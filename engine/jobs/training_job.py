@@ -7,9 +7,11 @@ test split is looked at then, after everything is decided, and nowhere else.
 from collections.abc import Mapping
 
 import torch
+from torch import nn
 
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
+from winnow.engine.jobs.foretelling import compare_at_the_end, foretell
 from winnow.engine.jobs.live_changes import cannot_be_met
 from winnow.engine.jobs.other_ranks import train_along
 from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable, skipped_samples
@@ -22,9 +24,10 @@ from winnow.engine.runs.log_marks import marks
 from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.counts import living
 from winnow.engine.sparsity.learned import Learned
-from winnow.engine.sparsity.strength import Targeted
+from winnow.engine.sparsity.strength import SAID_OF, Targeted
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.build import build_tasks
+from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import save_checkpoint
 from winnow.engine.training.distributed.joining import joined
@@ -62,11 +65,10 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
         require_readable(spec, "test", say)
     _list_skipped(spec, writer)
     writer.status(phase="building the network")
-    fresh = spec.start.fresh_seed if spec.start is not None else None
-    torch.manual_seed(spec.seed if fresh is None else fresh)
-    net = build_network(spec.network, tasks, training_images.channels)
+    net = _fresh_network(spec, tasks, training_images.channels)
     training = begin(spec, net, tasks, training_images, ranks, held_out)
     start_at_constants(training, training_images)
+    foretold_by = foretell(training, training_images.example(), run.path)
     measured = _warm_start(training, training_images, run)
     refuse_vast_strength(training, training_images)
     if not ranks.leads:
@@ -74,21 +76,29 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
         return "done"
     session = TrainingSession(training, training_images, validation, writer, stop_requested)
     session.begin()
-    _remark(training, training_images, writer)
+    _remark(training, training_images, writer, foretold_by)
     if measured and training.step == 0:
         writer.events((0, 0), "start", measured)
     best = BestEpoch(training, training_images, validation, run.path / "weights")
     state = session.train(best.watch)
     tell_to_end(ranks)
-    writer.conclude(_missed(training))
+    missed = _missed(training)
+    writer.conclude(missed)
     training.ranks = ALONE  # this process does the rest by itself
-    if state == "done" and (spec.test or spec.keep == "best"):
-        writer.status(phase="evaluating the network that is kept")
-        splits = {"kept": validation}
-        if spec.test:
-            splits["test"] = batches(spec, tasks, "test", device, say)
-        _conclude(best, training, writer, splits)
+    if state == "done":
+        if spec.test or spec.keep == "best":
+            writer.status(phase="evaluating the network that is kept")
+            tested = {"test": batches(spec, tasks, "test", device, say)} if spec.test else {}
+            _conclude(best, training, writer, {"kept": validation, **tested})
+        compared = compare_at_the_end(training, training_images.example(), writer, best.place)
+        writer.conclude("; ".join(filter(None, [missed, compared])))
     return state
+
+
+def _fresh_network(spec: TrainSpec, tasks: Mapping[str, Task], channels: int) -> nn.Module:
+    fresh = spec.start.fresh_seed if spec.start is not None else None
+    torch.manual_seed(spec.seed if fresh is None else fresh)
+    return build_network(spec.network, tasks, channels)
 
 
 def _list_skipped(spec: TrainSpec, writer: ResultWriter) -> None:
@@ -105,9 +115,14 @@ def _require_steps(images: Batches, size: int) -> None:
         )
 
 
-def _remark(training: Training, images: Batches, writer: ResultWriter) -> None:
-    """Say before the first step what will not come of it."""
-    if remarks := [*_without_signal(images), *_hard_target(training), *_learned_from_little(training)]:
+def _remark(training: Training, images: Batches, writer: ResultWriter, first: str) -> None:
+    """Say before the first step what a target is foretold by, and what will not come of it."""
+    if remarks := [
+        *filter(None, [first]),
+        *_without_signal(images),
+        *_hard_target(training),
+        *_learned_from_little(training),
+    ]:
         writer.status(message="; ".join(remarks))
 
 
@@ -123,7 +138,7 @@ def _hard_target(training: Training) -> list[str]:
     control, penalty = training.controller, training.spec.penalty
     if not isinstance(control, Targeted):
         return []
-    share = f"of the {control.of}s"
+    share = f"of the {SAID_OF[control.of][0]}"
     if hard := cannot_be_met(control, penalty.floor):
         return [hard]
     if penalty.refit_share == 0:
@@ -153,12 +168,13 @@ def _missed(training: Training) -> str:
     control = training.controller
     if not isinstance(control, Targeted):
         return ""
+    what, done = SAID_OF[control.of]
     if gap := control.missing():
-        return f"not met: {control.percent - gap:.1f} of {control.percent:g} % of the {control.of}s are zero"
+        return f"not met: {control.percent - gap:.1f} of {control.percent:g} % of the {what} {done}"
     if control.percent != training.spec.penalty.target and (more := control.beyond()):
         return (
-            f"more than the target: {control.percent + more:.1f} instead of {control.percent:g} % of the {control.of}s "
-            "are zero. It was changed when these had died, and not all could revive"
+            f"more than the target: {control.percent + more:.1f} instead of {control.percent:g} % of the {what} "
+            f"{done}. It was changed when these had died, and not all could revive"
         )
     return ""
 
