@@ -27,7 +27,7 @@ from winnow.engine.pruning.cost import Coefficients, device_of, layout_of, measu
 
 FORMAT_VERSION = 1
 PARTS = (0.125, 0.25, 0.5, 0.75, 1.0)  # of a layer's channels
-ALWAYS = 4  # channels: a width up to this is measured whole only
+ALWAYS = 3  # channels: a width up to this is measured whole only
 LEAST, MOST, SECONDS = 3, 15, 0.03  # passes of one layer: at least, at most, and the time for them [s]
 WHOLE = 2.0  # s, for passes of the whole network
 CACHE = "latency.json"
