@@ -28,6 +28,7 @@ from winnow.engine.training.distributed.ranks import Ranks
 from winnow.engine.training.state import Training
 
 NAME = "latency.json"
+DAMAGED = "Take back the file that the run began with, or start the run anew."
 ROUNDS = 20
 
 
@@ -45,7 +46,7 @@ def foretell(training: Training, example: torch.Tensor, folder: Path) -> str:
         training.counts.foretold["memory"] = foretold_memory(graph, banks)
         return ""
     content = _times(training, example, folder / NAME) if training.ranks.leads else b""
-    times = LayerTimes.from_document(json.loads(_shared(training.ranks, content)))
+    times = _read(shared_content(training.ranks, content))
     training.counts.foretold["latency"] = foretold_latency(graph, banks, times)
     return f"latency is foretold by the layers' times on {measured_with(times)}"
 
@@ -59,7 +60,18 @@ def _times(training: Training, example: torch.Tensor, path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _shared(ranks: Ranks, content: bytes) -> bytes:
+def _read(content: bytes) -> LayerTimes:
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"`{NAME}` must hold JSON, got {error}. {DAMAGED}") from error
+    try:
+        return LayerTimes.from_document(document)
+    except ValueError as error:
+        raise ValueError(f"`{NAME}` must hold times of layers, got a damaged one ({error}). {DAMAGED}") from error
+
+
+def shared_content(ranks: Ranks, content: bytes) -> bytes:
     """Return the content that rank 0 has."""
     length = int(ranks.agree_(torch.tensor(len(content))))
     own = torch.frombuffer(bytearray(content or bytes(length)), dtype=torch.uint8)
@@ -95,7 +107,7 @@ def _measured(training: Training, example: torch.Tensor, folder: Path) -> dict[s
         small = compact(dense, example, gather="never").model
         before, after = (activation_bytes(model, Call((example,))) for model in (dense, small))
         return {"measured": 100 * (1 - after / before)}
-    times = LayerTimes.from_document(json.loads((folder / NAME).read_bytes()))
+    times = _read((folder / NAME).read_bytes())
     small = compact(dense, example, gather=times.coefficients).model
     found = pace(dense, small, batched(dense, example, times.images), ROUNDS)
     return {

@@ -121,8 +121,7 @@ class LayerTimes:
                 raise ValueError("a number out of range")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(
-                f"`document` must hold times of layers, got a damaged one ({error}). Delete it to measure again, and "
-                "train the run anew."
+                f"`document` must hold times of layers, got a damaged one ({error}). Measure again."
             ) from error
         return found
 
