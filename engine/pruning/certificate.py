@@ -42,7 +42,8 @@ class Certificate:
     the operations that are dead as a whole and keep one channel, so that the program runs as it did. fixed_sizes:
     whether the smaller model takes these sizes only; fixed: where the model makes a number of a size. programs: the
     modules that became programs of their own, since their code computes a size that has changed. silent: the modules
-    that gave nothing but zeros, and are replaced by zeros.
+    that gave nothing but zeros, and are replaced by zeros. sliced: those of the layers in `gathered` whose channels lie
+    side by side, so that they read a slice (`engine.pruning.arranging`).
     """
 
     max_error_float32: float
@@ -66,6 +67,7 @@ class Certificate:
     fixed: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    sliced: tuple[str, ...] = ()
 
 
 def certificate_of(

@@ -13,11 +13,8 @@ from winnow.dashboard.forms.again import again
 from winnow.dashboard.frames import events, groups
 from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.log import tail
-<<<<<<< HEAD
 from winnow.dashboard.frames.stored_tables import stored
-=======
 from winnow.dashboard.frames.summaries import summary
->>>>>>> pages
 from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.channel import describe
 from winnow.dashboard.shared.controls import controls
