@@ -112,13 +112,12 @@ def _free(seconds: Sequence[float], width: int) -> int:
 
 def _times(device: torch.device, layout: torch.memory_format) -> list[float]:
     """Return the least seconds of a convolution that makes and of one that reads each number of channels."""
-    found = [[float("inf")] * 2 for _ in range(MEASURED)]
+    widths = range(1, MEASURED + 1)
+    least = {shape: float("inf") for width in widths for shape in ((OTHER, width), (width, OTHER))}
     with torch.inference_mode():
         for _ in range(PASSES):
-            for width in range(1, MEASURED + 1):
-                for place, (reads, makes) in enumerate(((OTHER, width), (width, OTHER))):
-                    found[width - 1][place] = min(found[width - 1][place], _least(device, layout, reads, makes))
-    return [sum(pair) for pair in found]
+            least |= {shape: min(before, _least(device, layout, *shape)) for shape, before in least.items()}
+    return [least[OTHER, width] + least[width, OTHER] for width in widths]
 
 
 def _least(device: torch.device, layout: torch.memory_format, reads: int, makes: int) -> float:
