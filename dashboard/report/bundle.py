@@ -25,12 +25,11 @@ def bundle(chapters: Sequence[Chapter]) -> bytes:
     files: dict[str, bytes] = {"references.bib": bibtex(key for one in chapters for key in one.cited).encode()}
     for chapter in chapters:
         folder = file_name(chapter.key)
-        for section in chapter.sections:
-            for shown in section.shown:
-                name = _free(files, f"{folder}/{file_name(shown.key)}")
-                files[name] = csv(shown.frame)
-                if isinstance(shown, ReportTable):
-                    files |= table_files(shown.frame, name.removesuffix(".csv"))
+        for shown in (shown for section in chapter.sections for shown in section.shown):
+            name = _free(files, f"{folder}/{file_name(shown.key)}")
+            files[name] = csv(shown.frame)
+            if isinstance(shown, ReportTable):
+                files |= table_files(shown.frame, name.removesuffix(".csv"))
         files |= {f"{folder}/{name}": content for name, content in chapter.files.items()}
     return _zip(files)
 
