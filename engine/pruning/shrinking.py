@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from winnow.engine.graph.examples import is_channels_last
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
-from winnow.engine.pruning.precision import plain_tensors
+from winnow.engine.pruning.precision import empty_containers, plain_tensors
 from winnow.engine.pruning.readers import Reading
 from winnow.engine.pruning.selecting import select_units
 from winnow.engine.pruning.sizes import fit_norms
@@ -64,7 +64,7 @@ def copied(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> tuple
     """
     tensors: dict[str, Tensor] = dict(model.named_parameters()) | dict(model.named_buffers())
     cuts = {name: _cut(name, tensor, stays.get(name, {})) for name, tensor in tensors.items()}
-    memo: dict[int, object] = {id(tensor): cuts[name].after for name, tensor in tensors.items()}
+    memo = empty_containers(model) | {id(tensor): cuts[name].after for name, tensor in tensors.items()}
     for kept in plain_tensors(model):
         memo.setdefault(id(kept), kept.detach().clone())
     twin = copy.deepcopy(model, memo)
