@@ -47,7 +47,8 @@ class Certificate:
     over. hollow: the operations that are dead as a whole and keep one channel, so that the program runs as it did.
     fixed_sizes: whether the smaller model takes these sizes only; fixed: where the model makes a number of a size.
     programs: the modules that became programs of their own, since their code computes a size that has changed. silent:
-    the modules that gave nothing but zeros, and are replaced by zeros.
+    the modules that gave nothing but zeros, and are replaced by zeros. sliced: those of the layers in `gathered` whose
+    channels lie side by side, so that they read a slice (`engine.pruning.arranging`).
     """
 
     max_error_float32: float
@@ -71,6 +72,7 @@ class Certificate:
     fixed: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    sliced: tuple[str, ...] = ()
 
 
 def certificate_of(

@@ -6,7 +6,7 @@ names, if one program holds for every call; else the model keeps its class, and 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.wrappers import unwrapped
+from winnow.engine.pruning.arranging import Arranged, arranged
 from winnow.engine.pruning.blocks import Blocks, blocks_of
 from winnow.engine.pruning.certificate import Certificate, certificate_of, explained
 from winnow.engine.pruning.cost import Coefficients, device_of, layout_of, measured_cost
@@ -124,6 +125,7 @@ class _Built:
     plan: Plan
     small: nn.Module
     cuts: dict[str, CutWeight]
+    sliced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,12 +141,7 @@ class _Compaction:
     blocks: Blocks | None = None
 
     def found(self) -> Compacted:
-        """Return the first form that is exact.
-
-        Raises:
-            NotExact: none is.
-
-        """
+        """Return the first form that is exact; raise `NotExact` where none is."""
         last: Exception | None = None
         for form in self._forms():
             try:
@@ -162,10 +159,11 @@ class _Compaction:
         if self.tasks is not None:
             yield partial(self._without_others, self.tasks, emptied=False)
             yield partial(self._without_others, self.tasks, emptied=True)
-        ways = namings(self._plan)
+        ways, order = namings(self._plan), arranged(self._plan.running("all"))
+        orders = (order, None) if order.starts else (None,)
         if self.tasks is None and not self.keep_modules and may_be_silent(self._plan.running("all")):
-            yield from (partial(self._without_silent, naming) for naming in ways)
-        yield from (partial(self._as_itself, naming) for naming in ways)
+            yield from (partial(self._without_silent, naming, order) for naming in ways for order in orders)
+        yield from (partial(self._as_itself, naming, order) for naming in ways for order in orders)
         yield partial(self._in_parts, ways[0])
         yield partial(self._as_program_or_itself, ways)
         yield from (partial(self._as_it_fits, naming) for naming in dict.fromkeys((ways[0], ways[-1])))
@@ -183,28 +181,29 @@ class _Compaction:
         held = planned(self.graph, self.tasks, self.gather, True, self.blocks)
         return bool((held.liveness.kept == self._plan.liveness.kept).all()) and not self._plan.liveness.folded
 
-    def _shrunk(self, plan: Plan, naming: Naming = "none") -> _Built:
-        twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
+    def _shrunk(self, plan: Plan, naming: Naming = "none", order: Arranged | None = None) -> _Built:
+        readings = plan.readings() if order is None else order.readings
+        twin, cuts = shrunk(plan.graph.model, plan.liveness, readings, order)
         fit_layers(twin, plan.graph.model)
         settle_shapes(plan.graph, twin, plan.liveness.kept)
         rewrite(twin, named_numbers(plan, naming))
-        return _Built(plan, twin, cuts)
+        return _Built(plan, twin, cuts, tuple(order.starts) if order else ())
 
     def _without_others(self, tasks: Sequence[str], emptied: bool) -> Compacted:
         built = self._shrunk(self._plan)
         without_others(built.small, built.plan, tasks, emptied)
         return self._proved(built)
 
-    def _as_itself(self, naming: Naming) -> Compacted:
-        built = self._shrunk(self._plan.running("all"), naming)
+    def _as_itself(self, naming: Naming, order: Arranged | None = None) -> Compacted:
+        built = self._shrunk(self._plan.running("all"), naming, order)
         fit_all(built.plan, built.small, self.calls)
         return self._own(built)
 
-    def _without_silent(self, naming: Naming) -> Compacted:
-        built = self._shrunk(self._plan.running("all"), naming)
+    def _without_silent(self, naming: Naming, order: Arranged | None = None) -> Compacted:
+        built = self._shrunk(self._plan.running("all"), naming, order)
         fit_all(built.plan, built.small, self.calls)
         plan, silent = without_silent(built.plan, built.small, self.calls)
-        return self._own(_Built(plan, built.small, built.cuts), silent)
+        return self._own(replace(built, plan=plan), silent)
 
     def _in_parts(self, naming: Naming) -> Compacted:
         """Draw those modules alone whose code computes a size that has changed."""
@@ -289,7 +288,7 @@ class _Compaction:
         if not self._both:
             proof.open["training mode"] = EVALUATION_ONLY
         plan, small, cuts = built.plan, built.small, tuple(built.cuts.values())
-        certificate = certificate_of(plan, small, cuts, proof, tuple(silent))
+        certificate = replace(certificate_of(plan, small, cuts, proof, tuple(silent)), sliced=built.sliced)
         if not isinstance(small, fx.GraphModule) and (silent or any(cut.stays for cut in cuts)):
             guarded(small, plan.graph.model, self.calls)
         return Compacted(small, certificate, cuts)
