@@ -180,7 +180,11 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     ("name", "state", "said"),
     [
         ("exits", "lost", "its process ended with exit code 3, while: building the network. See log.txt"),
-        ("crashes", "lost", "its process was ended by signal 11 (SIGSEGV), while: "),
+        (
+            "crashes",
+            "lost",
+            "its process was ended by signal 11 (SIGSEGV), while: running your code: crashes:build, crashes:load. See",
+        ),
         ("forks", "done", ""),
     ],
 )
