@@ -16,6 +16,7 @@ import streamlit as st
 
 from winnow.dashboard.canvas.components import markup, script, style
 from winnow.dashboard.figures.style import CIVIDIS, Style
+from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.layered import Layered
 from winnow.dashboard.frames.network import By
 
@@ -111,7 +112,7 @@ def _edges(drawing: NetworkDrawing) -> list[dict[str, Any]]:
 def _look(row: Mapping[Any, Any], drawing: NetworkDrawing, whole: float) -> _Look:
     stay = f"{row['kept']} of {row['channels']} channels stay"
     if row["kind"] != "layer":
-        return _Look(None, stay if row["kind"] == "join" else f"{row['channels']} channels")
+        return _Look(None, stay if row["kind"] == "join" else count(row["channels"], "channel"))
     kept, used = (row[part] / max(row[of], 1) for part, of in (("kept", "channels"), ("used", "columns")))
     if drawing.by == "kept":
         return _Look(share_colour(kept), stay, ((kept, GREY),))

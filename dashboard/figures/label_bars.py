@@ -27,7 +27,7 @@ def label_bars(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, St
         figure.add_trace(_bars(frame, label, marker(label, tasks, looks)))
     figure.update_layout(barmode="stack", bargap=0.28, showlegend=True, legend={"traceorder": "normal"})
     figure.update_yaxes(**layer_axis(frame))
-    figure.update_xaxes(title_text="channels of the layer [%]", range=[0, 100], dtick=20)
+    figure.update_xaxes(title_text="channels of the layer [%]", range=[0, 100.5], dtick=20)
     return figure
 
 

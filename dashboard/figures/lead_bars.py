@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from winnow.dashboard.figures.label_bars import marker
 from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
-from winnow.dashboard.figures.style import Style, empty, escaped, panels
+from winnow.dashboard.figures.style import Style, empty, escaped, panels, see_through
 from winnow.engine.explain.usage import DEAD, IDLE
 
 EVEN = {"color": "rgba(128,132,149,0.55)"}
@@ -29,7 +29,7 @@ def lead_bars(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, Sty
     for task in tasks:
         figure.add_trace(_bars(frame, f"lead_{task}", f"{task} leads", marker(task, tasks, looks)))
     for task in tasks:
-        pale = {"color": looks[task].colour, "opacity": 0.4}
+        pale = {"color": see_through(looks[task].colour, 0.4)}  # an opacity would not show in the legend
         figure.add_trace(_bars(frame, f"lean_{task}", f"leans to {task}", pale))
     figure.add_trace(_bars(frame, "even", "even", EVEN))
     for label in (IDLE, DEAD):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from winnow.dashboard.figures.cell_points import HOVER, RING, carried
+from winnow.dashboard.figures.cell_points import RING
 from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
 from winnow.dashboard.frames.cells import Cell
@@ -67,15 +67,16 @@ def share_map(
 
 
 def _add(figure: go.Figure, own: pd.DataFrame, marks: Marks, layers: Sequence[str], size: float) -> None:
+    """Add the points of one kind; as there may be tens of thousands, what they carry (cell_points) is numbers alone."""
     if own.empty:
         return
-    places = {name: place for place, name in enumerate(layers)}
+    place = own["layer"].map({name: place for place, name in enumerate(layers)}).to_numpy(np.float32)
     kind = go.Scatter if len(own) <= SVG_POINTS else go.Scattergl
-    data = own.assign(percent=(100 * own["share"]).round(1).astype(object).where(own["share"].notna(), "no"))
+    shares = ": %{customdata[3]:.1f} %" if own["share"].notna().all() else ""
     figure.add_trace(
         kind(
             x=own["channel"].to_numpy(np.int32),
-            y=own["layer"].map(places).to_numpy(np.float32),
+            y=place,
             mode="markers",
             name=escaped(marks.name),
             marker={
@@ -85,7 +86,7 @@ def _add(figure: go.Figure, own: pd.DataFrame, marks: Marks, layers: Sequence[st
                 "size": size,
                 "line": {"width": 1.5 if marks.symbol.endswith("open") else 0},
             },
-            customdata=carried(data, layers, ["percent"]),
-            hovertemplate=f"{HOVER}<br>{escaped(marks.name)}: %{{customdata[3]}} %<extra></extra>",
+            customdata=np.column_stack([place, place, own["channel"], 100 * own["share"]]).astype(np.float32),
+            hovertemplate=f"%{{y}}, channel %{{customdata[2]}}<br>{escaped(marks.name)}{shares}<extra></extra>",
         )
     )

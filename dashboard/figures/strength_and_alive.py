@@ -20,7 +20,7 @@ def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float 
     `changes` are rows (at, strength) or (at, target [%]), the other one NaN.
     """
     if frame.empty:
-        return empty("The share of groups alive comes a tenth into the first epoch.", height=360)
+        return empty("The share of groups alive is recorded from a tenth of the first epoch on.", height=360)
     figure = panels(2, height=360)
     alive, strength = _curve(frame, "alive", COLOURS[0]), _curve(frame, "strength", COLOURS[1])
     alive.update(name="groups alive", hovertemplate="epoch %{x:.1f}<br>%{y:.1f} % alive<extra></extra>")

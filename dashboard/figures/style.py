@@ -57,6 +57,12 @@ def styles(fields: Sequence[str]) -> dict[str, Style]:
     return {name: Style(COLOURS[i % 4], DASHES[i // 4 % 4], MARKERS[(i + i // 4) % 4]) for i, name in enumerate(fields)}
 
 
+def see_through(colour: str, opacity: float) -> str:
+    """Return a colour #rrggbb that lets the page through."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
 def escaped(text: str) -> str:
     """Return text that Plotly shows as it is."""
     return html.escape(text, quote=False)

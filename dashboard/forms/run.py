@@ -164,6 +164,9 @@ def _sparsity() -> tuple[Way, Values]:
     if way == "target":
         with columns[2]:
             values["target_of"] = field_widget(PenaltySpec, "target_of")
+    if values.get("target_of") == "latency":
+        with columns[3]:
+            values["latency_batch"] = field_widget(PenaltySpec, "latency_batch")
     st.caption(MEANINGS[way])
     return way, values
 

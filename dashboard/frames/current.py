@@ -86,7 +86,7 @@ def edge(run: Run) -> pd.DataFrame:
     return close.assign(distance=distance).sort_values("distance", kind="stable")[columns].reset_index(drop=True)
 
 
-def image_layers(run: Run) -> set[str]:
+def layers_of_images(run: Run) -> set[str]:
     """Return the layers whose groups are channels of the images; none where the groups are not input channels."""
     known = groups(run)
     if run.spec.penalty.groups != "input" or known.empty:

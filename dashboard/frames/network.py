@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from winnow.dashboard.frames import channel_states, explanations, leads
+from winnow.dashboard.frames import channel_states, current, explanations, leads
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import Norms
 from winnow.dashboard.frames.layered import Edge, Layered, laid_out
@@ -78,6 +78,21 @@ def explained_by(run: Run) -> DerivedJob | None:
     """Return the explanation that says who leads the channels of a layer; None where there is none yet."""
     best = explanations.best(explanations.explanations(run))
     return best if best is not None and explanations.begun_explanations(best) else None
+
+
+def image_layers(run: Run) -> set[str]:
+    """Return the layers that read the images themselves, by the groups or, where those don't tell, by the graph."""
+    if run.spec.penalty.groups == "input":
+        return current.layers_of_images(run)
+    kinds = network_nodes(run).set_index("node")["kind"]
+    edges = network_edges(run)
+    reached, front = set[int](), {int(node) for node in kinds.index[kinds == "input"]}
+    while front:
+        targets = {int(node) for node in edges.loc[edges["source"].isin(front), "target"]} - reached
+        reached |= targets
+        front = {node for node in targets if kinds[node] != "layer"}
+    known = network_nodes(run)
+    return set(known.loc[known["node"].isin(reached) & (known["kind"] == "layer"), "name"])
 
 
 def led_by_task(work: DerivedJob) -> dict[str, dict[str, int]]:

@@ -6,8 +6,9 @@
 | `paired_groups`  | groups of both networks     | layer, channel, a, b: the norms                               |
 | `paired_layers`  | layers                      | layer, depth, total, both, only_a, only_b, neither            |
 
-The gain is that of B over A, positive where B is better. The metrics are those of the networks that the runs stand for:
-on the test split where both were judged on it, else on validation.
+The gain is that of B over A, positive where B is better. It is missing where a ratio says nothing: of R², whose 0 is
+the constant prediction, and where A has next to nothing, so that the gain would be beyond `MOST_GAIN`. The metrics are
+those of the networks that the runs stand for: on the test split where both were judged on it, else on validation.
 """
 
 from pathlib import Path
@@ -27,6 +28,8 @@ from winnow.engine.studies.delta import relative_gains
 SPLITS = ("test", "kept", "val")
 IN_WORDS = {"test": "test images", "kept": "validation images", "val": "validation images, newest epoch"}
 METRICS = ["task", "metric", "label", "unit", "better", "a", "b", "difference", "gain"]
+MOST_GAIN = 300.0  # % of A's value
+NO_RATIO = "r2"
 Key = tuple[str, str]
 
 
@@ -50,6 +53,7 @@ def paired_metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
         {"value": frame["b"], "baseline": frame["a"], "higher_is_better": frame["better"] == "higher"}
     )
     gain = relative_gains(judged.astype({"value": float, "baseline": float})) if len(frame) else pd.Series(dtype=float)
+    gain = gain.where((gain.abs() <= MOST_GAIN) & (frame["metric"] != NO_RATIO))
     whole = frame.assign(difference=frame["b"] - frame["a"], gain=gain)[METRICS]
     if differ := pair_other_images(a, b, "test" if split == "test" else "val"):
         whole = whole.assign(difference=np.nan, gain=np.nan)

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.cells import Cell
-from winnow.dashboard.frames.current import image_layers
 from winnow.dashboard.frames.explanations import explanation_table, explanations, methods, table_version
 from winnow.dashboard.frames.file_versions import Version, latest
+from winnow.dashboard.frames.network import image_layers
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 

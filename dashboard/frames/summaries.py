@@ -17,9 +17,11 @@ from winnow.engine.runs.events import checked_lines
 from winnow.engine.runs.labels import NAME as LABELS
 from winnow.engine.runs.labels import Labels, labels_of
 from winnow.engine.runs.quantities import SPARSITIES, Metric, metrics
+from winnow.engine.runs.reading import read_object
 from winnow.engine.runs.run import Run, list_runs, runs_folder
 from winnow.engine.runs.work_folder import LIVE, Status
 from winnow.engine.specs.frozen import SpecError
+from winnow.engine.specs.network import RecordedSpec
 from winnow.engine.specs.train import TrainSpec
 
 RECORDED = "recorded"  # the data of a loop of the user's own
@@ -41,6 +43,17 @@ class Summary:
     def name(self) -> str:
         """The name that the user gave, last; the folder's where the spec can't be read."""
         return self.labels.name or (self.spec.name if self.spec else self.id)
+
+    @property
+    def imported(self) -> bool:
+        """Whether the weights were imported whole, so that nothing was trained."""
+        return bool(self.origin) and not self.status.step
+
+    @property
+    def origin(self) -> str:
+        """Where a network that was not built here comes from, in words; "" of one that was."""
+        network = self.spec.network if self.spec is not None else None
+        return network.origin if isinstance(network, RecordedSpec) else ""
 
     def sparsity(self, quantity: str) -> float:
         """Return one of the three sparsities [%], NaN before the first."""
@@ -113,8 +126,8 @@ def image_sets(known: Sequence[Summary], split: str = "val") -> dict[str, str]:
 def _stored_images(run: Path) -> str:
     """Return the beginning of the digest of the images that are stored with a run, "" where none are."""
     try:
-        return str(json.loads((run / "sample" / "val.json").read_bytes())["sha256"])[:8]
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_object(run / "sample" / "val.json")["sha256"])[:8]
+    except (OSError, ValueError, KeyError):
         return ""
 
 

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from winnow.dashboard.frames.answers.answer import joined_up
+from winnow.dashboard.frames.explanations import explained_tasks as tasks_of
 from winnow.dashboard.frames.explanations import explanation_table
 from winnow.dashboard.frames.explanations import methods as methods_of
 from winnow.engine.explain.checks import badges
@@ -27,6 +29,12 @@ STAGES = {
     "cascade_3": "+ three quarters",
     "cascade_4": "+ all shared",
 }
+VERDICTS: dict[Colour, str] = {
+    "green": "holds",
+    "amber": "holds in part",
+    "red": "does not hold",
+    "grey": "not checked",
+}
 JUDGED = ("rank_correlation", "share_correlation", "split_half", "head_randomisation")
 
 
@@ -36,6 +44,16 @@ def verdict(work: DerivedJob, method: str, tasks: Iterable[str] = ()) -> tuple[C
     own = known[known["method"] == method]
     wanted = list(tasks)
     return badges.badge(own[own["task"].isin(wanted)] if wanted else own)
+
+
+def doubted_tasks(work: DerivedJob, method: str) -> str:
+    """Name the tasks for which an explanation holds less than over all tasks together; "" where there are none."""
+    tasks, colours = tasks_of(work), list(VERDICTS)  # the weaker, the later
+    weaker = colours[colours.index(verdict(work, method)[0]) + 1 :]
+    judged = {task: verdict(work, method, (task,))[0] for task in tasks} if len(tasks) > 1 else {}
+    by = {colour: [task for task, own in judged.items() if own == colour] for colour in weaker}
+    verbs: dict[Colour, str] = {**VERDICTS, "grey": "is not checked"}
+    return joined_up(f"for {joined_up(found)} it {verbs[colour]}" for colour, found in by.items() if found)
 
 
 def method_trust(work: DerivedJob) -> pd.DataFrame:

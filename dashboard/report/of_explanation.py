@@ -10,23 +10,15 @@ from winnow.dashboard.figures import (
 )
 from winnow.dashboard.frames import explanations, leads, reliance, trust
 from winnow.dashboard.frames.answers import of_use
-from winnow.dashboard.frames.answers.answer import joined_up
 from winnow.dashboard.frames.concepts import concept_table
 from winnow.dashboard.report.of_images import CHANNELS, PIXELS, SPLIT_WORDS, channels_answer, pixels_seen
 from winnow.dashboard.report.of_run import outdated
 from winnow.dashboard.report.parts import Badge, Figure, ReportSection, ReportTable, Shown
 from winnow.dashboard.shared import explanation_figures
 from winnow.dashboard.shared.explanation_figures import MethodView
-from winnow.engine.explain.checks.badges import Colour
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
-WORDS: dict[Colour, str] = {  # as dashboard.shared.explanation.BADGES
-    "green": "holds",
-    "amber": "holds in part",
-    "red": "does not hold",
-    "grey": "not checked",
-}
 LEADS, RELIES, TRUE = "Who leads which channels?", "What does each task rely on?", "Is it true?"
 NONE = "This run has not been explained yet, so nothing is said of what its tasks rely on."
 MOST_TASKS = 6  # with figures; the files hold all
@@ -62,7 +54,7 @@ def not_claimed_of_explanation(run: Run) -> list[str]:
     colour, said = trust.verdict(work, explanations.methods(work)[0])
     asked = explanations.asked_of_explanation(work)
     found = ["Relevance is of this network and these images; a network of another seed may use other channels."]
-    found += [f"The explanation {WORDS[colour]}: {said}."] if colour != "green" else []
+    found += [f"The explanation {trust.VERDICTS[colour]}: {said}."] if colour != "green" else []
     found += outdated(run, work)
     found += [f"Only these layers were explained: {', '.join(asked.layers)}."] if asked.layers else []
     state = work.status.state
@@ -123,18 +115,10 @@ def _true(work: DerivedJob) -> ReportSection:
         shown.append(Figure(f"deletion_{task}", deleted, f"{task}. {deletion_curves.READING}"))
     shuffled = explanation_figures.randomised_chart(work, method)
     shown.append(Figure("shuffled_weights", shuffled, shuffled_weights.READING))
-    claim = f"The explanation {WORDS[colour]}{_doubted(work, method)}: {said}."
+    doubted = trust.doubted_tasks(work, method)
+    doubts = f" over all tasks, but {doubted}" if doubted else ""
+    claim = f"The explanation {trust.VERDICTS[colour]}{doubts}: {said}."
     return ReportSection(TRUE, claim, _facts(work), _badge(work), shown, [CHECKS], key="true")
-
-
-def _doubted(work: DerivedJob, method: str) -> str:
-    """Name the tasks for which it holds in part or not, where there are several."""
-    names = explanations.explained_tasks(work)
-    judged = {task: trust.verdict(work, method, (task,))[0] for task in names} if len(names) > 1 else {}
-    doubts: tuple[Colour, ...] = ("amber", "red", "grey")
-    by = {WORDS[colour]: [task for task, own in judged.items() if own == colour] for colour in doubts}
-    said = [f"for {joined_up(tasks)} it {word}" for word, tasks in by.items() if tasks]
-    return f" over all tasks, but {joined_up(said)}" if said else ""
 
 
 def _facts(work: DerivedJob) -> list[str]:
@@ -148,4 +132,4 @@ def _facts(work: DerivedJob) -> list[str]:
 
 def _badge(work: DerivedJob) -> Badge:
     colour, _ = trust.verdict(work, explanations.methods(work)[0])
-    return Badge(WORDS[colour], colour)
+    return Badge(trust.VERDICTS[colour], colour)

@@ -13,11 +13,11 @@ from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE, UNFINISHED
 
-BADGES: dict[badges.Colour, tuple[str, str, Colour]] = {
-    "green": ("holds", ":material/verified:", "green"),
-    "amber": ("holds in part", ":material/rule:", "orange"),
-    "red": ("does not hold", ":material/gpp_bad:", "red"),
-    "grey": ("not checked", ":material/help:", "gray"),
+SIGNS: dict[badges.Colour, tuple[str, Colour]] = {
+    "green": (":material/verified:", "green"),
+    "amber": (":material/rule:", "orange"),
+    "red": (":material/gpp_bad:", "red"),
+    "grey": (":material/help:", "gray"),
 }
 METHODS = {
     "taylor": "Taylor",
@@ -81,29 +81,34 @@ def explanation_progress(work: DerivedJob, drawn: str, named: bool = False) -> N
 
 
 def faithfulness_badge(work: DerivedJob) -> None:
-    """Say whether an explanation holds, with the figures behind it: its first method, over all tasks.
+    """Say whether an explanation holds, with the figures behind it: its first method, over all tasks together.
 
-    That is one verdict, and the same on every page; what is said of one task or another method is not a second badge.
+    That is one verdict, and the same on every page; the tasks for which it holds less are named beside it. What is
+    said of one task or another method is not a second badge.
     """
-    colour, said = trust.verdict(work, explanations.methods(work)[0])
-    name, icon, shown = BADGES[colour]
+    method, tasks = explanations.methods(work)[0], explanations.explained_tasks(work)
+    colour, said = trust.verdict(work, method)
+    icon, shown = SIGNS[colour]
+    what = f"for {tasks[0]}" if len(tasks) == 1 else "over all tasks together"
+    but = trust.doubted_tasks(work, method)
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
-        st.badge(f"{name} for {_of(())}", icon=icon, color=shown, help=RULES, width="content")
-        st.caption(plain(said), width="stretch")
+        st.badge(plain(f"{trust.VERDICTS[colour]} {what}"), icon=icon, color=shown, help=RULES, width="content")
+        st.caption(plain(f"But {but}. {said}" if but else said), width="stretch")
 
 
 def verdict_badge(what: str, colour: badges.Colour, said: str) -> None:
     """Say whether something holds, with the figures behind it."""
-    name, icon, shown = BADGES[colour]
+    icon, shown = SIGNS[colour]
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
-        st.badge(f"{name} for {what}", icon=icon, color=shown, width="content")
+        st.badge(f"{trust.VERDICTS[colour]} for {what}", icon=icon, color=shown, width="content")
         st.caption(plain(said), width="stretch")
 
 
-def verdict_of(work: DerivedJob, method: str, tasks: tuple[str, ...]) -> None:
-    """Say, of a part of an explanation, whether it holds."""
-    colour, said = trust.verdict(work, method, tasks)
-    st.caption(f"For {_of(tasks)} by {METHODS.get(method, plain(method))}: **{BADGES[colour][0]}**. {plain(said)}")
+def verdict_of(work: DerivedJob, method: str, task: str) -> None:
+    """Say whether an explanation holds for one task and method."""
+    colour, said = trust.verdict(work, method, (task,))
+    named = f"{plain(task)} by {METHODS.get(method, plain(method))}"
+    st.caption(f"For {named}: **{trust.VERDICTS[colour]}**. {plain(said)}")
 
 
 def provenance(run: Run, work: DerivedJob, method: str, tasks: tuple[str, ...] = ()) -> str:
@@ -114,12 +119,12 @@ def provenance(run: Run, work: DerivedJob, method: str, tasks: tuple[str, ...] =
     images = int(known["images"].max()) if len(known) else asked.images
     facts = [run.spec.name, run.id, strength(run.spec.penalty), method, f"{images} {asked.split} images"]
     facts += [f"of the {asked.of}", f"against {asked.fill}"]
-    facts += [f"faithfulness for {_of(tasks)}: {BADGES[colour][0]}", work.id]
+    facts += [f"faithfulness {_of(tasks)}: {trust.VERDICTS[colour]}", work.id]
     return plain(" · ".join(facts))
 
 
 def _of(tasks: tuple[str, ...]) -> str:
-    return plain(", ".join(tasks)) if tasks else "all tasks"
+    return f"for {plain(', '.join(tasks))}" if tasks else "over all tasks"
 
 
 def _called(work: DerivedJob) -> str:

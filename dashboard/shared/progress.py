@@ -92,8 +92,11 @@ def _alarms(run: Run) -> None:
 
 def _state(run: Run, status: Status) -> None:
     """Write state, name and pace in one line."""
+    known = summary(run)
     facts = [f"**{plain(run.spec.name)}**", *_sparsity(run)]
-    if status.epoch:
+    if known.imported:
+        facts = [facts[0], f"imported: {plain(known.origin)}"]
+    elif status.epoch:
         facts.append(f"epoch {status.epoch} of {status.epochs}")
     if status.state in LIVE and status.images_per_second:
         facts.append(f"{status.images_per_second:.0f} images/s")
@@ -132,7 +135,7 @@ def _headline(run: Run) -> None:
                 None if level is None or not isfinite(value - level) else f"{value - level:+.3g}",
                 delta_color="off" if value == level else "normal" if metric.better == "higher" else "inverse",
                 delta_arrow="off" if value == level else "auto",
-                delta_description="against constant",
+                delta_description=None if level is None else "against constant",
                 help=CONSTANT,
                 border=True,
                 height=TILE,

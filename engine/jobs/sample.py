@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
@@ -65,9 +66,16 @@ def read_sample(run: Run, split: str) -> Stacked:
     if content is None or read_object(manifest).get("format_version") != 1:
         raise ValueError(f"`run` must hold its sample as it was stored, got a damaged one in {run.id}.")
     with taken_apart(manifest):
-        tensors = load(content)
+        tensors = _tensors(content)
         images = tensors.pop(IMAGES).float().permute(0, 2, 3, 1).contiguous()
     return Stacked(images.numpy(), {name.removeprefix("target."): own.numpy() for name, own in tensors.items()})
+
+
+def _tensors(content: bytes) -> dict[str, Tensor]:
+    try:
+        return load(content)
+    except SafetensorError as error:  # a digest that agrees with bytes that are no tensors
+        raise ValueError(str(error)) from error
 
 
 def sampled_targets(run: Run) -> list[str]:

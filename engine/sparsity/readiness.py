@@ -189,11 +189,12 @@ def restore_wide(optimizer: Optimizer, saved: Mapping[str, Any], penalised: Coll
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     numbers = [number for group in saved["param_groups"] for number in group["params"]]
     for parameter, number in zip(ordered, numbers, strict=True):
-        if parameter in penalised and wide_type(parameter.dtype) != parameter.dtype:
-            for name, value in saved["state"].get(number, {}).items():
-                if name != "step" and isinstance(value, Tensor):
-                    kept = value.detach().clone().to(parameter.device, wide_type(parameter.dtype))
-                    optimizer.state[parameter][name] = kept
+        wide = wide_type(parameter.dtype)
+        if parameter not in penalised or wide == parameter.dtype:
+            continue
+        for name, value in saved["state"].get(number, {}).items():
+            if name != "step" and isinstance(value, Tensor):
+                optimizer.state[parameter][name] = value.detach().clone().to(parameter.device, wide)
 
 
 def _some(layers: Sequence[str]) -> str:

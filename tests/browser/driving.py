@@ -22,6 +22,7 @@ PATIENCE = 60_000.0  # ms: what a busy machine may take over anything
 PROBE = re.compile(
     r"/(runs|train|path|groups|tasks|explain|prune|compare|report|new)/_stcore/(health|host-config)$"
 )  # how a deep link finds the root of its server
+SETTLED = "[data-testid=stApp][data-test-script-state=notRunning]"
 AXE = Path(__file__).resolve().parents[1] / "javascript" / "node_modules" / "axe-core" / "axe.min.js"
 SERIOUS = """
 async () => (await axe.run(document, { resultTypes: ["violations"], iframes: false })).violations
@@ -66,9 +67,12 @@ class Faults(list[str]):
 
 
 def settled(page: Page) -> None:
-    """Wait until the page's script has run and everything it sent stands there."""
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=PATIENCE)
+    """Wait until the page's script has run and everything it sent stands there.
+
+    Not by `expect`: where that has to wait, it reads the whole page for its message, which takes the page's own time.
+    """
+    page.wait_for_selector(SETTLED, state="attached", timeout=PATIENCE)
+    page.wait_for_selector("[data-testid=stSkeleton]", state="detached", timeout=PATIENCE)
 
 
 def visit(page: Page, title: str) -> None:

@@ -30,6 +30,11 @@ def pruned_answer(costs: pd.DataFrame, changes: pd.DataFrame, found: Certificate
     left = {name: _left(costs, name) for name in ("macs", "parameters")}
     if not any(map(isfinite, left.values())):
         return Answer("This pruning has not counted what it removed yet.")
+    if all(one == 100 for one in left.values()) and found is not None and found.holds:
+        return Answer(
+            "Nothing was removed: no channel of the network is without use.",
+            "Start a pruning by a budget to remove some at a price.",
+        )
     says = (
         f"{percent(100 - left['macs'])} of the MACs and {percent(100 - left['parameters'])} of the parameters are gone"
     )

@@ -25,6 +25,8 @@ def train_answer(known: Summary, constants: Mapping[tuple[str, str], float], cou
     """Say how sparse the network is, and which tasks beat the best prediction that ignores the image."""
     if not known.newest or known.spec is None:
         return Answer("This run has not recorded a number yet.", "The log says what it is waiting for.")
+    if known.imported:
+        return _imported(known)
     if not course.epochs:
         return _before_the_first(known)
     penalty, zero = known.spec.penalty, known.sparsity("group_sparsity")
@@ -33,14 +35,24 @@ def train_answer(known: Summary, constants: Mapping[tuple[str, str], float], cou
     sparse = f"After epoch {course.epochs} of {known.status.epochs}, {percent(zero)} of the groups are zero{aim}"
     margins = _margins(known.main_metrics(), constants)
     if not margins:
-        return Answer(f"{sparse}.", "Groups shows where they are.", "groups")
+        return Answer(f"{sparse}.", *_where(zero))
     better = [f"{task} by {said}" for task, (ahead, said) in margins.items() if ahead]
     worse = [task for task, (ahead, _) in margins.items() if not ahead]
     beaten = f", and {len(better)} of {count(len(margins), 'task')} beat the constant prediction"
     says = f"{sparse}{beaten}{': ' if better else ''}{joined_up(better)}."
     if worse:
         return Answer(says, f"Look at {joined_up(worse)}: no better than a prediction that ignores the image.")
-    return Answer(says, "Groups shows where the zeros are.", "groups")
+    return Answer(says, *_where(zero))
+
+
+def _where(zero: float) -> tuple[str, str]:
+    return ("Groups shows where the zeros are.", "groups") if zero > 0 else ("", "")
+
+
+def _imported(known: Summary) -> Answer:
+    zero = known.sparsity("group_sparsity")
+    says = f"This network was imported, not trained here: {percent(zero)} of its groups are zero."
+    return Answer(says, *(_where(zero) if zero > 0 else ("Explain shows what its tasks rely on.", "explain")))
 
 
 def _before_the_first(known: Summary) -> Answer:
@@ -69,7 +81,11 @@ def groups_answer(known: Summary, layers: pd.DataFrame) -> Answer:
     if near:
         verb = "is" if near == 1 else "are"
         return Answer(f"{says} {count(near, 'group')} {verb} near the threshold.", "Firmness lists them.")
-    return Answer(says, "Prune removes what no layer uses.", "prune") if removable > 0 else Answer(says)
+    if removable > 0:
+        return Answer(says, "Prune removes what no layer uses.", "prune")
+    if known.sparsity("group_sparsity") == 0 and known.status.state == "done":
+        return Answer(says, "So nothing can be removed exactly; Prune can remove a budget, at a price.", "prune")
+    return Answer(says)
 
 
 def _margins(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from winnow.dashboard.frames.answers.answer import Answer, count, joined_up, percent
 from winnow.dashboard.frames.summaries import Summary
-from winnow.dashboard.shared.formatting import state_word
+from winnow.dashboard.shared.formatting import measured, state_word
 
 
 def runs_answer(known: Sequence[Summary]) -> Answer:
@@ -33,13 +33,18 @@ def compare_answer(a: Summary, b: Summary, metrics: pd.DataFrame, groups: pd.Dat
 def _better(metrics: pd.DataFrame, differ: str) -> str:
     if differ:
         return "They were judged on different images, so no metric of one is better than the other's."
-    gain = metrics["gain"].astype(float)
-    known = metrics[np.isfinite(gain)]
+    known = metrics[np.isfinite(metrics["difference"].astype(float))]
     if known.empty:
         return "They have no metric in common."
-    better = int((known["gain"] > 0).sum())
-    ends = [f"{row['task']} {row['label']} {row['gain']:+.1f} %" for _, row in _ends(known).iterrows()]
-    return f"B is better in {better} of {count(len(known), 'metric')}: from {' to '.join(ends)}."
+    rise = np.where(known["better"] == "higher", 1.0, -1.0) * known["difference"].astype(float)
+    says = f"B is better in {int((rise > 0).sum())} of {count(len(known), 'metric')}"
+    ratios = known[np.isfinite(known["gain"].astype(float))]
+    if ratios.empty:
+        first = known.iloc[0]
+        values = " to ".join(measured(float(first[name]), str(first["unit"])) for name in ("a", "b"))
+        return f"{says}: {first['task']} {first['label']} goes from {values}."
+    ends = [f"{row['task']} {row['label']} {row['gain']:+.1f} %" for _, row in _ends(ratios).iterrows()]
+    return f"{says}: from {' to '.join(ends)}."
 
 
 def _ends(known: pd.DataFrame) -> pd.DataFrame:

@@ -44,7 +44,8 @@ def explain_answer(task: str, ranked: pd.DataFrame, verdict: Colour) -> Answer:
         f"{low:.1f} to {high:.1f} %)."
     )
     if verdict in ("amber", "red"):
-        return Answer(says, "Against ablation shows where this does not hold.")
+        held = "holds only in part" if verdict == "amber" else "does not hold"
+        return Answer(says, f"For {task} this {held}: Against ablation shows where it fails.")
     if verdict == "grey":
         return Answer(says, "Nothing was switched off, so this is not checked: explain again with ablations.")
     return Answer(says, "Select a channel to see what every task loses without it.")
@@ -64,7 +65,9 @@ def _clearest(used: pd.DataFrame, led: pd.DataFrame) -> str:
 
 
 def _doubt(verdict: Colour) -> tuple[str, str]:
-    if verdict in ("amber", "red"):
+    if verdict == "red":
+        return "The explanation does not hold: see Explain, Against ablation, and do not quote this.", "explain"
+    if verdict == "amber":
         return "The explanation holds only in part: see Explain, Against ablation, before you quote this.", "explain"
     if verdict == "grey":
         return "The explanation is not checked yet: nothing was switched off.", "explain"

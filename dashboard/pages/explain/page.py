@@ -11,14 +11,14 @@ import streamlit as st
 from winnow.dashboard.figures import deletion_curves, relevance_against_ablation, shuffled_weights, top_channels
 from winnow.dashboard.frames import explanations, reliance, trust
 from winnow.dashboard.frames.answers import of_use
-from winnow.dashboard.frames.current import image_layers
+from winnow.dashboard.frames.network import image_layers
 from winnow.dashboard.pages.explain.in_images import in_images
 from winnow.dashboard.pages.explain.top_images import silence_view, top_images
 from winnow.dashboard.shared import address, explanation_figures
 from winnow.dashboard.shared.address import TASK
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.explained_channel import explained_channel
-from winnow.dashboard.shared.explanation import BADGES, METHODS, faithfulness_badge, provenance, verdict_of
+from winnow.dashboard.shared.explanation import METHODS, faithfulness_badge, provenance, verdict_of
 from winnow.dashboard.shared.explanation_figures import MethodView
 from winnow.dashboard.shared.explanation_page import cell_of, click, explained, layer_of
 from winnow.dashboard.shared.formatting import plain
@@ -55,7 +55,7 @@ def _explain(work: DerivedJob, run: Run) -> None:
         task, method = _task(work), _method(work)
     answer(of_use.explain_answer(task, reliance.ranked(work, method, task), trust.verdict(work, method, (task,))[0]))
     faithfulness_badge(work)
-    verdict_of(work, method, (task,))
+    verdict_of(work, method, task)
     found = cell_of(work)
     view = MethodView(method, task, chosen=found.cell)
     left, right = st.columns([2, 1], gap="large")
@@ -136,7 +136,7 @@ def _method_table(work: DerivedJob, about: str) -> None:
             "": ["★" if best else "" for best in frame["recommended"]],
             "method": [METHODS.get(name, name) for name in frame["method"]],
             **{name: frame[name] for name in METHODS_TITLES},
-            "verdict": [BADGES[colour][0] for colour in frame["colour"]],
+            "verdict": [trust.VERDICTS[colour] for colour in frame["colour"]],
         }
     )
     config = st.column_config

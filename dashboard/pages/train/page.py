@@ -14,6 +14,7 @@ from winnow.dashboard.frames import events, groups
 from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.log import tail
 from winnow.dashboard.frames.stored_tables import stored
+from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.channel import describe
 from winnow.dashboard.shared.controls import controls
@@ -30,6 +31,9 @@ EVERY = 2.0  # seconds between two drawings of the figures; a Plotly figure is m
 WINDOWS = (0, 5, 10, 20, 50, 100, 500)
 SKIPPED = ("split", "file", "part", "expected", "found", "mend")
 TABS = ("Curves", "Tasks", "Survival map", "Norms by layer", "Log")
+IMPORTED = (
+    "There are no curves: the weights were imported, and nothing was trained. Groups, Explain and Prune show them."
+)
 
 
 def page() -> None:
@@ -101,6 +105,9 @@ def _since(run: Run, window: int) -> float:
 
 
 def _curves(run: Run, since: float) -> None:
+    if summary(run).imported:
+        st.info(IMPORTED, icon=":material/move_to_inbox:")
+        return
     curves, regularity, counts = run_figures.training_charts(run, since)
     draw(curves, "losses_and_metrics", losses_and_metrics.READING, source(run, "val"))
     left, right = st.columns(2, gap="medium")

@@ -103,6 +103,10 @@ def test_gains_are_drawn_in_the_colours_of_the_tasks(path: Study) -> None:
     low, high = figure.layout.xaxis.range
     assert low < min(0, frame["gain"].min())
     assert high > max(0, frame["gain"].max())
+    unknown = gains(frame.assign(gain=[*frame["gain"][:-1], np.nan]), LOOKS)
+    assert float(unknown.data[0].x[-1]) == 0
+    assert "(no ratio)" in unknown.data[0].text[-1]
+    assert not any("(no ratio)" in text for text in unknown.data[0].text[:-1])
 
 
 def test_layers_are_stacked_by_who_keeps_what(path: Study) -> None:

@@ -16,6 +16,7 @@ from winnow.dashboard.frames.summaries import summaries, summary
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
+from winnow.engine.specs.network import RecordedSpec
 
 MakeRun = Callable[..., Run]
 Make = Callable[..., DerivedJob]
@@ -113,6 +114,26 @@ def test_pruned_says_whether_it_is_exact(error: float, words: str) -> None:
     assert "seg pays most: mean IoU from 41.2 % to 40.1 %." in told.says
     assert ("Do not ship" in told.then) == (error == 1.0)
     assert "No task loses" in of_pruning.pruned_answer(costs, changes.assign(final_change=1.0), None).says
+
+
+def test_a_pruning_that_removed_nothing_says_so() -> None:
+    costs = pd.DataFrame({"quantity": ["macs", "parameters"], "left": [100.0, 100.0]})
+    found = CertificateFile(
+        max_error_float32=0, max_error_float64=0, relative_error_float32=0, relative_error_float64=0
+    )
+    assert of_pruning.pruned_answer(costs, pd.DataFrame(), found).says.startswith("Nothing was removed")
+
+
+def test_an_imported_network_is_not_said_to_be_trained(make_run: MakeRun) -> None:
+    known = summary(make_run())
+    assert known.spec is not None
+    network = RecordedSpec(name="Net", origin="mynets:build 0123; weights.safetensors 4567")
+    imported = replace(known, spec=known.spec.model_copy(update={"network": network}))
+    assert (known.imported, imported.imported) == (False, True)
+    told = of_run.train_answer(imported, {}, of_run.RunCourse(1))
+    assert told.says == "This network was imported, not trained here: 30 % of its groups are zero."
+    trained = replace(imported, status=known.status.model_copy(update={"step": 30}))
+    assert not trained.imported
 
 
 def test_runs_counts_states_and_names_the_sparsest(make_run: MakeRun) -> None:

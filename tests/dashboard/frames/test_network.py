@@ -65,6 +65,14 @@ def test_nodes_know_their_groups_and_the_order_in_which_they_run(make_whole_run:
     assert network.running_order(run) == {"stem": 1, "<b>deep</b>": 2}
 
 
+@pytest.mark.parametrize("kind", ["output", "coupled"])
+def test_where_groups_are_no_input_channels_the_graph_tells_what_reads_the_images(
+    make_whole_run: MakeRun, make_run: MakeRun, kind: str
+) -> None:
+    assert network.image_layers(make_whole_run(penalty={"groups": kind})) == {"stem"}
+    assert network.image_layers(make_run(penalty={"groups": kind})) == set()
+
+
 def test_a_run_without_the_table_has_no_nodes(make_run: MakeRun) -> None:
     run = make_run()
     assert network.network_nodes(run).empty

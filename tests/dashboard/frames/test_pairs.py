@@ -3,6 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from winnow.dashboard.frames import pairs
+from winnow.dashboard.frames.answers import of_runs
+from winnow.dashboard.frames.summaries import summary
 from winnow.engine.runs.quantities import metrics
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study
@@ -29,6 +31,18 @@ def test_metrics_are_those_of_the_test_split_with_their_gain(path: Study) -> Non
     row = found.set_index("metric").loc["abs_error"]
     assert row["gain"] == pytest.approx(-100 * (row["b"] - row["a"]) / row["a"])
     assert row["difference"] == pytest.approx(row["b"] - row["a"])
+
+
+def test_a_ratio_to_next_to_nothing_is_no_gain(path: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = _runs(path, "dense", "sparse-target-80")
+    names = [(task, metric.name) for task in ("seg", "depth") for metric in metrics(a.spec.data.fields[task])]
+    reached = {a.path: dict.fromkeys(names, 0.01), b.path: dict.fromkeys(names, 50.0)}
+    monkeypatch.setattr(pairs, "_read", lambda folder, log: {"test": reached[folder], "kept": {}, "val": {}})
+    found, _, _ = pairs.paired_metrics(a, b)
+    assert found["gain"].isna().all()
+    assert found["difference"].tolist() == pytest.approx([49.99] * len(found))
+    told = of_runs.compare_answer(summary(a), summary(b), found, pairs.paired_groups(a, b), "").says
+    assert f"B is better in {(found['better'] == 'higher').sum()} of {len(found)} metrics: seg mean IoU goes" in told
 
 
 def test_the_other_way_round_the_sign_turns(path: Study) -> None:

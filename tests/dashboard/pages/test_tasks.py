@@ -69,7 +69,7 @@ def test_the_badge_and_the_captions_carry_method_images_and_faithfulness(make_ex
     page = _page(run=work.run.id)
     assert "rank correlation with ablation 0.75" in said(page)
     assert f"small · {work.run.id} · {asked(work.run.spec.penalty)} · taylor · 8 val images" in said(page)
-    assert "faithfulness for all tasks: holds" in said(page)
+    assert "faithfulness over all tasks: holds" in said(page)
 
 
 @pytest.mark.parametrize(
