@@ -15,6 +15,7 @@ from winnow.dashboard.figures import gains, kept_by_both, mask_overlap
 from winnow.dashboard.figures.style import styles
 from winnow.dashboard.frames import maps, masks, pairs, tables, who_pays
 from winnow.dashboard.frames.answers import of_runs
+from winnow.dashboard.frames.concepts import names_by_layer
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address
@@ -37,7 +38,7 @@ OTHER_IMAGES = (
 )
 NO_SHAPE = (
     "The two networks have different layers or widths, or groups of different kinds, so their maps cannot be compared "
-    "channel by channel. Their metrics can still be compared."
+    "channel by channel."
 )
 NOT_JUDGED = (
     "The two runs were not judged image by image on the same split. An explanation does that: explain both runs, on "
@@ -104,7 +105,8 @@ def _maps(a: Run, b: Run) -> None:
     near = frame[["near_a", "near_b"]].to_numpy(bool).T
     kind = pairs.kind(a) or "input"
     found = selected(pairs.shape(a), kind, "these networks")
-    pair = MapPair((_named(a), _named(b)), pairs.shape(a), norms, near, kind, found.cell)
+    called = names_by_layer(a, kind), names_by_layer(b, kind)
+    pair = MapPair((_named(a), _named(b)), pairs.shape(a), norms, near, kind, found.cell, called)
     pair_maps(pair, "pair_maps", select)
     say_absent(found)
     drawn = DrawnFigure("maps", "pair_maps", lambda: replayable_pair(pair))
