@@ -18,14 +18,12 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
-from site import getsitepackages
-from sysconfig import get_paths
 from typing import Any
 
+from winnow.data.blame import OURS, is_installed, users_code
 from winnow.data.fingerprint import fingerprint
 from winnow.data.trust import is_confirmed
 
-OURS = "winnow"
 Plain = bool | int | float | str
 """What an option of the user's code may be."""
 PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
@@ -90,7 +88,8 @@ class Code:
             )
         if self.path not in sys.path:
             sys.path.append(self.path)
-        module = import_module(self.module)
+        with users_code(self.role, self.name):
+            module = import_module(self.module)
         for name, file in self.files().items():
             self._require_own(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."), file)
         attribute = self.name.partition(":")[2]
@@ -106,7 +105,7 @@ class Code:
         other = getattr(sys.modules.get(name), "__file__", None)
         if other is not None and Path(other).resolve() == file.resolve():
             return
-        first = other is None or name.startswith(f"{OURS}.") or _is_installed(Path(other))
+        first = other is None or name.startswith(f"{OURS}.") or is_installed(Path(other))
         if name == self.module or not first:
             raise ValueError(
                 f"`{self.role}` must have a module name of its own, got {name}, which is also "
@@ -162,12 +161,6 @@ def installed_at(module: str) -> Path | None:
         return None
     origin = Path(spec.origin)
     return origin.parents[1] if spec.submodule_search_locations else origin.parent
-
-
-def _is_installed(file: Path) -> bool:
-    """Whether a module is Python's own, or one of a package that is installed."""
-    places = [*map(get_paths().__getitem__, ("stdlib", "platstdlib", "purelib", "platlib")), *getsitepackages()]
-    return any(file.is_relative_to(place) for place in places)
 
 
 def _files(module: str, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -9,6 +9,7 @@ Batches mix the sources as chance has it, or, with `alternating`, hold images of
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
@@ -18,10 +19,13 @@ from pydantic import BeforeValidator, SerializeAsAny, model_validator
 from pydantic import Field as Option
 
 from winnow.data.catalog import DATASETS
+from winnow.data.disk.cache import cached
+from winnow.data.disk.spec import DiskData
 from winnow.data.kinds import KINDS
 from winnow.data.parameters import checked_index
 from winnow.data.sample import Array, DataError, Dataset, Field, Sample, Split
 from winnow.data.spec import DataSpec
+from winnow.data.stacking import Progress, Stacked
 
 
 class Joined:
@@ -110,6 +114,32 @@ class Joined:
         return found
 
 
+@dataclass(frozen=True)
+class InArrays:
+    """A data set whose samples are read from arrays."""
+
+    whole: Dataset
+    stacked: Stacked
+
+    @property
+    def name(self) -> str:
+        """The name of the data set."""
+        return self.whole.name
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """The fields of the data set."""
+        return self.whole.fields
+
+    def __len__(self) -> int:
+        return len(self.stacked.images)
+
+    def sample(self, index: int) -> Sample:
+        """Return the sample at `index`, with the targets that the arrays hold."""
+        place = checked_index(index, len(self))
+        return Sample(self.stacked.images[place], {name: own[place] for name, own in self.stacked.targets.items()})
+
+
 def _labelled(fields: Mapping[str, Field], labels: Sequence[Sequence[str]], place: int) -> Mapping[str, Field]:
     """Return the fields that a source is used for: all, or those named at its place."""
     names = labels[place] if place < len(labels) and labels[place] else tuple(fields)
@@ -172,6 +202,23 @@ class JoinedData(DataSpec):
     def load(self, split: Split) -> Joined:
         """Return a split of every source, not yet read."""
         return Joined([source.load(split) for source in self.sources], self.labels)
+
+    def from_cache(self, split: Split, progress: Progress | None = None) -> Joined:
+        """Return a split whose sources are mapped from their caches, where they have one; the others are not yet read.
+
+        Raises:
+            DataError, OSError: as `data.disk.cache.cached`.
+
+        """
+        found: list[Dataset] = []
+        for place, source in enumerate(self.sources):
+            whole = source.load(split)
+            if isinstance(source, DiskData) and source.cache:
+                names = tuple(_labelled(source.fields, self.labels, place))
+                found.append(InArrays(whole, cached(source, split, names, progress)))
+            else:
+                found.append(whole)
+        return Joined(found, self.labels)
 
     def length(self, split: Split) -> int | None:
         """Return how many images a split has, None where only loading it tells."""

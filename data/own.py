@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field as Option
 
+from winnow.data.blame import users_code
 from winnow.data.code import PATTERN, Code, Plain
 from winnow.data.recorded import RecordedField
 from winnow.data.sample import Dataset, Field, Split
@@ -56,6 +58,7 @@ class OwnData(DataSpec):
             )
         if split == "train" and content(found, split) != self.content:
             raise ValueError("`dataset` must be the data that the run was created with, got another `fingerprint()`.")
+        _refuse_chance(found, self.code)
         return found
 
     def length(self, split: Split) -> int | None:
@@ -79,18 +82,39 @@ def loaded(code: Code, split: Split, options: Mapping[str, Plain]) -> Dataset:
         inspect.signature(function).bind(split, **options)
     except TypeError as error:
         raise ValueError(f"`dataset_option` must suit {code.name}(split, **options), got: {error}.") from error
-    found: Any = function(split, **options)
-    missing = [part for part in ("name", "fields", "__len__", "sample") if not hasattr(found, part)]
+    with users_code(code.role, code.name):
+        found: Any = function(split, **options)
+        missing = [part for part in ("name", "fields", "__len__", "sample") if not hasattr(found, part)]
     if missing:
         raise ValueError(
             f"`dataset` must give an object with name, fields, a length and sample(i), got {type(found).__name__} "
             f"without {missing[0]}. See docs/own-network.md."
         )
-    wrong = [name for name, field in dict(found.fields).items() if not isinstance(field, Field)]
-    if wrong or not found.fields:
-        raise ValueError(f"`fields` must map names to winnow.data.sample.Field, got {found.fields!r:.80}.")
+    fields = found.fields
+    if not isinstance(fields, Mapping) or not fields or not all(isinstance(own, Field) for own in fields.values()):
+        raise ValueError(f"`fields` must map names to winnow.data.sample.Field, got {fields!r:.80}.")
     result: Dataset = found
     return result
+
+
+def _refuse_chance(dataset: Dataset, code: str) -> None:
+    """Raise where the first sample is another one when it is read again: each is read once, for all epochs."""
+    if not len(dataset):
+        return
+    with users_code("dataset", code):
+        first, again = ({"image": found.image, **found.targets} for found in (dataset.sample(0), dataset.sample(0)))
+    if other := [part for part in first if not np.array_equal(*map(_comparable, (first[part], again[part])))]:
+        raise ValueError(
+            f"`sample` must give the same sample each time, got another {other[0]} of sample 0 of {dataset.name} when "
+            "it was read again. Draw chance from np.random.default_rng([seed, index]). Samples are read once, so "
+            "augment with --flips and --zoom."
+        )
+
+
+def _comparable(value: Any) -> Any:
+    """Return an array in which what is missing equals itself."""
+    found = np.asarray(value)
+    return np.nan_to_num(found) if found.dtype.kind == "f" else found
 
 
 def fields_told(dataset: Dataset) -> dict[str, RecordedField]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from winnow.data.blame import error_line, users_line
 from winnow.data.disk.ahead import in_order
 from winnow.data.disk.records import OnDisk
 from winnow.data.sample import Array, DataError, Dataset, Field, Sample
@@ -90,10 +91,22 @@ def _read(dataset: Dataset, names: tuple[str, ...]) -> Iterator[list[Array]]:
     fields: dict[str, Field] = {name: dataset.fields[name] for name in names}
 
     def row(index: int) -> list[Array]:
-        sample: Sample = validate(dataset.sample(index), fields, _where(dataset, index))
+        sample = validate(_sample(dataset, index), fields, _where(dataset, index))
         return [np.asarray(sample.image), *(np.asarray(sample.targets[name]) for name in names)]
 
     return in_order(row, len(dataset)) if isinstance(dataset, OnDisk) else map(row, range(len(dataset)))
+
+
+def _sample(dataset: Dataset, index: int) -> Sample:
+    """Return a sample; an error of code of the user's own is said with the sample and the line."""
+    try:
+        return dataset.sample(index)
+    except MemoryError:
+        raise
+    except Exception as error:
+        if not (line := users_line(error)):
+            raise
+        raise DataError(_where(dataset, index), "sample", "readable", f"{error_line(error)} in {line}") from error
 
 
 def _where(dataset: Dataset, index: int) -> str:

@@ -1,5 +1,6 @@
 """docs/own-network.md as written: its files train, and its loop is recorded; few lines are added to it."""
 
+import json
 import re
 import runpy
 import sys
@@ -10,6 +11,7 @@ import torch
 
 from tests.engine.commanding import winnow_here
 from winnow.engine.runs.run import list_runs
+from winnow.engine.runs.study import list_studies
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own-network.md").read_text()
 FILES = dict(re.findall(r'```python title="([^"]+)"\n(.*?)```', PAGE, re.S))
@@ -49,3 +51,33 @@ def test_the_loop_is_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     events = run.events()
     accuracy = events[(events["quantity"] == "accuracy") & (events["split"] == "val")]["value"]
     assert accuracy.iloc[-1] > 90
+
+
+@pytest.mark.study
+def test_a_study_of_a_network_data_and_task_of_ones_own(folder: Path) -> None:
+    """What the code prints is kept apart from the result of the command."""
+    for name in ("mynets", "mydata", "mytasks"):
+        (folder / f"{name}.py").write_text(f"print('{name} is imported')\n{FILES[f'{name}.py']}")
+    asked = [
+        "--network",
+        "mynets:build",
+        "--network-option",
+        "width=4",
+        "--trunk",
+        "backbone",
+        "--task",
+        "light=mytasks:Near",
+    ]
+    asked += ["--dataset", "mydata:load", "--dataset-option", "length=64", "--epochs", "1", "--batch-size", "16"]
+    done = winnow_here("study", *asked, "--subsets", "light,all", "--strengths", "0.01", "--seeds", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["state"] == "done"
+    assert "mydata is imported" in done.stderr
+    runs = list_runs(folder / "runs")
+    asked_for = {(len(run.spec.tasks), run.spec.penalty.strength) for run in runs}
+    assert asked_for == {(1, 0), (1, 0.01), (2, 0), (2, 0.01)}
+    assert {run.status.state for run in runs} == {"done"}
+    assert {run.spec.own_tasks["light"].code for run in runs} == {"mytasks:Near"}
+    (study,) = list_studies(folder / "runs")
+    summary = study.table("summary")
+    assert {"light.near", "side.accuracy"} <= set(summary["quantity"])

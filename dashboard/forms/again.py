@@ -1,6 +1,5 @@
 """A run again with one field changed: from the start, or forked from its newest checkpoint."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.shared.formatting import sentence
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.launch import JobError
+from winnow.engine.runs.reading import read_object
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.train import TrainSpec, parse
 
@@ -50,7 +50,7 @@ def changed_spec(run: Run, part: str, name: str, value: float, fork: bool) -> Tr
         known = manifests(run.path / "weights")
         if not known:
             raise ValueError(f"`run` must have a checkpoint to be forked, got none in {run.id}. Train an epoch first.")
-        digest = json.loads(known[-1].read_bytes())["sha256"]
+        digest = read_object(known[-1]).get("sha256")
         spec["start"] = {"weights": {"run": run.id, "sha256": digest}}
     return parse(spec)
 

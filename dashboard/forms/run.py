@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import streamlit as st
-from pydantic import ValidationError
+from streamlit.delta_generator import DeltaGenerator
 
 from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.forms.widgets import NOTHING, Usual, Values, field_label, field_row, field_widget, option_label
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
-from winnow.data.registered import registered
+from winnow.data.joined import JoinedData
+from winnow.data.registered import joined_values, registered
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.balancing import BalancingSpec
@@ -38,6 +39,11 @@ MEANINGS: dict[Way, str] = {
     "images. A part of the training images is held out for this. Then the zeros are kept, and the rest is "
     "refitted without a penalty.",
 }
+JOINED = "several, joined"
+ABOUT_JOINED = (
+    "Names joined by +. In brackets: the fields that a data set is used for; without: all. A name is one of the list, "
+    "or one that you registered on the Data page or with `winnow data add`."
+)
 KIND = ["groups", "scope", "weights", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]
 LEARNING = ["warm_up", "refit", "floor", "removal", "held_out", "learn_every", "horizon", "learn_tolerance"]
@@ -48,7 +54,7 @@ RESULT = ["patience", "keep", "test", "snapshots"]
 def new_run() -> Run | None:
     """Draw the form; return the run that it has just created and started, if it has."""
     data, tasks = _data()
-    usual = DATASETS[data["dataset"]].usual
+    usual = DATASETS[data["dataset"]].usual if data["dataset"] in DATASETS else {}
     basic, learning = _essentials(usual, data["dataset"])
     way, sparsity = _sparsity()
     with st.expander("Advanced", icon=":material/tune:", key="new_advanced"):
@@ -70,7 +76,10 @@ def _data() -> tuple[Values, list[str]]:
     """Ask for the data set, its options and its tasks."""
     left, right = st.columns(2)
     own = known_names()
-    name = left.selectbox("Data set", [*DATASETS, *own], key="new_dataset")
+    name = left.selectbox("Data set", [*DATASETS, *own, JOINED], key="new_dataset")
+    if name == JOINED:
+        values = _joined(left)
+        return values, _tasks(right, name, values)
     entry = own.get(name, {"dataset": name})
     spec = DATASETS[entry["dataset"]]
     left.caption(plain(spec.summary if name in DATASETS else f"{entry['dataset']}, in {entry['root']}"))
@@ -79,15 +88,40 @@ def _data() -> tuple[Values, list[str]]:
         "dataset": entry["dataset"],
         **field_row(spec, _besides("dataset", spec.asked()), usual=usual),
     }
+    return values, _tasks(right, name, values)
+
+
+def _joined(place: DeltaGenerator) -> Values:
+    """Ask which data sets are joined, and how; what is wrong is said when the run is started."""
+    text = place.text_input(
+        "Data sets to join", key="new_sources", placeholder="one[depth]+other[seg]", help=ABOUT_JOINED
+    )
+    turns = place.checkbox(
+        "Batches of one data set at a time, in turns", key="new_alternating", help="Not set: each batch mixes them."
+    )
+    cache = place.text_input("Cache", key="new_joined_cache", help="Folder for arrays that are ready to train on.")
+    asked = {"dataset": text.strip(), "alternating": turns and "+" in text, "cache": cache.strip() or None}
     try:
-        fields = list(spec.model_validate(values).fields)
-    except ValidationError:  # an option is wrong, which is said when the run is started
+        values, _ = joined_values(asked)
+    except ValueError as error:
+        place.caption(plain(sentence(str(error))))
+        return {"dataset": "joined", "sources": []}
+    if not values:
+        place.caption("Write two or more names, joined by +.")
+    return values or {"dataset": "joined", "sources": []}
+
+
+def _tasks(place: DeltaGenerator, name: str, values: Values) -> list[str]:
+    """Ask which fields of the data are learned."""
+    try:
+        model = DATASETS.get(values["dataset"], JoinedData)
+        fields = list(model.model_validate(values).fields)
+    except ValueError:  # an option is wrong, which is said when the run is started
         fields = []
     about = "One head is trained per task. All tasks share the trunk. Left empty: the first three."
-    tasks = right.multiselect(
-        "Tasks", fields, default=fields[:3], key=f"new_tasks_{name}", help=about, on_change="ignore"
-    )
-    return values, tasks
+    key = f"new_tasks_{name}" if name != JOINED else f"new_tasks_{'_'.join([name, *fields])}"
+    chosen: list[str] = place.multiselect("Tasks", fields, default=fields[:3], key=key, help=about, on_change="ignore")
+    return chosen
 
 
 def known_names() -> dict[str, dict[str, str]]:
@@ -130,6 +164,9 @@ def _sparsity() -> tuple[Way, Values]:
     if way == "target":
         with columns[2]:
             values["target_of"] = field_widget(PenaltySpec, "target_of")
+    if values.get("target_of") == "latency":
+        with columns[3]:
+            values["latency_batch"] = field_widget(PenaltySpec, "latency_batch")
     st.caption(MEANINGS[way])
     return way, values
 

@@ -27,6 +27,7 @@ LABELS = {
     "strength_of": "Unit of the strength",
     "target": "Target [%]",
     "target_of": "Share of the",
+    "latency_batch": "Images per pass",
     "penalty": "Kind of penalty",
     "scope": "Penalised part",
     "weights": "Group weights",

@@ -17,6 +17,7 @@ from winnow.engine.runs.events import checked_lines
 from winnow.engine.runs.labels import NAME as LABELS
 from winnow.engine.runs.labels import Labels, labels_of
 from winnow.engine.runs.quantities import SPARSITIES, Metric, metrics
+from winnow.engine.runs.reading import read_object
 from winnow.engine.runs.run import Run, list_runs, runs_folder
 from winnow.engine.runs.work_folder import LIVE, Status
 from winnow.engine.specs.frozen import SpecError
@@ -125,8 +126,8 @@ def image_sets(known: Sequence[Summary], split: str = "val") -> dict[str, str]:
 def _stored_images(run: Path) -> str:
     """Return the beginning of the digest of the images that are stored with a run, "" where none are."""
     try:
-        return str(json.loads((run / "sample" / "val.json").read_bytes())["sha256"])[:8]
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_object(run / "sample" / "val.json")["sha256"])[:8]
+    except (OSError, ValueError, KeyError):
         return ""
 
 

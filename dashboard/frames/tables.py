@@ -25,7 +25,7 @@ SPARSITY_TITLES = {
     "parameter_sparsity": "Parameters zero",
     "mac_sparsity": "MACs zero",
 }
-SHORT = {"group": "groups", "parameter": "params", "mac": "MACs"}
+SHORT = {"group": "groups", "parameter": "params", "mac": "MACs", "latency": "latency", "memory": "memory"}
 
 
 def runs(summaries: Sequence[Summary]) -> pd.DataFrame:

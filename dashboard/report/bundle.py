@@ -12,6 +12,7 @@ from winnow.dashboard.frames.csv_export import csv
 from winnow.dashboard.report.citations import bibtex
 from winnow.dashboard.report.parts import Chapter, ReportTable, cell_text, file_name
 from winnow.engine.runs.digests import NOTED, digest, manifests
+from winnow.engine.runs.reading import read_object
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 from winnow.engine.studies.reporting_tables import latex, markdown
@@ -24,12 +25,11 @@ def bundle(chapters: Sequence[Chapter]) -> bytes:
     files: dict[str, bytes] = {"references.bib": bibtex(key for one in chapters for key in one.cited).encode()}
     for chapter in chapters:
         folder = file_name(chapter.key)
-        for section in chapter.sections:
-            for shown in section.shown:
-                name = _free(files, f"{folder}/{file_name(shown.key)}")
-                files[name] = csv(shown.frame)
-                if isinstance(shown, ReportTable):
-                    files |= table_files(shown.frame, name.removesuffix(".csv"))
+        for shown in (shown for section in chapter.sections for shown in section.shown):
+            name = _free(files, f"{folder}/{file_name(shown.key)}")
+            files[name] = csv(shown.frame)
+            if isinstance(shown, ReportTable):
+                files |= table_files(shown.frame, name.removesuffix(".csv"))
         files |= {f"{folder}/{name}": content for name, content in chapter.files.items()}
     return _zip(files)
 
@@ -38,8 +38,8 @@ def identity_files(work: Run | Study, replay: str) -> dict[str, bytes]:
     """Return what identifies a run or study: its spec, the digests of its files, the command that repeats it."""
     spec, noted = work.path / "spec.json", work.path / NOTED
     known: dict[str, object] = {"spec.json": digest(spec.read_bytes())}
-    known |= json.loads(noted.read_bytes()) if noted.is_file() else {}
-    known |= {f"weights/{file.name}": json.loads(file.read_bytes()) for file in manifests(work.path / "weights")}
+    known |= read_object(noted) if noted.is_file() else {}
+    known |= {f"weights/{file.name}": read_object(file) for file in manifests(work.path / "weights")}
     choice = work.path / NAME
     return {
         **({NAME: choice.read_bytes()} if choice.is_file() else {}),

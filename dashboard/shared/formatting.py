@@ -23,7 +23,7 @@ STATES: dict[State, tuple[str, str, Colour]] = {  # glyph in a table, icon on a 
     "failed": ("✕", ":material/error:", "red"),
     "lost": ("?", ":material/help:", "violet"),
 }
-COUNTED = {"group": "groups", "parameter": "parameters", "mac": "MACs", "latency": "latency"}
+COUNTED = {"group": "groups", "parameter": "parameters", "mac": "MACs", "latency": "latency", "memory": "memory"}
 CRITERIA: dict[Criterion, str] = {"zeros": "exact zeros", "norm": "low norms", "relevance": "low relevance"}
 REPAIRS = {"norms": "batch norms repaired", "readers": "layers repaired", "both": "layers and batch norms repaired"}
 

@@ -16,7 +16,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
@@ -144,6 +144,18 @@ class ShardsData(FolderData):
         return shards[split]
 
 
+def _files_in(shard: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield the regular members whose bytes are all there; those of the format's own are left out."""
+    size = os.path.getsize(shard)
+    with tarfile.open(shard, "r:") as tar:
+        for member in tar:
+            if not member.isreg() or member.name.startswith("__"):
+                continue
+            if member.offset_data + member.size > size:
+                raise tarfile.ReadError("unexpected end of data")
+            yield member
+
+
 @lru_cache(maxsize=4096)
 def members_of(shard: Path, _: int) -> Mapping[str, Mapping[str, TarMember]]:
     """Return the members of a tar file by key and ending; `_` is the time of its last change.
@@ -154,18 +166,13 @@ def members_of(shard: Path, _: int) -> Mapping[str, Mapping[str, TarMember]]:
     """
     found: dict[str, dict[str, TarMember]] = {}
     try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                if not member.isreg() or member.name.startswith("__"):
-                    continue
-                folder, _slash, name = member.name.rpartition("/")
-                stem, _dot, ending = name.partition(".")
-                key = f"{folder}/{stem}" if folder else stem
-                if ending.lower() in found.setdefault(key, {}):
-                    raise DataError(f"{shard}/{member.name}", "name", "one that occurs once", "two members")
-                found[key][ending.lower()] = TarMember(shard, member.name, member.offset_data, member.size)
-                if member.offset_data + member.size > os.path.getsize(shard):
-                    raise tarfile.ReadError("unexpected end of data")
+        for member in _files_in(shard):
+            folder, _slash, name = member.name.rpartition("/")
+            stem, _dot, ending = name.partition(".")
+            key = f"{folder}/{stem}" if folder else stem
+            if ending.lower() in found.setdefault(key, {}):
+                raise DataError(f"{shard}/{member.name}", "name", "one that occurs once", "two members")
+            found[key][ending.lower()] = TarMember(shard, member.name, member.offset_data, member.size)
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
         if isinstance(error, DataError):
             raise

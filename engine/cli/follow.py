@@ -5,6 +5,7 @@ import sys
 import time
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -101,8 +102,15 @@ def outcome(run: Run) -> dict[str, Any]:
         "epoch": status.epoch,
         "metrics": figures,
         **{name: _number(values.get(("", name))) for name in SPARSITIES},
+        **({"foretold": foretold} if (foretold := _foretold(events)) else {}),
         **({"skipped": len(run.table("skipped"))} if (run.path / "tables" / "skipped.parquet").is_file() else {}),
     }
+
+
+def _foretold(events: pd.DataFrame) -> dict[str, float | None]:
+    """Return what a target of latency or memory was foretold to save, and what was measured at the end [%]."""
+    own = events[events["split"] == "foretold"]
+    return {name: _number(value) for name, value in zip(own["quantity"], own["value"], strict=True)}
 
 
 def _number(value: float | None) -> float | None:

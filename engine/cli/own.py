@@ -14,6 +14,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from winnow.data.blame import users_code
 from winnow.data.catalog import DATASETS
 from winnow.data.code import PATTERN, Code, Plain
 from winnow.data.own import OwnData, content, fields_told, loaded
@@ -155,7 +156,8 @@ def _described_data(values: dict[str, Any]) -> dict[str, Any]:
     spec = OwnData.model_validate(values)
     confirm(spec.own_code().fingerprint())
     found = loaded(spec.own_code(), "train", spec.given)
-    told = {"described": fields_told(found), "train_length": len(found), "content": content(found, "train")}
+    with users_code("dataset", spec.code):
+        told = {"described": fields_told(found), "train_length": len(found), "content": content(found, "train")}
     return spec.model_copy(update=told).model_dump()
 
 

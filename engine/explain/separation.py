@@ -62,28 +62,37 @@ def separation_table(
         targets: {task: (N, …)}, dense ones at the size of the images.
 
     """
-    rows: list[list[object]] = []
-    for layer, (channels, values) in activations.items():
-        few, mean = _sampled(values), values.mean((2, 3), dtype=np.float64)
-        images = np.broadcast_to(np.arange(values.shape[1])[:, None, None], few.shape[1:])
-        asked = [
-            (task, question, question.positive.ravel(), question.known.ravel())
-            for task, field in fields.items()
-            if task in targets and (few[0, 0].size > 1 or not KINDS[field.kind].dense)
-            for question in questions(field, _at(targets[task], field, few.shape[2:]))
-        ]
-        dense = {task: KINDS[field.kind].dense for task, field in fields.items()}
-        for place, channel in enumerate(channels):
-            by_place = _Ranked(few[place].ravel(), images.ravel()) if any(dense.values()) else None
-            by_image = _Ranked(mean[place], np.arange(len(mean[place])))
-            for task, question, positive, known in asked:
-                ranked = by_place if dense[task] and by_place is not None else by_image
-                found = ranked.auroc(positive, known)
-                if found.positives:
-                    numbers = [found.value, found.low, found.high, found.positives, found.observations]
-                    about = [layer, int(channel), task, question.value, question.unit]
-                    rows.append([*about, *numbers, ranked.images(known)])
+    asked = {task: field for task, field in fields.items() if task in targets}
+    rows = [
+        [layer, *row]
+        for layer, (channels, values) in activations.items()
+        for row in _rows_of_layer(channels, values, asked, targets)
+    ]
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+
+
+def _rows_of_layer(
+    channels: Sequence[int], values: Array, fields: Mapping[str, Field], targets: Mapping[str, Array]
+) -> Iterator[list[object]]:
+    """Yield what the channels of a layer separate: COLUMNS without the layer, where there is anything to find."""
+    few, mean = _sampled(values), values.mean((2, 3), dtype=np.float64)
+    images = np.broadcast_to(np.arange(values.shape[1])[:, None, None], few.shape[1:])
+    asked = [
+        (task, KINDS[field.kind].dense, question)
+        for task, field in fields.items()
+        if few[0, 0].size > 1 or not KINDS[field.kind].dense
+        for question in questions(field, _at(targets[task], field, few.shape[2:]))
+    ]
+    for place, channel in enumerate(channels):
+        scores = {False: (mean[place], np.arange(values.shape[1])), True: (few[place].ravel(), images.ravel())}
+        ranked = {dense: _Ranked(*scores[dense]) for dense in {dense for _, dense, _ in asked}}
+        for task, dense, question in asked:
+            known = question.known.ravel()
+            found = ranked[dense].auroc(question.positive.ravel(), known)
+            if found.positives:
+                numbers = [found.value, found.low, found.high, found.positives, found.observations]
+                seen = ranked[dense].images(known)
+                yield [int(channel), task, question.value, question.unit, *numbers, seen]
 
 
 @dataclass(frozen=True)

@@ -36,14 +36,15 @@ diag diag_embed tril triu pixel_shuffle pixel_unshuffle channel_shuffle unfold f
 TYPES = "to type type_as float double half bfloat16 int long bool requires_grad_"
 SPATIAL = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d adaptive_avg_pool1d
 adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d max_unpool1d
-max_unpool2d max_unpool3d interpolate upsample grid_sample affine_grid"""
+max_unpool2d max_unpool3d interpolate upsample grid_sample affine_grid max_pool1d_with_indices max_pool2d_with_indices
+max_pool3d_with_indices"""
 REDUCED = """mean sum amax amin max min median std var var_mean std_mean norm linalg_vector_norm logsumexp prod all any
 argmax argmin argsort count_nonzero cumsum cumprod sort topk matmul bmm mm addmm addbmm baddbmm mv dot tensordot einsum
 cdist scaled_dot_product_attention cosine_similarity one_hot searchsorted bucketize"""
 MAKERS = """new_zeros new_ones new_full zeros_like ones_like full_like rand_like randn_like bernoulli zeros ones full
 arange linspace eye rand randn tensor as_tensor scalar_tensor"""
 FUNCTION_WORDS = f"{WEIGHTED} {ACTIVATIONS} {ARITHMETIC} {MOVING} {TYPES} {SPATIAL} {REDUCED} {MAKERS}"
-OPERATORS = "xor invert iadd isub imul itruediv"
+OPERATORS = "xor invert iadd isub imul itruediv is_floating_point is_complex"
 SIZES = """size dim ndim ndimension numel nelement stride dtype device layout is_floating_point is_complex is_cuda
 is_contiguous requires_grad element_size itemsize nbytes get_device storage_offset is_leaf is_sparse shape"""
 
@@ -59,10 +60,26 @@ ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad
 CircularPad3d Softmax Softmax2d LogSoftmax Softmin Embedding LSTM GRU RNN LSTMCell GRUCell RNNCell MultiheadAttention
 CosineSimilarity Fold Unfold"""
 
+LIMITS = ("min", "max", "eps", "tiny", "smallest_normal", "resolution")
+
+
+def limit_of(kind: torch.dtype, name: str) -> float:
+    """Return a limit of a floating type, as `torch.finfo` names it.
+
+    Raises:
+        ValueError: it is none of them, or the type is not a floating one.
+
+    """
+    if not isinstance(kind, torch.dtype) or not kind.is_floating_point or name not in LIMITS:
+        raise ValueError(f"`name` must be one of {', '.join(LIMITS)}, of a floating type, got {name!r} of {kind}.")
+    return float(getattr(torch.finfo(kind), name))
+
+
 SPACES = {"torch": torch, "torch.nn.functional": functional, "operator": operator}
 OURS: dict[str, Callable[..., Any]] = {
     "winnow.only_shape": only_shape,
     "winnow.only_value": only_value,
+    "winnow.limit_of": limit_of,
     "builtins.len": len,
     "torch._assert": torch._assert,
 }

@@ -109,20 +109,22 @@ def signature(values: Mapping[str, Any]) -> tuple[Any, ...] | None:
 
     Tensors that stand for others (of torch.export, torch.compile, torch.fx) hold no memory of their own.
     """
-    found: list[Any] = []
+    found = []
     for name, value in values.items():
         leaves: list[Any] = []
         map_aggregate(value, leaves.append)
-        for leaf in leaves:
-            if isinstance(leaf, Tensor):
-                if type(leaf) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling():
-                    return None
-                found.append((name, tuple(leaf.shape), leaf.dtype))
-            elif isinstance(leaf, bool | int | float | str | type(None)):
-                found.append((name, leaf))
-            else:
-                return None
-    return tuple(found)
+        found += [(name, *_signed(leaf)) if _plain(leaf) else None for leaf in leaves]
+    return None if None in found else tuple(found)
+
+
+def _plain(leaf: Any) -> bool:
+    if isinstance(leaf, Tensor):
+        return type(leaf) in (Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
+    return isinstance(leaf, bool | int | float | str | type(None))
+
+
+def _signed(leaf: Any) -> tuple[Any, ...]:
+    return (tuple(leaf.shape), leaf.dtype) if isinstance(leaf, Tensor) else (leaf,)
 
 
 @contextmanager

@@ -6,33 +6,36 @@ Operations under torch.no_grad are marked. Drawn are private copies of the model
 """
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
-from winnow.engine.export.allowed import LAYER_NAMES
+from winnow.engine.export.allowed import LAYER_NAMES, LIMITS, limit_of
 from winnow.engine.export.refusal import NotDescribable
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.modes import in_mode
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
-from winnow.engine.graph.running import Running
+from winnow.engine.graph.running import Running, sizes_drawn
 from winnow.engine.graph.tracer import RunningTracer
 from winnow.engine.pruning.guards import only_shape, only_value
+from winnow.engine.pruning.parts import calls_of
 from winnow.engine.pruning.precision import private
 
 PURE = {"size", "shape", "dim", "ndim", "numel", "dtype", "device", "getattr", "getitem", "len", "truth"}
 FROZEN = "frozen"  # the key of a node's meta: whether it ran without gradients
 PATH = "at"  # and the module that it ran in
 RANDOM_STATE = 0
-MAKERS = ("rand", "randn", "zeros", "ones", "full", "arange", "linspace", "eye", "randint", "randperm", "tensor")
+ORIGINALS = ("v", "orig")  # what torch.nn.utils.weight_norm, spectral_norm and prune call the parameter behind a weight
+HOOKED = (
+    "`model` must hold its weights as parameters, got `{}`, which a hook computes before each pass. Call "
+    "torch.nn.utils.remove_weight_norm, remove_spectral_norm or prune.remove first."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,14 +81,8 @@ class Observed(Running):
         return super().__iter__()
 
     def _counted(self) -> int:
-        count = self.counted()
         known = len(self.concrete)
-        return known if isinstance(self.concrete, Mapping) else int(self._said(known, count))
-
-    def counted(self) -> Any:
-        """Return the length as a proxy."""
-        shape: Any = self.shape if isinstance(self.concrete, Tensor) else None
-        return self._asked(len) if shape is None else shape[0]
+        return known if isinstance(self.concrete, Mapping) else int(self._said(known, self.counted()))
 
     __hash__ = Running.__hash__
 
@@ -169,14 +166,23 @@ def drawn_graph(model: nn.Module, call: Call) -> DrawnGraph:
 
     """
     if isinstance(model, fx.GraphModule):
-        return DrawnGraph(_without_idle(_copy(model.graph)), {})
+        return DrawnGraph(_without_idle(_with_limits(_entered(model, call))), {})
+    _not_computed(model)
     try:
         found = _attempt(model, call, fixed_sizes=False)
     except NotDescribable:
         raise
     except Exception:  # noqa: BLE001 - whatever fx does not take, plain numbers may help
         found = _fixed(model, call)
-    return DrawnGraph(_without_idle(found.fx_graph), found.constants)
+    return DrawnGraph(_without_idle(_with_limits(found.fx_graph)), found.constants)
+
+
+def _not_computed(model: nn.Module) -> None:
+    for path, module in model.named_modules():
+        plain = [name for name, value in vars(module).items() if isinstance(value, Tensor)]
+        for name in plain:
+            if any(f"{name}_{end}" in module._parameters for end in ORIGINALS):
+                raise NotDescribable(HOOKED.format(f"{path}.{name}".lstrip(".")))
 
 
 LONGEST = 200  # characters of what torch says
@@ -199,57 +205,10 @@ def _attempt(model: nn.Module, call: Call, fixed_sizes: bool) -> DrawnGraph:
     inputs = {name: value for name, (how, value) in call.named(model).items() if how == "given"}
     before = set(vars(twin))
     tracer = Drawing(Recording(twin, 1), inputs, fixed_sizes)
-    with _sizes_drawn(twin), in_mode(twin, bool(call.training)), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+    with sizes_drawn(twin), in_mode(twin, bool(call.training)), torch.enable_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_STATE)
         fx_graph = tracer.trace(twin)
     return DrawnGraph(fx_graph, {name: vars(twin)[name] for name in set(vars(twin)) - before})
-
-
-@contextmanager
-def _sizes_drawn(model: nn.Module) -> Iterator[None]:
-    """Let `len` and the functions that make tensors of a size take proxies; by themselves they would ask for numbers.
-
-    `len` is exchanged in the modules that the model's code is in. Whoever else calls them finds what he expects.
-    """
-    places = {id(found): found for module in model.modules() if (found := _code_of(module)) is not None}
-    patched = [place for place in places.values() if "len" not in place]
-    makers = {name: getattr(torch, name) for name in MAKERS}
-    for place in patched:
-        place["len"] = _length
-    for name, maker in makers.items():
-        setattr(torch, name, _drawing(maker))
-    try:
-        yield
-    finally:
-        for place in patched:
-            del place["len"]
-        for name, maker in makers.items():
-            setattr(torch, name, maker)
-
-
-def _drawing(maker: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that is drawn where it is given a proxy."""
-
-    @wraps(maker)
-    def made(*args: Any, **kwargs: Any) -> Any:
-        found: list[Observed] = []
-        map_aggregate((args, kwargs), lambda leaf: found.append(leaf) if isinstance(leaf, Observed) else None)
-        if not found:
-            return maker(*args, **kwargs)
-        tracer: Any = found[0].tracer
-        return tracer.create_proxy("call_function", maker, args, kwargs)
-
-    return made
-
-
-def _code_of(module: nn.Module) -> dict[str, Any] | None:
-    """Return the globals of the module's forward pass, None for torch's own."""
-    found: dict[str, Any] = getattr(type(module).forward, "__globals__", {})
-    return None if str(found.get("__name__", "torch")).partition(".")[0] == "torch" else found
-
-
-def _length(value: Any) -> Any:
-    return value.counted() if isinstance(value, Observed) else len(value)
 
 
 def plain_value(result: Any) -> Any:
@@ -265,10 +224,48 @@ def plain_value(result: Any) -> Any:
     return {name: plain_value(value) for name, value in vars(result).items()} if hasattr(result, "__dict__") else result
 
 
-def _copy(fx_graph: fx.Graph) -> fx.Graph:
-    copied = fx.Graph()
-    copied.output(copied.graph_copy(fx_graph, {}))
+def _entered(model: fx.GraphModule, call: Call) -> fx.Graph:
+    """Return a copy of a program in which modules that are no layers of the document are drawn too."""
+    modules = dict(model.named_modules())
+    own = [
+        str(node.target)
+        for node in model.graph.nodes
+        if node.op == "call_module" and type(modules[str(node.target)]) not in LAYER_NAMES
+    ]
+    given = calls_of(model, own, call) if own else {}
+    copied, values = fx.Graph(), dict[fx.Node, Any]()
+    for node in model.graph.nodes:
+        path = str(node.target)
+        if node.op == "call_module" and path in own:
+            part = _attempt(modules[path], given[path], fixed_sizes=False)
+            if part.constants or node.kwargs:
+                raise NotDescribable(f"`model` must have only known layers of torch.nn, got another at `{path}`.")
+            values[node] = _inserted(copied, part.fx_graph, f"{path}.", [values[operand] for operand in node.args])
+        else:
+            values[node] = copied.node_copy(node, values.__getitem__)
     return copied
+
+
+def _inserted(target: fx.Graph, part: fx.Graph, prefix: str, operands: list[Any]) -> Any:
+    """Copy the program of a module to the end of another; return what it gives."""
+    given, values = iter(operands), dict[fx.Node, Any]()
+    for node in part.nodes:
+        if node.op == "output":
+            return fx.map_arg(node.args[0], values.__getitem__)
+        values[node] = next(given) if node.op == "placeholder" else target.node_copy(node, values.__getitem__)
+        if node.op in ("get_attr", "call_module"):
+            values[node].target = f"{prefix}{node.target}"
+    return None
+
+
+def _with_limits(fx_graph: fx.Graph) -> fx.Graph:
+    """Let `torch.finfo(x.dtype).min` be one operation of the document."""
+    for made in [node for node in fx_graph.nodes if node.target is torch.finfo and len(node.args) == 1]:
+        for user in [user for user in made.users if user.target is getattr and user.args[1] in LIMITS]:
+            user.target, user.args = limit_of, (made.args[0], user.args[1])
+        if not made.users:
+            fx_graph.erase_node(made)
+    return fx_graph
 
 
 def _without_idle(fx_graph: fx.Graph) -> fx.Graph:

@@ -79,6 +79,7 @@ def _arguments(path: str, layer: Any) -> dict[str, Any]:
     if isinstance(layer, Selecting):
         index = None if layer.index is None else len(layer.index)
         found |= {"index": index, "ones": layer.ones, "axis": layer.axis}
+        found |= {} if layer.start is None else {"start": layer.start}
     return found
 
 
@@ -98,10 +99,11 @@ def _constructed(kind: type[nn.Module], given: dict[str, Any]) -> nn.Module:
         return Gather(_index(given["index"]), int(given["axis"]))
     if not issubclass(kind, Selecting):
         return kind(**given)
-    own = {name: given.pop(name) for name in ("index", "ones", "axis")}
+    own, start = {name: given.pop(name) for name in ("index", "ones", "axis")}, given.pop("start", None)
     layer: Any = kind(**given)
     layer.register_buffer("index", None if own["index"] is None else _index(own["index"]))
     layer.ones, layer.axis = bool(own["ones"]), int(own["axis"])
+    layer.start = None if start is None else int(start)
     return layer  # type: ignore[no-any-return]
 
 

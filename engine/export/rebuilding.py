@@ -83,10 +83,10 @@ def _adopted(name: str, entry: Stored, tensor: Tensor | None) -> Tensor:
 def _furnish(path: str, layer: nn.Module, owned: Mapping[str, Tensor]) -> None:
     """Put the tensors into a layer that was built without memory."""
     for part, module in layer.named_modules():
+        stem = f"{path}.{part}" if part else path
         for held in (module._parameters, module._buffers):
-            for name, empty in held.items():
-                if empty is not None:
-                    held[name] = _fitting(f"{path}.{part}.{name}" if part else f"{path}.{name}", empty, owned)
+            full = {name: empty for name, empty in held.items() if empty is not None}
+            held |= {name: _fitting(f"{stem}.{name}", empty, owned) for name, empty in full.items()}
         if isinstance(module, nn.RNNBase):
             module._init_flat_weights()
 

@@ -14,7 +14,7 @@ from winnow.engine.graph.calls import Call
 from winnow.engine.graph.containers import flatten
 from winnow.engine.graph.recording import Recording
 from winnow.engine.graph.refusal import NotTraceable
-from winnow.engine.graph.running import Running
+from winnow.engine.graph.running import Running, sizes_drawn
 from winnow.engine.graph.tracer import RunningTracer
 
 DIFFERENT = "the traced program gives other outputs than the model, so look for hooks, isinstance or in-place tricks"
@@ -59,7 +59,8 @@ def drawn(model: nn.Module, recording: Recording, call: Call, expected: Any) -> 
 def _attempt(model: nn.Module, tracer: RunningTracer) -> tuple[RunningTracer, Drawn]:
     before = set(vars(model))
     try:
-        fx_graph = tracer.trace(model)
+        with sizes_drawn(model):
+            fx_graph = tracer.trace(model)
         constants = {name: vars(model)[name] for name in set(vars(model)) - before}
         return tracer, Drawn(
             fx_graph, constants, tracer.fixed_sizes or bool(tracer.frozen), tracer.input_carriers, tracer.result

@@ -114,6 +114,7 @@ INDEXING = (
 SPECIAL = {
     torch.batch_norm: "aten_batch_norm",
     torch.instance_norm: "aten_instance_norm",
+    torch.sparse.mm: "mm",
     torch.embedding: "aten_embedding",  # takes the table first
     torch.nn.functional.unfold: "im2col",  # a method of tensors has the name
     narrow_layer_norm: "narrow_layer_norm",

@@ -162,6 +162,8 @@ class Observer(TorchFunctionMode):
         """Note an operation that made or changed a tensor."""
         path, (args, kwargs) = self.paths.path, given
         results = tensors_in((result,))
+        if any(tensor.is_nested for tensor in results):
+            raise NotTraceable(path, "a nested tensor", "pad its parts to one length, and mask what is padding")
         known = {id(tensor) for tensor in results}
         changed = [t for t in written if id(t) not in known and self.recording.name(t) is None]
         self.signature.enter(name, path, given, [*results, *changed])
@@ -215,7 +217,7 @@ class Observer(TorchFunctionMode):
         args, kwargs = given
         if not weighted:
             return map_aggregate(args, carrier), map_aggregate(kwargs, carrier)
-        named = {key: carrier(leaf) if key == "input" else weight(leaf) for key, leaf in kwargs.items()}
+        named = {key: (carrier if key == "input" else weight)(leaf) for key, leaf in kwargs.items()}
         return (*map_aggregate(args[:1], carrier), *map_aggregate(args[1:], weight)), named
 
     def _leaf(self) -> bool:

@@ -99,7 +99,7 @@ class Preserved:
 def _copy_back(tensor: Tensor, before: Tensor) -> None:
     if tensor.shape != before.shape:
         tensor.data = before
-    elif not torch.equal(tensor, before):
+    elif tensor.layout != torch.strided or not torch.equal(tensor, before):
         tensor.data.copy_(before)
 
 

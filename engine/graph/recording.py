@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.fx.node import map_aggregate
 
@@ -56,7 +57,7 @@ class Recording:
 
     def carrier(self, node: str, value: Tensor, labels: Labels, bears: bool) -> Carrier:
         """Enter a tensor with its labels."""
-        made = Carrier(len(self.carriers), node, tuple(value.shape), labels, bears, value.untyped_storage().data_ptr())
+        made = Carrier(len(self.carriers), node, tuple(value.shape), labels, bears, pointer(value))
         self.carriers.append(made)
         return made
 
@@ -69,7 +70,8 @@ class Recording:
     def named(self, node: str, name: str, value: Tensor) -> Carrier:
         """Enter a parameter or buffer that the forward pass uses by itself: a label for each of its elements."""
         count = value.numel()
-        if count == 1 or count > LARGEST_CONSTANT or not value.is_floating_point():
+        dense = value.is_floating_point() and value.layout == torch.strided
+        if count == 1 or count > LARGEST_CONSTANT or not dense:
             made = self.fixed(node, value)
             self._named[made.index] = name
             return made

@@ -1,15 +1,23 @@
 """A proxy that knows its value: what torch.fx draws with, plus what the operation gave on the example."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
-from torch import Tensor, fx
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.node import map_aggregate
 
 from winnow.engine.graph.operation import tensors_in
 from winnow.engine.graph.refusal import NotTraceable
 
 CONTROL = "flow of control that depends on the values of a tensor"
 ADVICE = "decide by sizes or options, or use torch.where"
+MAKERS = (
+    "rand", "randn", "zeros", "ones", "full", "empty", "arange", "linspace", "eye", "randint", "randperm", "tensor",
+    "tril_indices", "triu_indices", "finfo",
+)  # fmt: skip
 
 
 class Running(fx.Proxy):
@@ -64,6 +72,11 @@ class Running(fx.Proxy):
             self._frozen()
         return len(self.concrete)
 
+    def counted(self) -> Any:
+        """Return the length as a proxy."""
+        shape: Any = self.shape if isinstance(self.concrete, Tensor) else None
+        return self.tracer.create_proxy("call_function", len, (self,), {}) if shape is None else shape[0]
+
     def __contains__(self, item: Any) -> bool:
         return item in (self.concrete if isinstance(self.concrete, Mapping) else self._number())
 
@@ -72,3 +85,50 @@ class Running(fx.Proxy):
             return iter(self.concrete)
         first: Any = self
         return iter([first[place] for place in range(len(self.concrete))])
+
+
+@contextmanager
+def sizes_drawn(model: nn.Module) -> Iterator[None]:
+    """Let `len` and the functions that make tensors of a size take proxies; by themselves they would ask for numbers.
+
+    `len` is exchanged in the modules that the model's code is in. Whoever else calls them finds what he expects.
+    """
+    places = {id(found): found for module in model.modules() if (found := _code_of(module)) is not None}
+    patched = [place for place in places.values() if "len" not in place]
+    makers = {name: getattr(torch, name) for name in MAKERS}
+    for place in patched:
+        place["len"] = _length
+    for name, maker in makers.items():
+        setattr(torch, name, _drawing(maker))
+    try:
+        yield
+    finally:
+        for place in patched:
+            del place["len"]
+        for name, maker in makers.items():
+            setattr(torch, name, maker)
+
+
+def _drawing(maker: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that is drawn where it is given a proxy."""
+
+    @wraps(maker)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        found: list[Running] = []
+        map_aggregate((args, kwargs), lambda leaf: found.append(leaf) if isinstance(leaf, Running) else None)
+        if not found:
+            return maker(*args, **kwargs)
+        tracer: Any = found[0].tracer
+        return tracer.create_proxy("call_function", maker, args, kwargs)
+
+    return made
+
+
+def _code_of(module: nn.Module) -> dict[str, Any] | None:
+    """Return the globals of the module's forward pass, None for torch's own."""
+    found: dict[str, Any] = getattr(type(module).forward, "__globals__", {})
+    return None if str(found.get("__name__", "torch")).partition(".")[0] == "torch" else found
+
+
+def _length(value: Any) -> Any:
+    return value.counted() if isinstance(value, Running) else len(value)

@@ -73,12 +73,20 @@ class BestEpoch:
         """
         best, training = self.best, self._training
         if training.spec.keep == "last" or best is None:
-            return training.step // self._steps, training.step
+            return self.place
         content = verified(self._manifest)
         if content is None:
             raise ValueError(f"`{MANIFEST}` must have the digest of best.safetensors, got another: a file is damaged.")
         put_network(training, Checkpoint(load(content), best))
         training.proximal.norms = [bank.norms() for bank in training.proximal.banks]
+        return self.place
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The epoch and step of the network that the run stands for: the best one's where that is kept."""
+        best, training = self.best, self._training
+        if training.spec.keep == "last" or best is None:
+            return training.step // self._steps, training.step
         return int(best["epoch"]), int(best["step"])
 
     def _compare(self, record: EpochDone) -> None:

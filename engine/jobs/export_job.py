@@ -34,6 +34,7 @@ from winnow.engine.runs.files import replace
 from winnow.engine.runs.reading import read_object
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import WorkFolder
+from winnow.engine.sparsity.strength import SAID_OF
 from winnow.engine.specs.export import ExportSpec, Format
 from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.specs.prune import PruneSpec
@@ -154,7 +155,9 @@ def _described(spec: TrainSpec, pruning: DerivedJob) -> dict[str, str]:
     given = asked.model_dump(exclude_defaults=True, exclude={"kind"}) if isinstance(asked, PruneSpec) else {}
     return {
         "penalty": f"{spec.penalty.penalty} on {spec.penalty.groups} groups of the {spec.penalty.scope}",
-        "target": f"{target:g} % of the {spec.penalty.target_of}s" if (target := pruning.run.target_now()) else "",
+        "target": f"{target:g} % of the {SAID_OF[spec.penalty.target_of][0]}"
+        if (target := pruning.run.target_now())
+        else "",
         "strength": _strength(spec.penalty),
         "optimiser": f"{spec.optimiser.optimiser}, learning rate {spec.optimiser.learning_rate:g}",
         "epochs": str(spec.epochs),

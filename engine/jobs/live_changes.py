@@ -5,7 +5,7 @@ Each change is recorded once, as an event `control` at the step from which on it
 
 from winnow.engine.jobs.writer import Writer
 from winnow.engine.runs.control import Control
-from winnow.engine.sparsity.strength import Targeted
+from winnow.engine.sparsity.strength import SAID_OF, Targeted
 from winnow.engine.training.state import Training
 
 TENTH = 0.1  # %: a target is met within that
@@ -69,7 +69,8 @@ def cannot_be_met(controller: Targeted, floor: float) -> str:
     """Say why a target cannot be met, "" where it can."""
     if (most := controller.most()) >= controller.percent - TENTH:
         return ""
+    what, done = SAID_OF[controller.of]
     return (
         f"the target of {controller.percent:g} % cannot be met: with a floor of {floor:g} at most {most:.1f} % of the "
-        f"{controller.of}s can be zero"
+        f"{what} can be {done.rpartition(' ')[2]}"
     )

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from winnow.data.blame import error_line, users_line
 from winnow.data.kinds import KINDS
 from winnow.data.sample import Field
 from winnow.engine.sparsity.proximal import Proximal
@@ -129,6 +130,11 @@ def fitting_target(name: str, field: Field, target: Tensor, images: Tensor, valu
     if target.is_complex() or (kind.whole and target.is_floating_point()):
         expected = kind.expected(len(field.classes)) if kind.whole else "real numbers"
         raise ValueError(f"`loader` must give {expected} for {name} ({field.kind}), got {_kind(target)}.")
+    if field.kind == "depth" and not target.is_floating_point():
+        raise ValueError(
+            f"`loader` must give floating-point depth in {field.unit} for {name}, got {_kind(target)}. Where it is in "
+            "millimetres: target.float() / 1000."
+        )
     found = target.long() if kind.whole else target if target.is_floating_point() else target.float()
     for verdict in kind.verdicts(found.float().cpu().numpy(), len(field.classes), field.unit) if values else []:
         if not verdict.right.all():
@@ -200,6 +206,14 @@ class Watch:
         except NonFiniteLossError as error:
             return str(error)
         return ""
+
+    @staticmethod
+    def failure(error: BaseException | None) -> str:
+        """Say in one line what ended a loop, and in which line of the user's own."""
+        if error is None:
+            return ""
+        line = users_line(error)
+        return error_line(error) + (f" ({line})" if line else "")
 
     def said(self, steps: int, since: int) -> list[str]:
         """Return what a reader must know of a loop of so many steps, `since` of them after the last epoch."""

@@ -143,20 +143,20 @@ def _chosen(pruning: Pruning, found: Units) -> Flags:
     """Return which units are removed, (units,)."""
     spec, writer = pruning.spec, pruning.writer
     tasks = pruning.kept if pruning.dropped else None
-    idle = found.idle(tasks)
+    idle, measured = found.idle(tasks), dict[str, float | None]()
     if spec.criterion == "zeros":
         writer.table("units", found.frame(idle=idle, gone=idle, score=np.full(len(found), np.nan)))
-        shares, latency = WhatIf(found, tasks).shares(np.zeros(len(found), bool)), None
-        gone = idle
+        shares, gone = WhatIf(found, tasks).shares(np.zeros(len(found), bool)), idle
     else:
         scores = _scores(pruning, found)
         pruning.phase("choosing the channels to remove", 0.2)
         choice = _choice(pruning, found, scores, tasks)
-        gone, shares, latency = choice.gone, choice.shares, choice.latency
+        gone, shares = choice.gone, choice.shares
+        measured |= {"latency": choice.latency, "memory": choice.memory}
         writer.table("units", found.frame(idle=idle, gone=gone, score=scores))
         _swept(pruning, found, scores)
     saved = {"group": shares.group, "parameter": shares.parameter, "mac": shares.mac}
-    saved |= {} if latency is None else {"latency": latency}
+    saved |= {name: value for name, value in measured.items() if value is not None}
     writer.table("saved", pd.DataFrame({"of": list(saved), "value": list(saved.values())}))
     return gone
 

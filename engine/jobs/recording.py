@@ -276,7 +276,7 @@ class Recorder:
             else:
                 with suppress(OSError), (self.run.path / "log.txt").open("a") as log:
                     traceback.print_exception(error, file=log)
-                self._writer.finish("failed", f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": "))
+                self._writer.finish("failed", self._watch.failure(error))
         finally:
             self._lock.release()
 

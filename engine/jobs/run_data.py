@@ -18,6 +18,7 @@ from winnow.data.stacking import Progress, Stacked, require_whole, stack
 from winnow.engine.jobs.sample import read_sample
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.train import TrainSpec
+from winnow.engine.tasks.surroundings import surroundings_kept
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.distributed.joining import own_device
@@ -50,7 +51,8 @@ def fields(spec: TrainSpec) -> Mapping[str, Field]:
 
 def dataset(spec: TrainSpec, split: Split) -> Dataset:
     """Return a split of a run's data set, not yet read."""
-    return spec.data.load(split)
+    with surroundings_kept("dataset"):
+        return spec.data.load(split)
 
 
 def example(spec: TrainSpec) -> Tensor:
@@ -150,7 +152,10 @@ def _stacked(spec: TrainSpec, data: Dataset, tasks: tuple[str, ...], split: Spli
     progress = _progress(spec, split, say, spec.data.verb)
     if isinstance(spec.data, DiskData) and spec.data.cache and isinstance(data, OnDisk):
         return cached(spec.data, split, tasks, progress)
-    stacked = stack(data, tasks, progress)
+    if isinstance(spec.data, JoinedData) and isinstance(data, Joined):
+        data = spec.data.from_cache(split, progress)
+    with surroundings_kept("dataset"):
+        stacked = stack(data, tasks, progress)
     in_turns = isinstance(spec.data, JoinedData) and spec.data.alternating
     return replace(stacked, turns=data.lengths) if in_turns and isinstance(data, Joined) else stacked
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
@@ -65,9 +66,16 @@ def read_sample(run: Run, split: str) -> Stacked:
     if content is None or read_object(manifest).get("format_version") != 1:
         raise ValueError(f"`run` must hold its sample as it was stored, got a damaged one in {run.id}.")
     with taken_apart(manifest):
-        tensors = load(content)
+        tensors = _tensors(content)
         images = tensors.pop(IMAGES).float().permute(0, 2, 3, 1).contiguous()
     return Stacked(images.numpy(), {name.removeprefix("target."): own.numpy() for name, own in tensors.items()})
+
+
+def _tensors(content: bytes) -> dict[str, Tensor]:
+    try:
+        return load(content)
+    except SafetensorError as error:  # a digest that agrees with bytes that are no tensors
+        raise ValueError(str(error)) from error
 
 
 def sampled_targets(run: Run) -> list[str]:
@@ -107,7 +115,7 @@ class Loader:
         images: list[Tensor] = []
         targets: dict[str, list[Tensor]] = {name: [] for name in tasks}
         kept = 0
-        for given in loader:
+        for given in _quietly(loader):
             batch = told.batch(given, values=True)
             for name, task in tasks.items():
                 own = task.counts(batch.targets[name]).cpu()
@@ -129,7 +137,7 @@ class Loader:
         meters = {name: task.meter() for name, task in tasks.items()}
         losses = dict.fromkeys(tasks, 0.0)
         with evaluating(net):
-            for given in self.loader:
+            for given in _quietly(self.loader):
                 batch = self.told.batch(given)
                 predictions = net(batch.images.to(self.device))
                 for name, task in tasks.items():
@@ -138,6 +146,15 @@ class Loader:
                     meters[name].update(own, target)
         found = {name: {"loss": losses[name], **meters[name].compute()} for name in tasks}
         return {name: own if self.counts[name].any() else dict.fromkeys(own, math.nan) for name, own in found.items()}
+
+
+def _quietly(loader: Iterable[Any]) -> Iterator[Any]:
+    """Yield the batches of a loader; torch's random numbers are then as they were.
+
+    A DataLoader draws from them: without this, a loop that is recorded would train otherwise than one that is not.
+    """
+    with torch.random.fork_rng(devices=[]):
+        yield from loader
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,15 @@ At the end the network that the run keeps (engine.jobs.best_epoch) is evaluated 
 test split is looked at then, after everything is decided, and nowhere else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from torch import nn
 
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
+from winnow.engine.jobs.foretelling import compare_at_the_end, foretell
 from winnow.engine.jobs.live_changes import cannot_be_met
 from winnow.engine.jobs.other_ranks import train_along
 from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable, skipped_samples
@@ -22,9 +25,11 @@ from winnow.engine.runs.log_marks import marks
 from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.counts import living
 from winnow.engine.sparsity.learned import Learned
-from winnow.engine.sparsity.strength import Targeted
+from winnow.engine.sparsity.strength import SAID_OF, Targeted
+from winnow.engine.specs.network import OwnSpec
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.build import build_tasks
+from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import save_checkpoint
 from winnow.engine.training.distributed.joining import joined
@@ -34,6 +39,8 @@ from winnow.engine.training.distributed.ranks import ALONE, Ranks
 from winnow.engine.training.loop import Training, begin, start_at_constants, validate
 
 FEW_MEASUREMENTS = 30  # of a held-out loss: ten are lost in the running means
+SEEDED = "the code of the network seeds torch: its first weights are the same whatever --seed says"
+STREAM = 12  # of random numbers, beside the one that networks are built with
 FEW_STEPS = 50  # of the penalty: fewer move hardly a group to zero
 
 
@@ -53,20 +60,17 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
     def say(phase: str) -> None:
         writer.tick(phase=phase)
 
-    training_images, validation = (batches(spec, tasks, "train", device, say), batches(spec, tasks, "val", device, say))
-    _require_steps(training_images, spec.batch_size)
-    held_out = None
-    if spec.penalty.learned != "no":
-        training_images, held_out = training_images.parted(spec.penalty.held_out, spec.seed)
+    training_images, validation = (batches(spec, tasks, split, device, say) for split in ("train", "val"))
+    training_images, held_out = _parted(training_images, spec)
     if spec.test:
         require_readable(spec, "test", say)
     _list_skipped(spec, writer)
     writer.status(phase="building the network")
-    fresh = spec.start.fresh_seed if spec.start is not None else None
-    torch.manual_seed(spec.seed if fresh is None else fresh)
-    net = build_network(spec.network, tasks, training_images.channels)
+    net, said = _fresh_network(spec, tasks, training_images.channels)
     training = begin(spec, net, tasks, training_images, ranks, held_out)
+    training.stream = _own_stream(spec)
     start_at_constants(training, training_images)
+    foretold_by = foretell(training, training_images.example(), run.path)
     measured = _warm_start(training, training_images, run)
     refuse_vast_strength(training, training_images)
     if not ranks.leads:
@@ -74,27 +78,50 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
         return "done"
     session = TrainingSession(training, training_images, validation, writer, stop_requested)
     session.begin()
-    _remark(training, training_images, writer)
+    _remark(training, training_images, writer, [*said, *filter(None, [foretold_by])])
     if measured and training.step == 0:
         writer.events((0, 0), "start", measured)
     best = BestEpoch(training, training_images, validation, run.path / "weights")
     state = session.train(best.watch)
     tell_to_end(ranks)
-    writer.conclude(_missed(training))
+    said += filter(None, [_missed(training)])
+    writer.conclude("; ".join(said))
     training.ranks = ALONE  # this process does the rest by itself
-    if state == "done" and (spec.test or spec.keep == "best"):
-        writer.status(phase="evaluating the network that is kept")
-        splits = {"kept": validation}
-        if spec.test:
-            splits["test"] = batches(spec, tasks, "test", device, say)
-        _conclude(best, training, writer, splits)
+    if state == "done":
+        if spec.test or spec.keep == "best":
+            writer.status(phase="evaluating the network that is kept")
+            tested = {"test": batches(spec, tasks, "test", device, say)} if spec.test else {}
+            _conclude(best, training, writer, {"kept": validation, **tested})
+        compared = compare_at_the_end(training, training_images.example(), writer, best.place)
+        writer.conclude("; ".join([*said, *filter(None, [compared])]))
     return state
+
+
+def _network_seed(spec: TrainSpec) -> int:
+    """Return the seed that the first weights are drawn with."""
+    fresh = spec.start.fresh_seed if spec.start is not None else None
+    return spec.seed if fresh is None else fresh
+
+
+def _fresh_network(spec: TrainSpec, tasks: Mapping[str, Task], channels: int) -> tuple[nn.Module, list[str]]:
+    """Return a network with its first weights, and a sentence where its code draws them with a seed of its own."""
+    torch.manual_seed(_network_seed(spec))
+    net = build_network(spec.network, tasks, channels)
+    return net, [SEEDED] if torch.initial_seed() != _network_seed(spec) else []
 
 
 def _list_skipped(spec: TrainSpec, writer: ResultWriter) -> None:
     """Write which samples are left out, where the spec asks for that."""
     if (skipped := skipped_samples(spec)) is not None:
         writer.table("skipped", skipped)
+
+
+def _parted(images: Batches, spec: TrainSpec) -> tuple[Batches, Batches | None]:
+    """Return the images to train on, and those held out to learn the strength by, where that is asked for."""
+    _require_steps(images, spec.batch_size)
+    if spec.penalty.learned == "no":
+        return images, None
+    return images.parted(spec.penalty.held_out, spec.seed)
 
 
 def _require_steps(images: Batches, size: int) -> None:
@@ -105,9 +132,21 @@ def _require_steps(images: Batches, size: int) -> None:
         )
 
 
-def _remark(training: Training, images: Batches, writer: ResultWriter) -> None:
-    """Say before the first step what will not come of it."""
-    if remarks := [*_without_signal(images), *_hard_target(training), *_learned_from_little(training)]:
+def _own_stream(spec: TrainSpec) -> int | None:
+    """Let the training of code of the user's own draw from a stream that this code does not name by chance; return it.
+
+    So a step that seeds torch again is noticed (`engine.tasks.surroundings`). None where all code is ours.
+    """
+    if not isinstance(spec.network, OwnSpec) and not spec.own_tasks:
+        return None
+    seeds = np.random.SeedSequence([_network_seed(spec), STREAM])
+    torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
+    return torch.initial_seed()
+
+
+def _remark(training: Training, images: Batches, writer: ResultWriter, first: Sequence[str]) -> None:
+    """Say before the first step what a target is foretold by, and what will not come of it."""
+    if remarks := [*first, *_without_signal(images), *_hard_target(training), *_learned_from_little(training)]:
         writer.status(message="; ".join(remarks))
 
 
@@ -123,7 +162,7 @@ def _hard_target(training: Training) -> list[str]:
     control, penalty = training.controller, training.spec.penalty
     if not isinstance(control, Targeted):
         return []
-    share = f"of the {control.of}s"
+    share = f"of the {SAID_OF[control.of][0]}"
     if hard := cannot_be_met(control, penalty.floor):
         return [hard]
     if penalty.refit_share == 0:
@@ -153,12 +192,13 @@ def _missed(training: Training) -> str:
     control = training.controller
     if not isinstance(control, Targeted):
         return ""
+    what, done = SAID_OF[control.of]
     if gap := control.missing():
-        return f"not met: {control.percent - gap:.1f} of {control.percent:g} % of the {control.of}s are zero"
+        return f"not met: {control.percent - gap:.1f} of {control.percent:g} % of the {what} {done}"
     if control.percent != training.spec.penalty.target and (more := control.beyond()):
         return (
-            f"more than the target: {control.percent + more:.1f} instead of {control.percent:g} % of the {control.of}s "
-            "are zero. It was changed when these had died, and not all could revive"
+            f"more than the target: {control.percent + more:.1f} instead of {control.percent:g} % of the {what} "
+            f"{done}. It was changed when these had died, and not all could revive"
         )
     return ""
 

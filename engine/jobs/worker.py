@@ -10,15 +10,18 @@ compute. If one of them dies, the first ends and leaves the status as it is: the
 """
 
 import errno
+import faulthandler
 import os
 import signal
 import sys
 import threading
 import traceback
 from contextlib import suppress
+from typing import NoReturn
 
 from filelock import Timeout
 
+from winnow.data.blame import error_line, error_text, users_line
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs.derived import DerivedJob, Work, open_work
@@ -80,6 +83,7 @@ def _stop_when_left(ending: StopRequest) -> None:
 
 def _work(work: Work, writer: ResultWriter, ending: StopRequest) -> int:
     """Do what was asked, and say how it ended."""
+    own = os.getpid()
     try:
         writer.status(phase="importing torch" if isinstance(work, Run | DerivedJob) else "starting")
         note_start(work.path, work.spec)
@@ -89,15 +93,24 @@ def _work(work: Work, writer: ResultWriter, ending: StopRequest) -> int:
     except RankLostError:
         traceback.print_exc()
         return 1
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever happens, the folder must say so
+    except BaseException as error:  # noqa: BLE001 - whatever happens, the folder must say so
+        if os.getpid() != own:
+            _end_copy(error)
         _say_failed(writer, error)
         return 1
     return 0
 
 
+def _end_copy(error: BaseException) -> NoReturn:
+    """End a copy of this process that code of the user's own forked: folder and lock are those of the first one."""
+    with suppress(Exception):
+        traceback.print_exception(error)
+    os._exit(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1)
+
+
 def _say_failed(writer: ResultWriter, error: BaseException) -> None:
     """Say why the work failed, in the log and in the status, even where nothing new fits on the disk."""
-    with suppress(OSError):
+    with suppress(Exception):  # the code may have closed what we write to
         traceback.print_exc()
     try:
         writer.finish("failed", reason(error))
@@ -122,14 +135,23 @@ def reason(error: BaseException) -> str:
     """Say in one sentence why a run failed."""
     if isinstance(error, SystemExit):
         return f"the code of the network, the data or a task ended the process: sys.exit({error.code!r}). Take that out"
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted by SIGINT (Ctrl-C), or by code that raised KeyboardInterrupt" + _at(error)
+    text = error_text(error)
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
         return "out of memory: take a smaller batch or image, or more micro-batches (`accumulate`)"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
         return "disk full: the last checkpoint is intact. Free some space and resume"
-    text = str(error).splitlines()[0] if str(error) else ""
     known = isinstance(error, ValueError | ArithmeticError)
-    return text if known and text else f"{type(error).__name__}: {text}"
+    return (text if known and text else error_line(error)) + _at(error)
+
+
+def _at(error: BaseException) -> str:
+    """Return where in the user's own code it happened, "" where it did not."""
+    line = users_line(error)
+    return f" ({line})" if line else ""
 
 
 if __name__ == "__main__":
+    faulthandler.enable()  # what a crash of the process was at goes to the log
     sys.exit(main(sys.argv[1:]))

@@ -47,7 +47,7 @@ class ResultWriter:
     """Writes status.json (at most twice a second while only numbers change), events.jsonl and tables."""
 
     def __init__(self, work: WorkFolder) -> None:
-        self.folder = work.path
+        self.folder, self._pid = work.path, os.getpid()
         now = time.time()
         process = psutil.Process()
         self._status = work.recorded_status().model_copy(
@@ -61,6 +61,7 @@ class ResultWriter:
                 "pid_created": process.create_time(),
                 "started": now,
                 "finished": None,
+                "ended_with": None,
             }
         )
         self._written = 0.0
@@ -82,6 +83,7 @@ class ResultWriter:
 
     def status(self, **changes: object) -> None:
         """Change the status and write it now."""
+        self._refuse_copy()
         self._status = Status.model_validate({**self._status.model_dump(), **changes, "updated": time.time()})
         replace(self.folder / "status.json", self._status.model_dump_json().encode())
         self._written = time.monotonic()
@@ -106,20 +108,36 @@ class ResultWriter:
 
     def finish_in_place(self, state: str, message: str) -> None:
         """Write how the work ended over the status that is there: the last resort where no new file fits the disk."""
+        self._refuse_copy()
         changed = {"state": state, "phase": state, "message": message, "finished": time.time(), "remaining": None}
         self._status = self._status.model_copy(update=changed)
         overwrite(self.folder / "status.json", self._status.model_dump_json().encode())
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Replace the table `name`."""
+        self._refuse_copy()
         folder = self.folder / "tables"
         folder.mkdir(exist_ok=True)
         replace(folder / f"{name}.parquet", frame.to_parquet(index=False))
 
     def events(self, place: tuple[int, int], split: str, values: Values) -> None:
         """Append {(task, quantity): value} for one split at (epoch, step)."""
+        self._refuse_copy()
         epoch, step = place
         now = time.time()
         made = [Event(now, epoch, step, task, split, quantity, value) for (task, quantity), value in values.items()]
         write_events(self.folder / "events.jsonl", made)
         self._trackers.log(made)
+
+    def _refuse_copy(self) -> None:
+        """Raise in a process that was forked from the one that writes.
+
+        Raises:
+            RuntimeError: always there; two processes would write over one another.
+
+        """
+        if os.getpid() != self._pid:
+            raise RuntimeError(
+                "`run` must be written by the process that began it, got a copy of it that os.fork made. End the copy "
+                "with os._exit, or start it with the subprocess module."
+            )

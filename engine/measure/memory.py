@@ -1,22 +1,19 @@
 """What a model takes in bytes: as a file, and at the peak of one forward pass.
 
 The peak is that of weights, inputs and all activations that live at once. On the CPU every operation is watched as it
-returns: what it made is counted, what has been freed since is not. Live memory only grows when an operation returns, so
-the largest sum is the peak. A convolution's own work space, freed before it returns, is not seen: it belongs to the
-backend and its threads.
+returns (`engine.pruning.activations`). A convolution's own work space, freed before it returns, is not seen: it belongs
+to the backend and its threads.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils import _pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from winnow.engine.export.tensor_files import named_tensors, serialised, stored_tensors
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.graph.trace import named_inputs
+from winnow.engine.pruning.activations import AliveBytes, tensors_of
 
 
 def file_size(model: nn.Module) -> int:
@@ -36,45 +33,14 @@ def peak_memory(model: nn.Module, example_inputs: Any) -> int:
     space, minus what was allocated before, plus parameters, buffers and inputs.
     """
     inputs = named_inputs(model, example_inputs)
-    fixed = [tensor for _, tensor in named_tensors(model)] + _tensors(inputs)
+    fixed = [tensor for _, tensor in named_tensors(model)] + tensors_of(inputs)
     with evaluating(model), torch.no_grad():
         device = next((tensor.device for tensor in fixed if tensor.is_cuda), None)
         return _on_cpu(model, inputs, fixed) if device is None else _on_gpu(model, inputs, fixed, device)
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that are alive after each operation, and keeps the largest sum."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
-        self.peak = 0
-
-    def add(self, tensors: list[Tensor]) -> None:
-        """Count new tensors, and drop those that were freed."""
-        self.alive = {key: entry for key, entry in self.alive.items() if not _freed(entry[0])}
-        for tensor in tensors:
-            storage = tensor.untyped_storage()
-            reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-            self.alive.setdefault(reference.cdata, (reference, storage.nbytes()))
-        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        self.add(_tensors(result))
-        return result
-
-
-def _freed(reference: StorageWeakRef) -> bool:
-    return bool(reference.expired())  # type: ignore[no-untyped-call]
-
-
-def _tensors(structure: Any) -> list[Tensor]:
-    return [leaf for leaf in _pytree.tree_leaves(structure) if isinstance(leaf, Tensor)]
-
-
 def _on_cpu(model: nn.Module, inputs: dict[str, Any], fixed: list[Tensor]) -> int:
-    watch = _Watch()
+    watch = AliveBytes()
     with watch:
         watch.add(fixed)
         model(**inputs)

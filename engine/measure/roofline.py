@@ -21,7 +21,7 @@ from winnow.engine.graph.modes import evaluating, modules_called
 from winnow.engine.measure.counts import layer_macs
 from winnow.engine.measure.peaks import Peaks, seconds_of, with_threads
 from winnow.engine.measure.timing import Timing, each_round, eager
-from winnow.engine.pruning.selecting import Gather, Selecting, picked_units
+from winnow.engine.pruning.selecting import Gather, Selecting
 
 REST = "(between layers)"
 WARM = 2  # passes
@@ -156,14 +156,8 @@ def _costs(
 
 def _gathering(layer: Any, x: Tensor) -> float:
     """Return the seconds in which a layer picks its channels and appends ones."""
-
-    def gathered() -> Tensor:
-        picked = x if layer.index is None else picked_units(x, layer.index, layer.axis)
-        return (
-            torch.cat([picked, torch.ones_like(picked.narrow(layer.axis, 0, 1))], layer.axis) if layer.ones else picked
-        )
-
-    return seconds_of(gathered, of=np.median)
+    work = layer if isinstance(layer, Gather) else layer.picked
+    return seconds_of(lambda: work(x), of=np.median)
 
 
 def layer_table(dense: Mapping[str, LayerCost], small: Mapping[str, LayerCost], of: Peaks) -> pd.DataFrame:

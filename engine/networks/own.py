@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from winnow.data.blame import users_code
 from winnow.data.sample import Field
 from winnow.engine.graph.modes import evaluating
 from winnow.engine.specs.network import OwnSpec, RecordedSpec
+from winnow.engine.tasks.surroundings import surroundings_kept
 from winnow.engine.tasks.task import Task
 
 
@@ -29,6 +31,11 @@ def build_own(spec: OwnSpec, tasks: Mapping[str, Task], channels: int) -> nn.Mod
         ValueError: the code is not there, was not confirmed on this machine, refuses the options, or gives no module.
 
     """
+    with surroundings_kept("network"):
+        return _built(spec, tasks, channels)
+
+
+def _built(spec: OwnSpec, tasks: Mapping[str, Task], channels: int) -> nn.Module:
     function = spec.own_code().load()
     fields = {name: TaskField(**vars(task.field), outputs=task.outputs) for name, task in tasks.items()}
     options = dict(spec.options)
@@ -39,7 +46,8 @@ def build_own(spec: OwnSpec, tasks: Mapping[str, Task], channels: int) -> nn.Mod
         bound.bind(fields, **options)
     except TypeError as error:
         raise ValueError(f"`network_option` must suit {spec.code}(fields, **options), got: {error}.") from error
-    net = function(fields, **options)
+    with users_code("network", spec.code):
+        net = function(fields, **options)
     if not isinstance(net, nn.Module):
         raise ValueError(f"`network` must be a function that returns a torch module, got {type(net).__name__}.")
     return net

@@ -26,6 +26,7 @@ STEPS = (16, 8, 4, 2, 1)
 ALIGNED = 4  # no other widths are tried
 FREE = 1.03  # times as long counts as no longer
 PASSES, REPEATS = 4, 5
+CACHE = "blocks.json"
 OTHER, SIDE = 32, 14  # channels on the other side, and the side of the image [pixel]
 
 
@@ -76,14 +77,14 @@ def blocks_of(round_to: Any, device: torch.device, layout: torch.memory_format) 
 @cache
 def measured_blocks(device: torch.device, layout: torch.memory_format = torch.contiguous_format) -> Blocks:
     """Return the blocks of this machine: from the cache, or from a probe of about a second."""
-    path, key = _cache_file(), _machine(device, layout)
-    known = _read(path)
+    key = machine_name(device, layout)
+    known = read_cache(CACHE)
     try:
         found = known[key]
         return Blocks(tuple(int(width) for width in found["widths"]), int(found["step"]))
     except (KeyError, TypeError, ValueError):  # not there yet, or damaged
         blocks = blocks_from(_times(device, layout))
-        _write(path, {**known, key: {"widths": list(blocks.widths), "step": blocks.step}})
+        write_cache(CACHE, {**known, key: {"widths": list(blocks.widths), "step": blocks.step}})
         return blocks
 
 
@@ -111,13 +112,12 @@ def _free(seconds: Sequence[float], width: int) -> int:
 
 def _times(device: torch.device, layout: torch.memory_format) -> list[float]:
     """Return the least seconds of a convolution that makes and of one that reads each number of channels."""
-    found = [[float("inf")] * 2 for _ in range(MEASURED)]
+    widths = range(1, MEASURED + 1)
+    least = {shape: float("inf") for width in widths for shape in ((OTHER, width), (width, OTHER))}
     with torch.inference_mode():
         for _ in range(PASSES):
-            for width in range(1, MEASURED + 1):
-                for place, (reads, makes) in enumerate(((OTHER, width), (width, OTHER))):
-                    found[width - 1][place] = min(found[width - 1][place], _least(device, layout, reads, makes))
-    return [sum(pair) for pair in found]
+            least |= {shape: min(before, _least(device, layout, *shape)) for shape, before in least.items()}
+    return [least[OTHER, width] + least[width, OTHER] for width in widths]
 
 
 def _least(device: torch.device, layout: torch.memory_format, reads: int, makes: int) -> float:
@@ -134,7 +134,7 @@ def _least(device: torch.device, layout: torch.memory_format, reads: int, makes:
     return least
 
 
-def _machine(device: torch.device, layout: torch.memory_format) -> str:
+def machine_name(device: torch.device, layout: torch.memory_format) -> str:
     """Return what the table depends on: the processor or GPU, its vectors, threads, torch, and the memory format."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     vectors = torch.backends.cpu.get_cpu_capability()
@@ -150,24 +150,26 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cache_file() -> Path:
+def _cache_file(name: str) -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "winnow" / "blocks.json"
+    return Path(home) / "winnow" / name
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def read_cache(name: str) -> Mapping[str, Any]:
+    """Return what a file of the user's cache holds; nothing where it is not there, or damaged."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(_cache_file(name).read_text())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _write(path: Path, tables: Mapping[str, Any]) -> None:
-    """Replace the cache, or go without one where it cannot be written."""
+def write_cache(name: str, tables: Mapping[str, Any]) -> None:
+    """Replace a file of the user's cache, or go without one where it cannot be written."""
+    path = _cache_file(name)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".blocks.")
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{name}.")
         with os.fdopen(handle, "w") as file:
             json.dump(dict(tables), file)
-        Path(name).replace(path)
+        Path(draft).replace(path)

@@ -19,13 +19,12 @@ from winnow.engine.pruning.blocks import Blocks
 from winnow.engine.pruning.latency_budget import LatencySearch, Timed
 from winnow.engine.pruning.ranking import Ranking, fewest
 from winnow.engine.pruning.units import Units
-from winnow.engine.pruning.what_if import Shares, WhatIf
-from winnow.engine.sparsity.counts import Of
+from winnow.engine.pruning.what_if import Share, Shares, WhatIf
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What is to be saved: `percent` of the model's channels (group), parameters, multiply-accumulates or latency.
+    """What is to be saved: `percent` of the model's channels (group), parameters, MACs, latency or memory (its peak).
 
     `floor` is the share of each class's channels that always stays, one at least; `at` says whether the next unit too
     many is taken ("least") or left ("most"). With `blocks` (`engine.pruning.blocks`), each class keeps the best of what
@@ -37,7 +36,7 @@ class Budget:
     """
 
     percent: float
-    of: Of | Literal["latency"] = "mac"
+    of: Share = "mac"
     floor: float = 0.0
     at: Literal["least", "most"] = "least"
     blocks: Blocks | None = None
@@ -47,8 +46,8 @@ class Budget:
             raise ValueError(f"`budget` must be above 0 and below 100 %, got {self.percent:g}.")
         if not 0 <= self.floor < 1:
             raise ValueError(f"`floor` must be at least 0 and below 1, got {self.floor:g}.")
-        if self.of not in ("group", "parameter", "mac", "latency"):
-            raise ValueError(f"`of` must be group, parameter, mac or latency, got {self.of!r}.")
+        if self.of not in ("group", "parameter", "mac", "latency", "memory"):
+            raise ValueError(f"`of` must be group, parameter, mac, latency or memory, got {self.of!r}.")
         if self.at not in ("least", "most"):
             raise ValueError(f"`at` must be least or most, got {self.at!r}.")
 
@@ -58,13 +57,14 @@ class Choice:
     """The units that go, marked in `gone` (units,), and what that saves.
 
     `threshold` is the highest score among those that were still of use, −∞ where none was. `latency` is the share of
-    the dense model's time that was saved [%], where that was the budget.
+    the dense model's time that was saved [%], `memory` that of its peak of activations, where that was the budget.
     """
 
     gone: Flags
     threshold: float
     shares: Shares
     latency: float | None = None
+    memory: float | None = None
 
     @property
     def count(self) -> int:
@@ -105,12 +105,18 @@ def choose(
                 "`timed` must be given for a budget of latency, got None. It says how candidates are timed."
             )
         return _by_latency(LatencySearch(units, ranking, replace(timed, tasks=tasks)), ranking, what_if, budget)
-    of = budget.of
-    found = fewest(lambda count: what_if.shares(ranking.first(count)).of(of), budget.percent, ranking)
+
+    def saved(count: int) -> float:
+        gone = ranking.first(count)
+        return what_if.memory(gone) if budget.of == "memory" else what_if.shares(gone).of(budget.of)
+
+    found = fewest(saved, budget.percent, ranking)
     if found is None:
-        raise unreachable(budget.percent, of, what_if.shares(ranking.first(len(ranking))).of(of))
-    beyond = what_if.shares(ranking.first(found)).of(of) > budget.percent
-    return _choice(ranking, what_if, max(found - 1, ranking.dead) if budget.at == "most" and beyond else found)
+        raise unreachable(budget.percent, budget.of, saved(len(ranking)))
+    beyond = saved(found) > budget.percent
+    count = max(found - 1, ranking.dead) if budget.at == "most" and beyond else found
+    choice = _choice(ranking, what_if, count)
+    return replace(choice, memory=saved(count)) if budget.of == "memory" else choice
 
 
 def choose_up_to(

@@ -3,9 +3,10 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import fx, nn
 
@@ -18,6 +19,8 @@ from winnow.engine.pruning.readers import constants_in_words, readings_in_words
 from winnow.engine.pruning.shrinking import CutWeight
 
 __all__ = ["FLOAT32", "FLOAT64", "Certificate", "NotExact"]
+
+IN_A_PROGRAM = "a layer needs it"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Certificate:
     the operations that are dead as a whole and keep one channel, so that the program runs as it did. fixed_sizes:
     whether the smaller model takes these sizes only; fixed: where the model makes a number of a size. programs: the
     modules that became programs of their own, since their code computes a size that has changed. silent: the modules
-    that gave nothing but zeros, and are replaced by zeros.
+    that gave nothing but zeros, and are replaced by zeros. sliced: those of the layers in `gathered` whose channels lie
+    side by side, so that they read a slice (`engine.pruning.arranging`).
     """
 
     max_error_float32: float
@@ -63,6 +67,7 @@ class Certificate:
     fixed: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    sliced: tuple[str, ...] = ()
 
 
 def certificate_of(
@@ -89,6 +94,20 @@ def _computed(plan: Plan) -> dict[str, str]:
     """Return the layers whose weight is computed at each pass (masks, parametrizations): nothing of them can go."""
     pins = [pin.partition(": ") for space in plan.graph.spaces for pin in space.pins]
     return {place: reason for place, _, reason in pins if COMPUTED in reason}
+
+
+def explained(program: Plan, whole: Plan) -> Plan:
+    """Return the plan of a program, with the reason for what stays in it though it could go from the model's class."""
+    going = {(site.parameter, site.axis): ~whole.liveness.kept[site.channels] for site in whole.graph.sites}
+    pins = {int(n): space.pins for space in program.graph.spaces for n in space.channels}
+    found: dict[str, str] = {}
+    for site in program.graph.sites:
+        gone = going.get((site.parameter, site.axis), np.zeros(len(site.channels), bool))
+        stays = program.liveness.kept[site.channels] & gone
+        for channel in site.channels[stays]:
+            told = [pin.partition(": ") for pin in pins.get(int(channel), ())] or [(site.layer, "", IN_A_PROGRAM)]
+            found |= {place: f"{reason} in a program" for place, _, reason in told}
+    return replace(program, kept_for={**found, **program.kept_for})
 
 
 def compared(proof: Proof) -> dict[str, Any]:

@@ -6,28 +6,27 @@ names, if one program holds for every call; else the model keeps its class, and 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
-import torch
 from torch import fx, nn
 
 from winnow.engine.graph.calls import Call, calls, in_modes
 from winnow.engine.graph.graph import ChannelGraph
-from winnow.engine.graph.modes import undisturbed
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.graph.trace import trace
 from winnow.engine.graph.wrappers import unwrapped
+from winnow.engine.pruning.arranging import Arranged, arranged
 from winnow.engine.pruning.blocks import Blocks, blocks_of
-from winnow.engine.pruning.certificate import Certificate, certificate_of
+from winnow.engine.pruning.certificate import Certificate, certificate_of, explained
 from winnow.engine.pruning.cost import Coefficients, device_of, layout_of, measured_cost
 from winnow.engine.pruning.fitting import Unfit, fit_all, kept_around, settle_shapes
 from winnow.engine.pruning.forms import (
     KeepTasks,
-    as_program,
     fixes_sizes,
     may_be_silent,
+    smaller_program,
     without_others,
     without_silent,
 )
@@ -36,7 +35,6 @@ from winnow.engine.pruning.guards import guarded
 from winnow.engine.pruning.naming import Naming, named_numbers, namings, rewrite
 from winnow.engine.pruning.parts import missing
 from winnow.engine.pruning.plan import Plan, depends_on_mode, planned
-from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.proof import NotExact, Pair, Proof, proved
 from winnow.engine.pruning.readers import GatherMode
 from winnow.engine.pruning.shrinking import CutWeight, shrunk
@@ -127,6 +125,7 @@ class _Built:
     plan: Plan
     small: nn.Module
     cuts: dict[str, CutWeight]
+    sliced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,12 +141,7 @@ class _Compaction:
     blocks: Blocks | None = None
 
     def found(self) -> Compacted:
-        """Return the first form that is exact.
-
-        Raises:
-            NotExact: none is.
-
-        """
+        """Return the first form that is exact; raise `NotExact` where none is."""
         last: Exception | None = None
         for form in self._forms():
             try:
@@ -165,12 +159,13 @@ class _Compaction:
         if self.tasks is not None:
             yield partial(self._without_others, self.tasks, emptied=False)
             yield partial(self._without_others, self.tasks, emptied=True)
-        ways = namings(self._plan)
+        ways, order = namings(self._plan), arranged(self._plan.running("all"))
+        orders = (order, None) if order.starts else (None,)
         if self.tasks is None and not self.keep_modules and may_be_silent(self._plan.running("all")):
-            yield from (partial(self._without_silent, naming) for naming in ways)
-        yield from (partial(self._as_itself, naming) for naming in ways)
+            yield from (partial(self._without_silent, naming, order) for naming in ways for order in orders)
+        yield from (partial(self._as_itself, naming, order) for naming in ways for order in orders)
         yield partial(self._in_parts, ways[0])
-        yield partial(self._as_program, fixed=False)
+        yield partial(self._as_program_or_itself, ways)
         yield from (partial(self._as_it_fits, naming) for naming in dict.fromkeys((ways[0], ways[-1])))
         yield partial(self._as_program, fixed=True)
 
@@ -186,28 +181,29 @@ class _Compaction:
         held = planned(self.graph, self.tasks, self.gather, True, self.blocks)
         return bool((held.liveness.kept == self._plan.liveness.kept).all()) and not self._plan.liveness.folded
 
-    def _shrunk(self, plan: Plan, naming: Naming = "none") -> _Built:
-        twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
+    def _shrunk(self, plan: Plan, naming: Naming = "none", order: Arranged | None = None) -> _Built:
+        readings = plan.readings() if order is None else order.readings
+        twin, cuts = shrunk(plan.graph.model, plan.liveness, readings, order)
         fit_layers(twin, plan.graph.model)
         settle_shapes(plan.graph, twin, plan.liveness.kept)
         rewrite(twin, named_numbers(plan, naming))
-        return _Built(plan, twin, cuts)
+        return _Built(plan, twin, cuts, tuple(order.starts) if order else ())
 
     def _without_others(self, tasks: Sequence[str], emptied: bool) -> Compacted:
         built = self._shrunk(self._plan)
         without_others(built.small, built.plan, tasks, emptied)
         return self._proved(built)
 
-    def _as_itself(self, naming: Naming) -> Compacted:
-        built = self._shrunk(self._plan.running("all"), naming)
+    def _as_itself(self, naming: Naming, order: Arranged | None = None) -> Compacted:
+        built = self._shrunk(self._plan.running("all"), naming, order)
         fit_all(built.plan, built.small, self.calls)
         return self._own(built)
 
-    def _without_silent(self, naming: Naming) -> Compacted:
-        built = self._shrunk(self._plan.running("all"), naming)
+    def _without_silent(self, naming: Naming, order: Arranged | None = None) -> Compacted:
+        built = self._shrunk(self._plan.running("all"), naming, order)
         fit_all(built.plan, built.small, self.calls)
         plan, silent = without_silent(built.plan, built.small, self.calls)
-        return self._own(_Built(plan, built.small, built.cuts), silent)
+        return self._own(replace(built, plan=plan), silent)
 
     def _in_parts(self, naming: Naming) -> Compacted:
         """Draw those modules alone whose code computes a size that has changed."""
@@ -234,6 +230,17 @@ class _Compaction:
             built.small.register_forward_hook(KeepTasks(self.tasks))
         return self._proved(built, silent)
 
+    def _as_program_or_itself(self, ways: Sequence[Naming]) -> Compacted:
+        """Return the program for every size, or the model's own class where that loses more than the program."""
+        program, ideal = self._as_program(fixed=False), self._shrunk(self._plan.running("all")).small
+        if _size(program.model) <= _size(ideal):
+            return program
+        try:
+            own = self._as_it_fits(ways[0])
+        except (NotExact, Unfit):
+            return program
+        return own if _size(own.model) < _size(program.model) else program
+
     def _as_program(self, fixed: bool) -> Compacted:
         """Return the program, if it also follows the mode where the smaller model itself may not be compared in it.
 
@@ -252,28 +259,15 @@ class _Compaction:
         if graph.contexts:
             raise NotExact(f"`model` must run in one context as a program, got {graph.contexts[0]}.")
         if not self._both:
-            held = self._program(planned(graph, self.tasks, self.gather, True, self.blocks))
-            self._proof(held, [call for call in in_modes(self.calls) if call.training])
-        built = self._program(planned(graph, self.tasks, self.gather, self.training, self.blocks))
+            held = planned(graph, self.tasks, self.gather, True, self.blocks)
+            self._proof(
+                _Built(*smaller_program(held, self.calls[0])), [call for call in in_modes(self.calls) if call.training]
+            )
+        built = _Built(
+            *smaller_program(planned(graph, self.tasks, self.gather, self.training, self.blocks), self.calls[0])
+        )
         same_gradients(graph.model, built.small, self.calls)
-        return self._proved(built)
-
-    def _program(self, plan: Plan) -> _Built:
-        """Shrink, and copy the program with the sizes that it names put right; what does not fit stays."""
-        plan = plan.running("program")
-        named = self.calls[0].named(plan.graph.model).items()
-        inputs = {name: value for name, (how, value) in named if how == "given"}
-        while True:
-            twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
-            for name, constant in plan.graph.tensor_constants.items():
-                setattr(twin, name, constant.clone())
-            try:
-                with undisturbed(twin), torch.no_grad():
-                    program = Program(plan, twin, inputs)
-            except Unfit as unfit:
-                plan = kept_around(plan, unfit)
-                continue
-            return _Built(plan, as_program(plan, twin, program, self.calls[0]), cuts)
+        return self._proved(_Built(explained(built.plan, self._plan), built.small, built.cuts))
 
     def _proof(self, built: _Built, compared_on: Sequence[Call]) -> Proof:
         exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}
@@ -294,7 +288,11 @@ class _Compaction:
         if not self._both:
             proof.open["training mode"] = EVALUATION_ONLY
         plan, small, cuts = built.plan, built.small, tuple(built.cuts.values())
-        certificate = certificate_of(plan, small, cuts, proof, tuple(silent))
+        certificate = replace(certificate_of(plan, small, cuts, proof, tuple(silent)), sliced=built.sliced)
         if not isinstance(small, fx.GraphModule) and (silent or any(cut.stays for cut in cuts)):
             guarded(small, plan.graph.model, self.calls)
         return Compacted(small, certificate, cuts)
+
+
+def _size(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

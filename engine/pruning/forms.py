@@ -21,11 +21,12 @@ from winnow.engine.graph.carriers import Carrier
 from winnow.engine.graph.experts import result_of, sources_of
 from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.modes import in_mode, undisturbed
-from winnow.engine.pruning.fitting import Unfit
+from winnow.engine.pruning.fitting import Unfit, kept_around
 from winnow.engine.pruning.guards import only_shape, only_value
 from winnow.engine.pruning.plan import Plan, above
 from winnow.engine.pruning.program import Program
 from winnow.engine.pruning.selecting import Zeros
+from winnow.engine.pruning.shrinking import CutWeight, shrunk
 
 INSIDE = ":inside"
 MODE_AT = {  # the place of `training` among the arguments
@@ -99,6 +100,26 @@ def as_program(plan: Plan, twin: nn.Module, program: Program, call: Call) -> fx.
     for name, module in small.named_modules():
         module.training = modes.get(name, model.training)
     return small
+
+
+def smaller_program(plan: Plan, call: Call) -> tuple[Plan, nn.Module, dict[str, CutWeight]]:
+    """Shrink, and copy the program with the sizes that it names put right; what does not fit stays.
+
+    The plan says what stayed; the program comes with the cuts of its weights.
+    """
+    plan = plan.running("program")
+    inputs = {name: value for name, (how, value) in call.named(plan.graph.model).items() if how == "given"}
+    while True:
+        twin, cuts = shrunk(plan.graph.model, plan.liveness, plan.readings())
+        for name, constant in plan.graph.tensor_constants.items():
+            setattr(twin, name, constant.clone())
+        try:
+            with undisturbed(twin), torch.no_grad():
+                program = Program(plan, twin, inputs)
+        except Unfit as unfit:
+            plan = kept_around(plan, unfit)
+            continue
+        return plan, as_program(plan, twin, program, call), cuts
 
 
 def fixes_sizes(graph: ChannelGraph) -> bool:

@@ -31,22 +31,29 @@ def picked_units(x: Tensor, index: Tensor, axis: int) -> Tensor:
 
 
 class Selecting(nn.Module):
-    """What is added to a layer: `index` (entries of the channel axis, None for all), and whether ones are appended.
+    """What is added to a layer: which entries of the channel axis it reads, and whether ones are appended.
 
-    `axis` is the channel axis, from the end.
+    `index` names the entries; or they lie side by side from `start` on, as many as the weight has columns. None for
+    both: all. `axis` is the channel axis, from the end.
     """
 
     index: Tensor | None
     ones: bool
     axis: int
+    start: int | None = None
+
+    def picked(self, x: Tensor) -> Tensor:
+        """Return the channels that the layer reads, and ones behind them."""
+        if self.start is not None:
+            weight: Any = self.weight
+            x = x.narrow(self.axis, self.start, weight.shape[1] - self.ones)
+        elif self.index is not None:
+            x = picked_units(x, self.index, self.axis)
+        return torch.cat([x, torch.ones_like(x.narrow(self.axis, 0, 1))], self.axis) if self.ones else x
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what the layer makes of the channels that it reads."""
-        if self.index is not None:
-            x = picked_units(x, self.index, self.axis)
-        if self.ones:
-            x = torch.cat([x, torch.ones_like(x.narrow(self.axis, 0, 1))], self.axis)
-        return cast(Tensor, super().forward(x))
+        return cast(Tensor, super().forward(self.picked(x)))
 
 
 class SelectingConv1d(Selecting, nn.Conv1d):
@@ -94,6 +101,12 @@ def select_units(layer: nn.Module, index: Tensor | None, ones: bool, axis: int) 
     selecting.__class__ = SELECTING[type(layer)]
     selecting.register_buffer("index", index)
     selecting.ones, selecting.axis = ones, axis
+
+
+def read_slice(layer: nn.Module, start: int) -> None:
+    """Make a layer that gathers read as many channels side by side, from `start` on."""
+    selecting: Any = layer
+    selecting.index, selecting.start = None, start
 
 
 class Zeros(nn.Module):

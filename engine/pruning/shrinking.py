@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from winnow.engine.graph.examples import is_channels_last
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
+from winnow.engine.pruning.arranging import Arranged
 from winnow.engine.pruning.precision import plain_tensors
 from winnow.engine.pruning.readers import Reading
-from winnow.engine.pruning.selecting import select_units
+from winnow.engine.pruning.selecting import read_slice, select_units
 from winnow.engine.pruning.sizes import fit_norms
 
 
@@ -41,19 +42,26 @@ class CutWeight:
 
 
 def shrunk(
-    model: nn.Module, liveness: Liveness, readings: Mapping[str, Reading]
+    model: nn.Module, liveness: Liveness, readings: Mapping[str, Reading], arranged: Arranged | None = None
 ) -> tuple[nn.Module, dict[str, CutWeight]]:
-    """Return a copy of the model without the channels that go, and how every tensor was cut, by its name."""
+    """Return a copy of the model without the channels that go, and how every tensor was cut, by its name.
+
+    With `arranged`, what stays is in its order, and layers read its slices.
+    """
     stays: dict[str, dict[int, Labels]] = defaultdict(dict)
     for site in liveness.graph.sites:
         kept = liveness.kept[site.channels]
         if not kept.all():
             stays[site.parameter][site.axis] = np.flatnonzero(kept)
+    for name, axes in arranged.stays.items() if arranged else ():
+        stays[name] |= axes
     for reading in readings.values():
         stays[reading.product.weight][0 if reading.product.transposed else 1] = reading.stays
     twin, cuts = copied(model, stays)
     for layer, reading in readings.items():
         _read(model, twin.get_submodule(layer), reading, liveness, cuts)
+    for layer, start in (arranged.starts if arranged else {}).items():
+        read_slice(twin.get_submodule(layer), start)
     return twin, cuts
 
 

@@ -130,7 +130,7 @@ def random_like(call: Call) -> Call:
 
 
 def _random(value: Tensor) -> Tensor:
-    if not value.is_floating_point() or value.numel() < 2:
+    if not value.is_floating_point() or value.numel() < 2 or value.layout != torch.strided:
         return value
     deviation, mean = torch.std_mean(value.detach().float())
     return (torch.randn(value.shape) * deviation.cpu() + mean.cpu()).to(value)

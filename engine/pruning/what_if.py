@@ -8,6 +8,7 @@ that gather save more than is counted here.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,12 +17,12 @@ from torch import nn
 
 from winnow.engine.graph.tables import savings
 from winnow.engine.graph.weights import Flags
+from winnow.engine.pruning.activations import Footprint
 from winnow.engine.pruning.masking import moved_banks, restore
 from winnow.engine.pruning.plan import planned
 from winnow.engine.pruning.units import Units
-from winnow.engine.sparsity.counts import Of
 
-Share = Literal["group", "parameter", "mac", "latency"]
+Share = Literal["group", "parameter", "mac", "latency", "memory"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Shares:
     parameter: float
     mac: float
 
-    def of(self, what: Of) -> float:
+    def of(self, what: Share) -> float:
         """Return one of them by its name."""
         return float(getattr(self, what))
 
@@ -53,6 +54,7 @@ class WhatIf:
         self._banks = moved_banks(units.groups, self._model, self._twin)
         self._gone = np.zeros(len(units), bool)
         self._known: dict[bytes, Shares] = {}
+        self._peaks: dict[bytes, int] = {}
 
     def without(self, gone: Flags) -> nn.Module:
         """Return the copy with the units marked (units,) at zero; the next call changes it."""
@@ -77,3 +79,28 @@ class WhatIf:
                 mac=100 * float(total["removable_macs"] / total["macs"]) if total["macs"] else 0.0,
             )
         return self._known[key]
+
+    def memory(self, gone: Flags) -> float:
+        """Return the share of the peak of activations [%] that removing the units marked (units,) saves.
+
+        Raises:
+            ValueError: only some tasks are kept, or the network does not run on shapes alone.
+
+        """
+        if self.tasks is not None:
+            raise ValueError(
+                f"`tasks` must be left out with a budget of memory, got {', '.join(self.tasks)}. Remove the other "
+                "tasks first, or take a share of the MACs."
+            )
+        return 100 * (1 - self._peak(gone) / self._peak(np.zeros_like(gone)))
+
+    def _peak(self, gone: Flags) -> int:
+        key = np.packbits(gone).tobytes()
+        if key not in self._peaks:
+            self.without(gone)
+            self._peaks[key] = self._footprint.bytes(planned(self._graph, None, "never"))
+        return self._peaks[key]
+
+    @cached_property
+    def _footprint(self) -> Footprint:
+        return Footprint(self.units.graph)

@@ -25,6 +25,7 @@ import pyarrow.json
 
 from winnow.engine.runs.files import append, cut
 
+ENDS = ("kept", "test", "foretold")  # splits that are recorded at a run's end
 SCHEMA = pa.schema(
     [
         ("time", pa.float64()),
@@ -132,7 +133,7 @@ def current_events(frame: pd.DataFrame) -> pd.DataFrame:
     holds = np.ones(len(frame), bool)
     split, step = frame["split"].to_numpy(), frame["step"].to_numpy()
     for place in np.flatnonzero((split == "control") & (frame["quantity"].to_numpy() == "undo")):
-        void = (step > step[place]) | ((step == step[place]) & (split == "removal")) | np.isin(split, ("kept", "test"))
+        void = (step > step[place]) | ((step == step[place]) & (split == "removal")) | np.isin(split, ENDS)
         holds[:place] &= ~void[:place]
     return frame[holds].reset_index(drop=True)
 

@@ -81,9 +81,16 @@ def flush(path: Path) -> int:
 
 @contextmanager
 def own_file(path: Path, flags: int) -> Iterator[int]:
-    """Open a file that is no link, which could lead anywhere; give its descriptor, and close it."""
+    """Open a file that is no link, which could lead anywhere; give its descriptor, and close it.
+
+    Raises:
+        OSError: it is a link, or has another name as well (`cp -l`): what is written would change that file too.
+
+    """
     descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0), 0o644)
     try:
+        if os.fstat(descriptor).st_nlink > 1:
+            raise OSError(errno.EMLINK, "it is a hard link: copy the folder with cp -r and use the copy", str(path))
         yield descriptor
     finally:
         os.close(descriptor)

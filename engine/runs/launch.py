@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from winnow.engine.runs.files import own_file, replace
 from winnow.engine.runs.received import RefusedFolderError, require_plain
@@ -53,7 +53,7 @@ def start(run: WorkFolder, gpus: Sequence[str] = (), place: Mapping[str, Any] | 
         )
     said = {CLUSTER: json.dumps(dict(place))} if place is not None else {}
     process = _spawned(run, {**said, **({GPUS: ",".join(gpus)} if gpus else {})})
-    threading.Thread(target=process.wait, daemon=True).start()  # collects the exit status: no zombie
+    threading.Thread(target=_collect, args=(run, process), daemon=True).start()  # no zombie
     return process.pid
 
 
@@ -66,10 +66,26 @@ def work(run: WorkFolder) -> None:
     """
     process = _spawned(run, {TIED: "1"}, tied=True)
     try:
-        process.wait()
+        _collect(run, process)
     finally:
         if process.stdin is not None:
             process.stdin.close()
+
+
+def _collect(run: WorkFolder, process: subprocess.Popen[bytes]) -> None:
+    """Wait for a worker, and note its exit code where it could not say how it ended itself.
+
+    A later start has another time of request; who holds the claim keeps it from beginning meanwhile.
+    """
+    requested = run.recorded_status().requested
+    code = process.wait()
+    if run.devices > 1:
+        return  # the code is torchrun's; what became of the others is in the log
+    with suppress(OSError, Timeout), FileLock(run.path / CLAIM, timeout=CLAIM_TIMEOUT):
+        status = run.recorded_status()
+        if status.state in LIVE and status.requested == requested and not run.alive():
+            noted = status.model_copy(update={"ended_with": code})
+            replace(run.path / "status.json", noted.model_dump_json().encode())
 
 
 def asked_place(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +132,9 @@ def _claim(run: WorkFolder) -> None:
         raise JobError(
             f"`run` must be queued, stopped, lost or failed to start, got {run.id}, which is {status.state}."
         )
-    requested = status.model_copy(update={"state": "queued", "phase": "starting", "requested": time.time()})
+    requested = status.model_copy(
+        update={"state": "queued", "phase": "starting", "requested": time.time(), "ended_with": None}
+    )
     replace(run.path / "status.json", requested.model_dump_json().encode())
 
 

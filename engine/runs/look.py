@@ -23,6 +23,7 @@ from safetensors.numpy import save
 
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.making import make
+from winnow.engine.runs.reading import DamagedFileError, taken_apart
 from winnow.engine.runs.run import runs_folder
 from winnow.engine.runs.work_folder import Status, WorkFolder, folders
 from winnow.engine.specs.look import LookSpec, parse_look
@@ -31,6 +32,7 @@ KIND = "look"
 PICTURES = "pictures.safetensors"
 FORMAT_VERSION = 1
 LARGEST = 256  # px of a side
+PARTS = ("split", "index", "where")  # of what is said of a sample
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "splits": ("split", "samples", "sizes"),
@@ -70,26 +72,38 @@ class Pictures:
         try:
             with safe_open(path, "np") as file:
                 index = json.loads((file.metadata() or {}).get("index", "{}"))
-        except (OSError, SafetensorError, ValueError) as error:
+        except (OSError, SafetensorError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"`{path.name}` must be there and whole, got {type(error).__name__}. Look again."
             ) from error
         if not isinstance(index, dict) or index.get("format_version") != FORMAT_VERSION:
             raise ValueError(f"`{path.name}` must have format version {FORMAT_VERSION}. Look again.")
-        self.samples: list[dict[str, Any]] = index["samples"]
-        self.tasks: dict[str, dict[str, Any]] = index["tasks"]
+        with taken_apart(path):
+            self.samples = [{part: str(sample[part]) for part in PARTS} for sample in index["samples"]]
+            self.tasks: dict[str, dict[str, Any]] = {
+                str(task): {"kind": str(own["kind"]), "classes": [*map(str, own["classes"])], "unit": str(own["unit"])}
+                for task, own in index["tasks"].items()
+            }
 
     def places(self, split: str) -> list[int]:
         """Return the places of a split's samples in `samples`."""
         return [place for place, sample in enumerate(self.samples) if sample["split"] == split]
 
     def sample(self, place: int) -> tuple[Array, dict[str, Array]]:
-        """Return an image and its targets by task; a target that could not be read is left out."""
-        with safe_open(self._path, "np") as file:
-            known = set(file.keys())
-            names = {task: f"{place}.target.{task}" for task in self.tasks}
-            targets = {task: file.get_tensor(name) for task, name in names.items() if name in known}
-            return file.get_tensor(f"{place}.image"), targets
+        """Return an image and its targets by task; a target that could not be read is left out.
+
+        Raises:
+            DamagedFileError: the file holds no such image.
+
+        """
+        try:
+            with safe_open(self._path, "np") as file:
+                known = set(file.keys())
+                names = {task: f"{place}.target.{task}" for task in self.tasks}
+                targets = {task: file.get_tensor(name) for task, name in names.items() if name in known}
+                return file.get_tensor(f"{place}.image"), targets
+        except SafetensorError as error:
+            raise DamagedFileError(self._path, str(error)) from error
 
 
 def write_pictures(folder: Path, arrays: Mapping[str, Array], index: Mapping[str, Any]) -> None:

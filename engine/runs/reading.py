@@ -11,12 +11,13 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 LARGEST_JSON = 8 << 20  # bytes; ours are below 1 MiB
 LARGEST_OBJECT = 2 << 20  # the same of specs, statuses and manifests
-LARGEST_TABLE = 1 << 30  # bytes, when decompressed; ours are below 100 MiB
-MOST_CELLS = 200_000_000
+LARGEST_TABLE = 1 << 29  # bytes, when decompressed; ours are below 100 MiB
+MOST_CELLS = 50_000_000
 
 
 class DamagedFileError(ValueError):
@@ -71,15 +72,42 @@ def checked_table(path: Path) -> pd.DataFrame:
     """
     path.stat()  # what Arrow says of a missing file is not an OSError everywhere
     try:
-        file = pq.ParquetFile(path)
-        about = file.metadata
-        size = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
-        cells = about.num_rows * max(about.num_columns, 1)
-        if not (0 <= size <= LARGEST_TABLE and 0 <= cells <= MOST_CELLS):
-            raise DamagedFileError(path, f"it claims to hold {about.num_rows} rows in {size} bytes")
-        frame: pd.DataFrame = file.read().to_pandas()
+        frame: pd.DataFrame = _bounded(path, pq.read_metadata(path)).to_pandas()
     except DamagedFileError:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
         raise DamagedFileError(path, str(error) or type(error).__name__) from error
     return frame
+
+
+def _bounded(path: Path, about: pq.FileMetaData) -> pa.Table:
+    """Return a table; refuse what its file claims to hold, or what its texts would need, before the memory is taken.
+
+    A text that is stored once may be in every row: a file of kilobytes can hold gigabytes. So texts are read as
+    numbers of a dictionary, and their size is known before they are written out.
+    """
+    groups = [about.row_group(place) for place in range(about.num_row_groups)]
+    size = sum(group.total_byte_size for group in groups)
+    cells = sum(group.column(place).num_values for group in groups for place in range(group.num_columns))
+    cells = max(cells, about.num_rows * max(about.num_columns, 1))
+    if not (0 <= size <= LARGEST_TABLE and 0 <= cells <= MOST_CELLS):
+        raise DamagedFileError(path, f"it claims to hold {about.num_rows} rows in {size} bytes")
+    columns = [about.schema.column(place) for place in range(about.num_columns)]
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    table = pq.ParquetFile(path, metadata=about, read_dictionary=texts).read()
+    written = sum(_text_bytes(chunk) for column in table.columns for chunk in column.chunks)
+    if written > LARGEST_TABLE:
+        raise DamagedFileError(path, f"its texts have {written} bytes, at most {LARGEST_TABLE} are read")
+    return table.cast(about.schema.to_arrow_schema())
+
+
+def _text_bytes(chunk: pa.Array) -> int:
+    """Return how many bytes the texts of a column have when each row has its own."""
+    if not (pa.types.is_dictionary(chunk.type) and _is_text(chunk.type.value_type)):
+        return 0
+    lengths = pc.binary_length(chunk.dictionary)
+    return int(pc.sum(pc.cast(lengths.take(chunk.indices), pa.int64())).as_py() or 0)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind))

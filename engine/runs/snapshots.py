@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from winnow.engine.runs.digests import digest
 from winnow.engine.runs.reading import read_json, read_object
 from winnow.engine.specs.frozen import Frozen
+from winnow.engine.specs.penalty import TargetOf
 
 LARGEST_ARCHITECTURE = 64 << 20  # bytes
 FOLDER, DESCRIPTION = "snapshots", "snapshot.json"
@@ -29,7 +30,7 @@ TABLE_COLUMNS = (
 class Snapshot(Frozen):
     """One network kept during training.
 
-    `level` [%] is the multiple that was reached, of groups, parameters or MACs (`of`); the sparsities [%] are those of
+    `level` [%] is the multiple that was reached of what the target is a share of (`of`); the sparsities [%] are of
     the penalised layers after `epoch`. `parameters`, `macs` (of one image) and `bytes` (of its file) are those of the
     network without its zeros. `metrics` are those on the validation images after that epoch, None for one that is not
     finite.
@@ -37,7 +38,7 @@ class Snapshot(Frozen):
 
     format_version: Literal[1] = 1
     level: int
-    of: Literal["group", "parameter", "mac"]
+    of: TargetOf
     epoch: int
     step: int
     group_sparsity: float

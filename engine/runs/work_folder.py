@@ -16,6 +16,7 @@ it is a status that says running, with a lock that is free. Runs (engine.runs.ru
 import os
 import re
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Container
@@ -70,6 +71,18 @@ class Status(Frozen):
     updated: Time | None = None
     finished: Time | None = None
     remaining: float | None = Field(None, le=1e15)
+    ended_with: int | None = None  # of a worker that could not say why: its exit code, −n for signal n
+
+
+def lost_message(status: Status) -> str:
+    """Say how a worker ended that wrote no end: its exit code or signal, and what it was doing."""
+    code = status.ended_with
+    if code is None:
+        return LOST
+    known = {int(own): own.name for own in signal.Signals}
+    killed = ", by somebody or because memory ran out" if known.get(-code) == "SIGKILL" else ""
+    end = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code} ({known.get(-code, '?')})"
+    return f"its process {end}{killed}, while: {status.phase}. See log.txt"
 
 
 class WorkFolder:
@@ -134,6 +147,8 @@ class WorkFolder:
         """Return a recorded status, `lost` where the lock that its worker should hold is free."""
         if status.state not in LIVE or (status.state == "queued" and status.requested is None):
             return status
+        if status.ended_with is not None:
+            return status.model_copy(update={"state": "lost", "message": lost_message(status)})
         grace = START_GRACE if self.devices == 1 else SLOW_GRACE
         if status.state == "queued" and time.time() - (status.requested or 0.0) < grace:
             return status

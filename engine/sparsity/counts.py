@@ -6,7 +6,7 @@ MACs follow the weight that makes them; biases and norms make none.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from winnow.engine.sparsity.groups import Axis, Bank
 
 Of = Literal["group", "parameter", "mac"]
+TargetOf = Literal["group", "parameter", "mac", "latency", "memory"]
+Saved = Callable[[Sequence[Tensor]], float]
 
 
 class Counts:
@@ -22,7 +24,8 @@ class Counts:
 
     `macs` are those of one image, by the name of a weight or of its module. Everything is relative to the penalised
     parameters: those that lie in a group and can move. The flags `requires_grad` are read at each call
-    where the banks are those of a `Proximal`.
+    where the banks are those of a `Proximal`. `foretold` are shares of latency and memory, by their name, where they
+    are known: those of the whole network (`engine.measure.foretold`).
 
     Examples:
         >>> net = nn.Sequential(nn.Linear(4, 2))
@@ -38,6 +41,7 @@ class Counts:
         self.banks = list(banks)
         self._names = {id(p): name for name, p in model.named_parameters()}
         self._macs = macs
+        self.foretold: dict[str, Saved] = {}
         self._counted: tuple[Axis, ...] = ()
         self._count()
 
@@ -70,11 +74,22 @@ class Counts:
     def _macs_of(self, name: str) -> float:
         return self._macs.get(name, self._macs.get(name.rpartition(".")[0], math.nan))
 
-    def percent(self, of: Of, alive: Sequence[Tensor]) -> float:
+    def percent(self, of: TargetOf, alive: Sequence[Tensor]) -> float:
         """Return the share [%] that is zero when only the groups marked in `alive`, (channels,) per bank, live.
 
         0 where nothing can move; NaN for MACs that are not known.
+
+        Raises:
+            ValueError: a share of latency or memory that nothing foretells.
+
         """
+        if of in ("latency", "memory"):
+            if of not in self.foretold:
+                raise ValueError(
+                    f"`of` must be group, parameter or mac where nothing foretells a share of {of}, got {of}. Enter "
+                    f"`engine.measure.foretold.foretold_{of}` in `foretold`."
+                )
+            return self.foretold[of](alive)
         self._count()
         if of == "group":
             pairs = [(mask, bank) for mask, bank in zip(alive, self.banks, strict=True) if bank.moves]

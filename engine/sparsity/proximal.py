@@ -37,7 +37,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Optimizer
 
 from winnow.engine.sparsity import moments, readiness
 from winnow.engine.sparsity.groups import Group, banks
@@ -76,7 +76,7 @@ class Proximal(Wrapping):
         kept: what the step must keep: a floor per layer, norms under batch norm. Nothing by default.
 
     Raises:
-        TypeError: the optimiser has no proximal step here, or parameters are shards (FSDP2).
+        TypeError: an argument of another kind, an optimiser without a proximal step here, or shards (FSDP2).
         ValueError: an option without one (maximize, differentiable); no groups, or none that can move; groups that
             overlap, or that it does not hold.
         NotImplementedError: a penalty without a prox in closed form for these groups in this optimiser's metric.
@@ -94,8 +94,7 @@ class Proximal(Wrapping):
     def __init__(
         self, optimizer: Optimizer, groups: Sequence[Group], penalty: Penalty, kept: Kept | None = None
     ) -> None:
-        if type(optimizer) not in (SGD, Adam, AdamW):
-            raise TypeError(f"`optimizer` must be SGD, Adam or AdamW, got {type(optimizer).__name__}.")
+        readiness.refuse_kinds(optimizer, groups, penalty, kept)
         self.penalty = penalty
         self.banks = banks(groups)
         for bank in self.banks:
@@ -283,7 +282,8 @@ class Proximal(Wrapping):
         return {**super().state_dict(), "proximal": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what `state_dict` returned; that of the bare optimiser will do, and leaves strength and support."""
+        """Take back what `state_dict` returned ; that of the bare optimiser leaves strength, support."""
+        readiness.refuse_other_groups(state_dict, self.banks)
         super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
         readiness.restore_wide(self.optimizer, state_dict, {p for bank in self.banks for p in bank.parameters})
         known = state_dict.get("proximal", {})

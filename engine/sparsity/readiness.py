@@ -5,18 +5,80 @@ in them, layers are frozen and unfrozen, param_groups are added. All of that is 
 as objects (`fully_shard`, a new model) are refused.
 """
 
+import math
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer
 
 from winnow.engine.sparsity import moments, preconditioner
-from winnow.engine.sparsity.groups import Bank
+from winnow.engine.sparsity.groups import Bank, Group
 from winnow.engine.sparsity.groups.axis import wide_type
+from winnow.engine.sparsity.groups.bank import Kept
 from winnow.engine.sparsity.moments import Homes
 from winnow.engine.sparsity.penalties import Penalty
+
+STEPS = (SGD, Adam, AdamW)  # whose proximal step is known
+TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def refuse_kinds(optimizer: object, groups: object, penalty: object, kept: object) -> None:
+    """Raise where an argument of `Proximal` is something else than it should be; each message says what to give."""
+    if type(optimizer) not in STEPS:
+        raise TypeError(
+            f"`optimizer` must be SGD, Adam or AdamW of torch.optim, got {_kind(optimizer)}. {_instead(optimizer)}"
+        )
+    if not isinstance(groups, Sequence) or not all(isinstance(own, Group) for own in groups):
+        odd = (
+            next((own for own in groups if not isinstance(own, Group)), groups) if isinstance(groups, list) else groups
+        )
+        raise TypeError(
+            f"`groups` must be a list of groups, got {_kind(odd)}. Draw them from the model: input_groups(net), "
+            "output_groups(net) or coupled_groups(net, example)."
+        )
+    if isinstance(penalty, type) or not all(hasattr(penalty, part) for part in ("strength", "prox_", "refuse")):
+        raise TypeError(f"`penalty` must be a penalty such as GroupLasso(0.01), got {_kind(penalty)}.")
+    if kept is not None and not isinstance(kept, Kept):
+        raise TypeError(f"`kept` must be Kept or None, got {_kind(kept)}. Write Kept(floor=0.05).")
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
+def _instead(optimizer: object) -> str:
+    """Say what to give in the place of an optimiser without a proximal step."""
+    if isinstance(optimizer, type):
+        return f"Make one: {optimizer.__name__}(net.parameters(), lr=0.01)."
+    if isinstance(optimizer, LBFGS):
+        return (
+            "LBFGS searches along a line for the least loss without the penalty, so its result has no exact zeros. "
+            "Take SGD or AdamW; for few parameters, SGD on the whole data set."
+        )
+    if hasattr(optimizer, "optimizer") and hasattr(optimizer, "penalty"):
+        return "Give it the optimiser inside: proximal.optimizer."
+    if isinstance(optimizer, STEPS):
+        return (
+            "A subclass may step otherwise, and the proximal step must be that of its metric. Give torch's own, and "
+            "put what yours adds into a hook (register_step_pre_hook) or a scheduler."
+        )
+    if isinstance(optimizer, Optimizer):
+        return "The proximal step must have the metric of the step before it, which is known for these three. Take one."
+    return "Make one: torch.optim.AdamW(net.parameters(), lr=1e-3)."
+
+
+def refuse_other_groups(state: Mapping[str, Any], banks: Sequence[Bank]) -> None:
+    """Raise where a state_dict of `Proximal` is that of other groups."""
+    found = [len(norms) for norms in state.get("proximal", {}).get("norms", ())]
+    wanted = [bank.channels for bank in banks]
+    if found and found != wanted:
+        raise ValueError(
+            f"`state_dict` must be that of the same groups, {wanted} per layer, got {found}. Build the model and the "
+            "groups as they were when it was saved."
+        )
 
 
 def refuse_still(banks: Sequence[Bank]) -> None:
@@ -54,15 +116,7 @@ def refuse(
     """
     known = moments.homes(optimizer)
     for settings in optimizer.param_groups:
-        for option in ("maximize", "differentiable"):
-            if settings.get(option):
-                raise ValueError(
-                    f"`optimizer` must not use {option}, got {option}=True: its proximal step is not known."
-                )
-        if isinstance(optimizer, SGD) and not 0 <= settings["momentum"] < 1:
-            raise ValueError(
-                f"`momentum` must be in [0, 1), got {settings['momentum']}: the step would have no length."
-            )
+        _refuse_settings(optimizer, settings)
     one_rate = preconditioner.has_one_rate(optimizer)
     for bank, parameters in zip(banks, own, strict=True):
         for parameter in parameters:
@@ -73,11 +127,31 @@ def refuse(
     return known
 
 
+def _refuse_settings(optimizer: Optimizer, settings: Mapping[str, Any]) -> None:
+    for option in ("maximize", "differentiable"):
+        if settings.get(option):
+            instead = "Minimise the negative" if option == "maximize" else "Leave the option out"
+            raise ValueError(
+                f"`optimizer` must not use {option}, got {option}=True: its proximal step is not known. {instead}."
+            )
+    rate = settings["lr"]
+    if not isinstance(rate, Tensor) and not 0 <= rate < math.inf:
+        raise ValueError(f"`lr` must be a finite number ≥ 0, got {rate}. Look at the scheduler that sets it.")
+    if isinstance(optimizer, SGD) and not 0 <= settings["momentum"] < 1:
+        raise ValueError(f"`momentum` must be in [0, 1), got {settings['momentum']}: the step would have no length.")
+
+
 def _refuse_parameter(parameter: nn.Parameter, bank: Bank, known: Homes) -> None:
     if getattr(parameter, "device_mesh", None) is not None:
         raise TypeError(
             f"`groups` must hold whole parameters, got a shard (DTensor, as of fully_shard) in {bank.layer}: the norm "
             "of a group needs all its weights. Train in DistributedDataParallel instead."
+        )
+    if parameter.dtype not in TYPES:
+        kind = str(parameter.dtype).removeprefix("torch.")
+        raise TypeError(
+            f"`groups` must hold real numbers of 16 to 64 bits, got {kind} in {bank.layer}. Leave the layer out of the "
+            "groups, or train it in another type."
         )
     if parameter not in known:
         raise ValueError(
@@ -115,11 +189,12 @@ def restore_wide(optimizer: Optimizer, saved: Mapping[str, Any], penalised: Coll
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     numbers = [number for group in saved["param_groups"] for number in group["params"]]
     for parameter, number in zip(ordered, numbers, strict=True):
-        if parameter in penalised and wide_type(parameter.dtype) != parameter.dtype:
-            for name, value in saved["state"].get(number, {}).items():
-                if name != "step" and isinstance(value, Tensor):
-                    kept = value.detach().clone().to(parameter.device, wide_type(parameter.dtype))
-                    optimizer.state[parameter][name] = kept
+        wide = wide_type(parameter.dtype)
+        if parameter not in penalised or wide == parameter.dtype:
+            continue
+        for name, value in saved["state"].get(number, {}).items():
+            if name != "step" and isinstance(value, Tensor):
+                optimizer.state[parameter][name] = value.detach().clone().to(parameter.device, wide)
 
 
 def _some(layers: Sequence[str]) -> str:

@@ -11,19 +11,23 @@ whether it will. Groups that are dead on both sides of a channel have no gradien
 would be for good. When the refit begins, it settles the support so that the share is met to within one group: it drops
 the weakest survivors, or lets the dead that are about to revive live. Then the support is frozen and the penalty ends.
 
+A share of latency or memory is foretold (`engine.measure.foretold`), which takes long, so that λ moves at every
+hundredth of the time only, as far at once.
+
 A controller is a pure function of the step, `base` and what stands in the proximal step, so that a resumed run goes on
 with the same bits.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from winnow.engine.sparsity.counts import Counts, Of, strongest
+from winnow.engine.sparsity.counts import Counts, TargetOf, strongest
 from winnow.engine.sparsity.groups import Bank
 from winnow.engine.sparsity.penalties import Penalty
 from winnow.engine.sparsity.proximal import Proximal
@@ -34,6 +38,16 @@ DECADES = 5.0  # how far λ can move over the time until the refit
 AHEAD = 0.06  # of that time: how far it looks ahead
 SATURATED = 0.1  # gap, as a share, at which λ moves as fast as it can
 KEPT_BY_FLOOR = 1e6  # above every score
+SAID_OF: Mapping[str, tuple[str, str]] = MappingProxyType(  # what a share is of, and what becomes of it
+    {
+        "group": ("groups", "are zero"),
+        "parameter": ("parameters", "are zero"),
+        "mac": ("macs", "are zero"),
+        "latency": ("latency", "is saved"),
+        "memory": ("memory", "is saved"),
+    }
+)
+FORETOLD: Mapping[str, float] = MappingProxyType({"latency": 1.0, "memory": 1.0})  # how near a share is met [points]
 
 
 class Controller(Protocol):
@@ -70,10 +84,11 @@ class Scheduled:
 class Targeted:
     """A controller: λ moves until `percent` [%] of the groups, parameters or MACs are zero; `base` is λ now.
 
-    The target is reached when the refit begins. `zero` [%] of them are zero at the start.
+    The target is reached when the refit begins. `zero` [%] of them are zero at the start. Of latency or memory, it is
+    the share that a removal would save, and λ moves every `every` steps.
 
     Raises:
-        ValueError: a share of MACs where those of a module are not known.
+        ValueError: a share of MACs where those of a module are not known, or `every` below 1.
 
     Examples:
         >>> net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
@@ -94,13 +109,16 @@ class Targeted:
     proximal: Proximal
     base: float
     counts: Counts
-    of: Of
+    of: TargetOf
     percent: float
     warm_up: int
     refit_from: int
     zero: float = 0.0
+    every: int = 1
 
     def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"`every` must be at least 1, got {self.every}.")
         if self.of == "mac" and (unknown := self.counts.without_macs):
             raise ValueError(
                 "`of` must be 'group' or 'parameter' where the MACs of a module are not known, got 'mac' and none of "
@@ -114,12 +132,12 @@ class Targeted:
             return
         span = max(self.refit_from - self.warm_up, 1)
         done = (step - self.warm_up) / span
-        if done >= 0:
+        if done >= 0 and (step - self.warm_up) % self.every == 0:
             ahead = min(AHEAD, 1 - done)
             gap = (self.wanted(done + ahead) - self._zero(ahead * span)) / 100
             if not math.isfinite(gap):
                 raise ArithmeticError(f"norms became NaN at step {step + 1}, so no strength can be computed from them")
-            rate = DECADES * math.log(10) / span
+            rate = DECADES * math.log(10) * self.every / span
             self.base = min(self.base * math.exp(rate * min(max(gap / SATURATED, -1), 1)), 1e6)
         self.proximal.strength = self.base if done >= 0 else 0.0
 
@@ -143,7 +161,9 @@ class Targeted:
         return max(zero - self.percent, 0.0) if zero - self.percent > self._largest_group() else 0.0
 
     def _largest_group(self) -> float:
-        """Return the largest share [%] that one group makes zero."""
+        """Return the largest share [%] that one group makes zero; of what is foretold, how near that can be met."""
+        if self.of in FORETOLD:
+            return FORETOLD[self.of]
         full = [bank.present.clone() for bank in self.proximal.banks]
         shares = [self.counts.percent(self.of, self.proximal.whole(full))]
         for place, (bank, alive) in enumerate(zip(self.proximal.banks, full, strict=True)):
@@ -171,7 +191,7 @@ class Targeted:
         return settled_support(self.proximal, self.counts, self.of, self.percent)
 
 
-def settled_support(proximal: Proximal, counts: Counts, of: Of, percent: float) -> list[Tensor]:
+def settled_support(proximal: Proximal, counts: Counts, of: TargetOf, percent: float) -> list[Tensor]:
     """Return which groups may live so that `percent` [%] is zero to within one group, (channels,) per bank.
 
     Survivors rank by their norm relative to the largest of their layer, the dead below them by how near they are to

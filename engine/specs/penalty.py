@@ -26,6 +26,7 @@ class PenaltyKind:
     learnable: bool = False
 
 
+TargetOf = Literal["group", "parameter", "mac", "latency", "memory"]
 AUTO = "auto"  # in place of a strength: it is learned
 LEARNED_START = 0.01  # of λ_max: where λ starts that is learned
 MOST_STRENGTH = 1e3  # λ_max: from 1 on the penalty outweighs the loss in every group
@@ -88,7 +89,12 @@ class PenaltySpec(Frozen):
     target: float | None = Field(
         None, gt=0, lt=100, description="share to make exactly zero, in %; λ is adjusted until it is reached"
     )
-    target_of: Literal["group", "parameter", "mac"] = Field("group", description="what the target is a share of")
+    target_of: TargetOf = Field(
+        "group",
+        description="what the target is a share of. latency: the time of a forward pass on this machine; memory: the "
+        "largest memory of its activations",
+    )
+    latency_batch: int = Field(1, ge=1, le=1024, description="images per pass, for a target of latency")
     groups: Literal["input", "output", "coupled"] = Field(
         "input",
         description="what becomes zero together. input: an input channel of a layer, as in the paper; output: a "

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from winnow.engine.specs.frozen import DerivedSpec, Positive, available_cores, refuse_repeated
 
 Criterion = Literal["zeros", "norm", "relevance"]
-BudgetOf = Literal["group", "parameter", "mac", "latency"]
+BudgetOf = Literal["group", "parameter", "mac", "latency", "memory"]
 Batch = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -24,7 +24,9 @@ class PruneSpec(DerivedSpec):
         None, gt=0, lt=100, description="share of the network to save, in %; needed with norm and relevance"
     )
     budget_of: BudgetOf = Field(
-        "mac", description="what the budget is a share of; latency is measured at the first batch size"
+        "mac",
+        description="what the budget is a share of. latency: measured at the first batch size; memory: the largest "
+        "memory of the activations",
     )
     compared: Literal["layer", "size"] = Field(
         "layer",

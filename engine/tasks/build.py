@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from winnow.data.blame import users_code
 from winnow.data.code import Code
 from winnow.data.sample import Field, Learner
 from winnow.engine.specs.registry import entry
 from winnow.engine.specs.tasks import TASKS
+from winnow.engine.tasks.surroundings import surroundings_kept
 from winnow.engine.tasks.task import Meter, Task
 
 PROTOCOL = ("outputs", "counts", "loss", "meter", "constant", "mirror")
@@ -38,7 +40,10 @@ def _own(field: Field, learner: Learner) -> Task:
         ValueError: the code is not there, was not confirmed on this machine, or makes no task.
 
     """
-    task: Task = Code(learner.code, learner.path, "task").load()(replace(field, learner=None))
+    with surroundings_kept("task"):
+        function = Code(learner.code, learner.path, "task").load()
+        with users_code("task", learner.code):
+            task: Task = function(replace(field, learner=None))
     if missing := [name for name in PROTOCOL if not hasattr(task, name)]:
         raise ValueError(
             f"`task` must be what engine.tasks.task.Task describes, got {learner.code} without {', '.join(missing)}."

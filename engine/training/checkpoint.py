@@ -280,5 +280,7 @@ def _restore(training: Training, found: Checkpoint) -> None:
             training.means.values = {name: own.to(training.device) for name, own in found.part("mean").items()}
     training.step, training.removal = int(manifest["step"]), int(manifest.get("removal", 0))
     torch.set_rng_state(tensors["random.cpu"])
+    if training.stream is not None:
+        training.stream = torch.initial_seed()
     if training.device.type == "cuda" and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], training.device)

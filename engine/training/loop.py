@@ -31,6 +31,7 @@ from winnow.engine.sparsity.groups import scale_free_weights
 from winnow.engine.sparsity.proximal import Kept, Proximal
 from winnow.engine.sparsity.strength import Targeted
 from winnow.engine.specs.train import TrainSpec
+from winnow.engine.tasks.surroundings import require_settings, settings_now
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.balancing.balancer import Balance
 from winnow.engine.training.balancing.build import build_balancer
@@ -48,6 +49,8 @@ from winnow.engine.training.optimisers import build_optimizer, set_rate
 from winnow.engine.training.removal import Removed, due, remove
 from winnow.engine.training.setup import build_controller, build_groups, build_penalty
 from winnow.engine.training.state import Training as Training
+
+THEIRS = "network` or `task"  # whose code runs in a step
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,9 @@ def train(training: Training, batches: Batches, validation: Batches) -> Iterator
                 training.balancer.end_epoch()  # before the record: a run stopped here has closed its epoch
             yield StepDone(epoch + 1, training.step, losses, strength, balance)
         _agree(training)
+        known = settings_now(training.stream if training.ranks.leads else None)
         metrics = validate(training, validation)
+        require_settings(known, THEIRS)
         judged = {
             name: metrics[name] for name, task in training.tasks.items() if labelled(task, validation, name).any()
         }
@@ -179,8 +184,10 @@ def _step(training: Training, batch: Batch, where: str) -> tuple[dict[str, float
     """Move the weights once; return the losses before, and how they were weighed."""
     every, balancer = training.spec.balancing.record_every, training.balancer
     seed_apart(training.ranks, training.spec.seed, training.step)
+    known = settings_now(training.stream if training.ranks.leads else None)
     with norms_over_all(training.net, training.ranks):
         cut, losses = forward(training, batch)
+        require_settings(known, THEIRS)
         values = finite(losses, where)
         training.proximal.zero_grad()
         record = every > 0 and training.step % every == 0

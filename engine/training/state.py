@@ -35,7 +35,8 @@ class Training:
     `ranks` are the processes that train it together, each with its slice of every batch. `shared` names the parameters
     that serve several tasks, at which task gradients are compared. `teacher` is imitated, where there is one.
     `held_out` are training images that no step is taken on, where a strength is learned from them, and `means` the
-    weights that it is learned at.
+    weights that it is learned at. `stream` is what torch was seeded with, where code of the user's own might
+    seed it again.
     """
 
     spec: TrainSpec
@@ -55,6 +56,7 @@ class Training:
     teacher: Distillation | None = None
     held_out: Batches | None = None
     means: WeightMeans | None = None
+    stream: int | None = None
 
     def shared_parameters(self) -> tuple[nn.Parameter, ...]:
         """Return the parameters that serve several tasks."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,16 @@ from tests.dashboard.making_studies import write_path, write_study
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
+
+SCAN = "scan_component_manifests"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packages_are_scanned_once() -> None:
+    """Every `AppTest` scans the metadata of all installed packages for components, most of a page test's time."""
+    from streamlit.components.v2 import manifest_scanner
+
+    setattr(manifest_scanner, SCAN, cache(getattr(manifest_scanner, SCAN)))
 
 
 @pytest.fixture

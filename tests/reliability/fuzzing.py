@@ -6,7 +6,6 @@ A case is the bytes of one file. They are drawn from a real file: bits flipped, 
 of its JSON replaced. What takes longer than SLOW is counted as a hang; a crash of the process is one of the caller's.
 """
 
-import hashlib
 import json
 import re
 import sys
@@ -15,16 +14,18 @@ import time
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
 
+from tests.reliability.more_readers import more_readers
 from tests.reliability.mutations import Mutations
+from tests.reliability.reading import Reader, put, sha
+from winnow.data.sample import DataError
 from winnow.engine.explain.maps.store import SpatialStore
 from winnow.engine.export.refusal import NotRebuildable
 from winnow.engine.export.saving import load_model
@@ -51,18 +52,7 @@ from winnow.engine.training.checkpoint import newest_checkpoint
 
 STORED = Path(__file__).parent / "stored" / "version_1.zip"
 SLOW = 20.0  # s of a case; a machine may be busy
-OURS = (DamagedFileError, SpecError, NotRebuildable)
-Read = Callable[[Path], object]
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A reader of a file in a folder: what a whole file holds, and how it is read."""
-
-    file: str
-    seeds: tuple[bytes, ...]
-    read: Read
-    prepare: Callable[[Path, bytes], None] = lambda folder, content: None
+OURS = (DamagedFileError, SpecError, NotRebuildable, DataError)
 
 
 def stored_files() -> dict[str, bytes]:
@@ -155,17 +145,13 @@ def readers() -> dict[str, Reader]:
         "digests": Reader("digests.json", (known["digests.json"],), changed_files),
         "started with": Reader("worked_with.json", (known["worked_with.json"],), of_one_state),
         "maps": Reader("spatial.safetensors", (maps(),), read_maps),
+        **_others(),
     }
 
 
-def put(file: Path, content: bytes) -> None:
-    if not file.exists() or file.stat().st_size != len(content) or file.suffix in (".json",):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-
-
-def sha(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _others() -> dict[str, Reader]:
+    with tempfile.TemporaryDirectory() as folder:
+        return more_readers(Path(folder))
 
 
 def read_run(folder: Path) -> None:
@@ -221,7 +207,7 @@ def tried(reader: Reader, folder: Path, content: bytes) -> str:
     except OURS as error:
         return "" if "\n" not in str(error) and str(error) else f"{type(error).__name__} of several lines"
     except Exception as error:  # counted: that is what is looked for
-        if isinstance(error, ValueError) and re.match(r"`[\w. ]+`.*\Z", str(error)):
+        if isinstance(error, ValueError) and re.match(r"`[^`]+`.*\Z", str(error)):
             return ""  # in our words, on one line
         return f"{type(error).__name__}: {error!s:.150}"
     took = time.perf_counter() - began

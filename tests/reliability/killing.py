@@ -33,11 +33,11 @@ from winnow.engine.specs.train import parse
 
 BASE = {
     "data": {"dataset": "digits"},
-    "network": {"widths": (6, 10), "blocks": (1, 1), "head_width": 6},
-    "batch_size": 59,
+    "network": {"widths": (8,), "blocks": (1,), "head_width": 6},
+    "batch_size": 100,
     "threads": 1,
     "seed": 3,
-    "epochs": 4,
+    "epochs": 3,
 }
 SGD = {"optimiser": "sgd", "learning_rate": 0.02, "momentum": 0.9}
 CONFIGS: dict[str, dict[str, Any]] = {

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -189,6 +191,39 @@ def test_a_table_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypat
     monkeypatch.setattr("winnow.engine.runs.reading.MOST_CELLS", 999_999)
     with pytest.raises(DamagedFileError, match=r"bomb.parquet.*1000000 rows"):
         checked_table(tmp_path / "bomb.parquet")
+
+
+def stored_once(path: Path, text: str, rows: int) -> None:
+    """Write a table whose every row has one text, which the file holds once."""
+    column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([text]))
+    pq.write_table(pa.table({"layer": column}), path, store_schema=False)
+
+
+def test_a_text_that_is_stored_once_and_read_a_million_times_is_refused(tmp_path: Path):
+    stored_once(tmp_path / "bomb.parquet", "x" * 4000, 200_000)
+    assert (tmp_path / "bomb.parquet").stat().st_size < 100_000
+    with pytest.raises(DamagedFileError, match=r"its texts have 800000000 bytes"):
+        checked_table(tmp_path / "bomb.parquet")
+    stored_once(tmp_path / "fine.parquet", "trunk.0", 1000)
+    assert checked_table(tmp_path / "fine.parquet")["layer"].tolist() == ["trunk.0"] * 1000
+
+
+def test_a_list_of_very_many_values_in_one_row_is_refused(tmp_path: Path):
+    many = pa.LargeListArray.from_arrays(pa.array([0, 60_000_000]), pa.array(np.zeros(60_000_000, np.int8)))
+    pq.write_table(pa.table({"x": many}), tmp_path / "bomb.parquet")
+    with pytest.raises(DamagedFileError, match=r"bomb.parquet.*1 rows"):
+        checked_table(tmp_path / "bomb.parquet")
+
+
+@given(
+    st.lists(st.tuples(st.none() | st.text(max_size=4), st.floats(), st.sampled_from("ab"), st.booleans()), max_size=5)
+)
+@settings(max_examples=15)
+def test_a_table_is_read_as_it_was_written(tmp_path_factory, rows: list[Any]):
+    file = tmp_path_factory.mktemp("table") / "x.parquet"
+    frame = pd.DataFrame(rows, columns=["text", "number", "kind", "flag"]).astype({"kind": "category"})
+    frame.to_parquet(file)
+    pd.testing.assert_frame_equal(checked_table(file), pd.read_parquet(file))
 
 
 @given(st.binary(max_size=200), st.integers(0, 10_000))

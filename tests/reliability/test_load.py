@@ -24,19 +24,19 @@ from pathlib import Path
 def most():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 place, before, found = Path(sys.argv[1]), most(), {{}}
-began = time.perf_counter()
+began = time.process_time()
 {first}
-found["first"] = round(time.perf_counter() - began, 2)
-began = time.perf_counter()
+found["first"] = round(time.process_time() - began, 2)
+began = time.process_time()
 {again}
-found["again"] = round(time.perf_counter() - began, 3)
+found["again"] = round(time.process_time() - began, 3)
 found["MiB"] = round((most() - before) / 1024)
 print(json.dumps(found))
 """
 
 
 def measured(place: Path, imports: str, first: str, again: str) -> dict[str, Any]:
-    """Return how long a first and a second look took [s], what it needed [MiB], and what the code found, elsewhere."""
+    """Return the CPU time of a first and a second look [s], the memory [MiB], and what the code found, elsewhere."""
     code = MEASURED.format(imports=imports, first=first, again=again)
     environment = {**os.environ, "WINNOW_RUNS": str(place)}
     done = subprocess.run(

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -101,6 +102,35 @@ def test_a_log_that_became_a_link_is_not_written_through(tmp_path: Path, write: 
     with pytest.raises(OSError, match="events"):
         write(tmp_path / "events.jsonl")
     assert (tmp_path / "diary").read_text() == "dear diary"
+
+
+@pytest.mark.parametrize("write", [lambda path: append(path, b"x"), lambda path: cut(path, 0)])
+def test_a_log_with_another_name_is_not_written_to(tmp_path: Path, write: Callable[[Path], None]):
+    """A backup by `cp -al`, or an archive's hard link, shares its files: what a resume appends would be there too."""
+    (tmp_path / "diary").write_text("dear diary")
+    (tmp_path / "events.jsonl").hardlink_to(tmp_path / "diary")
+    with pytest.raises(OSError, match="hard link"):
+        write(tmp_path / "events.jsonl")
+    assert (tmp_path / "diary").read_text() == "dear diary"
+
+
+@pytest.mark.parametrize("name", ["log.txt", "events.jsonl", "groups/norms.bin", "lock", "control.lock"])
+def test_a_folder_with_a_hard_link_changes_nothing_elsewhere(gift: Run, tmp_path: Path, worker_settings, name: str):
+    outside, place = tmp_path / "outside", gift.path / name
+    outside.write_text("three years of work\n")
+    place.unlink(missing_ok=True)
+    place.hardlink_to(outside)
+    spec = json.loads((gift.path / "spec.json").read_text())
+    (gift.path / "spec.json").write_text(json.dumps({**spec, "epochs": 3}))
+    for command in (["runs", "show"], ["runs", "verify"]):
+        winnow_here(*command, gift.id)
+    if name == "log.txt":
+        assert "hard link" in winnow_here("train", "--resume", gift.id).stderr
+    elif "lock" not in name:
+        with worker_settings(), suppress(OSError):
+            worker.main([str(gift.path)])
+        assert "hard link" in gift.recorded_status().message
+    assert outside.read_text() == "three years of work\n"
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "..", ".", "", "/etc", "a/b", ".trash", "\0", "a\\..\\..\\b"])

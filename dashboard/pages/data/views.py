@@ -18,6 +18,7 @@ from winnow.dashboard.shared.targets import (
     target_shown,
 )
 from winnow.engine.runs.look import Look, Pictures
+from winnow.engine.runs.reading import DamagedFileError
 
 TABS = ("Samples", "Targets", "Findings")
 COVERAGE = (
@@ -49,7 +50,10 @@ def _samples(look: Look) -> None:
         split = address.segments("split", "Split", {name: name for name in splits}, splits[0])
         titles = {place: str(known.samples[place]["index"]) for place in known.places(split)}
         place = address.segments("sample", "Sample", titles, next(iter(titles)))
-    _sample(known, place)
+    try:
+        _sample(known, place)
+    except DamagedFileError as error:
+        st.error(sentence(str(error)), icon=":material/error:")
 
 
 def _sample(known: Pictures, place: int) -> None:

@@ -11,7 +11,9 @@ from winnow.dashboard import navigation
 from winnow.dashboard.figures import losses_and_metrics, one_channel, sparsities, strength_and_alive, task_conflict
 from winnow.dashboard.forms.again import again
 from winnow.dashboard.frames import events, groups
+from winnow.dashboard.frames.answers.answer import count
 from winnow.dashboard.frames.log import tail
+from winnow.dashboard.frames.stored_tables import stored
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address, run_figures
 from winnow.dashboard.shared.channel import describe
@@ -27,6 +29,7 @@ from winnow.engine.runs.work_folder import LIVE
 
 EVERY = 2.0  # seconds between two drawings of the figures; a Plotly figure is mounted anew each time
 WINDOWS = (0, 5, 10, 20, 50, 100, 500)
+SKIPPED = ("split", "file", "part", "expected", "found", "mend")
 TABS = ("Curves", "Tasks", "Survival map", "Norms by layer", "Log")
 UNRECORDED = (
     "There are no curves: this run ended before its first number was recorded. The tab Log shows its last lines."
@@ -53,6 +56,16 @@ def page() -> None:
     redrawn(progress, EVERY / 2 if live else None, run, phase(run.status))
     redrawn(controls, None, run)
     redrawn(_views, EVERY if live and not held else None, run, window)
+    redrawn(_skipped, EVERY if live and not held else None, run)
+
+
+def _skipped(run: Run) -> None:
+    """List the samples that the run leaves out, where it was asked to leave out those that cannot be read."""
+    left_out = stored(run, "skipped", {"skipped": SKIPPED})
+    if len(left_out):
+        with st.expander(f"{count(len(left_out), 'sample')} left out, as their files are damaged (skip_bad)"):
+            st.dataframe(left_out, hide_index=True)
+            st.caption("The run uses all other samples. Mend the files, then start it again to use these, too.")
 
 
 def _window() -> int:

@@ -155,15 +155,17 @@ def _parts(probed: Probe, chunk: int) -> _Parts:
         numbers = torch.arange(seen, seen + len(batch.images)) % 4
         seen += len(batch.images)
         for part, own in zip(found, (numbers % 2 == 0, numbers == 1, numbers == 3), strict=True):
-            for places in torch.split(own.nonzero().ravel(), chunk):
-                if len(places):
-                    targets = {name: target[places] for name, target in batch.targets.items()}
-                    part.append(Batch(batch.images[places], targets))
+            chunks = torch.split(own.nonzero().ravel(), chunk)
+            part.extend(_of_batch(batch, places) for places in chunks if len(places))
     if seen < LEAST_FOR_CIRCUITS:
         raise ValueError(
             f"`images` must be at least {LEAST_FOR_CIRCUITS} for circuits, got {seen}. Explain the run on more images."
         )
     return found
+
+
+def _of_batch(batch: Batch, places: Tensor) -> Batch:
+    return Batch(batch.images[places], {name: target[places] for name, target in batch.targets.items()})
 
 
 def _edge_rows(made: Sequence[_Found], scores: Mapping[str, Mapping[str, Tensor]]) -> pd.DataFrame:

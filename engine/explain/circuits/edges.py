@@ -178,11 +178,11 @@ def edge_scores(
         given = {name: own.detach().clone().requires_grad_() for name, own in factors.items()}
         with torch.enable_grad():
             values = network.losses(batch, given, tasks)
-            for place, task in enumerate(tasks):
-                found = torch.autograd.grad(
-                    values[task].sum(), list(given.values()), retain_graph=place < len(tasks) - 1,
-                    allow_unused=True, materialize_grads=True,
-                )  # fmt: skip
-                for layer, own in zip(given, found, strict=True):
-                    totals[task][layer] += own
+        for place, task in enumerate(tasks):
+            found = torch.autograd.grad(
+                values[task].sum(), list(given.values()), retain_graph=place < len(tasks) - 1,
+                allow_unused=True, materialize_grads=True,
+            )  # fmt: skip
+            for layer, own in zip(given, found, strict=True):
+                totals[task][layer] += own
     return {task: {layer: own / max(images, 1) for layer, own in layers.items()} for task, layers in totals.items()}

@@ -100,15 +100,19 @@ def channel_answers(probed: Probe, cells: Cells) -> tuple[dict[str, tuple[tuple[
         for batch in restricted(probed, images=min(probed.settings.images or MOST, MOST)).batches():
             with recorded(sites) as kept:
                 probed.model(batch.images)
-            for site in sites:
-                own = site_maps(site, kept[site.name][0], cells[site.name])
-                if own.shape[1] == len(batch.images):
-                    rows, columns = (_every(length) for length in own.shape[-2:])
-                    found[site.name].append(_numpy(own[:, :, rows][..., columns]))
+            own = {site.name: site_maps(site, kept[site.name][0], cells[site.name]) for site in sites}
+            for layer, values in own.items():
+                found[layer] += [_thinned(values)] if values.shape[1] == len(batch.images) else []
             for name, values in batch.targets.items():
                 targets.setdefault(name, []).append(values.cpu().numpy())
     joined = {name: np.concatenate(parts) for name, parts in targets.items()}
     return {layer: (cells[layer], np.concatenate(parts, 1)) for layer, parts in found.items() if parts}, joined
+
+
+def _thinned(maps: Tensor) -> Array:
+    """Return maps (C, B, h, w) at few positions."""
+    rows, columns = (_every(length) for length in maps.shape[-2:])
+    return _numpy(maps[:, :, rows][..., columns])
 
 
 def _every(length: int) -> list[int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 from torch.nn.utils.prune import is_pruned
 
@@ -230,6 +231,11 @@ def _layers(module: nn.Module) -> Iterator[tuple[str, Any]]:
 
 def _weight(layer: nn.Module) -> nn.Parameter:
     weight = layer.weight
+    if isinstance(weight, UninitializedParameter):
+        raise ValueError(
+            f"`module` must hold weights with a shape, got an uninitialised {type(layer).__name__}. Run the model once "
+            "on an example, then make the optimiser and the groups."
+        )
     if not isinstance(weight, nn.Parameter):
         raise TypeError(f"`module` must hold plain parameters, got a weight of type {type(weight).__name__}.")
     return weight

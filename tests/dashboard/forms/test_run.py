@@ -271,3 +271,31 @@ def test_the_strength_is_written_with_an_exponent_and_starts_at_zero(runs_root: 
     strength = _form().number_input(key="new_strength")
     assert strength.proto.format == "%.2e"
     assert strength.min == 0
+
+
+def test_data_sets_are_joined_in_turns(runs_root: Path, end_workers: None) -> None:
+    page = _form()
+    page.selectbox(key="new_dataset").set_value("several, joined").run()
+    page.text_input(key="new_sources").set_value("scenes[depth]+scenes[seg]").run()
+    page.checkbox(key="new_alternating").check().run()
+    assert page.multiselect(key="new_tasks_several, joined_depth_seg").value == ["depth", "seg"]
+    page.button(key="new_submit").click().run()
+    assert not page.exception
+    (run,) = list_runs(runs_root)
+    assert (run.spec.data.dataset, run.spec.data.alternating, run.spec.tasks) == ("joined", True, ("depth", "seg"))
+    assert run.spec.data.labels == (("depth",), ("seg",))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "joined by"), ("scenes[", "joined by"), ("scenes[+digits", "ONE+OTHER"), ("scenes+no", "among")],
+)
+def test_data_sets_that_cannot_be_joined_start_nothing(runs_root: Path, text: str, said: str) -> None:
+    page = _form()
+    page.selectbox(key="new_dataset").set_value("several, joined").run()
+    page.text_input(key="new_sources").set_value(text).run()
+    assert not page.exception
+    page.button(key="new_submit").click().run()
+    assert not page.exception
+    assert said in " ".join([*(own.value for own in page.error), *(own.value for own in page.caption)])
+    assert not list_runs(runs_root)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -48,6 +49,21 @@ def test_a_finished_run_shows_three_figures_and_no_controls(make_run: MakeRun) -
     assert [len(figure["data"]) for figure in figures] == [4, 2, 3]
     assert "epoch 3 of 5" in said(page)
     assert not {"pause", "stop", "apply", "resume"} & {button.key for button in page.button}
+
+
+def test_samples_that_were_left_out_are_listed(make_run: MakeRun) -> None:
+    run = make_run()
+    assert not _page(run=run.id).expander
+    row = ("train", "image/3.png", "image", "a picture", "0 bytes", "Copy it again.")
+    (run.path / "tables").mkdir(exist_ok=True)
+    pd.DataFrame([row], columns=["split", "file", "part", "expected", "found", "mend"]).to_parquet(
+        run.path / "tables" / "skipped.parquet"
+    )
+    page = _page(run=run.id)
+    assert not page.exception
+    (found,) = page.expander
+    assert found.label == "1 sample left out, as their files are damaged (skip_bad)"
+    assert found.dataframe[0].value["file"].tolist() == ["image/3.png"]
 
 
 def test_the_newest_run_is_shown_where_none_is_named(make_run: MakeRun) -> None:

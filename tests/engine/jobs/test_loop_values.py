@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader
 
 from tests.engine.own_loop import TASKS, Images, Net, losses_of, own_loop
+from winnow.data.sample import Field
 from winnow.engine import GroupLasso, Proximal, coupled_groups, record
 from winnow.engine.jobs.loop_values import fitting_target, told_losses, told_metrics
 from winnow.engine.jobs.recording import Recorder
@@ -237,3 +239,27 @@ def test_a_shared_weight_is_stored_under_both_names(tmp_path: Path) -> None:
         run.epoch()
     stored = restored_network(run.run, torch.device("cpu")).net.state_dict()
     assert all(torch.equal(stored[name], own) for name, own in net.state_dict().items())
+
+
+def test_recording_leaves_the_random_numbers_of_the_loop_alone(tmp_path: Path) -> None:
+    """A loader that shuffles draws from torch: the loop goes on as one that is not recorded."""
+    pairs = [
+        (images[k], {name: own[k] for name, own in targets.items()})
+        for images, targets in Images(1, 2)
+        for k in range(8)
+    ]
+    loader = DataLoader(pairs, 4, shuffle=True)
+    net = Net()
+    proximal = Proximal(torch.optim.SGD(net.parameters(), 0.1), coupled_groups(net, pairs[0][0][None]), GroupLasso(0.1))
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    with record("mine", net, pairs[0][0][None], proximal, tasks=TASKS, loader=loader, runs=tmp_path) as run:
+        run.epoch()
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_whole_numbers_are_no_depth_in_metres() -> None:
+    depth = Field(kind="depth", unit="m")
+    with pytest.raises(ValueError, match=r"floating-point depth in m for d, got int32. .* target.float\(\) / 1000"):
+        fitting_target("d", depth, torch.ones(2, 8, 8, dtype=torch.int32), torch.zeros(2, 3, 8, 8), values=True)

@@ -1,4 +1,4 @@
-"""A loop of the user's own, its tasks in turns, ends with the zeros and weights of `winnow train`."""
+"""A loop of the user's own reaches the zeros of `winnow train`: tasks in turns, partly labelled, cross-stitched."""
 
 import copy
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
 
 from tests.engine.commanding import winnow_here
 from tests.engine.own_nets import at_home
@@ -40,6 +41,32 @@ class Shared(nn.Module):
 
 def shared(fields):
     return Shared({name: field.outputs for name, field in fields.items()})
+"""
+PARTLY = """
+import numpy as np
+from winnow.data.digits import Digits
+from winnow.data.sample import Field, Sample
+
+
+class Partly:
+    name = "partly labelled"
+    fields = {name: Digits("val").fields[name] for name in ("digit", "ink")}
+
+    def __init__(self, split):
+        self.whole = Digits(split)
+
+    def __len__(self):
+        return len(self.whole)
+
+    def sample(self, index):  # every third image has one label of the two, every fifth the other, some have none
+        found = self.whole.sample(index)
+        digit = found.targets["digit"] if index % 3 else np.asarray(-1)
+        ink = found.targets["ink"] if index % 5 else np.asarray(np.nan, np.float32)
+        return Sample(found.image, {"digit": digit, "ink": ink})
+
+
+def load(split):
+    return Partly(split)
 """
 ASKED = [
     "train",
@@ -132,3 +159,52 @@ def test_cross_stitched_towers_reach_the_same_zeros_with_the_same_floor(tmp_path
     for name, value in net.state_dict().items():
         assert torch.equal(value == 0, theirs[name] == 0), name
         assert torch.allclose(value, theirs[name], atol=1e-6), name
+
+
+def test_partly_labelled_data_reach_the_same_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's loop averages each loss over what is labelled in the batch, as torch's `ignore_index` does."""
+    for name, text in {"partnets": NETS, "partdata": PARTLY}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    at_home(monkeypatch, tmp_path, tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    asked = [*ASKED, *MORE, "--network", "partnets:shared", "--strength", "0.03"]
+    asked[asked.index("digits")] = "partdata:load"
+    done = winnow_here(*asked)
+    assert done.returncode == 0, done.stderr[-1000:]
+    (theirs,) = list_runs(tmp_path / "runs")
+    spec = theirs.spec
+    torch.manual_seed(spec.seed)
+    tasks = build_tasks(fields(spec), spec.tasks)
+    images = batches(spec, tasks, "train", torch.device("cpu"), lambda phase: None)
+    validation = batches(spec, tasks, "val", torch.device("cpu"), lambda phase: None)
+    net = build_network(spec.network, tasks, images.channels)
+    graph = trace(net, images.example())
+    optimizer = build_optimizer(spec.optimiser, net.named_parameters(), [])
+    groups = coupled_groups(net, images.example(), within=parts_of(graph).trunk, graph=graph)
+    proximal = Proximal(optimizer, groups, GroupLasso(spec.penalty.strength), Kept(floor=spec.penalty.floor))
+    steps = iter(range(total := spec.epochs * images.steps))
+    scale = spec.fields["ink"].scale
+    told = {"tasks": dict(spec.fields), "loader": [(own.images, own.targets) for own in validation.in_order()]}
+    with record("mine", net, images.example(), proximal, runs=tmp_path / "own", **told) as run:
+        for epoch in range(spec.epochs):
+            for batch in images.shuffled(spec.seed, epoch, spec.flips):
+                set_rate(optimizer, spec.optimiser, next(steps) / total)
+                found, known = net.train()(batch.images), ~batch.targets["ink"].isnan()
+                assert 0 < int(known.sum()) < len(known)
+                digit = functional.cross_entropy(found["digit"], batch.targets["digit"].long(), ignore_index=-1)
+                ink = functional.mse_loss(found["ink"][known, 0], batch.targets["ink"][known] / scale)
+                proximal.zero_grad()
+                (digit + ink).backward()
+                proximal.step()
+                run.step({"digit": digit, "ink": ink})
+            run.epoch()
+    mine, reached = (restored_network(own, torch.device("cpu")).net.state_dict() for own in (run.run, theirs))
+    assert sum(int((value == 0).sum()) for value in reached.values()) > 0
+    for key, own in mine.items():
+        assert torch.equal(own == 0, reached[key] == 0), key
+        assert torch.allclose(own, reached[key], atol=1e-5), key
+    losses = [
+        own.events().query("split == 'val' and quantity == 'loss'")["value"].tolist() for own in (run.run, theirs)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)  # divided by what is labelled over the whole split

@@ -3,6 +3,7 @@
 import copy
 import io
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -315,3 +316,71 @@ def test_shards_are_refused_by_name(tmp_path):
 def test_no_group_is_refused():
     with pytest.raises(ValueError, match="`groups` must hold at least one group, got none"):
         Proximal(SGD(net_of().parameters(), 0.1), [], GroupLasso(0.1))
+
+
+def _two() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+class _Mine(torch.optim.AdamW):
+    """A user's optimiser."""
+
+
+SAID = {
+    "optimizer must be one whose metric is known": [
+        (lambda n, g: (torch.optim.LBFGS(n.parameters()), g, LASSO), "got LBFGS. .* Take SGD or AdamW"),
+        (lambda n, g: (torch.optim.SGD, g, LASSO), r"got the class SGD. Make one: SGD\(net.parameters\(\), lr=0.01\)"),
+        (lambda n, g: (n.parameters(), g, LASSO), "got generator. Make one: torch.optim.AdamW"),
+        (lambda n, g: (Proximal(_sgd(n), g, LASSO), g, LASSO), "got Proximal. Give it the optimiser inside: prox"),
+        (lambda n, g: (_Mine(n.parameters()), g, LASSO), "got _Mine. A subclass may step otherwise"),
+        (lambda n, g: (torch.optim.RMSprop(n.parameters()), g, LASSO), "got RMSprop. The proximal step .* Take one"),
+        (lambda n, g: (torch.optim.SGD(n.parameters(), 0.1, maximize=True), g, LASSO), "True: .* Minimise"),
+    ],
+    "groups, penalty and kept are what they are called": [
+        (lambda n, g: (_sgd(n), n, LASSO), "must be a list of groups, got Sequential. Draw them .* inp"),
+        (lambda n, g: (_sgd(n), g[0], LASSO), "`groups` must be a list of groups, got Group"),
+        (lambda n, g: (_sgd(n), list(n.parameters()), LASSO), "`groups` must be a list of groups, got Parameter"),
+        (lambda n, g: (_sgd(n), g, 0.1), r"`penalty` must be a penalty such as GroupLasso\(0.01\), got float"),
+        (lambda n, g: (_sgd(n), g, GroupLasso), "got the class GroupLasso"),
+        (lambda n, g: (_sgd(n), g, LASSO, 0.1), r"`kept` must be Kept or None, got float. Write Kept\(floor=0.05\)"),
+        (lambda n, g: (_sgd(n), g, GroupLasso("0.1")), "`strength` must be a finite number ≥ 0, got '0.1'"),
+    ],
+    "parameters are real numbers with a shape": [
+        (lambda n, g: (_sgd(m := nn.LazyLinear(3)), input_groups(m), LASSO), "an uninitialised Lazy"),
+        (lambda n, g: (_sgd(m := nn.Linear(3, 3, dtype=torch.cfloat)), input_groups(m), LASSO), "got complex64 in lin"),
+    ],
+}  # fmt: skip
+LASSO = GroupLasso(0.1)
+
+
+def _sgd(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), 0.1)
+
+
+@pytest.mark.parametrize(("arguments", "said"), [case for cases in SAID.values() for case in cases])
+def test_what_proximal_does_not_take_is_refused_with_what_to_give(arguments: Any, said: str) -> None:
+    net = _two()
+    with pytest.raises((TypeError, ValueError), match=said):
+        Proximal(*arguments(net, input_groups(net)))
+
+
+@pytest.mark.parametrize("rate", [-0.1, float("nan"), float("inf")])
+def test_a_rate_that_a_scheduler_sets_wrongly_moves_nothing(rate: float) -> None:
+    net = _two()
+    proximal = Proximal(_sgd(net), input_groups(net), LASSO)
+    net(torch.ones(1, 6)).sum().backward()
+    before = [own.detach().clone() for own in net.parameters()]
+    proximal.param_groups[0]["lr"] = rate
+    with pytest.raises(ValueError, match="`lr` must be a finite number ≥ 0, got .* scheduler"):
+        proximal.step()
+    assert all(torch.equal(own, old) for own, old in zip(net.parameters(), before, strict=True))
+
+
+def test_a_state_of_other_groups_is_refused() -> None:
+    net, other = _two(), nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    state = Proximal(_sgd(net), input_groups(net), LASSO).state_dict()
+    with pytest.raises(
+        ValueError, match=r"`state_dict` must be that of the same groups, \[6, 5\] per layer, got \[6, 8"
+    ):
+        Proximal(_sgd(other), input_groups(other), LASSO).load_state_dict(state)

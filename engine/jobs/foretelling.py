@@ -1,0 +1,117 @@
+"""A target of latency or memory in a run: what foretells it, kept in the run folder, and what came of it at the end.
+
+`latency.json` in the run folder holds the times of the network's layers that the run holds its target by
+(`engine.measure.layer_times`). They are measured once, before the first step, by the process that writes; all others
+take the same, and a run that is resumed, here or on another machine, reads them. So it goes on with the same bits.
+
+At the end the network that the run stands for is made smaller and timed beside the dense one. Both shares stand in the
+events of the split `foretold`, and in the run's last message.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+
+from winnow.engine.graph.calls import Call
+from winnow.engine.graph.examples import batched
+from winnow.engine.graph.refusal import NotTraceable
+from winnow.engine.jobs.writer import ResultWriter, Values
+from winnow.engine.measure.foretold import foretold_latency, foretold_memory
+from winnow.engine.measure.layer_times import LayerTimes, measured_times, measured_with
+from winnow.engine.pruning import NotExact, compact
+from winnow.engine.pruning.activations import activation_bytes
+from winnow.engine.pruning.pace import pace
+from winnow.engine.runs.files import replace_json
+from winnow.engine.sparsity.counts import living
+from winnow.engine.training.distributed.ranks import Ranks
+from winnow.engine.training.state import Training
+
+NAME = "latency.json"
+DAMAGED = "Take back the file that the run began with, or start the run anew."
+ROUNDS = 20
+
+
+def foretell(training: Training, example: torch.Tensor, folder: Path) -> str:
+    """Let the counts of a training foretell what its target is a share of; say what there is to say about it.
+
+    Raises:
+        ValueError: stored times are damaged or of another network, or memory cannot be foretold for this one.
+
+    """
+    penalty, graph, banks = training.spec.penalty, training.graph, training.proximal.dense_banks
+    if penalty.target is None or penalty.target_of not in ("latency", "memory"):
+        return ""
+    if penalty.target_of == "memory":
+        training.counts.foretold["memory"] = foretold_memory(graph, banks)
+        return ""
+    content = _times(training, example, folder / NAME) if training.ranks.leads else b""
+    times = _read(shared_content(training.ranks, content))
+    training.counts.foretold["latency"] = foretold_latency(graph, banks, times)
+    return f"latency is foretold by the layers' times on {measured_with(times)}"
+
+
+def _times(training: Training, example: torch.Tensor, path: Path) -> bytes:
+    """Return the stored times, measured first where there are none."""
+    if not path.exists():
+        images = training.spec.penalty.latency_batch
+        inputs = batched(training.net, example, images)
+        replace_json(path, measured_times(training.graph, inputs, images).document())
+    return path.read_bytes()
+
+
+def _read(content: bytes) -> LayerTimes:
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"`{NAME}` must hold JSON, got {error}. {DAMAGED}") from error
+    try:
+        return LayerTimes.from_document(document)
+    except ValueError as error:
+        raise ValueError(f"`{NAME}` must hold times of layers, got a damaged one ({error}). {DAMAGED}") from error
+
+
+def shared_content(ranks: Ranks, content: bytes) -> bytes:
+    """Return the content that rank 0 has."""
+    length = int(ranks.agree_(torch.tensor(len(content))))
+    own = torch.frombuffer(bytearray(content or bytes(length)), dtype=torch.uint8)
+    return ranks.agree_(own).numpy().tobytes()
+
+
+def compare_at_the_end(training: Training, example: torch.Tensor, writer: ResultWriter, place: tuple[int, int]) -> str:
+    """Measure what was foretold, write both, and return them in a sentence; "" where nothing was.
+
+    Only the process that writes does so, by itself. `place` is the epoch and step that the network is from.
+    """
+    of = training.spec.penalty.target_of
+    if of not in training.counts.foretold:
+        return ""
+    writer.status(phase=f"measuring the {of} of the smaller network")
+    whole = training.proximal.whole(training.proximal.norms)
+    predicted = training.counts.percent(of, living(whole))
+    try:
+        found = _measured(training, example, writer.folder)
+    except (NotExact, NotTraceable) as error:
+        return f"the {of} could not be measured without the zeros: {error}"
+    values: Values = {(None, f"{of}_predicted"): predicted}
+    values |= {(None, f"{of}_{name}"): value for name, value in found.items()}
+    writer.events(place, "foretold", values)
+    spread = f" ({found['low']:.1f} to {found['high']:.1f})" if "low" in found else ""
+    return f"{of}: {predicted:.1f} % less was foretold, {found['measured']:.1f} % less{spread} measured"
+
+
+def _measured(training: Training, example: torch.Tensor, folder: Path) -> dict[str, float]:
+    """Return the share [%] that the smaller network saves; for a time, what 80 % of the rounds said."""
+    dense, of = training.dense_graph().model, training.spec.penalty.target_of
+    if of == "memory":
+        small = compact(dense, example, gather="never").model
+        before, after = (activation_bytes(model, Call((example,))) for model in (dense, small))
+        return {"measured": 100 * (1 - after / before)}
+    times = _read((folder / NAME).read_bytes())
+    small = compact(dense, example, gather=times.coefficients).model
+    found = pace(dense, small, batched(dense, example, times.images), ROUNDS)
+    return {
+        "measured": 100 * (1 - found.ratio),
+        "low": 100 * (1 - found.p90),
+        "high": 100 * (1 - found.p10),
+    }
