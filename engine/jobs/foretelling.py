@@ -18,7 +18,8 @@ from winnow.engine.graph.examples import batched
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.measure.foretold import foretold_latency, foretold_memory
-from winnow.engine.measure.layer_times import LayerTimes, measured_times, measured_with
+from winnow.engine.measure.layer_times import LayerTimes, measured_with
+from winnow.engine.measure.layer_timing import measured_times
 from winnow.engine.pruning import NotExact, compact
 from winnow.engine.pruning.activations import activation_bytes
 from winnow.engine.pruning.pace import pace

@@ -15,7 +15,7 @@ from winnow.engine.jobs import foretelling
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
 from winnow.engine.jobs.writer import ResultWriter
-from winnow.engine.measure.layer_times import measured_times
+from winnow.engine.measure.layer_timing import measured_times
 from winnow.engine.pruning.pace import Pace
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.run import Run, create
