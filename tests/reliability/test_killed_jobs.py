@@ -151,7 +151,7 @@ def test_a_job_that_was_killed_comes_to_the_same_when_it_is_started_again(run: R
 def test_jobs_killed_at_many_moments_come_to_the_same(run: Run, works_here, name: str):
     whole = made(run, name)
     writes = writes_of(whole)
-    moments = sorted({2, *(max(writes * part // 4, 2) for part in range(1, 5))})  # the last: all but its end is done
+    moments = sorted({2, *(max(writes * part // 5, 2) for part in range(1, 5))})
     for deadly in moments:
         job = made(run, name)
         killed(job, deadly)
