@@ -28,8 +28,8 @@ from winnow.engine.specs.train import parse
 
 pytestmark = pytest.mark.study
 VIEWERS = 8
-PAIRS, ALONE, WATCHED = 6, 6.0, 20.0  # s: how often, and for how long, a run is left alone and watched
-PATIENCE = 120.0  # s
+PAIRS, ALONE, WATCHED = 4, 6.0, 20.0  # s: how often, and for how long, a run is left alone and watched
+PATIENCE = 300.0  # s
 
 
 def until(holds: Callable[[], Any]) -> None:
@@ -150,7 +150,7 @@ def test_eight_viewers_slow_no_training_and_take_no_more_memory(runs_root: Path)
 
         with closing(Crowd(address, run, "train")) as crowd:
             crowd.watching.set()
-            until(lambda: crowd.drawn >= 20 * VIEWERS)
+            until(lambda: crowd.drawn >= 5 * VIEWERS)
             first, log, drawn, ratios, busy = held(), size(run), crowd.drawn, [], 0.0
             for _ in range(PAIRS):
                 crowd.watching.clear()
