@@ -190,7 +190,10 @@ def test_a_study_that_was_killed_with_its_runs_comes_to_the_same(
         assert study.status.state == "lost"
     done = winnow_here(name, "--resume", study.id)
     assert done.returncode == 0, done.stderr
-    assert study_result(study) == study_result(whole)
+    tables, expected = study_result(study).pop("tables"), study_result(whole).pop("tables")
+    for table in expected:
+        assert tables[table].splitlines() == expected[table].splitlines(), table
+    assert study_result(study)["left over"] == []
     assert len(list_runs()) == trained - 1  # none twice; the root of the first has a run of ours besides
     sys.stdout.write(f"\n{name}: killed twice within its runs: same tables\n")
 
