@@ -3,6 +3,7 @@ result."""
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -161,13 +162,12 @@ def test_jobs_killed_at_many_moments_come_to_the_same(run: Run, works_here, name
 
 
 def study_result(study: WorkFolder) -> dict[str, Any]:
-    """Return the tables of a study without what names or times a run."""
+    """Return the tables of a study without the times at which its runs were created, which are in their names."""
     tables = {file.stem: pd.read_parquet(file) for file in sorted(study.path.glob("tables/*.parquet"))}
-    named = [name for own in tables.values() for name in own.columns if name in ("run", "other", "sparse")]
     return {
         "state": study.status.state,
         "tables": {
-            name: own.drop(columns=[*{*named} & {*own.columns}]).round(6).to_csv()
+            name: re.sub(r"\d{8}-\d{6}-", "", own.round(6).to_csv())
             for name, own in tables.items()
             if name not in TIMED
         },
