@@ -107,7 +107,7 @@ class Crowd:
                     ask = BackMsg()
                     ask.rerun_script.query_string, ask.rerun_script.page_name = self._query, self._page
                     await socket.send(ask.SerializeToString())
-                    await self._finished(socket)
+                    await asyncio.wait_for(self._finished(socket), PATIENCE)
                     self.drawn += 1
                 await asyncio.sleep(1)
 
