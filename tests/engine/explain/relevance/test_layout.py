@@ -221,3 +221,15 @@ def test_experts_in_one_tensor_are_left_out_by_name():
     with pytest.warns(UserWarning, match=r"left out. experts: it is the weight of no layer, as of experts in one"):
         found = relevance(Batched(), [images], settings=Settings(of="output"))
     assert "experts" not in set(found["layer"])
+
+
+@pytest.mark.parametrize(("made", "why"), [(lambda y: y.argmax(1), "int64"), (lambda y: y.detach(), "no gradient")])
+def test_outputs_without_gradients_are_refused_by_name(made, why: str):
+    class Two(nn.Sequential):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            y = super().forward(x)
+            return {"plain": y, "made": made(y)}
+
+    net = Two(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
+    with pytest.raises(ValueError, match=f"outputs with gradients, got output `made` with .*{why}"):
+        relevance(net, [torch.randn(4, 8)], settings=Settings(of="output"))
