@@ -22,7 +22,7 @@ def kernel_figure(frame: pd.DataFrame) -> go.Figure:
     if not frame["magnitude"].any():
         return empty("Exactly zero at every position.", height=120)
     if len(frame) == 1:
-        return empty(f"1 × 1 kernel, a single position: {frame['magnitude'].iloc[0]:.3g}", height=120, narrow=True)
+        return empty(f"1 × 1 kernel, a single position: {frame['magnitude'].iloc[0]:.3g}", height=120)
     grid = frame.pivot_table(index="row", columns="column", values="magnitude")
     largest = float(frame["magnitude"].max())
     figure = panels(height=HEIGHT)
