@@ -18,7 +18,8 @@ from winnow.engine.graph.examples import batched
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.jobs.writer import ResultWriter, Values
 from winnow.engine.measure.foretold import foretold_latency, foretold_memory
-from winnow.engine.measure.layer_times import LayerTimes, measured_times, measured_with
+from winnow.engine.measure.layer_times import LayerTimes, measured_with
+from winnow.engine.measure.layer_timing import measured_times
 from winnow.engine.pruning import NotExact, compact
 from winnow.engine.pruning.activations import activation_bytes
 from winnow.engine.pruning.pace import pace
@@ -45,18 +46,20 @@ def foretell(training: Training, example: torch.Tensor, folder: Path) -> str:
     if penalty.target_of == "memory":
         training.counts.foretold["memory"] = foretold_memory(graph, banks)
         return ""
-    content = _times(training, example, folder / NAME) if training.ranks.leads else b""
+    content = stored_times(training, example, folder / NAME) if training.ranks.leads else b""
     times = _read(shared_content(training.ranks, content))
     training.counts.foretold["latency"] = foretold_latency(graph, banks, times)
     return f"latency is foretold by the layers' times on {measured_with(times)}"
 
 
-def _times(training: Training, example: torch.Tensor, path: Path) -> bytes:
+def stored_times(training: Training, example: torch.Tensor, path: Path) -> bytes:
     """Return the stored times, measured first where there are none."""
     if not path.exists():
-        images = training.spec.penalty.latency_batch
+        images, gpus = training.spec.penalty.latency_batch, [training.device] if training.device.type == "cuda" else []
         inputs = batched(training.net, example, images)
-        replace_json(path, measured_times(training.graph, inputs, images).document())
+        with torch.random.fork_rng(devices=gpus):  # whether something is measured changes nothing of the run
+            found = measured_times(training.graph, inputs, images)
+        replace_json(path, found.document())
     return path.read_bytes()
 
 

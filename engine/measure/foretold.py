@@ -16,7 +16,8 @@ from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.records import Depthwise, Product
 from winnow.engine.graph.weights import Flags
-from winnow.engine.measure.layer_times import LayerTimes, TimedLayer, WidthTimes, timed_layer
+from winnow.engine.measure.layer_times import LayerTimes, WidthTimes
+from winnow.engine.measure.layer_timing import TimedLayer, timed_layer
 from winnow.engine.pruning.activations import Footprint, activation_bytes
 from winnow.engine.pruning.foreseen import Foreseen
 from winnow.engine.pruning.plan import Plan

@@ -52,7 +52,7 @@ class Foreseen:
         for name, parameter in self._parameters.items():
             parameter.copy_(self._whole[name])
         for bank, mask in zip(self._banks, alive, strict=True):
-            stays = (mask | ~bank.present).cpu()
+            stays = mask.cpu() | ~bank.present.cpu()
             for axis in bank.members if bank.moves and not stays.all() else ():
                 view, spread = axis.spread(stays.float(), self._parameters[self._names[id(axis.parameter)]])
                 view.mul_(spread)

@@ -10,6 +10,7 @@ from tests.benchmarks.side_by_side import ratio
 from winnow.data.catalog import load
 from winnow.data.stacking import stack
 from winnow.engine.networks.multitask import build_network
+from winnow.engine.sparsity.counts import living
 from winnow.engine.specs.train import parse
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.training.batches import Batches
@@ -61,3 +62,33 @@ def test_a_step_after_a_removal_is_faster(groups: str, share: float, figure):
     sizes = f"MACs ÷ {removed.before.macs / removed.after.macs:.1f}"
     figure(f"step with zeros ÷ after removal, {groups}, {share:.0%} of the channels, {sizes}", measured, "≥ 1.4")
     assert measured.median >= 1.4
+
+
+def seconds_of_run(target: float, removal: int, epochs: int = 16) -> tuple[float, float]:
+    """Return the CPU seconds of a whole run on rooms, validation included, and the share of MACs gone at its end."""
+    length = {"train_length": IMAGES, "val_length": 8}
+    penalty = {"groups": "coupled", "scope": "both", "target": target, "target_of": "mac", "removal": removal}
+    asked = parse({"data": {"dataset": "scenes", **length}, "epochs": epochs, "penalty": penalty})
+    rooms = {split: load("scenes", split=split, length=n) for split, n in (("train", IMAGES), ("val", 8))}
+    tasks = build_tasks(rooms["train"].fields, asked.tasks)
+    read = {
+        split: Batches(stack(own, asked.tasks), tasks, asked.batch_size, torch.device("cpu"))
+        for split, own in rooms.items()
+    }
+    torch.manual_seed(0)
+    training = begin(asked, build_network(asked.network, tasks, 3), tasks, read["train"])
+    began = time.process_time()
+    for _ in train(training, read["train"], read["val"]):
+        pass
+    taken = time.process_time() - began
+    whole = training.proximal.whole(training.proximal.norms)
+    return taken, training.counts.percent("mac", living(whole))
+
+
+@pytest.mark.parametrize("target", [50.0, 70.0, 90.0])
+def test_a_run_that_shrinks_takes_less_time_than_one_that_keeps_its_zeros(target: float, figure):
+    torch.set_num_threads(1)
+    (dense, _), (shrinking, reached) = seconds_of_run(target, 0), seconds_of_run(target, 1)
+    said = f"{shrinking / dense:.2f} ({shrinking:.1f} s and {dense:.1f} s of CPU; {reached:.0f} % of the MACs gone)"
+    figure(f"whole run with removal ÷ without, target {target:g} % of the MACs", said, "≤ 0.7 at 70 %")
+    assert shrinking < dense

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ import torch
 from torch import nn
 
 from winnow.engine.cli.follow import outcome
+from winnow.engine.graph.trace import trace
 from winnow.engine.jobs import foretelling
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
 from winnow.engine.jobs.writer import ResultWriter
-from winnow.engine.measure.layer_times import measured_times
+from winnow.engine.measure.layer_timing import measured_times
 from winnow.engine.pruning.pace import Pace
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.run import Run, create
@@ -84,6 +86,18 @@ def test_a_resumed_run_holds_its_target_by_the_times_that_it_began_with(
     assert own["latency_predicted"] == pytest.approx(20, abs=4)
     assert "% less was foretold, 20.0 % less (10.0 to 30.0) measured" in whole.status.message
     assert set(outcome(whole)["foretold"]) == set(own.index)
+
+
+@pytest.mark.usefixtures("_planted")
+def test_whether_times_are_measured_changes_nothing_of_the_run(tmp_path: Path):
+    net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    x = torch.randn(1, 1, 8, 8)
+    asked = spec("latency")
+    begun = SimpleNamespace(spec=asked, net=net, graph=trace(net, x), device=torch.device("cpu"))
+    before = torch.get_rng_state()
+    for _ in range(2):
+        foretelling.stored_times(begun, x, tmp_path / "latency.json")
+        assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.usefixtures("_planted")

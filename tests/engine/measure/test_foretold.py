@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,13 @@ from torch import Tensor, nn
 from tests.engine.small_nets import small_net
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.trace import trace
+from winnow.engine.measure import layer_timing
 from winnow.engine.measure.foretold import ForetoldTime, foretold_latency, foretold_memory
-from winnow.engine.measure.layer_times import LayerTimes, WidthTimes, grid_widths, measured_times, timed_layer, times_of
+from winnow.engine.measure.layer_times import LayerTimes, WidthTimes
+from winnow.engine.measure.layer_timing import grid_widths, measured_times, timed_layer, times_of
 from winnow.engine.pruning import compact
 from winnow.engine.pruning.activations import activation_bytes
+from winnow.engine.pruning.blocks import Blocks
 from winnow.engine.pruning.foreseen import Foreseen
 from winnow.engine.sparsity.counts import Counts, living
 from winnow.engine.sparsity.groups import Bank, banks, coupled_groups, input_groups
@@ -193,3 +197,21 @@ def test_a_target_of_latency_is_met_and_without_times_it_is_refused():
     assert len(set(strengths[2:6])) == 1
     assert len(set(strengths[2:60])) > 5
     assert control.missing() < 7
+
+
+def test_a_machine_measures_a_shape_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(layer_timing, "measured_cost", lambda *_: layer_timing.PLANTED)
+    monkeypatch.setattr(layer_timing, "measured_blocks", lambda *_: Blocks((), 4))
+    heard: list[nn.Module] = []
+    monkeypatch.setattr(layer_timing, "least_seconds", lambda module, *_: heard.append(module) or 1.0 + len(heard))
+    net, x = plain_net(), torch.randn(1, 2, 6, 6)
+    first = measured_times(trace(net, x), {"input": x}, 1)
+    count = len(heard)
+    assert measured_times(trace(net, x), {"input": x}, 1) == first
+    assert len(heard) == count
+    measured_times(trace(net, x), {"input": x}, 2)
+    assert len(heard) == 2 * count
+    (tmp_path / "winnow" / "latency.json").write_text("{")
+    measured_times(trace(net, x), {"input": x}, 1)
+    assert len(heard) == 3 * count
