@@ -129,7 +129,18 @@ def _choice_of(folder: Path, written: Version) -> ReportChoice:
     return _checked(read_object(folder / NAME))
 
 
+def _whole(said: object) -> bool:
+    """Return whether all text in a JSON value can be shown: a file may hold half of a character."""
+    try:
+        json.dumps(said, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _checked(said: Mapping[str, Any]) -> ReportChoice:
+    if not _whole(said):
+        raise ValueError(f"`{NAME}` must hold whole characters, got half of one. Remove the file.")
     if said.get("format") != FORMAT:
         raise ValueError(
             f"`format` of {NAME} must be {FORMAT}, got {said.get('format')!r}. Remove the file, or update."
@@ -164,7 +175,7 @@ def _pin(path: Path) -> Pin:
         ) from None
     texts = ("key", "claim", "reading", "source", "csv")
     right = isinstance(said, dict) and said.get("format") == FORMAT and said.get("kind") in get_args(Kind)
-    right = right and isinstance(said.get("shown"), dict)
+    right = right and isinstance(said.get("shown"), dict) and _whole(said)
     if not right or not all(isinstance(said.get(name), str) for name in texts):
         raise ValueError(
             f"`{FOLDER}/{path.name}` must be a pinned figure of this version. Remove it on the Report page."

@@ -135,7 +135,10 @@ def pinned_section(pin: Pin) -> ReportSection:
 
 def pinned_figure(pin: Pin) -> Shown:
     """Return what a pin shows; raise as `pinned_section`."""
-    frame = pd.read_csv(io.StringIO(pin.csv)) if pin.csv.strip() else pd.DataFrame()
+    try:
+        frame = pd.read_csv(io.StringIO(pin.csv)) if pin.csv.strip() else pd.DataFrame()
+    except ValueError as error:
+        raise _no_figure(pin, "a table", error) from None
     if pin.kind == "table":
         return ReportTable(pin.id, frame, pin.reading)
     if pin.kind == "maps":
@@ -143,15 +146,20 @@ def pinned_figure(pin: Pin) -> Shown:
     try:
         figure = go.Figure(dict(pin.shown))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"`{pin.id}` must be a figure. Remove it on the Report page. {error!s:.100}") from None
+        raise _no_figure(pin, "a figure", error) from None
     return Figure(pin.id, Chart(figure, frame), pin.reading)
+
+
+def _no_figure(pin: Pin, kind: str, error: Exception) -> ValueError:
+    said = " ".join(str(error).split())
+    return ValueError(f"`{pin.id}` must be {kind}. Remove it on the Report page. {said:.100}")
 
 
 def _checked_maps(pin: Pin) -> dict[str, object]:
     found = dict(pin.shown)
     wrong = [name for name, kind in MAPS.items() if not isinstance(found.get(name), kind)]
     numbers = all(isinstance(found.get(name), int | float) for name in ("first", "low", "high"))
-    known = not wrong and set(found["palettes"]) <= {"norm", "difference"}
+    known = not wrong and all(name in ("norm", "difference") for name in found["palettes"])
     if not known or not numbers or not len(found["titles"]) == len(found["palettes"]) == len(found["levels"]):
         raise ValueError(f"`{pin.id}` must be maps of layers and channels. Remove it on the Report page.")
     return found

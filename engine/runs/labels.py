@@ -3,12 +3,12 @@
 The spec and the digests stay as they are: a label changes what a run is called, never what it is.
 """
 
-import json
 from pathlib import Path
 
 from pydantic import Field, ValidationError, field_validator
 
 from winnow.engine.runs.files import replace_json
+from winnow.engine.runs.reading import read_json
 from winnow.engine.specs.frozen import Frozen
 
 NAME = "labels.json"
@@ -43,7 +43,7 @@ def labels_of(folder: Path) -> Labels:
     """Return what is written on the run in a folder; nothing where the file is absent, damaged or not ours."""
     path = folder / NAME
     try:
-        return Labels() if path.stat().st_size > LARGEST else Labels.model_validate(json.loads(path.read_bytes()))
+        return Labels.model_validate(read_json(path, LARGEST))
     except (OSError, ValueError):
         return Labels()
 

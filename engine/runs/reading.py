@@ -86,13 +86,13 @@ def _bounded(path: Path, about: pq.FileMetaData) -> pa.Table:
     A text that is stored once may be in every row: a file of kilobytes can hold gigabytes. So texts are read as
     numbers of a dictionary, and their size is known before they are written out.
     """
-    groups = [about.row_group(place) for place in range(about.num_row_groups)]
-    size = sum(group.total_byte_size for group in groups)
-    cells = sum(group.column(place).num_values for group in groups for place in range(group.num_columns))
-    cells = max(cells, about.num_rows * max(about.num_columns, 1))
+    size = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
+    cells = about.num_rows * max(about.num_columns, 1)
     if not (0 <= size <= LARGEST_TABLE and 0 <= cells <= MOST_CELLS):
         raise DamagedFileError(path, f"it claims to hold {about.num_rows} rows in {size} bytes")
     columns = [about.schema.column(place) for place in range(about.num_columns)]
+    if lists := [column.path for column in columns if column.max_repetition_level]:
+        raise DamagedFileError(path, f"{lists[0]!r:.40} holds lists, of any length")  # no table of ours has any
     texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
     table = pq.ParquetFile(path, metadata=about, read_dictionary=texts).read()
     written = sum(_text_bytes(chunk) for column in table.columns for chunk in column.chunks)

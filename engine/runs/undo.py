@@ -8,7 +8,6 @@ Only when to undo is the user's choice: what follows depends on seed and step al
 not undo.
 """
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from winnow.engine.runs.events import Event, cut_torn_line, write_events
 from winnow.engine.runs.files import replace, replace_json
 from winnow.engine.runs.log_marks import marks
 from winnow.engine.runs.norm_log import NormLog
+from winnow.engine.runs.reading import read_object, taken_apart
 from winnow.engine.runs.run import Run
 
 
@@ -61,20 +61,23 @@ def _undone(run: Run) -> Moment:
         raise ValueError(
             f"`run` must hold an intact checkpoint from before its removal, got a damaged one: {kept[-1]}."
         )
+    manifest, best = read_object(kept[-1]), weights / "best.json"
+    with taken_apart(kept[-1]):
+        back = Moment(int(manifest["epoch"]), int(manifest["step"]))
+        losses = manifest.get("logs", {}).get("losses")
+    with taken_apart(best):
+        void = best.exists() and int(read_object(best)["step"]) > back.step
     forget_digests(run.path)
-    manifest = json.loads(kept[-1].read_text())
-    back = Moment(int(manifest["epoch"]), int(manifest["step"]))
     own = weights / kept[-1].name
     replace(own.with_suffix(".safetensors"), content)
     replace_json(own, {**manifest, "removal": back.step})  # or it would be made again
     for later in reversed(manifests(weights)):
         if later.name > own.name:
             _delete(later)
-    best = weights / "best.json"
-    if best.exists() and json.loads(best.read_text())["step"] > back.step:
+    if void:
         _delete(best)  # of an epoch that is void
     _record(run, back)
-    logs = marks(run.path, manifest.get("logs", {}).get("losses"))  # or a resume would cut the record
+    logs = marks(run.path, losses)  # or a resume would cut the record
     replace_json(own, {**manifest, "removal": back.step, "logs": logs})
     _delete(kept[-1])  # last: if this process ends before, the undo can be repeated
     return back

@@ -11,10 +11,11 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Factor = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]  # beyond, no float32 holds a product of two
 LONGEST = 80  # characters of a value that a message quotes
+JOINER = "\u200d"  # joins emoji
 
 
 def _one_line(name: str) -> str:
-    shown = name.replace("\u200d", "")  # joins emoji
+    shown = name.replace(JOINER, "")
     if not shown.isprintable() or not shown.strip():
         raise ValueError(f"`name` must be printable, on one line, and more than spaces, got {name!r:.{LONGEST}}.")
     return name
@@ -24,7 +25,14 @@ Name = Annotated[str, AfterValidator(_one_line)]
 
 
 class SpecError(ValueError):
-    """A spec that can't be run; the message is one line: parameter, what it must be, what it is."""
+    """A spec that can't be run; the message is one line: parameter, what it must be, what it is.
+
+    What it quotes may be of a file that somebody else wrote: of that, too, one line without control characters is told.
+    """
+
+    def __init__(self, said: str = "") -> None:
+        line = " ".join(said.split())
+        super().__init__("".join(letter if letter.isprintable() or letter == JOINER else "?" for letter in line))
 
 
 class Frozen(BaseModel):

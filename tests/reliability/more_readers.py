@@ -16,6 +16,7 @@ from tests.data.folder.making import TOML
 from tests.reliability.reading import Reader, put, sha
 from winnow.dashboard.frames import chosen
 from winnow.dashboard.report.bundle import identity_files
+from winnow.dashboard.report.report import pinned_section
 from winnow.data.disk import arrays, pictures, tables
 from winnow.data.folder.description import read_description
 from winnow.data.folder.shards import members_of
@@ -108,7 +109,9 @@ def more_readers(folder: Path) -> dict[str, Reader]:
         "concepts": Reader("concepts.json", (concepts,), concepts_of),
         "report": Reader("report.json", (choice,), lambda own: chosen.report_choice(Run(own))),
         "pin": Reader(
-            f"report/{PIN}.json", (json.dumps(FIGURE).encode(),), lambda own: chosen.pinned(Run(own)),
+            f"report/{PIN}.json",
+            (json.dumps(FIGURE).encode(),),
+            lambda own: [*map(pinned_section, chosen.pinned(Run(own)).values())],
             lambda own, _: put(own / "report.json", choice),
         ),
         "identity": Reader(

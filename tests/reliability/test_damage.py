@@ -25,6 +25,7 @@ from winnow.engine.runs.norm_log import NormLog
 from winnow.engine.runs.reading import DamagedFileError, checked_table, read_json, read_object
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.snapshots import list_snapshots
+from winnow.engine.runs.undo import undo
 from winnow.engine.runs.work_folder import Status, kind_of
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.study import parse_many
@@ -209,9 +210,9 @@ def test_a_text_that_is_stored_once_and_read_a_million_times_is_refused(tmp_path
 
 
 def test_a_list_of_very_many_values_in_one_row_is_refused(tmp_path: Path):
-    many = pa.LargeListArray.from_arrays(pa.array([0, 60_000_000]), pa.array(np.zeros(60_000_000, np.int8)))
+    many = pa.LargeListArray.from_arrays(pa.array([0, 1_000_000]), pa.array(np.zeros(1_000_000, np.int8)))
     pq.write_table(pa.table({"x": many}), tmp_path / "bomb.parquet")
-    with pytest.raises(DamagedFileError, match=r"bomb.parquet.*1 rows"):
+    with pytest.raises(DamagedFileError, match=r"bomb.parquet.*holds lists"):
         checked_table(tmp_path / "bomb.parquet")
 
 
@@ -276,3 +277,17 @@ def test_half_a_character_is_refused(read: Callable[[Any], object]):
     for values in ({"tasks": ["\ud800"]}, {"name": "\ud800"}, {"base": {"tasks": ["\ud800"]}}):
         with pytest.raises(SpecError):
             read({"kind": kind, "data": {"dataset": "digits"}, **values})
+
+
+@pytest.mark.parametrize("wrong", [{"epoch": None}, {"step": []}, {"logs": 3}, {"epoch": "x"}, {"step": 1e999}])
+def test_a_removal_whose_checkpoint_says_nonsense_is_not_undone(gift: Run, wrong: dict[str, Any]):
+    """The digest agrees: whoever can write a checkpoint can write its manifest."""
+    newest = sorted((gift.path / "weights").glob("0*.json"))[-1]
+    before = gift.path / "weights" / "before"
+    before.mkdir()
+    shutil.copy(newest.with_suffix(".safetensors"), before)
+    (before / newest.name).write_text(json.dumps({**json.loads(newest.read_text()), **wrong}))
+    kept = {file: file.read_bytes() for file in gift.path.rglob("*") if file.is_file()}
+    with pytest.raises(DamagedFileError, match="is damaged"):
+        undo(gift)
+    assert {file: file.read_bytes() for file in kept} == kept

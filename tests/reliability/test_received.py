@@ -193,6 +193,19 @@ def test_a_name_is_printable_on_one_line(name: str):
         parse({"name": name, **TINY})
 
 
+@pytest.mark.parametrize("key", ["a\nb", "a\x1b[31mb", "\u202ea", "a\r\nTraceback", "\x00", "\u2028x"])
+def test_a_refusal_quotes_no_control_characters(key: str):
+    for values in (
+        {key: 1, **TINY},
+        {"penalty": {key: 1}, **TINY},
+        {"tasks": [key], **TINY},
+        {**TINY, "data": {"dataset": key}},
+    ):
+        with pytest.raises(SpecError) as refusal:
+            parse(values)
+        assert str(refusal.value).isprintable()
+
+
 @pytest.mark.parametrize("name", ["デモ 😀", "👩‍🔬", "=1+1", "<b>x</b>", "é"])
 def test_a_name_of_any_script_is_a_name(runs_root: Path, name: str):
     assert create(parse({"name": name, **TINY})).path.parent == runs_root

@@ -254,7 +254,7 @@ def command(root: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[s
         yield address, process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def got(port: int, path: str, host: str = "", **headers: str) -> tuple[int, dict[str, str]]:
