@@ -25,7 +25,6 @@ from winnow.engine.pruning.readers import Reading
 from winnow.engine.sparsity.groups import Bank
 
 MISJUDGED = 0.02  # of the dense network's peak: the most by which shapes alone may miss it
-Saved = Callable[[Sequence[Tensor]], float]
 
 
 class ForetoldTime:
