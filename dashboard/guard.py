@@ -38,10 +38,14 @@ FOREIGN = (
 
 @dataclass(frozen=True)
 class Access:
-    """Whom the server lets in: a token ("" for none), the names it is called by, origins of proxies before it."""
+    """Whom the server lets in: a token ("" for none), the names it is called by, origins of proxies before it.
+
+    `base_path` is where it lies at these names, without slashes at its ends: others may lie beside it.
+    """
 
     token: str = ""
     port: int = 8501
+    base_path: str = ""
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     local: bool = True
@@ -56,7 +60,8 @@ def access_from_environment() -> Access:
     """Return what the command that started the server said; this machine alone, without a token, where none did."""
     said = json.loads(os.environ.get(ACCESS, "{}"))
     lists = {name: tuple(map(str, said.get(name, ()))) for name in ("hosts", "origins")}
-    return Access(str(said.get("token", "")), int(said.get("port", 8501)), **lists, local=bool(said.get("local", True)))
+    port, base = int(said.get("port", 8501)), str(said.get("base_path", ""))
+    return Access(str(said.get("token", "")), port, base, **lists, local=bool(said.get("local", True)))
 
 
 class Guard:
@@ -87,7 +92,7 @@ class Guard:
             return FOREIGN
         if request.changes and not _same_site(request, access):
             return FOREIGN
-        if access.token and request.path.endswith(OPEN):
+        if access.token and request.path.endswith(OPEN) and not request.changes:
             return ""
         if access.token and not _equal(request.cookies.get(access.cookie, ""), access.token):
             return "" if _equal(request.given_token, access.token) and not request.changes else CLOSED
@@ -133,7 +138,10 @@ def _cookies(header: str) -> dict[str, str]:
 
 def _named(host: str, access: Access) -> bool:
     """Return whether a Host header names this server: with a token, or as an address, it cannot be a rebound name."""
-    name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:  # half an IPv6 address
+        return False
     if name in LOOPBACK or name in {known.lower() for known in access.hosts}:
         return True
     return not access.local and (bool(access.token) or _is_address(name))
@@ -149,7 +157,11 @@ def _is_address(name: str) -> bool:
 
 def _same_site(request: _Request, access: Access) -> bool:
     """Return whether a page of ours asks: its origin is the host that it asks, or a proxy's."""
-    return urlsplit(request.origin).netloc == request.host != "" or request.origin in access.origins
+    try:
+        asking = urlsplit(request.origin).netloc
+    except ValueError:
+        return False
+    return asking == request.host != "" or request.origin in access.origins
 
 
 def _equal(one: str, other: str) -> bool:
@@ -169,7 +181,7 @@ async def _welcome(send: Send, request: _Request, access: Access) -> None:
     place = f"{'/' + request.path.lstrip('/')}{'?' + query if query else ''}"  # never //elsewhere
     headers = [(b"location", place.encode("latin-1", "ignore"))]
     if access.token:
-        cookie = f"{access.cookie}={access.token}; HttpOnly; SameSite=Lax; Path=/"
+        cookie = f"{access.cookie}={access.token}; HttpOnly; SameSite=Lax; Path=/{access.base_path}"
         headers.append((b"set-cookie", cookie.encode()))
     await _answer(send, 303, headers, b"")
 

@@ -26,6 +26,7 @@ from winnow.data.parameters import checked_index
 from winnow.data.sample import Array, DataError, Dataset, Field, Sample, Split
 from winnow.data.spec import DataSpec
 from winnow.data.stacking import Progress, Stacked
+from winnow.data.trust import confirm_folder
 
 
 class Joined:
@@ -213,7 +214,7 @@ class JoinedData(DataSpec):
         found: list[Dataset] = []
         for place, source in enumerate(self.sources):
             whole = source.load(split)
-            if isinstance(source, DiskData) and source.cache:
+            if isinstance(source, DiskData) and source.cache_here:
                 names = tuple(_labelled(source.fields, self.labels, place))
                 found.append(InArrays(whole, cached(source, split, names, progress)))
             else:
@@ -228,6 +229,13 @@ class JoinedData(DataSpec):
     def fingerprint(self) -> str:
         """Return the digests of what the sources read, in their order."""
         return " ".join(source.fingerprint() for source in self.sources).strip()
+
+
+def confirm_caches(data: DataSpec) -> None:
+    """Note on this machine that the user has named the caches of some data: they may be written to."""
+    for source in each_source(data):
+        if isinstance(source, DiskData) and source.cache:
+            confirm_folder(source.cache)
 
 
 def each_source(data: DataSpec) -> Iterator[DataSpec]:

@@ -70,7 +70,7 @@ class TargetKind:
         if math.isnan(self.missing):
             finite = Verdict(target, ~np.isinf(target), "finite, or NaN where it is missing")
         else:
-            finite = Verdict(target, np.isfinite(target), "finite numbers")
+            finite = Verdict(target, np.isfinite(target), "finite")
         return [finite] if not finite.right.all() else [finite, *(rule(target, unit) for rule in self.rules)]
 
 

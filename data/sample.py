@@ -130,9 +130,11 @@ class Dataset(Protocol):
 class DataError(ValueError):
     """A sample or a file that is not what it should be: where, which part, what was expected, what was found.
 
-    `mend` says how to put it right, in a sentence; "" where that is plain.
+    `mend` says how to put it right, in a sentence; "" where that is plain. What was found may be bytes of a damaged
+    file: it is told on one line, without control characters.
     """
 
     def __init__(self, where: str, part: str, expected: str, found: object, mend: str = "") -> None:
-        self.where, self.part, self.expected, self.found, self.mend = where, part, expected, str(found), mend
+        found = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(found).split()))
+        self.where, self.part, self.expected, self.found, self.mend = where, part, expected, found, mend
         super().__init__(f"{where}: `{part}` must be {expected}, got {found}.{f' {mend}' if mend else ''}")

@@ -1,5 +1,7 @@
 """Which code the user has confirmed on this machine: by naming it in a command, or with `winnow trust`.
 
+The same list holds the folders that may be written to, which the user has named in a command or a form.
+
 A run folder says which code it was trained with, and may come from somebody else. So the list is kept outside of all
 run folders: in WINNOW_TRUSTED, or winnow/trusted.json in the user's folder of settings. It holds names with digests:
 code that was changed is to be confirmed again.
@@ -13,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 KEPT = 1000  # entries, the newest
+FOLDER = "folder"  # in the place of the name of code
 
 
 def trusted_file() -> Path:
@@ -35,6 +38,17 @@ def confirm(fingerprint: Mapping[str, str]) -> None:
 def is_confirmed(fingerprint: Mapping[str, str]) -> bool:
     """Return whether code is in the list, as it is now."""
     return _key(fingerprint) in _known()
+
+
+def confirm_folder(path: str) -> None:
+    """Take a folder that may be written to into the list."""
+    if not folder_is_confirmed(path):
+        confirm({"code": FOLDER, "digest": path})
+
+
+def folder_is_confirmed(path: str) -> bool:
+    """Return whether a folder is in the list."""
+    return is_confirmed({"code": FOLDER, "digest": path})
 
 
 def _key(fingerprint: Mapping[str, str]) -> str:

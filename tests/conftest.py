@@ -24,6 +24,7 @@ sys.dont_write_bytecode = False
 settings.register_profile("wide", deadline=None, max_examples=200)
 settings.register_profile("same", deadline=None, max_examples=40, derandomize=True)
 os.environ["WINNOW_DATASETS"] = str(Path(tempfile.gettempdir(), f"winnow-{os.getpid()}", "datasets.json"))  # none
+os.environ["WINNOW_TRUSTED"] = str(Path(os.environ["WINNOW_DATASETS"]).with_name("trusted.json"))
 settings.load_profile("same")
 LONGEST = (  # files of about half a minute and more; those with a browser between others, which leave it some time
     "browser/test_every_page.py",

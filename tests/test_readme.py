@@ -210,6 +210,7 @@ def test_what_is_asked_for_is_where_the_page_says(question: str, files: str, nam
         assert re.search(rf"^(?:(?:def|class) {name}\b|{name}\b.*=)", text, re.M), (question, name)
 
 
+@pytest.mark.study  # half a minute; CI builds the site in a job of its own
 def test_the_site_is_built(tmp_path: Path):
     """Every link and every name in the docstrings' references is right; docs/site/mkdocs.yml is strict about it."""
     command = ["-P", "-m", "mkdocs", "build", "--strict", "-q", "-f", "docs/site/mkdocs.yml", "-d", str(tmp_path)]

@@ -4,7 +4,7 @@ import { APART, CIVIDIS, brief, differencePalette, gradient, normLegend, normPal
 import { mapsPicture } from "./drawing.js"
 import { ChannelMap, mounted } from "./map.js"
 import { Picker } from "./picking.js"
-import { bytesOf, cellNamed, groupOf, has, nameOf, rowsOf } from "./rows.js"
+import { bytesOf, cellNamed, groupOf, has, nameOf, quoted, rowsOf } from "./rows.js"
 
 const pairs = new WeakMap()
 
@@ -88,6 +88,8 @@ class Pair {
   say(cell) {
     const group = groupOf(this.rows, cell)
     const [a, b] = this.levels.slice(0, 2).map((levels) => said(levels[group], this.data))
-    return `${this.rows[cell.row].name}\n${this.data.noun} ${cell.channel}: A ${a}; B ${b}`
+    const { name } = this.rows[cell.row]
+    const [one, other] = this.data.called.map((called) => quoted(called, name, cell.channel))
+    return `${name}\n${this.data.noun} ${cell.channel}: A${one} ${a}; B${other} ${b}`
   }
 }

@@ -5,7 +5,7 @@ that is a tenth in B of what it is in A to one that is ten times as large.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,15 @@ _mount = st.components.v2.component(
     "winnow_pair_maps", html=markup("pair.html"), css=style("pair.css"), js=script("pair.js")
 )
 
+Names = Mapping[str, Mapping[str, str]]
+
 
 @dataclass(frozen=True)
 class MapPair:
-    """Two networks of the same layers: their names, the norms (2, groups), and which of them are near the threshold."""
+    """Two networks of the same layers: their names, the norms (2, groups), and which of them are near the threshold.
+
+    `called`: what the user calls the channels of each, {layer: {channel: name}}.
+    """
 
     titles: tuple[str, str]
     layers: tuple[Layer, ...]
@@ -40,6 +45,7 @@ class MapPair:
     near: NDArray[np.bool_]
     kind: Kind = "input"
     selected: Cell | None = None
+    called: tuple[Names, Names] = ({}, {})
 
 
 def pair_maps(pair: MapPair, key: str, picked: Callable[[Cell | None], None]) -> None:
@@ -70,7 +76,7 @@ def pair_payload(pair: MapPair) -> dict[str, Any]:
         "noun": NOUNS[pair.kind],
     }
     digest = hashlib.sha256(repr(sorted(sent.items())).encode()).hexdigest()[:16]
-    return {**sent, "digest": digest, "of": digest, "selected": named(pair.selected)}
+    return {**sent, "digest": digest, "of": digest, "called": list(pair.called), "selected": named(pair.selected)}
 
 
 def replayable_pair(pair: MapPair) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import { mapsPicture } from "./drawing.js"
 import { ChannelMap, mounted } from "./map.js"
 import { Panel, made } from "./panels.js"
 import { Picker } from "./picking.js"
-import { bytesOf, cellNamed, groupOf, has, nameOf, rowsOf } from "./rows.js"
+import { bytesOf, cellNamed, groupOf, has, nameOf, quoted, rowsOf } from "./rows.js"
 
 const scrubbers = new WeakMap()
 
@@ -154,8 +154,10 @@ class Scrubber {
   }
 
   say(cell) {
-    const level = this.of(nearest(this.data.points, this.at))[groupOf(this.rows, cell)]
-    return `${this.rows[cell.row].name}\n${this.data.noun} ${cell.channel}: ${said(level, this.data)}`
+    const point = nearest(this.data.points, this.at)
+    const [level, { name }] = [this.of(point)[groupOf(this.rows, cell)], this.rows[cell.row]]
+    const called = quoted(this.data.called[point], name, cell.channel)
+    return `${name}\n${this.data.noun} ${cell.channel}${called}: ${said(level, this.data)}`
   }
 
   pick(cell, key) {

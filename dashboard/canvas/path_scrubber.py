@@ -61,10 +61,18 @@ class Course:
     styles: Mapping[str, Style]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The selected cell, and what the user calls the channels of each network, {layer: {channel: name}}."""
+
+    cell: Cell | None
+    called: Sequence[Mapping[str, Mapping[str, str]]]
+
+
 def path_scrubber(
     course: Course,
     sent: Mapping[str, Any],
-    chosen: Cell | None,
+    chosen: Chosen,
     asked: Callable[[Request], None],
     picked: Callable[[Cell | None], None],
 ) -> None:
@@ -85,7 +93,12 @@ def path_scrubber(
         if heard:
             picked(cell)
 
-    _mount(key=key, data={**sent, "selected": named(chosen)}, on_asked_change=ask, on_picked_change=pick)
+    _mount(
+        key=key,
+        data={**sent, "called": list(chosen.called), "selected": named(chosen.cell)},
+        on_asked_change=ask,
+        on_picked_change=pick,
+    )
 
 
 def request(value: Mapping[str, Any], course: Course) -> Request | None:

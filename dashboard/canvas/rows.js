@@ -42,6 +42,12 @@ export function nameOf(rows, cell) {
   return cell && { layer: rows[cell.row].name, channel: cell.channel }
 }
 
+// What the user calls a channel, in quotes behind its number; called: {layer: {channel: name}}
+export function quoted(called, layer, channel) {
+  const own = Object.hasOwn(called, layer) ? called[layer] : {}
+  return Object.hasOwn(own, channel) ? ` “${own[channel]}”` : ""
+}
+
 export function groupOf(rows, cell) {
   return rows[cell.row].first + cell.channel
 }

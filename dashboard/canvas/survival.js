@@ -6,7 +6,7 @@ import { mapsPicture } from "./drawing.js"
 import { ChannelMap, mounted } from "./map.js"
 import { aliveIn } from "./painting.js"
 import { Picker } from "./picking.js"
-import { bitsOf, cellNamed, floatsOf, groupOf, nameOf, rowsOf } from "./rows.js"
+import { bitsOf, cellNamed, floatsOf, groupOf, nameOf, quoted, rowsOf } from "./rows.js"
 
 const maps = new WeakMap()
 
@@ -65,9 +65,7 @@ class SurvivalMap {
     const group = groupOf(this.rows, cell)
     const words = said(this.levels[group], this.data, this.norms[group])
     const { name } = this.rows[cell.row]
-    const own = Object.hasOwn(this.data.called, name) ? this.data.called[name] : {}
-    const called = Object.hasOwn(own, cell.channel) ? ` “${own[cell.channel]}”` : ""
-    return `${name}\n${this.data.noun} ${cell.channel}${called}: ${words}`
+    return `${name}\n${this.data.noun} ${cell.channel}${quoted(this.data.called, name, cell.channel)}: ${words}`
   }
 
   pick(cell, key) {

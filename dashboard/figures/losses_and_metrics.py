@@ -26,7 +26,7 @@ def losses_and_metrics(
     """
     drawn = list(tasks)[:MOST_TASKS]
     if frame.empty or not drawn:
-        return empty("The first loss comes a tenth into the first epoch.")
+        return empty("The first loss is recorded a tenth into the first epoch.")
     figure = panels(2, len(drawn), [*(task for task, _ in drawn), *(_title(metric) for _, metric in drawn)], height=480)
     figure.update_annotations(font={"size": 12}, selector=lambda note: note.y < HALF)
     for column, (task, metric) in enumerate(drawn, start=1):

@@ -18,7 +18,7 @@ from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.forms.widgets import NOTHING, Usual, Values, field_label, field_row, field_widget, option_label
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
-from winnow.data.joined import JoinedData
+from winnow.data.joined import JoinedData, confirm_caches
 from winnow.data.registered import joined_values, registered
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import Run
@@ -229,7 +229,9 @@ def _submitted(values: dict[str, Any]) -> Run | None:
         if not st.button("Start run", key="new_submit", type="primary", icon=":material/play_arrow:"):
             return None
         try:
-            return start_run(parse(values))
+            spec = parse(values)
+            confirm_caches(spec.data)
+            return start_run(spec)
         except (ValueError, launch.JobError, OSError) as error:
             st.error(sentence(str(error)), icon=":material/error:")
     return None

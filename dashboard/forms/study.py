@@ -14,6 +14,7 @@ import streamlit as st
 from winnow.dashboard.forms.widgets import Values, field_row, field_widget
 from winnow.dashboard.frames.cost import per_epoch
 from winnow.dashboard.shared.formatting import duration, level_word, plain, sentence
+from winnow.data.joined import confirm_caches
 from winnow.engine.runs import launch
 from winnow.engine.runs.run import list_runs, runs_folder
 from winnow.engine.runs.study import Study, create_study
@@ -205,6 +206,7 @@ def cost_text(spec: PathSpec | StudySpec, epochs: int) -> str:
 
 def _started(spec: PathSpec | StudySpec) -> Study | None:
     try:
+        confirm_caches(spec.base.data)
         study = create_study(spec)
         launch.start(study, place=launch.asked_place(spec.model_dump()))  # seen and confirmed in the form just now
     except (launch.JobError, OSError) as error:

@@ -23,6 +23,7 @@ from winnow.engine.runs.reading import read_json, read_object
 from winnow.engine.runs.work_folder import WorkFolder
 
 NAME, FOLDER, FORMAT = "report.json", "report", 1
+LATEST = 1e11  # s since 1970: later than that no calendar has a date
 MOST_PINS = 24
 MOST_CAPTION = 2000  # characters
 MOST_BYTES = 3_000_000  # of a pin: a figure of a page has 250 kB
@@ -163,10 +164,11 @@ def _pin(path: Path) -> Pin:
         ) from None
     texts = ("key", "claim", "reading", "source", "csv")
     right = isinstance(said, dict) and said.get("format") == FORMAT and said.get("kind") in get_args(Kind)
-    if not right or not all(isinstance(said.get(name), str) for name in texts) or not isinstance(said["shown"], dict):
+    right = right and isinstance(said.get("shown"), dict)
+    if not right or not all(isinstance(said.get(name), str) for name in texts):
         raise ValueError(
             f"`{FOLDER}/{path.name}` must be a pinned figure of this version. Remove it on the Report page."
         )
     own = {name: said[name] for name in (*texts, "kind", "shown")}
     at = said.get("at")
-    return Pin(**own, at=float(at) if isinstance(at, int | float) else 0.0)
+    return Pin(**own, at=float(at) if isinstance(at, int | float) and 0 <= at <= LATEST else 0.0)

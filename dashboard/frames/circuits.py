@@ -9,20 +9,36 @@
 |              | do, and over how many edges; `at` is the layer where it can be selected                              |
 | `summary`    | task, level, kept, edges, share [%], faithfulness, low, high, completeness, random [%]               |
 | `overlap`    | task, other, jaccard, low, high, chance [%], of all layers                                           |
+| `agreed`     | of two runs, in per cent: task, layer, a_share, b_share; where channel m of one is channel m of the  |
+|              | other also jaccard, a_in_b, b_in_a, dead_in_b (engine.explain.circuits.tables)                       |
 """
 
 import re
 
 import pandas as pd
 
-from winnow.dashboard.frames.explanations import explained_layers, explained_tasks, explanation_table
-from winnow.engine.explain.circuits.tables import kept_column, task_sets_of_edges
+from winnow.dashboard.frames.explanations import (
+    explained_layers,
+    explained_tasks,
+    explanation_table,
+    explanations,
+)
+from winnow.engine.explain.circuits.tables import circuit_agreement, kept_column, task_sets_of_edges
 from winnow.engine.explain.usage import JOIN
 from winnow.engine.runs.derived import DerivedJob
+from winnow.engine.runs.run import Run
 
 LEVEL = 0.95
 TRUNK = "trunk"  # the output of the trunk, where what heads read can be selected
 FIGURES = ["faithfulness", "low", "high", "completeness", "random", "missed"]
+AGREED = {
+    "one_share": "a_share",
+    "other_share": "b_share",
+    "one_in_other": "a_in_b",
+    "other_in_one": "b_in_a",
+    "dead_in_other": "dead_in_b",
+}
+ALL_LAYERS = "all layers"
 
 
 def circuit_lanes(work: DerivedJob) -> pd.DataFrame:
@@ -73,6 +89,35 @@ def circuit_overlap(work: DerivedJob) -> pd.DataFrame:
     return own.assign(**{name: 100 * own[name].astype(float) for name in names})[["task", "other", *names]].reset_index(
         drop=True
     )
+
+
+def explained_with_circuits(run: Run) -> DerivedJob | None:
+    """Return the newest explanation of a run that has found circuits, None where none has."""
+    return next((work for work in explanations(run) if len(explanation_table(work, "circuits"))), None)
+
+
+def circuits_agreed(one: DerivedJob, other: DerivedJob) -> tuple[pd.DataFrame, str]:
+    """Return how far the circuits of explanations of two runs agree, and why nothing can be said, "" where it can."""
+    tables = [explanation_table(work, "circuits") for work in (one, other)]
+    same = _continues(one.run, other.run) or _continues(other.run, one.run)
+    reason = ""
+    for corresponding in (True, False) if same else (False,):
+        try:
+            found = circuit_agreement(tables[0], tables[1], same_channels=corresponding, level=LEVEL)
+        except ValueError as error:
+            reason = str(error)
+            continue
+        numbers = 100 * found.drop(columns=["task", "layer"]).astype(float)
+        layers = found["layer"].where(found["layer"] != "", ALL_LAYERS)
+        whole = pd.concat([found["task"], layers, numbers], axis=1).dropna(axis=1, how="all")
+        return whole.rename(columns=AGREED), ""
+    return pd.DataFrame(columns=["task", "layer", "a_share", "b_share"]), reason
+
+
+def _continues(run: Run, other: Run) -> bool:
+    """Whether a run started with the weights of another one, so that channel m of one is channel m of the other."""
+    start = run.spec.start
+    return start is not None and start.weights is not None and start.weights.run == other.id
 
 
 def _placed(work: DerivedJob) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """What pages about one folder of work have in common: the run's selector, whether it can be read, parts that redraw.
 
 A part is drawn again on its own. What it shows may be removed meanwhile, in another tab or a terminal: then the page is
-drawn as a whole, which says so and offers nothing.
+drawn as a whole, which says so and offers nothing. Where another run has taken its place under the same id, a click
+that was meant for the former does nothing.
 """
 
 import textwrap
@@ -11,6 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from winnow.dashboard.frames.file_versions import version
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import RUN
 from winnow.dashboard.shared.choosing import Selector, called, chosen_of, gone
@@ -25,6 +27,12 @@ from winnow.engine.specs.frozen import SpecError
 
 ENDED = ("failed", "lost", "stopped")
 MOST_REASON = 90  # characters
+DRAWN = "drawn_specs"  # in the session: folder → version of its spec.json, which is written once
+REPLACED = "replaced_run"  # too: the id of the run that was replaced, until that is said
+REPLACEMENT = (
+    "Another run has taken the place of {} under the same id. Nothing was done: a click would have been about the "
+    "other one. What you see now is the new run."
+)
 Work = TypeVar("Work", bound=WorkFolder)
 More = ParamSpec("More")
 
@@ -48,7 +56,24 @@ def run_bar(*shows: str) -> tuple[Run, DeltaGenerator] | None:
     if chosen is None:
         gone(RUN)
         return None
+    _same_as_before(runs[chosen])
     return runs[chosen], bar
+
+
+def _same_as_before(run: Run) -> None:
+    """Where another run has taken the place of the one that was drawn, drop the click, draw the page again, say so."""
+    if _replaced(run):
+        st.session_state[DRAWN][str(run.path)] = version(run.path / "spec.json")
+        st.session_state[REPLACED] = run.id
+        st.rerun()
+    st.session_state[DRAWN][str(run.path)] = version(run.path / "spec.json")
+    if st.session_state.pop(REPLACED, None) == run.id:
+        st.warning(REPLACEMENT.format(plain(run.id)), icon=":material/swap_horiz:")
+
+
+def _replaced(work: WorkFolder) -> bool:
+    drawn = st.session_state.setdefault(DRAWN, {}).get(str(work.path))
+    return drawn is not None and drawn != version(work.path / "spec.json")
 
 
 def ended(run: Run) -> None:
@@ -105,6 +130,8 @@ def act(work: WorkFolder, deed: Callable[[], object]) -> None:
     if not there(work):
         st.toast(f"{plain(work.id)} is gone: it was removed meanwhile.", icon=":material/link_off:")
         return
+    if _replaced(work):
+        return  # the page says so when it is drawn
     try:
         deed()
     except (JobError, OSError, ValueError) as error:

@@ -8,6 +8,7 @@ from winnow.dashboard.frames.concepts import names_by_layer
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.formatting import measured
 from winnow.dashboard.shared.panel import DrawnFigure, explain, source
+from winnow.dashboard.shared.run_bar import ENDED
 from winnow.dashboard.shared.selection import Selected, select, selected
 from winnow.engine.runs.run import Run
 
@@ -17,6 +18,11 @@ ORDERS: dict[channel_states.Order, str] = {
     "norm": "norm",
     "death": "epoch of death",
 }
+NOT_YET = (
+    "The map is drawn once the network is built and its norms are recorded, a few seconds after the start. The Train "
+    "page says what the run is waiting for."
+)
+NEVER = "This run ended before the norms of its groups were recorded, so there is no map. The Train page says why."
 
 
 def survival(run: Run) -> Selected:
@@ -56,10 +62,6 @@ def _what_if(run: Run) -> None:
     st.caption(" · ".join(said) + " of the penalised layers")
 
 
-def no_norms() -> None:
-    """Say why there is no map yet."""
-    st.info(
-        "The map is drawn once the network is built and its norms are recorded, a few seconds after the start. "
-        "The Train page says what the run is waiting for.",
-        icon=":material/grid_on:",
-    )
+def no_norms(run: Run) -> None:
+    """Say why there is no map, or none yet."""
+    st.info(NEVER if run.status.state in ENDED else NOT_YET, icon=":material/grid_on:")

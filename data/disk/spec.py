@@ -15,6 +15,7 @@ from winnow.data.disk.records import OnDisk, Record
 from winnow.data.fingerprint import fingerprint
 from winnow.data.sample import DataError, Split
 from winnow.data.spec import DataSpec
+from winnow.data.trust import folder_is_confirmed
 
 
 class DiskData(DataSpec):
@@ -54,6 +55,14 @@ class DiskData(DataSpec):
     def folder(self) -> Path:
         """The folder, which is there; otherwise `DataError`."""
         return data_folder(self.root)
+
+    @property
+    def cache_here(self) -> str:
+        """The folder of the cache; "" where there is none, or nobody on this machine has named it (`data.trust`).
+
+        A spec may come from somebody else: nothing is written where it alone says. Then the files are read each time.
+        """
+        return self.cache if self.cache and folder_is_confirmed(self.cache) else ""
 
     @property
     def frame(self) -> Frame:

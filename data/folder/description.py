@@ -212,6 +212,8 @@ def read_description(folder: Path) -> Description:
         return Description.model_validate(tomllib.loads(text_of(path)))
     except tomllib.TOMLDecodeError as error:
         raise DataError(str(path), "content", "TOML", error) from error
+    except RecursionError as error:
+        raise DataError(str(path), "content", "TOML", "lists or tables nested too deeply") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part != "function-after[_inside(), str]") or "content"

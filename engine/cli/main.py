@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from winnow.data.joined import confirm_caches
 from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.data import data_group
 from winnow.engine.cli.data_recipes import NOT_REPEATED, RECIPES, with_recipe
@@ -110,6 +111,7 @@ def _asked(replayed: str | None, resumed: str | None, undone: bool, given: Mappi
         return create(find(replayed).replay())
     start, given = _start(given)
     spec = spec_of(with_recipe(given.get("recipe"), given))
+    confirm_caches(spec.data)
     return create(parse(spec.model_dump() | {"start": start}) if start else spec)
 
 

@@ -56,9 +56,8 @@ class Server:
     def access(self) -> str:
         """Return what the guard is told."""
         own = {self.host, socket.gethostname(), socket.getfqdn(), *(_host_of(origin) for origin in self.origins)}
-        return json.dumps(
-            {"token": self.token, "port": self.port, "hosts": sorted(own), "origins": self.origins, "local": self.local}
-        )
+        said = {"token": self.token, "port": self.port, "base_path": self.base_path, "local": self.local}
+        return json.dumps({**said, "hosts": sorted(own), "origins": self.origins})
 
     def flags(self) -> list[str]:
         """Return the settings of Streamlit's server."""

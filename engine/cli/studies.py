@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from winnow.data.joined import confirm_caches
 from winnow.engine.cli._help_sections import SectionedCommand
 from winnow.engine.cli.derived import records
 from winnow.engine.cli.follow import attend
@@ -139,6 +140,7 @@ def _many(model: type[StudySpec] | type[PathSpec], given: Mapping[str, Any]) -> 
         spec = _spec(model, given)
         if given["only_plan"]:
             return _planned(spec, given["as_json"])
+        confirm_caches(spec.base.data)
         found = create_study(spec)
     launch.start(found, place=_place(found, given))
     if attend(found, found.spec.name, quiet=given["as_json"]):

@@ -274,7 +274,7 @@ class Recorder:
             if (state := how_ended(error)) != "failed":
                 self._end_well(state)
             else:
-                with suppress(OSError), (self.run.path / "log.txt").open("a") as log:
+                with suppress(OSError), (self.run.path / "log.txt").open("a", errors="backslashreplace") as log:
                     traceback.print_exception(error, file=log)
                 self._writer.finish("failed", self._watch.failure(error))
         finally:

@@ -150,7 +150,7 @@ def skipped_samples(spec: TrainSpec) -> pd.DataFrame | None:
 
 def _stacked(spec: TrainSpec, data: Dataset, tasks: tuple[str, ...], split: Split, say: Say) -> Stacked:
     progress = _progress(spec, split, say, spec.data.verb)
-    if isinstance(spec.data, DiskData) and spec.data.cache and isinstance(data, OnDisk):
+    if isinstance(spec.data, DiskData) and spec.data.cache_here and isinstance(data, OnDisk):
         return cached(spec.data, split, tasks, progress)
     if isinstance(spec.data, JoinedData) and isinstance(data, Joined):
         data = spec.data.from_cache(split, progress)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from winnow.data.own import OwnData
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
 from winnow.engine.jobs.foretelling import compare_at_the_end, foretell
@@ -55,6 +56,7 @@ def run_training(run: Run, writer: ResultWriter, stop_requested: StopRequest) ->
 def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: torch.device, ranks: Ranks) -> str:
     """Train a run on one device, together with the run's other processes on theirs."""
     spec = run.spec
+    _name_own_code(spec, writer)
     tasks = build_tasks(fields(spec), spec.tasks)
 
     def say(phase: str) -> None:
@@ -130,6 +132,13 @@ def _require_steps(images: Batches, size: int) -> None:
         raise ValueError(
             f"`batch_size` must be at most {images.shortest_part}, {whose}, got {size}. Give it with --batch-size."
         )
+
+
+def _name_own_code(spec: TrainSpec, writer: ResultWriter) -> None:
+    """Say which code of the user's own runs from here on: it may hang, or end the process without a word."""
+    parts = [part.code for part in (spec.network, spec.data) if isinstance(part, OwnSpec | OwnData)]
+    if names := [*parts, *(task.code for task in spec.own_tasks.values())]:
+        writer.status(phase=f"running your code: {', '.join(names)}")
 
 
 def _own_stream(spec: TrainSpec) -> int | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import fx, nn
 
+from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.refusal import COMPUTED
 from winnow.engine.pruning.forms import fixes_sizes
 from winnow.engine.pruning.parts import programs_in
@@ -21,6 +22,10 @@ from winnow.engine.pruning.shrinking import CutWeight
 __all__ = ["FLOAT32", "FLOAT64", "Certificate", "NotExact"]
 
 IN_A_PROGRAM = "a layer needs it"
+IN_ONE_TENSOR = (
+    "{} along axis {} is zero, and stays as part of one tensor: write each part (an expert) as a module of its own, "
+    "and it can go"
+)
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,16 @@ class Certificate:
     or left out: the smaller model holds for these. sizes: the other sizes among them. tensors, elements: how many were
     compared in float64. open: what was not compared, and why.
     removed: one row per layer that was made smaller, with its weight's shape, parameters and columns read before and
-    after. kept_for: channels that could have gone, had the program allowed it: the operation and why, and layers whose
-    weight is computed at each pass, so that nothing of them is cut. gathered: the
-    layers that gather channels, and how many; folded: the layers that took over constants, how many and where. What
-    they hold for these is a sum, rounded to the model's type; in float64 it is judged as computed. constants: the
-    layers that still read channels which are constant in evaluation mode, and why they do not take them over. hollow:
-    the operations that are dead as a whole and keep one channel, so that the program runs as it did. fixed_sizes:
-    whether the smaller model takes these sizes only; fixed: where the model makes a number of a size. programs: the
-    modules that became programs of their own, since their code computes a size that has changed. silent: the modules
-    that gave nothing but zeros, and are replaced by zeros. sliced: those of the layers in `gathered` whose channels lie
-    side by side, so that they read a slice (`engine.pruning.arranging`).
+    after. kept_for: channels that could have gone, had the program allowed it: the operation and why, layers whose
+    weight is computed at each pass, so that nothing of them is cut, and zero experts that are part of one tensor.
+    gathered: the layers that gather channels, and how many; folded: the layers that took over constants, how many and
+    where. What they hold for these is a sum, rounded to the model's type; in float64 it is judged as computed.
+    constants: the layers that still read channels which are constant in evaluation mode, and why they do not take them
+    over. hollow: the operations that are dead as a whole and keep one channel, so that the program runs as it did.
+    fixed_sizes: whether the smaller model takes these sizes only; fixed: where the model makes a number of a size.
+    programs: the modules that became programs of their own, since their code computes a size that has changed. silent:
+    the modules that gave nothing but zeros, and are replaced by zeros. sliced: those of the layers in `gathered` whose
+    channels lie side by side, so that they read a slice (`engine.pruning.arranging`).
     """
 
     max_error_float32: float
@@ -79,7 +84,7 @@ def certificate_of(
     return Certificate(
         **compared(proof),
         removed=removed(cuts, small),
-        kept_for={**_computed(plan), **plan.kept_for},
+        kept_for={**_computed(plan), **_in_one_tensor(plan.graph), **plan.kept_for},
         constants=constants_in_words(plan.liveness),
         hollow=plan.hollow,
         fixed_sizes=program and fixes_sizes(plan.graph),
@@ -94,6 +99,27 @@ def _computed(plan: Plan) -> dict[str, str]:
     """Return the layers whose weight is computed at each pass (masks, parametrizations): nothing of them can go."""
     pins = [pin.partition(": ") for space in plan.graph.spaces for pin in space.pins]
     return {place: reason for place, _, reason in pins if COMPUTED in reason}
+
+
+def _in_one_tensor(graph: ChannelGraph) -> dict[str, str]:
+    """Return the weights of several experts in one tensor, (E, inputs, outputs), of which whole experts are zero.
+
+    The softmax over the experts goes on counting them, and no program could leave one out of the tensor alone.
+    """
+    axes: dict[str, set[int]] = defaultdict(set)
+    for site in graph.sites:
+        axes[site.parameter].add(site.axis)
+    layers, tensors = {product.weight for product in graph.products}, dict(graph.model.named_parameters())
+    found: dict[str, str] = {}
+    for name in axes.keys() - layers:
+        weight = tensors.get(name)
+        if weight is None or len(axes[name]) < 2 or weight.dim() != len(axes[name]) + 1:
+            continue
+        (axis,) = set(range(weight.dim())) - axes[name]
+        zero = (weight.detach().movedim(axis, 0).flatten(1) == 0).all(1).nonzero().flatten().tolist()
+        if zero:
+            found[name] = IN_ONE_TENSOR.format(", ".join(map(str, zero)), axis)
+    return found
 
 
 def explained(program: Plan, whole: Plan) -> Plan:

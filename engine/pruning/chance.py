@@ -10,7 +10,7 @@ multinomial draw) runs as it is from a seed of its own: it agrees if both models
 import random
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +27,22 @@ Answer = Callable[[Tensor, tuple[Any, ...], dict[str, Any]], Tensor]  # uniform 
 TINY = 2.0**-40
 
 
+def devices_of(model: nn.Module) -> list[torch.device]:
+    """Return the GPUs that a model's parameters are on."""
+    return sorted({parameter.device for parameter in model.parameters() if parameter.is_cuda}, key=str)
+
+
+def seeded(seed: int, devices: Iterable[torch.device]) -> None:
+    """Seed what is drawn on the CPU and on the GPUs of a model.
+
+    `torch.manual_seed` seeds every kind of device there is, and notes for each that it is not in use (milliseconds).
+    """
+    torch.default_generator.manual_seed(seed)
+    for device in devices:
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
 class Chance(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives it no types
     """Answers random operations for as long as it is entered; `images` is the length of a batch.
 
@@ -36,7 +52,7 @@ class Chance(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives 
     def __init__(self, model: nn.Module, images: int, seed: int = 0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.paths, self.unanswered = [""], set[str]()
-        self._images, self._seed = images, seed
+        self._images, self._seed, self.devices = images, seed, devices_of(model)
         self._names = {id(module): name for name, module in model.named_modules(remove_duplicate=False)}
         self._asked: Counter[tuple[str, str]] = Counter()
 
@@ -59,7 +75,7 @@ class Chance(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives 
             return self._dropout(seed, *args)
         if name not in ANSWERS:
             self.unanswered.add(name)
-            torch.manual_seed(seed)
+            seeded(seed, self.devices)
             return func(*args, **kwargs)
         plain = func(*args, **kwargs)  # for its shape, type and device; in place, the tensor itself
         found = ANSWERS[name](self._uniform(seed, plain), args, kwargs)
@@ -91,13 +107,12 @@ class Chance(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives 
 def same_chance(model: nn.Module, images: int, seed: int = 0) -> Iterator[Chance]:
     """Answer what a model draws inside; torch's, Python's and numpy's random states are put back."""
     chance = Chance(model, images, seed)
-    devices = {tensor.device for tensor in model.parameters() if tensor.is_cuda}
     python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002 - what a model may use
     hooks = [register_module_forward_pre_hook(chance.enter_module)]
     hooks.append(register_module_forward_hook(chance.leave_module, always_call=True))
     try:
-        with torch.random.fork_rng(devices=sorted(devices, key=str)), chance:
-            torch.manual_seed(seed)
+        with torch.random.fork_rng(devices=chance.devices), chance:
+            seeded(seed, chance.devices)
             random.seed(seed)
             np.random.seed(seed)  # noqa: NPY002
             yield chance
@@ -115,9 +130,9 @@ def drawing_alike(model: nn.Module, call: Call, seed: int) -> Iterator[Chance | 
         with same_chance(model, images(call), seed) as chance:
             yield chance
         return
-    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
-    with torch.random.fork_rng(devices=sorted(devices, key=str)):
-        torch.manual_seed(seed)
+    devices = devices_of(model)
+    with torch.random.fork_rng(devices=devices):
+        seeded(seed, devices)
         yield None
 
 

@@ -6,6 +6,7 @@ comparison. In the model's own type nothing is changed.
 """
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
+EMPTY = (OrderedDict, dict, set, list)
 CASTS = (Tensor.float, Tensor.double, Tensor.half, Tensor.bfloat16)
 
 
@@ -41,7 +43,7 @@ def private(model: nn.Module, dtype: torch.dtype | None = None, exact: Mapping[s
         exact: values for some of its tensors, by name, in place of their own.
 
     """
-    given, memo = exact or {}, dict[int, Any]()
+    given, memo = exact or {}, empty_containers(model)
     for name, parameter in model.named_parameters():
         found = _typed(given.get(name, parameter.detach()), dtype or parameter.dtype)
         memo[id(parameter)] = nn.Parameter(found, parameter.requires_grad)
@@ -54,6 +56,15 @@ def private(model: nn.Module, dtype: torch.dtype | None = None, exact: Mapping[s
 
 def _typed(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() and dtype.is_floating_point else tensor
+
+
+def empty_containers(model: nn.Module) -> dict[int, Any]:
+    """Return a memo for `copy.deepcopy` with new containers for the empty ones of all modules, most of which are hooks.
+
+    They are what copying a module would take longest for.
+    """
+    values = (value for module in model.modules() for value in vars(module).values())
+    return {id(value): type(value)() for value in values if type(value) in EMPTY and not value}
 
 
 def plain_tensors(model: nn.Module) -> list[Tensor]:

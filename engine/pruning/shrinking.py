@@ -18,7 +18,7 @@ from winnow.engine.graph.examples import is_channels_last
 from winnow.engine.graph.liveness import Liveness
 from winnow.engine.graph.partition import Labels
 from winnow.engine.pruning.arranging import Arranged
-from winnow.engine.pruning.precision import plain_tensors
+from winnow.engine.pruning.precision import empty_containers, plain_tensors
 from winnow.engine.pruning.readers import Reading
 from winnow.engine.pruning.selecting import read_slice, select_units
 from winnow.engine.pruning.sizes import fit_norms
@@ -72,7 +72,7 @@ def copied(model: nn.Module, stays: Mapping[str, Mapping[int, Labels]]) -> tuple
     """
     tensors: dict[str, Tensor] = dict(model.named_parameters()) | dict(model.named_buffers())
     cuts = {name: _cut(name, tensor, stays.get(name, {})) for name, tensor in tensors.items()}
-    memo: dict[int, object] = {id(tensor): cuts[name].after for name, tensor in tensors.items()}
+    memo = empty_containers(model) | {id(tensor): cuts[name].after for name, tensor in tensors.items()}
     for kept in plain_tensors(model):
         memo.setdefault(id(kept), kept.detach().clone())
     twin = copy.deepcopy(model, memo)

@@ -71,7 +71,8 @@ class _Weighted:
     weights: WeightRule = "size"
 
     def __post_init__(self) -> None:
-        if isinstance(self.strength, str) or self.strength is None or not 0 <= self.strength < float("inf"):
+        given: object = self.strength  # whatever a caller has passed
+        if isinstance(given, str) or given is None or not 0 <= self.strength < float("inf"):
             raise ValueError(f"`strength` must be a finite number ≥ 0, got {self.strength!r}.")
         if self.weights not in ("size", "none"):
             raise ValueError(f"`weights` must be 'size' or 'none', got {self.weights!r}.")

@@ -57,7 +57,6 @@ def test_a_recorded_step_and_epoch_cost_little(optimiser: str, tmp_path: Path, f
             epochs.append(CLOCK() - began)
     step = sorted(steps)[len(steps) // 2]
     whole = step * (IMAGES // BATCH)
-    print({"step": step, "epochs": epochs, "told": told})
     figure(f"run.step ÷ a step, {optimiser}, mean of {len(told)}", f"{sum(told) / sum(steps):.5f}", "≤ 0.01")
     figure(f"run.epoch ÷ an epoch of {IMAGES} images, {optimiser}, worst", f"{max(epochs) / whole:.4f}", "≤ 0.05")
     assert sum(told) <= 0.01 * sum(steps)

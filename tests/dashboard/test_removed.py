@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,7 +14,9 @@ from tests.dashboard.reading import said
 from winnow.dashboard.frames.exports import exports
 from winnow.engine.runs import launch
 from winnow.engine.runs.derived import derived_jobs
+from winnow.engine.runs.labels import write_labels
 from winnow.engine.runs.run import Run, list_runs
+from winnow.engine.runs.trash import discard, take_back
 from winnow.engine.runs.work_folder import WorkFolder
 
 MakeRun = Callable[..., Run]
@@ -79,6 +82,51 @@ def test_a_click_on_the_page_of_a_run_that_was_removed_meanwhile_starts_nothing(
     assert not page.button
     assert [run.id for run in list_runs()] == [other.id]
     assert not [*derived_jobs(other, "prune"), *derived_jobs(other, "explain")]
+
+
+@pytest.mark.parametrize(("url", "key"), [("train", "resume"), ("prune", "prune_submit"), ("train", "stop")])
+def test_a_click_on_a_run_that_was_replaced_by_another_of_the_same_id_starts_nothing(
+    make_stored_run: MakeRun, started: list[str], url: str, key: str
+) -> None:
+    state = "running" if key == "stop" else "stopped"
+    shown, other = make_stored_run(state=state), make_stored_run(state=state, name="other", epochs=5)
+    with shown.lock() if key == "stop" else nullcontext():
+        page = _page(url, run=shown.id)
+    shutil.rmtree(shown.path)
+    other.path.rename(shown.path)
+    with shown.lock() if key == "stop" else nullcontext():
+        page.button(key=key).click().run()
+        assert not page.exception
+        assert started == []
+        assert not shown.control().stop
+        assert "Another run has taken the place" in page.warning[0].value
+        assert not page.run().warning
+
+
+def test_a_run_that_was_trashed_is_said_and_shown_again_once_it_is_restored(make_stored_run: MakeRun) -> None:
+    shown, other = make_stored_run(), make_stored_run()
+    page = _page("train", run=shown.id)
+    discard(shown)
+    assert f"There is no run {shown.id}" in page.run().error[0].value.replace("\\", "")
+    take_back(shown.id)
+    assert page.run().selectbox(key="run").value == shown.id
+    assert not page.error
+    assert not page.warning
+    write_labels(shown.path, name="a better name")
+    assert any("a better name" in option for option in page.run().selectbox(key="run").options)
+    assert page.query_params["run"] == shown.id
+    assert other.path.is_dir()
+
+
+@pytest.mark.parametrize("url", [*OF_A_RUN, "path", "runs", "report", "data", "new"])
+def test_an_address_of_nonsense_raises_nothing(make_stored_run: MakeRun, url: str) -> None:
+    run = make_stored_run(tasks=["seg", "depth", "normals"])
+    write_explanation(run)
+    names = ("layer", "kind", "task", "method", "part", "view", "use", "trust", "by", "order", "counted", "drawn_as")
+    more = ("detail", "prune_view", "against_one_another", "data_view", "runs_view", "along", "compared", "present")
+    nonsense = dict.fromkeys((*names, *more), "<script>\u0000../..")
+    page = _page(url, run=run.id, channel="-1e999", **nonsense)
+    assert not page.exception
 
 
 def test_a_run_that_comes_later_does_not_take_the_place_of_the_one_that_is_shown(make_stored_run: MakeRun) -> None:

@@ -1,9 +1,12 @@
 """Several data sets as one: what each knows stays, what it does not know is missing, and nothing is mixed up."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from tests.data.layouts.nyu_files import mtan
 from winnow.data.joined import Joined, JoinedData
 from winnow.data.kinds import KINDS
 from winnow.data.registered import joined_values
@@ -128,3 +131,18 @@ def test_options_go_to_the_sources_that_have_them():
 def test_wrong_requests_are_refused(given: dict[str, object], says: str):
     with pytest.raises(ValueError, match=says):
         joined_values(given)
+
+
+def test_sources_with_a_cache_are_read_from_it(tmp_path: Path):
+    """What is joined is the same, the first time and the second."""
+    one, other = mtan(tmp_path / "one"), mtan(tmp_path / "other")
+    asked = {"dataset": "nyu", "cache": str(tmp_path / "cache")}
+    sources = [{**asked, "root": str(one)}, {**asked, "root": str(other), "cache": ""}]
+    spec = JoinedData.model_validate({"sources": sources, "labels": [["depth"], ["seg"]]})
+    wanted = stack(spec.load("train"), ["depth", "seg"])
+    for _ in range(2):
+        found = stack(spec.from_cache("train"), ["depth", "seg"])
+        assert np.array_equal(found.images, wanted.images)
+        assert all(np.array_equal(found.targets[name], wanted.targets[name]) for name in ("depth", "seg"))
+        kept = sorted(path.name for path in (tmp_path / "cache").rglob("*.npy"))
+        assert kept == ["train-depth.npy", "train-image.npy"]  # what the source is used for, and nothing else

@@ -18,5 +18,10 @@ def test_a_data_error_says_where_what_was_expected_and_what_was_found():
     assert str(error) == "scenes[3]: `seg` must be integers from -1 to 12, got 13 at (4, 7)."
 
 
+@pytest.mark.parametrize("found", ["a\nb", "a \r\n b", "a\x1b[31mb", "\u202eab", "\x00", "  "])
+def test_a_data_error_is_one_line_without_control_characters(found):
+    assert str(DataError("x.png", "content", "whole", found)).isprintable()
+
+
 def test_a_data_error_is_a_value_error():
     assert issubclass(DataError, ValueError)

@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,3 +121,36 @@ def test_whatever_comes_in_nothing_but_a_data_error_comes_out(part, value):
 def test_targets_are_a_mapping(targets):
     with pytest.raises(DataError, match="`targets` must be a mapping"):
         validate(Sample(np.zeros((4, 5, 3), np.uint8), targets), FIELDS, "here")
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (
+            np.zeros((3, 8, 9), np.uint8),
+            r"got shape \(3, 8, 9\). Where channels come first: image.transpose\(1, 2, 0\)",
+        ),
+        (np.zeros((1, 28, 28), np.uint8), "Where channels come first"),
+        (np.zeros((8, 9), np.uint8), r"Of a grey image: image\[:, :, None\]"),
+        (np.zeros((8, 9, 3), np.uint16), r"got uint16. Give \(image / 65535\).astype\(np.float32\)"),
+        (np.full((8, 9, 3), 200, np.float32), "Divide 8-bit values by 255"),
+        ([[[0]]], "got list. Give np.asarray"),
+    ],
+)
+def test_an_image_of_another_form_is_refused_with_what_to_give(image: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        validate(Sample(image), {}, "mine[0]")
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 103), (1, 20, 6), (5, 8, 9), (3, 3, 3), (28, 28, 1)])
+def test_small_images_and_sequences_are_no_channels_first(shape: tuple[int, ...]) -> None:
+    assert validate(Sample(np.zeros(shape, np.uint8)), {}, "mine[0]").image.shape == shape
+
+
+def test_depth_in_millimetres_and_labels_that_are_unknown_are_refused_with_what_to_give() -> None:
+    fields = {"depth": Field(kind="depth", unit="m"), "seg": Field(kind="segmentation", classes=("a", "b"))}
+    image, depth, seg = np.zeros((8, 9, 3), np.uint8), np.ones((8, 9), np.float32), np.zeros((8, 9), np.uint8)
+    with pytest.raises(DataError, match=r"got uint16. Where it is in millimetres: \(depth / 1000\)"):
+        validate(Sample(image, {"depth": depth.astype(np.uint16), "seg": seg}), fields, "mine[0]")
+    with pytest.raises(DataError, match="got 255 .* What is not labelled is -1"):
+        validate(Sample(image, {"depth": depth, "seg": seg + 255}), fields, "mine[0]")

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 
-import { bitsOf, bytesOf, cellNamed, floatsOf, groupOf, has, nameOf, rowsOf, stepped } from "../../dashboard/canvas/rows.js"
+import { bitsOf, bytesOf, cellNamed, floatsOf, groupOf, has, nameOf, quoted, rowsOf, stepped } from "../../dashboard/canvas/rows.js"
 import { base64 } from "./making.js"
 
 const ROWS = rowsOf(["stem", "<b>deep</b>"], [3, 4])
@@ -44,6 +44,12 @@ test("arrows walk the places, not the channels, and stop at the ends", () => {
   assert.deepEqual(walk(start, "End", "ArrowUp"), { row: 0, channel: 2 })
   assert.deepEqual(walk(start, "ArrowDown"), start)
   assert.deepEqual(walk(start, "End", "Home"), start)
+})
+
+test("a channel is called by its name, of its own layer, and by nothing that it has not", () => {
+  const called = { stem: { 3: "wheels" } }
+  assert.equal(quoted(called, "stem", 3), " “wheels”")
+  assert.equal(quoted(called, "stem", 2) + quoted(called, "deep", 3) + quoted(called, "constructor", "name"), "")
 })
 
 test("brackets jump to the next living group of the layer, and stay where there is none", () => {

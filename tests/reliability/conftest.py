@@ -1,7 +1,9 @@
-"""A small run that was trained to its end, whose folder tests damage, cut and link in copies."""
+"""A small run that was trained to its end, whose folder tests damage, cut and link in copies; what studies cost."""
 
+import resource
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -39,3 +41,18 @@ def gift(runs_root: Path, whole: Run) -> Run:
     shutil.copytree(whole.path, folder)
     (folder / "status.json").write_text(Status(state="stopped").model_dump_json())
     return Run(folder)
+
+
+def _cpu() -> float:
+    """Return the CPU time of this process and of those that it has waited for [s]."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(own.ru_utime + own.ru_stime for own in used)
+
+
+@pytest.fixture(autouse=True)
+def cost_of_a_study(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Print the CPU time of a study: on a shared machine, the clock says nothing."""
+    before = _cpu()
+    yield
+    if request.node.get_closest_marker("study"):
+        sys.stdout.write(f"  {request.node.name}: {_cpu() - before:.0f} CPU s\n")

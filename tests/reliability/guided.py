@@ -1,12 +1,14 @@
 """A reader fuzzed where coverage leads, with atheris: what tries new code is kept and drawn from.
 
-    python -m tests.reliability.guided SECONDS READER
+    python -m tests.reliability.guided SECONDS READER ...
 
-Readers are those of `tests.reliability.fuzzing`. It ends with a code that is not 0 at the first foreign error.
+Readers are those of `tests.reliability.fuzzing`, each in a process of its own. It ends with a code that is not 0 where
+one of them raises a foreign error.
 """
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import atheris
@@ -15,7 +17,7 @@ with atheris.instrument_imports(include=["winnow.engine.runs", "winnow.engine.sp
     from tests.reliability import fuzzing
 
 
-def main(seconds: int, name: str) -> None:
+def guided(seconds: int, name: str) -> None:
     """Look for a case that a reader does not take; this ends the process."""
     reader, folder = fuzzing.readers()[name], Path(tempfile.mkdtemp())
     corpus = folder / "corpus"
@@ -32,5 +34,13 @@ def main(seconds: int, name: str) -> None:
     atheris.Fuzz()
 
 
+def main(seconds: int, names: list[str]) -> int:
+    """Fuzz some readers for so long each; return how many have failed."""
+    codes = {name: fuzzing.apart(partial(guided, seconds, name))[0] for name in names}
+    failed = [name for name, code in codes.items() if code]
+    sys.stderr.write(f"failed: {', '.join(failed) or 'none'}\n")
+    return len(failed)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

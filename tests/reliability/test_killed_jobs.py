@@ -151,7 +151,7 @@ def test_a_job_that_was_killed_comes_to_the_same_when_it_is_started_again(run: R
 def test_jobs_killed_at_many_moments_come_to_the_same(run: Run, works_here, name: str):
     whole = made(run, name)
     writes = writes_of(whole)
-    moments = sorted({1, 2, writes - 1, writes, *(writes * part // 6 for part in range(1, 6))} - {0})
+    moments = sorted({2, *(max(writes * part // 4, 2) for part in range(1, 5))})  # the last: all but its end is done
     for deadly in moments:
         job = made(run, name)
         killed(job, deadly)
@@ -177,10 +177,13 @@ def study_result(study: WorkFolder) -> dict[str, Any]:
 
 @pytest.mark.study
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_study_that_was_killed_with_its_runs_comes_to_the_same(runs_root: Path, run: Run, works_here, name: str):
+def test_a_study_that_was_killed_with_its_runs_comes_to_the_same(
+    run: Run, tmp_path: Path, works_here, monkeypatch, name: str
+):
     whole = made(run, name)
     writes = writes_of(whole)
     trained = len(list_runs())
+    monkeypatch.setenv("WINNOW_RUNS", str(tmp_path / "others"))  # else it takes the runs that are there
     study = made(run, name)
     for deadly in (writes // 4, writes // 3):
         killed(study, max(deadly, 2))
@@ -188,7 +191,7 @@ def test_a_study_that_was_killed_with_its_runs_comes_to_the_same(runs_root: Path
     done = winnow_here(name, "--resume", study.id)
     assert done.returncode == 0, done.stderr
     assert study_result(study) == study_result(whole)
-    assert len(list_runs()) <= 2 * trained
+    assert len(list_runs()) == trained - 1  # none twice; the root of the first has a run of ours besides
     sys.stdout.write(f"\n{name}: killed twice within its runs: same tables\n")
 
 

@@ -148,6 +148,31 @@ def test_the_printed_link_lets_in_and_leaves_no_token_in_the_address():
     assert asked(SHARED, "/_stcore/stream", "websocket", origin=f"http://{OWN}", cookie=cookie)["status"] == 101
 
 
+@pytest.mark.parametrize(("base", "path"), [("", "/"), ("user/me/proxy/8501", "/user/me/proxy/8501")])
+def test_the_cookie_goes_to_this_server_alone(base: str, path: str):
+    """Beside it, at the same name, there may be the servers of other people."""
+    access = Access(token=TOKEN, base_path=base, hosts=("hub.example.org",), local=False)
+    answer = asked(access, f"/{base}?token={TOKEN}", host="hub.example.org")
+    assert answer["set-cookie"].endswith(f"; Path={path}")
+
+
+@pytest.mark.parametrize("access", [Access(), SHARED, OPEN])
+@pytest.mark.parametrize("host", ["[::1", "[", "]", "[x]:1", "::1", "a b", "\x00", "é", "@", "/"])
+def test_no_host_and_no_origin_raises_anything(access: Access, host: str):
+    own = {"host": host.encode().decode("latin-1")}
+    assert asked(access, **own)["status"] == 403
+    ask = ("/_stcore/stream", "websocket")
+    assert asked(access, *ask, origin=f"http://{own['host']}")["status"] == 403
+
+
+def test_whether_it_is_up_is_told_and_nothing_is_changed_without_the_token():
+    assert asked(SHARED, "/base/_stcore/health")["status"] == 200
+    for method in ("PUT", "POST", "DELETE"):
+        path = "/_stcore/upload_file/a/_stcore/health"
+        assert asked(SHARED, path, method=method, origin=f"http://{OWN}")["status"] == 403
+    assert asked(SHARED, "/_stcore/health", "websocket", origin=f"http://{OWN}")["status"] == 403
+
+
 def test_the_way_to_the_address_without_the_token_leads_nowhere_else():
     assert asked(SHARED, f"//evil.example/?token={TOKEN}")["location"] == "/evil.example/"
     assert asked(Access(), "//evil.example/?token=any")["location"] == "/evil.example/"

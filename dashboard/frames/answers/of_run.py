@@ -12,6 +12,8 @@ from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import COUNTED, measured
 from winnow.engine.runs.quantities import Metric
 
+ENDED: Mapping[str, str] = {"failed": "failed", "lost": "was lost", "stopped": "was stopped"}
+
 
 @dataclass(frozen=True)
 class RunCourse:
@@ -23,6 +25,8 @@ class RunCourse:
 
 def train_answer(known: Summary, constants: Mapping[tuple[str, str], float], course: RunCourse) -> Answer:
     """Say how sparse the network is, and which tasks beat the best prediction that ignores the image."""
+    if ended := ENDED.get(known.status.state) if not known.newest else None:
+        return Answer(f"This run {ended} before it recorded a number.", *_why(known))
     if not known.newest or known.spec is None:
         return Answer("This run has not recorded a number yet.", "The log says what it is waiting for.")
     if known.imported:
@@ -57,13 +61,16 @@ def _imported(known: Summary) -> Answer:
 
 def _before_the_first(known: Summary) -> Answer:
     """Say that no epoch is over: the metrics are those of the network as it started."""
-    if known.status.state in ("failed", "lost", "stopped"):
-        ended = {"failed": "failed", "lost": "was lost", "stopped": "was stopped"}[known.status.state]
+    if ended := ENDED.get(known.status.state):
         return Answer(
             f"This run {ended} before its first epoch was over: the metrics are those of the network as it started.",
-            "The message below says why; the log says what came before." if known.status.message else "",
+            *_why(known),
         )
     return Answer("The first epoch is not over yet: the metrics are those of the network as it started.")
+
+
+def _why(known: Summary) -> tuple[str]:
+    return ("The message below says why; the log says what came before." if known.status.message else "",)
 
 
 def groups_answer(known: Summary, layers: pd.DataFrame) -> Answer:

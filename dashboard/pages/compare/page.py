@@ -13,23 +13,27 @@ import streamlit as st
 from winnow.dashboard.canvas.pair_maps import READING, MapPair, pair_maps, replayable_pair
 from winnow.dashboard.figures import gains, kept_by_both, mask_overlap
 from winnow.dashboard.figures.style import styles
-from winnow.dashboard.frames import maps, masks, pairs, tables, who_pays
+from winnow.dashboard.frames import circuits, maps, masks, pairs, tables, who_pays
 from winnow.dashboard.frames.answers import of_runs
+from winnow.dashboard.frames.concepts import names_by_layer
+from winnow.dashboard.frames.explanations import explanation_table
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.summaries import summary
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import OTHER, RUN
 from winnow.dashboard.shared.answer import answer
 from winnow.dashboard.shared.choosing import Selector, called, chosen_of, gone
-from winnow.dashboard.shared.formatting import plain
+from winnow.dashboard.shared.explanation import verdict_badge
+from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.dashboard.shared.panel import Chart, DrawnFigure, draw, explain
 from winnow.dashboard.shared.run_bar import ended
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.dashboard.shared.welcome import welcome
 from winnow.dashboard.shared.who_pays import PairView, paying_view
+from winnow.engine.explain.circuits.tables import circuit_verdict
 from winnow.engine.runs.run import Run, list_runs
 
-TABS = ("Maps", "Metrics", "Who pays", "Layers", "Seeds", "Descriptions")
+TABS = ("Maps", "Metrics", "Who pays", "Layers", "Circuits", "Seeds", "Descriptions")
 SAME = "Choose two different runs to compare them."
 ALONE = "There is one run so far. Train another one to compare: with another seed, strength or set of tasks."
 OTHER_IMAGES = (
@@ -37,11 +41,22 @@ OTHER_IMAGES = (
 )
 NO_SHAPE = (
     "The two networks have different layers or widths, or groups of different kinds, so their maps cannot be compared "
-    "channel by channel. Their metrics can still be compared."
+    "channel by channel."
 )
 NOT_JUDGED = (
     "The two runs were not judged image by image on the same split. An explanation does that: explain both runs, on "
     "the page Explain or with `winnow explain RUN`. Explanations made by older versions do not contain this."
+)
+NO_CIRCUITS = (
+    "{} not been explained with circuits. They take minutes, so they are found on request: on the page Explain, under "
+    "Advanced, or with `winnow explain RUN --circuits`."
+)
+AGREED = (
+    "a_share, b_share: edges that the task's circuit keeps, of all edges of the layer whose weight is not zero, in A "
+    "and in B. The other columns are there only where one run started with the weights of the other: otherwise channel "
+    "3 of A is not channel 3 of B. jaccard: edges in both circuits, of those in either. a_in_b: edges of A's circuit "
+    "that are in B's. dead_in_b: edges of A's circuit that no longer exist in B. All in %. A circuit keeps 95 % of "
+    "what its task has learned."
 )
 NO_SEEDS = (
     "Neither run has a sibling with the same description and another seed. Train one, or make a study with several "
@@ -88,7 +103,7 @@ def _compared(a: Run, b: Run) -> None:
         return
     metrics, _, differ = pairs.paired_metrics(a, b)
     answer(of_runs.compare_answer(summary(a), summary(b), metrics, pairs.paired_groups(a, b), differ))
-    views = (_maps, _metrics, _who_pays, _layers, _seeds, _descriptions)
+    views = (_maps, _metrics, _who_pays, _layers, _circuits, _seeds, _descriptions)
     for tab, view in zip(address.tabs("against_one_another", TABS), views, strict=True):
         if tab.open:
             with tab:
@@ -104,7 +119,8 @@ def _maps(a: Run, b: Run) -> None:
     near = frame[["near_a", "near_b"]].to_numpy(bool).T
     kind = pairs.kind(a) or "input"
     found = selected(pairs.shape(a), kind, "these networks")
-    pair = MapPair((_named(a), _named(b)), pairs.shape(a), norms, near, kind, found.cell)
+    called = names_by_layer(a, kind), names_by_layer(b, kind)
+    pair = MapPair((_named(a), _named(b)), pairs.shape(a), norms, near, kind, found.cell, called)
     pair_maps(pair, "pair_maps", select)
     say_absent(found)
     drawn = DrawnFigure("maps", "pair_maps", lambda: replayable_pair(pair))
@@ -163,6 +179,25 @@ def _layers(a: Run, b: Run) -> None:
     draw(Chart(kept_by_both.kept_by_both(counted), counted), "kept_by_both", kept_by_both.READING, _about(a, b))
     overlap = masks.overlap([a, b])
     draw(Chart(mask_overlap.mask_overlap(overlap), overlap), "pair_overlap", mask_overlap.READING, _about(a, b))
+
+
+def _circuits(a: Run, b: Run) -> None:
+    """Say how many edges the circuit of each task keeps in A and in B, and how far they are the same."""
+    works = {name: circuits.explained_with_circuits(run) for name, run in (("A", a), ("B", b))}
+    one, other = works["A"], works["B"]
+    if one is None or other is None:
+        missing = [name for name, work in works.items() if work is None]
+        has = f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'}"
+        st.info(NO_CIRCUITS.format(has), icon=":material/account_tree:")
+        return
+    frame, reason = circuits.circuits_agreed(one, other)
+    if reason:
+        st.info(f"The circuits of A and B cannot be compared: {sentence(reason)}", icon=":material/account_tree:")
+        return
+    for name, work in (("A", one), ("B", other)):
+        verdict_badge(f"the circuits of {name}", *circuit_verdict(explanation_table(work, "circuit_figures")))
+    st.dataframe(frame.round(1), key="pair_circuits", hide_index=True, height="content", row_height=30)
+    explain(lambda: frame, "pair_circuits", AGREED, f"{_about(a, b)} · {one.id} · {other.id}")
 
 
 def _seeds(a: Run, b: Run) -> None:

@@ -68,7 +68,7 @@ def _groups(run: Run, drawn_live: bool) -> None:
         st.rerun()
     norms = groups.norms(run)
     if not len(norms.values):
-        no_norms()
+        no_norms(run)
         return
     answer(of_run.groups_answer(summary(run), channel_states.layers(run)))
     sparsity_numbers(run)

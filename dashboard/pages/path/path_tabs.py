@@ -4,14 +4,17 @@ Only the open view is drawn. Where the scrubber stands at a place that has no ne
 the others of the path.
 """
 
+from pathlib import Path
+
 import streamlit as st
 
 from winnow.dashboard import navigation
-from winnow.dashboard.canvas.path_scrubber import READING, Request, path_scrubber, replayable_path
+from winnow.dashboard.canvas.path_scrubber import READING, Chosen, Request, path_scrubber, replayable_path
 from winnow.dashboard.figures import death_order, norm_path, path_curve
 from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.frames import paths
 from winnow.dashboard.frames.answers import of_study
+from winnow.dashboard.frames.concepts import names_by_layer
 from winnow.dashboard.frames.cost import per_epoch
 from winnow.dashboard.pages.path import study_figures
 from winnow.dashboard.pages.path.snapshots import kept_on_the_way
@@ -22,6 +25,7 @@ from winnow.dashboard.shared.formatting import duration, level_word, plain, sent
 from winnow.dashboard.shared.panel import DrawnFigure, draw, explain
 from winnow.dashboard.shared.selection import say_absent, select, selected
 from winnow.engine.runs.launch import JobError
+from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.study import PathSpec, parse_many
@@ -49,7 +53,9 @@ def _scrub(study: Study) -> None:
         return
     course, sent = study_figures.course(study)
     found = selected(course.networks.layers, spec.base.penalty.groups, "this path's network")
-    path_scrubber(course, sent, found.cell, _note, select)
+    runs = [Run(study.root / Path(str(run)).name) for run in course.networks.points["run"]]
+    called = [names_by_layer(run, spec.base.penalty.groups) for run in runs]
+    path_scrubber(course, sent, Chosen(found.cell, called), _note, select)
     say_absent(found)
     gone = len(paths.points(study)) - len(course.networks.points)
     missing = f" · {gone} point{'s' if gone > 1 else ''} left out: run removed, or other network" if gone else ""

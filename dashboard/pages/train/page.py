@@ -21,7 +21,7 @@ from winnow.dashboard.shared.controls import controls
 from winnow.dashboard.shared.norms_over_epochs import over_epochs
 from winnow.dashboard.shared.panel import draw, source
 from winnow.dashboard.shared.progress import phase, progress
-from winnow.dashboard.shared.run_bar import frozen, readable, redrawn, run_bar
+from winnow.dashboard.shared.run_bar import ENDED, frozen, readable, redrawn, run_bar
 from winnow.dashboard.shared.selection import say_absent
 from winnow.dashboard.shared.survival import no_norms, survival
 from winnow.engine.runs.run import Run
@@ -31,6 +31,9 @@ EVERY = 2.0  # seconds between two drawings of the figures; a Plotly figure is m
 WINDOWS = (0, 5, 10, 20, 50, 100, 500)
 SKIPPED = ("split", "file", "part", "expected", "found", "mend")
 TABS = ("Curves", "Tasks", "Survival map", "Norms by layer", "Log")
+UNRECORDED = (
+    "There are no curves: this run ended before its first number was recorded. The tab Log shows its last lines."
+)
 IMPORTED = (
     "There are no curves: the weights were imported, and nothing was trained. Groups, Explain and Prune show them."
 )
@@ -108,6 +111,9 @@ def _curves(run: Run, since: float) -> None:
     if summary(run).imported:
         st.info(IMPORTED, icon=":material/move_to_inbox:")
         return
+    if not summary(run).newest and run.status.state in ENDED:
+        st.info(UNRECORDED, icon=":material/hourglass_disabled:")
+        return
     curves, regularity, counts = run_figures.training_charts(run, since)
     draw(curves, "losses_and_metrics", losses_and_metrics.READING, source(run, "val"))
     left, right = st.columns(2, gap="medium")
@@ -128,7 +134,7 @@ def _together(run: Run, since: float) -> None:
 
 def _survival(run: Run) -> None:
     if not len(groups.norms(run).values):
-        no_norms()
+        no_norms(run)
         return
     found = survival(run)
     if found.cell is None:

@@ -20,6 +20,7 @@ OVERLAPS = (
     "level", "layer", "task", "other", "jaccard", "low", "high", "chance", "one_in_other", "other_in_one",
 )  # fmt: skip
 AGREEMENT = ("task", "layer", "jaccard", "one_share", "other_share", "one_in_other", "other_in_one", "dead_in_other")
+LEAST = 0.01  # of the edges: less that two tasks share is not worth a number
 SLACK = 0.05  # below the level, on other images than those that sized the circuit: green
 FAIR = 0.25  # the same: amber
 EDGE = ["layer", "source", "destination"]
@@ -161,6 +162,8 @@ def circuits_answer(figures: pd.DataFrame, overlaps: pd.DataFrame, tasks: Sequen
     if whole.empty or whole["jaccard"].isna().all():
         return first
     top = whole.iloc[int(whole["jaccard"].argmax())]
+    if top["high"] < LEAST:
+        return f"{first} No two tasks share as much as {_percent(LEAST)} of the edges that either keeps."
     return (
         f"{first} Most is shared by {top['task']} and {top['other']}: {_percent(top['jaccard'])} of the edges that "
         f"either keeps ({_percent(top['low'])} to {_percent(top['high'])}; {_percent(top['chance'])} by chance)."

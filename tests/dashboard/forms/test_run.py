@@ -288,7 +288,7 @@ def test_data_sets_are_joined_in_turns(runs_root: Path, end_workers: None) -> No
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "joined by"), ("scenes[", "joined by"), ("scenes[+digits", "ONE+OTHER"), ("scenes+no", "among")],
+    [("", "joined by"), ("scenes[", "joined by"), ("scenes[+digits", "must be written as"), ("scenes+no", "among")],
 )
 def test_data_sets_that_cannot_be_joined_start_nothing(runs_root: Path, text: str, said: str) -> None:
     page = _form()

@@ -68,3 +68,27 @@ def test_without_circuits_there_is_nothing_to_draw(make_explained: Make) -> None
     assert circuits.circuit_summary(work).empty
     figure = circuit_lanes_figure(circuits.circuit_lanes(work), circuits.circuit_nodes(work), TASKS, {}, ())
     assert "once they are found" in figure.layout.annotations[0].text
+
+
+def test_circuits_of_two_runs_are_compared_edge_by_edge_only_where_one_continues_the_other(
+    make_explained: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = make_explained(), make_explained()
+    assert circuits.explained_with_circuits(one.run) is None
+    for work in (one, other):
+        write_circuits(work)
+    found = circuits.explained_with_circuits(one.run)
+    assert found is not None
+    assert found.id == one.id
+    apart, reason = circuits.circuits_agreed(one, other)
+    assert (list(apart.columns), reason) == (["task", "layer", "a_share", "b_share"], "")
+    assert apart["a_share"].tolist() == apart["b_share"].tolist()
+    monkeypatch.setattr(circuits, "_continues", lambda run, before: run.id == other.run.id)
+    together, _ = circuits.circuits_agreed(one, other)
+    assert together.loc[together["layer"] == "all layers", "jaccard"].tolist() == [100.0] * len(TASKS)
+    monkeypatch.setattr(circuits, "circuit_agreement", _refused)
+    assert circuits.circuits_agreed(one, other)[1] == "`other` must have the layers of `one`."
+
+
+def _refused(*tables: object, **more: object) -> None:
+    raise ValueError("`other` must have the layers of `one`.")

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.making_explanations import write_circuits
 from tests.dashboard.making_judged import write_judged
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.reading import said
@@ -36,6 +37,18 @@ def test_only_the_open_view_is_drawn(the_path: Study, view: str, charts: int) ->
     assert not page.exception
     assert len(page.get("plotly_chart")) == charts
     assert f"A: made up sparse-target-40 seg+depth equal s0, {a}" in said(page) or view == "Seeds"
+
+
+def test_circuits_are_compared_where_both_runs_have_them(make_explained: Callable[..., DerivedJob]) -> None:
+    one, other = make_explained(), make_explained()
+    write_circuits(one)
+    shown = {"run": one.run.id, "other": other.run.id, "against_one_another": "Circuits"}
+    assert "B has not been explained with circuits" in _page(**shown).info[0].value
+    write_circuits(other)
+    page = _page(**shown)
+    assert not page.exception
+    assert "holds for the circuits of A" in said(page)
+    assert page.dataframe[0].value["layer"].iloc[0] == "all layers"
 
 
 def test_the_two_newest_runs_are_compared_at_first(make_run: MakeRun) -> None:

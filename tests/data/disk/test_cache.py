@@ -11,6 +11,7 @@ from tests.data.folder.making import NAMES, make
 from winnow.data.disk import cache as module
 from winnow.data.disk.cache import cached, state_of
 from winnow.data.folder.dataset import FolderData
+from winnow.data.joined import confirm_caches
 from winnow.data.sample import DataError
 from winnow.data.stacking import stack
 
@@ -35,6 +36,14 @@ def test_kept_arrays_are_those_of_the_files(spec: FolderData):
             np.testing.assert_array_equal(found.targets[name], plain.targets[name])
             assert found.targets[name].dtype == plain.targets[name].dtype
         assert isinstance(found.images, np.memmap)
+
+
+def test_cache_here(spec: FolderData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WINNOW_TRUSTED", str(tmp_path / "settings" / "trusted.json"))
+    assert spec.cache_here == ""
+    confirm_caches(spec)
+    assert spec.cache_here == spec.cache
+    assert FolderData(root=spec.root).cache_here == ""
 
 
 def test_the_second_time_no_file_is_read_and_writing_changes_none(spec: FolderData, monkeypatch: pytest.MonkeyPatch):

@@ -174,6 +174,7 @@ SIDEWAYS = bytes.fromhex("45786966000049492a000800000001001201030001000000060000
 DEFECTS = {
     "no folder": (lambda f: f.rename(f.with_name("gone")), "`root` must be the folder with the files"),
     "no dataset.toml": (lambda f: (f / "dataset.toml").unlink(), "a folder with dataset.toml, got none in it. Write"),
+    "deep toml": (lambda f: write(f / "dataset.toml", "a = " + "[" * 3000), "`content` must be TOML"),
     "broken toml": (lambda f: write(f / "dataset.toml", "[images"), "`content` must be TOML"),
     "unknown key": (lambda f: change(f, "optional = true", "optionl = true"), "tasks.normals.optionl` .* unknown key"),
     "unknown kind": (lambda f: change(f, '"map"', '"heatmap"'), "`tasks.heat` .* `kind` must be one of"),

@@ -1,6 +1,7 @@
 """A model as a folder: written whole, read only as it was written."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,19 @@ from winnow.engine.export.saving import ARCHITECTURE, TENSORS
 from winnow.engine.pruning import compact
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> tuple[Path, torch.nn.Module, torch.Tensor]:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module, torch.Tensor]:
     net, x = silenced("ours basic", "input", 0.5)
     small = compact(net, x, gather="always").model
-    save_model(tmp_path / "model", small, x)
-    return tmp_path / "model", small, x
+    folder = tmp_path_factory.mktemp("written") / "model"
+    save_model(folder, small, x)
+    return folder, small, x
+
+
+@pytest.fixture
+def saved(tmp_path: Path, written) -> tuple[Path, torch.nn.Module, torch.Tensor]:
+    """A saved model in a folder that the test may damage, the model, and an input."""
+    return shutil.copytree(written[0], tmp_path / "model"), *written[1:]
 
 
 def test_there_and_back(saved):

@@ -1,5 +1,6 @@
 """`winnow train --dataset NAME --root DIR` trains an epoch on files of the true format, or says what is wrong first."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.data.disk.making import save
 from tests.data.folder import making as folder_files
 from tests.data.folder import test_shards as shard_files
 from tests.data.layouts import celeba_files, nyu_files, street_files
+from tests.engine.commanding import winnow_here
 from tests.engine.training_here import result_of, train_here
 from winnow.data.disk.cache import cached
 from winnow.data.folder.dataset import FolderData
@@ -112,6 +114,24 @@ def test_kept_arrays_train_to_the_same_result(tmp_path: Path, monkeypatch: pytes
         for more in ([], ["--cache", str(tmp_path / "kept")], ["--cache", str(tmp_path / "kept")])
     )
     assert plain == kept == again
+    assert list((tmp_path / "kept").rglob("*.npy"))
+
+
+def test_a_spec_alone_names_no_folder_that_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works_here: None
+):
+    """The cache of a run that somebody else sent lies where the spec says: anywhere."""
+    folder, elsewhere = folder_files.make(tmp_path / "photos"), tmp_path / "elsewhere"
+    asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "depth"]
+    first = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
+    (run,) = list_runs(tmp_path / "runs")
+    spec = json.loads((run.path / "spec.json").read_text())
+    spec["data"]["cache"] = str(elsewhere)
+    (run.path / "spec.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("WINNOW_RUNS", str(tmp_path / "runs"))
+    again = result_of(winnow_here("train", "--replay", run.id, "--json"))
+    assert again["metrics"] == first["metrics"]
+    assert not elsewhere.exists()
 
 
 def test_a_folder_that_contradicts_its_description_starts_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -140,7 +140,8 @@ def test_what_changes_no_result_is_put_back(ended: Any) -> None:
     changes = "torch.set_num_threads(3); warnings.simplefilter('error'); signal.signal(signal.SIGTERM, signal.SIG_DFL)"
     status = ended(at_import=changes, in_build="warnings.simplefilter('error'); torch.set_num_threads(2)")
     assert (status.state, status.message) == ("done", "")
-    assert (list(warnings.filters), torch.get_num_threads()) == (filters, 1)
+    left = [own for own in warnings.filters if own in filters or "sympy" not in str(own)]  # which torch imports late
+    assert (left, torch.get_num_threads()) == (filters, 1)
     assert signal.getsignal(signal.SIGTERM) is handler
     torch.set_num_threads(threads)
 
@@ -180,7 +181,11 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     ("name", "state", "said"),
     [
         ("exits", "lost", "its process ended with exit code 3, while: building the network. See log.txt"),
-        ("crashes", "lost", "its process was ended by signal 11 (SIGSEGV), while: "),
+        (
+            "crashes",
+            "lost",
+            "its process was ended by signal 11 (SIGSEGV), while: running your code: crashes:build, crashes:load. See",
+        ),
         ("forks", "done", ""),
     ],
 )

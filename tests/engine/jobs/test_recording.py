@@ -1,5 +1,6 @@
 """A loop of the user's own as a run folder: what it holds, what is obeyed, how it ends, what is refused."""
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -167,6 +168,33 @@ def test_an_exception_goes_on_and_the_folder_says_so(tmp_path: Path, error: Base
     assert run.status.state == state
     assert ("ZeroDivisionError: x" in run.status.message) == (state == "failed")
     assert ("Traceback" in (run.path / "log.txt").read_text()) == (state == "failed")
+
+
+class OddError(Exception):
+    """An error whose own text raises one."""
+
+    def __str__(self) -> str:
+        raise KeyError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OddError(), r"OddError: an error without a text, as its own raised KeyError \(test_recording.py, line \d+\)"),
+        (SystemExit("not \ud800\nwell"), "SystemExit: not \ufffd"),
+        (RuntimeError("x" * 10**6), "RuntimeError: x{300}… "),
+    ],
+)
+def test_an_odd_error_is_told_in_a_line(tmp_path: Path, error: BaseException, said: str) -> None:
+    def raises(run: Any) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        own_loop(tmp_path, each_step=raises)
+    (run,) = list_runs(tmp_path)
+    assert run.status.state == "failed"
+    assert re.match(said, run.status.message), run.status.message
+    assert "Traceback" in (run.path / "log.txt").read_text(errors="replace")
 
 
 def test_what_does_not_fit_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:

@@ -249,9 +249,11 @@ def test_experts_in_one_tensor_are_pinned_by_name():
     net = made(Batched())
     with torch.no_grad():
         net.w[1], net.v[1], net.v[2] = 0, 0, 0
-    small = compact(net, X).model
-    assert small.w.shape == net.w.shape
-    holds(net, small)
+    small = compact(net, X)
+    assert small.model.w.shape == net.w.shape
+    assert small.certificate.kept_for["v"].startswith("1, 2 along axis 0 is zero, and stays as part of one tensor")
+    assert small.certificate.kept_for["w"].startswith("1 along axis 0")
+    holds(net, small.model)
 
 
 def test_a_branch_over_maps_keeps_one_channel():

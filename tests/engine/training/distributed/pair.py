@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.engine.training.distributed.cases import CASES, NORMS, normalised, scored, spec_of, trained
+from winnow.data.folder.shards import ShardsData
+from winnow.data.stacking import stack
 from winnow.engine.jobs.other_ranks import SilentWriter
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_on
@@ -23,8 +25,10 @@ from winnow.engine.runs.run import Run
 from winnow.engine.sparsity.groups import input_groups
 from winnow.engine.sparsity.penalties import GroupLasso
 from winnow.engine.sparsity.proximal import Kept, Proximal
+from winnow.engine.tasks.build import build_tasks
 from winnow.engine.tasks.multilabel import LabelMeter
 from winnow.engine.training.balancing.gramian import GramianBalancer
+from winnow.engine.training.batches import Batches
 from winnow.engine.training.distributed.alike import RanksDifferError, refuse_differing, seed_apart
 from winnow.engine.training.distributed.batch_norm import norms_over_all
 from winnow.engine.training.distributed.place import RankLostError
@@ -75,6 +79,17 @@ def own_loop(ranks: Ranks) -> dict[str, Tensor]:
     return {**dict(net.named_parameters()), "norms": torch.cat(proximal.norms)}
 
 
+def streamed(folder: Path, ranks: Ranks) -> dict[str, Tensor]:
+    """Return which samples of tar shards this process gets, by number: in two epochs, and in order."""
+    spec = ShardsData(root=str(folder))
+    batches = Batches(
+        stack(spec.load("train"), ["height"]), build_tasks(spec.fields, ["height"]), 4, torch.device("cpu")
+    )
+    told = {f"epoch {epoch}": batches.shuffled(0, epoch, False, ranks=ranks) for epoch in range(2)}
+    told["in order"] = batches.in_order(ranks)
+    return {name: torch.cat([batch.targets["height"] for batch in own]) for name, own in told.items()}
+
+
 def differing(ranks: Ranks) -> dict[str, Tensor]:
     """Return whether other weights on rank 1 are found, and named."""
     refuse_differing(ranks, 3, [torch.ones(4), torch.tensor(1)])
@@ -106,6 +121,7 @@ if __name__ == "__main__":
         "labels": labels(ranks),
         "own loop": own_loop(ranks),
         "differing": differing(ranks),
+        "streamed": streamed(folder / "shards", ranks),
     }
     states = [work_on(folder / "straight", ranks), work_on(folder / "stopped", ranks)]
     if ranks.leads:

@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.data.disk.making import write
+from tests.data.folder.test_shards import TOML, sample_of, tar
 from tests.engine.training.distributed.cases import CASES, NORMS, STOPPED, normalised, scored, spec_of, trained
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_on
@@ -29,6 +31,9 @@ ROOT = Path(__file__).parents[4]
 PATIENCE = 840  # s: half a minute of work alone; below the timeout of a test
 SUM, STEPS = 1e-5, 1e-4  # relative: one sum of float32 in another order, and many steps after one another
 
+SHARDS = {"train-0.tar": range(3, 8), "train-1.tar": range(8, 9), "train-2.tar": range(9, 13), "val-0.tar": range(2)}
+NUMBERS = [round(1 + k / 10, 4) for k in range(3, 13)]  # what sample k of the shards is labelled with
+
 Pair = list[subprocess.Popen[str]]
 
 
@@ -40,6 +45,9 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pair]:
         run = create(parse({"threads": 1, **STOPPED, "name": name}), folder)
         run.path.rename(folder / name)
     Run.open(folder / "stopped").ask(stop=True)
+    write(folder / "shards" / "dataset.toml", TOML)
+    for shard, numbers in SHARDS.items():
+        tar(folder / "shards" / shard, {str(k): sample_of(k) for k in numbers})
     command = [sys.executable, "-P", "-W", "error", "-m", "tests.engine.training.distributed.pair"]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path}
@@ -132,6 +140,18 @@ def test_labels_are_judged_over_the_images_of_both(folder: Path):
     expected = {name: torch.tensor(value) for name, value in meter.compute().items()}
     for found in both(folder, "labels"):
         assert found == expected
+
+
+def test_samples_of_shards_are_read_once_by_either_process(folder: Path):
+    """Ten samples in batches of four: two batches an epoch, other ones each time; validation takes all of them."""
+    one, other = both(folder, "streamed")
+    numbers = {name: [round(v, 4) for v in torch.cat([one[name], other[name]]).tolist()] for name in one}
+    assert {name: len(one[name]) for name in one} == {"epoch 0": 4, "epoch 1": 4, "in order": 6}
+    assert sorted(numbers["in order"]) == NUMBERS
+    for epoch in ("epoch 0", "epoch 1"):
+        assert len(numbers[epoch]) == len(set(numbers[epoch])) == 8
+        assert set(numbers[epoch]) < set(NUMBERS)
+    assert numbers["epoch 0"] != numbers["epoch 1"]
 
 
 def test_other_weights_are_noticed(folder: Path):
