@@ -80,6 +80,11 @@ class TimedLayer:
         return torch.randn(shape)
 
 
+def layer_uses(graph: ChannelGraph) -> tuple[Product | Depthwise, ...]:
+    """Return every use of a layer in a graph, those with a kernel per channel last."""
+    return (*graph.products, *graph.depthwise)
+
+
 def timed_layer(graph: ChannelGraph, use: Product | Depthwise) -> TimedLayer | None:
     """Return the layer of a use, None where it is no plain layer of torch with its own weight."""
     module: Any = dict(graph.model.named_modules()).get(use.layer)
@@ -121,7 +126,7 @@ def measured_times(
     def alone(module: nn.Module, x: Tensor) -> float:
         return clock(place(module), {"input": place(x)})
 
-    layers = (timed_layer(graph, use) for use in (*graph.products, *graph.depthwise))
+    layers = (timed_layer(graph, use) for use in layer_uses(graph))
     of_each = {layer.key: layer for layer in layers if layer is not None}
     found = {key: book.times(key, partial(times_of, layer, images, step, alone)) for key, layer in of_each.items()}
     with evaluating(graph.model):
