@@ -44,6 +44,7 @@ LONGEST = (  # files of about half a minute and more; those with a browser betwe
     "browser/test_path_page.py",
     "engine/graph/test_liveness.py",
     "engine/jobs/test_own_network.py",
+    "browser/test_clicks.py",
     "browser/test_pages_follow.py",
     "engine/sparsity/test_proximal.py",
     "test_adding.py",

@@ -18,6 +18,7 @@ from winnow.dashboard.canvas.levels import levels, maps_of, scale_of, text
 from winnow.dashboard.frames.cells import NOUNS, Cell, Kind
 from winnow.engine.runs.norm_log import Layer
 
+WIDE, NARROW = 1340, 920  # px: of a window with three maps, or two, in a row
 ONLY_A, ONLY_B = 254, 255
 MIDDLE, REACH = 127, 126
 READING = (
@@ -57,7 +58,21 @@ def pair_maps(pair: MapPair, key: str, picked: Callable[[Cell | None], None]) ->
         if heard:
             picked(cell)
 
+    st.html(_room(key, len(pair.layers)))
     _mount(key=key, data=data, on_picked_change=report)
+
+
+def _room(key: str, layers: int) -> str:
+    """Return a style that keeps the room of the maps before they are drawn, so that nothing below them moves.
+
+    The heights are those of canvas/layout.js and pair.css: three maps beside one another, or two, or one.
+    """
+    one = layers * min(21, max(9, 620 // max(layers, 1))) + 48
+    tall = {f"min-width: {WIDE}px": 1, f"max-width: {WIDE - 1}px": 2, f"max-width: {NARROW - 1}px": 3}
+    rules = [
+        f"@media ({when}) {{ .st-key-{key} {{ min-height: {60 + rows * one}px }} }}" for when, rows in tall.items()
+    ]
+    return f"<style>{' '.join(rules)}</style>"
 
 
 def pair_payload(pair: MapPair) -> dict[str, Any]:

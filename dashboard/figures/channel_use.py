@@ -17,7 +17,7 @@ READING = (
 def channel_use(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
     """Draw `frame` (task, part, low, high, share) as one bar per task."""
     if frame.empty or not frame["part"].any():
-        return empty("No task relies on this channel: its relevance is exactly 0.", height=120)
+        return empty("No task relies on this channel: its relevance is exactly 0.", height=120, narrow=True)
     figure = panels(height=80 + 34 * len(frame))
     figure.add_trace(
         go.Bar(

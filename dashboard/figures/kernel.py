@@ -18,7 +18,7 @@ MOST_WORDS = 49  # cells: 7 × 7; in smaller ones a number has no room
 def kernel_figure(frame: pd.DataFrame) -> go.Figure:
     """Draw `frame` (row, column, magnitude) as one small heatmap; a kernel without extent or weights says so."""
     if frame.empty:
-        return empty(NOT_RECORDED, height=120)
+        return empty(NOT_RECORDED, height=120, narrow=True)
     if not frame["magnitude"].any():
         return empty("Exactly zero at every position.", height=120)
     if len(frame) == 1:

@@ -29,7 +29,7 @@ def lead_bars(frame: pd.DataFrame, tasks: Sequence[str], looks: Mapping[str, Sty
     for task in tasks:
         figure.add_trace(_bars(frame, f"lead_{task}", f"{task} leads", marker(task, tasks, looks)))
     for task in tasks:
-        pale = {"color": see_through(looks[task].colour, 0.4)}  # an opacity would not show in the legend
+        pale = {"color": see_through(looks[task].colour, 0.5)}  # an opacity would not show in the legend
         figure.add_trace(_bars(frame, f"lean_{task}", f"leans to {task}", pale))
     figure.add_trace(_bars(frame, "even", "even", EVEN))
     for label in (IDLE, DEAD):

@@ -14,7 +14,7 @@ from winnow.dashboard.frames.cells import Cell
 from winnow.engine.explain.usage import DEAD, IDLE
 
 SVG_POINTS = 2000  # beyond, the points are drawn by WebGL
-PALE = 0.45  # opacity
+PALE = 0.55  # opacity
 WIDTH = 800.0  # px: about what a row has for its channels
 READING = (
     "One row per layer, from the input at the top; one mark per channel. Colour and shape: the task with the largest "

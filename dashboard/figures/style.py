@@ -6,6 +6,7 @@ dash and marker, so that nothing is said by colour alone.
 """
 
 import html
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ CIVIDIS = (  # without its darkest tenth, which a dark page would swallow
 GRID = "rgba(128,132,149,0.22)"
 LETTER = 0.018  # of the width of a plot: a letter of the name of an event, in the narrowest plots
 ROWS, ROW = 3, 17  # of names of events above a plot; px
+NARROW = 30  # letters of a line that fits into the column of the selected channel
 POINTS = 1000  # per curve; what is drawn beyond that nobody sees
 TEMPLATE = go.layout.Template(
     layout={
@@ -83,12 +85,19 @@ def panels(rows: int = 1, columns: int = 1, titles: Sequence[str] = (), height: 
     return figure
 
 
-def empty(reason: str, height: int = 220) -> go.Figure:
-    """Return a figure without axes that says why there is nothing to see yet."""
+def empty(reason: str, height: int = 220, narrow: bool = False) -> go.Figure:
+    """Return a figure without axes that says why there is nothing to see yet; `narrow`: in lines for a side column."""
+    lines = textwrap.wrap(reason, NARROW) if narrow else [reason]
     figure = panels(height=height)
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
     figure.add_annotation(
-        text=escaped(reason), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 14}
+        text="<br>".join(map(escaped, lines)),
+        x=0.5,
+        y=0.5,
+        xref="paper",
+        yref="paper",
+        showarrow=False,
+        font={"size": 14},
     )
     return figure
 

@@ -17,7 +17,7 @@ READING = (
 def switched_off(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
     """Draw `frame` (task, loss, loss_change) as one bar per task, to either side of 0."""
     if frame.empty:
-        return empty("This channel has not been switched off yet.", height=120)
+        return empty("This channel has not been switched off yet.", height=120, narrow=True)
     figure = panels(height=80 + 34 * len(frame))
     rise = relative(frame)
     figure.add_trace(

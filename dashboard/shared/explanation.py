@@ -89,7 +89,7 @@ def faithfulness_badge(work: DerivedJob) -> None:
     method, tasks = explanations.methods(work)[0], explanations.explained_tasks(work)
     colour, said = trust.verdict(work, method)
     icon, shown = SIGNS[colour]
-    what = f"for {tasks[0]}" if len(tasks) == 1 else "over all tasks together"
+    what = f"for {tasks[0]}" if len(tasks) == 1 else "over all tasks"
     but = trust.doubted_tasks(work, method)
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         st.badge(plain(f"{trust.VERDICTS[colour]} {what}"), icon=icon, color=shown, help=RULES, width="content")

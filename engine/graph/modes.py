@@ -22,12 +22,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put every module in evaluation mode, and each back into the mode that it was in."""
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    if any(training or _has_own_modes(module) for module, training in modes):
+        model.eval()
     try:
         yield
     finally:
         for module, training in modes:
-            module.training = training
+            if module.training is not training:
+                module.training = training
+
+
+def _has_own_modes(module: nn.Module) -> bool:
+    """Whether a module does more than note its mode where it is put into one."""
+    kind = type(module)
+    return kind.train is not nn.Module.train or kind.eval is not nn.Module.eval or "eval" in vars(module)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from operator import is_
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -105,9 +106,7 @@ def _copy_back(tensor: Tensor, before: Tensor) -> None:
 
 def _put_back(value: Any, before: Any) -> None:
     """Make a container what it was, if it is another now."""
-    if len(value) == len(before) and all(
-        one is other for one, other in zip(_parts(value), _parts(before), strict=True)
-    ):
+    if len(value) == len(before) and all(map(is_, _parts(value), _parts(before))):
         return
     value.clear()
     (value.extend if isinstance(value, list | deque) else value.update)(before)

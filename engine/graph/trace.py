@@ -67,7 +67,7 @@ class _Passes:
 
     def __init__(self, model: nn.Module, state: Preserved, program: bool) -> None:
         self._model, self._state, self._program = model, state, program
-        self._random = torch.get_rng_state()
+        self._random, self._fresh = torch.get_rng_state(), True
         self._recording = Recording(model, 1)
         self._drawn: Drawn | None = None
         self._observers: list[Observer] = []
@@ -171,8 +171,10 @@ class _Passes:
 
     def _again(self) -> None:
         """Put the model, its modes too, and the random state back to where they were."""
-        self._state.restore()
-        torch.set_rng_state(self._random)
+        if not self._fresh:
+            self._state.restore()
+            torch.set_rng_state(self._random)
+        self._fresh = False
 
 
 def contexts_of(model: nn.Module) -> Iterator[Context]:

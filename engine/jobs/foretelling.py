@@ -96,8 +96,7 @@ def compare_at_the_end(training: Training, example: torch.Tensor, writer: Result
         found = _measured(training, example, writer.folder)
     except (NotExact, NotTraceable) as error:
         return f"the {of} could not be measured without the zeros: {error}"
-    values: Values = {(None, f"{of}_predicted"): predicted}
-    values |= {(None, f"{of}_{name}"): value for name, value in found.items()}
+    values: Values = {(None, f"{of}_{name}"): value for name, value in {"predicted": predicted, **found}.items()}
     writer.events(place, "foretold", values)
     spread = f" ({found['low']:.1f} to {found['high']:.1f})" if "low" in found else ""
     return f"{of}: {predicted:.1f} % less was foretold, {found['measured']:.1f} % less{spread} measured"

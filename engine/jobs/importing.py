@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from winnow.data.blame import users_code
 from winnow.data.sample import Field
 from winnow.data.spec import DataSpec
 from winnow.data.stacking import stack
@@ -29,6 +30,7 @@ from winnow.engine.sparsity.proximal import Proximal
 from winnow.engine.specs.network import OwnSpec
 from winnow.engine.specs.penalty import PenaltySpec
 from winnow.engine.tasks.build import build_tasks
+from winnow.engine.tasks.surroundings import surroundings_kept
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.setup import build_groups
 from winnow.engine.training.weights_file import put_weights, read_weights
@@ -90,12 +92,14 @@ def _built(spec: OwnSpec, fields: Mapping[str, Field], channels: int) -> nn.Modu
     """Return the network; where no task is known, a function of the options alone will do."""
     if fields:
         return build_own(spec, build_tasks(fields, tuple(fields)), channels)
-    function = spec.own_code().load()
-    try:
-        inspect.signature(function).bind(**spec.options)
-    except TypeError:
-        return build_own(spec, {}, channels)
-    net: Any = function(**spec.options)
+    with surroundings_kept("network"):
+        function = spec.own_code().load()
+        try:
+            inspect.signature(function).bind(**spec.options)
+        except TypeError:
+            return build_own(spec, {}, channels)
+        with users_code("network", spec.code):
+            net: Any = function(**spec.options)
     if not isinstance(net, nn.Module):
         raise ValueError(f"`network` must be a function that returns a torch module, got {type(net).__name__}.")
     return net

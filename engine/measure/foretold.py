@@ -17,7 +17,7 @@ from winnow.engine.graph.partition import Labels
 from winnow.engine.graph.records import Depthwise, Product
 from winnow.engine.graph.weights import Flags
 from winnow.engine.measure.layer_times import LayerTimes, WidthTimes
-from winnow.engine.measure.layer_timing import TimedLayer, timed_layer
+from winnow.engine.measure.layer_timing import TimedLayer, layer_uses, timed_layer
 from winnow.engine.pruning.activations import Footprint, activation_bytes
 from winnow.engine.pruning.foreseen import Foreseen
 from winnow.engine.pruning.plan import Plan
@@ -25,7 +25,6 @@ from winnow.engine.pruning.readers import Reading
 from winnow.engine.sparsity.groups import Bank
 
 MISJUDGED = 0.02  # of the dense network's peak: the most by which shapes alone may miss it
-Saved = Callable[[Sequence[Tensor]], float]
 
 
 class ForetoldTime:
@@ -38,7 +37,7 @@ class ForetoldTime:
 
     def __init__(self, graph: ChannelGraph, times: LayerTimes) -> None:
         self._times = times
-        self._layers = {use.result: timed_layer(graph, use) for use in (*graph.products, *graph.depthwise)}
+        self._layers = {use.result: timed_layer(graph, use) for use in layer_uses(graph)}
         missing = [layer.key for layer in self._layers.values() if layer and layer.key not in times.layers]
         if missing:
             raise ValueError(
@@ -51,8 +50,8 @@ class ForetoldTime:
 
     def _settled(self, graph: ChannelGraph) -> float:
         """Return the seconds per byte between the layers with which the dense network takes what it was timed at."""
-        kept, uses = np.ones(graph.count, bool), (*graph.products, *graph.depthwise)
-        layers = sum(self._layer(use, kept, {}) for use in uses)
+        kept = np.ones(graph.count, bool)
+        layers = sum(self._layer(use, kept, {}) for use in layer_uses(graph))
         rest = self._times.whole - layers - len(self._between) * self._times.per_call
         moved = sum(_bytes(own, kept) for own in self._between)
         return max(rest, 0.0) / moved if moved else 0.0
@@ -61,7 +60,7 @@ class ForetoldTime:
         """Return the seconds of a pass of the network without what the plan removes."""
         kept, readings = plan.liveness.kept, plan.readings()
         graph = plan.graph
-        found = sum(self._layer(use, kept, readings) for use in (*graph.products, *graph.depthwise))
+        found = sum(self._layer(use, kept, readings) for use in layer_uses(graph))
         moved = sum(_bytes(own, kept) for own in self._between)
         return found + len(self._between) * self._times.per_call + moved * self._per_byte
 
@@ -98,7 +97,7 @@ def _entries(shape: tuple[int, ...]) -> float:
 
 def _between(graph: ChannelGraph) -> list[tuple[Labels, float]]:
     """Return the labels and the bytes per label of every tensor that no layer makes, in the first pass."""
-    made = {graph.carriers[use.result].node for use in (*graph.products, *graph.depthwise)}
+    made = {graph.carriers[use.result].node for use in layer_uses(graph)}
     ran = {event.node for event in graph.events if event.node.startswith("0:")}
     found = [carrier for carrier in graph.carriers if carrier.node in ran - made and carrier.bears]
     return [(carrier.labels, 4 * float(np.prod(carrier.shape)) / max(carrier.labels.size, 1)) for carrier in found]

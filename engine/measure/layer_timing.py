@@ -80,6 +80,11 @@ class TimedLayer:
         return torch.randn(shape)
 
 
+def layer_uses(graph: ChannelGraph) -> tuple[Product | Depthwise, ...]:
+    """Return every use of a layer in a graph, those with a kernel per channel last."""
+    return (*graph.products, *graph.depthwise)
+
+
 def timed_layer(graph: ChannelGraph, use: Product | Depthwise) -> TimedLayer | None:
     """Return the layer of a use, None where it is no plain layer of torch with its own weight."""
     module: Any = dict(graph.model.named_modules()).get(use.layer)
@@ -121,7 +126,7 @@ def measured_times(
     def alone(module: nn.Module, x: Tensor) -> float:
         return clock(place(module), {"input": place(x)})
 
-    layers = (timed_layer(graph, use) for use in (*graph.products, *graph.depthwise))
+    layers = (timed_layer(graph, use) for use in layer_uses(graph))
     of_each = {layer.key: layer for layer in layers if layer is not None}
     found = {key: book.times(key, partial(times_of, layer, images, step, alone)) for key, layer in of_each.items()}
     with evaluating(graph.model):
@@ -206,14 +211,15 @@ def grid_widths(width: int, step: int) -> tuple[int, ...]:
 def least_seconds(module: nn.Module, inputs: Mapping[str, Any], enough: float = SECONDS) -> float:
     """Return the least seconds of some passes of a module, after one that warms up; no more once it took `enough`."""
     gpu = next((parameter.device for parameter in module.parameters() if parameter.is_cuda), None)
-    found: list[float] = []
+    alone = gpu is None and torch.get_num_threads() == 1  # then other work on the machine does not count
+    clock, found = time.thread_time if alone else time.perf_counter, list[float]()
     with torch.inference_mode():
         while len(found) <= LEAST or (len(found) <= MOST and sum(found) < enough):
-            start = time.perf_counter()
+            start = clock()
             module(**inputs)
             if gpu is not None:
                 torch.cuda.synchronize(gpu)
-            found.append(time.perf_counter() - start)
+            found.append(clock() - start)
     return min(found[1:])
 
 

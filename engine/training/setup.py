@@ -72,9 +72,9 @@ def build_controller(spec: TrainSpec, proximal: Proximal, counts: Counts, steps:
         return Learned(proximal, penalty.strength, warm_up, refit_from, *asked)
     if penalty.target is None:
         return Scheduled(proximal, penalty.strength, warm_up, penalty.ramp * steps, refit_from)
-    asked = (counts, penalty.target_of, penalty.target, warm_up, refit_from)
+    aim = (counts, penalty.target_of, penalty.target, warm_up, refit_from)
     every = max(1, (refit_from - warm_up) // CHANGES) if penalty.target_of in FORETOLD else 1
-    return Targeted(proximal, START * penalty.strength, *asked, every=every)
+    return Targeted(proximal, START * penalty.strength, *aim, every=every)
 
 
 def refit_step(spec: TrainSpec, steps: int) -> int:

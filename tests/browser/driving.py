@@ -103,3 +103,16 @@ def fill(page: Page, key: str, value: str) -> None:
     field = keyed(page, key).locator("input")
     expect(field).to_have_count(1, timeout=PATIENCE)
     field.fill(value)
+
+
+def click_point(page: Page, point: Locator) -> None:
+    """Click the middle of a mark: Plotly hears the pointer on a layer above it."""
+    expect(point).to_be_visible()
+    settled(page)
+    box = point.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 2, y - 2)
+    page.mouse.move(x, y, steps=3)
+    expect(page.locator(".hoverlayer .hovertext").first).to_be_visible()
+    page.mouse.click(x, y)

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.driving import SIZE, Faults, settled, visit
+from tests.browser.driving import SIZE, Faults, click_point, settled, visit
 from tests.browser.serving import serving
 from tests.dashboard.making import write_checkpoint, write_run
 from tests.dashboard.making_explanations import write_explanation
@@ -51,7 +51,7 @@ def _once(page: Page) -> None:
 
 def _tasks(page: Page) -> None:
     """A click on a point of the triangle selects its channel, which stays selected in every view."""
-    _click(page, page.locator(".ternarylayer .trace").nth(1).locator("path.point").first)
+    click_point(page, page.locator(".ternarylayer .trace").nth(1).locator("path.point").first)
     expect(page.get_by_text("specific to seg")).to_be_visible()
     expect(page).to_have_url(re.compile(r"layer=.+&channel=1"))
     for use, figures in USES.items():
@@ -66,7 +66,7 @@ def _explain(page: Page) -> None:
     page.get_by_role("radio", name="depth").click()
     expect(page).to_have_url(re.compile("task=depth"))
     settled(page)
-    _click(page, page.locator(".barlayer").first.locator(".point path").first)
+    click_point(page, page.locator(".barlayer").first.locator(".point path").first)
     expect(page.get_by_text(re.compile("channel 0: shared by several tasks"))).to_be_visible()
     expect(page.get_by_test_id("stMetric")).to_have_count(3)
     for trust, figures in TRUSTS.items():
@@ -81,16 +81,3 @@ def _drawn(page: Page, figures: int) -> None:
     expect(page.locator(".js-plotly-plot:visible")).to_have_count(figures + OF_THE_CHANNEL)
     settled(page)
     expect(page.get_by_test_id("stException")).to_have_count(0)
-
-
-def _click(page: Page, point: Locator) -> None:
-    """Click the middle of a mark: Plotly hears the pointer on a layer above it."""
-    expect(point).to_be_visible()
-    settled(page)
-    box = point.bounding_box()
-    assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x - 2, y - 2)
-    page.mouse.move(x, y, steps=3)
-    expect(page.locator(".hoverlayer .hovertext").first).to_be_visible()
-    page.mouse.click(x, y)

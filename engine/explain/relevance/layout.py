@@ -10,7 +10,7 @@ are along the axis of the layer that reads it next, or of the one that wrote it,
 (`engine.graph`), or else the one axis that stays as long when the model runs on other sizes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from winnow.engine.graph.trace import trace
 
 FEW, MORE = 2, 3  # images
 SAME = 1e-5  # of the largest change: below it, a row has not changed
+OF_NO_LAYER = "it is the weight of no layer, as of experts in one tensor: write each as a module, and it is explained"
 ALONE = "its images influence one another in evaluation mode, or chance decides"
 
 
@@ -204,3 +205,20 @@ def alike(layouts: Sequence[Layout]) -> Layout:
     if len(set(layouts)) > 1:
         raise NoLayoutError("its calls have their images along different axes")
     return layouts[0]
+
+
+def of_no_layer(model: nn.Module, readers: Collection[str], images: Tensor) -> dict[str, str]:
+    """Return the weights of products that are no layer's, as those of experts in one tensor, and why they are no site.
+
+    The layers that are sites are `readers`. A model that cannot be traced has none that is known.
+    """
+    large = [name for name, weight in model.named_parameters() if weight.dim() > 2]
+    own = [name for name in large if name.rpartition(".")[0] not in readers]
+    if not own:
+        return {}
+    try:
+        sites = trace(model, images[:1]).sites
+    except (NotTraceable, ValueError, RuntimeError):
+        return {}
+    read = {site.parameter for site in sites if site.role == "reader"}
+    return {name: OF_NO_LAYER for name in own if name in read}

@@ -20,6 +20,11 @@ from winnow.engine.training.batches import Batch, Batches
 Tasks = Mapping[str, Task | Loss | None]
 Images = Batches | Iterable[Any]
 
+NO_GRADIENT = (
+    "`model` must give outputs with gradients, got output `{}` with {}. Leave it out of the model's outputs, or name "
+    "the others as `tasks`."
+)
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -131,11 +136,13 @@ def _chunked(source: Callable[[], Iterable[Any]], settings: Settings) -> Iterato
 
 
 def _tasks(given: Mapping[str, Tensor], tasks: Tasks | None) -> dict[str, Any]:
-    if tasks is None:
-        return dict.fromkeys(given)
-    if unknown := [name for name in tasks if name not in given]:
+    found = dict.fromkeys(given) if tasks is None else dict(tasks)
+    if unknown := [name for name in found if name not in given]:
         raise ValueError(f"`tasks` must be outputs of the model, {', '.join(given)}, got {', '.join(unknown)}.")
-    return dict(tasks)
+    for name in found:
+        if not given[name].is_floating_point():
+            raise ValueError(NO_GRADIENT.format(name, f"{given[name].dtype}"))
+    return found
 
 
 def _used_by_several(found: Probe, batch: Batch) -> tuple[Site, ...]:
@@ -146,6 +153,8 @@ def _used_by_several(found: Probe, batch: Batch) -> tuple[Site, ...]:
         counts = dict.fromkeys(kept, 0)
         tensors = {name: calls[0] for name, calls in kept.items() if calls}
         for name in found.objectives:
+            if not predictions[name].requires_grad:
+                raise ValueError(NO_GRADIENT.format(name, "no gradient"))
             grads = torch.autograd.grad(
                 predictions[name].sum(), list(tensors.values()), retain_graph=True, allow_unused=True
             )

@@ -20,6 +20,7 @@ from winnow.engine.explain.relevance.layout import (
     NoLayoutError,
     alike,
     image_axis,
+    of_no_layer,
     other_images,
     written_channels,
 )
@@ -158,14 +159,17 @@ def shared_sites(model: nn.Module, images: Tensor) -> tuple[list[Site], dict[str
     trunk = getattr(model, "trunk", None)
     readers = _readers(model)
     if not isinstance(trunk, nn.Module):
-        return _laid_out(model, list(readers.values()), images)
+        found, left_out = _laid_out(model, list(readers.values()), images)
+        return found, {**left_out, **of_no_layer(model, readers, images)}
     inside = [site for name, site in readers.items() if name.startswith("trunk.") or site.module is trunk]
     try:
         end = [_output_site("trunk", trunk, model, images)]
     except NoLayoutError as error:
         found, left_out = _laid_out(model, inside, images)
         return found, {**left_out, "trunk": str(error)}
-    return _laid_out(model, [*inside, *end], images)
+    found, left_out = _laid_out(model, [*inside, *end], images)
+    own = {name: why for name, why in of_no_layer(model, readers, images).items() if name.startswith("trunk.")}
+    return found, {**left_out, **own}
 
 
 def named_sites(model: nn.Module, layers: Sequence[str], images: Tensor) -> list[Site]:

@@ -153,6 +153,16 @@ def test_a_share_of_the_macs_and_every_other_field_of_the_penalty_can_be_asked_f
     assert (penalty.penalty, penalty.refit, penalty.floor) == ("sparse_group_lasso", 0.4, 0.1)
 
 
+def test_a_share_of_the_latency_asks_for_the_images_of_a_pass(runs_root: Path, end_workers: None) -> None:
+    page = _form()
+    assert "new_latency_batch" not in _drawn(page)
+    page.selectbox(key="new_target_of").set_value("latency").run()
+    page.number_input(key="new_latency_batch").set_value(8)
+    page.button(key="new_submit").click().run()
+    (run,) = list_runs(runs_root)
+    assert (run.spec.penalty.target_of, run.spec.penalty.latency_batch) == ("latency", 8)
+
+
 def test_an_optional_field_is_empty_and_may_be_emptied(runs_root: Path, end_workers: None) -> None:
     page = _form()
     assert page.number_input(key="new_refit").value is None

@@ -85,7 +85,7 @@ def test_the_badge_is_one_and_what_is_said_of_a_task_is_its_own(make_explained: 
     assert "For depth by Taylor: does not hold" in pages["depth"].replace("*", "")
     assert "faithfulness for depth: does not hold" in pages["depth"]
     assert "faithfulness for seg: holds ·" in pages["seg"]
-    assert all("holds over all tasks together" in page for page in pages.values())
+    assert all("holds over all tasks" in page for page in pages.values())
     assert all("But for depth it does not hold." in page for page in pages.values())
 
 

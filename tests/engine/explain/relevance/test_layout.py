@@ -198,3 +198,38 @@ def test_methods_of_captum_refuse_several_inputs():
     named = [((x[..., :3], x[..., 3:]), {"0.a": targets["a"], "1": targets["b"]})]
     with pytest.raises(ValueError, match="must be taylor for a model of several inputs"):
         relevance(TwoInputs(), named, method="conductance")
+
+
+class Batched(nn.Module):
+    """Experts in one tensor, before the layers of two tasks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.experts = nn.Linear(8, 6), nn.Parameter(torch.randn(3, 6, 5))
+        self.second = nn.Linear(5, 4)
+        self.heads = nn.ModuleDict({name: nn.Linear(4, 3) for name in ("one", "two")})
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = torch.relu(torch.einsum("bi,eio->beo", self.first(x), self.experts)).sum(1)
+        x = torch.relu(self.second(x))
+        return {name: head(x) for name, head in self.heads.items()}
+
+
+def test_experts_in_one_tensor_are_left_out_by_name():
+    torch.manual_seed(0)
+    images = torch.randn(6, 8)
+    with pytest.warns(UserWarning, match=r"left out. experts: it is the weight of no layer, as of experts in one"):
+        found = relevance(Batched(), [images], settings=Settings(of="output"))
+    assert "experts" not in set(found["layer"])
+
+
+@pytest.mark.parametrize(("made", "why"), [(lambda y: y.argmax(1), "int64"), (lambda y: y.detach(), "no gradient")])
+def test_outputs_without_gradients_are_refused_by_name(made, why: str):
+    class Two(nn.Sequential):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            y = super().forward(x)
+            return {"plain": y, "made": made(y)}
+
+    net = Two(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
+    with pytest.raises(ValueError, match=f"outputs with gradients, got output `made` with .*{why}"):
+        relevance(net, [torch.randn(4, 8)], settings=Settings(of="output"))
