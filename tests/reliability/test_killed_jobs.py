@@ -167,7 +167,7 @@ def study_result(study: WorkFolder) -> dict[str, Any]:
     return {
         "state": study.status.state,
         "tables": {
-            name: re.sub(r"\d{8}-\d{6}-[\w-]+", "", own.round(6).to_csv())
+            name: re.sub(r"\d{8}-\d{6}-[\w-]+", "", own.drop(columns="reused", errors="ignore").round(6).to_csv())
             for name, own in tables.items()
             if name not in TIMED
         },
