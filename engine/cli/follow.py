@@ -102,14 +102,14 @@ def outcome(run: Run) -> dict[str, Any]:
         "epoch": status.epoch,
         "metrics": figures,
         **{name: _number(values.get(("", name))) for name in SPARSITIES},
-        **({"foretold": foretold} if (foretold := _foretold(events)) else {}),
+        **({"predicted": predicted} if (predicted := _predicted(events)) else {}),
         **({"skipped": len(run.table("skipped"))} if (run.path / "tables" / "skipped.parquet").is_file() else {}),
     }
 
 
-def _foretold(events: pd.DataFrame) -> dict[str, float | None]:
-    """Return what a target of latency or memory was foretold to save, and what was measured at the end [%]."""
-    own = events[events["split"] == "foretold"]
+def _predicted(events: pd.DataFrame) -> dict[str, float | None]:
+    """Return what a target of latency or memory was predicted to save, and what was measured at the end [%]."""
+    own = events[events["split"] == "predicted"]
     return {name: _number(value) for name, value in zip(own["quantity"], own["value"], strict=True)}
 
 

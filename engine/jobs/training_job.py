@@ -12,8 +12,8 @@ from torch import nn
 
 from winnow.data.own import OwnData
 from winnow.engine.jobs.best_epoch import BestEpoch
+from winnow.engine.jobs.cost_prediction import compare_at_the_end, predict_cost
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
-from winnow.engine.jobs.foretelling import compare_at_the_end, foretell
 from winnow.engine.jobs.live_changes import cannot_be_met
 from winnow.engine.jobs.other_ranks import train_along
 from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable, skipped_samples
@@ -72,7 +72,7 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
     training = begin(spec, net, tasks, training_images, ranks, held_out)
     training.stream = _own_stream(spec)
     start_at_constants(training, training_images)
-    foretold_by = foretell(training, training_images.example(), run.path)
+    predicted_by = predict_cost(training, training_images.example(), run.path)
     measured = _warm_start(training, training_images, run)
     refuse_vast_strength(training, training_images)
     if not ranks.leads:
@@ -80,7 +80,7 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
         return "done"
     session = TrainingSession(training, training_images, validation, writer, stop_requested)
     session.begin()
-    _remark(training, training_images, writer, [*said, *filter(None, [foretold_by])])
+    _remark(training, training_images, writer, [*said, *filter(None, [predicted_by])])
     if measured and training.step == 0:
         writer.events((0, 0), "start", measured)
     best = BestEpoch(training, training_images, validation, run.path / "weights")
@@ -154,7 +154,7 @@ def _own_stream(spec: TrainSpec) -> int | None:
 
 
 def _remark(training: Training, images: Batches, writer: ResultWriter, first: Sequence[str]) -> None:
-    """Say before the first step what a target is foretold by, and what will not come of it."""
+    """Say before the first step what a target is predicted by, and what will not come of it."""
     if remarks := [*first, *_without_signal(images), *_hard_target(training), *_learned_from_little(training)]:
         writer.status(message="; ".join(remarks))
 

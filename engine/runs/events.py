@@ -25,7 +25,7 @@ import pyarrow.json
 
 from winnow.engine.runs.files import append, cut
 
-ENDS = ("kept", "test", "foretold")  # splits that are recorded at a run's end
+ENDS = ("kept", "test", "predicted")  # splits that are recorded at a run's end
 SCHEMA = pa.schema(
     [
         ("time", pa.float64()),

@@ -31,7 +31,7 @@ Every number of a run is an event {…, task, split, quantity, value} (engine.ru
 | `kept`     | none | the quantities of `model`; `skill` [1]    | likewise                                      |
 | `test`     | each | `loss` and the metrics of TASKS on the    | once, at the end, if a test was asked for     |
 |            |      | test split                                |                                               |
-| `foretold` | none | `latency_predicted`, `latency_measured`,   | once, at the end, with a target of latency or |
+| `predicted` | none | `latency_predicted`, `latency_measured`,   | once, at the end, with a target of latency or |
 |            |      | `latency_low`, `latency_high` (80 % of the| memory: of the dense network, what a removal  |
 |            |      | rounds) [%]; `memory_predicted`,          | saves                                         |
 |            |      | `memory_measured` [%]                     |                                               |

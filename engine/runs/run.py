@@ -4,7 +4,7 @@ runs/<utc-time>-<slug>/      a folder of work (engine.runs.work_folder), and in 
 groups/                      norms of every group, one row per epoch (engine.runs.norm_log)
 weights/                     checkpoints in safetensors, each with a manifest; network.json
 snapshots/                   networks kept during training (engine.runs.snapshots)
-latency.json                 the layers' times that a target of latency is held by (engine.jobs.foretelling)
+latency.json                 the layers' times that a target of latency is held by (engine.jobs.cost_prediction)
 worked_with.json             what the worker started with: packages, digests of our source and of the data (provenance)
 prune/, explain/, sensitivity/, export/    jobs on the result, each a folder of work itself (engine.runs.derived)
 """

@@ -24,8 +24,8 @@ class Counts:
 
     `macs` are those of one image, by the name of a weight or of its module. Everything is relative to the penalised
     parameters: those that lie in a group and can move. The flags `requires_grad` are read at each call
-    where the banks are those of a `Proximal`. `foretold` are shares of latency and memory, by their name, where they
-    are known: those of the whole network (`engine.measure.foretold`).
+    where the banks are those of a `Proximal`. `predicted` are shares of latency and memory, by their name, where they
+    are known: those of the whole network (`engine.measure.predicted_cost`).
 
     Examples:
         >>> net = nn.Sequential(nn.Linear(4, 2))
@@ -41,7 +41,7 @@ class Counts:
         self.banks = list(banks)
         self._names = {id(p): name for name, p in model.named_parameters()}
         self._macs = macs
-        self.foretold: dict[str, Saved] = {}
+        self.predicted: dict[str, Saved] = {}
         self._counted: tuple[Axis, ...] = ()
         self._count()
 
@@ -80,16 +80,16 @@ class Counts:
         0 where nothing can move; NaN for MACs that are not known.
 
         Raises:
-            ValueError: a share of latency or memory that nothing foretells.
+            ValueError: a share of latency or memory that nothing predicts.
 
         """
         if of in ("latency", "memory"):
-            if of not in self.foretold:
+            if of not in self.predicted:
                 raise ValueError(
-                    f"`of` must be group, parameter or mac where nothing foretells a share of {of}, got {of}. Enter "
-                    f"`engine.measure.foretold.foretold_{of}` in `foretold`."
+                    f"`of` must be group, parameter or mac where nothing predicts a share of {of}, got {of}. Enter "
+                    f"`engine.measure.predicted_cost.predicted_{of}` in `predicted`."
                 )
-            return self.foretold[of](alive)
+            return self.predicted[of](alive)
         self._count()
         if of == "group":
             pairs = [(mask, bank) for mask, bank in zip(alive, self.banks, strict=True) if bank.moves]

@@ -11,7 +11,7 @@ whether it will. Groups that are dead on both sides of a channel have no gradien
 would be for good. When the refit begins, it settles the support so that the share is met to within one group: it drops
 the weakest survivors, or lets the dead that are about to revive live. Then the support is frozen and the penalty ends.
 
-A share of latency or memory is foretold (`engine.measure.foretold`), which takes long, so that λ moves at every
+A share of latency or memory is predicted (`engine.measure.predicted_cost`), which takes long, so that λ moves at every
 hundredth of the time only, as far at once.
 
 A controller is a pure function of the step, `base` and what stands in the proximal step, so that a resumed run goes on
@@ -47,7 +47,7 @@ SAID_OF: Mapping[str, tuple[str, str]] = MappingProxyType(  # what a share is of
         "memory": ("memory", "is saved"),
     }
 )
-FORETOLD: Mapping[str, float] = MappingProxyType({"latency": 1.0, "memory": 1.0})  # how near a share is met [points]
+PREDICTED: Mapping[str, float] = MappingProxyType({"latency": 1.0, "memory": 1.0})  # how near a share is met [points]
 
 
 class Controller(Protocol):
@@ -161,9 +161,9 @@ class Targeted:
         return max(zero - self.percent, 0.0) if zero - self.percent > self._largest_group() else 0.0
 
     def _largest_group(self) -> float:
-        """Return the largest share [%] that one group makes zero; of what is foretold, how near that can be met."""
-        if self.of in FORETOLD:
-            return FORETOLD[self.of]
+        """Return the largest share [%] that one group makes zero; of what is predicted, how near that can be met."""
+        if self.of in PREDICTED:
+            return PREDICTED[self.of]
         full = [bank.present.clone() for bank in self.proximal.banks]
         shares = [self.counts.percent(self.of, self.proximal.whole(full))]
         for place, (bank, alive) in enumerate(zip(self.proximal.banks, full, strict=True)):

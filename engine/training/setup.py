@@ -12,12 +12,12 @@ from winnow.engine.sparsity.groups import Group, coupled_groups, input_groups, o
 from winnow.engine.sparsity.learned import Learned
 from winnow.engine.sparsity.penalties import Penalty
 from winnow.engine.sparsity.proximal import Proximal
-from winnow.engine.sparsity.strength import FORETOLD, Controller, Scheduled, Targeted
+from winnow.engine.sparsity.strength import PREDICTED, Controller, Scheduled, Targeted
 from winnow.engine.specs.penalty import PENALTIES, PenaltySpec
 from winnow.engine.specs.registry import entry
 from winnow.engine.specs.train import TrainSpec
 
-CHANGES = 100  # of λ over a run, where a target is foretold
+CHANGES = 100  # of λ over a run, where a target is predicted
 START = 0.1  # of the spec's strength: where λ starts when a target moves it
 SCOPES = MappingProxyType({"trunk": "shared by tasks", "heads": "of one task", "both": "either"})
 
@@ -73,7 +73,7 @@ def build_controller(spec: TrainSpec, proximal: Proximal, counts: Counts, steps:
     if penalty.target is None:
         return Scheduled(proximal, penalty.strength, warm_up, penalty.ramp * steps, refit_from)
     aim = (counts, penalty.target_of, penalty.target, warm_up, refit_from)
-    every = max(1, (refit_from - warm_up) // CHANGES) if penalty.target_of in FORETOLD else 1
+    every = max(1, (refit_from - warm_up) // CHANGES) if penalty.target_of in PREDICTED else 1
     return Targeted(proximal, START * penalty.strength, *aim, every=every)
 
 

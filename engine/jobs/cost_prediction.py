@@ -1,11 +1,11 @@
-"""A target of latency or memory in a run: what foretells it, kept in the run folder, and what came of it at the end.
+"""A target of latency or memory in a run: what predicts it, kept in the run folder, and what came of it at the end.
 
 `latency.json` in the run folder holds the times of the network's layers that the run holds its target by
 (`engine.measure.layer_times`). They are measured once, before the first step, by the process that writes; all others
 take the same, and a run that is resumed, here or on another machine, reads them. So it goes on with the same bits.
 
 At the end the network that the run stands for is made smaller and timed beside the dense one. Both shares stand in the
-events of the split `foretold`, and in the run's last message.
+events of the split `predicted`, and in the run's last message.
 """
 
 import json
@@ -17,9 +17,9 @@ from winnow.engine.graph.calls import Call
 from winnow.engine.graph.examples import batched
 from winnow.engine.graph.refusal import NotTraceable
 from winnow.engine.jobs.writer import ResultWriter, Values
-from winnow.engine.measure.foretold import foretold_latency, foretold_memory
 from winnow.engine.measure.layer_times import LayerTimes, measured_with
 from winnow.engine.measure.layer_timing import measured_times
+from winnow.engine.measure.predicted_cost import predicted_latency, predicted_memory
 from winnow.engine.pruning import NotExact, compact
 from winnow.engine.pruning.activations import activation_bytes
 from winnow.engine.pruning.pace import pace
@@ -33,23 +33,23 @@ DAMAGED = "Take back the file that the run began with, or start the run anew."
 ROUNDS = 20
 
 
-def foretell(training: Training, example: torch.Tensor, folder: Path) -> str:
-    """Let the counts of a training foretell what its target is a share of; say what there is to say about it.
+def predict_cost(training: Training, example: torch.Tensor, folder: Path) -> str:
+    """Let the counts of a training predict what its target is a share of; say what there is to say about it.
 
     Raises:
-        ValueError: stored times are damaged or of another network, or memory cannot be foretold for this one.
+        ValueError: stored times are damaged or of another network, or memory cannot be predicted for this one.
 
     """
     penalty, graph, banks = training.spec.penalty, training.graph, training.proximal.dense_banks
     if penalty.target is None or penalty.target_of not in ("latency", "memory"):
         return ""
     if penalty.target_of == "memory":
-        training.counts.foretold["memory"] = foretold_memory(graph, banks)
+        training.counts.predicted["memory"] = predicted_memory(graph, banks)
         return ""
     content = stored_times(training, example, folder / NAME) if training.ranks.leads else b""
     times = _read(shared_content(training.ranks, content))
-    training.counts.foretold["latency"] = foretold_latency(graph, banks, times)
-    return f"latency is foretold by the layers' times on {measured_with(times)}"
+    training.counts.predicted["latency"] = predicted_latency(graph, banks, times)
+    return f"latency is predicted from the layers' times on {measured_with(times)}"
 
 
 def stored_times(training: Training, example: torch.Tensor, path: Path) -> bytes:
@@ -82,12 +82,12 @@ def shared_content(ranks: Ranks, content: bytes) -> bytes:
 
 
 def compare_at_the_end(training: Training, example: torch.Tensor, writer: ResultWriter, place: tuple[int, int]) -> str:
-    """Measure what was foretold, write both, and return them in a sentence; "" where nothing was.
+    """Measure what was predicted, write both, and return them in a sentence; "" where nothing was.
 
     Only the process that writes does so, by itself. `place` is the epoch and step that the network is from.
     """
     of = training.spec.penalty.target_of
-    if of not in training.counts.foretold:
+    if of not in training.counts.predicted:
         return ""
     writer.status(phase=f"measuring the {of} of the smaller network")
     whole = training.proximal.whole(training.proximal.norms)
@@ -97,9 +97,9 @@ def compare_at_the_end(training: Training, example: torch.Tensor, writer: Result
     except (NotExact, NotTraceable) as error:
         return f"the {of} could not be measured without the zeros: {error}"
     values: Values = {(None, f"{of}_{name}"): value for name, value in {"predicted": predicted, **found}.items()}
-    writer.events(place, "foretold", values)
+    writer.events(place, "predicted", values)
     spread = f" ({found['low']:.1f} to {found['high']:.1f})" if "low" in found else ""
-    return f"{of}: {predicted:.1f} % less was foretold, {found['measured']:.1f} % less{spread} measured"
+    return f"{of}: {predicted:.1f} % less was predicted, {found['measured']:.1f} % less{spread} measured"
 
 
 def _measured(training: Training, example: torch.Tensor, folder: Path) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a removal saves of time and memory, foretold: planted times, so that no clock is asked."""
+"""What a removal saves of time and memory, predicted: planted times, so that no clock is asked."""
 
 import copy
 import json
@@ -16,9 +16,9 @@ from tests.engine.small_nets import small_net
 from winnow.engine.graph.calls import Call
 from winnow.engine.graph.trace import trace
 from winnow.engine.measure import layer_timing
-from winnow.engine.measure.foretold import ForetoldTime, foretold_latency, foretold_memory
 from winnow.engine.measure.layer_times import LayerTimes, WidthTimes
 from winnow.engine.measure.layer_timing import grid_widths, measured_times, timed_layer, times_of
+from winnow.engine.measure.predicted_cost import PredictedTime, predicted_latency, predicted_memory
 from winnow.engine.pruning import compact
 from winnow.engine.pruning.activations import activation_bytes
 from winnow.engine.pruning.blocks import Blocks
@@ -63,28 +63,28 @@ def drawn(own: list[Bank], seed: int, share: float) -> list[Tensor]:
 
 @settings(max_examples=4)
 @given(seed=st.integers(0, 100), share=st.floats(0, 0.9), coupled=st.booleans())
-def test_the_foretold_time_is_that_of_the_layers_that_compact_leaves(seed: int, share: float, coupled: bool):
+def test_the_predicted_time_is_that_of_the_layers_that_compact_leaves(seed: int, share: float, coupled: bool):
     net, x = plain_net(), torch.randn(1, 2, 6, 6)
     graph = trace(net, x)
     own = banks(coupled_groups(net, x, graph=graph) if coupled else input_groups(net, graph=graph))
     times = measured_times(graph, {"input": x}, 1, planted)
     alive = drawn(own, seed, share)
-    foretold = ForetoldTime(graph, times).seconds(Foreseen(graph, own, "never").plan(alive))
+    predicted = PredictedTime(graph, times).seconds(Foreseen(graph, own, "never").plan(alive))
     for bank, mask in zip(own, alive, strict=True):
         bank.scale_(mask.float())
     small = compact(net, x, gather="never").model
     kept = sum(module.weight.numel() for module in small.modules() if isinstance(module, nn.Linear | nn.Conv2d))
     layers = 3 * PER_LAYER + PER_WEIGHT * kept
-    assert 0 <= foretold - layers <= BETWEEN * 1.01  # what is between the layers is no more than that of the dense one
+    assert 0 <= predicted - layers <= BETWEEN * 1.01  # what is between the layers is no more than that of the dense one
 
 
-def test_the_dense_network_is_foretold_to_take_what_it_takes():
+def test_the_dense_network_is_predicted_to_take_what_it_takes():
     net, x = plain_net(), torch.randn(1, 2, 6, 6)
     graph = trace(net, x)
     own = banks(input_groups(net, graph=graph))
     times = measured_times(graph, {"input": x}, 1, planted)
     whole = Foreseen(graph, own).plan([torch.ones(bank.channels, dtype=torch.bool) for bank in own])
-    assert ForetoldTime(graph, times).seconds(whole) == pytest.approx(times.whole, rel=1e-6)
+    assert PredictedTime(graph, times).seconds(whole) == pytest.approx(times.whole, rel=1e-6)
 
 
 def test_a_reader_that_gathers_takes_the_time_of_what_it_picks_and_of_the_gather():
@@ -95,7 +95,7 @@ def test_a_reader_that_gathers_takes_the_time_of_what_it_picks_and_of_the_gather
     alive = [torch.ones(bank.channels, dtype=torch.bool) for bank in own]
     reader = next(place for place, bank in enumerate(own) if bank.layer == "trunk.1.inner.0")
     alive[reader][1:] = False  # the stream has other readers
-    cost = ForetoldTime(graph, times)
+    cost = PredictedTime(graph, times)
     dear, cheap = (cost.seconds(Foreseen(graph, own, gather).plan(alive)) for gather in ("never", "always"))
     saved = 3 * 4 * 9 * PER_WEIGHT
     assert 0 < dear - cheap < saved
@@ -136,22 +136,22 @@ def test_times_survive_their_document_and_damaged_ones_are_refused():
             LayerTimes.from_document({**document, **damage})
     other = trace(net, torch.randn(1, 2, 9, 9))
     with pytest.raises(ValueError, match="another network or another size of the images"):
-        ForetoldTime(other, times)
+        PredictedTime(other, times)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.8])
 @pytest.mark.parametrize("make", [plain_net, small_net])
-def test_the_foretold_peak_of_memory_is_that_of_the_compact_network(make: Any, share: float):
+def test_the_predicted_peak_of_memory_is_that_of_the_compact_network(make: Any, share: float):
     net, x = make(), torch.randn(1, 2, 8, 8)
     graph = trace(net, x)
     own = banks(coupled_groups(net, x, graph=graph))
-    dense, shares, alive = copy.deepcopy(net), foretold_memory(graph, own), drawn(own, 3, share)
-    foretold = shares(alive)
+    dense, shares, alive = copy.deepcopy(net), predicted_memory(graph, own), drawn(own, 3, share)
+    predicted = shares(alive)
     for bank, mask in zip(own, alive, strict=True):
         bank.scale_(mask.float())
     before, after = (activation_bytes(one, Call((x,))) for one in (dense, compact(net, x, gather="never").model))
-    assert foretold == pytest.approx(100 * (1 - after / before), abs=0.5)
-    assert foretold > 0
+    assert predicted == pytest.approx(100 * (1 - after / before), abs=0.5)
+    assert predicted > 0
 
 
 class Uneven(nn.Module):
@@ -169,7 +169,7 @@ def test_a_network_that_needs_values_is_refused_by_name():
     net, x = Uneven(), torch.randn(1, 4)
     graph = trace(net, x)
     with pytest.raises(ValueError, match="`memory` must be foreseen from shapes alone"):
-        foretold_memory(graph, banks(input_groups(net, graph=graph)))
+        predicted_memory(graph, banks(input_groups(net, graph=graph)))
 
 
 def test_a_target_of_latency_is_met_and_without_times_it_is_refused():
@@ -177,9 +177,9 @@ def test_a_target_of_latency_is_met_and_without_times_it_is_refused():
     graph = trace(net, x)
     proximal = Proximal(torch.optim.AdamW(net.parameters(), lr=1e-2), input_groups(net, graph=graph), GroupLasso(1e-3))
     counts = Counts(net, proximal.banks, {})
-    with pytest.raises(ValueError, match="nothing foretells a share of latency"):
+    with pytest.raises(ValueError, match="nothing predicts a share of latency"):
         counts.percent("latency", living(proximal.norms))
-    counts.foretold["latency"] = foretold_latency(
+    counts.predicted["latency"] = predicted_latency(
         graph, proximal.banks, measured_times(graph, {"input": x}, 1, planted)
     )
     control = Targeted(proximal, 1e-3, counts, "latency", 40.0, warm_up=2, refit_from=60, every=4)

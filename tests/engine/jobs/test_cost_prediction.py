@@ -13,7 +13,7 @@ from torch import nn
 
 from winnow.engine.cli.follow import outcome
 from winnow.engine.graph.trace import trace
-from winnow.engine.jobs import foretelling
+from winnow.engine.jobs import cost_prediction
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
 from winnow.engine.jobs.writer import ResultWriter
@@ -56,8 +56,8 @@ def work(run: Run, stop: type[StopRequest] = StopRequest) -> Run:
 
 @pytest.fixture
 def _planted(monkeypatch: pytest.MonkeyPatch, worker_settings: Any):
-    monkeypatch.setattr(foretelling, "measured_times", partial(measured_times, timer=planted))
-    monkeypatch.setattr(foretelling, "pace", lambda *_: Pace(0.8, 0.7, 0.9))
+    monkeypatch.setattr(cost_prediction, "measured_times", partial(measured_times, timer=planted))
+    monkeypatch.setattr(cost_prediction, "pace", lambda *_: Pace(0.8, 0.7, 0.9))
     with worker_settings():
         yield
 
@@ -73,19 +73,19 @@ def test_a_resumed_run_holds_its_target_by_the_times_that_it_began_with(
     def refuse(*_: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(foretelling, "measured_times", refuse)
+    monkeypatch.setattr(cost_prediction, "measured_times", refuse)
     work(halved)
     (one, other) = ((run.path / "latency.json").read_bytes() for run in (whole, halved))
     assert one == other
     last = [sorted((run.path / "weights").glob("0*.safetensors"))[-1].read_bytes() for run in (whole, halved)]
     assert last[0] == last[1]
     events = whole.events()
-    own = events[events["split"] == "foretold"].set_index("quantity")["value"]
+    own = events[events["split"] == "predicted"].set_index("quantity")["value"]
     assert own["latency_measured"] == pytest.approx(20)
     assert (own["latency_low"], own["latency_high"]) == pytest.approx((10, 30))
     assert own["latency_predicted"] == pytest.approx(20, abs=4)
-    assert "% less was foretold, 20.0 % less (10.0 to 30.0) measured" in whole.status.message
-    assert set(outcome(whole)["foretold"]) == set(own.index)
+    assert "% less was predicted, 20.0 % less (10.0 to 30.0) measured" in whole.status.message
+    assert set(outcome(whole)["predicted"]) == set(own.index)
 
 
 @pytest.mark.usefixtures("_planted")
@@ -96,15 +96,15 @@ def test_whether_times_are_measured_changes_nothing_of_the_run(tmp_path: Path):
     begun = SimpleNamespace(spec=asked, net=net, graph=trace(net, x), device=torch.device("cpu"))
     before = torch.get_rng_state()
     for _ in range(2):
-        foretelling.stored_times(begun, x, tmp_path / "latency.json")
+        cost_prediction.stored_times(begun, x, tmp_path / "latency.json")
         assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.usefixtures("_planted")
-def test_a_target_of_memory_is_foretold_without_a_clock(tmp_path: Path):
+def test_a_target_of_memory_is_predicted_without_a_clock(tmp_path: Path):
     run = work(create(spec("memory", 5.0), tmp_path))
     events = run.events()
-    own = events[events["split"] == "foretold"].set_index("quantity")["value"]
+    own = events[events["split"] == "predicted"].set_index("quantity")["value"]
     assert own["memory_predicted"] == pytest.approx(own["memory_measured"], abs=1.0)
     assert not (run.path / "latency.json").exists()
     assert "of the memory is saved" in run.status.message or "memory: " in run.status.message
@@ -130,5 +130,5 @@ class Follower(Ranks):
 
 
 def test_all_processes_take_the_times_of_rank_0():
-    assert foretelling.shared_content(Follower(1, 2), b"") == b"told"
-    assert foretelling.shared_content(Ranks(), b"own") == b"own"
+    assert cost_prediction.shared_content(Follower(1, 2), b"") == b"told"
+    assert cost_prediction.shared_content(Ranks(), b"own") == b"own"

@@ -1,9 +1,9 @@
-"""What would be saved of a network's time and memory if only some groups lived, foretold without running it.
+"""What would be saved of a network's time and memory if only some groups lived, predicted without running it.
 
 The time of a pass is that of its layers at the widths that a removal would leave (`engine.measure.layer_times`), of the
 gathers that it would add, and of everything between the layers: a fixed time per operation, and a time per byte that
 what is made there takes. The time per byte is such that the dense network takes what it takes. Shares are of the dense
-network by the same account, so that a machine that is slower altogether foretells the same.
+network by the same account, so that a machine that is slower altogether predicts the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from winnow.engine.sparsity.groups import Bank
 MISJUDGED = 0.02  # of the dense network's peak: the most by which shapes alone may miss it
 
 
-class ForetoldTime:
+class PredictedTime:
     """The seconds of a pass of a graph's network without the channels of a plan, by the times of its layers.
 
     Raises:
@@ -108,7 +108,7 @@ def _bytes(own: tuple[Labels, float], kept: Flags) -> float:
     return each * float(kept[labels].sum())
 
 
-class ForetoldShares:
+class PredictedShares:
     """The share [%] that is saved when only some groups live, of the time or of the peak of activations.
 
     A share that was asked for before is not worked out again: a network is asked for the same ones at the end.
@@ -127,17 +127,17 @@ class ForetoldShares:
         return self._known[key]
 
 
-def foretold_latency(graph: ChannelGraph, banks: Sequence[Bank], times: LayerTimes) -> ForetoldShares:
+def predicted_latency(graph: ChannelGraph, banks: Sequence[Bank], times: LayerTimes) -> PredictedShares:
     """Return the shares of a pass's time that would be saved, the removal gathering where that pays.
 
     Raises:
         ValueError: the times are those of another network.
 
     """
-    return ForetoldShares(Foreseen(graph, banks, times.coefficients), banks, ForetoldTime(graph, times).seconds)
+    return PredictedShares(Foreseen(graph, banks, times.coefficients), banks, PredictedTime(graph, times).seconds)
 
 
-def foretold_memory(graph: ChannelGraph, banks: Sequence[Bank]) -> ForetoldShares:
+def predicted_memory(graph: ChannelGraph, banks: Sequence[Bank]) -> PredictedShares:
     """Return the shares of the peak of activations that would be saved.
 
     Raises:
@@ -149,7 +149,7 @@ def foretold_memory(graph: ChannelGraph, banks: Sequence[Bank]) -> ForetoldShare
     told, real = footprint.bytes(foreseen.plan(whole)), activation_bytes(graph.model, graph.calls[0])
     if abs(told - real) > MISJUDGED * real:
         raise ValueError(
-            f"`memory` must be foretold within {MISJUDGED:.0%}, got {told} bytes for a peak of {real}: this network "
+            f"`memory` must be predicted within {MISJUDGED:.0%}, got {told} bytes for a peak of {real}: this network "
             "runs otherwise on shapes alone. Choose a share of MACs or of parameters."
         )
-    return ForetoldShares(foreseen, banks, footprint.bytes)
+    return PredictedShares(foreseen, banks, footprint.bytes)
