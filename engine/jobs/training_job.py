@@ -16,7 +16,7 @@ from winnow.engine.jobs.cost_prediction import compare_at_the_end, predict_cost
 from winnow.engine.jobs.epoch_report import EpochReport, removable_shares
 from winnow.engine.jobs.live_changes import cannot_be_met
 from winnow.engine.jobs.other_ranks import train_along
-from winnow.engine.jobs.run_data import batches, fields, prepare, require_readable, skipped_samples
+from winnow.engine.jobs.run_data import Say, batches, fields, prepare, require_readable, skipped_samples
 from winnow.engine.jobs.session import TrainingSession
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.warm_start import measured_strength_max, refuse_vast_strength, start_from
@@ -64,9 +64,7 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
 
     training_images, validation = (batches(spec, tasks, split, device, say) for split in ("train", "val"))
     training_images, held_out = _parted(training_images, spec)
-    if spec.test:
-        require_readable(spec, "test", say)
-    _list_skipped(spec, writer)
+    _check_samples(spec, writer, say)
     writer.status(phase="building the network")
     net, said = _fresh_network(spec, tasks, training_images.channels)
     training = begin(spec, net, tasks, training_images, ranks, held_out)
@@ -112,8 +110,10 @@ def _fresh_network(spec: TrainSpec, tasks: Mapping[str, Task], channels: int) ->
     return net, [SEEDED] if torch.initial_seed() != _network_seed(spec) else []
 
 
-def _list_skipped(spec: TrainSpec, writer: ResultWriter) -> None:
-    """Write which samples are left out, where the spec asks for that."""
+def _check_samples(spec: TrainSpec, writer: ResultWriter, say: Say) -> None:
+    """Read the test split before hours are spent; write which samples are left out. Each where the spec asks for it."""
+    if spec.test:
+        require_readable(spec, "test", say)
     if (skipped := skipped_samples(spec)) is not None:
         writer.table("skipped", skipped)
 

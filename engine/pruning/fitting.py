@@ -58,18 +58,20 @@ def fit_all(plan: Plan, twin: nn.Module, calls: Sequence[Call], but: Sequence[st
     passes = _Passes(plan, frozenset([*but, *otherwise]))
     modes = [call for call in in_modes(calls) if not (call.training and plan.graph.modes_alike)]
     for call in modes or in_modes(calls):  # where the modes are alike, one of them tells
-        copied = call.changed(lambda leaf: leaf.detach().clone())
         with as_norms(twin), preserved(twin) as state, torch.no_grad():
-            watcher = _Fitting(twin, state, passes)
-            try:
-                with in_mode(twin, bool(call.training)), watcher.paths, watcher.beneath, watcher:
-                    run(twin, copied)
-            except Unfit:
-                raise
-            except Exception as error:
-                if passes.follows_to_the_end(watcher.done) or (call.training and not watcher.done):
-                    continue
-                raise watcher.unfit(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
+            _fit(twin, call, _Fitting(twin, state, passes), passes)
+
+
+def _fit(twin: nn.Module, call: Call, watcher: "_Fitting", passes: "_Passes") -> None:
+    copied = call.changed(lambda leaf: leaf.detach().clone())
+    try:
+        with in_mode(twin, bool(call.training)), watcher.paths, watcher.beneath, watcher:
+            run(twin, copied)
+    except Unfit:
+        raise
+    except Exception as error:
+        if not passes.follows_to_the_end(watcher.done) and (watcher.done or not call.training):
+            raise watcher.unfit(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
 
 
 class _Passes:

@@ -134,10 +134,9 @@ def _check_inputs(fx_graph: fx.Graph, graph: ChannelGraph, call: Call) -> None:
     for node in inputs:
         value = named.get(str(node.target), ("", None))[1]
         with fx_graph.inserting_after(inputs[-1]):
-            if isinstance(value, Tensor):
-                if fixes_sizes(graph):
-                    checked = fx_graph.call_function(only_shape, (node, tuple(value.shape)))
-                    node.replace_all_uses_with(checked, delete_user_cb=lambda user, own=checked: user is not own)
+            if isinstance(value, Tensor) and fixes_sizes(graph):
+                checked = fx_graph.call_function(only_shape, (node, tuple(value.shape)))
+                node.replace_all_uses_with(checked, delete_user_cb=lambda user, own=checked: user is not own)
             elif value is None or isinstance(value, bool | int | float | str):
                 fx_graph.call_function(only_value, (node, value, str(node.target)))
 
