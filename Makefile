@@ -16,7 +16,7 @@ app: $(STAMP)
 
 # Several processes of one thread, a file of tests in each, the longest first: many tests wait for a browser or a worker.
 # WORKERS=0: one process, for a debugger.
-WORKERS ?= 3
+WORKERS ?= 4
 test: $(STAMP) tools
 	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 .venv/bin/pytest --durations=20 --durations-min=5 -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 

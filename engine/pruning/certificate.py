@@ -122,14 +122,17 @@ def _in_one_tensor(graph: ChannelGraph) -> dict[str, str]:
     return found
 
 
-def explained(program: Plan, whole: Plan) -> Plan:
-    """Return the plan of a program, with the reason for what stays in it though it could go from the model's class."""
+def explained(program: Plan, begun: Plan, whole: Plan) -> Plan:
+    """Return the plan of a program, with the reason for what stays in it though it could go from the model's class.
+
+    `begun` is the plan before its operations were tried: what they keep has its reason already.
+    """
     going = {(site.parameter, site.axis): ~whole.liveness.kept[site.channels] for site in whole.graph.sites}
-    pins = {int(n): space.pins for space in program.graph.spaces for n in space.channels}
+    pins = {int(n): space.pins for space in begun.graph.spaces for n in space.channels}
     found: dict[str, str] = {}
-    for site in program.graph.sites:
+    for site in begun.graph.sites:
         gone = going.get((site.parameter, site.axis), np.zeros(len(site.channels), bool))
-        stays = program.liveness.kept[site.channels] & gone
+        stays = begun.liveness.kept[site.channels] & gone
         for channel in site.channels[stays]:
             told = [pin.partition(": ") for pin in pins.get(int(channel), ())] or [(site.layer, "", IN_A_PROGRAM)]
             found |= {place: f"{reason} in a program" for place, _, reason in told}

@@ -263,11 +263,10 @@ class _Compaction:
             self._proof(
                 _Built(*smaller_program(held, self.calls[0])), [call for call in in_modes(self.calls) if call.training]
             )
-        built = _Built(
-            *smaller_program(planned(graph, self.tasks, self.gather, self.training, self.blocks), self.calls[0])
-        )
+        begun = planned(graph, self.tasks, self.gather, self.training, self.blocks)
+        built = _Built(*smaller_program(begun, self.calls[0]))
         same_gradients(graph.model, built.small, self.calls)
-        return self._proved(_Built(explained(built.plan, self._plan), built.small, built.cuts))
+        return self._proved(_Built(explained(built.plan, begun, self._plan), built.small, built.cuts))
 
     def _proof(self, built: _Built, compared_on: Sequence[Call]) -> Proof:
         exact = {name: cut.exact for name, cut in built.cuts.items() if cut.exact is not None}

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.drawing import drawn
 from tests.dashboard.making import write_checkpoint
 from tests.dashboard.making_explanations import write_explanation
 from tests.dashboard.pruning_making import write_pruning
@@ -21,18 +21,6 @@ from winnow.engine.runs.work_folder import WorkFolder
 
 MakeRun = Callable[..., Run]
 OF_A_RUN = ["train", "groups", "tasks", "explain", "prune", "compare"]
-
-
-def _page(url: str, **address: str) -> AppTest:
-    def script(url: str) -> None:
-        from importlib import import_module
-
-        import_module(f"winnow.dashboard.pages.{url}.page").page()
-
-    page = AppTest.from_function(script, default_timeout=60, kwargs={"url": url})
-    for name, value in address.items():
-        page.query_params[name] = value
-    return page.run()
 
 
 @pytest.fixture
@@ -54,7 +42,7 @@ def test_a_link_to_a_removed_run_says_so_by_name_and_shows_nothing_else(make_sto
     write_explanation(newest)
     write_pruning(newest)
     gone.remove()
-    page = _page(url, run=gone.id)
+    page = drawn(url, run=gone.id)
     assert not page.exception
     assert f"There is no run {gone.id}" in page.error[0].value.replace("\\", "")
     assert not page.button
@@ -72,7 +60,7 @@ def test_a_click_on_the_page_of_a_run_that_was_removed_meanwhile_starts_nothing(
     make_stored_run: MakeRun, started: list[str], url: str, key: str
 ) -> None:
     shown, other = make_stored_run(state="stopped"), make_stored_run(state="stopped")
-    page = _page(url, run=shown.id)
+    page = drawn(url, run=shown.id)
     assert page.selectbox(key="run").value == shown.id
     shutil.rmtree(shown.path)
     page.button(key=key).click().run()
@@ -91,7 +79,7 @@ def test_a_click_on_a_run_that_was_replaced_by_another_of_the_same_id_starts_not
     state = "running" if key == "stop" else "stopped"
     shown, other = make_stored_run(state=state), make_stored_run(state=state, name="other", epochs=5)
     with shown.lock() if key == "stop" else nullcontext():
-        page = _page(url, run=shown.id)
+        page = drawn(url, run=shown.id)
     shutil.rmtree(shown.path)
     other.path.rename(shown.path)
     with shown.lock() if key == "stop" else nullcontext():
@@ -105,7 +93,7 @@ def test_a_click_on_a_run_that_was_replaced_by_another_of_the_same_id_starts_not
 
 def test_a_run_that_was_trashed_is_said_and_shown_again_once_it_is_restored(make_stored_run: MakeRun) -> None:
     shown, other = make_stored_run(), make_stored_run()
-    page = _page("train", run=shown.id)
+    page = drawn("train", run=shown.id)
     discard(shown)
     assert f"There is no run {shown.id}" in page.run().error[0].value.replace("\\", "")
     take_back(shown.id)
@@ -125,13 +113,13 @@ def test_an_address_of_nonsense_raises_nothing(make_stored_run: MakeRun, url: st
     names = ("layer", "kind", "task", "method", "part", "view", "use", "trust", "by", "order", "counted", "drawn_as")
     more = ("detail", "prune_view", "against_one_another", "data_view", "runs_view", "along", "compared", "present")
     nonsense = dict.fromkeys((*names, *more), "<script>\u0000../..")
-    page = _page(url, run=run.id, channel="-1e999", **nonsense)
+    page = drawn(url, run=run.id, channel="-1e999", **nonsense)
     assert not page.exception
 
 
 def test_a_run_that_comes_later_does_not_take_the_place_of_the_one_that_is_shown(make_stored_run: MakeRun) -> None:
     shown = make_stored_run(state="stopped")
-    page = _page("train")
+    page = drawn("train")
     make_stored_run(state="stopped")
     assert page.run().selectbox(key="run").value == shown.id
 
@@ -139,7 +127,7 @@ def test_a_run_that_comes_later_does_not_take_the_place_of_the_one_that_is_shown
 def test_another_run_leaves_the_pruning_and_the_explanation_behind(make_stored_run: MakeRun) -> None:
     one, other = make_stored_run(), make_stored_run()
     address = {"pruning": write_pruning(one).id, "layer": "stem", "channel": "1"}
-    page = _page("train", run=one.id, explanation="of one", other=other.id, **address)
+    page = drawn("train", run=one.id, explanation="of one", other=other.id, **address)
     page.selectbox(key="run").select(other.id).run()
     assert dict(page.query_params) == {"run": other.id, "layer": "stem", "channel": "1"}
 
@@ -152,7 +140,7 @@ def test_what_was_made_of_a_run_and_is_gone_is_said(make_stored_run: MakeRun, ur
         work for work in works if work.kind == name[:7].replace("pruning", "prune").replace("explana", "explain")
     )
     gone.remove()
-    page = _page(url, run=run.id, **{name: gone.id})
+    page = drawn(url, run=run.id, **{name: gone.id})
     assert not page.exception
     assert f"There is no {name} {gone.id}" in page.error[0].value.replace("\\", "")
     assert not page.get("plotly_chart")
@@ -162,7 +150,7 @@ def test_what_was_made_of_a_run_and_is_gone_is_said(make_stored_run: MakeRun, ur
 def test_a_pruning_that_was_removed_meanwhile_is_not_removed_again(make_stored_run: MakeRun) -> None:
     run = make_stored_run()
     older, newer = write_pruning(run, stem="a"), write_pruning(run, stem="b")
-    page = _page("prune", run=run.id, pruning=newer.id)
+    page = drawn("prune", run=run.id, pruning=newer.id)
     newer.remove()
     page.button(key="undo").click().run()
     assert not page.exception
@@ -174,7 +162,7 @@ def test_a_pruning_that_was_removed_meanwhile_is_not_removed_again(make_stored_r
 def test_a_request_to_a_run_that_is_gone_writes_nothing(make_run: MakeRun, key: str) -> None:
     run = write_checkpoint(make_run(state="running"))
     with run.lock():
-        page = _page("train", run=run.id)
+        page = drawn("train", run=run.id)
     shutil.rmtree(run.path)
     page.button(key=key).click().run()
     assert not page.exception

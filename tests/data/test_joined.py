@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.data.layouts.nyu_files import mtan
-from winnow.data.joined import Joined, JoinedData
+from winnow.data.joined import Joined, JoinedData, confirm_caches
 from winnow.data.kinds import KINDS
 from winnow.data.registered import joined_values
 from winnow.data.sample import DataError, Field, Sample
@@ -140,6 +140,7 @@ def test_sources_with_a_cache_are_read_from_it(tmp_path: Path):
     sources = [{**asked, "root": str(one)}, {**asked, "root": str(other), "cache": ""}]
     spec = JoinedData.model_validate({"sources": sources, "labels": [["depth"], ["seg"]]})
     wanted = stack(spec.load("train"), ["depth", "seg"])
+    confirm_caches(spec)
     for _ in range(2):
         found = stack(spec.from_cache("train"), ["depth", "seg"])
         assert np.array_equal(found.images, wanted.images)

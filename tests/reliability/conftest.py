@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.dashboard.conftest import packages_are_scanned_once as packages_are_scanned_once
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.work_folder import Status
 from winnow.engine.specs.train import parse

@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.drawing import drawn
 from tests.engine.commanding import winnow_here
 from tests.reliability.conftest import TINY
 from tests.reliability.killing import die, forked
@@ -208,20 +208,6 @@ PAGES = {
     "path": ("path", {}),
     "tailor": ("path", {}),
 }
-
-
-def drawn(url: str, **address: str) -> AppTest:
-    """Draw a page at an address."""
-
-    def script(url: str) -> None:
-        from importlib import import_module
-
-        import_module(f"winnow.dashboard.pages.{url}.page").page()
-
-    page = AppTest.from_function(script, default_timeout=60, kwargs={"url": url})
-    for name, value in address.items():
-        page.query_params[name] = value
-    return page.run()
 
 
 @pytest.mark.parametrize("name", PAGES)

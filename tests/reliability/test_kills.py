@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.reliability.killing import BASE, CONFIGS, result
+from tests.reliability.killing import BASE, CONFIGS, forked, in_an_append, result
 from winnow.engine.jobs import worker
 from winnow.engine.runs.files import replace
 from winnow.engine.runs.log_marks import remove_unfinished
@@ -23,25 +24,8 @@ KILLS = {config: 14 if config in COSTLY else 22 for config in CONFIGS}
 SHORT = {**BASE, **CONFIGS["all"], "epochs": 2, "batch_size": 100}
 
 
-class Killed(BaseException):
-    """The worker is gone: no handler of ours catches it."""
-
-
 def made(root: Path, **more: object) -> Run:
     return create(parse({**SHORT, "name": "short", **more}), root)
-
-
-def dies_in_append(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    real, count = os.write, [0]
-
-    def write(descriptor: int, content: bytes) -> int:
-        count[0] += content[:1] == b"{"
-        if count[0] == number:
-            real(descriptor, content[: len(content) // 2])
-            raise Killed
-        return real(descriptor, content)
-
-    monkeypatch.setattr(os, "write", write)
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +37,11 @@ def truth(tmp_path_factory: pytest.TempPathFactory, worker_settings) -> dict[str
     return result(run)
 
 
-def test_a_run_that_was_killed_ends_as_one_that_was_not(runs_root, worker_settings, monkeypatch, truth):
+def test_a_run_that_was_killed_ends_as_one_that_was_not(runs_root, worker_settings, truth):
     run = made(runs_root)
+    ended = os.waitpid(forked(run, in_an_append(23)), 0)[1]
+    assert os.WTERMSIG(ended) == signal.SIGKILL
     with worker_settings():
-        with monkeypatch.context() as dying:
-            dies_in_append(dying, 23)
-            with pytest.raises(Killed):
-                worker.main([str(run.path)])
         (run.path / "weights" / ".00000001.json.abcd.tmp").write_text("half")
         assert run.status.state == "lost"
         assert worker.main([str(run.path)]) == 0

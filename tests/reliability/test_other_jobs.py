@@ -1,5 +1,7 @@
 """Jobs on a result, and studies: what was killed can be started again, and nothing is lost between two looks."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import torch
 
 from tests.engine.commanding import winnow_here
 from tests.reliability.conftest import TINY
+from tests.reliability.killing import die, forked
 from winnow.engine.jobs import worker
 from winnow.engine.jobs.refit_checkpoint import RefitCheckpoint
 from winnow.engine.runs import launch
@@ -114,29 +117,26 @@ def test_a_run_of_another_machine_is_not_lost_while_it_speaks(runs_root: Path, h
     assert (run.status.message == UNTOLD) == (state == "running")
 
 
-class Killed(BaseException):
-    """The worker is gone: no handler of ours catches it."""
-
-
 def test_a_refit_that_was_killed_goes_on_from_its_last_epoch(gift: Run, worker_settings, monkeypatch):
     asked = {**PRUNE, "criterion": "norm", "budget": 40, "refit_epochs": 3}
     undisturbed, job = derived_job(gift, read(asked)), derived_job(gift, read(asked))
-    real, epochs = RefitCheckpoint.save, []
+    real, epochs, deadly = RefitCheckpoint.save, [], []
 
     def save(self: RefitCheckpoint, record: EpochDone) -> None:
         real(self, record)
         epochs.append(record.epoch)
-        if job.path == self._manifest.parents[1] and len(epochs) == 5:
-            raise Killed
+        if deadly and len(epochs) == 5:
+            die()
 
     monkeypatch.setattr(RefitCheckpoint, "save", save)
     with worker_settings():
         assert worker.main([str(undisturbed.path)]) == 0
-        with pytest.raises(Killed):
-            worker.main([str(job.path)])
+        deadly.append(2)
+        assert os.WTERMSIG(os.waitpid(forked(job), 0)[1]) == signal.SIGKILL
+        deadly.clear()
         assert job.status.state == "lost"
         assert worker.main([str(job.path)]) == 0
-    assert epochs == [1, 2, 3, 1, 2, 3]
+    assert epochs == [1, 2, 3, 3]  # the killed process counted the others
     assert not (job.path / "refit").exists()
     models = [(own.path / "model" / "network.safetensors").read_bytes() for own in (undisturbed, job)]
     assert models[0] == models[1]

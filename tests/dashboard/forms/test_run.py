@@ -202,6 +202,7 @@ def _pages() -> Iterator[AppTest]:
     """Yield the form as it opens, with a strength or a learned one instead of a target, and with every other kind."""
     page = _form()
     yield page
+    yield page.selectbox(key="new_target_of").set_value("latency").run()
     yield page.segmented_control(key="new_way").set_value("strength").run()
     yield page.segmented_control(key="new_way").set_value("learned").run()
     for key, registry in (("new_dataset", DATASETS), ("new_network", NETWORKS), ("new_penalty", PENALTIES)):

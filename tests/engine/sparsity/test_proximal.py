@@ -216,7 +216,7 @@ def test_the_norms_are_those_of_the_weights_after_the_step():
 def test_what_has_no_proximal_step_is_refused():
     layer = nn.Linear(2, 2)
     groups, penalty = input_groups(layer), GroupLasso(1.0)
-    with pytest.raises(TypeError, match="SGD, Adam or AdamW, got RMSprop"):
+    with pytest.raises(TypeError, match="SGD, Adam or AdamW of torch.optim, got RMSprop"):
         Proximal(RMSprop(layer.parameters()), groups, penalty)
     with pytest.raises(ValueError, match="maximize=True"):
         Proximal(Adam(layer.parameters(), maximize=True), groups, penalty)
