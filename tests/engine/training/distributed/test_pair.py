@@ -98,7 +98,8 @@ def test_two_ranks_train_as_one_process_does(folder: Path, alone: dict[str, dict
     scale = float(expected["gramians"].abs().max())
     torch.testing.assert_close(found["gramians"], expected["gramians"], rtol=1e-2, atol=1e-4 * scale)
     largest = float(expected["norms"].max())  # a group may be zero for one and just not zero for the other
-    torch.testing.assert_close(found["norms"], expected["norms"], rtol=STEPS, atol=SUM * largest)
+    follows = 1e-3 if "learned" in case else STEPS  # a strength that is learned follows the losses' last digits
+    torch.testing.assert_close(found["norms"], expected["norms"], rtol=follows, atol=SUM * largest)
     torch.testing.assert_close(found["learned"], expected["learned"], rtol=1e-2, atol=1e-4)
     if "sgd" not in case and "learned" not in case:
         assert 0 < int((found["norms"] == 0).sum()) < len(found["norms"])
