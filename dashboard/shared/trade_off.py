@@ -196,8 +196,9 @@ def _called(study: Study | None) -> str:
 
 
 def overlaid_curves(chosen: Sequence[Summary]) -> None:
-    """Let the user choose what to draw, and draw it for all runs that have it."""
-    titles = _curve_titles(chosen)
+    """Let the user choose what to draw, at first something that was recorded, and draw it for all runs that have it."""
+    recorded = _recorded(chosen[:MOST_CURVES])
+    titles = sorted(_curve_titles(chosen), key=lambda curve: curve[:2] not in recorded)
     wanted: Curve = st.selectbox("Curves of", titles, format_func=lambda curve: curve[2], key="overlaid", width=340)
     frame = _curve_frame(chosen[:MOST_CURVES], wanted)
     about = ", ".join(plain(one.id) for one in chosen[:MOST_CURVES])
@@ -235,6 +236,16 @@ def _curve_titles(chosen: Sequence[Summary]) -> list[Curve]:
             known[task, metric.name, f"{task}: {metric.label}{unit}"] = None
             known[task, "loss", f"{task}: loss"] = None
     return [*known, ZERO_CURVE]
+
+
+def _recorded(chosen: Sequence[Summary]) -> set[tuple[str, str]]:
+    """Return the (task, quantity) of every curve that some of these runs have."""
+    known: set[tuple[str, str]] = set()
+    for one in chosen:
+        log = events.events(run_below(runs_folder(), one.id))
+        own = log[log["split"].isin(("val", "model")) & log["value"].notna()]
+        known |= set(zip(own["task"].fillna("").astype(str), own["quantity"].astype(str), strict=True))
+    return known
 
 
 def _curve_frame(chosen: Sequence[Summary], wanted: Curve) -> pd.DataFrame:

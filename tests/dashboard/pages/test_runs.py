@@ -141,16 +141,25 @@ def _trash() -> None:
     trash_bin()
 
 
+def _overlay() -> None:
+    from winnow.dashboard.frames.summaries import summaries
+    from winnow.dashboard.shared.trade_off import overlaid_curves
+
+    overlaid_curves(summaries())
+
+
+def test_the_curve_at_first_is_one_that_a_run_recorded(make_run: Callable[..., Run]) -> None:
+    make_run(name="a", tasks=["seg", "depth"])  # a run that was not judged on `seg`
+    page = AppTest.from_function(_overlay, default_timeout=30).run()
+    assert page.selectbox[0].options[0].startswith("depth")
+    assert page.selectbox[0].options[-1].startswith("seg")
+    (figure,) = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    assert [trace["name"] for trace in figure["data"]] == ["a"]
+
+
 def test_the_curves_of_several_runs_lie_over_one_another(make_run: Callable[..., Run]) -> None:
     runs = [make_run(name="a"), make_run(name="b", epochs=2)]
-
-    def overlay() -> None:
-        from winnow.dashboard.frames.summaries import summaries
-        from winnow.dashboard.shared.trade_off import overlaid_curves
-
-        overlaid_curves(summaries())
-
-    page = AppTest.from_function(overlay, default_timeout=30).run()
+    page = AppTest.from_function(_overlay, default_timeout=30).run()
     assert not page.exception
     (figure,) = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
     assert sorted(trace["name"] for trace in figure["data"]) == ["a", "b"]
