@@ -1,4 +1,4 @@
-"""A page that is left and opened again is the page as it is opened first: Streamlit drops the fields of a page meanwhile."""
+"""A page that is left and opened again is as it is opened first: Streamlit drops the fields of a page meanwhile."""
 
 from collections.abc import Callable
 from typing import Any
