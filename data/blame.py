@@ -28,7 +28,7 @@ def error_text(error: BaseException, longest: int = LONGEST) -> str:
     try:
         text = str(error)
     except Exception as other:  # noqa: BLE001 - a text is asked for, whatever the user's class does
-        return f"an error without a text, as its own raised {type(other).__name__}"
+        return f"an error whose message cannot be read, because reading it raised {type(other).__name__}"
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
     plain = printable(first[: longest + 1])
     return plain if len(plain) <= longest else f"{plain[:longest]}…"
@@ -93,5 +93,5 @@ def users_code(role: str, name: str) -> Iterator[None]:
                 raise  # ours, which says by itself what is wrong
             ended = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else error_line(error)
             raise OwnCodeError(
-                f"`{role}` must be code that runs, got {ended} from {name}{f' in {line}' if line else ''}. Mend it."
+                f"`{role}` must be code that runs, got {ended} from {name}{f' in {line}' if line else ''}. Fix it."
             ) from error

@@ -52,7 +52,7 @@ def data_list(as_json: bool) -> None:
         click.echo(json.dumps({"registered": known, "built_in": built_in()}, ensure_ascii=False))
         return
     for name, own in known.items():
-        gone = "" if Path(own["root"]).is_dir() else "  (no such folder now)"
+        gone = "" if Path(own["root"]).is_dir() else "  (this folder no longer exists)"
         click.echo(f"{name}: {'/'.join(filter(None, (own['dataset'], own.get('layout', ''))))} in {own['root']}{gone}")
     for name in built_in():
         click.echo(f"{name}: {DATASETS[name].summary}")

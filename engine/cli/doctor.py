@@ -131,7 +131,7 @@ def packages() -> Diagnosis:
         if not needed.specifier.contains(found, prereleases=True):
             wrong.append(f"{needed.name} is {found}, not {needed.specifier}")
     if wrong:
-        return Diagnosis("packages", "WRONG", "; ".join(wrong), "Do pip install -U winnow-mtl in this environment.")
+        return Diagnosis("packages", "WRONG", "; ".join(wrong), "Run pip install -U winnow-mtl in this environment.")
     return Diagnosis("packages", "fine", f"winnow-mtl {version('winnow-mtl')} and the {count} packages that it needs")
 
 

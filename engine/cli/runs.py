@@ -129,7 +129,9 @@ def runs_name_channel(
         click.echo("undone" if undo_concept(chosen.path) else "there is nothing to undo")
         return
     if layer is None or channel is None or (name is None and note is None):
-        raise click.UsageError("`LAYER`, `CHANNEL` and one of `--name` and `--note` must be given, got less.")
+        raise click.UsageError(
+            "`LAYER`, `CHANNEL` and `--name` or `--note` must be given together, got only some of them."
+        )
     widths = {known.name: known.groups for known in chosen.norms.layers()}
     if channel < 0 or channel >= widths.get(layer, 0):
         where = f"0 to {widths[layer] - 1} of {layer}" if layer in widths else f"in one of {', '.join(widths)}"
