@@ -126,7 +126,7 @@ def dashboard_command(browser: bool, **given: Any) -> None:
 @click.command("demo")
 @_server_options
 def demo_command(browser: bool, **given: Any) -> None:
-    """Train on the embedded rooms, about 2 minutes on 2 cores, and open the dashboard on the live run."""
+    """Train on the embedded rooms and open the live run. Takes about 2 minutes on 2 cores."""
     server = _server(**given)
     run = create(demo())
     launch.start(run)
