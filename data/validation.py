@@ -77,7 +77,7 @@ def _check_target(target: Array, known: Field, size: tuple[int, int], part: tupl
             mend = "Where it is in millimetres: (depth / 1000).astype(np.float32)."
         raise DataError(*part, kind.expected(len(known.classes)), target.dtype, mend)
     for found in kind.verdicts(target, len(known.classes), known.unit):
-        _check_values(found, part, f"What is not labelled is {kind.missing:g}.")
+        _check_values(found, part, f"Mark what is not labelled as {kind.missing:g}.")
 
 
 def _check_values(found: Verdict, part: tuple[str, str], mend: str) -> None:

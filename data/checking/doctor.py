@@ -190,7 +190,11 @@ def _repeated(checked: Checked, split: Split, seen: dict[bytes, tuple[Split, str
     other, name = known
     leak = other != split
     expected = "in one split only" if leak else TWICE
-    mend = "What is tested would be trained on: keep it in one split." if leak else "Remove one of them."
+    mend = (
+        "The network would be tested on images that it was trained on. Keep each image in one split."
+        if leak
+        else "Remove one of them."
+    )
     return [Finding(checked.where, "image", expected, f"the pixels of {name} ({other})", mend)]
 
 

@@ -49,7 +49,7 @@ def winnow() -> None:
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 @click.option("--recipe", default=None, metavar="NAME", help=f"options of a published experiment: {', '.join(RECIPES)}")
 @click.option(
-    "--faithful", is_flag=True, help="with --recipe: also repeat what its published code does and we consider mistakes"
+    "--faithful", is_flag=True, help="with --recipe: also repeat what we consider mistakes in its published code"
 )
 @click.option("--replay", default=None, metavar="RUN", help="repeat RUN, with the changes of the strength made live")
 @click.option("--resume", default=None, metavar="RUN", help="continue RUN, which was stopped or lost")
@@ -90,7 +90,7 @@ def train_command(**given: Any) -> None:
         if any(again):
             raise click.UsageError("`--faithful` must come with `--recipe NAME`, got a run that has its options.")
         given = with_recipe(given.get("recipe"), given, faithful=True)
-        click.echo(f"not repeated of the published code: {NOT_REPEATED}", err=True)
+        click.echo(f"parts of the published code that are not repeated: {NOT_REPEATED}", err=True)
     run = _asked(*again, undone, given)
     launch.start(run)
     sys.exit(_follow(run, as_json))

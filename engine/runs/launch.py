@@ -47,9 +47,9 @@ def start(run: WorkFolder, gpus: Sequence[str] = (), place: Mapping[str, Any] | 
     """
     if place is None and (named := asked_place(run.document())):
         raise JobError(
-            f"`place` must be said when {run.id} is started, got {named} from its folder alone. A scheduler can run "
-            f"programs here. If you know it: winnow study --resume {run.id} with --scheduler or --cluster; to train on "
-            "this machine: with --here."
+            f"`place` must be given when {run.id} is started, got {named} only from its folder. A scheduler can run "
+            f"programs on this machine. If you trust it: winnow study --resume {run.id} with --scheduler or --cluster; "
+            "to train on this machine: with --here."
         )
     said = {CLUSTER: json.dumps(dict(place))} if place is not None else {}
     process = _spawned(run, {**said, **({GPUS: ",".join(gpus)} if gpus else {})})
@@ -126,7 +126,7 @@ def _claim(run: WorkFolder) -> None:
     if is_recorded(run):
         raise JobError(
             f"`run` must be one that Winnow trains to start it, got {run.id}, which was recorded in a loop of your "
-            "own. Go on in that loop."
+            "own. Continue in that loop."
         )
     if not waiting and status.state not in UNFINISHED:
         raise JobError(

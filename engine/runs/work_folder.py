@@ -38,8 +38,7 @@ from winnow.engine.specs.frozen import Frozen
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
 UNFINISHED: tuple[State, ...] = ("stopped", "lost", "failed")  # a worker can be started again on these
-START_GRACE = 30.0  # seconds that a started worker may take before it holds the lock
-SLOW_GRACE = 180.0  # the same where torchrun, which imports torch, starts it
+START_GRACE = 180.0  # seconds that a started worker may take before it holds the lock; 67 seen at a load of 17
 UNTOLD_FOR = 600.0  # seconds that another machine's word is taken for, without a lock: its clock may differ
 LOOKS = 5  # at a status that changes meanwhile, twice a second at most
 LOST = "its process died before it could say why: see log.txt"
@@ -149,8 +148,7 @@ class WorkFolder:
             return status
         if status.ended_with is not None:
             return status.model_copy(update={"state": "lost", "message": lost_message(status)})
-        grace = START_GRACE if self.devices == 1 else SLOW_GRACE
-        if status.state == "queued" and time.time() - (status.requested or 0.0) < grace:
+        if status.state == "queued" and time.time() - (status.requested or 0.0) < START_GRACE:
             return status
         held = self._held()
         if held is None or (held is False and _elsewhere(status)):

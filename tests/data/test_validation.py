@@ -152,5 +152,5 @@ def test_depth_in_millimetres_and_labels_that_are_unknown_are_refused_with_what_
     image, depth, seg = np.zeros((8, 9, 3), np.uint8), np.ones((8, 9), np.float32), np.zeros((8, 9), np.uint8)
     with pytest.raises(DataError, match=r"got uint16. Where it is in millimetres: \(depth / 1000\)"):
         validate(Sample(image, {"depth": depth.astype(np.uint16), "seg": seg}), fields, "mine[0]")
-    with pytest.raises(DataError, match="got 255 .* What is not labelled is -1"):
+    with pytest.raises(DataError, match="got 255 .* Mark what is not labelled as -1"):
         validate(Sample(image, {"depth": depth, "seg": seg + 255}), fields, "mine[0]")

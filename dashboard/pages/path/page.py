@@ -33,7 +33,7 @@ EMPTY = (
 )
 WAITING = "The results appear here as soon as the first run has ended."
 STOPPING = (
-    "Its runs are being stopped, each with a checkpoint; a resumed study goes on from there. Kill the study to end "
+    "Its runs are being stopped, each with a checkpoint. A resumed study continues from there. Kill the study to end "
     "only the study at once: its runs continue."
 )
 

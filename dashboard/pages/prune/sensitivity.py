@@ -38,8 +38,8 @@ ABOUT = (
 )
 SUGGESTED = (
     "One row per layer: the largest share of its channels whose removal alone costs each task no more than the "
-    "tolerance. Saved: what that alone saves of the network, beside what nothing uses anyway. Cost: the fall of the "
-    "task that loses most; where nothing is suggested, that of the smallest cut."
+    "tolerance. Saved: what this cut alone saves of the network, in addition to what nothing uses. Cost: the fall of "
+    "the task that loses most; where nothing is suggested, that of the smallest cut."
 )
 STOPPING = "The analysis stops after this cut. The layers that it has finished are kept."
 
@@ -110,7 +110,7 @@ def _results(shown: DerivedJob, run: Run) -> None:
         step=0.5,
         key=f"tolerance_{shown.id}",
         width=190,
-        help="How much of the metric of each task the cut of one layer may cost. The squares and the table follow it.",
+        help="How much of each task's metric a cut of one layer may cost. The squares and the table follow this value.",
     )
     try:
         suggested = suggestions(shown, tolerance)

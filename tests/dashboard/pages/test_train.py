@@ -62,7 +62,7 @@ def test_samples_that_were_left_out_are_listed(make_run: MakeRun) -> None:
     page = _page(run=run.id)
     assert not page.exception
     (found,) = page.expander
-    assert found.label == "1 sample left out, as their files are damaged (skip_bad)"
+    assert found.label == "1 sample left out because their files are damaged (skip_bad)"
     assert found.dataframe[0].value["file"].tolist() == ["image/3.png"]
 
 
@@ -156,7 +156,7 @@ def test_the_conflict_of_the_tasks_has_a_view_and_weights_where_they_differ(make
     write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, *row) for row in rows])
     page = _page(run=run.id, view="Tasks")
     assert [len(json.loads(chart.proto.spec)["data"]) for chart in page.get("plotly_chart")] == [1, 1]
-    assert "pull the shared features apart" in said(page)
+    assert "pull the shared features in opposite directions" in said(page)
 
 
 def test_layers_about_to_die_are_warned_of(make_run: MakeRun) -> None:

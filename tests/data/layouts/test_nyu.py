@@ -136,7 +136,7 @@ DEFECTS = {
     "millimetres": (
         "mtan",
         lambda r: scaled(r / "train/depth/0.npy", 1000, "f4"),
-        "at most 20 m, got 1686.* millimetres, for one",
+        "at most 20 m, got 1686.* millimetres, for example",
     ),
     "integer depth": ("mtan", lambda r: scaled(r / "train/depth/0.npy", 1000, "u2"), "have a factor, got uint16"),
     "negative depth": ("mtan", lambda r: scaled(r / "train/depth/0.npy", -1, "f4"), "above 0 and at most 20 m, got -"),

@@ -110,7 +110,10 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
             "default device of torch at cpu, got meta. Take torch.set_d",
         ),
         ({"at_import": "torch.set_grad_enabled(False)"}, "gradients of torch at on, got off. Take torch.set_grad_ena"),
-        ({"in_build": "raise Odd"}, "Odd: an error without a text, as its own raised KeyError from odd_.*line 38"),
+        (
+            {"in_build": "raise Odd"},
+            "Odd: an error whose message cannot be read, because reading it raised KeyError from odd_.*line 38",
+        ),
         ({"in_build": "raise ValueError('\\n\\n' + 'x\\ud800' * 10**6)"}, "ValueError: x�x�.*… from odd_"),
         ({"in_build": "raise AssertionError"}, r"got AssertionError from odd_\d+:build in odd_\d+.py, line 38"),
         ({"in_build": "torch.set_default_dtype(torch.float64)"}, "`network` must leave the default type of torch at"),

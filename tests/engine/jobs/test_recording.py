@@ -180,7 +180,11 @@ class OddError(Exception):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OddError(), r"OddError: an error without a text, as its own raised KeyError \(test_recording.py, line \d+\)"),
+        (
+            OddError(),
+            r"OddError: an error whose message cannot be read, because reading it raised KeyError "
+            r"\(test_recording.py, line \d+\)",
+        ),
         (SystemExit("not \ud800\nwell"), "SystemExit: not \ufffd"),
         (RuntimeError("x" * 10**6), "RuntimeError: x{300}… "),
     ],
