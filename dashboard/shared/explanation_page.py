@@ -54,8 +54,10 @@ def explained(views: Callable[[DerivedJob, Run], None]) -> None:
     elif live:
         st.info("The first shares appear here within half a minute.", icon=":material/hourglass_empty:")
     st.space("small")
-    with st.expander("Explain this run again", icon=":material/add:", key="explain_again"):
-        _form(run)
+    again = st.expander("Explain this run again", icon=":material/add:", key="explain_again", on_change="rerun")
+    if again.open:  # twenty fields, which the browser would draw at every rerun
+        with again:
+            _form(run)
 
 
 def cell_of(work: DerivedJob) -> Selected:

@@ -114,7 +114,8 @@ def _views(run: Run, work: DerivedJob, view: MethodView) -> None:
 def _channels(work: DerivedJob, view: MethodView, about: str) -> None:
     layer = layer_of(work, "top_layer")
     if not layer and (images := image_layers(work.run)):
-        st.caption(f"Left out: {plain(', '.join(sorted(images)))}, because its inputs are the images.")
+        owner = "its" if len(images) == 1 else "their"
+        st.caption(f"Left out: {plain(', '.join(sorted(images)))}, because {owner} inputs are the images.")
     narrowed = MethodView(view.method, view.task, layer, view.chosen)
     draw(explanation_figures.top_chart(work, narrowed), "top_channels", top_channels.READING, about, click(work))
     st.markdown("**Which method to trust**")

@@ -57,8 +57,10 @@ def page() -> None:
         redrawn(_progress, EVERY / 5 if live else None, study, study.status.state)
         redrawn(_results, EVERY if live and not held else None, study)
     st.space("small")
-    with st.expander("New path or study", icon=":material/add:", key="another_study"):
-        _form()
+    another = st.expander("New path or study", icon=":material/add:", key="another_study", on_change="rerun")
+    if another.open:
+        with another:
+            _form()
 
 
 def _none() -> None:

@@ -69,9 +69,13 @@ def _new(run: Run, others: int) -> None:
     if not others:
         answer(of_pruning.unpruned_answer(summary(run)))
         st.info(NOTHING + _refit_cost(run), icon=":material/content_cut:")
-    with st.expander("New pruning", expanded=not others, icon=":material/add:", key=f"new_pruning_{others}"):
-        if started := new_pruning(run):
-            address.address_moved({PRUNING: started.id})
+    form = st.expander(
+        "New pruning", expanded=not others, icon=":material/add:", key=f"new_pruning_{others}", on_change="rerun"
+    )
+    if form.open:
+        with form:
+            if started := new_pruning(run):
+                address.address_moved({PRUNING: started.id})
 
 
 def _waits(run: Run) -> str:

@@ -70,13 +70,21 @@ def _new(run: Run, others: int) -> None:
     """Offer a new analysis; open where there is none yet."""
     if not others:
         st.info(ABOUT, icon=":material/stacked_bar_chart:")
-    with st.expander("New analysis", expanded=not others, icon=":material/add:", key=f"new_sensitivity_{others}"):
-        values = field_row(SensitivitySpec, ["criterion", "shares", "images", "tolerance"], form="sensitivity")
-        values |= field_row(SensitivitySpec, ["relevance_images", "threads", "device"], "Measuring", "sensitivity")
-        if st.button("Analyse the layers", key="sensitivity_submit", type="primary", icon=":material/play_arrow:"):
-            started = start_job(run, {"kind": "sensitivity", **values}, str(values["criterion"]))
-            if started:
-                address.address_moved({SENSITIVITY: started.id})
+    form = st.expander(
+        "New analysis", expanded=not others, icon=":material/add:", key=f"new_sensitivity_{others}", on_change="rerun"
+    )
+    if form.open:
+        with form:
+            _form(run)
+
+
+def _form(run: Run) -> None:
+    values = field_row(SensitivitySpec, ["criterion", "shares", "images", "tolerance"], form="sensitivity")
+    values |= field_row(SensitivitySpec, ["relevance_images", "threads", "device"], "Measuring", "sensitivity")
+    if st.button("Analyse the layers", key="sensitivity_submit", type="primary", icon=":material/play_arrow:"):
+        started = start_job(run, {"kind": "sensitivity", **values}, str(values["criterion"]))
+        if started:
+            address.address_moved({SENSITIVITY: started.id})
 
 
 def _progress(shown: DerivedJob, drawn: State) -> None:
