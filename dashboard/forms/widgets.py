@@ -4,7 +4,7 @@ The widget's key is the name of the form, `_` and the name of the field. It does
 is sent with the next click. An optional field that is left empty is not set.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -122,6 +122,14 @@ class Usual:
 
 
 NOTHING = Usual("", MappingProxyType({}))
+
+
+def folded_form(label: str, key: str, draw: Callable[[], None], expanded: bool = False) -> None:
+    """Draw a form under a line that opens it; while it is closed, the browser has none of its fields to draw."""
+    fold = st.expander(label, expanded=expanded, icon=":material/add:", key=key, on_change="rerun")
+    if fold.open:
+        with fold:
+            draw()
 
 
 def field_row(

@@ -5,7 +5,7 @@ import streamlit as st
 
 from winnow.dashboard.figures.layer_heatmaps import MOST_MAPS, SENSITIVITY_READING, sensitivity_map
 from winnow.dashboard.forms.starting import start_job
-from winnow.dashboard.forms.widgets import field_row
+from winnow.dashboard.forms.widgets import field_row, folded_form
 from winnow.dashboard.frames.answers.of_pruning import sensitivity_answer
 from winnow.dashboard.frames.layer_sensitivity import (
     images_of_cuts,
@@ -70,12 +70,7 @@ def _new(run: Run, others: int) -> None:
     """Offer a new analysis; open where there is none yet."""
     if not others:
         st.info(ABOUT, icon=":material/stacked_bar_chart:")
-    form = st.expander(
-        "New analysis", expanded=not others, icon=":material/add:", key=f"new_sensitivity_{others}", on_change="rerun"
-    )
-    if form.open:
-        with form:
-            _form(run)
+    folded_form("New analysis", f"new_sensitivity_{others}", lambda: _form(run), expanded=not others)
 
 
 def _form(run: Run) -> None:
