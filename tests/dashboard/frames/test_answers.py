@@ -70,7 +70,7 @@ def test_tasks_counts_who_leads(make_explained: Make) -> None:
     work = make_explained()
     frame, names = leads.leads(work), explanations.explained_tasks(work)
     told = of_use.tasks_answer(frame, names, "green")
-    led = frame[frame["standing"] == "lead"]["dominant"].value_counts()
+    led = frame[frame["lead_state"] == "lead"]["dominant"].value_counts()
     assert f"in {led.sum()} of 12 used channels" in told.says
     assert f"normals {led['normals']}" in told.says
     assert (told.page, "not checked" in of_use.tasks_answer(frame, names, "grey").then) == ("explain", True)
