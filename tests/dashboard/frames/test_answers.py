@@ -109,7 +109,7 @@ def test_pruned_says_whether_it_is_exact(error: float, words: str) -> None:
     told = of_pruning.pruned_answer(
         costs, changes, CertificateFile(**{**errors, "relative_error_float64": error / 1e5})
     )
-    assert told.says.startswith("64 % of the MACs and 71 % of the parameters are gone. It")
+    assert told.says.startswith("64 % of the MACs and 71 % of the parameters were removed. It")
     assert words in told.says
     assert "seg pays most: mean IoU from 41.2 % to 40.1 %." in told.says
     assert ("Do not ship" in told.then) == (error == 1.0)
