@@ -14,8 +14,8 @@ from winnow.data.sample import DataError, Field, Sample
 ARRAYS = {  # what to give in the place of something else, by the name of its class
     "Tensor": "Give tensor.numpy(); of an image tensor.permute(1, 2, 0).numpy().",
     "Image": "Give np.asarray(picture).",
-    "list": "Give np.asarray of it.",
-    "tuple": "Give np.asarray of it.",
+    "list": "Convert it with np.asarray.",
+    "tuple": "Convert it with np.asarray.",
     "str": "Give the place of its name in `classes`.",
     "NoneType": "Where a label is missing, give -1 for a class and NaN for a number.",
 }

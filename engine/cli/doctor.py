@@ -66,10 +66,7 @@ class Diagnosis:
 @click.option("--scheduler", default=None, metavar="ADDRESS", help="a Dask scheduler that must answer, tcp://host:port")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def doctor_command(port: int, scheduler: str | None, as_json: bool) -> None:
-    """Check that this machine has what Winnow needs. Exit code 1 if something is wrong.
-
-    Looks at versions, torch, memory, disk, locks, clocks, browser, port and scheduler.
-    """
+    """Check that this machine has what Winnow needs. Exit code 1 if something is wrong."""
     found = []
     for finding in examined(runs_folder(), port, scheduler):
         found.append(finding)

@@ -129,7 +129,9 @@ def _own_task(text: str) -> tuple[str, dict[str, Any]]:
             f"`metrics` of {code} must be a tuple of winnow.data.sample.Metric, got {metrics!r:.80}."
         ) from error
     if not told or len({metric["name"] for metric in told}) < len(told) or "loss" in {m["name"] for m in told}:
-        raise SpecError(f"`metrics` of {code} must name at least one metric, each once, none loss, got {told!r:.80}.")
+        raise SpecError(
+            f"`metrics` of {code} must name at least one metric, each once and none of them loss, got {told!r:.80}."
+        )
     return name, {"code": code, "path": own.path, "metrics": told}
 
 

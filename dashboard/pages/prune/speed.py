@@ -27,7 +27,7 @@ FORMS: dict[FormName, str] = {
 STOPPING = "The bench stops after this step and keeps no figures."
 MEANING = (
     "Times the dense, the masked and the compact network in turns, for one image and for 16, with one and two threads. "
-    "Run nothing else on this machine meanwhile."
+    "Run nothing else on this machine at the same time."
 )
 SPEEDS = (
     "The median time of a forward pass, with the 10th and the 90th percentile over rounds taken in turns. Speed-up: "

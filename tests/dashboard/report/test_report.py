@@ -112,7 +112,7 @@ def test_every_section_is_headed_by_its_claim_with_n_and_split(made: ReportFiles
     assert [question for question in QUESTIONS if question not in seen.text] == []
     for claim in (
         "30 % of the groups are zero",
-        "50 % of the MACs and 75 % of the parameters are gone",
+        "50 % of the MACs and 75 % of the parameters were removed",
         "One task surely has more than an equal share",
         "hold half of what seg relies on",
         "The explanation holds: ",

@@ -57,7 +57,7 @@ def test_all_defects_of_a_folder_are_found_at_once(tmp_path: Path):
     expected = [
         f"photos/{names[0]}.png: `image` must be RGB, 8 bits, got grey",
         f"objects/{names[1]}.png: `values` must be a class from 0 to 2, got 9 at (0, 0), the first of 768. Name it",
-        f"depth/{names[1]}_depth.png: `content` must be a whole",
+        f"depth/{names[1]}_depth.png: `content` must be a complete",
         f"heat/{names[3]}.npy: `values` must be finite, got inf",
         f"photos/{names[3]}.png: `image` must be there once, got the pixels of {names[2]} (train). Remove one",
         f"photos/{names[7]}.png: `image` must be in one split only, got the pixels of {names[4]} (train). What",

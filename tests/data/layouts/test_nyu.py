@@ -219,7 +219,7 @@ DEFECTS = {
     "splits cut off": (
         "official",
         lambda r: (r / "splits.mat").write_bytes((r / "splits.mat").read_bytes()[:200]),
-        "whole MATLAB file",
+        "complete MATLAB file",
     ),
     "the large file cut off": (
         "official",
