@@ -53,9 +53,14 @@ def explained(views: Callable[[DerivedJob, Run], None]) -> None:
         redrawn(views, EVERY if live and not held else None, work, run)
     elif live:
         st.info("The first shares appear here within half a minute.", icon=":material/hourglass_empty:")
+    _again(run)
+
+
+def _again(run: Run) -> None:
+    """Offer another explanation; its twenty fields are drawn only while the form is open."""
     st.space("small")
     again = st.expander("Explain this run again", icon=":material/add:", key="explain_again", on_change="rerun")
-    if again.open:  # twenty fields, which the browser would draw at every rerun
+    if again.open:
         with again:
             _form(run)
 
