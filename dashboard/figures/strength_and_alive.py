@@ -43,7 +43,7 @@ def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float 
         **_log_axis(pd.concat([frame[name] for name in ("strength", *bounds)])),
     )
     figure.update_xaxes(range=[_start(frame), float(frame["at"].max())])
-    figure.update_xaxes(title_text="epoch", row=2, col=1)
+    figure.update_xaxes(rangemode="nonnegative", title_text="epoch", row=2, col=1)
     return figure
 
 

@@ -33,7 +33,7 @@ def task_conflict(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure
     figure.update_layout(showlegend=True)
     figure.add_hline(y=0, line={"width": 1.5, "color": NEUTRAL})
     figure.update_yaxes(title_text="cosine [1]", range=[-1.05, 1.05], dtick=0.5)
-    figure.update_xaxes(title_text="epoch")
+    figure.update_xaxes(rangemode="nonnegative", title_text="epoch")
     return figure
 
 
@@ -53,7 +53,7 @@ def task_weights(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure:
         )
     figure.update_layout(showlegend=True)
     figure.update_yaxes(title_text="weight of the task [1]", rangemode="tozero")
-    figure.update_xaxes(title_text="epoch")
+    figure.update_xaxes(rangemode="nonnegative", title_text="epoch")
     return figure
 
 

@@ -87,6 +87,6 @@ def _waits(run: Run) -> str:
 def _refit_cost(run: Run) -> str:
     """Say what an epoch of refit costs, from what one of the training took."""
     status, took = run.recorded_status(), elapsed(run.recorded_status())
-    if took is None or not status.epoch:
+    if took is None or not status.epoch or summary(run).imported:
         return ""
     return f"An epoch of refit takes at most as long as an epoch of training: {duration(took / status.epoch)}."
