@@ -243,8 +243,8 @@ def _likely(mean: float) -> str:
     if mean < NEAR:
         return "which is very near. If the values are a share of the range, or inverse depths, convert them to metres"
     return (
-        "which is very far. If the values are millimetres, convert them to metres: `factor = 0.001` in dataset.toml, or "
-        "divide by 1000 in your own code"
+        "which is very far. If the values are millimetres, convert them to metres: `factor = 0.001` in dataset.toml, "
+        "or divide by 1000 in your own code"
     )
 
 

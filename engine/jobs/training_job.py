@@ -6,7 +6,6 @@ test split is looked at then, after everything is decided, and nowhere else.
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -30,6 +29,7 @@ from winnow.engine.sparsity.strength import SAID_OF, Targeted
 from winnow.engine.specs.network import OwnSpec
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.build import build_tasks
+from winnow.engine.tasks.surroundings import seed_stream
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import save_checkpoint
@@ -41,7 +41,6 @@ from winnow.engine.training.loop import Training, begin, start_at_constants, val
 
 FEW_MEASUREMENTS = 30  # of a held-out loss: ten are lost in the running means
 SEEDED = "the code of the network seeds torch: its first weights are the same whatever --seed says"
-STREAM = 12  # of random numbers, beside the one that networks are built with
 FEW_STEPS = 50  # of the penalty: fewer move hardly a group to zero
 
 
@@ -146,11 +145,7 @@ def _own_stream(spec: TrainSpec) -> int | None:
 
     So a step that seeds torch again is noticed (`engine.tasks.surroundings`). None where all code is ours.
     """
-    if not isinstance(spec.network, OwnSpec) and not spec.own_tasks:
-        return None
-    seeds = np.random.SeedSequence([_network_seed(spec), STREAM])
-    torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
-    return torch.initial_seed()
+    return seed_stream(_network_seed(spec)) if spec.steps_in_own_code else None
 
 
 def _remark(training: Training, images: Batches, writer: ResultWriter, first: Sequence[str]) -> None:

@@ -192,7 +192,9 @@ def test_a_depth_that_is_hardly_in_metres_is_noted(tmp_path: Path, scale: float,
     for name in names:
         (root / f"depth/{name}_depth.png").unlink(missing_ok=True)
         save(root / f"depth/{name}_depth.npy", np.full((24, 32), 0.4995 * scale, np.float32))
-    (root / "dataset.toml").write_text(text.replace("factor = 0.001\n", "").replace("_depth.png", "_depth.npy"), "utf-8")
+    (root / "dataset.toml").write_text(
+        text.replace("factor = 0.001\n", "").replace("_depth.png", "_depth.npy"), "utf-8"
+    )
     report = examine(FolderData(root=str(root)))
     assert report.findings == []
     noted = [note for note in report.notes if ": depth: " in note and "train" in note]
