@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from winnow.data.checking.summaries import FieldSummary
+from winnow.data.checking.summaries import FieldSummary, hardly_metres
 from winnow.data.disk.ahead import in_order
 from winnow.data.disk.records import OnDisk
 from winnow.data.disk.spec import DiskData
@@ -27,7 +27,6 @@ from winnow.data.validation import validate
 
 Progress = Callable[[int, int], None]
 TWICE = "there once"
-FAR, NEAR = 100.0, 0.05  # m: a mean depth beyond is more likely one in another unit
 LIKE_DATA = {".npy", ".npz", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".exr", ".pfm", ".mat", ".h5"}
 """Endings of files that hold an image or a target: what lies beside the samples and is not read is said."""
 
@@ -234,22 +233,13 @@ def _classes(report: Report) -> list[str]:
 
 def _units(report: Report) -> list[str]:
     """Return a note for every depth of which the mean says that it is hardly in metres."""
-    found = []
-    for split, own in report.splits.items():
-        for name, summary in own.fields.items():
-            if summary.field.kind == "depth" and summary.mean is not None and not NEAR <= summary.mean <= FAR:
-                found.append(f"{split}: {name}: the mean is {summary.mean:.4g} m, {_likely(summary.mean)}")
-    return found
-
-
-def _likely(mean: float) -> str:
-    """Return what a mean depth that is hardly in metres may be, and what to do."""
-    if mean < NEAR:
-        return "which is very near. If the values are a share of the range, or inverse depths, convert them to metres"
-    return (
-        "which is very far. If the values are millimetres, convert them to metres: `factor = 0.001` in dataset.toml, "
-        "or divide by 1000 in your own code"
-    )
+    means = [
+        (f"{split}: {name}", summary.mean)
+        for split, own in report.splits.items()
+        for name, summary in own.fields.items()
+        if summary.field.kind == "depth" and summary.mean is not None
+    ]
+    return [f"{name}: {said}" for name, mean in means if (said := hardly_metres(mean))]
 
 
 def _left_over(spec: DiskData, splits: Iterable[OnDisk]) -> list[str]:

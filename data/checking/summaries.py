@@ -8,7 +8,22 @@ import numpy as np
 from winnow.data.kinds import KINDS
 from winnow.data.sample import Array, Field
 
+FAR, NEAR = 100.0, 0.05  # m: a mean depth beyond is more likely one in another unit
 DIRECTIONS = ("x", "y", "z")  # the components of a normal
+
+
+def hardly_metres(mean: float) -> str:
+    """Say why a mean depth is hardly one in metres, and what to do; "" where it may be."""
+    if math.isnan(mean) or NEAR <= mean <= FAR:
+        return ""
+    if mean < NEAR:
+        said = "which is very near. If the values are a share of the range, or inverse depths, convert them to metres"
+    else:
+        said = (
+            "which is very far. If the values are millimetres, convert them to metres: `factor = 0.001` in "
+            "dataset.toml, or divide by 1000 in your own code"
+        )
+    return f"the mean is {mean:.4g} m, {said}"
 
 
 class Histogram:

@@ -71,6 +71,7 @@ class Status(Frozen):
     finished: Time | None = None
     remaining: float | None = Field(None, le=1e15)
     ended_with: int | None = None  # of a worker that could not say why: its exit code, −n for signal n
+    ended_rank: Count | None = None  # which of several processes that was
 
 
 def lost_message(status: Status) -> str:
@@ -81,7 +82,8 @@ def lost_message(status: Status) -> str:
     known = {int(own): own.name for own in signal.Signals}
     killed = ", by somebody or because memory ran out" if known.get(-code) == "SIGKILL" else ""
     end = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code} ({known.get(-code, '?')})"
-    return f"its process {end}{killed}, while: {status.phase}. See log.txt"
+    which = "its process" if status.ended_rank is None else f"its process number {status.ended_rank}"
+    return f"{which} {end}{killed}, while: {status.phase}. See log.txt"
 
 
 class WorkFolder:
