@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +173,10 @@ winnow.add_command(doctor_command)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a wrong request is one line on standard error and exit code 2."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        winnow.main(args=arguments, prog_name="winnow", standalone_mode=False)
+        _refuse_empty(given)
+        winnow.main(args=given, prog_name="winnow", standalone_mode=False)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -182,6 +185,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (SpecError, OSError, launch.JobError, ValueError) as error:
         click.echo(f"winnow: {_one_line(error)}", err=True)
         sys.exit(2)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raise where an argument is empty, as of a shell's variable that is not set: it must not count as left out."""
+    for before, own in pairwise(["winnow", *arguments]):
+        option, equals, value = own.partition("=")
+        empty = not own.strip() or (own.startswith("--") and equals and not value.strip())
+        if empty:
+            where = f"`{option}` must have a value" if equals else f"a value must follow `{before}`"
+            raise click.UsageError(f"{where}, got an empty one. Give one, or leave the option out.")
 
 
 def _one_line(error: Exception) -> str:
