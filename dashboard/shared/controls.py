@@ -86,7 +86,7 @@ def _kill(work: WorkFolder) -> None:
 def _strength(run: Run) -> None:
     """Ask for another strength, by a slider up to λ_max or as a number; Enter or Apply sends it."""
     requested = run.control().strength
-    if st.session_state.get(OF) != run.id:
+    if st.session_state.get(OF) != run.id or "strength_input" not in st.session_state:  # another page drops a field
         st.session_state[OF] = run.id
         st.session_state["strength_input"] = requested if requested is not None else events.strength_in_force(run)
     most = events.strength_max(run)
@@ -219,7 +219,7 @@ def target_control(run: Run) -> None:
         st.caption(SETTLED)
         return
     requested, asked = run.control().target, events.targets_asked(run)
-    if st.session_state.get(TARGET_OF) != run.id:
+    if st.session_state.get(TARGET_OF) != run.id or "target_input" not in st.session_state:
         st.session_state[TARGET_OF] = run.id
         st.session_state["target_input"] = requested if requested is not None else asked[-1]
     with st.form("target_form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -235,16 +236,22 @@ def test_an_origin_is_an_address(origin: str):
 
 @contextmanager
 def command(root: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run `winnow dashboard` on a free port; yield the address that it printed, once it is up."""
+    """Run `winnow dashboard` on a free port; yield the address that it printed, once it is up.
+
+    What else it prints is read on, or it would wait for a reader for ever; an exception in it is a failure.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "WINNOW_RUNS": str(root), "PYTHONUNBUFFERED": "1"}
     started = [sys.executable, "-P", "-c", START, "dashboard", "--no-browser", "--port", str(port), *options]
     process = subprocess.Popen(started, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    printed: list[str] = []
+    reader = threading.Thread(target=printed.extend, args=(process.stdout,))
+    address = process.stdout.readline().partition("dashboard: ")[2].strip()
+    reader.start()
     try:
-        assert process.stdout is not None
-        address = process.stdout.readline().partition("dashboard: ")[2].strip()
         base = options[options.index("--base-path") + 1] if "--base-path" in options else ""
         until = time.monotonic() + 60
         while got(port, f"/{base}/_stcore/health" if base else "/_stcore/health")[0] != 200:
@@ -254,7 +261,10 @@ def command(root: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[s
         yield address, process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.wait(timeout=60)
+        reader.join(timeout=60)
+        process.stdout.close()
+    assert "Traceback" not in "".join(printed), "".join(printed)
 
 
 def got(port: int, path: str, host: str = "", **headers: str) -> tuple[int, dict[str, str]]:

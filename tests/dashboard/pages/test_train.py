@@ -274,6 +274,32 @@ def test_the_slider_fills_the_field_and_apply_asks_for_it(make_run: MakeRun) -> 
         assert run.control().strength == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize(("field", "penalty", "expected"), [("strength", {}, 1e-3), ("target", {"target": 50.0}, 50.0)])
+def test_the_field_has_what_is_in_force_after_a_visit_to_another_page(
+    make_run: MakeRun, field: str, penalty: dict[str, float], expected: float
+) -> None:
+    def train_or_another() -> None:
+        import streamlit as st
+
+        from winnow.dashboard.pages.train.page import page
+
+        if not st.session_state.get("elsewhere"):
+            page()
+
+    run = make_run(penalty={"strength": 1e-3, **penalty})
+    write_events(run.path / "events.jsonl", [Event(0.0, 0, 0, None, "start", "strength_max", 0.01)])
+    with _working(run, progress=0.3):
+        page = AppTest.from_function(train_or_another, default_timeout=30)
+        page.query_params["run"] = run.id
+        assert page.run().number_input(key=f"{field}_input").value == pytest.approx(expected)
+        page.session_state["elsewhere"] = True
+        page.run()
+        page.session_state["elsewhere"] = False
+        page.run()
+        assert not page.exception
+        assert page.number_input(key=f"{field}_input").value == pytest.approx(expected)
+
+
 def test_a_strength_beyond_the_maximum_asks_first(make_run: MakeRun) -> None:
     run = _measured(make_run)
     with _working(run):
