@@ -82,6 +82,7 @@ def _marked(frame: pd.DataFrame, name: str, style: Style, hover: str) -> go.Scat
         mode="lines+markers" if len(frame) <= 60 else "lines",
         line={"color": style.colour, "width": 2.5, "dash": style.dash},
         marker={"symbol": style.marker, "size": 6},
+        cliponaxis=len(frame) > 1,  # the first point lies on the axis, which would hide half of it
         hovertemplate=hover,
     )
 

@@ -167,3 +167,8 @@ def test_path_and_study_say_their_marks_and_skip_what_has_no_value(the_path: Stu
     own = known[(known["quantity"] == "delta.dense.main") & (known["split"] == "test") & (known["arm"] != "dense")]
     assert f"{own['mean'].max():+.2f} %" in of_study.study_answer(known, which, "dense").says
     assert "No sparse arm" in of_study.study_answer(known.assign(mean=np.nan), which, "dense").says
+
+
+def test_what_could_be_removed_is_not_promised_of_a_run_that_ended() -> None:
+    assert of_pruning.uncounted("running").endswith("counted after the first epoch.")
+    assert of_pruning.uncounted("lost") == "This run was lost before it was counted what could be removed."
