@@ -99,7 +99,7 @@ def _put_back(known: dict[Setting, Any]) -> dict[Setting, Any]:
 
 def _said(value: Any) -> str:
     if isinstance(value, tuple):  # of deterministic algorithms
-        return _said(value[0]) + " (warn_only)" * value[1]
+        return _said(value[0]) + " (warn_only)" * bool(value[1])
     return ("off", "on")[value] if isinstance(value, bool) else str(value).removeprefix("torch.")
 
 
