@@ -99,11 +99,7 @@ def _put_back(known: dict[Setting, Any]) -> dict[Setting, Any]:
 
 def _said(value: Any) -> str:
     if isinstance(value, tuple):  # of deterministic algorithms
-<<<<<<< HEAD
         return f"{_said(value[0])}{' (warn_only)' if value[1] else ''}"
-=======
-        return _said(value[0]) + " (warn_only)" * bool(value[1])
->>>>>>> cases
     return ("off", "on")[value] if isinstance(value, bool) else str(value).removeprefix("torch.")
 
 
