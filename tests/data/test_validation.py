@@ -134,7 +134,7 @@ def test_targets_are_a_mapping(targets):
         (np.zeros((8, 9), np.uint8), r"Of a grey image: image\[:, :, None\]"),
         (np.zeros((8, 9, 3), np.uint16), r"got uint16. Give \(image / 65535\).astype\(np.float32\)"),
         (np.full((8, 9, 3), 200, np.float32), "Divide 8-bit values by 255"),
-        ([[[0]]], "got list. Give np.asarray"),
+        ([[[0]]], "got list. Convert it with np.asarray"),
     ],
 )
 def test_an_image_of_another_form_is_refused_with_what_to_give(image: Any, said: str) -> None:

@@ -60,7 +60,7 @@ def test_all_defects_of_a_folder_are_found_at_once(tmp_path: Path):
         f"depth/{names[1]}_depth.png: `content` must be a complete",
         f"heat/{names[3]}.npy: `values` must be finite, got inf",
         f"photos/{names[3]}.png: `image` must be there once, got the pixels of {names[2]} (train). Remove one",
-        f"photos/{names[7]}.png: `image` must be in one split only, got the pixels of {names[4]} (train). What",
+        f"photos/{names[7]}.png: `image` must be in one split only, got the pixels of {names[4]} (train). The",
         f"objects/{names[11]}.png: `objects` must be of the size of its image, (48, 64), got (24, 32)",
         f"{root}: `image` must be of one size and type, got 10 of 24 × 32 × 3 uint8, 1 of 48 × 64 × 3 uint8. Set",
     ]

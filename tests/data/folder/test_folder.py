@@ -216,7 +216,7 @@ DEFECTS = {
     "labels on their side": (lambda f: save(f / LABELS, np.zeros((32, 24), np.uint8)), "width are swapped"),
     "unknown class": (lambda f: save(f / LABELS, np.full((24, 32), 7, np.uint8)), r"from 0 to 2, got 7 at \(0, 0\)"),
     "coloured labels": (lambda f: save(f / LABELS, image_of(0)), "of one channel, got RGB"),
-    "labels cut off": (lambda f: damage(f / LABELS, 60), "whole PNG"),
+    "labels cut off": (lambda f: damage(f / LABELS, 60), "complete PNG"),
     "lossy labels": (
         lambda f: (save(f / "objects" / f"{FIRST}.jpg", np.zeros((24, 32), np.uint8)), (f / LABELS).unlink()),
         "stored without loss, got a JPEG",

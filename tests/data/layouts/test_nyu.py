@@ -169,7 +169,7 @@ DEFECTS = {
     "an image cut off": (
         "nyud_mt",
         lambda r: (r / "images/0001.jpg").write_bytes((r / "images/0001.jpg").read_bytes()[:700]),
-        "whole PNG, JPEG",
+        "complete PNG, JPEG",
     ),
     "class 41": ("nyud_mt", lambda r: save(r / "segmentation/0001.png", np.full((24, 32), 41, np.uint8)), "got 41"),
     "grey normals": ("atrc", lambda r: save(r / "normals/0001.png", np.zeros((24, 32), np.uint8)), "an RGB picture"),
