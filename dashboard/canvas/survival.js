@@ -42,15 +42,26 @@ class SurvivalMap {
     this.picker.close()
   }
 
+  // The page is drawn again far more often than the norms change: then only what is selected or named may be new.
   update(data) {
+    const ink = this.map.style("--st-text-color")
+    const { norms, near, order, low, high, layers, counts } = data
+    const drawn = JSON.stringify([norms, near, order, low, high, layers, counts, ink])
     this.data = data
+    if (drawn === this.drawn) return this.adopt()
+    this.drawn = drawn
     this.norms = floatsOf(data.norms)
     this.levels = levelsOf(this.norms, bitsOf(data.near, this.norms.length), data)
     this.rows = rowsOf(data.layers, data.counts, data.order)
-    this.picker.adopt(data.of, data.selected, cellNamed(this.rows, data.selected))
-    this.map.cells.selected = this.picker.cell
+    this.adopt()
     this.map.show(this.rows, this.levels, this.palette)
     this.legend()
+  }
+
+  adopt() {
+    const { of, selected } = this.data
+    this.picker.adopt(of, selected, cellNamed(this.rows, selected))
+    this.map.mark("selected", this.picker.cell)
   }
 
   legend() {

@@ -13,7 +13,8 @@ MOST_CURVES = 12  # layers drawn one by one; of a deeper network every k-th
 MOST_POINTS = 8000  # of all channels of a layer together
 LAYERS_READING = (
     "Each curve is a layer, from the input (violet) to the output (green): the median norm of its living groups. It "
-    "ends where the last group of the layer died. Below the axis: how many of the layers are drawn, where not all are."
+    "ends where the last group of the layer died. If not all layers are drawn, the label of the axis says how many "
+    "are."
 )
 CHANNELS_READING = (
     "One curve per channel of the layer. A curve that ends at a cross is a channel that died there; blue channels are "
@@ -33,7 +34,7 @@ def median_norms(frame: pd.DataFrame) -> go.Figure:
         figure.add_trace(_layer(frame[frame["depth"] == place], colour))
     figure.update_layout(showlegend=True, legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"})
     figure.update_yaxes(title_text="median norm of living groups [1]", **_LOG)
-    figure.update_xaxes(title_text=f"epoch{_part(len(drawn), depth + 1, 'layers')}")
+    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{_part(len(drawn), depth + 1, 'layers')}")
     return figure
 
 
@@ -52,7 +53,7 @@ def channel_norms_figure(frame: pd.DataFrame, layer: str) -> go.Figure:
     figure.update_layout(showlegend=True)
     figure.update_yaxes(title_text=f"norm of the groups of {escaped(layer)} [1]", **_LOG)
     drawn, whole = (one["channel"].nunique() for one in (kept, frame))
-    figure.update_xaxes(title_text=f"epoch{_part(drawn, whole, 'channels')}")
+    figure.update_xaxes(rangemode="nonnegative", title_text=f"epoch{_part(drawn, whole, 'channels')}")
     return figure
 
 

@@ -12,8 +12,8 @@ from winnow.engine.runs.quantities import Metric
 HALF = 0.6  # of the height: below it are the titles of the second row
 MOST_TASKS = 6  # two plots each: twelve plots are what a page can draw
 READING = (
-    "Top: loss on the training images (thin) and on the validation images (bold, marked). Bottom: validation metric; "
-    "the dashed line is the best prediction that ignores the image."
+    "Top: loss on the training images (thin) and on the validation images (bold, marked). Bottom, where it is "
+    "recorded: validation metric; the dashed line is the best prediction that ignores the image."
 )
 
 
@@ -27,15 +27,24 @@ def losses_and_metrics(
     drawn = list(tasks)[:MOST_TASKS]
     if frame.empty or not drawn:
         return empty("The first loss is recorded a tenth into the first epoch.")
-    figure = panels(2, len(drawn), [*(task for task, _ in drawn), *(_title(metric) for _, metric in drawn)], height=480)
+    rows = 2 if any(_has(frame, task, metric) for task, metric in drawn) else 1
+    below = [_title(metric) for _, metric in drawn][: len(drawn) * (rows - 1)]
+    figure = panels(rows, len(drawn), [*(task for task, _ in drawn), *below], height=240 * rows)
     figure.update_annotations(font={"size": 12}, selector=lambda note: note.y < HALF)
     for column, (task, metric) in enumerate(drawn, start=1):
         own = frame[frame["task"] == task]
         figure.add_traces(_losses(own, task, styles[task]), rows=1, cols=column)
-        figure.add_traces(_metrics(own, task, metric, styles[task]), rows=2, cols=column)
-        figure.update_xaxes(title_text="epoch", row=2, col=column)
+        if rows == 2:
+            figure.add_traces(_metrics(own, task, metric, styles[task]), rows=2, cols=column)
+        figure.update_xaxes(rangemode="nonnegative", title_text="epoch", row=rows, col=column)
     figure.update_yaxes(title_text="loss", row=1, col=1).update_yaxes(rangemode="tozero", row=1)
     return figure
+
+
+def _has(frame: pd.DataFrame, task: str, metric: Metric) -> bool:
+    """Whether there is anything to draw of a metric: a loop of the user's own may record losses alone."""
+    own = frame[(frame["task"] == task) & (frame["quantity"] == metric.name)]
+    return bool(own["split"].isin(("val", "constant")).any())
 
 
 def _title(metric: Metric) -> str:
@@ -73,6 +82,7 @@ def _marked(frame: pd.DataFrame, name: str, style: Style, hover: str) -> go.Scat
         mode="lines+markers" if len(frame) <= 60 else "lines",
         line={"color": style.colour, "width": 2.5, "dash": style.dash},
         marker={"symbol": style.marker, "size": 6},
+        cliponaxis=len(frame) > 1,  # the first point lies on the axis, which would hide half of it
         hovertemplate=hover,
     )
 

@@ -26,5 +26,5 @@ def one_channel(frame: pd.DataFrame) -> go.Figure:
     )
     top = float(np.nanmax(frame["norm"])) or 1.0
     figure.update_yaxes(title_text="norm [1]", range=[-0.04 * top, 1.08 * top])
-    figure.update_xaxes(title_text="epoch")
+    figure.update_xaxes(rangemode="nonnegative", title_text="epoch")
     return figure

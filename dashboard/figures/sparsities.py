@@ -48,7 +48,7 @@ def sparsities_figure(
         )
     figure.update_layout(showlegend=True, legend={"y": -0.2, "yanchor": "top"})  # above, it would hide the events
     figure.update_yaxes(title_text="exactly zero [%]", range=[0, 103])
-    figure.update_xaxes(title_text="epoch")
+    figure.update_xaxes(rangemode="nonnegative", title_text="epoch")
     aim, span = plan or SparsityPlan(), (float(frame["at"].min()), float(frame["at"].max()))
     _show(figure, aim)
     events = [] if removals is None else _removals(removals[removals["at"] >= span[0]])

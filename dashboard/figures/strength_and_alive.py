@@ -43,7 +43,7 @@ def strength_and_alive(frame: pd.DataFrame, changes: pd.DataFrame, refit: float 
         **_log_axis(pd.concat([frame[name] for name in ("strength", *bounds)])),
     )
     figure.update_xaxes(range=[_start(frame), float(frame["at"].max())])
-    figure.update_xaxes(title_text="epoch", row=2, col=1)
+    figure.update_xaxes(rangemode="nonnegative", title_text="epoch", row=2, col=1)
     return figure
 
 
@@ -80,9 +80,10 @@ def _log_axis(strengths: pd.Series) -> dict[str, object]:
         return {"range": [-0.05, 1]}
     low, high = np.log10(positive.min()), np.log10(positive.max())
     margin = max(0.15, (1 - (high - low)) / 2)
+    decades = high - low + 2 * margin
     return {
         "type": "log",
         "range": [float(low - margin), float(high + margin)],
         "exponentformat": "power",
-        "dtick": "D2",
+        "dtick": "D2" if decades <= 1.5 else int(np.ceil(decades / 4)),  # more labels would overlap in the low panel
     }

@@ -12,8 +12,8 @@ MOST_PAIRS = 10
 STRETCHES = 40  # of the epochs drawn: single steps are too noisy to be compared
 CONFLICT_READING = (
     "One curve per pair of tasks: the cosine between their gradients at the shared features. Above 0: a step for one "
-    "task helps the other. Below 0: the tasks pull the shared features apart. Near 0: they need different features. "
-    "Where there are many records, a point is the mean of several."
+    "task helps the other. Below 0: the tasks pull the shared features in opposite directions. Near 0: they need "
+    "different features. Where there are many records, a point is the mean of several."
 )
 WEIGHTS_READING = "How much each task's gradient counts in the shared part of the network, relative to the others."
 
@@ -33,7 +33,7 @@ def task_conflict(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure
     figure.update_layout(showlegend=True)
     figure.add_hline(y=0, line={"width": 1.5, "color": NEUTRAL})
     figure.update_yaxes(title_text="cosine [1]", range=[-1.05, 1.05], dtick=0.5)
-    figure.update_xaxes(title_text="epoch")
+    figure.update_xaxes(rangemode="nonnegative", title_text="epoch")
     return figure
 
 
@@ -53,7 +53,7 @@ def task_weights(frame: pd.DataFrame, styles: Mapping[str, Style]) -> go.Figure:
         )
     figure.update_layout(showlegend=True)
     figure.update_yaxes(title_text="weight of the task [1]", rangemode="tozero")
-    figure.update_xaxes(title_text="epoch")
+    figure.update_xaxes(rangemode="nonnegative", title_text="epoch")
     return figure
 
 

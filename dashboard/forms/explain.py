@@ -6,7 +6,7 @@
 import streamlit as st
 
 from winnow.dashboard.forms.starting import start_job
-from winnow.dashboard.forms.widgets import field_row
+from winnow.dashboard.forms.widgets import NOTHING, Usual, field_row
 from winnow.dashboard.frames.groups import norms
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
@@ -46,14 +46,14 @@ def new_explanation(run: Run) -> DerivedJob | None:
         help=ExplainSpec.model_fields["methods"].description,
         on_change="ignore",
     )
-    values = field_row(ExplainSpec, ESSENTIAL, form=FORM)
+    values = field_row(ExplainSpec, ESSENTIAL, form=FORM, usual=_usual(run))
     with st.expander("Advanced", icon=":material/tune:", key=f"{FORM}_advanced"):
         about = ExplainSpec.model_fields["layers"].description
         layers = st.multiselect(
             "Layers",
             [layer.name for layer in norms(run).layers],
             key=f"{FORM}_layers",
-            placeholder="all that the tasks share",
+            placeholder="all layers that the tasks share",
             help=about,
             on_change="ignore",
         )
@@ -62,3 +62,10 @@ def new_explanation(run: Run) -> DerivedJob | None:
     if st.button("Explain this run", key=f"{FORM}_submit", type="primary", icon=":material/lightbulb:"):
         return start_job(run, {"kind": "explain", **values, "methods": methods, "layers": layers})
     return None
+
+
+def _usual(run: Run) -> Usual:
+    """Explain outputs where a task has no loss that is known: recorded without `tasks`, or imported without data."""
+    described = getattr(run.spec.data, "described", {})
+    unknown = any(field.kind == "unspecified" for field in described.values())
+    return Usual("without_loss", {"of": "output"}) if unknown else NOTHING

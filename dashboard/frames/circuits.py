@@ -97,7 +97,12 @@ def explained_with_circuits(run: Run) -> DerivedJob | None:
 
 
 def circuits_agreed(one: DerivedJob, other: DerivedJob) -> tuple[pd.DataFrame, str]:
-    """Return how far the circuits of explanations of two runs agree, and why nothing can be said, "" where it can."""
+    """Return how far the circuits of explanations of two runs agree, and why nothing can be said, "" where it can.
+
+    This is a view of two stored results, not a result of its own: the user chooses the two runs here, so no job could
+    have stored every pair. The engine counts (`engine.explain.circuits.tables.circuit_agreement`), exactly and from the
+    stored edges alone: no network runs, and nothing is estimated. The page chooses the pair and writes it in per cent.
+    """
     tables = [explanation_table(work, "circuits") for work in (one, other)]
     same = _continues(one.run, other.run) or _continues(other.run, one.run)
     reason = ""

@@ -102,9 +102,12 @@ def conflict_frame(run: Run, since: float = 0.0) -> pd.DataFrame:
 
 
 def epochs_done(run: Run) -> int:
-    """Return after how many whole epochs the newest metrics were recorded; 0 before the end of the first."""
+    """Return after how many whole epochs the newest numbers were recorded; 0 before the end of the first.
+
+    A loop of the user's own may record no metrics: its sparsities come after each epoch as well.
+    """
     log = events(run)
-    known = log.loc[log["split"] == "val", "epoch"]
+    known = log.loc[log["split"].isin(("val", "model")), "epoch"]
     return int(known.max()) if len(known) else 0
 
 

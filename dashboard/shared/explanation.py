@@ -91,7 +91,7 @@ def faithfulness_badge(work: DerivedJob) -> None:
     icon, shown = SIGNS[colour]
     what = f"for {tasks[0]}" if len(tasks) == 1 else "over all tasks"
     but = trust.doubted_tasks(work, method)
-    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False, key="verdict_explained"):
         st.badge(plain(f"{trust.VERDICTS[colour]} {what}"), icon=icon, color=shown, help=RULES, width="content")
         st.caption(plain(f"But {but}. {said}" if but else said), width="stretch")
 

@@ -25,7 +25,7 @@ PROBE = re.compile(
 SETTLED = "[data-testid=stApp][data-test-script-state=notRunning]"
 AXE = Path(__file__).resolve().parents[1] / "javascript" / "node_modules" / "axe-core" / "axe.min.js"
 SERIOUS = """
-async () => (await axe.run(document, { resultTypes: ["violations"], iframes: false })).violations
+async (only) => (await axe.run(document, { resultTypes: ["violations"], iframes: false, ...only })).violations
   .filter((found) => ["serious", "critical"].includes(found.impact))
   .flatMap((found) => found.nodes.map((node) => `${found.id}: ${node.html.slice(0, 120)}`))
 """
@@ -85,13 +85,16 @@ def keyed(page: Page, key: str) -> Locator:
     return page.locator(f".st-key-{key}")
 
 
-def serious(page: Page) -> list[str]:
-    """Return what axe-core finds serious or critical on a page; nothing where `npm ci` has not installed it."""
+def serious(page: Page, contrast_alone: bool = False) -> list[str]:
+    """Return what axe-core finds serious or critical on a page; nothing where `npm ci` has not installed it.
+
+    `contrast_alone`: for a page that was examined in other colours, which are all that is new to it.
+    """
     if not AXE.exists():
         return []
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
-    found: list[str] = page.evaluate(SERIOUS)
+    found: list[str] = page.evaluate(SERIOUS, {"runOnly": ["color-contrast"]} if contrast_alone else {})
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 from filelock import FileLock
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.driving import SIZE, Faults, keyed, settled
+from tests.browser.driving import PATIENCE, SIZE, Faults, keyed, settled
 from tests.browser.serving import serving
 from tests.dashboard.making import write_run
 from winnow.engine.runs.events import Event, write_events
@@ -29,7 +29,7 @@ def test_a_run_appears_on_an_idle_page_and_its_zoom_outlives_new_data(browser: B
         page.goto(address)
         expect(page.get_by_role("button", name="Start the demo run")).to_be_visible()
         run = write_run(runs)
-        expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible(timeout=15_000)
+        expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible(timeout=PATIENCE)
         with _works(run):
             page.goto(f"{address}/train?run={run.id}")
             zoomed = _zoom(page)

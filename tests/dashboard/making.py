@@ -1,5 +1,7 @@
 """Small runs, written with the writers that the worker uses."""
 
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from winnow.engine.specs.train import parse
 LAYERS = [Layer("stem", 3, 9), Layer("<b>deep</b>", 4, 18)]
 START = 1_750_000_000.0
 STEP = 30  # of the checkpoint
+STAMP, SECOND = "%Y%m%d-%H%M%S", 15  # how an id begins, and for how many characters
+BEGINNING = re.compile(r"20\d{6}-\d{6}-")
 NETWORK = pd.DataFrame(
     [
         (0, "input", "images", "", "", "images", "depth", 3, 3, 0, 0, 0, 0.0, 0.0, 0.0),
@@ -38,7 +42,7 @@ STREAMS = pd.DataFrame(
 
 def write_run(root: Path, epochs: int = 3, state: str = "done", message: str = "", **spec: Any) -> Run:
     """Write a run of some epochs: one channel dies in each, from the last one on."""
-    run = create(parse({"name": "small", "epochs": 5, "tasks": ["depth"], **spec}), root)
+    run = newest(create(parse({"name": "small", "epochs": 5, "tasks": ["depth"], **spec}), root))
     run.norms.begin(LAYERS)
     for epoch in range(epochs + 1):
         write_events(run.path / "events.jsonl", _epoch(epoch, run.spec.penalty.strength))
@@ -49,6 +53,16 @@ def write_run(root: Path, epochs: int = 3, state: str = "done", message: str = "
     )
     replace(run.path / "status.json", status.model_dump_json().encode())
     return run
+
+
+def newest(run: Run) -> Run:
+    """Return a run under an id that is later than all others: ids hold the second, in which a test makes several."""
+    names = [other.name for other in run.path.parent.iterdir() if other != run.path]
+    latest = max((name[:SECOND] for name in names if BEGINNING.match(name)), default="")
+    if run.id[:SECOND] > latest:
+        return run
+    later = datetime.strptime(latest, STAMP).replace(tzinfo=UTC) + timedelta(seconds=1)
+    return Run(run.path.rename(run.path.with_name(f"{later:{STAMP}}{run.id[SECOND:]}")))
 
 
 def write_tables(run: Run, nearly: tuple[int, ...] = ()) -> Run:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.dashboard.frames.answers.answer import Answer, joined_up, percent
+from winnow.dashboard.frames.answers.of_run import ENDED
 from winnow.dashboard.frames.certificate import CertificateFile
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import measured
@@ -14,11 +15,18 @@ from winnow.engine.studies.layer_budgets import cut_costs
 TOGETHER = "These are cuts of one layer at a time. All of them together cost more: a pruning measures how much."
 
 
+def uncounted(state: str) -> str:
+    """Say why it is not known what could be removed of a run in this state."""
+    if ended := ENDED.get(state):
+        return f"This run {ended} before it was counted what could be removed."
+    return "What could be removed is counted after the first epoch."
+
+
 def unpruned_answer(known: Summary) -> Answer:
     """Say what could be removed of a run of which nothing has been."""
     macs, parameters = (known.newest.get((None, f"removable_{name}"), nan) for name in ("macs", "parameters"))
     if not isfinite(macs):
-        return Answer("What could be removed is counted after the first epoch.")
+        return Answer(uncounted(known.status.state))
     return Answer(
         f"{percent(macs)} of the MACs and {percent(parameters)} of the parameters can go without changing an output.",
         "Start a pruning below.",
@@ -36,7 +44,8 @@ def pruned_answer(costs: pd.DataFrame, changes: pd.DataFrame, found: Certificate
             "Start a pruning by a budget to remove some at a price.",
         )
     says = (
-        f"{percent(100 - left['macs'])} of the MACs and {percent(100 - left['parameters'])} of the parameters are gone"
+        f"{percent(100 - left['macs'])} of the MACs and {percent(100 - left['parameters'])} of the parameters were "
+        f"removed"
     )
     says += f"{_faster(costs)}. {_exact(found)}{_pays(changes)}"
     if found is not None and not found.holds:

@@ -85,11 +85,12 @@ def _chosen(runs: Mapping[str, Run]) -> tuple[Run | None, Run | None]:
     found = []
     with st.container(horizontal=True, vertical_alignment="center"):
         for name, label in ((RUN, "A"), (OTHER, "B")):
-            st.markdown(f"**{label}**", width="content")
-            run = runs.get(chosen_of(Selector(name, label, 430, (OTHER,)), names) or "")
-            found.append(run)
-            if run is not None:
-                ended(run)
+            with st.container(horizontal=True, vertical_alignment="center", width="content"):  # no letter alone
+                st.markdown(f"**{label}**", width="content")
+                run = runs.get(chosen_of(Selector(name, label, 430, (OTHER,)), names) or "")
+                found.append(run)
+                if run is not None:
+                    ended(run)
     for run, name in zip(found, (RUN, OTHER), strict=True):
         if run is None and address.named(name):
             gone(name)

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from winnow.dashboard.frames import current
+from winnow.dashboard.frames.answers.of_pruning import uncounted
 from winnow.dashboard.frames.before_after import realised
 from winnow.dashboard.frames.summaries import Summary, summary
 from winnow.dashboard.frames.tables import SPARSITY_TITLES
@@ -79,7 +80,7 @@ def _percent(value: float) -> str:
 def _components(run: Run) -> None:
     shares = current.shares(run)
     if shares.empty:
-        st.info("What could be removed is counted after the first epoch.", icon=":material/content_cut:")
+        st.info(uncounted(run.status.state), icon=":material/content_cut:")
         return
     st.dataframe(
         shares,

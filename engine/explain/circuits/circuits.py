@@ -66,7 +66,10 @@ def task_circuits(
     settings: Settings | None = None,
     learning: Learning | None = None,
 ) -> CircuitTables:
-    """Return the circuit of every task of a model.
+    """Return the circuit of every task of a model: the fewest edges that keep 90 or 95 % of what the task has learned.
+
+    kept = (L(all cut) − L(circuit)) / (L(all cut) − L(whole)), with L the task's loss on images that did not find it.
+    An edge is cut by putting the channel's mean in its place. The tables: see `CircuitTables`.
 
     Args:
         model: any module, as `engine.explain.relevance.relevance` takes it.

@@ -51,7 +51,7 @@ def why_no_edges(site: Site) -> str:
         return "only linear layers and convolutions of torch, called as such, have edges that can be cut"
     axis, weight = site.axis, module._parameters.get("weight")
     if axis.parameter is not weight or axis.axis != 1 or axis.channels != axis.extent:
-        return "its weight is no plain table of outputs and inputs"
+        return "its weight is not a plain matrix of outputs and inputs"
     return ""
 
 

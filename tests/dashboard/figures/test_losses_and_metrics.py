@@ -53,3 +53,11 @@ def test_without_data_it_says_when_there_will_be_some() -> None:
     figure = losses_and_metrics(pd.DataFrame({"task": []}), [("depth", ERROR)], styles(["depth"]))
     assert "first loss" in figure.layout.annotations[0].text
     assert not figure.data
+
+
+def test_losses_alone_have_no_empty_row_below() -> None:
+    frame = pd.DataFrame({"at": [0.5], "task": ["depth"], "split": ["train"], "quantity": ["loss"], "value": [2.0]})
+    figure = losses_and_metrics(frame, [("depth", ERROR)], styles(["depth"]))
+    assert [note.text for note in figure.layout.annotations] == ["depth"]
+    assert figure.layout.xaxis.title.text == "epoch"
+    assert "xaxis2" not in figure.layout

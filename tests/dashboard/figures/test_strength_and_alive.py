@@ -52,3 +52,10 @@ def test_layers_that_learn_a_strength_of_their_own_are_drawn_as_bounds() -> None
     low, high = figure.layout.yaxis2.range
     assert low < -5
     assert high > np.log10(2e-2)
+
+
+def test_labels_of_many_decades_are_few() -> None:
+    wide = FRAME.assign(strength=[1e-7, 1e-3, 5e-3])
+    axis = strength_and_alive(wide, NONE).layout.yaxis2
+    assert (axis.range[1] - axis.range[0]) / axis.dtick <= 4
+    assert strength_and_alive(FRAME, NONE).layout.yaxis2.dtick == "D2"

@@ -95,3 +95,13 @@ def test_a_removal_stands_until_it_is_undone(make_run: MakeRun) -> None:
     assert events.sparsities(run)["at"].tolist() == [0, 1, 2]  # what came behind it is void
     write_events(log, [Event(0.0, 3, 30, None, "model", name, 7.0) for name in SPARSITIES])
     assert events.sparsities(run)["mac_sparsity"].tolist() == [0, 10, 20, 7]
+
+
+def test_epochs_count_without_metrics(make_run: MakeRun) -> None:
+    """A loop of the user's own may record no metrics; its sparsities say how far it came."""
+    run = make_run()
+    log = events.events(run)
+    kept = log[log["split"] != "val"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(events, "events", lambda run: kept)
+        assert events.epochs_done(run) == 3

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.making_judged import write_judged, write_pictures
 from tests.dashboard.pruning_making import CERTIFICATE, set_status, write_bench, write_export, write_pruning
-from tests.dashboard.reading import said
+from tests.dashboard.reading import opened, said
 from winnow.engine.runs.derived import DerivedJob, derived_job, derived_jobs
 from winnow.engine.runs.files import replace_json
 from winnow.engine.runs.run import Run
@@ -107,7 +107,7 @@ def test_a_pruning_that_is_started_is_the_one_shown_and_stands_in_the_address(
 ) -> None:
     run = make_stored_run()
     older = write_pruning(run, stem="a")
-    page = _page(run=run.id, pruning=older.id)
+    page = opened(_page(run=run.id, pruning=older.id), "new_pruning_1")
     page.button(key="prune_submit").click().run()
     assert not page.exception
     started = next(found.id for found in derived_jobs(run, "prune") if found.id != older.id)

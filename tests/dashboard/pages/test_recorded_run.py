@@ -64,3 +64,19 @@ def test_the_groups_page_shows_its_components(root: Path) -> None:
     page = opened("groups", Run(sorted(root.iterdir())[0]))
     assert page.dataframe[0].value["component"].tolist() == ["body", "side", "light", "total"]
     assert "mine" in said(page) or page.metric
+
+
+@pytest.mark.parametrize(("told", "of"), [(0, "loss"), (1, "output")])
+def test_outputs_are_explained_where_no_loss_is_known(root: Path, told: int, of: str) -> None:
+    run = Run(sorted(root.iterdir())[told])
+    page = AppTest.from_function(show_form, args=(str(run.path),), default_timeout=60).run()
+    assert next(box for box in page.selectbox if box.label == "Quantity explained").value == of
+
+
+def show_form(path: str) -> None:
+    from pathlib import Path
+
+    from winnow.dashboard.forms.explain import new_explanation
+    from winnow.engine.runs.run import Run
+
+    new_explanation(Run(Path(path)))

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.making_sensitivities import write_sensitivity
-from tests.dashboard.reading import said
+from tests.dashboard.reading import opened, said
 from winnow.engine.runs import launch
 from winnow.engine.runs.derived import derived_jobs
 from winnow.engine.runs.run import Run
@@ -73,6 +73,6 @@ def test_a_new_pruning_can_follow_an_analysis_of_its_criterion(make_stored_run: 
     page.selectbox(key="prune_sensitivity_norm").set_value(work.id)
     page.button(key="prune_submit").click().run()
     assert derived_jobs(run, "prune")[0].spec.sensitivity == work.id
-    other = _page(run=run.id)
+    other = opened(_page(run=run.id), "new_pruning_1")
     other.segmented_control(key="prune_criterion").set_value("relevance").run()
     assert not [box for box in other.selectbox if box.key == "prune_sensitivity_relevance"]
