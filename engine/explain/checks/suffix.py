@@ -140,8 +140,8 @@ def _same(
         with ExitStack() as stack:
             _replace(stack, needless)
             found = model(images)
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError):
-        return False  # what stands for a module was not as the model needs it
+    except Exception:  # noqa: BLE001 - whatever a model's own code makes of what stands for a module: run it all
+        return False
     return all(torch.equal(found[name], whole[name]) for name in wanted)
 
 
