@@ -1,4 +1,4 @@
-"""What is said of code of the user's own that went wrong: its error in one line, and which line of theirs raised it."""
+"""What a message says of the user's code that went wrong: its error in one line, and which of its lines raised it."""
 
 import sys
 from collections.abc import Iterator
@@ -11,20 +11,26 @@ from types import FrameType, TracebackType
 OURS = "winnow"
 LONGEST = 1000  # characters of an error's text
 INSIDE = 300  # of one that is part of another
+JOINER = "\u200d"  # joins emoji
 
 
 class OwnCodeError(ValueError):
     """Code of the user's own raised an error; the message names its role, the error and the line."""
 
 
+def printable(text: str) -> str:
+    """Return a text with a � for each character that a terminal or a page cannot show; the joiner of emoji is kept."""
+    return "".join(letter if letter.isprintable() or letter == JOINER else "�" for letter in text)
+
+
 def error_text(error: BaseException, longest: int = LONGEST) -> str:
-    """Return the first line of an error's text with something in it, in printable characters; "" without a text."""
+    """Return the first line of an error's text that is not blank, in printable characters; "" without a text."""
     try:
         text = str(error)
     except Exception as other:  # noqa: BLE001 - a text is asked for, whatever the user's class does
-        return f"an error without a text, as its own raised {type(other).__name__}"
+        return f"an error whose message cannot be read, because reading it raised {type(other).__name__}"
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    plain = "".join(letter if letter.isprintable() else "�" for letter in first[: longest + 1])
+    plain = printable(first[: longest + 1])
     return plain if len(plain) <= longest else f"{plain[:longest]}…"
 
 
@@ -87,5 +93,5 @@ def users_code(role: str, name: str) -> Iterator[None]:
                 raise  # ours, which says by itself what is wrong
             ended = f"sys.exit({error.code!r})" if isinstance(error, SystemExit) else error_line(error)
             raise OwnCodeError(
-                f"`{role}` must be code that runs, got {ended} from {name}{f' in {line}' if line else ''}. Mend it."
+                f"`{role}` must be code that runs, got {ended} from {name}{f' in {line}' if line else ''}. Fix it."
             ) from error

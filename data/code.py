@@ -94,7 +94,9 @@ class Code:
             self._require_own(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."), file)
         attribute = self.name.partition(":")[2]
         if not hasattr(module, attribute):
-            raise ValueError(f"`{self.role}` must name something in {self.module}, got {attribute}, which it lacks.")
+            raise ValueError(
+                f"`{self.role}` must name something in {self.module}, got {attribute}, which is not there."
+            )
         return getattr(module, attribute)
 
     def _require_own(self, name: str, file: Path) -> None:

@@ -23,7 +23,7 @@ from winnow.data.disk.cache import cached
 from winnow.data.disk.spec import DiskData
 from winnow.data.kinds import KINDS
 from winnow.data.parameters import checked_index
-from winnow.data.sample import Array, DataError, Dataset, Field, Sample, Split
+from winnow.data.sample import Array, DataError, Dataset, Field, Sample, Split, Wrapped
 from winnow.data.spec import DataSpec
 from winnow.data.stacking import Progress, Stacked
 from winnow.data.trust import confirm_folder
@@ -116,21 +116,10 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class InArrays:
+class InArrays(Wrapped):
     """A data set whose samples are read from arrays."""
 
-    whole: Dataset
     stacked: Stacked
-
-    @property
-    def name(self) -> str:
-        """The name of the data set."""
-        return self.whole.name
-
-    @property
-    def fields(self) -> Mapping[str, Field]:
-        """The fields of the data set."""
-        return self.whole.fields
 
     def __len__(self) -> int:
         return len(self.stacked.images)

@@ -106,8 +106,8 @@ def _refuse_chance(dataset: Dataset, code: str) -> None:
     if other := [part for part in first if not np.array_equal(*map(_comparable, (first[part], again[part])))]:
         raise ValueError(
             f"`sample` must give the same sample each time, got another {other[0]} of sample 0 of {dataset.name} when "
-            "it was read again. Draw chance from np.random.default_rng([seed, index]). Samples are read once, so "
-            "augment with --flips and --zoom."
+            "it was read again. Draw random numbers from np.random.default_rng([seed, index]). Samples are read once, "
+            "so augment with --flips and --zoom."
         )
 
 

@@ -101,8 +101,8 @@ class PlantedData(GeneratedData):
     """Synthetic patterns, with known tasks for each: a ground truth for explanations."""
 
     summary = (
-        "Patterns whose causes are known: an amount, the strongest one, the place of each. Which task needs which is "
-        "given, so that explanations can be checked."
+        "Patterns whose causes are known: an amount, the strongest one, the place of each. It is known which task "
+        "needs which cause, so explanations can be checked."
     )
     known = FIELDS
     source = Planted

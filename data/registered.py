@@ -90,7 +90,9 @@ def forget(name: str) -> None:
     with _locked():
         known = registered()
         if name not in known:
-            raise ValueError(f"`name` must be registered ({', '.join(known) or 'none is'}), got {name}.")
+            raise ValueError(
+                f"`name` must be a registered data set ({', '.join(known) or 'there is none yet'}), got {name}."
+            )
         _write({own: entry for own, entry in known.items() if own != name})
 
 

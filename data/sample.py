@@ -31,6 +31,7 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
+from winnow.data.blame import printable
 from winnow.data.kinds import KINDS
 
 Split = Literal["train", "val", "test"]
@@ -127,14 +128,31 @@ class Dataset(Protocol):
         ...
 
 
-class DataError(ValueError):
-    """A sample or a file that is not what it should be: where, which part, what was expected, what was found.
+@dataclass(frozen=True)
+class Wrapped:
+    """A data set with the name and the fields of another one, whose samples it takes from elsewhere, or only some."""
 
-    `mend` says how to put it right, in a sentence; "" where that is plain. What was found may be bytes of a damaged
-    file: it is told on one line, without control characters.
+    whole: Dataset
+
+    @property
+    def name(self) -> str:
+        """The name of the whole data set."""
+        return self.whole.name
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """The fields of the whole data set."""
+        return self.whole.fields
+
+
+class DataError(ValueError):
+    """A sample or a file is not what it should be: where, which part, what was expected, what was found.
+
+    `mend` says in a sentence how to correct it; "" where that is plain. What was found may be bytes of a damaged file:
+    the message shows it on one line, without control characters.
     """
 
     def __init__(self, where: str, part: str, expected: str, found: object, mend: str = "") -> None:
-        found = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(found).split()))
+        found = printable(" ".join(str(found).split()))
         self.where, self.part, self.expected, self.found, self.mend = where, part, expected, found, mend
         super().__init__(f"{where}: `{part}` must be {expected}, got {found}.{f' {mend}' if mend else ''}")

@@ -14,8 +14,8 @@ from winnow.data.sample import DataError, Field, Sample
 ARRAYS = {  # what to give in the place of something else, by the name of its class
     "Tensor": "Give tensor.numpy(); of an image tensor.permute(1, 2, 0).numpy().",
     "Image": "Give np.asarray(picture).",
-    "list": "Give np.asarray of it.",
-    "tuple": "Give np.asarray of it.",
+    "list": "Convert it with np.asarray.",
+    "tuple": "Convert it with np.asarray.",
     "str": "Give the place of its name in `classes`.",
     "NoneType": "Where a label is missing, give -1 for a class and NaN for a number.",
 }
@@ -77,7 +77,7 @@ def _check_target(target: Array, known: Field, size: tuple[int, int], part: tupl
             mend = "Where it is in millimetres: (depth / 1000).astype(np.float32)."
         raise DataError(*part, kind.expected(len(known.classes)), target.dtype, mend)
     for found in kind.verdicts(target, len(known.classes), known.unit):
-        _check_values(found, part, f"What is not labelled is {kind.missing:g}.")
+        _check_values(found, part, f"Mark what is not labelled as {kind.missing:g}.")
 
 
 def _check_values(found: Verdict, part: tuple[str, str], mend: str) -> None:

@@ -8,7 +8,7 @@ const STYLES = [
   "fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity", "font-family",
   "font-size", "font-weight", "text-anchor", "dominant-baseline", "display", "visibility",
 ]
-const NO_CLIPBOARD = "This browser lets no page copy a picture here. Download the PNG."
+const NO_CLIPBOARD = "This browser does not let a page copy a picture. Download the PNG."
 const NOT_THERE = "The figure is not drawn yet."
 
 // All elements below a root that match, also inside components

@@ -23,7 +23,7 @@ from winnow.dashboard.frames.network import By
 GREY = "#808495"
 DARK, LIGHT = "#10151c", "#ffffff"  # the inks of a filled box
 LEGENDS = {
-    "used": "of what the layer reads, used: 0 % to 100 %",
+    "used": "share of its inputs that the layer uses: 0 % to 100 %",
     "kept": "channels that stay: 0 % to 100 %",
     "macs": "share of all MACs: 0 to the largest",
 }

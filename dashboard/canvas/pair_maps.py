@@ -24,7 +24,7 @@ MIDDLE, REACH = 127, 126
 READING = (
     "Left A, middle B, right the difference. Blue: alive only in A; orange: only in B; grey: in both, bluer where the "
     "norm is larger in A and more orange where it is larger in B; hatched: in neither. Both maps have one scale of "
-    "norms. A cell that is pointed at is framed in all three; click one, or move with the arrow keys."
+    "norms. A cell that is pointed at is framed in all three maps. Click one, or move with the arrow keys."
 )
 _mount = st.components.v2.component(
     "winnow_pair_maps", html=markup("pair.html"), css=style("pair.css"), js=script("pair.js")

@@ -31,8 +31,8 @@ COUNTS = {  # with colours of no task, as the tasks stand beside them
 }
 MARKS = {"elbow": "elbow", "one_standard_error": "one standard error"}
 READING = (
-    "Move the slider, drag over a chart, or use the arrow keys. Every point is a network that was trained, here that "
-    "of the first seed; between two points the nearest is shown, nothing is interpolated. Metrics: on the validation "
+    "Move the slider, drag over a chart, or use the arrow keys. Every point is a trained network, here that of the "
+    "first seed. Between two points, the nearest one is shown; nothing is interpolated. Metrics: on the validation "
     "images, mean over seeds. Elbow: where the skill begins to fall. One standard error: the sparsest point whose "
     "skill is within one standard error of the best. Map: one row per layer, from the input at the top."
 )

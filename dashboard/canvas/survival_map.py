@@ -26,7 +26,7 @@ from winnow.engine.runs.quantities import NEAR
 CELLS: dict[Kind, str] = {
     "input": "one cell per input channel of the layer",
     "output": "one cell per filter of the layer",
-    "coupled": "one cell per channel that is made there, with all that write and read it",
+    "coupled": "one cell per channel that the layer writes, with everything else that writes or reads it",
 }
 _mount = st.components.v2.component(
     "winnow_survival_map", html=markup("survival.html"), css=style("survival.css"), js=script("survival.js")

@@ -10,7 +10,7 @@ from winnow.dashboard.figures.style import empty, escaped, panels
 SHADES = [[0.0, "rgba(128,132,149,0.10)"], [0.5, "#8a8678"], [1.0, "#c43d00"]]
 READING = (
     "One row per layer, from the input at the top; one column per point of the path: the share of the layer's groups "
-    "that is dead there. A row that turns red early is given up first. The CSV lists, for each group, the first "
+    "that is dead there. The layers whose rows turn red early die first. The CSV lists, for each group, the first "
     "point at which it is dead, in the runs of the first seed."
 )
 

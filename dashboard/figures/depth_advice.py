@@ -11,9 +11,10 @@ from winnow.dashboard.figures.style import CIVIDIS, NEUTRAL, empty, escaped, pan
 
 DECIDES = "#E8447A"
 READING = (
-    "One row per task, one column per layer of the trunk, from the input at the left; dotted lines part the stages. "
-    "Colour: the mean share of the layer's channels that are alive in its sparse runs. A cross: the layer is not "
-    "alive in every seed. The frame: the deepest layer that is; the head of the task is attached to its stage."
+    "One row per task, one column per layer of the trunk, from the input at the left; dotted lines separate the "
+    "stages. Colour: the mean share of the layer's channels that are alive in its sparse runs. A cross: the layer is "
+    "not alive in every seed. The frame: the deepest layer that is alive in every seed; the head of the task is "
+    "attached to its stage."
 )
 
 

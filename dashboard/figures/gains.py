@@ -14,9 +14,8 @@ NOTHING = "The runs have no task in common that was judged in both."
 NO_GAIN = "No metric has a value in both runs."
 READING = (
     "One bar per metric of the tasks that both runs have: how much better B is than A, in per cent of A's value, "
-    "whether higher or lower is better. To the right of 0 B is better. “No ratio”: R², or a value of A that is next to "
-    "nothing; the table below has the difference. Two runs differ by chance too; several seeds "
-    "show by how much."
+    "whether higher or lower is better. To the right of 0 B is better. “No ratio”: the metric is R², or its value in A "
+    "is close to 0; the table below has the difference. Two runs differ by chance too; several seeds show by how much."
 )
 
 

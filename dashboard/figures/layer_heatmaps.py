@@ -15,9 +15,9 @@ SHOWN = {"cosine": "gradients: cosine", "transfer": "ablations: rank correlation
 MOST_NUMBERS = 120  # with a number in each
 AFFINITY_READING = (
     "One row per layer, one column per pair of tasks. Left: the cosine between the gradients of their losses at the "
-    "layer's weights; below 0 the tasks pull the layer apart. Right: the agreement on which channels matter when "
-    "removed; near 1 both tasks rely on the same channels. In brackets: how many channels were removed alone; "
-    "a few are weak evidence. Blank: not measured."
+    "layer's weights; below 0 the tasks pull the layer in opposite directions. Right: the agreement on which channels "
+    "matter when removed; near 1 both tasks rely on the same channels. In brackets: how many channels were removed "
+    "alone; few channels are weak evidence. Blank: not measured."
 )
 WORSE = ((0.0, "#1F6FB2"), (0.5, "#9AA0AC"), (1.0, "#C2571A"))  # blue, grey, orange: of better, same, worse
 FALLS = (0, 1, 10, 100)  # % of fall: ticks of the colours, which are those of log(1 + fall); the last one saturates

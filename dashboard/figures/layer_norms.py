@@ -13,7 +13,8 @@ MOST_CURVES = 12  # layers drawn one by one; of a deeper network every k-th
 MOST_POINTS = 8000  # of all channels of a layer together
 LAYERS_READING = (
     "Each curve is a layer, from the input (violet) to the output (green): the median norm of its living groups. It "
-    "ends where the last group of the layer died. Below the axis: how many of the layers are drawn, where not all are."
+    "ends where the last group of the layer died. If not all layers are drawn, the label of the axis says how many "
+    "are."
 )
 CHANNELS_READING = (
     "One curve per channel of the layer. A curve that ends at a cross is a channel that died there; blue channels are "

@@ -11,9 +11,9 @@ from winnow.dashboard.figures.layer_counts import layer_axis, rows_height
 from winnow.dashboard.figures.style import NEUTRAL, Style, empty, escaped, panels
 
 READING = (
-    "One bar per layer, from the input at the top: how the relevance of its channels divides among the tasks, each "
-    "task's total relevance counting the same. The dotted lines show where the bars would end if all tasks relied on "
-    "a layer equally."
+    "One bar per layer, from the input at the top: how the relevance of its channels divides among the tasks. Each "
+    "task's total relevance counts the same. The dotted lines show where the bars would end if all tasks relied on a "
+    "layer equally."
 )
 
 

@@ -16,8 +16,8 @@ EVEN = {"color": "rgba(128,132,149,0.55)"}
 READING = (
     "One bar per layer, from the input at the top: its channels by the task with the largest share. Full colour: the "
     "task surely has more than an equal share (lower end of its 95 % interval). Pale: it has the largest share, and "
-    "some other task surely has less than an equal one. Grey: even, the intervals tell no two tasks apart. Then idle "
-    "and dead channels. At the right: channels led / channels alive and used."
+    "some other task surely has less than an equal one. Grey: even, the intervals do not tell any two tasks apart. "
+    "Then idle and dead channels. At the right: channels led / channels alive and used."
 )
 
 

@@ -15,7 +15,7 @@ READING = (
 CLASSES_READING = (
     "One row per class, the largest loss at the top: the change of its IoU in percentage points, with the 95 % "
     "interval from resampling the images. Grey: the interval contains 0, so these images show no change. The interval "
-    "says nothing of another training."
+    "says nothing about another training run."
 )
 MOST_CLASSES = 40  # classes
 

@@ -16,7 +16,7 @@ ARMS = (
 )  # fmt: skip
 FRONT = "#7F6FB5"  # violet, of no task
 MOST_TITLES = 12
-COSTS = {"macs": ("MACs of one image, what can be removed taken away", "1"), "parameters": ("parameters left", "1"),
+COSTS = {"macs": ("MACs of one image, without what can be removed", "1"), "parameters": ("parameters left", "1"),
          "latency": ("time of one forward pass, pruned", "s")}  # fmt: skip
 READING = (
     "One mark per arm or run, with the 95 % interval of the mean over seeds as whiskers; pale dots are single seeds. "

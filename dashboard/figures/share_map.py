@@ -46,13 +46,13 @@ def share_map(
         return empty("The shares are drawn once they are measured.", height=420)
     figure = panels(height=rows_height(len(layers)))
     size = float(np.clip(WIDTH / (int(frame["channel"].max()) + 1), 3, 12))
-    silent = frame["standing"].isin([DEAD, IDLE])
+    silent = frame["lead_state"].isin([DEAD, IDLE])
     for task in tasks:
         own, look = frame[(frame["dominant"] == task) & ~silent], looks[task]
-        led, leant = (own[own["standing"] == standing] for standing in ("lead", "lean"))
+        led, leant = (own[own["lead_state"] == lead_state] for lead_state in ("lead", "lean"))
         _add(figure, led, Marks(f"{task} leads", look.colour, look.marker, 1.0), layers, size)
         _add(figure, leant, Marks(f"leans to {task}", look.colour, look.marker, PALE), layers, 0.8 * size)
-    _add(figure, frame[frame["standing"] == "even"], Marks("even", NEUTRAL, "circle", PALE), layers, 0.6 * size)
+    _add(figure, frame[frame["lead_state"] == "even"], Marks("even", NEUTRAL, "circle", PALE), layers, 0.6 * size)
     _add(figure, frame[frame["label"] == IDLE], Marks(IDLE, NEUTRAL, "circle-open", 0.7), layers, 0.7 * size)
     _add(figure, frame[frame["label"] == DEAD], Marks(DEAD, NEUTRAL, "line-ne-open", 0.4), layers, 0.7 * size)
     if selected is not None and selected.layer in layers:

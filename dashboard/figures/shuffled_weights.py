@@ -19,7 +19,7 @@ READING = (
 def shuffled_weights(frame: pd.DataFrame, looks: Mapping[str, Style]) -> go.Figure:
     """Draw `frame` (task, stage, place, value) as one curve per task, from 1 before anything was shuffled."""
     if frame.empty:
-        return empty("Shuffled weights were not tried: the form below asks for them.", height=260)
+        return empty("Shuffled weights were not tried. The form below can request them.", height=260)
     figure = panels(height=340)
     stages = frame.drop_duplicates("place").sort_values("place")
     for task, own in frame.groupby("task", sort=False):

@@ -7,12 +7,12 @@ import plotly.graph_objects as go
 from winnow.dashboard.figures.style import COLOURS, DASHES, empty, escaped, panels, shortened
 
 CLASSES = (
-    "One bar per class and split: its share of what is known. For labels: how many of the known ones are present. A "
-    "class that training never shows cannot be learned; shares that differ between splits are a shift."
+    "One bar per class and split: its share of the known values. For labels: the share of the known labels that are "
+    "present. A class that never occurs in training cannot be learned. Shares that differ between splits show a shift."
 )
 VALUES = (
     "One curve per split: the share of its known values in each bin. Missing values are not counted. Curves that "
-    "differ are a shift between the splits."
+    "differ show a shift between the splits."
 )
 BAR = 22  # px, of a class
 LETTERS = 24
@@ -21,7 +21,7 @@ LETTERS = 24
 def class_shares(frame: pd.DataFrame) -> go.Figure:
     """Draw `frame` (class, split, count, share) as horizontal bars, the classes from the top."""
     if frame.empty:
-        return empty("Nothing is known of this task.")
+        return empty("This task has no known values.")
     classes = list(dict.fromkeys(frame["class"]))
     figure = panels(height=110 + max(3, len(classes)) * max(BAR, 9 * frame["split"].nunique()))
     for place, (split, own) in enumerate(frame.groupby("split", sort=False)):
@@ -40,14 +40,14 @@ def class_shares(frame: pd.DataFrame) -> go.Figure:
     ticks = [escaped(shortened(name, LETTERS)) for name in classes]
     figure.update_layout(barmode="group", bargap=0.25, showlegend=True)
     figure.update_yaxes(tickvals=list(range(len(classes))), ticktext=ticks, range=[len(classes) - 0.5, -0.5])
-    figure.update_xaxes(title_text="share of what is known [%]", rangemode="tozero")
+    figure.update_xaxes(title_text="share of the known values [%]", rangemode="tozero")
     return figure
 
 
 def value_histogram(frame: pd.DataFrame, unit: str) -> go.Figure:
     """Draw `frame` (part, split, low, high, share), one plot for each part above another."""
     if frame.empty:
-        return empty("Nothing is known of this task.")
+        return empty("This task has no known values.")
     parts = list(dict.fromkeys(frame["part"]))
     figure = panels(rows=len(parts), titles=parts if parts != [""] else (), height=120 + 180 * len(parts))
     for row, part in enumerate(parts, 1):

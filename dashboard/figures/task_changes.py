@@ -12,8 +12,8 @@ from winnow.dashboard.shared.formatting import measured
 
 LEAST = 1.0  # % to each side, or rounding would look like a change
 READING = (
-    "Per task: the change of its main metric on the validation images, as a share of the dense network's value. To "
-    "the right of 0 is better. Full: the network that is kept. Hatched: before its refit or repair."
+    "Per task: the change of its main metric on the validation images, as a share of the dense network's value. To the "
+    "right of 0 is better. Solid: the network that is kept. Hatched: before its refit or repair."
 )
 
 

@@ -12,8 +12,8 @@ MOST_PAIRS = 10
 STRETCHES = 40  # of the epochs drawn: single steps are too noisy to be compared
 CONFLICT_READING = (
     "One curve per pair of tasks: the cosine between their gradients at the shared features. Above 0: a step for one "
-    "task helps the other. Below 0: the tasks pull the shared features apart. Near 0: they need different features. "
-    "Where there are many records, a point is the mean of several."
+    "task helps the other. Below 0: the tasks pull the shared features in opposite directions. Near 0: they need "
+    "different features. Where there are many records, a point is the mean of several."
 )
 WEIGHTS_READING = "How much each task's gradient counts in the shared part of the network, relative to the others."
 

@@ -53,7 +53,7 @@ def new_explanation(run: Run) -> DerivedJob | None:
             "Layers",
             [layer.name for layer in norms(run).layers],
             key=f"{FORM}_layers",
-            placeholder="all that the tasks share",
+            placeholder="all layers that the tasks share",
             help=about,
             on_change="ignore",
         )

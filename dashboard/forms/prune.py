@@ -87,8 +87,8 @@ def _layers(run: Run, criterion: Criterion) -> Values:
         ["", *known],
         format_func=lambda name: known.get(name, "by score alone"),
         key=f"{FORM}_sensitivity_{criterion}",
-        help="By score alone, or by what the cut of a layer costs: those layers lose channels first whose cut costs "
-        "the tasks least. Then `Norms compared by` must be layer.",
+        help="By score alone, or by what a cut of each layer costs: the layers whose cut costs the tasks least lose "
+        "channels first. Then `Norms compared by` must be layer.",
         on_change="ignore",
     )
     return {"sensitivity": chosen}

@@ -41,8 +41,8 @@ MEANINGS: dict[Way, str] = {
 }
 JOINED = "several, joined"
 ABOUT_JOINED = (
-    "Names joined by +. In brackets: the fields that a data set is used for; without: all. A name is one of the list, "
-    "or one that you registered on the Data page or with `winnow data add`."
+    "Names joined by +. In brackets: the fields that a data set is used for; without: all. A name is one from the "
+    "list, or one that you registered on the Data page or with `winnow data add`."
 )
 KIND = ["groups", "scope", "weights", "normalisation", "strength_of"]
 COURSE = ["warm_up", "ramp", "refit", "floor", "removal"]

@@ -4,7 +4,7 @@ The widget's key is the name of the form, `_` and the name of the field. It does
 is sent with the next click. An optional field that is left empty is not set.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -35,13 +35,13 @@ LABELS = {
     "concavity": "Concavity γ",
     "warm_up": "Warm-up [epochs]",
     "ramp": "Ramp [epochs]",
-    "refit": "Refit [part of run]",
-    "floor": "Floor [part of layer]",
+    "refit": "Refit [share of run]",
+    "floor": "Floor [share of layer]",
     "removal": "Removal every [epochs]",
     "balancing": "Method",
     "gradients": "Compared at",
     "asymmetry": "Asymmetry α",
-    "weights_rate": "Rate of the weights",
+    "weights_rate": "Rate of the task weights",
     "radius": "Radius c",
     "record_every": "Record every [steps]",
     "bf16": "bfloat16",
@@ -59,8 +59,8 @@ LABELS = {
     "refit_epochs": "Refit [epochs]",
     "batches": "Batch sizes to time",
     "rounds": "Rounds of timing",
-    "of": "What is explained",
-    "fill": "In place of a channel",
+    "of": "Quantity explained",
+    "fill": "Replacement of a channel",
     "ablations": "Ablations [per layer]",
     "ablation_images": "Images for ablation",
     "maps": "Images to map",
@@ -71,14 +71,14 @@ LABELS = {
     "subsets": "Sets of tasks",
     "unseen": "Unseen tasks",
     "learned": "Learn λ",
-    "held_out": "Held out [part of training images]",
+    "held_out": "Held out [share of training images]",
     "learn_every": "Move λ every [steps]",
     "horizon": "Horizon [steps]",
-    "learn_tolerance": "May cost [standard errors]",
+    "learn_tolerance": "Allowed cost [standard errors]",
     "definition": "Δ_m shown",
     "distillation": "Imitation [0–1]",
     "workers": "Runs at a time",
-    "latency": "Time what is left",
+    "latency": "Time the smaller network",
     "blocks": "Widths in blocks",
     "warm": "Warm start",
     "snapshots": "Keep a network every [%]",
@@ -122,6 +122,14 @@ class Usual:
 
 
 NOTHING = Usual("", MappingProxyType({}))
+
+
+def folded_form(label: str, key: str, draw: Callable[[], None], expanded: bool = False) -> None:
+    """Draw a form under a line that opens it; while it is closed, the browser has none of its fields to draw."""
+    fold = st.expander(label, expanded=expanded, icon=":material/add:", key=key, on_change="rerun")
+    if fold.open:
+        with fold:
+            draw()
 
 
 def field_row(

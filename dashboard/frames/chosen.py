@@ -171,7 +171,7 @@ def _pin(path: Path) -> Pin:
         said = read_json(path, MOST_BYTES)
     except FileNotFoundError:
         raise ValueError(
-            f"`pins` of {NAME} name {path.stem}, whose file is gone. Remove it on the Report page."
+            f"`pins` of {NAME} name {path.stem}, whose file is missing. Remove it on the Report page."
         ) from None
     texts = ("key", "claim", "reading", "source", "csv")
     right = isinstance(said, dict) and said.get("format") == FORMAT and said.get("kind") in get_args(Kind)

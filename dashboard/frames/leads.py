@@ -3,15 +3,15 @@
 T tasks have equal shares of 1/T where all rely on a channel alike. By the intervals of the shares
 (engine.explain.usage), a channel that is used is one of three:
 
-| standing | what is sure at 95 %                                                                        |
-|----------|---------------------------------------------------------------------------------------------|
-| `lead`   | the task with the largest share has more than 1/T: the lower end of its interval is above   |
-| `lean`   | not that, but some task has less than 1/T: the upper end of its interval is below           |
-| `even`   | neither: every task may have 1/T                                                            |
+| lead_state | what is sure at 95 %                                                                      |
+|------------|-------------------------------------------------------------------------------------------|
+| `lead`     | the task with the largest share has more than 1/T: the lower end of its interval is above |
+| `lean`     | not that, but some task has less than 1/T: the upper end of its interval is below         |
+| `even`     | neither: every task may have 1/T                                                          |
 
 | function       | rows            | columns                                                                |
 |----------------|-----------------|------------------------------------------------------------------------|
-| `leads`        | cells           | those of `shares.map_cells`, and standing: one of these, idle or dead  |
+| `leads`        | cells           | those of `shares.map_cells`, and lead_state: one of these, idle, dead   |
 | `lead_counts`  | layers          | layer, depth, total, lead_<task>…, lean_<task>…, even, idle, dead      |
 | `lead_summary` | what is counted | what, one per task, all alike: leads, leans, and the strict labels     |
 """
@@ -29,8 +29,8 @@ from winnow.dashboard.frames.shares import map_cells
 from winnow.engine.explain.usage import DEAD, IDLE, SHARED
 from winnow.engine.runs.derived import DerivedJob
 
-Standing = Literal["lead", "lean", "even"]
-STANDINGS: tuple[Standing, ...] = get_args(Standing)
+LeadState = Literal["lead", "lean", "even"]
+LEAD_STATES: tuple[LeadState, ...] = get_args(LeadState)
 OTHERS = "all alike"  # the column of `lead_summary` for what is no single task's
 MEANINGS = {
     "lead": "leads: surely more than an equal share",
@@ -44,23 +44,23 @@ def leads(work: DerivedJob) -> pd.DataFrame:
     return _leads(work.path, table_version(work, "usage"), table_version(work, "relevance"))
 
 
-def standings(cells: pd.DataFrame, used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return `cells` (dominant, label) with their standing, by the intervals of `used`, whose rows are the same."""
+def lead_states(cells: pd.DataFrame, used: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return `cells` (dominant, label) with their lead_state, by the intervals of `used`, whose rows are the same."""
     if cells.empty:
-        return cells.assign(standing=pd.Series(dtype=str))
+        return cells.assign(lead_state=pd.Series(dtype=str))
     equal = 1 / len(names) if len(names) > 1 else 0.0  # a task alone leads whatever it uses
     low, high = (used[[f"{end}_share_{task}" for task in names]].to_numpy(float) for end in ("low", "high"))
     place = cells["dominant"].map({task: index for index, task in enumerate(names)})
     first = np.where(place.notna(), low[np.arange(len(cells)), place.fillna(0).astype(int)], np.nan)
     silent = cells["label"].isin([DEAD, IDLE])
     found = np.select([silent, first > equal, (high < equal).any(axis=1)], [cells["label"], "lead", "lean"], "even")
-    return cells.assign(standing=found)
+    return cells.assign(lead_state=found)
 
 
 @latest(16)
 def _leads(path: Path, _used: Version, _relevance: Version) -> pd.DataFrame:
     work = DerivedJob(path)
-    return standings(map_cells(work), explanation_table(work, "usage"), explained_tasks(work))
+    return lead_states(map_cells(work), explanation_table(work, "usage"), explained_tasks(work))
 
 
 def lead_counts(work: DerivedJob) -> pd.DataFrame:
@@ -70,9 +70,9 @@ def lead_counts(work: DerivedJob) -> pd.DataFrame:
 
 def counted_by_layer(known: pd.DataFrame, order: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
     """Return one row per layer of `order`, counted from a frame of leads."""
-    columns = [*(f"{standing}_{task}" for standing in ("lead", "lean") for task in names), "even", IDLE, DEAD]
-    kinds = known["standing"].where(
-        ~known["standing"].isin(["lead", "lean"]), known["standing"] + "_" + known["dominant"].astype(str)
+    columns = [*(f"{lead_state}_{task}" for lead_state in ("lead", "lean") for task in names), "even", IDLE, DEAD]
+    kinds = known["lead_state"].where(
+        ~known["lead_state"].isin(["lead", "lean"]), known["lead_state"] + "_" + known["dominant"].astype(str)
     )
     wide = pd.crosstab(known["layer"], kinds).reindex(index=list(order), columns=columns, fill_value=0)
     frame = wide.astype(int).rename_axis(index="layer", columns=None).reset_index()
@@ -83,7 +83,10 @@ def counted_by_layer(known: pd.DataFrame, order: Sequence[str], names: Sequence[
 
 def lead_summary(known: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Return, of a frame of leads, how many channels each task leads, leans to, and uses alone; and what is left."""
-    by = {standing: known.loc[known["standing"] == standing, "dominant"].value_counts() for standing in STANDINGS}
+    by = {
+        lead_state: known.loc[known["lead_state"] == lead_state, "dominant"].value_counts()
+        for lead_state in LEAD_STATES
+    }
     label = known["label"].value_counts()
     rows = [
         [MEANINGS["lead"], *(int(by["lead"].get(task, 0)) for task in names), "–"],

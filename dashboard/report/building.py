@@ -58,7 +58,7 @@ def build_of(work: Run | Study) -> Build:
     except (OSError, DamagedFileError, TypeError, KeyError):
         return Build()
     if known.state == "building" and not _lives(known):
-        return Build("lost", "The process that made the report ended without a word.", known.at, known.asked)
+        return Build("lost", "The process that made the report ended without an error message.", known.at, known.asked)
     whole = known.state != "done" or (work.path / FOLDER / HTML).is_file()
     return known if whole and known.format == FORMAT else Build()
 

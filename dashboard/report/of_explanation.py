@@ -20,7 +20,7 @@ from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
 LEADS, RELIES, TRUE = "Who leads which channels?", "What does each task rely on?", "Is it true?"
-NONE = "This run has not been explained yet, so nothing is said of what its tasks rely on."
+NONE = "This run has not been explained yet, so this report does not say what its tasks rely on."
 MOST_TASKS = 6  # with figures; the files hold all
 CHECKS = (
     "Ablation: relevance is compared with what happens when a channel is switched off. Deletion: channels are "
@@ -53,12 +53,12 @@ def not_claimed_of_explanation(run: Run) -> list[str]:
         return ["No claim about which channels a task relies on: the run was not explained."]
     colour, said = trust.verdict(work, explanations.methods(work)[0])
     asked = explanations.asked_of_explanation(work)
-    found = ["Relevance is of this network and these images; a network of another seed may use other channels."]
+    found = ["Relevance holds for this network and these images. A network of another seed may use other channels."]
     found += [f"The explanation {trust.VERDICTS[colour]}: {said}."] if colour != "green" else []
     found += outdated(run, work)
     found += [f"Only these layers were explained: {', '.join(asked.layers)}."] if asked.layers else []
     state = work.status.state
-    found += [f"The explanation is {state}: what it had not measured is missing."] if state != "done" else []
+    found += [f"The explanation is {state}: what it has not measured is missing."] if state != "done" else []
     return found
 
 

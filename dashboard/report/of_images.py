@@ -25,8 +25,8 @@ CHANNELS, PIXELS = "What does one channel answer to?", "Which pixels does each t
 NO_MAPS = "This explanation has no maps, so no image is shown."
 PER_TASK, MOST_CARDS, MOST_IMAGES, MOST_TASKS = 2, 6, 4, 6
 WORST = 5  # images of a task, in a table
-LOST = "Per task the images that lost most. One: dense; other: pruned; lost: by how much the metric is worse."
-WORST_SEEN = "Of each task the image that lost most: target, and what the network said before and after the removal."
+LOST = "For each task, the images that lost most. One: dense; other: pruned; lost: by how much the metric is worse."
+WORST_SEEN = "For each task, the image that lost most: its target, and the predictions before and after the removal."
 HELD = "maps over pixels are not compared with ablation"
 SIDE = 128  # px of a picture; a browser enlarges it, pixel by pixel
 ANSWERS = (
@@ -84,7 +84,7 @@ def paid(run: Run) -> ReportSection:
     """Say which tasks, images and classes the removal cost something."""
     question, work = "Who pays?", newest_pruning(run)
     if work is None:
-        missing = "Nothing has been removed from this run yet, so nobody pays."
+        missing = "Nothing has been removed from this run yet, so no image is worse for it."
         command = f"winnow prune {run.id}"
         return ReportSection(question, missing, [judged(run)], missing=missing, command=command, key="pays")
     changes, looks = before_after.task_change_frame(work, tasks(run.spec)), styles(list(run.spec.data.fields))
@@ -92,7 +92,9 @@ def paid(run: Run) -> ReportSection:
     shown: list[Shown] = [Figure("task_changes", chart, task_changes.READING)]
     found = who_pays.of_pruning(work)
     if found.images.empty:
-        note = "These are means over all images. This pruning did not judge each image, and a mean can hide some."
+        note = (
+            "These are means over all images. This pruning did not judge each image, and a mean can hide single ones."
+        )
         claim = of_pruning.paying_answer(changes)
         return ReportSection(question, claim, [judged(run), f"pruning {work.id}"], None, shown, [note], key="pays")
     classes = who_pays.iou_changes(found.classes)

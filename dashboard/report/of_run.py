@@ -37,7 +37,7 @@ REPLAYED = (
     "the living groups, log scale, the same in all epochs. Outlined: near the threshold. The slider replays the "
     "training."
 )
-NO_DENSE = "No dense run to compare with: what sparsity itself costs a task is not in this chapter."
+NO_DENSE = "No dense run to compare with: this chapter does not say what sparsity itself costs a task."
 STATES: dict[str, Colour] = {"done": "green", "failed": "red", "lost": "red"}
 
 
@@ -189,7 +189,9 @@ def _beside(run: Run, dense: Run | None) -> list[Shown]:
     if differ or frame.empty:
         return []
     shown = frame.drop(columns="metric").rename(columns={"a": "dense", "b": "sparse", "gain": "gain [%]"})
-    return [ReportTable("against_dense", shown, f"Dense: {dense.id}, the same but for the penalty; {split}. One seed.")]
+    return [
+        ReportTable("against_dense", shown, f"Dense: {dense.id}, the same except for the penalty; {split}. One seed.")
+    ]
 
 
 def _studied(run: Run) -> list[str]:
@@ -214,7 +216,7 @@ def not_claimed_of_run(run: Run) -> list[str]:
         found.append("The metrics are of the validation images. The test images were not used.")
     found += _unfinished(known)
     if work is None:
-        return [*found, "No claim that the smaller network gives the same outputs: nothing was removed."]
+        return [*found, "No claim that a smaller network gives the same outputs: nothing was removed."]
     found += outdated(run, work)
     given = certificate(work)
     found += [
@@ -224,7 +226,7 @@ def not_claimed_of_run(run: Run) -> list[str]:
         found.append("The pruned network was refitted after its certificate: its outputs are no longer the same.")
     spent = before_after.costs(work)
     if not spent["steady"].astype(bool).all():
-        found.append("The machine was busy while some times were taken; those times are not to be quoted.")
+        found.append("The machine was busy while some times were taken. Do not quote those times.")
     return [*found, "Times hold for this machine, these batch sizes and this number of threads only."]
 
 
@@ -233,7 +235,7 @@ def outdated(run: Run, work: DerivedJob) -> list[str]:
     began, trained = work.recorded_status().started, run.recorded_status().started
     if not began or not trained or trained <= began:
         return []
-    return [f"The run was trained further since {work.kind} {work.id}, which is of an earlier checkpoint."]
+    return [f"The run was trained further after {work.kind} {work.id}, which belongs to an earlier checkpoint."]
 
 
 def _unfinished(known: Summary) -> list[str]:

@@ -26,7 +26,7 @@ def runs_compared(runs: Sequence[Run]) -> ReportSection:
         claim = of_runs.compare_answer(known[0], known[1], metrics, pairs.paired_groups(runs[0], runs[1]), differ).says
     notes = [f"{'AB'[place]} is {one.name} ({one.id})." for place, one in enumerate(known)] if len(runs) == 2 else []
     if len(sets) > 1:
-        notes.append(f"Not judged on the same images ({'; '.join(sets)}): their metrics cannot be compared.")
+        notes.append(f"They were not judged on the same images ({'; '.join(sets)}): their metrics cannot be compared.")
     shown = [ReportTable("compared", tables.compared_runs(known), "What differs between the runs, then their results.")]
     return ReportSection(
         "How do the runs compare?", claim, [f"n = {len(runs)} runs", images], None, shown, notes, key="compared"
@@ -87,7 +87,7 @@ def _arms(study: Study, spec: StudySpec) -> ReportSection:
     if isinstance(spec, TailorSpec):
         advice, both = studies.study_table(study, "advice"), studies.tailored_and_plain(study, spec.judged_on)
         shown[:0] = [
-            ReportTable("advice", advice, "The stage of the deepest layer that lives in all sparse runs of a task."),
+            ReportTable("advice", advice, "The stage of the deepest layer that is alive in all sparse runs of a task."),
             ReportTable("tailored", both, "The tailored network and the plain one; differences are paired by seed."),
         ]
         claim = of_study.tailored_answer(advice, summary, which).says

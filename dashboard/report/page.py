@@ -27,7 +27,7 @@ from winnow.dashboard.shared.formatting import on_paper
 
 MOST_BYTES = 8_000_000  # what goes through e-mail
 MOST_ROWS = 40  # of a table; the zip holds all
-TOO_LARGE = "This figure is left out, as the file would be larger than 8 MB. Its numbers are in the zip."
+TOO_LARGE = "This figure is left out because the file would be larger than 8 MB. Its numbers are in the zip."
 
 
 Drawn = dict[str, str]  # id of an element → what it shows, as JSON or as HTML; "" for what has no room
@@ -62,8 +62,8 @@ def _page(title: str, chapters: Sequence[Chapter], drawn: Drawn) -> bytes:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{_text(title)}</title><style>{STYLE}</style></head><body>",
         f"<header><h1>{_text(title)}</h1>{_contents(chapters)}",
-        '<p><button id="start" type="button">Present</button> <span class="source">One claim a slide: arrow keys, '
-        "Esc to end. Print gives one page a slide.</span></p></header><main>",
+        '<p><button id="start" type="button">Present</button> <span class="source">One claim per slide. Arrow keys '
+        "move, Esc ends. Printing gives one page per slide.</span></p></header><main>",
         *(_chapter(place, chapter, drawn, len(chapters) > 1) for place, chapter in enumerate(chapters)),
         f'</main><div id="number" aria-live="polite"></div><footer>{_left_out(chapters)}',
         "<p>Made by Winnow. The numbers behind every figure, the specs, the digests, the references "

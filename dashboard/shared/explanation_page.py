@@ -6,6 +6,7 @@ import streamlit as st
 
 from winnow.dashboard.figures.cell_points import picked
 from winnow.dashboard.forms.explain import new_explanation
+from winnow.dashboard.forms.widgets import folded_form
 from winnow.dashboard.frames import explanations
 from winnow.dashboard.shared import address, explanation
 from winnow.dashboard.shared.address import EXPLANATION
@@ -53,16 +54,8 @@ def explained(views: Callable[[DerivedJob, Run], None]) -> None:
         redrawn(views, EVERY if live and not held else None, work, run)
     elif live:
         st.info("The first shares appear here within half a minute.", icon=":material/hourglass_empty:")
-    _again(run)
-
-
-def _again(run: Run) -> None:
-    """Offer another explanation; its twenty fields are drawn only while the form is open."""
     st.space("small")
-    again = st.expander("Explain this run again", icon=":material/add:", key="explain_again", on_change="rerun")
-    if again.open:
-        with again:
-            _form(run)
+    folded_form("Explain this run again", "explain_again", lambda: _form(run))
 
 
 def cell_of(work: DerivedJob) -> Selected:

@@ -30,8 +30,8 @@ MOST_REASON = 90  # characters
 DRAWN = "drawn_specs"  # in the session: folder → version of its spec.json, which is written once
 REPLACED = "replaced_run"  # too: the id of the run that was replaced, until that is said
 REPLACEMENT = (
-    "Another run has taken the place of {} under the same id. Nothing was done: a click would have been about the "
-    "other one. What you see now is the new run."
+    "Another run now has the id of {}. Nothing was done, because the click was meant for the earlier run. The page now "
+    "shows the new one."
 )
 Work = TypeVar("Work", bound=WorkFolder)
 More = ParamSpec("More")
@@ -128,7 +128,7 @@ def there(work: WorkFolder) -> bool:
 def act(work: WorkFolder, deed: Callable[[], object]) -> None:
     """Do what a click asks of a folder of work, or say in one sentence why it can't be done."""
     if not there(work):
-        st.toast(f"{plain(work.id)} is gone: it was removed meanwhile.", icon=":material/link_off:")
+        st.toast(f"{plain(work.id)} was removed in the meantime.", icon=":material/link_off:")
         return
     if _replaced(work):
         return  # the page says so when it is drawn

@@ -13,8 +13,8 @@ from winnow.engine.specs.train import demo as demo_spec
 
 EVERY = 5.0  # seconds between two looks at the folder: a run may be started or removed anywhere
 LINKS = (
-    "Not listed: {}. Links are left out, so that nothing outside the folder of runs is read. Copy the run into the "
-    "folder, or set WINNOW_RUNS to the folder that holds it."
+    "Not listed: {}. Links are left out so that nothing outside the runs folder is read. Copy the run into the runs "
+    "folder, or set WINNOW_RUNS to the folder that contains it."
 )
 
 

@@ -54,7 +54,9 @@ def paying_view(view: PairView) -> None:
             st.caption("IoU by class exists for segmentation only.")
     number = place if place is not None else _first(own, view)
     if number is None:
-        st.caption("There are no pictures of these images in both networks. Maps of an explanation hold some.")
+        st.caption(
+            "There are no pictures of these images in both networks. The maps of an explanation may include some."
+        )
         return
     _pictures(view, number, task)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from winnow.data.checking.summaries import FieldSummary
+from winnow.data.checking.summaries import FieldSummary, hardly_metres
 from winnow.data.disk.ahead import in_order
 from winnow.data.disk.records import OnDisk
 from winnow.data.disk.spec import DiskData
@@ -126,7 +126,7 @@ def examine(spec: DataSpec, progress: Progress | None = None) -> Report:
             if progress is not None:
                 progress(done, total)
     _compare_sizes(spec, report)
-    report.notes += [*_counts(spec, report), *_classes(report)]
+    report.notes += [*_counts(spec, report), *_classes(report), *_units(report)]
     if isinstance(spec, DiskData):
         report.notes += _left_over(spec, [data for data in loaded.values() if isinstance(data, OnDisk)])
     return report
@@ -190,7 +190,11 @@ def _repeated(checked: Checked, split: Split, seen: dict[bytes, tuple[Split, str
     other, name = known
     leak = other != split
     expected = "in one split only" if leak else TWICE
-    mend = "What is tested would be trained on: keep it in one split." if leak else "Remove one of them."
+    mend = (
+        "The network would be tested on images that it was trained on. Keep each image in one split."
+        if leak
+        else "Remove one of them."
+    )
     return [Finding(checked.where, "image", expected, f"the pixels of {name} ({other})", mend)]
 
 
@@ -225,6 +229,17 @@ def _classes(report: Report) -> list[str]:
     train = report.splits.get("train")
     absent = {name: own.absent for name, own in train.fields.items()} if train is not None else {}
     return [f"{name}: never in train: {', '.join(classes)}" for name, classes in absent.items() if classes]
+
+
+def _units(report: Report) -> list[str]:
+    """Return a note for every depth of which the mean says that it is hardly in metres."""
+    means = [
+        (f"{split}: {name}", summary.mean)
+        for split, own in report.splits.items()
+        for name, summary in own.fields.items()
+        if summary.field.kind == "depth" and summary.mean is not None
+    ]
+    return [f"{name}: {said}" for name, mean in means if (said := hardly_metres(mean))]
 
 
 def _left_over(spec: DiskData, splits: Iterable[OnDisk]) -> list[str]:

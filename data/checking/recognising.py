@@ -51,7 +51,9 @@ def _recognised(folder: Path) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise DataError(str(folder), "layout", "one that is clear", " or ".join(found), "Give it with --layout NAME.")
+        raise DataError(
+            str(folder), "layout", "the only one that fits", " or ".join(found), "Give it with --layout NAME."
+        )
     expected = f"a folder with {NAME}, or in one of the layouts {', '.join(layout_names()[2:])}"
     below = [own.name for own in sorted(folder.iterdir()) if own.is_dir() and _below(own)]
     mend = f"Give its folder {below[0]} instead." if below else "docs/data.md lists the files of each layout."

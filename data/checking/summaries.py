@@ -8,7 +8,22 @@ import numpy as np
 from winnow.data.kinds import KINDS
 from winnow.data.sample import Array, Field
 
+FAR, NEAR = 100.0, 0.05  # m: a mean depth beyond is more likely one in another unit
 DIRECTIONS = ("x", "y", "z")  # the components of a normal
+
+
+def hardly_metres(mean: float) -> str:
+    """Say why a mean depth is hardly one in metres, and what to do; "" where it may be."""
+    if math.isnan(mean) or NEAR <= mean <= FAR:
+        return ""
+    if mean < NEAR:
+        said = "which is very near. If the values are a share of the range, or inverse depths, convert them to metres"
+    else:
+        said = (
+            "which is very far. If the values are millimetres, convert them to metres: `factor = 0.001` in "
+            "dataset.toml, or divide by 1000 in your own code"
+        )
+    return f"the mean is {mean:.4g} m, {said}"
 
 
 class Histogram:
@@ -104,6 +119,12 @@ class FieldSummary:
         names = self.field.classes or tuple(map(str, range(len(self._counts))))
         return [name for name, count in zip(names, self._counts, strict=True) if not count] if self._kind.whole else []
 
+    @property
+    def mean(self) -> float | None:
+        """The mean of all numbers that are known; None where there is none, or they are directions or classes."""
+        counted = not self._kind.whole and self.field.kind != "normals" and self._known
+        return self._total / self._known if counted else None
+
     def record(self) -> dict[str, Any]:
         """Return what there is: images with a target, the share of entries that are known, and of what."""
         share = self._known / self._entries if self._entries else 0.0
@@ -112,9 +133,8 @@ class FieldSummary:
             names = self.field.classes or tuple(map(str, range(len(self._counts))))
             found["classes"] = dict(zip(names, self._counts.tolist(), strict=True))
             found["shares"] = dict(zip(names, (self._counts / np.maximum(self._of, 1)).round(6).tolist(), strict=True))
-        elif self.field.kind != "normals" and self._known:
-            mean = self._total / self._known
-            found |= {"unit": self.field.unit, "least": self._least, "mean": mean, "largest": self._largest}
+        elif self.mean is not None:
+            found |= {"unit": self.field.unit, "least": self._least, "mean": self.mean, "largest": self._largest}
         return found
 
     def _where_known(self, values: Array) -> Array:

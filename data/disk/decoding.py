@@ -42,10 +42,10 @@ class StoredNumbers:
         absent = is_missing(stored, self.missing)
         values = stored.astype(np.float64) * (1.0 if self.factor is None else self.factor)
         unreal = ~absent & ~np.isfinite(values)
-        require(path, ~unreal, stored, "finite", "List the value in `missing` if it stands for no value.")
+        require(path, ~unreal, stored, "finite", "List the number in `missing` if it marks a missing value.")
         low = "above 0 and at most" if self.positive else f"from {self.low:.6g} to"
         right = (values >= self.low) & (values <= self.high) & ((values > 0) | (not self.positive))
-        mend = "Check the unit: millimetres, for one, need a factor of 0.001."
+        mend = "Check the unit: millimetres, for example, need a factor of 0.001."
         require(path, absent | right, values, f"{low} {self.high:.6g} {self.unit}", mend)
         return np.where(absent, self.empty, values).astype(np.float32)
 
@@ -85,7 +85,7 @@ def directions_of(path: Path, stored: Array, missing: tuple[float, ...] = ()) ->
     vectors = stored / CENTRE - 1 if stored.dtype == np.uint8 else stored.astype(np.float64)
     require(path, absent | np.isfinite(vectors).all(2), vectors.sum(2), "finite", "Store (0, 0, 0) where not known.")
     length = np.sqrt(np.square(np.where(absent[:, :, None], 0, vectors)).sum(2))
-    mend = "Divide bytes by 127.5 and subtract 1; a code for missing normals goes to `missing`."
+    mend = "Divide bytes by 127.5 and subtract 1; list a code for missing normals in `missing`."
     require(path, length <= LONG, length, f"directions: vectors of norm 1 (up to {LONG})", mend)
     known = (length >= FAINT)[:, :, None]
     return np.where(known, vectors / np.maximum(length, FAINT)[:, :, None], 0).astype(np.float32)

@@ -133,7 +133,7 @@ def open_picture(path: Path) -> tuple[Image.Image, int]:
             frames = getattr(picture, "n_frames", 1)
             picture.load()
     except DAMAGED as error:
-        raise DataError(str(path), "content", f"a whole {', '.join(FORMATS)} file", _said(error), AGAIN) from error
+        raise DataError(str(path), "content", f"a complete {', '.join(FORMATS)} file", _said(error), AGAIN) from error
     if frames > 1:
         raise DataError(str(path), "content", "one picture", f"{frames} frames", "Save each frame as a file.")
     if content.startswith(SIGNATURE):
@@ -192,10 +192,10 @@ def png_bits(path: Path, content: bytes) -> int:
             break
         if zlib.crc32(kind + data) != int.from_bytes(content[end - 4 : end]):
             name = kind.decode("ascii", "replace")
-            raise DataError(str(path), "content", "a whole PNG file", f"a wrong checksum of chunk {name}", AGAIN)
+            raise DataError(str(path), "content", "a complete PNG file", f"a wrong checksum of chunk {name}", AGAIN)
         if kind == b"IHDR":
             bits = data[8]
         if kind == b"IEND":
             return bits
         place = end
-    raise DataError(str(path), "content", "a whole PNG file", f"one cut off after {len(content)} bytes", AGAIN)
+    raise DataError(str(path), "content", "a complete PNG file", f"one cut off after {len(content)} bytes", AGAIN)

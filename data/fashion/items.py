@@ -121,4 +121,4 @@ def _content(path: Path) -> bytes:
     try:
         return gzip.decompress(packed.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(str(packed), "content", "a whole gzip file", error) from error
+        raise DataError(str(packed), "content", "a complete gzip file", error) from error

@@ -177,7 +177,7 @@ def members_of(shard: Path, _: int) -> Mapping[str, Mapping[str, TarMember]]:
         if isinstance(error, DataError):
             raise
         said = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(str(shard), "content", "a whole tar file", said, AGAIN) from error
+        raise DataError(str(shard), "content", "a complete tar file", said, AGAIN) from error
     return MappingProxyType(found)
 
 

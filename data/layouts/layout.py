@@ -122,7 +122,9 @@ def recognised(folder: Path, layouts: Mapping[str, DiskLayout]) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise DataError(str(folder), "layout", "one that is clear", " or ".join(found), "Give it with --layout NAME.")
+        raise DataError(
+            str(folder), "layout", "the only one that fits", " or ".join(found), "Give it with --layout NAME."
+        )
     known = "; ".join(f"{name}: {', '.join(layout.signs)}" for name, layout in layouts.items() if not layout.asked_for)
     below = [own.name for own in sorted(folder.iterdir()) if own.is_dir() and _any(own, layouts)]
     mend = f"Give its folder {below[0]} instead." if below else ""

@@ -150,4 +150,4 @@ def read_mat(path: Path, name: str) -> Array:
 
 def _damaged(path: Path, error: Exception) -> DataError:
     said = " ".join(str(error).split()) or type(error).__name__
-    return DataError(str(path), "content", "a whole MATLAB file of version 4 to 7", said, "Copy it again.")
+    return DataError(str(path), "content", "a complete MATLAB file of version 4 to 7", said, "Copy it again.")

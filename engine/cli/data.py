@@ -34,7 +34,7 @@ def data_group() -> None:
 @click.argument("folder", metavar="DIR")
 @click.option("--layout", default="", metavar="NAME", help=LAYOUT_HELP)
 def data_add(name: str, folder: str, layout: str) -> None:
-    """Register the data set in DIR as NAME: --dataset NAME and the form then offer it. Nothing is copied."""
+    """Register the data set in DIR as NAME. The option --dataset and the form then offer it. Nothing is copied."""
     try:
         spec = register(name, folder, layout)
     except ValidationError as error:
@@ -46,13 +46,13 @@ def data_add(name: str, folder: str, layout: str) -> None:
 @data_group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def data_list(as_json: bool) -> None:
-    """List the data sets: the registered ones, then those that need no folder."""
+    """List the registered and the built-in data sets."""
     known = registered()
     if as_json:
         click.echo(json.dumps({"registered": known, "built_in": built_in()}, ensure_ascii=False))
         return
     for name, own in known.items():
-        gone = "" if Path(own["root"]).is_dir() else "  (no such folder now)"
+        gone = "" if Path(own["root"]).is_dir() else "  (this folder no longer exists)"
         click.echo(f"{name}: {'/'.join(filter(None, (own['dataset'], own.get('layout', ''))))} in {own['root']}{gone}")
     for name in built_in():
         click.echo(f"{name}: {DATASETS[name].summary}")
@@ -71,7 +71,7 @@ def data_rm(name: str) -> None:
 @click.option("--pictures", type=int, default=None, help="samples of each split to keep pictures of  [default: 8]")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 def data_look(name: str, pictures: int | None, as_json: bool) -> None:
-    """Read every sample of NAME (see winnow data list); keep pictures and histograms, which the page Data shows."""
+    """Read every sample of NAME, for the page Data. Keeps pictures and histograms. Names: winnow data list."""
     values = {"name": name, "data": named_spec(name), "pictures": pictures}
     look = create_look(parse_look({option: value for option, value in values.items() if value is not None}))
     launch.start(look)
@@ -93,7 +93,7 @@ def data_look(name: str, pictures: int | None, as_json: bool) -> None:
 @click.option("--layout", default="", metavar="NAME", help=LAYOUT_HELP)
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object with all findings")
 def data_check(folder: str, layout: str, as_json: bool) -> None:
-    """Read every file of the data set in DIR; say what it holds and what is wrong. Exit code 1 if anything is."""
+    """Read every file of the data set in DIR. Reports what it holds and what is wrong; then the exit code is 1."""
     with _progress(not as_json and sys.stderr.isatty()) as progress:
         report = _report(folder, layout, progress)
     if as_json:

@@ -82,7 +82,7 @@ def _pruning(run: Run, named: str | None, called: str) -> DerivedJob:
     """Return the pruning that is named, or the newest that is done."""
     found = find_derived_job(run, "prune", named) if named else newest_job(run, "prune")
     if found is None:
-        raise click.UsageError(f"`RUN` must be pruned first, got {run.id}, which is not. Do winnow prune {called}.")
+        raise click.UsageError(f"`RUN` must be pruned first, got {run.id}, which is not. Run winnow prune {called}.")
     return found
 
 

@@ -66,7 +66,7 @@ class Diagnosis:
 @click.option("--scheduler", default=None, metavar="ADDRESS", help="a Dask scheduler that must answer, tcp://host:port")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def doctor_command(port: int, scheduler: str | None, as_json: bool) -> None:
-    """Check this machine: versions, torch, disk, locks, browser, scheduler, port. Exit code 1 if something is wrong."""
+    """Check that this machine has what Winnow needs. Exit code 1 if something is wrong."""
     found = []
     for finding in examined(runs_folder(), port, scheduler):
         found.append(finding)
@@ -131,7 +131,7 @@ def packages() -> Diagnosis:
         if not needed.specifier.contains(found, prereleases=True):
             wrong.append(f"{needed.name} is {found}, not {needed.specifier}")
     if wrong:
-        return Diagnosis("packages", "WRONG", "; ".join(wrong), "Do pip install -U winnow-mtl in this environment.")
+        return Diagnosis("packages", "WRONG", "; ".join(wrong), "Run pip install -U winnow-mtl in this environment.")
     return Diagnosis("packages", "fine", f"winnow-mtl {version('winnow-mtl')} and the {count} packages that it needs")
 
 

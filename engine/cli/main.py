@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def winnow() -> None:
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 @click.option("--recipe", default=None, metavar="NAME", help=f"options of a published experiment: {', '.join(RECIPES)}")
 @click.option(
-    "--faithful", is_flag=True, help="with --recipe: also repeat what its published code does and we consider mistakes"
+    "--faithful", is_flag=True, help="with --recipe: also repeat what we consider mistakes in its published code"
 )
 @click.option("--replay", default=None, metavar="RUN", help="repeat RUN, with the changes of the strength made live")
 @click.option("--resume", default=None, metavar="RUN", help="continue RUN, which was stopped or lost")
@@ -90,7 +91,7 @@ def train_command(**given: Any) -> None:
         if any(again):
             raise click.UsageError("`--faithful` must come with `--recipe NAME`, got a run that has its options.")
         given = with_recipe(given.get("recipe"), given, faithful=True)
-        click.echo(f"not repeated of the published code: {NOT_REPEATED}", err=True)
+        click.echo(f"parts of the published code that are not repeated: {NOT_REPEATED}", err=True)
     run = _asked(*again, undone, given)
     launch.start(run)
     sys.exit(_follow(run, as_json))
@@ -172,8 +173,10 @@ winnow.add_command(doctor_command)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a wrong request is one line on standard error and exit code 2."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        winnow.main(args=arguments, prog_name="winnow", standalone_mode=False)
+        _refuse_empty(given)
+        winnow.main(args=given, prog_name="winnow", standalone_mode=False)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -182,6 +185,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (SpecError, OSError, launch.JobError, ValueError) as error:
         click.echo(f"winnow: {_one_line(error)}", err=True)
         sys.exit(2)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raise where an argument is empty, as of a shell's variable that is not set: it must not count as left out."""
+    for before, own in pairwise(["winnow", *arguments]):
+        option, equals, value = own.partition("=")
+        empty = not own.strip() or (own.startswith("--") and equals and not value.strip())
+        if empty:
+            where = f"`{option}` must have a value" if equals else f"a value must follow `{before}`"
+            raise click.UsageError(f"{where}, got an empty one. Give one, or leave the option out.")
 
 
 def _one_line(error: Exception) -> str:

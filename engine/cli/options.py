@@ -166,9 +166,7 @@ def require_alone(alone: str, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if value is not None:
             flag = f"--{name.replace('_', '-')}"
-            raise click.UsageError(
-                f"`{flag}` must be left out with `{alone}`, which takes all options from what is there."
-            )
+            raise click.UsageError(f"`{flag}` must be left out with `{alone}`, which takes all options from there.")
 
 
 def training_options() -> list[Option]:

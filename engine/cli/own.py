@@ -129,7 +129,9 @@ def _own_task(text: str) -> tuple[str, dict[str, Any]]:
             f"`metrics` of {code} must be a tuple of winnow.data.sample.Metric, got {metrics!r:.80}."
         ) from error
     if not told or len({metric["name"] for metric in told}) < len(told) or "loss" in {m["name"] for m in told}:
-        raise SpecError(f"`metrics` of {code} must name at least one metric, each once, none loss, got {told!r:.80}.")
+        raise SpecError(
+            f"`metrics` of {code} must name at least one metric, each once and none of them loss, got {told!r:.80}."
+        )
     return name, {"code": code, "path": own.path, "metrics": told}
 
 
@@ -200,7 +202,7 @@ def confirmed(spec: TrainSpec) -> TrainSpec:
 @click.argument("run")
 @click.option("--yes", is_flag=True, help="do not ask")
 def trust_command(run: str, yes: bool) -> None:
-    """Confirm the code of your own that RUN names, so that this machine may run it."""
+    """Allow the code that RUN names to run on this machine. It is your own code, or code that you have read."""
     chosen = find(run)
     codes = own_code(chosen.spec)
     if not codes:
@@ -252,7 +254,7 @@ def _value(text: str) -> Plain:
 @click.option("--name", default="imported", help="name of the run")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object at the end")
 def import_command(checkpoint: str, as_json: bool, **given: Any) -> None:
-    """Make a run from the weights in CHECKPOINT, so that it can be shown, pruned and explained.
+    """Make a run from the weights in CHECKPOINT. It can then be shown, pruned and explained.
 
     CHECKPOINT is a .safetensors file, or a state_dict that torch.save wrote.
     """

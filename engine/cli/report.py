@@ -30,7 +30,7 @@ MAKER = "winnow.dashboard.report"
     help="file to write; a zip with the numbers is written beside it",
 )
 def report_command(runs: tuple[str, ...], study: str | None, output: Path) -> None:
-    """Write one HTML file about RUN… that opens offline, and a zip with its numbers beside it."""
+    """Write an HTML file about RUN… that opens offline. A zip with its numbers is written beside it."""
     if not runs and study is None:
         raise click.UsageError("`RUN` must name a run, or `--study` a study, got none. See winnow runs list.")
     if output.suffix.lower() not in (".html", ".htm"):
@@ -38,7 +38,7 @@ def report_command(runs: tuple[str, ...], study: str | None, output: Path) -> No
     if not output.absolute().parent.is_dir():
         raise click.UsageError(f"`--output` must lie in a folder that exists, got {output}.")
     if find_spec("winnow.dashboard.app") is None:
-        raise click.UsageError("the dashboard is not installed. Do pip install winnow-mtl.")
+        raise click.UsageError("the dashboard is not installed. Run pip install winnow-mtl.")
     named = [find(name).id for name in runs] + (["--study", find_study(study).id] if study else [])
     made = subprocess.run(
         [sys.executable, "-P", "-m", MAKER, *named, "--output", str(output.absolute())],

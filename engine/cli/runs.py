@@ -26,7 +26,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="print one JS
 
 @click.group("runs")
 def runs_group() -> None:
-    """List runs, show one, check one, sign one, remove one."""
+    """List, show, check, sign and remove runs."""
 
 
 @runs_group.command("list")
@@ -51,7 +51,7 @@ def runs_list(as_json: bool) -> None:
 @click.argument("run")
 @json_option
 def runs_show(run: str, as_json: bool) -> None:
-    """Show what RUN was asked to do, and what came out."""
+    """Show the request and the results of RUN."""
     chosen = find(run)
     result = {"run": chosen.id, "folder": str(chosen.path), **outcome(chosen)}
     if as_json:
@@ -69,7 +69,7 @@ def runs_show(run: str, as_json: bool) -> None:
 @json_option
 @click.option("--by", default=None, metavar="FILE", type=click.Path(path_type=Path), help="public key of the signer")
 def runs_verify(run: str, as_json: bool, by: Path | None) -> None:
-    """Check every file of RUN by its digest, and the signature. Exit code 1 if one is damaged.
+    """Check every file of RUN, and its signature. Exit code 1 if one is damaged.
 
     With --by, RUN must be signed with that key.
     """
@@ -89,7 +89,7 @@ def runs_verify(run: str, as_json: bool, by: Path | None) -> None:
     "--key", required=True, metavar="FILE", type=click.Path(path_type=Path), help="your ssh key, ~/.ssh/id_ed25519"
 )
 def runs_sign(run: str, key: Path) -> None:
-    """Sign the digests of RUN, and of all jobs on its result, with your ssh key."""
+    """Sign RUN with your ssh key. This signs its digests, and those of all jobs on its result."""
     chosen = find(run)
     jobs = [job.path for kind in KINDS for job in derived_jobs(chosen, kind) if (job.path / NOTED).is_file()]
     for folder in (chosen.path, *jobs):
@@ -129,7 +129,9 @@ def runs_name_channel(
         click.echo("undone" if undo_concept(chosen.path) else "there is nothing to undo")
         return
     if layer is None or channel is None or (name is None and note is None):
-        raise click.UsageError("`LAYER`, `CHANNEL` and one of `--name` and `--note` must be given, got less.")
+        raise click.UsageError(
+            "`LAYER`, `CHANNEL` and `--name` or `--note` must be given together, got only some of them."
+        )
     widths = {known.name: known.groups for known in chosen.norms.layers()}
     if channel < 0 or channel >= widths.get(layer, 0):
         where = f"0 to {widths[layer] - 1} of {layer}" if layer in widths else f"in one of {', '.join(widths)}"
@@ -154,7 +156,7 @@ def runs_remove(run: str, yes: bool) -> None:
 @runs_group.command("restore")
 @click.argument("run", required=False)
 def runs_restore(run: str | None) -> None:
-    """Take RUN back from the trash; without RUN, list what is there."""
+    """Take RUN back from the trash. Without RUN, list what is there."""
     if run is None:
         for name in trash.discarded():
             click.echo(name)

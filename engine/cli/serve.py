@@ -126,7 +126,7 @@ def dashboard_command(browser: bool, **given: Any) -> None:
 @click.command("demo")
 @_server_options
 def demo_command(browser: bool, **given: Any) -> None:
-    """Train on the embedded rooms, about 2 minutes on 2 cores, and open the dashboard on the live run."""
+    """Train on the embedded rooms and open the live run. Takes about 2 minutes on 2 cores."""
     server = _server(**given)
     run = create(demo())
     launch.start(run)
@@ -172,7 +172,7 @@ def _serve(server: Server, browser: bool, page: str = "") -> int:
     """Run the dashboard's server until it is interrupted or asked to end; it never outlives this command."""
     found = find_spec("winnow.dashboard.app")
     if found is None or found.origin is None:
-        raise click.UsageError("the dashboard is not installed. Do pip install winnow-mtl.")
+        raise click.UsageError("the dashboard is not installed. Run pip install winnow-mtl.")
     if why := port_refused(server.host.strip("[]"), server.port):
         raise click.UsageError(f"`--port` must be free on {server.host}, got {server.port}: {why}. Give another one.")
     _say(server, page)

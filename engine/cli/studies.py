@@ -86,7 +86,7 @@ def _shared(command: Any) -> Any:
 @flat_options(StudySpec, HIDDEN)
 @spec_options
 def study_command(**given: Any) -> None:
-    """Train sets of tasks, dense and sparse, with controls and seeds, and compare them.
+    """Train sets of tasks, dense and sparse, and compare them. Controls and several seeds are included.
 
     A run has 1 thread unless --threads says otherwise.
     """
@@ -98,7 +98,7 @@ def study_command(**given: Any) -> None:
 @flat_options(PathSpec, HIDDEN)
 @spec_options
 def path_command(**given: Any) -> None:
-    """Train along a grid of targets or strengths, and see what sparsity costs.
+    """Train along a grid of targets or strengths. This shows what sparsity costs.
 
     A run has 1 thread unless --threads says otherwise, and keeps a snapshot at every 5 % of sparsity unless --snapshots
     says otherwise.
@@ -117,7 +117,7 @@ def path_command(**given: Any) -> None:
 @flat_options(TailorSpec, (*HIDDEN, *OF_ARMS))
 @spec_options
 def tailor_command(**given: Any) -> None:
-    """Find how deep each task needs the trunk, and train a network with each head at its own stage.
+    """Find how deep each task needs the trunk. Then train a network with each head at its own stage.
 
     Sparse runs of each task alone show which layers stay alive in all seeds. With --evidence you name such runs,
     and the network, the data and all options of training are those of the first of them.

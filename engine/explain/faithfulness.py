@@ -42,6 +42,8 @@ def faithfulness(
 ) -> pd.DataFrame:
     """Check relevance against ablation, deletion, split halves and shuffled weights.
 
+    Sources: deletion, Samek et al. 2017; shuffled weights, Adebayo et al. 2018.
+
     Returns one row per layer ("" for all layers), task and figure: layer, task, figure, value, method, images.
 
     Args:

@@ -81,7 +81,7 @@ class ChannelGraph:
 
         """
         if self.program is None:
-            why = next((note for note in self.notes if note.startswith("no program")), "no program was asked for")
+            why = next((note for note in self.notes if note.startswith("no program")), "no program was requested")
             raise NotTraceable("", why, "keep the model in its own class, or trace with `program=True`")
         return self.program
 

@@ -135,7 +135,9 @@ class _Passes:
             if asked or not call.training:
                 raise
             problem = f"{type(error).__name__}: {error}".partition("\n")[0]
-            self._not_run.append(f"training mode was not run ({problem}), so that what only it reads is not known")
+            self._not_run.append(
+                f"training mode was not run ({problem}), so it is unknown what is used in training mode only"
+            )
             self._modes_alike = False
             return True
         self._used |= watcher.signature.used

@@ -26,7 +26,7 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """
     said: list[str] = []
     while inside := _inside(model):
-        said.append(f"{type(model).__name__} was removed: the rest is about its `{inside}`.")
+        said.append(f"{type(model).__name__} was removed: everything else here refers to its `{inside}`.")
         model = getattr(model, inside)
     return model, tuple(said)
 

@@ -19,7 +19,7 @@ from winnow.data.sample import Field
 from winnow.engine.jobs.session import Records
 from winnow.engine.runs.digests import digest, verified
 from winnow.engine.runs.files import replace, replace_json
-from winnow.engine.studies.skill import Figures, skill
+from winnow.engine.studies.skill import Figures, judged, skill
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import Checkpoint, apart, network_tensors, put_network
 from winnow.engine.training.loop import EpochDone, constant_metrics
@@ -37,6 +37,11 @@ class BestEpoch:
         self._wanted = training.spec.keep == "best" or training.spec.patience > 0
         self._constant: Figures = constant_metrics(training.tasks, batches, validation) if self._wanted else {}
         self._fields: dict[str, Field] = {name: task.field for name, task in training.tasks.items()}
+        if self._wanted and not judged(self._constant, self._fields):
+            raise ValueError(
+                "`keep` must be last, and `patience` 0, where no task has a label in the validation images, got "
+                f"keep {training.spec.keep} and patience {training.spec.patience}: no epoch can be called the best."
+            )
         self._steps = batches.steps
         self._first_step = settled_step(training.spec, batches.steps)
 

@@ -29,7 +29,7 @@ from winnow.engine.training.distributed.ranks import Ranks
 from winnow.engine.training.state import Training
 
 NAME = "latency.json"
-DAMAGED = "Take back the file that the run began with, or start the run anew."
+DAMAGED = "Restore the file that the run began with, or start a new run."
 ROUNDS = 20
 
 

@@ -48,7 +48,8 @@ def told_losses(losses: Any, tasks: Mapping[str, Task]) -> dict[str, Tensor | fl
     named = losses if isinstance(losses, Mapping) else {"": losses}
     if unknown := [str(task) for task in named if task and task not in tasks]:
         raise ValueError(
-            f"`losses` must name tasks, {', '.join(tasks)}, got {', '.join(unknown)}. Leave out what is no task's."
+            f"`losses` must name tasks, {', '.join(tasks)}, got {', '.join(unknown)}. Leave out losses that belong to "
+            f"no task."
         )
     return {task: _loss(task, loss) for task, loss in named.items()}
 
@@ -139,7 +140,7 @@ def fitting_target(name: str, field: Field, target: Tensor, images: Tensor, valu
     for verdict in kind.verdicts(found.float().cpu().numpy(), len(field.classes), field.unit) if values else []:
         if not verdict.right.all():
             first = verdict.values[~verdict.right].flat[0]
-            missing = f" What is not labelled is {kind.missing:g}."
+            missing = f" Mark what is not labelled as {kind.missing:g}."
             raise ValueError(f"`loader` must give {verdict.expected} for {name}, got {first:g}.{missing}")
     return found
 
@@ -221,7 +222,7 @@ class Watch:
         if steps and not self._moved:
             found.append("Proximal.step was never called, so nothing was penalised")
         if since:
-            found.append(f"{since} steps came after the last `run.epoch`: metrics and norms of them are not known")
+            found.append(f"{since} steps came after the last `run.epoch`: their metrics and norms are not known")
         if self.norms():
             found.append("the weights changed after the last step: tables and checkpoint are those of the end")
         return found

@@ -79,8 +79,8 @@ def read_network(folder: Path, document: Mapping[str, Any], tasks: Mapping[str, 
     spec = parse_network(document["network"])
     if isinstance(spec, RecordedSpec) and document.get("code"):
         raise ValueError(
-            f"`run` must hold its network to be pruned or explained, got one of which {document['code']} Do it in your "
-            "own loop: `compact(net, example)`, `relevance(net, batches)`."
+            f"`run` must hold its network to be pruned or explained, got one without it, because {document['code']} Do "
+            "it in your own loop: `compact(net, example)`, `relevance(net, batches)`."
         )
     if spec.ours or document.get("code"):
         return build_network(spec, tasks, document["channels"])

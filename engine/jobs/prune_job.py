@@ -45,6 +45,7 @@ from winnow.engine.runs.run import Run
 from winnow.engine.specs.prune import PruneSpec
 from winnow.engine.specs.sensitivity import SensitivitySpec
 from winnow.engine.studies.layer_budgets import cut_costs
+from winnow.engine.tasks.surroundings import seed_stream
 from winnow.engine.training.batches import Batch
 from winnow.engine.training.distillation import Distillation
 from winnow.engine.training.evaluate import validated
@@ -263,6 +264,8 @@ def _refitted(pruning: Pruning, compacted: Compacted, masked: nn.Module) -> None
     weights = {task: weight for task, weight in pruning.restored.weights.items() if task in pruning.kept}
     tasks = {task: pruning.restored.tasks[task] for task in pruning.kept}
     teacher = Distillation(pruning.restored.net, tasks, spec.distillation) if spec.distillation else None
+    if run.steps_in_own_code:
+        seed_stream(spec.seed)
     settings = Refit(spec.refit_epochs, optimiser, weights, spec.seed, run.flips, run.bf16, teacher)
     moved = transfer(pruning.restored.optimizer(optimiser, masked), compacted)
     split = Split(pruning.training, pruning.validation)

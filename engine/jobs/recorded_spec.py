@@ -232,7 +232,7 @@ def refuse_groups(net: nn.Module, proximal: Proximal) -> None:
     if foreign:
         raise ValueError(
             f"`proximal` must hold groups of `net`, got those of another network in {foreign[0]}. Record the network "
-            "that it trains, not a copy of it; where a layer was replaced, draw groups and optimiser anew."
+            "that it trains, not a copy of it; where a layer was replaced, make the groups and the optimiser again."
         )
 
 

@@ -187,7 +187,7 @@ class Recorder:
     def _metrics(self, given: Mapping[str, Mapping[str, float]] | None) -> Mapping[str, Mapping[str, float]]:
         if given is not None or self._started.loader is None:
             return given or {}
-        return self._started.loader.metrics(self._training.net)
+        return self._started.loader.metrics(self._training.net, first=self._epoch == 0)
 
     def _due(self) -> bool:
         """Whether losses are to be written: ten times an epoch, or every two seconds in the first one.

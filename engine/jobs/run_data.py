@@ -13,7 +13,7 @@ from winnow.data.disk.records import OnDisk
 from winnow.data.disk.spec import DiskData
 from winnow.data.joined import Joined, JoinedData, each_source
 from winnow.data.recorded import RecordedData
-from winnow.data.sample import Dataset, Field, Sample, Split
+from winnow.data.sample import Dataset, Field, Sample, Split, Wrapped
 from winnow.data.stacking import Progress, Stacked, require_whole, stack
 from winnow.engine.jobs.sample import read_sample
 from winnow.engine.runs.run import Run
@@ -99,21 +99,10 @@ def _sampled(run: Run, tasks: Mapping[str, Task], split: Split, first: int | Non
 
 
 @dataclass(frozen=True)
-class First:
+class First(Wrapped):
     """The first `length` samples of a data set."""
 
-    whole: Dataset
     length: int
-
-    @property
-    def name(self) -> str:
-        """The name of the whole data set."""
-        return self.whole.name
-
-    @property
-    def fields(self) -> dict[str, Field]:
-        """The fields of the whole data set."""
-        return dict(self.whole.fields)
 
     def __len__(self) -> int:
         return min(self.length, len(self.whole))

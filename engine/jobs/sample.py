@@ -131,11 +131,18 @@ class Loader:
         return cls(loader, told, device, counts, sample)
 
     @torch.no_grad()
-    def metrics(self, net: nn.Module) -> Metrics:
-        """Return {task: {loss and metrics}} over all batches; NaN for a task without labels."""
+    def metrics(self, net: nn.Module, first: bool = False) -> Metrics:
+        """Return {task: {loss and metrics}} over all batches; NaN for a task without labels.
+
+        A loss is NaN where the loader gave other labels than when it was first read: what it divides by is not known.
+
+        Raises:
+            ValueError: that is so at the `first` time.
+
+        """
         tasks = self.told.tasks
         meters = {name: task.meter() for name, task in tasks.items()}
-        losses = dict.fromkeys(tasks, 0.0)
+        losses, counts = dict.fromkeys(tasks, 0.0), {name: torch.zeros_like(own) for name, own in self.counts.items()}
         with evaluating(net):
             for given in _quietly(self.loader):
                 batch = self.told.batch(given)
@@ -144,8 +151,22 @@ class Loader:
                     own, target = predictions[name].float(), batch.targets[name].to(self.device)
                     losses[name] += float(task.loss(own, target, self.counts[name].to(self.device)))
                     meters[name].update(own, target)
+                    counts[name] += task.counts(target).cpu()
+        for name in self._other(counts, first):
+            losses[name] = math.nan
         found = {name: {"loss": losses[name], **meters[name].compute()} for name in tasks}
         return {name: own if self.counts[name].any() else dict.fromkeys(own, math.nan) for name, own in found.items()}
+
+    def _other(self, counts: Mapping[str, Tensor], refused: bool) -> list[str]:
+        """Return the tasks that had other numbers of labels when the loader was first read; raise where `refused`."""
+        other = [name for name, own in counts.items() if not torch.equal(own, self.counts[name])]
+        if other and refused:
+            found = " and then ".join(str(int(own[other[0]].sum())) for own in (self.counts, counts))
+            raise ValueError(
+                f"`loader` must give the same images each time it is read, got {found} labels of {other[0]}. Leave out "
+                "augmentation, random sampling, and drop_last with shuffle."
+            )
+        return other
 
 
 def _quietly(loader: Iterable[Any]) -> Iterator[Any]:

@@ -49,7 +49,7 @@ def run_sensitivity(
     judged = run_images(run, restored.tasks, "val", device, lambda phase: writer.tick(phase=phase), spec.images)
     found = units(restored.net, judged.example())
     if not len(found):
-        raise ValueError(f"`RUN` must have channels that can be removed, got {run.id}, of which none can.")
+        raise ValueError(f"`RUN` must have channels that can be removed, got {run.id}, which has none.")
     writer.table("judged_on", pd.DataFrame({"step": [restored.step], "images": [judged.images]}))
 
     def evaluate(model: nn.Module) -> MetricsOf:

@@ -63,7 +63,7 @@ def build_pool(spec: StudySpec | PathSpec, place: Mapping[str, Any] | None) -> P
     """
     if place is None:
         if spec.scheduler or spec.cluster:
-            raise ValueError("`place` must be said by who starts the study, got it from the folder alone.")
+            raise ValueError("`place` must be given when the study is started, got it only from the folder.")
         return local_pool(spec.base, spec.workers)
     said = spec.model_copy(update={"scheduler": place.get("scheduler") or "", "cluster": place.get("cluster") or {}})
     checked = parse_many(said.model_dump())

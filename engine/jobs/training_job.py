@@ -6,10 +6,10 @@ test split is looked at then, after everything is decided, and nowhere else.
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import nn
 
+from winnow.data.checking.summaries import hardly_metres
 from winnow.data.own import OwnData
 from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.cost_prediction import compare_at_the_end, predict_cost
@@ -30,6 +30,7 @@ from winnow.engine.sparsity.strength import SAID_OF, Targeted
 from winnow.engine.specs.network import OwnSpec
 from winnow.engine.specs.train import TrainSpec
 from winnow.engine.tasks.build import build_tasks
+from winnow.engine.tasks.surroundings import seed_stream
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batches
 from winnow.engine.training.checkpoint import save_checkpoint
@@ -37,11 +38,11 @@ from winnow.engine.training.distributed.joining import joined
 from winnow.engine.training.distributed.orders import tell_to_end
 from winnow.engine.training.distributed.place import place
 from winnow.engine.training.distributed.ranks import ALONE, Ranks
+from winnow.engine.training.evaluate import labelled
 from winnow.engine.training.loop import Training, begin, start_at_constants, validate
 
 FEW_MEASUREMENTS = 30  # of a held-out loss: ten are lost in the running means
 SEEDED = "the code of the network seeds torch: its first weights are the same whatever --seed says"
-STREAM = 12  # of random numbers, beside the one that networks are built with
 FEW_STEPS = 50  # of the penalty: fewer move hardly a group to zero
 
 
@@ -78,13 +79,13 @@ def run_on(run: Run, writer: ResultWriter, stop_requested: StopRequest, device: 
         return "done"
     session = TrainingSession(training, training_images, validation, writer, stop_requested)
     session.begin()
-    _remark(training, training_images, writer, [*said, *filter(None, [predicted_by])])
+    _remark(training, training_images, writer, [*said, *_unjudged(validation), *filter(None, [predicted_by])])
     if measured and training.step == 0:
         writer.events((0, 0), "start", measured)
     best = BestEpoch(training, training_images, validation, run.path / "weights")
     state = session.train(best.watch)
     tell_to_end(ranks)
-    said += filter(None, [_missed(training)])
+    said += [*_unjudged(validation), *filter(None, [_missed(training)])]
     writer.conclude("; ".join(said))
     training.ranks = ALONE  # this process does the rest by itself
     if state == "done":
@@ -146,16 +147,13 @@ def _own_stream(spec: TrainSpec) -> int | None:
 
     So a step that seeds torch again is noticed (`engine.tasks.surroundings`). None where all code is ours.
     """
-    if not isinstance(spec.network, OwnSpec) and not spec.own_tasks:
-        return None
-    seeds = np.random.SeedSequence([_network_seed(spec), STREAM])
-    torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
-    return torch.initial_seed()
+    return seed_stream(_network_seed(spec)) if spec.steps_in_own_code else None
 
 
 def _remark(training: Training, images: Batches, writer: ResultWriter, first: Sequence[str]) -> None:
     """Say before the first step what a target is predicted by, and what will not come of it."""
-    if remarks := [*first, *_without_signal(images), *_hard_target(training), *_learned_from_little(training)]:
+    known = [*_without_signal(images), *_in_other_units(images)]
+    if remarks := [*first, *known, *_hard_target(training), *_learned_from_little(training)]:
         writer.status(message="; ".join(remarks))
 
 
@@ -164,6 +162,23 @@ def _without_signal(images: Batches) -> list[str]:
     found = ["all training images are one colour: check the data"] if images.one_colour() else []
     same = [name for name in images.tasks if images.one_value(name)]
     return [*found, *(f"`{name}` is the same in all training images: nothing can be learned from it" for name in same)]
+
+
+def _unjudged(validation: Batches) -> list[str]:
+    """Return a sentence for every task that nothing can be said of on validation."""
+    unknown = [name for name, task in validation.tasks.items() if not labelled(task, validation, name).any()]
+    return [f"`{name}` has no label in the validation images: it is trained, but not judged" for name in unknown]
+
+
+def _in_other_units(images: Batches) -> list[str]:
+    """Return a sentence for every depth that is hardly in metres."""
+    found = []
+    for name, task in images.tasks.items():
+        if task.field.kind == "depth":
+            target = images.target(name)
+            said = hardly_metres(float(target.sum(dtype=torch.float64) / (target > 0).sum()))
+            found += [f"`{name}`: {said}"] * bool(said)
+    return found
 
 
 def _hard_target(training: Training) -> list[str]:

@@ -126,9 +126,12 @@ def _done(work: Work, writer: ResultWriter, ending: StopRequest) -> str:
     if isinstance(work, DerivedJob):
         cut(work.path / "events.jsonl", 0)  # it is done from the start, whatever an interrupted worker has recorded
     run = entry(JOBS, work.spec.kind, "kind").run.load()
-    arguments = (work.run, work.spec) if isinstance(work, DerivedJob) else (work,)
-    state: str = run(*arguments, writer, ending)
-    return state
+    if not isinstance(work, DerivedJob):
+        return str(run(work, writer, ending))
+    from winnow.engine.tasks.surroundings import THEIRS, settings_held
+
+    with settings_held(THEIRS):
+        return str(run(work.run, work.spec, writer, ending))
 
 
 def reason(error: BaseException) -> str:

@@ -62,6 +62,7 @@ class ResultWriter:
                 "started": now,
                 "finished": None,
                 "ended_with": None,
+                "ended_rank": None,
             }
         )
         self._written = 0.0

@@ -60,7 +60,7 @@ class BenchSettings:
     def __post_init__(self) -> None:
         check_batches(self.batches)
         if unknown := [form for form in self.forms if form not in FORMS]:
-            raise ValueError(f"`forms` must be some of {', '.join(FORMS)}, got {unknown}. Choose among them.")
+            raise ValueError(f"`forms` must be among {', '.join(FORMS)}, got {unknown}. Choose among them.")
         if not (self.forms and self.batches and self.threads):
             raise ValueError("`forms`, `batches` and `threads` must each hold one value at least, got none.")
         for count in self.threads:

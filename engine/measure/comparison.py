@@ -134,7 +134,7 @@ def _backends(example_inputs: Any, backends: Sequence[str] | None) -> tuple[str,
         plain = all(not leaf.is_cuda and leaf.dtype in (torch.float32, torch.int64) for leaf in leaves)
         return BACKENDS if plain and runtime_installed() else BACKENDS[:1]
     if not backends or any(backend not in BACKENDS for backend in backends):
-        raise ValueError(f"`backends` must be some of {', '.join(BACKENDS)}, got {list(backends)}.")
+        raise ValueError(f"`backends` must be among {', '.join(BACKENDS)}, got {list(backends)}.")
     return tuple(dict.fromkeys(backends))
 
 

@@ -19,7 +19,13 @@ def cost(model: nn.Module, example_inputs: Any) -> pd.DataFrame:
     """Return parameters and MACs of one image: one row per component (trunk, each head) and a last one, `total`.
 
     MACs belong to the component whose weights make them; what no weight makes (queries with keys) is in the total
-    alone. `example_inputs`: see `engine.graph.calls.calls`.
+    alone. Columns: component, parameters [1], macs [1]. `example_inputs`: see `engine.graph.calls.calls`.
+
+    Examples:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> cost(net, torch.ones(1, 4)).set_index("component")["parameters"].to_dict()["total"]  # 4·3 + 3 + 3·2 + 2
+        23
+
     """
     total, by_weight = weigh(model, example_inputs)
     components = [
@@ -36,12 +42,26 @@ def cost(model: nn.Module, example_inputs: Any) -> pd.DataFrame:
 
 
 def parameters(model: nn.Module) -> int:
-    """Return the number of parameters; one that is tied counts once."""
+    """Return the number of parameters; one that is tied counts once.
+
+    Examples:
+        >>> parameters(nn.Linear(4, 2))  # 8 weights, 2 biases
+        10
+
+    """
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def macs(model: nn.Module, example_inputs: Any) -> float:
-    """Return the MACs of one image; NaN where an operation multiplies weights and torch has no formula for it."""
+    """Return the MACs of one image; NaN where an operation multiplies weights and torch has no formula for it.
+
+    `example_inputs`: see `engine.graph.calls.calls`.
+
+    Examples:
+        >>> macs(nn.Linear(4, 2), torch.ones(1, 4))
+        8.0
+
+    """
     return weigh(model, example_inputs)[0]
 
 

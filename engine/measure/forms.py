@@ -109,7 +109,7 @@ def formed(name: str, source: FormSource) -> Form:
 
     """
     if name not in FORMS:
-        raise ValueError(f"`forms` must be some of {', '.join(FORMS)}, got {name!r}. Choose among them.")
+        raise ValueError(f"`forms` must be among {', '.join(FORMS)}, got {name!r}. Choose among them.")
     if reason := usable_forms()[name]:
         raise ValueError(f"`forms` must run on this machine, got {name}. To have it, {reason}.")
     return FORMS[name](source)

@@ -20,6 +20,11 @@ def file_size(model: nn.Module) -> int:
     """Return the bytes of the model's parameters and buffers as a safetensors file, header included.
 
     A tensor with several names is stored once, as `engine.export.saving.save_model` stores it.
+
+    Examples:
+        >>> file_size(nn.Linear(4, 2)) > 4 * 10  # ten numbers of 4 bytes, and the header
+        True
+
     """
     tensors, _ = stored_tensors(model)
     return len(serialised(tensors))
@@ -31,6 +36,11 @@ def peak_memory(model: nn.Module, example_inputs: Any) -> int:
     On the CPU: the largest sum of all tensors that are alive at once: parameters, buffers, inputs and activations, with
     each memory block counted once. On a GPU: `torch.cuda.max_memory_allocated` over the pass, which includes the work
     space, minus what was allocated before, plus parameters, buffers and inputs.
+
+    Examples:
+        >>> peak_memory(nn.Linear(4, 2), torch.ones(1, 4)) >= 4 * (10 + 4 + 2)  # weights, input, output
+        True
+
     """
     inputs = named_inputs(model, example_inputs)
     fixed = [tensor for _, tensor in named_tensors(model)] + tensors_of(inputs)

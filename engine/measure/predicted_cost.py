@@ -150,6 +150,6 @@ def predicted_memory(graph: ChannelGraph, banks: Sequence[Bank]) -> PredictedSha
     if abs(told - real) > MISJUDGED * real:
         raise ValueError(
             f"`memory` must be predicted within {MISJUDGED:.0%}, got {told} bytes for a peak of {real}: this network "
-            "runs otherwise on shapes alone. Choose a share of MACs or of parameters."
+            "runs differently on shapes alone. Choose a share of MACs or of parameters."
         )
     return PredictedShares(foreseen, banks, footprint.bytes)

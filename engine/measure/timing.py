@@ -109,6 +109,11 @@ def latency(
     Raises:
         ValueError: a batch size, a number of rounds or of threads out of range.
 
+    Examples:
+        >>> times = latency(nn.Linear(4, 2), torch.ones(1, 4), batches=(1,), rounds=3)
+        >>> bool((times["p10"] <= times["p90"]).all())
+        True
+
     """
     check_batches(batches)
     timing, rows = Timing(rounds, threads=threads), []

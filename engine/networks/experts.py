@@ -25,8 +25,8 @@ def build_experts(spec: MmoeSpec, tasks: Mapping[str, Task], channels: int) -> W
     """
     if dense := [name for name, task in tasks.items() if task.field.dense]:
         raise ValueError(
-            f"`network` must be another than mmoe for dense tasks, got {', '.join(dense)}. Choose a resnet, or leave "
-            "the task out."
+            f"`network` must not be mmoe for dense tasks, got {', '.join(dense)}. Choose a resnet, or leave the task "
+            "out."
         )
     return ExpertsNet(spec, {name: task.outputs for name, task in tasks.items()}, channels)
 

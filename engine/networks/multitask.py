@@ -31,8 +31,8 @@ class WithHeads(nn.Module):
         super().__init__()
         if taken := [task for task in heads if hasattr(self, task) or hasattr(nn.ModuleDict, task) or "." in task]:
             raise ValueError(
-                f"`tasks` must not be called like what torch's modules have, nor hold a dot, got {', '.join(taken)}. "
-                "Rename the field in the data."
+                "`tasks` must not be named like attributes of torch modules, nor contain a dot, got "
+                f"{', '.join(taken)}. Rename the field in the data."
             )
         for name, module in shared.items():
             self.add_module(name, module)

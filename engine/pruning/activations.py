@@ -101,7 +101,7 @@ class Footprint:
             except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
                 reason = reason or str(error).partition("\n")[0]
         raise ValueError(
-            f"`memory` must be foreseen from shapes alone, and this network does not run on them: {reason}. Choose a "
+            f"`memory` must be predicted from shapes alone, but this network does not run on them: {reason}. Choose a "
             "share of MACs or of parameters."
         )
 

@@ -24,7 +24,7 @@ __all__ = ["FLOAT32", "FLOAT64", "Certificate", "NotExact"]
 IN_A_PROGRAM = "a layer needs it"
 IN_ONE_TENSOR = (
     "{} along axis {} is zero, and stays as part of one tensor: write each part (an expert) as a module of its own, "
-    "and it can go"
+    "and it can be removed"
 )
 
 

@@ -34,8 +34,8 @@ class OnlyCalls:
             return
         name = next(name for name in {**nearest, **found} if nearest.get(name) != found.get(name))
         raise ValueError(
-            f"`{name}` must be {nearest.get(name, 'left out')}, as where the smaller model was compared with the whole "
-            f"one, got {found.get(name, 'nothing')}. {ADVICE}"
+            f"`{name}` must be {nearest.get(name, 'left out')}, as in the calls in which the smaller model was "
+            f"compared with the whole one, got {found.get(name, 'nothing')}. {ADVICE}"
         )
 
 
@@ -72,8 +72,8 @@ def only_value(given: Any, value: Any, name: str) -> Any:
     if other or given != value:
         found = "a tensor" if isinstance(given, Tensor) else repr(given)
         raise ValueError(
-            f"`{name}` must be {value!r}, as in the call that the program was drawn on, got {found}. "
-            "Draw the program again with a call that has it so."
+            f"`{name}` must be {value!r}, as in the call that the program was drawn on, got {found}. Draw the program "
+            "again with a call that has this value."
         )
     return given
 

@@ -24,7 +24,7 @@ from winnow.engine.pruning.readers import LEAST_ONES, GatherMode, Reading, folda
 from winnow.engine.pruning.scores import norm_scores
 from winnow.engine.pruning.units import units
 
-FREE_OF_CHARGE = "the width costs nothing: free to be trained"
+FREE_OF_CHARGE = "this width costs no time, so the channel stays and can be trained"
 WRITING = ("iadd", "isub", "imul", "itruediv", "setitem")
 Runs = Literal["all", "needed", "program"]
 

@@ -177,5 +177,5 @@ def _reason(liveness: Liveness, product: Product, able: bool, held: int) -> str:
     if product.blocks > 1 and product.padded:
         return "a grouped convolution with padding cannot read a channel of ones"
     if product.padded and held < LEAST_ONES:
-        return "a channel of ones would take as much"
+        return "a channel of ones would cost as much"
     return "padded, a constant input does not give a constant output"

@@ -46,7 +46,7 @@ class Concept(Frozen):
     @classmethod
     def _plain_note(cls, value: str) -> str:
         if any(not letter.isprintable() and letter not in "\n\t" for letter in value):
-            raise ValueError("`note` must be printable text, got another sign in it. Remove it.")
+            raise ValueError("`note` must be printable text, got another character in it. Remove it.")
         return value.strip()
 
     @property

@@ -7,12 +7,14 @@ spend ten times longer waiting for one another than computing.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,6 +30,8 @@ TIED = "WINNOW_TIED"  # in the environment of a worker that must not outlive the
 CLUSTER = "WINNOW_CLUSTER"  # in the environment of a study's worker: where its runs go, said by who starts it
 CLAIM = "control.lock"  # held while a request is written, as that of a worker is
 CLAIM_TIMEOUT = 5.0  # s
+FAILED = r" {pid} .*failed \(exitcode: (-?\d+)\) local_rank: (\d+)"  # what torchrun logs of the first that ended
+TAIL = 1 << 16  # bytes at the end of a log, where torchrun says what became of its processes
 PLACES = ("scheduler", "cluster")  # settings of a study that make it connect, and run what others send
 
 
@@ -47,9 +51,9 @@ def start(run: WorkFolder, gpus: Sequence[str] = (), place: Mapping[str, Any] | 
     """
     if place is None and (named := asked_place(run.document())):
         raise JobError(
-            f"`place` must be said when {run.id} is started, got {named} from its folder alone. A scheduler can run "
-            f"programs here. If you know it: winnow study --resume {run.id} with --scheduler or --cluster; to train on "
-            "this machine: with --here."
+            f"`place` must be given when {run.id} is started, got {named} only from its folder. A scheduler can run "
+            f"programs on this machine. If you trust it: winnow study --resume {run.id} with --scheduler or --cluster; "
+            "to train on this machine: with --here."
         )
     said = {CLUSTER: json.dumps(dict(place))} if place is not None else {}
     process = _spawned(run, {**said, **({GPUS: ",".join(gpus)} if gpus else {})})
@@ -78,14 +82,29 @@ def _collect(run: WorkFolder, process: subprocess.Popen[bytes]) -> None:
     A later start has another time of request; who holds the claim keeps it from beginning meanwhile.
     """
     requested = run.recorded_status().requested
-    code = process.wait()
-    if run.devices > 1:
-        return  # the code is torchrun's; what became of the others is in the log
+    code, rank = process.wait(), None
+    if run.devices > 1 and code > 0:  # this is torchrun's own code: it says in the log which process ended how
+        failed = _first_failure(run.path / "log.txt", process.pid)
+        if failed is None:
+            return
+        code, rank = failed
     with suppress(OSError, Timeout), FileLock(run.path / CLAIM, timeout=CLAIM_TIMEOUT):
         status = run.recorded_status()
         if status.state in LIVE and status.requested == requested and not run.alive():
-            noted = status.model_copy(update={"ended_with": code})
+            noted = status.model_copy(update={"ended_with": code, "ended_rank": rank})
             replace(run.path / "status.json", noted.model_dump_json().encode())
+
+
+def _first_failure(log: Path, pid: int) -> tuple[int, int] | None:
+    """Return (exit code, rank) of the process that the torchrun with this number saw end first; None if unknown."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return None
+    found = re.findall(FAILED.format(pid=pid), text)
+    return (int(found[-1][0]), int(found[-1][1])) if found else None
 
 
 def asked_place(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,14 +145,20 @@ def _claim(run: WorkFolder) -> None:
     if is_recorded(run):
         raise JobError(
             f"`run` must be one that Winnow trains to start it, got {run.id}, which was recorded in a loop of your "
-            "own. Go on in that loop."
+            "own. Continue in that loop."
         )
     if not waiting and status.state not in UNFINISHED:
         raise JobError(
             f"`run` must be queued, stopped, lost or failed to start, got {run.id}, which is {status.state}."
         )
     requested = status.model_copy(
-        update={"state": "queued", "phase": "starting", "requested": time.time(), "ended_with": None}
+        update={
+            "state": "queued",
+            "phase": "starting",
+            "requested": time.time(),
+            "ended_with": None,
+            "ended_rank": None,
+        }
     )
     replace(run.path / "status.json", requested.model_dump_json().encode())
 

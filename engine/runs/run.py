@@ -68,7 +68,7 @@ class Run(WorkFolder):
         """Ask the live run to stop, pause, or take another strength or target; ValueError on one that cannot be met."""
         if requests.get("target") is not None and self.spec.penalty.target is None:
             raise ValueError(
-                f"`target` must be asked of a run that began with one, got {requests['target']} for {self.id}. "
+                f"`target` must be changed only in a run that began with one, got {requests['target']} for {self.id}. "
                 "Change its strength."
             )
         return super().ask(**requests)

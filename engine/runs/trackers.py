@@ -141,7 +141,7 @@ def require_trackers(names: Iterable[str]) -> None:
             raise ValueError(f"`report_to` must be one of {', '.join(TRACKERS)}, got {name!r}.")
         package = TRACKERS[name].package
         if find_spec(package) is None:
-            raise ValueError(f"`report_to` {name} needs a package that is missing here. Do pip install {package}.")
+            raise ValueError(f"`report_to` {name} needs a package that is missing here. Run pip install {package}.")
 
 
 def opened_trackers(run: Run) -> Trackers:

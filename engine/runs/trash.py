@@ -84,7 +84,9 @@ def take_back(name: str, root: Path | None = None) -> Path:
     """
     where = root or runs_folder()
     if name not in (known := discarded(where)):
-        raise FileNotFoundError(f"`run` must be in the trash, got {name!r}. There are: {', '.join(known) or 'none'}.")
+        raise FileNotFoundError(
+            f"`run` must be in the trash, got {name!r}. In the trash: {', '.join(known) or 'nothing'}."
+        )
     return (where / TRASH / name).rename(_free(where / name))
 
 

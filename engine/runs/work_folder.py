@@ -38,8 +38,7 @@ from winnow.engine.specs.frozen import Frozen
 State = Literal["queued", "running", "done", "stopped", "failed", "lost"]
 LIVE: tuple[State, ...] = ("queued", "running")
 UNFINISHED: tuple[State, ...] = ("stopped", "lost", "failed")  # a worker can be started again on these
-START_GRACE = 30.0  # seconds that a started worker may take before it holds the lock
-SLOW_GRACE = 180.0  # the same where torchrun, which imports torch, starts it
+START_GRACE = 180.0  # seconds that a started worker may take before it holds the lock; 67 seen at a load of 17
 UNTOLD_FOR = 600.0  # seconds that another machine's word is taken for, without a lock: its clock may differ
 LOOKS = 5  # at a status that changes meanwhile, twice a second at most
 LOST = "its process died before it could say why: see log.txt"
@@ -72,6 +71,7 @@ class Status(Frozen):
     finished: Time | None = None
     remaining: float | None = Field(None, le=1e15)
     ended_with: int | None = None  # of a worker that could not say why: its exit code, −n for signal n
+    ended_rank: Count | None = None  # which of several processes that was
 
 
 def lost_message(status: Status) -> str:
@@ -82,7 +82,8 @@ def lost_message(status: Status) -> str:
     known = {int(own): own.name for own in signal.Signals}
     killed = ", by somebody or because memory ran out" if known.get(-code) == "SIGKILL" else ""
     end = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code} ({known.get(-code, '?')})"
-    return f"its process {end}{killed}, while: {status.phase}. See log.txt"
+    which = "its process" if status.ended_rank is None else f"its process number {status.ended_rank}"
+    return f"{which} {end}{killed}, while: {status.phase}. See log.txt"
 
 
 class WorkFolder:
@@ -149,8 +150,7 @@ class WorkFolder:
             return status
         if status.ended_with is not None:
             return status.model_copy(update={"state": "lost", "message": lost_message(status)})
-        grace = START_GRACE if self.devices == 1 else SLOW_GRACE
-        if status.state == "queued" and time.time() - (status.requested or 0.0) < grace:
+        if status.state == "queued" and time.time() - (status.requested or 0.0) < START_GRACE:
             return status
         held = self._held()
         if held is None or (held is False and _elsewhere(status)):

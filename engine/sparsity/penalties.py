@@ -131,6 +131,11 @@ class SparseGroupLasso(_Weighted):
     Raises:
         ValueError: as `GroupLasso`; `mix` α is not in [0, 1].
 
+    Examples:
+        >>> (bank,) = banks(input_groups(nn.Linear(4, 2)))
+        >>> SparseGroupLasso(100.0, mix=0.1).prox_(bank, torch.tensor(1.0)).tolist()
+        [0.0, 0.0, 0.0, 0.0]
+
     """
 
     mix: float = 0.5
@@ -174,6 +179,13 @@ class GroupMCP(_Weighted):
     Raises:
         ValueError: as `GroupLasso`; `concavity` γ is not positive.
         NotImplementedError: a step length per member, for which there is no closed form.
+
+    Examples:
+        >>> net = nn.Linear(1, 1, bias=False)
+        >>> net.weight.data[:] = 5.0
+        >>> (bank,) = banks(input_groups(net))
+        >>> GroupMCP(1.0, concavity=3.0).prox_(bank, torch.tensor(1.0)).tolist()  # beyond γ λ c_g: not shrunk
+        [5.0]
 
     """
 
@@ -222,10 +234,17 @@ class GroupMCP(_Weighted):
 
 @dataclass(frozen=True)
 class L1(_Weighted):
-    """λ ‖w‖₁ over all entries of all groups: zeros anywhere, so that groups die late; c_g plays no part.
+    """λ ‖w‖₁ over all entries of all groups (Tibshirani 1996): zeros anywhere, so groups die late; c_g plays no part.
 
     Raises:
         ValueError: as `GroupLasso`.
+
+    Examples:
+        >>> net = nn.Linear(1, 1, bias=False)
+        >>> net.weight.data[:] = 5.0
+        >>> (bank,) = banks(input_groups(net))
+        >>> L1(2.0).prox_(bank, torch.tensor(1.0)).tolist()
+        [3.0]
 
     """
 

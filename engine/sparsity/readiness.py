@@ -36,7 +36,7 @@ def refuse_kinds(optimizer: object, groups: object, penalty: object, kept: objec
             next((own for own in groups if not isinstance(own, Group)), groups) if isinstance(groups, list) else groups
         )
         raise TypeError(
-            f"`groups` must be a list of groups, got {_kind(odd)}. Draw them from the model: input_groups(net), "
+            f"`groups` must be a list of groups, got {_kind(odd)}. Make them from the model: input_groups(net), "
             "output_groups(net) or coupled_groups(net, example)."
         )
     if isinstance(penalty, type) or not all(hasattr(penalty, part) for part in ("strength", "prox_", "refuse")):
@@ -85,7 +85,7 @@ def refuse_still(banks: Sequence[Bank]) -> None:
     """Raise where nothing can move; warn of banks that cannot."""
     if not banks:
         raise ValueError(
-            "`groups` must hold at least one group, got none: nothing would be penalised. Draw them from a module that "
+            "`groups` must hold at least one group, got none: nothing would be penalised. Make them from a module that "
             "has convolution or linear layers, with `input_groups`, `output_groups` or `coupled_groups`."
         )
     still = [bank.layer for bank in banks if not bank.moves]
@@ -156,7 +156,7 @@ def _refuse_parameter(parameter: nn.Parameter, bank: Bank, known: Homes) -> None
     if parameter not in known:
         raise ValueError(
             f"`optimizer` must hold the groups of {bank.layer} in its param_groups, got none with its weight of shape "
-            f"{tuple(parameter.shape)}. Give it to the optimiser, freeze it with requires_grad_(False), or draw the "
+            f"{tuple(parameter.shape)}. Give it to the optimiser, freeze it with requires_grad_(False), or make the "
             "groups again if the model's parameters were replaced."
         )
     if parameter.grad is not None and parameter.grad.layout != parameter.layout:

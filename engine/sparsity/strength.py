@@ -234,6 +234,12 @@ def strength_max(banks: Sequence[Bank], penalty: Penalty) -> float:
     Raises:
         ArithmeticError: a gradient is NaN or infinite.
 
+    Examples:
+        >>> net = nn.Linear(1, 1, bias=False)
+        >>> (3 * net(torch.ones(1, 1))).sum().backward()
+        >>> strength_max(banks(input_groups(net)), GroupLasso(0.0))
+        3.0
+
     """
     unit = penalty.at(1.0)
     found = float(torch.stack([unit.firmness(bank, gradients(bank)).max().cpu() for bank in banks]).max())

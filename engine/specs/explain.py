@@ -37,7 +37,7 @@ class ExplainSpec(DerivedSpec):
     fill: Fill = Field("mean", description="what replaces a removed channel: its mean over the images, or zero")
     images: int = Field(64, ge=2, le=100_000, description="number of images, the first ones of the split")
     split: Literal["train", "val", "test"] = Field("val", description="where the images come from")
-    layers: tuple[Name, ...] = Field((), description="layers to explain; not set: all that the tasks share")
+    layers: tuple[Name, ...] = Field((), description="layers to explain; not set: all layers that the tasks share")
     maps: int = Field(8, ge=0, le=64, description="number of images to draw maps on, the first ones; 0: no maps")
     map_channels: int = Field(
         12,

@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from winnow.data.blame import JOINER, printable
+
 Width = Annotated[int, Field(ge=1, le=8192)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Factor = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]  # beyond, no float32 holds a product of two
 LONGEST = 80  # characters of a value that a message quotes
-JOINER = "\u200d"  # joins emoji
 
 
 def _one_line(name: str) -> str:
@@ -27,12 +28,11 @@ Name = Annotated[str, AfterValidator(_one_line)]
 class SpecError(ValueError):
     """A spec that can't be run; the message is one line: parameter, what it must be, what it is.
 
-    What it quotes may be of a file that somebody else wrote: of that, too, one line without control characters is told.
+    It may quote a file that somebody else wrote: this, too, it shows on one line, without control characters.
     """
 
     def __init__(self, said: str = "") -> None:
-        line = " ".join(said.split())
-        super().__init__("".join(letter if letter.isprintable() or letter == JOINER else "?" for letter in line))
+        super().__init__(printable(" ".join(said.split())))
 
 
 class Frozen(BaseModel):

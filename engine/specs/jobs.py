@@ -51,19 +51,19 @@ JOBS: Mapping[str, JobKind] = MappingProxyType(
             PruneSpec,
             Reference("winnow.engine.jobs.prune_job", "run_prune"),
             tables=("metrics", "measures"),
-            help="Remove what is zero from the network of RUN, or also what matters least. Measure before and after.",
+            help="Remove what is zero from the network of RUN. With a budget, also remove what matters least.",
         ),
         "explain": JobKind(
             ExplainSpec,
             Reference("winnow.engine.jobs.explain_job", "run_explain"),
             tables=("layers", "faithfulness", "circuit_figures", "circuit_overlaps"),
-            help="Show which channels of RUN each task relies on, and check whether that is true.",
+            help="Show which channels of RUN each task relies on. The answer is checked by switching channels off.",
         ),
         "sensitivity": JobKind(
             SensitivitySpec,
             Reference("winnow.engine.jobs.sensitivity_job", "run_sensitivity"),
             tables=("sensitivity", "suggested"),
-            help="Cut each layer of RUN alone, and show what each task loses. Suggests how much each layer can lose.",
+            help="Cut each layer of RUN alone, and measure every task. Suggests how much each layer can lose.",
         ),
         "export": JobKind(
             ExportSpec,
@@ -75,7 +75,7 @@ JOBS: Mapping[str, JobKind] = MappingProxyType(
             BenchSpec,
             Reference("winnow.engine.jobs.bench_job", "run_bench"),
             tables=("said", "best", "lost"),
-            help="Time the pruned network of RUN beside the dense one, in every form, and say where its time goes.",
+            help="Time the pruned network of RUN beside the dense one. Tables say where the time goes.",
         ),
     }
 )

@@ -150,7 +150,7 @@ class TailorSpec(StudySpec):
             )
         if network.head_stage or network.trunk_stages is not None:
             raise ValueError(
-                "`head_stage` and `trunk_stages` must be left out, because they are what is looked for, got one."
+                "`head_stage` and `trunk_stages` must be left out, because `winnow tailor` determines them, got one."
             )
         if len(self.base.tasks) < 2:
             raise ValueError(f"`tasks` must be at least two, got {', '.join(self.base.tasks)} alone.")
@@ -163,7 +163,7 @@ class TailorSpec(StudySpec):
         if self.evidence:
             missing = [task for task in self.base.tasks if task not in {one.task for one in self.evidence}]
             if missing:
-                raise ValueError(f"`evidence` must name a run of every task, got none of {', '.join(missing)}.")
+                raise ValueError(f"`evidence` must name a run of every task, got none for {', '.join(missing)}.")
             if len({(one.task, one.seed) for one in self.evidence}) < len(self.evidence):
                 raise ValueError("`evidence` must have one run for each task and seed, got two of one task and seed.")
             if self.targets or self.strengths:

@@ -121,6 +121,11 @@ class TrainSpec(Frozen):
         own = {name: task.learner for name, task in self.own_tasks.items()}
         return {name: replace(field, learner=own.get(name, field.learner)) for name, field in self.data.fields.items()}
 
+    @property
+    def steps_in_own_code(self) -> bool:
+        """Whether code of the user's own runs in each step: a network or a task."""
+        return self.network.network == "own" or bool(self.own_tasks)
+
     @model_validator(mode="before")
     @classmethod
     def _as_the_data_suggests(cls, values: Any) -> Any:

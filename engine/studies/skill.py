@@ -7,6 +7,7 @@ for a perfect one. Weather forecasts are scored this way (Murphy 1988). Unlike t
 units of the tasks, and unlike Δ_m it needs no other run. So it chooses the best epoch and the elbow of a path.
 """
 
+import math
 from collections.abc import Mapping
 
 from winnow.data.sample import Field
@@ -16,10 +17,19 @@ Figures = Mapping[str, Mapping[str, float]]  # {task: {metric: value}}
 
 
 def skill(reached: Figures, constant: Figures, fields: Mapping[str, Field]) -> float:
-    """Return the mean skill [1] over the tasks; −∞ where a metric is NaN."""
-    parts = [_skill(reached[task], constant[task], metrics(fields[task])[0]) for task in reached]
-    mean = sum(parts) / len(parts)
-    return mean if mean == mean else float("-inf")
+    """Return the mean skill [1] over the tasks that can be judged; −∞ where a metric is NaN, or no task can be.
+
+    A task cannot be judged where its constant prediction has no metric: nothing of it is labelled.
+    """
+    known = judged(constant, fields)
+    parts = [_skill(reached[task], constant[task], metrics(fields[task])[0]) for task in reached if task in known]
+    mean = sum(parts) / len(parts) if parts else math.nan
+    return mean if mean == mean else -math.inf
+
+
+def judged(constant: Figures, fields: Mapping[str, Field]) -> list[str]:
+    """Return the tasks whose constant prediction has a main metric."""
+    return [task for task, values in constant.items() if not math.isnan(values[metrics(fields[task])[0].name])]
 
 
 def _skill(reached: Mapping[str, float], constant: Mapping[str, float], metric: Metric) -> float:

@@ -67,9 +67,10 @@ class EdgeMeter:
     def compute(self) -> dict[str, float]:
         """Return F at the best threshold of the split and the average precision, in per cent.
 
-        Pixel by pixel, without the tolerance in place of the boundary benchmarks: lower than their ODS-F.
+        NaN where no pixel lies on an edge. Pixel by pixel, without the tolerance in place of the boundary benchmarks:
+        lower than their ODS-F.
         """
-        if self._unknown or not self._counts.any():
+        if self._unknown or not self._counts[1].any():
             return {"f_measure": math.nan, "average_precision": math.nan}
         others, edges = self._counts.flip(1).cumsum(1).double()  # by falling threshold
         precision = edges / (edges + others).clamp(min=1)

@@ -8,6 +8,8 @@ from torch import Tensor
 from winnow.data.sample import Field
 from winnow.engine.tasks.task import counted, share
 
+SAME = 1e-12  # of Σy²: a smaller spread is what rounding makes of numbers that are all the same
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -106,6 +108,6 @@ class ValueMeter:
         found = []
         for n, _, squared, total, total_squared in self._sums.T.tolist():
             spread = total_squared - share(total**2, n)
-            if spread > 0:
+            if spread > SAME * total_squared:
                 found.append(1 - squared / spread)
         return share(sum(found), len(found))

@@ -12,7 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+
+THEIRS = "network` or `task"  # whose code runs in a step
+STREAM = 12  # of random numbers, beside the one that networks are built with
 
 
 def _seed(value: int) -> None:
@@ -38,12 +42,32 @@ SETTINGS = (
     Setting("default device", torch.get_default_device, _default_device, "torch.set_default_device"),
     Setting("gradients", torch.is_grad_enabled, torch.set_grad_enabled, "torch.set_grad_enabled"),
 )
+
+
+def _strict() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+
+def _set_strict(value: tuple[bool, bool]) -> None:
+    torch.use_deterministic_algorithms(value[0], warn_only=value[1])
+
+
+DETERMINISTIC = Setting("deterministic algorithms", _strict, _set_strict, "torch.use_deterministic_algorithms")
 SEED = Setting("seed", torch.initial_seed, _seed, "torch.manual_seed")
 
 
 def settings_now(stream: int | None = None) -> dict[Setting, Any]:
     """Return the settings of torch as they are now; where a `stream` is given, that torch was seeded with it."""
-    return {own: own.read() for own in SETTINGS} | ({} if stream is None else {SEED: stream})
+    return {own: own.read() for own in (*SETTINGS, DETERMINISTIC)} | ({} if stream is None else {SEED: stream})
+
+
+def seed_stream(seed: int) -> int:
+    """Seed torch with a number that code of the user's own does not name by chance; return it.
+
+    So code that seeds torch again in every step is noticed.
+    """
+    torch.manual_seed(int(np.random.SeedSequence([seed, STREAM]).generate_state(1, np.uint64)[0]))
+    return torch.initial_seed()
 
 
 def require_settings(known: dict[Setting, Any], role: str) -> None:
@@ -74,7 +98,24 @@ def _put_back(known: dict[Setting, Any]) -> dict[Setting, Any]:
 
 
 def _said(value: Any) -> str:
+    if isinstance(value, tuple):  # of deterministic algorithms
+        return f"{_said(value[0])}{' (warn_only)' if value[1] else ''}"
     return ("off", "on")[value] if isinstance(value, bool) else str(value).removeprefix("torch.")
+
+
+@contextmanager
+def settings_held(role: str) -> Iterator[None]:
+    """Within it a job uses a network and tasks that may be the user's own; at its end the settings must be the same.
+
+    Raises:
+        ValueError: they changed one. This comes before an error that the job itself raised, as it is likely its cause.
+
+    """
+    known = settings_now()
+    try:
+        yield
+    finally:
+        require_settings(known, role)
 
 
 @contextmanager
@@ -85,8 +126,7 @@ def surroundings_kept(role: str) -> Iterator[None]:
         ValueError: it changed a setting that would change the results of other code.
 
     """
-    known, threads = settings_now(), torch.get_num_threads()
-    strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    known, threads, strict = {own: own.read() for own in SETTINGS}, torch.get_num_threads(), _strict()
     main = threading.current_thread() is threading.main_thread()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)} if main else {}
     try:
@@ -96,7 +136,7 @@ def surroundings_kept(role: str) -> Iterator[None]:
     finally:
         _put_back(known)
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
+        _set_strict(strict)
         for number, handler in handlers.items():
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)

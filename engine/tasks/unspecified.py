@@ -34,7 +34,10 @@ class Unspecified:
             ValueError: always.
 
         """
-        raise ValueError("`tasks` must say what each task is to evaluate it, got a recorded run without. Give them.")
+        raise ValueError(
+            "`tasks` must say what each task is before it can be evaluated, got a recorded run without them. Give "
+            "record() its `tasks`."
+        )
 
     def mirror(self, target: Tensor) -> Tensor:
         """Return the target."""

@@ -31,7 +31,7 @@ from winnow.engine.sparsity.groups import scale_free_weights
 from winnow.engine.sparsity.proximal import Kept, Proximal
 from winnow.engine.sparsity.strength import Targeted
 from winnow.engine.specs.train import TrainSpec
-from winnow.engine.tasks.surroundings import require_settings, settings_now
+from winnow.engine.tasks.surroundings import THEIRS, require_settings, settings_now
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.balancing.balancer import Balance
 from winnow.engine.training.balancing.build import build_balancer
@@ -49,8 +49,6 @@ from winnow.engine.training.optimisers import build_optimizer, set_rate
 from winnow.engine.training.removal import Removed, due, remove
 from winnow.engine.training.setup import build_controller, build_groups, build_penalty
 from winnow.engine.training.state import Training as Training
-
-THEIRS = "network` or `task"  # whose code runs in a step
 
 
 @dataclass(frozen=True)

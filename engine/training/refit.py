@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from winnow.engine.specs.train import OptimiserSpec
+from winnow.engine.tasks.surroundings import THEIRS, require_settings, settings_now
 from winnow.engine.tasks.task import Task
 from winnow.engine.training.batches import Batch, Batches
 from winnow.engine.training.distillation import Distillation
@@ -96,7 +97,7 @@ def refit(
 
     Raises:
         NonFiniteLossError: a loss or a weight became NaN or infinite; the message names epoch, step and task.
-        ValueError: weights for tasks that are not there.
+        ValueError: weights for tasks that are not there; a model or task that changes torch's settings, or seeds it.
 
     """
     if unknown := [task for task in settings.weights if task not in tasks]:
@@ -104,12 +105,14 @@ def refit(
     optimizer = build_optimizer(settings.optimiser, model.named_parameters()) if optimizer is None else optimizer
     zeros = _zeros(model)
     done = resume()  # after it was seen which weights are zero
+    known = settings_now(torch.initial_seed())
     step, total = done * split.training.steps, settings.epochs * split.training.steps
     for epoch in range(done, settings.epochs):
         model.train()
         for batch in split.training.shuffled(settings.seed, epoch, settings.flips):
             set_rate(optimizer, settings.optimiser, step / total)
             losses, objective = _losses(model, tasks, batch, settings)
+            require_settings(known, THEIRS)
             values = finite(losses, f"epoch {epoch + 1} of the refit, step {step + 1}")
             optimizer.zero_grad()
             objective.backward()  # type: ignore[no-untyped-call]

@@ -44,8 +44,8 @@ def build_groups(
     parts = parts_of(graph, trunk)
     if parts.guessed and spec.scope != "both" and (spec.strength > 0 or spec.target is not None):
         raise ValueError(
-            f"`trunk` must be named for scope {spec.scope} with the single task {', '.join(graph.outputs)}, as nothing "
-            "shows what other tasks would share. Give --trunk MODULE, or --scope both."
+            f"`trunk` must be named for scope {spec.scope} with the single task {', '.join(graph.outputs)}, because a "
+            "single task does not show what other tasks would share. Give --trunk MODULE, or --scope both."
         )
     return make(parts.within(spec.scope))
 

@@ -5,6 +5,7 @@ and shape; what is missing and what is left over is said by name.
 """
 
 import io
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -173,7 +174,9 @@ def _safetensors(content: bytes, path: Path) -> dict[str, Tensor]:
 
 def _saved(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
-        found: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer versions warn of sparse tensors, which are refused by name below
+            found: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(
             f"`weights` must hold tensors alone, as torch.save(net.state_dict(), file) writes them, got {path}, which "

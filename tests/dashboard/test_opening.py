@@ -37,7 +37,7 @@ def _answers(page: str, **address: str) -> list[str]:
         ("groups", "has lost most"),
         ("tasks", "used channels"),
         ("explain", "half of what seg relies on"),
-        ("prune", "are gone"),
+        ("prune", "were removed"),
         ("compare", "of A are zero"),
     ],
 )

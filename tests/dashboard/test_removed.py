@@ -87,7 +87,7 @@ def test_a_click_on_a_run_that_was_replaced_by_another_of_the_same_id_starts_not
         assert not page.exception
         assert started == []
         assert not shown.control().stop
-        assert "Another run has taken the place" in page.warning[0].value
+        assert "Another run now has the id" in page.warning[0].value
         assert not page.run().warning
 
 

@@ -62,7 +62,7 @@ def test_forget(rooms: Path):
     forget("rooms")
     assert registered() == {}
     assert (rooms / "train/image/0.npy").is_file()
-    with pytest.raises(ValueError, match=r"none is.*got rooms"):
+    with pytest.raises(ValueError, match=r"there is none yet.*got rooms"):
         forget("rooms")
 
 

@@ -25,3 +25,9 @@ def test_a_data_error_is_one_line_without_control_characters(found):
 
 def test_a_data_error_is_a_value_error():
     assert issubclass(DataError, ValueError)
+
+
+def test_bytes_of_a_damaged_file_show_as_replacement_characters():
+    assert "got a\ufffdb \U0001f469\u200d\U0001f52c." in str(
+        DataError("x", "y", "whole", "a\x1bb\n\U0001f469\u200d\U0001f52c")
+    )

@@ -134,7 +134,7 @@ def test_targets_are_a_mapping(targets):
         (np.zeros((8, 9), np.uint8), r"Of a grey image: image\[:, :, None\]"),
         (np.zeros((8, 9, 3), np.uint16), r"got uint16. Give \(image / 65535\).astype\(np.float32\)"),
         (np.full((8, 9, 3), 200, np.float32), "Divide 8-bit values by 255"),
-        ([[[0]]], "got list. Give np.asarray"),
+        ([[[0]]], "got list. Convert it with np.asarray"),
     ],
 )
 def test_an_image_of_another_form_is_refused_with_what_to_give(image: Any, said: str) -> None:
@@ -152,5 +152,5 @@ def test_depth_in_millimetres_and_labels_that_are_unknown_are_refused_with_what_
     image, depth, seg = np.zeros((8, 9, 3), np.uint8), np.ones((8, 9), np.float32), np.zeros((8, 9), np.uint8)
     with pytest.raises(DataError, match=r"got uint16. Where it is in millimetres: \(depth / 1000\)"):
         validate(Sample(image, {"depth": depth.astype(np.uint16), "seg": seg}), fields, "mine[0]")
-    with pytest.raises(DataError, match="got 255 .* What is not labelled is -1"):
+    with pytest.raises(DataError, match="got 255 .* Mark what is not labelled as -1"):
         validate(Sample(image, {"depth": depth, "seg": seg + 255}), fields, "mine[0]")

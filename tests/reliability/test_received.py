@@ -152,14 +152,14 @@ def study_folder(**more: object) -> WorkFolder:
 @pytest.mark.parametrize("place", [{"scheduler": "tcp://127.0.0.1:9"}, {"cluster": {"cluster": "slurm", "jobs": 1}}])
 def test_a_study_folder_alone_names_no_cluster(runs_root: Path, place: dict[str, object], monkeypatch):
     study = study_folder(**place)
-    with pytest.raises(launch.JobError, match="from its folder alone"):
+    with pytest.raises(launch.JobError, match="only from its folder"):
         launch.start(study)
     done = winnow_here("study", "--resume", study.id)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     monkeypatch.setattr("winnow.engine.studies.scheduling.cluster.connected", lambda _: pytest.fail("connected"))
     monkeypatch.setattr("winnow.engine.studies.scheduling.cluster.started", lambda *_: pytest.fail("connected"))
     assert worker.main([str(study.path)]) == 1  # nor does a worker that is started by hand
-    assert "by who starts the study" in study.status.message
+    assert "when the study is started" in study.status.message
 
 
 def test_a_study_names_no_run_outside_and_no_run_of_another(runs_root: Path, tmp_path: Path, monkeypatch):

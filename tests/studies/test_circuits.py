@@ -5,14 +5,10 @@ images that neither learned nor sized them; random edges in their place; the ove
 and written to the file that WINNOW_STUDY names, one run after the other.
 """
 
-import os
-from pathlib import Path
-
 import pandas as pd
 import pytest
-import torch
 
-from tests.studies.test_faithfulness import SEEDS, TARGETS, Case, read, trained
+from tests.studies.test_faithfulness import Case, over_networks, trained
 from winnow.data.stacking import Stacked
 from winnow.engine.explain.circuits.circuits import circuit_layers, probe_circuits, with_layers
 from winnow.engine.explain.circuits.selecting import Learning
@@ -36,14 +32,7 @@ def circuits_of(case: Case, stacked: dict[str, Stacked]) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def study() -> pd.DataFrame:
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    rows, stacked = [], read()
-    for case in (Case(target, seed) for target in TARGETS for seed in SEEDS):
-        rows.append(circuits_of(case, stacked))
-        if "WINNOW_STUDY" in os.environ:
-            pd.concat(rows).to_csv(Path(os.environ["WINNOW_STUDY"]), index=False)
-    return pd.concat(rows, ignore_index=True)
+    return over_networks(circuits_of)
 
 
 def test_circuits_keep_what_the_tasks_have_learned(study: pd.DataFrame, capsys: pytest.CaptureFixture[str]):

@@ -6,6 +6,7 @@ over layers and tasks. The table is printed, and written to the file that WINNOW
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,12 +70,24 @@ def trained(case: Case, stacked: dict[str, Stacked]) -> tuple[Training, Batches]
     return training, validation
 
 
-def run(case: Case, stacked: dict[str, Stacked]) -> dict[str, object]:
+def over_networks(measure: Callable[[Case, dict[str, Stacked]], pd.DataFrame]) -> pd.DataFrame:
+    """Return what is measured on each network, one below the other; the file grows with each."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    rows, stacked = [], read()
+    for case in (Case(target, seed) for target in TARGETS for seed in SEEDS):
+        rows.append(measure(case, stacked))
+        if "WINNOW_STUDY" in os.environ:
+            pd.concat(rows).to_csv(Path(os.environ["WINNOW_STUDY"]), index=False)
+    return pd.concat(rows, ignore_index=True)
+
+
+def run(case: Case, stacked: dict[str, Stacked]) -> pd.DataFrame:
     training, validation = trained(case, stacked)
     found = relevance(training.net, validation, settings=Settings(images=64, seed=case.seed))
     checks = Checks(channels=case.channels)
     held = faithfulness(training.net, validation, found, settings=Settings(images=32, seed=case.seed), checks=checks)
-    return {
+    row = {
         "target": case.target,
         "seed": case.seed,
         "group_sparsity": training.counts.percent("group", living(training.proximal.norms)),
@@ -82,6 +95,7 @@ def run(case: Case, stacked: dict[str, Stacked]) -> dict[str, object]:
         **deletion(held),
         **usage(found)["label"].value_counts().to_dict(),
     }
+    return pd.DataFrame([row])
 
 
 def deletion(held: pd.DataFrame) -> dict[str, object]:
@@ -95,14 +109,7 @@ def deletion(held: pd.DataFrame) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def study() -> pd.DataFrame:
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    rows, stacked = [], read()
-    for case in (Case(target, seed) for target in TARGETS for seed in SEEDS):
-        rows.append(run(case, stacked))
-        if "WINNOW_STUDY" in os.environ:
-            pd.DataFrame(rows).to_csv(Path(os.environ["WINNOW_STUDY"]), index=False)
-    return pd.DataFrame(rows)
+    return over_networks(run)
 
 
 def test_relevance_agrees_with_mean_ablation(study: pd.DataFrame, capsys: pytest.CaptureFixture[str]):

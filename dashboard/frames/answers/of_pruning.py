@@ -44,7 +44,8 @@ def pruned_answer(costs: pd.DataFrame, changes: pd.DataFrame, found: Certificate
             "Start a pruning by a budget to remove some at a price.",
         )
     says = (
-        f"{percent(100 - left['macs'])} of the MACs and {percent(100 - left['parameters'])} of the parameters are gone"
+        f"{percent(100 - left['macs'])} of the MACs and {percent(100 - left['parameters'])} of the parameters were "
+        f"removed"
     )
     says += f"{_faster(costs)}. {_exact(found)}{_pays(changes)}"
     if found is not None and not found.holds:

@@ -14,15 +14,15 @@ LEAST = 4  # channels that a layer must have in use to be named
 
 def tasks_answer(known: pd.DataFrame, names: Sequence[str], verdict: Colour) -> Answer:
     """Say, of a frame of leads, how many channels each task surely leads, and which layer is led most clearly."""
-    used = known[~known["standing"].isin([DEAD, IDLE])]
+    used = known[~known["lead_state"].isin([DEAD, IDLE])]
     if used.empty:
         return Answer("No task relies on any channel: all are dead or idle.", "Groups shows which are.", "groups")
     if len(names) < 2:
         return Answer(f"{names[0]} is the only task: it uses {len(used):,} of {count(len(known), 'channel')}.")
-    led = used[used["standing"] == "lead"]
+    led = used[used["lead_state"] == "lead"]
     by = led["dominant"].value_counts()
     each = joined_up(f"{task} {by.get(task, 0)}" for task in sorted(names, key=lambda task: -by.get(task, 0)))
-    even = int((used["standing"] == "even").sum())
+    even = int((used["lead_state"] == "even").sum())
     whole = count(len(used), "used channel")
     says = f"One task surely has more than an equal share in {len(led):,} of {whole}: {each}. "
     says += f"{even:,} are even. {_clearest(used, led)}".rstrip()

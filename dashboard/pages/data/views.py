@@ -119,11 +119,11 @@ def _findings(look: Look) -> None:
     for note in notes["note"]:
         st.info(plain(str(note)), icon=":material/info:")
     if findings.empty:
-        st.success("Every file was read, every value checked: nothing is wrong.", icon=":material/check_circle:")
+        st.success("Every file was read and every value was checked: nothing is wrong.", icon=":material/check_circle:")
         return
     st.dataframe(findings, key="findings", hide_index=True, height="content" if len(findings) <= 15 else 560)
     with st.container(horizontal=True, horizontal_alignment="distribute"):
-        st.caption("What cannot be read stops a run at its start, before any time is spent.", width="stretch")
+        st.caption("A file that cannot be read stops a run at its start, before any time is spent.", width="stretch")
         st.download_button(
             "CSV",
             data=lambda: csv(findings),

@@ -29,7 +29,7 @@ READING = (
 )
 NONE = (
     "This explanation has no maps. Maps show where in the images a channel is active and where it is silent, and which "
-    "pixels each task relies on. Explain the run again, below, to make them: it takes a few seconds more."
+    "pixels each task relies on. Explain the run again, below, to make them. It takes a few seconds longer."
 )
 
 

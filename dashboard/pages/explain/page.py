@@ -32,7 +32,7 @@ MEANINGS = (
     "agrees best, on this run, with what switching channels off does."
 )
 METHODS_READING = (
-    "Medians over layers and tasks. With ablation: do the channels that are said to matter, matter? Shares: do they "
+    "Medians over layers and tasks. With ablation: do the channels with high relevance really matter? Shares: do they "
     "matter to that task? Between halves: do other images give the same answer? Heads shuffled: the shares must "
     "change, to a correlation below 0.2. ★: the method whose weaker correlation with ablation is the largest."
 )
@@ -118,7 +118,7 @@ def _channels(work: DerivedJob, view: MethodView, about: str) -> None:
         st.caption(f"Left out: {plain(', '.join(sorted(images)))}, because {owner} inputs are the images.")
     narrowed = MethodView(view.method, view.task, layer, view.chosen)
     draw(explanation_figures.top_chart(work, narrowed), "top_channels", top_channels.READING, about, click(work))
-    st.markdown("**Which method to believe**")
+    st.markdown("**Which method to trust**")
     _method_table(work, about)
 
 

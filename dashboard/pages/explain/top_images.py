@@ -26,13 +26,13 @@ READING = (
 )
 ALL = -1  # in place of the place of an image
 OLDER = (
-    "The maps of this explanation are of an older version, which did not measure whole layers. Explain the run again, "
-    "below, to see them."
+    "The maps of this explanation were made by an older version, which did not measure whole layers. Explain the run "
+    "again, below, to see them."
 )
 CHANNELS = (
     "Silent: the share of all positions and images at which the channel is exactly 0. Left out are channels that the "
-    "layer reads with zero weights only. A channel at 100 % has weights and is never active, so that no task relies on "
-    "it. Tick a row to select its channel."
+    "layer reads with zero weights only. A channel at 100 % has weights but is never active, so no task relies on it. "
+    "Tick a row to select its channel."
 )
 
 

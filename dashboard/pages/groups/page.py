@@ -45,8 +45,8 @@ MISSING = (
     "was trained by an older version. To see it, train the run again with the same choices."
 )
 UNEXPLAINED = (
-    "This run has not been explained yet, so it is not known which task leads a channel. Explain it on the page "
-    "Explain, or in a terminal: `winnow explain RUN`."
+    "This run has not been explained yet, so it is unknown which task leads a channel. Explain it on the page Explain, "
+    "or in a terminal: `winnow explain RUN`."
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from winnow.dashboard.forms.study import new_study
+from winnow.dashboard.forms.widgets import folded_form
 from winnow.dashboard.frames import studies
 from winnow.dashboard.frames.log import tail
 from winnow.dashboard.pages.path.path_tabs import path_views
@@ -33,7 +34,7 @@ EMPTY = (
 )
 WAITING = "The results appear here as soon as the first run has ended."
 STOPPING = (
-    "Its runs are being stopped, each with a checkpoint; a resumed study goes on from there. Kill the study to end "
+    "Its runs are being stopped, each with a checkpoint. A resumed study continues from there. Kill the study to end "
     "only the study at once: its runs continue."
 )
 
@@ -57,10 +58,7 @@ def page() -> None:
         redrawn(_progress, EVERY / 5 if live else None, study, study.status.state)
         redrawn(_results, EVERY if live and not held else None, study)
     st.space("small")
-    another = st.expander("New path or study", icon=":material/add:", key="another_study", on_change="rerun")
-    if another.open:
-        with another:
-            _form()
+    folded_form("New path or study", "another_study", _form)
 
 
 def _none() -> None:

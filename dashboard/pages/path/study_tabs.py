@@ -56,7 +56,8 @@ COMPARED = (
 )
 UNSEEN = (
     "Difference of Δ_m, paired by seed, with its 95 % interval. The support is fixed from the first step on, and "
-    "training starts from the weights with which it was found. Above 0, it is better than the one compared."
+    "training starts from the weights with which it was found. Above 0, it is better than the support that it is "
+    "compared with."
 )
 FILES = {"csv": ("CSV", "text/csv"), "tex": ("LaTeX", "text/x-tex"), "md": ("Markdown", "text/markdown")}
 ROWS = "study_runs"
@@ -130,7 +131,9 @@ def the_runs(study: Study) -> None:
         height="content" if len(frame) <= 15 else 560,
         column_config={"reused": st.column_config.CheckboxColumn(help="Was there before this study")},
     )
-    st.caption("In the order of the plan. A reused run was trained before this study began. Tick a run to open it.")
+    st.caption(
+        "The order is that of the plan. A reused run was trained before this study began. Tick a run to open it."
+    )
     rows = [row for row in event.selection.rows if row < len(frame)]
     run = str(frame["run"].iloc[rows[0]]) if rows else ""
     if run:

@@ -7,6 +7,7 @@ itself is never changed.
 import streamlit as st
 
 from winnow.dashboard.forms.prune import new_pruning
+from winnow.dashboard.forms.widgets import folded_form
 from winnow.dashboard.frames.answers import of_pruning
 from winnow.dashboard.frames.prunings import pruning_called
 from winnow.dashboard.frames.summaries import summary
@@ -69,13 +70,12 @@ def _new(run: Run, others: int) -> None:
     if not others:
         answer(of_pruning.unpruned_answer(summary(run)))
         st.info(NOTHING + _refit_cost(run), icon=":material/content_cut:")
-    form = st.expander(
-        "New pruning", expanded=not others, icon=":material/add:", key=f"new_pruning_{others}", on_change="rerun"
-    )
-    if form.open:
-        with form:
-            if started := new_pruning(run):
-                address.address_moved({PRUNING: started.id})
+    folded_form("New pruning", f"new_pruning_{others}", lambda: _form(run), expanded=not others)
+
+
+def _form(run: Run) -> None:
+    if started := new_pruning(run):
+        address.address_moved({PRUNING: started.id})
 
 
 def _waits(run: Run) -> str:

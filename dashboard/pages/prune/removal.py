@@ -18,7 +18,7 @@ from winnow.engine.runs.run import Run
 from winnow.engine.runs.work_folder import LIVE
 
 KINDS = {  # of a row of reasons: its title, and what it means
-    "kept": ("Kept, though no layer uses it", "The code of the model needs these channels, for the reason given."),
+    "kept": ("Kept although no layer uses it", "The code of the model needs these channels, for the reason given."),
     "gathered": (
         "Gather their channels",
         "These layers use only some channels of a stream that other layers use as a whole. They pick theirs from it.",
@@ -35,8 +35,9 @@ STEPS = (
     "network, and the metric of each task without a refit."
 )
 NO_SWEEP = (
-    "What if more were removed? A pruning by low norms or low relevance puts the channels in order and judges the "
-    "network at ten shares removed. That takes ten passes over the validation images. Start one to see the sweep."
+    "What if more were removed? A pruning by low norms or low relevance ranks the channels and judges the network with "
+    "ten different shares of them removed. That takes ten passes over the validation images. Start one to see the "
+    "sweep."
 )
 OLDER = "This pruning was made by an older version, which did not judge every image. Prune again to see who pays."
 LATER = "Every image is judged once the pruned network is final."

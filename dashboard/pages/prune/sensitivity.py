@@ -5,7 +5,7 @@ import streamlit as st
 
 from winnow.dashboard.figures.layer_heatmaps import MOST_MAPS, SENSITIVITY_READING, sensitivity_map
 from winnow.dashboard.forms.starting import start_job
-from winnow.dashboard.forms.widgets import field_row
+from winnow.dashboard.forms.widgets import field_row, folded_form
 from winnow.dashboard.frames.answers.of_pruning import sensitivity_answer
 from winnow.dashboard.frames.layer_sensitivity import (
     images_of_cuts,
@@ -38,8 +38,8 @@ ABOUT = (
 )
 SUGGESTED = (
     "One row per layer: the largest share of its channels whose removal alone costs each task no more than the "
-    "tolerance. Saved: what that alone saves of the network, beside what nothing uses anyway. Cost: the fall of the "
-    "task that loses most; where nothing is suggested, that of the smallest cut."
+    "tolerance. Saved: what this cut alone saves of the network, in addition to what nothing uses. Cost: the fall of "
+    "the task that loses most; where nothing is suggested, that of the smallest cut."
 )
 STOPPING = "The analysis stops after this cut. The layers that it has finished are kept."
 
@@ -70,12 +70,7 @@ def _new(run: Run, others: int) -> None:
     """Offer a new analysis; open where there is none yet."""
     if not others:
         st.info(ABOUT, icon=":material/stacked_bar_chart:")
-    form = st.expander(
-        "New analysis", expanded=not others, icon=":material/add:", key=f"new_sensitivity_{others}", on_change="rerun"
-    )
-    if form.open:
-        with form:
-            _form(run)
+    folded_form("New analysis", f"new_sensitivity_{others}", lambda: _form(run), expanded=not others)
 
 
 def _form(run: Run) -> None:
@@ -118,7 +113,7 @@ def _results(shown: DerivedJob, run: Run) -> None:
         step=0.5,
         key=f"tolerance_{shown.id}",
         width=190,
-        help="How much of the metric of each task the cut of one layer may cost. The squares and the table follow it.",
+        help="How much of each task's metric a cut of one layer may cost. The squares and the table follow this value.",
     )
     try:
         suggested = suggestions(shown, tolerance)

@@ -27,7 +27,7 @@ FORMS: dict[FormName, str] = {
 STOPPING = "The bench stops after this step and keeps no figures."
 MEANING = (
     "Times the dense, the masked and the compact network in turns, for one image and for 16, with one and two threads. "
-    "Run nothing else on this machine meanwhile."
+    "Run nothing else on this machine at the same time."
 )
 SPEEDS = (
     "The median time of a forward pass, with the 10th and the 90th percentile over rounds taken in turns. Speed-up: "
@@ -39,10 +39,12 @@ LOST = (
     "gain; the times add up to the whole."
 )
 LAYERS = (
-    "One row per layer in plain torch: time, FLOP/s, and what limits it by the measured peaks of this machine. "
-    "Lost: the time beyond what the layer's MACs promise."
+    "One row per layer in plain torch: time, FLOP/s, and what limits it, according to the measured peaks of this "
+    "machine. Lost: the time beyond what the layer's MACs promise."
 )
-METRICS = "Quantised after training, the network gives other outputs. These are its metrics on the validation images."
+METRICS = (
+    "A network that is quantised after training gives other outputs. These are its metrics on the validation images."
+)
 
 
 def speed_view(run: Run, shown: DerivedJob) -> None:

@@ -38,7 +38,7 @@ from winnow.engine.runs.run import Run, list_runs
 TABS = ("Shares", "Layers", "Affinity", "Heads", "Circuits", "Between runs")
 TRIANGLE, MAP = "triangle", "map"
 CHANNELS, RELEVANCE = "channels", "relevance"
-STANDINGS = (
+LEADING = (
     "Equal share: one divided by the number of tasks. The strict label names a task only where the upper ends of all "
     "other tasks' shares are below half of an equal share; what is uncertain counts as shared."
 )
@@ -94,7 +94,7 @@ def _views(run: Run, work: DerivedJob, chosen: Cell | None) -> None:
 
 def _shares(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     """Draw who leads which channels, as a map or between three tasks, and layer by layer; the strict labels beside."""
-    _standings(work, about)
+    _lead_states(work, about)
     with st.container(horizontal=True, vertical_alignment="center"):
         drawn_as = _drawn_as(len(explanations.explained_tasks(work)))
         layer = layer_of(work, "shares_layer") if drawn_as == TRIANGLE else ""
@@ -106,18 +106,18 @@ def _shares(work: DerivedJob, chosen: Cell | None, about: str) -> None:
     draw(explanation_figures.led_chart(work), "lead_bars", lead_bars.READING, about)
 
 
-def _standings(work: DerivedJob, about: str) -> None:
+def _lead_states(work: DerivedJob, about: str) -> None:
     """Say how many channels each task leads, and how many it uses alone by the strict labels."""
     frame = leads.lead_summary(leads.leads(work), explanations.explained_tasks(work))
     st.dataframe(
         frame,
-        key="standings",
+        key="lead_states",
         hide_index=True,
         height="content",
         row_height=30,
         column_config={"channels": st.column_config.TextColumn(width=270)},
     )
-    explain(lambda: leads.leads(work), "standings", STANDINGS, about)
+    explain(lambda: leads.leads(work), "lead_states", LEADING, about)
 
 
 def _drawn_as(tasks: int) -> str:

@@ -63,9 +63,11 @@ def _skipped(run: Run) -> None:
     """List the samples that the run leaves out, where it was asked to leave out those that cannot be read."""
     left_out = stored(run, "skipped", {"skipped": SKIPPED})
     if len(left_out):
-        with st.expander(f"{count(len(left_out), 'sample')} left out, as their files are damaged (skip_bad)"):
+        with st.expander(f"{count(len(left_out), 'sample')} left out because their files are damaged (skip_bad)"):
             st.dataframe(left_out, hide_index=True)
-            st.caption("The run uses all other samples. Mend the files, then start it again to use these, too.")
+            st.caption(
+                "The run uses all other samples. Repair the files and start the run again to use these samples, too."
+            )
 
 
 def _window() -> int:

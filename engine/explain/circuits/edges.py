@@ -22,9 +22,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from winnow.engine.explain.relevance.frozen_model import folded_pairs, folded_weights, frozen_model
+from winnow.engine.explain.relevance.frozen_model import (
+    LAYERS,
+    applied,
+    channel_axis,
+    folded_pairs,
+    folded_weights,
+    frozen_model,
+    read_inputs,
+)
 from winnow.engine.explain.relevance.means import Means
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.sites import Site
@@ -32,7 +40,6 @@ from winnow.engine.graph.modes import calling
 from winnow.engine.training.batches import Batch
 
 Factors = Mapping[str, Tensor]  # {layer: (outputs, inputs of a group)}
-KINDS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def why_no_edges(site: Site) -> str:
@@ -40,11 +47,11 @@ def why_no_edges(site: Site) -> str:
     module = site.module
     if site.end == "output" or site.axis is None:
         return "it is read by no layer of its own"
-    if site.read_by is not None or not any(type(module).forward is kind.forward for kind in KINDS):
+    if site.read_by is not None or not any(type(module).forward is kind.forward for kind in LAYERS):
         return "only linear layers and convolutions of torch, called as such, have edges that can be cut"
     axis, weight = site.axis, module._parameters.get("weight")
     if axis.parameter is not weight or axis.axis != 1 or axis.channels != axis.extent:
-        return "its weight is no plain table of outputs and inputs"
+        return "its weight is not a plain matrix of outputs and inputs"
     return ""
 
 
@@ -53,7 +60,7 @@ class Reader:
     """A layer whose edges can be cut: its weight and bias, with the batch norm behind it, and the means that it reads.
 
     `alive` (outputs, inputs of a group) says which edges have a slice that is not zero. `factor`, of the same shape, is
-    what is in force.
+    what is in force. `read` are the inputs that have an edge, None for all.
     """
 
     site: Site
@@ -61,6 +68,7 @@ class Reader:
     bias: Tensor | None
     mean: Tensor
     factor: Tensor
+    read: Tensor | None = None
     _constants: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     @property
@@ -82,20 +90,18 @@ class Reader:
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what the layer gives with its edges cut as `factor` says."""
-        mean = self.site.shaped(self.mean, x)
-        weight = self.weight * self.factor.view(*self.factor.shape, *[1] * (self.weight.dim() - 2))
-        shape = tuple(x.shape[2:]) if self.weight.dim() > 2 else (x.dim(),)
+        axis = channel_axis(self.weight)
+        mean, weight, factor = self.mean, self.weight, self.factor
+        if self.read is not None:
+            x, mean = x.index_select(axis, self.read), mean[self.read]
+            weight, factor = weight[:, self.read], factor[:, self.read]
+        mean = mean.view(-1, *[1] * (-1 - axis))
+        shape = tuple(x.shape[2:]) if weight.dim() > 2 else (x.dim(),)
         if shape not in self._constants:  # padding makes it depend on the place
-            one = mean.expand(1, -1, *shape) if self.weight.dim() > 2 else mean
-            self._constants[shape] = self._apply(one, self.weight, self.bias).detach()
-        return self._apply(x - mean, weight, None) + self._constants[shape]
-
-    def _apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        module: Any = self.site.module
-        if self.weight.dim() == 2:
-            return nn.functional.linear(x, weight, bias)
-        result: Tensor = module._conv_forward(x, weight, bias)
-        return result
+            one = mean.expand(1, -1, *shape) if weight.dim() > 2 else mean
+            self._constants[shape] = applied(self.site.module, one, weight, self.bias).detach()
+        cut = weight * factor.view(*factor.shape, *[1] * (weight.dim() - 2))
+        return applied(self.site.module, x - mean, cut, None) + self._constants[shape]
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,8 @@ def _reader(site: Site, norm: Any, mean: Tensor) -> Reader:
     module: Any = site.module
     weight, bias = (module.weight, module.bias) if norm is None else folded_weights(module, norm)
     weight = weight.detach()
-    return Reader(site, weight, bias, mean.to(weight), torch.ones(weight.shape[:2]).to(weight))
+    factor = torch.ones(weight.shape[:2]).to(weight)
+    return Reader(site, weight, bias, mean.to(weight), factor, read_inputs(module, weight))
 
 
 def edge_scores(

@@ -39,7 +39,7 @@ def circuit_verdict(figures: pd.DataFrame) -> tuple[Colour, str]:
     is cut alone. Red: it keeps less than its level less 0.25. Amber between. Grey: there are none.
     """
     if figures.empty:
-        return "grey", "no circuits were asked for"
+        return "grey", "no circuits were requested"
     own = figures[figures["level"] == figures["level"].max()]
     level = float(own["level"].iloc[0])
     least = own.iloc[int(own["faithfulness"].argmin())]
@@ -151,11 +151,11 @@ def _compared(one: "pd.Series[bool]", other: "pd.Series[bool]", same_channels: b
 def circuits_answer(figures: pd.DataFrame, overlaps: pd.DataFrame, tasks: Sequence[str]) -> str:
     """Return what the circuits of the highest level say, in a sentence or two."""
     if figures.empty:
-        return "No circuits were asked for in this explanation."
+        return "No circuits were requested in this explanation."
     own = figures[figures["level"] == figures["level"].max()].set_index("task").reindex(tasks).dropna(how="all")
     level = _percent(float(own["level"].iloc[0]))
     parts = [f"{_percent(row['share'])} for {task}" for task, row in own.iterrows()]
-    first = f"{level} of what each task has learned runs over a part of the edges: {_listed(parts)}."
+    first = f"{level} of what each task has learned runs over some of the edges: {_listed(parts)}."
     if len(parts) == 1:
         first = f"{level} of the loss change of {own.index[0]} runs over {_percent(own['share'].iloc[0])} of the edges."
     whole = overlaps[overlaps["layer"] == ""]

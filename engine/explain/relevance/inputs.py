@@ -77,8 +77,8 @@ def as_batch(given: Any) -> Batch:
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
             "`batches` must hold inputs with one sample per row of every tensor, got "
-            f"{', '.join(str(tuple(tensor.shape)) for tensor in tensors) or 'no tensor'}. "
-            "Bind what is the same for all samples in the model."
+            f"{', '.join(str(tuple(tensor.shape)) for tensor in tensors) or 'no tensor'}. Put what is the same for all "
+            "samples into the model."
         )
     held: Any = inputs
     return Batch(held, dict(targets))

@@ -25,8 +25,10 @@ from winnow.engine.graph.trace import trace
 
 FEW, MORE = 2, 3  # images
 SAME = 1e-5  # of the largest change: below it, a row has not changed
-OF_NO_LAYER = "it is the weight of no layer, as of experts in one tensor: write each as a module, and it is explained"
-ALONE = "its images influence one another in evaluation mode, or chance decides"
+OF_NO_LAYER = (
+    "it is not the weight of a layer: one tensor holds several. Write each (an expert) as a module to have it explained"
+)
+ALONE = "its images influence one another in evaluation mode, or its results are random"
 
 
 class NoLayoutError(ValueError):

@@ -25,6 +25,9 @@ def relevance(
 ) -> pd.DataFrame:
     """Return the relevance of every channel of every shared layer for every task, with a 95 % interval over images.
 
+    To first order, it is how much an image's loss changes when the channel is replaced by its mean (Molchanov et al.
+    2019, arXiv 1906.10771, there for zero in the place of the mean).
+
     Columns: task, layer, channel, relevance, low, high; then even, odd (the relevance over every second image), alive
     (whether the layer reads the channel with a weight that is not zero). For methods that are complete also signed
     (mean of the sum with its sign), difference (mean of f(x) − f(baseline)) and residual, so that

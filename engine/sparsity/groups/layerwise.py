@@ -198,8 +198,8 @@ def _refuse_if_computed(full_name: str, layer: nn.Module, name: str) -> None:
     else:
         return  # a buffer, or a tensor of the layer's own
     raise TypeError(
-        f"`{full_name}` must be a parameter, got a tensor that is computed from others at each pass. "
-        f"Call {way} and make the optimiser anew, or leave the layer out."
+        f"`{full_name}` must be a parameter, got a tensor that is computed from others at each pass. Call {way} and "
+        "make the optimiser again, or leave the layer out."
     )
 
 

@@ -7,7 +7,7 @@ One gather forward, one sum backward. The gradients of γ and β are those of th
 processes with all the others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -37,11 +37,11 @@ def _forward(norm: _BatchNorm, ranks: Ranks, x: Tensor) -> Tensor:
     if not norm.training:
         evaluated: Tensor = type(norm).forward(norm, x)
         return evaluated
-    y, mean, variance, count = _Normalised.apply(x, norm.weight, norm.bias, norm.eps, ranks)  # type: ignore[no-untyped-call]
+    apply: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = _Normalised.apply  # torch leaves it untyped
+    y, mean, variance, count = apply(x, norm.weight, norm.bias, norm.eps, ranks)
     if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
         _remember(norm, mean, variance * (count / (count - 1)))
-    normalised: Tensor = y
-    return normalised
+    return y
 
 
 @torch.no_grad()

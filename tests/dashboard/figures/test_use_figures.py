@@ -27,7 +27,9 @@ def _cells(count: int) -> pd.DataFrame:
     labels = np.resize(["shared", "seg", "depth"], count)
     shares = {f"share_{task}": share for task, share in zip(TASKS, (0.5, 0.3, 0.2), strict=True)}
     total = np.arange(count, 0, -1) / count
-    return frame.assign(**shares, total=total, label=labels, dominant="seg", share=0.5, certainty=0.5, standing="lead")
+    return frame.assign(
+        **shares, total=total, label=labels, dominant="seg", share=0.5, certainty=0.5, lead_state="lead"
+    )
 
 
 def test_a_point_stands_at_its_shares_in_the_colour_of_its_label() -> None:
@@ -61,9 +63,9 @@ def test_of_many_channels_the_most_relevant_are_drawn_and_the_selected_one() -> 
 
 def test_the_map_has_a_row_per_layer_and_marks_the_dead_apart() -> None:
     frame = _cells(6)
-    frame.loc[5, ["label", "dominant", "share", "standing"]] = ["dead", None, np.nan, "dead"]
-    frame.loc[4, "standing"] = "lean"
-    frame.loc[3, "standing"] = "even"
+    frame.loc[5, ["label", "dominant", "share", "lead_state"]] = ["dead", None, np.nan, "dead"]
+    frame.loc[4, "lead_state"] = "lean"
+    frame.loc[3, "lead_state"] = "even"
     figure = share_map(frame, TASKS, LOOKS, NAMES, Cell("stem", 2))
     assert [trace.name for trace in figure.data] == ["seg leads", "leans to seg", "even", "dead", "selected"]
     assert list(figure.layout.yaxis.ticktext) == ["stem", "&lt;b&gt;deep&lt;/b&gt;"]
@@ -88,7 +90,7 @@ def test_every_bar_of_labels_ends_at_a_hundred_per_cent() -> None:
 
 
 def test_every_bar_of_leads_ends_at_a_hundred_per_cent_and_says_how_many_are_led() -> None:
-    counts = {f"{standing}_{task}": [1, 2] for standing in ("lead", "lean") for task in TASKS}
+    counts = {f"{lead_state}_{task}": [1, 2] for lead_state in ("lead", "lean") for task in TASKS}
     frame = pd.DataFrame({"layer": NAMES, "total": [9, 18], **counts, "even": [1, 2], "idle": [1, 2], "dead": [1, 2]})
     figure = lead_bars(frame, TASKS, LOOKS)
     *bars, numbers = figure.data

@@ -70,7 +70,7 @@ def test_tasks_counts_who_leads(make_explained: Make) -> None:
     work = make_explained()
     frame, names = leads.leads(work), explanations.explained_tasks(work)
     told = of_use.tasks_answer(frame, names, "green")
-    led = frame[frame["standing"] == "lead"]["dominant"].value_counts()
+    led = frame[frame["lead_state"] == "lead"]["dominant"].value_counts()
     assert f"in {led.sum()} of 12 used channels" in told.says
     assert f"normals {led['normals']}" in told.says
     assert (told.page, "not checked" in of_use.tasks_answer(frame, names, "grey").then) == ("explain", True)
@@ -109,7 +109,7 @@ def test_pruned_says_whether_it_is_exact(error: float, words: str) -> None:
     told = of_pruning.pruned_answer(
         costs, changes, CertificateFile(**{**errors, "relative_error_float64": error / 1e5})
     )
-    assert told.says.startswith("64 % of the MACs and 71 % of the parameters are gone. It")
+    assert told.says.startswith("64 % of the MACs and 71 % of the parameters were removed. It")
     assert words in told.says
     assert "seg pays most: mean IoU from 41.2 % to 40.1 %." in told.says
     assert ("Do not ship" in told.then) == (error == 1.0)

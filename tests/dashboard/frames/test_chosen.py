@@ -85,5 +85,5 @@ def test_too_many_or_too_large_pins_are_refused_and_one_that_is_gone_or_wrong_is
     with pytest.raises(ValueError, match=f"report/{PIN.id}.json"):
         pinned(run)
     file.unlink()
-    with pytest.raises(ValueError, match="whose file is gone"):
+    with pytest.raises(ValueError, match="whose file is missing"):
         pinned(run)

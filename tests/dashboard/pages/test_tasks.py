@@ -90,7 +90,7 @@ def test_circuits_are_said_drawn_and_tabled(make_explained: Make) -> None:
     write_circuits(work)
     page = _page(run=work.run.id, use="Circuits")
     assert not page.exception
-    assert "95 % of what each task has learned runs over a part of the edges" in said(page)
+    assert "95 % of what each task has learned runs over some of the edges" in said(page)
     assert "holds for circuits" in said(page)
     assert len(_figures(page)) == 1
     assert [list(table.value.columns)[:2] for table in page.dataframe] == [["task", "level"], ["task", "other"]]

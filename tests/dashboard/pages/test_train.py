@@ -62,7 +62,7 @@ def test_samples_that_were_left_out_are_listed(make_run: MakeRun) -> None:
     page = _page(run=run.id)
     assert not page.exception
     (found,) = page.expander
-    assert found.label == "1 sample left out, as their files are damaged (skip_bad)"
+    assert found.label == "1 sample left out because their files are damaged (skip_bad)"
     assert found.dataframe[0].value["file"].tolist() == ["image/3.png"]
 
 
@@ -156,7 +156,7 @@ def test_the_conflict_of_the_tasks_has_a_view_and_weights_where_they_differ(make
     write_events(run.path / "events.jsonl", [Event(0.0, 3, 30, *row) for row in rows])
     page = _page(run=run.id, view="Tasks")
     assert [len(json.loads(chart.proto.spec)["data"]) for chart in page.get("plotly_chart")] == [1, 1]
-    assert "pull the shared features apart" in said(page)
+    assert "pull the shared features in opposite directions" in said(page)
 
 
 def test_layers_about_to_die_are_warned_of(make_run: MakeRun) -> None:
@@ -272,32 +272,6 @@ def test_the_slider_fills_the_field_and_apply_asks_for_it(make_run: MakeRun) -> 
         assert page.number_input(key="strength_input").value == pytest.approx(0.01)
         page.button(key="apply").click().run()
         assert run.control().strength == pytest.approx(0.01)
-
-
-@pytest.mark.parametrize(("field", "penalty", "expected"), [("strength", {}, 1e-3), ("target", {"target": 50.0}, 50.0)])
-def test_the_field_has_what_is_in_force_after_a_visit_to_another_page(
-    make_run: MakeRun, field: str, penalty: dict[str, float], expected: float
-) -> None:
-    def train_or_another() -> None:
-        import streamlit as st
-
-        from winnow.dashboard.pages.train.page import page
-
-        if not st.session_state.get("elsewhere"):
-            page()
-
-    run = make_run(penalty={"strength": 1e-3, **penalty})
-    write_events(run.path / "events.jsonl", [Event(0.0, 0, 0, None, "start", "strength_max", 0.01)])
-    with _working(run, progress=0.3):
-        page = AppTest.from_function(train_or_another, default_timeout=30)
-        page.query_params["run"] = run.id
-        assert page.run().number_input(key=f"{field}_input").value == pytest.approx(expected)
-        page.session_state["elsewhere"] = True
-        page.run()
-        page.session_state["elsewhere"] = False
-        page.run()
-        assert not page.exception
-        assert page.number_input(key=f"{field}_input").value == pytest.approx(expected)
 
 
 def test_a_strength_beyond_the_maximum_asks_first(make_run: MakeRun) -> None:

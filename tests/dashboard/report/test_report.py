@@ -112,7 +112,7 @@ def test_every_section_is_headed_by_its_claim_with_n_and_split(made: ReportFiles
     assert [question for question in QUESTIONS if question not in seen.text] == []
     for claim in (
         "30 % of the groups are zero",
-        "50 % of the MACs and 75 % of the parameters are gone",
+        "50 % of the MACs and 75 % of the parameters were removed",
         "One task surely has more than an equal share",
         "hold half of what seg relies on",
         "The explanation holds: ",
@@ -153,7 +153,7 @@ def test_an_explanation_of_an_earlier_checkpoint_says_so(make_explained: Make) -
     status = run.recorded_status()
     later = status.model_copy(update={"started": START + 100, "finished": START + 200})
     (run.path / "status.json").write_text(later.model_dump_json())
-    assert "The run was trained further since explain" in Seen(report([run]).html).text
+    assert "The run was trained further after explain" in Seen(report([run]).html).text
 
 
 def test_a_run_that_has_no_norms_or_has_failed_says_so(make_run: MakeRun) -> None:

@@ -57,10 +57,10 @@ def test_all_defects_of_a_folder_are_found_at_once(tmp_path: Path):
     expected = [
         f"photos/{names[0]}.png: `image` must be RGB, 8 bits, got grey",
         f"objects/{names[1]}.png: `values` must be a class from 0 to 2, got 9 at (0, 0), the first of 768. Name it",
-        f"depth/{names[1]}_depth.png: `content` must be a whole",
+        f"depth/{names[1]}_depth.png: `content` must be a complete",
         f"heat/{names[3]}.npy: `values` must be finite, got inf",
         f"photos/{names[3]}.png: `image` must be there once, got the pixels of {names[2]} (train). Remove one",
-        f"photos/{names[7]}.png: `image` must be in one split only, got the pixels of {names[4]} (train). What",
+        f"photos/{names[7]}.png: `image` must be in one split only, got the pixels of {names[4]} (train). The",
         f"objects/{names[11]}.png: `objects` must be of the size of its image, (48, 64), got (24, 32)",
         f"{root}: `image` must be of one size and type, got 10 of 24 × 32 × 3 uint8, 1 of 48 × 64 × 3 uint8. Set",
     ]
@@ -175,3 +175,27 @@ def test_targets_under_other_endings_are_noted_and_a_link_to_itself_is_a_finding
     report = examine(FolderData(root=str(root)))
     assert any(f"1 files belong to no sample, first {file.stem}.npz" in note for note in report.notes)
     assert any(f"{names[2]}.png: `file` must be there, got no such file" in str(own) for own in report.findings)
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [
+        (1.0, ""),
+        (1000.0, "train: depth: the mean is 499.5 m, which is very far. If the values are millimetres, convert them"),
+        (0.001, "train: depth: the mean is 0.0004995 m, which is very near. If the values are a share of the range"),
+    ],
+)
+def test_a_depth_that_is_hardly_in_metres_is_noted(tmp_path: Path, scale: float, said: str):
+    """Floats in millimetres, all of them below the 1000 m at which a depth is refused."""
+    root, names = folder_files.make(tmp_path / "data"), folder_files.NAMES
+    text = (root / "dataset.toml").read_text("utf-8")
+    for name in names:
+        (root / f"depth/{name}_depth.png").unlink(missing_ok=True)
+        save(root / f"depth/{name}_depth.npy", np.full((24, 32), 0.4995 * scale, np.float32))
+    (root / "dataset.toml").write_text(
+        text.replace("factor = 0.001\n", "").replace("_depth.png", "_depth.npy"), "utf-8"
+    )
+    report = examine(FolderData(root=str(root)))
+    assert report.findings == []
+    noted = [note for note in report.notes if ": depth: " in note and "train" in note]
+    assert [note[: len(said)] for note in noted] == ([said] if said else [])

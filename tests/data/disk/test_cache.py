@@ -81,6 +81,6 @@ def test_a_change_of_a_file_or_of_the_size_makes_another_state(spec: FolderData)
 
 def test_a_damaged_file_leaves_nothing_behind(spec: FolderData):
     (spec.folder / f"depth/{NAMES[5]}_depth.png").write_bytes(b"nothing")
-    with pytest.raises(DataError, match="must be a whole PNG"):
+    with pytest.raises(DataError, match="must be a complete PNG"):
         cached(spec, "train", TASKS)
     assert kept(spec) == []

@@ -86,7 +86,7 @@ def test_several_frames_other_formats_and_huge_pictures_are_refused(tmp_path: Pa
         read_image(tmp_path / "two.tif")
     frames[0].save(tmp_path / "it.gif")
     (tmp_path / "it.gif").rename(tmp_path / "it.png")
-    with pytest.raises(DataError, match="a whole PNG, JPEG, BMP, TIFF, WEBP file"):
+    with pytest.raises(DataError, match="a complete PNG, JPEG, BMP, TIFF, WEBP file"):
         read_image(tmp_path / "it.png")
     huge = png(tmp_path / "huge.png", (30_000, 30_000), 8, 0, bytes(30_000))
     with pytest.raises(DataError, match="one that cannot be read"):

@@ -51,7 +51,7 @@ def test_another_file_is_refused_by_name(content: bytes, part: str, tmp_path: Pa
 
 def test_a_truncated_gzip_file_is_refused_by_name(tmp_path: Path):
     (tmp_path / "images.gz").write_bytes(gzip.compress(GOOD)[:-9])
-    with pytest.raises(DataError, match=r"images\.gz: `content` .* a whole gzip file"):
+    with pytest.raises(DataError, match=r"images\.gz: `content` .* a complete gzip file"):
         read_idx(tmp_path / "images", 3)
 
 

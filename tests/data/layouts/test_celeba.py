@@ -100,7 +100,7 @@ DEFECTS = {
     "an image cut off": (
         "raw",
         lambda r: (r / "CelebA-HQ-img/1.jpg").write_bytes((r / "CelebA-HQ-img/1.jpg").read_bytes()[:400]),
-        "whole PNG, JPEG",
+        "complete PNG, JPEG",
     ),
     "no masks of a face": (
         "raw",

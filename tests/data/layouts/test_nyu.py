@@ -136,7 +136,7 @@ DEFECTS = {
     "millimetres": (
         "mtan",
         lambda r: scaled(r / "train/depth/0.npy", 1000, "f4"),
-        "at most 20 m, got 1686.* millimetres, for one",
+        "at most 20 m, got 1686.* millimetres, for example",
     ),
     "integer depth": ("mtan", lambda r: scaled(r / "train/depth/0.npy", 1000, "u2"), "have a factor, got uint16"),
     "negative depth": ("mtan", lambda r: scaled(r / "train/depth/0.npy", -1, "f4"), "above 0 and at most 20 m, got -"),
@@ -169,7 +169,7 @@ DEFECTS = {
     "an image cut off": (
         "nyud_mt",
         lambda r: (r / "images/0001.jpg").write_bytes((r / "images/0001.jpg").read_bytes()[:700]),
-        "whole PNG, JPEG",
+        "complete PNG, JPEG",
     ),
     "class 41": ("nyud_mt", lambda r: save(r / "segmentation/0001.png", np.full((24, 32), 41, np.uint8)), "got 41"),
     "grey normals": ("atrc", lambda r: save(r / "normals/0001.png", np.zeros((24, 32), np.uint8)), "an RGB picture"),
@@ -219,7 +219,7 @@ DEFECTS = {
     "splits cut off": (
         "official",
         lambda r: (r / "splits.mat").write_bytes((r / "splits.mat").read_bytes()[:200]),
-        "whole MATLAB file",
+        "complete MATLAB file",
     ),
     "the large file cut off": (
         "official",

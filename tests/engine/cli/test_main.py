@@ -125,3 +125,21 @@ def answers(port: int, expected: bool) -> bool:
                 return True
         time.sleep(0.1)
     return False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "--resume", ""], "a value must follow `--resume`, got an empty one"),
+        (["study", "--resume", ""], "a value must follow `--resume`, got an empty one"),
+        (["train", "--tasks", " "], "a value must follow `--tasks`, got an empty one"),
+        (["path", "--show="], "`--show` must have a value, got an empty one"),
+        (["prune", ""], "a value must follow `prune`, got an empty one"),
+    ],
+)
+def test_an_empty_value_does_not_count_as_none(runs_root: Path, arguments: list[str], said: str) -> None:
+    """A shell's variable that is not set: without this, `study --resume ""` began another study."""
+    done = winnow_here(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"winnow: {said}. Give one, or leave the option out.\n"
+    assert not runs_root.exists() or not list(runs_root.iterdir())

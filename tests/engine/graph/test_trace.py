@@ -212,7 +212,8 @@ def test_a_mode_that_does_not_run_is_named():
 
     (note,) = trace(Net(), X).notes
     assert note == (
-        "training mode was not run (ValueError: targets are missing), so that what only it reads is not known"
+        "training mode was not run (ValueError: targets are missing), so it is unknown what is used in training mode "
+        "only"
     )
     with pytest.raises(ValueError, match="targets are missing"):
         trace(Net(), Call((X,), training=True))
@@ -248,7 +249,7 @@ def test_wrappers_are_taken_off_and_said():
     net = nn.Sequential(conv(3, 6), conv(6, 2))
     graph = trace(nn.DataParallel(net), X)
     assert graph.model is net
-    assert graph.notes == ("DataParallel was removed: the rest is about its `module`.",)
+    assert graph.notes == ("DataParallel was removed: everything else here refers to its `module`.",)
 
 
 def _space(graph: ChannelGraph, name: str) -> Space:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tests.engine.trained_digits import untrained
 from winnow.data.catalog import DATASETS
+from winnow.engine.jobs.best_epoch import BestEpoch
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.training_job import run_training
 from winnow.engine.jobs.writer import ResultWriter
@@ -16,7 +18,7 @@ from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.run import Run, create
 from winnow.engine.specs.frozen import SpecError
 from winnow.engine.specs.train import parse
-from winnow.engine.studies.skill import skill
+from winnow.engine.studies.skill import judged, skill
 
 SMALL = {"widths": (8, 8), "blocks": (1, 1), "head_width": 8}
 FIELDS = DATASETS["digits"]().fields
@@ -70,6 +72,23 @@ def test_skill_is_0_for_the_constant_and_1_for_perfection():
     half = {"digit": {"accuracy": 55.0}, "ink": {"mae": 0.04}}
     assert skill(half, constant, FIELDS) == pytest.approx(0.25)
     assert skill({"digit": {"accuracy": float("nan")}}, constant, FIELDS) == float("-inf")
+
+
+def test_a_task_without_labels_does_not_decide_which_epoch_is_best():
+    nothing = float("nan")
+    constant = {"digit": {"accuracy": 10.0}, "ink": {"mae": nothing}}
+    assert skill({"digit": {"accuracy": 55.0}, "ink": {"mae": nothing}}, constant, FIELDS) == pytest.approx(0.5)
+    unknown = {"ink": {"mae": nothing}}
+    assert skill(unknown, unknown, FIELDS) == float("-inf")
+    assert judged(unknown, FIELDS) == []
+
+
+def test_the_best_of_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    training, images, validation = untrained(spec(1, keep="best"))
+    unknown = {name: {"accuracy": float("nan"), "mae": float("nan")} for name in training.tasks}
+    monkeypatch.setattr("winnow.engine.jobs.best_epoch.constant_metrics", lambda *given: unknown)
+    with pytest.raises(ValueError, match="`keep` must be last, and `patience` 0, where no task has a label"):
+        BestEpoch(training, images, validation, tmp_path)
 
 
 def test_the_kept_network_is_the_last_checkpoint_and_was_tested_once(sparse: Run):

@@ -154,7 +154,7 @@ def test_a_damaged_file_of_any_split_ends_a_run_before_its_first_step(
     asked = ["--dataset", "folder", "--root", str(folder), "--tasks", "depth", "--test"]
     result = result_of(train_here(monkeypatch, tmp_path / "runs", *asked))
     assert (result["state"], result["epoch"]) == ("failed", 0)
-    assert f"{path}: `content` must be a whole PNG" in result["message"]
+    assert f"{path}: `content` must be a complete PNG" in result["message"]
 
 
 def test_samples_that_are_wrong_are_left_out_and_listed_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -126,5 +126,5 @@ def test_a_loop_of_the_users_own_obeys_a_target(tmp_path: Path):
     assert [(change.step, change.target) for change in run.run.replay().target_changes] == [(3, 40.0)]
     plain, _, _ = own_loop(tmp_path / "plain", epochs=1)
     assert plain.target_now() is None
-    with pytest.raises(ValueError, match="`target` must be asked of a run that began with one"):
+    with pytest.raises(ValueError, match="`target` must be changed only in a run that began with one"):
         plain.ask(target=40.0)

@@ -139,5 +139,5 @@ def test_the_commands_of_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "`name` must be none of the built-in" in said("add", "nyu", str(root), code=2)
     assert json.loads(said("look", "mine", "--json"))["findings"] == 0
     assert "untouched" in said("rm", "mine")
-    assert "`name` must be registered" in said("rm", "mine", code=2)
+    assert "`name` must be a registered" in said("rm", "mine", code=2)
     assert "`name` must be one of" in said("look", "mine", code=2)

@@ -68,7 +68,7 @@ def test_told_metrics_refuses_what_cannot_be_written(metrics: Any, said: str) ->
         ("light", torch.zeros(4, 1), r"of shape \(4,\) for light, got \(4, 1\)"),  # would be stretched to (4, 4)
         ("side", torch.zeros(4), "integers from -1 to 1 for side .*, got float32"),
         ("side", functional.one_hot(torch.zeros(4, dtype=torch.int64), 2), r"of shape \(4,\) for side, got \(4, 2\)"),
-        ("side", torch.tensor([0, 1, 2, 0]), "integers from -1 to 1 for side, got 2. What is not labelled is -1"),
+        ("side", torch.tensor([0, 1, 2, 0]), "integers from -1 to 1 for side, got 2. Mark what is not labelled as -1"),
         ("side", torch.tensor([0, 1, -100, 0]), "integers from -1 to 1 for side, got -100"),
         ("side", torch.zeros(3, dtype=torch.int64), r"of shape \(4,\) for side, got \(3,\)"),
         ("light", torch.tensor([1.0, 2, 3, torch.inf]), "finite, or NaN where it is missing for light, got inf"),
@@ -207,7 +207,7 @@ def test_a_network_whose_layers_are_replaced_is_refused(tmp_path: Path) -> None:
     recorder, net, _ = started(tmp_path)
     with recorder as run:
         net.body[3] = nn.Conv2d(8, 8, 3, padding=1)
-        with pytest.raises(ValueError, match="where a layer was replaced, draw groups and optimiser anew"):
+        with pytest.raises(ValueError, match="where a layer was replaced, make the groups and the optimiser again"):
             run.epoch()
 
 

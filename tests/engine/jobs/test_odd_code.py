@@ -1,5 +1,6 @@
 """Code of the user's own that ends oddly, or changes what all code shares: the run says so by name."""
 
+import re
 import signal
 import sys
 import warnings
@@ -16,6 +17,7 @@ from winnow.engine.jobs import worker
 from winnow.engine.jobs.stop_request import StopRequest
 from winnow.engine.jobs.writer import ResultWriter
 from winnow.engine.runs import launch
+from winnow.engine.runs.derived import derived_job, read
 from winnow.engine.runs.run import Run, create
 from winnow.engine.runs.work_folder import Status
 from winnow.engine.specs.train import TrainSpec, parse
@@ -110,7 +112,10 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
             "default device of torch at cpu, got meta. Take torch.set_d",
         ),
         ({"at_import": "torch.set_grad_enabled(False)"}, "gradients of torch at on, got off. Take torch.set_grad_ena"),
-        ({"in_build": "raise Odd"}, "Odd: an error without a text, as its own raised KeyError from odd_.*line 38"),
+        (
+            {"in_build": "raise Odd"},
+            "Odd: an error whose message cannot be read, because reading it raised KeyError from odd_.*line 38",
+        ),
         ({"in_build": "raise ValueError('\\n\\n' + 'x\\ud800' * 10**6)"}, "ValueError: x�x�.*… from odd_"),
         ({"in_build": "raise AssertionError"}, r"got AssertionError from odd_\d+:build in odd_\d+.py, line 38"),
         ({"in_build": "torch.set_default_dtype(torch.float64)"}, "`network` must leave the default type of torch at"),
@@ -150,6 +155,44 @@ def test_a_network_that_seeds_torch_when_it_is_built_is_told(ended: Any) -> None
     status = ended(in_build="torch.manual_seed(7)")
     assert status.state == "done"
     assert status.message == "the code of the network seeds torch: its first weights are the same whatever --seed says"
+
+
+CHANGES = {
+    "default type of torch at float32, got float64": lambda: torch.set_default_dtype(torch.float64),
+    "gradients of torch at on, got off": lambda: torch.set_grad_enabled(False),
+    "deterministic algorithms of torch at on \\(warn_only\\), got off": lambda: torch.use_deterministic_algorithms(
+        False
+    ),
+}
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("said", CHANGES)
+def test_a_later_job_whose_code_changes_torch_fails_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, ends: bool
+) -> None:
+    """The loss of a task, say, that a pruning or an explanation calls; an error that comes of it is not the cause."""
+    run = create(parse({"data": {"dataset": "digits"}, "epochs": 1}), tmp_path)
+    job = derived_job(run, read({"kind": "explain"}))
+    strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+    def explained(*given: Any) -> str:
+        CHANGES[said]()
+        if not ends:
+            raise RuntimeError("expected Float, got Double")
+        return "done"
+
+    monkeypatch.setattr("winnow.engine.jobs.explain_job.run_explain", explained)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        worker._work(job, ResultWriter(job), StopRequest(job))
+    finally:
+        found = torch.are_deterministic_algorithms_enabled(), torch.get_default_dtype(), torch.is_grad_enabled()
+        torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
+    status = job.recorded_status()
+    assert status.state == "failed"
+    assert re.search(f"`network` or `task` must leave the {said}. Take torch.", status.message), status.message
+    assert found == (True, torch.float32, True)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,16 @@
 """A loop of the user's own as a run folder: what it holds, what is obeyed, how it ends, what is refused."""
 
+import math
 import re
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tests.engine.own_loop import TASKS, Images, Net, own_loop
 from winnow.engine import GroupLasso, Proximal, input_groups, record
@@ -180,7 +182,11 @@ class OddError(Exception):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OddError(), r"OddError: an error without a text, as its own raised KeyError \(test_recording.py, line \d+\)"),
+        (
+            OddError(),
+            r"OddError: an error whose message cannot be read, because reading it raised KeyError "
+            r"\(test_recording.py, line \d+\)",
+        ),
         (SystemExit("not \ud800\nwell"), "SystemExit: not \ufffd"),
         (RuntimeError("x" * 10**6), "RuntimeError: x{300}… "),
     ],
@@ -222,3 +228,25 @@ def test_what_does_not_fit_is_refused_before_a_folder_is_made(tmp_path: Path) ->
     with pytest.raises(ValueError, match="`net` must return a dict"):
         record("mine", plain, example, other_proximal, runs=tmp_path)
     assert not list_runs(tmp_path)
+
+
+class Chance:
+    """Validation images of which other ones have labels at each reading."""
+
+    def __init__(self, changes_at: int) -> None:
+        self.read, self.changes_at = 0, changes_at
+
+    def __iter__(self) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        self.read += 1
+        for images, targets in Images(2, seed=2):
+            if self.read >= self.changes_at:
+                targets["side"][: self.read] = -1
+            yield images, targets
+
+
+def test_a_loader_that_gives_other_labels_each_time_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="same images each time it is read, got 48 and then 44 labels of side. Leave"):
+        own_loop(tmp_path, epochs=1, loader=Chance(2))
+    run, *_ = own_loop(tmp_path, epochs=2, loader=Chance(4))
+    losses = run.events().query("split == 'val' and quantity == 'loss' and task == 'side'")["value"].tolist()
+    assert [math.isnan(loss) for loss in losses] == [False, False, True]

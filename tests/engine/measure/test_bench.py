@@ -186,7 +186,7 @@ def test_what_cannot_be_put_in_a_form_is_left_out_by_name(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"forms": ("pickled",)}, "`forms` must be some of eager"),
+        ({"forms": ("pickled",)}, "`forms` must be among eager"),
         ({"batches": ()}, "one value at least"),
         ({"batches": (0,)}, "`batches`"),
         ({"threads": (0,)}, "`threads`"),
@@ -218,7 +218,7 @@ def test_networks_without_known_multiply_accumulates():
 
 
 def test_formed_refuses_by_name():
-    with pytest.raises(ValueError, match="`forms` must be some of eager, folded"):
+    with pytest.raises(ValueError, match="`forms` must be among eager, folded"):
         formed("fast", FormSource(net(), X))
     if not usable_forms()["int8"]:
         with pytest.raises(ValueError, match="`calibration` must hold inputs"):

@@ -168,7 +168,7 @@ class Uneven(nn.Module):
 def test_a_network_that_needs_values_is_refused_by_name():
     net, x = Uneven(), torch.randn(1, 4)
     graph = trace(net, x)
-    with pytest.raises(ValueError, match="`memory` must be foreseen from shapes alone"):
+    with pytest.raises(ValueError, match="`memory` must be predicted from shapes alone"):
         predicted_memory(graph, banks(input_groups(net, graph=graph)))
 
 

@@ -120,7 +120,7 @@ def test_mmoe_weighs_experts_by_a_gate_of_each_task() -> None:
     assert compact(net, inputs[:1]).certificate.max_error_float64 < 1e-12
     with pytest.raises(ValueError, match=r"`inputs` must be vectors or sequences, \(B, C, 1, T\), for mmoe, got"):
         net(torch.rand(1, 4, 2, 7))
-    with pytest.raises(ValueError, match="`network` must be another than mmoe for dense tasks, got seg, depth"):
+    with pytest.raises(ValueError, match="`network` must not be mmoe for dense tasks, got seg, depth"):
         build_network(spec, TASKS, 3)
 
 

@@ -15,7 +15,7 @@ from winnow.engine.pruning import compact
         ("u-net", "up2", "6 constant: a transposed convolution does not turn a constant into a constant"),
         ("fpn", "predict.1", "4 constant: the layer's weight is shared"),
         ("pre-activation", "convs.0", "4 constant: something else needs the channel"),
-        ("ours bottleneck, D-stem, ASPP", "trunk.stem.4.0", "1 constant: a channel of ones would take as much"),
+        ("ours bottleneck, D-stem, ASPP", "trunk.stem.4.0", "1 constant: a channel of ones would cost as much"),
     ],
 )
 def test_constants_in_words(name: str, layer: str, says: str):

@@ -88,6 +88,6 @@ def test_the_command_names_lists_and_undoes(run: Run) -> None:
     assert said("channels", "named") == "input    stem 2: <b>edges</b>\n"
     assert "must be 0 to 3 of stem, got 4 of stem" in said("name-channel", "named", "stem", "4", "--name", "x")
     assert "must be in one of stem" in said("name-channel", "named", "head", "0", "--name", "x")
-    assert "must be given, got less" in said("name-channel", "named", "stem", "0")
+    assert "must be given together" in said("name-channel", "named", "stem", "0")
     assert said("name-channel", "named", "--undo") == "undone\n"
     assert said("channels", "named") == ""

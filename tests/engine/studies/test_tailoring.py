@@ -212,7 +212,7 @@ def test_the_plan_is_singles_then_the_two_networks(asked):
         ({"penalty": {"scope": "heads"}}, {}, "`scope` must include the trunk"),
         ({"penalty": {"normalisation": "aware"}}, {}, "`normalisation` must be plain"),
         ({}, {"controls": ["small"]}, "`subsets`, `balancings`, `controls` and `warm` must be left out"),
-        ({}, {"evidence": [{"run": "a", "task": "digit", "seed": 0}]}, "got none of ink"),
+        ({}, {"evidence": [{"run": "a", "task": "digit", "seed": 0}]}, "got none for ink"),
     ],
 )
 def test_what_says_nothing_about_depth_is_refused(asked, base, changes, says):

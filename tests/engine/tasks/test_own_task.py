@@ -158,7 +158,7 @@ def test_code_that_was_changed_is_refused_until_it_is_confirmed(folder: Path) ->
         ("ink=mytasks:Unnamed", "`metrics` of mytasks:Unnamed must name at least one metric"),
         ("ink", "`task` must be written as depth=MODULE:THING, got 'ink'"),
         ("sound=mytasks:Near", "`task` must name a field of data set digits, .*, got sound"),
-        ("ink=mytasks:Absent", "`task` must name something in mytasks, got Absent, which it lacks"),
+        ("ink=mytasks:Absent", "`task` must name something in mytasks, got Absent, which is not there"),
         ("ink=nowhere:Near", "`task` must name a module in"),
     ],
 )

@@ -90,3 +90,25 @@ def test_iou_skips_classes_that_do_not_occur():
     target = torch.tensor([[[0, 0, 1, 1]]])
     meter.update(torch.nn.functional.one_hot(torch.tensor([[[0, 0, 0, 1]]]), 13).movedim(3, 1).float(), target)
     assert meter.compute()["miou"] == pytest.approx(100 * (2 / 3 + 1 / 2) / 2)
+
+
+@pytest.mark.parametrize(("kind", "classes"), [("regression", ()), ("vector", ("x", "y")), ("map", ())])
+@pytest.mark.parametrize("value", [0.1, 1e-30, 3e7])
+def test_numbers_that_are_all_the_same_have_no_r2(kind: str, classes: tuple[str, ...], value: float):
+    """What rounding leaves of their spread is no spread: it would divide to -1e18."""
+    task = build_tasks({"it": Field(kind=kind, classes=classes)}, ["it"])["it"]
+    meter = task.meter()
+    for size in (3, 7, 64, 500):
+        shape = {"map": (size, 4, 4), "vector": (size, 2), "regression": (size,)}[kind]
+        prediction = torch.randn(size, task.outputs, *shape[1:][: 2 if kind == "map" else 0])
+        meter.update(prediction, torch.full(shape, value))
+    found = meter.compute()
+    assert math.isnan(found["r2"])
+    assert math.isfinite(found["mae"])
+
+
+def test_a_split_without_any_edge_has_no_f_measure():
+    task = build_tasks({"it": Field(kind="edges")}, ["it"])["it"]
+    meter = task.meter()
+    meter.update(torch.randn(2, 1, 4, 4), torch.zeros(2, 4, 4, dtype=torch.int64))
+    assert all(math.isnan(value) for value in meter.compute().values())

@@ -42,6 +42,19 @@ def test_a_refit_makes_up_for_what_went(cut: tuple):
     assert epochs[-1].metrics["digit"]["accuracy"] > before["digit"]["accuracy"] - 5
 
 
+def test_a_model_that_seeds_torch_in_each_step_is_refused(cut: tuple):
+    _, tasks, images, validation, _ = trained()
+    model = copy.deepcopy(cut[1].model)
+    model.register_forward_pre_hook(lambda module, given: torch.manual_seed(0) and None)
+    state = torch.get_rng_state()
+    torch.manual_seed(1)
+    try:
+        with pytest.raises(ValueError, match="random numbers alone while it is trained, got torch.manual_seed\\(0\\)"):
+            next(refit(model, tasks, Split(images, validation), Refit(1, SPEC.optimiser)))
+    finally:
+        torch.set_rng_state(state)
+
+
 def test_zeros_of_weights_stay_and_the_moments_go_along(cut: tuple):
     _, tasks, images, validation, _ = trained()
     masked, small = cut[0], compact(cut[0], images.example())

@@ -23,5 +23,5 @@ def test_a_network_takes_all_tasks_of_the_data(name: str):
 
 @pytest.mark.parametrize("task", ["items", "type", "training", "forward", "a.b"])
 def test_a_name_that_torch_needs_is_refused(task: str):
-    with pytest.raises(ValueError, match=f"`tasks` must not be called .*got {task}"):
+    with pytest.raises(ValueError, match=f"`tasks` must not be named .*got {task}"):
         MultiTaskNet(nn.Identity(), {task: nn.Identity()})

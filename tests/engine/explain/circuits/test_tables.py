@@ -40,7 +40,7 @@ def test_the_badge_is_that_of_the_weakest_task(changed: dict[str, float], colour
 def test_without_circuits_nothing_is_claimed():
     assert circuit_verdict(pd.DataFrame(columns=FIGURES))[0] == "grey"
     empty = pd.DataFrame(columns=FIGURES), pd.DataFrame(columns=OVERLAPS)
-    assert circuits_answer(*empty, ["seg"]) == "No circuits were asked for in this explanation."
+    assert circuits_answer(*empty, ["seg"]) == "No circuits were requested in this explanation."
 
 
 def test_the_answer_says_how_few_edges_and_who_shares():

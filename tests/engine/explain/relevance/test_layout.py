@@ -218,7 +218,7 @@ class Batched(nn.Module):
 def test_experts_in_one_tensor_are_left_out_by_name():
     torch.manual_seed(0)
     images = torch.randn(6, 8)
-    with pytest.warns(UserWarning, match=r"left out. experts: it is the weight of no layer, as of experts in one"):
+    with pytest.warns(UserWarning, match=r"left out. experts: it is not the weight of a layer: one"):
         found = relevance(Batched(), [images], settings=Settings(of="output"))
     assert "experts" not in set(found["layer"])
 

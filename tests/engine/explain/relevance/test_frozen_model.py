@@ -1,0 +1,109 @@
+"""A frozen model gives what the model gives, and reads no channel whose weights are all zero where that saves time."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from winnow.engine.explain.relevance.frozen_model import FEW, frozen_model, plain_weight, read_inputs
+
+DEAD = [1, 3, 4, 6]
+IMAGES, ROWS, SIGNALS = (3, 8, 9, 9), (3, 5, 8), (3, 8, 20)
+
+
+class Doubled(nn.Conv2d):
+    """A layer of the user's own, with a forward of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def _normed() -> nn.Sequential:
+    norm = nn.BatchNorm2d(6)
+    norm.running_mean, norm.running_var = torch.randn(6), torch.rand(6) + 0.5
+    return nn.Sequential(nn.Conv2d(8, 6, 3, padding=1, stride=2, bias=False), norm, nn.ReLU(), nn.Conv2d(6, 4, 1))
+
+
+NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "convolution": (lambda: nn.Conv2d(8, 6, 3, padding=1), IMAGES),
+    "circular padding": (lambda: nn.Conv2d(8, 6, 3, padding=1, padding_mode="circular"), IMAGES),
+    "norm folded": (_normed, IMAGES),
+    "rows": (lambda: nn.Sequential(nn.Linear(8, 7), nn.GELU(), nn.Linear(7, 2)), ROWS),
+    "signals": (lambda: nn.Conv1d(8, 6, 5, bias=False), SIGNALS),
+    "groups": (lambda: nn.Conv2d(8, 6, 3, groups=2), IMAGES),
+    "own forward": (lambda: Doubled(8, 6, 3), IMAGES),
+}
+
+
+def _sparse(make: Callable[[], nn.Module], dead: list[int]) -> nn.Module:
+    torch.manual_seed(0)
+    model = make().double().eval()
+    layer = model if isinstance(model, nn.Conv1d | nn.Conv2d) else model[0]
+    with torch.no_grad():
+        if getattr(layer, "groups", 1) == 1:
+            layer.weight[:, dead] = 0
+    return model
+
+
+@pytest.mark.parametrize("dead", [[], DEAD, list(range(8))])
+@pytest.mark.parametrize("name", NETS)
+def test_frozen_model(name: str, dead: list[int]):
+    """Outputs and gradients are those of the model in evaluation mode, to 1e-10 in double precision."""
+    make, shape = NETS[name]
+    model = _sparse(make, dead)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    seed = torch.randn_like(model(x))
+    (wanted,) = torch.autograd.grad(model(x), x, seed)
+    before = dict(vars(model))
+    with frozen_model(model):
+        found = model(x)
+        (gradient,) = torch.autograd.grad(found, x, seed)
+    assert torch.allclose(found, model(x), rtol=0, atol=1e-10)
+    assert torch.allclose(gradient, wanted, rtol=0, atol=1e-10)
+    assert vars(model) == before
+
+
+def test_read_inputs():
+    """Channels of zero weight are left out where there are many of them; one stays where all are; else None."""
+    weight = torch.ones(4, 8, 3, 3)
+    layer = nn.Conv2d(8, 4, 3)
+    assert read_inputs(layer, weight) is None
+    weight[:, [0]] = 0
+    assert FEW * 8 < 7
+    assert read_inputs(layer, weight) is None
+    weight[:, DEAD] = 0
+    found = read_inputs(layer, weight)
+    assert found is not None
+    assert found.tolist() == [2, 5, 7]
+    weight[0, 3, 0, 0] = float("nan")
+    found = read_inputs(layer, weight)
+    assert found is not None
+    assert 3 in found.tolist()
+    assert read_inputs(nn.Conv2d(16, 4, 3, groups=2), weight) is None
+    nothing = read_inputs(layer, torch.zeros(4, 8, 3, 3))
+    assert nothing is not None
+    assert nothing.tolist() == [0]
+
+
+def test_frozen_model_reads_few_channels():
+    """What is multiplied has the channels that are read, no others; the site before it has them all."""
+    model = _sparse(lambda: nn.Conv2d(8, 6, 3, padding=1), DEAD)
+    seen: list[int] = []
+    given = model._conv_forward
+    model._conv_forward = lambda x, weight, bias: seen.append(x.shape[1]) or given(x, weight, bias)
+    with frozen_model(model), torch.no_grad():
+        model(torch.randn(IMAGES, dtype=torch.float64))
+    assert seen == [4]
+
+
+def test_plain_weight():
+    """Only layers of torch with their own forward and a weight that is a parameter are read in part."""
+    plain, own = nn.Conv2d(8, 6, 3), Doubled(8, 6, 3)
+    assert plain_weight(plain) is plain.weight
+    assert plain_weight(own) is None
+    assert plain_weight(nn.ReLU()) is None
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(8, 2))
+    assert plain_weight(normed) is None
+    plain.forward = own.forward
+    assert plain_weight(plain) is None

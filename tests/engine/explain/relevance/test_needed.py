@@ -1,0 +1,82 @@
+"""What the wanted outputs do not depend on is not run; the wanted outputs stay what they are in any case."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from winnow.engine.explain.relevance.needed import running_only
+
+IMAGES = torch.rand(5, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+class Heads(nn.Module):
+    """A trunk and two heads; what is done with the heads' outputs is `ending`."""
+
+    def __init__(self, ending: Callable[["Heads", Tensor, Tensor], dict[str, Tensor]]) -> None:
+        super().__init__()
+        self.trunk, self.ending = nn.Conv2d(3, 4, 3, padding=1), ending
+        self.one = nn.Sequential(nn.Conv2d(4, 2, 1), nn.ReLU())
+        self.other = nn.Sequential(nn.Conv2d(4, 2, 1), nn.ReLU(inplace=True))
+        self.runs = 0
+        self.other.register_forward_pre_hook(self._count)
+        self.other[0].register_forward_pre_hook(self._count)
+
+    def _count(self, *_: object) -> None:
+        self.runs += 1
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        features = self.trunk(x)
+        return self.ending(self, self.one(features), self.other(features))
+
+
+def apart(_: Heads, one: Tensor, other: Tensor) -> dict[str, Tensor]:
+    return {"one": one, "other": other}
+
+
+def mixed(_: Heads, one: Tensor, other: Tensor) -> dict[str, Tensor]:
+    return {"one": one + 0.1 * other, "other": other}
+
+
+def without_gradient(_: Heads, one: Tensor, other: Tensor) -> dict[str, Tensor]:
+    return {"one": one + other.detach(), "other": other}
+
+
+def written_into(_: Heads, one: Tensor, other: Tensor) -> dict[str, Tensor]:
+    return {"one": one, "other": other.mul_(2)}
+
+
+def of_its_size(_: Heads, one: Tensor, other: Tensor) -> dict[str, Tensor]:
+    return {"one": one * other.shape[0], "other": other}
+
+
+ENDINGS = (apart, mixed, without_gradient, written_into, of_its_size)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("size", [5, 6])
+def test_running_only(ending: Callable[..., dict[str, Tensor]], size: int):
+    """The wanted output has the same bits, for images of another size too; the head without part in it does not run."""
+    torch.manual_seed(0)
+    model = Heads(ending).eval()
+    images = IMAGES[..., :size]
+    wanted, names = model(images)["one"], set(vars(model.other))
+    with running_only(model, IMAGES, ("one",)):
+        model.runs = 0
+        found = model(images)["one"]
+        runs = model.runs
+    assert torch.equal(found, wanted)
+    assert set(vars(model.other)) == names
+    left_out = ending in (apart, of_its_size) and size == 6
+    assert runs == (1 if left_out else 2)  # the hook before the head itself is called all the same
+
+
+def test_all_is_run_where_there_is_nothing_to_compare():
+    """One image, inputs that are no tensor, and a wanted set of all outputs change nothing."""
+    model = Heads(apart).eval()
+    for images, wanted in ((IMAGES[:1], ("one",)), ((IMAGES,), ("one",)), (IMAGES, ("one", "other"))):
+        with running_only(model, images, wanted):
+            model.runs = 0
+            model(IMAGES)
+            assert model.runs == 2
