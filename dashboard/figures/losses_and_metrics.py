@@ -91,6 +91,7 @@ def _constant(own: pd.DataFrame, metric: Metric) -> list[go.Scatter]:
     """Return the level of the constant prediction, named at its right end; nothing where it is not recorded."""
     level = own.loc[(own["split"] == "constant") & (own["quantity"] == metric.name), "value"].dropna()
     moments = own.loc[own["split"] != "constant", "at"]
+    found = own.loc[(own["split"] == "val") & (own["quantity"] == metric.name), "value"]
     if level.empty or moments.empty:
         return []
     return [
@@ -100,7 +101,7 @@ def _constant(own: pd.DataFrame, metric: Metric) -> list[go.Scatter]:
             name="constant prediction",
             mode="lines+text",
             text=["", "constant"],
-            textposition="top left",
+            textposition="bottom left" if level.iloc[-1] >= found.max() else "top left",  # within the plot
             textfont={"color": NEUTRAL},
             line={"dash": "dash", "width": 1.5, "color": NEUTRAL},
             hovertemplate="constant prediction: %{y:.4g}<extra></extra>",

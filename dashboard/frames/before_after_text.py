@@ -1,8 +1,8 @@
-"""Before and after a pruning as one table of words: what, dense, pruned, repaired, refitted, change."""
+"""Before and after a pruning as one table of words: what, dense, pruned, repaired and refitted where it was, change."""
 
 import pandas as pd
 
-from winnow.dashboard.frames.before_after import AFTER, TITLES, Main, costs, task_change_frame
+from winnow.dashboard.frames.before_after import AFTER, STAGES, TITLES, Main, costs, stages_of, task_change_frame
 from winnow.dashboard.shared.formatting import amount, changed, measured, spread
 from winnow.engine.runs.derived import DerivedJob
 
@@ -11,7 +11,8 @@ def before_after(pruning: DerivedJob, main: Main) -> pd.DataFrame:
     """Return one row per cost, then one per task, as text."""
     spent = [_cost(row) for _, row in costs(pruning).iterrows()]
     got = [_metric(row) for _, row in task_change_frame(pruning, main).iterrows()]
-    return pd.DataFrame([*spent, *got], columns=["what", *AFTER, "change"])
+    whole = pd.DataFrame([*spent, *got], columns=["what", *AFTER, "change"])
+    return whole.drop(columns=[stage for stage in STAGES if stage not in stages_of(pruning)])
 
 
 def title(row: pd.Series) -> str:

@@ -18,7 +18,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE = 60_000.0  # ms: what a busy machine may take over anything
+PATIENCE = 120_000.0  # ms: what a busy machine may take over anything
 PROBE = re.compile(
     r"/(runs|train|path|groups|tasks|explain|prune|compare|report|new)/_stcore/(health|host-config)$"
 )  # how a deep link finds the root of its server

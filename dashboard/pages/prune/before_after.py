@@ -3,7 +3,6 @@
 import streamlit as st
 
 from winnow.dashboard.figures import latencies, task_changes, what_is_left
-from winnow.dashboard.frames.before_after import STAGES, stages_of
 from winnow.dashboard.frames.certificate import CertificateFile, certificate
 from winnow.dashboard.frames.prunings import measures
 from winnow.dashboard.pages.prune import pruning_figures
@@ -75,7 +74,6 @@ def _said(found: CertificateFile) -> str:
 
 def _table(run: Run, shown: DerivedJob) -> None:
     frame = pruning_figures.before_after_table(run, shown)
-    frame = frame.drop(columns=[stage for stage in STAGES if stage not in stages_of(shown)])
     config = st.column_config
     widths = {"what": 204, "dense": 136, "pruned": 136, "repaired": 70, "refitted": 70, "change": 128}
     st.dataframe(
