@@ -226,12 +226,11 @@ def _option(text: str) -> tuple[str, Plain]:
 
 def _once(pairs: Iterable[tuple[str, T]], option: str) -> dict[str, T]:
     """Return {name: value} of an option that may be given several times, once for each name."""
-    found: dict[str, T] = {}
-    for name, value in pairs:
-        if name in found:
-            raise SpecError(f"`{option}` must be given once for {name}, got it twice. Leave one out.")
-        found[name] = value
-    return found
+    found = list(pairs)
+    names = [name for name, _ in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise SpecError(f"`{option}` must be given once for {twice[0]}, got it twice. Leave one out.")
+    return dict(found)
 
 
 def _value(text: str) -> Plain:
@@ -288,15 +287,13 @@ def import_command(checkpoint: str, as_json: bool, **given: Any) -> None:
 
 
 def _data(name: str | None, options: Sequence[str]) -> DataSpec | None:
-    if name is None:
-        if options:
-            raise SpecError("`dataset-option` must come with --dataset, got none.")
-        return None
-    return spec_of_data(name, options)
+    if name is None and options:
+        raise SpecError("`dataset-option` must come with --dataset, got none.")
+    return None if name is None else spec_of_data(name, options)
 
 
 def _shape(text: str | None) -> tuple[int, ...]:
     parts = (text or "").split(",")
     if len(parts) < LEAST or not all(part.strip().isdecimal() and int(part) for part in parts):
         raise SpecError(f"`example` must be the shape of an input, such as 1,3,64,64, got {text or 'none'}.")
-    return tuple(int(part) for part in parts)
+    return tuple(map(int, parts))
