@@ -40,8 +40,13 @@ def prepare(threads: int, device: str, place: RankPlace | None = None) -> torch.
     place = place or RankPlace()
     torch.set_num_threads(max(1, threads // place.local_count))
     torch.set_flush_denormal(True)  # the moments of dead groups decay into denormals, four times slower
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    compute_alike()
     return own_device(device, place)
+
+
+def compute_alike() -> None:
+    """Let the same job give the same bits again, where torch knows how; else it warns."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def fields(spec: TrainSpec) -> Mapping[str, Field]:

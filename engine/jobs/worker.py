@@ -128,8 +128,10 @@ def _done(work: Work, writer: ResultWriter, ending: StopRequest) -> str:
     run = entry(JOBS, work.spec.kind, "kind").run.load()
     if not isinstance(work, DerivedJob):
         return str(run(work, writer, ending))
+    from winnow.engine.jobs.run_data import compute_alike
     from winnow.engine.tasks.surroundings import THEIRS, settings_held
 
+    compute_alike()  # the job does so too: from here on, whatever changes a setting is code of the user's own
     with settings_held(THEIRS):
         return str(run(work.run, work.spec, writer, ending))
 
