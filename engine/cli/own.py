@@ -7,9 +7,9 @@ To name code in a command confirms it on this machine (`data.trust`); a run fold
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
@@ -28,6 +28,7 @@ from winnow.engine.specs.registry import Reference, entry
 from winnow.engine.specs.train import TrainSpec
 
 Command = Callable[..., Any]
+T = TypeVar("T")
 IMPORT = Reference("winnow.engine.jobs.importing", "Import")
 DO = Reference("winnow.engine.jobs.importing", "import_checkpoint")
 METRIC = ("name", "label", "unit", "better")
@@ -94,7 +95,7 @@ def own_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
     """
     rest, own = dict(given), dict[str, Any]()
     if asked := rest.pop("task", None):
-        own["own_tasks"] = dict(map(_own_task, asked))
+        own["own_tasks"] = _once(map(_own_task, asked), "task")
     for section, key, kinds in (("network", "network", NETWORKS), ("data", "dataset", DATASETS)):
         left = [f"{key}_option", *(["trunk"] if key == "network" else [])]
         found = {name: rest.pop(name, None) for name in left}
@@ -104,7 +105,7 @@ def own_values(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
             continue
         _refuse_ours(rest, key, {field for spec in kinds.values() for field in spec.model_fields} - {key})
         rest[key] = None
-        assigned = dict(map(_option, found[f"{key}_option"] or ()))
+        assigned = _once(map(_option, found[f"{key}_option"] or ()), f"{key}-option")
         code = {key: "own", "code": name, "path": str(Path.cwd())}
         own[section] = (
             {**code, "options": assigned, "trunk": _modules(found["trunk"])}
@@ -125,9 +126,8 @@ def _own_task(text: str) -> tuple[str, dict[str, Any]]:
     try:
         told = [{part: getattr(metric, part) for part in METRIC} for metric in metrics]
     except (AttributeError, TypeError) as error:
-        raise SpecError(
-            f"`metrics` of {code} must be a tuple of winnow.data.sample.Metric, got {metrics!r:.80}."
-        ) from error
+        said = f"`metrics` of {code} must be a tuple of winnow.data.sample.Metric, got {metrics!r:.80}."
+        raise SpecError(said) from error
     if not told or len({metric["name"] for metric in told}) < len(told) or "loss" in {m["name"] for m in told}:
         raise SpecError(
             f"`metrics` of {code} must name at least one metric, each once and none of them loss, got {told!r:.80}."
@@ -170,7 +170,7 @@ def spec_of_data(name: str, options: Sequence[str]) -> DataSpec:
         SpecError: there is no such data set, or it has no such option.
 
     """
-    assigned = dict(map(_option, options))
+    assigned = _once(map(_option, options), "dataset-option")
     try:
         if ":" in name:
             code = {"dataset": "own", "code": name, "path": str(Path.cwd()), "given": assigned}
@@ -222,6 +222,16 @@ def _option(text: str) -> tuple[str, Plain]:
     if not equals or not name.strip().isidentifier():
         raise SpecError(f"an option must be written as width=64, got {text!r}.")
     return name.strip(), _value(value.strip())
+
+
+def _once(pairs: Iterable[tuple[str, T]], option: str) -> dict[str, T]:
+    """Return {name: value} of an option that may be given several times, once for each name."""
+    found: dict[str, T] = {}
+    for name, value in pairs:
+        if name in found:
+            raise SpecError(f"`{option}` must be given once for {name}, got it twice. Leave one out.")
+        found[name] = value
+    return found
 
 
 def _value(text: str) -> Plain:

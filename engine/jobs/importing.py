@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from winnow.data.blame import users_code
+from winnow.data.blame import error_line, users_code, users_line
 from winnow.data.sample import Field
 from winnow.data.spec import DataSpec
 from winnow.data.stacking import stack
+from winnow.engine.graph.graph import ChannelGraph
 from winnow.engine.graph.trace import trace
 from winnow.engine.jobs.recorded_spec import Told
 from winnow.engine.jobs.recording import record
@@ -63,7 +64,7 @@ def import_checkpoint(asked: Import) -> Run:
     net = _built(asked.network, fields, int(example.shape[1]))
     put_weights(net, read_weights(asked.weights), str(asked.weights))
     net.eval()
-    graph, wanted = trace(net, example), PenaltySpec.model_validate({"groups": asked.groups, "scope": "both"})
+    graph, wanted = _traced(net, example), PenaltySpec.model_validate({"groups": asked.groups, "scope": "both"})
     groups = build_groups(wanted.model_copy(update={"strength": 0.0}), net, graph, example, asked.network.trunk)
     proximal = Proximal(torch.optim.SGD(net.parameters(), 1e-3), groups, GroupLasso(0.0))
     told: Told = {"epochs": 1, "trunk": asked.network.trunk, "origin": _origin(asked)}
@@ -96,13 +97,33 @@ def _built(spec: OwnSpec, fields: Mapping[str, Field], channels: int) -> nn.Modu
         function = spec.own_code().load()
         try:
             inspect.signature(function).bind(**spec.options)
-        except TypeError:
+        except TypeError as error:
+            try:
+                inspect.signature(function).bind({}, **spec.options)
+            except TypeError as other:
+                said = other if str(error).startswith("missing") else error  # it takes fields, and other options
+                raise ValueError(f"`network_option` must suit {spec.code}, got: {said}.") from error
             return build_own(spec, {}, channels)
         with users_code("network", spec.code):
             net: Any = function(**spec.options)
     if not isinstance(net, nn.Module):
         raise ValueError(f"`network` must be a function that returns a torch module, got {type(net).__name__}.")
     return net
+
+
+def _traced(net: nn.Module, example: Tensor) -> ChannelGraph:
+    """Return the channel graph; raise `ValueError` where the network's code does not take the example."""
+    try:
+        return trace(net, example)
+    except ValueError:  # it says itself what does not fit
+        raise
+    except Exception as error:
+        kind, line = str(example.dtype).removeprefix("torch."), users_line(error)
+        raise ValueError(
+            f"`example` must be an input that the network takes, {kind} of shape {tuple(example.shape)}, got "
+            f"{error_line(error)}{f' in {line}' if line else ''}. Give another shape with --example. A network in "
+            "another type must be built in float32; one of indices needs `record`."
+        ) from error
 
 
 def _origin(asked: Import) -> str:

@@ -87,7 +87,7 @@ def run(case: Case, stacked: dict[str, Stacked]) -> pd.DataFrame:
     found = relevance(training.net, validation, settings=Settings(images=64, seed=case.seed))
     checks = Checks(channels=case.channels)
     held = faithfulness(training.net, validation, found, settings=Settings(images=32, seed=case.seed), checks=checks)
-    row = {
+    row: dict[str, object] = {
         "target": case.target,
         "seed": case.seed,
         "group_sparsity": training.counts.percent("group", living(training.proximal.norms)),

@@ -20,7 +20,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -28,12 +27,12 @@ from torch import Tensor
 from winnow.engine.explain.checks.suffix import Suffix, suffix_of
 from winnow.engine.explain.relevance.frozen_model import frozen_model
 from winnow.engine.explain.relevance.means import Means
+from winnow.engine.explain.relevance.objectives import MainMetric, main_metric
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.sites import Change, Site
-from winnow.engine.runs.quantities import metrics
 from winnow.engine.training.batches import Batch
 
-BLOCK = 16  # deletions measured on one recorded prefix; if the process ends, one block is lost
+BLOCK = 20  # deletions measured on one recorded prefix; if the process ends, one block is lost
 COLUMNS = [
     "layer", "channel", "group", "channels", "task", "fill", "images", "loss", "loss_change", "effect", "metric",
     "value", "value_change",
@@ -63,21 +62,17 @@ class Deletion:
 class _Sums:
     """Sums over the images for one task and one deletion, or none."""
 
-    meter: Any
+    metric: MainMetric
     loss: float = 0.0
     rise: float = 0.0
     effect: float = 0.0
 
-    def add(self, prediction: Tensor, target: Tensor, losses: tuple[Tensor, Tensor], changes: Tensor) -> None:
+    def add(self, prediction: Tensor, prepared: Any, losses: tuple[Tensor, Tensor], changes: Tensor) -> None:
         now, before = losses
         self.loss += float(now.sum())
         self.rise += float((now - before).sum())  # image by image: the sums are far larger than their difference
         self.effect += float(changes.abs().sum())
-        if self.meter is not None:
-            self.meter.update(prediction.float(), target)
-
-    def metric(self, name: str | None) -> float:
-        return float(self.meter.compute()[name]) if name is not None else np.nan
+        self.metric.update(prediction, prepared)
 
 
 def ablations(
@@ -128,6 +123,7 @@ class _Compared:
     def __init__(self, probe: Probe, batch: Batch) -> None:
         self.probe, self.batch = probe, batch
         self.frozen: dict[str, Tensor] = {}
+        self.prepared: dict[str, Any] = {}  # the targets, as the main metric takes them
         self.whole: dict[str, tuple[Tensor, Tensor]] = {}
 
     def add(self, predictions: Any, sums: dict[str, _Sums]) -> None:
@@ -139,10 +135,11 @@ class _Compared:
             )
             if name not in self.frozen:
                 self.frozen[name] = objective.freeze(prediction, target)
+                self.prepared[name] = sums[name].metric.prepared(target)
             losses = objective.losses.value(prediction, target)
             values = losses if objective.of == "loss" else objective.value(prediction, self.frozen[name])
             before, start = self.whole.setdefault(name, (losses, values))
-            sums[name].add(prediction, target, (losses, before), values - start)
+            sums[name].add(prediction, self.prepared[name], (losses, before), values - start)
 
 
 def _measure(
@@ -168,17 +165,15 @@ def _removing(site: Site, deletion: Deletion, means: Means) -> Change:
 
 
 def _empty_sums(probe: Probe) -> dict[str, _Sums]:
-    meters = {name: getattr(o.task, "meter", lambda: None)() for name, o in probe.objectives.items()}
-    return {name: _Sums(meter) for name, meter in meters.items()}
+    return {name: _Sums(main_metric(objective.task)) for name, objective in probe.objectives.items()}
 
 
 def _rows(probe: Probe, deletion: Deletion, full: dict[str, _Sums], own: dict[str, _Sums], images: int) -> pd.DataFrame:
     rows = []
-    for name, objective in probe.objectives.items():
+    for name in probe.objectives:
         before, after = full[name], own[name]
-        metric = metrics(objective.task.field)[0].name if before.meter is not None else None
-        value = after.metric(metric)
+        value, start_value = after.metric.value(), before.metric.value()
         start = [deletion.layer, deletion.channel, deletion.group, len(deletion.channels), name]
         middle = [probe.settings.fill, images, after.loss / images, after.rise / images, after.effect / images]
-        rows.append([*start, *middle, metric, value, value - before.metric(metric)])
+        rows.append([*start, *middle, after.metric.name, value, value - start_value])
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from winnow.engine.explain.checks.agreement import compared_ranks
-from winnow.engine.explain.relevance.means import Means, channel_means
+from winnow.engine.explain.relevance.means import Means
 from winnow.engine.explain.relevance.probe import Probe
 from winnow.engine.explain.relevance.relevance import probe_relevance
 from winnow.engine.explain.relevance.sites import Site
@@ -29,15 +29,14 @@ def randomisations(
 ) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
     """Return, for every stage of shuffling, its figures and the relevance of the shuffled model.
 
-    `means` are those of the model itself; where the trunk is shuffled, they are measured again. `after` is called after
-    each stage.
+    `means` are those of the model itself; where the trunk is shuffled, they are measured again, in the same pass where
+    the method allows it. `after` is called after each stage.
     """
     quick = replace(probed, settings=replace(probed.settings, bootstrap=1))
     found = []
     for name, parameters in stages(probed):
         with shuffled(parameters, probed.settings.seed):
-            own = means if name == "head_randomisation" else channel_means(quick)
-            frame = probe_relevance(quick, method, own)
+            frame = probe_relevance(quick, method, means if name == "head_randomisation" else None)
         raw = f"{name}_raw" if name == "head_randomisation" else ""
         figures = compared_ranks(relevance, frame, (name, raw))
         found.append((figures[figures["figure"] != ""], frame))

@@ -21,13 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from winnow.engine.explain.checks.structural import head_readers
+from winnow.engine.explain.checks.suffix import running_only
 from winnow.engine.explain.circuits.checking import CircuitFigures, judged_circuit
 from winnow.engine.explain.circuits.edges import EdgeNetwork, cuttable, edge_scores, why_no_edges
 from winnow.engine.explain.circuits.losses import LossSpan, TaskEdges, learned_span
 from winnow.engine.explain.circuits.selecting import FoundCircuits, Learning, resampled, select_circuits
 from winnow.engine.explain.circuits.tables import CIRCUITS, FIGURES, OVERLAPS, kept_column
 from winnow.engine.explain.relevance.means import Means, channel_means
-from winnow.engine.explain.relevance.needed import running_only
 from winnow.engine.explain.relevance.probe import Images, Probe, Tasks, probe
 from winnow.engine.explain.relevance.settings import Settings
 from winnow.engine.explain.relevance.sites import named_sites

@@ -69,8 +69,53 @@ def test_what_does_not_fit_is_said(home: Path) -> None:
         (["--network", "residual", "--example", "1,1,8,8"], "`network` must be MODULE:FUNCTION"),
         ([*OWN, "--dataset", "digits", "--tasks", "depth"], "`tasks` must be among digit, parity, ink, got depth"),
         ([*OWN, "--dataset", "mnist"], "`dataset` must be one of scenes"),
+        ([*OWN, "--network-option", "width=5", "--example", "1,1,8,8"], "must be given once for width, got it twice"),
+        ([*OWN[:2], "--network-option", "depth=5", "--example", "1,1,8,8"], "got: got an unexpected keyword argument"),
     ):
         done = winnow_here("import", str(home / "part.pth"), *arguments)
         assert done.returncode == 2, done.stdout
         assert said in done.stderr
+    assert not list_runs(home / "runs")
+
+
+ODD = """
+import torch
+from torch import nn
+
+
+class Words(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.words, self.out = nn.Embedding(9, 4), nn.Conv2d(3, 4, 3)
+        self.kind = kind
+
+    def forward(self, x):
+        return {"it": self.words(x) if self.kind == "words" else self.out(x)}
+
+
+def build(kind):
+    return Words(kind).half() if kind == "half" else Words(kind)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "said"),
+    [
+        ("words", "1,7", "RuntimeError: Expected tensor for argument #1 'indices'"),
+        ("half", "1,3,8,8", "RuntimeError: Input type (float) and bias type"),
+        ("plain", "1,4,8,8", "RuntimeError: Given groups=1, weight of size [4, 3, 3, 3]"),
+    ],
+)
+def test_an_example_that_the_network_does_not_take_is_refused_in_a_line(
+    home: Path, kind: str, shape: str, said: str
+) -> None:
+    (home / "project" / "oddnets.py").write_text(ODD)
+    sys.modules.pop("oddnets", None)
+    state = {"words.weight": torch.zeros(9, 4), "out.weight": torch.zeros(4, 3, 3, 3), "out.bias": torch.zeros(4)}
+    torch.save(state, home / "odd.pth")
+    asked = ["--network", "oddnets:build", "--network-option", f"kind={kind}", "--example", shape]
+    done = winnow_here("import", str(home / "odd.pth"), *asked)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("winnow: `example` must be an input that the network takes, float32 of shape (1, ")
+    assert said in done.stderr
     assert not list_runs(home / "runs")

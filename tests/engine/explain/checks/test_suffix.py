@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from winnow.engine.explain.relevance.needed import running_only
+from winnow.engine.explain.checks.suffix import running_only
 
 IMAGES = torch.rand(5, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
