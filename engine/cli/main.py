@@ -37,6 +37,7 @@ from winnow.engine.specs.train import parse
 
 STARTS = ("weights_from", "teacher", "distillation")
 USUAL_IMITATION = 0.5  # of a teacher: as much as of the labels
+REMOVED_BY_EMPTY = ("--name", "--note")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -188,11 +189,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """Raise where an argument is empty, as of a shell's variable that is not set: it must not count as left out."""
+    """Raise where an argument is empty, as of a shell's variable that is not set: it must not count as left out.
+
+    A name or a note of a channel may be: that removes it.
+    """
+    removes = REMOVED_BY_EMPTY if arguments[:2] == ["runs", "name-channel"] else ()
     for before, own in pairwise(["winnow", *arguments]):
         option, equals, value = own.partition("=")
         empty = not own.strip() or (own.startswith("--") and equals and not value.strip())
-        if empty:
+        if empty and (option if equals else before) not in removes:
             where = f"`{option}` must have a value" if equals else f"a value must follow `{before}`"
             raise click.UsageError(f"{where}, got an empty one. Give one, or leave the option out.")
 

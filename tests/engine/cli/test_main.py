@@ -143,3 +143,11 @@ def test_an_empty_value_does_not_count_as_none(runs_root: Path, arguments: list[
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"winnow: {said}. Give one, or leave the option out.\n"
     assert not runs_root.exists() or not list(runs_root.iterdir())
+
+
+@pytest.mark.parametrize("empty", [["--name", ""], ["--note="]])
+def test_an_empty_name_of_a_channel_is_one(runs_root: Path, empty: list[str]) -> None:
+    """It removes the name: what is refused here is the run, which is not there."""
+    done = winnow_here("runs", "name-channel", "gone", "stem", "0", *empty)
+    assert done.returncode == 2
+    assert "`run` must be the id or name of a run" in done.stderr
