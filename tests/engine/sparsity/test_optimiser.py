@@ -338,7 +338,7 @@ SAID = {
         (lambda n, g: (torch.optim.SGD(n.parameters(), 0.1, maximize=True), g, LASSO), "True: .* Minimise"),
     ],
     "groups, penalty and kept are what they are called": [
-        (lambda n, g: (_sgd(n), n, LASSO), "must be a list of groups, got Sequential. Draw them .* inp"),
+        (lambda n, g: (_sgd(n), n, LASSO), "must be a list of groups, got Sequential. Make them .* inp"),
         (lambda n, g: (_sgd(n), g[0], LASSO), "`groups` must be a list of groups, got Group"),
         (lambda n, g: (_sgd(n), list(n.parameters()), LASSO), "`groups` must be a list of groups, got Parameter"),
         (lambda n, g: (_sgd(n), g, 0.1), r"`penalty` must be a penalty such as GroupLasso\(0.01\), got float"),
