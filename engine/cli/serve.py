@@ -26,6 +26,12 @@ from winnow.engine.runs import launch
 from winnow.engine.runs.run import create, runs_folder
 from winnow.engine.specs.train import demo
 
+# While a run is watched, its log is read again and again: what is freed goes back to the system, and is not pooled.
+MEMORY = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+    "MALLOC_MMAP_THRESHOLD_": "65536",
+}
 ACCESS = "WINNOW_ACCESS"  # in the server's environment: who is let in (dashboard.guard)
 Command = Callable[..., Any]
 
@@ -181,7 +187,13 @@ def _serve(server: Server, browser: bool, page: str = "") -> int:
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "streamlit", "run", str(app), *server.flags()],
         cwd=app.parent,  # Streamlit also reads .streamlit/config.toml of the working folder: here it is ours
-        env={**os.environ, **launch.safe_path(), "WINNOW_RUNS": str(runs_folder()), ACCESS: server.access()},
+        env={
+            **MEMORY,
+            **os.environ,
+            **launch.safe_path(),
+            "WINNOW_RUNS": str(runs_folder()),
+            ACCESS: server.access(),
+        },
     )
     try:
         if browser:
