@@ -25,12 +25,12 @@ class Normals:
 
     def counts(self, target: Tensor) -> Tensor:
         """Return the number of known pixels."""
-        return counted(_known(target))
+        return counted(known_normals(target))
 
     def loss(self, prediction: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
         """Return the mean of 1 − cos over known pixels."""
         cosine = functional.cosine_similarity(prediction, target.movedim(3, 1), dim=1, eps=1e-6)
-        return masked_mean(1 - cosine, _known(target), None if counts is None else counts[0])
+        return masked_mean(1 - cosine, known_normals(target), None if counts is None else counts[0])
 
     def meter(self) -> "AngleMeter":
         """Return an empty meter."""
@@ -38,7 +38,7 @@ class Normals:
 
     def constant(self, target: Tensor) -> Tensor:
         """Return the mean direction."""
-        return functional.normalize(target[_known(target)].float().mean(0), dim=0)
+        return functional.normalize(target[known_normals(target)].float().mean(0), dim=0)
 
     def mirror(self, target: Tensor) -> Tensor:
         """Mirror the map; x points the other way."""
@@ -54,7 +54,7 @@ class AngleMeter:
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in one batch."""
-        known = _known(target)
+        known = known_normals(target)
         guess = functional.normalize(prediction.movedim(1, 3)[known].double(), dim=1)
         truth = functional.normalize(target[known].double(), dim=1)
         angle = torch.rad2deg(2 * torch.atan2((guess - truth).norm(dim=1), (guess + truth).norm(dim=1)))
@@ -79,5 +79,6 @@ class AngleMeter:
         return {"mean_angle": mean, "median_angle": median, **shares}
 
 
-def _known(target: Tensor) -> Tensor:
+def known_normals(target: Tensor) -> Tensor:
+    """Return which pixels (B, H, W) have a normal: those whose norm exceeds 0.5."""
     return target.square().sum(-1) > 0.25

@@ -82,19 +82,22 @@ def page() -> None:
 def _chosen(runs: Mapping[str, Run]) -> tuple[Run | None, Run | None]:
     """Let the user choose A and B; say which of them is gone."""
     names = {identity: called(run) for identity, run in runs.items()}
-    found = []
     with st.container(horizontal=True, vertical_alignment="center"):
-        for name, label in ((RUN, "A"), (OTHER, "B")):
-            with st.container(horizontal=True, vertical_alignment="center", width="content"):  # no letter alone
-                st.markdown(f"**{label}**", width="content")
-                run = runs.get(chosen_of(Selector(name, label, 430, (OTHER,)), names) or "")
-                found.append(run)
-                if run is not None:
-                    ended(run)
+        found = [_one(runs, names, name, label) for name, label in ((RUN, "A"), (OTHER, "B"))]
     for run, name in zip(found, (RUN, OTHER), strict=True):
         if run is None and address.named(name):
             gone(name)
     return found[0], found[1]
+
+
+def _one(runs: Mapping[str, Run], names: Mapping[str, str], name: str, label: str) -> Run | None:
+    """Let the user choose one of the two; its letter stays beside it on a narrow page."""
+    with st.container(horizontal=True, vertical_alignment="center", width="content"):
+        st.markdown(f"**{label}**", width="content")
+        run = runs.get(chosen_of(Selector(name, label, 430, (OTHER,)), names) or "")
+        if run is not None:
+            ended(run)
+    return run
 
 
 def _compared(a: Run, b: Run) -> None:

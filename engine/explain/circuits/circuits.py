@@ -116,8 +116,7 @@ def probe_circuits(probed: Probe, means: Means, learning: Learning, say: Say = l
         for task in tasks:
             say(f"selecting the circuit of {task}")
             try:
-                with running_only(probed.model, parts[0][0].images, (task,)):
-                    made.append(_circuits_of(network, task, parts, learning))
+                made.append(_circuits_of(network, task, parts, learning))
             except ValueError as error:
                 refused[task] = str(error)
         if not made:
@@ -138,6 +137,11 @@ class _Found:
 
 
 def _circuits_of(network: EdgeNetwork, task: str, parts: _Parts, learning: Learning) -> _Found:
+    with running_only(network.probe.model, parts[0][0].images, (task,)):
+        return _found_circuits(network, task, parts, learning)
+
+
+def _found_circuits(network: EdgeNetwork, task: str, parts: _Parts, learning: Learning) -> _Found:
     edges = TaskEdges(network, task, network.edges_of(task))
     learned, sizing, checking = (learned_span(edges, part) for part in parts)
     selected = select_circuits(edges, learned, sizing, learning)

@@ -32,7 +32,7 @@ from winnow.engine.runs.quantities import metrics
 from winnow.engine.specs.explain import Of
 from winnow.engine.tasks.build import build_tasks
 from winnow.engine.tasks.classes import IGNORED, MEASURES
-from winnow.engine.tasks.normals import Normals
+from winnow.engine.tasks.normals import Normals, known_normals
 from winnow.engine.tasks.task import Task, share
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -95,7 +95,7 @@ def _of_directions(prediction: Tensor, target: Tensor) -> Tensor:
     truth = target.movedim(3, 1).contiguous()
     lengths = [vectors.square().sum(1).sqrt().clamp(min=1e-6) for vectors in (prediction, truth)]
     apart = 1 - (prediction * truth).sum(1) / (lengths[0] * lengths[1])
-    known = target.square().sum(-1) > 0.25
+    known = known_normals(target)
     return (apart * known).flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
 
 
@@ -265,7 +265,7 @@ class MeanAngle(MeanOfPixels):
 
     def prepared(self, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return where a normal is known, and the directions (3, pixels)."""
-        places = (target.square().sum(-1) > 0.25).flatten().nonzero().ravel()
+        places = known_normals(target).flatten().nonzero().ravel()
         return places, _unit(target.flatten(0, -2)[places].T.double())
 
     def errors(self, prediction: Tensor, places: Tensor, truth: Tensor) -> Tensor:
