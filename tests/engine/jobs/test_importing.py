@@ -12,6 +12,8 @@ from tests.engine.commanding import winnow_here
 from tests.engine.own_nets import at_home, project
 from winnow.data.code import Code
 from winnow.data.trust import confirm
+from winnow.engine.export import explorer_files
+from winnow.engine.jobs.export_job import explorer_graph
 from winnow.engine.jobs.restore import restored_network
 from winnow.engine.runs.run import Run, list_runs
 
@@ -58,6 +60,10 @@ def test_a_checkpoint_becomes_a_run_with_metrics_groups_and_sample(home: Path) -
         assert torch.equal(net.state_dict()[name], tensor)
     shown = winnow_here("runs", "list")
     assert "there" in shown.stdout
+    graph, missing = explorer_graph(run)
+    alive = json.loads(explorer_files(graph).files["model_explorer_alive.json"])["results"]
+    assert alive["second"]["value"] == 87.5  # one of its eight groups is zero
+    assert "no explanation" in missing[0]
 
 
 def test_what_does_not_fit_is_said(home: Path) -> None:
