@@ -66,6 +66,23 @@ def test_a_checkpoint_becomes_a_run_with_metrics_groups_and_sample(home: Path) -
     assert "no explanation" in missing[0]
 
 
+def test_frozen_weights_are_looked_at_like_the_others(home: Path) -> None:
+    nets = home / "project" / "mypkg" / "nets.py"
+    nets.write_text(
+        nets.read_text() + "\n\ndef still(tasks, width):\n    return build(tasks, width).requires_grad_(False)\n"
+    )
+    file = weights(home)
+    code = Code("mypkg.nets:still", str(home / "project"), "network")
+    confirm(code.fingerprint())
+    asked = ["--network", "mypkg.nets:still", *OWN[2:], "--dataset", "digits", "--name", "still", "--json"]
+    done = winnow_here("import", str(file), *asked)
+    assert done.returncode == 0, done.stderr
+    run = Run(home / "runs" / json.loads(done.stdout)["run"])
+    assert run.spec.network.origin.endswith("tensors came frozen, and count like the others")
+    groups = run.groups()
+    assert groups[~groups["alive"]][["layer", "channel"]].to_numpy().tolist() == [["second", 2]]
+
+
 def test_what_does_not_fit_is_said(home: Path) -> None:
     torch.save({"first.0.weight": torch.zeros(4, 1, 3, 3)}, home / "part.pth")
     for arguments, said in (
