@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from winnow.dashboard.canvas.components import script
+
 ENTRIES = "form_entries"  # in the session: key of a widget → _Entry
 Value = TypeVar("Value")
+_sender = st.components.v2.component("winnow_entries", html="<span></span>", js=script("entries.js"))
 
 
 @dataclass
@@ -50,3 +53,9 @@ def entered_options(key: str, options: Iterable[Value], usual: Iterable[Value] =
     """Return those of the `options` that were chosen in the widget `key`."""
     known = set(options)
     return [option for option in entered(key, list(usual)) if option in known]
+
+
+@st.fragment
+def send_entries(form: str) -> None:
+    """Let the browser send what is in the fields of a form as each is left; nothing but this is drawn again."""
+    _sender(key=f"{form}_entries", on_left_change=keep_entries)
