@@ -19,6 +19,7 @@ from winnow.dashboard.shared import address
 from winnow.dashboard.shared.address import EXPLANATION, OTHER, PRUNING, RUN, STUDY
 from winnow.dashboard.shared.choosing import completed, going
 from winnow.dashboard.shared.damage import guarded_page
+from winnow.dashboard.shared.entries import keep_entries
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def bar(opened: st.Page) -> None:
 
     What the open page shows completes the address, in place of the entry that the browser has for it.
     """
+    keep_entries()
     shows = ENTRIES[opened.url_path or HOME].shows if (opened.url_path or HOME) in ENTRIES else ()
     if any(address.named(name) is None for name in shows):
         address.complete(completed([RUN, *shows], address.linked()))

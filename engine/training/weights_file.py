@@ -1,8 +1,8 @@
 """Weights from a file of the user's: safetensors, or what `torch.save` wrote of tensors, numbers and containers.
 
 Which of them it is, its first bytes say, whatever it is called. Nothing in a file is run: `torch.load` reads with
-`weights_only=True`. The tensors must be those of the network, by name
-and shape; what is missing and what is left over is said by name.
+`weights_only=True`. The tensors must be those of the network, by name and shape; what is missing and what is left over
+is said by name.
 """
 
 import io

@@ -8,6 +8,7 @@ import streamlit as st
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames.exports import exports, files
 from winnow.dashboard.shared.controls import resume
+from winnow.dashboard.shared.entries import entered
 from winnow.dashboard.shared.formatting import amount, plain
 from winnow.dashboard.shared.progress import message, state_line
 from winnow.dashboard.shared.run_bar import redrawn
@@ -53,7 +54,7 @@ def _new(run: Run, shown: DerivedJob) -> None:
         "Formats",
         list(FORMATS),
         selection_mode="multi",
-        default=list(ExportSpec.model_fields["formats"].default),
+        default=entered("export_formats", list(ExportSpec.model_fields["formats"].default)),
         format_func=FORMATS.__getitem__,
         key="export_formats",
     )
