@@ -118,13 +118,13 @@ class _Drawn:
 
     def __init__(self, given: ExplorerGraph) -> None:
         self.given = given
-        self.rows: list[dict[str, Any]] = given.nodes.to_dict("records")
+        self.rows = _records(given.nodes)
         self.ids = node_ids(str(row["name"]) for row in self.rows)
         self.places = {int(row["node"]): place for place, row in enumerate(self.rows)}
         self.norms = {str(layer): own for layer, own in given.groups.groupby("layer", observed=True, sort=False)}
         self.layers = [self._group_layer(row) for row in self.rows]
         self.incoming: list[list[dict[str, Any]]] = [[] for _ in self.rows]
-        for edge in given.edges.to_dict("records"):
+        for edge in _records(given.edges):
             self.incoming[self.places[int(edge["target"])]].append(edge)
         self.modules: list[str] = []  # that each node is drawn in, "" for the model itself
         for place, row in enumerate(self.rows):
@@ -157,20 +157,16 @@ class _Drawn:
             "namespace": _namespace(self.modules[place]),
             "attrs": _pairs(self._facts(place)),
             "incomingEdges": [
-                {"sourceNodeId": self._id(edge), "sourceNodeOutputId": "0", "targetNodeInputId": str(number)}
+                {
+                    "sourceNodeId": self.ids[self.places[int(edge["source"])]],
+                    "sourceNodeOutputId": "0",
+                    "targetNodeInputId": str(number),
+                }
                 for number, edge in enumerate(incoming)
             ],
-            "inputsMetadata": [
-                {"id": str(number), "attrs": _pairs({"channels": edge["channels"], "channels needed": edge["kept"]})}
-                for number, edge in enumerate(incoming)
-            ],
-            "outputsMetadata": [
-                {"id": "0", "attrs": _pairs({"channels": row["channels"], "channels needed": row["kept"]})}
-            ],
+            "inputsMetadata": [{"id": str(number), "attrs": _given(edge)} for number, edge in enumerate(incoming)],
+            "outputsMetadata": [{"id": "0", "attrs": _given(row)}],
         }
-
-    def _id(self, edge: Mapping[str, Any]) -> str:
-        return self.ids[self.places[int(edge["source"])]]
 
     def _facts(self, place: int) -> dict[str, Any]:
         row, layer = self.rows[place], self.layers[place]
@@ -238,6 +234,10 @@ class _Drawn:
         return found
 
 
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
 def _leader(leads: Leads, layer: str) -> str:
     """Return the task that surely leads most channels of a layer, or why there is none."""
     counts = leads.counts[layer]
@@ -262,14 +262,10 @@ def _shares(name: str, values: Mapping[str, float]) -> Json:
 
 def _ranged(name: str, values: Mapping[str, float]) -> Json:
     """Return an overlay of numbers, coloured from the smallest to the largest."""
-    results = _finite(values)
-    if len({own["value"] for own in results.values()}) < 2:  # no range to colour by
-        return {"name": name, "results": results}
-    return {
-        "name": name,
-        "results": results,
-        "gradient": [{"stop": 0, "bgColor": SHARES[0][1]}, {"stop": 1, "bgColor": SHARES[-1][1]}],
-    }
+    found: Json = {"name": name, "results": _finite(values)}
+    if len({own["value"] for own in found["results"].values()}) > 1:  # else there is no range
+        found["gradient"] = [{"stop": 0, "bgColor": SHARES[0][1]}, {"stop": 1, "bgColor": SHARES[-1][1]}]
+    return found
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, Json]:
@@ -287,6 +283,10 @@ def _label(row: Mapping[str, Any]) -> str:
 
 def _namespace(module: str) -> str:
     return "/".join(part.replace("/", "|") for part in module.split("."))
+
+
+def _given(row: Mapping[str, Any]) -> list[Json]:
+    return _pairs({"channels": row["channels"], "channels needed": row["kept"]})
 
 
 def _pairs(facts: Mapping[str, Any]) -> list[Json]:

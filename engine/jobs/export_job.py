@@ -117,7 +117,8 @@ class _Files:
 
     def _model_explorer(self) -> None:
         graph, missing = explorer_graph(self.run)
-        found = explorer_files(graph)
+        with taken_apart(self.run.path / "tables" / "network.parquet"):
+            found = explorer_files(graph)
         for file, text in found.files.items():
             replace(self.folder / file, text.encode())
             self.rows.append(_row("model-explorer", self.folder / file, float("nan")))
@@ -157,10 +158,12 @@ def _leads(explained: DerivedJob) -> Leads:
     tasks, led = tasks_of(used), surely_led(used)
     order = list(dict.fromkeys(used["layer"]))
     counts = {layer: {task: int(((used["layer"] == layer) & (led == task)).sum()) for task in tasks} for layer in order}
-    living = used.loc[~used["label"].isin([IDLE, DEAD]), "layer"].value_counts().to_dict()
-    whole = layers[layers["label"] == ALL].set_index("layer")
-    shares = {task: (100 * whole[f"share_{task}"]).clip(upper=100).to_dict() for task in tasks}
-    return Leads(counts, living, shares)
+    living = used.loc[~used["label"].isin([IDLE, DEAD]), "layer"].tolist()
+    whole = layers[layers["label"] == ALL]
+    shares = {
+        task: dict(zip(whole["layer"], (100 * whole[f"share_{task}"]).clip(upper=100), strict=True)) for task in tasks
+    }
+    return Leads(counts, {layer: living.count(layer) for layer in order}, shares)
 
 
 def _done_pruning(run: Run, name: str) -> DerivedJob:
