@@ -117,6 +117,7 @@ def test_there_is_no_pickle_in_the_folder(saved):
     assert json.loads((folder / ARCHITECTURE).read_text())["architecture"]["format_version"] == 1
 
 
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # torch's, of a pass without gradients
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_what_is_checkpointed_trains_as_before(tmp_path: Path, reentrant: bool):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
