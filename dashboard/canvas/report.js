@@ -5,9 +5,10 @@ import { differencePalette, normPalette, said } from "./colours.js"
 import { mapMarkup } from "./drawing.js"
 import { bytesOf, rowsOf } from "./rows.js"
 import { binAt, laidOut, shown } from "./layout.js"
+import { merged, sized } from "./sizes.js"
 
-const SIZE = 13 // px of the text of a figure
 const LARGER = 1.5 // of slides
+const TABLE_SIZES = [21, 19, 17, 16] // px of the text of a table on a slide, the largest that fits
 const STEP = 700 // ms between two epochs that are replayed
 const LEAST = 160 // px: a figure is never lower
 const PALETTES = { norm: normPalette(), difference: differencePalette() }
@@ -28,18 +29,10 @@ function parsed(markup) {
   return [...document.importNode(documentElement, true).children]
 }
 
-// The changes of a figure's text to another size
-function sized(layout, factor) {
-  const changes = { "font.size": SIZE * factor }
-  ;(layout.annotations ?? []).forEach((one, at) => {
-    changes[`annotations[${at}].font.size`] = (one.font?.size ?? SIZE) * factor
-  })
-  return changes
-}
 
 function drawPlot(plot) {
   const { data, layout } = given(plot)
-  plot.own = { height: layout.height ?? 300, annotations: structuredClone(layout.annotations ?? []) }
+  plot.own = { height: layout.height ?? 300, data: structuredClone(data), layout: structuredClone(layout) }
   const text = { ...layout, font: { ...layout.font, color: ink(dark.matches) } }
   const name = { toImageButtonOptions: { format: "svg", filename: plot.dataset.name } }
   Plotly.newPlot(plot, data, text, { ...CONFIG, ...name })
@@ -50,7 +43,32 @@ function fit(plot, factor, free) {
   if (!plot.layout) return
   const height = free ? Math.max(LEAST, Math.floor(plot.clientHeight)) : plot.own.height
   if (!free) plot.style.height = `${height}px`
-  Plotly.relayout(plot, { height, width: plot.clientWidth, ...sized({ annotations: plot.own.annotations }, factor) })
+  const { data, layout } = plot.own
+  const { traces, changes } = sized(data, layout, { factor, height })
+  const size = { height, width: plot.clientWidth }
+  if (traces.length) Plotly.update(plot, merged(traces), { ...changes, ...size }, traces.map(([at]) => at))
+  else Plotly.relayout(plot, { ...changes, ...size })
+}
+
+// Show a table at the largest text that fits its slide; where none does, its first rows, and how many more there are
+function fitTable(box, onSlide) {
+  const [table, beyond] = [box.querySelector("table"), box.querySelector(".beyond")]
+  const rows = [...table.tBodies[0].rows]
+  rows.forEach((row) => (row.hidden = false))
+  beyond.hidden = true
+  table.style.fontSize = ""
+  if (!onSlide) return
+  const over = () => box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1
+  for (const size of TABLE_SIZES) {
+    table.style.fontSize = `${size}px`
+    if (!over()) return
+  }
+  beyond.hidden = false
+  for (let left = rows.length - 1; left > 0 && box.scrollHeight > box.clientHeight + 1; left--) {
+    rows[left].hidden = true
+    beyond.textContent = `${rows.length - left} more rows are in the report.`
+  }
+  beyond.hidden = rows.every((row) => !row.hidden)
 }
 
 function coloured(isDark) {
@@ -85,10 +103,18 @@ class Replay {
     return this.levels[panel].subarray(this.frame * this.groups, (this.frame + 1) * this.groups)
   }
 
+  // By how much a map is enlarged on its slide, where its rows leave room for that
+  roomy() {
+    const free = this.find(".panels").clientHeight
+    const { height } = laidOut(this.rows, { width: 600, ratio: 1, words: 0 })
+    return Math.min(LARGER, Math.max(1, free / height))
+  }
+
   draw() {
     this.width = this.figure.clientWidth
+    this.larger = at < 0 ? 1 : this.roomy()
     this.drawings.forEach((svg, at) => {
-      const width = Math.max(240, Math.floor(svg.parentElement.clientWidth))
+      const width = Math.max(240, Math.floor(svg.parentElement.clientWidth / this.larger))
       const palette = PALETTES[this.data.palettes[at]]
       const options = { width, ink: "currentColor", id: `${this.id}-${at}` }
       const { markup, height } = mapMarkup(this.rows, this.at(at), palette, options)
@@ -140,6 +166,8 @@ function present(place) {
   slides.forEach((slide, number) => slide.classList.toggle("now", number === at))
   document.getElementById("number").textContent = `${at + 1} / ${slides.length}`
   for (const plot of slides[at].querySelectorAll(".plot")) fit(plot, LARGER, true)
+  for (const box of slides[at].querySelectorAll(".scroll")) fitTable(box, true)
+  for (const map of maps) if (slides[at].contains(map.figure)) map.draw()
   slides[at].focus({ preventScroll: true })
 }
 
@@ -150,6 +178,8 @@ function ended() {
   root.classList.remove("presenting")
   slides.forEach((slide) => slide.classList.remove("now"))
   for (const plot of plots) fit(plot, 1, false)
+  for (const box of document.querySelectorAll(".scroll")) fitTable(box, false)
+  for (const map of maps) map.draw()
   left.scrollIntoView()
   parent?.postMessage("winnow-presented", "*") // the page of the dashboard that shows the slides; nobody else hears it
 }
@@ -183,6 +213,7 @@ function asked() {
 
 function printed() {
   root.classList.add("printing")
+  for (const box of document.querySelectorAll(".scroll")) fitTable(box, false)
   coloured(false)
   for (const plot of plots) fit(plot, 1, true)
 }

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from winnow.dashboard.forms.starting import start_run
+from winnow.dashboard.shared.entries import entered, entered_place
 from winnow.dashboard.shared.formatting import sentence
 from winnow.engine.runs.digests import manifests
 from winnow.engine.runs.launch import JobError
@@ -60,18 +61,19 @@ def again(run: Run) -> Run | None:
     if not run.spec.network.ours or getattr(run.spec.data, "dataset", "") == "recorded":
         return None
     with st.popover("Again, with one field changed", icon=":material/content_copy:", type="tertiary"):
-        title = st.selectbox("Field", list(FIELDS), key="again_field")
+        title = st.selectbox("Field", list(FIELDS), index=entered_place("again_field", FIELDS), key="again_field")
         part, name = FIELDS[title]
         now = _value(run.spec, part, name)
-        whole = name in WHOLE
+        whole, key = name in WHOLE, f"again_{name}_{run.id}"
         value: Any = st.number_input(
             f"{title}, now {'not set' if now is None else f'{now:g}'}",
-            value=None if now is None else int(now) if whole else float(now),
+            value=entered(key, None if now is None else int(now) if whole else float(now)),
             step=1 if whole else None,
             format=None if whole else "%.4g",
-            key=f"again_{name}",
+            key=key,
         )
-        fork = st.toggle("Fork: start with the newest weights of this run", key="again_fork", help=FORKED)
+        key = f"again_fork_{run.id}"
+        fork = st.toggle("Fork: start with the newest weights of this run", entered(key, False), key=key, help=FORKED)
         if not st.button("Start", key="again_start", type="primary", icon=":material/play_arrow:"):
             return None
         if value is None or (value == now and not fork):

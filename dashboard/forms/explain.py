@@ -8,6 +8,7 @@ import streamlit as st
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.forms.widgets import NOTHING, Usual, field_row
 from winnow.dashboard.frames.groups import norms
+from winnow.dashboard.shared.entries import entered_options
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.specs.explain import METHODS, ExplainSpec
@@ -40,7 +41,7 @@ def new_explanation(run: Run) -> DerivedJob | None:
     methods = st.multiselect(
         "Methods",
         METHODS,
-        default=[METHODS[0]],
+        default=entered_options(f"{FORM}_methods", METHODS, [METHODS[0]]),
         format_func=lambda name: name.replace("_", " "),
         key=f"{FORM}_methods",
         help=ExplainSpec.model_fields["methods"].description,
@@ -49,9 +50,11 @@ def new_explanation(run: Run) -> DerivedJob | None:
     values = field_row(ExplainSpec, ESSENTIAL, form=FORM, usual=_usual(run))
     with st.expander("Advanced", icon=":material/tune:", key=f"{FORM}_advanced"):
         about = ExplainSpec.model_fields["layers"].description
+        names = [layer.name for layer in norms(run).layers]
         layers = st.multiselect(
             "Layers",
-            [layer.name for layer in norms(run).layers],
+            names,
+            default=entered_options(f"{FORM}_layers", names),
             key=f"{FORM}_layers",
             placeholder="all layers that the tasks share",
             help=about,

@@ -9,6 +9,7 @@ import streamlit as st
 from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.forms.widgets import Values, field_row, field_widget
 from winnow.dashboard.frames.layer_sensitivity import sensitivities, sensitivity_called, sensitivity_spec
+from winnow.dashboard.shared.entries import entered, entered_options, entered_place
 from winnow.dashboard.shared.formatting import CRITERIA
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
@@ -52,7 +53,7 @@ def _what(run: Run) -> tuple[Criterion, Values]:
             "Remove",
             list(CRITERIA),
             format_func=CRITERIA.__getitem__,
-            default="zeros",
+            default=entered(f"{FORM}_criterion", "zeros"),
             required=True,
             key=f"{FORM}_criterion",
         )
@@ -62,7 +63,13 @@ def _what(run: Run) -> tuple[Criterion, Values]:
             values["budget"] = field_widget(PruneSpec, "budget", USUAL_BUDGET, FORM)
     about = PruneSpec.model_fields["tasks"].description
     values["tasks"] = columns[2].multiselect(
-        "Heads to keep", run.spec.tasks, key=f"{FORM}_tasks", placeholder="all", help=about, on_change="ignore"
+        "Heads to keep",
+        run.spec.tasks,
+        default=entered_options(f"{FORM}_tasks", run.spec.tasks),
+        key=f"{FORM}_tasks",
+        placeholder="all",
+        help=about,
+        on_change="ignore",
     )
     st.caption(MEANINGS[criterion])
     if BUDGET[criterion]:
@@ -82,11 +89,13 @@ def _layers(run: Run, criterion: Criterion) -> Values:
     }
     if not known:
         return {}
+    key = f"{FORM}_sensitivity_{criterion}"
     chosen = st.selectbox(
         "Order of the layers",
         ["", *known],
+        index=entered_place(key, ["", *known]),
         format_func=lambda name: known.get(name, "by score alone"),
-        key=f"{FORM}_sensitivity_{criterion}",
+        key=key,
         help="By score alone, or by what a cut of each layer costs: the layers whose cut costs the tasks least lose "
         "channels first. Then `Norms compared by` must be layer.",
         on_change="ignore",

@@ -16,6 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from winnow.dashboard.forms.starting import start_run
 from winnow.dashboard.forms.widgets import NOTHING, Usual, Values, field_label, field_row, field_widget, option_label
+from winnow.dashboard.shared.entries import entered, entered_options, entered_place, send_entries
 from winnow.dashboard.shared.formatting import plain, sentence
 from winnow.data.catalog import DATASETS
 from winnow.data.joined import JoinedData, confirm_caches
@@ -69,6 +70,7 @@ def new_run() -> Run | None:
         "balancing": advanced["balancing"],
         "optimiser": {**learning, **advanced["optimiser"]},
     }
+    send_entries("new")
     return _submitted(values)
 
 
@@ -76,7 +78,8 @@ def _data() -> tuple[Values, list[str]]:
     """Ask for the data set, its options and its tasks."""
     left, right = st.columns(2)
     own = known_names()
-    name = left.selectbox("Data set", [*DATASETS, *own, JOINED], key="new_dataset")
+    names = [*DATASETS, *own, JOINED]
+    name = left.selectbox("Data set", names, index=entered_place("new_dataset", names), key="new_dataset")
     if name == JOINED:
         values = _joined(left)
         return values, _tasks(right, name, values)
@@ -94,12 +97,20 @@ def _data() -> tuple[Values, list[str]]:
 def _joined(place: DeltaGenerator) -> Values:
     """Ask which data sets are joined, and how; what is wrong is said when the run is started."""
     text = place.text_input(
-        "Data sets to join", key="new_sources", placeholder="one[depth]+other[seg]", help=ABOUT_JOINED
+        "Data sets to join",
+        entered("new_sources", ""),
+        key="new_sources",
+        placeholder="one[depth]+other[seg]",
+        help=ABOUT_JOINED,
     )
     turns = place.checkbox(
-        "Batches of one data set at a time, in turns", key="new_alternating", help="Not set: each batch mixes them."
+        "Batches of one data set at a time, in turns",
+        entered("new_alternating", False),
+        key="new_alternating",
+        help="Not set: each batch mixes them.",
     )
-    cache = place.text_input("Cache", key="new_joined_cache", help="Folder for arrays that are ready to train on.")
+    key = "new_joined_cache"
+    cache = place.text_input("Cache", entered(key, ""), key=key, help="Folder for arrays that are ready to train on.")
     asked = {"dataset": text.strip(), "alternating": turns and "+" in text, "cache": cache.strip() or None}
     try:
         values, _ = joined_values(asked)
@@ -120,7 +131,8 @@ def _tasks(place: DeltaGenerator, name: str, values: Values) -> list[str]:
         fields = []
     about = "One head is trained per task. All tasks share the trunk. Left empty: the first three."
     key = f"new_tasks_{name}" if name != JOINED else f"new_tasks_{'_'.join([name, *fields])}"
-    chosen: list[str] = place.multiselect("Tasks", fields, default=fields[:3], key=key, help=about, on_change="ignore")
+    first = entered_options(key, fields, fields[:3])
+    chosen: list[str] = place.multiselect("Tasks", fields, default=first, key=key, help=about, on_change="ignore")
     return chosen
 
 
@@ -151,7 +163,12 @@ def _sparsity() -> tuple[Way, Values]:
     columns = st.columns(4, vertical_alignment="bottom")
     with columns[0]:
         way: Way = st.segmented_control(
-            "Sparsity", list(WAYS), format_func=WAYS.__getitem__, default="target", required=True, key="new_way"
+            "Sparsity",
+            list(WAYS),
+            format_func=WAYS.__getitem__,
+            default=entered("new_way", "target"),
+            required=True,
+            key="new_way",
         )
     values: Values = {}
     with columns[1]:
@@ -187,10 +204,10 @@ def _advanced(way: Way, network: Usual) -> dict[str, Values]:
 def _network(usual: Usual) -> Values:
     """Ask for the kind of network, where there are several, and for its options."""
     st.markdown("**Network**")
-    kinds = list(NETWORKS)
-    name = (
-        st.selectbox("Kind of network", kinds, key="new_network", format_func=option_label) if kinds[1:] else kinds[0]
-    )
+    kinds, name = list(NETWORKS), next(iter(NETWORKS))
+    if kinds[1:]:
+        index = entered_place("new_network", kinds)
+        name = st.selectbox("Kind of network", kinds, index=index, key="new_network", format_func=option_label)
     fields = _besides("network", NETWORKS[name].model_fields)
     own = usual if name == kinds[0] else NOTHING  # what is usual for a data set is said of the first kind
     return {"network": name, **field_row(NETWORKS[name], fields, usual=own)}
@@ -211,6 +228,7 @@ def _penalty(way: Way) -> Values:
     name = st.selectbox(
         field_label(PenaltySpec, "penalty"),
         list(PENALTIES),
+        index=entered_place("new_penalty", PENALTIES),
         format_func=option_label,
         key="new_penalty",
         help=PenaltySpec.model_fields["penalty"].description,

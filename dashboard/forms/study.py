@@ -13,6 +13,7 @@ import streamlit as st
 
 from winnow.dashboard.forms.widgets import Values, field_row, field_widget
 from winnow.dashboard.frames.cost import per_epoch
+from winnow.dashboard.shared.entries import entered, entered_options, entered_place
 from winnow.dashboard.shared.formatting import duration, level_word, plain, sentence
 from winnow.data.joined import confirm_caches
 from winnow.engine.runs import launch
@@ -70,7 +71,7 @@ def new_study() -> Study | None:
         "What",
         list(KINDS),
         format_func=KINDS.__getitem__,
-        default="path",
+        default=entered("study_kind", "path"),
         required=True,
         key="study_kind",
         label_visibility="collapsed",
@@ -91,7 +92,8 @@ def _common(kind: Kind) -> Values:
     columns = st.columns([2, 1, 1, 1], vertical_alignment="bottom")
     with columns[0]:
         chosen, base = _base()
-    name = columns[1].text_input("Name", kind, max_chars=40, key=f"{FORM}_name_{kind}", on_change="ignore")
+    key = f"{FORM}_name_{kind}"
+    name = columns[1].text_input("Name", entered(key, str(kind)), max_chars=40, key=key, on_change="ignore")
     long = {
         "epochs": _length(columns[2], "epochs", "Epochs at most", (chosen, base)),
         "patience": _length(columns[3], "patience", "Patience [epochs]", (chosen, base)),
@@ -113,7 +115,8 @@ def _common(kind: Kind) -> Values:
 def _length(place: Any, name: str, label: str, base: tuple[str, TrainSpec]) -> Any:
     """Ask for a number of epochs; the default is that of the base, given with its name."""
     about = TrainSpec.model_fields[name].description
-    value, key = getattr(base[1], name), f"{FORM}_{name}_{base[0]}"
+    key = f"{FORM}_{name}_{base[0]}"
+    value = entered(key, getattr(base[1], name))
     return place.number_input(label, 0, 100_000, value=value, key=key, help=about, on_change="ignore")
 
 
@@ -129,7 +132,8 @@ def _changed(base: TrainSpec, long: Values) -> Values:
 def _base() -> tuple[str, TrainSpec]:
     """Ask which settings the runs are made from; return what they are called, and their spec."""
     known = {run.id: run for run in list_runs()}
-    chosen = st.selectbox("Made from", [DEMO, *known], key=f"{FORM}_base", help=BASE_HELP)
+    key, names = f"{FORM}_base", [DEMO, *known]
+    chosen = st.selectbox("Made from", names, index=entered_place(key, names), key=key, help=BASE_HELP)
     try:
         return chosen, known[chosen].spec if chosen in known else demo()
     except (SpecError, OSError, ValueError) as error:
@@ -144,6 +148,7 @@ def _of_study() -> Values:
     values["controls"] = left.multiselect(
         "Controls",
         list(CONTROLS),
+        default=entered_options(f"{FORM}_controls", CONTROLS),
         format_func=CONTROLS.__getitem__,
         key=f"{FORM}_controls",
         help=StudySpec.model_fields["controls"].description,

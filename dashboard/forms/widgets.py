@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from winnow.dashboard.shared.entries import entered, entered_place, keep_entries, send_entries
 from winnow.dashboard.shared.formatting import COUNTED
 
 PER_ROW = 4
@@ -92,18 +93,20 @@ def field_widget(model: type[BaseModel], name: str, default: Any = None, form: s
     label = field_label(model, name)
     if default is None and not info.is_required():
         default = info.get_default(call_default_factory=True)
-    about: Values = {"key": f"{form}_{name}", "help": info.description, "on_change": "ignore"}
+    key = f"{form}_{name}"
+    about: Values = {"key": key, "help": info.description, "on_change": "ignore"}
     if get_origin(info.annotation) is Literal:
         options = get_args(info.annotation)
-        return st.selectbox(label, options, index=options.index(default), format_func=option_label, **about)
+        index = entered_place(key, options, options.index(default))
+        return st.selectbox(label, options, index=index, format_func=option_label, **about)
     if isinstance(default, bool):
-        return st.toggle(label, value=default, **about)
+        return st.toggle(label, value=entered(key, default), **about)
     if isinstance(default, tuple):
-        return _entries(st.text_input(label, ", ".join(map(str, default)), **about))
+        return _entries(st.text_input(label, entered(key, ", ".join(map(str, default))), **about))
     if isinstance(default, dict):
-        return _by_name(st.text_input(label, "", placeholder="not set", **about))
+        return _by_name(st.text_input(label, entered(key, ""), placeholder="not set", **about))
     if str in _kinds(info)[0]:
-        return st.text_input(label, default or "", max_chars=_longest(info), **about)
+        return st.text_input(label, entered(key, default or ""), max_chars=_longest(info), **about)
     return _number(label, default, info, about)
 
 
@@ -125,11 +128,16 @@ NOTHING = Usual("", MappingProxyType({}))
 
 
 def folded_form(label: str, key: str, draw: Callable[[], None], expanded: bool = False) -> None:
-    """Draw a form under a line that opens it; while it is closed, the browser has none of its fields to draw."""
+    """Draw a form under a line that opens it; while it is closed, the browser has none of its fields to draw.
+
+    It opens again as it was left.
+    """
+    keep_entries()
     fold = st.expander(label, expanded=expanded, icon=":material/add:", key=key, on_change="rerun")
     if fold.open:
         with fold:
             draw()
+            send_entries(key)
 
 
 def field_row(
@@ -171,7 +179,7 @@ def _number(label: str, default: float | None, info: FieldInfo, about: Values) -
     empty: Values = {"placeholder": "not set"} if NoneType in kinds else {}
     value: float | None = st.number_input(
         label,
-        value=None if default is None else kind(default),
+        value=entered(str(about["key"]), None if default is None else kind(default)),
         min_value=low,
         max_value=high,
         **scale,

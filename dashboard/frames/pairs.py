@@ -19,7 +19,8 @@ import pandas as pd
 from winnow.dashboard.frames.cells import Kind
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import norms as norm_log
-from winnow.dashboard.frames.summaries import judged_on, summary
+from winnow.dashboard.frames.summaries import LABELS_OF, judged_on, summary
+from winnow.data.sample import Field
 from winnow.engine.runs.norm_log import Layer
 from winnow.engine.runs.quantities import metrics as metrics_of
 from winnow.engine.runs.run import Run
@@ -43,8 +44,11 @@ def paired_metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
     first, second = (found[split] for found in reached)
     spec = summary(a).spec
     rows = []
-    for task, name in first if spec is not None else ():
+    theirs = summary(b).spec
+    for task, name in first if spec is not None and theirs is not None else ():
         known = spec.fields.get(task) if spec is not None else None
+        if theirs is None or theirs.fields.get(task) is None or _meant(known) != _meant(theirs.fields[task]):
+            continue  # the same name for something else: no number of one is a number of the other
         metric = next((one for one in metrics_of(known) if one.name == name), None) if known else None
         if metric is not None and (task, name) in second:
             rows.append([task, name, metric.label, metric.unit, metric.better, first[task, name], second[task, name]])
@@ -60,12 +64,19 @@ def paired_metrics(a: Run, b: Run) -> tuple[pd.DataFrame, str, str]:
     return whole, IN_WORDS[split], differ
 
 
+def _meant(field: Field | None) -> tuple[object, ...]:
+    return () if field is None else (field.kind, field.classes, field.unit)
+
+
 def pair_other_images(a: Run, b: Run, split: str) -> str:
-    """Say in which parts of their descriptions the images of a split differ, "" where they are the same."""
+    """Say in which parts of their descriptions the images and labels of a split differ, "" where they are the same."""
     one, other = (judged_on(summary(run), split) for run in (a, b))
     if not one or not other:
-        return ""
-    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+        return (
+            f"the description of {' and '.join(n for n, known in (('A', one), ('B', other)) if not known)} is damaged"
+        )
+    own = {name for name in {**one, **other} if name.startswith(LABELS_OF) and (name not in one or name not in other)}
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name) and name not in own]
     return ", ".join(f"{name} {one.get(name, '–')} in A, {other.get(name, '–')} in B" for name in names)
 
 

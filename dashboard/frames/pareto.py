@@ -24,7 +24,7 @@ from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.summaries import Summary
 from winnow.dashboard.shared.formatting import level_word
 from winnow.engine.runs.derived import newest_job
-from winnow.engine.runs.quantities import Metric
+from winnow.engine.runs.quantities import Metric, metrics
 from winnow.engine.runs.reading import checked_table
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -76,6 +76,8 @@ def of_runs(known: Sequence[Summary], root: Path, wanted: tuple[str, Metric], co
     rows: list[list[object]] = []
     for summary in known:
         if summary.spec is None or task not in summary.spec.tasks:
+            continue
+        if metric not in metrics(summary.spec.fields[task]):  # in another unit, or of another kind
             continue
         removable = tuple(summary.newest.get((None, f"removable_{name}"), 0.0) for name in ("parameters", "macs"))
         folder = root / summary.id

@@ -13,6 +13,7 @@ import numpy as np
 
 from winnow.dashboard.frames.file_versions import Version, latest, version
 from winnow.dashboard.frames.groups import norms
+from winnow.data.sample import Field
 from winnow.engine.runs.events import checked_lines
 from winnow.engine.runs.labels import NAME as LABELS
 from winnow.engine.runs.labels import Labels, labels_of
@@ -25,6 +26,7 @@ from winnow.engine.specs.network import RecordedSpec
 from winnow.engine.specs.train import TrainSpec
 
 RECORDED = "recorded"  # the data of a loop of the user's own
+LABELS_OF = "labels of "  # begins a fact about a task in `judged_on`; another run need not have the task
 TAIL = 1 << 15  # bytes: two epochs and more of a usual run
 
 
@@ -90,7 +92,7 @@ def judged_on(one: Summary, split: str) -> dict[str, object]:
     """Return what decides the images of a split (val, test): runs that differ in it were judged on different images.
 
     Of a loop of the user's own, only the sample that is stored with the run is known: its digest stands for the images.
-    A run without one is like no other.
+    A run without one is like no other. There, the same task may have another unit or other classes, which are said.
     """
     if one.spec is None:
         return {}
@@ -99,7 +101,16 @@ def judged_on(one: Summary, split: str) -> dict[str, object]:
     facts = {name: value for name, value in data.items() if name not in others}
     if data["dataset"] != RECORDED:
         return facts
-    return {"dataset": RECORDED, "stored images": _stored_images(runs_folder() / one.id) or f"none, {one.id}"}
+    labels = {f"{LABELS_OF}{task}": _labels_of(field) for task, field in one.spec.data.fields.items()}
+    stored = _stored_images(runs_folder() / one.id) or f"none, {one.id}"
+    return {"dataset": RECORDED, "stored images": stored, **labels}
+
+
+def _labels_of(field: Field) -> str:
+    """Say what the labels of a field are: their kind, their classes, their unit."""
+    classes = f"classes {', '.join(field.classes)}" if field.classes else ""
+    unit = f"in {field.unit}" if field.unit != "1" else ""
+    return " ".join(filter(None, (field.kind, classes, unit)))
 
 
 def image_sets(known: Sequence[Summary], split: str = "val") -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Who pays: two networks image by image and class by class, dense and sparse, or run A and run B.
 
-`JudgedPair.images`: image, task, metric, unit, better, one, other, lost (in the metric; above 0 is worse), changed and
-changed_unit (how far the predictions are apart, where that was measured). `iou_changes`: task, class, name, one, other
-(IoU [%]), change, low, high (points; 95 % by resampling the images), images (how many hold the class).
+`JudgedPair.images`: image, task, metric, unit, better, one, other, lost (in the metric; above 0 is worse, a difference
+within `ROUNDING` is 0), changed and changed_unit (how far the predictions are apart, where that was measured).
+`iou_changes`: task, class, name, one, other (IoU [%]), change, low, high (points; 95 % by resampling the images),
+images (how many hold the class).
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from winnow.dashboard.frames.stored_tables import stored, stored_version
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 
+ROUNDING = 1e-5  # of a metric: what float32 sums in another order may differ by, which no image pays
 DRAWS = 1000  # of the images, with replacement
 KEYS = ["image", "task", "metric", "unit", "better"]
 CLASS_KEYS = ["image", "task", "class", "name"]
@@ -156,7 +158,9 @@ def _renamed(column: str, names: dict[str, str]) -> str:
 
 
 def _with_lost(images: pd.DataFrame) -> pd.DataFrame:
-    lost = images["better"].map(SIGN).astype(float) * (images["one"].astype(float) - images["other"].astype(float))
+    one, other = images["one"].astype(float), images["other"].astype(float)
+    lost = images["better"].map(SIGN).astype(float) * (one - other)
+    lost = lost.mask(lost.abs() <= ROUNDING * one.abs().combine(other.abs(), max), 0.0)
     return images.assign(lost=lost).sort_values("lost", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -52,7 +52,10 @@ button:focus-visible, input:focus-visible, .slide:focus-visible { outline: 2px s
 .images img { display: block; width: 100%; image-rendering: pixelated; border-radius: 3px }
 .scroll { overflow-x: auto; margin: 14px 0 }
 table { border-collapse: collapse; font-size: .875rem }
-th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top }
+th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top;
+  overflow-wrap: break-word }
+td { max-width: 34em }
+.beyond { color: var(--quiet); font-size: .875rem; margin: 6px 0 }
 code { background: var(--soft); padding: 1px 5px; border-radius: 4px }
 #number { display: none }
 .presenting { font-size: 24px; overflow: hidden }
@@ -74,7 +77,11 @@ code { background: var(--soft); padding: 1px 5px; border-radius: 4px }
 :is(.presenting, .printing) .cards { grid-template-columns: repeat(auto-fill, minmax(360px, 1fr)); gap: 10px }
 :is(.presenting, .printing) .images { grid-auto-flow: column; grid-auto-columns: 1fr; grid-template-columns: none }
 :is(.presenting, .printing) .card { padding: 8px; break-inside: avoid }
-:is(.presenting, .printing) .card :is(p, .images div) { font-size: 12px; margin: 0 }
+.printing .card :is(p, .images div) { font-size: 12px; margin: 0 }
+.presenting .card { padding: 10px } .presenting .card h3 { font-size: .85rem }
+.presenting .card :is(p, .images div) { font-size: 16px; line-height: 1.25; margin: 0 }
+.presenting .images div { font-size: 14px !important; hyphens: auto }
+.presenting .slide.now > .scroll { flex: 1 1 0; min-height: 0; overflow: hidden }
 .presenting figcaption, .presenting caption { font-size: .7rem; line-height: 1.35 }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important; animation: none !important } }
 @page { size: 1280px 720px; margin: 40px }

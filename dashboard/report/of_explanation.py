@@ -22,6 +22,14 @@ from winnow.engine.runs.run import Run
 LEADS, RELIES, TRUE = "Who leads which channels?", "What does each task rely on?", "Is it true?"
 NONE = "This run has not been explained yet, so this report does not say what its tasks rely on."
 MOST_TASKS = 6  # with figures; the files hold all
+MEDIANS = "Medians over layers and tasks, as the badge judges them."
+JUDGED = {
+    "method": "method",
+    "rank_correlation": "relevance with ablation",
+    "share_correlation": "shares with ablation",
+    "split_half": "one half of the images with the other",
+    "head_randomisation": "with shuffled heads",
+}
 CHECKS = (
     "Ablation: relevance is compared with what happens when a channel is switched off. Deletion: channels are "
     "switched off together, the most relevant first, and in random order. Shuffling: with shuffled weights the shares "
@@ -83,10 +91,11 @@ def _relied(work: DerivedJob) -> ReportSection:
     shown: list[Shown] = []
     for task in names:
         frame = reliance.ranked(work, method, task)
-        said.append(of_use.explain_answer(task, frame, trust.verdict(work, method, (task,))[0]).says)
+        says = of_use.explain_answer(task, frame, trust.verdict(work, method, (task,))[0]).says
+        said.append(says)
         if len(shown) < MOST_TASKS:
             chart = explanation_figures.top_chart(work, MethodView(method, task))
-            shown.append(Figure(f"top_channels_{task}", chart, f"{task}. {top_channels.READING}"))
+            shown.append(Figure(f"top_channels_{task}", chart, f"{task}. {top_channels.READING}", says))
     if len(named := concept_table(work.run)):
         shown.append(ReportTable("named_channels", named, "What the authors call channels, and their notes."))
     return ReportSection(RELIES, said[0], _facts(work), _badge(work), shown, said[1:], key="relies")
@@ -95,7 +104,7 @@ def _relied(work: DerivedJob) -> ReportSection:
 def _true(work: DerivedJob) -> ReportSection:
     names, method = explanations.explained_tasks(work), explanations.methods(work)[0]
     colour, said = trust.verdict(work, method)
-    table = ReportTable("methods", trust.method_trust(work), "Medians over layers and tasks, as the badge judges them.")
+    table = ReportTable("methods", trust.method_trust(work), MEDIANS, JUDGED)
     if colour == "grey":
         return ReportSection(
             TRUE,

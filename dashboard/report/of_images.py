@@ -25,7 +25,21 @@ CHANNELS, PIXELS = "What does one channel answer to?", "Which pixels does each t
 NO_MAPS = "This explanation has no maps, so no image is shown."
 PER_TASK, MOST_CARDS, MOST_IMAGES, MOST_TASKS = 2, 6, 4, 6
 WORST = 5  # images of a task, in a table
-LOST = "For each task, the images that lost most. One: dense; other: pruned; lost: by how much the metric is worse."
+LOST = (
+    "For each task, the images that lost most. Lost: by how much the metric is worse. Moved: how far the predictions "
+    "are apart."
+)
+WORST_TITLES = {
+    "image": "image",
+    "task": "task",
+    "metric": "metric",
+    "unit": "unit",
+    "one": "dense",
+    "other": "pruned",
+    "lost": "lost",
+    "changed": "moved",
+    "changed_unit": "unit of moved",
+}
 WORST_SEEN = "For each task, the image that lost most: its target, and the predictions before and after the removal."
 HELD = "maps over pixels are not compared with ablation"
 SIDE = 128  # px of a picture; a browser enlarges it, pixel by pixel
@@ -106,10 +120,9 @@ def paid(run: Run) -> ReportSection:
                 paired_differences.CLASSES_READING,
             )
         )
-    shown += [
-        ReportTable("worst_images", found.images.groupby("task", sort=False).head(WORST), LOST),
-        *_worst(work, found),
-    ]
+    if (found.images["lost"] > 0).any():
+        worst = found.images[found.images["lost"] > 0].groupby("task", sort=False).head(WORST)
+        shown += [ReportTable("worst_images", worst, LOST, WORST_TITLES), *_worst(work, found)]
     claim = f"{of_pruning.paying_answer(changes)} {of_pruning.images_answer(found.images, classes)}".strip()
     facts = [judged(run), f"n = {found.images['image'].nunique()} images one by one", f"pruning {work.id}"]
     return ReportSection(question, claim, facts, None, shown, key="pays")

@@ -26,6 +26,7 @@ from winnow.dashboard.report.parts import (
 from winnow.dashboard.shared.formatting import on_paper
 
 MOST_BYTES = 8_000_000  # what goes through e-mail
+ROWS_BESIDE = 5  # of a table below what is said, on one slide
 MOST_ROWS = 40  # of a table; the zip holds all
 TOO_LARGE = "This figure is left out because the file would be larger than 8 MB. Its numbers are in the zip."
 
@@ -116,17 +117,22 @@ def _section(place: tuple[int, int], section: ReportSection, drawn: Drawn) -> st
         command = f" To make it: <code>{_text(section.command)}</code>" if section.command else ""
         head.append(f'<p class="missing">{_text(section.missing)}{command}</p>')
     items = [_item(_name((*place, number)), shown, drawn) for number, shown in enumerate(section.shown)]
-    again = f'<p class="again" aria-hidden="true">{_text(section.claim)}</p>'
+    claims = [(isinstance(shown, Figure) and shown.claim) or section.claim for shown in section.shown]
     beside = [] if _fills(section) else items[:1]
     slides = [f'<div class="slide" tabindex="-1">{"".join(head)}{"".join(beside)}</div>']
-    slides += [f'<div class="slide" tabindex="-1">{again}{item}</div>' for item in items[len(beside) :]]
+    slides += [
+        f'<div class="slide" tabindex="-1"><p class="again" aria-hidden="true">{_text(claim)}</p>{item}</div>'
+        for claim, item in list(zip(claims, items, strict=True))[len(beside) :]
+    ]
     return f'<section id="s{place[0]}-{place[1]}" data-key="{_text(section.key)}">{"".join(slides)}</section>'
 
 
 def _fills(section: ReportSection) -> bool:
     """Return whether what is said fills a slide, so that the first figure has the next one for itself."""
     first = next(iter(section.shown), None)
-    return isinstance(first, Cards) or (len(section.notes) > 1 and not isinstance(first, ReportTable))
+    if isinstance(first, ReportTable):
+        return len(first.frame) > ROWS_BESIDE
+    return isinstance(first, Cards | ReportMaps) or len(section.notes) > 1
 
 
 def _item(name: str, shown: Shown, drawn: Drawn) -> str:
@@ -177,7 +183,7 @@ def _cards(cards: Cards) -> str:
 
 
 def _table(table: ReportTable) -> str:
-    frame = table.frame.head(MOST_ROWS)
+    frame = table.titled.head(MOST_ROWS)
     head = "".join(f"<th scope='col'>{_text(name)}</th>" for name in frame.columns)
     rows = "".join(
         f"<tr>{''.join(f'<td>{_text(cell_text(value))}</td>' for value in row)}</tr>"
@@ -186,8 +192,9 @@ def _table(table: ReportTable) -> str:
     left = len(table.frame) - len(frame)
     more = f" {left} more rows are in the zip." if left else ""
     caption = f"<caption>{_text(table.reading + more)}</caption>"
+    # report.js says here how many rows a slide has no room for
     inside = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="scroll" tabindex="0">{inside}</div>'
+    return f'<div class="scroll" tabindex="0">{inside}<p class="beyond" hidden></p></div>'
 
 
 def _large(chapters: Sequence[Chapter]) -> Iterator[tuple[str, Shown]]:

@@ -18,11 +18,12 @@ from winnow.engine.explain.checks.badges import Colour
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: its name in the files, what it shows, how to read it."""
+    """A figure: its name in the files, what it shows, how to read it; what it says, if not what its section does."""
 
     key: str
     chart: Chart
     reading: str
+    claim: str = ""
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -61,11 +62,20 @@ class Cards:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table: its name in the files, its frame, how to read it."""
+    """A table: its name in the files, its frame, how to read it.
+
+    `titles`: the columns that the page shows, by what it calls them; empty for all, by their names.
+    """
 
     key: str
     frame: pd.DataFrame
     reading: str = ""
+    titles: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def titled(self) -> pd.DataFrame:
+        """The frame as the page shows it."""
+        return self.frame[list(self.titles)].rename(columns=dict(self.titles)) if self.titles else self.frame
 
 
 Shown = Figure | ReportTable | ReportMaps | Cards

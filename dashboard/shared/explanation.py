@@ -36,6 +36,9 @@ RULES = (
     "ablated."
 )
 
+BEFORE = "What was measured before is shown below."
+NOTHING_BEFORE = "It ended before anything was measured."
+
 
 def chosen_explanation(run: Run) -> tuple[DerivedJob | None, bool]:
     """Let the user choose an explanation of a run, the newest whole one at first.
@@ -73,7 +76,7 @@ def explanation_progress(work: DerivedJob, drawn: str, named: bool = False) -> N
     elif status.state in UNFINISHED:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(state_word(status), icon=icon, color=colour)
-            st.caption("What was measured before is shown below.", width="content")
+            st.caption(BEFORE if explanations.begun_explanations(work) else NOTHING_BEFORE, width="content")
             resume(work, "Resume", key, primary=False)
     if status.message:
         tell = st.error if status.state == "failed" else st.info

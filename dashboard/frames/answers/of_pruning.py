@@ -82,9 +82,12 @@ def paying_answer(changes: pd.DataFrame) -> str:
 def images_answer(images: pd.DataFrame, classes: pd.DataFrame) -> str:
     """Say, of images judged one by one (frames.who_pays), how many lost, and which class surely fell most."""
     said = []
-    for task, own in images.groupby("task", sort=False):
-        known = own["lost"].dropna()
-        said.append(f"{int((known > 0).sum())} of {len(known)} images are worse in {task}")
+    if len(images) and not (images["lost"] > 0).any():
+        said.append(f"None of {images['image'].nunique()} images is worse in any task")
+    else:
+        for task, own in images.groupby("task", sort=False):
+            known = own["lost"].dropna()
+            said.append(f"{int((known > 0).sum())} of {len(known)} images are worse in {task}")
     fell = classes[classes["high"] < 0] if len(classes) else classes
     if len(fell):
         row = fell.iloc[0]

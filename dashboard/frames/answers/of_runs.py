@@ -25,14 +25,24 @@ def runs_answer(known: Sequence[Summary]) -> Answer:
 
 def compare_answer(a: Summary, b: Summary, metrics: pd.DataFrame, groups: pd.DataFrame, differ: str) -> Answer:
     """Say how sparse A and B are, in how many metrics B is better, and how far they keep the same groups."""
-    zero = [percent(one.sparsity("group_sparsity")) for one in (a, b)]
-    says = f"{zero[0]} of the groups of A are zero, {zero[1]} of B. {_better(metrics, differ)}{_same(groups)}"
+    says = f"{_zero(a, b)} {_better(metrics, differ)}{_same(groups)}"
     return Answer(says, "" if differ else "Seeds shows whether a difference is more than chance.")
+
+
+def _zero(a: Summary, b: Summary) -> str:
+    known = {name: one.sparsity("group_sparsity") for name, one in (("A", a), ("B", b))}
+    told = {name: percent(value) for name, value in known.items() if np.isfinite(value)}
+    if len(told) == 2:
+        return f"{told['A']} of the groups of A are zero, {told['B']} of B."
+    if not told:
+        return "The groups of A and B have not been counted yet."
+    name, missing = next(iter(told)), next(name for name in known if name not in told)
+    return f"{told[name]} of the groups of {name} are zero. Those of {missing} have not been counted yet."
 
 
 def _better(metrics: pd.DataFrame, differ: str) -> str:
     if differ:
-        return "They were judged on different images, so no metric of one is better than the other's."
+        return "They were judged on different images or labels, so no metric of one is better than the other's."
     known = metrics[np.isfinite(metrics["difference"].astype(float))]
     if known.empty:
         return "They have no metric in common."

@@ -37,12 +37,14 @@ TABS = ("Maps", "Metrics", "Who pays", "Layers", "Circuits", "Seeds", "Descripti
 SAME = "Choose two different runs to compare them."
 ALONE = "There is one run so far. Train another one to compare: with another seed, strength or set of tasks."
 OTHER_IMAGES = (
-    "The two runs were judged on different images: {}. Their metrics cannot be compared, so no difference is shown."
+    "The two runs were judged on different images or labels: {}. Their metrics cannot be compared, so no difference is "
+    "shown."
 )
 NO_SHAPE = (
     "The two networks have different layers or widths, or groups of different kinds, so their maps cannot be compared "
     "channel by channel."
 )
+NO_NORMS = "{} not recorded the norms of any group yet, so there is no map to compare."
 NOT_JUDGED = (
     "The two runs were not judged image by image on the same split. An explanation does that: explain both runs, on "
     "the page Explain or with `winnow explain RUN`. Explanations made by older versions do not contain this."
@@ -114,10 +116,17 @@ def _compared(a: Run, b: Run) -> None:
                 view(a, b)
 
 
+def _unmapped(a: Run, b: Run) -> None:
+    """Say why the two networks can't be compared channel by channel."""
+    missing = [name for name, run in (("A", a), ("B", b)) if not pairs.shape(run)]
+    has = f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'}"
+    st.info(NO_NORMS.format(has) if missing else NO_SHAPE, icon=":material/grid_off:")
+
+
 def _maps(a: Run, b: Run) -> None:
     frame = pairs.paired_groups(a, b)
     if frame.empty:
-        st.info(NO_SHAPE, icon=":material/grid_off:")
+        _unmapped(a, b)
         return
     norms = frame[["a", "b"]].to_numpy(np.float32).T
     near = frame[["near_a", "near_b"]].to_numpy(bool).T
@@ -177,7 +186,7 @@ def _who_pays(a: Run, b: Run) -> None:
 def _layers(a: Run, b: Run) -> None:
     frame = pairs.paired_groups(a, b)
     if frame.empty:
-        st.info(NO_SHAPE, icon=":material/grid_off:")
+        _unmapped(a, b)
         return
     counted = pairs.paired_layers(frame)
     draw(Chart(kept_by_both.kept_by_both(counted), counted), "kept_by_both", kept_by_both.READING, _about(a, b))

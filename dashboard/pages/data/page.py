@@ -8,6 +8,7 @@ from winnow.dashboard.frames.answers import of_data
 from winnow.dashboard.pages.data import views
 from winnow.dashboard.shared import address
 from winnow.dashboard.shared.answer import answer
+from winnow.dashboard.shared.entries import entered, entered_place
 from winnow.dashboard.shared.formatting import duration, elapsed, moment, plain, sentence
 from winnow.dashboard.shared.progress import message, state_line
 from winnow.dashboard.shared.run_bar import act
@@ -108,9 +109,11 @@ def _registering(chosen: str | None) -> None:
     """Draw the form that registers a folder, and the button that takes the chosen data set off the list."""
     with st.expander("Register a data set", icon=":material/create_new_folder:", key="registering"):
         columns = st.columns([2, 4, 2])
-        name = columns[0].text_input("Name", max_chars=80, key="register_name")
-        folder = columns[1].text_input("Folder", max_chars=4096, key="register_folder")
-        layout = columns[2].selectbox("Layout", [RECOGNISED, *layout_names()], key="register_layout")
+        name = columns[0].text_input("Name", entered("register_name", ""), max_chars=80, key="register_name")
+        folder = columns[1].text_input("Folder", entered("register_folder", ""), max_chars=4096, key="register_folder")
+        layouts = [RECOGNISED, *layout_names()]
+        place = entered_place("register_layout", layouts)
+        layout = columns[2].selectbox("Layout", layouts, index=place, key="register_layout")
         st.caption(ABOUT)
         if st.button("Register", key="register", icon=":material/add:"):
             _register(name, folder, "" if layout == RECOGNISED else layout)

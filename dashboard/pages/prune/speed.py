@@ -7,6 +7,7 @@ from winnow.dashboard.forms.starting import start_job
 from winnow.dashboard.frames.benches import bench_sentence, bench_table, benches
 from winnow.dashboard.pages.prune.before_after import pruned_source
 from winnow.dashboard.shared.controls import resume, stop_button
+from winnow.dashboard.shared.entries import entered
 from winnow.dashboard.shared.formatting import amount, plain, spread
 from winnow.dashboard.shared.panel import explain
 from winnow.dashboard.shared.progress import message, state_line
@@ -68,7 +69,7 @@ def _new(run: Run, shown: DerivedJob) -> None:
         "Forms",
         list(FORMS),
         selection_mode="multi",
-        default=list(BenchSpec.model_fields["forms"].default),
+        default=entered("bench_forms", list(BenchSpec.model_fields["forms"].default)),
         format_func=FORMS.__getitem__,
         key="bench_forms",
     )

@@ -130,7 +130,7 @@ def _together(run: Run, since: float) -> None:
     draw(conflict, "task_conflict", task_conflict.CONFLICT_READING, source(run, "train"))
     if len(weights.frame):
         draw(weights, "task_weights", task_conflict.WEIGHTS_READING, source(run, "train"))
-    else:
+    elif summary(run).newest:
         st.caption("All tasks have had the same weight, 1.")
 
 

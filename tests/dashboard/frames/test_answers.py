@@ -169,6 +169,15 @@ def test_path_and_study_say_their_marks_and_skip_what_has_no_value(the_path: Stu
     assert "No sparse arm" in of_study.study_answer(known.assign(mean=np.nan), which, "dense").says
 
 
+def test_images_that_lose_nothing_are_not_counted_task_by_task() -> None:
+    images = pd.DataFrame({"image": [0, 1, 0, 1], "task": ["a", "a", "b", "b"], "lost": [0.0, -1.0, 0.0, np.nan]})
+    none = pd.DataFrame()
+    assert of_pruning.images_answer(images, none) == "None of 2 images is worse in any task."
+    worse = images.assign(lost=[0.0, -1.0, 0.5, np.nan])
+    assert of_pruning.images_answer(worse, none) == "0 of 2 images are worse in a and 1 of 1 images are worse in b."
+    assert of_pruning.images_answer(images.head(0), none) == ""
+
+
 def test_what_could_be_removed_is_not_promised_of_a_run_that_ended() -> None:
     assert of_pruning.uncounted("running").endswith("counted after the first epoch.")
     assert of_pruning.uncounted("lost") == "This run was lost before it was counted what could be removed."

@@ -4,7 +4,7 @@ import pytest
 
 from winnow.dashboard.frames import pairs
 from winnow.dashboard.frames.answers import of_runs
-from winnow.dashboard.frames.summaries import summary
+from winnow.dashboard.frames.summaries import image_sets, summary
 from winnow.engine.runs.quantities import metrics
 from winnow.engine.runs.run import Run, list_runs
 from winnow.engine.runs.study import Study
@@ -95,3 +95,47 @@ def test_a_seed_that_was_trained_twice_counts_once(make_run: MakeRun) -> None:
     first, again, other = make_run(seed=1), make_run(seed=1), make_run(seed=2)
     assert [run.id for run in pairs.siblings(first, list_runs())] == [first.id, other.id]
     assert again.id not in {run.id for run in pairs.siblings(other, list_runs())[2:]}
+
+
+def _recorded(make_run: MakeRun, described: dict[str, dict[str, object]]) -> Run:
+    data = {"dataset": "recorded", "described": described}
+    run = make_run(data=data, tasks=list(described))
+    (run.path / "sample").mkdir()
+    (run.path / "sample" / "val.json").write_text('{"sha256": "1111111122222222"}')
+    return run
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        (
+            {"kind": "depth", "unit": "m"},
+            {"kind": "depth", "unit": "mm"},
+            "labels of depth depth in m in A, depth in mm in B",
+        ),
+        ({"kind": "depth", "unit": "m"}, {"kind": "depth", "unit": "m"}, ""),
+        (
+            {"kind": "classification", "classes": ("cat", "dog")},
+            {"kind": "classification", "classes": ("dog", "cat")},
+            "classes cat, dog in A, classification classes dog, cat in B",
+        ),
+    ],
+)
+def test_a_task_of_the_same_name_that_means_something_else_is_not_compared(
+    make_run: MakeRun, one: dict[str, object], other: dict[str, object], says: str
+) -> None:
+    a, b = _recorded(make_run, {"depth": one}), _recorded(make_run, {"depth": other, "more": {"kind": "depth"}})
+    frame, _, differ = pairs.paired_metrics(a, b)
+    assert says in differ
+    assert bool(differ) is bool(says)
+    assert frame.empty is bool(says)
+    sets = image_sets([summary(a), summary(b)])
+    assert (sets[a.id] == sets[b.id]) is not bool(says)
+
+
+def test_a_damaged_description_is_said_and_nothing_is_compared_with_it(make_run: MakeRun) -> None:
+    a, b = make_run(), make_run()
+    (b.path / "spec.json").write_text("{")
+    frame, _, differ = pairs.paired_metrics(a, b)
+    assert differ == "the description of B is damaged"
+    assert frame.empty

@@ -64,3 +64,14 @@ def test_explanations_of_different_splits_are_not_joined(make_explained: Make) -
     write_judged(a, ("run",))
     write_judged(b, ("run",))
     assert who_pays.judged_pair(a.run, b.run) is None
+
+
+@pytest.mark.parametrize(("other", "lost"), [(0.5 + 4e-6, 0.0), (0.5 + 6e-6, 6e-6), (0.5 - 4e-6, 0.0), (0.25, -0.25)])
+def test_no_image_pays_what_another_order_of_summing_changes(
+    make_stored_run: MakeRun, other: float, lost: float
+) -> None:
+    pruning = write_judged(write_pruning(make_stored_run()))
+    path = pruning.path / "tables" / "images.parquet"
+    frame = pd.read_parquet(path)
+    frame.assign(better="lower", dense=0.5, sparse=other).to_parquet(path)
+    assert who_pays.of_pruning(pruning).images["lost"].tolist() == pytest.approx([lost] * len(frame))

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from tests.dashboard.making_explanations import write_circuits
 from tests.dashboard.making_judged import write_judged
 from tests.dashboard.making_studies import write_path
 from tests.dashboard.reading import said
+from winnow.dashboard.shared.address import CLAIM
 from winnow.engine.runs.derived import DerivedJob
 from winnow.engine.runs.run import Run
 from winnow.engine.runs.study import Study
@@ -118,8 +120,18 @@ def test_runs_that_were_judged_on_other_images_have_no_gain(make_run: MakeRun) -
     one, other = make_run(), make_run(data={"dataset": "scenes", "data_seed": 7})
     page = _page(run=one.id, other=other.id, against_one_another="Metrics")
     assert not page.exception
-    assert "different images: data_seed 0 in A, 7 in B" in page.warning[0].value.replace("\\", "")
+    assert "different images or labels: data_seed 0 in A, 7 in B" in page.warning[0].value.replace("\\", "")
     assert not page.get("plotly_chart")
+
+
+def test_a_run_before_its_first_epoch_is_said_to_have_nothing_counted_yet(make_run: MakeRun) -> None:
+    known, young = make_run(), make_run()
+    (young.path / "events.jsonl").unlink()
+    shutil.rmtree(young.path / "groups")
+    page = _page(run=young.id, other=known.id, against_one_another="Maps")
+    assert not page.exception
+    assert "are zero. Those of A have not been counted yet." in page.session_state[CLAIM]
+    assert "A has not recorded the norms of any group yet" in page.info[0].value
 
 
 def test_who_pays_needs_explanations_that_judged_every_image(make_explained: Callable[..., DerivedJob]) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +44,17 @@ def test_the_top_channels_of_the_first_task_come_with_intervals(make_explained: 
     (bars,) = figure["data"]
     assert bars["marker"]["color"] == "#0072B2"
     assert bars["error_x"]["symmetric"] is False
+
+
+@pytest.mark.parametrize(("measured", "says"), [(True, "is shown below"), (False, "before anything was measured")])
+def test_one_that_failed_says_whether_there_is_anything_to_see(make_explained: Make, measured: bool, says: str) -> None:
+    work = make_explained(state="failed")
+    if not measured:
+        shutil.rmtree(work.path / "tables")
+    page = _page(run=work.run.id)
+    assert not page.exception
+    assert says in said(page)
+    assert bool(_figures(page)) is measured
 
 
 def test_another_task_and_layer_can_be_chosen(make_explained: Make) -> None:

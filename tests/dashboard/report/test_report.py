@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
 from plotly.offline import get_plotlyjs
@@ -23,7 +24,7 @@ from tests.dashboard.pruning_making import write_pruning
 from winnow.dashboard.frames.chosen import Pin, ReportChoice, add_pin, choose_for_report, remove_pin, report_choice
 from winnow.dashboard.report import citations, of_explanation, of_images, of_run
 from winnow.dashboard.report.page import TOO_LARGE, html_page
-from winnow.dashboard.report.parts import Chapter, Figure, ReportSection
+from winnow.dashboard.report.parts import Chapter, Figure, ReportSection, ReportTable
 from winnow.dashboard.report.report import ReportFiles, report
 from winnow.dashboard.shared import run_figures
 from winnow.engine.cli.main import main
@@ -323,6 +324,21 @@ def test_nothing_named_is_refused() -> None:
     assert html_page("t", [Chapter("k", "t", [ReportSection("q", "c")])]).startswith(b"<!doctype html>")
 
 
+def test_a_long_table_and_a_figure_of_its_own_claim_have_slides_of_their_own(told: Run) -> None:
+    short, long = (ReportTable("t", pd.DataFrame({"a": range(n), "b": 1}), titles={"a": "Shown"}) for n in (3, 6))
+    chart = run_figures.layers_now_charts(told)[0]
+    own = Figure("f", chart, "r", "its own claim")
+    section = ReportSection("q", "the claim", shown=[short, own, Figure("g", chart, "r")])
+    page = html_page("t", [Chapter("k", "t", [section])]).decode()
+    first, second, third = page.split('<div class="slide"')[1:]
+    assert "<th scope='col'>Shown</th></tr>" in first
+    assert '<p class="again" aria-hidden="true">its own claim</p>' in second
+    assert '<p class="again" aria-hidden="true">the claim</p>' in third
+    alone = html_page("t", [Chapter("k", "t", [replace(section, shown=[long])])]).decode()
+    first, second = alone.split('<div class="slide"')[1:]
+    assert ("<table>" in first, "<table>" in second) == (False, True)
+
+
 def test_the_command_writes_both_files_and_refuses_by_name(
     told: Run, made: ReportFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -366,6 +382,40 @@ def test_it_opens_with_the_network_off_in_light_and_dark(made: ReportFiles, tmp_
     context.close()
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert wrong == []
+
+
+CUT = """() => {  // what runs off the slide that is shown
+  const slide = document.querySelector(".slide.now")
+  const own = [slide, ...slide.querySelectorAll(".scroll, .panels")]
+  return own.filter((one) => one.scrollHeight > one.clientHeight + 1 || one.scrollWidth > one.clientWidth + 1)
+    .map((one) => `${one.className} ${one.textContent.slice(0, 60)}`)
+}"""
+
+
+@pytest.mark.browser
+def test_no_slide_is_cut_and_a_table_says_what_it_has_no_room_for(told: Run, tmp_path: Path, browser: Browser) -> None:
+    rows = pd.DataFrame({f"column {n}": ["words " * 3] * 30 for n in range(4)})
+    figure = Figure("f", run_figures.layers_now_charts(told)[0], "r")
+    section = ReportSection("q", "claim " * 30, shown=[ReportTable("t", rows, "caption " * 30), figure])
+    file = tmp_path / "report.html"
+    file.write_bytes(html_page("t", [Chapter("k", "t", [section])]))
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(file.as_uri())
+    page.wait_for_selector("html[data-drawn='1']")
+    for number in range(1, 4):
+        page.keyboard.press("p" if number == 1 else "ArrowRight")
+        page.wait_for_function(f"document.getElementById('number').textContent === '{number} / 3'")
+        assert page.evaluate(CUT) == []
+        if number == 2:
+            shown = page.locator("tbody tr:visible").count()
+            assert page.locator(".beyond").inner_text() == f"{30 - shown} more rows are in the report."
+            assert 3 < shown < 30
+        if number == 3:
+            assert page.evaluate("document.querySelector('.plot').layout.font.size") == 19.5
+    page.keyboard.press("Escape")
+    assert page.locator("tbody tr:visible").count() == 30
+    assert page.evaluate("document.querySelector('.plot').layout.font.size") == 13
+    page.close()
 
 
 def _slides(page: Page) -> None:

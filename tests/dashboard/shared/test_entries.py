@@ -1,0 +1,82 @@
+"""What is entered into a form is there when it is opened again."""
+
+from collections.abc import Callable
+
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboard.drawing import drawn
+from tests.dashboard.pruning_making import write_pruning
+from tests.dashboard.reading import opened
+from winnow.engine.runs.run import Run
+
+MakeRun = Callable[..., Run]
+
+
+def _script() -> None:
+    import streamlit as st
+
+    from winnow.dashboard.shared.entries import entered, entered_options, entered_place, keep_entries
+
+    keep_entries()
+    if st.session_state["open"]:
+        names = ["a", "b", "c"]
+        st.number_input("n", value=entered("n", st.session_state["usual"]), key="n")
+        st.text_input("t", entered("t", ""), key="t")
+        st.toggle("s", entered("s", False), key="s")
+        st.selectbox("o", names, index=entered_place("o", names), key="o")
+        st.multiselect("m", names, default=entered_options("m", names, ["a"]), key="m")
+
+
+def _form() -> AppTest:
+    page = AppTest.from_function(_script)
+    page.session_state["usual"] = 3
+    return _shown(page, True)
+
+
+def _shown(page: AppTest, there: bool) -> AppTest:
+    page.session_state["open"] = there
+    return page.run()
+
+
+def test_entered() -> None:
+    page = _form()
+    page.number_input(key="n").set_value(7)
+    page.text_input(key="t").set_value("left")
+    page.toggle(key="s").set_value(True)
+    page.selectbox(key="o").set_value("c")
+    page.multiselect(key="m").set_value(["b"])
+    page.run()
+    assert not _shown(page, False).number_input
+    _shown(page, False)
+    _shown(page, True)
+    assert not page.exception
+    values = [page.number_input(key="n").value, page.text_input(key="t").value, page.toggle(key="s").value]
+    assert [*values, page.selectbox(key="o").value, page.multiselect(key="m").value] == [7, "left", True, "c", ["b"]]
+
+
+def test_a_usual_value_that_changes_meanwhile_holds() -> None:
+    page = _form()
+    page.number_input(key="n").set_value(7).run()
+    _shown(page, False)
+    page.session_state["usual"] = 5
+    assert _shown(page, True).number_input(key="n").value == 5
+
+
+def test_the_form_of_a_pruning_opens_as_it_was_left(make_stored_run: MakeRun) -> None:
+    run = make_stored_run(tasks=["depth", "seg"])
+    write_pruning(run)
+    page = opened(drawn("prune", run=run.id), "new_pruning_1")
+    page.segmented_control(key="prune_criterion").set_value("norm").run()
+    page.number_input(key="prune_budget").set_value(70.0)
+    page.selectbox(key="prune_budget_of").set_value("parameter")
+    page.multiselect(key="prune_tasks").set_value(["seg"])
+    page.text_input(key="prune_batches").set_value("1, 8")
+    page.session_state["new_pruning_1"] = False
+    assert not page.run().number_input
+    opened(page.run(), "new_pruning_1")
+    assert not page.exception
+    assert page.segmented_control(key="prune_criterion").value == "norm"
+    assert page.number_input(key="prune_budget").value == 70
+    assert page.selectbox(key="prune_budget_of").value == "parameter"
+    assert page.multiselect(key="prune_tasks").value == ["seg"]
+    assert page.text_input(key="prune_batches").value == "1, 8"
